@@ -34,9 +34,10 @@ def note(name: str) -> None:
         file.write(f"{name} {os.getpid()}\n")
 
 
-def first_was_here() -> bool:
-    """Return whether this server has done the first thing: it was not killed since."""
-    return f"first {os.getpid()}" in Path(os.environ[CALLS]).read_text()
+def only_here(name: str) -> bool:
+    """Return whether only this server has done what is noted: none was killed since."""
+    lines = [line.split() for line in Path(os.environ[CALLS]).read_text().splitlines()]
+    return {pid for each, pid in lines if each == name} == {str(os.getpid())}
 
 
 class Scripted(BaseChatModel):
@@ -108,7 +109,7 @@ def first(text: str) -> str:
 async def second(text: str) -> str:
     """Do the second thing; hang, if the text says so, until its server is killed."""
     note("second")
-    if "hang" in text and first_was_here():
+    if "hang" in text and only_here("second"):
         await asyncio.sleep(600)
     if "fail" in text:
         raise ValueError("a secret reason")

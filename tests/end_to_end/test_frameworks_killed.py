@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.test_run_recovery import answered, asked, calling, survived
+from tests.end_to_end.test_run_recovery import Watcher, answered, asked, calling, survived
 
 LANGGRAPH = "tests.end_to_end.langgraph_agent"
+PYDANTIC_AI = "tests.end_to_end.pydantic_ai_agent"
 
 
 def noted(tmp_path: Path) -> Counter[str]:
@@ -15,23 +16,30 @@ def noted(tmp_path: Path) -> Counter[str]:
 
 
 @pytest.mark.slow
-async def test_a_graph_goes_on_in_its_second_tool(tmp_path: Path) -> None:
+@pytest.mark.parametrize("module", [LANGGRAPH, PYDANTIC_AI])
+async def test_an_agent_goes_on_in_its_second_tool(module: str, tmp_path: Path) -> None:
     """The first tool has run once, and so have the requests to the model that were answered."""
-    served = {"served": f"{LANGGRAPH}:agent", "agent_type": "planner"}
-    seen = await survived(tmp_path, "hang", answered("first"), calling("second"), pause_s=0.3, **served)
-    assert "one of hang and two of hang." in seen.kinds("final_response")[0]["message"]
+    served = {"served": f"{module}:agent", "agent_type": "planner"}
+
+    def in_second(seen: Watcher) -> bool:
+        return calling("second")(seen) and noted(tmp_path)["second"] > 0
+
+    seen = await survived(tmp_path, "hang", answered("first"), in_second, **served)
+    said = " ".join(seen.kinds("final_response")[0]["message"].split())
+    assert said == "I call first. I call second. Message 1: one of hang and two of hang."
     assert [(each["tool_name"], each["status"]) for each in seen.kinds("tool_completed")] == [
         ("first", "ok"),
         ("second", "ok"),
     ]
     done = noted(tmp_path)
-    assert done["first"] == 1
+    assert (done["first"], done["second"]) == (1, 2)
     assert done["model"] <= 4  # one may have been asked when the first server was killed
 
 
 @pytest.mark.slow
-async def test_consent_to_a_call_of_a_graph_outlives_the_server(tmp_path: Path) -> None:
-    served = {"served": f"{LANGGRAPH}:careful", "agent_type": "careful"}
+@pytest.mark.parametrize("module", [LANGGRAPH, PYDANTIC_AI])
+async def test_consent_to_a_call_outlives_the_server(module: str, tmp_path: Path) -> None:
+    served = {"served": f"{module}:careful", "agent_type": "careful"}
     seen = await survived(tmp_path, "hello", asked, **served)
     assert len(seen.kinds("approval_required")) == len(seen.kinds("approval_decided")) == 1
     assert [(each["tool_name"], each["status"]) for each in seen.kinds("tool_completed")] == [

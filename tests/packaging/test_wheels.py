@@ -165,7 +165,7 @@ def all_without_extras(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -
 def all_with_extras(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """Return an environment with the four packages and every extra, to be copied. Each of their modules imports."""
     made = Environment.create(tmp_path_factory.mktemp("extras") / "venv", wheels)
-    extras = ("postgres", "redis", "openai", "anthropic", "mcp", "langgraph", "remote")
+    extras = ("postgres", "redis", "openai", "anthropic", "mcp", "langgraph", "pydantic-ai", "remote")
     made.install(*SOURCES, extras={"understudy": extras, "transport": ("client",)})
     assert made.run("-c", IMPORT_ALL, *SOURCES).stdout == ""
     return made
@@ -241,9 +241,8 @@ def test_a_wheel_alone_imports_with_what_it_declares(environment: Environment, p
     done = environment.run("-c", IMPORT_ALL, package)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    of_extras = (
-        "needs the extra|No module named '(anyio|coredis|httpx2|langchain_core|langgraph|mcp|mcp_types|psycopg)'"
-    )
+    modules = "anyio|coredis|httpx2|langchain_core|langgraph|mcp|mcp_types|psycopg|pydantic_ai"
+    of_extras = f"needs the extra|No module named '({modules})'"
     assert [line for line in lines if not re.search(of_extras, line)] == []
     of_server = [line for line in lines if line.startswith(("understudy.app", "understudy.chat", "understudy.web"))]
     assert [line for line in of_server if not line.startswith("understudy.web.mcp.")] == []

@@ -12,6 +12,7 @@ from attrs.validators import instance_of, optional
 
 from transport.connection.limits import Limits
 from understudy.agents.budget import Budget
+from understudy.agents.framework import is_of_framework
 from understudy.agents.output import OutputType
 from understudy.agents.remote.remote import Remote, to_remote
 from understudy.agents.turn import AgentTurn
@@ -246,8 +247,9 @@ class Agent:
         return next((each for each in self.tools if each.name == name), None)
 
     def may_have(self, name: str) -> bool:
-        """Return whether a tool of that name is the agent's, or may be one that an MCP server does not offer now."""
-        return self.tool(name) is not None or any(name.startswith(f"{each.name}_") for each in self.servers)
+        """Return whether a tool of that name may be the agent's: of an MCP server too, or of another framework."""
+        of_server = any(name.startswith(f"{each.name}_") for each in self.servers)
+        return self.tool(name) is not None or of_server or is_of_framework(self.run)
 
     def card(self) -> AgentCard:
         """Return the agent's description for a model."""

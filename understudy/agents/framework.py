@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from transport.wire.events import Usage
 from understudy.agents.turn import AgentTurn, TurnWork
+from understudy.models.items import MessageItem
 from understudy.tools.errors import InvalidResult
 from understudy.tools.form import Question
 from understudy.tools.result import to_json
@@ -24,18 +25,27 @@ if TYPE_CHECKING:
 Run = TypeVar("Run", bound=Callable[..., Awaitable[object]])
 MAX_NAME: Final = 64
 """Characters of the name of a call."""
+MAX_BEFORE: Final = 5
+"""Runs before this one in which the state of an agent is looked for."""
+MAX_TITLE: Final = 300
+"""Characters of the title of a question."""
 ANY_OBJECT: Final[Mapping[str, Any]] = {"type": "object", "properties": {}}
 _MARK: Final = "of_framework"
+
+
+@frozen
+class Resumed:
+    """What a run has done. `finished`: nothing is left to do. `said`: the answer goes on in the midst of a turn."""
+
+    finished: bool = False
+    said: bool = False
 
 
 class FrameworkWork(TurnWork, Protocol):
     """What the turn of a framework's agent asks of its run, on the server's loop, beside what any turn asks."""
 
-    async def resume(self) -> bool:
-        """Take over what the log has of this run. Return whether that is all: then there is nothing left to do.
-
-        To be called first.
-        """
+    async def resume(self) -> Resumed:
+        """Take over what the log has of this run. To be called first."""
 
     async def show_call(self, call: "OwnCall") -> None:
         """Record a call that the framework makes, from its beginning to its end.
@@ -56,7 +66,10 @@ class FrameworkWork(TurnWork, Protocol):
         """Return the state that the agent has kept in a run of this thread."""
 
     async def save(self, put: Mapping[str, bytes], drop: tuple[str, ...] = ()) -> None:
-        """Keep entries of this run's state, and remove others. Raises ToolError if they are too large."""
+        """Keep entries of this run's state, and remove others, with the text that was said until now.
+
+        Raises ToolError if they are too large.
+        """
 
 
 def framework_work(turn: AgentTurn) -> FrameworkWork:
@@ -132,6 +145,28 @@ class OwnCall:
 
             await asyncio.wait((self._task,))
             self._task = None
+
+
+async def messages_since(turn: AgentTurn, found: Callable[[str], Awaitable[bool]]) -> list[MessageItem]:
+    """Return the messages of the conversation before this run, since the last run of which something was `found`."""
+    before = [each for each in turn.items if each.origin.run_id != turn.run_id]
+    for run_id in list(dict.fromkeys(each.origin.run_id for each in reversed(before)))[:MAX_BEFORE]:
+        if await found(run_id):
+            before = before[max(place for place, each in enumerate(before) if each.origin.run_id == run_id) + 1 :]
+            break
+    return [each for each in before if isinstance(each, MessageItem) and each.content]
+
+
+def text_question(title: str, text: str, schema: Mapping[str, Any] | None = None) -> Question:
+    """Return a question whose answer is of this schema, of an object or of the only field `answer`; by default text.
+
+    A long title is moved to the text.
+    """
+    asked = {"type": "string"} if schema is None else schema
+    if asked.get("type") != "object":
+        field = {"title": "Answer", **asked}
+        asked = {"type": "object", "properties": {"answer": field}, "required": ["answer"]}
+    return Question(title[:MAX_TITLE], asked, f"{title}\n{text}" if len(title) > MAX_TITLE else text)
 
 
 def as_json(value: Any, depth: int = 4) -> Any:

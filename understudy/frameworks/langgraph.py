@@ -6,6 +6,7 @@
    no run of the graph has seen are given to it, too.
 """
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
@@ -17,22 +18,27 @@ from langgraph.pregel import Pregel
 from langgraph.types import Command, Interrupt
 
 from transport.wire.events import Usage
-from understudy.agents.framework import FrameworkWork, OwnCall, as_json, framework_work, of_framework
+from understudy.agents.framework import (
+    FrameworkWork,
+    OwnCall,
+    as_json,
+    framework_work,
+    messages_since,
+    of_framework,
+    text_question,
+)
 from understudy.agents.turn import AgentTurn
 from understudy.frameworks.langgraph_checkpoints import RunCheckpoints
-from understudy.models.items import MessageItem
 from understudy.tools.errors import QuestionUnanswered, ToolError
-from understudy.tools.form import Question
 
 MESSAGES: Final = "messages"
 """The key of a graph's state that has the conversation."""
 AT_ONCE: Final = 6
 """Calls whose beginning is waited for; the run lets eight work at a time."""
+TICKS: Final = 10
+"""Turns of the loop in which an event gets from a graph to who reads its stream: two or three."""
 MAX_ROUNDS: Final = 50
 """Interrupts of one run, one after the other."""
-MAX_BEFORE: Final = 5
-"""Runs before this one in which a checkpoint is looked for."""
-MAX_TITLE: Final = 300
 TITLES: Final = ("question", "message", "title")
 """Keys of an interrupt's value that may have its question."""
 PARAGRAPH: Final = "\n\n"
@@ -79,8 +85,9 @@ class GraphAgent:
     async def run(self, turn: AgentTurn) -> None:
         """Work on a message."""
         work = framework_work(turn)
-        if not await work.resume():
-            await GraphWork(self, turn, work).run()
+        resumed = await work.resume()
+        if not resumed.finished:
+            await GraphWork(self, turn, work, speaker="" if resumed.said else None).run()
 
 
 @define(eq=False)
@@ -90,15 +97,21 @@ class GraphWork:
     agent: GraphAgent
     turn: AgentTurn
     work: FrameworkWork
+    speaker: str | None  # id of the message whose text was said last in this turn
     calls: dict[str, OwnCall] = field(factory=dict, init=False)
     allowed: list[OwnCall] = field(factory=list, init=False)  # which the user has allowed, and that have not begun
     _usage: dict[str, tuple[str, Usage]] = field(factory=dict, init=False)  # of each message, by its id
-    _speaker: str | None = field(default=None, init=False)  # id of the message whose text was shown last
     _thought: list[str] = field(factory=list, init=False)
+    _waits: asyncio.Event = field(init=False)  # set while the stream has nothing
+    _number: int = field(default=0, init=False)  # of events that were shown
+
+    def __attrs_post_init__(self) -> None:
+        self._waits = asyncio.Event()
+        self._waits.set()
 
     async def run(self) -> None:
         """Work until the graph has ended."""
-        checkpoints = RunCheckpoints(self.agent.graph, self.work)
+        checkpoints = RunCheckpoints(self.agent.graph, self.work, self._shown)
         await checkpoints.load(self.turn.run_id)
         graph = self.agent.graph.copy({"checkpointer": checkpoints})
         config = self._config()
@@ -127,20 +140,11 @@ class GraphWork:
 
     async def _input(self, checkpoints: RunCheckpoints) -> Mapping[str, Any]:
         """Return the graph's input, with the messages since the last run that left a checkpoint, which is used."""
-        turn, earlier = self.turn, list(self.turn.items)
-        runs = dict.fromkeys(each.origin.run_id for each in reversed(earlier) if each.origin.run_id != turn.run_id)
-        for run_id in list(runs)[:MAX_BEFORE]:
-            if await checkpoints.start_after(run_id):
-                last = max(place for place, each in enumerate(earlier) if each.origin.run_id == run_id)
-                earlier = earlier[last + 1 :]
-                break
+        since = await messages_since(self.turn, checkpoints.start_after)
         if self.agent.make_input is not None:
-            return self.agent.make_input(turn)
-        messages: list[BaseMessage] = []
-        for each in earlier:
-            if isinstance(each, MessageItem) and each.content and each.origin.run_id != turn.run_id:
-                messages.append((HumanMessage if each.role == "user" else AIMessage)(each.content))
-        return {MESSAGES: [*messages, HumanMessage(turn.message)]}
+            return self.agent.make_input(self.turn)
+        messages = [(HumanMessage if each.role == "user" else AIMessage)(each.content) for each in since]
+        return {MESSAGES: [*messages, HumanMessage(self.turn.message)]}
 
     # Events
 
@@ -148,13 +152,29 @@ class GraphWork:
         """Run the graph until it ends or interrupts itself, and show what it does."""
         modes = ["messages", "tools"]
         stream = graph.astream(given, config, stream_mode=modes, subgraphs=True, durability="sync")
-        async for _, mode, payload in stream:
-            if mode == "messages":
-                await self._show_message(*payload)
-            else:
-                await self._show_tool(payload)
+        try:
+            async for _, mode, payload in stream:
+                self._waits.clear()
+                if mode == "messages":
+                    await self._show_message(*payload)
+                else:
+                    await self._show_tool(payload)
+                self._number += 1
+                self._waits.set()
+        finally:
+            self._waits.set()
         await self._show_thought()
         await self._count()
+
+    async def _shown(self) -> None:
+        """Wait until there is nothing in the stream that is not shown."""
+        while True:
+            await self._waits.wait()
+            number = self._number
+            for _ in range(TICKS):  # what has been streamed is taken within them
+                await asyncio.sleep(0)
+            if self._waits.is_set() and number == self._number:
+                return
 
     async def _show_message(self, message: Any, about: Mapping[str, Any]) -> None:
         if not isinstance(message, AIMessage | AIMessageChunk):
@@ -166,6 +186,8 @@ class GraphWork:
             model = str(about.get("ls_model_name") or message.response_metadata.get("model_name") or "unknown")
             used = usage_of(message.usage_metadata)
             self._usage[name] = model, used if name not in self._usage else self._usage[name][1] + used
+        if getattr(message, "chunk_position", None) == "last":
+            await self._count()
         if self.agent.nodes is not None and about.get("langgraph_node") not in self.agent.nodes:
             return
         for block in message.content_blocks:
@@ -173,8 +195,8 @@ class GraphWork:
                 self._thought.append(str(block.get("reasoning") or ""))
         if text := str(message.text):
             await self._show_thought()
-            apart = PARAGRAPH if self._speaker not in (None, name) else ""
-            self._speaker = name
+            apart = PARAGRAPH if self.speaker not in (None, name) else ""
+            self.speaker = name
             await self.turn.say(apart + text)
 
     async def _show_thought(self) -> None:
@@ -189,7 +211,7 @@ class GraphWork:
             case "tool-started" if call is None:  # else it goes on after an interrupt
                 await self._show_thought()
                 await self._count()
-                self._speaker = None  # a call ends a paragraph
+                self.speaker = None  # a call ends a paragraph
                 made = self._own_call(str(payload["tool_name"]), payload.get("input"))
                 self.calls[name] = made
                 if made in self.allowed:
@@ -230,14 +252,12 @@ class GraphWork:
         given = value if isinstance(value, Mapping) else {"question": value}
         title = next((str(given[each]) for each in TITLES if given.get(each)), "The agent asks")
         rest = {name: as_json(each) for name, each in given.items() if name not in TITLES}
-        lines = [f"{name}: {each if isinstance(each, str) else json.dumps(each)}" for name, each in rest.items()]
-        if len(title) > MAX_TITLE:
-            lines.insert(0, title)
-        asked = as_json(schema) if isinstance(schema, Mapping) else {"type": "string"}
-        whole = asked.get("type") == "object"
-        form = {"type": "object", "properties": {"answer": {"title": "Answer", **asked}}, "required": ["answer"]}
-        question = Question(title[:MAX_TITLE], asked if whole else form, "\n".join(lines))
+        text = "\n".join(
+            f"{name}: {each if isinstance(each, str) else json.dumps(each)}" for name, each in rest.items()
+        )
+        question = text_question(title, text, as_json(schema) if isinstance(schema, Mapping) else None)
         answer = await self.work.ask_once(interrupt.id, question)
+        whole = isinstance(schema, Mapping) and schema.get("type") == "object"
         return dict(answer) if whole else answer["answer"]
 
     async def _decide(self, request: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@
    LangChain's messages and those that the graph's own state is declared with. Nothing is pickled.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -52,13 +52,16 @@ class _Write(msgspec.Struct, array_like=True):
 
 
 class RunCheckpoints(BaseCheckpointSaver[int]):
-    """The checkpoints of one run of `graph`, stored by `work`. `begun`: the run has one."""
+    """The checkpoints of one run of `graph`, stored by `work`. `begun`: the run has one.
 
-    def __init__(self, graph: Any, work: FrameworkWork) -> None:
+    `shown` waits until all is shown that the graph has said.
+    """
+
+    def __init__(self, graph: Any, work: FrameworkWork, shown: Callable[[], Awaitable[None]]) -> None:
         schemas = [each for each in (getattr(graph, "builder", None) and graph.builder.state_schema,) if each]
         known = build_serde_allowlist(schemas=schemas, channels=graph.channels)
         super().__init__(serde=JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=tuple(known)))
-        self.work = work
+        self.work, self.shown = work, shown
         self.begun = False
         self._checkpoints: dict[str, _Stored] = {}  # by namespace
         self._writes: dict[str, _Write] = {}  # by key of the state
@@ -150,6 +153,7 @@ class RunCheckpoints(BaseCheckpointSaver[int]):
             if index < 0 or key not in self._writes:
                 value_ = self.serde.dumps_typed(value)
                 made[key] = _Write(ns, checkpoint_id, task_id, index, task_path, channel, value_)
+        await self.shown()  # a task whose writes are stored is not run again, and does not speak again
         await self.work.save({key: msgspec.msgpack.encode(each) for key, each in made.items()})
         self._writes |= made
 

@@ -5,24 +5,27 @@
 2. A call that was at work when the server died is begun again, under its id, if the agent makes it again with the same
    arguments. Else it is closed, as one whose effect is unknown.
 3. Text and calls may come at the same time, in any order: nothing of it is replayed.
-4. The state is stored when `save` returns, and only then may the agent go on with what depends on it.
+4. An error of the agent ends the run, with a sentence: it is not begun again, as what it called would be called again.
+5. The state is stored when `save` returns, and only then may the agent go on with what depends on it. Text that was
+   said before is stored with it: the agent will not say it again.
 """
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import msgspec
 import trio
 from attrs import define, evolve, field
 
 from transport.wire.events import Usage
-from understudy.agents.framework import MAX_NAME, OwnCall
+from understudy.agents.framework import MAX_NAME, OwnCall, Resumed
 from understudy.agents.turn import AgentTurn, TurnWork
 from understudy.chat.run.hand_written import HandWritten, RecordedAsk
 from understudy.chat.run.history import turn_items
-from understudy.models.model import Reply, ToolRequest
+from understudy.models.model import ModelUnavailable, Reply, ToolRequest
 from understudy.storage.agent_states import MAX_RUN_BYTES, SaveState
 from understudy.tools.errors import ToolError
 from understudy.tools.execution import runner
@@ -31,6 +34,11 @@ from understudy.tools.loop_call import wait_for
 from understudy.tools.result import ToolResult
 from understudy.tools.signature import Parameters
 from understudy.tools.tool import Tool
+
+log = logging.getLogger(__name__)
+SAID: Final = "said"
+"""The key of the state that has the text of the turn that is not recorded yet, with the number of the turn."""
+NOTHING: Final = b'[0,""]'
 
 
 @define(eq=False)
@@ -61,7 +69,16 @@ class FrameworkRun(HandWritten):
         loop = self.loop.services.asyncio_loop
         if loop is None:
             raise RuntimeError(f"{self.loop.agent.name} is an agent of another framework: it needs a loop of asyncio")
-        await loop.run(self.loop.agent.name, function, turn)
+        agent, run_id = self.loop.agent, self.loop.job.run_id
+        try:
+            await loop.run(agent.name, function, turn)
+        except ModelUnavailable:
+            raise
+        except ToolError as error:
+            raise ModelUnavailable(error.message, retryable=False) from error
+        except Exception as error:
+            log.error("agent.failed", extra={"run_id": run_id, "agent": agent.name}, exc_info=error)
+            raise ModelUnavailable(f"{agent.display_title} failed.", retryable=False) from error
 
     async def _stop(self) -> NoReturn:
         """Stop the agent with its calls: it does not return from here."""
@@ -73,8 +90,8 @@ class FrameworkRun(HandWritten):
         """Return False: nothing that is recorded is asked for."""
         return False
 
-    async def resume(self) -> bool:
-        """Take over what the log has. Return whether the agent had finished."""
+    async def resume(self) -> Resumed:
+        """Take over what the log has."""
         loop = self.loop
         for ask in self._asks:
             loop.count(msgspec.convert(ask.result, RecordedAsk).usage)
@@ -89,7 +106,11 @@ class FrameworkRun(HandWritten):
             loop.input.add(turn_items(turn, origin, {outcome.call_id: (outcome.status.value, outcome.recorded())}))
         self._past_says = self._past_thoughts = 0
         self._asks.clear()
-        return self._last is not None
+        number, text = msgspec.json.decode((await self._state()).get(SAID, NOTHING), type=tuple[int, str])
+        said = bool(text) and number == self.number and self._last is None
+        if said:
+            await self.say(text)  # what of it was shown is not shown again
+        return Resumed(self._last is not None, said)
 
     async def show_call(self, call: OwnCall) -> None:
         """Record a call that the agent makes, until it ends. Raises ToolError if it is denied."""
@@ -135,16 +156,21 @@ class FrameworkRun(HandWritten):
 
     async def load(self, run_id: str) -> dict[str, bytes]:
         """Return the state that the agent has kept in a run of this thread."""
-        job, scope = self.loop.job, self._scope
-        found = await self.loop.services.store.state(job.owner, job.thread_id, run_id)
-        own = {key.removeprefix(scope): body for key, body in found.items() if key.startswith(scope)}
-        if run_id == job.run_id:
+        own = await self._state(run_id)
+        if run_id == self.loop.job.run_id:
             self._sizes = {key: len(body) for key, body in own.items()}
-        return own
+        return {key: body for key, body in own.items() if key != SAID}
+
+    async def _state(self, run_id: str = "") -> dict[str, bytes]:
+        job, scope = self.loop.job, self._scope
+        found = await self.loop.services.store.state(job.owner, job.thread_id, run_id or job.run_id)
+        return {key.removeprefix(scope): body for key, body in found.items() if key.startswith(scope)}
 
     async def save(self, put: Mapping[str, bytes], drop: tuple[str, ...] = ()) -> None:
         """Keep entries of the run's state, and remove others. Raises ToolError if they are too large."""
         async with self._saving:
+            said = msgspec.json.encode((self.number, "".join(self._said)))
+            put = {**put, SAID: said}
             sizes = {key: size for key, size in self._sizes.items() if key not in drop}
             sizes |= {key: len(body) for key, body in put.items()}
             if (size := sum(sizes.values())) > MAX_RUN_BYTES:

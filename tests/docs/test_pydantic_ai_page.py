@@ -1,0 +1,23 @@
+"""The page on Pydantic AI: its agent finds the user's order."""
+
+import re
+
+from tests.docs.tables import DOCS
+from understudy import Agent
+from understudy.testing import run_agent
+
+PAGE = "how-to/use-pydantic-ai.md"
+TEXT = (DOCS / PAGE).read_text()
+
+
+async def test_the_agent_of_the_page_finds_an_order() -> None:
+    found: dict[str, object] = {"__name__": "page"}
+    for block in re.findall(r"```python[^\n]*\n(.*?)```", TEXT, re.DOTALL):
+        exec(compile(block, PAGE, "exec"), found)
+    clerk = found["clerk"]
+    assert isinstance(clerk, Agent)
+    run = await run_agent(clerk, "Where is it?", timeout_s=60)
+    (call,) = run.calls
+    assert (call.tool, call.status) == ("latest_order", "ok")
+    assert str(call.result).startswith("an order of ")
+    assert str(call.result) in run.text

@@ -1,0 +1,99 @@
+"""Agents of Pydantic AI: what is shown of them, what they ask, and what they know of the conversation."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.langgraph_agent import CALLS
+from tests.end_to_end.pydantic_ai_agent import agent, careful, planner, tried, typed
+from tests.understudy.frameworks.test_langgraph import noted
+from understudy import Agent, Budget
+from understudy.frameworks.pydantic_ai import pydantic_ai
+from understudy.testing import open_session, run_agent
+
+
+@pytest.fixture(autouse=True)
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the file in which calls are noted."""
+    monkeypatch.setenv(CALLS, str(tmp_path / "calls"))
+    (tmp_path / "calls").touch()
+    return tmp_path / "calls"
+
+
+async def test_text_thoughts_calls_and_usage_are_those_of_the_run(calls: Path) -> None:
+    run = await run_agent(agent, "hello")
+    assert " ".join(run.text.split()) == "I call first. I call second. Message 1: one of hello and two of hello."
+    assert [(each.tool, each.arguments, each.result) for each in run.calls] == [
+        ("first", {"text": "hello"}, "one of hello"),
+        ("second", {"text": "hello"}, "two of hello"),
+    ]
+    thoughts = [each.thought for each in run.events if each.type == "agent_thinking"]  # type: ignore[attr-defined]
+    assert [each for each in thoughts if each.startswith("I need")] == ["I need first", "I need second"]
+    assert run.usage.turns == 3
+    assert run.usage.input > 0
+    assert noted(calls) == ["model", "first", "model", "second", "model"]
+
+
+async def test_an_output_that_is_an_object_is_json() -> None:
+    assert '{"city":"Oslo","days":2}' in (await run_agent(typed, "hello")).text
+
+
+async def test_an_agent_knows_the_conversation() -> None:
+    async def speak(turn: Any) -> None:
+        await turn.say("I am another.")
+
+    async with open_session(agent, Agent("other", run=speak)) as session:
+        assert "Message 1:" in (await session.say("hello")).text
+        assert "Message 2:" in (await session.say("again")).text
+        await session.say("you?", agent="other")
+        assert "Message 4:" in (await session.say("and again")).text
+
+
+@pytest.mark.parametrize(
+    ("approve", "status", "result"),
+    [(True, "ok", "two of hello"), (False, "denied", None), (lambda _: {"text": "other"}, "ok", "two of other")],
+)
+async def test_a_tool_that_needs_approval_asks_for_consent(
+    approve: Any, status: str, result: str | None, calls: Path
+) -> None:
+    run = await run_agent(careful, "hello", approve=approve)
+    assert [(each.tool, each.status) for each in run.calls] == [("first", "ok"), ("second", status)]
+    assert result is None or run.calls[1].result == result
+    assert noted(calls).count("second") == (status == "ok")
+
+
+@pytest.mark.parametrize(("allow", "status"), [(True, "ok"), (False, "failed")])
+async def test_a_tool_that_asks_for_approval_as_it_works_asks_a_question(allow: bool, status: str) -> None:
+    run = await run_agent(agent, "ask", answers=[{"allow": allow}])
+    assert [(each.tool, each.status) for each in run.calls] == [("first", "ok"), ("second", status)]
+
+
+async def test_a_call_that_is_made_elsewhere_asks_for_its_result() -> None:
+    run = await run_agent(agent, "elsewhere", answers=[{"answer": "from afar"}])
+    assert "from afar" in run.text
+
+
+async def test_a_tool_that_wants_to_be_called_again_is() -> None:
+    tried.clear()
+    run = await run_agent(agent, "retry")
+    assert [(each.tool, each.status) for each in run.calls] == [("first", "ok"), ("second", "failed"), ("second", "ok")]
+
+
+async def test_a_tool_that_crashes_ends_the_run_without_its_reason(calls: Path) -> None:
+    run = await run_agent(agent, "crash", timeout_s=60)
+    assert run.error is not None
+    assert run.error.message == "Planner failed."
+    assert "secret" not in str(run.events)
+    assert noted(calls).count("second") == 1
+
+
+async def test_a_budget_ends_an_agent() -> None:
+    run = await run_agent(Agent("planner", run=pydantic_ai(planner), budget=Budget(calls=1)), "hello")
+    assert (run.data or {})["budget"]["ended_by"] == "calls"
+    assert len(run.calls) == 1
+
+
+def test_what_is_no_agent_is_refused() -> None:
+    with pytest.raises(TypeError, match="no agent of Pydantic AI"):
+        pydantic_ai("openai:gpt")  # type: ignore[arg-type]
