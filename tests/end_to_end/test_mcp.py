@@ -22,6 +22,7 @@ from tests.end_to_end.test_runs_api import Caller
 from tests.end_to_end.test_schedules import fired
 from transport.connection.limits import Limits
 from understudy import Agent, McpServer, mcp
+from understudy.cli.prompts import list_prompts, read_prompt
 
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning")
 DEMO = Path(__file__).resolve().parents[1] / "servers" / "mcp_demo.py"
@@ -179,6 +180,38 @@ async def test_a_server_that_dies_in_a_call_comes_back(serve: Any, notes: Path) 
     assert found["demo_choose"]["result"] == "accept red"
     lines = lines_of(notes)
     assert (lines.count("dying"), lines.count("dying once"), lines.count("started")) == (1, 2, 3)
+
+
+async def test_prompts_are_listed_and_got_with_checked_arguments(serve: Any, notes: Path) -> None:
+    """Over REST, before there is a thread, and as the terminal client does; secrets in them are redacted."""
+    running = await serve(calling(demo(notes), ("demo_add", {})))
+    token, path = await new_token(running), "/api/threads/t/prompts"
+
+    async def ask(method: str, path: str, given: dict[str, Any] | None = None) -> Any:
+        body = b"" if given is None else json.dumps(given).encode()
+        status, _, answer = await request(running.address, method, path, token=token, body=body)
+        return answer if status == 200 else {"status": status, **answer}
+
+    with trio.fail_after(60):
+        while not (listed := (await ask("GET", path))["prompts"]):  # noqa: ASYNC110 - its server is starting
+            await trio.sleep(0.1)
+    assert [each["name"] for each in listed] == ["greet", "leak"]
+    assert listed[0]["arguments"] == [{"name": "name", "description": "", "required": True}]
+    got = await ask("POST", path, {"server": "demo", "name": "greet", "arguments": {"name": "Ann"}})
+    assert got == {"messages": [{"role": "user", "text": "Please greet Ann."}], "text": "Please greet Ann."}
+    assert "ghp_" not in str(await ask("POST", path, {"server": "demo", "name": "leak"}))
+    for wrong, status, said in (
+        ({"name": "greet"}, 400, "needs the argument 'name'"),
+        ({"name": "greet", "arguments": {"name": "a", "to": "b"}}, 400, "has no argument 'to'; it takes name"),
+        ({"name": "greet", "arguments": {"name": "a" * 9000}}, 400, "more than 8,000 characters"),
+        ({"name": "none"}, 404, "has no prompt"),
+        ({"name": "greet", "server": "other"}, 404, "no MCP server"),
+    ):
+        refused = await ask("POST", path, {"server": "demo", **wrong})
+        assert (refused["status"], said in str(refused)) == (status, True), refused
+    assert (await list_prompts(ask, "t"))[0] == "demo:greet name=… · Greet somebody."
+    assert await read_prompt(ask, "t", "demo:greet name='Ann B'") == "Please greet Ann B."
+    assert await read_prompt(ask, "t", "greet name='Ann") is None
 
 
 async def test_a_question_in_a_run_of_a_schedule_is_cancelled_at_once(serve: Any, notes: Path) -> None:

@@ -159,6 +159,12 @@ def greet(name: str) -> str:
     return f"Please greet {name}."
 
 
+@demo.prompt()
+def leak() -> str:
+    """Say something that is not for everybody."""
+    return secret()
+
+
 async def serve_http() -> None:
     """Serve on any free port, and print it."""
     import uvicorn

@@ -60,6 +60,7 @@ from transport.wire.events import (
 )
 from understudy.cli.console import ChatConsole, neutralise, one_line
 from understudy.cli.form import FormEntry, WrongEntry, fields_of
+from understudy.cli.prompts import USAGE, list_prompts, read_prompt
 from understudy.cli.schedules import run_schedules_command
 
 PARTIAL_CHARACTERS: Final = 200
@@ -79,6 +80,7 @@ HELP: Final = (
     "/memory      what agents remember about you; /memory NAME TEXT changes it",
     "/forget NAME have them forget it; /forget everything has them forget all",
     "/schedules   messages that are sent at certain times; /schedules help says how to add, pause and delete them",
+    "/prompts     prompts of MCP servers; /prompts SERVER:NAME argument=value sends one",
     "/decline     do not answer what a tool asks",
     "/ask TOOL    have a tool ask again that you always allowed here",
     "When a tool asks for your consent: y, or n, or n and why; c to change what it is given;",
@@ -281,6 +283,12 @@ class ChatSession:
             else:
                 for each in lines:
                     self.screen.note(each)
+        elif word == "/prompts":
+            try:
+                if await self._prompts(rest.strip()):
+                    return True
+            except ChatFailed as error:
+                self.screen.note(f"✗ {error}", "red")
         elif word == "/decline":
             self.screen.note("nothing asks you for an answer", "yellow")
         elif word in ("/next", "/now"):
@@ -298,6 +306,19 @@ class ChatSession:
         else:
             self.screen.note(f"there is no command {one_line(word)}; /help shows them", "red")
         self.screen.prompt(self.name)
+        return True
+
+    async def _prompts(self, words: str) -> bool:
+        """List the prompts of servers, or send the one that these words name. Return whether a message was sent."""
+        if not words:
+            for each in await list_prompts(self.session.ask, self.thread_id):
+                self.screen.note(each)
+            return False
+        text = await read_prompt(self.session.ask, self.thread_id, words)
+        if text is None:
+            self.screen.note(USAGE, "yellow")
+            return False
+        await self.send_message(text)
         return True
 
     async def _remembered(self, word: str, rest: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self, TypeAlias, TypeVar
 
 import trio
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field, frozen
 
 from transport.wire.events import SanitizationSummary
 from understudy.tools.errors import QuestionDeclined
@@ -82,12 +82,12 @@ async def _show_nobody(_item: Any) -> None:
     await trio.lowlevel.checkpoint()
 
 
-@frozen
+@define(eq=False)
 class CallHandle:
     """Where the work of a call is found again after a crash, for tools whose work goes on elsewhere.
 
-    `value` is what an earlier attempt at the call has kept, None if there is none. `await keep(value)` returns once it
-    is committed. `given_up()`: whether the call is not wanted any more; else it may go on after a restart.
+    `value` is what the call, or an earlier attempt at it, has kept; None if nothing. `await keep(value)` returns once
+    it is committed. `given_up()`: whether the call is not wanted any more; else it may go on after a restart.
     """
 
     value: str | None

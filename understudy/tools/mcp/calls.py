@@ -13,7 +13,7 @@ import trio
 from understudy.tools.context import ToolContext
 from understudy.tools.errors import ToolError
 from understudy.tools.mcp.definitions import Definition
-from understudy.tools.mcp.errors import ConnectionLost
+from understudy.tools.mcp.errors import ConnectionLost, SignedOut
 
 if TYPE_CHECKING:
     from understudy.tools.mcp.connection import McpSession
@@ -34,7 +34,7 @@ async def make_call(
 ) -> Mapping[str, Any]:
     """Call a tool, as a task if the server can, or go on with the task of an interrupted attempt. Return the result.
 
-    Raises `ConnectionLost`, `TaskLost` and `ToolError`.
+    Raises `ConnectionLost`, `SignedOut`, `TaskLost` and `ToolError`.
     """
     handle = context.handle
     if handle is None or not (handle.value or (definition.by_task and connection.has_tasks)):
@@ -48,6 +48,7 @@ async def make_call(
     try:
         if handle.value is None:
             await handle.keep(task_id)
+            handle.value = task_id
         return await _finish(link, task_id, definition, context)
     except trio.Cancelled:
         if handle.given_up():
@@ -71,5 +72,8 @@ async def _finish(link: "McpLink", task_id: str, definition: Definition, context
 
 
 async def _cancel(link: "McpLink", task_id: str) -> None:
-    with trio.CancelScope(deadline=trio.current_time() + CANCEL_S, shield=True), suppress(ConnectionLost, ToolError):
+    with (
+        trio.CancelScope(deadline=trio.current_time() + CANCEL_S, shield=True),
+        suppress(ConnectionLost, SignedOut, ToolError),
+    ):
         await (await link.connected()).cancel_task(task_id)

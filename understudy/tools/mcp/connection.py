@@ -81,7 +81,7 @@ class McpSession:
         return "" if info is None else f"{info.title or info.name} {info.version}"[:MAX_NOTE]
 
     def offers(self, what: str) -> bool:
-        """Return whether the server has `tools` or `resources`."""
+        """Return whether the server has `tools`, `prompts` or `resources`."""
         return getattr(self.client.server_capabilities, what) is not None
 
     @property
@@ -90,7 +90,7 @@ class McpSession:
         return tasks.has_tasks(self)
 
     async def list_all(self, what: str) -> list[dict[str, Any]]:
-        """Return all `tools`, `resources` or `resource_templates` of the server, as plain JSON.
+        """Return all `tools`, `prompts`, `resources` or `resource_templates` of the server, as plain JSON.
 
         Raises `ConnectionLost`, and `ToolError` if the server refuses.
         """
@@ -184,6 +184,15 @@ class McpSession:
         result = await self.request(partial(self.client.session.read_resource, uri), ANSWER_S)
         contents = result.model_dump(by_alias=True, mode="json", exclude_none=True)["contents"]
         return [{"type": "resource", "resource": each} for each in contents]
+
+    async def get_prompt(self, name: str, arguments: dict[str, str]) -> dict[str, Any]:
+        """Return a prompt, as plain JSON. Raises `ConnectionLost` and `ToolError`."""
+        get = partial(self.client.session.get_prompt, name, arguments, allow_input_required=True)
+        result = await self.request(get, ANSWER_S)
+        if not isinstance(result, types.GetPromptResult):
+            raise ToolError("tool_failed", f"{self.server.name} asked for something it cannot have here.")
+        plain: dict[str, Any] = result.model_dump(by_alias=True, mode="json", exclude_none=True)
+        return plain
 
     async def watch(self) -> None:
         """Listen for changes of the tools, and check now and then that the server answers, as long as it does.

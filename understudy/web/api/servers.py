@@ -1,13 +1,19 @@
-"""`/api/threads/{id}/servers`: the MCP servers of the agents that the caller may use, and switching them per thread."""
+"""`/api/threads/{id}/servers` and `…/prompts`: the MCP servers of the caller's agents, on or off per thread, and their
+prompts."""
 
+from contextlib import suppress
 from typing import Any
 
-from attrs import frozen
+import trio
+from attrs import asdict, field, frozen
 from quart import Blueprint
 
 from transport.wire.errors import CommandRejected
 from understudy.chat.routing import check_id
+from understudy.tools.errors import ToolError
+from understudy.tools.mcp.errors import SignedOut
 from understudy.tools.mcp.link import LinkState, McpLink
+from understudy.tools.mcp.prompts import Prompt, get_prompt, prompts_of
 from understudy.tools.mcp.user_links import UserLink
 from understudy.web.context import agents_of_caller, identity, read_json, web_context
 
@@ -15,6 +21,8 @@ blueprint = Blueprint("servers", __name__, url_prefix="/api/threads")
 
 BODY_BYTES = 1024
 """Size limit of a body that switches a server."""
+PROMPT_BYTES = 64 * 1024
+"""Size limit of a body with the arguments of a prompt."""
 
 
 @frozen
@@ -22,6 +30,15 @@ class SwitchRequest:
     """The body of a request to switch a server."""
 
     on: bool
+
+
+@frozen
+class PromptRequest:
+    """The body of a request for a prompt."""
+
+    server: str
+    name: str
+    arguments: dict[str, str] = field(factory=dict)
 
 
 @blueprint.get("/<thread_id>/servers")
@@ -46,6 +63,44 @@ async def switch(thread_id: str, name: str) -> dict[str, Any]:
     return _row(*found, [] if given.on else [name])
 
 
+@blueprint.get("/<thread_id>/prompts")
+async def prompts(thread_id: str) -> dict[str, Any]:
+    """List the prompts of the servers that are on in this thread. Servers that cannot be reached have none."""
+    off = await _off(thread_id, must_exist=False)
+    found: dict[str, list[Prompt]] = {}
+
+    async def look(link: McpLink) -> None:
+        with suppress(ToolError, SignedOut):
+            found[link.name] = list((await prompts_of(link)).values())
+
+    async with trio.open_nursery() as nursery:
+        links = [link for name, (link, _) in _links().items() if name not in off and link.state is not LinkState.AWAY]
+        for link in links:
+            nursery.start_soon(look, link)
+    return {"prompts": [{"server": each.name, **asdict(one)} for each in links for one in found.get(each.name, ())]}
+
+
+@blueprint.post("/<thread_id>/prompts")
+async def prompt(thread_id: str) -> dict[str, Any]:
+    """Return the messages of a prompt with these arguments, redacted, and all their texts as one to send."""
+    off = await _off(thread_id, must_exist=False)
+    given = await read_json(PromptRequest, '{"server": "…", "name": "…", "arguments": {}}', PROMPT_BYTES)
+    found = _links().get(given.server)
+    if found is None or given.server in off:
+        raise CommandRejected("not_found", "There is no MCP server of that name, or it is off in this thread.")
+    try:
+        messages = await get_prompt(found[0], given.name, given.arguments)
+    except ToolError as error:
+        raise CommandRejected("busy" if error.code == "tool_failed" else error.code, error.message) from error
+    except SignedOut as error:
+        raise CommandRejected("forbidden", f"You are not signed in at {given.server}.") from error
+    content_filter = web_context().content_filter
+    clean = await content_filter.filter_value(messages, content_filter.tool)
+    if clean.blocked:
+        raise CommandRejected("content_blocked", content_filter.blocked_error("Not shown", clean.texts).message)
+    return {"messages": clean.value, "text": "\n\n".join(each["text"] for each in clean.value)}
+
+
 def _links() -> dict[str, tuple[McpLink, list[str]]]:
     """Return the links of the agents that the caller may use, with the names of these agents, by name."""
     found: dict[str, tuple[McpLink, list[str]]] = {}
@@ -55,15 +110,15 @@ def _links() -> dict[str, tuple[McpLink, list[str]]]:
     return found
 
 
-async def _off(thread_id: str) -> list[str]:
+async def _off(thread_id: str, *, must_exist: bool = True) -> list[str]:
     """Return the names of the servers that are off in a thread.
 
     Raises:
-        CommandRejected: `not_found`: the caller has no such thread.
+        CommandRejected: `not_found`: the caller has no such thread, and it `must_exist`.
     """
     check_id("thread_id", thread_id)
     context, user = web_context(), identity().user
-    if await context.store.thread(user, thread_id) is None:
+    if must_exist and await context.store.thread(user, thread_id) is None:
         raise CommandRejected("not_found")
     return await context.store.servers_off(user, thread_id)
 

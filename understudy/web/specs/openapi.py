@@ -405,6 +405,20 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "SignInStarted": _all({"url": or_null(TEXT)}),
     "Server": SERVER,
     "Servers": _all({"servers": array_of(_ref("Server"))}),
+    "Prompts": _all({"prompts": array_of(_ref("Prompt"))}),
+    "Prompt": _all(
+        {
+            "server": TEXT,
+            "name": TEXT,
+            "title": TEXT,
+            "description": TEXT,
+            "arguments": array_of(_all({"name": TEXT, "description": TEXT, "required": FLAG})),
+        }
+    ),
+    "PromptRequest": _all(
+        {"server": TEXT, "name": TEXT, "arguments": {"type": "object", "additionalProperties": TEXT}}, "arguments"
+    ),
+    "PromptText": _all({"messages": array_of(_all({"role": TEXT, "text": TEXT})), "text": TEXT}),
     "Alert": ALERT,
     "Alerted": _all({"connections": COUNT}),
     "Observed": OBSERVED,
@@ -525,6 +539,12 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
     "threads.disallow": RouteSpec((204, ""), errors=_THREAD),
     "servers.listing": RouteSpec((200, "Servers"), errors=_THREAD),
     "servers.switch": RouteSpec((200, "Server"), body="Switch", errors=_THREAD),
+    "servers.prompts": RouteSpec((200, "Prompts"), errors=_STORED),
+    "servers.prompt": RouteSpec(
+        (200, "PromptText"),
+        body="PromptRequest",
+        errors=(*_THREAD, "invalid_arguments", "forbidden", "content_blocked", "file_too_large", "busy"),
+    ),
     "sign_ins.start": RouteSpec(
         (200, "SignInStarted"), body="SignIn",
         errors=("invalid_command", "message_too_large", "not_found", "forbidden", "busy", "rate_limited", *_STORED),

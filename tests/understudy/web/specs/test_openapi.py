@@ -209,6 +209,8 @@ async def _ask_all(running: Running, document: dict[str, Any]) -> None:
     await ask("POST", "/api/mcp/{name}/sign-in", token, body=b"{}")
     await ask("DELETE", "/api/mcp/{name}/sign-in", token)
     await ask("GET", "/api/mcp/{name}/callback")
+    await ask("GET", "/api/threads/{thread_id}/prompts", token)
+    await ask("POST", "/api/threads/{thread_id}/prompts", token, body=b'{"server": "time", "name": "now"}')
     await ask("PATCH", "/api/threads/{thread_id}", token, body=b'{"title": "Sums"}')
     await ask("PATCH", "/api/threads/{thread_id}", token, body=b"")
     await ask("GET", "/api/threads/{thread_id}/export", token, query="?raw=true")

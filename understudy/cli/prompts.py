@@ -1,0 +1,37 @@
+"""`/prompts` of `understudy chat`: the prompts of MCP servers as lines, and one as the text of a message."""
+
+import shlex
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, TypeAlias
+from urllib.parse import quote
+
+from understudy.cli.console import one_line
+
+Ask: TypeAlias = Callable[..., Awaitable[dict[str, Any]]]
+USAGE: Final = "/prompts SERVER:NAME argument=value …  sends a prompt; a value with blanks stands in quotes"
+
+
+async def list_prompts(ask: Ask, thread_id: str) -> list[str]:
+    """Return the prompts as lines. `ask` sends a request and may raise."""
+    listed = (await ask("GET", f"/api/threads/{quote(thread_id, safe='')}/prompts"))["prompts"]
+    return [_describe(each) for each in listed] or ["there are no prompts"]
+
+
+async def read_prompt(ask: Ask, thread_id: str, words: str) -> str | None:
+    """Return the text of the prompt that these words name, None if they name none. `ask` may raise."""
+    try:
+        named, *given = shlex.split(words)
+    except ValueError:  # a quote is not closed
+        return None
+    server, colon, name = named.partition(":")
+    if not colon or not name or not all("=" in each for each in given):
+        return None
+    arguments = dict(each.split("=", 1) for each in given)
+    path = f"/api/threads/{quote(thread_id, safe='')}/prompts"
+    return str((await ask("POST", path, {"server": server, "name": name, "arguments": arguments}))["text"])
+
+
+def _describe(prompt: Mapping[str, Any]) -> str:
+    taken = [each["name"] if each["required"] else f"[{each['name']}]" for each in prompt["arguments"]]
+    words = " ".join([f"{prompt['server']}:{prompt['name']}", *(f"{each}=…" for each in taken)])
+    return one_line(f"{words} · {prompt['description']}")
