@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from attrs import frozen
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import request
 from tests.end_to_end.process import started
+from tests.end_to_end.resumable_agent import SPOKEN
 from tests.end_to_end.scripted_model import Call, Say, scripted
 from tests.end_to_end.test_stream import session
 from understudy import Agent
@@ -137,6 +138,36 @@ async def test_a_killed_server_goes_on_with_its_task(tmp_path: Path) -> None:
                     final = await client.until("final_response")
                     assert final["data"]["message"] == f"{answer}\n\nSaved to your files: table.csv"
         assert sorted(line.split()[2] for line in stock.noted) == ["ask", "blue", "slow"]
+
+
+@pytest.mark.slow
+async def test_both_servers_are_killed_and_go_on(tmp_path: Path) -> None:
+    """The remote is another understudy in its own process. The answer is whole, and its task is one."""
+    there = partial(started, tmp_path / "there", "tests.end_to_end.resumable_agent:agent")
+    here = partial(started, tmp_path / "here", "tests.end_to_end.abroad_agent:agent")
+    async with there() as remote:
+        _, _, body = await request(remote.address, "POST", "/api/sessions")
+        key, port = body["session_token"], int(remote.address.rpartition(":")[2])
+        known = {"A2A_TEST_REMOTE": f"{remote.address}/a2a/resumable", "A2A_TEST_TOKEN": key}
+        async with here(**known) as server:
+            _, _, body = await request(server.address, "POST", "/api/sessions")
+            token = body["session_token"]
+            async with connected(server.address, token) as client:
+                await client.say("again stop", agent_type="abroad", thread_id="t")
+                await client.until("partial_result")
+            await remote.kill()
+            await server.kill()
+    async with here(**known) as server, there(port=port) as remote:
+        async with connected(server.address, token) as client:
+            await client.send({"type": "resume", "payload": {"threads": {"t": 0}}})
+            with trio.fail_after(120):
+                while True:
+                    with suppress(trio.TooSlowError):
+                        final = await client.until("final_response")
+                        break
+        assert final["data"]["message"] == SPOKEN
+        _, _, listed = await request(remote.address, "GET", "/api/runs", token=key)
+        assert len(listed["runs"]) == 1
 
 
 async def test_another_understudy_asks_for_consent(serve: Any, tmp_path: Path) -> None:

@@ -11,14 +11,14 @@ import json
 import logging
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import trio
 from attrs import define, field
 
-from understudy.agents.remote.a2a_connection import A2aServer, RemoteCut, connect
+from understudy.agents.remote.a2a_connection import A2aServer, RemoteCut, Unreachable, connect
 from understudy.agents.remote.a2a_task import COMPLETED, DECISION, INPUT_REQUIRED, BadTask, RemoteTask
 from understudy.agents.remote.remote import CONVERSATIONS, Remote
 from understudy.agents.turn import AgentTurn
@@ -29,10 +29,14 @@ from understudy.tools.schema import Misfit
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
+ASK: Final = "ask the remote agent"
+ANSWER: Final = "answer the remote agent"
 MAX_ROUNDS: Final = 50
 """Questions of one task, one after the other."""
-JOIN_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
-"""Delays in seconds before a task is joined again."""
+JOIN_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+"""Delays in seconds before a task is joined again: a server that is started anew takes a while."""
 STEADY_S: Final = 30.0
 """Seconds after which a connection counts as one that held: the next cut begins with the first delay again."""
 CANCEL_S: Final = 5.0
@@ -63,33 +67,45 @@ class A2aWork:
             ModelUnavailable: The remote cannot be reached, refuses, was cut off, or does not keep to the protocol; or
                 its task failed, and the sentence is the remote's.
         """
-        try:
-            async with connect(self.remote) as self.server:
-                try:
-                    await self._work()
-                except BadTask as error:
+        await self._mark(ASK)
+        async with AsyncExitStack() as stack:
+            try:
+                self.server = await self._patiently(lambda: stack.enter_async_context(connect(self.remote)))
+                await self._work()
+            except RemoteCut as cut:
+                raise ModelUnavailable(str(cut), detail=repr(cut.__cause__)) from cut
+            except BadTask as error:
+                await self._cancel()
+                raise ModelUnavailable(str(error), retryable=False) from error
+            except ModelUnavailable:
+                await self._cancel()
+                raise
+            except trio.Cancelled:
+                if self._given_up():
                     await self._cancel()
-                    raise ModelUnavailable(str(error), retryable=False) from error
-                except ModelUnavailable:
-                    await self._cancel()
-                    raise
-                except trio.Cancelled:
-                    with trio.CancelScope(shield=True):
-                        if self.turn.given_up():
-                            await self._cancel()
-                    raise
-                finally:
-                    await self._close()
-        except RemoteCut as cut:
-            raise ModelUnavailable(str(cut), detail=repr(cut.__cause__)) from cut
+                raise
+            finally:
+                await self._close()
+
+    async def _patiently(self, act: Callable[[], Awaitable[T]]) -> T:
+        """Do what needs the remote; again while it cannot be reached, if a task may be at work there."""
+        at_work = self.task.id or not self._new
+        for delay_s in JOIN_S if at_work else ():
+            try:
+                return await act()
+            except Unreachable as cut:
+                log.warning("remote.cut", extra={"run_id": self.turn.run_id, "reason": str(cut)})
+            await trio.sleep(delay_s)
+        return await act()
 
     async def _work(self) -> None:
         try:
-            await self._send("ask the remote agent", self._begin)
+            await self._send(ASK, self._begin)
             for _ in range(MAX_ROUNDS):
                 asked = await self.turn.step("hear the remote agent", self._follow)
                 reply = await self._ask(asked)
-                await self._send("answer the remote agent", partial(self._reply, asked, reply))
+                await self._mark(ANSWER)
+                await self._send(ANSWER, partial(self._reply, asked, reply))
         except _Ended:
             await self._end()
             return
@@ -97,10 +113,13 @@ class A2aWork:
 
     # Sending once
 
-    async def _send(self, name: str, send: Callable[[], Awaitable[Mapping[str, str]]]) -> None:
-        """Have a message sent, once: after a crash its recorded step stands for it."""
+    async def _mark(self, name: str) -> None:
+        """Record that a message is about to be sent, unless that was recorded before a crash."""
         self._new = False
         await self.turn.step(f"{name}: begun", self._note_new)
+
+    async def _send(self, name: str, send: Callable[[], Awaitable[Mapping[str, str]]]) -> None:
+        """Have a message sent, once: after a crash its recorded step stands for it."""
         sent = await self.turn.step(name, send)
         if not self.task.id:
             self.task.id, self.task.context_id = sent["task"], sent["context"]
@@ -135,15 +154,18 @@ class A2aWork:
     async def _open(self, message: Mapping[str, Any]) -> None:
         """Send a message, and keep the stream of its responses. The first one shows that it has arrived."""
         await self._close()
-        self._events = self.server.send(message)
-        try:
-            self._first = await anext(self._events)
-        except StopAsyncIteration:
-            raise RemoteCut("The connection to the remote agent was cut.") from None
+        self._first = await self._patiently(partial(self._request, message))
         if "message" in self._first:
             self.task.apply(self._first)
             raise _Ended
         self.task.identify(self._first)
+
+    async def _request(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        self._events = self.server.send(message)
+        try:
+            return await anext(self._events)
+        except StopAsyncIteration:
+            raise RemoteCut("The connection to the remote agent was cut.") from None
 
     async def _close(self) -> None:
         if self._events is not None:
@@ -225,6 +247,12 @@ class A2aWork:
             return {"text": str(given["answer"])}
         answer = dict(given) if schema == DECISION and kind == "call_id" else {"answer": dict(given)}
         return {"data": {kind: asked["id"], **answer}}
+
+    def _given_up(self) -> bool:
+        try:
+            return self.turn.given_up()
+        except (TimeoutError, trio.RunFinishedError):  # the server's loop ends
+            return False
 
     async def _cancel(self) -> None:
         """Cancel the task, as far as that can be done now."""

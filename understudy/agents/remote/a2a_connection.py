@@ -42,6 +42,10 @@ class RemoteCut(Exception):
     """The connection ended, or there was none: what was asked may have arrived."""
 
 
+class Unreachable(RemoteCut):
+    """There was no connection: nothing has arrived."""
+
+
 class NoStream(ModelUnavailable):
     """There is no stream of the task: it has ended meanwhile, or the server has none of it, or does not know it."""
 
@@ -216,7 +220,7 @@ def explain(error: Exception) -> Exception:
     if isinstance(cause, _TooLarge):
         return ModelUnavailable("The remote agent sent more than is accepted.", retryable=False)
     if isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout):
-        return RemoteCut("The remote agent cannot be reached.")
+        return Unreachable("The remote agent cannot be reached.")
     if isinstance(cause, httpx.TimeoutException) or isinstance(error, A2AClientTimeoutError):
         return RemoteCut("The remote agent was silent for too long.")
     if isinstance(cause, httpx.RequestError):
