@@ -13,7 +13,6 @@ import msgspec
 
 from understudy.models.items import (
     CallItem,
-    ImagePart,
     Item,
     MessageItem,
     ProviderState,
@@ -91,9 +90,10 @@ def build_input(items: Sequence[Item], model: str = "") -> list[dict[str, Any]]:
             case ResultItem(call_id=call_id, content=content):
                 outline = []
                 built.append({"type": "function_call_output", "call_id": call_id, "output": content})
-            case MessageItem(content=content, files=files, images=images):
+            case MessageItem(content=content, files=files) as message:
                 text, outline = user_text(content, files), []
-                built.append({"role": "user", "content": _parts(text, images) if images else text})
+                attached = message.images or message.documents
+                built.append({"role": "user", "content": _parts(text, message) if attached else text})
             case _:
                 outline = []
                 built.append({"role": "developer", "content": each.content})
@@ -113,9 +113,16 @@ def _next(outline: _Outline, kind: str) -> tuple[_Outline, dict[str, Any], _Outl
     return [], {}, outline
 
 
-def _parts(text: str, images: Sequence[ImagePart]) -> list[dict[str, Any]]:
+def _parts(text: str, message: MessageItem) -> list[dict[str, Any]]:
     parts: list[dict[str, Any]] = [{"type": "input_text", "text": text}] if text else []
-    for each in images:
-        address = f"data:{each.media_type};base64,{base64.b64encode(each.content).decode()}"
+    for image in message.images:
+        address = _data_url(image.media_type, image.content)
         parts.append({"type": "input_image", "detail": "auto", "image_url": address})
+    for document in message.documents:
+        address = _data_url("application/pdf", document.content)
+        parts.append({"type": "input_file", "filename": document.name, "file_data": address})
     return parts
+
+
+def _data_url(media_type: str, content: bytes) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"

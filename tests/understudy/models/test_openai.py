@@ -14,6 +14,7 @@ from tests.understudy.models.provider import KEY, Provider, Script
 from tests.understudy.models.responses import STARTED, call, delta, done, end, event, message, said, script, thought
 from understudy.models.model import (
     AgentCard,
+    DocumentPart,
     Handoff,
     ImagePart,
     MessageItem,
@@ -388,11 +389,13 @@ def test_an_interrupted_answer_is_continued_after_its_text() -> None:
     assert (told["role"], "Go on exactly there" in told["content"]) == ("developer", True)
 
 
-def test_an_image_is_a_part_of_its_message() -> None:
-    (asked,) = build_input([MessageItem("user", "What is it?", (), (ImagePart("f-1", "image/png", b"png"),))])
+def test_images_and_documents_are_parts_of_their_message() -> None:
+    image, paper = ImagePart("f-1", "image/png", b"png"), DocumentPart("f-2", "a.pdf", b"%PDF")
+    (asked,) = build_input([MessageItem("user", "What is it?", (), (image,), (paper,))])
     assert asked["content"] == [
         {"type": "input_text", "text": "What is it?"},
         {"type": "input_image", "detail": "auto", "image_url": "data:image/png;base64,cG5n"},
+        {"type": "input_file", "filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERg=="},
     ]
 
 
