@@ -1,23 +1,38 @@
-"""An MCP server of the handshake era, written by hand, that does what a server should not: `python mcp_bad.py`.
+"""An MCP server of the handshake era, written by hand, that does what a server should not.
 
-It speaks the protocol up to the call of a tool, whose name says what it does then.
+`python mcp_bad.py` speaks over stdio, `python mcp_bad.py http` over HTTP, at a port that it prints. It follows the
+protocol up to the call of a tool, whose name says what it does then.
 """
 
 import json
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 DEEP: dict[str, Any] = {"type": "object", "properties": {}}
 for _ in range(60):
     DEEP = {"type": "object", "properties": {"a": DEEP}}
 READ = {"readOnlyHint": True}
-NAMES = ("forge", "flood", "babble", "hang", "mangle", "nest", "ask", "many", "version")
+NAMES = ("forge", "flood", "babble", "hang", "mangle", "nest", "ask", "many", "version", "cut")
 version = 1
 
 
+connection = threading.local()
+
+
+def write(line: str, end: str = "\n") -> None:
+    """Write a line, or a part of one: of the output, or as an event of the response."""
+    if hasattr(connection, "file"):
+        connection.file.write(f"data: {line}{end * 2}".encode(errors="replace") if end else line.encode())
+        connection.file.flush()
+    else:
+        print(line, end=end, flush=True)
+
+
 def send(message: dict[str, Any]) -> None:
-    print(json.dumps({"jsonrpc": "2.0", **message}), flush=True)
+    write(json.dumps({"jsonrpc": "2.0", **message}))
 
 
 def tools() -> list[dict[str, Any]]:
@@ -48,10 +63,14 @@ def call(request: dict[str, Any]) -> None:
         send({"method": "notifications/nonsense", "params": {"a": 1}})
         send({"id": 99, "method": "sampling/createMessage", "params": {"messages": [], "maxTokens": 1}})
     elif name == "flood":  # one line without an end
+        write("data: ", end="")
         while True:
-            sys.stdout.write("x" * 65_536)
+            write("x" * 65_536, end="")
+    elif name == "cut":  # over HTTP alone
+        return
     elif name == "babble":
-        print("npm warn this is no message\n\x00\xff{]")
+        write("npm warn this is no message")
+        write("\x00\xff{]")
         for step in range(5000):
             send({"method": "notifications/message", "params": {"level": "info", "data": f"step {step}"}})
             send({"method": "notifications/tools/list_changed"})
@@ -61,7 +80,7 @@ def call(request: dict[str, Any]) -> None:
         send({"id": number, "result": {"content": "no list"}})
         return
     elif name == "nest":
-        print('{"jsonrpc":"2.0","id":' + str(number) + ',"result":' + "[" * 100_000 + "]" * 100_000 + "}", flush=True)
+        write('{"jsonrpc":"2.0","id":' + str(number) + ',"result":' + "[" * 100_000 + "]" * 100_000 + "}")
         return
     elif name == "ask":
         schema = {"type": "object", "properties": {"a": {"type": "string"}}}
@@ -77,8 +96,8 @@ def call(request: dict[str, Any]) -> None:
     send({"id": number, "result": {"content": [{"type": "text", "text": text}]}})
 
 
-for line in sys.stdin:
-    request = json.loads(line)
+def answer(request: dict[str, Any]) -> None:
+    """Answer one message."""
     match request.get("method"):
         case "initialize":
             offered = {"tools": {"listChanged": True}}
@@ -93,3 +112,30 @@ for line in sys.stdin:
             send({"id": request["id"], "result": {}})
         case _ if "id" in request and "method" in request:
             send({"id": request["id"], "error": {"code": -32601, "message": "Method not found"}})
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers each message by a stream of events, which ends with its answer. It knows no sessions."""
+
+    def do_POST(self) -> None:
+        """Answer a message."""
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_response(200 if "id" in request and "method" in request else 202)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        connection.file = self.wfile
+        try:
+            answer(request)
+        except OSError:
+            self.close_connection = True  # the client has left
+
+    def log_message(self, *_: Any) -> None:
+        """Log nothing."""
+
+
+if sys.argv[1:] == ["http"]:
+    listener = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    print(listener.server_address[1], flush=True)
+    listener.serve_forever()
+for line in sys.stdin:
+    answer(json.loads(line))

@@ -246,6 +246,8 @@ class McpSession:
         except MCPError as error:
             if error.error.code == SIGNED_OUT:
                 raise SignedOut from None
+            if error.error.code == types.PARSE_ERROR:
+                raise ToolError("tool_failed", f"The answer of {name} is malformed.") from None
             why = error.error.message[:MAX_NOTE]
             if error.error.code == types.CONNECTION_CLOSED or why == "Session terminated":
                 raise ConnectionLost(why[:1].lower() + why[1:]) from None

@@ -1,5 +1,6 @@
 """Links to servers that misbehave: each call has a clear end, and the link lives on."""
 
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -75,6 +76,46 @@ async def test_a_server_that_misbehaves_harms_its_own_call_only(tmp_path: Path) 
             await link.settled(30)
             assert (await tools["bad_forge"].call({}, context)).value == "ok"
         assert link.state is not LinkState.READY
+
+
+@pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning")
+async def test_a_bad_server_over_http_harms_its_own_call_only(tmp_path: Path) -> None:
+    """Forged ids, megabytes, a cut, a hang and a changed definition: each call has its end, and the next one works.
+
+    The first answer in the response of a request is taken for its own, whatever id it has.
+    """
+    context = context_of(tmp_path)
+    command = [sys.executable, str(SERVERS / "mcp_bad.py"), "http"]
+    process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        with trio.fail_after(120):
+            server = mcp(f"http://127.0.0.1:{int(await process.stdout.receive_some())}/mcp", name="bad", timeout_s=20.0)
+            async with linked(server) as (catalogue, link):
+                tools = tools_of(catalogue, server)
+                assert (await tools["bad_forge"].call({}, context)).value == "forged"
+                for name in ("babble", "mangle", "nest", "flood", "cut"):
+                    with trio.move_on_after(10) as limit, pytest.raises(ToolError):
+                        await tools[f"bad_{name}"].call({}, context)
+                    assert name == "nest" or not limit.cancelled_caught, name
+                    assert len((await tools["bad_many"].call({}, context)).value) == 201
+                with trio.move_on_after(0.5) as limit:
+                    await tools["bad_hang"].call({}, context)
+                assert limit.cancelled_caught
+                version = link.version
+                await tools["bad_version"].call({}, context)
+                while link.version == version:  # noqa: ASYNC110 - the server says it in the call
+                    await trio.sleep(0.02)
+                with pytest.raises(ToolError, match="has changed bad_forge"):
+                    await tools["bad_forge"].call({}, context)
+                process.kill()
+                with pytest.raises(ToolError):
+                    await tools_of(catalogue, server)["bad_forge"].call({}, context)
+    finally:
+        process.kill()
+        with trio.CancelScope(shield=True):
+            await process.wait()
+            await process.stdout.aclose()
 
 
 async def test_a_question_reaches_the_only_call_and_a_change_of_definition_asks_for_consent(tmp_path: Path) -> None:
