@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from benchmarks.agents.progress import Extent
-from benchmarks.doors import overhead, rejoin
+from benchmarks.doors import mcp_calls, mcp_unattended, overhead, rejoin
 from benchmarks.figure import Figure
 
 FIGURES: Final[dict[str, Callable[[Extent], Iterator[Figure]]]] = {
     "overhead": overhead.figures,
     "rejoin": rejoin.figures,
+    "mcp_call": mcp_calls.figures,
+    "mcp_unattended": mcp_unattended.figures,
 }
 OPTIONS = ("only", "small", "limit")
 

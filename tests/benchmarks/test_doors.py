@@ -36,3 +36,18 @@ def test_each_stock_client_comes_back_to_its_answer() -> None:
     figures = measured("rejoin")
     assert [each["figure"] for each in figures] == [f"stock_rejoin_{name}" for name in CLIENTS]
     assert [(each["ours"], each["unit"]) for each in figures] == [(2, "of 2")] * len(CLIENTS)
+
+
+@pytest.mark.slow
+def test_calls_of_mcp_tools_are_measured_beside_the_sdk() -> None:
+    figures = measured("mcp_call")
+    assert [each["figure"] for each in figures] == ["mcp_call_ms_stdio", "mcp_call_ms_http"]
+    assert all(each["ours"] > 0 and each["peers"]["sdk"] > 0 for each in figures)
+
+
+@pytest.mark.slow
+def test_unattended_calls_are_not_refused_for_an_hour() -> None:
+    found = {each["figure"].removeprefix("mcp_unattended_"): each["ours"] for each in measured("mcp_unattended")}
+    assert found["calls"] > 50
+    assert found["refreshes"] > 20
+    assert (found["asked"], found["refused"]) == (0, 0)

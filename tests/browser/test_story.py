@@ -71,6 +71,7 @@ def player() -> Iterator[Player]:
         "cross_origin_story",
         "session_story",
         "forms_story",
+        "sign_in_story",
         "long_runs_story",
         "react_story",
     ],

@@ -7,13 +7,17 @@ import sys
 from pathlib import Path
 
 import pytest
+import trio
 from attrs import evolve
 
 from tests.docs.tables import DOCS, code, table
-from understudy import Agent, mcp
+from tests.servers.mcp_oauth import Provider, serving
+from tests.understudy.tools.mcp.oauth.signed_in import BACK, accounts_in
+from understudy import Agent, McpServer, mcp
 from understudy.cli.doctor import check_mcp_servers
 from understudy.testing import Call, Say, ScriptedModel, run_agent
-from understudy.tools.mcp import definitions, link
+from understudy.tools.mcp import definitions, link, user_links
+from understudy.tools.mcp.oauth.flow import start
 
 PAGE = "how-to/use-mcp-servers.md"
 TEXT = (DOCS / PAGE).read_text()
@@ -68,3 +72,17 @@ def test_the_tables_and_numbers_are_right(agents: dict[str, object]) -> None:
     ):
         assert said in TEXT
         assert int(said.split()[0]) == number
+
+
+async def test_the_users_of_the_page_sign_in_where_it_says(agents: dict[str, object], tmp_path: Path) -> None:
+    """The given client is used for a sign-in, and the paths and numbers of the page are those of the code."""
+    personal, issues = agents["personal"], agents["issues"]
+    assert isinstance(personal, Agent)
+    assert isinstance(issues, McpServer)
+    assert [(each.name, each.per_user) for each in personal.servers] == [("linear", True)]
+    with trio.fail_after(60):
+        async with serving(Provider()) as url, accounts_in(tmp_path) as accounts:
+            began = await start(accounts, "ada", evolve(issues, url=url), "https://here/api/mcp/issues/callback", BACK)
+    assert all(each in began.url for each in ("client_id=understudy", "scope=read+write", "code_challenge_method=S256"))
+    assert "/api/mcp/NAME/callback" in TEXT
+    assert f"{user_links.IDLE_S / 60:g} minutes after its last call. {user_links.CONNECTED} of them" in TEXT

@@ -156,7 +156,9 @@ def _server(provider: Provider, origin: str) -> MCPServer:
         required_scopes=[SCOPE],
         validate_token_resource=False,
     )
-    notes = MCPServer("notes", version="1.0", auth_server_provider=cast(Any, provider), auth=settings)
+    notes = MCPServer(
+        "notes", version="1.0", log_level="WARNING", auth_server_provider=cast(Any, provider), auth=settings
+    )
 
     @notes.tool(annotations=ToolAnnotations(read_only_hint=True))
     def whose() -> str:
@@ -165,3 +167,14 @@ def _server(provider: Provider, origin: str) -> MCPServer:
         return "" if token is None else str(token.subject)
 
     return notes
+
+
+async def main() -> None:
+    """Serve until this process is ended, and print the address."""
+    async with serving(Provider()) as url:
+        print(url, flush=True)
+        await trio.sleep_forever()
+
+
+if __name__ == "__main__":
+    trio.run(main)

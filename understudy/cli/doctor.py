@@ -41,6 +41,7 @@ from understudy.storage.schema import HEAD, is_behind
 from understudy.storage.sqlite import inspect_database
 from understudy.tools.mcp.catalogue import SHUTDOWN_S, McpCatalogue
 from understudy.tools.mcp.link import LinkState, McpLink
+from understudy.tools.mcp.server import McpServer
 
 if TYPE_CHECKING:
     from understudy.storage.postgresql import ClusterCheck
@@ -83,7 +84,7 @@ def run_doctor(
     logging.getLogger("understudy").addHandler(logging.NullHandler())  # problems are in the results
     results = list(run_checks(data_dir, agents, offline=offline))
     if not offline:
-        results += check_mcp_servers(agents)
+        results += check_mcp_servers(agents, private=_mcp_private())
     table = Table(box=None, pad_edge=False, show_header=False)
     for result in results:
         table.add_row(Text(result.state, STYLES[result.state]), result.name, Text(result.text, overflow="fold"))
@@ -123,8 +124,11 @@ def run_checks(
         yield _keys(settings)
 
 
-def check_mcp_servers(agents: Sequence[Agent]) -> list[CheckResult]:
-    """Connect to the MCP servers of these agents, as the server would, and say what each offers."""
+def check_mcp_servers(agents: Sequence[Agent], *, private: bool = False) -> list[CheckResult]:
+    """Connect to the MCP servers of these agents, as the server would, and say what each offers.
+
+    `private`: the authorization servers of their users may have private addresses.
+    """
     servers = [each for agent in with_subagents(agents).values() for each in agent.servers]
     if not servers:
         return []
@@ -140,11 +144,35 @@ def check_mcp_servers(agents: Sequence[Agent]) -> list[CheckResult]:
             for link in catalogue.links.values():
                 await link.settled(link.server.start_s + 1.0)
             found.extend(map(_mcp_server, catalogue.links.values()))
+            for server in catalogue.signing_in.values():
+                found.append(await _mcp_sign_in(server, private=private))
             await system.stop(grace_s=SHUTDOWN_S)
 
     found: list[CheckResult] = []
     trio.run(connect)
     return found
+
+
+def _mcp_private() -> bool:
+    try:
+        return load().mcp_private
+    except BadSettings:  # another check says so
+        return False
+
+
+async def _mcp_sign_in(server: McpServer, *, private: bool) -> CheckResult:
+    """Find out where the users of a server sign in."""
+    from understudy.tools.mcp.oauth.discovery import discover
+    from understudy.tools.mcp.oauth.errors import OAuthError
+    from understudy.tools.mcp.oauth.guarded_http import GuardedHttp
+
+    try:
+        at = await discover(server, GuardedHttp(private or server.is_private))
+    except OAuthError as error:
+        return CheckResult(f"MCP {server.name}", "mend", f"users cannot sign in at {server.where}: {error}")
+    if not at.registration_endpoint and not server.client_id:
+        return CheckResult(f"MCP {server.name}", "mend", f"{at.issuer} registers nobody: give mcp(…) a client_id")
+    return CheckResult(f"MCP {server.name}", "ok", f"users sign in at {at.issuer}")
 
 
 def _mcp_server(link: McpLink) -> CheckResult:

@@ -29,7 +29,7 @@ from understudy.tools.tool import Tool, tool
 if TYPE_CHECKING:
     from understudy.tools.mcp.connection import McpSession
     from understudy.tools.mcp.oauth.accounts import Accounts
-    from understudy.tools.mcp.oauth.grants import Tokens
+    from understudy.tools.mcp.oauth.grants import UserTokens
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class UserLink(McpLink):
     used_at: float = field(factory=trio.current_time, init=False)
     working: bool = field(default=False, init=False)  # an actor connects, or keeps connected
     _failed_at: float = field(default=-AGAIN_S, init=False)
-    _tokens: "Tokens | None" = field(default=None, init=False, repr=False)
+    _tokens: "UserTokens | None" = field(default=None, init=False, repr=False)
     _checked_at: float = field(default=0.0, init=False)
     _rest: LinkState = field(default=LinkState.SIGNED_IN, init=False)  # the state once the connection has ended
     _closing: bool = field(default=False, init=False)
@@ -204,7 +204,7 @@ class UserLink(McpLink):
     async def _token(self, refused: str | None) -> str:
         """Return an access token; given one that was refused, another. Raises `SignedOut` and `OAuthError`."""
         now, known = trio.current_time(), self._tokens
-        if known is None or refused is not None or now >= self._checked_at + CHECK_S:
+        if known is None or refused is not None or now >= self._checked_at + CHECK_S or self.accounts.due(known):
             try:
                 known = self._tokens = await self.accounts.tokens(self.owner, self.server, refused)
             except SignedOut:

@@ -20,8 +20,8 @@ from understudy.storage.sign_ins import ClaimSignIn, DropClient, PutSignIn, Sign
 from understudy.storage.store import Store
 from understudy.tools.mcp.errors import SignedOut
 from understudy.tools.mcp.oauth import grants
-from understudy.tools.mcp.oauth.errors import OAuthError, Refused, Unreachable
-from understudy.tools.mcp.oauth.grants import Tokens
+from understudy.tools.mcp.oauth.errors import GrantRefused, OAuthError, Unreachable
+from understudy.tools.mcp.oauth.grants import UserTokens
 from understudy.tools.mcp.oauth.guarded_http import GuardedHttp
 from understudy.tools.mcp.oauth.seal import Seal
 from understudy.tools.mcp.server import McpServer
@@ -58,12 +58,17 @@ class Accounts:
         """Return what makes the requests for a server's sign-ins."""
         return GuardedHttp(self.private or server.is_private)
 
+    def due(self, tokens: UserTokens) -> bool:
+        """Return whether tokens are to be refreshed, or have expired."""
+        until = tokens.refresh_at or tokens.expires_at
+        return until is not None and self.clock() >= until
+
     async def signed_in(self, owner: str, server: McpServer) -> bool:
         """Return whether a user has a sign-in that can be opened."""
         row = await self.store.sign_in(owner, server.name)
         return row is not None and self._open(row) is not None
 
-    async def keep(self, owner: str, server: McpServer, tokens: Tokens) -> bool:
+    async def keep(self, owner: str, server: McpServer, tokens: UserTokens) -> bool:
         """Store the tokens of a new sign-in. Return False if the user was erased meanwhile."""
         return bool(await self.store.commit(PutSignIn(self._row(owner, server.name, tokens, self.clock()))))
 
@@ -80,7 +85,7 @@ class Accounts:
                 log.info("mcp.not_revoked", extra={"server": server.name, "why": str(error)})
         return True
 
-    async def tokens(self, owner: str, server: McpServer, refused: str | None = None) -> Tokens:
+    async def tokens(self, owner: str, server: McpServer, refused: str | None = None) -> UserTokens:
         """Return tokens that are good now, refreshed if it is time. `refused`: an access token that was not accepted.
 
         Raises:
@@ -103,7 +108,7 @@ class Accounts:
         tokens = self._open(row)
         await self.tokens(row.owner, server, refused=None if tokens is None else tokens.access)
 
-    async def _attempt(self, owner: str, server: McpServer, refused: str | None) -> Tokens | None:
+    async def _attempt(self, owner: str, server: McpServer, refused: str | None) -> UserTokens | None:
         """Return good tokens; None if another one is refreshing them."""
         row, now = await self.store.sign_in(owner, server.name), self.clock()
         tokens = None if row is None else self._open(row)
@@ -121,16 +126,18 @@ class Accounts:
             return tokens if good else None
         if not await self.store.commit(ClaimSignIn(owner, server.name, row.stamp, claim, now + CLAIM_S)):
             return None
-        made: Tokens | None = None
+        made: UserTokens | None = None
         with trio.CancelScope(shield=True):  # the request and the storing have deadlines of their own
             made = await self._refresh(row, tokens, server, claim, good=good)
         return made
 
-    async def _refresh(self, row: SignIn, tokens: Tokens, server: McpServer, claim: str, *, good: bool) -> Tokens:
+    async def _refresh(
+        self, row: SignIn, tokens: UserTokens, server: McpServer, claim: str, *, good: bool
+    ) -> UserTokens:
         """Refresh tokens under a claim. Return the new ones; if that fails, the old ones if they are `good` still."""
         try:
             made = await grants.refresh(tokens, self.http(server), self.clock())
-        except Refused as error:
+        except GrantRefused as error:
             await self._end(evolve(row, stamp=claim), server, str(error))
             if error.code == "invalid_client":
                 await self.store.commit(DropClient(tokens.client.registered_as))
@@ -166,10 +173,10 @@ class Accounts:
         await self.store.drop_sign_in(row.owner, row.server, row.stamp)
         log.info("mcp.signed_out", extra={"server": server.name, "why": why})
 
-    def _open(self, row: SignIn) -> Tokens | None:
-        return self.seal.open(row.sealed, Tokens, "sign-in", row.owner, row.server)
+    def _open(self, row: SignIn) -> UserTokens | None:
+        return self.seal.open(row.sealed, UserTokens, "sign-in", row.owner, row.server)
 
-    def _row(self, owner: str, server: str, tokens: Tokens, signed_in_at: float) -> SignIn:
+    def _row(self, owner: str, server: str, tokens: UserTokens, signed_in_at: float) -> SignIn:
         """Return the row of new tokens, with the times of their next refresh by chance."""
         now, refresh_at = self.clock(), None
         if tokens.refresh is not None and tokens.expires_at is not None:

@@ -13,7 +13,7 @@ class Unreachable(OAuthError):
     """A server did not answer, or answers with a fault of its own; it may be tried again."""
 
 
-class Refused(OAuthError):
+class GrantRefused(OAuthError):
     """The authorization server refuses: a code or a token that it does not accept, or a client that it does not know.
 
     `code` is the one of RFC 6749.

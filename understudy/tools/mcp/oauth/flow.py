@@ -20,8 +20,8 @@ from understudy.storage.sign_ins import AddClient, AddStart, DropClient, TakeSta
 from understudy.tools.mcp.oauth import grants
 from understudy.tools.mcp.oauth.accounts import Accounts
 from understudy.tools.mcp.oauth.discovery import AuthorizationServer, discover
-from understudy.tools.mcp.oauth.errors import OAuthError, Refused, Unreachable
-from understudy.tools.mcp.oauth.grants import Client
+from understudy.tools.mcp.oauth.errors import GrantRefused, OAuthError, Unreachable
+from understudy.tools.mcp.oauth.grants import OAuthClient
 from understudy.tools.mcp.server import McpServer
 
 log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class _Start:
 
     server: str
     at: AuthorizationServer
-    client: Client
+    client: OAuthClient
     verifier: str = field(repr=False)
     redirect_uri: str
     cookie: str = field(repr=False)
@@ -123,7 +123,7 @@ async def finish(accounts: Accounts, server: McpServer, given: Callback) -> tupl
             kept.at, kept.client, given.code, kept.verifier, kept.redirect_uri, accounts.http(server), accounts.clock()
         )
     except OAuthError as error:
-        if isinstance(error, Refused) and error.code == "invalid_client":
+        if isinstance(error, GrantRefused) and error.code == "invalid_client":
             await accounts.store.commit(DropClient(kept.client.registered_as))
         raise _failed(server, error, "could not be finished") from None
     if not await accounts.keep(owner, server, tokens):
@@ -132,16 +132,16 @@ async def finish(accounts: Accounts, server: McpServer, given: Callback) -> tupl
     return owner, kept.back
 
 
-async def _client(accounts: Accounts, server: McpServer, at: AuthorizationServer, redirect_uri: str) -> Client:
+async def _client(accounts: Accounts, server: McpServer, at: AuthorizationServer, redirect_uri: str) -> OAuthClient:
     """Return the client that the developer has given, or the one that this server has registered, now or before."""
     if server.client_id:
         wanted = at.method if server.client_secret else "none"
         method = "client_secret_basic" if server.client_secret and wanted == "none" else wanted
-        return Client(server.client_id, server.client_secret, method)
+        return OAuthClient(server.client_id, server.client_secret, method)
     name = _digest("\n".join((at.issuer, server.url, redirect_uri)))
     for _ in range(2):
         sealed = await accounts.store.oauth_client(name)
-        known = None if sealed is None else accounts.seal.open(sealed, Client, "client", name)
+        known = None if sealed is None else accounts.seal.open(sealed, OAuthClient, "client", name)
         if known is not None:
             return known
         made = evolve(await grants.register(at, redirect_uri, accounts.http(server)), registered_as=name)
@@ -157,7 +157,7 @@ def _failed(server: McpServer, error: OAuthError, what: str) -> SignInFailed:
     log.warning("mcp.sign_in_failed", extra={"server": server.name, "why": str(error)})
     if isinstance(error, Unreachable):
         return SignInFailed("busy", f"The sign-in at {server.name} {what}: a server does not answer. Try again later.")
-    if isinstance(error, Refused):
+    if isinstance(error, GrantRefused):
         return SignInFailed("forbidden", f"The sign-in at {server.name} {what}: it was refused there.")
     return SignInFailed("forbidden", f"The sign-in at {server.name} {what}: its server cannot be trusted.")
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from transport.auth.fetch import HttpResponse
 from understudy.tools.mcp.oauth.discovery import METHODS, AuthorizationServer
-from understudy.tools.mcp.oauth.errors import OAuthError, Refused, Unreachable, Untrusted
+from understudy.tools.mcp.oauth.errors import GrantRefused, OAuthError, Unreachable, Untrusted
 from understudy.tools.mcp.oauth.guarded_http import GuardedHttp
 
 MAX_TOKEN: Final = 16 * 1024
@@ -25,7 +25,7 @@ MAX_LIFE_S: Final = 365 * 24 * 3600.0
 
 
 @frozen
-class Client:
+class OAuthClient:
     """This server as an authorization server knows it. `method` is how it proves itself.
 
     `registered_as` is the id under which its registration is stored, if it has registered itself.
@@ -38,23 +38,23 @@ class Client:
 
 
 @frozen
-class Tokens:
+class UserTokens:
     """The tokens of a user at a server, with all that is needed to refresh them. `expires_at` is in Unix seconds."""
 
     access: str = field(repr=False)
     refresh: str | None = field(repr=False)
     expires_at: float | None
-    client: Client
+    client: OAuthClient
     token_endpoint: str
     revocation_endpoint: str
     resource: str
     refresh_at: float | None = None
 
 
-async def register(at: AuthorizationServer, redirect_uri: str, http: GuardedHttp) -> Client:
-    """Register this server at an authorization server. Raises `Untrusted`, `Unreachable` and `Refused`."""
+async def register(at: AuthorizationServer, redirect_uri: str, http: GuardedHttp) -> OAuthClient:
+    """Register this server at an authorization server. Raises `Untrusted`, `Unreachable` and `GrantRefused`."""
     if not at.registration_endpoint:
-        raise Refused("invalid_client", "its authorization server registers nobody: give mcp(…) a client_id")
+        raise GrantRefused("invalid_client", "its authorization server registers nobody: give mcp(…) a client_id")
     wanted = {
         "client_name": "understudy",
         "redirect_uris": [redirect_uri],
@@ -74,10 +74,12 @@ async def register(at: AuthorizationServer, redirect_uri: str, http: GuardedHttp
     method = given.token_endpoint_auth_method or at.method
     if method not in METHODS or (method != "none" and not given.client_secret):
         raise Untrusted("its authorization server registers clients that prove themselves in another way")
-    return Client(given.client_id, given.client_secret or "", method)
+    return OAuthClient(given.client_id, given.client_secret or "", method)
 
 
-def authorization_url(at: AuthorizationServer, client: Client, redirect_uri: str, state: str, verifier: str) -> str:
+def authorization_url(
+    at: AuthorizationServer, client: OAuthClient, redirect_uri: str, state: str, verifier: str
+) -> str:
     """Return the address to which the user's browser is sent."""
     challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
     asked = {
@@ -97,14 +99,14 @@ def authorization_url(at: AuthorizationServer, client: Client, redirect_uri: str
 
 async def exchange(
     at: AuthorizationServer,
-    client: Client,
+    client: OAuthClient,
     code: str,
     verifier: str,
     redirect_uri: str,
     http: GuardedHttp,
     now: float,
-) -> Tokens:
-    """Exchange a code for tokens. Raises `Untrusted`, `Unreachable` and `Refused`."""
+) -> UserTokens:
+    """Exchange a code for tokens. Raises `Untrusted`, `Unreachable` and `GrantRefused`."""
     form = {
         "grant_type": "authorization_code",
         "code": code,
@@ -113,7 +115,7 @@ async def exchange(
         "resource": at.resource,
     }
     given = await _ask(at.token_endpoint, client, form, http)
-    return Tokens(
+    return UserTokens(
         given.access_token,
         given.refresh_token,
         _expiry(given, now),
@@ -124,22 +126,22 @@ async def exchange(
     )
 
 
-async def refresh(tokens: Tokens, http: GuardedHttp, now: float) -> Tokens:
-    """Exchange a refresh token for new tokens. Raises `Untrusted`, `Unreachable` and `Refused`."""
+async def refresh(tokens: UserTokens, http: GuardedHttp, now: float) -> UserTokens:
+    """Exchange a refresh token for new tokens. Raises `Untrusted`, `Unreachable` and `GrantRefused`."""
     form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh or "", "resource": tokens.resource}
     given = await _ask(tokens.token_endpoint, tokens.client, form, http)
     newer = given.refresh_token or tokens.refresh  # it may go on with the same one
     return evolve(tokens, access=given.access_token, refresh=newer, expires_at=_expiry(given, now), refresh_at=None)
 
 
-async def revoke(tokens: Tokens, http: GuardedHttp) -> None:
+async def revoke(tokens: UserTokens, http: GuardedHttp) -> None:
     """Have the tokens revoked, if their server does that (RFC 7009). Raises `Untrusted` and `Unreachable`."""
     if tokens.revocation_endpoint:
         form, headers = _proof(tokens.client, {"token": tokens.refresh or tokens.access})
         await http.post_form(tokens.revocation_endpoint, form, headers)
 
 
-async def _ask(url: str, client: Client, form: Mapping[str, str], http: GuardedHttp) -> OAuthToken:
+async def _ask(url: str, client: OAuthClient, form: Mapping[str, str], http: GuardedHttp) -> OAuthToken:
     fields, headers = _proof(client, form)
     response = await http.post_form(url, fields, headers)
     if response.status != 200:
@@ -154,7 +156,7 @@ async def _ask(url: str, client: Client, form: Mapping[str, str], http: GuardedH
     return given
 
 
-def _proof(client: Client, form: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+def _proof(client: OAuthClient, form: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
     """Return the form and headers with which a client proves itself."""
     if client.method == "client_secret_basic":
         pair = f"{quote(client.id, safe='')}:{quote(client.secret, safe='')}"
@@ -179,4 +181,4 @@ def _refusal(response: HttpResponse) -> OAuthError:
         code = None
     if not isinstance(code, str) or response.status < 400 or code in TRANSIENT:
         return Unreachable(f"its authorization server answers {response.status}")
-    return Refused(code[:100], f"its authorization server refuses ({code[:100]})")
+    return GrantRefused(code[:100], f"its authorization server refuses ({code[:100]})")

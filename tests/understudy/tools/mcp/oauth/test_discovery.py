@@ -12,8 +12,8 @@ from attrs import evolve
 from understudy import McpServer, mcp
 from understudy.tools.mcp.oauth import grants
 from understudy.tools.mcp.oauth.discovery import AuthorizationServer, discover
-from understudy.tools.mcp.oauth.errors import OAuthError, Refused, Unreachable, Untrusted
-from understudy.tools.mcp.oauth.grants import Client
+from understudy.tools.mcp.oauth.errors import GrantRefused, OAuthError, Unreachable, Untrusted
+from understudy.tools.mcp.oauth.grants import OAuthClient
 from understudy.tools.mcp.oauth.guarded_http import MAX_BYTES, GuardedHttp
 
 RESOURCE, ISSUER = "/.well-known/oauth-protected-resource", "/.well-known/oauth-authorization-server"
@@ -125,7 +125,7 @@ async def test_a_token_endpoint_that_floods_hangs_or_babbles_ends_the_request(mo
         "/newline": ({"access_token": "a\r\nX-Evil: 1", "token_type": "Bearer"}, Untrusted),
         "/away": (b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", Unreachable),
         "/moved": (b"HTTP/1.1 307 No\r\nLocation: /token\r\nContent-Length: 0\r\n\r\n", Unreachable),
-        "/refused": (b'HTTP/1.1 400 No\r\nContent-Length: 25\r\n\r\n{"error":"invalid_grant"}', Refused),
+        "/refused": (b'HTTP/1.1 400 No\r\nContent-Length: 25\r\n\r\n{"error":"invalid_grant"}', GrantRefused),
     }
     with trio.fail_after(30):
         async with answering({path: given for path, (given, _) in told.items()}) as (origin, _):
@@ -133,4 +133,4 @@ async def test_a_token_endpoint_that_floods_hangs_or_babbles_ends_the_request(mo
             for path, (_, kind) in told.items():
                 there = evolve(server, token_endpoint=origin + path)
                 with pytest.raises(kind):
-                    await grants.exchange(there, Client("c"), "code", "v", origin, GuardedHttp(private=True), 0.0)
+                    await grants.exchange(there, OAuthClient("c"), "code", "v", origin, GuardedHttp(private=True), 0.0)
