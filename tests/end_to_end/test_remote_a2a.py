@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -283,6 +284,15 @@ async def test_a_remote_that_misbehaves_is_one_error_with_a_sentence(
                 ended = await client.until("error")
                 assert ended["data"]["message"] == sentences[agent.name], (agent.name, ended)
         nursery.cancel_scope.cancel()
+
+
+def test_a_conversation_at_a_remote_is_the_users_own() -> None:
+    """Two users' threads of one id are two conversations there: a remote sees both users behind one token."""
+    remote = Remote("https://example.org")
+    turns: list[Any] = [SimpleNamespace(owner=owner, thread_id=name) for owner, name in ("at", "bt", "au", "at")]
+    ann, bob, other, again = map(remote.conversation_id, turns)
+    assert len({ann, bob, other}) == 3
+    assert ann == again
 
 
 def test_a_remote_names_its_protocol() -> None:

@@ -464,8 +464,10 @@ def run_events(connection: Connection, owner: str, thread_id: str, run_id: str) 
 
 def run_start(connection: Connection, owner: str, thread_id: str, run_id: str) -> int | None:
     """Return the number of a run's first event; None if the log has none."""
-    mine = (_e.run_id == run_id, _e.owner == owner, _e.thread_id == thread_id)
-    return connection.execute(select(_e.seq).where(*mine).order_by(_e.seq).limit(1)).scalar_one_or_none()
+    # By the run alone, whose index has the first event; of a thread's many events the first of a run may be the last.
+    wanted = select(_e.owner, _e.thread_id, _e.seq).where(_e.run_id == run_id).order_by(_e.seq).limit(1)
+    row = connection.execute(wanted).first()
+    return row.seq if row is not None and (row.owner, row.thread_id) == (owner, thread_id) else None
 
 
 def raw_texts(connection: Connection, owner: str, message_ids: Sequence[str]) -> dict[str, bytes]:
