@@ -47,6 +47,11 @@ async def test_what_was_committed_is_read(store, make) -> None:
     assert await store.events("ann", "t1", 5) == []
     assert len(await store.run_events("ann", "t1", "r1")) == 5
     assert await store.run_events("ann", "t1", "r2") == []
+    assert [await store.run_start(*of) for of in (("ann", "t1", "r1"), ("bob", "t1", "r1"), ("ann", "t1", "r2"))] == [
+        1,
+        None,
+        None,
+    ]
     assert [message.id for message in (await store.messages("ann", "t1")).items] == ["m-t1", "m1"]
     assert (await store.message("ann", "m1")).content == "Hello"
     assert (await store.run("r1")).status == "success"

@@ -3,18 +3,29 @@
 import json
 import uuid
 from collections.abc import Mapping
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Final
 from urllib.parse import urlsplit
 
+import trio
 from attrs import field, frozen
 
 from understudy.agents.turn import AgentTurn
 
+
+@frozen
+class RemoteProtocol:
+    """The module that speaks a protocol, the extra it needs, and the package by which that is known to be installed."""
+
+    module: str
+    extra: str
+    package: str
+
+
 AG_UI: Final = "ag-ui"
 A2A: Final = "a2a"
-PROTOCOLS: Final = {AG_UI: ("remote", "httpx2"), A2A: ("a2a", "a2a")}
-"""The extra that each protocol needs, and the module by which it is known to be installed."""
+PROTOCOLS: Final = {AG_UI: RemoteProtocol("agui", "remote", "httpx2"), A2A: RemoteProtocol("a2a", "a2a", "a2a")}
 
 CONVERSATIONS: Final = uuid.UUID("6d1e6f1c-7a42-5c0e-9d5c-0a5b5f6f2f10")
 """Namespace of the ids that remotes are given."""
@@ -40,9 +51,9 @@ class Remote:
             raise ValueError(f"{self.url!r} is no address of an agent: it must be like https://example.org/agent")
         if self.protocol not in PROTOCOLS:
             raise ValueError(f"a remote agent's protocol is one of {', '.join(PROTOCOLS)}, not {self.protocol!r}")
-        extra, module = PROTOCOLS[self.protocol]
-        if find_spec(module) is None:
-            raise ValueError(f"a remote agent by {self.protocol} needs `pip install 'understudy[{extra}]'`")
+        protocol = PROTOCOLS[self.protocol]
+        if find_spec(protocol.package) is None:
+            raise ValueError(f"a remote agent by {self.protocol} needs `pip install 'understudy[{protocol.extra}]'`")
         if not self.idle_s > 0:
             raise ValueError(f"idle_s must be more than 0 seconds, not {self.idle_s!r}")
 
@@ -55,7 +66,9 @@ class Remote:
 
     async def run(self, turn: AgentTurn) -> None:
         """Have the agent work on a message, and show its work as this server's: the `run` of a hand-written agent."""
-        if self.protocol == A2A:  # only now: HTTP, pydantic and protobuf are slow to import
+        # Only now, and in a thread: HTTP, pydantic and protobuf are slow to import.
+        await trio.to_thread.run_sync(import_module, "understudy.agents.remote." + PROTOCOLS[self.protocol].module)
+        if self.protocol == A2A:
             from understudy.agents.remote.a2a import A2aWork
 
             await A2aWork(self, turn).run()
