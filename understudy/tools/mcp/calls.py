@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from understudy.tools.context import ToolContext
-from understudy.tools.errors import ToolError
+from understudy.tools.context import CallHandle, ToolContext
+from understudy.tools.errors import EffectUnknown, ToolError
 from understudy.tools.mcp.definitions import Definition
 from understudy.tools.mcp.errors import ConnectionLost, SignedOut
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 AWAY_S: Final = 5.0
 """Seconds between two looks for a server that is away while it makes a task."""
+AGAIN_S: Final = 1.0
+"""Seconds before a task is polled again whose poll has failed."""
 CANCEL_S: Final = 1.0
 """Seconds to tell a server that a task is not wanted any more."""
 
@@ -47,13 +49,22 @@ async def make_call(
         task_id = begun
     try:
         if handle.value is None:
-            await handle.keep(task_id)
-            handle.value = task_id
+            await _keep(handle, link, task_id)
         return await _finish(link, task_id, definition, context)
     except trio.Cancelled:
         if handle.given_up():
             await _cancel(link, task_id)
         raise
+
+
+async def _keep(handle: CallHandle, link: "McpLink", task_id: str) -> None:
+    """Commit the handle of a task. Raises `EffectUnknown` if that fails; the task is cancelled then."""
+    try:
+        await handle.keep(task_id)
+    except ToolError as error:
+        await _cancel(link, task_id)
+        raise EffectUnknown(error.code, error.message) from None
+    handle.value = task_id
 
 
 async def _finish(link: "McpLink", task_id: str, definition: Definition, context: ToolContext) -> Mapping[str, Any]:
@@ -69,6 +80,7 @@ async def _finish(link: "McpLink", task_id: str, definition: Definition, context
             return await connection.finish_task(task_id, context, definition.name)
         except ConnectionLost:
             await link.report(connection)
+            await trio.sleep(AGAIN_S)
 
 
 async def _cancel(link: "McpLink", task_id: str) -> None:
