@@ -23,6 +23,7 @@ from tests.servers.redis import Redis
 from tests.transport.agui_checker import Checker, check_run
 from transport.connection.limits import Limits
 from transport.wire.events import ANSWER
+from understudy import Agent, AgentTurn
 from understudy.app.server import Running
 from understudy.chat import routing
 
@@ -381,6 +382,26 @@ async def test_a_tool_of_the_client_is_called_and_the_run_goes_on(tmp_path: Path
             assert sorted(seen.made) == [("echo", '{"text":"hi"}', '"hi"'), ("weather", '{"place":"Bonn"}', "20 °C")]
             assert [each["id"] for each in seen.messages if each.get("toolCallId") == call_id] == ["r1"]
     assert len(script.model.inputs) == 2
+
+
+async def test_a_hand_written_agent_calls_a_tool_of_the_client(tmp_path: Path) -> None:
+    """By its name, also over a restart: the function starts again, and is given the result."""
+
+    async def work(turn: AgentTurn) -> None:
+        (name,) = turn.client_tools
+        await turn.say(f"It has {await turn.call(name, place='Bonn')}.")
+
+    agent, given = Agent("script", run=work), run_input(message="m") | {"tools": [WEATHER]}
+    async with served(tmp_path, [agent]) as running:
+        token = await session(running)
+        async with asked(running, token, given) as stream:
+            await whole(stream)
+        (call_id,) = last(stream)["outcome"]["pendingToolCallIds"]
+    given["messages"].append(result(call_id, "20 °C"))
+    async with served(tmp_path, [agent]) as running, asked(running, token, given) as stream:
+        seen = await whole(stream)
+    assert (last(stream)["outcome"], seen.text) == ({"type": "success"}, "It has 20 °C.")
+    assert seen.made == [("weather", '{"place":"Bonn"}', "20 °C")]
 
 
 @pytest.mark.promise("wire.agui-client-tools")

@@ -194,6 +194,11 @@ class Agent:
         """The name of the notebook in which the agent's tools remember: `memory`, or its own name."""
         return self.memory or self.name
 
+    @property
+    def takes_client_tools(self) -> bool:
+        """Whether it can call tools of the client: agents of frameworks and of other servers know only their own."""
+        return self.remote is None and not is_of_framework(self.run)
+
     @cached_property
     def output(self) -> OutputType | None:
         """The form of its final answers, None for text."""

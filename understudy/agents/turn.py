@@ -77,7 +77,8 @@ class AgentTurn(ToolContext):
 
     It is a `ToolContext` too: `ask`, `progress`, `remember`, `recall`, `forget`, `memory`, `files` and `state` are
     those of a tool. `message` is the user's text, `data` what the program sent with it, `items` the
-    conversation with the message as its last item. Calls and steps
+    conversation with the message as its last item, `client_tools` the names of the tools that the user's program makes
+    itself and that `call` can call as the agent's own. Calls and steps
     may be at work at the same time, in a nursery: a replay knows a call by its name and arguments, and a step by its
     name, so give steps at the same time different names. Use the other methods one after another, and not meanwhile.
     `given_up()` says to a function that is cancelled whether that is for good: its user stopped the run, or its time is
@@ -87,6 +88,7 @@ class AgentTurn(ToolContext):
     message: str = field(default="", repr=False, kw_only=True)
     items: tuple[Item, ...] = field(default=(), repr=False, kw_only=True)
     data: Mapping[str, Any] = field(factory=dict, repr=False, kw_only=True)
+    client_tools: tuple[str, ...] = field(default=(), kw_only=True)
     work: TurnWork = field(repr=False, kw_only=True)
     given_up: Callable[[], bool] = field(default=_never, repr=False, kw_only=True)
 

@@ -117,8 +117,8 @@ def _wrong_history(given: Any) -> tuple[str, str] | None:
 def _wrong_tools(given: Any, agent: Agent) -> tuple[str, str] | None:
     if not isinstance(given, list | tuple) or len(given) > MAX_TOOLS:
         return "tools", f"must be a list of at most {MAX_TOOLS} tools"
-    if given and agent.run is not None:
-        return "tools", f"cannot be given to {agent.name}: it is written by hand, and calls the tools that it has"
+    if given and not agent.takes_client_tools:
+        return "tools", f"cannot be given to {agent.name}: it calls the tools that it has"
     names: set[str] = set()
     for number, each in enumerate(given):
         name = each.get("name") if isinstance(each, Mapping) else None

@@ -72,6 +72,8 @@ def test_what_does_not_fit_is_refused_by_name(settings: dict[str, Any], named: s
     assert refused.value.code == "invalid_command"
 
 
-def test_an_agent_written_by_hand_takes_no_tools_of_its_client() -> None:
-    with pytest.raises(CommandRejected, match="written by hand"):
-        checked(Agent("hand", run=by_hand), tools=[{"name": "a"}])
+def test_an_agent_of_another_server_takes_no_tools_of_its_client() -> None:
+    tools = [{"name": "a"}]
+    checked(Agent("hand", run=by_hand), tools=tools)
+    with pytest.raises(CommandRejected, match="calls the tools that it has"):
+        checked(Agent("away", remote="https://agents.example/api/agui"), tools=tools)

@@ -181,7 +181,7 @@ class AgentLoop:
                         break
                     self.input.add((*turn_items(turn, origin), *steers))
                     continue
-                outcomes = await self.tools.execute(calls, self._equip().agent, self.agent_id, context)
+                outcomes = await self.tools.execute(calls, self.equipped().agent, self.agent_id, context)
                 self.outcomes += outcomes
                 made = [(each.request.name, each.request.arguments, each.value) for each in outcomes]
                 warnings = self.repetition.observe(made)
@@ -318,9 +318,9 @@ class AgentLoop:
 
     def card(self) -> AgentCard:
         """Return the agent's description for its model: with the tools that it may call for this user."""
-        return self._equip().card
+        return self.equipped().card
 
-    def _equip(self) -> Equipped:
+    def equipped(self) -> Equipped:
         """Return the agent, with the tool that reads shortened results once the model is shown one."""
         known, recalls = self._equipped, self.input.shortens
         if known is None or (known.agent_id, known.recalls) != (self.agent_id, recalls):
@@ -343,7 +343,7 @@ class AgentLoop:
         model = services.model_of(self.agent.model)
         self.input.limits = limits_of(model)
         instructions, notes = self.instructions(), await self.notes()
-        fixed = estimate(instructions) + sum(map(item_tokens, notes)) + self._equip().tool_tokens
+        fixed = estimate(instructions) + sum(map(item_tokens, notes)) + self.equipped().tool_tokens
         await self.fit(model, instructions, fixed)
         card = self.card()
         step = interrupted or self.recorder.next_step("model", model.name, None, None, services.clock())

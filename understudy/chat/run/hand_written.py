@@ -28,6 +28,7 @@ from actors import Context
 from transport.wire.events import ToolStatus, Usage
 from understudy.agents.agent import Agent
 from understudy.agents.turn import AgentTurn, OwnStep, TurnWork, run_function
+from understudy.chat.run.client_tools import client_tools
 from understudy.chat.run.history import turn_items
 from understudy.chat.run.meter import HAND_WRITTEN, Ended
 from understudy.chat.run.progress_notes import CallProgress
@@ -160,7 +161,8 @@ class HandWritten:
         given = loop.tools.calls.context(loop.agent_id, progress, asker=self._in_order(self._ask))
         fields = {each.name: getattr(given, each.name) for each in attrs.fields(type(given))}
         make = partial(AgentTurn, message=job.content, items=tuple(loop.input.items), data=job.context or {})
-        turn = make(**fields, work=self._work(), given_up=self._given_up)
+        of_client = tuple(each.name for each in client_tools(job.settings, agent.tools))
+        turn = make(**fields, client_tools=of_client, work=self._work(), given_up=self._given_up)
         assert agent.run is not None  # noqa: S101 - for the type checker: it is hand-written
         try:
             with self.scope:
@@ -341,7 +343,7 @@ class HandWritten:
                 await self._stop_if(loop.meter.reached(worked_s, ("calls", "tokens", "cost", "wall_s")))
             turn, calls = await self._end_turn(Reply(calls=(ToolRequest("call", name, arguments),)), past)
             self.number += 1
-        return await self._execute(turn, calls, loop.agent)
+        return await self._execute(turn, calls, loop.equipped().agent)
 
     async def _execute(self, turn: PastTurn, calls: Sequence[PendingCall], agent: Agent) -> Any:
         """Execute the call of a turn that is recorded. Return its result. Raises `ToolError`."""
@@ -384,7 +386,7 @@ class HandWritten:
     ) -> RecordedAsk:
         """Ask the model, and record its reply as it may be stored."""
         loop, agent, services = self.loop, self.loop.agent, self.loop.services
-        if unknown := [each for each in tools if agent.tool(each) is None]:
+        if unknown := [each for each in tools if loop.equipped().agent.tool(each) is None]:
             raise ToolError("not_found", f"{agent.name} has no tool called {unknown[0]}.")
         worked_s = loop.tools.deadline.worked_s
         await self._stop_if(loop.meter.reached(worked_s, ("turns", "tokens", "cost", "wall_s")))

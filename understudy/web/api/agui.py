@@ -83,14 +83,14 @@ def _models() -> dict[str, str]:
 
 
 def _with_tools(say: Say, given: "AguiRequest") -> Say:
-    """Return the message with the client's tools. A hand-written agent has none but its own.
+    """Return the message with the client's tools, unless the agent calls none but its own.
 
     Raises:
         CommandRejected: There is no such agent.
     """
     usable = agents_of_caller()
     name = find_agent(say.agent_type, say.pillar, {name: agent.pillar for name, agent in usable.items()})
-    if not given.tools or usable[name].run is not None:
+    if not given.tools or not usable[name].takes_client_tools:
         return say
     return evolve(say, settings={**say.settings, "tools": list(given.tools)})
 

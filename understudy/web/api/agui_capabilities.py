@@ -30,7 +30,12 @@ def capabilities(agent: Agent, model: Model, limits: Limits) -> dict[str, Any]:
             "metadata": {"understudy": {"title": agent.display_title, "starters": list(agent.starters)}},
         },
         "transport": {"streaming": True, "websocket": False, "httpBinary": False, "resumable": True},
-        "tools": {"supported": bool(tools), "items": tools, "parallelCalls": True, "clientProvided": agent.run is None},
+        "tools": {
+            "supported": bool(tools),
+            "items": tools,
+            "parallelCalls": True,
+            "clientProvided": agent.takes_client_tools,
+        },
         "state": {"snapshots": True, "deltas": True, "persistentState": False, "memory": agent.remembers},
         "multiAgent": {
             "supported": bool(subagents or agent.colleagues),
