@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 import trio
 from attrs import define, field
 
-from understudy.agents.remote.a2a_connection import A2aServer, RemoteCut, Unreachable, connect
+from understudy.agents.remote.a2a_connection import A2aServer, RemoteCut, RemoteUnreachable, connect
 from understudy.agents.remote.a2a_task import COMPLETED, DECISION, INPUT_REQUIRED, BadTask, RemoteTask
 from understudy.agents.remote.remote import CONVERSATIONS, Remote
 from understudy.agents.turn import AgentTurn
@@ -93,7 +93,7 @@ class A2aWork:
         for delay_s in JOIN_S if at_work else ():
             try:
                 return await act()
-            except Unreachable as cut:
+            except RemoteUnreachable as cut:
                 log.warning("remote.cut", extra={"run_id": self.turn.run_id, "reason": str(cut)})
             await trio.sleep(delay_s)
         return await act()

@@ -42,7 +42,7 @@ class RemoteCut(Exception):
     """The connection ended, or there was none: what was asked may have arrived."""
 
 
-class Unreachable(RemoteCut):
+class RemoteUnreachable(RemoteCut):
     """There was no connection: nothing has arrived."""
 
 
@@ -221,7 +221,7 @@ def explain(error: Exception) -> Exception:
     if isinstance(cause, _TooLarge):
         return ModelUnavailable("The remote agent sent more than is accepted.", retryable=False)
     if isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout):
-        return Unreachable("The remote agent cannot be reached.")
+        return RemoteUnreachable("The remote agent cannot be reached.")
     if isinstance(cause, httpx.TimeoutException) or isinstance(error, A2AClientTimeoutError):
         return RemoteCut("The remote agent was silent for too long.")
     if isinstance(cause, httpx.RequestError):
