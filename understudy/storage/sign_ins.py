@@ -82,6 +82,13 @@ class AddStart:
 
 
 @frozen
+class DropStarts:
+    """Remove the sign-ins that were begun and have expired. The answer is whether there were any."""
+
+    now: float
+
+
+@frozen
 class TakeStart:
     """Remove a sign-in that was begun. The answer is whether it was there."""
 
@@ -103,7 +110,8 @@ class DropClient:
     id: str
 
 
-SignInWrite: TypeAlias = PutSignIn | ClaimSignIn | DropSignIn | AddStart | TakeStart | AddClient | DropClient
+StartWrite: TypeAlias = AddStart | DropStarts | TakeStart
+SignInWrite: TypeAlias = PutSignIn | ClaimSignIn | DropSignIn | StartWrite | AddClient | DropClient
 
 
 def write(connection: Connection, work: SignInWrite, put: Callable[[Table], Any]) -> bool:
@@ -134,6 +142,8 @@ def write(connection: Connection, work: SignInWrite, put: Callable[[Table], Any]
             values = {"state": state, "owner": owner, "sealed": sealed, "expires_at": expires_at}
             connection.execute(put(schema.sign_in_starts).values(**values))
             return True
+        case DropStarts(now):
+            return connection.execute(delete(schema.sign_in_starts).where(_b.expires_at <= now)).rowcount > 0
         case TakeStart(state):
             return connection.execute(delete(schema.sign_in_starts).where(_b.state == state)).rowcount > 0
         case AddClient(name, sealed):

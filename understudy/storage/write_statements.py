@@ -82,7 +82,7 @@ from .records import (
 from .revocations import RevokeSession
 from .schedules import AddSchedule, ChangeSchedule, ClaimFiring, DeleteSchedules, EndFiring
 from .servers_off import SetServerOn
-from .sign_ins import AddClient, AddStart, ClaimSignIn, DropClient, DropSignIn, PutSignIn, TakeStart
+from .sign_ins import AddClient, AddStart, ClaimSignIn, DropClient, DropSignIn, DropStarts, PutSignIn, TakeStart
 from .spending import ForgetSpending
 
 Row = dict[str, Any]
@@ -240,9 +240,10 @@ def apply(connection: Connection, work: Write) -> int:
             return consents.write(connection, work, _INSERTS[connection.dialect.name].put)
         case SetServerOn():
             return servers_off.write(connection, work, _INSERTS[connection.dialect.name].put)
-        case PutSignIn() | ClaimSignIn() | DropSignIn() | AddStart() | TakeStart() | AddClient() | DropClient():
-            if isinstance(work, AddStart):
-                add_users(connection, [(work.owner, work.now)])
+        case PutSignIn() | ClaimSignIn() | DropSignIn() | DropStarts() | TakeStart() | AddClient() | DropClient():
+            return sign_ins.write(connection, work, _INSERTS[connection.dialect.name].put)
+        case AddStart():
+            add_users(connection, [(work.owner, work.now)])
             return sign_ins.write(connection, work, _INSERTS[connection.dialect.name].put)
         case SaveState():
             return agent_states.write(connection, work, _INSERTS[connection.dialect.name].put)

@@ -35,7 +35,7 @@ from .records import AddFile, Change, GiveFeedback, JoinNodes, LeaveNodes, Probe
 from .revocations import RevokeSession
 from .schedules import AddSchedule, ChangeSchedule, ClaimFiring, DeleteSchedules, EndFiring
 from .servers_off import SetServerOn
-from .sign_ins import AddClient, AddStart, ClaimSignIn, DropClient, DropSignIn, PutSignIn, TakeStart
+from .sign_ins import AddClient, AddStart, ClaimSignIn, DropClient, DropSignIn, DropStarts, PutSignIn, TakeStart
 from .spending import ForgetSpending
 from .write_statements import add_users, append_all, apply
 
@@ -67,7 +67,8 @@ _OF_NO_LOG: Final = (ForgetSpending,
     LeaveNodes, RemoveFiles,
     RemoveUser, MergeFulltext, RevokeSession, ForgetSpending, ClaimDelivery,
     DelayDelivery, EndDelivery, AllowTool, DisallowTool, SetServerOn, AddSchedule, ChangeSchedule, DeleteSchedules,
-    ClaimFiring, EndFiring, SaveState, PutSignIn, ClaimSignIn, DropSignIn, AddStart, TakeStart, AddClient, DropClient,
+    ClaimFiring, EndFiring, SaveState, PutSignIn, ClaimSignIn, DropSignIn, AddStart, DropStarts, TakeStart,
+    AddClient, DropClient,
     AddPush, ClaimPush, MovePush, DropPush,
 )  # fmt: skip
 """Writes that touch no thread's log."""

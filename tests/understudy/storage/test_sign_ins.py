@@ -11,6 +11,7 @@ from understudy.storage.sign_ins import (
     AddStart,
     ClaimSignIn,
     DropClient,
+    DropStarts,
     PutSignIn,
     SignIn,
     TakeStart,
@@ -51,6 +52,7 @@ async def test_a_state_is_taken_once_and_expires(database) -> None:
             assert await store.sign_in_start("s0", 5.0) is None
             assert [await store.sign_in_start("s1", now) for now in (10.5, 11.0)] == [("ann", b"x"), None]
             assert [bool(await store.commit(TakeStart("s1"))) for _ in range(2)] == [True, False]
+            assert [bool(await store.commit(DropStarts(60.0))) for _ in range(2)] == [True, False]
 
 
 async def test_the_first_registration_of_a_client_is_kept(database) -> None:

@@ -35,6 +35,12 @@ def test_a_name_is_made_of_the_target(target: Any, name: str) -> None:
         ("server", {"headers": {"A": "b"}}, "headers are for addresses"),
         ("server", {"name": "Not a name"}, "cannot be an MCP server's name"),
         ("server", {"timeout_s": 0}, "timeout_s"),
+        ("server", {"auth": "user"}, "for an address"),
+        ("https://example.org/", {"auth": "bearer"}, "auth is 'user'"),
+        ("http://example.org/", {"auth": "user"}, "over https only"),
+        ("https://example.org/", {"auth": "user", "headers": {"authorization": "x"}}, "must not have Authorization"),
+        ("https://example.org/", {"auth": "user", "client_secret": "x"}, "needs client_id"),
+        ("https://example.org/", {"scope": "notes"}, "for auth='user'"),
     ],
 )
 def test_a_bad_declaration_says_what_is_wrong(target: str, options: dict[str, Any], why: str) -> None:

@@ -66,18 +66,18 @@ class Accounts:
     async def signed_in(self, owner: str, server: McpServer) -> bool:
         """Return whether a user has a sign-in that can be opened."""
         row = await self.store.sign_in(owner, server.name)
-        return row is not None and self._open(row) is not None
+        return row is not None and self._open(row, server) is not None
 
     async def keep(self, owner: str, server: McpServer, tokens: UserTokens) -> bool:
         """Store the tokens of a new sign-in. Return False if the user was erased meanwhile."""
-        return bool(await self.store.commit(PutSignIn(self._row(owner, server.name, tokens, self.clock()))))
+        return bool(await self.store.commit(PutSignIn(self._row(owner, server, tokens, self.clock()))))
 
     async def sign_out(self, owner: str, server: McpServer) -> bool:
         """End a sign-in, and have its tokens revoked if their server does that. Return False if there is none."""
         row = await self.store.sign_in(owner, server.name)
         if row is None or not await self.store.drop_sign_in(owner, server.name):
             return False
-        tokens = self._open(row)
+        tokens = self._open(row, server)
         if tokens is not None:
             try:
                 await grants.revoke(tokens, self.http(server))
@@ -105,13 +105,13 @@ class Accounts:
 
     async def renew(self, row: SignIn, server: McpServer) -> None:
         """Refresh the tokens of a sign-in although they are good, unless somebody else has. Raises as `tokens` does."""
-        tokens = self._open(row)
+        tokens = self._open(row, server)
         await self.tokens(row.owner, server, refused=None if tokens is None else tokens.access)
 
     async def _attempt(self, owner: str, server: McpServer, refused: str | None) -> UserTokens | None:
         """Return good tokens; None if another one is refreshing them."""
         row, now = await self.store.sign_in(owner, server.name), self.clock()
-        tokens = None if row is None else self._open(row)
+        tokens = None if row is None else self._open(row, server)
         if row is None or tokens is None:
             raise SignedOut
         rejected = tokens.access == refused
@@ -150,7 +150,7 @@ class Accounts:
             if good:
                 return tokens
             raise
-        if not await self._store(self._row(row.owner, row.server, made, row.signed_in_at), claim):
+        if not await self._store(self._row(row.owner, server, made, row.signed_in_at), claim):
             raise SignedOut  # meanwhile, or erased
         log.debug("mcp.refreshed", extra={"server": server.name})
         return made
@@ -173,14 +173,20 @@ class Accounts:
         await self.store.drop_sign_in(row.owner, row.server, row.stamp)
         log.info("mcp.signed_out", extra={"server": server.name, "why": why})
 
-    def _open(self, row: SignIn) -> UserTokens | None:
-        return self.seal.open(row.sealed, UserTokens, "sign-in", row.owner, row.server)
+    def _open(self, row: SignIn, server: McpServer) -> UserTokens | None:
+        """Return the tokens of a sign-in; None if they are of another address, or sealed with another secret."""
+        return self.seal.open(row.sealed, UserTokens, *_place(row.owner, server))
 
-    def _row(self, owner: str, server: str, tokens: UserTokens, signed_in_at: float) -> SignIn:
+    def _row(self, owner: str, server: McpServer, tokens: UserTokens, signed_in_at: float) -> SignIn:
         """Return the row of new tokens, with the times of their next refresh by chance."""
         now, refresh_at = self.clock(), None
         if tokens.refresh is not None and tokens.expires_at is not None:
             refresh_at = now + (tokens.expires_at - now) * self.chance.uniform(*EARLY)
-        sealed = self.seal.seal(evolve(tokens, refresh_at=refresh_at), "sign-in", owner, server)
+        sealed = self.seal.seal(evolve(tokens, refresh_at=refresh_at), *_place(owner, server))
         keep_at = None if tokens.refresh is None else now + self.chance.uniform(*KEEP_S)
-        return SignIn(owner, server, sealed, secrets.token_hex(16), signed_in_at, keep_at=keep_at)
+        return SignIn(owner, server.name, sealed, secrets.token_hex(16), signed_in_at, keep_at=keep_at)
+
+
+def _place(owner: str, server: McpServer) -> tuple[str, ...]:
+    """Return what a seal is bound to: a token is never sent to another address than it was given for."""
+    return "sign-in", owner, server.name, server.url

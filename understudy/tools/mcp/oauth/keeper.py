@@ -1,4 +1,4 @@
-"""The actor that keeps sign-ins alive that nobody uses: their refresh tokens would expire unused."""
+"""The actor that keeps unused sign-ins alive, as refresh tokens expire unused, and drops those that nobody finished."""
 
 import logging
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from attrs import evolve
 
 from actors import Actor, Context
 from understudy.storage.errors import StorageError
-from understudy.storage.sign_ins import PutSignIn, SignIn
+from understudy.storage.sign_ins import DropStarts, PutSignIn, SignIn
 from understudy.tools.mcp.errors import SignedOut
 from understudy.tools.mcp.oauth.accounts import Accounts
 from understudy.tools.mcp.oauth.errors import OAuthError
@@ -40,6 +40,7 @@ class SignInKeeper(Actor):
             context.unhandled(message)
             return
         try:
+            await self.accounts.store.commit(DropStarts(self.accounts.clock()))
             for row in await self.accounts.store.sign_ins_to_keep(self.accounts.clock()):
                 await self._keep(row)
         except StorageError as error:

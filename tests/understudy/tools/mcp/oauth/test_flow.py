@@ -12,6 +12,7 @@ from attrs import evolve
 from tests.servers.mcp_oauth import Provider, serving
 from tests.understudy.tools.mcp.oauth.signed_in import BACK, REDIRECT, accounts_in, begun, came_back
 from understudy import McpServer, mcp
+from understudy.storage.sign_ins import AddStart, PutSignIn
 from understudy.tools.mcp.errors import SignedOut
 from understudy.tools.mcp.oauth.accounts import Accounts
 from understudy.tools.mcp.oauth.flow import SignInFailed, finish, start
@@ -39,9 +40,11 @@ async def test_a_user_signs_in_and_out(tmp_path: Path) -> None:
         row = await accounts.store.sign_in("ada", "notes")
         assert row is not None
         assert tokens.access.encode() not in row.sealed
-        other = evolve(row, owner="bob")
-        await accounts.store.drop_sign_in("bob", "notes")
-        assert accounts.seal.open(other.sealed, dict, "sign-in", "bob", "notes") is None
+        moved = evolve(server, url=server.url.replace("/mcp", "/other"))
+        assert not await accounts.signed_in("ada", moved)  # no token is sent to another address
+        await accounts.store.commit(AddStart("eve", "eve", b"", 1.0, 0.0))
+        await accounts.store.commit(PutSignIn(evolve(row, owner="eve")))
+        assert not await accounts.signed_in("eve", server)  # nor is one of another user
         assert await accounts.sign_out("ada", server)
         assert tokens.access not in provider.access
         with pytest.raises(SignedOut):
