@@ -29,7 +29,7 @@ function Chat({ agent, history }) {
           <ThreadPrimitive.Messages components={{ UserMessage, AssistantMessage }} />
           <Questions />
         </ThreadPrimitive.Viewport>
-        <Composer />
+        <Composer stop={() => agent.stop()} />
       </ThreadPrimitive.Root>
     </AssistantRuntimeProvider>
   );
@@ -129,14 +129,14 @@ function filled(id, schema, fields) {
   return values;
 }
 
-const Composer = () => (
+const Composer = ({ stop }) => (
   <ComposerPrimitive.Root className="composer">
     <ComposerPrimitive.Input placeholder="Write a message" aria-label="Message" rows={1} autoFocus />
     <AuiIf condition={({ thread }) => !thread.isRunning}>
       <ComposerPrimitive.Send>Send</ComposerPrimitive.Send>
     </AuiIf>
     <AuiIf condition={({ thread }) => thread.isRunning}>
-      <ComposerPrimitive.Cancel>Stop</ComposerPrimitive.Cancel>
+      <ComposerPrimitive.Cancel onClick={stop}>Stop</ComposerPrimitive.Cancel>
     </AuiIf>
   </ComposerPrimitive.Root>
 );

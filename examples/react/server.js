@@ -17,7 +17,7 @@ async function token() {
   return session_token;
 }
 
-/** The agent of a conversation. A run goes on when its page leaves, so that to stop is a request of its own. */
+/** The agent of a conversation. A run goes on when its page leaves. */
 class Support extends HttpAgent {
   #run = null;
 
@@ -37,9 +37,9 @@ class Support extends HttpAgent {
     }));
   }
 
-  abortRun() {
+  /** Stops the run on the server; `abortRun` only leaves it. */
+  stop() {
     if (this.#run) fetch(`${address}/api/runs/${this.#run}/cancel`, { method: "POST", headers: this.headers });
-    super.abortRun();
   }
 }
 

@@ -164,7 +164,7 @@ def main(folder: Path, shots: Path | None) -> None:
     for name in ("example", "documented"):
         (folder / name).mkdir(parents=True)
     with serve_folder(folder / "example") as example, serve_folder(folder / "documented") as documented:
-        settings = {"UNDERSTUDY_WORDS_PER_S": "2.5", "UNDERSTUDY_ALLOWED_ORIGINS": f"{example},{documented}"}
+        settings = {"UNDERSTUDY_WORDS_PER_S": "2", "UNDERSTUDY_ALLOWED_ORIGINS": f"{example},{documented}"}
         server = Server(folder / "data", options=["examples.support:AGENTS"], **settings)
         try:
             build_example(folder / "example", server.address)
