@@ -12,8 +12,11 @@ from tests.end_to_end.http import request
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
 from tests.end_to_end.test_approval import new_token
 from tests.end_to_end.test_mcp import ended, results
+from tests.end_to_end.test_runs_api import Caller
+from tests.end_to_end.test_schedules import fired
 from tests.servers.mcp_oauth import Provider, serving
 from transport.auth.fetch import request as fetch
+from transport.connection.limits import Limits
 from understudy import Agent, mcp
 
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning")
@@ -160,3 +163,30 @@ async def test_the_way_back_is_for_the_browser_that_began_and_leads_nowhere_else
             status, _, told = await request(running.address, "POST", "/api/mcp/notes/sign-in", body=b"{}")
             assert status == 401
             assert (await request(running.address, "POST", "/api/mcp/else/sign-in", token=token, body=b"{}"))[0] == 404
+
+
+async def called(caller: Caller, run: Any) -> list[Any]:
+    """Return the completed calls of a run."""
+    events = (await caller.get(f"/api/runs/{run['run_id']}/events"))["events"]
+    return [each["data"] for each in events if each["type"] == "tool_completed"]
+
+
+async def test_a_schedule_goes_on_while_its_user_is_away_and_fails_once_the_sign_in_is_lost(serve: Any) -> None:
+    """Nobody is connected, or asked: a refused token is refreshed, and without a sign-in the call says what to do."""
+    provider = Provider()
+    with trio.fail_after(120):
+        async with serving(provider) as url:
+            running = await serve(*agents_of(url), limits=Limits(schedule_every_s=1))
+            ada = Caller(running, await new_token(running))
+            assert (await signed_in(running, ada.token))[0] == 200
+            provider.expire()
+            made = {"message": "go", "agent": "asker", "every_s": 1, "thread_id": "s", "name": "Often"}
+            await ada.post("/api/schedules", 201, **made)
+            runs = await fired(ada, "?thread=s")
+            assert [each["status"] for each in await called(ada, runs[0])] == ["ok"]
+            assert (provider.asked, provider.refreshed) == (1, 1)
+            provider.end()
+            while (told := (await called(ada, runs[-1]))[0])["status"] == "ok":
+                runs = await fired(ada, "?thread=s", len(runs) + 1)
+            assert "You are not signed in to notes." in told["result_summary"]
+            assert not any(provider.access)

@@ -628,6 +628,8 @@ class ChatSession:
             self.screen.note("not answered, as there is no terminal to ask on", "yellow")
             await self.client.answer_question(question.question_id, None)
             return
+        if question.sign_in:
+            self.screen.note("press Enter once you have signed in; /decline declines to")
         entry = FormEntry(fields_of(question.schema))
         self.questions[question.question_id] = PendingAnswer(question.title, message_id, entry)
         self._prompt()
