@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.scripted_model import Call, Say, scripted
+from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
 from tests.end_to_end.test_stream import session
 from tests.servers.needed import program
 from tests.servers.npm import install
@@ -81,8 +81,12 @@ async def test_the_stock_client_gets_a_refusal_as_a_failed_run(serve: Any, stock
 @pytest.mark.promise("wire.agui-repeat")
 async def test_the_stock_client_joins_a_run_with_its_calls(serve: Any, stock: Path) -> None:
     """However often it is cut off, it has each call, thought and text once, as if it had never left."""
-    turns = Call([("echo", {"text": "hi"})]), Call([("echo", {"text": "ho"})]), Say("one two")
-    told = await play(stock, await serve(scripted(*turns)), "rejoined")
+    gate = Gate(open_after=1)
+    turns = Call([("echo", {"text": "hi"})]), Call([("echo", {"text": "ho"})]), Say("one two", gate)
+    running = await serve(scripted(*turns))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_open_once_left, trio.Path(stock.parent / "left"), gate)
+        told = await play(stock, running, "rejoined")
     assert "RUN_FINISHED" not in told["left"]["kinds"]
     again, whole = told["again"], told["whole"]
     assert (again["errors"], again["failed"]) == ([], None)
@@ -90,6 +94,13 @@ async def test_the_stock_client_joins_a_run_with_its_calls(serve: Any, stock: Pa
     assert shown(again["messages"]) == shown(whole["messages"])
     assert told["thread"]["kinds"] == ["RUN_STARTED", "MESSAGES_SNAPSHOT", "STATE_SNAPSHOT", "RUN_FINISHED"]
     assert shown(told["thread"]["messages"]) == shown(whole["messages"])
+
+
+async def _open_once_left(mark: trio.Path, gate: Gate) -> None:
+    """Let the run end once the client, which then writes a file, has left it twice."""
+    while not await mark.exists():  # noqa: ASYNC110 - another process writes it
+        await trio.sleep(0.02)
+    gate.opened.set()
 
 
 @pytest.mark.promise("wire.agui-interrupts")

@@ -3,6 +3,8 @@
  * What the client has made of it is printed as JSON.
  */
 
+import { writeFile } from "node:fs/promises";
+
 import { HttpAgent } from "@ag-ui/client";
 
 const [address, token, scenario] = process.argv.slice(2);
@@ -40,6 +42,7 @@ const SCENARIOS = {
     const page = agentOf("t", said("m")); // keeps what it has of the run, and joins it twice
     const left = await run(page, "TOOL_CALL_RESULT");
     await run(page, "TEXT_MESSAGE_CONTENT");
+    await writeFile(new URL("left", import.meta.url), ""); // now the run may end
     const again = await run(page);
     return { left, again, whole: await run(agentOf("u", said("n"))), thread: await run(agentOf("t")) };
   },
