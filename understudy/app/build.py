@@ -330,8 +330,10 @@ async def build_mcp(agents: Mapping[str, Agent], content_filter: ContentFilter) 
     servers = [each for agent in with_subagents(agents.values()).values() for each in agent.servers]
 
     if servers:
+        modules = ["connection", *(("oauth.flow", "oauth.keeper") if any(each.per_user for each in servers) else ())]
         try:  # in a thread: it takes a second
-            await trio.to_thread.run_sync(import_module, "understudy.tools.mcp.connection")
+            for name in modules:
+                await trio.to_thread.run_sync(import_module, f"understudy.tools.mcp.{name}")
         except ModuleNotFoundError as error:
             raise ValueError(f"MCP servers need the extra: pip install 'understudy[mcp]' ({error})") from error
     return McpCatalogue.of(servers, partial(_clean, content_filter))

@@ -139,6 +139,9 @@ def check_mcp_servers(agents: Sequence[Agent], *, private: bool = False) -> list
     except ValueError as error:
         return [CheckResult("MCP servers", "mend", str(error))]
 
+    if catalogue.signing_in:
+        importlib.import_module("understudy.tools.mcp.oauth.discovery")  # it takes most of a second
+
     async def connect() -> None:
         async with ActorSystem("doctor", catalogue.children()) as system:
             for link in catalogue.links.values():
