@@ -79,8 +79,10 @@ class UserLink(McpLink):
     async def look(self) -> bool:
         """Find out whether the user is signed in, also by another node. Return whether it is so."""
         signed_in = await self.accounts.signed_in(self.owner, self.server)
-        if not self.working:
-            self._set(LinkState.SIGNED_IN if signed_in else LinkState.SIGNED_OUT, "")
+        if not self.working and not signed_in:
+            self._set(LinkState.SIGNED_OUT, "")
+        elif not self.working and self.state is not LinkState.AWAY:
+            self._set(LinkState.SIGNED_IN, "")
         return signed_in
 
     async def wake(self) -> None:
