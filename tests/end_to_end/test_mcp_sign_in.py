@@ -103,6 +103,10 @@ async def test_a_run_waits_until_its_user_has_signed_in(serve: Any) -> None:
             _, _, told = await request(running.address, "GET", "/api/me/export", token=token)
             assert [each["server"] for each in told["sign_ins"]] == ["notes"]
             assert not any(each in json.dumps(told) for each in (*provider.access, *provider.fresh))
+            assert len(await running.store.sign_ins(told["user"])) == 1
+            body = json.dumps({"confirm": told["user"]}).encode()
+            assert (await request(running.address, "DELETE", "/api/me", token=token, body=body))[0] == 200
+            assert await running.store.sign_ins(told["user"]) == []
 
 
 async def test_an_expired_token_is_renewed_in_a_run_and_a_lost_sign_in_asks_again(serve: Any) -> None:

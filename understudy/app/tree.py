@@ -6,7 +6,7 @@ system (one_for_one)
 ├── conversations   (dynamic) one per active thread ─ runs ─ tool calls; or a proxy to the owning node's
 ├── connections     (dynamic) one per socket or event stream ─ outbox
 ├── observe ─ recovery, keys, and what expires, synchronises and polls
-└── mcp             (if agents have MCP servers) one per server
+└── mcp             (if agents have MCP servers) one per server, and per user who is connected to one; sign-ins
 """
 
 from collections.abc import Sequence

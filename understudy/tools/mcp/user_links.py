@@ -64,7 +64,7 @@ class UserLink(McpLink):
     _checked_at: float = field(default=0.0, init=False)
     _rest: LinkState = field(default=LinkState.SIGNED_IN, init=False)  # the state once the connection has ended
     _closing: bool = field(default=False, init=False)
-    started: bool = field(default=False, init=False)  # its actor has
+    started: bool = field(default=False, init=False)  # its actor runs, and ends what `working` says
 
     def __attrs_post_init__(self) -> None:
         self.token = self._token
@@ -86,7 +86,10 @@ class UserLink(McpLink):
         return signed_in
 
     async def wake(self) -> None:
-        """Begin to connect if nobody does, and the user is signed in. Raises `SignedOut` if not."""
+        """Begin to connect if nobody does, and the user is signed in.
+
+        Raises `SignedOut` if not, and `ToolError` ``busy`` if there are too many connections.
+        """
         self.used_at = trio.current_time()
         if self.working:
             return
@@ -128,7 +131,7 @@ class UserLink(McpLink):
         raise ToolError("forbidden", self._refusal())
 
     async def ask(self, request: Callable[["McpSession"], Awaitable[Any]]) -> Any:
-        """Make a request that only reads. Raises `ToolError`."""
+        """Make a request that only reads. Raises `ToolError`, also if the user is signed out."""
         try:
             return await super().ask(request)
         except SignedOut:
