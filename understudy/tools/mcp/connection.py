@@ -25,7 +25,7 @@ from understudy.tools.context import ToolContext
 from understudy.tools.errors import ToolError
 from understudy.tools.mcp import tasks
 from understudy.tools.mcp.errors import ConnectionLost, SignedOut
-from understudy.tools.mcp.open_calls import MAX_NOTE, PROGRESS_S, OpenCall, OpenCalls
+from understudy.tools.mcp.open_calls import MAX_NOTE, PROGRESS_S, OpenCalls, ServerCall
 from understudy.tools.mcp.server import McpServer
 from understudy.tools.mcp.transports import SIGNED_OUT, LogPace, TokenSource, open_transport
 from understudy.tools.threads import wait_for_permit
@@ -114,7 +114,7 @@ class McpSession:
         Raises `ConnectionLost` if it is unknown what became of the call, `ToolError` if the server refuses it, or
         ``busy`` if there is no slot for it.
         """
-        async with self._slot(context, label), self.calls.opened(OpenCall(context)) as opened:
+        async with self._slot(context, label), self.calls.opened(ServerCall(context)) as opened:
             return await self._call(name, dict(arguments), opened, label)
 
     async def begin_task(
@@ -125,12 +125,12 @@ class McpSession:
         Raises what `call` raises.
         """
         params = types.CallToolRequestParams(name=name, arguments=dict(arguments), _meta=_ids(context))
-        async with self._slot(context, label), self.calls.opened(OpenCall(context)):
+        async with self._slot(context, label), self.calls.opened(ServerCall(context)):
             return await tasks.begin(self, params, self.server.timeout_s)
 
     async def finish_task(self, task_id: str, context: ToolContext, label: str) -> Mapping[str, Any]:
         """Wait for the end of a task; no slot is held. Return its result. Raises `TaskLost`, and what `call` raises."""
-        async with self.calls.opened(OpenCall(context, task_id)) as opened:
+        async with self.calls.opened(ServerCall(context, task_id)) as opened:
             return await tasks.finish(self, task_id, opened, label)
 
     async def cancel_task(self, task_id: str) -> None:
@@ -146,7 +146,7 @@ class McpSession:
         finally:
             self.slots.release(context.owner, label)
 
-    async def _call(self, name: str, arguments: dict[str, Any], opened: OpenCall, label: str) -> dict[str, Any]:
+    async def _call(self, name: str, arguments: dict[str, Any], opened: ServerCall, label: str) -> dict[str, Any]:
         session, given, state = self.client.session, None, None
         ids = _ids(opened.context)
 

@@ -29,11 +29,11 @@ MAX_NOTE: Final = 300
 RELATED_TASK: Final = "io.modelcontextprotocol/related-task"
 """Key of the metadata that names the task which a question concerns."""
 
-_open_call: Final[ContextVar["OpenCall | None"]] = ContextVar("understudy.mcp_call", default=None)
+_open_call: Final[ContextVar["ServerCall | None"]] = ContextVar("understudy.mcp_call", default=None)
 
 
 @define(eq=False)
-class OpenCall:
+class ServerCall:
     """A call at work, with the questions in it that wait for its user; `task_id` if the server makes it as a task."""
 
     context: ToolContext
@@ -54,10 +54,10 @@ class OpenCalls:
     """The calls at work at the server of this name."""
 
     server: str
-    all: set[OpenCall] = field(factory=set, init=False)
+    all: set[ServerCall] = field(factory=set, init=False)
 
     @asynccontextmanager
-    async def opened(self, call: OpenCall) -> AsyncIterator[OpenCall]:
+    async def opened(self, call: ServerCall) -> AsyncIterator[ServerCall]:
         """Have the questions of a call asked of its user during the block; they end with it."""
         self.all.add(call)
         token = _open_call.set(call)
@@ -98,6 +98,6 @@ class OpenCalls:
                 call.questions.discard(scope)
         return types.ElicitResult(action="cancel")
 
-    def _call_of_task(self, related: object) -> OpenCall | None:
+    def _call_of_task(self, related: object) -> ServerCall | None:
         task_id = related.get("taskId") if isinstance(related, Mapping) else None
         return next((each for each in self.all if task_id is not None and each.task_id == task_id), None)

@@ -15,7 +15,7 @@ from understudy.tools.mcp.errors import TaskLost
 
 if TYPE_CHECKING:
     from understudy.tools.mcp.connection import McpSession
-    from understudy.tools.mcp.open_calls import OpenCall
+    from understudy.tools.mcp.open_calls import ServerCall
 
 PROTOCOL: Final = "2025-11-25"
 """The only version of the protocol whose core has tasks; later ones have them as an extension, which is not spoken."""
@@ -62,7 +62,7 @@ async def begin(session: "McpSession", params: types.CallToolRequestParams, limi
     return result
 
 
-async def finish(session: "McpSession", task_id: str, call: "OpenCall", label: str) -> Mapping[str, Any]:
+async def finish(session: "McpSession", task_id: str, call: "ServerCall", label: str) -> Mapping[str, Any]:
     """Poll a task until it has ended. Return the result of the call as plain JSON.
 
     A task that needs its user's input asks while its result is waited for.
