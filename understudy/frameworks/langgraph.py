@@ -9,6 +9,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from attrs import define, field, frozen
@@ -37,6 +38,8 @@ AT_ONCE: Final = 6
 """Calls whose beginning is waited for; the run lets eight work at a time."""
 TICKS: Final = 10
 """Turns of the loop in which an event gets from a graph to who reads its stream: two or three."""
+STORED_S: Final = 0.5
+"""Seconds until a result is shown that is not stored."""
 MAX_ROUNDS: Final = 50
 """Interrupts of one run, one after the other."""
 TITLES: Final = ("question", "message", "title")
@@ -102,6 +105,8 @@ class GraphWork:
     allowed: list[OwnCall] = field(factory=list, init=False)  # which the user has allowed, and that have not begun
     _usage: dict[str, tuple[str, Usage]] = field(factory=dict, init=False)  # of each message, by its id
     _thought: list[str] = field(factory=list, init=False)
+    _checkpoints: RunCheckpoints = field(init=False, repr=False)
+    _ends: set["asyncio.Task[None]"] = field(factory=set, init=False, repr=False)  # of calls that have their result
     _waits: asyncio.Event = field(init=False)  # set while the stream has nothing
     _number: int = field(default=0, init=False)  # of events that were shown
 
@@ -111,7 +116,7 @@ class GraphWork:
 
     async def run(self) -> None:
         """Work until the graph has ended."""
-        checkpoints = RunCheckpoints(self.agent.graph, self.work, self._shown)
+        checkpoints = self._checkpoints = RunCheckpoints(self.agent.graph, self.work, self._shown)
         await checkpoints.load(self.turn.run_id)
         graph = self.agent.graph.copy({"checkpointer": checkpoints})
         config = self._config()
@@ -163,6 +168,7 @@ class GraphWork:
                 self._waits.set()
         finally:
             self._waits.set()
+            await asyncio.gather(*self._ends)
         await self._show_thought()
         await self._count()
 
@@ -223,10 +229,20 @@ class GraphWork:
             case "tool-finished" if call is not None:
                 del self.calls[name]
                 output = payload["output"]
-                await call.end(output.content if isinstance(output, BaseMessage) else output)
+                value = output.content if isinstance(output, BaseMessage) else output
+                self._ends.add(asyncio.create_task(self._end_stored(call, value, self._checkpoints.stored)))
             case "tool-error" if call is not None:
                 del self.calls[name]
                 await call.end(error=RuntimeError(payload["message"]))
+
+    async def _end_stored(self, call: OwnCall, value: Any, stored: asyncio.Event) -> None:
+        """Show the result of a call when it is stored, as it will not be made again then, or after `STORED_S`.
+
+        A node that calls several tools is stored as a whole, at its end.
+        """
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stored.wait(), STORED_S)
+        await call.end(value)
 
     def _own_call(self, tool: str, given: Any) -> OwnCall:
         """Return the call of a tool: the one that the user has allowed before, if there is one."""

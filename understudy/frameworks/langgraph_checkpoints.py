@@ -6,7 +6,8 @@
    LangChain's messages and those that the graph's own state is declared with. Nothing is pickled.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -63,6 +64,7 @@ class RunCheckpoints(BaseCheckpointSaver[int]):
         super().__init__(serde=JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=tuple(known)))
         self.work, self.shown = work, shown
         self.begun = False
+        self.stored = asyncio.Event()  # set, and made anew, when something was stored
         self._checkpoints: dict[str, _Stored] = {}  # by namespace
         self._writes: dict[str, _Write] = {}  # by key of the state
 
@@ -135,7 +137,7 @@ class RunCheckpoints(BaseCheckpointSaver[int]):
             self.serde.dumps_typed(get_checkpoint_metadata(config, metadata)),
         )
         gone = [key for key, each in self._writes.items() if each.ns == ns and each.checkpoint_id != stored.id]
-        await self.work.save({f"c/{ns}": msgspec.msgpack.encode(stored)}, tuple(gone))
+        await self._save({f"c/{ns}": msgspec.msgpack.encode(stored)}, tuple(gone))
         self._checkpoints[ns], self.begun = stored, self.begun or ns == ROOT
         for key in gone:
             self._writes.pop(key, None)
@@ -154,8 +156,13 @@ class RunCheckpoints(BaseCheckpointSaver[int]):
                 value_ = self.serde.dumps_typed(value)
                 made[key] = _Write(ns, checkpoint_id, task_id, index, task_path, channel, value_)
         await self.shown()  # a task whose writes are stored is not run again, and does not speak again
-        await self.work.save({key: msgspec.msgpack.encode(each) for key, each in made.items()})
+        await self._save({key: msgspec.msgpack.encode(each) for key, each in made.items()})
         self._writes |= made
+
+    async def _save(self, put: Mapping[str, bytes], drop: tuple[str, ...] = ()) -> None:
+        await self.work.save(put, drop)
+        self.stored.set()
+        self.stored = asyncio.Event()
 
 
 def _namespace(config: RunnableConfig) -> str:
