@@ -88,6 +88,14 @@ def is_of_framework(run: object) -> bool:
     return getattr(run, _MARK, False) is True
 
 
+class AgentFailed(Exception):
+    """An agent of another framework has failed, which ends its run. `message` is for its user, the log has the rest."""
+
+    def __init__(self, message: str, error_id: str) -> None:
+        super().__init__(message)
+        self.message, self.error_id = message, error_id
+
+
 @define(eq=False)
 class OwnCall:
     """A call that a framework makes by itself. `name` is its tool's, `parameters` the schema of the `arguments`.

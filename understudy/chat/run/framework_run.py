@@ -21,11 +21,12 @@ import trio
 from attrs import define, evolve, field
 
 from transport.wire.events import Usage
-from understudy.agents.framework import MAX_NAME, OwnCall, Resumed
+from understudy.agents.framework import MAX_NAME, AgentFailed, OwnCall, Resumed
 from understudy.agents.turn import AgentTurn, TurnWork
 from understudy.chat.run.hand_written import HandWritten, RecordedAsk
 from understudy.chat.run.history import turn_items
 from understudy.models.model import ModelUnavailable, Reply, ToolRequest
+from understudy.observe.logs import new_error_id
 from understudy.storage.agent_states import MAX_RUN_BYTES, SaveState
 from understudy.tools.errors import ToolError
 from understudy.tools.execution import runner
@@ -74,11 +75,13 @@ class FrameworkRun(HandWritten):
             await loop.run(agent.name, function, turn)
         except ModelUnavailable:
             raise
-        except ToolError as error:
-            raise ModelUnavailable(error.message, retryable=False) from error
         except Exception as error:
-            log.error("agent.failed", extra={"run_id": run_id, "agent": agent.name}, exc_info=error)
-            raise ModelUnavailable(f"{agent.display_title} failed.", retryable=False) from error
+            error_id = new_error_id()
+            log.error(
+                "agent.failed", extra={"run_id": run_id, "agent": agent.name, "error_id": error_id}, exc_info=error
+            )
+            sentence = error.message if isinstance(error, ToolError) else f"{agent.display_title} failed."
+            raise AgentFailed(sentence, error_id) from error
 
     async def _stop(self) -> NoReturn:
         """Stop the agent with its calls: it does not return from here."""

@@ -13,6 +13,7 @@ from contextlib import suppress
 from attrs import evolve
 
 from actors import Actor, ActorRef, Context, Supervision, Terminated
+from understudy.agents.framework import AgentFailed
 from understudy.agents.output import InvalidOutput
 from understudy.agents.tool_call import calling
 from understudy.chat.answer.stream import AnswerStream
@@ -117,6 +118,8 @@ class Run(Actor):
             finish = FinishRun(run_id, Ending.NO_STORAGE, error_id=new_error_id())
         except Blocked as blocked:
             finish = FinishRun(run_id, Ending.BLOCKED, blocked.message, blocked.error_id)
+        except AgentFailed as failed:
+            finish = FinishRun(run_id, Ending.FAILED, failed.message, failed.error_id)
         except InvalidOutput as invalid:
             finish = FinishRun(run_id, Ending.BAD_OUTPUT, invalid.message, new_error_id())
         else:

@@ -20,6 +20,7 @@ from sanitization import Finding
 from transport.wire.codes import ERRORS
 from transport.wire.events import Block, Event, SanitizationSummary, SteerAccepted, ToolStatus
 from understudy.agents.agent import Agent
+from understudy.agents.framework import AgentFailed
 from understudy.agents.output import InvalidOutput
 from understudy.chat.messages import EndTurn, PermitGranted
 from understudy.chat.run.agent_loop import AgentLoop
@@ -265,6 +266,8 @@ class Subagent(Actor):
             outcome.fail(ToolStatus.FAILED, "model_unavailable", error.message)
         except StorageUnavailable:
             outcome.fail(ToolStatus.FAILED, "storage_unavailable", ERRORS["storage_unavailable"].text)
+        except AgentFailed as failed:
+            outcome.fail(ToolStatus.FAILED, "agent_failed", failed.message)
         except InvalidOutput as invalid:
             outcome.fail(ToolStatus.FAILED, "invalid_output", invalid.message)
         except Blocked as blocked:
