@@ -2,24 +2,31 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.end_to_end.openai_agents_sdk import sdk
 from tests.end_to_end.test_run_recovery import Watcher, asked, calling, survived
 
 LANGGRAPH = "tests.end_to_end.langgraph_agent"
 PYDANTIC_AI = "tests.end_to_end.pydantic_ai_agent"
+OPENAI_AGENTS = "tests.end_to_end.openai_agents_agent"
 
 
 def noted(tmp_path: Path) -> Counter[str]:
     return Counter(line.split()[0] for line in (tmp_path / "calls").read_text().splitlines())
 
 
+def further(module: str) -> Path | None:
+    return sdk() if module == OPENAI_AGENTS else None
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("module", [LANGGRAPH, PYDANTIC_AI])
+@pytest.mark.parametrize("module", [LANGGRAPH, PYDANTIC_AI, OPENAI_AGENTS])
 async def test_an_agent_goes_on_in_its_second_tool(module: str, tmp_path: Path) -> None:
     """The first tool has run once, and so have the requests to the model that were answered."""
-    served = {"served": f"{module}:agent", "agent_type": "planner"}
+    served: Any = {"served": f"{module}:agent", "agent_type": "planner", "python_path": further(module)}
 
     def in_second(seen: Watcher) -> bool:
         return calling("second")(seen) and noted(tmp_path)["second"] > 0
@@ -37,9 +44,9 @@ async def test_an_agent_goes_on_in_its_second_tool(module: str, tmp_path: Path) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", [LANGGRAPH, PYDANTIC_AI])
+@pytest.mark.parametrize("module", [LANGGRAPH, PYDANTIC_AI, OPENAI_AGENTS])
 async def test_consent_to_a_call_outlives_the_server(module: str, tmp_path: Path) -> None:
-    served = {"served": f"{module}:careful", "agent_type": "careful"}
+    served: Any = {"served": f"{module}:careful", "agent_type": "careful", "python_path": further(module)}
     seen = await survived(tmp_path, "hello", asked, **served)
     assert len(seen.kinds("approval_required")) == len(seen.kinds("approval_decided")) == 1
     assert [(each["tool_name"], each["status"]) for each in seen.kinds("tool_completed")] == [

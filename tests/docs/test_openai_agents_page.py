@@ -1,0 +1,28 @@
+"""The page on the OpenAI Agents SDK: its agent finds the user's order."""
+
+import re
+
+import pytest
+
+from tests.docs.tables import DOCS
+from tests.end_to_end.openai_agents_sdk import sdk
+from understudy import Agent
+from understudy.testing import run_agent
+
+PAGE = "how-to/use-openai-agents.md"
+TEXT = (DOCS / PAGE).read_text()
+
+
+@pytest.mark.slow
+async def test_the_agent_of_the_page_finds_an_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(sdk())
+    found: dict[str, object] = {"__name__": "page"}
+    for block in re.findall(r"```python[^\n]*\n(.*?)```", TEXT, re.DOTALL):
+        exec(compile(block, PAGE, "exec"), found)
+    clerk = found["clerk"]
+    assert isinstance(clerk, Agent)
+    run = await run_agent(clerk, "Where is it?", timeout_s=60)
+    (call,) = run.calls
+    assert (call.tool, call.status) == ("latest_order", "ok")
+    assert str(call.result).startswith("an order of ")
+    assert run.text.endswith("It is on its way.")
