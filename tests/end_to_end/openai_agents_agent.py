@@ -10,13 +10,15 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from agents import Agent as SdkAgent
-from agents import Model, Usage, function_tool
+from agents import Model, Usage, function_tool, set_tracing_disabled
 from agents.testing import ModelStep, ScriptedModel, assistant_message, function_call
 from openai.types.responses import ResponseReasoningItem
 
 from tests.end_to_end.langgraph_agent import note, only_here
 from understudy import Agent
 from understudy.frameworks.openai_agents import openai_agents
+
+set_tracing_disabled(True)  # no test speaks to the provider
 
 
 class Scripted(Model):

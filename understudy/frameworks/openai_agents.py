@@ -43,6 +43,7 @@ from understudy.agents.framework import (
     text_question,
 )
 from understudy.agents.turn import AgentTurn
+from understudy.frameworks.openai_agents_session import SdkSession
 from understudy.models.model import ModelUnavailable
 from understudy.tools.errors import QuestionUnanswered, ToolError
 
@@ -122,7 +123,7 @@ class SdkWork:
         self.state = await self.work.load(self.turn.run_id)
         if KEPT in self.state:  # and all was said
             return
-        session = _Session(self.turn.thread_id, await self._history())
+        session = SdkSession(self.turn.thread_id, await self._history())
         context = None if self.made.context is None else self.made.context(self.turn)
         try:
             result = await self._stream(self.turn.message, session, context)
@@ -142,7 +143,7 @@ class SdkWork:
             await self.turn.say(output if isinstance(output, str) else msgspec.json.encode(output).decode())
         await self._keep(session.items)
 
-    async def _stream(self, given: Any, session: "_Session", context: Any) -> Any:
+    async def _stream(self, given: Any, session: SdkSession, context: Any) -> Any:
         """Run the agent until it has its output, or interrupts itself. Return the SDK's result."""
         config = replace(self.made.config, model=None)  # which the copies have
         agent, hooks = self.copied(self.made.agent), _Ends(self)
@@ -356,31 +357,6 @@ class _Ends(RunHooks[Any]):
         """Keep the result of a tool; an agent as a tool that waits for consent has none yet."""
         if isinstance(tool, FunctionTool):
             await self.doing.ended(context.tool_call_id, result)
-
-
-@define(eq=False)
-class _Session:
-    """The conversation as a session of the SDK: `items` that the run before has kept, then those of this run."""
-
-    session_id: str
-    items: list[Any] = field(repr=False)
-    session_settings: Any = None
-
-    async def get_items(self, limit: int | None = None) -> list[Any]:
-        """Return the last `limit` items, or all."""
-        return self.items[-limit:] if limit else list(self.items)
-
-    async def add_items(self, items: list[Any]) -> None:
-        """Add items to the end."""
-        self.items.extend(items)
-
-    async def pop_item(self) -> Any:
-        """Remove the last item and return it, None if there is none."""
-        return self.items.pop() if self.items else None
-
-    async def clear_session(self) -> None:
-        """Remove all items."""
-        self.items.clear()
 
 
 def _arguments(given: str) -> Mapping[str, Any]:
