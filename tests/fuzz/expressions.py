@@ -32,6 +32,8 @@ QUICK_S: Final = 0.008
 LONGEST_S: Final = 0.2
 MEASURED: Final = 15
 """Measurements of a seemingly slow match; the least one counts. On a busy machine five were not enough."""
+NOT_IMPORTED: Final = (".migrations.", ".frameworks.openai_agents")
+"""Parts of names of modules that run only in their place: in a migration, beside an SDK that is not installed."""
 ANCHORED: Final = frozenset({"match", "fullmatch"})
 """Methods that match at one position; all others try every position."""
 ENDINGS: Final = ("", "\x00", "\n\x00")
@@ -61,7 +63,7 @@ def compiled() -> dict[tuple[str | bytes, int], str]:
     re._compile = note  # type: ignore[attr-defined]
     for package in PACKAGES:
         for module in pkgutil.walk_packages([str(ROOT / package)], f"{package}."):
-            if not module.name.endswith("__main__") and ".migrations." not in module.name:
+            if not module.name.endswith("__main__") and not any(each in module.name for each in NOT_IMPORTED):
                 importlib.import_module(module.name)
     _use()
     for path in _sources():

@@ -108,6 +108,13 @@ test("text that arrives before its message_accepted keeps its turn", () => {
   assert.equal(state.turns[0].stream.text, "Hi");
 });
 
+test("a passing event that comes before its message_accepted does not cost the question", () => {
+  const early = play({ type: "agent_progress", thread_id: "t", run_id: "r1", message_id: "m1", data: { note: "Looking" } });
+  const state = reduce(early, accepted(1));
+  assert.deepEqual(state.turns.map(({ content, parentId }) => [content, parentId]), [["say m1", null]]);
+  assert.equal(reduce({ ...state, seq: 0 }, accepted(1)).turns, state.turns);
+});
+
 test("an error ends the run, keeps the text, and closes what was running", () => {
   const state = play(...ARC.slice(0, 4), event(5, "error", { code: "agent_timeout", message: "Too slow.", retryable: true, error_id: "e7" }));
   const [turn] = state.turns;

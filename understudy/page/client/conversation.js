@@ -66,12 +66,13 @@ function accepted(state, event, data) {
   const known = state.turns[byRun(state, runId)] ?? state.turns.find((turn) => (
     isPending(turn) && turn.messageId === data.message_id && turn.again === again
   )) ?? null;
-  if (known && known.runId === runId && known.messageId === data.message_id) return state;
+  // A turn without a time of sending was made by a passing event that came before this one: it has no question yet.
+  if (known && known.runId === runId && known.messageId === data.message_id && known.sentAt !== null) return state;
   const turn = {
     ...(known ?? newTurn({ key: again ? `run:${runId}` : data.message_id })), messageId: data.message_id, runId, again,
     content: data.content ?? known?.content ?? "", references: data.references ?? known?.references ?? [],
     agentType: event.agent_type ?? known?.agentType ?? null, pillar: event.agent_type ? event.pillar ?? null : known?.pillar ?? null,
-    parentId: data.parent_id ?? (data.branch_of ? null : lastAnswer(state)),
+    parentId: data.parent_id ?? (data.branch_of ? null : lastAnswer(state, known)),
     sentAt: when(event) ?? known?.sentAt ?? null, startedAt: when(event), error: null, progress: null,
     status: known && !isPending(known) ? known.status : "accepted",
   };
@@ -80,9 +81,9 @@ function accepted(state, event, data) {
   return follows ? showing(placed, turn) : placed;
 }
 
-/** The answer that a message follows when it does not say: that of the message accepted last. */
-function lastAnswer(state) {
-  return answerId(state.turns.findLast((turn) => !isPending(turn))?.runId);
+/** The answer that a message follows when it does not say: that of the message accepted last, but for its own turn. */
+function lastAnswer(state, own = null) {
+  return answerId(state.turns.findLast((turn) => turn !== own && !isPending(turn))?.runId);
 }
 
 /** Applies `patch` to the event's turn; a run whose beginning is not in the log gets a turn without a question. */
