@@ -42,11 +42,15 @@ def test_a_line_is_an_event_and_key_values(log: io.StringIO) -> None:
     ]
 
 
-def test_standard_loggers_take_the_same_way(log: io.StringIO) -> None:
+def test_standard_loggers_take_the_same_way(log: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     """With their arguments formatted and their extra as key-values."""
+    servers = logging.getLogger("hypercorn.error")  # a server of another test in this process may have set it up
+    for name, value in (("propagate", True), ("disabled", False), ("level", logging.NOTSET), ("handlers", [])):
+        monkeypatch.setattr(servers, name, value)
+    servers.manager._clear_cache()  # type: ignore[attr-defined]
     extra = {"path": "/api/ws/guide", "token": "x"}
     logging.getLogger("transport.server.listener").warning("endpoint.deprecated", extra=extra)
-    logging.getLogger("hypercorn.error").warning("Running on %s", "port 0")
+    servers.warning("Running on %s", "port 0")
     assert lines(log) == [
         {"level": "warning", "event": "endpoint.deprecated", "logger": "transport.server.listener",
          "path": "/api/ws/guide", "token": REDACTED},
