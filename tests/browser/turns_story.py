@@ -233,7 +233,7 @@ def turned(browser: Browser, server: Server, problems: list[str]) -> None:
 
 def restart(page: Page, other: Page, server: Server, shots: Path | None) -> None:
     """The page shows the drain; a message written meanwhile is sent after the restart; no message is shown twice."""
-    ask(page, "Summarise at length: " + " ".join(f"Thing {n} matters because of reason {n}." for n in range(60)))
+    ask(page, "Summarise at length: " + " ".join(f"Thing {n} matters because of reason {n}." for n in range(150)))
     expect(page.locator(".reply .prose").last.get_by_text(re.compile(r"Thing \d+"))).to_be_visible()
     server.process.send_signal(signal.SIGTERM)
     expect(page.get_by_text("The server restarts; you can go on writing.")).to_be_visible()
