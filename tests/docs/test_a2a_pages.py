@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import trio
 
+from tests.docs.blocks import defined_by
 from tests.docs.served import served
 from tests.docs.tables import DOCS
 from tests.end_to_end import test_webhooks
@@ -59,9 +60,7 @@ async def test_the_agents_of_others_answer(tmp_path: Path) -> None:
 
 
 async def test_the_client_of_the_page_is_told_of_its_task(tmp_path: Path, nursery: trio.Nursery) -> None:
-    page: dict[str, Any] = {}
-    for block in blocks("how-to/serve-a2a-clients.md"):
-        exec(compile(block, "page", "exec"), page)
+    page: dict[str, Any] = defined_by("how-to/serve-a2a-clients.md")
     receiver = Receiver()
     (listener,) = await nursery.start(partial(trio.serve_tcp, receiver.answer, 0, host="127.0.0.1"))
     receiver.port = listener.socket.getsockname()[1]

@@ -3,6 +3,7 @@
 import inspect
 import re
 
+from tests.docs.blocks import defined_by
 from tests.docs.tables import DOCS, code, table
 from understudy import Agent
 from understudy.frameworks.langgraph import langgraph
@@ -14,10 +15,7 @@ TEXT = (DOCS / PAGE).read_text()
 
 
 async def test_the_agent_of_the_page_plans_a_journey() -> None:
-    found: dict[str, object] = {"__name__": "page"}
-    for block in re.findall(r"```python[^\n]*\n(.*?)```", TEXT, re.DOTALL):
-        exec(compile(block, PAGE, "exec"), found)
-    planner = found["planner"]
+    planner = defined_by(PAGE)["planner"]
     assert isinstance(planner, Agent)
     run = await run_agent(planner, "Plan it", answers=[{"city": "Oslo", "days": 3}], timeout_s=60)
     assert run.text.strip() == "3 days in Oslo: I have a plan."

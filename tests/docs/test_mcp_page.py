@@ -2,7 +2,6 @@
 
 import inspect
 import os
-import re
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 import trio
 from attrs import evolve
 
+from tests.docs.blocks import defined_by
 from tests.docs.tables import DOCS, code, table
 from tests.servers.mcp_oauth import Provider, serving
 from tests.understudy.tools.mcp.oauth.signed_in import BACK, accounts_in
@@ -27,10 +27,7 @@ TEXT = (DOCS / PAGE).read_text()
 def agents(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     """Return what the Python blocks of the page define."""
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    found: dict[str, object] = {}
-    for block in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL):
-        exec(compile(block, PAGE, "exec"), found)
-    return found
+    return defined_by(PAGE)
 
 
 @pytest.mark.slow

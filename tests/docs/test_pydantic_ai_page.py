@@ -1,26 +1,16 @@
 """The page on Pydantic AI: its agent finds the user's order."""
 
-import re
-
 import trio
 
-from tests.docs.tables import DOCS
+from tests.docs.blocks import defined_by
 from understudy import Agent
 from understudy.testing import run_agent
 
 PAGE = "how-to/use-pydantic-ai.md"
-TEXT = (DOCS / PAGE).read_text()
-
-
-def run_page() -> dict[str, object]:
-    found: dict[str, object] = {"__name__": "page"}
-    for block in re.findall(r"```python[^\n]*\n(.*?)```", TEXT, re.DOTALL):
-        exec(compile(block, PAGE, "exec"), found)
-    return found
 
 
 async def test_the_agent_of_the_page_finds_an_order() -> None:
-    clerk = (await trio.to_thread.run_sync(run_page))["clerk"]  # it imports for a third of a second
+    clerk = (await trio.to_thread.run_sync(defined_by, PAGE))["clerk"]  # it imports for a third of a second
     assert isinstance(clerk, Agent)
     run = await run_agent(clerk, "Where is it?", timeout_s=60)
     (call,) = run.calls

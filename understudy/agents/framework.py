@@ -10,12 +10,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 
+import msgspec
 from attrs import define, field, frozen
 
 from transport.wire.events import Usage
 from understudy.agents.turn import AgentTurn, TurnWork
 from understudy.models.items import MessageItem
-from understudy.tools.errors import InvalidResult
+from understudy.tools.errors import InvalidResult, QuestionUnanswered
 from understudy.tools.form import Question
 from understudy.tools.result import to_json
 
@@ -29,6 +30,11 @@ MAX_BEFORE: Final = 5
 """Runs before this one in which the state of an agent is looked for."""
 MAX_TITLE: Final = 300
 """Characters of the title of a question."""
+YES_OR_NO: Final[Mapping[str, Any]] = {
+    "type": "object",
+    "properties": {"allow": {"type": "boolean", "title": "Allow it"}},
+    "required": ["allow"],
+}
 ANY_OBJECT: Final[Mapping[str, Any]] = {"type": "object", "properties": {}}
 _MARK: Final = "of_framework"
 
@@ -175,6 +181,18 @@ def text_question(title: str, text: str, schema: Mapping[str, Any] | None = None
         field = {"title": "Answer", **asked}
         asked = {"type": "object", "properties": {"answer": field}, "required": ["answer"]}
     return Question(title[:MAX_TITLE], asked, f"{title}\n{text}" if len(title) > MAX_TITLE else text)
+
+
+async def is_allowed(work: FrameworkWork, key: str, tool: str, arguments: Any) -> bool:
+    """Ask the user, once for a `key`, whether a call may go on that is at work, or that is not one of this run.
+
+    No answer is no.
+    """
+    asked = text_question(f"Allow {tool}?", msgspec.json.encode(arguments).decode(), YES_OR_NO)
+    try:
+        return bool((await work.ask_once(key, asked))["allow"])
+    except QuestionUnanswered:
+        return False
 
 
 def as_json(value: Any, depth: int = 4) -> Any:

@@ -38,14 +38,14 @@ from understudy.agents.framework import (
     OwnCall,
     as_json,
     framework_work,
+    is_allowed,
     messages_since,
     of_framework,
-    text_question,
 )
 from understudy.agents.turn import AgentTurn
 from understudy.frameworks.openai_agents_session import SdkSession
 from understudy.models.model import ModelUnavailable
-from understudy.tools.errors import QuestionUnanswered, ToolError
+from understudy.tools.errors import ToolError
 
 KEPT: Final = "history"
 """The key of the state that has the items with which a run has ended."""
@@ -55,11 +55,6 @@ TEXT: Final = ("response.output_text.delta", "response.refusal.delta")
 THOUGHT: Final = ("response.reasoning_text.delta", "response.reasoning_summary_text.delta")
 OUTPUTS: Final = (str, int, float, dict, list, type(None), ToolOutputText, ToolOutputImage, ToolOutputFileContent)
 """Results of tools that are kept as they are; the model gets any other as text."""
-YES_OR_NO: Final[Mapping[str, Any]] = {
-    "type": "object",
-    "properties": {"allow": {"type": "boolean", "title": "Allow it"}},
-    "required": ["allow"],
-}
 
 
 def openai_agents(
@@ -312,11 +307,8 @@ class SdkWork:
         name, given = str(item.call_id), _arguments(item.arguments or "{}")
         if id(item.agent) not in self.copies or getattr(item.raw_item, "type", None) != "function_call":
             # a call of an agent that a tool runs, or by the provider: not one of this run
-            question = text_question(f"Allow {item.name}?", msgspec.json.encode(given).decode(), YES_OR_NO)
-            try:
-                allowed = (await self.work.ask_once(sha256(name.encode()).hexdigest()[:32], question))["allow"]
-            except QuestionUnanswered:
-                allowed = False
+            key = sha256(name.encode()).hexdigest()[:32]
+            allowed = await is_allowed(self.work, key, str(item.name), given)
             return {"arguments": None} if allowed else {"denied": "The user has not allowed it."}
         self._speaker = None
         own = OwnCall(str(item.name), given, approval=True)

@@ -7,7 +7,7 @@
    mix, and with the messages since.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
@@ -49,6 +49,7 @@ from understudy.agents.framework import (
     OwnCall,
     as_json,
     framework_work,
+    is_allowed,
     messages_since,
     of_framework,
     text_question,
@@ -59,11 +60,6 @@ from understudy.tools.errors import QuestionUnanswered, ToolError
 
 KEPT: Final = "history"
 """The key of the state that has the messages with which a run has ended."""
-YES_OR_NO: Final[Mapping[str, Any]] = {
-    "type": "object",
-    "properties": {"allow": {"type": "boolean", "title": "Allow it"}},
-    "required": ["allow"],
-}
 
 
 def pydantic_ai(
@@ -279,12 +275,7 @@ class AgentWork:
         """Return the user's decision about a call: with what arguments, None for its own, or why it was denied."""
         given = as_json(call.args_as_dict())
         if call.tool_call_id in self.calls:  # it has begun, and asks while it works
-            question = text_question(f"Allow {call.tool_name}?", msgspec.json.encode(given).decode(), YES_OR_NO)
-            try:
-                allowed = (await self.work.ask_once(_key(call), question))["allow"]
-            except QuestionUnanswered:
-                allowed = False
-            if allowed:
+            if await is_allowed(self.work, _key(call), call.tool_name, given):
                 return {"arguments": None}
             await self.calls.pop(call.tool_call_id).end(error=ToolError("forbidden", "Not allowed."))
             return {"denied": "The user has not allowed it."}

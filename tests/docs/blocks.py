@@ -1,0 +1,13 @@
+"""The Python blocks of a page of the documentation, executed."""
+
+import re
+
+from tests.docs.tables import DOCS
+
+
+def defined_by(page: str) -> dict[str, object]:
+    """Execute the blocks of a page, one after another. Return what they define."""
+    found: dict[str, object] = {"__name__": "page"}
+    for block in re.findall(r"```python[^\n]*\n(.*?)```", (DOCS / page).read_text(), re.DOTALL):
+        exec(compile(block, page, "exec"), found)
+    return found
