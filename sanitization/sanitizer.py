@@ -24,16 +24,22 @@ PIECE: Final = 4_096
 class Sanitizer:
     """Applies a policy to texts and markup. Stateless: share one among threads and tasks.
 
-    `direction` picks the rules of the policy; `extra` are custom detectors, which run after the built-in ones.
+    `direction` picks the rules of the policy; `extra` are custom detectors, which run after the built-in ones. With
+    `mathml` the elements of formulas stay in markup, without anything that links, runs or carries a style.
     """
 
     def __init__(
-        self, policy: Policy = STANDARD, direction: Direction = Direction.OUTBOUND, *, extra: Sequence[Detector] = ()
+        self,
+        policy: Policy = STANDARD,
+        direction: Direction = Direction.OUTBOUND,
+        *,
+        extra: Sequence[Detector] = (),
+        mathml: bool = False,
     ) -> None:
         self.policy = policy
         self.direction = direction
         self._detectors = build_detectors(policy, direction, extra)
-        self._markup = Markup(policy)
+        self._markup = Markup(policy, mathml=mathml)
 
     def sanitize(self, text: str, placeholders: Placeholders | None = None) -> Sanitized:
         """Sanitize text for a reader, a log or a model. Nothing is escaped: `a < b` is returned byte for byte.

@@ -20,6 +20,7 @@ from typing import Final
 
 from sanitization.findings import Hit
 
+from . import mathml as mathml_tags
 from .tags import ELEMENTS, FOREIGN, HANDLERS, NAME_MAX, RAW, VOID, Attribute, Tag, tag_at
 from .urls import Addresses
 
@@ -99,9 +100,12 @@ _PHRASES: Final = frozenset(
 
 
 class CleanedPage:
-    """One reading of one source: `html` is the output, `hits` the omissions."""
+    """One reading of one source: `html` is the output, `hits` the omissions. `mathml`: formulas stay."""
 
-    def __init__(self, source: str, addresses: Addresses, classes: Collection[str] = ()) -> None:
+    def __init__(
+        self, source: str, addresses: Addresses, classes: Collection[str] = (), *, mathml: bool = False
+    ) -> None:
+        self._tags = TAGS | mathml_tags.ELEMENTS if mathml else TAGS
         self.hits: list[Hit] = []
         self._source = source
         self._addresses = addresses
@@ -157,7 +161,7 @@ class CleanedPage:
             return self._as_text(start)
         if not self._is_markup(tag):
             return self._as_text(start)
-        if tag.name in TAGS or (tag.closing and tag.name == "br"):
+        if tag.name in self._tags or (tag.closing and tag.name == "br"):
             (self._end if tag.closing else self._start)(tag)
             return tag.end
         return tag.end if tag.closing else self._without(tag)
@@ -264,7 +268,7 @@ class CleanedPage:
         self._out.append(f"</{name}>")
 
     def _attributes(self, tag: Tag) -> Iterator[str]:
-        listed = ATTRIBUTES.get(tag.name, frozenset())
+        listed = ATTRIBUTES.get(tag.name) or mathml_tags.ATTRIBUTES.get(tag.name, frozenset())
         seen: set[str] = set()
         for each in tag.attributes(self._source):
             name = each.name

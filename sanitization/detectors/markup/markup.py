@@ -13,6 +13,7 @@ import nh3
 from sanitization.findings import Category, Finding, Sanitized, kinds_of
 from sanitization.policy import Policy
 
+from . import mathml as mathml_tags
 from .html_cleaner import ALIGNMENTS, ATTRIBUTES, TAGS, CleanedPage
 from .urls import LINK_SCHEMES, Addresses, leads
 
@@ -50,18 +51,22 @@ image.data | An inline image that is a document. | <img src=data:image/svg+xml,h
 
 
 class Markup:
-    """Cleans markup by a policy. The `parser` alone also restricts output of `clean` that may have been changed."""
+    """Cleans markup by a policy. The `parser` alone also restricts output of `clean` that may have been changed.
+
+    `mathml`: the elements of formulas stay, see `mathml.ATTRIBUTES`.
+    """
 
     name = "markup"
     kinds = KINDS
 
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
+    def __init__(self, policy: Policy, *, mathml: bool = False) -> None:
+        self._policy, self._mathml = policy, mathml
+        listed = {**ATTRIBUTES, **(mathml_tags.ATTRIBUTES if mathml else {})}
         self._addresses = Addresses(policy.link_hosts, policy.image_hosts)
         self.parser = nh3.Cleaner(
-            tags=set(TAGS),
+            tags={*TAGS, *(mathml_tags.ELEMENTS if mathml else ())},
             clean_content_tags={"script", "style", "template", "noscript", "iframe", "object", "title"},
-            attributes={tag: set(names) for tag, names in ATTRIBUTES.items()},
+            attributes={tag: set(names) for tag, names in listed.items()},
             attribute_filter=self._attribute,
             tag_attribute_values={"td": _ALIGNED, "th": _ALIGNED},
             set_tag_attribute_values={"a": {"target": "_blank"}},
@@ -73,7 +78,7 @@ class Markup:
 
     def clean(self, html: str) -> Sanitized:
         """Return the markup reduced to listed tags and attributes, and findings for the removed ones."""
-        page = CleanedPage(SURROGATE.sub("\ufffd", html), self._addresses, self._policy.classes)
+        page = CleanedPage(SURROGATE.sub("\ufffd", html), self._addresses, self._policy.classes, mathml=self._mathml)
         bound = self._policy.max_findings
         found = [
             Finding(hit.kind, Category.MARKUP, hit.start, hit.end, hit.score, "", self.name)
