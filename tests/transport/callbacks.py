@@ -26,6 +26,9 @@ class FakeCallbacks:
     async def join(self, who: Identity, connection_id: str, outbox: ActorRef) -> Welcome:
         raise AssertionError("join was not expected")
 
+    def mark_html(self, connection_id: str, *, html: bool) -> None:
+        pass
+
     def leave(self, connection_id: str) -> None:
         raise AssertionError("leave was not expected")
 

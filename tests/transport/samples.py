@@ -11,6 +11,7 @@ from transport.wire.events import (
     AgentThinking,
     Alert,
     AnswerOutcome,
+    AnswerPreview,
     ApprovalDecided,
     ApprovalDecision,
     ApprovalRequired,
@@ -38,6 +39,7 @@ from transport.wire.events import (
     SteerWithdrawn,
     SubagentCompleted,
     SubagentStarted,
+    ThreadTitled,
     ToolCompleted,
     ToolExecuting,
     ToolPartial,
@@ -219,6 +221,7 @@ PASSING: Mapping[str, tuple[Event, str]] = {
     "agent_progress": (AgentProgress(3.0, "Waiting for a free place", total=10.0), "Waiting for a free place"),
     "tool_partial": (ToolPartial("call-1", 2, [{"page": 3}, "done"]), ""),
     "agent_progress without total": (AgentProgress(1.0, "Still working"), "Still working"),
+    "answer_preview": (AnswerPreview(10, 14, "<p>some</p>"), ""),
     "partial_result": (PartialResult("There are ", 0, (Block(0, 10, "<p>There are</p>"),)), ""),
 }
 
@@ -250,6 +253,7 @@ OF_THREAD: Mapping[str, tuple[Event, str]] = {
     "typing": (Typing(), ""),
     "feedback": (FeedbackGiven("answer-run-1", "up"), ""),
     "feedback taken back": (FeedbackGiven("answer-run-1", None), ""),
+    "thread titled": (ThreadTitled("Sales of 2025"), ""),
     "resync": (Resync(40), "Read the history"),
 }
 

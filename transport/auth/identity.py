@@ -24,7 +24,8 @@ class Identity:
     """The user and session that a token authenticates, until `expires_at` (Unix seconds).
 
     `token_id` distinguishes tokens of one session. `issued_at` and `signed_in_at` (Unix seconds) are None if the token
-    lacks them; a session begins when its user signs in, and may have many tokens.
+    lacks them; a session begins when its user signs in, and may have many tokens. `name` is what people call the user,
+    empty if the token does not say.
     """
 
     user: str
@@ -36,6 +37,7 @@ class Identity:
     issued_at: float | None = field(default=None, eq=False)
     signed_in_at: float | None = field(default=None, eq=False)
     groups: tuple[str, ...] = ()
+    name: str = field(default="", eq=False)
 
 
 def find_token(headers: Mapping[str, str], query: Mapping[str, str], subprotocols: Sequence[str]) -> str | None:

@@ -76,10 +76,11 @@ class Tokens:
         tenant: str | None = None,
         ttl_s: float,
         signed_in_at: float | None = None,
+        name: str = "",
     ) -> str:
         """Issue a token for this user and session, valid for `ttl_s` seconds from now.
 
-        `signed_in_at` (Unix seconds) is when the session began; defaults to now.
+        `signed_in_at` (Unix seconds) is when the session began; defaults to now. `name` is what people call the user.
         """
         now = self._clock()
         claims: dict[str, Any] = {
@@ -97,6 +98,8 @@ class Tokens:
             claims["roles"] = list(roles)
         if groups:
             claims["groups"] = list(groups)
+        if name:
+            claims["name"] = name
         return jwt.encode(claims, self._key, algorithm=ALGORITHM)
 
     def verify(self, token: str) -> Identity:
@@ -164,12 +167,22 @@ def identity_from_claims(
         token_id=name if isinstance(name, str) else f"{issued_at}/{claims.get('exp')}",
         issued_at=issued_at,
         signed_in_at=_time_or_none(claims.get("auth_time")),
+        name=_display_name(claims),
     )
     if now + skew_s < _claim_time(claims.get("nbf", 0)):
         refuse_token()
     if now >= identity.expires_at:
         raise Unauthenticated("token_expired")
     return identity
+
+
+def _display_name(claims: Mapping[str, Any]) -> str:
+    """Return what people call the user (OpenID Connect Core 1.0, 5.1). A bad one counts as missing."""
+    for claim in ("name", "preferred_username", "email"):
+        value = claims.get(claim)
+        if isinstance(value, str) and value.strip() and len(value) <= MAX_CLAIM and value.isprintable():
+            return value.strip()
+    return ""
 
 
 def _groups(claim: Any) -> tuple[str, ...]:

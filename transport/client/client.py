@@ -117,6 +117,16 @@ class Client:
         await self._enqueue("regenerate", {"message_id": message_id, "request_id": request})
         return request
 
+    async def continue_answer(self, run_id: str, *, request_id: str | None = None) -> str:
+        """Go on with the answer of a run that was cut, in another run. Return the `request_id`.
+
+        The events of that run begin with a `MessageAccepted` whose `continues` is `run_id`. Without a `request_id` a
+        run is continued once, whoever asks. A run whose answer is whole is refused with `not_continuable`.
+        """
+        request = request_id or f"continue-{run_id}"
+        await self._enqueue("continue", {"run_id": run_id, "request_id": request})
+        return request
+
     async def withdraw(self, message_id: str) -> bool:
         """Withdraw a message that was not sent yet, or was refused and waits to be sent again.
 

@@ -1,8 +1,8 @@
 """Unacknowledged commands: sent again on each connection until the server has accepted or refused them. Pure.
 
-A message (say, edit, regenerate, steer) is acknowledged by its acceptance or a refusal that names it. Other commands
-are idempotent, and acknowledged by their effect; one without effect is dropped after TRIES connections. A temporarily
-refused command is postponed, and so are the later messages of its thread.
+A message (say, edit, regenerate, continue, steer) is acknowledged by its acceptance or a refusal that names it. Other
+commands are idempotent, and acknowledged by their effect; one without effect is dropped after TRIES connections. A
+temporarily refused command is postponed, and so are the later messages of its thread.
 """
 
 import math
@@ -33,11 +33,12 @@ MAX_BYTES: Final = 8 * 1024 * 1024
 SMALL_BYTES: Final = 8 * 1024
 """Frames up to this size in bytes are parsed in the task, larger ones in a worker thread."""
 TRIES: Final = 3
-MESSAGES: Final = frozenset({"user_message", "edit", "regenerate", "steer"})
+MESSAGES: Final = frozenset({"user_message", "edit", "regenerate", "continue", "steer"})
 _KEY: Final[Mapping[str, str]] = {
     "user_message": "message_id",
     "edit": "new_message_id",
     "regenerate": "request_id",
+    "continue": "request_id",
     "approve": "call_id",
     "answer": "question_id",
     "steer": "steer_id",
@@ -109,10 +110,16 @@ class UnackedCommand:
         if event.refusal:
             return bool(self.message_id) and event.message_id in (self.message_id, payload.get("message_id"))
         match event.event:
-            case MessageAccepted(message_id=message_id, branch_of=branch_of):
+            case MessageAccepted(message_id=message_id, branch_of=branch_of, continues=continues):
+                if self.kind == "continue":
+                    return bool(continues == payload["run_id"])
                 if self.kind == "regenerate":  # an answer's id does not name the message that it answers
                     named = str(payload["message_id"])
-                    return branch_of == message_id and (named == message_id or named.startswith(ANSWER))
+                    return (
+                        continues is None
+                        and branch_of == message_id
+                        and (named == message_id or named.startswith(ANSWER))
+                    )
                 return self.kind in MESSAGES and message_id == self.message_id
             case ApprovalDecided(call_id=call_id) | ToolCompleted(call_id=call_id):
                 return self.kind == "approve" and call_id == payload["call_id"]

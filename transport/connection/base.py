@@ -5,7 +5,9 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
-from actors import Actor, ActorRef, ChildSpec, Context, Crashed, Exit, Normal, Restart, Supervision, Terminated
+from attrs import define, frozen
+
+from actors import Actor, ActorRef, Ask, ChildSpec, Context, Crashed, Exit, Normal, Restart, Supervision, Terminated
 from transport.auth.identity import Identity
 from transport.connection.callbacks import ConnectionCallbacks, ConnectionLimits
 from transport.outbox.outbox import LogPage, Outbox, Sink
@@ -18,6 +20,19 @@ from transport.wire.messages import Close, CloseWhenDrained, Deliver
 log: Final = logging.getLogger("transport.connection.websocket")
 
 _OUR_FAULT: Final = frozenset({"busy", "internal", "storage_unavailable"})
+
+
+@frozen
+class ConnectionInfo:
+    """A connection as its operator sees it. `rtt_s` is that of the last answered ping, None before the first."""
+
+    dialect: str
+    rtt_s: float | None = None
+
+
+@define(eq=False)
+class DescribeConnection(Ask[ConnectionInfo]):
+    """To a connection: reply with what an operator is shown of it."""
 
 
 class ClosableSink(Sink, Protocol):
@@ -36,8 +51,8 @@ class ClientConnection(Actor):
     """
 
     __slots__ = (
-        "_callbacks", "_context", "_dialect", "_label", "_limits", "_outbox", "_reconnect_after_s", "_sink",
-        "connection_id", "identity",
+        "_callbacks", "_context", "_dialect", "_label", "_last_rtt_s", "_limits", "_outbox",
+        "_reconnect_after_s", "_sink", "connection_id", "identity",
     )  # fmt: skip
 
     supervision = Supervision()
@@ -61,6 +76,7 @@ class ClientConnection(Actor):
         self._label = label
         self._limits = limits or ConnectionLimits()
         self._reconnect_after_s: float | None = None  # set by Drain
+        self._last_rtt_s: float | None = None
         self._outbox: ActorRef
         self._context: Context
 
@@ -104,6 +120,8 @@ class ClientConnection(Actor):
                     context.set_timer("drain", closes_in_s, Close(1001))
                 else:
                     self._close_when_drained(1001)
+            case DescribeConnection():
+                message.reply(ConnectionInfo(self._label, self._last_rtt_s))
             case Close(code, reason):
                 self._close_when_drained(code, reason)
             case Terminated(reason=reason):

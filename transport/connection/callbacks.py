@@ -43,6 +43,9 @@ class ConnectionCallbacks(Protocol):
         registration replaces the first.
         """
 
+    def mark_html(self, connection_id: str, *, html: bool) -> None:
+        """Note from its `hello` whether a connection's client shows answers as HTML."""
+
     def leave(self, connection_id: str) -> None:
         """Unregister a connection that has ended, whether it had joined or not."""
 

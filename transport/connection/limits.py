@@ -11,7 +11,7 @@ from typing import Final
 
 from attrs import define, field, frozen, validators
 
-from transport.wire.commands import Ack, ClientPing, Edit, Regenerate, Say, Steer, UserTyping
+from transport.wire.commands import Ack, ClientPing, Continue, Edit, Regenerate, Say, Steer, UserTyping
 
 _positive = validators.gt(0.0)
 _at_least_one = validators.ge(1)
@@ -29,7 +29,8 @@ class Limits:
     seconds of work. `…_per_day` bound what a user, and a tenant, spends on models in a day of UTC. `files_bytes_…` and
     `threads_bytes_…` bound the storage of a user, and of a tenant. `schedules_per_user` bounds a user's schedules,
     `schedule_every_s` the time between two due times of one from below. `approval_s` bounds the wait for a user's
-    decision about a tool call, or answer to a question, `renewal_s` the life of a connection after its token has
+    decision about a tool call, or answer to a question, `approval_unseen_s` that of a user without a connection,
+    `renewal_s` the life of a connection after its token has
     expired.
 
     Each rate allows a burst of one minute's worth. `operations_per_minute` holds for each kind of a user's commands
@@ -71,7 +72,8 @@ class Limits:
     tenant_cost_per_day: float | None = field(default=None, validator=validators.optional(_positive))
     schedules_per_user: int = field(default=50, validator=_at_least_one)
     schedule_every_s: int = field(default=60, validator=_at_least_one)
-    approval_s: float = field(default=300.0, validator=_positive)
+    approval_s: float = field(default=900.0, validator=_positive)
+    approval_unseen_s: float = field(default=86_400.0, validator=_positive)
     heartbeat_s: float = field(default=25.0, validator=_positive)
     renewal_s: float = field(default=60.0, validator=_positive)
     history_messages: int = field(default=100, validator=_at_least_one)
@@ -196,15 +198,15 @@ class RateLimit:
 MESSAGES: Final = "messages"
 SIGNALS: Final = frozenset({Ack, UserTyping, ClientPing})
 SILENTLY_LIMITED: Final = frozenset({Ack, UserTyping})
-_AS_MESSAGES: Final = frozenset({Say, Edit, Regenerate, Steer})
+_AS_MESSAGES: Final = frozenset({Say, Edit, Regenerate, Continue, Steer})
 
 
 class CommandLimits:
     """Rate limits of commands: a bucket per user and kind of command.
 
-    Commands that have a model work (`Say`, `Edit`, `Regenerate`, `Steer`) share the bucket of messages. `SIGNALS` are
-    cheap and frequent. A command of SILENTLY_LIMITED beyond the limit is dropped without an error: the next one
-    supersedes it.
+    Commands that have a model work (`Say`, `Edit`, `Regenerate`, `Continue`, `Steer`) share the bucket of messages.
+    `SIGNALS` are cheap and frequent. A command of SILENTLY_LIMITED beyond the limit is dropped without an error:
+    the next one supersedes it.
     """
 
     def __init__(self, limits: Limits, ledger: Ledger | None = None) -> None:

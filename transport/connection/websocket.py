@@ -28,6 +28,7 @@ from transport.wire.commands import (
     Chunk,
     ClientPing,
     Command,
+    Continue,
     Edit,
     Hello,
     Refresh,
@@ -117,7 +118,7 @@ class WebSocketConnection(ClientConnection):
             self._assembler.expire(trio.current_time())
         if self._socket.rtt_s is not None:
             self._callbacks.metrics.on_ponged(self._socket.rtt_s)
-            self._socket.rtt_s = None
+            self._last_rtt_s, self._socket.rtt_s = self._socket.rtt_s, None
         if await beat(self._socket, self._limits.heartbeat):
             self._schedule_check()
 
@@ -255,6 +256,7 @@ class WebSocketConnection(ClientConnection):
             match command:
                 case Hello(batch=batch, chunk=chunk, gzip=gzip, html=html):
                     self._outbox.tell(ClientCapabilities(batch, chunk, gzip, html))
+                    self._callbacks.mark_html(self.connection_id, html=html)
                 case ClientPing(nonce=nonce):
                     self._send_event(Pong(nonce), "pong")
                 case Refresh(session_token=token):
@@ -263,7 +265,7 @@ class WebSocketConnection(ClientConnection):
                     self._outbox.tell(Acked(thread_id, seq))
                 case _ if self._expired:
                     raise CommandRejected("token_expired")
-                case Say() | Edit() | Regenerate() | Steer() if self._reconnect_after_s is not None:
+                case Say() | Edit() | Regenerate() | Continue() | Steer() if self._reconnect_after_s is not None:
                     text = "The server is going away; come back in a moment."
                     raise CommandRejected("busy", text, self._reconnect_after_s)
                 case _:
@@ -307,6 +309,8 @@ def _message_names(command: Command) -> Mapping[str, str]:
     names = {name: value for name in NAMES if (value := getattr(command, name, None)) is not None}
     if isinstance(command, Edit):
         names["message_id"] = command.new_message_id or command.message_id
+    if isinstance(command, Continue):  # `run_id` would make the refusal the end of that run
+        names["message_id"] = command.key
     if isinstance(command, Steer | Unsteer) and command.steer_id is not None:
         names["message_id"] = command.steer_id
     if isinstance(command, Say):

@@ -14,7 +14,7 @@ from typing import Final
 from attrs import define, frozen
 
 from transport.wire.errors import CommandRejected
-from transport.wire.events import Block, Envelope, PartialResult
+from transport.wire.events import AnswerPreview, Block, Envelope, PartialResult
 
 MAX_THREADS: Final = 4096  # cursors of this many threads take about 1 MiB
 MAX_TEXTS: Final = 256  # running answers per connection; a user may have ten runs
@@ -241,8 +241,12 @@ def merge_text(waiting: Iterable[Envelope]) -> list[Envelope]:
     """Join consecutive text pieces of the same answer, so that fewer frames are sent.
 
     Two pieces are joined only if no other event of their thread is between them; events of other threads may be. The
-    joined envelope has the timestamp of the first.
+    joined envelope has the timestamp of the first. Of the previews of an answer only the last is sent, after the text.
     """
+    waiting = list(waiting)
+    previews = {each.run_id: each for each in waiting if isinstance(each.event, AnswerPreview)}
+    if previews:
+        waiting = [each for each in waiting if not isinstance(each.event, AnswerPreview)]
     runs: list[list[Envelope]] = []
     open_runs: dict[str | None, list[Envelope]] = {}
     for envelope in waiting:
@@ -252,7 +256,8 @@ def merge_text(waiting: Iterable[Envelope]) -> list[Envelope]:
             continue
         runs.append([envelope])
         open_runs[envelope.thread_id] = runs[-1]
-    return [run[0] if len(run) == 1 else _join_pieces(run) for run in runs]
+    joined = [run[0] if len(run) == 1 else _join_pieces(run) for run in runs]
+    return [*joined, *previews.values()]
 
 
 def _continues(earlier: Envelope, later: Envelope) -> bool:

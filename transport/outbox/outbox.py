@@ -18,7 +18,7 @@ from typing import Final, Protocol, TypeAlias
 import trio
 from attrs import define, evolve, frozen
 
-from actors import Actor, Context, Lane, MailboxSpec, Overflow
+from actors import Actor, Ask, Context, Lane, MailboxSpec, Overflow
 from transport.outbox.delivery import DeliveryCursors, TextPiece, Verdict, same_incarnation
 from transport.outbox.metrics import ConnectionMetrics
 from transport.outbox.send_queue import SendQueue
@@ -26,7 +26,7 @@ from transport.wire.codec import Encoder, WrapFrame, wrapping_encoder
 from transport.wire.codes import ERRORS
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected, SocketClosed, new_error_id
-from transport.wire.events import TERMINAL, Envelope, Error, Event, PartialResult, Priority, Resync
+from transport.wire.events import TERMINAL, AnswerPreview, Envelope, Error, Event, PartialResult, Priority, Resync
 from transport.wire.messages import Acked, CloseWhenDrained, Deliver, Reply, SubscribeThread, UnsubscribeThread
 from transport.wire.payloads import ClientCapabilities
 
@@ -98,6 +98,20 @@ class OutboxLimits:
 @frozen
 class _ReleaseDeferred:
     """`defer_s` have passed: start the deferred threads."""
+
+
+@frozen
+class OutboxBacklog:
+    """What a client has still to be sent: queued `events` and `bytes`, and `threads` that are read from the log."""
+
+    events: int
+    bytes: int
+    threads: int
+
+
+@define(eq=False)
+class GetBacklog(Ask[OutboxBacklog]):
+    """To an outbox: reply with its backlog."""
 
 
 @define
@@ -176,6 +190,9 @@ class Outbox(Actor):
                     self._unsubscribe(thread_id)
             case _ReleaseDeferred():
                 self._release_deferred()
+            case GetBacklog():
+                behind = len(self._behind) + (self._reading is not None)
+                message.reply(OutboxBacklog(len(self._queue), self._queue.bytes, behind))
             case Acked(thread_id, seq):
                 self._record_ack(thread_id, seq)
             case ClientCapabilities():
@@ -230,7 +247,9 @@ class Outbox(Actor):
     def _deliver_ephemeral(self, message: Deliver, index: int) -> None:
         envelope = message.envelopes[index]
         event, thread_id = envelope.event, envelope.thread_id or ""
-        if not isinstance(event, PartialResult):
+        if isinstance(event, AnswerPreview):
+            self._deliver_preview(envelope)
+        elif not isinstance(event, PartialResult):
             if not self._queue.full(event.priority):
                 self._queue_event(envelope, message.frames(self._encode)[index])
             elif event.priority is Priority.LOW:
@@ -252,6 +271,13 @@ class Outbox(Actor):
                 self._queue.add_text(envelope)
             elif piece is not None:
                 self._request_snapshot(thread_id)
+
+    def _deliver_preview(self, envelope: Envelope) -> None:
+        """Queue a preview behind the text that it shows. Drop it if the client shows no HTML, or is behind."""
+        thread_id = envelope.thread_id or ""
+        behind = thread_id in self._behind or thread_id == self._reading or self._queue.durable_full
+        if self._queue.capabilities.html and self._cursors.find(thread_id) is not None and not behind:
+            self._queue.add_text(envelope)
 
     def _queue_durable(self, message: Deliver, skip: int = 0, *, live: bool = True) -> None:
         """Queue the events of a message from index `skip` on: all are durable, and the next ones of the thread."""

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from attrs import Factory, define
 
 from transport.outbox.delivery import merge_text
-from transport.wire.events import Envelope, PartialResult, Priority
+from transport.wire.events import AnswerPreview, Envelope, PartialResult, Priority
 from transport.wire.payloads import CHUNK_BYTES, ClientCapabilities, pack, split
 
 # Bytes of a text frame besides the text, roughly.
@@ -42,7 +42,7 @@ class FrameBatch:
     thread_id: str | None = None
 
 
-# Frames; or a text piece, encoded as late as possible so that consecutive pieces can be merged.
+# Frames; or a text piece or preview, encoded as late as possible so that consecutive pieces can be merged.
 QueueEntry: TypeAlias = FrameBatch | Envelope
 
 
@@ -105,7 +105,7 @@ class SendQueue:
         self._append(priority, FrameBatch(frames, types, times, first.thread_id), len(frames), sum(map(len, frames)))
 
     def add_text(self, envelope: Envelope) -> None:
-        """Queue a text piece. The caller has checked `durable_full`."""
+        """Queue a text piece or a preview. The caller has checked `durable_full`."""
         self._append(_DURABLE, envelope, 1, _entry_bytes(envelope))
 
     def _append(self, priority: Priority, entry: QueueEntry, events: int, size: int) -> None:
@@ -120,14 +120,14 @@ class SendQueue:
             self.durable_full = True
 
     def discard_thread(self, thread_id: str) -> list[Envelope]:
-        """Remove a thread's durable events and text, which will be read from the log. Return the removed text."""
+        """Remove a thread's durable events, text and previews, which will be read from the log. Return the text."""
         lane = self._lanes.get(_DURABLE, ())
         gone = [entry for entry in lane if entry.thread_id == thread_id]
         if gone:
             self._lanes[_DURABLE] = deque(entry for entry in lane if entry.thread_id != thread_id)
             events = sum(len(entry.frames) if isinstance(entry, FrameBatch) else 1 for entry in gone)
             self._remove(_DURABLE, events, sum(map(_entry_bytes, gone)))
-        return [entry for entry in gone if isinstance(entry, Envelope)]
+        return [entry for entry in gone if isinstance(entry, Envelope) and isinstance(entry.event, PartialResult)]
 
     def next_write(self, max_bytes: int, encode: Encode) -> FrameBatch:
         """Remove the next events to send, and return their payloads, with the types and times of the events.
@@ -218,7 +218,10 @@ class SendQueue:
 def _entry_bytes(entry: QueueEntry) -> int:
     if isinstance(entry, FrameBatch):
         return sum(map(len, entry.frames))
-    return _FRAME_OVERHEAD + (len(entry.event.text) if isinstance(entry.event, PartialResult) else 0)
+    match entry.event:
+        case PartialResult(text=shown) | AnswerPreview(html=shown):
+            return _FRAME_OVERHEAD + len(shown)
+    return _FRAME_OVERHEAD
 
 
 def _encode_texts(texts: list[Envelope], taken: FrameBatch, encode: Encode) -> None:

@@ -70,6 +70,7 @@ _ERRORS: Final = (
     ErrorCode("not_undoable", "That cannot be undone.", False, 409),
     ErrorCode("undo_expired", "It is too late to undo that.", False, 410),
     ErrorCode("already_undone", "That was undone already.", False, 409),
+    ErrorCode("not_continuable", "There is nothing to go on with here.", False, 409),
     ErrorCode("changed_meanwhile", "That was changed meanwhile; look at it again.", False, 409),
     ErrorCode("internal", "Something went wrong on the server.", True, 500),
 )

@@ -176,7 +176,8 @@ class Regenerate:
     """Request another answer to a message, on a new branch. `message_id` is the message's or the answer's.
 
     `request_id` is an idempotency key: repeating it refers to the same run. With `step` the new run takes over the
-    steps of the message's run `run_id` up to that one, and goes on from there.
+    steps of the message's run `run_id` up to that one, and goes on from there; with `call_id` those before that call of
+    one of the message's runs, which it makes again.
     """
 
     message_id: str
@@ -184,6 +185,24 @@ class Regenerate:
     session_token: str | None = field(default=None, repr=False)
     run_id: str | None = None
     step: int | None = None
+    call_id: str | None = None
+
+
+@frozen
+class Continue:
+    """Go on with the answer of a run that was cut, in another run that begins with its work and its text.
+
+    `request_id` is an idempotency key: repeating it refers to the same run; without one a run is continued once.
+    """
+
+    run_id: str
+    request_id: str | None = None
+    session_token: str | None = field(default=None, repr=False)
+
+    @property
+    def key(self) -> str:
+        """The idempotency key."""
+        return self.request_id or f"continue-{self.run_id}"
 
 
 @frozen
@@ -256,5 +275,5 @@ class ClientPing:
 
 Command: TypeAlias = (
     Say | Resume | Cancel | Steer | Unsteer | Approve | Respond | Disallow | SwitchServer | Undo | Edit | Regenerate
-    | Feedback | Hello | Chunk | Ack | Refresh | UserTyping | ClientPing
+    | Continue | Feedback | Hello | Chunk | Ack | Refresh | UserTyping | ClientPing
 )  # fmt: skip

@@ -32,6 +32,7 @@ from transport.wire.events import (
     Pong,
     Resync,
     SanitizationSummary,
+    ThreadTitled,
     ToolExecuting,
     Typing,
     Welcome,
@@ -52,7 +53,16 @@ ANSWER_KINDS: Final = ("drill_down", "analysis")
 # - agent response: the answers only, as its clients take every frame for an answer.
 # - AG-UI: nothing that belongs to the connection; steps that it has no events for are CUSTOM.
 ANSWERS: Final[tuple[type[Event], ...]] = (FinalResponse, Error, Alert, SanitizationSummary)
-OF_CONNECTION: Final[tuple[type[Event], ...]] = (Welcome, Typing, FeedbackGiven, Drain, Ping, Pong, Resync)
+OF_CONNECTION: Final[tuple[type[Event], ...]] = (
+    Welcome,
+    Typing,
+    FeedbackGiven,
+    ThreadTitled,
+    Drain,
+    Ping,
+    Pong,
+    Resync,
+)
 # Members of `payload` that clients of older servers read under another name, which is sent beside ours.
 ALIASES: Final[Mapping[type[Event], Mapping[str, str]]] = MappingProxyType(
     {

@@ -140,6 +140,7 @@ class MessageAccepted(Event):
 
     `parent_id` is the answer that it follows. `branch_of` is set if a new branch begins: the message that was edited,
     or, if a message is answered again, that message itself. `context` and `settings` are the message's, or None.
+    `continues` is the run whose answer, which was cut, this run goes on with.
     """
 
     type: ClassVar[str] = "message_accepted"
@@ -151,6 +152,7 @@ class MessageAccepted(Event):
     branch_of: str | None = None
     context: JsonObject | None = field(default=None, repr=False)
     settings: JsonObject | None = None
+    continues: str | None = None
 
 
 @frozen
@@ -168,7 +170,7 @@ class AgentThinking(Event):
     """The agent's next step, in a sentence.
 
     `notice` names one that tells of the server and not of the agent, and is to stay in sight: ``model_changed``, as
-    another model goes on.
+    another model goes on, or ``resumed``, as the run goes on after its server has died.
     """
 
     type: ClassVar[str] = "agent_thinking"
@@ -231,7 +233,9 @@ class ToolCompleted(Event):
 
     `findings` list what was redacted from its result, or looks like an instruction to the model: kind, category, action
     and count of each; never the text itself. `effect` is `unknown` if a call that did not succeed may have taken
-    effect. The call can be undone until `undo_until` (Unix seconds); None: not at all.
+    effect. The call can be undone until `undo_until` (Unix seconds); None: not at all. `files` are those that it saved
+    for the user: id, name, media_type and size (bytes) of each. `widget` names
+    the user interface that the tool has: `server` and `uri`.
     """
 
     type: ClassVar[str] = "tool_completed"
@@ -246,6 +250,8 @@ class ToolCompleted(Event):
     findings: Sequence[JsonObject] | None = field(default=None, converter=optional(_objects))
     effect: str | None = None
     undo_until: float | None = None
+    files: Sequence[JsonObject] | None = field(default=None, converter=optional(_objects))
+    widget: JsonObject | None = None
 
 
 @frozen
@@ -454,6 +460,30 @@ class PartialResult(Event):
         known, fresh = self.text[: len(sent) - self.offset], self.text[len(sent) - self.offset :]
         continues = self.offset <= len(sent) and sent.startswith(known, self.offset)
         return fresh if continues else ""
+
+
+@frozen
+class AnswerPreview(Event):
+    """The open end of a streamed answer as safe HTML: its characters `start` to `end` (exclusive), as they look so far.
+
+    A later preview, or the block that closes, replaces it. It follows the text that it shows. Sent only to connections
+    whose `hello` has `html`, and dropped if they read slowly.
+    """
+
+    type: ClassVar[str] = "answer_preview"
+    durable: ClassVar[bool] = False
+    start: int
+    end: int
+    html: str = field(repr=False)
+
+
+@frozen
+class ThreadTitled(Event):
+    """The thread has a new title, made by the model of its agent. It is not logged: a list of threads has it, too."""
+
+    type: ClassVar[str] = "thread_titled"
+    durable: ClassVar[bool] = False
+    title: str = field(repr=False)
 
 
 @frozen
@@ -695,6 +725,7 @@ EVENTS: Final[Mapping[str, type[Event]]] = MappingProxyType(
             AgentProgress,
             ToolPartial,
             PartialResult,
+            AnswerPreview,
             SanitizationSummary,
             AgentCompleted,
             FinalResponse,
@@ -703,6 +734,7 @@ EVENTS: Final[Mapping[str, type[Event]]] = MappingProxyType(
             Welcome,
             Typing,
             FeedbackGiven,
+            ThreadTitled,
             Alert,
             Drain,
             Ping,

@@ -42,6 +42,7 @@ BY_NAME: dict[str, st.SearchStrategy[Any]] = {
     "call_ids": st.lists(TEXT, max_size=3).map(tuple), "kept": st.none() | st.lists(TEXT, max_size=3).map(tuple),
     "calls": st.none() | st.lists(TEXT, max_size=3).map(tuple),
     "withheld": st.none() | st.lists(TEXT, max_size=3).map(tuple),
+    "files": st.none() | st.lists(OBJECT, max_size=2).map(tuple), "widget": st.none() | OBJECT,
     "blocks": st.lists(st.builds(Block, st.integers(0, 9), st.integers(0, 9), TEXT), max_size=2).map(tuple),
 }  # fmt: skip
 BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {

@@ -57,6 +57,15 @@ def test_another_answer_is_settled_by_the_branch_that_it_begins() -> None:
     assert [each.message_id for each in unsent.remove_acked(read_event(json.loads(again)))] == ["q1"]
 
 
+def test_a_continuation_is_settled_by_the_run_that_goes_on() -> None:
+    """Another answer to the message is not it, nor is it an answer to a regeneration."""
+    again = event("message_accepted", 1, message_id="mine", run_id="r2", branch_of="mine")
+    goes_on = event("message_accepted", 1, message_id="mine", run_id="r3", branch_of="mine", continues="r1")
+    assert settled(of("continue", run_id="r1", request_id="q"), again, goes_on) == [False, True]
+    assert settled(of("continue", run_id="r1", request_id="q"), event("error", message_id="q")) == [True]
+    assert settled(of("regenerate", message_id="mine", request_id="q"), goes_on, again) == [False, True]
+
+
 def test_other_commands_are_settled_by_what_they_bring_about() -> None:
     """A decision by the decision or the end of the call, a cancellation by the end of the run, thumbs by thumbs."""
     decided = event("approval_decided", 1, call_id="c", decision="allow")

@@ -77,6 +77,9 @@ class StreamCallbacks(FakeCallbacks):
     def clock(self) -> float:
         return NOW + trio.current_time()
 
+    def mark_html(self, connection_id: str, *, html: bool) -> None:
+        pass
+
     def leave(self, connection_id: str) -> None:
         self.left.append(connection_id)
 

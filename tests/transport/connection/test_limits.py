@@ -22,6 +22,7 @@ from transport.wire.commands import (
     Cancel,
     ClientPing,
     Command,
+    Continue,
     Decision,
     Edit,
     Feedback,
@@ -70,7 +71,8 @@ def test_the_defaults_are_those_of_the_protocol() -> None:
         "tenant_cost_per_day": None,
         "schedules_per_user": 50,
         "schedule_every_s": 60,
-        "approval_s": 300.0,
+        "approval_s": 900.0,
+        "approval_unseen_s": 86_400.0,
         "heartbeat_s": 25.0,
         "renewal_s": 60.0,
         "history_messages": 100,
@@ -206,11 +208,11 @@ def test_every_kind_of_command_has_its_own_bucket() -> None:
 
 
 def test_whatever_begins_a_run_is_a_message() -> None:
-    """One bucket for the three."""
-    limits = CommandLimits(Limits(messages_per_minute=3))
-    for command in (Say("x"), Edit("m", "x"), Regenerate("m")):
+    """One bucket for all of them."""
+    limits = CommandLimits(Limits(messages_per_minute=4))
+    for command in (Say("x"), Edit("m", "x"), Regenerate("m"), Continue("r")):
         assert limits.take("ada", command, 0.0) == 0
-    assert all(limits.take("ada", command, 0.0) == 20.0 for command in (Say("x"), Edit("m", "x"), Regenerate("m")))
+    assert all(limits.take("ada", command, 0.0) == 15.0 for command in (Say("x"), Edit("m", "x"), Regenerate("m")))
 
 
 def test_every_command_has_a_limit() -> None:
@@ -218,7 +220,7 @@ def test_every_command_has_a_limit() -> None:
     limits = CommandLimits(Limits(messages_per_minute=1, operations_per_minute=1, signals_per_minute=1))
     for kind in get_args(Command):
         command = object.__new__(kind)
-        assert limits.take("ada", command, 0.0) == 0 or kind in (Say, Edit, Regenerate, Steer)
+        assert limits.take("ada", command, 0.0) == 0 or kind in (Say, Edit, Regenerate, Continue, Steer)
         assert limits.take("ada", command, 0.0) > 0
     assert SILENTLY_LIMITED <= SIGNALS
 

@@ -62,6 +62,9 @@ class Server:
     def metrics(self) -> Counts:
         return self.counts
 
+    def mark_html(self, connection_id: str, *, html: bool) -> None:
+        pass
+
     def leave(self, connection_id: str) -> None:
         self.left.append(connection_id)
 

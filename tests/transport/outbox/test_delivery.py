@@ -15,7 +15,7 @@ from transport.outbox.delivery import (
     merge_text,
 )
 from transport.wire.errors import CommandRejected
-from transport.wire.events import AgentThinking, Block, Envelope, PartialResult
+from transport.wire.events import AgentThinking, AnswerPreview, Block, Envelope, PartialResult
 
 THREADS = st.sampled_from(["a", "b"])
 
@@ -400,3 +400,12 @@ def test_only_what_continues_is_joined() -> None:
     waiting = [piece("t", "m", 0, "a"), piece("t", "m", 5, "b"), piece("t", "n", 6, "c"), piece("t", "n", 0, "c")]
     assert merge_text(waiting) == waiting
     assert merge_text([]) == []
+
+
+def test_of_the_previews_of_an_answer_the_last_one_is_sent_after_its_text() -> None:
+    """A client that reads slowly gets joined text and one preview, that of all of it."""
+    first, second = (
+        Envelope(AnswerPreview(0, end, f"<p>{end}</p>"), WHEN + end, None, "t", "r", "m") for end in (1, 2)
+    )
+    waiting = [piece("t", "m", 0, "a"), first, piece("t", "m", 1, "b"), second]
+    assert merge_text(waiting) == [piece("t", "m", 0, "ab"), second]

@@ -22,6 +22,7 @@ from transport.wire.events import (
     AgentProgress,
     AgentThinking,
     Alert,
+    AnswerPreview,
     Envelope,
     Error,
     FinalResponse,
@@ -761,3 +762,17 @@ def test_an_event_is_encoded_once_for_all() -> None:
     alone = Deliver(answer(2))
     assert alone.frames(rich) == alone.frames(rich) == [frames[0]]
     assert rendered == ["done", "done", "done"]
+
+
+async def test_previews_are_for_clients_that_show_html() -> None:
+    """Others get the text alone; a preview comes behind the text that it shows."""
+    shown = Envelope(AnswerPreview(0, 2, "<p>hi</p>"), 1.0, thread_id="t", run_id="r", message_id="m")
+    for html in (False, True):
+        async with open_rig() as rig:
+            rig.outbox.tell(ClientCapabilities(html=html))
+            rig.outbox.tell(SubscribeThread("t", 0, 0))
+            rig.tell(text(0, "hi"), shown)
+            rig.tell(thought(1))
+            frames = await rig.frames(3 if html else 2)
+            types = ["partial_result", "answer_preview", "agent_thinking"]
+            assert [frame["type"] for frame in frames] == [each for each in types if html or each != "answer_preview"]

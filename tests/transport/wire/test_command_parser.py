@@ -9,6 +9,7 @@ from transport.wire.commands import (
     Approve,
     Cancel,
     ClientPing,
+    Continue,
     Decision,
     Disallow,
     Edit,
@@ -118,6 +119,8 @@ FORMS = [
     ({"type": "edit", "payload": {"message_id": "m", "content": "hi"}}, Edit("m", "hi")),
     ({"type": "edit", "message_id": "m", "content": "hi", "new_message_id": "n"}, Edit("m", "hi", "n")),
     ({"type": "regenerate", "payload": {"message_id": "m", "request_id": "r"}}, Regenerate("m", "r")),
+    ({"type": "continue", "payload": {"run_id": "r"}}, Continue("r")),
+    ({"type": "regenerate", "payload": {"message_id": "m", "call_id": "c"}}, Regenerate("m", call_id="c")),
     (
         {"type": "regenerate", "payload": {"message_id": "m", "run_id": "r", "step": 3}},
         Regenerate("m", run_id="r", step=3),
