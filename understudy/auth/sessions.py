@@ -307,6 +307,7 @@ class Sessions:
             tenant=identity.tenant,
             ttl_s=ttl_s,
             signed_in_at=began,
+            name=identity.name,
         )
         return IssuedSession(evolve(self.tokens.verify(token), user=identity.user), token)
 

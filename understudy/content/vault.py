@@ -20,6 +20,7 @@ from transport.wire.events import (
     MessageAccepted,
     QuestionAsked,
     SteerAccepted,
+    ThreadTitled,
 )
 
 THREADS: Final = 2_000
@@ -112,6 +113,8 @@ class Vault:
                 return envelope.replace(event=evolve(event, result=found.restore(result)))
             case QuestionAsked(said=str(said)) as event:
                 return envelope.replace(event=evolve(event, said=found.restore(said)))
+            case ThreadTitled(title=title) as titled:
+                return envelope.replace(event=evolve(titled, title=found.restore(title)))
         return envelope
 
 

@@ -18,7 +18,17 @@ from understudy.content.texts import run_off_loop
 from understudy.content.vault import Vault
 from understudy.privacy import records
 from understudy.privacy.transcript import Transcript, attachments, opening
-from understudy.storage import agent_states, archive_queries, consents, pushes, queries, schedules, sign_ins
+from understudy.storage import (
+    agent_states,
+    archive_queries,
+    consents,
+    pushes,
+    queries,
+    schedules,
+    shares,
+    sign_ins,
+    web_push,
+)
 from understudy.storage.archive_queries import Archive, User
 from understudy.storage.records import LoggedEvent, Message, RunRecord, StepRecord, Thread, name_of
 
@@ -131,6 +141,8 @@ class Exporter:
         yield _items(map(records.sign_in_of, await self.archive.read(sign_ins.of_owner, row.id)))
         yield b'],"pushes":['
         yield _items(map(records.push_of, await self.archive.read(pushes.of_owner, row.id)))
+        yield b'],"browsers":['
+        yield _items(map(records.browser_of, await self.archive.read(web_push.browsers, row.id)))
         yield b'],"threads":['
         edge = b""
         async for thread in self._threads(row.id):
@@ -148,7 +160,7 @@ class Exporter:
         yield b',"messages":['
         edge, names = b"", dict[str, None]()
         async for message, runs, raw in self._messages(row, what):
-            names |= dict.fromkeys(message.references)
+            names |= dict.fromkeys(records.files_named(message))
             whole = records.message_of(message, [records.run_of(*each) for each in runs], shown)
             if what.raw:
                 whole["raw"] = raw
@@ -163,6 +175,8 @@ class Exporter:
                 edge = b","
         allowed = await self.archive.read(consents.consents, row.owner, row.id)
         yield b'],"consents":[' + _items(map(asdict, allowed)) + b"]"
+        shared = await self.archive.read(shares.of_thread, row.owner, row.id)
+        yield b',"shares":[' + _items(map(records.share_of, shared)) + b"]"
         yield b',"agent_states":['
         place, edge = ("", ""), b""
         while entries := await self.archive.read(agent_states.entries, row.owner, row.id, place):
@@ -185,7 +199,7 @@ class Exporter:
         transcript, names = Transcript(row, shown, level), dict[str, None]()
         yield transcript.opening().encode()
         async for message, runs, raw in self._messages(row, what, steps=False):
-            names |= dict.fromkeys(message.references)
+            names |= dict.fromkeys(records.files_named(message))
             yield transcript.message(message, [run for run, _ in runs], raw).encode("utf-8", "replace")
         ids = list(names)
         if ids:

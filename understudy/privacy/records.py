@@ -14,11 +14,13 @@ from understudy.storage.archive_queries import StoredMemory, User
 from understudy.storage.pushes import Push
 from understudy.storage.records import File, Message, RunRecord, StepRecord, Thread
 from understudy.storage.schedules import Schedule
+from understudy.storage.shares import Share
 from understudy.storage.sign_ins import SignIn
+from understudy.storage.web_push import Browser
 
 FORMAT: Final = "understudy-export"
 VERSION: Final = 1
-_OURS: Final = frozenset({"owner", "node", "fence"})
+_OURS: Final = frozenset({"owner", "node", "fence", "pinned_at", "archived_at"})
 """Columns of a thread that are left out: its owner is implied, and its node is internal."""
 
 Shown = Callable[[str], str]
@@ -32,7 +34,8 @@ def head(exported_at: float) -> dict[str, Any]:
 
 def thread_of(row: Thread, shown: Shown) -> dict[str, Any]:
     """Return a thread with its title restored."""
-    return asdict(row, filter=lambda attribute, _: attribute.name not in _OURS) | {"title": shown(row.title)}
+    own = asdict(row, filter=lambda attribute, _: attribute.name not in _OURS)
+    return own | {"title": shown(row.title), "pinned": row.pinned_at is not None, "archived": row.archived}
 
 
 def state_of(entry: StateEntry) -> dict[str, Any]:
@@ -52,14 +55,21 @@ def message_of(row: Message, runs: Sequence[Mapping[str, Any]], shown: Shown) ->
     return own | {
         "content": shown(row.content),
         "next_steps": [{name: shown(text) for name, text in each.items()} for each in row.next_steps or ()],
+        "files": list(row.files or ()),
         "feedback": given if any(given.values()) else None,
         "runs": list(runs),
     }
 
 
-def short_run_of(run: RunRecord) -> dict[str, str]:
+def files_named(row: Message) -> list[str]:
+    """Return the ids of the files of a message: those attached to it, and those made for it."""
+    return [*row.references, *(str(each["id"]) for each in row.files or ())]
+
+
+def short_run_of(run: RunRecord) -> dict[str, Any]:
     """Return a run as the history of a thread names it."""
-    return {"run_id": run.id, "status": run.status}
+    further = {"continues": run.continues, "restarts": run.restarts}
+    return {"run_id": run.id, "status": run.status} | {name: value for name, value in further.items() if value}
 
 
 def run_of(run: RunRecord, steps: Sequence[StepRecord]) -> dict[str, Any]:
@@ -101,6 +111,16 @@ def sign_in_of(row: SignIn) -> dict[str, Any]:
 def push_of(row: Push) -> dict[str, Any]:
     """Return who is told of a run, without the token."""
     return {"run_id": row.run_id, "id": row.id, "url": row.url, "created_at": row.created_at}
+
+
+def browser_of(row: Browser) -> dict[str, Any]:
+    """Return a browser that is notified, without its address and keys."""
+    return {"id": row.id, "host": row.host, "answers": row.answers, "created_at": row.created_at}
+
+
+def share_of(row: Share) -> dict[str, Any]:
+    """Return a link to a thread, without its token, which is stored nowhere."""
+    return {"share_id": row.id, "created_at": row.created_at, "expires_at": row.expires_at}
 
 
 def user_of(row: User, name: str) -> dict[str, Any]:

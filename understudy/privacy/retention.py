@@ -117,6 +117,7 @@ class Retention(Actor):
                 context.unhandled(message)
 
     async def _round(self) -> None:
+        await self.store.drop_expired_shares()
         await self._once()
         if self.kept.threads_days or self.kept.events_days:
             await self._threads()

@@ -91,6 +91,8 @@ class Transcript:
             parts += ["As it was sent:", fenced(raw)]
         if row.references:
             parts.append(f"Attached: {', '.join(map(inline, row.references))}\n")
+        if row.files:
+            parts.append(f"Made: {', '.join(inline(str(each['name'])) for each in row.files)}\n")
         if row.visualization is not None:
             parts.append("With a chart.\n")
         if row.role == "assistant" and row.status != "success":

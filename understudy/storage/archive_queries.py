@@ -216,10 +216,13 @@ def _trimmed(connection: Connection, owner: str, thread_id: str, before: float) 
 
 
 def _unnamed(connection: Connection, owner: str, names: Sequence[str]) -> list[str]:
-    """Return the owner's files that no message refers to, and no text of a message or result of a tool contains."""
+    """Return the owner's files that no message names, and no text of a message or result of a tool contains."""
     references = cast(_m.references, Text)
     named: set[str] = set()
     for (listed,) in connection.execute(select(references).where(_m.owner == owner, references != "[]")):
+        named.update(_ID.findall(listed))
+    made = cast(_m.files, Text)
+    for (listed,) in connection.execute(select(made).where(_m.owner == owner, _m.files.is_not(None))):
         named.update(_ID.findall(listed))
     left = [name for name in names if name not in named][:LOOKED_FOR]
     of_owner = select(_s.run_id).join(schema.runs, _r.id == _s.run_id).where(_r.owner == owner)

@@ -22,11 +22,13 @@ from attrs import define, field, frozen
 from .agent_memory import Amend, Forget, ForgetAll, Remember, Remembered
 from .deletion import RemoveUser
 from .errors import StorageUnavailable
+from .queries import Which
 from .records import (
     DeleteThread,
     EventPage,
     GiveFeedback,
     History,
+    MarkThread,
     Page,
     RenameThread,
     Thread,
@@ -35,6 +37,7 @@ from .records import (
     Write,
 )
 from .store import Store
+from .turns import TurnsPage
 
 T = TypeVar("T")
 
@@ -143,7 +146,16 @@ async def drop_changed_answers(shelf: CacheBackend, work: Write) -> None:
     match work:
         case Remember(owner=owner, agent=agent) | Amend(owner=owner, agent=agent):
             await shelf.drop(owner, _named("remembered", agent))
-        case RenameThread() | DeleteThread() | TrimLog() | GiveFeedback() | Forget() | ForgetAll() | RemoveUser():
+        case (
+            RenameThread()
+            | MarkThread()
+            | DeleteThread()
+            | TrimLog()
+            | GiveFeedback()
+            | Forget()
+            | ForgetAll()
+            | RemoveUser()
+        ):
             await shelf.drop(work.owner)
 
 
@@ -173,12 +185,16 @@ class CachedReads:
             owner, ("thread", thread_id), Thread | None, lambda: self.store.thread(owner, thread_id)
         )
 
-    async def threads(self, owner: str, query: str, cursor: str | None, limit: int) -> CachedRead[Page[Thread]]:
+    async def threads(
+        self, owner: str, query: str, cursor: str | None, limit: int, which: Which = "active"
+    ) -> CachedRead[Page[Thread]]:
         """As `Store.threads`; results of a search are not cached."""
         if query.strip():
-            return CachedRead(await self.store.threads(owner, query, cursor, limit))
-        asked = ("threads", cursor, limit)
-        return await self._read(owner, asked, Page[Thread], lambda: self.store.threads(owner, query, cursor, limit))
+            return CachedRead(await self.store.threads(owner, query, cursor, limit, which))
+        asked = ("threads", which, cursor, limit)
+        return await self._read(
+            owner, asked, Page[Thread], lambda: self.store.threads(owner, query, cursor, limit, which)
+        )
 
     async def messages(
         self, owner: str, thread_id: str, cursor: str | None, limit: int
@@ -187,6 +203,18 @@ class CachedReads:
         asked = ("messages", thread_id, cursor, limit)
         return await self._read(
             owner, asked, ThreadPage | None, lambda: self.store.thread_page(owner, thread_id, cursor, limit)
+        )
+
+    async def turns_page(
+        self, owner: str, thread_id: str, before: str | None, through: str | None, limit: int
+    ) -> CachedRead[TurnsPage | None]:
+        """As `Store.turns_page`."""
+        asked = ("turns", thread_id, before, through, limit)
+        return await self._read(
+            owner,
+            asked,
+            TurnsPage | None,
+            lambda: self.store.turns_page(owner, thread_id, before, through, limit),
         )
 
     async def events(self, owner: str, thread_id: str, after: int, limit: int) -> CachedRead[EventPage | None]:

@@ -21,6 +21,7 @@ _w = schema.raw_texts.c
 _f = schema.files.c
 _c = schema.contexts.c
 _u = schema.users.c
+_l = schema.shares.c
 
 EVENTS: Final = 200
 """Limit of events, steps or runs deleted per transaction: about 10 ms."""
@@ -79,6 +80,7 @@ def remove_thread(connection: Connection, owner: str, thread_id: str) -> int:
     this = (_t.owner == owner, _t.id == thread_id)
     if connection.execute(select(_t.id).where(*this)).one_or_none() is None:
         return 0
+    connection.execute(delete(schema.shares).where(_l.owner == owner, _l.thread_id == thread_id))
     first = connection.execute(
         select(func.min(_e.seq)).where(_e.owner == owner, _e.thread_id == thread_id)
     ).scalar_one()

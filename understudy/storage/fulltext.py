@@ -56,6 +56,11 @@ def for_tsquery(owner: str, question: str) -> str | None:
     return " & ".join([f"'{mark(owner)}'", *parts]) if parts else None
 
 
+def asked_words(question: str) -> list[str]:
+    """Return the words of a query, folded as those of texts are, without repeats."""
+    return list(dict.fromkeys(_runs(question)))[:MOST_ASKED]
+
+
 def _asked(question: str) -> list[tuple[str, bool]]:
     """Return the words of a query, and for each whether longer words that begin with it match."""
     words: dict[tuple[str, bool], None] = {}

@@ -4,7 +4,7 @@ import base64
 import binascii
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import msgspec
 from sqlalchemy import (
@@ -117,6 +117,8 @@ class Prepared:
         return rows
 
 
+Which: TypeAlias = Literal["active", "pinned", "archived"]
+"""A list of threads."""
 THREAD = (
     _t.owner,
     _t.id,
@@ -127,6 +129,8 @@ THREAD = (
     _t.updated_at,
     _t.last_seq,
     _t.newest_run,
+    _t.pinned_at,
+    _t.archived_at,
 )
 _MESSAGE = tuple(column for column in schema.messages.c if column.name != "number")
 _EVENT = (_e.seq, _e.type, _e.run_id, _e.body)
@@ -135,7 +139,7 @@ _ONE_ROW_OF_EACH = tuple(select(table).limit(1) for table in schema.metadata.sor
 # Threads that are for one answer do not crowd out the others; their user may be asked something while a run is at work.
 _unfinished = or_(*(_r.status == each for each in UNFINISHED))
 _at_work = select(_r.id).where(_r.id == _t.newest_run, _unfinished).exists()
-_LISTED = or_(_t.id.not_like(f"{ONCE.replace('_', '!_')}%", escape="!"), _at_work)
+LISTED = or_(_t.id.not_like(f"{ONCE.replace('_', '!_')}%", escape="!"), _at_work)
 
 # Queries of every client that reconnects.
 _owner: BindParameter[str] = bindparam("owner")
@@ -145,7 +149,7 @@ _held_thread = Prepared(select(*THREAD, _t.node, _t.fence).where(_t.owner == _ow
 _last_seq = Prepared(select(_t.last_seq, _t.created_at).where(_t.owner == _owner, _t.id == _thread_id))
 _live_threads = Prepared(
     select(_t.id, _t.last_seq)
-    .where(_t.owner == _owner, _LISTED)
+    .where(_t.owner == _owner, LISTED)
     .order_by(_t.updated_at.desc(), _t.id.desc())
     .limit(bindparam("limit"))
 )
@@ -201,12 +205,22 @@ def thread(connection: Connection, owner: str, thread_id: str) -> Thread | None:
     return Thread(*rows[0]) if rows else None
 
 
-def threads(connection: Connection, owner: str, query: str, cursor: str | None, limit: int) -> Page[Thread]:
+def threads(
+    connection: Connection, owner: str, query: str, cursor: str | None, limit: int, which: Which = "active"
+) -> Page[Thread]:
     """Return the owner's threads, latest first, of those for one answer only the ones at work.
 
-    With `query` only threads whose title contains it, or that have a message with all its words.
+    With `query` only threads whose title contains it, or that have a message with all its words. `which`: all that are
+    not archived (`active`), of these only the `pinned` ones, or the `archived` ones; a query of `active` ones also
+    finds archived ones.
     """
-    wanted = select(*THREAD).where(_t.owner == owner, _LISTED)
+    wanted = select(*THREAD).where(_t.owner == owner, LISTED)
+    if which == "pinned":
+        wanted = wanted.where(text(schema.PINNED))
+    if which == "archived":
+        wanted = wanted.where(text(schema.ARCHIVED), _t.archived_at >= _t.updated_at)
+    elif which == "pinned" or not query.strip():
+        wanted = wanted.where(or_(_t.archived_at.is_(None), _t.archived_at < _t.updated_at))
     query = query.strip()[:LONGEST_QUERY].lower()
     if query:
         titled = _t.title.icontains(query, autoescape=True)
@@ -249,14 +263,32 @@ def runs(
 
 def _said(connection: Connection, owner: str, query: str) -> ColumnElement[bool] | None:
     """Return a condition: a message of the thread contains all words of the query. None if the query has no words."""
+    found = _with_words(connection, owner, query)
     threads = select(schema.words.c.thread_id).where(schema.words.c.owner == owner)
+    return None if found is None else _t.id.in_(threads.where(found))
+
+
+def matches(connection: Connection, owner: str, query: str, ids: Sequence[str]) -> dict[str, Message]:
+    """Return the newest message with all words of a query in each of these threads that has one, by thread id."""
+    found = _with_words(connection, owner, query.strip()[:LONGEST_QUERY].lower())
+    if found is None or not ids:
+        return {}
+    words = schema.words.c
+    newest = select(func.max(words.number)).where(words.owner == owner, words.thread_id.in_(ids), found)
+    wanted = select(*_MESSAGE).where(_m.number.in_(newest.group_by(words.thread_id)))
+    rows = [Message(*row) for row in connection.execute(wanted)]
+    return {row.thread_id: row for row in rows}
+
+
+def _with_words(connection: Connection, owner: str, query: str) -> Any:
+    """Return a condition on `words`: it contains all words of the query. None if the query has no words."""
     if connection.dialect.name == "sqlite":
         asked = for_fts5(owner, query)
-        found = text("number IN (SELECT rowid FROM words_index WHERE words_index MATCH :asked)")
+        found = text("words.number IN (SELECT rowid FROM words_index WHERE words_index MATCH :asked)")
     else:
         asked = for_tsquery(owner, query)
         found = text("array_to_tsvector(string_to_array(words.text, ' ')) @@ CAST(:asked AS tsquery)")
-    return None if asked is None else _t.id.in_(threads.where(found.bindparams(asked=asked)))
+    return None if asked is None else found.bindparams(asked=asked)
 
 
 def live_threads(connection: Connection, owner: str, limit: int) -> dict[str, int]:

@@ -7,7 +7,7 @@ no two users share a key. A write is stored completely or not at all, and storin
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 from attrs import field, frozen
 from attrs.validators import ge, in_
@@ -21,8 +21,10 @@ from .pushes import PushWrite
 from .revocations import RevokeSession
 from .schedules import ScheduleWrite
 from .servers_off import SetServerOn
+from .shares import ShareWrite
 from .sign_ins import SignInWrite
 from .spending import ForgetSpending, Spent
+from .web_push import WebPushWrite
 
 Json: TypeAlias = Any
 Item = TypeVar("Item")
@@ -62,6 +64,7 @@ class Thread:
     """A conversation. `last_seq` is the number of its newest event, 0 before the first.
 
     `updated_at` is the latest time that a change of the thread named (a message, a run's beginning or end).
+    `pinned_at` and `archived_at` are when its user pinned it and put it away, None if not; see `archived`.
     `newest_run` is the run that began last: its answer is where the newest branch ends. `node` is the server that has
     the thread, None for none, and `fence` counts who had it: only that node under that number appends to its log.
     """
@@ -75,8 +78,15 @@ class Thread:
     updated_at: float
     last_seq: int = 0
     newest_run: str | None = None
+    pinned_at: float | None = None
+    archived_at: float | None = None
     node: str | None = None
     fence: int = 0
+
+    @property
+    def archived(self) -> bool:
+        """Whether its user has put it away, and it was not used since."""
+        return self.archived_at is not None and self.archived_at >= self.updated_at
 
 
 @frozen
@@ -87,7 +97,7 @@ class Message:
     it follows, None for the first of a thread. That answer need not be stored: its run may have ended without one.
     `branch_of` is the message that this is an edit of or, of an answer, the message that was answered once more.
     `rating` and `note` are the user's feedback on an answer. `next_steps` are the requests that it offers: each has
-    `label` and `message`.
+    `label` and `message`. `files` are those that were made for it: each has `id`, `name`, `media_type` and `size`.
     """
 
     owner: str
@@ -107,6 +117,7 @@ class Message:
     rating: str | None = None
     note: str | None = field(default=None, repr=False)
     next_steps: Sequence[Mapping[str, str]] | None = field(default=None, repr=False)
+    files: Sequence[Mapping[str, Json]] | None = field(default=None, repr=False)
 
 
 @frozen
@@ -126,7 +137,8 @@ class RunRecord:
     `request_id` is the client's name for the request to answer a message once more. `attempts` counts how often work
     on it was taken up again without a further step than at the time before; `progress` is how many steps it had then.
     `found` is the summary of redactions that the user is shown, None for none; opaque to storage. `resume_at` is when
-    the next attempt at an interrupted run is due, None if it is under way or was not put off.
+    the next attempt at an interrupted run is due, None if it is under way or was not put off. `continues` is the run
+    whose answer it goes on with, None for most. `restarts` counts how often it went on after its server had died.
     """
 
     id: str
@@ -144,6 +156,8 @@ class RunRecord:
     progress: int = 0
     found: bytes | None = field(default=None, repr=False)
     resume_at: float | None = None
+    continues: str | None = None
+    restarts: int = 0
 
 
 @frozen
@@ -292,6 +306,7 @@ class Change:
     - `steps` are inserted, or replace the ones of the same number;
     - `run_end` ends a run;
     - `attempt` updates the attempts of an unfinished run;
+    - `restarted` is the id of an unfinished run whose agent goes on after its server has died, which is counted;
     - `raw` is inserted beside its message, once;
     - `spent` and `deliveries` are inserted, once each;
     - `fence`, unless None, must be the thread's: if another node has claimed it since, nothing is stored. An inserted
@@ -308,6 +323,7 @@ class Change:
     run: RunRecord | None = None
     run_end: RunEnd | None = None
     attempt: RunAttempt | None = None
+    restarted: str | None = None
     steps: tuple[StepRecord, ...] = ()
     raw: RawText | None = None
     fence: Fence | None = None
@@ -330,17 +346,28 @@ class Change:
     @property
     def only_appends(self) -> bool:
         """Whether it only appends events, maybe with steps."""
-        parts = (self.thread, self.run, self.run_end, self.attempt, self.raw)
+        parts = (self.thread, self.run, self.run_end, self.attempt, self.restarted, self.raw)
         return bool(self.events) and not self.messages and parts == (None,) * len(parts)
 
 
 @frozen
 class RenameThread:
-    """Set the title of a thread. The answer is whether there is such a thread."""
+    """Set the title of a thread, if `expected` is given only if it is that one. The answer is whether it was set."""
 
     owner: str
     thread_id: str
     title: str = field(repr=False)
+    expected: str | None = field(default=None, repr=False)
+
+
+@frozen
+class MarkThread:
+    """Pin or archive a thread at a time (Unix seconds), None to take that back. The answer is whether there is one."""
+
+    owner: str
+    thread_id: str
+    mark: Literal["pinned", "archived"]
+    at: float | None
 
 
 @frozen
@@ -382,6 +409,17 @@ class GiveFeedback:
     message_id: str
     rating: str | None
     note: str | None = field(default=None, repr=False)
+
+
+@frozen
+class MarkRead:
+    """Record that a user has seen these threads up to a number each; None: all answers that have ended.
+
+    A mark never moves back, nor beyond the end of the log. The answer is how many threads were marked.
+    """
+
+    owner: str
+    threads: Mapping[str, int] | None
 
 
 @frozen
@@ -453,9 +491,11 @@ NodeWrite: TypeAlias = ClaimThread | ReleaseThread | JoinNodes | RenewNode | Lea
 Write: TypeAlias = (
     Change
     | RenameThread
+    | MarkThread
     | DeleteThread
     | TrimLog
     | GiveFeedback
+    | MarkRead
     | AddFile
     | ProbeWrite
     | MemoryWrite
@@ -464,6 +504,8 @@ Write: TypeAlias = (
     | SignInWrite
     | SaveState
     | PushWrite
+    | WebPushWrite
+    | ShareWrite
     | NodeWrite
     | DeletionWrite
     | RevokeSession

@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISIONS: Final = tuple(f"{number:04}" for number in range(1, 23))
+REVISIONS: Final = tuple(f"{number:04}" for number in range(1, 29))
 """Every revision of the schema this code knows, oldest first. Start-up reads it in place of Alembic's scripts."""
 HEAD: Final = REVISIONS[-1]
 OLDEST: Final = "0011"
@@ -33,8 +33,14 @@ release can start on the schema of a later one. Raise it with a migration that o
 
 UNSETTLED: Final = "status = 'unsettled'"
 """Condition on a step: it is a call of an ended run whose tool is being asked whether it took effect."""
+PINNED: Final = "pinned_at IS NOT NULL"
+ARCHIVED: Final = "archived_at IS NOT NULL"
+UNREAD: Final = "answered_seq > read_seq"
+"""Condition on a thread: an answer in it has ended that its user has not seen."""
 OPEN_UNDO: Final = "kind = 'undo' AND ended_at IS NULL"
 """Condition on a step: it is an undo whose outcome is not known. Written out, so that both databases use its index."""
+SAID: Final = "role = 'user'"
+"""Condition on a message: it is the user's. Written out, so that both databases use its index."""
 
 
 def is_revision(name: str) -> bool:
@@ -105,7 +111,8 @@ contexts = Table(
 )
 
 # `node` and `fence` are the lease of a thread: only their holder may append to its log. `stored_bytes` counts the bytes
-# of its events and messages, since the column exists.
+# of its events and messages, since the column exists. `answered_seq` is the number of the event that ended its newest
+# answer, `read_seq` that up to which its user has seen it.
 threads = Table(
     "threads",
     metadata,
@@ -121,9 +128,16 @@ threads = Table(
     Column("node", Text),
     Column("fence", Integer, nullable=False, server_default="0"),
     Column("stored_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("answered_seq", Integer, nullable=False, server_default="0"),
+    Column("read_seq", Integer, nullable=False, server_default="0"),
+    Column("pinned_at", Float),
+    Column("archived_at", Float),
     PrimaryKeyConstraint("owner", "id"),
     ForeignKeyConstraint(["owner"], ["users.id"], ondelete="CASCADE"),
     Index(None, "owner", "updated_at", "id"),
+    Index("ix_threads_pinned", "owner", "updated_at", "id", **_where(PINNED)),
+    Index("ix_threads_archived", "owner", "updated_at", "id", **_where(ARCHIVED)),
+    Index("ix_threads_unread", "owner", **_where(UNREAD)),
 )
 
 # `number` keeps messages in the order they were stored, which clocks do not.
@@ -148,9 +162,11 @@ messages = Table(
     Column("rating", Text),
     Column("note", Text),
     Column("next_steps", JSON(none_as_null=True)),
+    Column("files", JSON(none_as_null=True)),
     UniqueConstraint("owner", "id"),
     _of_thread(),
     Index(None, "owner", "thread_id", "number"),
+    Index("ix_messages_branches", "owner", "thread_id", "parent_id", **_where(SAID)),
 )
 
 raw_texts = Table(
@@ -197,6 +213,8 @@ runs = Table(
     Column("progress", Integer, nullable=False, server_default="0"),
     Column("found", LargeBinary),
     Column("resume_at", Float),
+    Column("continues", Text),
+    Column("restarts", Integer, nullable=False, server_default="0"),
     _of_thread(),
     Index(None, "owner", "thread_id"),
     Index(None, "owner", "message_id"),
@@ -370,6 +388,55 @@ pushes = Table(
     _of_thread(),
     Index(None, "due_at"),
     Index(None, "owner", "thread_id"),
+)
+
+# Browsers that are notified of a user's runs, and notices that wait to be sent: see `understudy.storage.web_push`.
+browsers = Table(
+    "browsers",
+    metadata,
+    Column("owner", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("answers", Boolean, nullable=False),
+    Column("created_at", Float, nullable=False),
+    PrimaryKeyConstraint("owner", "id"),
+    ForeignKeyConstraint(["owner"], ["users.id"], ondelete="CASCADE"),
+)
+notices = Table(
+    "notices",
+    metadata,
+    Column("owner", Text, nullable=False),
+    Column("thread_id", Text, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("browser", Text, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("due_at", Float, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    PrimaryKeyConstraint("owner", "thread_id", "seq", "browser"),
+    ForeignKeyConstraint(["owner", "browser"], ["browsers.owner", "browsers.id"], ondelete="CASCADE"),
+    _of_thread(),
+    Index(None, "due_at"),
+    Index(None, "owner", "browser"),
+)
+
+# Links by which strangers read a thread: see `understudy.storage.shares`.
+shares = Table(
+    "shares",
+    metadata,
+    Column("id", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("thread_id", Text, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("last_message", BigInteger, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    PrimaryKeyConstraint("id"),
+    _of_thread(),
+    Index(None, "owner", "thread_id"),
+    Index(None, "expires_at"),
 )
 
 # Schedules of users, and their firings: see `understudy.storage.schedules`.

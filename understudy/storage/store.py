@@ -1,9 +1,9 @@
 """The interface of storage. Reads run in worker threads; writes are sent to the one writer actor."""
 
 import math
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 import trio
 
@@ -15,14 +15,18 @@ from . import (
     agent_states,
     consents,
     deliveries,
+    inbox,
     nodes,
     pushes,
     queries,
     revocations,
     schedules,
     servers_off,
+    shares,
     sign_ins,
     spending,
+    turns,
+    web_push,
 )
 from .agent_memory import Amend, Forget, ForgetAll, ForgetExpired, Remember, Remembered
 from .agent_states import SaveState
@@ -31,7 +35,9 @@ from .database import Database
 from .deletion import GONE, MORE, MergeFulltext, RemoveFiles, RemoveUser
 from .deliveries import ClaimDelivery, DelayDelivery, Delivery, EndDelivery
 from .errors import StorageUnavailable
+from .inbox import MOST_MARKS, OpenItems
 from .pushes import AddPush, ClaimPush, DropPush, MovePush, Push
+from .queries import Which
 from .read_pool import ReadPool
 from .records import (
     LEASE_S,
@@ -47,6 +53,8 @@ from .records import (
     JoinNodes,
     LeaveNodes,
     LoggedEvent,
+    MarkRead,
+    MarkThread,
     Message,
     Page,
     ProbeWrite,
@@ -63,9 +71,13 @@ from .records import (
 from .revocations import RevokedSession, RevokeSession
 from .schedules import AddSchedule, ChangeSchedule, ClaimFiring, DeleteSchedules, Due, EndFiring, Schedule
 from .servers_off import SetServerOn
+from .shared_page import SharedPage, shared_page
+from .shares import AddShare, DropExpiredShares, DropShare, Share
 from .sign_ins import DropSignIn, SignIn
 from .spending import ForgetSpending
 from .sqlite import READERS
+from .turns import TurnsPage
+from .web_push import Browser, ClaimNotice, DelayNotice, DropBrowser, EndNotice, PushNotice, PutBrowser
 from .writer import WriteRequest
 
 T = TypeVar("T")
@@ -161,9 +173,15 @@ class Store:
                     raise StorageUnavailable(str(error) if cause is None else cause.reason) from error
             await trio.sleep(RETRY_S)
 
-    async def rename_thread(self, owner: str, thread_id: str, title: str) -> bool:
-        """Set the title of a thread. Return False if there is no such thread."""
-        return bool(await self.commit(RenameThread(owner, thread_id, title)))
+    async def rename_thread(self, owner: str, thread_id: str, title: str, *, expected: str | None = None) -> bool:
+        """Set the title of a thread. Return False if there is none, or if its title is not the `expected` one."""
+        return bool(await self.commit(RenameThread(owner, thread_id, title, expected)))
+
+    async def mark_thread(
+        self, owner: str, thread_id: str, mark: Literal["pinned", "archived"], at: float | None
+    ) -> bool:
+        """Pin or archive a thread at a time (Unix seconds), None to take that back. Return False if there is none."""
+        return bool(await self.commit(MarkThread(owner, thread_id, mark, at)))
 
     async def delete_thread(
         self, owner: str, thread_id: str, fence: Fence | None = None, *, unless_since: float | None = None
@@ -396,6 +414,62 @@ class Store:
         """Remove a receiver of push notifications. Return False if there was none."""
         return bool(await self.commit(DropPush(owner, run_id, push_id)))
 
+    async def add_share(self, share_id: str, owner: str, thread_id: str, run_id: str | None, lifetime_s: float) -> int:
+        """Share a branch of a thread as it is now. Return an answer of `AddShare`."""
+        return await self.commit(AddShare(share_id, owner, thread_id, run_id, lifetime_s))
+
+    async def drop_share(self, owner: str, share_id: str) -> bool:
+        """Revoke a share. Return False if there is none."""
+        return bool(await self.commit(DropShare(owner, share_id)))
+
+    async def drop_expired_shares(self) -> int:
+        """Delete shares that have expired. Return how many they were."""
+        return await self.commit(DropExpiredShares())
+
+    async def shares(self, owner: str, thread_id: str) -> list[Share]:
+        """Return the shares of a thread that have not expired, oldest first."""
+        return await self._read(shares.of_thread, owner, thread_id)
+
+    async def share_exists(self, share_id: str) -> bool:
+        """Return whether there is a share that has not expired."""
+        return await self._read(shares.exists, share_id)
+
+    async def shared_page(self, share_id: str, skip: int, limit: int) -> SharedPage | None:
+        """Return `limit` turns of a share before the last `skip`; None if there is none, or it has expired."""
+        return await self._read(shared_page, share_id, skip, limit)
+
+    async def put_browser(self, browser: Browser) -> None:
+        """Store a browser that is notified, in place of the one with its id."""
+        await self.commit(PutBrowser(browser))
+
+    async def drop_browser(self, owner: str, browser_id: str) -> bool:
+        """Forget a browser. Return False if there is none."""
+        return bool(await self.commit(DropBrowser(owner, browser_id)))
+
+    async def browsers(self, owner: str) -> list[Browser]:
+        """Return the browsers of a user that are notified, oldest first."""
+        return await self._read(web_push.browsers, owner)
+
+    async def due_notices(self) -> list[PushNotice]:
+        """Return notices that are due."""
+        return await self._read(web_push.due)
+
+    async def claim_notice(self, notice: PushNotice, after_s: float) -> bool:
+        """Claim a notice for one attempt. Return False if another node has it."""
+        return bool(await self.commit(ClaimNotice(notice, after_s)))
+
+    async def delay_notice(self, notice: PushNotice, after_s: float) -> None:
+        """Set when a notice is due again."""
+        await self.commit(DelayNotice(notice, after_s))
+
+    async def end_notice(self, notice: PushNotice) -> None:
+        """Remove a notice that was sent or is given up."""
+        await self.commit(EndNotice(notice))
+
+    async def newest_events(self, owner: str, run_id: str, types: Sequence[str]) -> tuple[LoggedEvent, ...]:
+        """Return the newest events of these types of a run, in order."""
+        return await self._read(inbox.newest_events, owner, run_id, tuple(types))
+
     async def add_schedule(self, schedule: Schedule, most: int) -> int:
         """Store a schedule of a user who has fewer than `most`. Return ADDED, REPEATED or FULL of `schedules`."""
         return await self.commit(AddSchedule(schedule, most))
@@ -444,13 +518,21 @@ class Store:
         """Return a thread with its unfinished runs, or None."""
         return await self._read(queries.thread_with_open_runs, owner, thread_id)
 
-    async def threads(self, owner: str, query: str = "", cursor: str | None = None, limit: int = 50) -> Page[Thread]:
+    async def threads(
+        self, owner: str, query: str = "", cursor: str | None = None, limit: int = 50, which: Which = "active"
+    ) -> Page[Thread]:
         """Return the owner's threads, latest first; with `query` only those with a match in the title or a message.
+
+        `which` is as in `queries.threads`.
 
         Raises InvalidCursor.
         """
         reader = self._search_pool if query.strip() else self._read_pool
-        return await reader.read(queries.threads, owner, query, cursor, _page(limit))
+        return await reader.read(queries.threads, owner, query, cursor, _page(limit), which)
+
+    async def matches(self, owner: str, query: str, ids: Sequence[str]) -> dict[str, Message]:
+        """Return the newest message with all words of a query in each of these threads that has one, by thread id."""
+        return await self._search_pool.read(queries.matches, owner, query, tuple(ids[:LARGEST_PAGE]))
 
     async def live_threads(self, owner: str, limit: int = 50) -> dict[str, int]:
         """Return the last seq of the owner's most recently used threads, by thread id."""
@@ -477,6 +559,16 @@ class Store:
     async def thread_page(self, owner: str, thread_id: str, cursor: str | None, limit: int) -> ThreadPage | None:
         """Return a page of messages with the thread and its runs, in one transaction; None if there is no thread."""
         return await self._read(queries.thread_page, owner, thread_id, cursor, _page(limit))
+
+    async def turns_page(
+        self, owner: str, thread_id: str, before: str | None, through: str | None, limit: int
+    ) -> TurnsPage | None:
+        """Return the last page of a branch with all that is stored of its turns, in one transaction.
+
+        The branch is the newest of the thread; with `through`, a run, the newest through that; with `before`, an
+        answer, the part of a branch that ends with it. None if there is no thread.
+        """
+        return await self._read(turns.turns_page, owner, thread_id, before, through, _page(limit))
 
     async def history(self, owner: str, message_id: str, limit: int) -> History:
         """Return the last `limit` messages on the path from the thread's root to a message."""
@@ -544,6 +636,15 @@ class Store:
     async def unfinished_runs(self, owner: str | None = None, thread_id: str | None = None) -> list[RunRecord]:
         """Return the unfinished runs of all owners, of an owner, or of a thread, oldest first."""
         return await self._read(queries.unfinished_runs, owner, thread_id)
+
+    async def open_items(self, owner: str, types: Sequence[str]) -> OpenItems:
+        """Return a user's unfinished runs, each with its events of these types, and threads with an unread answer."""
+        return await self._read(inbox.open_items, owner, tuple(types))
+
+    async def mark_read(self, owner: str, threads: Mapping[str, int] | None) -> int:
+        """Record that a user has seen these threads up to a number each, or all for None. Return how many changed."""
+        marks = None if threads is None else dict(list(threads.items())[:MOST_MARKS])
+        return await self.commit(MarkRead(owner, marks))
 
     async def open_effects(self, owner: str | None = None, thread_id: str | None = None) -> list[RunRecord]:
         """Return the runs of all owners, or of a thread, of which calls are being undone or settled, oldest first."""

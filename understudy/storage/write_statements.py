@@ -40,6 +40,7 @@ from . import (
     consents,
     deletion,
     deliveries,
+    inbox,
     nodes,
     pushes,
     queries,
@@ -47,8 +48,10 @@ from . import (
     schedules,
     schema,
     servers_off,
+    shares,
     sign_ins,
     spending,
+    web_push,
 )
 from .agent_memory import Amend, Forget, ForgetAll, ForgetExpired, Remember
 from .agent_states import SaveState
@@ -68,6 +71,8 @@ from .records import (
     GiveFeedback,
     JoinNodes,
     LeaveNodes,
+    MarkRead,
+    MarkThread,
     Message,
     ProbeWrite,
     ReleaseThread,
@@ -82,8 +87,10 @@ from .records import (
 from .revocations import RevokeSession
 from .schedules import AddSchedule, ChangeSchedule, ClaimFiring, DeleteSchedules, EndFiring
 from .servers_off import SetServerOn
+from .shares import AddShare, DropExpiredShares, DropShare
 from .sign_ins import AddClient, AddStart, ClaimSignIn, DropClient, DropSignIn, DropStarts, PutSignIn, TakeStart
 from .spending import ForgetSpending
+from .web_push import ClaimNotice, DelayNotice, DropBrowser, EndNotice, PutBrowser
 
 Row = dict[str, Any]
 
@@ -93,18 +100,20 @@ _r = schema.runs.c
 _e = schema.events.c
 
 
-def _move_end(given: Any, *, touch: bool = False) -> Any:
+def _move_end(given: Any, *, touch: bool = False, answer: bool = False) -> Any:
     """Build the UPDATE that moves the end of a thread's log from `before` to `last`, if its fence is the given one.
 
     `under` None: without a fence. The fence is checked on the locked row, so either a node that claims the thread waits
     for this transaction, or this sees the claim. `touch` also raises `updated_at`: an UPDATE that names this column
-    rewrites its index, so a change that only appends leaves it out.
+    rewrites its index, so a change that only appends leaves it out. `answer`: with these events an answer ends.
     """
     under = and_(_t.node == given["under"], _t.fence == given["token"])
     this = (_t.owner == given["of"], _t.id == given["named"], _t.last_seq == given["before"])
     values = {"last_seq": given["last"], "stored_bytes": _t.stored_bytes + given["grown"]}
     if touch:
         values["updated_at"] = case((_t.updated_at < given["at"], given["at"]), else_=_t.updated_at)
+    if answer:
+        values["answered_seq"] = given["last"]
     return update(schema.threads).where(*this, or_(given["under"].is_(None), under)).values(values)
 
 
@@ -126,6 +135,7 @@ _MOVED: Final[dict[str, TypeEngine[Any]]] = {
 _PARAMETERS: Final = {name: bindparam(name, type_=kind) for name, kind in {**_MOVED, "at": Float()}.items()}
 _move = Prepared(_move_end(_PARAMETERS))
 _move_and_touch = Prepared(_move_end(_PARAMETERS, touch=True))
+_move_and_answer = Prepared(_move_end(_PARAMETERS, touch=True, answer=True))
 _insert_event = Prepared(insert(schema.events))
 
 _moves = _move_end(_rows(**_MOVED).c).returning(_t.id).cte("moved")
@@ -156,6 +166,7 @@ _end_run = _open_run.values(status=bindparam("how"), ended_at=bindparam("at"))
 _resume = _open_run.values(
     attempts=bindparam("times"), progress=bindparam("finished"), resume_at=bindparam("due", type_=Float)
 )
+_restart = _open_run.values(restarts=_r.restarts + 1)
 _insert_words = insert(schema.words).inline()
 
 
@@ -215,9 +226,14 @@ def apply(connection: Connection, work: Write) -> int:
     match work:
         case Change():
             _change(connection, work)
-        case RenameThread(owner, thread_id, title):
+        case RenameThread(owner, thread_id, title, expected):
             this = update(schema.threads).where(_t.owner == owner, _t.id == thread_id)
+            if expected is not None:
+                this = this.where(_t.title == expected)
             return connection.execute(this.values(title=title)).rowcount > 0
+        case MarkThread(owner, thread_id, mark, at):
+            this = update(schema.threads).where(_t.owner == owner, _t.id == thread_id)
+            return connection.execute(this.values({f"{mark}_at": at})).rowcount > 0
         case DeleteThread():
             return _delete(connection, work)
         case TrimLog():
@@ -249,6 +265,12 @@ def apply(connection: Connection, work: Write) -> int:
             return agent_states.write(connection, work, _INSERTS[connection.dialect.name].put)
         case AddPush() | ClaimPush() | MovePush() | DropPush():
             return pushes.write(connection, work, _INSERTS[connection.dialect.name].put)
+        case PutBrowser() | DropBrowser() | ClaimNotice() | DelayNotice() | EndNotice():
+            if isinstance(work, PutBrowser):
+                add_users(connection, [(work.browser.owner, work.browser.created_at)])
+            return web_push.write(connection, work, _INSERTS[connection.dialect.name].put)
+        case AddShare() | DropShare() | DropExpiredShares():
+            return shares.write(connection, work, _INSERTS[connection.dialect.name].put)
         case ClaimThread() | ReleaseThread() | JoinNodes() | RenewNode() | LeaveNodes():
             return nodes.write(connection, work)
         case ClaimDelivery() | DelayDelivery() | EndDelivery():
@@ -257,6 +279,8 @@ def apply(connection: Connection, work: Write) -> int:
             if isinstance(work, AddSchedule):
                 add_users(connection, [(work.schedule.owner, work.schedule.created_at)])
             return schedules.write(connection, work, _INSERTS[connection.dialect.name].put)
+        case MarkRead():
+            return inbox.write(connection, work)
         case ForgetSpending():
             return spending.forget(connection, work)
         case RemoveFiles() | RemoveUser() | MergeFulltext():
@@ -279,6 +303,7 @@ def append_all(connection: Connection, changes: Sequence[Change]) -> bool:
         if _move.run(connection, moves).rowcount != len(moves):
             return False
         _insert_event.run(connection, events)
+    web_push.queue(connection, events, _INSERTS[connection.dialect.name].put)
     if steps := [asdict(step, recurse=False) for change in changes for step in change.steps]:
         connection.execute(_INSERTS[connection.dialect.name].step, steps)
     _store_once(connection, changes)
@@ -361,6 +386,8 @@ def _change(connection: Connection, change: Change) -> None:
         }  # fmt: skip
         if not connection.execute(_resume, {"of": change.owner, "named": change.attempt.run_id} | resumed).rowcount:
             raise NotStored("run", change.attempt.run_id)
+    if change.restarted is not None:
+        connection.execute(_restart, {"of": change.owner, "named": change.restarted})
     if (end := change.run_end) is not None:
         ended = {"named": end.run_id, "of": change.owner, "how": end.status, "at": end.ended_at}
         if not connection.execute(_end_run, ended).rowcount:
@@ -381,15 +408,18 @@ def _append(connection: Connection, change: Change) -> bool:
     at = max(times, default=None)
     if change.events:
         (move,), events = _rows_of([change])
-        moved = _move.run(connection, move) if at is None else _move_and_touch.run(connection, move | {"at": at})
+        end = change.run_end
+        touch = _move_and_touch if end is None or end.status == "cancelled" else _move_and_answer
+        moved = _move.run(connection, move) if at is None else touch.run(connection, move | {"at": at})
         if moved.rowcount:
             _insert_event.run(connection, events)
+            web_push.queue(connection, events, _INSERTS[connection.dialect.name].put)
             return True
     else:
         under = {} if fence is None else {"under": fence.node, "token": fence.token}
         if at is not None:
-            touch = _touch if fence is None else _touch_fenced
-            there = connection.execute(touch, of_thread | under | {"at": at}).rowcount > 0
+            without = _touch if fence is None else _touch_fenced
+            there = connection.execute(without, of_thread | under | {"at": at}).rowcount > 0
         else:
             there = fence is None or connection.execute(_hold_fenced, of_thread | under).one_or_none() is not None
         if there:
@@ -415,7 +445,7 @@ def _check_same_run(stored: RunRecord | None, run: RunRecord) -> None:
 
 def _check_same_message(stored: Message | None, message: Message) -> None:
     # JSON comes back with lists for tuples, and feedback comes later: neither makes it another.
-    beside: dict[str, Any] = {"visualization": None, "next_steps": None, "rating": None, "note": None}
+    beside: dict[str, Any] = {"visualization": None, "next_steps": None, "files": None, "rating": None, "note": None}
     if stored is None or evolve(stored, **beside) != evolve(message, **beside):
         raise AlreadyStored("message", message.id)
 

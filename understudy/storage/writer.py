@@ -31,12 +31,14 @@ from .deletion import MergeFulltext, RemoveFiles, RemoveUser
 from .deliveries import ClaimDelivery, DelayDelivery, EndDelivery
 from .errors import ChangeRefused, StorageUnavailable, Unstorable, driver_words
 from .pushes import AddPush, ClaimPush, DropPush, MovePush
-from .records import AddFile, Change, GiveFeedback, JoinNodes, LeaveNodes, ProbeWrite, RenewNode, Write
+from .records import AddFile, Change, GiveFeedback, JoinNodes, LeaveNodes, MarkRead, ProbeWrite, RenewNode, Write
 from .revocations import RevokeSession
 from .schedules import AddSchedule, ChangeSchedule, ClaimFiring, DeleteSchedules, EndFiring
 from .servers_off import SetServerOn
+from .shares import AddShare, DropExpiredShares, DropShare
 from .sign_ins import AddClient, AddStart, ClaimSignIn, DropClient, DropSignIn, DropStarts, PutSignIn, TakeStart
 from .spending import ForgetSpending
+from .web_push import ClaimNotice, DelayNotice, DropBrowser, EndNotice, PutBrowser
 from .write_statements import add_users, append_all, apply
 
 T = TypeVar("T")
@@ -69,7 +71,8 @@ _OF_NO_LOG: Final = (ForgetSpending,
     DelayDelivery, EndDelivery, AllowTool, DisallowTool, SetServerOn, AddSchedule, ChangeSchedule, DeleteSchedules,
     ClaimFiring, EndFiring, SaveState, PutSignIn, ClaimSignIn, DropSignIn, AddStart, DropStarts, TakeStart,
     AddClient, DropClient,
-    AddPush, ClaimPush, MovePush, DropPush,
+    AddPush, ClaimPush, MovePush, DropPush, MarkRead, PutBrowser, DropBrowser, ClaimNotice, DelayNotice, EndNotice,
+    AddShare, DropShare, DropExpiredShares,
 )  # fmt: skip
 """Writes that touch no thread's log."""
 

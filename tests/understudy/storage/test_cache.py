@@ -43,7 +43,7 @@ class Away:
 
     def __getattr__(self, name: str) -> object:
         found = getattr(self.store, name)
-        if name not in {"thread", "threads", "thread_page", "event_page", "remembered"}:
+        if name not in {"thread", "threads", "thread_page", "turns_page", "event_page", "remembered"}:
             return found
 
         async def read(*args: object) -> object:

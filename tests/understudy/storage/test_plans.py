@@ -9,7 +9,7 @@ from sqlalchemy import Connection, event
 
 from benchmarks.million import OWNER, Built, build
 from tests.servers.postgresql import Postgres
-from understudy.storage import archive_queries, queries
+from understudy.storage import archive_queries, queries, turns
 from understudy.storage.postgresql import connect_database
 from understudy.storage.sqlite import open_database
 
@@ -73,8 +73,13 @@ def questions(built: Built) -> dict[str, Any]:
         "last_seqs": lambda c: queries.last_seqs(c, OWNER, [long]),
         "log_page": lambda c: queries.log_page(c, OWNER, long, last - 1000, 1000),
         "threads": lambda c: queries.threads(c, OWNER, "", None, 50),
+        "threads.pinned": lambda c: queries.threads(c, OWNER, "", None, 50, "pinned"),
+        "threads.archived": lambda c: queries.threads(c, OWNER, "", None, 50, "archived"),
         "messages": lambda c: queries.messages(c, OWNER, long, None, 100),
         "thread_page": lambda c: queries.thread_page(c, OWNER, long, None, 100),
+        "turns_page": lambda c: turns.turns_page(c, OWNER, long, None, None, 20),
+        "turns_page.before": lambda c: turns.turns_page(c, OWNER, long, f"answer-{50:032x}", None, 20),
+        "turns_page.through": lambda c: turns.turns_page(c, OWNER, long, None, f"{70:032x}", 20),
         "event_page": lambda c: queries.event_page(c, OWNER, long, last - 1000, 1000),
         "messages_forward": lambda c: queries.messages_forward(c, OWNER, long, None, 100),
         "message": lambda c: queries.message(c, OWNER, f"said-{built.found}"),
@@ -107,7 +112,7 @@ def test_an_index_answers(filled: Any, name: str) -> None:
         plan = plans(connection, lambda: questions(built)[name](connection))
     assert plan
     scans = re.findall(r"^SCAN (\w+)$|Seq Scan on (\w+)", plan, re.MULTILINE)
-    assert {table for each in scans for table in each} <= {"", "way", "words_index"}, plan
+    assert {table for each in scans for table in each} <= {"", "way", "below", "words_index"}, plan
     if name == "run_events":
         assert "ix_events_run_id_seq" in plan
     if name == "search" and connection.dialect.name == "sqlite":  # the other goes by owner if words are few

@@ -43,11 +43,15 @@ def test_indexes_are_for_the_rows_they_are_asked_about(postgres: Postgres, templ
     rows = execute(address, "SELECT indexname FROM pg_indexes WHERE indexdef LIKE '%WHERE%' ORDER BY 1")
     assert [name for (name,) in rows] == [
         "ix_events_run_id_seq",
+        "ix_messages_branches",
         "ix_runs_owner_request_id",
         "ix_runs_unfinished",
         "ix_steps_call_id",
         "ix_steps_open_undos",
         "ix_steps_unsettled",
+        "ix_threads_archived",
+        "ix_threads_pinned",
+        "ix_threads_unread",
     ]
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import sqlite3
 
+import attrs
 import pytest
 import trio
 from sqlalchemy import event
@@ -64,6 +65,17 @@ async def test_what_was_committed_is_read(store, make) -> None:
     assert await store.delete_thread("ann", "t1") is False
     assert await store.thread("ann", "t1") is None
     await store.check()
+
+
+async def test_a_title_replaces_only_the_expected_one(store, make) -> None:
+    await store.commit(make.opening())
+    first = (await store.thread("ann", "t1")).title
+    assert await store.rename_thread("ann", "t1", "Mine", expected="Another") is False
+    assert await store.rename_thread("bob", "t1", "Theirs", expected=first) is False
+    assert (await store.thread("ann", "t1")).title == first
+    assert await store.rename_thread("ann", "t1", "Mine", expected=first) is True
+    assert await store.rename_thread("ann", "t1", "Late", expected=first) is False
+    assert (await store.thread("ann", "t1")).title == "Mine"
 
 
 async def test_a_page_is_read_at_one_moment(store, database, make) -> None:
@@ -303,3 +315,41 @@ async def test_many_questions_at_once(many) -> None:
         for number in range(100):
             nursery.start_soon(ask, number)
     assert answers == {number: f"t{number % 7}" for number in range(100)}
+
+
+async def test_a_pinned_thread_has_a_list_of_its_own_and_an_archived_one_is_not_listed(store, make) -> None:
+    """A search finds archived threads too; one that is used again is not archived any more."""
+    for thread in ("t1", "t2", "t3"):
+        await store.commit(make.opening(thread_id=thread, run_id=f"r-{thread}"))
+    assert await store.mark_thread("ann", "t1", "pinned", 50.0)
+    assert await store.mark_thread("ann", "t2", "archived", 2e9)
+    assert not await store.mark_thread("bob", "t1", "pinned", 50.0)
+
+    async def listed(which, query=""):
+        return sorted(thread.id for thread in (await store.threads("ann", query, which=which)).items)
+
+    assert await listed("active") == ["t1", "t3"]
+    assert (await listed("pinned"), await listed("archived")) == (["t1"], ["t2"])
+    found = await store.thread("ann", "t2")
+    assert found.archived
+    assert await listed("active", found.title) == ["t1", "t2", "t3"]
+    await store.mark_thread("ann", "t2", "archived", found.updated_at - 1.0)  # it was used since
+    assert (await listed("active"), await listed("archived")) == (["t1", "t2", "t3"], [])
+    await store.mark_thread("ann", "t1", "pinned", None)
+    assert await listed("pinned") == []
+
+
+async def test_the_newest_message_with_all_words_is_the_match_of_a_thread(store, make) -> None:
+    """Also on PostgreSQL; of other users and threads there is none."""
+    for thread in ("t1", "t2"):
+        opening = make.opening(thread_id=thread, run_id=f"r-{thread}")
+        said = attrs.evolve(opening.messages[0], content=f"blue harbour of {thread}")
+        await store.commit(attrs.evolve(opening, messages=(said,)))
+    found = await store.matches("ann", "HARB blue", ["t1", "t2", "t3"])
+    assert {name: row.content for name, row in found.items()} == {
+        "t1": "blue harbour of t1",
+        "t2": "blue harbour of t2",
+    }
+    assert await store.matches("ann", "harbour t2", ["t1"]) == {}
+    assert await store.matches("bob", "harbour", ["t1", "t2"]) == {}
+    assert await store.matches("ann", "...", ["t1"]) == {}

@@ -88,13 +88,19 @@ def test_a_migration_that_running_servers_could_not_work_with_is_refused(
         connection.exec_driver_sql("DROP TABLE compatibility")
         connection.exec_driver_sql("DROP INDEX ix_steps_open_undos")
         connection.exec_driver_sql("DROP INDEX ix_steps_unsettled")
-        connection.exec_driver_sql("ALTER TABLE runs DROP COLUMN resume_at")
+        connection.exec_driver_sql("DROP INDEX ix_messages_branches")
+        connection.exec_driver_sql("ALTER TABLE runs DROP COLUMN resume_at, DROP COLUMN continues")
+        connection.exec_driver_sql("ALTER TABLE runs DROP COLUMN restarts")
         connection.exec_driver_sql("ALTER TABLE messages DROP COLUMN next_steps")
+        connection.exec_driver_sql("ALTER TABLE messages DROP COLUMN files")
         connection.exec_driver_sql("DROP TABLE spending")
         connection.exec_driver_sql(
             "DROP TABLE agent_states, consents, deliveries, schedules, servers_off, sign_ins, sign_in_starts, "
-            "oauth_clients, pushes"
+            "oauth_clients, pushes, notices, browsers, shares"
         )
+        connection.exec_driver_sql("DROP INDEX ix_threads_unread")
+        connection.exec_driver_sql("ALTER TABLE threads DROP COLUMN answered_seq, DROP COLUMN read_seq")
+        connection.exec_driver_sql("ALTER TABLE threads DROP COLUMN pinned_at, DROP COLUMN archived_at")
         connection.exec_driver_sql("DROP INDEX ix_runs_owner_started_at_id")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0009'")
         connection.exec_driver_sql(

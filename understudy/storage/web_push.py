@@ -1,0 +1,201 @@
+"""Browsers that are notified of their user's runs, and the queue of notices: one row for each event and browser.
+
+1. A notice is queued in the transaction of its event, for each browser of the user that wants its kind: once.
+2. A node claims a notice by moving its `due_at`, if the number of attempts is still the one it read. A node that dies
+   leaves a row that is due again later.
+3. All times are by the database's clock.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeAlias
+
+from attrs import field, frozen
+from sqlalchemy import Connection, Float, Integer, Table, Text, bindparam, delete, literal, select, true, update
+
+from . import schema
+from .schema import Now
+
+MOST: Final = 10
+"""Browsers of a user; one more takes the place of the oldest."""
+LARGEST_BATCH: Final = 20
+DELAY_S: Final = 3.0
+"""Seconds until a notice is due: a user who looks at the page has seen or answered it by then."""
+ASKS: Final = ("approval_required", "question_asked")
+"""Types of the events that ask the user; each browser is notified of them."""
+ANSWERS: Final = ("final_response", "error")
+"""Types of the events that end a run; only browsers that want to hear of `answers` are notified of them."""
+
+_b = schema.browsers.c
+_n = schema.notices.c
+_t = schema.threads.c
+
+
+@frozen
+class Browser:
+    """A browser that is notified, at a push service. `sealed` has its address and keys."""
+
+    owner: str
+    id: str
+    host: str
+    sealed: bytes = field(repr=False)
+    answers: bool
+    created_at: float
+
+
+@frozen
+class PutBrowser:
+    """Store a browser, in place of the one with its id. The answer is True."""
+
+    browser: Browser
+
+
+@frozen
+class DropBrowser:
+    """Remove a browser with its notices. The answer is whether it was there."""
+
+    owner: str
+    id: str
+
+
+@frozen
+class PushNotice:
+    """A notice of an event of a run to a browser; `age_s` is how long ago the event was.
+
+    `title` is that of the thread; `seen`: its user has read up to this event.
+    """
+
+    owner: str
+    thread_id: str
+    seq: int
+    run_id: str
+    type: str
+    attempts: int
+    age_s: float
+    title: str = field(repr=False)
+    seen: bool
+    browser: Browser
+
+
+@frozen
+class ClaimNotice:
+    """Claim a notice for one attempt: it is due again in `after_s`. The answer is whether nobody else has it."""
+
+    notice: PushNotice
+    after_s: float
+
+
+@frozen
+class DelayNotice:
+    """Set when a notice is due again, after a failed attempt. The answer is whether it is still there."""
+
+    notice: PushNotice
+    after_s: float
+
+
+@frozen
+class EndNotice:
+    """Remove a notice that was sent or is given up. The answer is whether it was there."""
+
+    notice: PushNotice
+
+
+WebPushWrite: TypeAlias = PutBrowser | DropBrowser | ClaimNotice | DelayNotice | EndNotice
+
+
+def write(connection: Connection, work: WebPushWrite, put: Callable[[Table], Any]) -> bool:
+    """Execute a write; return the answer that its class documents. `put` makes the database's own insert."""
+    match work:
+        case PutBrowser(browser):
+            return _put(connection, browser, put)
+        case DropBrowser(owner, name):
+            gone = delete(schema.browsers).where(_b.owner == owner, _b.id == name)
+            return connection.execute(gone).rowcount > 0
+        case ClaimNotice(notice, after_s):
+            this = update(schema.notices).where(*_of(notice), _n.attempts == notice.attempts)
+            claimed = this.values(attempts=notice.attempts + 1, due_at=Now() + after_s)
+            return connection.execute(claimed).rowcount > 0
+        case DelayNotice(notice, after_s):
+            delayed = update(schema.notices).where(*_of(notice)).values(due_at=Now() + after_s)
+            return connection.execute(delayed).rowcount > 0
+        case EndNotice(notice):
+            return connection.execute(delete(schema.notices).where(*_of(notice))).rowcount > 0
+
+
+def _put(connection: Connection, browser: Browser, put: Callable[[Table], Any]) -> bool:
+    # The lock makes two nodes count one after the other.
+    connection.execute(select(schema.users.c.id).where(schema.users.c.id == browser.owner).with_for_update())
+    values: dict[str, Any] = {"host": browser.host, "sealed": browser.sealed, "answers": browser.answers}
+    row = values | {"owner": browser.owner, "id": browser.id, "created_at": Now()}
+    insert = put(schema.browsers).values(**row)
+    connection.execute(insert.on_conflict_do_update(index_elements=["owner", "id"], set_=values))
+    mine = select(_b.id).where(_b.owner == browser.owner, _b.id != browser.id).order_by(_b.created_at.desc(), _b.id)
+    for (name,) in connection.execute(mine.offset(MOST - 1)).all():
+        connection.execute(delete(schema.browsers).where(_b.owner == browser.owner, _b.id == name))
+    return True
+
+
+_wanted = select(
+    _b.owner, bindparam("of_thread", type_=Text), bindparam("number", type_=Integer), _b.id,
+    bindparam("run", type_=Text), bindparam("kind", type_=Text), Now(),
+    Now() + bindparam("delay", type_=Float), literal(0),
+).where(_b.owner == bindparam("of"))  # fmt: skip
+_for_answers = _wanted.where(_b.answers == true())
+_COLUMNS: Final = ("owner", "thread_id", "seq", "browser", "run_id", "type", "created_at", "due_at", "attempts")
+
+
+_queueing: Final[dict[tuple[str, bool], Any]] = {}
+"""The statements of `queue` by database, made once: each run that ends executes one."""
+
+
+def queue(connection: Connection, events: Iterable[dict[str, Any]], put: Callable[[Table], Any]) -> None:
+    """Queue the notices of events, given as rows of `events`, for the browsers of their user."""
+    for row in events:
+        if row["run_id"] is None or row["type"] not in (*ASKS, *ANSWERS):
+            continue
+        asks = row["type"] in ASKS
+        if (statement := _queueing.get((connection.dialect.name, asks))) is None:
+            of = put(schema.notices).from_select(_COLUMNS, _wanted if asks else _for_answers)
+            statement = _queueing[connection.dialect.name, asks] = of.on_conflict_do_nothing()
+        values = {"of": row["owner"], "of_thread": row["thread_id"], "number": row["seq"], "run": row["run_id"]}
+        connection.execute(statement, values | {"kind": row["type"], "delay": DELAY_S})
+
+
+def browsers(connection: Connection, owner: str) -> list[Browser]:
+    """Return the browsers of a user, oldest first."""
+    found = select(*_BROWSER).where(_b.owner == owner).order_by(_b.created_at, _b.id)
+    return [Browser(*row) for row in connection.execute(found)]
+
+
+def due(connection: Connection) -> list[PushNotice]:
+    """Return notices that are due, those of fewest attempts first, at most LARGEST_BATCH."""
+    columns = (
+        _n.owner, _n.thread_id, _n.seq, _n.run_id, _n.type, _n.attempts, Now() - _n.created_at, _t.title,
+        _t.read_seq >= _n.seq,
+    )  # fmt: skip
+    wanted = (
+        select(*columns, *_BROWSER)
+        .join(schema.browsers, (_b.owner == _n.owner) & (_b.id == _n.browser))
+        .join(schema.threads, (_t.owner == _n.owner) & (_t.id == _n.thread_id))
+        .where(_n.due_at <= Now())
+        .order_by(_n.attempts, _n.due_at)
+        .limit(LARGEST_BATCH)
+    )
+    return [_notice(*row) for row in connection.execute(wanted)]
+
+
+def _notice(
+    owner: str, thread_id: str, seq: int, run_id: str, kind: str, attempts: int, age_s: float, title: str, seen: bool,
+    *browser: Any,
+) -> PushNotice:  # fmt: skip
+    whole = (owner, thread_id, seq, run_id, kind, attempts, age_s, title)
+    return PushNotice(*whole, seen=bool(seen), browser=Browser(*browser))
+
+
+def _of(notice: PushNotice) -> tuple[Any, ...]:
+    return (
+        _n.owner == notice.owner, _n.thread_id == notice.thread_id, _n.seq == notice.seq,
+        _n.browser == notice.browser.id,
+    )  # fmt: skip
+
+
+_BROWSER: Final = (_b.owner, _b.id, _b.host, _b.sealed, _b.answers, _b.created_at)
