@@ -76,6 +76,7 @@ async def whole_reply(turn: Turn, text: str, calls: Sequence[ToolRequest], usage
 
 async def cut_reply(text: str, note: str, usage: Usage, emit: Emit) -> Reply:
     """Return the reply of an answer that is not whole: its text and the note. Its calls are dropped."""
+    can_go_on = note in (CUT, INCOMPLETE)
     note = note if text else note.lstrip()
     await emit(TextDelta(note))
-    return Reply(text + note, usage=usage)
+    return Reply(text + note, usage=usage, cut=note if can_go_on else "")

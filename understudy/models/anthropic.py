@@ -42,9 +42,9 @@ from understudy.models.model import (
     TextDelta,
     Turn,
 )
+from understudy.models.timeouts import IDLE_S
 
 FIRST_TOKEN_S: Final = 120.0
-IDLE_S: Final = 30.0
 """Seconds until an answer begins, as models may think before, and between two pieces of its text."""
 ABILITIES_S: Final = 10.0
 """Seconds for the provider to say what a model accepts; without that it is taken for a newer one."""
@@ -195,6 +195,7 @@ class Anthropic:
     """
 
     name = "anthropic"
+    titles = True
 
     def __init__(
         self,

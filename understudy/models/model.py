@@ -168,8 +168,9 @@ class Turn:
 
     The same items come in the same order in each turn and each run of a branch; `notes` are for this turn only and
     come after them. `purpose` is ``summary`` if the last message asks for a summary of the conversation, which is not
-    shown. `partial_text` is the part of this turn's answer that was shown before the turn was interrupted.
-    The model should continue after it; a model that starts again, or repeats the end of it, is handled too (see
+    shown, and ``title`` if it asks for the title of a conversation.
+    `partial_text` is the part of this turn's answer that was shown before the turn was interrupted. The model
+    should continue after it; a model that starts again, or repeats the end of it, is handled too (see
     `understudy.chat.answer.resume`). The last turn of a run has neither `tools` nor `colleagues`, but a provider is
     told of them as in the turns before, lest its prompt cache be lost: `agent` has the tools, and `listed_colleagues`
     are the same in every turn. `output` is the form of the final answer, None for text: a provider that can is given
@@ -184,7 +185,7 @@ class Turn:
     colleagues: tuple[AgentCard, ...] = ()
     partial_text: str = field(default="", repr=False)
     notes: tuple[NoteItem, ...] = ()
-    purpose: Literal["answer", "summary"] = "answer"
+    purpose: Literal["answer", "summary", "title"] = "answer"
     settings: ModelSettings = field(factory=ModelSettings)
     listed_colleagues: tuple[AgentCard, ...] = ()
     output: OutputFormat | None = None
@@ -213,7 +214,8 @@ class Turn:
 class Reply:
     """A model's answer to a turn. Without `calls` and without `handoff`, `text` is the final answer.
 
-    `reasoning` is the model's reasoning as far as the provider shows it; `state` is given back with the reply.
+    `reasoning` is the model's reasoning as far as the provider shows it; `state` is given back with the reply. `cut` is
+    the note at the end of a text that is not whole and can be gone on with, empty of any other.
     """
 
     text: str = field(default="", repr=False)
@@ -222,6 +224,7 @@ class Reply:
     usage: Usage = field(factory=Usage)
     reasoning: str = field(default="", repr=False)
     state: ProviderState | None = None
+    cut: str = ""
 
 
 @frozen
@@ -269,7 +272,10 @@ Emit: TypeAlias = Callable[[ModelEvent], Awaitable[None]]
 
 
 class Model(Protocol):
-    """A provider of answers."""
+    """A provider of answers.
+
+    One that has the attribute `titles`, which is True, is also asked for the titles of conversations.
+    """
 
     @property
     def name(self) -> str:

@@ -21,6 +21,7 @@ from understudy.models.model import Emit, ModelLimits, ModelUnavailable, Reasoni
 from understudy.models.openai_client import OpenAIClient
 from understudy.models.openai_events import PROGRESS, WRITING, ResponseReader
 from understudy.models.openai_request import build_request, without_reasoning
+from understudy.models.timeouts import IDLE_S
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class OpenAI:
     """
 
     name = "openai"
+    titles = True
 
     def __init__(
         self,
@@ -48,7 +50,7 @@ class OpenAI:
         *,
         api_key: str | None = None,
         base_url: str | None = None,
-        idle_s: float = 30.0,
+        idle_s: float = IDLE_S,
         first_token_s: float = 300.0,
         retries: int = 2,
         limits: ModelLimits | None = None,

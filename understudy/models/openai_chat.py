@@ -42,6 +42,7 @@ from understudy.models.model import (
 )
 from understudy.models.openai_chat_request import STATE, build_request
 from understudy.models.openai_client import OpenAIClient
+from understudy.models.timeouts import IDLE_S
 
 _OPTIONAL = ("reasoning_effort", "temperature", "parallel_tool_calls")
 """Fields of the agent's settings, which some models refuse."""
@@ -139,6 +140,7 @@ class OpenAIChat:
     """
 
     name = "openai-chat"
+    titles = True
 
     def __init__(
         self,
@@ -147,7 +149,7 @@ class OpenAIChat:
         api_key: str | None = None,
         base_url: str | None = None,
         first_token_s: float = 120.0,
-        idle_s: float = 30.0,
+        idle_s: float = IDLE_S,
         retries: int = 2,
         limits: ModelLimits | None = None,
     ) -> None:

@@ -72,11 +72,13 @@ class ResilientModel:
     name: str = field(init=False)
     notice: str = field(init=False)
     limits: ModelLimits = field(init=False)
+    titles: bool = field(init=False)
     breaker: Breaker = field(init=False)
     _random: Random = field(factory=Random, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self.name, self.notice, self.limits = self.model.name, self.model.notice, limits_of(self.model)
+        self.titles = getattr(self.model, "titles", False) is True
         # No timeout for a whole call: the client has one for each piece, and the run has one for everything.
         self.breaker = Breaker(
             self.label,

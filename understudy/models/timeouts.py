@@ -6,6 +6,9 @@ from typing import Any, Final, TypeAlias
 
 NAMES: Final = ("first_token_s", "idle_s")
 """Seconds until an answer begins, and while a model thinks; seconds between two pieces of its text."""
+IDLE_S: Final = 120.0
+"""Seconds between two pieces of text, unless set: a busy server may pause, and an answer that is cut is half an answer.
+A connection that is lost is noticed before, and the user can stop the run and go on with it."""
 MAX_S: Final = 3_600.0
 Timeouts: TypeAlias = Mapping[str, Mapping[str, float]]
 """By the name of a provider (``anthropic``) or of a model (``anthropic:NAME``), those that are set."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import trio
@@ -10,9 +11,11 @@ from actors import Backoff
 from actors.behaviours import CircuitChange, CircuitState
 from tests.understudy.models.conftest import Heard
 from tests.understudy.models.provider import KEY, Provider, Script, end_chunk, text_chunk
+from understudy.models.fallback import FallbackModel
 from understudy.models.model import AgentCard, Emit, MessageItem, ModelUnavailable, Reply, TextDelta, Thought, Turn
 from understudy.models.openai_chat import OpenAIChat
 from understudy.models.openai_client import read_retry_after
+from understudy.models.registry import PROVIDERS
 from understudy.models.resilient import UNREACHABLE, ResilientModel
 
 TURN = Turn(AgentCard("guide"), (MessageItem("user", "Hello"),))
@@ -49,6 +52,51 @@ async def ask(model: ResilientModel, heard: Heard) -> str:
         return (await model.respond(TURN, heard)).text
     except ModelUnavailable as error:
         return error.detail
+
+
+class Slow:
+    """A model that writes a word now and then, for a long time."""
+
+    name, notice = "slow", ""
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        """Write a word every 100 seconds."""
+        for _ in range(30):
+            await trio.sleep(100)
+            await emit(TextDelta("word "))
+        return Reply("word " * 30)
+
+
+async def test_an_answer_that_has_begun_has_all_the_time_of_its_run(autojump_clock: object, heard: Heard) -> None:
+    """Retries, breaker and chain of models have no limit of their own for it."""
+    chain = FallbackModel((ResilientModel(Slow(), "one"), ResilientModel(Slow(), "two")), ("one", "two"))
+    with trio.fail_after(3600):
+        await chain.respond(TURN, heard)
+    assert heard.text == "word " * 30
+
+
+class Pausing:
+    """A stream whose next piece comes after a minute and a half."""
+
+    def __aiter__(self) -> "Pausing":
+        return self
+
+    async def __anext__(self) -> str:
+        await trio.sleep(90)
+        return "word"
+
+
+@pytest.mark.blocking("the provider's package builds what it needs when it is first used")
+@pytest.mark.parametrize("provider", ["openai", "openai-chat", "anthropic"])
+async def test_a_pause_of_a_busy_provider_does_not_cut_the_answer(autojump_clock: object, provider: str) -> None:
+    """As long as a minute and a half, unless the settings say otherwise."""
+    client: Any = PROVIDERS[provider]("tiny", api_key=KEY, base_url="http://127.0.0.1:9", retries=0)
+    inner = client.client if provider == "anthropic" else client._client
+    limit_s = client._idle_s if provider == "anthropic" else inner.idle_s
+    stream = Pausing()
+    said = await (inner.within(limit_s, stream.__anext__) if provider == "anthropic" else inner.next(stream, limit_s))
+    assert said == "word"
+    await client.aclose()
 
 
 async def test_it_is_asked_again_before_the_first_word(autojump_clock: object, heard: Heard) -> None:

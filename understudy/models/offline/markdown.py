@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 MAX_ROWS: Final = 12
-MAX_COLUMNS: Final = 8
+MAX_COLUMNS: Final = 32
 MAX_CELL: Final = 60
 MAX_TEXT: Final = 6_000
 MAX_NODES: Final = 60
@@ -51,7 +51,7 @@ def _cell(value: Any) -> str:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], total: int | None = None) -> str:
-    """Return a table of at most 12 rows and 8 columns, with a note below it about omitted ones."""
+    """Return a table of at most 12 rows and 32 columns, with a note below it about omitted ones."""
     shown = columns[:MAX_COLUMNS]
     lines = [
         "| " + " | ".join(_cell(each) for each in shown) + " |",
