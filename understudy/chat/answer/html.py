@@ -48,6 +48,8 @@ PERMIT_S: Final = 10.0
 """Seconds that a request waits for a process; then its texts are shown as plain text."""
 PREFETCH_S: Final = 2.0
 """Seconds that answers wait for their HTML before they are sent; then they are shown as plain text."""
+PREVIEW_MAX: Final = 24_000
+"""Characters of an open end that are previewed; of a longer one, only what is closed is shown as HTML."""
 PAGE_S: Final = 8.0
 """Seconds for the answers of one page; the rest is shown as plain text, and rendered when the page is read again."""
 BATCH_CHARACTERS: Final = 8_000
@@ -165,6 +167,19 @@ class AnswerHtml:
             return None
         return await self._in_turn(partial(self._cut, part), owner)
 
+    async def preview(self, part: Part, owner: str) -> str | None:
+        """Return the HTML of the open end of an answer; None if it is too long, or takes too long."""
+        if len(part.text) > PREVIEW_MAX:
+            return None
+        return await self._in_turn(partial(self._preview, part), owner)
+
+    def is_busy(self, owner: str) -> bool:
+        """Return whether work of this user would have to wait. A preview does not: all other work is more urgent."""
+        if not self.limiter.acquire_nowait(owner):
+            return True
+        self.limiter.release(owner)
+        return False
+
     async def warm_up(self) -> None:
         """Start a process that renders, so that the first answer does not wait for it."""
         await self._in_turn(partial(self._workers.ask, ["render", [""]], WORK_S), "")
@@ -185,6 +200,11 @@ class AnswerHtml:
         for text in texts:
             self.cache.put(text, html[text], owner, requested_at)
         return html
+
+    def _preview(self, part: Part) -> str | None:
+        """Preview a part in a process. Blocks, as `_render` does."""
+        html = msgspec.convert(self._workers.ask(["preview", part], WORK_S), str | None)
+        return None if html is None else standard().sanitizer.restrict_html(html)
 
     def _cut(self, part: Part) -> Cut | None:
         """Cut a part in a process. Blocks, as `_render` does."""

@@ -1,7 +1,7 @@
 """Answers as safe HTML. `BlockRenderer` does this while an answer is still being written.
 
-CommonMark with tables, strikethrough and bare links; raw HTML is shown as text. Code is highlighted by class names,
-never by style. All HTML passes the sanitizer after rendering.
+CommonMark with tables, strikethrough, bare links, tasks, footnotes and formulas; raw HTML is shown as text. Code is
+highlighted by class names, never by style. All HTML passes the sanitizer after rendering.
 
 Rendering is pure and takes one to four milliseconds for a thousand characters, but minutes for some texts, hostile or
 by chance: lexers and the Markdown parser are third-party regular expressions. So a server renders in processes that can
@@ -9,58 +9,41 @@ be killed (`understudy.chat.answer.html`), with limits that are passed to this m
 """
 
 import re
-import time
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping, MutableMapping, Sequence
+from contextlib import nullcontext
 from functools import cache
 from html import escape
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
-from pygments import highlight  # type: ignore[import-untyped]
-from pygments.formatters.html import HtmlFormatter  # type: ignore[import-untyped]
-from pygments.lexer import Lexer  # type: ignore[import-untyped]
-from pygments.lexers import get_lexer_by_name  # type: ignore[import-untyped]
-from pygments.token import STANDARD_TYPES  # type: ignore[import-untyped]
-from pygments.util import ClassNotFound  # type: ignore[import-untyped]
 
 from sanitization import STANDARD, Policy, Sanitizer
+from sanitization.detectors.markup.urls import Addresses
+from understudy.chat.answer import formulas
+from understudy.chat.answer.code import (
+    BOX_CLASSES,
+    CODE_CLASSES,
+    CONTEXT_CHARACTERS,
+    LANGUAGE_CLASS,
+    Before,
+    CpuTimeExceeded,
+    Highlighter,
+    Limit,
+    pieces,
+)
+from understudy.chat.answer.extensions import IMAGE_CLASS, NOTE_CLASS, TASK_CLASSES, add_extensions
+from understudy.chat.answer.formulas import add_formulas
+from understudy.chat.answer.open_markup import close_open_markup, withhold_open_line
 
-# Languages that are highlighted, by the names written after a fence. Others are shown plain: each lexer is a set of
-# regular expressions that runs on untrusted text.
-# fmt: off
-LANGUAGES: Final = frozenset((
-    "bash", "c", "c++", "console", "cpp", "cs", "csharp", "css", "diff", "docker", "dockerfile", "go",
-    "graphql", "haskell", "html", "http", "ini", "java", "javascript", "js", "json", "jsx", "julia",
-    "kotlin", "lua", "make", "makefile", "markdown", "md", "nginx", "perl", "php", "powershell", "proto",
-    "python", "py", "py3", "r", "rb", "ruby", "rs", "rust", "scala", "sh", "shell", "sql", "swift", "tex",
-    "toml", "ts", "tsx", "typescript", "xml", "yaml", "yml", "zsh",
-))
-# fmt: on
-CODE_MAX: Final = 50_000
-"""Characters of code that are highlighted; a longer piece is shown plain."""
-HIGHLIGHT_S: Final = 0.4
-"""Seconds of processor time for highlighting all code of one call; code after that is shown plain. Normal code takes
-3 ms for a thousand characters."""
 BLOCK_S: Final = 0.5
 """Seconds of processor time for one block if blocks are rendered one by one; then it is shown as plain text."""
 REFERENCES_MAX: Final = 200
 """Link references that later blocks of a streamed answer may use. With more, the finished answer is rendered anew."""
 
-
-class CpuTimeExceeded(BaseException):
-    """A limit of processor time is exceeded. A `BaseException`, so that `except Exception` of libraries ignores it."""
-
-
-Limit: TypeAlias = Callable[[float], AbstractContextManager[object]]
-"""A context manager that raises `CpuTimeExceeded` once its block has used that many seconds of processor time."""
-
-CODE_CLASSES: Final = frozenset(name for name in STANDARD_TYPES.values() if name)
-"""The class names that may occur on `span` within `.highlight`: Pygments' short names."""
 
 # Whole lines up to this length are parsed again with each line; beyond, when they have grown by a quarter.
 REPARSE_MAX: Final = 1_024
@@ -71,30 +54,14 @@ _AFTER_BLANK: Final = re.compile(r"^[ \t]*(?:\r\n|\r|\n)[^\s\d*+-]", re.MULTILIN
 
 _CLOSINGS: Final = {"blank": _BLANK, "after": _AFTER_BLANK}
 
-_CLASSES: Final = {"span": CODE_CLASSES, "div": frozenset({"highlight"})}
-
-
-class _Highlighter:
-    """Highlights the code of one call, within `HIGHLIGHT_S`."""
-
-    def __init__(self, limit: Limit) -> None:
-        self._limit = limit
-        self._left_s = HIGHLIGHT_S
-
-    def html(self, code: str, language: str) -> str:
-        """Return the code as HTML: highlighted if the language is known and time is left, else escaped."""
-        if language in LANGUAGES and len(code) <= CODE_MAX and self._left_s > 0:
-            began = time.process_time()
-            try:
-                with self._limit(self._left_s):
-                    if (lexer := _lexer(language)) is not None:
-                        coloured: str = highlight(code, lexer, HtmlFormatter(nowrap=True))
-                        return coloured
-            except (CpuTimeExceeded, RecursionError):
-                pass
-            finally:
-                self._left_s -= time.process_time() - began
-        return escape(code, quote=False)
+_CLASSES: Final = {
+    "a": frozenset({IMAGE_CLASS}),
+    "div": BOX_CLASSES | {formulas.BOX_CLASS, NOTE_CLASS},
+    "li": TASK_CLASSES,
+    "mtd": formulas.CELL_CLASSES,
+    "span": CODE_CLASSES | TASK_CLASSES | {LANGUAGE_CLASS},
+    "sup": frozenset({NOTE_CLASS}),
+}
 
 
 def plain(text: str) -> str:
@@ -103,19 +70,10 @@ def plain(text: str) -> str:
     return f"<pre>{body}</pre>\n" if body.strip() else ""
 
 
-@cache
-def _lexer(language: str) -> Lexer | None:
-    """Return the lexer of a language, or None if the installed Pygments has none of that name."""
-    try:
-        return get_lexer_by_name(language, stripnl=False, ensurenl=False)
-    except ClassNotFound:
-        return None
-
-
 def _fence(_self: RendererHTML, tokens: Sequence[Token], index: int, _options: OptionsDict, env: EnvType) -> str:
-    words = tokens[index].info.split()
-    body = env["colours"].html(tokens[index].content, words[0].lower() if words else "")
-    return f'<div class="highlight"><pre><code>{body}</code></pre></div>\n'
+    words, before = tokens[index].info.split(), env.pop("before", Before())
+    found = pieces(tokens[index].content, before)
+    return "".join([env["colours"].element(piece, words[0] if words else "") for piece in found])
 
 
 def _cell(self: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
@@ -132,6 +90,8 @@ def _parser() -> MarkdownIt:
     if parser.linkify is not None:
         # Only links with a scheme: `main.py` and `setup.sh` are files here, not hosts of Paraguay and St Helena.
         parser.linkify.set({"fuzzy_link": False, "fuzzy_email": False, "fuzzy_ip": False})
+    add_formulas(parser)
+    add_extensions(parser)
     parser.add_render_rule("fence", _fence)
     parser.add_render_rule("code_block", _fence)
     parser.add_render_rule("th_open", _cell)
@@ -140,18 +100,37 @@ def _parser() -> MarkdownIt:
 
 
 _PARSER: Final = _parser()
+_PREVIEWER: Final = _parser()
+_PREVIEWER.core.ruler.after("block", "close_open_markup", close_open_markup)
+
+
+class OpenCode(NamedTuple):
+    """Code of which the first pieces were emitted as blocks: its opening line, and what the pieces left (`Before`)."""
+
+    fence: str
+    context: str
+    length: int
+
+    def fits(self) -> bool:
+        """Whether this can come from a cut; checks replies of other processes."""
+        return bool(_FENCE_LINE.fullmatch(self.fence)) and len(self.context) <= CONTEXT_CHARACTERS and self.length > 0
+
+
+_FENCE_LINE: Final = re.compile(r" {0,3}(?:`{3,}[^`\n]*|~{3,}[^\n]*)\n")
 
 
 class Part(NamedTuple):
     """The open end of an answer that is being written, with the state left by its earlier blocks.
 
-    `last`: no more text follows. `references` are those defined above; `linking`: an earlier block may use one.
+    `last`: no more text follows. `references` are those defined above; `linking`: an earlier block may use one. `code`
+    is set if the text goes on with code whose beginning was emitted.
     """
 
     text: str
     last: bool = False
     linking: bool = False
     references: Mapping[str, Any] = MappingProxyType({})
+    code: OpenCode | None = None
 
 
 class Cut(NamedTuple):
@@ -159,7 +138,8 @@ class Cut(NamedTuple):
 
     `closing` is the condition that closes the open block at the end: ``blank`` (a blank line), ``after`` (a blank line
     and the line after it), the marker of a fence, or empty if only parsing again can tell. `exact`: no emitted block
-    would have changed by a reference defined below it.
+    would have changed by a reference defined below it. `code` is the code at the end whose first pieces are among the
+    blocks.
     """
 
     blocks: list[tuple[int, str]]
@@ -167,10 +147,13 @@ class Cut(NamedTuple):
     linking: bool = False
     exact: bool = True
     references: Mapping[str, Any] = MappingProxyType({})
+    code: OpenCode | None = None
 
     def fits(self, part: Part) -> bool:
         """Whether this can be the result of `Renderer.cut` for a part; checks replies of other processes."""
         lengths = [length for length, _ in self.blocks]
+        if self.code is not None and not self.code.fits():
+            return False
         closing = self.closing in ("", *_CLOSINGS) or set(self.closing) in ({"`"}, {"~"})
         return closing and sum(lengths) <= len(part.text) and all(length > 0 for length in lengths)
 
@@ -179,21 +162,24 @@ class Renderer:
     """Renders Markdown to safe HTML by a content policy (which hosts' images may be shown). Stateless."""
 
     def __init__(self, policy: Policy = STANDARD, limit: Limit = nullcontext) -> None:
-        self.sanitizer = Sanitizer(policy.with_classes(_CLASSES))
+        self.sanitizer = Sanitizer(policy.with_classes(_CLASSES), mathml=True)
+        self._addresses = Addresses(policy.link_hosts, policy.image_hosts)
         self._limit = limit
 
     def render(self, text: str) -> str:
         """Return the HTML of a whole text."""
-        return self._html(text, {}, _Highlighter(self._limit))
+        return self._html(text, {}, Highlighter(self._limit))
 
     def render_blocks(self, text: str) -> str:
         """Return the HTML of a whole text block by block; a block that takes too long is shown as plain text."""
         return "".join(html for _, html in self.cut(Part(text, last=True)).blocks)
 
     def cut(self, part: Part) -> Cut:
-        """Render the closed blocks of an open answer."""
-        text, references, colours = part.text, dict(part.references), _Highlighter(self._limit)
-        ends, closing = self._ends(text, last=part.last)
+        """Render the closed blocks of an open answer, and the full pieces of code that is open at its end."""
+        head, before = _head(part)
+        text, references, colours = head + part.text, dict(part.references), Highlighter(self._limit)
+        lines, outline = _outline(text)
+        ends, closing, opened = _ends(text, lines, outline, last=part.last)
         if part.last and text[ends[-1] if ends else 0 :].strip():
             ends.append(len(text))
         blocks, linking, exact, given = list[tuple[int, str]](), part.linking, True, 0
@@ -201,41 +187,99 @@ class Renderer:
             source, known = text[given:end], len(references)
             try:
                 with self._limit(BLOCK_S):
-                    html = self._html(source, references, colours)
+                    html = self._html(source, references, colours, before if head and not given else None)
             except CpuTimeExceeded:
                 html = plain(source)
             exact = exact and not (linking and len(references) > known)
             linking = linking or "[" in source
-            blocks.append((end - given, html))
+            blocks.append((end - max(given, len(head)), html))
             given = end
+        code = None
+        if opened is not None and opened.type == "fence":
+            inside = bool(head) and not ends
+            code = part.code if inside else None
+            code, found = self._full_pieces(opened, lines, text, code, colours)
+            for end, html in found:
+                blocks.append((end - max(given, len(head)), html))
+                given = end
         if len(references) > REFERENCES_MAX:
             exact, references = False, dict(list(references.items())[:REFERENCES_MAX])
-        return Cut(blocks, closing, linking, exact, references)
+        return Cut(blocks, closing, linking, exact, references, code)
+
+    def preview(self, part: Part) -> str:
+        """Return the HTML of the open end of an answer as it will look if its open markup is closed."""
+        head, before = _head(part)
+        text = withhold_open_line(_LINE_END.sub("\n", head + part.text), _PARSER)
+        colours = Highlighter(self._limit)
+        return self._html(text, dict(part.references), colours, before if head else None, _PREVIEWER)
+
+    def _full_pieces(
+        self, fence: Token, lines: Sequence[int], text: str, code: OpenCode | None, colours: Highlighter
+    ) -> tuple[OpenCode | None, list[tuple[int, str]]]:
+        """Return the full pieces of open code, each with its end in the text, and the code that goes on after them.
+
+        `code` is set if the code goes on already.
+        """
+        first, _ = fence.map or (0, 0)
+        words, found = fence.info.split(), list[tuple[int, str]]()
+        left = Before() if code is None else Before(code.context, code.length)
+        line = first + 1
+        for piece in pieces(fence.content, left):
+            if not piece.full:
+                break
+            line += piece.text.count("\n")
+            html = self.sanitizer.sanitize_html(colours.element(piece, words[0] if words else "")).text
+            found.append((lines[line], html))
+            left = left.and_then(piece.text)
+        if not left.length:
+            return None, []
+        return OpenCode(_LINE_END.sub("\n", text[lines[first] : lines[first + 1]]), *left), found
 
     def clean(self, html: str) -> str:
         """Return HTML from another process without anything that this renderer would not produce."""
         return self.sanitizer.sanitize_html(html).text
 
-    def _html(self, text: str, references: MutableMapping[str, Any], colours: _Highlighter) -> str:
-        env = {"references": references, "colours": colours}
-        return self.sanitizer.sanitize_html(_PARSER.render(text, env)).text
+    def _html(
+        self,
+        text: str,
+        references: MutableMapping[str, Any],
+        colours: Highlighter,
+        before: Before | None = None,
+        parser: MarkdownIt = _PARSER,
+    ) -> str:
+        env: dict[str, Any] = {"references": references, "colours": colours, "shows": self._addresses.shows}
+        if before is not None:
+            env["before"] = before
+        return self.sanitizer.sanitize_html(parser.render(text, env)).text
 
-    def _ends(self, text: str, *, last: bool) -> tuple[list[int], str]:
-        """Return the ends of a text's closed blocks, and the condition that closes the next one."""
-        lines = [0, *(match.end() for match in _LINE_END.finditer(text)), len(text)]
-        tokens: list[Token] = []
-        # Only the outline is parsed, which is cheaper than rendering.
-        _PARSER.block.parse(_LINE_END.sub("\n", text).replace("\0", "\ufffd"), _PARSER, {}, tokens)
-        outline = [token for token in tokens if token.level == 0 and token.nesting >= 0 and token.map]
-        ends = list[int]()
-        for token in outline:
-            first, after = token.map or (0, 0)
-            end = lines[min(after, len(lines) - 1)]
-            if not last and token is outline[-1]:
-                closed, closing = _closing(token.type, token.markup, text[lines[first] : end], text[end:])
-                return [*ends, *([end] if closed else [])], closing
-            ends.append(end)
-        return ends, ""
+
+def _head(part: Part) -> tuple[str, Before]:
+    """Return the opening line of the code with which a part goes on, and what is before it; empty without such code."""
+    return ("", Before()) if part.code is None else (part.code.fence, Before(part.code.context, part.code.length))
+
+
+def _outline(text: str) -> tuple[list[int], list[Token]]:
+    """Return where each line of a text begins, with its length at the end, and the blocks on the highest level."""
+    lines = [0, *(match.end() for match in _LINE_END.finditer(text)), len(text)]
+    tokens: list[Token] = []
+    # Only the outline is parsed, which is cheaper than rendering.
+    _PARSER.block.parse(_LINE_END.sub("\n", text).replace("\0", "\ufffd"), _PARSER, {}, tokens)
+    return lines, [token for token in tokens if token.level == 0 and token.nesting >= 0 and token.map]
+
+
+def _ends(
+    text: str, lines: Sequence[int], outline: Sequence[Token], *, last: bool
+) -> tuple[list[int], str, Token | None]:
+    """Return the ends of a text's closed blocks, the condition that closes the next one, and that one if it is open."""
+    ends = list[int]()
+    for token in outline:
+        first, after = token.map or (0, 0)
+        end = lines[min(after, len(lines) - 1)]
+        if not last and token is outline[-1]:
+            closed, closing = _closing(token.type, token.markup, text[lines[first] : end], text[end:])
+            return ([*ends, end], closing, None) if closed else (ends, closing, token)
+        ends.append(end)
+    return ends, "", None
 
 
 @cache
@@ -276,6 +320,7 @@ class BlockRenderer:
         self.failed = False  # a part could not be rendered: the rest is plain text
         self._references: Mapping[str, Any] = {}
         self._linking = False  # whether an emitted block may use a reference
+        self._code: OpenCode | None = None  # code of which the first pieces were emitted
         self._line: list[str] = []  # the last pieces, without a line end yet
         self._text = ""  # the text before `_line` that is not emitted yet
         self._start = 0  # position of `_text` in the whole text
@@ -294,12 +339,20 @@ class BlockRenderer:
         whole = max(self._text.rfind("\n"), self._text.rfind("\r", 0, -1)) + 1
         if not whole or not self._may_close(whole):
             return None
-        return Part(self._text[:whole], False, self._linking, self._references)
+        return Part(self._text[:whole], False, self._linking, self._references, self._code)
 
     def finish(self) -> Part | None:
         """Return the last part; None if there is no more text."""
         self._text += "".join(self._line)
-        return Part(self._text, True, self._linking, self._references) if self._text else None
+        return Part(self._text, True, self._linking, self._references, self._code) if self._text else None
+
+    @property
+    def open_end(self) -> tuple[int, Part] | None:
+        """Where the open end of the text begins, and the part to preview; None without one, or if rendering failed."""
+        text = self._text + "".join(self._line)
+        if self.failed or not text.strip():
+            return None
+        return self._start, Part(text, False, self._linking, self._references, self._code)
 
     def accept_cut(self, part: Part, cut: Cut | None) -> list[RenderedBlock]:
         """Accept the result of cutting a part. Return the blocks that it closed, often none.
@@ -322,6 +375,7 @@ class BlockRenderer:
         self._searched = max(0, self._text.rfind("\n", 0, max(self._parsed - 1, 0)) + 1)
         self._closing = _pattern(cut.closing) if cut.closing else None
         self.exact, self._linking, self._references = self.exact and cut.exact, cut.linking, cut.references
+        self._code = cut.code
         return blocks
 
     def _may_close(self, whole: int) -> bool:
@@ -350,6 +404,8 @@ def _closing(kind: str, marker: str, source: str, rest: str) -> tuple[bool, str]
     if kind == "fence":
         body = _LINE_END.sub("\n", source).rstrip("\n").partition("\n")[2]
         return bool(_pattern(marker).fullmatch(body.rpartition("\n")[2])), marker
-    if kind in ("paragraph_open", "table_open", "blockquote_open"):
+    if kind == "math_block":
+        return marker != formulas.OPEN or bool(_BLANK.match(rest)), "blank"
+    if kind in ("paragraph_open", "table_open", "blockquote_open", "footnote_open"):
         return bool(_BLANK.match(rest)), "blank"
     return False, "after"

@@ -1,7 +1,8 @@
 """Renders answers in a process of its own: a program of `understudy.sandbox` that serves until end of input.
 
 A request is a frame of JSON, and so is its reply (`understudy.sandbox.worker`): `["render", [text, …]]` gives a list
-with the HTML of each text, or null if it took too long; `["cut", part]` gives a `Cut` as a list, or null.
+with the HTML of each text, or null if it took too long; `["cut", part]` gives a `Cut` as a list, or null;
+`["preview", part]` gives the HTML of an open end, or null.
 
 Each call has limits of processor time. A signal interrupts code that does not cooperate: Python's regular expressions
 check for signals while they match. The system kills a process whose code does not check (a library in Rust).
@@ -16,12 +17,17 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any, Final
 
-from understudy.chat.answer.markdown import CpuTimeExceeded, Part, Renderer
+import msgspec
+
+from understudy.chat.answer.code import CpuTimeExceeded
+from understudy.chat.answer.markdown import Part, Renderer
 from understudy.sandbox.confine import Confined
 from understudy.sandbox.worker import serve
 
 RENDER_S: Final = 1.5
 """Seconds of processor time for one text, then as many again to render it block by block."""
+PREVIEW_S: Final = 0.25
+"""Seconds of processor time for the preview of an open end."""
 KILL_S: Final = 5
 """Seconds of processor time of one call after which the system kills the process."""
 REPEAT_S: Final = 0.05
@@ -87,8 +93,13 @@ def answer(request: Any) -> Any:
     resource.setrlimit(resource.RLIMIT_CPU, (until if most == resource.RLIM_INFINITY else min(until, most), most))
     if operation == "render":
         return [_html(text) for text in given]
+    part = msgspec.convert(given, Part)
+    if operation == "preview":
+        with contextlib.suppress(CpuTimeExceeded), cpu_limit(PREVIEW_S):
+            return _renderer.preview(part)
+        return None
     with contextlib.suppress(CpuTimeExceeded), cpu_limit(RENDER_S):
-        return _renderer.cut(Part(*given))
+        return _renderer.cut(part)
     return None
 
 

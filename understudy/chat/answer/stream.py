@@ -5,6 +5,8 @@
 2. Pieces are published one at a time: text released in a pause precedes later text, and nothing follows the end.
 3. After a restart the text of an interrupted turn continues, or replaces, what was shown (`chat.answer.resume`).
 4. Long work stays off the event loop: rendering always (`chat.answer.html`), sanitizing if a piece is long.
+5. Text never waits for its preview, which is made of published text only. At most one preview of an answer is being
+   made, and the pause after it grows with what it took: an answer uses a quarter of a process at most.
 """
 
 import time
@@ -32,6 +34,12 @@ PAUSE_S: Final = 0.5
 """Seconds without text from the model after which held-back text is released as far as the policy allows."""
 MAX_FINDINGS: Final = 200
 """Findings that are saved with the text; further ones are dropped. A user is shown no more either."""
+PREVIEW_S: Final = 0.06
+"""Least pause between two previews of the open end, in seconds. More frequent ones are not seen."""
+PREVIEW_PAUSE: Final = 3.0
+"""Pause after a preview, as a multiple of the time that it took."""
+SLOW_S: Final = 1.0
+"""Pause after a preview that took too long, in seconds."""
 CHECKPOINT_S: Final = 0.25
 CHECKPOINT_SIZE: Final = 2048
 """Seconds, or characters, of new text after which a turn is checkpointed. A checkpoint writes the whole text, so a long
@@ -117,6 +125,11 @@ class SanitizedAnswer:
         return piece
 
     @property
+    def open_end(self) -> tuple[int, Part] | None:
+        """Where the open end of the shown text begins, and the part to preview; None without one."""
+        return self._blocks.open_end
+
+    @property
     def text(self) -> str:
         """The output so far, as it is stored."""
         return "".join(self._pieces)
@@ -165,6 +178,7 @@ class AnswerStream:
     _checkpointed: tuple[float, int] = field(default=(0.0, 0), init=False)  # time, and length of the answer then
     _release_wanted: trio.Event | None = field(default=None, init=False)
     _releasing: trio.Event | None = field(default=None, init=False)
+    _shown: trio.Event = field(factory=trio.Event, init=False)  # text has been published since the last preview
     _writing: bool = field(default=False, init=False)
     _written_at: float = field(default=0.0, init=False)
     _closed: bool = field(default=False, init=False)
@@ -182,7 +196,7 @@ class AnswerStream:
 
     async def restore(self) -> None:
         """Publish the text shown before the restart again, so that every client continues from it."""
-        if not (self.replay.agents or self.replay.turns):
+        if not (self.replay.agents or self.replay.turns or self.replay.partial_text):
             return
         # Also if nothing was saved: text may have been shown since.
         text = self.replay.shown_text if self.replay.continues else self.replay.recorded_text
@@ -257,6 +271,7 @@ class AnswerStream:
     def close(self) -> None:
         """Publish nothing more, and record the findings."""
         self._closed = True
+        self._shown.set()
         found, seconds = self.answer.sanitizer.result(""), self.answer.seconds
         self.services.content_filter.record(Direction.OUTBOUND, found, seconds)
 
@@ -276,6 +291,34 @@ class AnswerStream:
             await self.recorder.send_delta(*await self.answer.release())
             self._releasing.set()
             self._releasing = None
+            self._shown.set()
+
+    async def preview_as_written(self) -> None:
+        """Publish how the open end of the text looks, soon after each piece of it, until the answer is closed."""
+        html, owner, thread_id = self.services.html, self.job.owner, self.job.thread_id
+        while True:
+            await self._shown.wait()
+            if self._closed:
+                return
+            self._shown = trio.Event()
+            # If a piece is being published, its end wakes this task again.
+            between = not self._writing and self._releasing is None
+            if not between or not self.services.shows_html(owner, thread_id):
+                continue
+            answer, found, began = self.answer, self.answer.open_end, trio.current_time()
+            if found is None:
+                continue
+            if html.is_busy(owner):
+                await trio.sleep(PREVIEW_S)
+                self._shown.set()
+                continue
+            start, part = found
+            preview = await html.preview(part, owner)
+            still = self.answer is answer and (now := answer.open_end) is not None and now[0] == start
+            if preview is not None and still and not self._closed:
+                self.recorder.send_preview(start, start + len(part.text), preview)
+            took = trio.current_time() - began
+            await trio.sleep(SLOW_S if preview is None else max(PREVIEW_S, PREVIEW_PAUSE * took))
 
     def _new_answer(self) -> SanitizedAnswer:
         content_filter, job = self.services.content_filter, self.job
@@ -302,6 +345,7 @@ class AnswerStream:
 
     async def _show(self, piece: Piece, *, restart: bool = False) -> None:
         await self.recorder.send_delta(*piece, restart=restart)
+        self._shown.set()
         if self.answer.sanitizer.blocked:
             if (summary := self._summary()) is not None:
                 await self.recorder.record(summary)

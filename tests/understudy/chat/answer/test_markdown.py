@@ -10,10 +10,8 @@ from hypothesis import strategies as st
 from pygments.lexers import get_all_lexers
 
 from sanitization import STANDARD
+from understudy.chat.answer.code import CODE_CLASSES, CODE_MAX, LANGUAGES, PIECE_CHARACTERS
 from understudy.chat.answer.markdown import (
-    CODE_CLASSES,
-    CODE_MAX,
-    LANGUAGES,
     REFERENCES_MAX,
     BlockRenderer,
     Cut,
@@ -29,6 +27,8 @@ LINES = [
     "~~~", "    indented", "|a|b|", "|-|:-:|", "|1|2|", "a|b", "-|-", "[x]", "[x]: /url", "[x]:", "/url",
     "'title'", "[x][y]", "![i](/a.png)", "<b>bold</b>", "https://example.org/a", "x \\", "x  ", "\ttab",
     "~~gone~~", "&amp; <", "**open", "10. ten", "-", "`` ` ``",
+    "\\[", "\\]", "$$", "x = 1", "\\[ a \\]", "$$a$$ b", "is \\(a^2\\) and $b$", "costs $5", "- [ ] task", "- [x] done",
+    "note[^1]", "[^1]: the note", "[^n2]:",
 ]  # fmt: skip
 ENDS = ["\n", "\n", "\n", "\n\n", "\r\n", "\r", ""]
 documents = st.lists(st.tuples(st.sampled_from(LINES), st.sampled_from(ENDS)), max_size=14).map(
@@ -147,7 +147,7 @@ def test_raw_html_is_shown_as_text() -> None:
 @pytest.mark.parametrize(
     "text",
     ["[x](javascript:alert(1))", "[x](data:text/html,y)", "<javascript:x>", "[x](vbscript:y)", "![x](javascript:y)",
-     "[x]\n\n[x]: javascript:y", "![a](https://evil.org/pixel.png)", "![a](//evil.org/p)", "[x](\u2028javascript:y)"],
+     "[x]\n\n[x]: javascript:y", "[x](\u2028javascript:y)", "![x](data:text/html,y)"],
 )  # fmt: skip
 def test_nothing_in_an_answer_runs_or_calls_home(text: str) -> None:
     """No scripting address and no image of a foreign host passes."""
@@ -162,6 +162,35 @@ def test_a_policy_names_hosts_whose_images_are_shown() -> None:
     assert 'src="https://img.org/a.png"' in Renderer(STANDARD.with_image_hosts("img.org")).render(
         "![a](https://img.org/a.png)"
     )
+
+
+def test_images_of_other_hosts_are_links_to_them() -> None:
+    """Nothing is fetched; the words say what is there, the address if there are none."""
+    html = render('![a *chart*](https://img.org/a.png "t") ![](//img.org/b) ![own](/a/f.png) ![file](/api/files/f)')
+    assert 'class="image"' in html
+    assert '<a href="https://img.org/a.png"' in html
+    assert ">a chart</a>" in html
+    assert ">//img.org/b</a>" in html
+    assert html.count("<img") == html.count("src=") == html.count('src="/a/f.png"') == 1
+    assert '<a href="/api/files/f" class="image"' in html
+
+
+def test_tasks_have_a_box() -> None:
+    """A box that is ticked or not, in place of the brackets; other brackets stay."""
+    html = render("- [x] *done*\n- [ ] open\n- [z] other\n- [ ]\n\n[ ] no item\n")
+    assert '<li class="task"><span class="task done">☑</span> <em>done</em></li>' in html
+    assert '<li class="task"><span class="task">☐</span> open</li>' in html
+    assert "<li>[z] other</li>" in html
+    assert "<p>[ ] no item</p>" in html
+
+
+def test_footnotes_are_linked_both_ways() -> None:
+    """The mark leads to the note and the note to the mark; a regular expression is no mark."""
+    html = render("A[^1] b[^n2] [^abc]\n\n[^1]: The *note*\nand more\n[^n2]: Second\n")
+    assert html.count('<sup class="footnote"><a href="#note-') == 2
+    assert '<div class="footnote"><a href="#mark-1"' in html
+    assert "<p>The <em>note</em>\nand more</p>" in html
+    assert "[^abc]" in html
 
 
 def test_bare_links_need_a_scheme() -> None:
@@ -179,16 +208,26 @@ def test_tables_keep_their_alignment() -> None:
 def test_code_is_coloured_by_class() -> None:
     """Classes of the fixed set, no style; the text within is the code, escaped."""
     html = render("```python\ndef f(x): return x < 1  # é\n```\n")
-    assert html.startswith('<div class="highlight"><pre><code><span class="k">def</span>')
+    assert html.startswith(
+        '<div class="highlight"><span class="language">Python</span><pre><code><span class="k">def</span>'
+    )
     assert "style=" not in html
     assert "&lt;" in html
-    assert {part.split('"')[0] for part in html.split('<span class="')[1:]} <= CODE_CLASSES
+    assert {part.split('"')[0] for part in html.split('<span class="')[1:]} <= CODE_CLASSES | {"language"}
 
 
-@pytest.mark.parametrize("info", ["", "nosuchlanguage", "text", "<script>", "python" + "x" * 50])
-def test_other_code_is_plain(info: str) -> None:
-    """Unknown languages are shown without colours."""
-    assert render(f"```{info}\na < b\n```") == '<div class="highlight"><pre><code>a &lt; b\n</code></pre></div>\n'
+@pytest.mark.parametrize(
+    ("info", "named"),
+    [
+        ("", ""), ("nosuchlanguage", "nosuchlanguage"), ("text", "Text"), ("<script>", "&lt;script&gt;"),
+        ("python" + "x" * 50, "python" + "x" * 26), ("mermaid", "Mermaid diagram"), ("\u202epy", ""),
+    ],
+)  # fmt: skip
+def test_other_code_is_plain_and_named(info: str, named: str) -> None:
+    """Unknown languages are shown without colours, under the name that stands behind the fence."""
+    label = f'<span class="language">{named}</span>' if named else ""
+    code = "<pre><code>a &lt; b\n</code></pre>"
+    assert render(f"```{info}\na < b\n```") == f'<div class="highlight">{label}{code}</div>\n'
 
 
 LEXERS = {alias for _, aliases, _, _ in get_all_lexers() for alias in aliases}
@@ -200,7 +239,7 @@ def test_every_name_of_a_language_gives_the_code() -> None:
     """With or without a lexer, each character of the code is shown."""
     code = 'a,b\n{"c": [1, null]}\n<d> & "e"\n'
     for name in NAMES:
-        html = render(f"```{name}\n{code}```")
+        html = re.sub(r'<span class="language">[^<]*</span>', "", render(f"```{name}\n{code}```"))
         assert unescape(re.sub(r"<[^>]*>", "", html)) == code + "\n", name
 
 
@@ -209,7 +248,38 @@ def test_every_language_that_is_coloured_has_a_lexer() -> None:
 
 
 def test_long_code_is_not_coloured() -> None:
-    assert "<span" not in render("```python\n" + "x = 1\n" * (CODE_MAX // 6 + 1) + "```")
+    """Pieces beyond `CODE_MAX` are plain."""
+    html = render("```python\n" + "x = 1\n" * (CODE_MAX // 6 + 200) + "```").split('<div class="highlight')
+    assert '<span class="n">' in html[1]
+    assert "<span" not in html[-1]
+
+
+LONG_CODE = {
+    "lines": "x = 1\n" * 500,
+    "a string over pieces": 'a = """\n' + "text of the string\n" * 150 + '"""\nb = 1\n' * 3,
+    "long lines": ("y = " + "1 + " * 700 + "1\n") * 9,
+    "exactly two pieces": "z = 1\n" * 160,
+    "within a list": "- item\n" * 90,
+}
+
+
+@pytest.mark.parametrize("size", [1, 7, 900, 100_000])
+@pytest.mark.parametrize("end", ["```\n\nafter\n", "```", ""])
+@pytest.mark.parametrize("name", LONG_CODE)
+def test_long_code_is_shown_piece_by_piece(name: str, end: str, size: int) -> None:
+    """Its pieces are closed blocks while the code is open, the same as when the whole is rendered, of bounded size."""
+    code = LONG_CODE[name]
+    text = f"before\n\n ```python\n{code}{end}"
+    blocks, found = streamed([text[at : at + size] for at in range(0, len(text), size)])
+    html = "".join(block.html for block in found)
+    assert blocks.exact
+    assert html == render(text)
+    assert html.count('<div class="highlight">') == html.count("Python") == 1
+    assert unescape(re.sub(r"<[^>]*>", "", html.partition("</span>")[2])).startswith(code[:50])
+    assert [block.start for block in found] == [0, *(block.end for block in found)][: len(found)]
+    if len(code) > PIECE_CHARACTERS:
+        early = Blocks()
+        assert len([block for at in range(0, 8_000, 10) for block in early.write(text[at : at + 10])]) >= 2
 
 
 def test_an_answer_that_cannot_be_cut_is_plain_text() -> None:

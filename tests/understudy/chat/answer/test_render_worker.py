@@ -9,8 +9,9 @@ import trio
 from pygments.lexers import find_lexer_class_by_name, get_all_lexers
 
 from sanitization import STANDARD, Sanitizer
+from understudy.chat.answer.code import LANGUAGES
 from understudy.chat.answer.html import AnswerHtml
-from understudy.chat.answer.markdown import LANGUAGES, plain
+from understudy.chat.answer.markdown import plain
 from understudy.chat.answer.render_worker import RENDER_S
 from understudy.chat.answer.stream import SanitizedAnswer
 
