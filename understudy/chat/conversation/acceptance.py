@@ -4,13 +4,17 @@
 2. A repeated request is answered with its first acceptance; another one under the same id is refused.
 """
 
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from attrs import define
 
+from transport.wire.codec import from_log
 from transport.wire.commands import JsonObject
 from transport.wire.errors import CommandRejected, UnreadableEvent
 from transport.wire.events import ANSWER, Envelope, MessageAccepted, Typing
+from understudy.agents.agent import Agent
 from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.conversation.effects import AnswerRequest, Query, Send, Steps, Subscribe
 from understudy.chat.conversation.event_log import read_acceptance
@@ -18,6 +22,7 @@ from understudy.chat.conversation.run_queue import RunQueue
 from understudy.chat.conversation.thread_state import BUSY_S, RETRY_S, ThreadState
 from understudy.chat.envelope import wrap
 from understudy.chat.messages import Accept, AnswerAgain, MessageInOtherThread, RunRequest
+from understudy.chat.run.continuation import CODE, steps_of_continuation
 from understudy.chat.run.fork import steps_of_fork
 from understudy.chat.run.replay import replay
 from understudy.chat.run_limiter import RunLimiter, release_permit
@@ -34,12 +39,15 @@ TENANT_BUSY: Final = "Too many messages of your organisation wait for an answer;
 
 @define(eq=False)
 class Acceptance:
-    """Accepts the messages of a thread. `summary_from` is the number of findings from which users get a summary."""
+    """Accepts the messages of a thread. `summary_from` is the number of findings from which users get a summary,
+    `restore` gives a stored text as its user is shown it."""
 
     thread: ThreadState
     queue: RunQueue
     limiter: RunLimiter[Any]
+    agents: Mapping[str, Agent]
     summary_from: int = 1
+    restore: Callable[[str], str] = str
 
     def accept(self, ask: Accept | AnswerAgain) -> Steps[None]:
         """Commit a message with its run, reply, and enqueue the run; or refuse it."""
@@ -170,7 +178,12 @@ class Acceptance:
             request_id=request_id,
         )
         steps: tuple[StepRecord, ...] = ()
-        if isinstance(ask, AnswerAgain) and ask.forks is not None and ask.after_step is not None:
+        if isinstance(ask, AnswerAgain) and ask.forks is not None and ask.continues:
+            steps = yield from self._taken_over(ask.forks, live)
+            live.taken_over = replay([], steps)
+            text = live.taken_over.shown_text
+            live.append_text(self.restore(text), (), text)
+        elif isinstance(ask, AnswerAgain) and ask.forks is not None and ask.after_step is not None:
             forked = ask.forks
             recorded = yield Query(lambda store: store.steps(forked))
             steps = steps_of_fork(recorded, ask.after_step, ask.run_id, self.thread.now)
@@ -179,7 +192,8 @@ class Acceptance:
             self.thread.created_at = self.thread.now
         yield Subscribe(ask.outbox)
         names = (message_id, ask.run_id, content, references, parent, branch_of)
-        accepted = MessageAccepted(*names, context or None, settings or None)
+        continues = ask.forks if isinstance(ask, AnswerAgain) and ask.continues else None
+        accepted = MessageAccepted(*names, context or None, settings or None, continues)
         yield from self.thread.commit(live, [accepted], steps=steps, raw=raw, arrived_at=ask.arrived_at)
         if isinstance(ask, Accept):
             alert = build_alert((*ask.filtered.findings, *ask.context_findings))
@@ -187,6 +201,21 @@ class Acceptance:
                 yield Send(wrap(alert, live.envelope_template, now=self.thread.now), alert=True)
         yield AnswerRequest(ask, ask.run_id)
         return live
+
+    def _taken_over(self, continued: str, live: ActiveRun) -> Steps[tuple[StepRecord, ...]]:
+        """Return the steps that a run takes over of the one that it continues. Raises `CommandRejected`."""
+        thread = self.thread
+        if continued in thread.runs:
+            raise CommandRejected(CODE, "That run is still at work.")
+        rows = yield Query(lambda store: store.run_events(thread.owner, thread.thread_id, continued))
+        answer = yield Query(lambda store: store.message(thread.owner, ANSWER + continued))
+        recorded = yield Query(lambda store: store.steps(continued))
+        events = []
+        for row in rows:
+            with suppress(UnreadableEvent):  # what is not known of a call makes it one in doubt
+                events.append(from_log(row.body).event)
+        text, agent = "" if answer is None else answer.content, self.agents[live.request.agent]
+        return steps_of_continuation(recorded, events, text, agent, live.request.run_id, thread.now)
 
     def _check_parent(self, named: str) -> Steps[None]:
         """Raise if a message does not follow an answer of this thread."""

@@ -12,6 +12,8 @@ from attrs import define, field
 from transport.wire.codec import to_log
 from transport.wire.events import (
     ANSWER,
+    AgentThinking,
+    AnswerPreview,
     AskedAgent,
     Block,
     Envelope,
@@ -27,6 +29,7 @@ from understudy.chat.routing import find_stored_agent
 from understudy.chat.run.meter import usage_of
 from understudy.chat.run.replay import Replay
 from understudy.chat.run_protocol import RunProtocol
+from understudy.chat.title_text import derived_title
 from understudy.chat.webhooks import TYPES
 from understudy.storage.deliveries import Delivery
 from understudy.storage.records import (
@@ -53,11 +56,11 @@ MAX_BACKOFF_S: Final = 16.0
 """Seconds before the second attempt, the factor for each further one, and the longest backoff. The first has none."""
 JITTER: Final = 0.25
 """Fraction by which a backoff varies at random, as all runs of a server lose it at the same moment."""
+RESUMED: Final = "resumed"
+"""The notice of a run that goes on after its server has died."""
 INTERRUPTED: Final = "The work on this message was interrupted"
-TITLE_CHARS: Final = 80
 MAX_NEXT_STEPS: Final = 8
 """Requests that are kept with an answer: as many as the page has buttons for."""
-"""Characters of a thread's first message that become its title."""
 
 
 @define(eq=False)
@@ -135,9 +138,11 @@ class ActiveRun:
     """One run that has not ended. `started` while its actor lives.
 
     `regenerates`: it answers a message once more; `request_id` is the client's name for the request to do so.
-    `taken_over` is what it begins with, if it forks another run. `attempt` is set if the run lost its server or its
+    `taken_over` is what it begins with, if it forks or continues another run. `lost_server`: its server
+    has died, which its user is told. `attempt` is set if the run lost its server or its
     actor and is resumed. `decisions` and answers of its user wait
-    for a reply. `text_epoch` names the text that is streamed: pieces of two texts with different names never fit.
+    for a reply. `preview` is the latest one of the open end of the text. `text_epoch` names the text that is streamed:
+    pieces of two texts with different names never fit.
     """
 
     request: RunRequest
@@ -149,8 +154,10 @@ class ActiveRun:
     request_id: str | None = None
     attempt: ResumeAttempt | None = None
     taken_over: Replay | None = field(default=None, repr=False)
+    lost_server: bool = False
     decisions: list[Decide | AnswerQuestion] = field(factory=list)
     text_epoch: str = field(init=False)
+    preview: AnswerPreview | None = field(default=None, init=False, repr=False)
     _stored: list[str] = field(factory=list, init=False, repr=False)
     _blocks: list[Block] = field(factory=list, init=False, repr=False)
     _shown: list[str] = field(factory=list, init=False, repr=False)
@@ -178,6 +185,8 @@ class ActiveRun:
         self._stored.append(text if stored is None else stored)
         self._shown.append(text)
         self._blocks.extend(blocks)
+        if blocks:
+            self.preview = None
         self._length += len(text)
         return piece
 
@@ -185,7 +194,7 @@ class ActiveRun:
         """Drop the answer streamed so far: what follows is another text."""
         for part in (self._stored, self._shown, self._blocks):
             part.clear()
-        self._length = 0
+        self._length, self.preview = 0, None
         self.text_epoch = uuid.uuid4().hex[:8]
 
     def resume_as(self, recorded: "ActiveRun") -> None:
@@ -213,22 +222,29 @@ class ActiveRun:
     ) -> Change:
         """Return the change that stores these numbered events, and the rows that follow from them.
 
-        `MessageAccepted` inserts the run and its message, `FinalResponse` the answer; that or an `Error` ends the run.
+        `MessageAccepted` inserts the run and its message, `FinalResponse` the answer, an `Error` the text so far if
+        there is any; either ends the run. A notice that the run goes on after its server died is counted.
         `new_thread` is when the thread was created if it is not stored yet.
         """
         request, template = self.request, self.envelope_template
         owner, thread_id, run_id = request.owner, request.thread_id, request.run_id
         agent_type, pillar = template.agent_type or "", template.pillar
         row = partial(Message, owner=owner, thread_id=thread_id, run_id=run_id, agent_type=agent_type, pillar=pillar)
-        events, messages, thread, run, run_end = [], [], None, None, None
+        answer = partial(
+            row,
+            id=ANSWER + run_id,
+            role="assistant",
+            parent_id=request.message_id,
+            branch_of=request.message_id if self.regenerates else None,
+        )
+        events, messages, thread, run, run_end, restarted = [], [], None, None, None, None
         for envelope in envelopes:
             event, now = envelope.event, envelope.timestamp
             events.append(LoggedEvent(envelope.seq or 0, event.type, run_id, to_log(envelope)))
             match event:
                 case MessageAccepted(message_id=message_id, content=content):
                     if new_thread is not None:
-                        words = content.split(maxsplit=TITLE_CHARS)[:TITLE_CHARS]  # a title cannot show more words
-                        title = " ".join(words)[:TITLE_CHARS] or "New conversation"
+                        title = derived_title(content)
                         thread = Thread(owner, thread_id, title, agent_type, pillar, new_thread, now)
                     found = request.findings_summary
                     run = RunRecord(
@@ -243,6 +259,7 @@ class ActiveRun:
                         started_at=now,
                         request_id=self.request_id,
                         found=None if found is None else msgspec.json.encode(found),
+                        continues=event.continues,
                     )
                     if not self.regenerates:
                         message = row(
@@ -256,22 +273,25 @@ class ActiveRun:
                             branch_of=event.branch_of,
                         )
                         messages.append(message)
+                case AgentThinking(notice=notice) if notice == RESUMED:
+                    restarted = run_id
                 case FinalResponse(message=content, status=status):
-                    answer = row(
-                        id=ANSWER + run_id,
-                        role="assistant",
-                        content=content,
-                        status=status.value,
-                        created_at=now,
-                        visualization=event.visualization,
-                        next_steps=_next_steps(event),
-                        parent_id=request.message_id,
-                        branch_of=request.message_id if self.regenerates else None,
+                    messages.append(
+                        answer(
+                            content=content,
+                            status=status.value,
+                            created_at=now,
+                            visualization=event.visualization,
+                            next_steps=_next_steps(event),
+                            files=(event.data or {}).get("files"),
+                        )
                     )
-                    messages.append(answer)
                     run_end = RunEnd(run_id, status.value, now)
                 case Error(code=code):
-                    run_end = RunEnd(run_id, "interrupted" if code == "run_interrupted" else "failed", now)
+                    how = "interrupted" if code == "run_interrupted" else "failed"
+                    if self.text:
+                        messages.append(answer(content=self.text, status=how, created_at=now))
+                    run_end = RunEnd(run_id, how, now)
         return Change(
             owner=owner,
             thread_id=thread_id,
@@ -280,6 +300,7 @@ class ActiveRun:
             messages=tuple(messages),
             run=run,
             run_end=run_end,
+            restarted=restarted,
             steps=tuple(steps),
             raw=raw,
             fence=fence,

@@ -30,10 +30,10 @@ from actors import (
     Supervision,
     Terminated,
 )
-from transport.wire.events import AgentProgress, CallSettled
+from transport.wire.events import AgentProgress, CallSettled, Envelope, ThreadTitled
 from transport.wire.messages import Deliver, Reply
 from understudy.chat.conversation import effects
-from understudy.chat.conversation.active_run import ActiveRun
+from understudy.chat.conversation.active_run import ActiveRun, spent_in
 from understudy.chat.conversation.core import ConversationCore
 from understudy.chat.conversation.event_log import read_unfinished_run
 from understudy.chat.conversation.settling import given_up
@@ -42,12 +42,13 @@ from understudy.chat.conversation.thread_state import ThreadState
 from understudy.chat.conversation.undo import UndoWalk
 from understudy.chat.effects import GRACE_S, Attempt
 from understudy.chat.envelope import wrap
-from understudy.chat.messages import Checkpoint, OwnershipLost, WaitIdle
+from understudy.chat.messages import Checkpoint, OwnershipLost, RunRequest, WaitIdle
 from understudy.chat.run.replay import RecordedResult
 from understudy.chat.run.run import Run
 from understudy.chat.run_limiter import release_permit
 from understudy.chat.services import Services, tool_context
 from understudy.chat.storage_away import AWAY
+from understudy.chat.titles import LIMIT_S, TitleMade, make_title, model_for_titles, usage_step
 from understudy.content.summary import is_suspect
 from understudy.storage.errors import Fenced, NotStored, SequenceConflict, StorageError
 from understudy.storage.records import Fence, StepRecord
@@ -86,8 +87,14 @@ class Conversation(Actor):
     def __init__(self, owner: str, thread_id: str, services: Services, fence: Fence | None = None) -> None:
         self.services = services
         self.thread = ThreadState(owner, thread_id, fence)
+        self.thread.title_due = services.titles
         self.core = ConversationCore(
-            self.thread, services.agents, services.limiter, services.summary_from, services.silence_s
+            self.thread,
+            services.agents,
+            services.limiter,
+            services.summary_from,
+            services.silence_s,
+            restore=self._restore_text,
         )
         self.subscribers = Subscribers(owner, thread_id, services)
         self.run_actors: dict[str, ActorRef] = {}
@@ -150,7 +157,7 @@ class Conversation(Actor):
                 self.idle_waiters.append(message)
             case _CheckIdle():
                 # Connections of this server lose nothing: the next conversation subscribes them when it starts.
-                if not self.core.idle or self.subscribers.has_remote():
+                if not self.core.idle or self.undo_actors or self.subscribers.has_remote():
                     context.set_timer("idle", self.services.idle_s, _CheckIdle())
                 else:
                     context.stop()
@@ -207,6 +214,8 @@ class Conversation(Actor):
                     self.subscribers.send_alert(envelope)
                 else:
                     self.subscribers.deliver(envelope)
+                    if envelope.run_id is not None:
+                        services.metrics.passing(envelope.run_id)
             case effects.AnswerRequest(ask, value, error):
                 if error is None:
                     ask.reply(value)
@@ -230,6 +239,8 @@ class Conversation(Actor):
                 await self._start_attempt(self._undo_attempt(undo, tool))
             case effects.SettleCall():
                 await self._start_settling(effect)
+            case effects.MakeTitle(request):
+                await self._start_title(request)
             case effects.TellRun(run_id, message, lane):
                 self.run_actors[run_id].tell(message, lane=lane)
             case effects.StopRun(run_id):
@@ -302,9 +313,42 @@ class Conversation(Actor):
             event = CallSettled(step.call_id or "", step.name, "done", summary, until)
         await self._perform(self.core.handle(effects.Settled(doubt.template, event, (settled,))))
 
+    async def _start_title(self, request: RunRequest) -> None:
+        titler = model_for_titles(self.services, request)
+        if titler is not None:
+            work = partial(make_title, self.services, request, *titler)
+            await self._start_attempt(Attempt("title", "title", request.run_id, request.run_id, LIMIT_S, work))
+
+    async def _end_title(self, attempt: Attempt) -> None:
+        """Count what a title has used, and give it to the thread unless the user has renamed that meanwhile."""
+        made, this, store, now = attempt.answer, self.thread, self.services.store, self.services.clock()
+        if not isinstance(made, TitleMade):  # it failed, which is in the log
+            return
+        try:
+            if made.usage is not None:
+                step = usage_step(attempt.run_id, await store.steps(attempt.run_id), made, now)
+                spent = spent_in(this.owner, step, made.usage)
+                await store.commit(this.change(steps=(step,), spent=(spent,)))
+            renamed = made.title and await store.rename_thread(
+                this.owner, this.thread_id, made.title, expected=made.derived
+            )
+        except Fenced:
+            self.context.ref.tell(OwnershipLost())
+        except StorageError as error:
+            log.info("title.not_stored", extra={"run_id": attempt.run_id, "reason": str(error)})
+        else:
+            if renamed:
+                event = Envelope(ThreadTitled(made.title), now, thread_id=this.thread_id)
+                self.subscribers.deliver(self.subscribers.restore(event))
+            elif made.title:
+                log.info("title.not_stored", extra={"run_id": attempt.run_id, "reason": "renamed meanwhile"})
+
     async def _end_undo(self, attempt: Attempt) -> None:
         if attempt.role == "reconcile":
             await self._end_settling(attempt)
+            return
+        if attempt.role == "title":
+            await self._end_title(attempt)
             return
         sentence = await self.services.content_filter.filter_progress(attempt.sentence)
         await self._perform(self.core.handle(effects.UndoEnded(attempt.run_id, sentence)))

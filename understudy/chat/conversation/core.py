@@ -16,14 +16,22 @@ their run. Their modules list what holds of them. Of all:
 
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
 from attrs import define, field
 
 from transport.wire.errors import CommandRejected
-from transport.wire.events import AgentProgress, AnswerOutcome, Envelope, FeedbackGiven, Resync, ToolPartial
+from transport.wire.events import (
+    AgentProgress,
+    AnswerOutcome,
+    AnswerPreview,
+    Envelope,
+    FeedbackGiven,
+    Resync,
+    ToolPartial,
+)
 from understudy.agents.agent import Agent
 from understudy.chat.conversation.acceptance import Acceptance
 from understudy.chat.conversation.effects import (
@@ -69,6 +77,7 @@ from understudy.chat.messages import (
     Partial,
     PermitGranted,
     PositionChanged,
+    Preview,
     Progress,
     RateAnswer,
     ReadProtocol,
@@ -92,7 +101,7 @@ RESYNC: Final = "You have seen more of this conversation than the server has; re
 @define(eq=False)
 class ConversationCore:
     """The decisions about one thread. `summary_from` is the number of findings from which the user gets a summary,
-    `silence_s` the interval of the positions of queued runs."""
+    `silence_s` the interval of the positions of queued runs. `restore` gives a stored text as its user is shown it."""
 
     thread: ThreadState
     agents: Mapping[str, Agent]
@@ -100,6 +109,7 @@ class ConversationCore:
     summary_from: int = 1
     silence_s: float = 10.0
     chance: random.Random = field(factory=random.Random)
+    restore: Callable[[str], str] = str
     settling: Settling = field(init=False)
     queue: RunQueue = field(init=False)
     acceptance: Acceptance = field(init=False)
@@ -109,7 +119,7 @@ class ConversationCore:
         thread, agents = self.thread, self.agents
         self.settling, self.undos = Settling(thread, agents), Undos(thread, agents)
         self.queue = RunQueue(thread, agents, self.limiter, self.settling, self.silence_s, self.chance)
-        self.acceptance = Acceptance(thread, self.queue, self.limiter, self.summary_from)
+        self.acceptance = Acceptance(thread, self.queue, self.limiter, agents, self.summary_from, self.restore)
 
     @property
     def idle(self) -> bool:
@@ -150,6 +160,10 @@ class ConversationCore:
                         piece = live.append_text(request.text, tuple(request.blocks), request.stored)
                         if request.text:
                             yield Send(self.thread.wrap_text(live, piece))
+                case Preview(run_id, start, end, html):
+                    if (live := self.thread.runs.get(run_id)) is not None and not live.protocol.ended:
+                        live.preview = AnswerPreview(start, end, html)
+                        yield self.thread.send(live, live.preview)
                 case Partial(run_id, call_id, offset, items):
                     if (live := self.thread.runs.get(run_id)) is not None and call_id in live.protocol.calls:
                         yield self.thread.send(live, ToolPartial(call_id, offset, items))
@@ -236,6 +250,8 @@ class ConversationCore:
                     for live in self.thread.runs.values():
                         if (text := live.snapshot()) is not None:
                             yield Send(self.thread.wrap_text(live, text), outbox)
+                            if live.preview is not None:
+                                yield self.thread.send(live, live.preview, outbox)
                 case RateAnswer():
                     yield from self._rate(request)
                 case Delete():

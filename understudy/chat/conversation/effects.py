@@ -199,6 +199,13 @@ class StartUndo:
 
 
 @frozen
+class MakeTitle:
+    """Ask the model of a run's agent for the thread's title, beside other work: the run has ended with an answer."""
+
+    request: RunRequest
+
+
+@frozen
 class TellRun:
     """Send the actor of a run a message. `lane` HIGH: ahead of the messages that wait in its mailbox."""
 

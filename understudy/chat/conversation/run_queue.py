@@ -18,7 +18,7 @@ from attrs import define, evolve, field
 
 from actors import Lane
 from transport.wire.commands import SteerMode
-from transport.wire.events import TERMINAL, AgentProgress
+from transport.wire.events import TERMINAL, AgentProgress, FinalResponse, RunStatus
 from understudy.agents.agent import Agent
 from understudy.chat.conversation.active_run import MAX_ATTEMPTS, MAX_CRASHES, ActiveRun, ResumeAttempt
 from understudy.chat.conversation.effects import (
@@ -26,6 +26,7 @@ from understudy.chat.conversation.effects import (
     BackoffOver,
     Commit,
     CountResumed,
+    MakeTitle,
     PublishPositions,
     ReadRun,
     ResumeExited,
@@ -79,6 +80,7 @@ class RunQueue:
     def resume(self, live: ActiveRun) -> Steps[None]:
         """Enqueue a run that lost its server; it resumes once it is the first."""
         release_permit(self.limiter, live.request.run_id)
+        live.lost_server = True
         yield from self.enqueue(live)
 
     def enqueue(self, live: ActiveRun) -> Steps[None]:
@@ -150,6 +152,8 @@ class RunQueue:
             log.warning("run.taken_up", extra=extra)
             yield CountResumed("resumed")
             replay, attempt.replay = attempt.replay, None
+            if replay is not None and live.lost_server:
+                replay, live.lost_server = evolve(replay, lost_server=True), False
         yield StartRun(live.request, replay)
         live.started = True
         for steer in live.protocol.waiting_steers:
@@ -176,6 +180,10 @@ class RunQueue:
             yield AnswerRequest(ask, error=error)
         else:
             yield AnswerRequest(ask)
+            final = ask.events[-1] if ask.events else None
+            if self.thread.title_due and isinstance(final, FinalResponse) and final.status is RunStatus.SUCCESS:
+                self.thread.title_due = False
+                yield MakeTitle(live.request)
 
     def finish(self, finish: FinishRun) -> Steps[None]:
         """Commit the end of a run that has no answer; retry later if it cannot be stored now."""

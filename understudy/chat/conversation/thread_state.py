@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from attrs import define, evolve, field
 
+from actors import ActorRef
 from transport.wire.codec import to_log
 from transport.wire.events import ANSWER, Envelope, Event, FinalResponse, PartialResult
 from understudy.chat.conversation.active_run import ActiveRun
@@ -43,6 +44,7 @@ class ThreadState:
     exists: bool = field(default=False, init=False)
     created_at: float | None = field(default=None, init=False)
     newest_answer: str | None = field(default=None, init=False)
+    title_due: bool = field(default=False, init=False)
     runs: dict[str, ActiveRun] = field(factory=dict, init=False)
 
     def load(self, thread: Thread) -> bool:
@@ -125,9 +127,9 @@ class ThreadState:
         self.last_seq += 1
         yield PublishEvents([envelope])
 
-    def send(self, live: ActiveRun, event: Event) -> Send:
-        """Return the effect that sends every subscriber an event that is not logged."""
-        return Send(wrap(event, live.envelope_template, now=self.now))
+    def send(self, live: ActiveRun, event: Event, outbox: ActorRef | None = None) -> Send:
+        """Return the effect that sends every subscriber, or one outbox, an event that is not logged."""
+        return Send(wrap(event, live.envelope_template, now=self.now), outbox)
 
     def wrap_text(self, live: ActiveRun, piece: PartialResult) -> Envelope:
         """Put a piece of a run's text into an envelope that names the text it is a piece of."""

@@ -13,7 +13,7 @@ import math
 import time
 import uuid
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import msgspec
 import trio
@@ -46,6 +46,7 @@ from understudy.chat.run.output import fitting_reply, read_output
 from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.repetition import REPEATED, Repetition
 from understudy.chat.run.replay import SEPARATOR, PastTurn, PendingCall, Replay, encode_reply, read_turn
+from understudy.chat.run.saved_files import files_of_answer
 from understudy.chat.run.summary import summarise
 from understudy.chat.run.thoughts import Thoughts
 from understudy.chat.run.tool_executor import ToolExecutor
@@ -79,6 +80,9 @@ from understudy.storage.records import StepRecord
 
 log = logging.getLogger(__name__)
 
+RESUMED: Final = "Continued after a restart of the server"
+"""What the user is told once a run goes on whose server has died."""
+
 
 @define
 class AgentLoop:
@@ -104,6 +108,7 @@ class AgentLoop:
     repetition: Repetition = field(factory=Repetition, init=False)
     ended: Ended | None = field(default=None, init=False)  # the bound that closes the run
     charts: list[dict[str, Any]] = field(factory=list, init=False, repr=False)  # of a hand-written agent
+    files: list[dict[str, Any]] = field(factory=list, init=False, repr=False)  # that it saved itself
     _equipped: Equipped | None = field(default=None, init=False, repr=False)
     _known: AgentMemory | None = field(default=None, init=False, repr=False)
     thoughts: Thoughts = field(init=False, repr=False)
@@ -118,6 +123,7 @@ class AgentLoop:
     _asked_from: int = field(default=0, init=False)  # its first piece of `_written`
     _told: set[str] = field(factory=set, init=False, repr=False)  # notices of this run
     _answer: str = field(default="", init=False, repr=False)  # text of the last turn, as it is recorded
+    _cut: str = field(default="", init=False)  # the note at its end if the model has cut it
     _turn_limit: trio.CancelScope = field(factory=trio.CancelScope, init=False, repr=False)
     # Already in the log: ids of agents, handoffs.
     _logged_agents: list[str] = field(factory=list, init=False)
@@ -166,7 +172,7 @@ class AgentLoop:
                 self.input.add(await self.take_steers(number))
                 closing = self._close(number)
                 turn, calls = await self._take_turn(number, files, last=closing)
-                self._answer = turn.reply.text
+                self._answer, self._cut = turn.reply.text, turn.reply.cut
                 origin = self.origin = evolve(self.origin, step=turn.number, agent=self.agent.name)
                 handoff = turn.reply.handoff
                 # A recorded handoff was allowed when it was recorded: a resumed run does not know its user's roles.
@@ -184,7 +190,7 @@ class AgentLoop:
                 outcomes = await self.tools.execute(calls, self.equipped().agent, self.agent_id, context)
                 self.outcomes += outcomes
                 made = [(each.request.name, each.request.arguments, each.value) for each in outcomes]
-                warnings = self.repetition.observe(made)
+                warnings = [] if turn.taken else self.repetition.observe(made)
                 answers = [each.answer for each in outcomes if each.answer] if self.agent.output is None else []
                 if answers:
                     await self.stream.feed(SEPARATOR.join(answers))
@@ -274,6 +280,8 @@ class AgentLoop:
         self._logged_agents, self._logged_handoffs = [agent_id for agent_id, _ in before.agents], before.handoffs
         await self.stream.restore()
         await self._start_agent(*([] if job.findings_summary is None else [job.findings_summary]))
+        if before.lost_server and before.agents:
+            await self.thoughts.publish(RESUMED, "resumed")
         history, files = await load_conversation(job, services, self._memory(), before, self.input, self.agent)
         if (left_out := history.left_out) and not before.turns:
             read = f"Only the last {len(history.messages):,} messages of this conversation were read"
@@ -287,7 +295,8 @@ class AgentLoop:
         if self._logged_agents:
             self.agent_id = self.thoughts.agent_id = self._logged_agents.pop(0)
             return
-        self.agent_id = self.thoughts.agent_id = f"{self.agent.name}-{uuid.uuid4().hex[:8]}"
+        taken = self.replay.taken_agent(self.agent.name)
+        self.agent_id = self.thoughts.agent_id = taken or f"{self.agent.name}-{uuid.uuid4().hex[:8]}"
         saying = f"{self.agent.display_title} is on it"
         await self.recorder.record(AgentStarted(self.agent_id, saying, self.services.clock()), *beside)
 
@@ -335,7 +344,7 @@ class AgentLoop:
         services, before = self.services, self.replay
         if number < len(before.turns):
             past = before.turns[number]
-            self.count(past.reply.usage)
+            self.count(past.reply.usage, turns=0 if past.taken else 1)
             self.stream.add_finished_turn(past.reply.text)
             return past, past.calls
         interrupted = before.interrupted_step if number == len(before.turns) else None
@@ -368,7 +377,9 @@ class AgentLoop:
         if not reply.usage.estimated:
             self.input.correct(fixed + self.input.tokens, reply.usage.input)
         lost = self.lost_usage
-        if interrupted is not None:  # its model was asked before, and the answer to that is lost
+        if (
+            interrupted is not None and not before.partial_taken
+        ):  # its model was asked before, and the answer to that is lost
             lost += self.priced(evolve(self.estimated_usage(turn, before.partial_text), turns=0), model)
         reply = evolve(reply, usage=self.priced(reply.usage, model) + lost)
         if last:  # some providers ignore that no tool may be called
@@ -609,6 +620,11 @@ class AgentLoop:
         """The charts of a hand-written agent and of the tools, in order."""
         return [*self.charts, *(each.visualization for each in self.outcomes if each.visualization)]
 
+    @property
+    def saved_files(self) -> list[dict[str, Any]]:
+        """The cards of the files that a hand-written agent and the tools have saved, each once."""
+        return files_of_answer([*self.files, *(card for each in self.outcomes for card in each.files)])
+
     async def finish(self) -> None:
         """Record the end of the answer, with the charts and results of the tools, and the bound that closed the run."""
         output = await read_output(self.agent, self.job.owner, self._answer, self.ended)
@@ -628,8 +644,12 @@ class AgentLoop:
             data["output"] = output.value
         if self.ended is not None:
             data["budget"] = self.ended.data()
+        elif self._cut:
+            data["cut"] = {"by": "length"}
         if len(charts) > 1:
             data["visualizations"] = charts
+        if files := self.saved_files:
+            data["files"] = files
         usage, own = self.usage + self.tools.used, self.own_usage + self.tools.used
         await self.recorder.record(
             *([] if summary is None else [summary]),

@@ -65,7 +65,9 @@ class Asking:
             StorageUnavailable: The question or its answer could not be recorded.
             ToolError: `tool_failed`: the log has another question under that id.
         """
-        now, limit_s = self.services.clock(), self.services.limits.approval_s
+        now, patience = self.services.clock(), self.services.patience
+        # A client's program answers at once, or not any more.
+        present = wait is not None or bool(self.services.outboxes(self.job.owner, self.job.thread_id))
         while (logged := await self._logged(name)) and logged.answered and logged.answered.withheld:
             name = f"{name}.again"
         if logged is not None and logged.asked.schema != question.schema:
@@ -79,7 +81,7 @@ class Asking:
                 agent_id=agent_id,
                 title=question.title,
                 schema=question.schema,
-                expires_at=now + limit_s,
+                expires_at=now + patience.wait_s(self.job.owner, present=present),
                 asked_by=asked_by,
                 call_id=None if call_id == agent_id else call_id,
                 text=question.text or None,
@@ -90,10 +92,12 @@ class Asking:
             )
         else:
             event = logged.asked
-        deadline = trio.current_time() + min(max(0.0, event.expires_at - now), limit_s)
+        left_s = min(max(0.0, event.expires_at - now), patience.longest_s())
+        deadline = trio.current_time() + left_s
         waiting = self.questions.ask(name, check, secret_fields(question.schema))
         self.questions.logged[name] = LoggedQuestion(event)  # a call that is made again asks under the same id
         self.waits.for_answer[call_id] = f"{AWAITING_ANSWER} {event.title}"
+        patience.begin(self.job.owner, left_s)
         self.slots.release()  # other calls run while this one waits for its user
         try:
             if logged is None:
@@ -109,6 +113,7 @@ class Asking:
             self.questions.logged[name] = LoggedQuestion(event, reply)
             await self.waits.deadline.resume(context.ref)
         finally:
+            patience.end(self.job.owner, left_s)
             self.questions.abandon(waiting)
             del self.waits.for_answer[call_id]
             with trio.CancelScope(shield=True):  # the slot of this call, which its caller releases

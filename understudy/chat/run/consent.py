@@ -50,7 +50,9 @@ class CallConsent:
         try:
             if not await needs_approval(tool, dict(outcome.request.arguments), self.job.owner):
                 return None
-            expires_at, asked = self.services.clock() + self.services.limits.approval_s, copy_arguments(arguments)
+            present = bool(self.services.outboxes(self.job.owner, self.job.thread_id))
+            wait_s = self.services.patience.wait_s(self.job.owner, present=present)
+            expires_at, asked = self.services.clock() + wait_s, copy_arguments(arguments)
             return ApprovalRequired(agent_id, outcome.call_id, tool.name, asked, expires_at, tool.parameters)
         except ToolError as error:
             outcome.fail(ToolStatus.FAILED, error.code, error.message)
@@ -73,9 +75,11 @@ class CallConsent:
         that the user has allowed always in this thread is allowed at once, unless its arguments were redacted.
         """
         call_id, left_s = outcome.call_id, required.expires_at - self.services.clock()
-        deadline = trio.current_time() + min(max(0.0, left_s), self.services.limits.approval_s)
+        left_s = min(max(0.0, left_s), self.services.patience.longest_s())
+        deadline = trio.current_time() + left_s
         approval = self.waits.approval(call_id)
         self.waits.for_approval[call_id] = required.tool_name
+        self.services.patience.begin(self.job.owner, left_s)
         try:
             if events and required.parameters == outcome.request.arguments and await self._is_allowed_always(tool):
                 decided = ApprovalDecided(call_id, ApprovalDecision.ALLOW, by=self.job.owner, door=REMEMBERED)
@@ -101,6 +105,7 @@ class CallConsent:
             approval.confirm_stored()
             await self.waits.deadline.resume(context.ref)
         finally:
+            self.services.patience.end(self.job.owner, left_s)
             del self.waits.for_approval[call_id]
         return decided
 
@@ -124,6 +129,6 @@ class CallConsent:
             return True
         sentence = f"Not allowed: {note}" if note else "Not allowed."
         if decision is ApprovalDecision.EXPIRED:
-            sentence = f"It was not allowed within {self.services.limits.approval_s:g} s."
+            sentence = "It was not allowed in time."
         outcome.fail(ToolStatus.DENIED, "forbidden", sentence)
         return False

@@ -7,7 +7,7 @@
 """
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from attrs import evolve
@@ -49,12 +49,22 @@ def steps_of_fork(steps: Sequence[StepRecord], last: int, run_id: str, now: floa
         taken.pop()
     if not taken:
         raise CommandRejected("invalid_command", f"No step up to {last} can be taken over; fork the run without one.")
-    calls = {each.call_id for each in taken if each.kind == "tool"}
-    if any(each.kind == "undo" and each.status == UndoStatus.OK.value and each.call_id in calls for each in steps):
+    if undone(steps, taken):
         raise CommandRejected("invalid_command", "A call up to that step was undone; fork the run from before it.")
-    ids = {each.run_id: run_id for each in taken} | {name: uuid.uuid5(uuid.NAMESPACE_OID, run_id + name).hex
-                                                     for name in asked}  # fmt: skip
-    return tuple(_as_own(each, ids, run_id, now) for each in taken)
+    ids = own_ids(taken, asked, run_id)
+    return tuple(as_own(each, ids, run_id, now) for each in taken)
+
+
+def undone(steps: Sequence[StepRecord], taken: Sequence[StepRecord]) -> bool:
+    """Return whether one of the calls that are `taken` over was undone, by the steps of its run."""
+    calls = {each.call_id for each in taken if each.kind == "tool"}
+    return any(each.kind == "undo" and each.status == UndoStatus.OK.value and each.call_id in calls for each in steps)
+
+
+def own_ids(taken: Sequence[StepRecord], asked: Collection[str], run_id: str) -> dict[str, str]:
+    """Return the ids of the run `run_id` by those of the run whose steps are taken over: its own, and of its calls."""
+    calls = {name: uuid.uuid5(uuid.NAMESPACE_OID, run_id + name).hex for name in asked}
+    return {each.run_id: run_id for each in taken} | calls
 
 
 def _goes_on(turn: StepRecord) -> bool:
@@ -62,21 +72,22 @@ def _goes_on(turn: StepRecord) -> bool:
     return bool(turn.result["calls"]) or turn.result["handoff"] is not None
 
 
-def _as_own(step: StepRecord, ids: Mapping[str, str], run_id: str, now: float) -> StepRecord:
-    """Return a step as that of the fork: with its own ids, without costs, thoughts and undo."""
+def as_own(step: StepRecord, ids: Mapping[str, str], run_id: str, now: float) -> StepRecord:
+    """Return a step as that of the run `run_id`: with its own ids, without costs, thoughts and undo."""
     result = step.result
     if step.kind in ("model", "summary"):
         result = _renamed(result, ids)
     if step.kind == "model":
         result = result | {"usage": {}, "thoughts": 0}
-    elif step.kind == "summary":
+    elif step.kind in ("summary", "ask"):
         result = result | {"usage": {}}
-    elif step.kind == "tool":
+    elif step.kind == "tool" and step.ended_at is not None:
         result = result | {"undo_until": None}
     call_id = None if step.call_id is None else ids[step.call_id]
     arguments = _renamed(step.arguments, ids) if step.kind == "summary" else step.arguments
+    ended_at = None if step.ended_at is None else now
     return evolve(
-        step, run_id=run_id, call_id=call_id, arguments=arguments, result=result, started_at=now, ended_at=now
+        step, run_id=run_id, call_id=call_id, arguments=arguments, result=result, started_at=now, ended_at=ended_at
     )
 
 

@@ -34,6 +34,7 @@ from understudy.chat.run.meter import HAND_WRITTEN, Ended
 from understudy.chat.run.progress_notes import CallProgress
 from understudy.chat.run.questions import Check
 from understudy.chat.run.replay import PastTurn, PendingCall
+from understudy.chat.run.saved_files import SavedFiles
 from understudy.chat.run.tool_outcome import ToolOutcome
 from understudy.chat.run.window import estimate, item_tokens, tools_tokens
 from understudy.models.model import (
@@ -158,7 +159,8 @@ class HandWritten:
 
     async def _run_function(self, progress: CallProgress) -> None:
         loop, job, agent = self.loop, self.loop.job, self.loop.agent
-        given = loop.tools.calls.context(loop.agent_id, progress, asker=self._in_order(self._ask))
+        files = SavedFiles(loop.services.attachments(job.owner), loop.files)
+        given = loop.tools.calls.context(loop.agent_id, progress, asker=self._in_order(self._ask), files=files)
         fields = {each.name: getattr(given, each.name) for each in attrs.fields(type(given))}
         make = partial(AgentTurn, message=job.content, items=tuple(loop.input.items), data=job.context or {})
         of_client = tuple(each.name for each in client_tools(job.settings, agent.tools))

@@ -25,6 +25,9 @@ LOW_TURNS: Final = 2
 """Turns from which on the model is told how many are left."""
 CUT: Final = ("ask", "cut off", None, None)
 """Kind, name, call and arguments of the step of a request to the model that was cut off: it has the usage alone."""
+TITLE: Final = ("ask", "title", None, None)
+"""Kind, name, call and arguments of the step of the request for a thread's title: it has the usage alone, and follows
+the end of the run."""
 HAND_WRITTEN: Final = "hand-written"
 """The name of a step of kind `model` whose text and calls are those of a hand-written agent: no model was asked."""
 CLOSING_S: Final = 30.0

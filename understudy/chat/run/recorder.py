@@ -10,7 +10,7 @@ from attrs import define, field
 from actors import ActorRef
 from transport.wire.events import Block, Event, SteerAccepted
 from understudy.agents.agent import Agent
-from understudy.chat.messages import Checkpoint, Delta, Partial, Progress, ReadProtocol, Record, TakeSteers
+from understudy.chat.messages import Checkpoint, Delta, Partial, Preview, Progress, ReadProtocol, Record, TakeSteers
 from understudy.chat.run.progress_notes import ProgressNotes
 from understudy.chat.run_protocol import RunProtocol
 from understudy.chat.services import Services
@@ -82,6 +82,10 @@ class Recorder:
         if text or stored or restart:
             self.last_sent_at = trio.current_time()
             await self.conversation.send(Delta(self.run_id, text, blocks, stored, restart), timeout_s=RECORD_S)
+
+    def send_preview(self, start: int, end: int, html: str) -> None:
+        """Publish how the open end of the answer looks. Dropped if the mailbox is full."""
+        self.conversation.try_tell(Preview(self.run_id, start, end, html))
 
     def save_checkpoint(self, step: StepRecord) -> None:
         """Save an unfinished step. Dropped if the mailbox is full."""

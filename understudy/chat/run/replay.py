@@ -34,7 +34,7 @@ from transport.wire.events import (
     Usage,
 )
 from understudy.agents.agent import Agent
-from understudy.chat.run.meter import CUT, HAND_WRITTEN, usage_of, worked_s
+from understudy.chat.run.meter import CUT, HAND_WRITTEN, TITLE, usage_of, worked_s
 from understudy.chat.run.questions import LoggedQuestion, calls_that_ask, collect_questions
 from understudy.models.model import Handoff, ProviderState, Reply, ToolRequest
 from understudy.storage.records import STEP_KINDS, StepRecord
@@ -73,6 +73,7 @@ class RecordedResult:
     kind: str = ""
     answer: str = field(default="", repr=False)
     next_steps: list[dict[str, str]] = field(factory=list, repr=False)
+    files: list[dict[str, Any]] = field(factory=list, repr=False)
     undo_until: float | None = None
     agent: str = ""
 
@@ -83,6 +84,8 @@ class PendingCall:
 
     `whole`: the arguments are as the model wrote them, unredacted. `step` is None if the call has not started,
     `result` if it has not finished. `asking`: its tool waits for the answer to the first question that it asked.
+    `announced`: the run's log has its start; not of a call that another run began, which this one goes on with.
+    `taken`: it finished in another run, and counts there.
     """
 
     request: ToolRequest
@@ -93,6 +96,8 @@ class PendingCall:
     approval_event: ApprovalRequired | None = field(default=None, repr=False)
     decision_event: ApprovalDecided | None = field(default=None, repr=False)
     asking: bool = False
+    announced: bool = True
+    taken: bool = False
 
     @property
     def in_doubt(self) -> bool:
@@ -111,7 +116,8 @@ class PastTurn:
     """A recorded turn of the model: its reply and its tool calls.
 
     `thoughts` is the number of the run's thoughts until the end of the turn, `findings` are those in its text until
-    then. `number` is that of its step, `arguments` are those of its step: a hand-written agent's own counts.
+    then. `number` is that of its step, `arguments` are those of its step: a hand-written agent's own counts. `taken`:
+    it is another run's, and counts there.
     """
 
     reply: Reply
@@ -120,6 +126,7 @@ class PastTurn:
     findings: tuple[Finding, ...] = ()
     number: int = 0
     arguments: Any = None
+    taken: bool = False
 
 
 @frozen
@@ -138,8 +145,9 @@ class Replay:
     `agents` are the (agent_id, name) of the agents that started, in order; `handoffs` is the number of handoffs.
     `thoughts` are those of the interrupted turn, `thought_count` is the number of all. `partial_text` is the shown text
     of the interrupted turn, `interrupted_step` its step if it has one; it continues after that text if `continues`, and
-    else starts again. `findings` are those in the text of the recorded
-    turns, `partial_findings` those in the text of the interrupted one. `summaries` are the steps that say what older
+    else starts again. `findings` are those in the text of the recorded turns, `partial_findings` those in the text of
+    the interrupted one; `partial_taken`: that text is another run's, which has paid for it. `lost_server`: the run was
+    at work when its server died. `summaries` are the steps that say what older
     items the model is shown shortened. `unmatched_tools` are the names of tools with an unfinished call that belongs to
     no turn. `questions` are those that the run asked, by id. `worked_s` is how long the run has worked, in seconds,
     `summary_usage` what its summaries, and requests that were cut off, used of the model.
@@ -155,6 +163,7 @@ class Replay:
     continues: bool = False
     findings: tuple[Finding, ...] = ()
     partial_findings: tuple[Finding, ...] = ()
+    partial_taken: bool = False
     thoughts: tuple[str, ...] = field(default=(), repr=False)
     thought_count: int = 0
     last_step: int = 0
@@ -168,6 +177,7 @@ class Replay:
     written: tuple[StepRecord, ...] = ()
     used: tuple[Usage, ...] = ()
     nested: "Mapping[str, Replay]" = field(factory=dict, repr=False)
+    lost_server: bool = False
 
     @property
     def speaker(self) -> str | None:
@@ -183,6 +193,15 @@ class Replay:
     def shown_text(self) -> str:
         """The text of the answer that was shown, as far as it was saved."""
         return SEPARATOR.join(part for part in (self.recorded_text, self.partial_text) if part)
+
+    def taken_agent(self, name: str) -> str | None:
+        """Return the id of a hand-written agent of this name in the run that this one goes on with; None if none was.
+
+        Its steps are found by that id.
+        """
+        known = {agent_id for agent_id, _ in self.agents}
+        ids = (str((each.arguments or {}).get("agent_id", "")) for each in self.written)
+        return next((each for each in ids if each not in known and each.rpartition("-")[0] == name), None)
 
     def calls_in_doubt(self, agent: Agent | None, client_tools: Collection[str] = ()) -> tuple[str, ...]:
         """Return the names of the calls in doubt that cannot be settled, as their tools are gone.
@@ -222,14 +241,17 @@ class _RecordedReply:
     found: tuple[Finding, ...] = ()
     reasoning: str = ""
     state: ProviderState | None = None
+    cut: str = ""
+    taken: bool = False
 
 
 @frozen
 class _PartialReply:
-    """The result of an unfinished turn's step."""
+    """The result of an unfinished turn's step. `taken`: the text is that of another run."""
 
     text: str
     found: tuple[Finding, ...] = ()
+    taken: bool = False
 
 
 @frozen
@@ -246,9 +268,12 @@ def steer_step(run_id: str, number: int, steer: SteerAccepted, now: float) -> St
     return StepRecord(run_id, number, "steer", steer.mode, None, None, result, "ok", now, now)
 
 
-def encode_partial(text: str, found: Sequence[Finding]) -> dict[str, Any]:
-    """Encode the result of an unfinished turn's step: its shown text, and the findings so far."""
-    built: dict[str, Any] = msgspec.to_builtins(_PartialReply(text, tuple(found)))
+def encode_partial(text: str, found: Sequence[Finding], *, taken: bool = False) -> dict[str, Any]:
+    """Encode the result of an unfinished turn's step: its shown text, and the findings so far.
+
+    `taken`: the text is that of another run, which this one goes on with.
+    """
+    built: dict[str, Any] = msgspec.to_builtins(_PartialReply(text, tuple(found), taken))
     return built
 
 
@@ -273,7 +298,15 @@ def encode_reply(
             _RecordedCall(shown.id, call_id, shown.name, dict(shown.arguments), whole, shown.description, shown.problem)
         )
     said = _RecordedReply(
-        text, tuple(recorded), reply.handoff, reply.usage, thoughts, tuple(found), reply.reasoning, reply.state
+        text,
+        tuple(recorded),
+        reply.handoff,
+        reply.usage,
+        thoughts,
+        tuple(found),
+        reply.reasoning,
+        reply.state,
+        reply.cut,
     )
     built: dict[str, Any] = msgspec.to_builtins(said)
     return built
@@ -323,6 +356,7 @@ def _replay(events: Sequence[Event], steps: Sequence[StepRecord], elsewhere: Col
     thoughts: list[str] = []
     handoffs = 0
     open_calls: dict[str, str] = {}
+    announced: set[str] = set()
     durations_s: dict[str, float] = {}
     asked: dict[str, ApprovalRequired] = {}
     decided: dict[str, ApprovalDecided] = {}
@@ -336,6 +370,7 @@ def _replay(events: Sequence[Event], steps: Sequence[StepRecord], elsewhere: Col
                 handoffs += 1
             case ToolExecuting(call_id=call_id, tool_name=name):
                 open_calls[call_id] = name
+                announced.add(call_id)
             case ToolCompleted(call_id=call_id):
                 open_calls.pop(call_id, None)
                 durations_s[call_id] = event.duration_ms / 1000
@@ -368,6 +403,7 @@ def _replay(events: Sequence[Event], steps: Sequence[StepRecord], elsewhere: Col
                 approval_event=asked.get(each.call_id),
                 decision_event=decided.get(each.call_id),
                 asking=each.call_id in asking,
+                announced=each.step is None or each.result is not None or each.call_id in announced,
             )
             for each in turn.calls
         ]
@@ -391,6 +427,7 @@ def _replay(events: Sequence[Event], steps: Sequence[StepRecord], elsewhere: Col
         continues=bool(partial.text) and all(each.action is Action.FLAG for each in partial_findings),
         findings=last.findings,
         partial_findings=partial_findings,
+        partial_taken=partial.taken,
         thoughts=tuple(thoughts[last.thoughts :]),
         thought_count=len(thoughts),
         last_step=max((step.number for step in steps), default=0),
@@ -411,8 +448,8 @@ def _is_no_turn(step: StepRecord) -> bool:
 
 
 def is_cut(step: StepRecord) -> bool:
-    """Return whether a step only counts what a request used that was cut off."""
-    return (step.kind, step.name) == CUT[:2]
+    """Return whether a step only counts what a request used that was cut off, or was for the thread's title."""
+    return (step.kind, step.name) in (CUT[:2], TITLE[:2])
 
 
 def _asks_model(step: StepRecord) -> bool:
@@ -450,10 +487,11 @@ def _read_turn(step: StepRecord, tools: Mapping[str | None, StepRecord]) -> Past
         request = ToolRequest(each.id, each.name, each.arguments, each.description, each.problem)
         began = tools.get(each.call_id)
         result = None if began is None or began.ended_at is None else _read(began, RecordedResult)
-        calls.append(PendingCall(request, each.call_id, each.whole, began, result))
+        taken = said.taken and result is not None
+        calls.append(PendingCall(request, each.call_id, each.whole, began, result, taken=taken))
     requests = tuple(each.request for each in calls)
-    reply = Reply(said.text, requests, said.handoff, said.usage, said.reasoning, said.state)
-    return PastTurn(reply, tuple(calls), said.thoughts, said.found, step.number, step.arguments)
+    reply = Reply(said.text, requests, said.handoff, said.usage, said.reasoning, said.state, said.cut)
+    return PastTurn(reply, tuple(calls), said.thoughts, said.found, step.number, step.arguments, said.taken)
 
 
 def read_turn(step: StepRecord) -> PastTurn:

@@ -17,6 +17,7 @@ from transport.wire.events import (
     Usage,
 )
 from understudy.agents.agent import Agent
+from understudy.chat.run.continuation import calls_taken
 from understudy.chat.run.meter import HAND_WRITTEN, Meter, usage_of, worked_s
 from understudy.storage.records import RunRecord, StepRecord
 
@@ -33,6 +34,8 @@ def short_report(run: RunRecord) -> dict[str, Any]:
         "pillar": run.pillar,
         "started_at": run.started_at,
         "ended_at": run.ended_at,
+        "continues": run.continues,
+        "restarts": run.restarts,
     }
 
 
@@ -72,25 +75,30 @@ def report(
                 ended = {"error": {"code": event.code, "message": event.message, "error_id": event.error_id}}
     usage, turns, calls = Usage(), 0, 0
     meter = None if agent is None else Meter.of(agent, limits, settings)
+    taken = calls_taken(steps)
     for step in steps:
         if step.kind == "tool":
-            calls += 1
+            calls += step.call_id not in taken
+        elif step.kind == "model" and (step.result or {}).get("taken"):
+            continue  # of the run that it goes on with
         elif (spent := usage_of(step)) is not None:
             turns += step.kind == "ask" or (step.kind == "model" and step.name != HAND_WRITTEN)
             usage += spent
             if meter is not None:
                 meter.add_usage(spent)
     time_s = worked_s(steps, durations_s)
-    left = None
+    left = budget = None
     if meter is not None:
         meter.turns = turns
         meter.add_calls(calls)
-        left = meter.left(time_s)
+        left, counted = meter.left(time_s), meter.spent(time_s)
+        budget = {name: {"spent": value, "limit": getattr(meter.budget, name)} for name, value in counted.items()}
     return {
         **short_report(run),
         "usage": usage,
         "steps": {"turns": turns, "calls": calls, "worked_s": round(time_s, 3)},
         "budget_left": left,
+        "budget": budget,
         "waits_for": [] if run.ended_at is not None else list(waits.values()),
         "attempts": run.attempts,
         "error": None,

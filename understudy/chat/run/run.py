@@ -83,6 +83,7 @@ class Run(Actor):
         context.start_soon(self.recorder.keep_alive)
         context.start_soon(self.recorder.notes.publish_forever)
         context.start_soon(self.stream.release_in_pauses)
+        context.start_soon(self.stream.preview_as_written)
 
     async def receive(self, message: object, context: Context) -> None:
         """Handle cancellation, steers, decisions, answers, ended tool calls, permit and queue position."""

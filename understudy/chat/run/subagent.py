@@ -68,6 +68,9 @@ class ScopedRecorder(Recorder):
     ) -> None:
         """Show nothing: the text is the result of a call."""
 
+    def send_preview(self, start: int, end: int, html: str) -> None:
+        """Show nothing, as `send_delta`."""
+
     def save_checkpoint(self, step: StepRecord) -> None:
         """Save nothing of an unfinished turn: it is asked again."""
 
@@ -277,6 +280,7 @@ class Subagent(Actor):
             kind = TEXT if isinstance(loop.value, str) else ""
             outcome.succeed(to_result(ToolResult(loop.value, visualization=chart, kind=kind)))
         finally:
+            outcome.files = loop.saved_files
             outcome.usage = loop.usage + self.tools.used
             self.asking.used = self.asking.used + outcome.usage
         context.stop()

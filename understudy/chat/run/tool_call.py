@@ -28,6 +28,7 @@ from understudy.chat.run.partials import Partials
 from understudy.chat.run.progress_notes import CallProgress
 from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.replay import Replay
+from understudy.chat.run.saved_files import SavedFiles
 from understudy.chat.run.tool_outcome import HANDLE, ToolOutcome
 from understudy.chat.services import Services, tool_context
 from understudy.storage.errors import StorageUnavailable
@@ -164,7 +165,7 @@ class ToolCalls:
         agent_id: str,
         context: Context,
     ) -> None:
-        outcome.limits, outcome.questions = [], 0
+        outcome.limits, outcome.questions, outcome.files = [], 0, []
         asker = functools.partial(self.asking.ask_for_tool, outcome, agent_id, context)
         partials = Partials(functools.partial(self._publish_partial, outcome.call_id))
         given = self.context(
@@ -172,6 +173,7 @@ class ToolCalls:
             progress,
             asker=asker,
             show_partial=partials.add,
+            files=SavedFiles(self.services.attachments(self.job.owner), outcome.files),
             while_queued=functools.partial(self._while_queued, tool.name, outcome, progress),
             handle=CallHandle(
                 outcome.handle,

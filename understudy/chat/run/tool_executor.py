@@ -110,7 +110,7 @@ class ToolExecutor:
         names = [each.request.name for each in calls]
         self.recorder.activity = f"running {', '.join(names[:CONCURRENT_CALLS])}"
         allowed = self.meter.allowed_calls(MAX_CALLS)
-        self.meter.add_calls(min(allowed, len(calls)))
+        self.meter.add_calls(min(allowed, sum(not each.taken for each in calls)))
         own = {each.call_id for each in calls if each.result is None}
         of_client = {each.call_id for each in calls if (tool := agent.tool(each.request.name)) and tool.client} & own
         self.waits.unfinished |= own - of_client
@@ -192,6 +192,11 @@ class ToolExecutor:
                 if isinstance(value, str) and len(value) > MAX_SHOWN and not (tool is not None and tool.client):
                     shown[key] = f"{value[:MAX_SHOWN]}… ({len(value) - MAX_SHOWN:,} more characters)"
             events = (ToolExecuting(agent_id, outcome.call_id, name, shown, said["description"][:MAX_SHOWN], began),)
+        elif not call.announced:  # another run began it, with which this one goes on
+            words = tool.description if tool is not None else f"Calling {step.name}"
+            await self.recorder.record(
+                ToolExecuting(agent_id, outcome.call_id, step.name, step.arguments or {}, words[:MAX_SHOWN], began)
+            )
         if outcome.status is ToolStatus.KILLED:  # else its text is blocked
             if refused:
                 outcome.fail(ToolStatus.FAILED, "invalid_arguments", refused)
@@ -228,6 +233,8 @@ class ToolExecutor:
                     await ask_client(self.asking, name, outcome, self.client_wait, agent_id, context)
                 else:
                     await self.settling.run(tool, arguments, outcome, agent_id, context, in_doubt=in_doubt, whole=whole)
+        if tool is not None and tool.widget and self.services.widgets and outcome.status is ToolStatus.OK:
+            outcome.widget = {"server": tool.server, "uri": tool.widget}
         # An unknown name is the model's text: it must not become a label.
         await self.complete(outcome, step, None if tool is None else tool.name, agent_id, began + outcome.waited_s)
 
@@ -259,6 +266,8 @@ class ToolExecutor:
             findings=count_by_kind(findings) or None,
             effect="unknown" if outcome.effect_unknown else None,
             undo_until=undo_until,
+            files=outcome.files or None,
+            widget=outcome.widget,
         )
         redactions = build_summary(
             "tool", findings, self.services.summary_from, omitted=omitted, call_id=outcome.call_id

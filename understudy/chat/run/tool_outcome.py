@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-RECORDED = ("value", "summary", "visualization", "note", "suspect", "kind", "answer", "next_steps")
+RECORDED = ("value", "summary", "visualization", "note", "suspect", "kind", "answer", "next_steps", "files")
 """Fields of an outcome that its step keeps under the same names."""
 
 HANDLE = "handle"
@@ -39,7 +39,8 @@ class ToolOutcome:
     `effect_unknown`: the call may have taken effect although it did not succeed; `by_user`: its user says that it did;
     `undo_s` is how long it can be undone. `agent_id` is that of the subagent that it asked, if any, `usage` what that
     used of its model, and `below` executes the calls of that. `step` is that of the call, once it has one, and `handle`
-    what its tool keeps there to find its work again.
+    what its tool keeps there to find its work again. `files` are the cards of the files that it
+    saved, also if it failed after that. `widget` names the user interface of its tool, if it is to be shown.
     """
 
     request: ToolRequest
@@ -51,6 +52,8 @@ class ToolOutcome:
     kind: str = ""
     answer: str = field(default="", repr=False)
     next_steps: list[dict[str, str]] = field(factory=list, repr=False)
+    files: list[dict[str, Any]] = field(factory=list, repr=False)
+    widget: dict[str, str] | None = None
     note: str = field(default="", repr=False)
     suspect: bool = False
     crashed: bool = False

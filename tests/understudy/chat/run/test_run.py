@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from attrs import define, field
+from attrs import define, evolve, field
 
 from actors import Actor, ActorDied, ActorRef, ActorSystem, ChildSpec, Context, MailboxSpec, Restart
 from sanitization import STANDARD
@@ -41,6 +41,7 @@ from understudy.chat.messages import (
     Stop,
     TakeSteers,
 )
+from understudy.chat.run.patience import Patience
 from understudy.chat.run.run import Run
 from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.run_protocol import Ending, RunProtocol
@@ -91,6 +92,16 @@ class FakeServices:
     tool_loop: None = None
     summary_from: int = 1
     silence_s: float = 10.0
+
+    def outboxes(self, owner: str, thread_id: str) -> tuple[ActorRef, ...]:
+        return ()
+
+    def shows_html(self, owner: str, thread_id: str) -> bool:
+        return False
+
+    @property
+    def patience(self) -> Patience:
+        return Patience(evolve(self.limits, approval_unseen_s=self.limits.approval_s))
 
     def attachments(self, owner: str) -> NoFiles:
         return NoFiles()
@@ -195,7 +206,8 @@ def one_permit() -> RunLimiter[ActorRef]:
 
 async def test_the_wait_for_approval_does_not_count_as_work_and_expires(autojump_clock: trio.testing.MockClock) -> None:
     """A run limited to 30 s waits 300 s for approval, with progress every 10 s; then the call is denied as expired."""
-    async with started(scripted(Call([MAIL]), FOREVER), Limits(), one_permit()) as (run, log, services):
+    limits = Limits(approval_s=300)
+    async with started(scripted(Call([MAIL]), FOREVER), limits, one_permit()) as (run, log, services):
         required = await log.until(ApprovalRequired)
         await trio.testing.wait_all_tasks_blocked()
         assert services.limiter.running == 0

@@ -1,0 +1,78 @@
+"""A run as spans: agents, turns, calls, consents and subagents, and what it waits for."""
+
+from transport.wire.events import (
+    AgentCompleted,
+    AgentStarted,
+    ApprovalDecided,
+    ApprovalDecision,
+    ApprovalRequired,
+    Envelope,
+    Event,
+    FinalResponse,
+    MessageAccepted,
+    RunStatus,
+    SubagentCompleted,
+    SubagentStarted,
+    ToolCompleted,
+    ToolExecuting,
+    ToolStatus,
+    Usage,
+)
+from understudy.chat.run.timeline import as_json, timeline, waits_for
+from understudy.storage.records import StepRecord
+
+WORDS = "words of the user"
+
+
+def at(second: float, event: Event) -> Envelope:
+    return Envelope(event, second, agent_type="guide")
+
+
+BEGIN = [
+    at(1, MessageAccepted("m", "r", WORDS)),
+    at(2, AgentStarted("a", WORDS, 2)),
+    at(4, ToolExecuting("a", "c1", "pay", {"to": WORDS}, WORDS, 4)),
+    at(5, ApprovalRequired("a", "c1", "pay", {"to": WORDS}, 99)),
+]
+END = [
+    at(8, ApprovalDecided("c1", ApprovalDecision.ALLOW)),
+    at(9, SubagentStarted("b", "c1", "clerk", WORDS, 9)),
+    at(11, SubagentCompleted("b", "c1", RunStatus.SUCCESS, Usage(), 11)),
+    at(12, ToolCompleted("a", "c1", "pay", WORDS, WORDS, ToolStatus.FAILED, 4000.0, 12)),
+    at(13, AgentCompleted("a", WORDS, RunStatus.SUCCESS, Usage(), 13)),
+    at(13, FinalResponse(WORDS, RunStatus.SUCCESS, Usage())),
+]
+TURN = StepRecord("r", 1, "model", "m", None, None, {"usage": {"input": 3, "output": 4, "turns": 1}}, "ok", 2.5, 3.5)
+
+
+def test_a_whole_run_is_a_tree_of_spans_without_words() -> None:
+    found = timeline([*BEGIN, *END], [TURN])
+    rows = [(span.kind, span.name, span.began, span.ended, span.status, span.parent) for span in found.spans]
+    assert rows == [
+        ("queue", "", 1, 2, "ok", None),
+        ("agent", "guide", 2, 13, "success", None),
+        ("model", "m", 2.5, 3.5, "ok", "a"),
+        ("tool", "pay", 4, 12, "failed", "a"),
+        ("consent", "pay", 5, 8, "allow", "c1"),
+        ("subagent", "clerk", 9, 11, "success", "c1"),
+    ]
+    assert found.waits_for == ""
+    shown = as_json(found, [TURN])
+    assert [row["tokens"] for row in shown["spans"] if "tokens" in row] == [7]
+    assert shown["marks"] == [{"at": 13, "kind": "end", "name": "success"}]
+    assert WORDS not in str(shown)
+
+
+def test_a_run_under_way_says_what_it_waits_for() -> None:
+    assert [": ".join(filter(None, waits_for(each))) for each in BEGIN] == [
+        "queue", "model: guide", "tool: pay", "consent: pay",
+    ]  # fmt: skip
+    found = timeline(BEGIN, [])
+    assert found.waits_for == "consent: pay"
+    assert [span.kind for span in found.spans if span.ended is None] == ["agent", "tool", "consent"]
+
+
+def test_a_run_that_was_cut_leaves_nothing_open() -> None:
+    """A step of an attempt that was lost has no end; it ends with the run."""
+    lost = StepRecord("r", 2, "model", "m", None, None, None, "started", 12.5)
+    assert all(span.ended is not None for span in timeline([*BEGIN, *END], [TURN, lost]).spans)

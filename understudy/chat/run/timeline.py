@@ -1,0 +1,173 @@
+"""A run as spans of time: its agents, turns of the model, tool calls and waits for its user. Pure.
+
+Made from the run's log and its recorded steps, so it is the same for a run under way and for one that ended long ago.
+No span has text of a user or a model: names of agents and tools, and statuses.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from attrs import define, frozen
+
+from transport.wire.events import (
+    AgentCompleted,
+    AgentHandoff,
+    AgentStarted,
+    ApprovalDecided,
+    ApprovalRequired,
+    Envelope,
+    Error,
+    FinalResponse,
+    MessageAccepted,
+    QuestionAnswered,
+    QuestionAsked,
+    SteerTaken,
+    SubagentCompleted,
+    SubagentStarted,
+    ToolCompleted,
+    ToolExecuting,
+)
+from understudy.chat.run.meter import usage_of
+from understudy.storage.records import StepRecord
+
+MOST_SPANS: Final = 2_000
+"""Spans of one timeline; the earliest are kept."""
+
+
+@define
+class Span:
+    """Something that took time: `kind` is queue, agent, model, tool, consent, question or subagent.
+
+    `began` and `ended` are Unix seconds; `ended` is None while it goes on. `parent` is the `key` of the span in which
+    it happened, None at the top.
+    """
+
+    key: str
+    kind: str
+    name: str
+    began: float
+    ended: float | None = None
+    status: str = ""
+    parent: str | None = None
+
+
+@frozen
+class Mark:
+    """Something that took no time: a steer, a handoff, or the end of the run."""
+
+    at: float
+    kind: str
+    name: str
+
+
+@frozen
+class Timeline:
+    """The spans of a run in order of their beginning, and its marks. `waits_for` names what it waits for now."""
+
+    spans: Sequence[Span]
+    marks: Sequence[Mark]
+    waits_for: str
+
+
+def waits_for(envelope: Envelope) -> tuple[str, str]:
+    """Return what a run waits for after its latest logged event: its kind, as `Span` names them, and its name."""
+    match envelope.event:
+        case MessageAccepted():
+            return "queue", ""
+        case ToolExecuting(tool_name=name):
+            return "tool", name
+        case ApprovalRequired(tool_name=name):
+            return "consent", name
+        case QuestionAsked():
+            return "question", ""
+        case SubagentStarted(agent=name):
+            return "subagent", name
+    return "model", envelope.pillar or envelope.agent_type or ""
+
+
+def timeline(envelopes: Iterable[Envelope], steps: Iterable[StepRecord]) -> Timeline:
+    """Return the timeline of a run from its events and steps, each in order."""
+    spans: dict[str, Span] = {}
+    marks: list[Mark] = []
+    latest = ""
+    for envelope in envelopes:
+        latest = ": ".join(filter(None, waits_for(envelope)))
+        _apply(envelope, spans, marks)
+    for step in steps:
+        if step.kind in ("model", "summary", "ask"):
+            agent = next((each.key for each in spans.values() if _within(each, step)), None)
+            key = f"step {step.number}"
+            spans[key] = Span(key, "model", step.name, step.started_at, step.ended_at, step.status, agent)
+    ended = bool(marks) and marks[-1].kind == "end"
+    if ended:
+        latest = ""
+        for span in spans.values():
+            span.ended = marks[-1].at if span.ended is None else span.ended
+    ordered = sorted(spans.values(), key=lambda span: span.began)[:MOST_SPANS]
+    return Timeline(ordered, marks, latest)
+
+
+def as_json(found: Timeline, steps: Iterable[StepRecord]) -> dict[str, Any]:
+    """Return a timeline as plain data, with the tokens of each turn of the model."""
+    used = {f"step {step.number}": usage for step in steps if (usage := usage_of(step)) is not None}
+    rows = []
+    for span in found.spans:
+        row: dict[str, Any] = {
+            "key": span.key, "kind": span.kind, "name": span.name, "began": span.began, "ended": span.ended,
+            "status": span.status, "parent": span.parent,
+        }  # fmt: skip
+        if (usage := used.get(span.key)) is not None:
+            row["tokens"] = usage.input + usage.output
+        rows.append(row)
+    marks = [{"at": mark.at, "kind": mark.kind, "name": mark.name} for mark in found.marks]
+    return {"spans": rows, "marks": marks, "waits_for": found.waits_for}
+
+
+def _apply(envelope: Envelope, spans: dict[str, Span], marks: list[Mark]) -> None:
+    at = envelope.timestamp
+    match envelope.event:
+        case MessageAccepted():
+            spans["queue"] = Span("queue", "queue", "", at)
+        case AgentStarted(agent_id=agent_id):
+            _end(spans, "queue", at, "ok")
+            name = envelope.pillar or envelope.agent_type or ""
+            spans[agent_id] = Span(agent_id, "agent", name, at)
+        case AgentCompleted(agent_id=agent_id, status=status):
+            _end(spans, agent_id, at, status.value)
+        case ToolExecuting(agent_id=agent_id, call_id=call_id, tool_name=name):
+            spans[call_id] = Span(call_id, "tool", name, at, parent=agent_id if agent_id in spans else None)
+        case SubagentStarted(agent_id=agent_id, call_id=call_id, agent=name):
+            spans[agent_id] = Span(agent_id, "subagent", name, at, parent=call_id if call_id in spans else None)
+        case SubagentCompleted(agent_id=agent_id, status=status):
+            _end(spans, agent_id, at, status.value)
+        case ToolCompleted(call_id=call_id, status=status):
+            _end(spans, f"consent {call_id}", at, status.value)
+            _end(spans, call_id, at, status.value)
+        case ApprovalRequired(call_id=call_id, tool_name=name):
+            key = f"consent {call_id}"
+            spans[key] = Span(key, "consent", name, at, parent=call_id)
+        case ApprovalDecided(call_id=call_id, decision=decision):
+            _end(spans, f"consent {call_id}", at, decision.value)
+        case QuestionAsked(question_id=question_id, call_id=call_id):
+            key = f"question {question_id}"
+            spans[key] = Span(key, "question", "", at, parent=call_id if call_id in spans else None)
+        case QuestionAnswered(question_id=question_id, outcome=outcome):
+            _end(spans, f"question {question_id}", at, outcome.value)
+        case AgentHandoff(to_agent=to_agent):
+            marks.append(Mark(at, "handoff", to_agent))
+        case SteerTaken():
+            marks.append(Mark(at, "steer", ""))
+        case FinalResponse(status=status):
+            marks.append(Mark(at, "end", status.value))
+        case Error(code=code):
+            marks.append(Mark(at, "end", code))
+
+
+def _end(spans: dict[str, Span], key: str, at: float, status: str) -> None:
+    if (span := spans.get(key)) is not None and span.ended is None:
+        span.ended, span.status = at, status
+
+
+def _within(span: Span, step: StepRecord) -> bool:
+    """Whether a turn began during this agent's span."""
+    return span.kind == "agent" and span.began <= step.started_at and (span.ended or step.started_at) >= step.started_at
