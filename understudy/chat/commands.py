@@ -19,6 +19,7 @@ from transport.wire.commands import (
     Approve,
     Cancel,
     Command,
+    Continue,
     Disallow,
     Edit,
     Feedback,
@@ -59,6 +60,7 @@ from understudy.chat.placement import Active, Deleted, News, Node, OtherNodes, T
 from understudy.chat.registry import STOP_WAIT_S, ConversationRegistry
 from understudy.chat.routing import Route, check_id, find_agent, route
 from understudy.chat.run.approval import MAX_ARGUMENT_BYTES, check_note
+from understudy.chat.run.continuation import check_ended
 from understudy.chat.run.questions import MAX_ANSWER_BYTES, read_secret_fields, run_of_question
 from understudy.chat.run_settings import WRITTEN, check_settings
 from understudy.chat.services import Services
@@ -129,7 +131,7 @@ class CommandDispatcher:
         """
         retry = self._services.storage_retry
         attempts: list[str] = []
-        if retry is None or not isinstance(command, Say | Edit | Regenerate | Steer):
+        if retry is None or not isinstance(command, Say | Edit | Regenerate | Continue | Steer):
             door = door or (HTTP if outbox is None else SOCKET)
             return await self._dispatch(identity, command, outbox, attempts, door)
         return await retry.run(partial(self._dispatch, identity, _with_id(command), outbox, attempts))
@@ -149,6 +151,8 @@ class CommandDispatcher:
                 match command:
                     case Regenerate():
                         return await self._regenerate(identity, command, outbox, attempts)
+                    case Continue():
+                        return await self._continue(identity, command, outbox, attempts)
                     case Feedback():
                         await self._feedback(identity.user, command, outbox)
                     case Resume(threads=threads) if outbox is not None:
@@ -320,6 +324,13 @@ class CommandDispatcher:
         check_id("run_id", command.run_id)
         if (command.run_id is None) != (command.step is None):
             raise CommandRejected("invalid_command", "The fields `run_id` and `step` belong together.")
+        if command.call_id is not None:
+            if command.run_id is not None:
+                raise CommandRejected("invalid_command", "Give either `run_id` and `step`, or `call_id`.")
+            found = await self._services.store.step_of_call(command.call_id)
+            if found is None:
+                raise CommandRejected("not_found", "There is no tool call of that name.")
+            command = evolve(command, run_id=found[1].id, step=found[0].number - 1)
         forked = None if command.run_id is None else await self._services.store.run(command.run_id)
         if command.run_id is not None and (
             forked is None or (forked.owner, forked.message_id) != (identity.user, message.id)
@@ -348,6 +359,39 @@ class CommandDispatcher:
             )
 
         return Accepted(message_id, await self.registry.ask(identity.user, way.thread_id, request), way.thread_id)
+
+    async def _continue(
+        self, identity: Identity, command: Continue, outbox: ActorRef | None, attempts: list[str]
+    ) -> Accepted:
+        """Have the message of a run that was cut answered by a run that goes on with its work and its text."""
+        check_id("run_id", command.run_id)
+        check_id("request_id", command.request_id)
+        run = await self._services.store.run(command.run_id)
+        if run is None or run.owner != identity.user:
+            raise CommandRejected("not_found", "There is no run of that name.")
+        message = await self._message(identity.user, run.message_id, "user")
+        way = await self._route_of(identity, message)
+        check_ended(run, self._services.agents.get(way.agent))
+        if self._services.spending is not None:
+            await self._services.spending.check(identity.user)
+
+        def request() -> AnswerAgain:
+            earlier, run_id = _attempt(attempts)
+            return AnswerAgain(
+                message,
+                way,
+                run_id,
+                command.key,
+                outbox,
+                identity.roles,
+                arrived_at.get(),
+                identity.groups,
+                run.id,
+                earlier=earlier,
+                continues=True,
+            )
+
+        return Accepted(message.id, await self.registry.ask(identity.user, way.thread_id, request), way.thread_id)
 
     async def _message(self, owner: str, message_id: str, role: str) -> Message:
         message = await self._services.store.message(owner, message_id) if message_id else None
@@ -600,7 +644,7 @@ def _attempt(attempts: list[str]) -> tuple[tuple[str, ...], str]:
     return earlier, run_id
 
 
-def _with_id(command: Say | Edit | Regenerate | Steer) -> Say | Edit | Regenerate | Steer:
+def _with_id(command: Say | Edit | Regenerate | Continue | Steer) -> Say | Edit | Regenerate | Continue | Steer:
     """Return the command with an id, so that a retry is the same message."""
     match command:
         case Say() if not command.message_id:

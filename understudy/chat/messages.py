@@ -60,7 +60,8 @@ class AnswerAgain(Ask[str]):
 
     A repeated `request_id` is the same run. `arrived_at` is when the request came to this node, `earlier` is as in
     `Accept`. With `after_step` the
-    run takes over the steps of the run `forks` up to that one. Fails as `Accept` does.
+    run takes over the steps of the run `forks` up to that one; `continues`: it takes over all of them and the text of
+    its answer. Fails as `Accept` does, and with `not_continuable`.
     """
 
     must_finish = True
@@ -76,6 +77,7 @@ class AnswerAgain(Ask[str]):
     forks: str | None = None
     after_step: int | None = None
     earlier: tuple[str, ...] = ()
+    continues: bool = False
 
 
 @define(eq=False)
@@ -296,6 +298,16 @@ class Delta:
     blocks: Sequence[Block] = field(default=(), repr=False)
     stored: str | None = field(default=None, repr=False)
     restart: bool = False
+
+
+@frozen
+class Preview:
+    """To a conversation: the open end of a run's answer as HTML, from `start` to `end` of its text. May be dropped."""
+
+    run_id: str
+    start: int
+    end: int
+    html: str = field(repr=False)
 
 
 @frozen

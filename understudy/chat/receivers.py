@@ -41,10 +41,14 @@ def delay_s(attempts: int, chance: random.Random, first_s: float = FIRST_S) -> f
 
 @frozen
 class SendAttempt:
-    """What became of a request. `reason` is why it failed, empty if it did not; `final`: it would fail again."""
+    """What became of a request. `reason` is why it failed, empty if it did not; `final`: it would fail again.
+
+    `status` is that of the answer, 0 without one.
+    """
 
     reason: str = ""
     final: bool = False
+    status: int = 0
 
 
 @define(eq=False)
@@ -76,7 +80,8 @@ class Receivers:
             reason = error.reason if isinstance(error, FetchFailed) else error.strerror or type(error).__name__
         else:
             self._away_until.pop(receiver, None)
-            return SendAttempt() if 200 <= status < 300 else SendAttempt(f"it answers {status}", status == GONE)
+            done = 200 <= status < 300
+            return SendAttempt(status=status) if done else SendAttempt(f"it answers {status}", status == GONE, status)
         while len(self._away_until) >= REMEMBERED:
             del self._away_until[next(iter(self._away_until))]
         self._away_until[receiver] = self.clock() + min(AWAY_S, 6 * self.first_s)

@@ -12,6 +12,7 @@ from understudy.agents.agent import Agent
 from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.attachments import Attachments
 from understudy.chat.memory import AgentMemory
+from understudy.chat.run.patience import Patience
 from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.storage_away import StorageRetry, StorageWaits
 from understudy.chat.webhooks import WebhookRules
@@ -34,6 +35,9 @@ class RunMetrics(Protocol):
         """Count a committed event of a run of `owner`; `arrived_at` is when the message came that it accepts, if
         known."""
 
+    def passing(self, run_id: str) -> None:
+        """Record that a run sent an event that is not logged, such as a piece of its answer."""
+
     def feedback(self, rating: str | None) -> None:
         """Count a rating of an answer; None: the rating was withdrawn."""
 
@@ -52,6 +56,7 @@ class Services:
     """The dependencies of conversations and runs.
 
     `outboxes(owner, thread_id)` gives the outboxes of the user's live connections that may receive a thread;
+    `shows_html(owner, thread_id)` says whether one of them may show answers as HTML;
     `attachments(owner)` the user's files; `server(owner, roles)` the view of the server that these roles allow. `clock`
     gives Unix seconds. `content_filter` filters every text. `summary_from` is the number of findings from which the
     user is sent a summary; after `silence_s` without an event a run sends its progress; after `idle_s` without runs,
@@ -66,7 +71,8 @@ class Services:
     have `default_model`. `spending` bounds what users spend in a day, None for no bounds.
     `webhooks` are the rules for addresses that messages name, None if the server calls none. Users' async tools
     run on `tool_loop`, or on this loop if it is None; agents of other frameworks on `asyncio_loop`.
-    `mcp` has the MCP servers of agents.
+    `mcp` has the MCP servers of agents. `widgets`: clients are told of the user interfaces that their tools have.
+    `titles`: models that can make titles are asked for those of threads.
     """
 
     store: Store
@@ -81,6 +87,7 @@ class Services:
     outboxes: Callable[[str, str], tuple[ActorRef, ...]]
     metrics: RunMetrics
     clock: Callable[[], float]
+    shows_html: Callable[[str, str], bool] = field(default=lambda *_: False)
     summary_from: int = 1
     silence_s: float = 10.0
     idle_s: float = 300.0
@@ -97,6 +104,14 @@ class Services:
     tool_loop: ToolLoop | None = None
     asyncio_loop: ToolLoop | None = None
     mcp: McpCatalogue = field(factory=McpCatalogue)
+    widgets: bool = False
+    titles: bool = False
+
+    patience: Patience = field(init=False)
+    """How long questions wait for their users."""
+
+    def __attrs_post_init__(self) -> None:
+        self.patience = Patience(self.limits)
 
     def forget(self, owner: str, thread_id: str) -> None:
         """Drop the placeholders of a deleted thread, and the cached HTML of its owner's answers."""

@@ -20,7 +20,7 @@ from attrs import evolve
 from transport.wire.codec import from_log, to_log
 from transport.wire.codes import ERRORS
 from transport.wire.errors import CommandRejected
-from transport.wire.events import Envelope, PartialResult
+from transport.wire.events import AnswerPreview, Envelope, PartialResult
 from understudy.chat.answer.markdown import clean_html
 from understudy.chat.messages import MessageInOtherThread
 from understudy.chat.placement import Moved, News
@@ -30,7 +30,7 @@ from understudy.storage.errors import StorageUnavailable
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-VERSION: Final = 12
+VERSION: Final = 13
 """Increment with every change of a message's shape."""
 OLDEST: Final = 10
 """The oldest version that can be decoded by this code, and whose code can decode the packets of this one. Raise it to
@@ -161,6 +161,8 @@ def decode_ephemeral(body: TextPiece | bytes) -> Envelope:
     """Decode an ephemeral event and sanitize its HTML. Raises UnreadableEvent."""
     envelope = from_log(body) if isinstance(body, bytes) else _envelope_of_piece(body)
     event = envelope.event
+    if isinstance(event, AnswerPreview):
+        return envelope.replace(event=evolve(event, html=clean_html(event.html)))
     if not isinstance(event, PartialResult) or not event.blocks:
         return envelope
     blocks = tuple(evolve(block, html=clean_html(block.html)) for block in event.blocks)

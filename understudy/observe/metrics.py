@@ -123,15 +123,23 @@ class OpenRun:
 class RunWatchdog:
     """Tracks every accepted run until its terminal event, and counts second ends. It ends no run.
 
-    Beyond `open_max` the oldest open run is dropped; of ended runs only the last `ended_max` ids are kept.
+    Beyond `open_max` the oldest open run is dropped; of ended runs only the last `ended_max` ids are kept. `last_sent`
+    is when each run last sent something that is not in its log, such as a piece of its answer.
     """
 
     def __init__(self, *, open_max: int = OPEN_RUNS_MAX, ended_max: int = ENDED_RUNS_MAX) -> None:
         self.double_ends = 0
         self.open: OrderedDict[str, OpenRun] = OrderedDict()
+        self.last_sent: dict[str, float] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._open_max = open_max
         self._ended_max = ended_max
+
+    def record_passing(self, run_id: str, now: float) -> None:
+        """Record that a run sent something that is not logged."""
+        if run_id not in self.last_sent and len(self.last_sent) >= self._open_max:
+            del self.last_sent[next(iter(self.last_sent))]
+        self.last_sent[run_id] = now
 
     def record_event(
         self, run_id: str, event_type: str, now: float, arrived_at: float | None = None, owner: str = ""
@@ -143,6 +151,8 @@ class RunWatchdog:
         `arrived_at`: when the accepted message arrived, None at its acceptance.
         """
         run = self.open.get(run_id)
+        if event_type in _ENDING:
+            self.last_sent.pop(run_id, None)
         if event_type == MessageAccepted.type:
             if run is None and run_id not in self._ended:
                 arrived = now if arrived_at is None else arrived_at
@@ -222,6 +232,7 @@ class Metrics(ConnectionMetrics):
         self._scrub_s = histogram("understudy_scrub_seconds", "Looking through one text.", "direction", buckets=SCRUB_S)
         self._scrub_failures = counter("understudy_scrub_failures", "Detectors that failed.", "direction", "detector")
         self._webhooks = counter("understudy_webhooks", "Attempts to deliver a webhook.", "outcome")
+        self._notices = counter("understudy_notices", "Attempts to send a notice to a browser.", "outcome")
         self._pushes = counter("understudy_pushes", "Attempts to send a push notification.", "outcome")
         self._schedules = counter("understudy_schedules", "Due times of schedules.", "outcome")
         self._feedback = counter("understudy_feedback", "Ratings of answers.", "rating")
@@ -342,6 +353,10 @@ class Metrics(ConnectionMetrics):
             ended = EndedRun(self.recent.clock(), owner, envelope.run_id, begun, max(0.0, ended_s), outcome)
             self.recent.runs.append(ended)
 
+    def passing(self, run_id: str) -> None:
+        """Record that a run sent an event that is not logged."""
+        self.watchdog.record_passing(run_id, self.recent.clock())
+
     def feedback(self, rating: str | None) -> None:
         """Count a rating of an answer, or its removal."""
         self._feedback[rating or "none"].inc()
@@ -349,6 +364,10 @@ class Metrics(ConnectionMetrics):
     def webhook(self, outcome: str) -> None:
         """Count an attempt to deliver a webhook: `delivered`, `failed` (it is tried again) or `given_up`."""
         self._webhooks[outcome].inc()
+
+    def notice(self, outcome: str) -> None:
+        """Count an attempt to notify a browser, as `webhook` does; `obsolete`: the user had answered or seen it."""
+        self._notices[outcome].inc()
 
     def push(self, outcome: str) -> None:
         """Count an attempt to send a push notification, as `webhook` does."""

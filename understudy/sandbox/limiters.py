@@ -144,6 +144,11 @@ class FairLimiter:
         """Number of permits that are held."""
         return self._by_user.total()
 
+    @property
+    def waiting(self) -> int:
+        """Number of calls of all users that wait for a permit."""
+        return sum(map(len, self._queues.values()))
+
     def queued(self, owner: str) -> int:
         """Return the number of this user's calls that wait for a permit."""
         return len(self._queues.get(owner, ()))

@@ -17,7 +17,7 @@ from transport.connection.limits import Limits
 from transport.server.eventstream import EventStream
 from transport.server.translated_stream import wrap_for_log
 from transport.wire.codec import from_log
-from transport.wire.commands import Approve, Command, Decision, JsonObject, Respond
+from transport.wire.commands import Approve, Cancel, Command, Continue, Decision, JsonObject, Respond
 from transport.wire.commands import Say as SayCommand
 from transport.wire.errors import SocketClosed
 from transport.wire.events import (
@@ -44,6 +44,8 @@ from understudy.web.context import WebContext
 E = TypeVar("E", bound=Event)
 
 Approval: TypeAlias = bool | Callable[[ApprovalRequired], bool | JsonObject]
+RUN_S: Final = 30.0
+"""Seconds for a run, unless its agent has more."""
 LIMITS: Final = Limits(connections_per_user=1000, messages_per_minute=100_000)
 """Limits of a session, unless a test sets its own: those on clients would only be in its way."""
 
@@ -136,7 +138,7 @@ class AgentSession:
         files: Mapping[str, bytes] | None = None,
         approve: Approval | None = None,
         answers: Sequence[JsonObject | None] = (),
-        timeout_s: float = 30.0,
+        timeout_s: float | None = None,
         **fields: Any,
     ) -> AgentRun:
         """Send a message to an agent, by default the session's first, and wait for the end of its run.
@@ -148,7 +150,8 @@ class AgentSession:
         Raises:
             CommandRejected: The message was refused, for example by the content policy.
             NotAnswered: The run waits for an approval or an answer that was not given; it is left waiting.
-            trio.TooSlowError: The run did not end within `timeout_s`; a note lists the events so far.
+            trio.TooSlowError: The run did not end within `timeout_s`, by default the longer of the agent's own and
+                `RUN_S`; a note lists the events so far.
         """
         agents = self._context.agents
         addressed = agents[agent or next(iter(agents))]
@@ -162,16 +165,42 @@ class AgentSession:
             pillar=addressed.pillar,
             references=tuple(each.id for each in saved),
         )
-        stream, run = _EventRecorder(), _RunReader(say.message_id or "", approve, list(answers))
+        run = _RunReader(say.message_id or "", approve, list(answers))
+        limit_s = max(addressed.timeout_s or 0.0, RUN_S) if timeout_s is None else timeout_s
+        return await self._follow(thread_id, evolve(say, **fields), run, limit_s)
+
+    async def continue_answer(
+        self,
+        run: AgentRun | str,
+        *,
+        thread_id: str = "test",
+        approve: Approval | None = None,
+        answers: Sequence[JsonObject | None] = (),
+        timeout_s: float = RUN_S,
+    ) -> AgentRun:
+        """Go on with the answer of a run that was cut, in another run, and wait for the end of that.
+
+        `run` may be its id. The arguments and errors are those of `say`; `CommandRejected` has the code
+        `not_continuable` if the answer is whole.
+        """
+        run_id = run if isinstance(run, str) else run.of(MessageAccepted)[0].run_id
+        reader = _RunReader("", approve, list(answers), continues=run_id)
+        return await self._follow(thread_id, Continue(run_id), reader, timeout_s)
+
+    async def cancel(self, run_id: str) -> None:
+        """Stop a run."""
+        await self._context.streams.dispatcher.dispatch(self.identity, Cancel(run_id), None)
+
+    async def _follow(self, thread_id: str, command: Command, run: "_RunReader", timeout_s: float) -> AgentRun:
+        stream = _EventRecorder()
         try:
             with trio.fail_after(timeout_s):
                 await self._context.streams.open(
-                    self.identity, thread_id, stream, evolve(say, **fields), wrap_frame=wrap_for_log, label="test",
-                    welcome=False,
-                )  # fmt: skip
+                    self.identity, thread_id, stream, command, wrap_frame=wrap_for_log, label="test", welcome=False
+                )
                 async for envelope in stream.envelopes:
-                    if (command := run.take(envelope)) is not None:
-                        await self._context.streams.dispatcher.dispatch(self.identity, command, None)
+                    if (reply := run.take(envelope)) is not None:
+                        await self._context.streams.dispatcher.dispatch(self.identity, reply, None)
                     if run.ended:
                         break
         except trio.TooSlowError as error:
@@ -184,11 +213,12 @@ class AgentSession:
 
 @define
 class _RunReader:
-    """Collects the events of the run that answers `message_id`, and decides for its user."""
+    """Collects the events of the run that answers `message_id`, or continues another, and decides for its user."""
 
     message_id: str
     approve: Approval | None
     answers: list[JsonObject | None]
+    continues: str | None = None
     run_id: str | None = None
     agent: str = ""
     events: list[Event] = field(factory=list)
@@ -200,7 +230,9 @@ class _RunReader:
     def take(self, envelope: Envelope) -> Command | None:
         """Take an event. Return the command with which the user answers it, or None. Raises NotAnswered."""
         if self.run_id is None and isinstance(envelope.event, MessageAccepted):
-            self.run_id = envelope.run_id if envelope.message_id == self.message_id else None
+            named = envelope.message_id == self.message_id
+            wanted = named if self.continues is None else envelope.event.continues == self.continues
+            self.run_id = envelope.run_id if wanted else None
         if self.run_id is None or envelope.run_id != self.run_id:
             return None
         self.events.append(envelope.event)
@@ -283,7 +315,7 @@ async def run_agent(
     files: Mapping[str, bytes] | None = None,
     approve: Approval | None = None,
     answers: Sequence[JsonObject | None] = (),
-    timeout_s: float = 30.0,
+    timeout_s: float | None = None,
     **options: Any,
 ) -> AgentRun:
     """Send one message to an agent, in a session of its own, and return what became of it.

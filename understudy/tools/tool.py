@@ -61,7 +61,8 @@ class Tool:
     `isolated` describes the function to the process in which it runs, if it does.
     `agent` is the agent that is asked instead of a function, for a tool made by `Agent.as_tool`; with `history` it is
     given the conversation too. `server` is the name of the MCP server that has the tool, and `digest` stands for its
-    definition there: consent is remembered for that definition only. Both are empty for any other tool.
+    definition there: consent is remembered for that definition only. `widget` is the
+    URI of its user interface on that server. All are empty for any other tool.
     `client`: its calls are made by the client that sent the message.
     """
 
@@ -82,6 +83,7 @@ class Tool:
     history: bool = False
     server: str = ""
     digest: str = ""
+    widget: str = ""
     client: bool = False
     _accepts: Parameters = field(repr=False, kw_only=True)
     _run: Callable[..., Awaitable[ToolResult]] = field(repr=False, kw_only=True)

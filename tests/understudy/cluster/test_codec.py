@@ -179,7 +179,7 @@ def test_the_version_is_raised_with_every_change_of_a_message() -> None:
     """The digest covers the message types; raise `codec.VERSION` if it changes by more than a class name."""
     shapes = bare(msgspec.json.schema_components([Item, News]))
     sum_of_shapes = hashlib.sha256(json.dumps(shapes, sort_keys=True).encode()).hexdigest()[:16]
-    assert (codec.VERSION, sum_of_shapes) == (12, "c0831ef4959a939a")
+    assert (codec.VERSION, sum_of_shapes) == (13, "740d6906fc6b366b")
 
 
 def bare(shape: Any) -> Any:

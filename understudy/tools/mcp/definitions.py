@@ -22,6 +22,8 @@ MAX_DESCRIPTION: Final = 4000
 """Characters of a description; the rest is cut off."""
 MAX_DEPTH: Final = 32
 """Levels of a schema. A recursive one refers to itself by name, and is not unfolded."""
+MAX_URI: Final = 500
+"""Characters of the URI of a user interface; a tool with a longer one has none."""
 MAX_LEFT_OUT: Final = 20
 """Tools whose reason for being left out is kept."""
 _NAME_CHARACTERS: Final = 64
@@ -30,7 +32,10 @@ _UNUSUAL: Final = re.compile(r"[^A-Za-z0-9_-]")
 
 @frozen
 class Definition:
-    """One tool as its server defines it. `name` is ours, `remote` the server's; `by_task`: callable as a task."""
+    """One tool as its server defines it. `name` is ours, `remote` the server's; `by_task`: callable as a task.
+
+    `widget` is the URI of its user interface (MCP Apps), empty if it has none.
+    """
 
     name: str
     remote: str
@@ -42,6 +47,7 @@ class Definition:
     destructive: bool = True
     idempotent: bool = False
     by_task: bool = False
+    widget: str = ""
 
     def needs_approval(self, server: McpServer) -> bool:
         """Return whether calls need consent: what the operator says, else what the server hints at."""
@@ -135,7 +141,16 @@ def _read(server: McpServer, remote: str, said: Mapping[str, Any]) -> Definition
         hints.get("destructiveHint") is not False,
         hints.get("idempotentHint") is True,
         (said.get("execution") or {}).get("taskSupport") in ("optional", "required"),
+        _widget(said),
     )
+
+
+def _widget(said: Mapping[str, Any]) -> str:
+    """Return the URI of a tool's user interface; empty if it names none, or one of another scheme."""
+    meta = said.get("_meta")
+    interface = meta.get("ui") if isinstance(meta, Mapping) else None
+    uri = interface.get("resourceUri") if isinstance(interface, Mapping) else None
+    return uri if isinstance(uri, str) and uri.startswith("ui://") and len(uri) <= MAX_URI else ""
 
 
 def _check_schema(schema: Any, depth: int) -> None:

@@ -53,6 +53,7 @@ def make_tool(link: McpLink, definition: Definition) -> Tool:
         on_server_loop=True,
         server=link.name,
         digest=definition.digest,
+        widget=definition.widget,
         accepts=Parameters(schema, definition.description, _CONTEXT, types, tuple(schema["required"])),
         run=runner(_call, definition.name, False),
     )

@@ -1,0 +1,75 @@
+"""Whose model makes a title. The requests themselves are in `tests/end_to_end/test_titles.py`."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from understudy.agents.agent import Agent
+from understudy.chat.titles import model_for_titles
+from understudy.models.fallback import FallbackModel
+from understudy.models.model import Emit, Reply, Turn
+from understudy.models.offline import OfflineModel
+
+
+class Titling:
+    """A model that makes titles."""
+
+    notice = ""
+    titles = True
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        """Say nothing."""
+        return Reply()
+
+
+class Silent(Titling):
+    """A model that makes none."""
+
+    titles = False
+
+
+async def by_hand(_: Any) -> str:
+    return "Done."
+
+
+def found(agent: Agent, default: Any = None, /, **request: Any) -> Any:
+    services = SimpleNamespace(
+        agents={agent.name: agent},
+        default_model="provider:default",
+        model_of=lambda wanted: default if wanted is None else wanted,
+    )
+    asked = {"agent": agent.name, "thread_id": "t", "settings": {}} | request
+    return model_for_titles(services, SimpleNamespace(**asked))  # type: ignore[arg-type]
+
+
+def test_the_model_of_the_agent_makes_the_title() -> None:
+    own, default = Titling("own"), Titling("default")
+    assert found(Agent("script", model=own), default) == (own, "own")
+    assert found(Agent("script"), default) == (default, "provider:default")
+
+
+def test_of_a_chain_the_first_that_can() -> None:
+    first, second = Titling("b"), Titling("c")
+    chain = FallbackModel((Silent("a"), first, second), ("p:a", "p:b", "p:c"))
+    assert found(Agent("script", model=chain)) == (first, "p:b")
+    assert found(Agent("script", model=FallbackModel((Silent("a"), Silent("d")), ("p:a", "p:d")))) is None
+
+
+@pytest.mark.parametrize(
+    ("agent", "request_of"),
+    [
+        (Agent("script", model=OfflineModel()), {}),
+        (Agent("script", model=Silent("a")), {}),
+        (Agent("script", run=by_hand), {}),
+        (Agent("script", model=Titling("a")), {"thread_id": "once_1"}),
+        (Agent("script", model=Titling("a")), {"settings": {"tool": "find"}}),
+        (Agent("script", model=Titling("a")), {"agent": "gone"}),
+    ],
+    ids=["offline", "cannot", "hand-written", "unlisted", "tool", "gone"],
+)
+def test_others_make_none(agent: Agent, request_of: dict[str, Any]) -> None:
+    assert found(agent, Titling("default"), **request_of) is None
