@@ -34,6 +34,9 @@ from understudy.chat.attachments import Attachments
 from understudy.chat.commands import CommandDispatcher
 from understudy.chat.conversation.recovery import CheckNow, Recovery
 from understudy.chat.memory import AgentMemory, MemoryExpiry
+from understudy.chat.notices.browsers import Browsers
+from understudy.chat.notices.encryption import ServerKey
+from understudy.chat.notices.sender import NoticeSender
 from understudy.chat.pushes import PushReceivers, PushSender
 from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.schedules import firing
@@ -118,6 +121,8 @@ class _Parts:
     asyncio_loop: ToolLoop | None
     mcp: McpCatalogue
     pushes: PushReceivers
+    browsers: Browsers
+    node: "Node | None"
 
 
 @asynccontextmanager
@@ -198,9 +203,10 @@ async def build_app(
             html = AnswerHtml()
             rules = _build_webhooks(settings) or WebhookRules((), b"", settings.webhook_private)
             pushes = PushReceivers(store, rules, Seal(secret_for_storage(settings)), time.time)
+            browsers = _build_browsers(settings, store, sessions)
             parts = _Parts(
                 settings, tree, metrics, recorder, live, models, content_filter, storage, presence, run_limiter,
-                counts, status, html, tool_loop, asyncio_loop, mcp, pushes,
+                counts, status, html, tool_loop, asyncio_loop, mcp, pushes, browsers, node,
             )  # fmt: skip
             dispatcher, chat_actors = await _start_chat(parts, node, cluster)
             archive = Archive(database)
@@ -279,13 +285,24 @@ def _build_webhooks(settings: Settings) -> WebhookRules | None:
     return WebhookRules(settings.webhook_urls, secret, settings.webhook_private)
 
 
+def _build_browsers(settings: Settings, store: Store, sessions: Sessions) -> Browsers:
+    """Build the browsers that are notified. Without a secret of its own, which stays, a server notifies none."""
+    secret, rules = secret_for_storage(settings), WebhookRules(settings.web_push_urls, b"", settings.webhook_private)
+    key = ServerKey(secret, settings.web_push_contact, time.time) if settings.signs else None
+    return Browsers(store, rules, Seal(secret), key, lambda identity: identity in sessions.revoked, time.time)
+
+
 def _senders(parts: _Parts, rules: WebhookRules | None) -> list[ChildSpec]:
-    """Return the actors that deliver push notifications, and webhooks if there are any."""
-    send = ChildSpec("pushes", partial(PushSender, parts.pushes, parts.metrics.push), backoff=BACKOFF)
+    """Return the actors that deliver push notifications, notices to browsers, and webhooks if there are any."""
+    senders = [ChildSpec("pushes", partial(PushSender, parts.pushes, parts.metrics.push), backoff=BACKOFF)]
+    if (key := parts.browsers.key) is not None:
+        shown = parts.content_filter.vault.restore_text
+        notify = partial(NoticeSender, parts.browsers, key, shown, parts.metrics.notice)
+        senders.append(ChildSpec("notices", notify, backoff=BACKOFF))
     if rules is None:
-        return [send]
+        return senders
     make = partial(WebhookSender, parts.storage.store, rules, parts.metrics.webhook, time.time)
-    return [send, ChildSpec("webhooks", make, backoff=BACKOFF)]
+    return [*senders, ChildSpec("webhooks", make, backoff=BACKOFF)]
 
 
 def _build_spending(settings: Settings, store: Store) -> SpendingLimits | None:
@@ -462,6 +479,7 @@ async def _start_chat(
         attachments=partial(Attachments, store=store, files=storage.limited_files, content_filter=content_filter),
         server=partial(RestrictedStatus, parts.status, tenants=bool(settings.tenant_claim)),
         outboxes=parts.presence.outboxes,
+        shows_html=parts.presence.shows_html if cluster is None else lambda *_: True,  # connections to other nodes
         metrics=parts.metrics,
         clock=time.time,
         summary_from=settings.summary_from,
@@ -476,6 +494,8 @@ async def _start_chat(
         tool_loop=parts.tool_loop,
         asyncio_loop=parts.asyncio_loop,
         mcp=parts.mcp,
+        widgets=bool(settings.widgets_origin),
+        titles=settings.thread_titles,
         memory=partial(AgentMemory, store=store, reads=storage.reads, content_filter=content_filter, clock=time.time),
     )
     dispatcher = CommandDispatcher(services, partial(tree.find, CONVERSATIONS), node, cluster)
@@ -525,6 +545,19 @@ def _build_shared_limits(
     return rates, connections, actors
 
 
+def _pools(parts: _Parts) -> dict[str, dict[str, int]]:
+    """Return what is at work and what waits in each pool of the server, and how much it takes at once."""
+    reads, runs = parts.storage.store.read_statistics(), parts.counts(everybody)
+    threads, tables, rendering = tool_threads(), table_limiter(), parts.html.limiter
+    return {
+        "runs": {"at_work": runs["runs"], "waiting": runs["runs_waiting"], "total": parts.settings.limits.runs_total},
+        "reads of the database": {"at_work": reads["readers_at_work"], "waiting": reads["reads_waiting"]},
+        "threads of tools": {"at_work": threads.working, "lost": threads.lost.total()},
+        "processes for tables": {"at_work": tables.held, "waiting": tables.waiting, "total": tables.total},
+        "processes that render": {"at_work": rendering.held, "waiting": rendering.waiting, "total": rendering.total},
+    }
+
+
 def _build_web(
     parts: _Parts,
     sessions: Sessions,
@@ -571,8 +604,9 @@ def _build_web(
         agents=parts.agents,
         model_of=parts.models.of,
         pushes=parts.pushes,
+        browsers=parts.browsers,
         metrics=parts.metrics,
-        health=parts.status.health,
+        status=parts.status,
         streams=EventStreams(
             endpoint, dispatcher, parts.presence, connections, limits, draining=lambda: endpoint.draining
         ),
@@ -583,6 +617,8 @@ def _build_web(
             lambda: {**parts.counts(everybody), **storage.store.read_statistics()},
             settings.observer_kill,
         ),
+        presence=parts.presence,
+        pools=partial(_pools, parts),
         content_filter=parts.content_filter,
         reads=storage.reads,
         archive=archive,
@@ -594,5 +630,6 @@ def _build_web(
         ledger=ledger,
         mcp=parts.mcp,
         currency=parts.settings.prices.currency,
+        node=None if parts.node is None else parts.node.id,
     )
     return endpoint, build_http_app(context)

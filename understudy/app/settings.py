@@ -68,8 +68,10 @@ class Settings:
     `jwt_audience`, unless these are empty. `scrub_policy`: the name of a preset, or a TOML file. `raw_key`, or the
     content of `raw_key_file`, encrypts the texts kept by `store_raw`. `storage_wait_s`: how long a message waits for an
     unavailable database, and `storage_waiting` how many messages may. `webhook_urls`: prefixes of the addresses that
-    webhooks may have; `webhook_private`: whether their hosts may have private addresses. `mcp_private`: whether the
-    authorization servers of MCP servers may.
+    webhooks may have; `webhook_private`: whether their hosts may have private addresses. `web_push_urls`: prefixes of
+    the addresses of push services, any public one with https if empty; `web_push_contact`: how their operators reach
+    this server's, as `mailto:…` or an address with https. `mcp_private`: whether the authorization servers of MCP
+    servers may. `share_links`: whether users may make links by which anybody can read a thread.
     """
 
     host: str = "127.0.0.1"
@@ -113,10 +115,17 @@ class Settings:
     log_format: str = field(default="auto", validator=in_(("auto", "json", "console")))
     grace_s: float = field(default=4.0, validator=gt(0))
     observer_kill: bool = False
+    show_costs: bool = True
+    share_links: bool = False
+    thread_titles: bool = True
+    voice_input: bool = False
     webhook_urls: list[str] = field(factory=list)
     webhook_secret: typed_settings.SecretStr = field(default=typed_settings.SecretStr(""), repr=False)
     webhook_private: bool = False
+    web_push_urls: list[str] = field(factory=list)
+    web_push_contact: str = ""
     mcp_private: bool = False
+    widgets_origin: str = ""
     prices: PriceTable = field(factory=PriceTable)
     timeouts: Timeouts = field(factory=dict)
 
@@ -220,6 +229,8 @@ def check_settings(settings: Settings) -> None:
             raise BadSettings(
                 f"allowed_origins must be like https://example.org or http://localhost:3000, not {origin!r}"
             )
+    if settings.widgets_origin and not is_origin(settings.widgets_origin):
+        raise BadSettings(f"widgets_origin must be like https://widgets.example.org, not {settings.widgets_origin!r}")
     try:
         proxies = TrustedProxies(settings.trusted_proxies)
     except ValueError as error:
@@ -237,6 +248,16 @@ def check_settings(settings: Settings) -> None:
         _check_redis_url(settings)
     _check_raw_texts(settings)
     _check_webhooks(settings)
+    _check_web_push(settings)
+
+
+def _check_web_push(settings: Settings) -> None:
+    for url in settings.web_push_urls:
+        if not is_fetchable(url) or "?" in url or "#" in url:
+            raise BadSettings(f"web_push_urls must be addresses such as https://fcm.googleapis.com, not {url!r}")
+    contact = settings.web_push_contact
+    if contact and not (contact.startswith("https://") or ("@" in contact and contact.startswith("mailto:"))):
+        raise BadSettings("web_push_contact must be an address such as mailto:ops@example.org or https://example.org")
 
 
 def _check_webhooks(settings: Settings) -> None:

@@ -3,7 +3,7 @@
 import logging
 from typing import Any, Final
 
-from quart import Response, formparser, request
+from quart import Response, current_app, formparser, request
 from quart_trio import QuartTrio
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestHeaderFieldsTooLarge
@@ -16,12 +16,14 @@ from understudy.web.admission import Admission, add_cors_headers
 from understudy.web.api import (
     a2a,
     account,
+    activity,
     agents,
     agui,
     alerts,
     commands,
     completions,
     files,
+    inbox,
     mcp,
     memory,
     models,
@@ -35,12 +37,16 @@ from understudy.web.api import (
     schedules,
     servers,
     sessions,
+    shares,
     sign_ins,
     steers,
     stream,
     threads,
+    turns,
     ui,
     undo,
+    web_push,
+    widgets,
 )
 from understudy.web.api.openai_door import as_openai_error
 from understudy.web.context import WebContext, drain_body, error_response, web_context
@@ -63,6 +69,20 @@ HEADERS: Final = {
     ),
 }
 """OWASP's secure headers for a page that loads everything from its own origin."""
+
+
+def page_headers(widgets_origin: str, *, voice: bool = False) -> dict[str, str]:
+    """Return the headers of every answer. The page may frame one other origin, if the operator has given one.
+
+    `voice`: it may use the microphone.
+    """
+    frames = f"; frame-src {widgets_origin}" if widgets_origin else ""
+    devices = HEADERS["Permissions-Policy"]
+    return HEADERS | {
+        "Content-Security-Policy": HEADERS["Content-Security-Policy"] + frames,
+        "Permissions-Policy": devices.replace("microphone=()", "microphone=(self)") if voice else devices,
+    }
+
 
 OPENAI: Final = "/v1/"
 """Paths of OpenAI's API, whose refusals have its form."""
@@ -101,15 +121,17 @@ def build_http_app(context: WebContext) -> QuartTrio:
     app.config["BODY_TIMEOUT"] = 120
     app.url_map.merge_slashes = False  # an unknown path is 404, not a redirect page of werkzeug
     app.extensions["context"] = context
+    app.extensions["page_headers"] = page_headers(context.settings.widgets_origin, voice=context.settings.voice_input)
     for part in (
-        a2a, account, agents, agui, alerts, commands, completions, files, mcp, memory, models, observer, operations,
-        page, references, responses, runs, sanitize, schedules, servers, sessions, sign_ins, steers, stream, threads,
-        ui, undo,
+        a2a, account, activity, agents, agui, alerts, commands, completions, files, inbox, mcp, memory, models,
+        observer, operations, page, references, responses, runs, sanitize, schedules, servers, sessions, shares,
+        sign_ins, steers, stream, threads, turns, ui, undo, web_push, widgets,
     ):  # fmt: skip
         app.register_blueprint(part.blueprint)
     admission = app.extensions["admission"] = Admission(context.settings, context.ledger)
     app.extensions["health_probes"] = operations.HealthProbes(context)
     app.before_request(admission.admit_request)
+    app.before_request(widgets.keep_origins_apart)
     app.after_request(_add_headers)
     app.register_error_handler(Exception, _handle_error)
     return app
@@ -117,7 +139,7 @@ def build_http_app(context: WebContext) -> QuartTrio:
 
 async def _add_headers(answer: Response) -> Response:
     add_cors_headers(answer)
-    for name, value in HEADERS.items():
+    for name, value in current_app.extensions["page_headers"].items():
         answer.headers.setdefault(name, value)
     if web_context().settings.tls_certificate is not None:  # a proxy that speaks TLS answers for its own name
         answer.headers.setdefault(*HSTS)

@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 import trio
@@ -21,9 +21,11 @@ from understudy.agents.agent import Agent, usable_agents
 from understudy.auth.rights import Rights, Whose, rights_of
 from understudy.auth.sessions import Sessions
 from understudy.chat.answer.html import AnswerHtml
+from understudy.chat.notices.browsers import Browsers
 from understudy.chat.pushes import PushReceivers
 from understudy.content.filter import ContentFilter
 from understudy.models.model import Model
+from understudy.observe.health import ServerStatus
 from understudy.observe.logs import new_error_id
 from understudy.observe.metrics import Metrics
 from understudy.observe.tree_api import TreeApi
@@ -35,6 +37,7 @@ from understudy.storage.files import FileStore
 from understudy.storage.quotas import Quotas
 from understudy.storage.store import Store
 from understudy.tools.mcp.catalogue import McpCatalogue
+from understudy.web.presence import Presence
 from understudy.web.sse import EventStreams
 from understudy.web.websocket import WebSettings
 
@@ -50,7 +53,9 @@ MAX_EXPORTS: Final = 1_000_000
 
 @define
 class WebContext:
-    """The parts of the server that HTTP handlers use. `check_schedules` is called when a schedule was changed."""
+    """The parts of the server that HTTP handlers use. `check_schedules` is called when a schedule was changed; `pools`
+    returns what is `at_work` and what is `waiting` in each of the server's pools; `node` is the name of this node, None
+    for a single one."""
 
     settings: WebSettings
     sessions: Sessions
@@ -59,9 +64,11 @@ class WebContext:
     agents: Mapping[str, Agent]
     model_of: Callable[[str | Model | None], Model]
     metrics: Metrics
-    health: Callable[[], dict[str, Any]]
+    status: ServerStatus
     streams: EventStreams
     tree_api: TreeApi
+    presence: Presence
+    pools: Callable[[], Mapping[str, Mapping[str, int]]]
     content_filter: ContentFilter
     reads: CachedReads
     archive: Archive
@@ -71,11 +78,13 @@ class WebContext:
     quotas: Quotas
     html: AnswerHtml
     pushes: PushReceivers
+    browsers: Browsers
     check_schedules: Callable[[], None] = lambda: None
     exports: Counter = field(factory=lambda: Counter(MAX_EXPORTS))
     ledger: Ledger | None = None
     mcp: McpCatalogue = field(factory=McpCatalogue)
     currency: str = ""
+    node: str | None = None
 
 
 async def read_body(max_bytes: int | None = None) -> bytes:

@@ -1,6 +1,6 @@
 """Presence: a table of the live connections of each user."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from attrs import define, evolve, field, frozen
 
@@ -12,11 +12,15 @@ from understudy.auth.rights import Whose, everybody
 
 @frozen
 class _Entry:
-    """A live connection: its identity, its outbox, and the one thread it receives (None: all threads)."""
+    """A live connection: its identity, its outbox, and the one thread it receives (None: all threads).
+
+    `html`: its client shows answers as HTML.
+    """
 
     identity: Identity
     outbox: ActorRef
     thread_id: str | None = None
+    html: bool = False
 
 
 @define
@@ -46,6 +50,17 @@ class Presence:
             entry = self._entries[user][connection_id]
             self._entries[user][connection_id] = evolve(entry, thread_id=thread_id)
 
+    def mark_html(self, connection_id: str, *, html: bool) -> None:
+        """Note whether a connection's client shows answers as HTML. Does nothing if it is not registered."""
+        user = self._users.get(connection_id)
+        if user is not None:
+            self._entries[user][connection_id] = evolve(self._entries[user][connection_id], html=html)
+
+    def shows_html(self, user: str, thread_id: str) -> bool:
+        """Return whether a client that may receive this thread shows answers as HTML."""
+        entries = self._entries.get(user, {}).values()
+        return any(entry.html and entry.thread_id in (None, thread_id) for entry in entries)
+
     def unregister(self, connection_id: str) -> None:
         """Remove a connection. Does nothing if it is not registered."""
         user = self._users.pop(connection_id, None)
@@ -54,6 +69,13 @@ class Presence:
         del self._entries[user][connection_id]
         if not self._entries[user]:
             del self._entries[user]
+
+    def connections(self, whose: Whose = everybody) -> Iterator[tuple[str, str, ActorRef, str | None]]:
+        """Yield the id, user, outbox and only thread (None: all threads) of each connection of the selected users."""
+        for owner, entries in self._entries.items():
+            if whose(owner):
+                for connection_id, entry in entries.items():
+                    yield connection_id, owner, entry.outbox, entry.thread_id
 
     def outboxes(self, user: str, thread_id: str) -> tuple[ActorRef, ...]:
         """Return the outboxes of a user's connections, without those restricted to another thread."""

@@ -18,6 +18,7 @@ from transport.wire.commands import (
     Approve,
     Cancel,
     Command,
+    Continue,
     Disallow,
     Edit,
     Feedback,
@@ -53,11 +54,12 @@ CONNECTIONLESS: Final = (
     Undo,
     Edit,
     Regenerate,
+    Continue,
     Feedback,
     UserTyping,
 )
 """Commands that need no connection. The others concern the connection they came by."""
-STARTS_WORK: Final = (Say, Edit, Regenerate, Steer)
+STARTS_WORK: Final = (Say, Edit, Regenerate, Continue, Steer)
 _WORD: Final = re.compile(r"(?<!^)(?=[A-Z])")
 WRITE_TIMEOUT_S: Final = 60.0
 """Seconds for one write of about 64 KiB. A client that reads nothing at all is dropped much earlier."""

@@ -59,9 +59,17 @@ class WebSettings(AuthSettings, Protocol):
     @property
     def max_file_bytes(self) -> int: ...  # noqa: D102
     @property
+    def show_costs(self) -> bool: ...  # noqa: D102
+    @property
+    def share_links(self) -> bool: ...  # noqa: D102
+    @property
+    def voice_input(self) -> bool: ...  # noqa: D102
+    @property
     def tls_certificate(self) -> Path | None: ...  # noqa: D102
     @property
     def trusted_proxies(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def widgets_origin(self) -> str: ...  # noqa: D102
 
 
 @define
@@ -245,6 +253,10 @@ class WebSocketEndpoint:
             threads=threads,
             capabilities=CAPABILITIES,
         )
+
+    def mark_html(self, connection_id: str, *, html: bool) -> None:
+        """Note whether a connection's client shows answers as HTML."""
+        self.presence.mark_html(connection_id, html=html)
 
     def leave(self, connection_id: str) -> None:
         """Unregister a connection."""

@@ -1,4 +1,4 @@
-"""`/api/me`: export or erase all data of the caller; `/api/users`: operators erase and sign out users."""
+"""`/api/me`: who the caller is; export or erase all their data; `/api/users`: operators erase and sign out users."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -9,6 +9,7 @@ from quart import Blueprint, Response, request
 
 from transport.server.connection_limiter import Counter
 from transport.wire.errors import CommandRejected
+from understudy.auth.sessions import ANONYMOUS
 from understudy.privacy.erasure import Erased
 from understudy.privacy.export import FORMS, ExportOptions, Pieces
 from understudy.storage import archive_queries
@@ -33,6 +34,23 @@ class EraseRequest:
     """The body of a request to erase all data of the caller, whose name confirms it."""
 
     confirm: str
+
+
+@blueprint.get("/me")
+async def me() -> dict[str, Any]:
+    """Return who the caller is, by their token."""
+    caller = identity()
+    user = name_of(caller.user)
+    return {
+        "user": user,
+        "name": caller.name or user,
+        "anonymous": user.startswith(ANONYMOUS),
+        "session": caller.session,
+        "tenant": caller.tenant,
+        "roles": caller.roles,
+        "groups": caller.groups,
+        "expires_at": int(caller.expires_at),
+    }
 
 
 @blueprint.get("/me/export")

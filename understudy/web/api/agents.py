@@ -1,10 +1,14 @@
 """`GET /api/agents` and `GET /api/tools`: the agents, their tools, and the model in use."""
 
+import gzip
+import json
 from typing import Any
 
-from quart import Blueprint
+from quart import Blueprint, Response, jsonify, request
 
 from understudy.agents.agent import Agent
+from understudy.agents.framework import is_of_framework
+from understudy.chat.run.continuation import can_continue
 from understudy.models.model import Model
 from understudy.web.context import agents_of_caller, identity, web_context
 
@@ -15,6 +19,13 @@ def _shown(model: Model) -> dict[str, Any]:
     return {"name": model.name, "notice": model.notice}
 
 
+def _model(agent: Agent) -> dict[str, Any]:
+    """Describe the model of an agent; without a name if a framework, or another server, has one of its own for it."""
+    if agent.remote is not None or is_of_framework(agent.run):
+        return {"name": "", "notice": ""}
+    return _shown(web_context().model_of(agent.model))
+
+
 def _own(agent: Agent) -> Agent:
     """Return the agent as the caller may use it."""
     caller = identity()
@@ -22,9 +33,9 @@ def _own(agent: Agent) -> Agent:
 
 
 @blueprint.get("/agents")
-async def agents() -> dict[str, Any]:
+async def agents() -> Response:
     """List every agent that the user may use with its wire names, the default one first, and the model of that one."""
-    usable, model_of = agents_of_caller(), web_context().model_of
+    usable = agents_of_caller()
     listed = [
         {
             "name": agent.name,
@@ -34,14 +45,40 @@ async def agents() -> dict[str, Any]:
             "description": agent.description,
             "tools": [tool.name for tool in _own(agent).tools],
             "starters": list(agent.starters),
+            "continues": can_continue(agent),
             "servers": [each.name for each in agent.servers],
             "output": None if agent.output is None else agent.output.schema,
-            "model": _shown(model_of(agent.model)),
+            "model": _model(agent),
         }
         for agent in usable.values()
     ]
-    first = model_of(next((agent.model for agent in usable.values()), None))
-    return {"agents": listed, "model": _shown(first) | {"currency": web_context().currency}}
+    context = web_context()
+    first = context.model_of(next((agent.model for agent in usable.values()), None))
+    return _compressed(
+        {
+            "agents": listed,
+            "share_links": context.settings.share_links,
+            "model": _shown(first)
+            | {
+                "currency": context.currency,
+                "costs": context.settings.show_costs,
+                "voice": context.settings.voice_input,
+            },
+        }
+    )
+
+
+def _compressed(body: dict[str, Any]) -> Response:
+    """Build the answer, compressed for those who accept that: the page waits for it on its first visit.
+
+    Nothing in it is a secret or comes from the request, so its length says nothing (BREACH).
+    """
+    answer = jsonify(body)
+    answer.vary.add("Accept-Encoding")
+    if request.accept_encodings.quality("gzip") > 0:
+        answer.set_data(gzip.compress(json.dumps(body, ensure_ascii=False).encode(), mtime=0))
+        answer.headers["Content-Encoding"] = "gzip"
+    return answer
 
 
 @blueprint.get("/tools")
@@ -54,6 +91,7 @@ async def tools() -> dict[str, Any]:
             "description": tool.description,
             "parameters": dict(tool.parameters),
             "approval": tool.approval_mode,
+            "repeatable": tool.retry_safe,
         }
         for tool in known.values()
     ]

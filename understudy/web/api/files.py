@@ -1,18 +1,38 @@
-"""`POST /api/files` and `GET /api/files/{id}`: files that users attach to their messages."""
+"""`/api/files`: files that users attach to their messages, and those that tools make for them."""
 
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
 
 import trio
+from attrs import asdict
 from quart import Blueprint, Response, request
 from werkzeug.datastructures import FileStorage
 
 from transport.wire.errors import CommandRejected
+from understudy.chat.file_preview import (
+    HEAD_BYTES,
+    MAX_ROWS,
+    NONE,
+    FilePreview,
+    fenced,
+    is_binary_table,
+    preview_of,
+    preview_of_rows,
+)
 from understudy.content.summary import count_by_kind
 from understudy.storage.errors import NotStored
 from understudy.storage.records import File
+from understudy.tools.context import StoredFile
+from understudy.tools.errors import ToolError
+from understudy.tools.queries import Answer
+from understudy.tools.tables import ask_table
 from understudy.web.context import drain_body, identity, web_context
+
+log: Final = logging.getLogger(__name__)
 
 blueprint = Blueprint("files", __name__, url_prefix="/api/files")
 
@@ -44,9 +64,7 @@ async def upload() -> tuple[dict[str, Any], int]:
 @blueprint.get("/<file_id>")
 async def download(file_id: str) -> Response:
     """Return a file, always as a download: no uploaded file is shown as a page of this origin."""
-    row = await web_context().store.file(identity().user, file_id)
-    if row is None:
-        raise CommandRejected("not_found", "There is no file of that name.")
+    row = await _own_file(file_id)
     content = web_context().files.read(row)
     try:
         first = await anext(content, b"")  # before the answer begins: it may still be a refusal
@@ -54,8 +72,53 @@ async def download(file_id: str) -> Response:
         raise CommandRejected("not_found", "That file is there no more.") from None
     answer = Response(_whole(first, content), content_type="application/octet-stream")
     answer.headers["Content-Length"] = str(row.size)
-    answer.headers.set("Content-Disposition", "attachment", filename=row.name.encode("ascii", "replace").decode())
+    answer.headers.set("Content-Disposition", "attachment", **_names(row.name))
     return answer
+
+
+@blueprint.get("/<file_id>/preview")
+async def preview(file_id: str) -> dict[str, Any]:
+    """Return what can be shown of a file without opening it: a picture's type, rows, or highlighted text."""
+    row, context = await _own_file(file_id), web_context()
+    try:
+        async with aclosing(context.files.read(row)) as content:
+            head = b""
+            async for chunk in content:
+                head += chunk
+                if len(head) >= HEAD_BYTES:
+                    break
+        shown = preview_of(row.name, head[:HEAD_BYTES], row.size)
+        if is_binary_table(row.name, head):
+            shown = await _preview_of_table(row, await context.files.local(row))
+    except NotStored:
+        raise CommandRejected("not_found", "That file is there no more.") from None
+    html = await context.html.render(fenced(shown), row.owner) if shown.text else ""
+    about = {"id": row.id, "name": row.name, "media_type": row.media_type, "size": row.size}
+    return about | asdict(shown) | {"html": html}
+
+
+async def _own_file(file_id: str) -> File:
+    row = await web_context().store.file(identity().user, file_id)
+    if row is None:
+        raise CommandRejected("not_found", "There is no file of that name.")
+    return row
+
+
+async def _preview_of_table(row: File, path: Path) -> FilePreview:
+    """Return the first rows of a table that a database reads; no preview if it cannot be read."""
+    stored = StoredFile(row.id, row.name, row.media_type, row.size, path)
+    try:
+        found = await ask_table(stored, row.owner, "query", ("SELECT * FROM data", MAX_ROWS), Answer)
+    except ToolError as error:
+        log.info("file.no_preview", extra={"reason": error.code})
+        return FilePreview(NONE)
+    return preview_of_rows([each.name for each in found.columns], found.rows, cut=bool(found.truncated))
+
+
+def _names(name: str) -> dict[str, str]:
+    """Return a file's name as parameters of a header: in ASCII, and, if it has other characters, whole (RFC 6266)."""
+    plain = name.encode("ascii", "replace").decode()
+    return {"filename": plain} | ({} if plain == name else {"filename*": f"UTF-8''{quote(name, safe='')}"})
 
 
 async def save_file(

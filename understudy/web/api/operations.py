@@ -82,7 +82,7 @@ class HealthProbes:
         return True
 
     async def _status(self) -> str:
-        return str(self._context.health()["status"])
+        return str(self._context.status.health()["status"])
 
 
 def health_probes() -> HealthProbes:
@@ -98,7 +98,7 @@ async def healthz() -> tuple[dict[str, Any], int]:
         _check_may_read_metrics()
     except (Unauthenticated, CommandRejected):
         return {"status": await health_probes().current_status()}, 200
-    return web_context().health(), 200
+    return web_context().status.health(), 200
 
 
 @blueprint.get("/readyz")

@@ -1,71 +1,96 @@
-"""`/`, `/observer` and `/page/…`: the pages as plain files. Browsers may cache them, and revalidate on each use."""
+"""`/`, `/observer`, `/share/…`, `/worker.js`, `/page/…`: the pages as files, compressed, with cache headers."""
 
 import functools
-import hashlib
-from importlib import resources
+import json
 from typing import Final
 
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response, current_app, request
 
 from transport.wire.errors import CommandRejected
+from understudy.storage.errors import StorageUnavailable
+from understudy.web.api.shares import link_exists
+from understudy.web.page_files import CODINGS, ICON, PageFile, PageFiles, read_page_files
 
-blueprint = Blueprint("page", __name__)
+WORKER_POLICY: Final = "default-src 'none'; script-src 'self'; connect-src 'self'; frame-ancestors 'none'"
+"""What the worker itself may load. It draws nothing, and the page's trusted types do not let it load its own parts."""
 
-TYPES: Final = {
-    "html": "text/html; charset=utf-8",
-    "js": "text/javascript; charset=utf-8",
-    "css": "text/css; charset=utf-8",
-    "svg": "image/svg+xml",
-}
+blueprint: Final = Blueprint("page", __name__)
 
 
 @blueprint.get("/")
 async def index() -> Response:
     """Return the chat page."""
-    return await _serve("index.html")
+    return await _serve(_files().page("index.html"))
 
 
 @blueprint.get("/favicon.ico")
 async def favicon() -> Response:
     """Return the page's icon, which browsers request unasked."""
-    return await _serve("icon.svg")
+    return await _serve(_files().files[ICON])
 
 
 @blueprint.get("/observer")
 async def observer() -> Response:
     """Return the page with the live supervision tree, for operators."""
-    return await _serve("observer/index.html")
+    return await _serve(_files().page("observer.html"))
+
+
+@blueprint.get("/share/<token>")
+async def shared(token: str) -> Response:
+    """Return the page on which anybody reads a shared conversation: as 404 if the link is gone, 503 without storage."""
+    answer = await _serve(_files().page("share.html"))
+    answer.headers["Cache-Control"] = "no-store"
+    answer.headers["X-Robots-Tag"] = "noindex, nofollow"
+    try:
+        if not await link_exists(token):
+            answer.status_code = 404
+    except StorageUnavailable:
+        answer.status_code = 503  # the page says that it cannot be read now
+    return answer
+
+
+@blueprint.get("/worker.js")
+async def worker() -> Response:
+    """Return the chat page's service worker, whose scope is the whole port."""
+    answer = await _serve(_worker(json.dumps(current_app.extensions["page_headers"])))
+    answer.headers["Content-Security-Policy"] = WORKER_POLICY
+    return answer
 
 
 @blueprint.get("/page/<path:name>")
 async def asset(name: str) -> Response:
     """Return one file of the pages."""
-    return await _serve(name)
-
-
-async def _serve(name: str) -> Response:
-    if name not in _files():
+    file = _files().files.get(name)
+    if file is None:
         raise CommandRejected("not_found", "There is no such file.")
-    body, tag, content_type = _files()[name]
-    answer = Response(body, content_type=content_type)
-    answer.set_etag(tag)
-    answer.headers["Cache-Control"] = "no-cache"
+    return await _serve(file)
+
+
+async def _serve(file: PageFile) -> Response:
+    """Answer with the file in the best form that the client accepts; 304 if the client has that form already."""
+    body, tag, coding = file.body, file.tag, None
+    for each in CODINGS:
+        form = file.form(each) if request.accept_encodings.quality(each) > 0 else None
+        if form is not None:
+            body, tag, coding = form, f"{file.tag}-{each}", each
+            break
+    answer = Response(body, content_type=file.content_type)
+    if coding is not None:
+        answer.headers["Content-Encoding"] = coding
+    answer.vary.add("Accept-Encoding")
+    answer.headers["Cache-Control"] = file.cache_control
+    answer.set_etag(tag)  # each form has its own: RFC 9110 section 8.8.3
     await answer.make_conditional(request)
     return answer
 
 
+@functools.lru_cache(maxsize=4)
+def _worker(headers: str) -> PageFile:
+    """Build the worker for pages that are sent with these headers, which it keeps too."""
+    return _files().worker(headers)
+
+
 @functools.cache
-def _files() -> dict[str, tuple[bytes, str, str]]:
+def _files() -> PageFiles:
     """Read all files of the pages once. No other path is served."""
-    found = {}
-    folders = [(resources.files("understudy").joinpath("page"), "")]
-    while folders:
-        folder, prefix = folders.pop()
-        for file in folder.iterdir():
-            name, ending = prefix + file.name, file.name.rpartition(".")[2]
-            if file.is_dir():
-                folders.append((file, f"{name}/"))
-            elif ending in TYPES:
-                body = file.read_bytes()
-                found[name] = (body, hashlib.sha256(body).hexdigest()[:16], TYPES[ending])
-    return found
+    return read_page_files()

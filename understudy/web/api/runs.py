@@ -11,7 +11,7 @@ from quart import Blueprint, Response, request
 
 from transport.wire.codec import encode, from_log
 from transport.wire.command_parser import parse_frame
-from transport.wire.commands import Cancel, Edit, Regenerate, Say
+from transport.wire.commands import Cancel, Continue, Edit, Regenerate, Say
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected
 from transport.wire.events import ToolCompleted
@@ -166,6 +166,15 @@ async def fork(run_id: str) -> tuple[dict[str, Any], int]:
     again = Regenerate(run.message_id, key, run_id=forks, step=step)
     command = again if content is None else Edit(run.message_id, content, key)
     return asdict(_accepted(await web_context().streams.run_command(caller, command))), 202
+
+
+@blueprint.post("/<run_id>/continue")
+async def go_on(run_id: str) -> tuple[dict[str, Any], int]:
+    """Go on with the answer of a run that was cut, in another run. Without a key a run is continued once."""
+    arrived_at.set(web_context().streams.callbacks.clock())
+    check_id("run_id", run_id)
+    command = Continue(run_id, request.headers.get(KEY))
+    return asdict(_accepted(await web_context().streams.run_command(identity(), command))), 202
 
 
 async def _step_after(run: RunRecord, seq: int) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 from attrs import asdict, field, frozen
-from quart import Blueprint
+from quart import Blueprint, request
 
 from transport.wire.errors import CommandRejected
 from understudy.chat.routing import check_id
@@ -15,12 +15,16 @@ from understudy.tools.mcp.errors import SignedOut
 from understudy.tools.mcp.link import LinkState, McpLink
 from understudy.tools.mcp.prompts import Prompt, get_prompt, prompts_of
 from understudy.tools.mcp.user_links import UserLink
+from understudy.web.api.widgets import PATH as FRAME_PATH
 from understudy.web.context import agents_of_caller, identity, read_json, web_context
 
 blueprint = Blueprint("servers", __name__, url_prefix="/api/threads")
 
 BODY_BYTES = 1024
 """Size limit of a body that switches a server."""
+WIDGET_TYPE = "text/html;profile=mcp-app"
+WIDGET_CHARACTERS = 1024 * 1024
+"""Limit of a widget's HTML."""
 PROMPT_BYTES = 64 * 1024
 """Size limit of a body with the arguments of a prompt."""
 
@@ -99,6 +103,29 @@ async def prompt(thread_id: str) -> dict[str, Any]:
     if clean.blocked:
         raise CommandRejected("content_blocked", content_filter.blocked_error("Not shown", clean.texts).message)
     return {"messages": clean.value, "text": "\n\n".join(each["text"] for each in clean.value)}
+
+
+@blueprint.get("/<thread_id>/widget")
+async def widget(thread_id: str) -> dict[str, str]:
+    """Return the user interface of a tool (`server`, `uri`) as HTML, and the address of the frame that shows it."""
+    origin = web_context().settings.widgets_origin
+    off = await _off(thread_id)
+    server, uri = request.args.get("server", ""), request.args.get("uri", "")
+    found = _links().get(server)
+    named = [] if found is None or server in off else [each.widget for each in found[0].definitions.values()]
+    if not origin or found is None or not uri or uri not in named:
+        raise CommandRejected("not_found", "There is no such widget, or this server shows none.")
+    try:
+        blocks = await found[0].ask(lambda connection: connection.read(uri))
+    except ToolError as error:
+        raise CommandRejected("busy", error.message) from error
+    except SignedOut as error:
+        raise CommandRejected("forbidden", f"You are not signed in at {server}.") from error
+    resource = blocks[0]["resource"] if blocks else {}
+    html, kind = resource.get("text"), str(resource.get("mimeType", "")).replace(" ", "")
+    if not isinstance(html, str) or kind != WIDGET_TYPE or len(html) > WIDGET_CHARACTERS:
+        raise CommandRejected("not_found", "The widget is none, or too large.")
+    return {"html": html, "frame": f"{origin}{FRAME_PATH}"}
 
 
 def _links() -> dict[str, tuple[McpLink, list[str]]]:

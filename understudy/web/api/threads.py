@@ -1,8 +1,8 @@
 """`/api/threads`: list, search, rename, delete, history, export and event log. All of it is the caller's own."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast, get_args
 
 import msgspec
 from attrs import asdict, frozen
@@ -16,7 +16,9 @@ from understudy.chat.routing import check_id
 from understudy.content.texts import run_off_loop
 from understudy.privacy import records
 from understudy.storage.cache import CachedRead
+from understudy.storage.queries import Which
 from understudy.storage.records import LoggedEvent, Message, RunRecord, Thread
+from understudy.storage.snippets import snippet
 from understudy.web.api.account import download, requested_export
 from understudy.web.context import identity, read_json, web_context, whole_number
 
@@ -30,24 +32,38 @@ UNTITLED = "New conversation"
 """Title of a thread of whose own title nothing is left after redaction."""
 TITLE_BYTES = 16 * 1024
 """Size limit of a body with a title."""
+CHANGE_FORM = '{"title"?: "…", "pinned"?: true, "archived"?: true}'
 
 
 @frozen
-class RenameRequest:
-    """The body of a request to rename a thread."""
+class ThreadRequest:
+    """The body of a request to change a thread; what is None stays."""
 
-    title: str
+    title: str | None = None
+    pinned: bool | None = None
+    archived: bool | None = None
 
 
 @blueprint.get("")
 async def listing() -> Response:
     """List the caller's threads, newest first; `query` searches titles and messages, `cursor` is the next page's."""
-    owner = identity().user
+    owner, which = identity().user, request.args.get("which", "active")
+    if which not in get_args(Which):
+        raise CommandRejected("invalid_command", f"which must be one of {', '.join(get_args(Which))}.")
     read = await web_context().reads.threads(
-        owner, request.args.get("query", ""), request.args.get("cursor"), whole_number("limit", 50, 1, 200)
+        owner,
+        request.args.get("query", ""),
+        request.args.get("cursor"),
+        whole_number("limit", 50, 1, 200),
+        cast("Which", which),
     )
     page = read.value
-    return await _answer({"threads": [_thread(row) for row in page.items], "next_cursor": page.next_cursor}, read)
+    rows = [_thread(row) for row in page.items]
+    if query := request.args.get("query", "").strip():
+        found = await web_context().store.matches(owner, query, [row.id for row in page.items])
+        shown = await run_off_loop(_matches, found, query, web_context().content_filter.vault.restore_text)
+        rows = [row | {"match": shown.get(row["id"])} for row in rows]
+    return await encode_read({"threads": rows, "next_cursor": page.next_cursor}, read)
 
 
 @blueprint.get("/<thread_id>/messages")
@@ -56,13 +72,13 @@ async def messages(thread_id: str) -> Response:
     check_id("thread_id", thread_id)
     owner, cursor, limit = identity().user, request.args.get("cursor"), whole_number("limit", 100, 1, 200)
     read = await web_context().reads.messages(owner, thread_id, cursor, limit)
-    found = _there(read.value)
+    found = require_found(read.value)
     rows = _shown(owner, found.messages.items, found.runs)
     answers = [row["content"] for row in rows if row["role"] == "assistant"]
     html = iter(await web_context().html.render_page(answers, owner))
     shown = [row | {"html": next(html) if row["role"] == "assistant" else None} for row in rows]
     body = {"messages": shown, "newest": records.newest_of(found.newest), "next_cursor": found.messages.next_cursor}
-    return await _answer(body, read)
+    return await encode_read(body, read)
 
 
 @blueprint.get("/<thread_id>/export")
@@ -78,7 +94,7 @@ async def events(thread_id: str) -> Response:
     check_id("thread_id", thread_id)
     owner, after, limit = identity().user, whole_number("after", 0, 0, 2**53), whole_number("limit", 500, 1, 1000)
     read = await web_context().reads.events(owner, thread_id, after, limit)
-    found = _there(read.value)
+    found = require_found(read.value)
     shown = partial(web_context().content_filter.vault.restore_envelope, owner)
     mark = b',"stale":true' if read.stale else b""
     body = b'{"events":[%s],"last_seq":%d%s}' % (
@@ -93,7 +109,7 @@ async def events(thread_id: str) -> Response:
 async def one(thread_id: str) -> Response:
     """Return one thread."""
     read = await _existing(thread_id)
-    return await _answer(_thread(read.value), read)
+    return await encode_read(_thread(read.value), read)
 
 
 @blueprint.get("/<thread_id>/consents")
@@ -113,14 +129,22 @@ async def disallow(thread_id: str, tool_name: str) -> tuple[str, int]:
 
 
 @blueprint.patch("/<thread_id>")
-async def rename(thread_id: str) -> dict[str, Any]:
-    """Rename a thread: `{"title": "…"}`."""
+async def change(thread_id: str) -> dict[str, Any]:
+    """Rename, pin or archive a thread: `{"title"?, "pinned"?, "archived"?}`."""
+    owner, context = identity().user, web_context()
     await _existing(thread_id)
-    given = " ".join((await read_json(RenameRequest, '{"title": "…"}', TITLE_BYTES)).title.split())
-    if not 0 < len(given) <= MAX_TITLE:
-        raise CommandRejected("invalid_command", f"A title has 1 to {MAX_TITLE} characters.")
-    title = await web_context().content_filter.filter_note(identity().user, given)
-    await web_context().store.rename_thread(identity().user, thread_id, " ".join(title.split()) or UNTITLED)
+    asked = await read_json(ThreadRequest, CHANGE_FORM, TITLE_BYTES)
+    if asked.title is not None:
+        given = " ".join(asked.title.split())
+        if not 0 < len(given) <= MAX_TITLE:
+            raise CommandRejected("invalid_command", f"A title has 1 to {MAX_TITLE} characters.")
+        title = await context.content_filter.filter_note(owner, given)
+        await context.store.rename_thread(owner, thread_id, " ".join(title.split()) or UNTITLED)
+    now = context.streams.callbacks.clock()
+    if asked.pinned is not None:
+        await context.store.mark_thread(owner, thread_id, "pinned", now if asked.pinned else None)
+    if asked.archived is not None:
+        await context.store.mark_thread(owner, thread_id, "archived", now if asked.archived else None)
     return _thread((await _existing(thread_id)).value)
 
 
@@ -135,16 +159,17 @@ async def delete(thread_id: str) -> tuple[str, int]:
 async def _existing(thread_id: str) -> CachedRead[Thread]:
     check_id("thread_id", thread_id)
     read = await web_context().reads.thread(identity().user, thread_id)
-    return CachedRead(_there(read.value), read.age_s)
+    return CachedRead(require_found(read.value), read.age_s)
 
 
-def _there(found: T | None) -> T:
+def require_found(found: T | None) -> T:
+    """Return what was read of a thread. Raises CommandRejected (`not_found`) for None."""
     if found is None:
         raise CommandRejected("not_found", "There is no conversation of that name.")
     return found
 
 
-async def _answer(body: dict[str, Any], read: CachedRead[Any]) -> Response:
+async def encode_read(body: dict[str, Any], read: CachedRead[Any]) -> Response:
     """Encode a read as JSON. A cached read, without the database, has its age in headers (RFC 9111, 5.1 and 5.5)."""
     body = body | {"stale": True} if read.stale else body
     return _dated(Response(await run_off_loop(msgspec.json.encode, body), content_type="application/json"), read)
@@ -159,6 +184,22 @@ def _dated(answer: Response, read: CachedRead[Any]) -> Response:
 
 def _thread(row: Thread) -> dict[str, Any]:
     return records.thread_of(row, partial(web_context().content_filter.vault.restore_text, row.owner, row.id))
+
+
+def _matches(
+    found: Mapping[str, Message], query: str, restore: Callable[[str, str, str], str]
+) -> dict[str, dict[str, Any]]:
+    """Encode the message that a search found in each thread, with the part of it where the words are."""
+    return {
+        thread_id: {
+            "message_id": row.id,
+            "role": row.role,
+            "snippet": [
+                {"text": text, "hit": hit} for text, hit in snippet(restore(row.owner, thread_id, row.content), query)
+            ],
+        }
+        for thread_id, row in found.items()
+    }
 
 
 def _shown(owner: str, rows: Sequence[Message], answers: Sequence[RunRecord]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ here."""
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from attrs import frozen
 
@@ -16,14 +16,17 @@ from transport.wire.commands import Steer
 from transport.wire.dialects import Dialect
 from transport.wire.events import Usage
 from understudy.chat.commands import Accepted
+from understudy.chat.file_preview import FilePreview
 from understudy.chat.schedules.due import POLICIES
 from understudy.observe.actor_events import Incident
 from understudy.privacy.export import FORMS
 from understudy.privacy.records import FORMAT, VERSION
 from understudy.storage.archive_queries import StoredMemory
 from understudy.storage.consents import Consent
+from understudy.storage.queries import Which
 from understudy.storage.records import ENDED, UNFINISHED, File, Message, StepRecord, Thread
 from understudy.tools.mcp.link import LinkState
+from understudy.web.specs.inbox import BROWSER, INBOX, MARKS, SUBSCRIBE, WEB_PUSH
 from understudy.web.specs.schemas import (
     COUNT,
     FLAG,
@@ -97,12 +100,15 @@ LISTED_RUN: Final[Mapping[str, Schema]] = {
     "pillar": or_null(TEXT),
     "started_at": NUMBER,
     "ended_at": or_null(NUMBER),
+    "continues": or_null(TEXT),
+    "restarts": COUNT,
 }
 RUN_STATE: Final[Mapping[str, Schema]] = {
     **LISTED_RUN,
     "usage": schema_of_fields(Usage),
     "steps": _all({"turns": COUNT, "calls": COUNT, "worked_s": NUMBER}),
     "budget_left": or_null(OBJECT),
+    "budget": or_null(OBJECT),
     "waits_for": array_of(OBJECT),
     "attempts": COUNT,
     "error": or_null(OBJECT),
@@ -122,6 +128,12 @@ SCHEDULED: Final[Mapping[str, Schema]] = {
 }
 FIRED: Final = {"due_at": NUMBER} | {name: or_null(TEXT) for name in ("thread_id", "run_id", "code", "message")}
 SESSION: Final = _all({"session_token": TEXT, "user": TEXT, "session": TEXT, "expires_at": WHOLE})
+ME: Final = _all(
+    {
+        "user": TEXT, "name": TEXT, "anonymous": FLAG, "session": TEXT, "tenant": or_null(TEXT),
+        "roles": array_of(TEXT), "groups": array_of(TEXT), "expires_at": WHOLE,
+    }
+)  # fmt: skip
 MODEL: Final = _all({"name": TEXT, "notice": or_null(TEXT)})
 AGENT: Final = _all(
     {
@@ -132,15 +144,26 @@ AGENT: Final = _all(
         "description": TEXT,
         "tools": array_of(TEXT),
         "starters": array_of(TEXT),
+        "continues": FLAG,
         "servers": array_of(TEXT),
         "output": or_null(OBJECT),
         "model": MODEL,
     }
 )
 AGENTS: Final = _all(
-    {"agents": array_of(AGENT), "model": _all({"name": TEXT, "notice": or_null(TEXT), "currency": TEXT})}
+    {
+        "agents": array_of(AGENT),
+        "share_links": FLAG,
+        "model": _all({"name": TEXT, "notice": or_null(TEXT), "currency": TEXT, "costs": FLAG, "voice": FLAG}),
+    }
 )
-TOOLS: Final = _all({"tools": array_of(_all({"name": TEXT, "description": TEXT, "parameters": OBJECT}))})
+TOOLS: Final = _all(
+    {"tools": array_of(_all({"name": TEXT, "description": TEXT, "repeatable": FLAG, "parameters": OBJECT}))}
+)
+SHARE: Final = {"share_id": TEXT, "created_at": NUMBER, "expires_at": NUMBER}
+SHARED_MESSAGE: Final = {
+    "role": TEXT, "agent": TEXT, "content": or_null(TEXT), "html": or_null(TEXT), "status": TEXT, "created_at": NUMBER,
+}  # fmt: skip
 FILE: Final = _all(
     {
         "id": TEXT,
@@ -152,7 +175,12 @@ FILE: Final = _all(
     "findings",
 )
 UPLOAD: Final = _all({"file": {"type": "string", "contentMediaType": "application/octet-stream"}})
-TITLE: Final = _all({"title": {"type": "string", "minLength": 1}})
+MATCH: Final = _all({"message_id": TEXT, "role": TEXT, "snippet": array_of(_all({"text": TEXT, "hit": FLAG}))})
+_THREAD_FIELDS: Final = schema_of_fields(Thread, ("owner", "node", "fence", "pinned_at", "archived_at"))
+THREAD: Final = _all(
+    _THREAD_FIELDS["properties"] | {"pinned": FLAG, "archived": FLAG, "match": or_null(MATCH)}, "match"
+)
+THREAD_CHANGE: Final = object_of({"title": {"type": "string", "minLength": 1}, "pinned": FLAG, "archived": FLAG}, [])
 ALERT: Final = object_of({"message": {"type": "string", "minLength": 1}, "tenant": TEXT}, ["message"])
 HEALTH: Final = _all(
     {
@@ -216,8 +244,43 @@ KILL: Final = _all({"path": TEXT, "part": FLAG}, "part")
 MESSAGE: Final[dict[str, Schema]] = {
     **schema_of_fields(Message, ("owner", "rating", "note"))["properties"],
     "feedback": or_null(_all({"rating": or_null(TEXT), "note": or_null(TEXT)})),
-    "runs": array_of(_all({"run_id": TEXT, "status": TEXT})),
+    "runs": array_of(
+        _all({"run_id": TEXT, "status": TEXT, "continues": TEXT, "restarts": COUNT}, "continues", "restarts")
+    ),
 }
+TURN_MESSAGE: Final = {name: schema for name, schema in MESSAGE.items() if name != "runs"}
+TURN: Final = _all(
+    {
+        "message": _all(TURN_MESSAGE),
+        "run": _all(
+            {
+                "run_id": TEXT,
+                "status": TEXT,
+                "started_at": NUMBER,
+                "ended_at": or_null(NUMBER),
+                "continues": TEXT,
+                "restarts": COUNT,
+            },
+            "continues",
+            "restarts",
+        ),
+        "first_seq": or_null(COUNT),
+        "again": FLAG,
+        "answer": or_null(_all(TURN_MESSAGE | {"html": TEXT})),
+        "events": array_of(OBJECT),
+        "earlier": array_of(_all({"run_id": TEXT, "events": array_of(OBJECT)})),
+    }
+)
+OTHER_TURN: Final = _all(
+    {
+        "message_id": TEXT,
+        "parent_id": or_null(TEXT),
+        "run_id": TEXT,
+        "status": TEXT,
+        "first_seq": or_null(COUNT),
+        "again": FLAG,
+    }
+)
 EXPORT_HEAD: Final[dict[str, Schema]] = {
     "format": {"type": "string", "const": FORMAT},
     "version": {"type": "integer", "const": VERSION},
@@ -227,13 +290,17 @@ RUN: Final = _all(
     {
         "run_id": TEXT,
         "status": TEXT,
+        "continues": TEXT,
+        "restarts": COUNT,
         "agent_type": TEXT,
         "pillar": or_null(TEXT),
         "conversation_id": or_null(TEXT),
         "started_at": NUMBER,
         "ended_at": or_null(NUMBER),
         "steps": array_of(schema_of_fields(StepRecord, ("run_id",))),
-    }
+    },
+    "continues",
+    "restarts",
 )
 NEWEST: Final = or_null(_all({"message_id": TEXT, "run_id": TEXT}))
 EXPORTED_THREAD: Final[dict[str, Schema]] = {
@@ -325,19 +392,50 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "ModelCard": MODEL_CARD,
     "ModelCards": _all({"object": {"const": "list"}, "data": array_of(_ref("ModelCard"))}),
     "Session": SESSION,
+    "Me": ME,
     "Agents": AGENTS,
     "Tools": TOOLS,
-    "Thread": _stale(schema_of_fields(Thread, ("owner", "node", "fence"))),
+    "Thread": _stale(THREAD),
     "Consents": _all({"consents": array_of(schema_of_fields(Consent))}),
     "Schedule": _all(
         {"id": TEXT, **SCHEDULED, "created_at": NUMBER, "next_due_at": or_null(NUMBER), "last": or_null(_all(FIRED))}
     ),
+    "ShareRequest": object_of({"run_id": or_null(TEXT), "days": {"type": "integer", "minimum": 1, "maximum": 365}}, []),
+    "Share": _all(SHARE),
+    "NewShare": _all({**SHARE, "path": TEXT}),
+    "Shares": _all({"shares": array_of(_ref("Share"))}),
+    "SharedPage": _all(
+        {
+            "title": TEXT,
+            "created_at": NUMBER,
+            "expires_at": NUMBER,
+            "messages": array_of(_all(SHARED_MESSAGE)),
+            "older": or_null(COUNT),
+        }
+    ),
+    "Inbox": INBOX,
+    "ReadMarks": MARKS,
+    "WebPush": WEB_PUSH,
+    "Browser": BROWSER,
+    "Subscribe": SUBSCRIBE,
     "Schedules": _all({"schedules": array_of(_ref("Schedule"))}),
     "NewSchedule": object_of(SCHEDULED, ["message"]),
     "ScheduleChange": object_of(SCHEDULED, []),
     "Threads": _stale(_all({"threads": array_of(_ref("Thread")), "next_cursor": or_null(TEXT)})),
     "Message": _all(MESSAGE | {"html": or_null(TEXT)}),
     "Messages": _stale(_all({"messages": array_of(_ref("Message")), "newest": NEWEST, "next_cursor": or_null(TEXT)})),
+    "Turns": _stale(
+        _all(
+            {
+                "title": TEXT,
+                "seq": COUNT,
+                "turns": array_of(TURN),
+                "others": array_of(OTHER_TURN),
+                "tip": or_null(TEXT),
+                "older": or_null(TEXT),
+            }
+        )
+    ),
     "Export": _all(EXPORT_HEAD | EXPORTED_THREAD, "events"),
     "UserExport": _all(
         EXPORT_HEAD
@@ -358,6 +456,8 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "Command": {"anyOf": [*(form_schema(name) for name in OVER_HTTP), response_form_schema()]},
     "Accepted": object_of(schema_of_fields(Accepted)["properties"]),
     "File": FILE,
+    "Widget": _all({"html": TEXT, "frame": TEXT}),
+    "FilePreview": _all(FILE["properties"] | schema_of_fields(FilePreview)["properties"] | {"html": TEXT}, "findings"),
     "Upload": UPLOAD,
     "Runs": _all({"runs": array_of(_ref("ListedRun")), "next_cursor": or_null(TEXT)}),
     "ListedRun": _all(LISTED_RUN),
@@ -399,7 +499,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "MemoryChange": _all(
         {"value": {}, "days": or_null(NUMBER), "if_updated_at": or_null(NUMBER)}, "days", "if_updated_at"
     ),
-    "Title": TITLE,
+    "ThreadChange": THREAD_CHANGE,
     "Switch": _all({"on": FLAG}),
     "SignIn": _all({"return_to": TEXT, "question_id": TEXT}, "return_to", "question_id"),
     "SignInStarted": _all({"url": or_null(TEXT)}),
@@ -424,6 +524,14 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "Observed": OBSERVED,
     "ObservedTree": _all({"tree": _ref("Observed"), "found": or_null(COUNT), "more": FLAG}),
     "Incidents": _all({"incidents": array_of(schema_of_fields(Incident)), "counts": COUNTS}),
+    "OperatorRuns": _all(
+        {"open": array_of(OBJECT), "ended": array_of(OBJECT), "currency": TEXT, "node": or_null(TEXT)}
+    ),
+    "OperatorRun": OBJECT,
+    "OperatorConnections": _all({"connections": array_of(OBJECT), "total": COUNT}),
+    "OperatorUsers": _all({"users": array_of(OBJECT), "total": COUNT, "currency": TEXT}),
+    "OperatorHealth": _all({"health": OBJECT, "pools": OBJECT, "activity": OBJECT}),
+    "OperatorFound": _all({name: array_of(OBJECT) for name in ("users", "threads", "runs", "incidents")}),
     "Kill": KILL,
     "Counts": _all({"connections": COUNT, "runs": COUNT, "runs_waiting": COUNT}),
     "Killed": _all({"path": TEXT}),
@@ -488,7 +596,8 @@ _THREAD: Final = ("invalid_command", "not_found", *_STORED)
 _COMMAND_ERRORS: Final = (
     "bad_json", "invalid_command", "unknown_type", "empty_message", "pillar_required", "unknown_pillar",
     "unknown_agent_type", "message_id_reused", "content_blocked", "message_too_large", "not_found", "rate_limited",
-    "run_ended", "busy", "quota_exceeded", "not_undoable", "undo_expired", "already_undone", *_STORED,
+    "run_ended", "busy", "quota_exceeded", "not_undoable", "undo_expired", "already_undone", "not_continuable",
+    *_STORED,
 )  # fmt: skip
 _OPENAI_ERRORS: Final = (
     "bad_json", "invalid_command", "empty_message", "unknown_agent_type", "message_id_reused", "content_blocked",
@@ -502,6 +611,7 @@ _SCHEDULE_ERRORS: Final = (
 _EXPORT: Final = {"format": {"type": "string", "enum": list(FORMS)}, "raw": TEXT, "events": TEXT}
 _DIALECT: Final = {"type": "string", "enum": [each.value for each in Dialect]}
 
+_OPERATOR: Final = ("invalid_command", "rate_limited", "storage_unavailable", "internal")
 ROUTES: Final[Mapping[str, RouteSpec]] = {
     "sessions.create": RouteSpec((201, "Session"), token=False, errors=("unauthenticated", "rate_limited", "internal")),
     "sessions.refresh": RouteSpec((200, "Session"), errors=("busy", *_STORED)),
@@ -509,7 +619,9 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
     "agents.agents": RouteSpec((200, "Agents"), errors=("internal",)),
     "agents.tools": RouteSpec((200, "Tools"), errors=("internal",)),
     "threads.listing": RouteSpec(
-        (200, "Threads"), query={"query": TEXT, **_PAGE}, errors=("invalid_command", *_STORED)
+        (200, "Threads"),
+        query={"query": TEXT, "which": {"enum": [*get_args(Which)]}, **_PAGE},
+        errors=("invalid_command", *_STORED),
     ),
     "runs.listing": RouteSpec(
         (200, "Runs"),
@@ -524,21 +636,43 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
         errors=_THREAD,
     ),
     "runs.cancel": RouteSpec((202, "Cancelled"), errors=(*_THREAD, "rate_limited")),
+    "runs.go_on": RouteSpec((202, "Accepted"), headers=_KEY, errors=_COMMAND_ERRORS),
     "runs.fork": RouteSpec((202, "Accepted"), body="ForkRun", headers=_KEY, errors=_COMMAND_ERRORS),
+    "inbox.listing": RouteSpec((200, "Inbox"), errors=_STORED),
+    "inbox.read": RouteSpec((204, ""), body="ReadMarks", errors=("invalid_command", "message_too_large", *_STORED)),
+    "web_push.listing": RouteSpec((200, "WebPush"), errors=_STORED),
+    "web_push.subscribe": RouteSpec((200, "Browser"), body="Subscribe", errors=(*_THREAD, "message_too_large")),
+    "web_push.unsubscribe": RouteSpec((204, ""), errors=_THREAD),
     "schedules.listing": RouteSpec((200, "Schedules"), errors=_STORED),
     "schedules.make": RouteSpec((201, "Schedule"), body="NewSchedule", headers=_KEY, errors=_SCHEDULE_ERRORS),
     "schedules.one": RouteSpec((200, "Schedule"), errors=_THREAD),
     "schedules.change": RouteSpec((200, "Schedule"), body="ScheduleChange", errors=_SCHEDULE_ERRORS),
     "schedules.delete": RouteSpec((204, ""), errors=_THREAD),
     "threads.one": RouteSpec((200, "Thread"), errors=_THREAD),
-    "threads.rename": RouteSpec(
-        (200, "Thread"), body="Title", errors=(*_THREAD, "file_too_large", "content_blocked", "rate_limited", "busy")
+    "threads.change": RouteSpec(
+        (200, "Thread"), body="ThreadChange",
+        errors=(*_THREAD, "file_too_large", "content_blocked", "rate_limited", "busy"),
     ),
     "threads.delete": RouteSpec((204, ""), errors=_THREAD),
+    "shares.make": RouteSpec(
+        (201, "NewShare"), body="ShareRequest", errors=(*_THREAD, "forbidden", "message_too_large", "quota_exceeded")
+    ),
+    "shares.listing": RouteSpec((200, "Shares"), errors=_THREAD),
+    "shares.revoke": RouteSpec((204, ""), errors=_THREAD),
+    "shares.read": RouteSpec(
+        (200, "SharedPage"), query={"skip": _AFTER}, token=False, errors=("invalid_command", "not_found", *_STORED)
+    ),
+    "page.shared": RouteSpec(
+        (200, "text/html"), token=False, also={404: "There is no such link any more.", 503: "The database is away."}
+    ),
     "threads.consents": RouteSpec((200, "Consents"), errors=_THREAD),
     "threads.disallow": RouteSpec((204, ""), errors=_THREAD),
     "servers.listing": RouteSpec((200, "Servers"), errors=_THREAD),
     "servers.switch": RouteSpec((200, "Server"), body="Switch", errors=_THREAD),
+    "servers.widget": RouteSpec(
+        (200, "Widget"), query={"server": TEXT, "uri": TEXT}, errors=(*_THREAD, "forbidden", "busy")
+    ),
+    "widgets.frame": RouteSpec((200, "text/html"), token=False, errors=("not_found",)),
     "servers.prompts": RouteSpec((200, "Prompts"), errors=_STORED),
     "servers.prompt": RouteSpec(
         (200, "PromptText"),
@@ -555,6 +689,11 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
         also={303: "Signed in: back to the page.", 404: "It has expired.", 503: "A server does not answer."},
     ),
     "threads.messages": RouteSpec((200, "Messages"), query=_PAGE, errors=_THREAD),
+    "turns.page": RouteSpec(
+        (200, "Turns"),
+        query={"before": TEXT, "through": TEXT, "limit": {"type": "integer", "minimum": 1, "maximum": 50}},
+        errors=_THREAD,
+    ),
     "threads.export": RouteSpec((200, "Export"), query=_EXPORT, errors=(*_THREAD, "busy"), or_text="text/markdown"),
     "threads.events": RouteSpec(
         (200, "Events"),
@@ -616,6 +755,7 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
     "memory.delete": RouteSpec((204, ""), query={"if_updated_at": NUMBER}, errors=(*_THREAD, "changed_meanwhile")),
     "memory.delete_notebook": RouteSpec((204, ""), errors=_STORED),
     "memory.delete_all": RouteSpec((204, ""), errors=_STORED),
+    "account.me": RouteSpec((200, "Me"), errors=("internal",)),
     "account.export": RouteSpec(
         (200, "UserExport"), query=_EXPORT, errors=(*_THREAD, "busy"), or_text="text/markdown"
     ),
@@ -634,9 +774,11 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
         errors=("invalid_file", "invalid_command", "file_too_large", "quota_exceeded", "content_blocked", *_STORED),
     ),
     "files.download": RouteSpec((200, "application/octet-stream"), errors=("not_found", "invalid_command", *_STORED)),
+    "files.preview": RouteSpec((200, "FilePreview"), errors=("not_found", "busy", *_STORED)),
     "page.index": RouteSpec((200, "text/html"), token=False, errors=("not_found",)),
     "page.favicon": RouteSpec((200, "image/svg+xml"), token=False, errors=("not_found",)),
     "page.asset": RouteSpec((200, "*/*"), token=False, errors=("not_found",)),
+    "page.worker": RouteSpec((200, "text/javascript"), token=False, errors=("not_found",)),
     "page.observer": RouteSpec((200, "text/html"), token=False, errors=("not_found",)),
     "observer.tree": RouteSpec(
         (200, "ObservedTree"),
@@ -656,6 +798,20 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
     "observer.kill": RouteSpec(
         (202, "Killed"), body="Kill",
         errors=("invalid_command", "message_too_large", "not_found", "rate_limited", "internal"),
+    ),
+    "activity.runs": RouteSpec((200, "OperatorRuns"), errors=_OPERATOR),
+    "activity.run": RouteSpec((200, "OperatorRun"), errors=("not_found", *_OPERATOR)),
+    "activity.connections": RouteSpec(
+        (200, "OperatorConnections"),
+        query={"user": TEXT, "limit": {"type": "integer", "minimum": 1, "maximum": 200}},
+        errors=_OPERATOR,
+    ),
+    "activity.users": RouteSpec((200, "OperatorUsers"), errors=_OPERATOR),
+    "activity.health": RouteSpec(
+        (200, "OperatorHealth"), query={"minutes": {"type": "integer", "minimum": 1, "maximum": 60}}, errors=_OPERATOR
+    ),
+    "activity.find": RouteSpec(
+        (200, "OperatorFound"), query={"text": {"type": "string", "minLength": 1, "maxLength": 200}}, errors=_OPERATOR
     ),
     "operations.healthz": RouteSpec((200, "Health"), token=False),
     "operations.readyz": RouteSpec((200, "Ready"), token=False),

@@ -155,6 +155,7 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "switch_server": {"thread_id": "t1", "server": "time", "on": False},
         "edit": {"message_id": "m1", "content": "What is 16% of 80?"},
         "regenerate": {"message_id": "m1", "request_id": "again-1"},
+        "continue": {"run_id": "45f7"},
         "feedback": {"message_id": "answer-45f7", "rating": "up"},
         "hello": {"batch": True, "html": True},
         "chunk": {"id": "7", "index": 0, "count": 2, "data": '{"type":"chat",'},

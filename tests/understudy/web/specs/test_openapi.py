@@ -14,6 +14,7 @@ from openapi_spec_validator import validate
 
 from tests.docs.served import connected, served
 from tests.end_to_end.http import multipart, request
+from tests.end_to_end.push_service import Device
 from transport.wire.codes import ERRORS
 from transport.wire.command_parser import COMMANDS
 from understudy.app.server import Running
@@ -95,7 +96,7 @@ def checker(document: dict[str, Any]) -> Callable[[str, str, int, Any], None]:
 @pytest.mark.slow
 async def test_a_real_server_answers_what_its_document_says(tmp_path: Path) -> None:
     """Every route, requested once successfully, and most once with an error."""
-    async with served(tmp_path) as running:
+    async with served(tmp_path, share_links=True) as running:
         status, _, document = await request(running.address, "GET", "/openapi.json")
         assert status == HTTPStatus.OK
         await trio.to_thread.run_sync(validate, document)
@@ -128,6 +129,19 @@ async def _ask_as_openai(ask: Any, token: str) -> None:
             await ask(method, path, token, response_id=response_id)
 
 
+async def _ask_for_shares(ask: Any, token: str) -> None:
+    """Request the routes of links to conversations."""
+    links = "/api/threads/{thread_id}/shares"
+    made = await ask("POST", links, token, body=b"{}")
+    await ask("POST", links, token, body=b'{"days": 0}')
+    await ask("POST", links, token, body=b'{"run_id": "none"}')
+    await ask("GET", links, token)
+    for link in (made["path"].removeprefix("/share/"), "none"):
+        await ask("GET", "/share/{token}", link=link)
+        await ask("GET", "/api/shared/{token}", link=link)
+        await ask("DELETE", "/api/shares/{share_id}", token, share_id=made["share_id"])
+
+
 async def _ask_all(running: Running, document: dict[str, Any]) -> None:
     check, asked = checker(document), set()
 
@@ -136,6 +150,8 @@ async def _ask_all(running: Running, document: dict[str, Any]) -> None:
         filled = filled.replace("{run_id}", more.pop("run_id", "none")).replace("{agent}", "guide")
         filled = filled.replace("{response_id}", more.pop("response_id", "none"))
         filled = filled.replace("{agent}", more.pop("agent", "none"))
+        filled = filled.replace("{share_id}", more.pop("share_id", "none"))
+        filled = filled.replace("{token}", more.pop("link", "none"))
         filled = filled.replace("{schedule_id}", more.pop("schedule_id", "none"))
         filled = filled.replace("{file_id}", more.pop("file_id", "none")) + more.pop("query", "")
         status, _, body = await request(running.address, method, filled, token=token, **more)
@@ -188,6 +204,15 @@ async def _ask_all(running: Running, document: dict[str, Any]) -> None:
     await ask("DELETE", "/api/runs/{run_id}/steer/{steer_id}", token)
     await ask("POST", "/api/runs/{run_id}/fork", token, run_id=run_id)
     await ask("POST", "/api/runs/{run_id}/fork", token, run_id=run_id, body=b"[]")
+    await ask("GET", "/api/inbox", token)
+    for body in (b'{"all": true}', b"{}", b"x" * 40_000):
+        await ask("POST", "/api/inbox/read", token, body=body)
+    await ask("POST", "/api/runs/{run_id}/continue", token, run_id=run_id)
+    subscribed = {"endpoint": "https://push.example.org/1", "keys": Device().keys}
+    for body in (json.dumps(subscribed).encode(), b"{}", b'{"endpoint": "x", "keys": {"p256dh": "", "auth": ""}}'):
+        await ask("PUT", "/api/web-push/browsers", token, body=body)
+    await ask("GET", "/api/web-push", token)
+    await ask("DELETE", "/api/web-push/browsers/{browser_id}", token)
     daily = json.dumps({"message": "What is new?", "cron": "0 9 * * *"}).encode()
     made = (await ask("POST", "/api/schedules", token, body=daily))["id"]
     await ask("POST", "/api/schedules", token, body=b'{"message": "hi", "cron": "0 0 31 2 *"}')
@@ -198,13 +223,15 @@ async def _ask_all(running: Running, document: dict[str, Any]) -> None:
         await ask("PATCH", "/api/schedules/{schedule_id}", token, schedule_id=schedule_id, body=body)
         await ask("DELETE", "/api/schedules/{schedule_id}", token, schedule_id=schedule_id)
     await ask("GET", "/api/threads/{thread_id}/export", token)
-    for path in ("/api/threads/{thread_id}/messages", "/api/threads/{thread_id}/events"):
+    for path in (f"/api/threads/{{thread_id}}/{what}" for what in ("messages", "turns", "events")):
         await ask("GET", path, token)
         await ask("GET", path, token, query="?limit=none")
     await ask("GET", "/api/threads/{thread_id}/stream", token, query="?after=none")
     await ask("GET", "/api/threads/{thread_id}/consents", token)
     await ask("DELETE", "/api/threads/{thread_id}/consents/{tool_name}", token)
     await ask("GET", "/api/threads/{thread_id}/servers", token)
+    await ask("GET", "/api/threads/{thread_id}/widget", token, query="?run_id=none&call_id=none")
+    await ask("GET", "/widgets/frame")
     await ask("PUT", "/api/threads/{thread_id}/servers/{name}", token, body=b'{"on": false}')
     await ask("POST", "/api/mcp/{name}/sign-in", token, body=b"{}")
     await ask("DELETE", "/api/mcp/{name}/sign-in", token)
@@ -223,6 +250,7 @@ async def _ask_all(running: Running, document: dict[str, Any]) -> None:
     kept = await ask("POST", "/api/files", token, body=body, content_type=kind)
     await ask("POST", "/api/files", token)
     await ask("GET", "/api/files/{file_id}", token, file_id=kept["id"])
+    await ask("GET", "/api/files/{file_id}/preview", token, file_id=kept["id"])
     await ask("GET", "/api/files/{file_id}", token)
     place = "/api/memory/{notebook}/{name}"
     await ask("PUT", place, token, body=b'{"value": [1], "days": 2}')
@@ -234,12 +262,14 @@ async def _ask_all(running: Running, document: dict[str, Any]) -> None:
         await ask("DELETE", path, token)
     await ask("GET", "/api/me/export", token, query="?events=true")
     await ask("GET", "/api/me/export", token, query="?format=none")
+    await _ask_for_shares(ask, token)
     await ask("DELETE", "/api/threads/{thread_id}", token)
     await ask("DELETE", "/api/threads/{thread_id}", token)
     await ask("DELETE", "/api/me", token, body=b'{"confirm": "somebody"}')
     await ask("DELETE", "/api/users/{user}", token)
     name = await ask("POST", "/api/sessions/refresh", token)
     await ask("DELETE", "/api/me", token, body=json.dumps({"confirm": name["user"]}).encode())
+    await ask("GET", "/api/me", token)
     await ask("GET", "/api/me/export", token)
     token = (await ask("POST", "/api/sessions"))["session_token"]
     await ask("DELETE", "/api/users/{user}/sessions", token)
@@ -249,9 +279,12 @@ async def _ask_all(running: Running, document: dict[str, Any]) -> None:
     for path in ("tree", "incidents", "counts", "changes"):
         await ask("GET", f"/api/observer/{path}", token)
         await ask("GET", f"/api/observer/{path}")
+    for path in ("runs", "connections", "users", "health", "find"):
+        await ask("GET", f"/api/observer/{path}", token)
+    await ask("GET", "/api/observer/runs/{run_id}", token, run_id="r1")
     await ask("POST", "/api/observer/kill", token, body=b'{"path": "/system"}')
     await ask("GET", "/observer")
-    for path in ("/", "/favicon.ico", "/page/{name}", "/healthz", "/readyz", "/metrics", "/openapi.json"):
+    for path in ("/", "/favicon.ico", "/worker.js", "/page/{name}", "/healthz", "/readyz", "/metrics", "/openapi.json"):
         await ask("GET", path)
     await ask("GET", "/asyncapi.json")
     await ask("POST", "/api/sessions/refresh", token)

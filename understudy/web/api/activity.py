@@ -1,0 +1,199 @@
+"""`/api/observer`: what the server does now, for its operators: runs, connections, users, pools; and one run's past.
+
+No answer contains text of a user or of a model.
+"""
+
+import time
+from functools import partial
+from itertools import islice
+from typing import Any, Final
+
+import trio
+from attrs import asdict
+from quart import Blueprint, request
+
+from actors import ActorError, ActorRef
+from transport.connection.base import DescribeConnection
+from transport.outbox.outbox import GetBacklog
+from transport.wire.codec import from_log
+from transport.wire.errors import CommandRejected
+from understudy.chat.routing import check_id
+from understudy.chat.run.meter import usage_of
+from understudy.chat.run.report import short_report
+from understudy.chat.run.timeline import as_json, timeline, waits_for
+from understudy.content.texts import run_off_loop
+from understudy.storage import operator_queries
+from understudy.storage.operator_queries import FoundRun, OpenRunRow
+from understudy.storage.records import name_of, tenant_of
+from understudy.storage.spending import day_of
+from understudy.web.context import rights, web_context, whole_number
+
+blueprint = Blueprint("activity", __name__, url_prefix="/api/observer")
+
+MOST: Final = 200
+"""Rows of one answer."""
+DESCRIBE_S: Final = 1.0
+"""Seconds for all connections of one answer to describe themselves; what is unknown then is null."""
+MAX_TEXT: Final = 200
+"""Characters of the text that is searched for."""
+
+
+@blueprint.get("/runs")
+async def runs() -> dict[str, Any]:
+    """List the open runs of all nodes, those that are silent for longest first, and the last that ended here."""
+    rights().check_server()
+    context, now = web_context(), time.time()
+    rows = await context.archive.read(operator_queries.open_runs, MOST)
+    latest = await run_off_loop(partial(_latest_events, rows))
+    sent = context.metrics.watchdog.last_sent
+    shown = []
+    for row, (at, event, kind, name) in zip(rows, latest, strict=True):
+        last_at = max(at or row.started_at, sent.get(row.run_id, 0.0))
+        shown.append({
+            "run_id": row.run_id, "thread_id": row.thread_id, **_who(row.owner), "agent": row.agent,
+            "age_s": round(now - row.started_at, 1), "silent_s": round(max(0.0, now - last_at), 1),
+            "here": row.node in (None, context.node), "node": row.node, "attempts": row.attempts,
+            "last_event": event, "waits_for": kind, "waits_for_name": name,
+            "tokens": row.tokens, "cost": row.cost,
+        })  # fmt: skip
+    shown.sort(key=lambda row: -float(row["silent_s"]))
+    ended = [
+        {"run_id": each.run_id, **_who(each.owner), "ago_s": round(now - each.at, 1), "outcome": each.outcome,
+         "first_s": each.first_s, "seconds": each.seconds}
+        for each in islice(reversed(context.metrics.recent.runs), 50)
+    ]  # fmt: skip
+    return {"open": shown, "ended": ended, "currency": context.currency, "node": context.node}
+
+
+@blueprint.get("/runs/<run_id>")
+async def run(run_id: str) -> dict[str, Any]:
+    """Return a run with its timeline: its agents, turns, calls and waits, without any text."""
+    rights().check_server()
+    check_id("run_id", run_id)
+    context = web_context()
+    found = await context.store.run(run_id)
+    if found is None:
+        raise CommandRejected("not_found", "There is no run of that name.")
+    rows = await context.store.run_events(found.owner, found.thread_id, run_id)
+    steps = await context.store.steps(run_id)
+
+    def describe() -> dict[str, Any]:
+        return as_json(timeline((from_log(row.body) for row in rows), steps), steps)
+
+    shown = await run_off_loop(describe)
+    used = [usage for step in steps if (usage := usage_of(step)) is not None]
+    tokens = sum(usage.input + usage.output for usage in used)
+    return {**short_report(found), **_who(found.owner), "attempts": found.attempts, "tokens": tokens, **shown}
+
+
+@blueprint.get("/connections")
+async def connections() -> dict[str, Any]:
+    """List connections of this node with round-trip time and backlog, the largest backlog first; of `user` only."""
+    rights().check_server()
+    context, wanted = web_context(), request.args.get("user", "")
+    limit = whole_number("limit", 100, 1, MOST)
+    listed = context.presence.connections(lambda owner: wanted in owner)
+    described: list[dict[str, Any]] = []
+    with trio.move_on_after(DESCRIBE_S):
+        async with trio.open_nursery() as nursery:
+            for connection_id, owner, outbox, thread_id in islice(listed, limit):
+                row = {"connection_id": connection_id, **_who(owner), "thread_id": thread_id, "dialect": None,
+                       "age_s": None, "rtt_ms": None, "events": None, "bytes": None, "behind": None}  # fmt: skip
+                described.append(row)
+                nursery.start_soon(_describe, row, outbox)
+    described.sort(key=lambda row: -(row["bytes"] or 0))
+    return {"connections": described, "total": context.presence.count(lambda owner: wanted in owner)}
+
+
+@blueprint.get("/users")
+async def users() -> dict[str, Any]:
+    """List the users who are connected here, or spent most today: connections, runs, tokens and cost."""
+    rights().check_server()
+    context, now = web_context(), time.time()
+    found: dict[str, dict[str, Any]] = {}
+
+    def row(owner: str) -> dict[str, Any]:
+        if owner not in found:
+            found[owner] = {**_who(owner), "connections": 0, "open_runs": 0, "ended_runs": 0, "tokens": 0, "cost": 0.0}
+        return found[owner]
+
+    for owner, tokens, cost in await context.archive.read(operator_queries.spent_on, day_of(now), MOST):
+        row(owner).update(tokens=tokens, cost=cost)
+    for each in await context.archive.read(operator_queries.open_runs, MOST):
+        row(each.owner)["open_runs"] += 1
+    for ended in context.metrics.recent.runs:
+        row(ended.owner)["ended_runs"] += 1
+    for _, owner, _, _ in context.presence.connections():
+        row(owner)["connections"] += 1
+    ordered = sorted(found.values(), key=lambda each: (-each["open_runs"], -each["tokens"], -each["connections"]))
+    return {"users": ordered[:MOST], "total": len(found), "currency": context.currency}
+
+
+@blueprint.get("/health")
+async def health() -> dict[str, Any]:
+    """Return health checks with the circuit breakers, the pools, and the operations of the last `minutes`."""
+    rights().check_server()
+    context, minutes = web_context(), whole_number("minutes", 5, 1, 60)
+    activity = context.status.activity(minutes)
+    activity.pop("open_runs")
+    return {"health": context.status.health(), "pools": context.pools(), "activity": activity}
+
+
+@blueprint.get("/find")
+async def find() -> dict[str, Any]:
+    """Return the users, threads, runs and incidents that a text names: part of a user's name, or an id."""
+    rights().check_server()
+    text, context = request.args.get("text", "").strip(), web_context()
+    if not text or len(text) > MAX_TEXT:
+        raise CommandRejected("invalid_command", f"text must have 1 to {MAX_TEXT} characters.")
+    found = await context.archive.read(operator_queries.find, text)
+    runs = list(found.runs)
+    owners: list[tuple[str, str | None]] = [(owner, thread_id) for owner, thread_id in found.threads[:1]]
+    owners += [] if owners else [(owner, None) for owner in found.users if owner == text or name_of(owner) == text]
+    for owner, thread_id in owners[:1]:
+        runs += await context.archive.read(operator_queries.runs_of, owner, thread_id)
+    incidents = [asdict(each) for each in context.tree_api.recorder.incidents_after() if text in each.error_id]
+    return {
+        "users": [_who(owner) for owner in found.users],
+        "threads": [{**_who(owner), "thread_id": thread_id} for owner, thread_id in found.threads],
+        "runs": [_found(each) for each in dict.fromkeys(runs)],
+        "incidents": incidents,
+    }
+
+
+def _who(owner: str) -> dict[str, Any]:
+    return {"user": name_of(owner), "tenant": tenant_of(owner)}
+
+
+def _found(each: FoundRun) -> dict[str, Any]:
+    fields = asdict(each)
+    return {**_who(fields.pop("owner")), **fields}
+
+
+def _latest_events(rows: list[OpenRunRow]) -> list[tuple[float | None, str | None, str, str]]:
+    """Return of each run when its latest event was, its type, and what the run waits for since then."""
+    found: list[tuple[float | None, str | None, str, str]] = []
+    for row in rows:
+        if row.last_body is None:
+            found.append((None, None, "queue", ""))
+            continue
+        envelope = from_log(row.last_body)
+        found.append((envelope.timestamp, envelope.event.type, *waits_for(envelope)))
+    return found
+
+
+async def _describe(row: dict[str, Any], outbox: ActorRef) -> None:
+    """Ask a connection and its outbox what an operator is shown of them. A connection that has gone stays unknown."""
+    system = web_context().tree_api.system
+    path = outbox.path.rpartition("/")[0]
+    connection, known = system.find(path), system.explain(path)
+    if connection is None or known is None:
+        return
+    row["age_s"] = round(known.for_s, 1)
+    try:
+        backlog = await outbox.ask(GetBacklog(), timeout_s=DESCRIBE_S)
+        row.update(events=backlog.events, bytes=backlog.bytes, behind=backlog.threads)
+        info = await connection.ask(DescribeConnection(), timeout_s=DESCRIBE_S)
+        row.update(dialect=info.dialect, rtt_ms=None if info.rtt_s is None else round(info.rtt_s * 1000, 1))
+    except ActorError:
+        return

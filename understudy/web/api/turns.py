@@ -1,0 +1,168 @@
+"""`/api/threads/{id}/turns`: the last page of a branch, with all that a client needs to show it at once.
+
+1. A page reflects one snapshot of the database: what came after its `seq` is in the events after that number, so a
+   client that resumes from `seq` misses nothing and gets nothing twice.
+2. The events of a run are as they were sent, without what a folded turn does not show: arguments and results of tools,
+   all thoughts but the first, and texts that the messages beside them have. `/api/runs/{id}/events` has the whole.
+3. An unfinished run has all its events whole: it is shown live.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+from quart import Blueprint, Response, request
+
+from transport.wire.codec import encode, from_log
+from transport.wire.dialects import Dialect
+from transport.wire.errors import CommandRejected
+from transport.wire.events import Envelope
+from understudy.chat.routing import check_id
+from understudy.content.texts import run_off_loop
+from understudy.privacy import records
+from understudy.storage.records import UNFINISHED, LoggedEvent
+from understudy.storage.turns import ANSWER, OtherTurn, StoredTurn, TurnsPage
+from understudy.web.api.threads import encode_read, require_found
+from understudy.web.context import identity, web_context, whole_number
+
+blueprint = Blueprint("turns", __name__, url_prefix="/api/threads")
+
+LIMIT: Final = 20
+"""Turns of a page unless a client says otherwise: several screens, rendered from scratch in some 150 ms."""
+MOST: Final = 50
+THOUGHT: Final = 200
+"""Characters of the thought that is sent with the page."""
+_IMPLIED: Final = ("thread_id", "run_id", "message_id", "conversation_id", "priority")
+_OF_AGENTS: Final = frozenset({"message_accepted", "agent_started"})
+"""Events of which a turn shows the agent."""
+_SENTENCES: Final = frozenset({"error", "call_settled", "final_response"})
+"""Events whose `message` says more than their fields."""
+
+Frame = dict[str, Any]
+
+
+@blueprint.get("/<thread_id>/turns")
+async def page(thread_id: str) -> Response:
+    """Return the last turns of the newest branch; of that through a run (`through`); or up to an answer (`before`)."""
+    check_id("thread_id", thread_id)
+    before, through = request.args.get("before"), request.args.get("through")
+    if before is not None and through is not None:
+        raise CommandRejected("invalid_command", "A page takes one of before and through.")
+    for name, given in (("before", before), ("through", through)):
+        if given is not None:
+            check_id(name, given.removeprefix(ANSWER))
+    owner, limit = identity().user, whole_number("limit", LIMIT, 1, MOST)
+    read = await web_context().reads.turns_page(owner, thread_id, before, through, limit)
+    found = require_found(read.value)
+    vault = web_context().content_filter.vault
+    restored = partial(vault.restore_text, owner, thread_id)
+    body = await run_off_loop(_page, found, restored, partial(vault.restore_envelope, owner))
+    answers = [answer for turn in body["turns"] if (answer := turn["answer"]) is not None]
+    rendered = await web_context().html.render_page([answer["content"] for answer in answers], owner)
+    for answer, html in zip(answers, rendered, strict=True):
+        answer["html"] = html
+    return await encode_read(body, read)
+
+
+def _page(found: TurnsPage, restored: records.Shown, shown: Callable[[Envelope], Envelope]) -> Frame:
+    return {
+        "title": restored(found.thread.title),
+        "seq": found.thread.last_seq,
+        "turns": [_turn(turn, restored, shown) for turn in found.turns],
+        "others": [_other(turn) for turn in found.others],
+        "tip": found.tip,
+        "older": found.older,
+    }
+
+
+def _turn(turn: StoredTurn, restored: records.Shown, shown: Callable[[Envelope], Envelope]) -> Frame:
+    """Encode a turn; its answer is not rendered yet."""
+    run = turn.run
+    answer = None if turn.answer is None else _message(turn.answer, restored)
+    events = _events(turn.events, shown, answer, live=run.status in UNFINISHED)
+    earlier = [{"run_id": cut.id, "events": _events(rows, shown, None)} for cut, rows in turn.earlier]
+    return {
+        "message": _message(turn.message, restored),
+        "run": records.short_run_of(run) | {"started_at": run.started_at, "ended_at": run.ended_at},
+        "first_seq": turn.first_seq,
+        "again": turn.again,
+        "answer": answer,
+        "events": events,
+        "earlier": earlier,
+    }
+
+
+def _message(row: Any, restored: records.Shown) -> Frame:
+    message = records.message_of(row, (), restored)
+    del message["runs"]
+    return message
+
+
+def _other(turn: OtherTurn) -> Frame:
+    return {
+        "message_id": turn.message_id,
+        "parent_id": turn.parent_id,
+        "run_id": turn.run.id,
+        "status": turn.run.status,
+        "first_seq": turn.first_seq,
+        "again": turn.again,
+    }
+
+
+def _events(
+    rows: Sequence[LoggedEvent], shown: Callable[[Envelope], Envelope], answer: Frame | None, *, live: bool = False
+) -> list[Frame]:
+    """Encode the events of a run; shortened unless it is `live`."""
+    events = [event for row in rows if (event := _event(shown(from_log(row.body)), answer)) is not None]
+    if live:
+        return events
+    thoughts = [event for event in events if event["type"] == "agent_thinking" and not event["data"].get("notice")]
+    left_out = {id(thought) for thought in thoughts[1:]}
+    return [_shortened(event, len(thoughts)) for event in events if id(event) not in left_out]
+
+
+def _event(envelope: Envelope, answer: Frame | None) -> Frame | None:
+    """Return an event as it was sent, without what the messages say; None if it has no form for clients."""
+    body = encode(envelope, Dialect.CANONICAL)
+    if not body:
+        return None
+    event: Frame = msgspec.json.decode(body)
+    for name in _IMPLIED:
+        event.pop(name, None)
+    data = event.setdefault("data", {})
+    if event["type"] == "message_accepted":
+        data.pop("content", None)
+        data.pop("references", None)
+    elif event["type"] == "final_response" and answer is not None and data.get("message") == answer["content"]:
+        event.pop("message", None)
+        del data["message"]
+    return event
+
+
+def _shortened(event: Frame, thoughts: int) -> Frame:
+    """Drop from an event of the past what a folded turn does not show; `thoughts` is how many its run has.
+
+    `omitted` marks an event that a turn needs whole when it is unfolded.
+    """
+    kind, data = event["type"], event["data"]
+    if kind not in _SENTENCES:
+        event.pop("message", None)
+    if kind not in _OF_AGENTS:
+        event.pop("agent_type", None)
+        event.pop("pillar", None)
+    if "timestamp" in data:
+        event.pop("timestamp", None)
+    match kind:
+        case "agent_completed" | "subagent_completed":
+            data.pop("result", None)  # no client shows it: the answer has it
+        case "tool_executing" if data.pop("parameters", None):
+            event["omitted"] = True
+        case "tool_completed" if data.pop("result", None) is not None:
+            event["omitted"] = True
+        case "agent_thinking" if len(data.get("thought") or "") > THOUGHT:
+            data["thought"] = data["thought"][: THOUGHT - 1] + "…"
+            event["omitted"] = True
+        case "agent_thinking" if thoughts > 1:
+            event["omitted"] = True
+    return event

@@ -1,0 +1,130 @@
+"""The files of the pages, read once, with their compressed forms and the headers by which browsers keep them.
+
+An installed wheel holds a bundle (`page/bundle`, see `packaging/page`): its HTML names files by the hash of their
+content, which browsers keep for a year without asking. A checkout has the modules only: they are revalidated by their
+ETag on each use. Either is sent compressed to those who accept that: a bundle brings its own compressed forms, a module
+is compressed when it is first asked for.
+"""
+
+import gzip
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib import resources
+from importlib.resources.abc import Traversable
+from typing import Final
+
+from attrs import field, frozen
+
+TYPES: Final = {
+    "html": "text/html; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "svg": "image/svg+xml",
+    "csv": "text/csv; charset=utf-8",
+    "txt": "text/plain; charset=utf-8",
+}
+"""Content types by the endings of names. A file of no such ending is not served."""
+CODINGS: Final = {"br": "br", "gzip": "gz"}
+"""Content codings by preference, with the endings of the files that hold them in a bundle."""
+BUNDLE: Final = "bundle/"
+SOURCES: Final = {"observer.html": "observer/index.html", "share.html": "share/index.html"}
+"""The HTML of pages in a checkout, by the names they have in a bundle."""
+OTHERS: Final = ("observer", "share")
+"""Pages beside the chat page, which its worker does not keep."""
+WORKER: Final = "worker/worker.js"
+ICON: Final = "icon.svg"
+_WORKERS: Final = "worker/"
+FOR_EVER: Final = "public, max-age=31536000, immutable"
+REVALIDATE: Final = "no-cache"
+_LEAST_BYTES: Final = 256
+"""Below this a compressed form saves nothing that counts: a packet holds either."""
+
+
+@frozen
+class PageFile:
+    """One file: its content, type, ETag, `Cache-Control`, and its compressed forms by content coding."""
+
+    body: bytes
+    content_type: str
+    tag: str
+    cache_control: str = REVALIDATE
+    _forms: dict[str, bytes] = field(factory=dict, repr=False)
+
+    def form(self, coding: str) -> bytes | None:
+        """Return the content in this coding; None if there is none. The first call may take a few milliseconds."""
+        if coding == "gzip" and coding not in self._forms and len(self.body) >= _LEAST_BYTES:
+            self._forms[coding] = gzip.compress(self.body, mtime=0)
+        return self._forms.get(coding)
+
+
+@frozen
+class PageFiles:
+    """All files of the pages by their names below `/page/`."""
+
+    files: Mapping[str, PageFile]
+
+    def worker(self, salt: str) -> PageFile:
+        """Return the chat page's service worker, with the list of what it keeps.
+
+        Its ETag is the version: it differs if any of the files differs, or the `salt`, by which the caller says what
+        else belongs to the kept answers.
+        """
+        source = self.files[WORKER].body
+        shell = {"/": self.page("index.html").tag}
+        shell |= {f"/page/{name}": file.tag for name, file in sorted(self.files.items()) if self._of_shell(name)}
+        parts = [name for name in sorted(self.files) if name.startswith(_WORKERS) and name != WORKER]
+        tags = [salt, self.files[WORKER].tag, *shell, *shell.values(), *(self.files[part].tag for part in parts)]
+        version = hashlib.sha256("\n".join(tags).encode()).hexdigest()[:16]
+        given = {"version": version, "bundled": self.bundled, "files": shell, "parts": [f"/page/{n}" for n in parts]}
+        return PageFile(f"const SHELL = {json.dumps(given)};\n".encode() + source, TYPES["js"], version)
+
+    def _of_shell(self, name: str) -> bool:
+        """Return whether the chat page may need this file while there is no network."""
+        folder = name.partition("/")[0]
+        if self.bundled:
+            other = name.removeprefix(BUNDLE).startswith(OTHERS)
+            return name == ICON or (folder == "bundle" and not name.endswith(".html") and not other)
+        return not name.endswith(".html") and folder not in (*OTHERS, "worker")
+
+    @property
+    def bundled(self) -> bool:
+        """Whether the pages are served as a bundle."""
+        return f"{BUNDLE}index.html" in self.files
+
+    def page(self, name: str) -> PageFile:
+        """Return the HTML of a page by the name it has in a bundle, `index.html`, `observer.html` or `share.html`."""
+        if self.bundled:
+            return self.files[BUNDLE + name]
+        return self.files[SOURCES.get(name, name)]
+
+
+def read_page_files(folder: Traversable | None = None) -> PageFiles:
+    """Read the files of the pages, by default those that are installed. Blocks."""
+    root = folder or resources.files("understudy").joinpath("page")
+    contents = dict(_contents(root, ""))
+    found = {}
+    for name, body in contents.items():
+        content_type = TYPES.get(name.rpartition(".")[2])
+        if content_type is None:
+            continue
+        forms = {coding: contents.get(f"{name}.{ending}") for coding, ending in CODINGS.items()}
+        hashed = name.startswith(BUNDLE) and not name.endswith(".html")
+        found[name] = PageFile(
+            body,
+            content_type,
+            hashlib.sha256(body).hexdigest()[:16],
+            FOR_EVER if hashed else REVALIDATE,
+            {coding: form for coding, form in forms.items() if form is not None},
+        )
+    return PageFiles(found)
+
+
+def _contents(folder: Traversable, prefix: str) -> list[tuple[str, bytes]]:
+    found: list[tuple[str, bytes]] = []
+    for each in folder.iterdir():
+        if each.is_dir():
+            found += _contents(each, f"{prefix}{each.name}/")
+        else:
+            found.append((prefix + each.name, each.read_bytes()))
+    return found
