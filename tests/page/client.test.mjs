@@ -341,7 +341,7 @@ test("a broken entry in storage is skipped", () => {
 });
 
 test("backoff doubles, is capped and jittered; close codes say whether to return", () => {
-  assert.deepEqual([0, 1, 2, 20].map((attempt) => backoff(attempt, () => 1)), [300, 600, 1200, 30_000]);
+  assert.deepEqual([0, 1, 2, 20, 41, 60].map((attempt) => backoff(attempt, () => 1)), [300, 600, 1200, 1200, 2400, 30_000]);
   assert.equal(backoff(0, () => 0), 150);
   assert.deepEqual([1001, 1006, 1013, 4408, 4429, 4401].map((code) => afterClose(code).retry), Array(6).fill(true));
   assert.deepEqual([1000, 1008, 1009, 4400, 4403].map((code) => afterClose(code).retry), Array(5).fill(false));
@@ -451,6 +451,47 @@ test("while the server goes away nothing new is begun there, and it goes out on 
   Socket.last.open();
   assert.equal(client.current.draining, false);
   assert.deepEqual(Socket.last.commands("user_message"), [message()]);
+});
+
+test("a server that drained restarts until it is back, or has been away for long", async () => {
+  const { client, Socket, clock } = await setUp();
+  Socket.last.open();
+  Socket.last.say({ type: "drain", data: { reconnect_after_s: 2, closes_in_s: 1 } });
+  Socket.last.die(1001);
+  for (let tries = 0; tries < 4; tries += 1) {
+    await clock.advance(10_000);
+    assert.equal(client.current.draining, true);
+    Socket.last.die(1006);
+  }
+  for (let waited = 0; waited < 120_000; waited += 10_000) {
+    await clock.advance(10_000);
+    if (Socket.last.readyState === 0) Socket.last.die(1006);
+  }
+  assert.equal(client.current.draining, false);
+  assert.equal(client.current.phase, "offline");
+});
+
+test("an answer is gone on with until the server says yes or no, over a lost connection too", async () => {
+  const { client, Socket, clock, notices } = await setUp();
+  Socket.last.open();
+  client.open("t", { fresh: true });
+  client.say(message("m1"));
+  Socket.last.say(acceptance(1, "m1"), durable(2, "error", { code: "agent_timeout", message: "Too late.", retryable: true }));
+  assert.equal(client.continueAnswer("nothing"), false);
+  assert.equal(client.continueAnswer("r"), true);
+  assert.equal(client.state("t").turns[0].continuing, true);
+  Socket.last.die();
+  await clock.advance(1000);
+  Socket.last.open();
+  assert.deepEqual(Socket.last.commands("continue"), [{ run_id: "r" }]);
+  Socket.last.say({ type: "message_accepted", seq: 3, thread_id: "t", run_id: "r2", data: { message_id: "m1", run_id: "r2", content: "hi", branch_of: "m1", continues: "r" } });
+  assert.deepEqual(client.state("t").turns.map(({ runId, status, continuing }) => [runId, status, continuing]), [["r2", "accepted", false]]);
+  assert.equal(client.reliable.open.size, 0);
+  Socket.last.say({ ...durable(4, "error", { code: "agent_timeout", message: "Too late.", retryable: true }), run_id: "r2" });
+  client.continueAnswer("r2");
+  Socket.last.say({ type: "error", message_id: "continue-r2", data: { code: "not_continuable", message: "No.", retryable: false } });
+  assert.equal(client.state("t").turns[0].continuing, false);
+  assert.deepEqual(notices.map(({ code }) => code), ["not_continuable"]);
 });
 
 test("the browser's network, sleep and storage events are heeded, until stop", async () => {

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { historyTurns } from "../../understudy/page/client/history_turns.js";
 import { emptyConversation, reduce } from "../../understudy/page/client/conversation.js";
-import { hasHole, liveTurn, provisionalTitle, runningTurn } from "../../understudy/page/client/turns.js";
-import { openTail } from "../../understudy/page/client/stream.js";
+import { beside, visible } from "../../understudy/page/client/branches.js";
+import { hasHole, isCut, liveTurn, provisionalTitle, runningTurn } from "../../understudy/page/client/turns.js";
+import { openPreview } from "../../understudy/page/client/stream.js";
 
 const AT = 1_795_154_400;
 const iso = (seconds) => new Date(seconds * 1000).toISOString();
@@ -91,7 +93,7 @@ test("a waiting message is sent, refused, and can be taken back", () => {
 test("streamed text shows until the final answer replaces it", () => {
   const piece = (text, offset, blocks) => ({ type: "partial_result", thread_id: "t", run_id: "r1", data: { text, offset, blocks } });
   const streaming = play(accepted(1), piece("Done.\n\nMo", 0, [{ start: 0, end: 7, html: "<p>Done.</p>" }]), piece("re", 9));
-  assert.equal(openTail(streaming.turns[0].stream), "More");
+  assert.equal(openPreview(streaming.turns[0].stream).text, "More");
   assert.equal(streaming.turns[0].status, "running");
   assert.equal(hasHole(streaming), false);
   assert.equal(hasHole(reduce(streaming, piece("x", 50))), true);
@@ -293,4 +295,61 @@ test("a thought with a notice is a step that is not taken for a thought", () => 
   const changed = event(3, "agent_thinking", { agent_id: "guide-1", thought: "b goes on.", notice: "model_changed" });
   const [turn] = play(ARC[0], ARC[1], changed).turns;
   assert.deepEqual(turn.steps.map(({ kind, text }) => [kind, text]).at(-1), ["notice", "b goes on."]);
+});
+
+const goesOn = (seq, run, cut) => event(seq, "message_accepted", { message_id: "m1", run_id: run, content: "say m1", branch_of: "m1", continues: cut }, { run_id: run });
+const piece = (run, text, offset) => ({ type: "partial_result", thread_id: "t", run_id: run, data: { text, offset } });
+const follows = (seq, id, run, parent) => event(seq, "message_accepted", { message_id: id, run_id: run, content: id, parent_id: parent }, { run_id: run });
+
+test("an answer that another run goes on with grows where it stands", () => {
+  const cut = play(
+    accepted(1), event(2, "agent_started", { agent_id: "a1", message: "" }), piece("r1", "One two", 0),
+    event(3, "error", { code: "agent_timeout", message: "Too late.", retryable: true }),
+  );
+  assert.deepEqual([isCut(cut.turns[0]), cut.turns[0].status], [true, "failed"]);
+  const went = reduce(cut, goesOn(4, "r2", "r1"));
+  assert.equal(went.turns.length, 1);
+  const [turn] = went.turns;
+  assert.deepEqual([turn.key, turn.runId, turn.earlier, turn.status, turn.error, turn.stream.text], ["m1", "r2", ["r1"], "accepted", null, "One two"]);
+  assert.equal(beside(went, turn).answers.length, 1);
+  const whole = [
+    piece("r2", "One two", 0), piece("r2", " three", 7),
+    event(5, "final_response", { message: "One two three", status: "success", usage: {} }, { run_id: "r2" }), follows(6, "m2", "r3", "answer-r1"),
+  ].reduce(reduce, went);
+  assert.deepEqual(visible(whole).map(({ key }) => key), ["m1", "m2"]);
+  assert.deepEqual([whole.turns[0].final.message, isCut(whole.turns[0])], ["One two three", false]);
+});
+
+test("a cut answer that is followed already has its continuation beside it", () => {
+  const state = play(
+    accepted(1), event(2, "final_response", { message: "One", status: "cancelled", usage: {} }), follows(3, "m2", "r2", "answer-r1"), goesOn(4, "r3", "r1"),
+  );
+  assert.deepEqual(state.turns.map(({ runId }) => runId), ["r1", "r2", "r3"]);
+  assert.equal(beside(state, state.turns[0]).answers.length, 2);
+});
+
+test("the text of a failed answer is known from the log alone", () => {
+  const [turn] = play(
+    accepted(1), event(2, "agent_started", { agent_id: "a1", message: "" }),
+    event(3, "agent_completed", { agent_id: "a1", result: "One two", status: "failed", usage: {} }),
+    event(4, "error", { code: "agent_timeout", message: "Too late.", retryable: true }),
+  ).turns;
+  assert.equal(turn.stream.text, "One two");
+});
+
+test("an answer is cut if a limit ended it, not if a call of it was undone", () => {
+  const ended = (data, steps = []) => isCut({ status: "done", runId: "r", steps, final: { data } });
+  assert.deepEqual([ended(null), ended({ budget: {} }), ended({ cut: { by: "length" } }), ended({ cut: {} }, [{ undo: { state: "undone" } }])], [false, true, true, false]);
+});
+
+test("the history shows a cut answer as cut, and one that was gone on with once", () => {
+  const said = (id, runId, more = {}) => ({ id, role: "user", run_id: runId, content: id, agent_type: "guide", pillar: null, created_at: 1, parent_id: null, ...more });
+  const told = (runId, of, status, content) => ({ id: `answer-${runId}`, role: "assistant", run_id: runId, parent_id: of, status, content, html: `<p>${content}</p>`, agent_type: "guide", pillar: null, created_at: 2 });
+  const runs = [{ run_id: "r1", status: "cancelled" }, { run_id: "r2", status: "success", continues: "r1" }];
+  const turns = historyTurns([
+    said("m1", "r1", { runs }), told("r1", "m1", "cancelled", "One"), told("r2", "m1", "success", "One two"),
+    said("m2", "r3", { parent_id: "answer-r2", runs: [{ run_id: "r3", status: "failed" }] }), told("r3", "m2", "failed", "Half"),
+  ]);
+  assert.deepEqual(turns.map(({ runId, earlier, status }) => [runId, earlier, status]), [["r2", ["r1"], "done"], ["r3", [], "failed"]]);
+  assert.deepEqual([turns[1].final, turns[1].stream.text], [null, "Half"]);
 });

@@ -39,7 +39,7 @@ test("what was done is said in one sentence each", () => {
   assert.deepEqual(said("tool", row("secret.jwt"), row("pii.email", "mask", 2)),
     ["Taken out of this result: 1 secret and 2 pieces of personal data."]);
   assert.deepEqual(said("outbound", row("secret.jwt"), row("markup.image"), row("invisible.tag", "remove", 3)),
-    ["Taken out of this answer: 1 secret, 1 piece of unsafe markup and 3 hidden characters."]);
+    ["Taken out of this answer: 1 secret, 1 piece of unsafe markup, and 3 hidden characters."]);
   assert.deepEqual(said("outbound", row("secret.jwt", "block")), ["Held back, because of 1 secret in this answer."]);
   assert.deepEqual(said("inbound", row("pii.email", "flag")), ["Noticed in your message and left as it is: 1 piece of personal data."]);
   assert.deepEqual(said("inbound", row("pii.unread", "flag")), ["A part of your message could not be checked."]);

@@ -50,6 +50,22 @@ test("what is wrong is said at its field", () => {
   assert.deepEqual(readField({ ...count, nullable: true }, ""), { value: null });
 });
 
+test("several of a list's options, and an object's own fields", () => {
+  const address = { type: "object", required: ["street"], properties: { street: { type: "string", minLength: 2 }, gift: { type: "boolean" }, number: { type: "integer" } } };
+  const schema = { required: ["days", "to"], properties: { days: { type: "array", items: { enum: ["mon", "tue", 3] }, minItems: 1, maxItems: 2, default: ["tue"] }, to: address, back: { anyOf: [address, { type: "null" }] } } };
+  const fields = fieldsOf(schema, { days: ["tue"], to: { street: "Elm", number: 4 }, back: null });
+  assert.deepEqual(fields.map(({ kind }) => kind), ["several", "group", "group"]);
+  assert.deepEqual(enteredFor(fields[0], fields[0].initial), [1]);
+  assert.deepEqual(fields[1].fields.map(({ name, initial }) => [name, initial]), [["street", "Elm"], ["gift", null], ["number", 4]]);
+  const blank = { street: "", gift: false, number: "" };
+  const entered = { days: [0, 2], to: { street: "Elm", gift: true, number: "5" }, back: blank };
+  assert.deepEqual(readForm(fields, entered), { answer: { days: ["mon", 3], to: { street: "Elm", gift: true, number: 5 } } });
+  assert.deepEqual(readForm(fields, { ...entered, days: [], to: { ...blank, number: "x" } }).errors, { days: "Choose at least one.", to: { street: "Fill this in.", number: "Enter a number." } });
+  assert.deepEqual(readForm(fields, { ...entered, days: [0, 1, 2] }).errors, { days: "Choose at most 2." });
+  const deep = { type: "object", properties: { a: { type: "object", properties: { b: { type: "object", properties: { c: { type: "object", properties: { d: { type: "object", properties: { e: {} } } } } } } } } } };
+  assert.equal(fieldsOf({ properties: { deep } })[0].fields[0].fields[0].fields[0].kind, "json");
+});
+
 test("a refusal names its field", () => {
   const fields = fieldsOf(SCHEMA);
   assert.equal(namedField(fields, "The field `lines[1]` is wrong: text is expected.").name, "lines");

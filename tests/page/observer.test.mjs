@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { EventParser } from "../../understudy/page/observer/events.js";
 import { FEW, Forest, MOST } from "../../understudy/page/observer/forest.js";
 import { above, age, nameOf } from "../../understudy/page/observer/labels.js";
+import { lines, phaseAt, ticks } from "../../understudy/page/observer/timeline.js";
 
 const node = (path, children = [], more = {}) => ({
   path, type: "Actor", state: "running", incarnation: 1, restarts: 0, age_s: 10, depth: {}, resting_below: 0,
@@ -107,4 +108,33 @@ test("names, ages and paths as people read them", () => {
   assert.deepEqual([nameOf("/s/writer"), nameOf(`/s/${"0a".repeat(16)}`)], ["writer", "0a0a0a0a0a…"]);
   assert.deepEqual([59_999, 60_000, 7_300_000, 90_000_000, -5].map(age), ["59 s", "1 min", "2 h", "1 d", "0 s"]);
   assert.deepEqual([above("/s/a"), above("/s"), above("")], ["/s", "", ""]);
+});
+
+const SPANS = [
+  { key: "queue", kind: "queue", name: "", began: 10, ended: 11, status: "ok", parent: null },
+  { key: "a", kind: "agent", name: "guide", began: 11, ended: null, status: "", parent: null },
+  { key: "c", kind: "tool", name: "pay", began: 12, ended: 20, status: "ok", parent: "a" },
+  { key: "b", kind: "subagent", name: "clerk", began: 13, ended: 15, status: "success", parent: "c" },
+  { key: "x", kind: "model", name: "m", began: 11.5, ended: 11.9, status: "ok", parent: "gone" },
+];
+
+test("a timeline is a tree of spans, and one without its parent stands at the top", () => {
+  const found = lines({ spans: SPANS, marks: [] }, 30);
+  assert.deepEqual(found.map(({ span, level }) => [span.key, level]), [["queue", 0], ["a", 0], ["c", 1], ["b", 2], ["x", 0]]);
+  assert.deepEqual([found[1].from, found[1].to], [0.05, 1]);
+  assert.deepEqual(lines({ spans: [], marks: [] }, 30), []);
+});
+
+test("a scale has few lines, whatever the length of a run", () => {
+  for (const length of [0.1, 1, 7, 59, 3600, 90_000, 1e7]) {
+    const found = ticks(length);
+    assert.ok(found.length >= 2 && found.length <= 9, `${found.length} at ${length}`);
+    assert.equal(found[0].at, 0);
+    assert.ok(found.at(-1).at <= 1 + 1e-9);
+  }
+});
+
+test("at a moment of a replay a span is to come, at work or over", () => {
+  assert.deepEqual([5, 10, 10.5, 11].map((moment) => phaseAt(SPANS[0], moment)), ["before", "during", "during", "after"]);
+  assert.equal(phaseAt(SPANS[1], 1e9), "during");
 });

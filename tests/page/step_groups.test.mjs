@@ -39,6 +39,7 @@ test("the tools of a group are counted, the most used first", () => {
 test("usage says what was cached, thought and paid, and nothing of words", () => {
   const usage = { turns: 4, input: 12300, output: 480, cached: 11500, reasoning: 64, cost: 0.01234 };
   assert.equal(used(usage, { name: "openai:x" }, "EUR"), "4 turns · 12,300 tokens in, 93 % cached · 480 out, 64 reasoning · 0.0123 EUR");
+  assert.equal(used(usage, { name: "openai:x" }, "EUR", false), "4 turns · 12,300 tokens in, 93 % cached · 480 out, 64 reasoning");
   assert.equal(used({ turns: 1, input: 9, output: 2 }, { name: "openai:x" }, ""), "1 turn · 9 tokens in · 2 out");
   assert.equal(used(usage, { name: "offline" }, "EUR"), "");
 });

@@ -3,6 +3,7 @@ import { test } from "node:test";
 
 import { emptyConversation, reduce } from "../../understudy/page/client/conversation.js";
 import { HistoryCache } from "../../understudy/page/client/history_cache.js";
+import { clearCopies } from "../../understudy/page/client/session_end.js";
 import { safeStorage } from "../../understudy/page/client/safe_storage.js";
 import { Outbox } from "../../understudy/page/client/outbox.js";
 import { CurrentThreads } from "../../understudy/page/client/current_threads.js";
@@ -42,6 +43,18 @@ test("a conversation comes back as it was, without what was only waiting", () =>
   const state = reduce(thread("t", 3), { type: "local.said", thread_id: "t", data: { key: "m9", kind: "say", content: "later" } });
   histories(storage).write(state);
   assert.deepEqual(histories(storage).read("t"), JSON.parse(JSON.stringify(thread("t", 3))));
+});
+
+test("the text of an answer that failed comes back, as no answer has it", () => {
+  const storage = new FakeStorage();
+  const names = { thread_id: "t", run_id: "r2" };
+  const failed = [
+    { ...names, type: "message_accepted", seq: 3, data: { message_id: "m2", run_id: "r2", content: "and?" } },
+    { ...names, type: "partial_result", data: { text: "One two", offset: 0 } },
+    { ...names, type: "error", seq: 4, data: { code: "agent_timeout", message: "Too late.", retryable: true } },
+  ].reduce(reduce, thread("t", 1));
+  histories(storage).write(failed);
+  assert.equal(histories(storage).read("t").turns[1].stream.text, "One two");
 });
 
 test("of a long thread its end is kept, and it says so", () => {
@@ -144,4 +157,16 @@ test("what one user wrote is not sent as another", () => {
   const later = new Outbox(storage);
   later.user = "ada";
   assert.equal(later.size, 2);
+});
+
+test("clearing what the browser keeps leaves who is signed in, what waits to be sent, and the settings", async () => {
+  const storage = new FakeStorage();
+  const kept = ["session", "user", "outbox.m1", "theme", "density", "language", "dir"].map((name) => `understudy.${name}`);
+  const copies = ["draft.t1", "draft.t2", "history.t1", "files", "agents", "threads"].map((name) => `understudy.${name}`);
+  for (const key of [...kept, ...copies, "of.another.page"]) storage.setItem(key, "1");
+  const deleted = [];
+  await clearCopies(safeStorage(storage), { keys: async () => ["shell"], delete: async (name) => deleted.push(name) });
+  assert.deepEqual([...storage.map.keys()].sort(), [...kept, "of.another.page"].sort());
+  assert.deepEqual(deleted, ["shell"]);
+  await clearCopies(safeStorage(storage), { keys: () => Promise.reject(new Error("not here")) });
 });

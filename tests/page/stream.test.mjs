@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { appendPiece, countPoints, EMPTY_STREAM, openTail } from "../../understudy/page/client/stream.js";
+import { appendPiece, countPoints, EMPTY_STREAM, openPreview, withPreview } from "../../understudy/page/client/stream.js";
 
 const build = (...pieces) => pieces.reduce(appendPiece, EMPTY_STREAM);
 
@@ -48,8 +48,8 @@ test("a block that reached into what was replaced is open again", () => {
   const shown = build({ text: "🎭a\n\nbcd\n", offset: 0, blocks });
   const other = appendPiece(shown, { text: "xyz\n", offset: 4, blocks: [{ start: 4, end: 8, html: "<p>xyz</p>" }] });
   assert.deepEqual(other.blocks.map((block) => block.html), ["<p>🎭a</p>", "<p>xyz</p>"]);
-  assert.equal(openTail(other), "");
-  assert.equal(openTail(appendPiece(shown, { text: "xy", offset: 5 })), "bxy");
+  assert.equal(openPreview(other).text, "");
+  assert.equal(openPreview(appendPiece(shown, { text: "xy", offset: 5 })).text, "bxy");
 });
 
 test("offsets are code points, so emoji do not shift the text", () => {
@@ -62,12 +62,12 @@ test("offsets are code points, so emoji do not shift the text", () => {
 test("closed blocks move the open tail, also past emoji, and come once", () => {
   const blocks = [{ start: 0, end: 4, html: "<p>🎭ab</p>" }];
   const stream = build({ text: "🎭ab\nrest", offset: 0, blocks });
-  assert.equal(openTail(stream), "rest");
+  assert.equal(openPreview(stream).text, "rest");
   const again = appendPiece(stream, { text: "🎭ab\nrest", offset: 0, blocks });
   assert.equal(again, stream);
   const more = appendPiece(stream, { text: "!\n", offset: 8, blocks: [...blocks, { start: 4, end: 10, html: "<p>rest!</p>" }] });
   assert.deepEqual(more.blocks.map((block) => block.start), [0, 4]);
-  assert.equal(openTail(more), "");
+  assert.equal(openPreview(more).text, "");
 });
 
 test("any cut of a text, with repeats, gives the text back", () => {
@@ -86,4 +86,22 @@ test("any cut of a text, with repeats, gives the text back", () => {
     }
     assert.equal(stream.text, text);
   }
+});
+
+test("a preview shows the beginning of the open end, until its block closes", () => {
+  const text = appendPiece(EMPTY_STREAM, { text: "a\n\n😀 **bo", offset: 0, blocks: [{ start: 0, end: 3, html: "<p>a</p>" }] });
+  const shown = withPreview(text, { start: 3, end: 8, html: "<p>😀 <strong>b</strong></p>" });
+  assert.deepEqual(openPreview(shown), { html: "<p>😀 <strong>b</strong></p>", text: "o" });
+  assert.deepEqual(openPreview(text), { html: "", text: "😀 **bo" });
+  assert.equal(withPreview(shown, { start: 3, end: 6, html: "<p>late</p>" }), shown);
+  assert.equal(withPreview(shown, { start: 0, end: 9, html: "<p>of another block</p>" }), shown);
+  assert.equal(withPreview(shown, { start: 3, end: 99, html: "<p>of another text</p>" }), shown);
+  const closed = appendPiece(shown, { text: "ld**", offset: 9, blocks: [{ start: 3, end: 13, html: "<p>b</p>" }] });
+  assert.deepEqual(openPreview(closed), { html: "", text: "" });
+  assert.equal(appendPiece(shown, { text: "anew", offset: 0 }).preview, null);
+});
+
+test("the blank between a preview and the words after it is not lost", () => {
+  const stream = withPreview(appendPiece(EMPTY_STREAM, { text: "ends in the middle", offset: 0 }), { start: 0, end: 8, html: "<p>ends in</p>" });
+  assert.deepEqual(openPreview(stream), { html: "<p>ends in</p>", text: " the middle" });
 });

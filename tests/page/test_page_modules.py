@@ -7,15 +7,18 @@ from pathlib import Path
 import pytest
 
 from tests.servers.needed import program
-from transport.wire.codes import CLOSES
+from transport.wire.codes import CLOSES, ERRORS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "understudy" / "page"
-MODULES = sorted(path for path in PAGE.rglob("*.js") if path.parent.name != "observer")
+WORKER = sorted((PAGE / "worker").glob("*.js"))  # the service worker's, which the page does not load
+MODULES = sorted({path for path in PAGE.rglob("*.js") if path.parent.name not in ("observer", "share")} - {*WORKER})
+SHARED = sorted((PAGE / "share").glob("*.js"))  # a page of its own, of these and some of the modules
 STYLES = sorted((PAGE / "styles").glob("*.css"))
-FILES = [*MODULES, *STYLES, PAGE / "index.html", PAGE / "icon.svg"]
+FILES = [*MODULES, *WORKER, *STYLES, *SHARED, PAGE / "share" / "index.html", PAGE / "index.html", PAGE / "icon.svg"]
 SETTER = "safe_html.js"
 FACE = PAGE / "branches.js"  # documented for embedders; the page itself does not load it
+TRANSLATIONS = {PAGE / "client" / "messages" / name for name in ("de.js", "ar.js")}  # loaded when they are chosen
 XML_NAMESPACES = {"http://www.w3.org/2000/svg"}  # names, never fetched
 MARKUP_SINKS = re.compile(
     r"innerHTML|outerHTML|insertAdjacentHTML|createContextualFragment|parseFromString|setHTMLUnsafe|document\.write"
@@ -32,7 +35,7 @@ def test_node_suite() -> None:
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+@pytest.mark.parametrize("module", [*MODULES, *SHARED], ids=lambda module: module.name)
 def test_markup_enters_in_one_place_only(module: Path) -> None:
     """Only the one setter can turn text into markup, and it does so in one statement."""
     found = MARKUP_SINKS.findall(module.read_text(encoding="utf-8"))
@@ -41,15 +44,15 @@ def test_markup_enters_in_one_place_only(module: Path) -> None:
 
 def test_only_rendered_answers_reach_the_setter() -> None:
     """The setter is called by the prose module alone, and that is given nothing but the server's html."""
-    users = [module.name for module in MODULES if "setSafeHtml" in module.read_text(encoding="utf-8")]
+    users = [module.name for module in [*MODULES, *SHARED] if "setSafeHtml" in module.read_text(encoding="utf-8")]
     assert users == ["prose.js", SETTER]
     shown = [
         argument
-        for module in MODULES
+        for module in [*MODULES, *SHARED]
         if module.name != "prose.js"
-        for argument in re.findall(r"showProse\(\w+, ([\w.]+)\)", module.read_text(encoding="utf-8"))
+        for argument in re.findall(r"showProse\(\w+, ([\w.]+)[,)]", module.read_text(encoding="utf-8"))
     ]
-    assert shown == ["block.html", "final.html"]
+    assert shown == ["final.html", "preview.html", "preview.html", "message.html"]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
@@ -62,7 +65,7 @@ def test_nothing_comes_from_elsewhere(file: Path) -> None:
 
 def test_page_has_no_inline_script_style_or_handler() -> None:
     """The content security policy allows none of them."""
-    html = (PAGE / "index.html").read_text(encoding="utf-8")
+    html = "".join((PAGE / name).read_text(encoding="utf-8") for name in ("index.html", "share/index.html"))
     assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:", html)
     assert re.findall(r"<script[^>]*>(?!</script>)", html) == []
 
@@ -80,7 +83,7 @@ def test_everything_the_page_names_is_there() -> None:
     html = (PAGE / "index.html").read_text(encoding="utf-8")
     named = {PAGE / name for name in re.findall(r"/page/([\w./]+)", html)}
     assert {file for file in named if not file.is_file()} == set()
-    assert {*MODULES, *STYLES} - {FACE} <= named
+    assert {*MODULES, *STYLES} - {FACE} - TRANSLATIONS <= named
     for module in MODULES:
         for target in re.findall(r"from \"(\.\.?/[\w./]+)\"", module.read_text(encoding="utf-8")):
             assert (module.parent / target).is_file(), f"{module.name} imports {target}"
@@ -95,7 +98,17 @@ def test_close_codes_are_those_of_the_registry() -> None:
     assert {int(code) for code in codes.split(",")} == ours | {1005, 1006, 1012}
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+def test_translated_errors_are_those_of_the_registry() -> None:
+    """The page translates errors by their code; in English their sentences are the server's."""
+    english = (PAGE / "client" / "messages" / "en.js").read_text(encoding="utf-8")
+    said = dict(re.findall(r'"code\.(\w+)": "([^"]+)"', english))
+    said.pop("offline")  # without an answer there is no code
+    said.pop("unknown")  # a newer server's
+    assert len(said) > 20
+    assert said == {code: ERRORS[code].text for code in said}
+
+
+@pytest.mark.parametrize("module", [*MODULES, *SHARED], ids=lambda module: module.name)
 def test_every_imported_name_is_exported(module: Path) -> None:
     """A name that its module does not export would keep the whole page from starting."""
     for names, target in re.findall(r"import \{([^}]+)\} from \"(\.\.?/[\w./]+)\"", module.read_text(encoding="utf-8")):
@@ -106,13 +119,32 @@ def test_every_imported_name_is_exported(module: Path) -> None:
                 re.M,
             )
         )
-        assert {name.strip() for name in names.split(",")} <= exported, f"{module.name} imports from {target}"
+        wanted = {name.split(" as ")[0].strip() for name in names.split(",")}
+        assert wanted <= exported, f"{module.name} imports from {target}"
 
 
 @pytest.mark.parametrize("file", [*MODULES, *STYLES], ids=lambda file: file.name)
 def test_modules_stay_small(file: Path) -> None:
-    """A module stays one noun."""
-    assert len(file.read_text(encoding="utf-8").splitlines()) < (400 if file.suffix == ".js" else 500)
+    """A module stays one noun; a catalogue of messages has as many lines as there are messages."""
+    lines = len(file.read_text(encoding="utf-8").splitlines())
+    assert file.parent.name == "messages" or lines < (400 if file.suffix == ".js" else 500)
+
+
+PHYSICAL = re.compile(
+    r"^\s*((?:margin|padding|border)-(?:left|right)|left|right|(?:text-align|float|clear): (?:left|right))\b", re.M
+)
+SIDES = re.compile(
+    r"^\s*(?:margin|padding|inset|border-(?:width|color|style)): (\S+(?: \([^)]*\))?) (\S+) (\S+) (\S+);", re.M
+)
+
+
+@pytest.mark.parametrize("file", STYLES, ids=lambda file: file.name)
+def test_styles_have_no_left_and_right(file: Path) -> None:
+    """Logical properties follow the direction of the language; four values in a row never do, if the sides differ."""
+    text = re.sub(r"/\*.*?\*/", "", file.read_text(encoding="utf-8"), flags=re.S)
+    assert PHYSICAL.findall(text) == []
+    assert [sides for sides in SIDES.findall(re.sub(r"\([^;]*\)", "()", text)) if sides[1] != sides[3]] == []
+    assert re.findall(r"translateX\((?!calc\([^;]*--onward)[^;]*;", text) == []
 
 
 def test_both_dark_themes_are_one() -> None:

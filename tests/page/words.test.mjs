@@ -10,8 +10,8 @@ test("nothing hides in what is to be allowed", () => {
   assert.equal(visibly("a\u{e0041}b\ufeff\u2028"), "a\\u{e0041}b\\u{feff}\\u{2028}");
 });
 
-test("time left is minutes and seconds, rounded up", () => {
-  assert.deepEqual([300_000, 61_001, 900, 0, -5].map(remaining), ["5:00 left", "1:02 left", "0:01 left", "Time is up", "Time is up"]);
+test("time left is hours, minutes and seconds, rounded up", () => {
+  assert.deepEqual([86_400_000, 3_661_000, 300_000, 61_001, 900, 0, -5].map(remaining), ["24:00:00 left", "1:01:01 left", "5:00 left", "1:02 left", "0:01 left", "Time is up", "Time is up"]);
 });
 
 test("the next steps of an answer are those of its results, each once", () => {

@@ -14,27 +14,30 @@
  */
 
 import { Acks } from "./client/acks.js";
+import { errorText } from "./client/messages.js";
 import { ownSocket, restBase } from "./client/address.js";
 import { Api } from "./client/api.js";
+import { BranchCommands } from "./client/branch_commands.js";
 import { Connection } from "./client/connection.js";
 import { Delivery, isRefusal, local } from "./client/delivery.js";
 import { forgetAtSessionEnd, USER } from "./client/session_end.js";
+import { FreshThreads } from "./client/fresh_threads.js";
 import { ReliableCommands } from "./client/reliable_commands.js";
 import { Subscriptions } from "./client/subscriptions.js";
 import { HistoryCache } from "./client/history_cache.js";
 import { randomId } from "./client/ids.js";
 import { browserStorage, safeStorage } from "./client/safe_storage.js";
 import { Listeners } from "./client/listeners.js";
-import { regenerateCommand, editCommand, messageCommand, queuedEvent } from "./client/outgoing_commands.js";
+import { messageCommand, queuedEvent } from "./client/outgoing_commands.js";
 import { Outbox } from "./client/outbox.js";
 import { agentKey, CurrentThreads } from "./client/current_threads.js";
-import { RunCommands } from "./client/run_commands.js";
 import { Session } from "./client/session.js";
 import { Tabs } from "./client/tabs.js";
+import { isPending } from "./client/turns.js";
 import { Threads } from "./client/threads.js";
 import { REAL_TIMERS, Timers } from "./client/timers.js";
 
-export { beside, visible } from "./client/branches.js";
+export { beside, older, visible } from "./client/branches.js";
 
 const TYPING_MS = 3_000;
 const AGAIN_S = 3;
@@ -59,7 +62,7 @@ const DEFAULT_AGENT = "guide";
  * @property {boolean} draining the server has said that it goes away
  */
 
-export class Client extends RunCommands {
+export class Client extends BranchCommands {
   /**
    * @param {object} [options]
    * @param {string} [options.url] of the WebSocket; on a page, that of its own server
@@ -68,11 +71,13 @@ export class Client extends RunCommands {
    * @param {typeof WebSocket} [options.WebSocket]
    * @param {typeof fetch} [options.fetch]
    * @param {Window|null} [options.window] whose online, offline, storage and visibility events are heeded
+   * @param {boolean} [options.paged] threads are opened by their last page, read over REST, instead of their whole log
    */
   constructor({
     url = ownSocket(globalThis.location), token = null, storage = browserStorage(), WebSocket = globalThis.WebSocket,
     fetch = globalThis.fetch.bind(globalThis), window = globalThis.document ? globalThis.window : null,
     now = () => Date.now(), random = Math.random, timers = REAL_TIMERS, isOnline = () => globalThis.navigator?.onLine !== false,
+    paged = false,
   } = {}) {
     super();
     Object.assign(this, { window, now });
@@ -86,14 +91,15 @@ export class Client extends RunCommands {
     this.timeouts = new Timers(timers); // of one connection; `late` ones outlive it
     this.lateTimeouts = new Timers(timers);
     this.currentThreads = new CurrentThreads(this.storage);
+    this.freshThreads = new FreshThreads(this.storage);
     this.outbox = new Outbox(this.storage, { window, now });
     this.connection = new Connection({
       url, session: this.session, WebSocket, timers, now, random, isOnline, watched: window,
-      onOpen: () => this.subscriptions.opened(), onEvents: (events) => this.subscriptions.take(events), onLost: () => this.delivery.interrupted(), onStatus: () => this.#count(),
+      onOpen: () => this.#opened(), onEvents: (events) => this.subscriptions.take(events), onLost: () => this.delivery.interrupted(), onStatus: () => this.#count(),
     });
     this.subscriptions = new Subscriptions({
       send: (command) => this.connection.send(command), onForeign: (event) => this.#emit("foreign", event),
-      onEvent: (event, fresh) => this.#handle(event, event.data ?? {}, fresh), onEvents: (events) => this._show(events),
+      onEvent: (event, fresh) => this.#handle(event, event.data ?? {}, fresh), onEvents: (events) => this.#arrived(events),
     });
     const send = (command) => this.connection.online && this.connection.send(command);
     this.reliable = new ReliableCommands(send);
@@ -107,8 +113,9 @@ export class Client extends RunCommands {
       readLatest: (threadId) => this.api.latest(threadId),
       waiting: (threadId) => this.outbox.waiting(threadId).map(queuedEvent), onRelease: (threadId) => this.acks.forget(threadId),
       onChange: (threadId, state, events) => this.#emit("change", { threadId, agent: this.currentThreads.agentOf(threadId), state, events }),
-      onFault: (fault) => this.#emit("notice", { code: fault.code, message: fault.message, error_id: fault.errorId, thread_id: null }),
+      onFault: (fault) => this._notice(fault),
     });
+    if (paged) this._openByPages();
     this.tabs = new Tabs({ outbox: this.outbox, timeouts: this.lateTimeouts, show: (events) => this._show(events), pump: () => this.delivery.pump() });
     this.#count();
   }
@@ -131,7 +138,9 @@ export class Client extends RunCommands {
   start() {
     this.onPageHide ??= () => this.threads.persist();
     this.window?.addEventListener("pagehide", this.onPageHide);
-    return this.connection.start();
+    const started = this.connection.start();
+    this.threads.pages?.readAll();
+    return started;
   }
 
   stop() {
@@ -146,10 +155,30 @@ export class Client extends RunCommands {
     this.connection.probe();
   }
 
-  /** Comes as another user from now on. @param {string} token */
-  signIn(token) {
+  /**
+   * Comes as another user from now on. Rejects with an `ApiError` if the server refuses the token or cannot be reached;
+   * nothing changes then.
+   * @param {string} token
+   */
+  async signIn(token) {
+    await this.api.me(token);
     this.session.adopt(token);
     return this.connection.start();
+  }
+
+  /**
+   * Ends the session on the server, and forgets all that is stored here of its user. Rejects with an `ApiError` if the
+   * server cannot end it now; `anyway` forgets nevertheless.
+   * @param {{anyway?: boolean}} [options]
+   */
+  async signOut({ anyway = false } = {}) {
+    try {
+      await this.api.endSession();
+    } catch (fault) {
+      if (!anyway && fault.status !== 401) throw fault; // 401: it has ended already
+    }
+    this.connection.stop();
+    this.session.end();
   }
 
   // Threads
@@ -160,14 +189,29 @@ export class Client extends RunCommands {
    * @param {{fresh?: boolean}} [options] `fresh`: one the server cannot know yet
    */
   open(threadId, { fresh = false } = {}) {
+    if (fresh) this.freshThreads.add(threadId);
     const state = this.threads.open(threadId, { fresh });
     if (this.connection.online) this.threads.readRatings();
+    if (!this.connection.stopped) this.threads.pages?.readAll();
     return state;
   }
 
   /** The state of a thread that is held, or null. @param {string} threadId */
   state(threadId) {
     return this.threads.state(threadId);
+  }
+
+  /**
+   * The server has said that there is no such thread of this user. True if there was one as far as is known here: then
+   * all that was kept of it is forgotten. False for a thread that is still to be sent to the server.
+   * @param {string} threadId
+   */
+  isGone(threadId) {
+    const state = this.threads.state(threadId);
+    if (state === null || this.freshThreads.has(threadId) || state.turns.some(isPending)) return false;
+    this.forget(threadId);
+    this.threads.open(threadId, { fresh: true });
+    return true;
   }
 
   /** Lets go of a thread and of what was kept of it. @param {string} threadId */
@@ -200,11 +244,6 @@ export class Client extends RunCommands {
     return threadId && (this.threads.state(threadId) ?? this.open(threadId));
   }
 
-  /** Shows the branch through a turn. @param {string} threadId @param {string} key of the turn */
-  pick(threadId, key) {
-    this._show([{ type: "local.picked", thread_id: threadId, data: { key } }]);
-  }
-
   // Commands
 
   /**
@@ -219,28 +258,7 @@ export class Client extends RunCommands {
     const threadId = given.thread_id ?? known ?? randomId();
     if (!this.subscriptions.has(threadId)) this.open(threadId, { fresh: known === null });
     if (!given.thread_id) this.currentThreads.enter(agent, threadId, { stay: this.currentThreads.current !== null });
-    return this.#queue(messageCommand(given, { agentName: agent, state: this.threads.state(threadId), id: randomId(), threadId }));
-  }
-
-  /**
-   * Says a message in other words: a new branch beside it.
-   * @param {string} messageId of a message that is held here
-   * @param {string} content
-   * @returns {string|null} the new message's id; null when the message is not held here
-   */
-  edit(messageId, content) {
-    const found = this.threads.find(messageId);
-    return found && this.#queue(editCommand(found, content, randomId()));
-  }
-
-  /**
-   * Has a message answered once more: a new branch beside its answer.
-   * @param {string} messageId of a message that is held here
-   * @returns {string|null} the name of this request; null when the message is not held here
-   */
-  regenerate(messageId) {
-    const found = this.threads.find(messageId);
-    return found && this.#queue(regenerateCommand(found, randomId(), this.subscriptions.seq(found.state.threadId)));
+    return this._queue(messageCommand(given, { agentName: agent, state: this.threads.state(threadId), id: randomId(), threadId }));
   }
 
   /** Tells the user's other connections that they are typing, every three seconds at most. @param {string} threadId */
@@ -262,13 +280,24 @@ export class Client extends RunCommands {
     this.#count();
   }
 
-  #queue(order) {
+  /** Queues a command, shows it, and sends it as soon as that can be. */
+  _queue(order) {
     const { user = null, anonymous = true } = this.session.stored ?? {};
     const entry = this.outbox.add(order, this.now(), anonymous ? null : user);
     this._show([queuedEvent(entry)]);
     this.delivery.pump();
     this.#count();
     return entry.message_id;
+  }
+
+  #opened() {
+    this.subscriptions.opened();
+    this.threads.pages?.readAll();
+  }
+
+  #arrived(events) {
+    this.threads.pages?.note(events);
+    this._show(events);
   }
 
   /** What this client itself does about an event; gives the event to show, or null. */
@@ -312,20 +341,23 @@ export class Client extends RunCommands {
 
   /** A fault outside a run: about a message of ours, or about nothing we can point at. */
   #refused(event, data) {
+    const continuing = this._continueRefused(event, data);
     const steer = this.steering.refused(event, data);
     if (steer && !data.retryable) return null;
     const shown = this.delivery.refused(event, data);
     if (shown?.type === "local.rejected") this.cancelOnAccept.delete(shown.data.key);
     this.#count();
-    if (!shown && data.retryable && (!event.message_id || steer)) this.timeouts.set("again", Math.max(data.retry_after ?? 0, AGAIN_S) * 1000, () => this.#askAgain());
+    if (!shown && data.retryable && (!event.message_id || steer || continuing)) this.timeouts.set("again", Math.max(data.retry_after ?? 0, AGAIN_S) * 1000, () => this.#askAgain());
     return shown ?? this.#emit("notice", {
-      code: data.code, message: data.message || event.message, error_id: data.error_id ?? null, thread_id: event.thread_id ?? null,
+      code: data.code, message: errorText({ code: data.code, message: data.message || event.message }), error_id: data.error_id ?? null, thread_id: event.thread_id ?? null,
     });
   }
 
   #accepted(event, data) {
+    if (data.continues) this.reliable.done(`continue ${data.continues}`);
     const entry = this.delivery.accepted(event, data);
     // Sent twice: the first may have arrived on a connection whose later events we never saw.
+    this.freshThreads.remove(event.thread_id);
     this.subscriptions.exists(event.thread_id, { doubtful: entry?.attempts > 1 });
     if (this.cancelOnAccept.delete(entry?.message_id ?? data.message_id)) this.cancel({ runId: data.run_id ?? event.run_id });
     if (entry) this.#count();
@@ -341,6 +373,11 @@ export class Client extends RunCommands {
   _show(events) {
     this.#emit("events", events);
     this.threads.apply(events);
+  }
+
+  /** Tells of an error that belongs to no message. */
+  _notice({ code = "internal", message, errorId = null }, threadId = null) {
+    return this.#emit("notice", { code, message, error_id: errorId, thread_id: threadId });
   }
 
   #count() {

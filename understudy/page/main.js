@@ -1,28 +1,44 @@
 /** The composition root of the page: wires all parts. */
 
 import { decoded } from "./client/address.js";
+import { Account } from "./views/account.js";
 import { Agents } from "./views/agents.js";
 import { Alerts } from "./views/alerts.js";
-import { answerId, visible } from "./client/branches.js";
+import { answerId, lastRun, visible } from "./client/branches.js";
 import { Client } from "./client.js";
 import { Clock } from "./views/clock.js";
 import { Composer } from "./views/composer.js";
 import { provisionalTitle, runningTurn, steerableTurn } from "./client/turns.js";
-import { asked, Toasts } from "./views/dialog.js";
-import { el, setText } from "./views/dom.js";
+import { Toasts } from "./views/dialog.js";
+import { askToken } from "./views/sign_in.js";
+import { arrange, el, setText } from "./views/dom.js";
 import { Drafts } from "./views/drafts.js";
+import { FirstVisit, KillGuide } from "./views/first_visit.js";
 import { emptyChat } from "./views/empty.js";
 import { Files } from "./views/files.js";
 import { icon } from "./views/icons.js";
+import { Inbox } from "./views/inbox_control.js";
 import { randomId } from "./client/ids.js";
+import { missingChat } from "./views/missing.js";
+import { Keys } from "./views/keys.js";
+import { openAt } from "./views/reveal.js";
 import { MemoryDialog } from "./views/memory.js";
+import { Panel } from "./views/panel.js";
+import { Previews } from "./views/previews.js";
+import { retryFrom } from "./views/retry_step.js";
 import { Schedules } from "./views/schedules.js";
 import { ServersDialog } from "./views/servers.js";
 import { Sidebar } from "./views/sidebar.js";
 import { Status } from "./views/status.js";
-import { themeSwitch } from "./views/theme.js";
+import { Settings } from "./views/settings.js";
 import { Transcript } from "./views/transcript.js";
 import { moment } from "./client/format.js";
+import { t } from "./client/messages.js";
+import { appearanceSection } from "./views/appearance.js";
+import { languageSection, startLanguage } from "./views/language.js";
+import { dataSection } from "./views/your_data.js";
+import { Updates } from "./views/updates.js";
+import { browserStorage, safeStorage } from "./client/safe_storage.js";
 
 const LOADING_MS = 4000; // a thread that says nothing for so long is shown as empty
 const LIST_EVENTS = new Set(["message_accepted", "final_response", "error"]);
@@ -30,7 +46,7 @@ const LIST_EVENTS = new Set(["message_accepted", "final_response", "error"]);
 class Page {
   constructor() {
     this.current = null; // the id of the open thread
-    this.client = new Client();
+    this.client = new Client({ paged: true });
     this.api = this.client.api;
     const { storage } = this.client;
     this.agents = new Agents(storage);
@@ -40,24 +56,39 @@ class Page {
   }
 
   #build(storage) {
-    const files = new Files(this.api, storage);
+    this.panel = new Panel();
+    const previews = new Previews(this.api);
+    const files = new Files(this.api, storage, previews, this.panel);
     this.alerts = new Alerts();
     this.toasts = new Toasts();
+    new Updates(this.toasts).checkAtWelcome(this.client);
     this.status = new Status(() => this.client.start());
     this.sidebar = new Sidebar(this.api, {
-      open: (id) => this.open(id), create: () => this.create(), removed: (id) => this.removed(id), renamed: () => this.showTitle(), fault: (fault) => this.fault(fault),
-    }, (id) => runningTurn(this.client.state(id) ?? { turns: [] }) !== null);
+      open: (...at) => openAt(this, ...at), create: () => this.create(), removed: (...which) => this.removed(...which), renamed: () => this.showTitle(), fault: (fault) => this.fault(fault),
+      sharing: () => this.agents.shareLinks, tip: (id) => lastRun(this.client.state(id)),
+    }, (id) => this.inbox.mark(id, runningTurn(this.client.state(id) ?? { turns: [] }) !== null), storage);
+    this.inbox = new Inbox(this.client, {
+      clock: this.clock, agents: this.agents, open: (id) => this.open(id), current: () => this.client.state(this.current),
+      onMarks: () => this.sidebar.show(), onSignIn: (...at) => this.signInAt(...at), onDisallow: (...tool) => this.disallow(...tool),
+      onStop: (runId) => this.stop(runId), fault: (fault) => this.fault(fault),
+    });
+    this.sidebar.add(this.inbox.view.strip);
     this.schedules = new Schedules(this.api, this.agents, (id) => this.open(id));
     this.sidebar.add(this.schedules.button);
     this.sidebar.add(new MemoryDialog(this.api).button);
+    this.account = new Account(this.api, (how) => this.client.signOut(how));
+    this.sidebar.element.append(this.account.element);
     this.composer = new Composer({
-      api: this.api, files, agents: this.agents, drafts: new Drafts(storage), banner: this.status.banner,
+      api: this.api, files, agents: this.agents, drafts: new Drafts(storage), storage, banner: this.status.banner,
       onSend: (said) => this.say(said), onStop: () => this.stop(), onAgent: (agent) => this.switched(agent),
-      onTyping: () => this.client.typing(this.current), maxBytes: () => this.client.connection.maxCommandBytes,
+      onEditLast: () => this.transcript.editLast(() => this.composer.focus()), onTyping: () => this.client.typing(this.current), maxBytes: () => this.client.connection.maxCommandBytes, maxFileBytes: () => this.client.connection.maxFileBytes,
     });
+    this.guide = new KillGuide();
+    this.composer.element.prepend(this.guide.element);
+    this.firstVisit = new FirstVisit(this);
     this.transcript = new Transcript({
-      agents: this.agents, clock: this.clock, files,
-      onRetry: (turn) => this.retry(turn), onWithdraw: (turn) => this.withdraw(turn), onAgain: (turn) => this.again(turn),
+      agents: this.agents, clock: this.clock, files, panel: this.panel, previews, readWidget: (...which) => this.api.widget(this.current, ...which),
+      onRetry: (turn) => this.retry(turn), onContinue: (turn) => this.client.continueAnswer(turn.runId) && this.transcript.follower.pin(), onWithdraw: (turn) => this.withdraw(turn), onAgain: (turn) => this.again(turn),
       onEdit: (turn, content) => this.client.edit(turn.messageId, content), onPick: (...picked) => this.pick(...picked),
       onRate: (turn, rating) => this.client.feedback(answerId(turn.runId), rating),
       onStep: (turn, message) => this.say({ content: message, files: [], agent: { agent_type: turn.agentType, pillar: turn.pillar } }),
@@ -66,73 +97,76 @@ class Page {
       onDisallow: (tool) => this.disallow(tool),
       onAnswer: (questionId, answer) => this.client.answer(questionId, answer),
       onSignIn: (name, questionId) => this.signInAt(name, questionId),
-      onUnsteer: (...which) => this.client.unsteer(...which),
-      onUndo: (which) => this.client.undo(which),
-      onShown: (state) => document.visibilityState === "visible" && this.client.ack(state.threadId, state.seq),
-    }, () => emptyChat(this.composer.picker.picked, (text) => this.composer.fill(text)));
+      onOlder: () => this.client.older(this.current), onDetails: (turn) => this.client.details(this.current, turn.runId).then(() => true, (fault) => this.fault(fault)),
+      onUnsteer: (...which) => this.client.unsteer(...which), onUndo: (which) => this.client.undo(which), api: this.api, onStop: (turn) => this.stop(turn.runId),
+      onSteer: (turn, text, mode) => this.client.connection.online && this.client.steer(turn.runId, text, mode) !== null,
+      onRetryStep: (turn, step) => retryFrom(turn, step, this).catch((fault) => this.fault(fault)),
+      onShown: (state) => this.shown(state),
+    }, () => (this.missing ? missingChat(() => this.create()) : emptyChat(this.composer.picker.picked, (text) => this.composer.fill(text), this.firstVisit.offer())));
     this.servers = new ServersDialog(this.api, () => this.current, (name) => this.signInAt(name));
-    this.title = el("h1.thread-title", {}, "New chat");
+    this.settings = new Settings();
+    this.settings.add(appearanceSection(storage));
+    this.settings.add(languageSection(storage, () => this.redraw()));
+    this.settings.add({ title: t("notices.title"), element: () => this.inbox.notify.switches() });
+    this.settings.add(dataSection({
+      api: this.api, storage, onCleared: () => location.reload(), onErased: () => this.client.signOut({ anyway: true }),
+    }));
+    this.title = el("h1.thread-title", { dir: "auto" }, t("chat.new"));
     this.back = el("button.link.back", { type: "button", hidden: true });
     this.drawer = el("button.quiet.icon-button.drawer-open-button", {
-      type: "button", "aria-label": "Open the list of chats", "aria-controls": "sidebar", "aria-expanded": "false", onclick: () => this.sidebar.toggle(true),
-    }, icon("menu"));
+      type: "button", "aria-label": t("page.open_drawer"), "aria-controls": "sidebar", "aria-expanded": "false", onclick: () => this.sidebar.toggle(true),
+    }, icon("menu"), this.inbox.badge);
     this.sidebar.onToggle = (open) => {
       this.drawer.setAttribute("aria-expanded", String(open));
       if (!open && this.sidebar.element.contains(document.activeElement)) this.composer.focus();
     };
-    const stage = el("main.stage", {},
-      el("header.topbar", {}, this.drawer, this.title, this.back, this.servers.button, this.status.element, themeSwitch(storage)),
+    const stage = el("main.stage", { id: "stage" },
+      el("header.topbar", { id: "topbar" }, this.drawer, this.inbox.view.button, this.title, this.back, this.servers.button, this.status.element, this.settings.button),
       this.alerts.element, this.transcript.element, this.composer.element);
     this.composer.acceptDrops(stage);
-    document.body.append(
-      el("button.skip", { type: "button", onclick: () => this.composer.focus() }, "Skip to the message box"),
-      el("div.app", {}, this.sidebar.element, this.sidebar.scrim, stage), this.toasts.element);
+    arrange(document.body, [
+      el("button.skip", { type: "button", onclick: () => this.composer.focus() }, t("page.skip")),
+      el("div.app", { id: "app" }, this.sidebar.element, this.sidebar.scrim, stage, this.panel.element), this.toasts.element]);
     this.composer.showModel();
   }
 
   #listen() {
     this.client.on("state", (state) => {
       this.status.show(state);
-      if (state.phase === "refused" && state.signIn) this.signIn();
+      this.#showGuide();
+      if (state.phase === "refused" && state.signIn) askToken(this.client);
     });
     this.client.on("welcome", (event) => {
       this.clock.align(moment(event.timestamp));
       this.readAgents();
-      this.sidebar.refresh();
+      Promise.all([this.account.refresh(), this.sidebar.refresh()]).then(() => this.transcript.refreshEmpty());
     });
     this.client.on("change", ({ threadId, state, events }) => this.changed(threadId, state, events));
     this.client.on("alert", ({ message }) => this.alerts.show(message));
     this.client.on("typing", (event) => event.thread_id === this.current && this.composer.showTyping());
-    this.client.on("user", () => this.open(randomId(), { fresh: true }));
+    this.client.on("user", () => [this.sidebar.forget(), this.open(randomId(), { fresh: true })]);
     this.client.on("over", () => { // what the page itself still shows and knows goes with it
       history.replaceState(null, "", location.pathname);
       location.reload();
     });
+    this.client.on("events", (events) => this.sidebar.take(events));
     this.client.on("foreign", (event) => {
+      this.sidebar.take([event]);
       if (!LIST_EVENTS.has(event.type)) return;
       this.sidebar.refresh();
       this.schedules.refresh();
     });
-    this.client.on("notice", ({ code, message, error_id: errorId }) => code !== "not_found" && this.toasts.show(message, errorId));
+    this.client.on("notice", ({ code, message, error_id: errorId, thread_id: threadId }) => {
+      if (code !== "not_found") this.toasts.show(message, errorId);
+      else if (threadId === this.current && this.client.isGone(threadId)) this.showMissing();
+    });
     addEventListener("hashchange", () => this.openAddressed());
     document.addEventListener("visibilitychange", () => {
       if (document.visibilityState !== "visible") return;
       this.sidebar.refresh();
       this.client.ack(this.current, this.client.state(this.current).seq);
     });
-    document.addEventListener("keydown", (event) => this.key(event));
-  }
-
-  /** A server that gives no sessions by itself wants a token; its operator makes one with `understudy token`. */
-  async signIn() {
-    if (this.signingIn) return;
-    this.signingIn = true;
-    const token = await asked({
-      title: "Sign in", text: "This server wants a session token. Ask its operator for one.", label: "Session token", agree: "Sign in",
-    });
-    this.signingIn = false;
-    if (token === null) return;
-    this.client.signIn(token);
+    this.keys = new Keys(this);
   }
 
   /** Leaves for the page where the user signs in at an MCP server; it leads back to this chat. */
@@ -142,10 +176,20 @@ class Page {
     if (url !== null && /^https?:/.test(url)) location.assign(url);
   }
 
+  /** Draws the page anew, in another language; the settings stay open. */
+  redraw() {
+    history.replaceState({ settings: true }, "");
+    location.reload();
+  }
+
   start() {
+    const { settings = false } = history.state ?? {};
     this.openAddressed();
     this.client.start();
     this.composer.focus();
+    if (!settings) return;
+    history.replaceState(null, "");
+    this.settings.open({ focus: "select" }); // of the language, which was changed last
   }
 
   openAddressed() {
@@ -157,7 +201,9 @@ class Page {
   open(threadId, { fresh = false } = {}) {
     const state = this.client.open(threadId, { fresh });
     this.back.hidden = true;
+    if (threadId !== this.current) this.panel.close();
     this.current = threadId;
+    this.#setMissing(false);
     if (decoded(location.hash.slice(1)) !== threadId) history.pushState(null, "", `#${encodeURIComponent(threadId)}`);
     const loading = !fresh && state.seq === 0;
     this.composer.open(threadId, this.agentOf(threadId, state, loading));
@@ -171,6 +217,7 @@ class Page {
     this.sidebar.toggle(false);
     this.showTitle();
     this.composer.show(runningTurn(state), steerableTurn(state));
+    this.#showGuide();
     this.composer.focus();
   }
 
@@ -189,14 +236,32 @@ class Page {
     this.open(threadId, { fresh: turns.length === 0 && !this.sidebar.thread(threadId) });
     this.composer.pick(agent);
     this.transcript.refresh();
-    setText(this.back, `Back to ${title}`);
+    setText(this.back, t("chat.back_to", { title }));
     this.back.onclick = () => this.open(from);
     this.back.hidden = false;
   }
 
+  /** The open chat is not there, or not this user's: which of both, the server does not tell. */
+  showMissing() {
+    this.#setMissing(true);
+    this.transcript.open(this.client.state(this.current));
+    this.sidebar.refresh();
+    this.showTitle();
+  }
+
+  #setMissing(missing) {
+    this.missing = missing;
+    this.composer.element.hidden = missing;
+  }
+
+  #showGuide() {
+    const live = runningTurn(this.client.state(this.current) ?? { turns: [] }) !== null;
+    this.guide.update(this.current, { live, online: this.client.connection.online });
+  }
+
   create() {
     const state = this.client.state(this.current);
-    if (state?.turns.length === 0 && state.seq === 0 && location.hash) {
+    if (!this.missing && state?.turns.length === 0 && state.seq === 0 && location.hash) {
       this.sidebar.toggle(false);
       this.transcript.settled();
       this.composer.focus(); // this one is new already
@@ -218,10 +283,12 @@ class Page {
       this.listing = setTimeout(() => this.sidebar.refresh(), 400);
     }
     if (threadId === this.current) {
+      if (this.missing && state.turns.length > 0) this.#setMissing(false); // another device has begun it anew
       this.transcript.settled();
       this.composer.follow(this.agentOf(threadId, state));
       this.transcript.show(state);
       this.composer.show(runningTurn(state), steerableTurn(state));
+      this.#showGuide();
       if (news.some((event) => event.type === "message_accepted")) this.composer.showTyping(false);
       if (state.turns.length > 0) this.sidebar.note(threadId, provisionalTitle(state));
     } else {
@@ -232,9 +299,9 @@ class Page {
 
   showTitle() {
     const id = this.current;
-    const title = this.sidebar.thread(id)?.title || provisionalTitle(this.client.state(id) ?? { turns: [] }) || "New chat";
+    const title = (this.missing && t("chat.missing_title")) || this.sidebar.thread(id)?.title || provisionalTitle(this.client.state(id) ?? { turns: [] }) || t("chat.new");
     setText(this.title, title);
-    document.title = title === "New chat" ? "understudy" : `${title} · understudy`;
+    this.inbox.attention.name(title === t("chat.new") ? "understudy" : t("chat.window_title", { title }));
   }
 
   /** `mode` says when a run at work reads it; a message with files, or to another agent, is always a message of its own. */
@@ -252,11 +319,19 @@ class Page {
     this.transcript.follower.pin();
   }
 
-  stop() {
-    const turn = runningTurn(this.client.state(this.current));
+  /** The state of the open chat stands on the screen. */
+  shown(state) {
+    if (document.visibilityState !== "visible") return;
+    this.client.ack(state.threadId, state.seq);
+    this.inbox.shown();
+  }
+
+  /** Stops the run that is seen at work, or another one. */
+  stop(runId = null) {
+    const turn = runId === null ? runningTurn(this.client.state(this.current)) : { runId };
     if (!turn || turn.stopping) return;
     const stopped = this.client.cancel({ runId: turn.runId, messageId: turn.key });
-    if (!stopped) this.toasts.show("There is no connection, so this cannot be stopped right now.");
+    if (!stopped) this.toasts.show(t("chat.stop_offline"));
   }
 
   /** A refused message is said anew; an answer that failed is made again, beside the one that failed. */
@@ -285,9 +360,12 @@ class Page {
     if (this.composer.text.value === "") this.composer.fill(turn.content);
   }
 
-  removed(threadId) {
+  /** A chat was deleted; in another tab, if that is `elsewhere`. */
+  removed(threadId, { elsewhere }) {
     this.client.forget(threadId);
-    if (threadId === this.current) this.open(randomId(), { fresh: true });
+    if (threadId !== this.current) return;
+    this.open(randomId(), { fresh: true });
+    if (elsewhere) this.toasts.show(t("chat.deleted_elsewhere"));
   }
 
   async readAgents() {
@@ -302,29 +380,20 @@ class Page {
     this.transcript.refresh();
   }
 
-  /** Takes back that a tool is always allowed in the open chat; resolves to what became of it, for its reader. */
-  async disallow(tool) {
+  /** Takes back that a tool is always allowed in a chat; resolves to what became of it, for its reader. */
+  async disallow(tool, threadId = this.current) {
     try {
-      await this.api.disallow(this.current, tool);
-      return " It will ask again.";
+      await this.api.disallow(threadId, tool);
+      return ` ${t("approval.asks_again")}`;
     } catch (fault) {
-      return fault.code === "not_found" ? " It asks already." : ` ${fault.message}`;
+      return fault.code === "not_found" ? ` ${t("approval.asks_already")}` : ` ${fault.message}`;
     }
   }
 
   fault(fault) {
     this.toasts.show(fault.message, fault.errorId);
   }
-
-  key(event) {
-    if ((event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey && event.key.toLowerCase() === "k") {
-      event.preventDefault();
-      this.sidebar.shortcut();
-    } else if (event.key === "Escape" && !document.querySelector("dialog[open]")) {
-      if (document.body.classList.contains("drawer-open")) this.sidebar.toggle(false);
-      else this.stop();
-    }
-  }
 }
 
+await startLanguage(safeStorage(browserStorage()));
 new Page().start();

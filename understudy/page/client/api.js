@@ -1,17 +1,21 @@
 /** The REST API: JSON in, JSON out, with the session's token. */
 
 import { decoded } from "./address.js";
+import { errorText } from "./messages.js";
 
 /** A refusal: {code, message (a sentence), errorId, status}; status 0 when the server could not be reached. */
 export class ApiError extends Error {
-  constructor(status, { code = "internal", message = "Something went wrong on the server.", error_id: errorId = null } = {}) {
-    super(message);
+  constructor(status, { code = "internal", message = "", error_id: errorId = null } = {}) {
+    super(errorText({ code, message }));
     Object.assign(this, { status, code, errorId });
   }
 }
 
 const ASK_MS = 10_000;
-const UNREACHABLE = { code: "offline", message: "The server cannot be reached right now." };
+const UPLOAD_MS = 600_000;
+const FILE_MS = 300_000; // 20 MiB at half a megabit a second
+const ALL_DATA_MS = 900_000;
+const UNREACHABLE = { code: "offline" };
 
 export class Api {
   /** `base` stands before every path; "" for the page's own server. */
@@ -23,8 +27,19 @@ export class Api {
     return this.#json("GET", "/api/agents");
   }
 
-  threads({ query = "", cursor = "", limit = 40 } = {}) {
-    const search = new URLSearchParams({ limit, ...(query && { query }), ...(cursor && { cursor }) });
+  /** {user, name, anonymous, session, tenant, roles, groups, expires_at}: whose session this is, or whose `token` is. */
+  async me(token = null) {
+    return (await this.#ask("GET", "/api/me", { token, again: token === null })).json();
+  }
+
+  /** Ends the session on the server: its token is refused from then on. */
+  endSession() {
+    return this.#json("DELETE", "/api/sessions");
+  }
+
+  /** {threads, next_cursor}; `which` is "active", "pinned" or "archived". */
+  threads({ query = "", cursor = "", limit = 40, which = "active" } = {}) {
+    const search = new URLSearchParams({ limit, ...(query && { query }), ...(cursor && { cursor }), ...(which !== "active" && { which }) });
     return this.#json("GET", `/api/threads?${search}`);
   }
 
@@ -34,8 +49,14 @@ export class Api {
     return threads.find((thread) => thread.agent_type === agentType && (thread.pillar ?? null) === pillar)?.id ?? null;
   }
 
-  rename(threadId, title) {
-    return this.#json("PATCH", `/api/threads/${encodeURIComponent(threadId)}`, { title });
+  /** Changes the `title`, `pinned` or `archived` of a thread; resolves to it. */
+  changeThread(threadId, members) {
+    return this.#json("PATCH", `/api/threads/${encodeURIComponent(threadId)}`, members);
+  }
+
+  /** A thread as a file, a blob; `form` is "markdown" or "json". */
+  async exportThread(threadId, form) {
+    return (await this.#ask("GET", `/api/threads/${encodeURIComponent(threadId)}/export?format=${form}`)).blob();
   }
 
   remove(threadId) {
@@ -75,6 +96,30 @@ export class Api {
 
   signOut(name) {
     return this.#json("DELETE", `/api/mcp/${encodeURIComponent(name)}/sign-in`);
+  }
+
+  /** What the user has open: {needs_you, running, unread, scheduled, counts}, as `client/inbox.js` takes it. */
+  inbox() {
+    return this.#json("GET", "/api/inbox");
+  }
+
+  /** Marks answers as read: {thread_id: seq} up to a number each, null all. */
+  markRead(threads) {
+    return this.#json("POST", "/api/inbox/read", threads === null ? { all: true } : { threads });
+  }
+
+  /** {key, browsers}: the key with which a browser subscribes to notices (null: none are sent), and the user's browsers. */
+  webPush() {
+    return this.#json("GET", "/api/web-push");
+  }
+
+  /** Has a browser notified: {endpoint, keys, answers}; resolves to {id, …}. */
+  notifyBrowser(subscription) {
+    return this.#json("PUT", "/api/web-push/browsers", subscription);
+  }
+
+  forgetBrowser(id) {
+    return this.#json("DELETE", `/api/web-push/browsers/${encodeURIComponent(id)}`);
   }
 
   /** {schedules}: the user's, oldest first. */
@@ -122,6 +167,41 @@ export class Api {
     return this.#json("DELETE", "/api/memory");
   }
 
+  /** {shares}: the links to a thread, each {share_id, created_at, expires_at}. */
+  shares(threadId) {
+    return this.#json("GET", `/api/threads/${encodeURIComponent(threadId)}/shares`);
+  }
+
+  /** Makes a link to a thread as it is now, to the branch that ends with a run (null: the newest); resolves to {path, …}. */
+  share(threadId, runId) {
+    return this.#json("POST", `/api/threads/${encodeURIComponent(threadId)}/shares`, { run_id: runId });
+  }
+
+  revokeShare(shareId) {
+    return this.#json("DELETE", `/api/shares/${encodeURIComponent(shareId)}`);
+  }
+
+  /** The last page of a thread's newest branch, of that `through` a run, or of one up to the answer `before`. */
+  turns(threadId, { before = null, through = null, limit = null } = {}) {
+    const search = new URLSearchParams({ ...(before && { before }), ...(through && { through }), ...(limit && { limit }) });
+    return this.#json("GET", `/api/threads/${encodeURIComponent(threadId)}/turns?${search}`);
+  }
+
+  /** {events, more, status}: the events of a run after the number `after`. */
+  runEvents(runId, after = 0) {
+    return this.#json("GET", `/api/runs/${encodeURIComponent(runId)}/events?${new URLSearchParams({ after, limit: 1000 })}`);
+  }
+
+  /** The state of a run: what it has spent, what it waits for. */
+  run(runId) {
+    return this.#json("GET", `/api/runs/${encodeURIComponent(runId)}`);
+  }
+
+  /** {tools}: those of the user's agents, and whether their calls can be repeated without harm. */
+  tools() {
+    return this.#json("GET", "/api/tools");
+  }
+
   /** The whole history of a thread, oldest first, page by page. */
   async history(threadId) {
     const messages = [];
@@ -141,12 +221,36 @@ export class Api {
   }
 
   /** {name, size, blob()} of a file of this user; the body is only read by `blob`. */
-  async file(fileId, method = "GET") {
-    const answer = await this.#ask(method, `/api/files/${encodeURIComponent(fileId)}`);
+  file(fileId, method = "GET") {
+    return this.#file(method, `/api/files/${encodeURIComponent(fileId)}`, FILE_MS);
+  }
+
+  /** All data of this user as a document, in the form of `file`. */
+  exportData() {
+    return this.#file("GET", "/api/me/export", ALL_DATA_MS);
+  }
+
+  /** Erases all data of this user, whose name confirms it, and ends all their sessions. Resolves to {threads, files}, how many there were. */
+  async eraseData(user) {
+    return (await this.#ask("DELETE", "/api/me", { body: { confirm: user }, limitMs: ALL_DATA_MS })).json();
+  }
+
+  async #file(method, path, limitMs) {
+    const answer = await this.#ask(method, path, { limitMs });
     return {
       name: nameOf(answer.headers.get("Content-Disposition")), size: Number(answer.headers.get("Content-Length")) || null,
       blob: () => answer.blob(),
     };
+  }
+
+  /** What can be shown of a file: {kind: "image" | "table" | "text" | "none", image_type, columns, rows, text, html, cut}. */
+  preview(fileId) {
+    return this.#json("GET", `/api/files/${encodeURIComponent(fileId)}/preview`);
+  }
+
+  /** {html, frame}: the user interface of an MCP server's tool, and the address of the frame that shows it. */
+  widget(threadId, server, uri) {
+    return this.#json("GET", `/api/threads/${encodeURIComponent(threadId)}/widget?${new URLSearchParams({ server, uri })}`);
   }
 
   /** Uploads with `onProgress(share)`, 0 to 1; `signal` stops it. Resolves to {id, name, media_type, size}. */
@@ -162,6 +266,9 @@ export class Api {
         if (request.status === 201 || request.status === 200) resolve(request.response);
         else reject(new ApiError(request.status, request.response?.error ?? undefined));
       };
+      request.timeout = UPLOAD_MS;
+      request.ontimeout = () => reject(new ApiError(0, UNREACHABLE));
+      request.onabort = () => reject(new ApiError(0, UNREACHABLE));
       request.onerror = () => reject(new ApiError(0, UNREACHABLE));
       signal.addEventListener("abort", () => request.abort());
       const form = new FormData();
@@ -171,23 +278,23 @@ export class Api {
   }
 
   async #json(method, path, body) {
-    const answer = await this.#ask(method, path, body);
+    const answer = await this.#ask(method, path, { body });
     return answer.status === 204 ? null : answer.json().catch(() => null);
   }
 
-  async #ask(method, path, body, again = true) {
+  async #ask(method, path, { body, token = null, again = true, limitMs = ASK_MS } = {}) {
     let answer;
     try {
-      const headers = { Authorization: `Bearer ${await this.session.token()}` };
+      const headers = { Authorization: `Bearer ${token ?? await this.session.token()}` };
       if (body !== undefined) headers["Content-Type"] = "application/json";
-      const signal = AbortSignal.timeout(ASK_MS); // a broken connection may accept the request and never answer
+      const signal = AbortSignal.timeout(limitMs); // a broken connection may accept the request and never answer
       answer = await this.fetch(this.base + path, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
     } catch {
       throw new ApiError(0, UNREACHABLE);
     }
     if (answer.status === 401 && again) {
       await this.session.renew().catch(() => { throw new ApiError(401, UNREACHABLE); });
-      return this.#ask(method, path, body, false);
+      return this.#ask(method, path, { body, again: false, limitMs });
     }
     if (!answer.ok) throw new ApiError(answer.status, (await answer.json().catch(() => null))?.error ?? undefined);
     return answer;

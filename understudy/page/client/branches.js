@@ -14,14 +14,25 @@ export function answerId(runId) {
   return runId ? `answer-${runId}` : null;
 }
 
+/** The ids of a turn's answer: of the run that went on with it last, and of those before. */
+function answersOf({ runId, earlier }) {
+  return [...earlier, runId].filter(Boolean).map(answerId);
+}
+
 /** The turns of the branch that is shown, in order. */
 export function visible(state) {
   return treeOf(state).path;
 }
 
+/** The run of the last turn that is shown and has one; null if there is none. `state` is undefined for a thread that is not open. */
+export function lastRun(state) {
+  return (state ? visible(state) : []).findLast(({ runId }) => runId)?.runId ?? null;
+}
+
 /**
- * What stands beside a turn: {messages, message, answers, answer}. `messages` are turns, the latest of each message
- * with the same parent; `answers` are the turns of this very message; the numbers are this turn's places, from 0.
+ * What stands beside a turn: {messages, message, answers, answer, last}. `messages` are turns, the latest of each message
+ * with the same parent; `answers` are the turns of this very message; the numbers are this turn's places, from 0. `last`:
+ * the branch that is shown ends with it.
  */
 export function beside(state, turn) {
   const siblings = treeOf(state).siblings.get(turn.parentId) ?? [turn];
@@ -31,6 +42,7 @@ export function beside(state, turn) {
   const answers = siblings.filter((one) => one.messageId === turn.messageId);
   return {
     messages, message: messages.findIndex((one) => one.messageId === turn.messageId), answers, answer: answers.indexOf(turn),
+    last: treeOf(state).path.at(-1) === turn,
   };
 }
 
@@ -46,7 +58,7 @@ function grow({ turns, leaf }) {
     if (!siblings.has(turn.parentId)) siblings.set(turn.parentId, []);
     siblings.get(turn.parentId).push(turn);
   }
-  const byAnswer = new Map(anchored.filter((turn) => turn.runId).map((turn) => [answerId(turn.runId), turn]));
+  const byAnswer = new Map(anchored.flatMap((turn) => answersOf(turn).map((answer) => [answer, turn])));
   const path = new Set();
   let turn = anchored.find((one) => one.key === leaf) ?? anchored.at(-1) ?? null;
   while (turn && !path.has(turn)) {
@@ -57,16 +69,23 @@ function grow({ turns, leaf }) {
   return { path: [...[...path].reverse(), ...waiting], siblings };
 }
 
-/** The state that shows the branch through `turn`, down to what was accepted last in it. */
+/** The state that shows the branch through `turn`, down to the end in it that was accepted last. */
 export function showing(state, turn) {
-  const answers = new Set([answerId(turn.runId)]);
-  let last = turn;
-  for (const one of state.turns) { // a parent stands before its children
-    if (!one.parentId || !answers.has(one.parentId)) continue;
-    answers.add(answerId(one.runId));
-    last = one;
+  const { siblings } = treeOf(state);
+  const seen = new Set([turn]);
+  const ends = new Set();
+  for (const one of seen) {
+    const next = answersOf(one).flatMap((answer) => siblings.get(answer) ?? []);
+    if (next.length === 0) ends.add(one);
+    for (const child of next) seen.add(child);
   }
+  const last = state.turns.findLast((one) => ends.has(one)) ?? turn;
   return { ...state, leaf: last === state.turns.findLast((one) => one.parentId !== undefined) ? null : last.key };
+}
+
+/** The answer that the shown branch goes on from before what is there, or null: it is there from its beginning. */
+export function older(state) {
+  return visible(state)[0]?.parentId ?? null;
 }
 
 /** What the next message follows: an answer's id, or null where that is the newest anyway, or not known yet. */

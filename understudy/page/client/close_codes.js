@@ -1,14 +1,16 @@
 /** Close codes: whether to reconnect, and the sentence for the user if not. */
 
+import { t } from "./messages.js";
+
 const COME_BACK = new Set([1001, 1005, 1006, 1011, 1012, 1013, 4408, 4429]);
 
 const SENTENCES = Object.freeze({
-  1000: "The server ended this connection.",
-  1008: "The server refused this connection.",
-  1009: "A message was larger than this server accepts.",
-  4400: "The server did not understand this page; reload it.",
-  4403: "This session is not allowed to connect.",
-  4429: "This chat is open in too many places; close another tab.",
+  1000: "close.ended",
+  1008: "close.refused",
+  1009: "close.too_large",
+  4400: "close.not_understood",
+  4403: "close.not_allowed",
+  4429: "close.too_many",
 });
 
 /** {retry, renew, atLeast (ms), sentence}: `renew` asks for a newer token first. */
@@ -17,16 +19,22 @@ export function afterClose(code) {
     retry: COME_BACK.has(code) || code === 4401,
     renew: code === 4401,
     atLeast: code === 4429 ? 10_000 : 0,
-    sentence: SENTENCES[code] ?? "The server closed the connection.",
+    sentence: t(SENTENCES[code] ?? "status.closed"),
   };
 }
 
 const FIRST_MS = 300;
+const SOON_MS = 1_200; // a server that restarts is back within this after it answers
+const SOON_ATTEMPTS = 40; // about half a minute: longer than restarts take
 const CAP_MS = 30_000;
 
-/** Milliseconds to wait before attempt `attempt` (from 0): doubling, capped, and jittered over its upper half. */
+/**
+ * Milliseconds to wait before attempt `attempt` (from 0): doubling to SOON_MS, where it stays for SOON_ATTEMPTS, and then
+ * on to a cap; jittered over its upper half.
+ */
 export function backoff(attempt, random = Math.random) {
-  const ceiling = Math.min(CAP_MS, FIRST_MS * 2 ** Math.min(attempt, 10));
+  const soon = Math.min(SOON_MS, FIRST_MS * 2 ** Math.min(attempt, 10));
+  const ceiling = Math.min(CAP_MS, soon * 2 ** Math.min(Math.max(attempt - SOON_ATTEMPTS, 0), 10));
   return ceiling / 2 + random() * (ceiling / 2);
 }
 

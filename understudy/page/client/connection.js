@@ -2,7 +2,8 @@
  * Stays connected: opens one socket after another with a valid token, after growing pauses or when the server says.
  *
  * `status` is {phase: "connecting" | "online" | "offline" | "refused", retryAt (ms), reason, signIn, draining}; it is
- * `draining` from the moment the server says that it goes away until the next welcome.
+ * `draining` from the moment the server says that it goes away until the next welcome, or until it has been away for so
+ * long that it is no restart any more.
  */
 
 import { afterClose, backoff } from "./close_codes.js";
@@ -13,7 +14,9 @@ import { Timers } from "./timers.js";
 
 const LOST = afterClose(1006);
 const RENEW_AGAIN_MS = 30_000;
+const RESTART_MS = 120_000; // after this a server that said it goes away is simply not there
 const FRAME_BYTES = 256 * 1024; // what a server takes that does not say
+const FILE_BYTES = 20 * 1024 * 1024;
 const IDLE = Object.freeze({ phase: "offline", retryAt: null, reason: "", signIn: false, draining: false });
 
 /** Whether a refusal may be about the token: the one in use, or a newer one that was shown. */
@@ -35,6 +38,7 @@ export class Connection {
     this.stopped = true;
     this.attempt = 0;
     this.neverOpened = 0; // handshakes in a row that did not open: the token may be why
+    this.drainEnds = -Infinity; // until when a server that went away is said to restart
     this.drainMs = 0; // what a `drain` asked for, until that has been waited for
     this.heartbeatMs = 25_000;
     this.listening = null;
@@ -45,6 +49,11 @@ export class Connection {
   }
 
   /** How many bytes a command may have, in one frame or in parts. */
+  /** How many bytes a file may have. */
+  get maxFileBytes() {
+    return this.limits.file_bytes ?? FILE_BYTES;
+  }
+
   get maxCommandBytes() {
     const { frame_bytes: frame = FRAME_BYTES, chunks_bytes: chunks = frame } = this.limits;
     return this.capabilities.has("chunk") ? chunks : frame;
@@ -197,6 +206,7 @@ export class Connection {
   /** The server drains: this socket starts nothing new, and the next one is opened when the server is back. */
   #drained({ reconnect_after_s: afterS = 1 }) {
     this.drainMs = Math.max(afterS * 1000, 1);
+    this.drainEnds = this.now() + RESTART_MS;
     this.#show({ ...this.status, draining: true });
   }
 
@@ -223,7 +233,7 @@ export class Connection {
     }
   }
 
-  #show({ phase, retryAt = null, reason = "", signIn = false, draining = this.status.draining }) {
+  #show({ phase, retryAt = null, reason = "", signIn = false, draining = this.status.draining && this.now() < this.drainEnds }) {
     this.status = { phase, retryAt, reason, signIn, draining };
     this.onStatus(this.status);
   }

@@ -12,10 +12,12 @@
  */
 
 import { answerId, showing } from "./branches.js";
+import { goneOn, withCutText } from "./cut_turns.js";
 import { directionOf, rowsOfResult, rowsOfSummary } from "./findings.js";
 import { historyTurns, ratingsIn } from "./history_turns.js";
+import { withOlder, withPage } from "./page_placement.js";
 import { withPartial } from "./partials.js";
-import { appendPiece, EMPTY_STREAM } from "./stream.js";
+import { appendPiece, withPreview } from "./stream.js";
 import { isPending, LIVE, newTurn } from "./turns.js";
 
 /** A thread of which nothing is known yet. */
@@ -51,7 +53,7 @@ function change(state, index, patch) {
 }
 
 const byKey = (state, key) => (key ? state.turns.findLastIndex((turn) => turn.key === key) : -1);
-const byRun = (state, id) => (id ? state.turns.findLastIndex((turn) => turn.runId === id) : -1);
+const byRun = (state, id) => (id ? state.turns.findLastIndex((turn) => turn.runId === id || turn.earlier.includes(id)) : -1);
 
 function placeAccepted(state, turn, instead = null) {
   const rest = state.turns.filter((other) => other !== instead);
@@ -60,11 +62,21 @@ function placeAccepted(state, turn, instead = null) {
   return { ...state, turns: [...rest.slice(0, at), turn, ...rest.slice(at)] };
 }
 
+/** The state in which another run goes on with a turn's answer; null where others follow that. */
+function continued(state, event, data) {
+  const index = byRun(state, data.continues);
+  const { runId } = state.turns[index] ?? {};
+  if (runId !== data.continues || state.turns.some(({ parentId }) => parentId === answerId(runId))) return null;
+  return change(state, index, (turn) => goneOn(turn, data.run_id ?? event.run_id, when(event)));
+}
+
 function accepted(state, event, data) {
+  const inPlace = data.continues ? continued(state, event, data) : null;
+  if (inPlace) return inPlace;
   const runId = data.run_id ?? event.run_id;
   const again = data.branch_of != null && data.branch_of === data.message_id;
   const known = state.turns[byRun(state, runId)] ?? state.turns.find((turn) => (
-    isPending(turn) && turn.messageId === data.message_id && turn.again === again
+    !data.continues && isPending(turn) && turn.messageId === data.message_id && turn.again === again
   )) ?? null;
   // A turn without a time of sending was made by a passing event that came before this one: it has no question yet.
   if (known && known.runId === runId && known.messageId === data.message_id && known.sentAt !== null) return state;
@@ -74,7 +86,7 @@ function accepted(state, event, data) {
     agentType: event.agent_type ?? known?.agentType ?? null, pillar: event.agent_type ? event.pillar ?? null : known?.pillar ?? null,
     parentId: data.parent_id ?? (data.branch_of ? null : lastAnswer(state, known)),
     sentAt: when(event) ?? known?.sentAt ?? null, startedAt: when(event), error: null, progress: null,
-    status: known && !isPending(known) ? known.status : "accepted",
+    status: known && !isPending(known) ? known.status : "accepted", seq: event.seq ?? known?.seq ?? null,
   };
   const placed = placeAccepted(state, turn, known);
   const follows = state.leaf !== null && turn.parentId === answerId(state.turns[byKey(state, state.leaf)]?.runId);
@@ -94,6 +106,7 @@ function inRun(state, event, patch) {
   const turn = newTurn({
     key: `run:${event.run_id}`, messageId: event.message_id ?? `run:${event.run_id}`, runId: event.run_id, status: "running",
     startedAt: when(event), agentType: event.agent_type ?? null, pillar: event.pillar ?? null, parentId: lastAnswer(state),
+    seq: event.seq ?? null,
   });
   const placed = placeAccepted(state, turn);
   return change(placed, byRun(placed, event.run_id), patch);
@@ -159,6 +172,8 @@ function questionsOver(questions, callId = null) {
 function toolCompleted(state, event, data) {
   const ended = endStep(state, event, (one) => one.callId === data.call_id, {
     status: data.status ?? "ok", result: data.result, summary: data.result_summary ?? "", durationMs: data.duration_ms ?? null,
+    ...(Array.isArray(data.files) && { files: data.files }),
+    ...(data.widget && { widget: data.widget }),
     ...(Array.isArray(data.findings) && { found: rowsOfResult(data.findings) }),
     ...(data.undo_until > 0 && { undo: { state: "open", until: data.undo_until * 1000, reason: "" } }),
   });
@@ -205,7 +220,7 @@ function finished(state, event, data) {
 
 function failed(state, event, data) {
   const error = {
-    code: data.code, message: data.message || event.message || "Something went wrong.", errorId: data.error_id ?? null,
+    code: data.code, message: data.message || event.message || "", errorId: data.error_id ?? null,
     retryable: Boolean(data.retryable), retryAfter: data.retry_after ?? null,
   };
   if (event.run_id) {
@@ -302,7 +317,7 @@ const RULES = Object.freeze({
     pillar: event.pillar ?? null, text: data.message ?? "",
   }),
   agent_thinking: (state, event, data) => step(state, event, {
-    kind: data.notice ? "notice" : "thinking", by: data.agent_id, text: data.thought ?? "",
+    kind: data.notice ? "notice" : "thinking", by: data.agent_id, text: data.thought ?? "", ...(data.notice && { notice: data.notice }),
   }),
   agent_handoff: (state, event, data) => step(state, event, {
     kind: "handoff", from: data.from ?? "", to: data.to ?? "", text: data.reason ?? "",
@@ -338,15 +353,19 @@ const RULES = Object.freeze({
   steer_taken: steerTaken,
   steer_withdrawn: steerGone,
   feedback: rated,
-  agent_completed: (state, event, data) => endStep(state, event, (one) => one.agentId === data.agent_id, {
+  agent_completed: (state, event, data) => inRun(endStep(state, event, (one) => one.agentId === data.agent_id, {
     status: data.status ?? "success", usage: data.usage ?? null,
-  }),
+  }), event, (turn) => withCutText(turn, data)),
   agent_progress: progressed,
   tool_partial: (state, event, data) => inRun(state, event, (turn) => withPartial(turn, data)),
   partial_result: (state, event, data) => inRun(state, event, (turn) => {
     if (!LIVE.has(turn.status)) return turn;
     const stream = appendPiece(turn.stream, data);
     return stream === turn.stream ? turn : { ...turn, status: "running", stream, progress: null };
+  }),
+  answer_preview: (state, event, data) => inRun(state, event, (turn) => {
+    const stream = LIVE.has(turn.status) ? withPreview(turn.stream, data) : turn.stream;
+    return stream === turn.stream ? turn : { ...turn, stream };
   }),
   sanitization_summary: sanitized,
   final_response: finished,
@@ -358,11 +377,15 @@ const RULES = Object.freeze({
   "local.waiting": delivery("waiting"),
   "local.sent": delivery("sent"),
   "local.rejected": (state, event, data) => failed(state, { ...event, message_id: data.key }, data),
+  "local.continuing": (state, event, data) => change(state, byKey(state, data.key), { continuing: data.on !== false }),
   "local.stopping": (state, event, data) => change(state, byKey(state, data.key), (turn) => (
     LIVE.has(turn.status) && !turn.stopping ? { ...turn, stopping: true } : turn
   )),
   "local.withdrawn": withdrawn,
   "local.history": history,
+  "local.page": (state, event, page) => withPage(state, page),
+  "local.older": (state, event, page) => withOlder(state, page),
+  "local.steps": (state, event, { key, steps }) => change(state, byKey(state, key), { steps, omitted: false }),
   "local.ratings": (state, event, data) => ({ ...state, ratings: data.ratings }),
   "local.feedback": rated,
   "local.deciding": (state, event, data) => approval(state, event, data, { deciding: data.decision }),

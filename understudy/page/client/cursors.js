@@ -11,7 +11,17 @@ export class Cursors {
 
   /** Follows a thread from the event after `seq`. `exists`: the server may know it, so it can be resumed. */
   follow(threadId, seq = 0, exists = true) {
-    this.byThread.set(threadId, { seq, exists, behind: false });
+    this.byThread.set(threadId, { seq, exists, behind: false, held: false });
+  }
+
+  /** Takes no event of a thread, and does not resume it, until it is followed again. */
+  hold(threadId) {
+    const cursor = this.byThread.get(threadId) ?? { seq: 0, exists: false, behind: false };
+    this.byThread.set(threadId, { ...cursor, held: true });
+  }
+
+  isHeld(threadId) {
+    return this.byThread.get(threadId)?.held ?? false;
   }
 
   unfollow(threadId) {
@@ -44,13 +54,14 @@ export class Cursors {
   }
 
   /**
-   * "take", "duplicate", "foreign" (a thread that is not followed), "gap" (resume now) or "behind" (already
+   * "take", "duplicate", "foreign" (a thread that is not followed), "held", "gap" (resume now) or "behind" (already
    * asked for). Taking an event moves the cursor.
    */
   judge(event) {
     if (!event.thread_id) return "take";
     const cursor = this.byThread.get(event.thread_id);
     if (!cursor) return "foreign";
+    if (cursor.held) return "held";
     if (!Number.isInteger(event.seq)) return "take";
     if (event.seq <= cursor.seq) return "duplicate";
     if (event.seq > cursor.seq + 1) {
@@ -66,7 +77,7 @@ export class Cursors {
   resumable() {
     const threads = {};
     for (const [threadId, cursor] of this.byThread) {
-      if (cursor.exists) threads[threadId] = cursor.seq;
+      if (cursor.exists && !cursor.held) threads[threadId] = cursor.seq;
     }
     return threads;
   }

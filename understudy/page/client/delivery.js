@@ -64,7 +64,7 @@ export class Delivery {
   #sentId(event, data) {
     if (data.branch_of !== data.message_id) return data.message_id;
     const entry = this.outbox.get(this.inFlight);
-    const ours = entry?.type === "regenerate" && entry.payload.message_id === data.message_id && event.seq > entry.after;
+    const ours = !data.continues && entry?.type === "regenerate" && entry.payload.message_id === data.message_id && event.seq > entry.after;
     return ours ? entry.message_id : null;
   }
 

@@ -4,24 +4,15 @@
  * A row is {category, kind, action, count}. Positions are not kept: where a secret stood is never shown.
  */
 
-import { count } from "./format.js";
+import { listed, t } from "./messages.js";
 
-const CATEGORIES = Object.freeze({
-  secret: ["secret", "secrets", "A key, a token or a password: anyone who has it can act as its owner."],
-  pii: ["piece of personal data", "pieces of personal data", "Something that tells who or where a person is, or how to reach or charge them."],
-  markup: ["piece of unsafe markup", "pieces of unsafe markup", "Markup or a link that could run something, or tell another server what is read here."],
-  injection: ["planted instruction", "planted instructions", "Words that give orders to the agent, as pages and files do that want to take it over."],
-  invisible: ["hidden character", "hidden characters", "Characters that are invisible and that programs read, or that show a text in another order."],
-  terminal: ["control sequence", "control sequences", "Signs that drive the terminal in which the text is shown."],
-});
+const CATEGORIES = new Set(["secret", "pii", "markup", "injection", "invisible", "terminal"]); // each with messages of its own
 
 const SELF_EXPLAINING = new Set(["secret", "pii"]);
 
-const ACTIONS = Object.freeze({
-  remove: "taken out", mask: "covered", tokenise: "replaced by a placeholder", flag: "left as it is", block: "held back",
-});
+const ACTIONS = new Set(["remove", "mask", "tokenise", "flag", "block"]);
 
-const WHERE = Object.freeze({ inbound: "your message", tool: "this result", outbound: "this answer" });
+const WHERE = new Set(["inbound", "tool", "outbound"]);
 const DIRECTIONS = Object.freeze({ input: "inbound", output: "outbound" }); // as older logs have it
 
 /** How people spell what stands in the name of a kind. */
@@ -33,7 +24,7 @@ const SPELLED = Object.freeze(Object.fromEntries([
 
 /** "inbound", "tool" or "outbound". */
 export function directionOf(word) {
-  if (Object.hasOwn(WHERE, word)) return word;
+  if (WHERE.has(word)) return word;
   return Object.hasOwn(DIRECTIONS, word) ? DIRECTIONS[word] : "outbound";
 }
 
@@ -61,7 +52,7 @@ export function rowsOfResult(findings) {
 }
 
 const list = (value) => (Array.isArray(value) ? value.filter((each) => each !== null && typeof each === "object") : []);
-const actionOf = (action) => (Object.hasOwn(ACTIONS, action) ? action : "remove");
+const actionOf = (action) => (ACTIONS.has(action) ? action : "remove");
 
 const unread = (row) => row.kind.endsWith(".unread");
 const left = (row) => row.action === "flag" && !unread(row);
@@ -73,21 +64,17 @@ export function suspicious(rows) {
 
 /** What to say of a text: {text, warns} for each thing that was done about it. */
 export function sentences(rows, direction) {
-  const where = WHERE[direction];
   const held = rows.filter((row) => row.action === "block");
   const out = rows.filter((row) => row.action === "remove" || row.action === "mask");
   const swapped = rows.filter((row) => row.action === "tokenise");
   const said = [];
-  if (held.length > 0) said.push({ text: `Held back, because of ${amounts(held)} in ${where}.`, warns: true });
-  if (out.length > 0) said.push({ text: `Taken out of ${where}: ${amounts(out)}.`, warns: false });
-  if (swapped.length > 0) said.push({ text: `Replaced by placeholders for the agent: ${amounts(swapped)}.`, warns: false });
-  if (suspicious(rows)) {
-    const then = direction === "tool" ? "; it was treated as data" : "";
-    said.push({ text: `${upper(where)} contains text that looks like instructions${then}.`, warns: true });
-  }
+  if (held.length > 0) said.push({ text: t(`found.held_${direction}`, { amounts: amounts(held) }), warns: true });
+  if (out.length > 0) said.push({ text: t(`found.out_${direction}`, { amounts: amounts(out) }), warns: false });
+  if (swapped.length > 0) said.push({ text: t("found.swapped", { amounts: amounts(swapped) }), warns: false });
+  if (suspicious(rows)) said.push({ text: t(`found.orders_${direction}`), warns: true });
   const noticed = rows.filter((row) => left(row) && row.category !== "injection");
-  if (noticed.length > 0) said.push({ text: `Noticed in ${where} and left as it is: ${amounts(noticed)}.`, warns: false });
-  if (rows.some(unread)) said.push({ text: `A part of ${where} could not be checked.`, warns: true });
+  if (noticed.length > 0) said.push({ text: t(`found.noticed_${direction}`, { amounts: amounts(noticed) }), warns: false });
+  if (rows.some(unread)) said.push({ text: t(`found.unread_${direction}`), warns: true });
   return said;
 }
 
@@ -95,29 +82,28 @@ export function sentences(rows, direction) {
 function amounts(rows) {
   const counts = new Map();
   for (const { category, count: number } of rows) counts.set(category, (counts.get(category) ?? 0) + number);
-  const parts = [...counts].map(([category, number]) => {
-    const [one, many] = Object.hasOwn(CATEGORIES, category) ? CATEGORIES[category] : [plain(category), plain(category)];
-    return count(number, one, many);
-  });
-  return parts.length < 2 ? parts.join("") : `${parts.slice(0, -1).join(", ")} and ${parts.at(-1)}`;
+  return listed([...counts].map(([category, count]) => (
+    CATEGORIES.has(category) ? t(`found.amount_${category}`, { count }) : t("found.amount_other", { count, category: plain(category) })
+  )));
 }
 
 /** A row for people: what it is, what became of it, why. */
 export function explained(row) {
-  const meaning = unread(row) ? "The check for this did not work, so there may be some." : CATEGORIES[row.category]?.[2] ?? "";
-  return { name: nameOf(row.kind), count: row.count, done: ACTIONS[row.action], meaning, kind: row.kind };
+  const meaning = unread(row) ? t("found.unread_why") : CATEGORIES.has(row.category) ? t(`found.why_${row.category}`) : "";
+  return { name: nameOf(row.kind), count: row.count, done: t(`found.done_${row.action}`), meaning, kind: row.kind };
 }
 
 /** "secret.github.fine_grained" -> "GitHub fine grained". */
 export function nameOf(kind) {
   const [category, ...rest] = kind.split(".");
-  if (rest.length === 0) return upper(CATEGORIES[category]?.[0] ?? plain(category));
-  if (rest.at(-1) === "unread") return `Not checked for ${CATEGORIES[category]?.[1] ?? plain(category)}`;
+  if (rest.length === 0) return upper(categoryName(category, "one"));
+  if (rest.at(-1) === "unread") return t("found.unread_of", { category: categoryName(category, "all") });
   const words = rest.flatMap((part) => part.split("_")).map((word) => (Object.hasOwn(SPELLED, word) ? SPELLED[word] : word));
   if (category === "pii" && words.length > 1 && words[0].length === 2) words[0] = words[0].toUpperCase(); // a country
   const name = upper(words.join(" "));
-  return SELF_EXPLAINING.has(category) || !Object.hasOwn(CATEGORIES, category) ? name : `${name} (${CATEGORIES[category][0]})`;
+  return SELF_EXPLAINING.has(category) || !CATEGORIES.has(category) ? name : t("found.kind_of", { name, category: categoryName(category, "one") });
 }
 
+const categoryName = (category, number) => (CATEGORIES.has(category) ? t(`found.${number}_${category}`) : plain(category));
 const plain = (name) => name.replaceAll("_", " ");
 const upper = (text) => text.charAt(0).toUpperCase() + text.slice(1);

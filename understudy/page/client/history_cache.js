@@ -5,11 +5,11 @@
  * server, so it is bounded, gives way to what cannot, and is dropped when another user comes.
  */
 
-import { isPending } from "./turns.js";
+import { isPending, LIVE } from "./turns.js";
 import { EMPTY_STREAM } from "./stream.js";
 
 const PREFIX = "understudy.history.";
-const VERSION = 3; // of the shape of a conversation: what another version kept is not read
+const VERSION = 4; // of the shape of a conversation: what another version kept is not read
 const THREAD_UNITS = 256 * 1024; // UTF-16 units of one thread; beyond that its older turns are left out
 const ALL_UNITS = 2 * 1024 * 1024;
 const MAX_THREADS = 24;
@@ -27,7 +27,7 @@ export class HistoryCache {
     try {
       const { version, state } = JSON.parse(body(this.storage.getItem(PREFIX + threadId)));
       if (version !== VERSION || state.threadId !== threadId || !Array.isArray(state.turns)) return null;
-      return { ...state, turns: state.turns.map((turn) => ({ ...turn, stream: EMPTY_STREAM })) };
+      return { ...state, turns: state.turns.map((turn) => ({ ...turn, stream: turn.stream ?? EMPTY_STREAM })) };
     } catch {
       return null; // nothing was kept, or not by this version
     }
@@ -96,5 +96,6 @@ function sum(all) {
 function slim(turn) {
   const { stream, ...rest } = turn;
   const unrendered = turn.final && !turn.final.html && !turn.final.message;
+  if (!turn.final && !LIVE.has(turn.status) && stream.text !== "") rest.stream = stream; // nothing else has this text
   return { ...rest, progress: null, stopping: false, ...(unrendered && { final: { ...turn.final, message: stream.text } }) };
 }

@@ -18,9 +18,13 @@ export function editCommand({ state, turn }, content, id) {
   return { type: "edit", message_id: id, thread_id: state.threadId, payload };
 }
 
-/** A message answered once more; `after` is the thread's last seq, which separates it from earlier regenerations. */
-export function regenerateCommand({ state, turn }, id, after) {
-  return { type: "regenerate", message_id: id, thread_id: state.threadId, payload: { message_id: turn.messageId, request_id: id }, after };
+/**
+ * A message answered once more; `after` is the thread's last seq, which separates it from earlier regenerations. With
+ * `callId` the answer begins with the work before that call, which is made again.
+ */
+export function regenerateCommand({ state, turn }, id, after, callId = null) {
+  const payload = { message_id: turn.messageId, request_id: id, ...(callId && { call_id: callId }) };
+  return { type: "regenerate", message_id: id, thread_id: state.threadId, payload, after };
 }
 
 /** The local event that shows a queued command. */

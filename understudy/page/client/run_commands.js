@@ -7,6 +7,8 @@
 import { local } from "./delivery.js";
 import { Steering } from "./steering.js";
 
+const CONTINUE = "continue-"; // before the id of a run, the name of the command in a refusal
+
 export class RunCommands {
   /** Ids of messages whose runs are stopped as soon as they are accepted. @type {Set<string>} */
   cancelOnAccept = new Set();
@@ -76,6 +78,29 @@ export class RunCommands {
    */
   async undo({ callId, runId }) {
     await this.api.command({ type: "undo", payload: callId ? { call_id: callId } : { run_id: runId } });
+  }
+
+  /**
+   * Goes on with an answer that was cut. Sent until the server has accepted or refused it; its text grows in its turn.
+   * @param {string} runId of a run that is held here
+   * @returns {boolean} false when the run is not held here
+   */
+  continueAnswer(runId) {
+    const found = this.threads.find(runId);
+    if (!found) return false;
+    this._show([local("continuing", { thread_id: found.state.threadId }, { key: found.turn.key })]);
+    this.reliable.add(`continue ${runId}`, { type: "continue", payload: { run_id: runId } });
+    return true;
+  }
+
+  /** Whether a refusal is of a continuation, which is sent again if it may succeed later. */
+  _continueRefused({ message_id: key = "" }, { retryable }) {
+    const runId = key?.startsWith(CONTINUE) ? key.slice(CONTINUE.length) : null;
+    const found = runId && this.reliable.open.has(`continue ${runId}`) ? this.threads.find(runId) : null;
+    if (!found || retryable) return Boolean(found);
+    this.reliable.done(`continue ${runId}`);
+    this._show([local("continuing", { thread_id: found.state.threadId }, { key: found.turn.key, on: false })]);
+    return true;
   }
 
   /**

@@ -5,6 +5,8 @@
  * none of the old one's threads.
  */
 
+import { errorText, t } from "./messages.js";
+
 export const KEY = "understudy.session";
 const EARLY_MS = 5 * 60_000; // renew this long before the end, or at four fifths of a shorter life
 const ASK_MS = 10_000; // a broken connection may accept the request and never answer
@@ -64,6 +66,12 @@ export class Session {
     return this.#keep({ session_token: token, user, session }, anonymous);
   }
 
+  /** Forgets the token, and with it all that was stored of its user. */
+  end() {
+    this.storage.removeItem(KEY);
+    this.onOver();
+  }
+
   /** Milliseconds until the token should be renewed (0 or more); null when there is none. */
   renewIn() {
     const held = this.stored;
@@ -83,7 +91,7 @@ export class Session {
       this.obtained = true;
       return this.adopt(token);
     }
-    if (this.named) throw new SessionRefused("The session has run out.");
+    if (this.named) throw new SessionRefused(t("session.ended"));
     return this.#ask("/api/sessions", {}, true);
   }
 
@@ -96,8 +104,7 @@ export class Session {
       const { session_token: newer = token } = this.stored ?? {};
       if (newer !== token) return newer; // another tab has renewed it meanwhile
       if (fault.status !== 401 && this.now() < expiresAt) throw fault; // it is still valid, but cannot be renewed
-      this.storage.removeItem(KEY);
-      this.onOver();
+      this.end();
       return this.#start();
     }
   }
@@ -106,8 +113,8 @@ export class Session {
     const answer = await this.fetch(this.base + path, { method: "POST", headers, signal: AbortSignal.timeout(ASK_MS) });
     const body = await answer.json().catch(() => ({}));
     if (!answer.ok || typeof body.session_token !== "string") {
-      if (answer.ok) throw new Error("The answer was cut off."); // by the network: no refusal
-      const refusal = new SessionRefused(body.error?.message ?? "The server gave no session.", answer.status);
+      if (answer.ok) throw new Error(t("session.cut_off")); // by the network: no refusal
+      const refusal = new SessionRefused(body.error ? errorText(body.error) : t("session.none"), answer.status);
       if (answer.status >= 500 || answer.status === 429) throw new Error(refusal.message);
       throw refusal;
     }

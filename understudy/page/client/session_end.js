@@ -3,20 +3,42 @@
 import { KEY } from "./session.js";
 
 export const USER = "understudy.user"; // whose words are kept
-const THEME = "understudy.theme"; // says nothing of anybody
+const PREFERENCES = ["understudy.theme", "understudy.density", "understudy.language", "understudy.dir"]; // say nothing of anybody
+
+const COPIES = ["understudy.draft.", "understudy.history.", "understudy.files", "understudy.agents", "understudy.threads"];
+
+const CACHES_MS = 1_000; // the page is drawn anew afterwards, whatever the browser does with them
+
+/** Deletes what a service worker keeps; the files of the page are fetched again. */
+async function clearCaches(caches) {
+  try {
+    await Promise.all((await caches.keys()).map((name) => caches.delete(name)));
+  } catch {
+    // not in a page of another site's frame, or in a private window: then nothing is kept there either
+  }
+}
+
+const clearCachesSoon = (caches) => Promise.race([clearCaches(caches), new Promise((resolve) => setTimeout(resolve, CACHES_MS))]);
+
+/** Forgets drafts and what can be read from the server again; who is signed in, and what waits to be sent, stay. */
+export async function clearCopies(storage, caches) {
+  for (const prefix of COPIES) storage.clear(prefix, []);
+  if (caches) await clearCachesSoon(caches);
+}
 
 /**
  * Forgets when the session is over, here or in another tab. `parts()` gives what holds words in memory, each with a
  * `clear`; `onEnd()` is called afterwards.
  */
 export function forgetAtSessionEnd({ session, storage, window, parts, onEnd }) {
-  const end = (kept) => {
+  const end = async (kept) => {
     for (const part of parts()) part.clear();
     storage.clear("understudy.", kept);
+    if (window?.caches) await clearCachesSoon(window.caches);
     onEnd();
   };
-  session.onOver = () => end([THEME]);
+  session.onOver = () => end(PREFERENCES);
   window?.addEventListener?.("storage", ({ key, newValue }) => {
-    if (key === KEY && newValue === null) end([THEME, KEY, USER]); // the other tab may have begun a new session
+    if (key === KEY && newValue === null) end([...PREFERENCES, KEY, USER]); // the other tab may have begun a new session
   });
 }

@@ -1,6 +1,7 @@
 /** Which steps of a run are shown as rows, and which are folded into one. Pure. */
 
 import { suspicious } from "./findings.js";
+import { enumerated } from "./messages.js";
 
 const UNFOLDED = 6; // tool calls in a row that are shown one by one
 
@@ -38,7 +39,7 @@ export function grouped(steps, live, below = new Map()) {
 export function tally(calls, name) {
   const counts = new Map();
   for (const { tool } of calls) counts.set(tool, (counts.get(tool) ?? 0) + 1);
-  return [...counts].sort((one, other) => other[1] - one[1]).map(([tool, times]) => (times > 1 ? `${name(tool)} ×${times}` : name(tool))).join(", ");
+  return enumerated([...counts].sort((one, other) => other[1] - one[1]).map(([tool, times]) => (times > 1 ? `${name(tool)} ×${times}` : name(tool))));
 }
 
 /** Servers announce each call of a language model by a thought, which says what the call's own row says. */

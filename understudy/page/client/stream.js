@@ -3,11 +3,11 @@
  *
  * The server counts code points; JavaScript counts UTF-16 units. `points` and `tailPoint` are code points,
  * `tailAt` is an index into `text`. Everything before `tailAt` is shown by `blocks` (safe HTML made by the
- * server), everything after it is the open tail, shown as plain text.
+ * server), everything after it is the open tail, whose beginning is shown by `preview`.
  */
 
 export const EMPTY_STREAM = Object.freeze({
-  text: "", points: 0, blocks: Object.freeze([]), tailAt: 0, tailPoint: 0, hole: false,
+  text: "", points: 0, blocks: Object.freeze([]), tailAt: 0, tailPoint: 0, hole: false, preview: null,
 });
 
 const SURROGATE = /[\ud800-\udbff]/;
@@ -61,7 +61,7 @@ function cutAt(stream, offset) {
   const tailPoint = blocks.at(-1)?.end ?? 0;
   return {
     text: stream.text.slice(0, indexAfter(stream.text, 0, offset)), points: offset, blocks,
-    tailAt: indexAfter(stream.text, 0, tailPoint), tailPoint, hole: false,
+    tailAt: indexAfter(stream.text, 0, tailPoint), tailPoint, hole: false, preview: null,
   };
 }
 
@@ -73,10 +73,22 @@ function closeBlocks(stream, blocks) {
     tailAt = indexAfter(stream.text, tailAt, block.end - tailPoint);
     tailPoint = block.end;
   }
-  return { ...stream, blocks: [...stream.blocks, ...fresh], tailAt, tailPoint };
+  return { ...stream, blocks: [...stream.blocks, ...fresh], tailAt, tailPoint, preview: null };
 }
 
-/** The part of the text that no closed block shows yet. */
-export function openTail(stream) {
-  return stream.text.slice(stream.tailAt);
+/**
+ * The stream with a preview of its open end. One that does not begin where the last block ends, or that goes beyond
+ * the text, is of another text; one that shows less than the present one is late.
+ */
+export function withPreview(stream, { start, end, html }) {
+  const fits = start === stream.tailPoint && end > start && end <= stream.points && typeof html === "string";
+  if (!fits || end < (stream.preview?.end ?? 0)) return stream;
+  return { ...stream, preview: { end, html, at: indexAfter(stream.text, stream.tailAt, end - start) } };
+}
+
+/** The open end: the `html` that shows its beginning, and the `text` after that, with the blanks that HTML drops at its end. */
+export function openPreview({ text, tailAt, preview }) {
+  let at = preview?.at ?? tailAt;
+  while (at > tailAt && (text[at - 1] === " " || text[at - 1] === "\t")) at -= 1;
+  return { html: preview?.html ?? "", text: text.slice(at) };
 }

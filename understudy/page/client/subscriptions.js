@@ -11,13 +11,14 @@ export class Subscriptions {
    * shown, or null; `onEvents(list)` shows; `onForeign(event)` gets those of threads that are not followed.
    */
   constructor({ send, onEvent, onEvents, onForeign }) {
-    Object.assign(this, { send, onEvent, onEvents, onForeign, cursors: new Cursors(), resumed: new Set(), lastSeqs: new Map() });
+    Object.assign(this, { send, onEvent, onEvents, onForeign, cursors: new Cursors(), resumed: new Set(), watched: new Set(), lastSeqs: new Map() });
   }
 
   /** Resume all threads on a new connection, each after its cursor. */
   opened() {
     this.cursors.reconnected();
     this.resumed.clear();
+    this.watched.clear();
     this.lastSeqs.clear();
     this.resumeAll();
   }
@@ -47,12 +48,25 @@ export class Subscriptions {
     if (!fresh) this.#resume({ [threadId]: seq });
   }
 
+  /** Takes no event of a thread until it is followed again: its state is read in another way. */
+  hold(threadId) {
+    this.cursors.hold(threadId);
+  }
+
   unfollow(threadId) {
     this.cursors.unfollow(threadId);
   }
 
+  /** Has this connection get the events of threads that are not followed here, {thread_id: seq}: they are foreign. */
+  watch(threads) {
+    const fresh = Object.entries(threads).filter(([threadId]) => !this.cursors.has(threadId) && !this.watched.has(threadId));
+    for (const [threadId] of fresh) this.watched.add(threadId);
+    this.#resume(Object.fromEntries(fresh), false);
+  }
+
   /** Request everything after the cursor again; streamed text starts over. */
   resync(threadId) {
+    if (this.cursors.isHeld(threadId)) return;
     this.#resume({ [threadId]: this.cursors.seq(threadId) });
   }
 
@@ -73,7 +87,7 @@ export class Subscriptions {
     for (const event of events) {
       // A refusal answers this connection alone: it counts also for a thread that is not followed.
       const verdict = isRefusal(event) ? "take" : this.cursors.judge(event);
-      if (Number.isInteger(event.seq)) this.lastSeqs.set(event.thread_id, event.seq);
+      if (Number.isInteger(event.seq) && verdict !== "held") this.lastSeqs.set(event.thread_id, event.seq);
       if (verdict === "gap") this.resync(event.thread_id);
       if (verdict === "foreign") this.onForeign(event);
       const one = this.onEvent(event, verdict === "take");
@@ -82,12 +96,12 @@ export class Subscriptions {
     if (shown.length > 0) this.onEvents(shown);
   }
 
-  #resume(threads) {
+  #resume(threads, followed = true) {
     const all = Object.entries(threads);
     for (let at = 0; at < all.length; at += RESUMED_AT_ONCE) {
       const part = all.slice(at, at + RESUMED_AT_ONCE);
       if (!this.send({ type: "resume", payload: { threads: Object.fromEntries(part) } })) return;
-      for (const [threadId] of part) this.resumed.add(threadId);
+      for (const [threadId] of followed ? part : []) this.resumed.add(threadId);
     }
   }
 }

@@ -6,6 +6,8 @@ import { ratingsIn } from "./history_turns.js";
 
 const HELD = 12; // more are let go of, and read again when they are opened
 const MAX_TURNS = 1_000; // of one thread in memory; beyond that the oldest fifth goes, and `cut` says so
+const MAX_PAGED = 10_000; // the same where what went can be read again
+const LEFT = 100; // turns of a thread that is not open any more, if it can be read again
 const KEEP_MS = 1_000; // what changed is stored so much later, with all that changes meanwhile
 
 export class Threads {
@@ -13,10 +15,11 @@ export class Threads {
    * `subscriptions` follows threads, `history` keeps them, `waiting(threadId)` gives what waits there as events;
    * `onChange(threadId, state, events)` is called once a thread and frame, `onRelease(threadId)` when one is let go of;
    * `readHistory(threadId)` resolves to its messages, `readLatest(threadId)` to the last of them, and `onFault(error)`
-   * hears that the past could not be read.
+   * hears that the past could not be read. With `pages`, which is set later, threads are opened by their last page.
    */
   constructor({ subscriptions, history, timeouts, waiting, readHistory, readLatest, onChange, onRelease, onFault }) {
     Object.assign(this, { subscriptions, history, timeouts, waiting, readHistory, readLatest, onChange, onRelease, onFault });
+    this.pages = null;
     this.states = new Map(); // least recently opened first
     this.behind = new Map(); // thread id -> the state by the log so far, if only the end of a thread was cached
     this.repairing = new Set(); // threads whose streamed text was asked for again
@@ -32,6 +35,7 @@ export class Threads {
 
   /** Opens a thread: from memory, from what was kept, or from its first event on. `fresh`: one the server cannot know. */
   open(threadId, { fresh = false } = {}) {
+    if (this.pages && this.current !== threadId) this.#shorten(this.current);
     this.current = threadId;
     const held = this.states.get(threadId);
     if (held) {
@@ -42,6 +46,12 @@ export class Threads {
     const cached = fresh ? null : this.history.read(threadId);
     const state = this.#withQueued(cached ?? emptyConversation(threadId));
     this.states.set(threadId, state);
+    if (this.pages && !fresh) {
+      this.subscriptions.follow(threadId, state.seq, { fresh: true });
+      this.pages.open(threadId);
+      this.#evict();
+      return state;
+    }
     if (cached?.cut) this.behind.set(threadId, this.#withQueued(emptyConversation(threadId)));
     this.subscriptions.follow(threadId, cached && !cached.cut ? cached.seq : 0, { fresh });
     if (!fresh) this.ratingsToRead.add(threadId);
@@ -102,7 +112,7 @@ export class Threads {
       const after = this.#reduced(threadId, before, event);
       if (after === before && event.type.startsWith("local.")) continue; // a listener that did it at each change would go on for ever
       this.states.set(threadId, after);
-      if (Number.isInteger(event.seq)) this.dirty.add(threadId);
+      if (Number.isInteger(event.seq) || event.type === "local.page") this.dirty.add(threadId);
       if (!changed.has(threadId)) changed.set(threadId, []);
       changed.get(threadId).push(event);
     }
@@ -124,7 +134,7 @@ export class Threads {
 
   #reduced(threadId, before, event) {
     const behind = this.behind.get(threadId);
-    if (!behind) return shortened(reduce(before, event));
+    if (!behind) return shortened(reduce(before, event), this.pages ? MAX_PAGED : MAX_TURNS);
     const caughtUp = reduce(behind, event);
     const state = reduce(before, event);
     if (caughtUp.seq < before.seq) {
@@ -132,7 +142,14 @@ export class Threads {
       return state;
     }
     this.behind.delete(threadId);
-    return shortened(caughtUp);
+    return shortened(caughtUp, MAX_TURNS);
+  }
+
+  /** Lets go of the older turns of a thread that is left. */
+  #shorten(threadId) {
+    const state = this.states.get(threadId);
+    if (!state || liveTurn(state) || state.turns.length <= LEFT) return;
+    this.states.set(threadId, { ...state, turns: state.turns.slice(-LEFT), leaf: null, cut: true });
   }
 
   #withQueued(state) {
@@ -141,7 +158,8 @@ export class Threads {
 
   /** A hole in streamed text is filled by a snapshot; a trimmed log is replaced by the history. */
   #repair(threadId, state) {
-    if (state.resync !== null) this.#replaceByHistory(threadId, state.resync);
+    if (state.resync !== null && this.pages) this.pages.reopen(threadId);
+    else if (state.resync !== null) this.#replaceByHistory(threadId, state.resync);
     const holed = hasHole(state);
     if (holed && !this.repairing.has(threadId)) this.subscriptions.resync(threadId);
     if (holed) this.repairing.add(threadId);
@@ -176,11 +194,12 @@ export class Threads {
   #release(threadId) {
     for (const held of [this.states, this.behind, this.repairing, this.dirty, this.ratingsToRead]) held.delete(threadId);
     this.subscriptions.unfollow(threadId);
+    this.pages?.forget(threadId);
     this.onRelease(threadId);
   }
 }
 
-function shortened(state) {
-  if (state.turns.length <= MAX_TURNS) return state;
-  return { ...state, turns: state.turns.slice(Math.ceil(MAX_TURNS / 5)), cut: true };
+function shortened(state, most) {
+  if (state.turns.length <= most) return state;
+  return { ...state, turns: state.turns.slice(Math.ceil(most / 5)), cut: true };
 }

@@ -14,8 +14,14 @@ export function newTurn(fields) {
   return {
     key: null, messageId: null, runId: null, parentId: null, again: false, content: "", references: [], agentType: null,
     pillar: null, sentAt: null, status: "waiting", startedAt: null, endedAt: null, steps: [], questions: [], steers: [], stream: EMPTY_STREAM,
-    final: null, error: null, progress: null, stopping: false, ...fields,
+    final: null, error: null, progress: null, stopping: false, earlier: [], continuing: false, ...fields,
   };
+}
+
+/** Whether an answer was cut, so that it can be gone on with: its run failed, was stopped, or reached a limit. */
+export function isCut({ status, final, runId, steps }) {
+  if (runId === null || steps.some((step) => step.undo?.state === "undone")) return false;
+  return status === "failed" || status === "cancelled" || Boolean(final?.data?.budget || final?.data?.cut);
 }
 
 /** The last turn that is still being worked on, or null. */
@@ -39,8 +45,9 @@ export function hasHole(state) {
   return state.turns.some((turn) => turn.stream.hole && LIVE.has(turn.status));
 }
 
-/** What to call the thread before the server has given it a title. */
+/** What to call the thread before its title is read from the list. */
 export function provisionalTitle(state) {
+  if (state.title) return state.title;
   const content = state.turns[0]?.content.trim().split("\n")[0] ?? "";
   return content.length > 60 ? `${content.slice(0, 59).trimEnd()}…` : content;
 }

@@ -20,6 +20,31 @@ export class ObserverApi {
     return (await this.#ask("GET", `tree?${new URLSearchParams(query)}`)).json();
   }
 
+  /** The open runs and those that ended last, of `GET /api/observer/runs`; so for the next five. */
+  async runs() {
+    return (await this.#ask("GET", "runs")).json();
+  }
+
+  async run(id) {
+    return (await this.#ask("GET", `runs/${encodeURIComponent(id)}`)).json();
+  }
+
+  async users() {
+    return (await this.#ask("GET", "users")).json();
+  }
+
+  async connections() {
+    return (await this.#ask("GET", "connections")).json();
+  }
+
+  async health() {
+    return (await this.#ask("GET", "health")).json();
+  }
+
+  async find(text) {
+    return (await this.#ask("GET", `find?${new URLSearchParams({ text })}`)).json();
+  }
+
   /** `part` confirms that the actor is a whole subsystem. */
   async kill(path, part) {
     return (await this.#ask("POST", "kill", { body: JSON.stringify(part ? { path, part } : { path }) })).json();

@@ -1,10 +1,8 @@
-/** The tree, the numbers and the incidents of one server, kept up to date by its stream of changes. */
+/** The tree and the incidents of one server, kept up to date by its stream of changes. */
 
 import { Toasts } from "../views/dialog.js";
 import { el, setText } from "../views/dom.js";
 import { icon } from "../views/icons.js";
-import { themeSwitch } from "../views/theme.js";
-import { Counters } from "./counters.js";
 import { Details } from "./details.js";
 import { Forest } from "./forest.js";
 import { Incidents } from "./incidents.js";
@@ -19,37 +17,32 @@ const MAX_MATCHES = 200;
 const REASONS = { signed_out: "You have signed out.", token_expired: "That token has run out." };
 
 export class Board {
-  /** `onRefused(sentence)`: the token is not, or no longer, enough. */
-  constructor(api, storage, onRefused) {
-    Object.assign(this, { api, onRefused });
+  /**
+   * `onRefused(sentence)`: the token is not, or no longer, enough. `onPhase(phase, word)` is told whether the stream is
+   * there, `counters` get its numbers.
+   */
+  constructor(api, { onRefused, onPhase, counters }) {
+    Object.assign(this, { api, onRefused, onPhase, counters });
     this.forest = new Forest();
     this.found = null; // a Forest, while there is a filter
     this.toRefresh = new Set();
     this.aborter = new AbortController();
-    this.#build(storage);
+    this.#build();
   }
 
-  #build(storage) {
+  #build() {
     this.tree = new Tree({ toggle: (path, open) => this.#toggle(path, open), more: (path) => this.#more(path), pick: () => this.#showPicked() });
-    this.counters = new Counters();
     this.incidents = new Incidents((path) => this.reveal(path));
     this.details = new Details((path, part) => this.#kill(path, part));
     this.toasts = new Toasts();
-    this.word = el("span.status-word", {}, "Connecting");
-    this.status = el("div.status", { role: "status", "data-phase": "connecting" }, el("span.status-dot", { "aria-hidden": "true" }), this.word);
     this.text = el("input", { type: "search", placeholder: "Filter by path", "aria-label": "Filter by path", autocomplete: "off", spellcheck: false, oninput: () => this.#typed() });
     this.state = el("select", { "aria-label": "State", onchange: () => this.#filter() }, el("option", { value: "" }, "Any state"),
       ["running", "backing_off", "starting", "stopping"].map((value) => el("option", { value }, STATES[value])));
     this.result = el("p.result", { role: "status", hidden: true });
-    this.element = el("div.observer", {},
-      el("header.topbar", {}, el("h1", {}, "Supervision tree"), this.status, el("a.quiet", { href: "/" }, "Chat"),
-        el("button.quiet", { type: "button", onclick: () => this.onRefused(null) }, "Sign out"), themeSwitch(storage)),
-      this.counters.element,
-      el("main.panes", {},
-        el("section.pane", { "aria-label": "Tree" },
-          el("div.tools", { role: "search" }, el("div.search", {}, icon("search"), this.text), this.state), this.result, this.tree.element),
-        el("aside.side", {}, this.details.element, this.incidents.element)),
-      this.toasts.element);
+    this.element = el("div.panes", {},
+      el("section.pane", { "aria-label": "Tree" },
+        el("div.tools", { role: "search" }, el("div.search", {}, icon("search"), this.text), this.state), this.result, this.tree.element),
+      el("aside.side", {}, this.details.element, this.incidents.element));
   }
 
   async start() {
@@ -64,7 +57,7 @@ export class Board {
       }
       if (this.aborter.signal.aborted) return;
       if (Date.now() - began > 10_000) tries = 0;
-      this.#phase("offline", "Connecting again");
+      this.onPhase("offline", "Connecting again");
       await new Promise((resolve) => { setTimeout(resolve, RETRY_MS[Math.min(tries, RETRY_MS.length - 1)]); });
     }
   }
@@ -74,11 +67,6 @@ export class Board {
     clearInterval(this.timer);
     clearInterval(this.tree.timer);
     this.element.remove();
-  }
-
-  #phase(phase, word) {
-    this.status.dataset.phase = phase;
-    setText(this.word, word);
   }
 
   // The stream
@@ -93,7 +81,7 @@ export class Board {
   }
 
   #hello({ may_kill: mayKill, counts, incidents }) {
-    this.#phase("online", "Live");
+    this.onPhase("online", "Live");
     this.details.mayKill = mayKill;
     this.counters.show(counts);
     this.incidents.reset(incidents);

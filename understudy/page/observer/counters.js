@@ -11,8 +11,8 @@ const NAMES = Object.freeze({
 export class Counters {
   constructor() {
     this.values = new Map(Object.keys(NAMES).map((name) => [name, el("dd", {}, "–")]));
-    this.element = el("dl.counters", { "aria-label": "Counts" },
-      [...this.values].map(([name, value]) => el("div", {}, el("dt", {}, NAMES[name]), value)));
+    this.element = el("section", { "aria-label": "Counts" }, // a landmark: a list alone would stand outside of all
+      el("dl.counters", {}, [...this.values].map(([name, value]) => el("div", {}, el("dt", {}, NAMES[name]), value))));
   }
 
   show(counts) {

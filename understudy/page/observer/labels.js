@@ -8,6 +8,16 @@ export function nameOf(path) {
   return HEX.test(name) ? `${name.slice(0, 10)}…` : name;
 }
 
+/** "1 restart", "3 restarts". */
+export function count(number, noun, plural = `${noun}s`) {
+  return `${number.toLocaleString("en")} ${number === 1 ? noun : plural}`;
+}
+
+/** The beginning of an id that a program made; searches take it for the whole. */
+export function shortId(id) {
+  return HEX.test(id) ? id.slice(0, 12) : id;
+}
+
 /** The path above, "" for the root. */
 export function above(path) {
   return path.slice(0, Math.max(path.lastIndexOf("/"), 0));
@@ -31,6 +41,35 @@ export const DECISIONS = Object.freeze({
   restart: "started again", back_off: "started again after a rest", stop: "not started again", resume: "went on",
   escalate: "its supervisor failed too",
 });
+
+/** What a span of a run is. */
+export const KINDS = Object.freeze({
+  queue: "Waits for its turn", agent: "Agent", model: "Model", tool: "Tool", consent: "Consent to", question: "Waits for an answer", subagent: "Subagent",
+});
+
+/** A user, with the tenant if there is one. */
+export function who({ user, tenant }) {
+  return tenant ? `${user} (${tenant})` : user;
+}
+
+/** What a run waits for: "tool query_table", "consent to pay". */
+export function waiting({ waits_for: kind, waits_for_name: name }) {
+  const word = { queue: "its turn", consent: "consent to", question: "an answer", subagent: "agent" }[kind] ?? kind;
+  return name ? `${word} ${name}` : word;
+}
+
+/** "0.31 EUR"; empty for nothing. */
+export function money(cost, currency) {
+  return cost > 0 ? `${Number(cost.toPrecision(3))} ${currency ?? ""}`.trimEnd() : "";
+}
+
+/** Seconds of a scale: "0.5 s", "2 min", "1 h 30 min". */
+export function seconds(passed) {
+  if (passed < 60) return `${Number(passed.toFixed(1))} s`;
+  const minutes = Math.floor(passed / 60);
+  if (minutes < 60) return passed % 60 >= 1 ? `${minutes} min ${Math.floor(passed % 60)} s` : `${minutes} min`;
+  return minutes % 60 > 0 ? `${Math.floor(minutes / 60)} h ${minutes % 60} min` : `${minutes / 60} h`;
+}
 
 /** How many messages wait, in all lanes. */
 export function queued(node) {

@@ -1,8 +1,8 @@
 /** The composition root of the operators' page. */
 
-import { browserStorage, safeStorage } from "../client/safe_storage.js";
-import { Board } from "./board.js";
+import { safeStorage } from "../client/safe_storage.js";
 import { ObserverApi } from "./api.js";
+import { Observer } from "./observer.js";
 import { SignIn, TOKEN } from "./sign_in.js";
 
 /** sessionStorage where the page may use it: the token goes with the tab. */
@@ -17,9 +17,8 @@ function tabStorage() {
 class Page {
   constructor() {
     this.tab = safeStorage(tabStorage());
-    this.storage = safeStorage(browserStorage());
     this.signIn = new SignIn((token) => this.open(token));
-    this.board = null;
+    this.observer = null;
   }
 
   start() {
@@ -29,8 +28,8 @@ class Page {
   }
 
   ask(sentence) {
-    this.board?.stop();
-    this.board = null;
+    this.observer?.stop();
+    this.observer = null;
     this.tab.removeItem(TOKEN);
     this.signIn.refuse(sentence);
     document.body.replaceChildren(this.signIn.element);
@@ -39,10 +38,10 @@ class Page {
 
   open(token) {
     this.tab.setItem(TOKEN, token);
-    const board = new Board(new ObserverApi(token), this.storage, (sentence) => board === this.board && this.ask(sentence));
-    this.board = board;
-    document.body.replaceChildren(board.element);
-    board.start();
+    const observer = new Observer(new ObserverApi(token), (sentence) => observer === this.observer && this.ask(sentence));
+    this.observer = observer;
+    document.body.replaceChildren(observer.element);
+    observer.start();
   }
 }
 

@@ -2,8 +2,7 @@
 
 import { el, setText } from "../views/dom.js";
 import { icon } from "../views/icons.js";
-import { count } from "../client/format.js";
-import { age, nameOf, queued, STATES } from "./labels.js";
+import { STATES, age, count, nameOf, queued } from "./labels.js";
 
 const FLASH_MS = 2600;
 

@@ -16,7 +16,7 @@ export class SignIn {
     };
     this.element = el("main.sign-in", {},
       el("form.card", { onsubmit: send },
-        el("h1", {}, "Supervision tree"),
+        el("h1", {}, "Observer"),
         el("p", {}, "This page is for operators. It needs a token with the role ", el("code", {}, "operator"), ". On the server's machine, this makes one:"),
         el("pre.command", {}, "understudy token --user me --role operator"),
         el("p.hint", {}, "Name the server's data folder with --data-dir if it is another one. With an identity provider, have it put the role into your token."),

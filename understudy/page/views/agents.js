@@ -1,12 +1,15 @@
 /** Who can be asked: the catalogue of agents, and the switch in the composer. */
 
 import { el, freshId, setText } from "./dom.js";
+import { t } from "../client/messages.js";
 import { icon } from "./icons.js";
 import { humanised } from "../client/format.js";
 
 const KEY = "understudy.agents";
 const GUIDE = Object.freeze({
-  name: "guide", agent_type: "guide", pillar: null, title: "Guide", description: "Finds the right agent for you.", tools: [], starters: [],
+  name: "guide", agent_type: "guide", pillar: null, tools: [], starters: [],
+  get title() { return t("agents.guide"); },
+  get description() { return t("agents.guide_about"); },
 });
 
 /** The agents and the model, from GET /api/agents; the last response is cached for use offline. */
@@ -15,6 +18,7 @@ export class Agents {
     this.storage = storage;
     this.list = [GUIDE];
     this.model = null;
+    this.shareLinks = false; // whether the server makes links to chats
     this.take(parse(storage.getItem(KEY)));
   }
 
@@ -23,6 +27,7 @@ export class Agents {
     if (!Array.isArray(answer?.agents)) return;
     this.list = answer.agents.length > 0 ? answer.agents : [GUIDE]; // for a user who may use none: the server says so
     this.model = answer.model ?? null;
+    this.shareLinks = answer.share_links === true;
     this.storage.setItem(KEY, JSON.stringify(answer));
   }
 
@@ -65,9 +70,9 @@ export class AgentPicker {
     this.agents = agents;
     this.onPick = onPick;
     this.picked = agents.first;
-    this.label = el("span");
+    this.label = el("span", { dir: "auto" });
     const id = freshId("agents");
-    this.menu = el("div.menu.agent-menu", { id, role: "listbox", "aria-label": "Which agent answers", hidden: true, tabIndex: -1 });
+    this.menu = el("div.menu.agent-menu", { id, role: "listbox", "aria-label": t("agents.which"), hidden: true, tabIndex: -1 });
     this.button = el("button.quiet.agent-button", {
       type: "button", "aria-haspopup": "listbox", "aria-expanded": "false", "aria-controls": id, onclick: () => this.toggle(),
     }, this.label, icon("chevron"));
@@ -83,7 +88,7 @@ export class AgentPicker {
   show(agent = this.picked) {
     this.picked = agent;
     setText(this.label, agent.title || humanised(agent.name));
-    this.button.setAttribute("aria-label", `Agent: ${agent.title}. Change`);
+    this.button.setAttribute("aria-label", t("agents.change", { title: agent.title }));
   }
 
   toggle() {
@@ -105,15 +110,17 @@ export class AgentPicker {
     if (refocus) this.button.focus();
   }
 
+  choose(agent) {
+    this.show(agent);
+    this.close(false);
+    this.onPick(agent);
+  }
+
   #option(agent) {
     const selected = agent.name === this.picked.name;
     return el("button.menu-item.agent-option", {
       type: "button", role: "option", "aria-selected": String(selected), tabIndex: -1,
-      onclick: () => {
-        this.show(agent);
-        this.close(false);
-        this.onPick(agent);
-      },
+      onclick: () => this.choose(agent),
     }, monogram(agent.title, agent.agent_type, agent.pillar), el("span.agent-text", {},
       el("span.agent-title", {}, agent.title || humanised(agent.name)), el("span.agent-about", {}, agent.description ?? "")),
     selected && icon("check"));

@@ -2,6 +2,7 @@
 
 import { el } from "./dom.js";
 import { icon } from "./icons.js";
+import { t } from "../client/messages.js";
 
 const MAX_SHOWN = 3;
 
@@ -14,7 +15,7 @@ export class Alerts {
   show(sentence) {
     for (const shown of this.element.children) if (shown.dataset.sentence === sentence) shown.remove();
     const alert = el("div.alert", { "data-sentence": sentence }, icon("warning"), el("p", { dir: "auto" }, sentence),
-      el("button.quiet.icon-button", { type: "button", "aria-label": "Dismiss", title: "Dismiss", onclick: () => alert.remove() }, icon("close")));
+      el("button.quiet.icon-button", { type: "button", "aria-label": t("action.dismiss"), title: t("action.dismiss"), onclick: () => alert.remove() }, icon("close")));
     this.element.append(alert);
     while (this.element.childElementCount > MAX_SHOWN) this.element.firstElementChild.remove();
   }

@@ -1,76 +1,111 @@
-/** An answer while it is written and when it is finished: closed blocks as prose, the open tail as plain text. */
+/** An answer while it is written and when it is finished: blocks that do not change, and the open one at the end. */
 
 import { el } from "./dom.js";
-import { showProse } from "./prose.js";
-import { markRedactions, nodesOf, redactionPattern } from "./redaction_marks.js";
-import { openTail } from "../client/stream.js";
+import { OpenBlock } from "./open_block.js";
+import { followNote, placeBlock, showProse } from "./prose.js";
+import { markRedactions, redactionPattern } from "./redaction_marks.js";
+import { skipUnseen } from "./skip.js";
+import { openPreview } from "../client/stream.js";
+import { LIVE } from "../client/turns.js";
 
 export class AnswerView {
-  constructor() {
-    this.tail = document.createTextNode("");
-    this.tailBox = el("p.tail", {}, this.tail);
-    this.element = el("div.prose", { hidden: true });
-    this.shown = 0; // closed blocks in the page
-    this.first = null; // the first block shown: another one means that the text began anew
+  /** `picture(id)` gives the address of the picture in one of the user's files, or rejects. */
+  constructor(picture = null) {
+    this.picture = picture;
+    this.element = el("div.prose", { hidden: true, onclick: (event) => followNote(this.element, event) });
+    this.open = new OpenBlock();
+    this.blocks = []; // the closed blocks in the page
     this.final = null;
   }
 
-  update({ stream, final, steps }) {
+  update({ stream, final, steps, status }) {
     if (steps !== this.steps) this.redactions = redactionPattern(steps.flatMap((step) => step.found ?? []));
     this.steps = steps;
     if (final) this.#finish(final, stream);
-    else this.#grow(stream);
+    else this.#grow(stream, { ended: !LIVE.has(status) });
   }
 
-  #grow(stream) {
+  #grow(stream, { ended }) {
     this.element.hidden = stream.text === "";
     if (stream.text === "") return;
-    if (this.first !== (stream.blocks[0] ?? null) && this.shown > 0) this.#clear();
-    if (!this.tailBox.isConnected) this.element.append(this.tailBox);
-    for (const block of stream.blocks.slice(this.shown)) {
-      const box = el("div.block");
-      showProse(box, block.html);
-      markRedactions(box, this.redactions);
-      this.tailBox.before(box);
+    if (this.blocks.length > stream.blocks.length || this.blocks.at(-1) !== stream.blocks[this.blocks.length - 1]) this.#clear();
+    for (const block of stream.blocks.slice(this.blocks.length)) {
+      this.#close(block);
+      this.blocks.push(block);
     }
-    this.first = stream.blocks[0] ?? null;
-    this.shown = stream.blocks.length;
-    this.#setTail(openTail(stream));
+    const { html, text } = openPreview(stream);
+    this.open.show({ html }, text, this.redactions, { ended });
+    if (!this.open.element.isConnected) this.element.append(this.open.element);
+    placeBlock(this.open.element);
   }
 
-  /** Long tails grow at their end instead of being replaced. */
-  #setTail(tail) {
-    const text = tail.replace(/^\n+/, "");
-    const before = this.tail.data;
-    if (text === before) return;
-    if (text.length > before.length && text.startsWith(before)) this.tail.appendData(text.slice(before.length));
-    else this.tail.data = text;
-    this.tailBox.hidden = text.trim() === "";
+  /** The open block becomes a closed one; what it shows already stays as it is. */
+  #close(block) {
+    if (!this.open.element.isConnected) this.element.append(this.open.element);
+    const box = this.open.close(block, this.redactions);
+    placeBlock(box);
+    skipUnseen(box);
+    this.#showPictures(box);
   }
 
   #finish(final, stream) {
     if (final === this.final) return;
     this.final = final;
-    if (!final.html && stream.blocks.length > 0 && (final.message || stream.text) === stream.text) {
-      this.#grow(stream); // what was streamed is the whole answer, and rendered already
+    const message = final.message || stream.text;
+    const closed = this.blocks.map((block) => block.html).join("");
+    this.element.hidden = message === "" && !final.html;
+    const streamed = this.blocks.length > 0 || this.open.html !== "";
+    if (streamed && final.html?.startsWith(closed) && message.startsWith(stream.text)) { // what was streamed stays in the page
+      if (final.html.length > closed.length) this.#close({ html: final.html.slice(closed.length) });
+      this.open.element.remove();
       markRedactions(this.element, this.redactions);
       return;
     }
-    const text = final.message || stream.text;
-    this.element.hidden = text === "" && !final.html;
     this.#clear();
-    if (final.html) {
-      const box = el("div.block");
-      showProse(box, final.html);
-      markRedactions(box, this.redactions);
+    if (final.html) this.#showWhole(final);
+    else {
+      this.open.show({ html: "" }, message, this.redactions, { ended: true });
+      this.element.append(this.open.element);
+    }
+  }
+
+  /** Each part of a whole answer becomes a block, as if it had been streamed. */
+  #showWhole(final) {
+    const whole = el("div");
+    showProse(whole, final.html);
+    markRedactions(whole, this.redactions);
+    for (const part of [...whole.children]) {
+      const box = el("div.block", {}, part);
       this.element.append(box);
-    } else {
-      this.element.append(el("p.tail", {}, nodesOf(text, this.redactions)));
+      placeBlock(box);
+      skipUnseen(box);
+    }
+    this.#showPictures(this.element);
+  }
+
+  /** What a screen reader says of the answer: the words of its first blocks, at least `characters` of them. */
+  words(characters) {
+    let text = "";
+    for (const box of this.element.children) {
+      if (text.length >= characters) break;
+      text += ` ${box.innerText}`;
+    }
+    return text;
+  }
+
+  /** Pictures in the user's own files are shown in place of the links to them. */
+  #showPictures(box) {
+    for (const link of box.querySelectorAll('a.image[href^="/api/files/"]')) {
+      const [, id] = /^\/api\/files\/([^/?#]+)/.exec(link.getAttribute("href")) ?? [];
+      if (!id || !this.picture) continue;
+      const alt = link.lastChild?.textContent ?? "";
+      this.picture(decodeURIComponent(id)).then((address) => link.replaceWith(el("img", { src: address, alt, onload: () => URL.revokeObjectURL(address) })), () => {}); // the link stays
     }
   }
 
   #clear() {
     this.element.replaceChildren();
-    this.shown = 0;
+    this.open.clear();
+    this.blocks = [];
   }
 }

@@ -1,10 +1,12 @@
 /** The actions under an answer: versions, copy, regenerate, thumbs. */
 
 import { copyButton } from "./copy.js";
+import { t } from "../client/messages.js";
 import { el, setText } from "./dom.js";
 import { icon } from "./icons.js";
 import { used } from "../client/format.js";
 import { LIVE } from "../client/turns.js";
+import { MomentView } from "./moment.js";
 import { Versions } from "./versions.js";
 
 export class AnswerActionsView {
@@ -14,16 +16,17 @@ export class AnswerActionsView {
     this.text = text;
     this.turn = null;
     this.versions = new Versions("answer", (turn, by) => page.onPick(turn, by, "answer"));
-    this.copy = copyButton(text, "Copy answer");
-    this.regenerate = el("button.quiet.icon-button", { type: "button", title: "Answer again", "aria-label": "Answer again", onclick: () => page.onAgain(this.turn) }, icon("retry"));
+    this.copy = copyButton(text, t("answer.copy"));
+    this.regenerate = el("button.quiet.icon-button", { type: "button", title: t("answer.again"), "aria-label": t("answer.again"), onclick: () => page.onAgain(this.turn) }, icon("retry"));
     const thumb = (rating, word) => el("button.quiet.icon-button.thumb", {
       type: "button", title: word, "aria-label": word, "aria-pressed": "false",
       onclick: () => page.onRate(this.turn, this.rating === rating ? null : rating),
     }, icon(`thumb${rating}`));
-    this.thumbs = { up: thumb("up", "Good answer"), down: thumb("down", "Bad answer") };
+    this.thumbs = { up: thumb("up", t("answer.good")), down: thumb("down", t("answer.bad")) };
+    this.moment = new MomentView();
     this.note = el("span.hint");
     this.tools = el("span.foot-tools", {}, this.copy, this.regenerate, this.thumbs.up, this.thumbs.down);
-    this.element = el("footer.turn-foot", { hidden: true }, this.versions.element, this.tools, this.note);
+    this.element = el("footer.turn-foot", { hidden: true }, this.versions.element, this.tools, this.moment.element, this.note);
   }
 
   /** `siblings` is what stands beside the turn; `rating` is "up", "down" or null. */
@@ -34,13 +37,14 @@ export class AnswerActionsView {
     this.rating = rating;
     this.versions.show(siblings.answers, siblings.answer);
     this.tools.hidden = live;
+    this.moment.show(live ? null : turn.endedAt ?? null);
     this.copy.hidden = !written;
     this.regenerate.hidden = turn.runId === null || turn.content === "";
     for (const [name, button] of Object.entries(this.thumbs)) {
       button.hidden = turn.final === null;
       button.setAttribute("aria-pressed", String(name === rating));
     }
-    const stopped = turn.status === "cancelled" ? "Stopped before it was finished." : "";
+    const stopped = turn.status === "cancelled" ? t("answer.stopped") : "";
     setText(this.note, live ? "" : [stopped, this.#usage(turn)].filter(Boolean).join(" "));
     this.element.hidden = live && siblings.answers.length < 2;
   }
@@ -49,6 +53,6 @@ export class AnswerActionsView {
     const { agents } = this.page;
     const agent = turn.steps.findLast((step) => step.kind === "agent") ?? turn;
     const model = agents.find(agent.agentType, agent.pillar)?.model ?? agents.model;
-    return used(turn.final?.usage, model, agents.model?.currency);
+    return used(turn.final?.usage, model, agents.model?.currency, agents.model?.costs);
   }
 }

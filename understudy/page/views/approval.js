@@ -1,12 +1,13 @@
 /** The question whether a tool may be used: everything it would be given, Allow and Deny, and what became of it. */
 
 import { el, freshId, setText } from "./dom.js";
+import { parts, t } from "../client/messages.js";
 import { FormFields } from "./form.js";
 import { icon } from "./icons.js";
 import { humanised } from "../client/format.js";
 
 const NOTE_CHARACTERS = 1_000; // as many as the server takes
-const OUTCOMES = Object.freeze({ allow: "Allowed", deny: "Denied", expired: "Nobody answered in time" });
+const OUTCOMES = new Set(["allow", "deny", "expired"]);
 
 export class ApprovalView {
   /**
@@ -41,18 +42,18 @@ export class ApprovalView {
     }, word);
     this.fields = null;
     const edit = approval.schema && Object.keys(approval.schema.properties ?? {}).length > 0
-      ? el("button.quiet", { type: "button", onclick: () => this.#edit(approval, edit) }, "Change") : null;
-    this.buttons = [answer("allow", "Allow", "primary"), answer("deny", "Deny", "secondary"), ...(edit ? [edit] : [])];
+      ? el("button.quiet", { type: "button", onclick: () => this.#edit(approval, edit) }, t("approval.change")) : null;
+    this.buttons = [answer("allow", t("approval.allow"), "primary"), answer("deny", t("approval.deny"), "secondary"), ...(edit ? [edit] : [])];
     const alwaysId = freshId("always");
     this.always = el("input", { id: alwaysId, type: "checkbox" });
     this.parameters = el("div", {}, parametersOf(approval.parameters));
     this.element.setAttribute("aria-labelledby", id);
     this.element.replaceChildren(
-      el("header.approval-head", {}, icon("shield"), el("h3", { id }, "Allow ", el("code", {}, step.tool), "?"), this.time),
+      el("header.approval-head", {}, icon("shield"), el("h3", { id }, parts("approval.title", { tool: el("code", {}, step.tool) })), this.time),
       step.text && step.text !== humanised(step.tool) ? el("p.approval-why", {}, step.text) : "",
       this.parameters,
-      el("label.approval-label", { for: noteId }, "Note for the agent (optional)"), this.note,
-      el("div.field-flag.approval-always", {}, this.always, el("label.approval-label", { for: alwaysId }, "Always allow ", el("code", {}, step.tool), " in this chat")),
+      el("label.approval-label", { for: noteId }, t("approval.note")), this.note,
+      el("div.field-flag.approval-always", {}, this.always, el("label.approval-label", { for: alwaysId }, parts("approval.always", { tool: el("code", {}, step.tool) }))),
       el("div.approval-actions", {}, this.buttons, this.statusText));
     if (approval.expiresAt > 0) this.page.clock.countDown(this.time, approval.expiresAt, remaining);
     this.#wait(approval.deciding);
@@ -95,19 +96,19 @@ export class ApprovalView {
     for (const button of this.buttons) button.disabled = deciding !== null;
     this.note.disabled = this.always.disabled = deciding !== null;
     if (this.fields) this.fields.disabled = deciding !== null;
-    setText(this.statusText, deciding === null ? "" : `${deciding === "allow" ? "Allowing" : "Denying"}…`);
+    setText(this.statusText, deciding === null ? "" : t(deciding === "allow" ? "approval.allowing" : "approval.denying"));
   }
 
   #close(step, approval) {
     const focused = this.element.contains(document.activeElement);
     if (this.time) this.page.clock.stop(this.time);
-    const outcome = OUTCOMES[approval.decision] ?? "Not asked any more";
+    const outcome = OUTCOMES.has(approval.decision) ? approval.decision : "gone";
     this.element.removeAttribute("aria-labelledby");
     const line = el("p.approval-outcome", { tabIndex: -1 },
-      icon(approval.decision === "allow" ? "check" : "refused"), el("span", {}, `${outcome}: `, el("code", {}, step.tool),
-        approval.note && el("span.approval-said", { dir: "auto" }, ` “${visibly(approval.note)}”`),
-        approval.changed && el("span.approval-said", { dir: "auto" }, ` with ${visibly(JSON.stringify(approval.changed))}`),
-        approval.always && el("span.approval-said", {}, " always in this chat")),
+      icon(approval.decision === "allow" ? "check" : "refused"), el("span", {}, parts(`approval.outcome_${outcome}`, { tool: el("code", {}, step.tool) }),
+        approval.note && el("span.approval-said", { dir: "auto" }, ` ${t("approval.said_note", { note: visibly(approval.note) })}`),
+        approval.changed && el("span.approval-said", { dir: "auto" }, ` ${t("approval.said_changed", { changes: visibly(JSON.stringify(approval.changed)) })}`),
+        approval.always && el("span.approval-said", {}, ` ${t("approval.said_always")}`)),
       approval.always && approval.decision === "allow" && this.#takeBack(step.tool));
     this.element.replaceChildren(line);
     if (focused) line.focus({ preventScroll: true });
@@ -119,7 +120,7 @@ export class ApprovalView {
       button.disabled = true;
       setText(said, await this.page.onDisallow(tool));
       button.disabled = false;
-    } }, "Ask again next time");
+    } }, t("approval.ask_again"));
     return [button, said];
   }
 }
@@ -127,7 +128,7 @@ export class ApprovalView {
 /** What a call is given, value by value. */
 export function parametersOf(parameters) {
   const entries = Object.entries(parameters);
-  if (entries.length === 0) return el("p.hint", {}, "It is given nothing.");
+  if (entries.length === 0) return el("p.hint", {}, t("approval.no_parameters"));
   return el("dl.approval-parameters", {}, entries.flatMap(([name, value]) => [
     el("dt", {}, humanised(visibly(name))),
     el("dd", {}, el("pre", { tabIndex: 0, dir: "auto" }, visibly(typeof value === "string" ? value : JSON.stringify(value, null, 2)))),
@@ -141,9 +142,11 @@ export function visibly(text) {
   ));
 }
 
-/** "4:32 left". */
+/** "4:32 left", "23:59:59 left". */
 export function remaining(ms) {
-  if (ms <= 0) return "Time is up";
+  if (ms <= 0) return t("approval.time_up");
   const seconds = Math.ceil(ms / 1000);
-  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")} left`;
+  const [hours, ...rest] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
+  const parts = hours > 0 ? [hours, ...rest] : rest;
+  return t("approval.left", { time: parts.map((part, at) => (at === 0 ? String(part) : String(part).padStart(2, "0"))).join(":") });
 }

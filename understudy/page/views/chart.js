@@ -1,42 +1,89 @@
-/** A chart: the server's SVG as a picture, with its data, its spec and a download beside it. */
+/**
+ * A chart: drawn by the page where it knows how, else the server's picture; with its data as a table, and downloads.
+ *
+ * The server's SVG is only ever an image, in which no script runs.
+ */
 
+import { ChartPlot } from "./chart_plot.js";
 import { el } from "./dom.js";
+import { enumerated, t } from "../client/messages.js";
 import { icon } from "./icons.js";
-import { asTable, csv, showJson, showTable } from "./value.js";
-import { count } from "../client/format.js";
+import { fileName, showTable } from "./tables.js";
+import { showJson } from "./value.js";
+import { chartTable, readChart } from "../client/chart_model.js";
+import { asTable, csv } from "../client/tables.js";
+
+const PIXELS = 2; // of a PNG for each of its picture's
 
 export class ChartView {
-  /** `visualization` is {svg, title, spec}. */
-  constructor({ svg = "", title = "", spec = null }) {
+  /** `visualization` is {svg, title, spec}; `panel` shows it large, null where it is large already. */
+  constructor(visualization, panel = null) {
+    const { svg = "", title = "", spec = null } = visualization;
     this.address = svg ? URL.createObjectURL(new Blob([svg], { type: "image/svg+xml" })) : null;
-    // A spec with a title draws it into the picture: it need not be said twice.
-    const table = asTable(dataOf(spec));
-    const name = title || titleOf(spec) || "Chart";
-    const picture = this.address
-      ? el("img.chart-picture", { src: this.address, alt: describe(name, table), decoding: "async" })
-      : el("p.hint", {}, "This chart has no picture; its data is below.");
+    const name = title || titleOf(spec) || t("chart.name");
+    const chart = readChart(spec);
+    const table = chart ? chartTable(chart) : asTable(dataOf(spec));
+    this.plot = chart && new ChartPlot(chart, describe(name, table));
+    // A picture whose specification has a title has that title in it: it need not be said twice.
+    const heading = !chart && titleOf(spec) ? t("chart.name") : name;
+    const large = panel && el("button.quiet.icon-button", { type: "button", title: t("chart.enlarge"), "aria-label": t("chart.enlarge"), onclick: () => enlarge(visualization, name, panel, large) }, icon("expand"));
     this.element = el("figure.chart", {},
-      el("figcaption.chart-head", {}, el("span.chart-title", {}, titleOf(spec) ? "Chart" : name), el("span.chart-actions", {},
-        this.address && saveLink(this.address, `${fileName(name)}.svg`, "Download picture"),
-        table && saveLink(dataAddress(csv(table)), `${fileName(name)}.csv`, "Download data", "CSV"))),
-      picture,
+      el("figcaption.chart-head", {}, el("span.chart-title", {}, heading), large),
+      this.plot?.element ?? this.#picture(name, table),
       el("div.chart-more", {},
-        table && unfold(`Show data (${count(table.rows.length, "row")})`, () => showTable(table)),
-        spec && unfold("Show spec", () => showJson(spec))));
+        table && unfold(t("chart.show_data", { count: table.rows.length }), () => showTable(table, { name, saves: false })),
+        spec && unfold(t("chart.show_spec"), () => showJson(spec)),
+        this.#downloads(name, table)));
   }
 
   destroy() {
+    this.plot?.destroy();
     if (this.address) URL.revokeObjectURL(this.address);
     this.element.remove();
   }
+
+  /** A picture keeps the size of its texts: where it is wider than the page, it scrolls in itself. */
+  #picture(name, table) {
+    if (!this.address) return el("p.hint", {}, t("chart.no_picture"));
+    const image = el("img.chart-picture", { src: this.address, alt: describe(name, table), decoding: "async" });
+    image.addEventListener("load", () => { image.style.minWidth = `${Math.min(image.naturalWidth, 900)}px`; });
+    return el("div.chart-scroll", { tabIndex: 0, role: "group", "aria-label": name }, image);
+  }
+
+  #downloads(name, table) {
+    const file = fileName(name);
+    const save = (format, find) => {
+      const label = t("chart.download", { format });
+      return el("button.quiet.chart-save", { type: "button", title: label, "aria-label": label, onclick: async () => saveAs(await find(), `${file}.${format.toLowerCase()}`) }, format);
+    };
+    return el("span.chart-saves", {}, icon("download"),
+      this.address && save("PNG", () => paint(this.address)),
+      this.address && save("SVG", () => this.address),
+      table && save("CSV", () => new Blob([csv(table)], { type: "text/csv;charset=utf-8" })));
+  }
 }
 
-function saveLink(address, name, label, word = "") {
-  return el("a.quiet", { href: address, download: name, title: label, "aria-label": label }, icon("download"), word && el("span", {}, word));
+function enlarge(visualization, name, panel, opener) {
+  const view = new ChartView(visualization);
+  panel.show({ title: name, content: view.element, opener, onClose: () => view.destroy() });
 }
 
-function dataAddress(text) {
-  return `data:text/csv;charset=utf-8,${encodeURIComponent(text)}`;
+/** The picture at `address` as a PNG on the page's own ground. */
+async function paint(address) {
+  const image = el("img", { src: address });
+  await image.decode();
+  const canvas = el("canvas", { width: image.naturalWidth * PIXELS, height: image.naturalHeight * PIXELS });
+  const pen = canvas.getContext("2d");
+  pen.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--surface");
+  pen.fillRect(0, 0, canvas.width, canvas.height);
+  pen.drawImage(image, 0, 0, canvas.width, canvas.height);
+  return new Promise((resolve) => { canvas.toBlob(resolve, "image/png"); });
+}
+
+function saveAs(content, name) {
+  const address = typeof content === "string" ? content : URL.createObjectURL(content);
+  el("a", { href: address, download: name }).click();
+  if (address !== content) setTimeout(() => URL.revokeObjectURL(address), 10_000);
 }
 
 /** A <details> whose content is made when it is first opened. */
@@ -57,9 +104,5 @@ function titleOf(spec) {
 }
 
 function describe(name, table) {
-  return table ? `Chart: ${name}. ${count(table.rows.length, "row")} of ${table.columns.join(", ")}.` : `Chart: ${name}.`;
-}
-
-function fileName(name) {
-  return name.toLowerCase().replaceAll(/[^\p{L}\p{N}]+/gu, "-").replaceAll(/^-|-$/g, "").slice(0, 60) || "chart";
+  return table ? t("chart.described_rows", { name, count: table.rows.length, columns: enumerated(table.columns.filter(Boolean)) }) : t("chart.described", { name });
 }

@@ -1,42 +1,49 @@
 /** The form for the next message: text, files, the agent, send and stop. */
 
 import { AgentPicker } from "./agents.js";
+import { t } from "../client/messages.js";
 import { Attachments } from "./attachments.js";
 import { el, setText } from "./dom.js";
 import { icon } from "./icons.js";
+import { acceptDrops, acceptPastes } from "./intake.js";
+import { PastedTable } from "./pasted_table.js";
+import { Voice } from "./voice.js";
 
 const AROUND_BYTES = 16 * 1024; // of a command, for what surrounds the text
 const TYPING_MS = 5_000; // a tab in which the user types says so every three seconds
 
 export class Composer {
   /**
-   * `onSend({content, files, agent, mode})`, `onStop()`, `onAgent(agent)`, `onTyping()`; `banner` stands above the box;
-   * `maxBytes()` is how many bytes a command may have.
+   * `onSend({content, files, agent, mode})`, `onStop()`, `onAgent(agent)`, `onTyping()`, `onEditLast()`, true if it did; `banner` stands above the box;
+   * `maxBytes()` is how many bytes a command may have, `maxFileBytes()` a file. `storage` keeps what the user agreed to.
    */
-  constructor({ api, files, agents, drafts, banner, maxBytes, onSend, onStop, onAgent, onTyping }) {
-    Object.assign(this, { drafts, agents, maxBytes, onSend, onStop, threadId: null, chosen: null, known: true, live: false, steerable: false, sendWhenReady: false });
+  constructor({ api, files, agents, drafts, storage, banner, maxBytes, maxFileBytes, onSend, onStop, onAgent, onTyping, onEditLast }) {
+    Object.assign(this, { drafts, agents, maxBytes, onSend, onStop, onEditLast, threadId: null, chosen: null, known: true, live: false, steerable: false, sendWhenReady: false });
     this.text = el("textarea.composer-text", {
-      id: "composer-text", rows: 1, placeholder: "Write a message", "aria-label": "Message", enterKeyHint: "send", autocomplete: "off", dir: "auto",
+      id: "composer-text", rows: 1, placeholder: t("composer.placeholder"), "aria-label": t("composer.name"), enterKeyHint: "send", autocomplete: "off", dir: "auto",
     });
-    this.attachments = new Attachments(api, files, () => this.#filesChanged());
+    this.attachments = new Attachments(api, files, () => this.#filesChanged(), maxFileBytes);
+    this.pasted = new PastedTable(this.text, this.attachments, () => this.#changed());
+    this.voice = new Voice(this.text, { storage, allowed: () => agents.model?.voice === true, onChange: () => this.#changed() });
     this.picker = new AgentPicker(agents, (agent) => {
       this.pick(agent);
       this.text.focus();
       onAgent(agent);
     });
     this.input = el("input.offscreen", { type: "file", multiple: true, tabIndex: -1, "aria-hidden": "true" });
-    this.sendButton = el("button.primary.round", { type: "submit", title: "Send (Enter)", "aria-label": "Send" }, icon("send"));
-    this.mode = el("select.steer-mode", { "aria-label": "When the agent reads it", title: "When the agent reads it", hidden: true },
-      el("option", { value: "next" }, "At the next step"), el("option", { value: "now" }, "Now"), el("option", { value: "after" }, "After the answer"));
-    this.stopButton = el("button.stop", { type: "button", hidden: true, title: "Stop (Esc)", onclick: () => onStop() },
-      el("span.stop-mark"), this.stopWord = el("span", {}, "Stop"));
+    this.sendButton = el("button.primary.round", { type: "submit", title: t("composer.send_hint"), "aria-label": t("action.send") }, icon("send"));
+    this.mode = el("select.steer-mode", { "aria-label": t("composer.when_read"), title: t("composer.when_read"), hidden: true },
+      el("option", { value: "next" }, t("composer.mode_next")), el("option", { value: "now" }, t("composer.mode_now")), el("option", { value: "after" }, t("composer.mode_after")));
+    this.stopButton = el("button.stop", { type: "button", hidden: true, title: t("composer.stop_hint"), onclick: () => onStop() },
+      el("span.stop-mark"), this.stopWord = el("span", {}, t("composer.stop")));
     this.notice = el("p.model-notice");
     this.fault = el("p.composer-fault", { role: "alert", hidden: true });
     this.typing = el("p.typing-notice", { role: "status" });
-    this.box = el("div.composer-box", {}, this.attachments.element, this.text, el("div.composer-bar", {},
-      el("button.quiet.icon-button", { type: "button", title: "Attach a file", "aria-label": "Attach a file", onclick: () => this.input.click() }, icon("clip")),
-      this.input, this.picker.element, el("span.spring"), this.mode, this.stopButton, this.sendButton));
-    this.element = el("form.composer", {}, banner, this.fault, this.typing, this.box, this.notice);
+    this.early = this.text.value; // typed into the shell before the scripts came
+    this.box = el("div.composer-box", { id: "composer-box" }, this.attachments.element, this.pasted.element, this.voice.element, this.text, el("div.composer-bar", {},
+      el("button.quiet.icon-button", { type: "button", title: t("composer.attach"), "aria-label": t("composer.attach"), onclick: () => this.input.click() }, icon("clip")),
+      this.input, this.picker.element, el("span.spring"), this.mode, this.voice.button, this.stopButton, this.sendButton));
+    this.element = el("form.composer", { id: "composer" }, banner, this.fault, this.typing, this.box, this.notice);
     this.#listen(onTyping);
   }
 
@@ -45,7 +52,10 @@ export class Composer {
     const draft = this.drafts.read(threadId);
     this.threadId = threadId;
     this.sendWhenReady = false;
-    this.text.value = draft.text;
+    if (draft.text !== "" || this.early === "") this.text.value = draft.text;
+    this.early = "";
+    this.voice.cancel();
+    this.pasted.hide();
     this.showTyping(false);
     this.attachments.restore(draft.files);
     this.chosen = draft.agent;
@@ -61,7 +71,7 @@ export class Composer {
   /** Shows for a few seconds, or no more, that the user is typing in this thread in another tab or client. */
   showTyping(typing = true) {
     clearTimeout(this.typed);
-    setText(this.typing, typing ? "You are typing in another window." : "");
+    setText(this.typing, typing ? t("composer.typing_elsewhere") : "");
     if (typing) this.typed = setTimeout(() => this.showTyping(false), TYPING_MS);
   }
 
@@ -86,20 +96,24 @@ export class Composer {
     this.live = turn !== null;
     this.steerable = steered !== null;
     this.stopButton.disabled = turn?.stopping ?? false;
-    setText(this.stopWord, turn?.stopping ? "Stopping" : "Stop");
+    setText(this.stopWord, t(turn?.stopping ? "composer.stopping" : "composer.stop"));
     this.#buttons();
   }
 
   /** Shows which model the chosen agent has. */
   showModel() {
+    this.voice.show();
     const model = this.picker.picked.model ?? this.agents.model;
-    const text = model?.notice || (model?.name ? `Answers come from ${model.name}.` : "");
+    const text = model?.notice || (model?.name ? t("composer.model", { name: model.name }) : "");
     this.notice.textContent = text;
-    this.notice.hidden = text === "";
+    this.notice.hidden = text === "" && this.agents.read === true; // until then its place is kept
   }
 
-  fill(text) {
+  /** Puts a text, and files to upload, in place of what is being written. */
+  fill(text, files = []) {
     this.text.value = text;
+    if (files.length > 0) this.attachments.restore([]);
+    this.attachments.add(files);
     this.#changed();
     this.focus();
   }
@@ -115,20 +129,23 @@ export class Composer {
       this.#send();
     });
     this.text.addEventListener("input", () => {
+      this.voice.cancel(); // the hands are quicker
       this.sendWhenReady = false;
       this.#changed();
       onTyping();
     });
     this.text.addEventListener("keydown", (event) => {
+      if (event.key === "ArrowUp" && this.#untouched(event) && this.onEditLast()) event.preventDefault();
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
       event.preventDefault();
       this.#send();
     });
-    this.text.addEventListener("paste", (event) => {
-      if (event.clipboardData.files.length === 0) return;
+    this.element.addEventListener("keydown", (event) => {
+      if (!this.voice.key(event)) return;
       event.preventDefault();
-      this.attachments.add(event.clipboardData.files);
+      event.stopPropagation(); // it would stop the run
     });
+    acceptPastes(this.text, this.attachments, this.pasted);
     this.input.addEventListener("change", () => {
       this.attachments.add(this.input.files);
       this.input.value = "";
@@ -138,23 +155,7 @@ export class Composer {
 
   /** Lets files be dropped anywhere on `target`. */
   acceptDrops(target) {
-    const carriesFiles = (event) => event.dataTransfer?.types.includes("Files");
-    const mark = (on) => target.classList.toggle("is-dropping", on);
-    target.addEventListener("dragover", (event) => {
-      if (!carriesFiles(event)) return;
-      event.preventDefault();
-      mark(true);
-    });
-    target.addEventListener("dragleave", (event) => {
-      if (!target.contains(event.relatedTarget)) mark(false);
-    });
-    target.addEventListener("drop", (event) => {
-      if (!carriesFiles(event)) return;
-      event.preventDefault();
-      mark(false);
-      this.attachments.add(event.dataTransfer.files);
-      this.text.focus();
-    });
+    acceptDrops(target, this.attachments, () => this.text.focus());
   }
 
   #send() {
@@ -164,9 +165,11 @@ export class Composer {
     if (content === "" || !this.#ready) return;
     const tooLong = new TextEncoder().encode(content).length > this.maxBytes() - AROUND_BYTES;
     this.fault.hidden = !tooLong;
-    this.fault.textContent = tooLong ? "This message is longer than the server accepts. Attach it as a file, or shorten it." : "";
+    this.fault.textContent = tooLong ? t("composer.too_long") : "";
     if (tooLong) return;
     const files = this.attachments.ready;
+    this.voice.cancel();
+    this.pasted.hide();
     this.text.value = "";
     this.attachments.restore([]);
     this.#changed();
@@ -174,6 +177,16 @@ export class Composer {
     this.mode.value = "next";
     this.chosen = null; // who answers is from now on for the thread to say
     this.onSend({ content, files, agent: this.picker.picked, mode });
+  }
+
+  /** Whether a plain key was pressed in a box in which nothing is being written. */
+  #untouched(event) {
+    return this.text.value === "" && !this.holds && !event.isComposing && !event.shiftKey && !event.ctrlKey && !event.altKey && !event.metaKey;
+  }
+
+  /** Speaks to an agent from now on, as if it was picked from the menu. */
+  choose(agent) {
+    this.picker.choose(agent);
   }
 
   #filesChanged() {
@@ -205,8 +218,8 @@ export class Composer {
     this.stopButton.hidden = !this.live;
     this.mode.hidden = !this.steerable || !typed;
     this.sendButton.hidden = this.live && !typed;
-    const uploading = this.attachments.uploading ? "A file is still being uploaded" : "Send (Enter)";
-    const waiting = this.known ? "Sends as soon as the file is uploaded" : "Sends as soon as the chat is read";
+    const uploading = this.attachments.uploading ? t("composer.uploading") : t("composer.send_hint");
+    const waiting = this.known ? t("composer.waits_for_file") : t("composer.waits_for_chat");
     this.sendButton.title = this.sendWhenReady ? waiting : uploading;
     this.sendButton.disabled = !typed || this.sendWhenReady;
   }

@@ -1,6 +1,7 @@
 /** Copy buttons that say that they did it. */
 
 import { el } from "./dom.js";
+import { t } from "../client/messages.js";
 import { icon } from "./icons.js";
 
 const SHOWN_MS = 1600;
@@ -11,8 +12,8 @@ export function copyButton(text, label, { wordy = false } = {}) {
   const button = el("button.quiet.copy", { type: "button", title: label, "aria-label": label }, icon("copy"), word);
   button.addEventListener("click", async () => {
     const copied = await copy(text());
-    button.replaceChildren(icon(copied ? "check" : "warning"), ...(wordy ? [el("span", {}, copied ? "Copied" : "Not copied")] : []));
-    button.setAttribute("aria-label", copied ? "Copied" : "Copying was not possible");
+    button.replaceChildren(icon(copied ? "check" : "warning"), ...(wordy ? [el("span", {}, t(copied ? "action.copied" : "action.not_copied"))] : []));
+    button.setAttribute("aria-label", t(copied ? "action.copied" : "action.copy_impossible"));
     setTimeout(() => {
       button.replaceChildren(icon("copy"), ...(word ? [word] : []));
       button.setAttribute("aria-label", label);
@@ -21,7 +22,8 @@ export function copyButton(text, label, { wordy = false } = {}) {
   return button;
 }
 
-async function copy(text) {
+/** Resolves to whether `text` is in the clipboard. */
+export async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
     return true;

@@ -1,6 +1,7 @@
 /** Questions to the user, in the browser's own modal dialog (focus stays inside, Escape says no). */
 
-import { el, freshId } from "./dom.js";
+import { el, freshId, setText } from "./dom.js";
+import { t } from "../client/messages.js";
 
 /** Resolves to true when the user agrees. */
 export function confirmed({ title, text, agree }) {
@@ -8,7 +9,7 @@ export function confirmed({ title, text, agree }) {
   const dialog = el("dialog.dialog", { "aria-labelledby": id },
     el("h2", { id }, title), el("p", {}, text),
     el("div.dialog-actions", {},
-      el("button.secondary", { type: "button", autofocus: true, onclick: () => dialog.close("no") }, "Keep it"),
+      el("button.secondary", { type: "button", autofocus: true, onclick: () => dialog.close("no") }, t("action.keep")),
       el("button.danger", { type: "button", onclick: () => dialog.close("yes") }, agree)));
   document.body.append(dialog);
   dialog.showModal();
@@ -20,22 +21,50 @@ export function confirmed({ title, text, agree }) {
   });
 }
 
-/** Resolves to what the user typed, without spaces around it; null when the user would rather not. */
-export function asked({ title, text, label, agree }) {
-  const id = freshId("dialog");
-  const input = el("input.dialog-input", { type: "password", autocomplete: "off", spellcheck: false, required: true, "aria-label": label, placeholder: label });
-  const form = el("form", { method: "dialog", onsubmit: () => dialog.close("yes") },
-    el("h2", { id }, title), el("p", {}, text), input,
+/**
+ * Resolves to true when `accept(typed)`, given what was typed without spaces around it, has resolved; to false when the
+ * user would rather not. Why it rejects, {message}, is said at the field, to be corrected.
+ */
+export function asked({ title, text, label, agree, accept }) {
+  const [id, faultId] = [freshId("dialog"), freshId("fault")];
+  const input = el("input.dialog-input", { type: "password", autocomplete: "off", spellcheck: false, required: true, "aria-label": label, placeholder: label, "aria-describedby": faultId });
+  const fault = el("p.field-error", { id: faultId, role: "alert" });
+  const submit = el("button.primary", { type: "submit" }, agree);
+  const refuse = (sentence) => {
+    setText(fault, sentence);
+    if (sentence) input.setAttribute("aria-invalid", "true");
+    else input.removeAttribute("aria-invalid");
+  };
+  input.addEventListener("input", () => refuse(""));
+  const form = el("form", {
+    noValidate: true,
+    onsubmit: async (event) => {
+      event.preventDefault();
+      const typed = input.value.trim();
+      if (submit.disabled || typed === "") return;
+      submit.disabled = true;
+      try {
+        refuse("");
+        await accept(typed);
+        dialog.close("yes");
+      } catch (refusal) {
+        refuse(refusal.message);
+        input.focus();
+        input.select();
+      }
+      submit.disabled = false;
+    },
+  },
+    el("h2", { id }, title), el("p", {}, text), input, fault,
     el("div.dialog-actions", {},
-      el("button.secondary", { type: "button", onclick: () => dialog.close("no") }, "Not now"),
-      el("button.primary", { type: "submit" }, agree)));
+      el("button.secondary", { type: "button", onclick: () => dialog.close("no") }, t("action.not_now")), submit));
   const dialog = el("dialog.dialog", { "aria-labelledby": id }, form);
   document.body.append(dialog);
   dialog.showModal();
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => {
       dialog.remove();
-      resolve(dialog.returnValue === "yes" && input.value.trim() ? input.value.trim() : null);
+      resolve(dialog.returnValue === "yes");
     });
   });
 }
@@ -50,9 +79,16 @@ export class Toasts {
 
   show(sentence, errorId = null) {
     const toast = el("div.toast", {}, el("p", {}, sentence), errorId && el("code", {}, errorId),
-      el("button.link", { type: "button", onclick: () => toast.remove() }, "Dismiss"));
+      el("button.link", { type: "button", onclick: () => toast.remove() }, t("action.dismiss")));
     this.element.append(toast);
     while (this.element.childElementCount > 3) this.element.firstElementChild.remove();
     setTimeout(() => toast.remove(), SHOWN_MS);
+  }
+
+  /** Shows a sentence with something to do about it, until that is done or dismissed. */
+  offer(sentence, label, act) {
+    const toast = el("div.toast", {}, el("p", {}, sentence), el("button.link", { type: "button", onclick: act }, label),
+      el("button.link", { type: "button", onclick: () => toast.remove() }, t("action.dismiss")));
+    this.element.append(toast);
   }
 }

@@ -5,10 +5,13 @@
  *
  * `class` and names with a dash (aria-…, data-…), `role`, `for` and `title` become attributes; `on…` are
  * listeners; everything else is a property. null and false children are left out, strings become text nodes.
+ *
+ * With an `id` that index.html has in its shell (`data-shell`), that element is taken, once, instead of a new one: what
+ * was painted stays, with its focus and its text, and the children are put into it.
  */
 export function el(selector, properties = {}, ...children) {
   const [tag, ...classes] = selector.split(".");
-  const element = document.createElement(tag);
+  const element = shellElement(properties.id) ?? document.createElement(tag);
   if (classes.length > 0) element.className = classes.join(" ");
   for (const [name, value] of Object.entries(properties)) {
     if (value === null || value === undefined) continue;
@@ -16,7 +19,16 @@ export function el(selector, properties = {}, ...children) {
     else if (name.includes("-") || ATTRIBUTES.has(name)) element.setAttribute(name, value);
     else element[name] = value;
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  const wanted = children.flat().filter((child) => child !== null && child !== undefined && child !== false);
+  if (element.firstChild === null) element.append(...wanted);
+  else arrange(element, wanted.map((child) => (child instanceof Node ? child : document.createTextNode(child))));
+  return element;
+}
+
+function shellElement(id) {
+  const element = id ? document.getElementById(id) : null;
+  if (!element?.hasAttribute("data-shell")) return null;
+  element.removeAttribute("data-shell");
   return element;
 }
 

@@ -1,16 +1,23 @@
-/** Files that were attached: their names (a message only says their ids) and a chip to show and save them. */
+/** Files that were attached: their names (a message only says their ids), pictures of them, and chips that open them. */
 
 import { el, setText } from "./dom.js";
+import { t } from "../client/messages.js";
 import { icon } from "./icons.js";
+import { openFile } from "./made_files.js";
+import { whenSeen } from "./seen.js";
+import { likelyKind } from "../client/made_files.js";
 import { size } from "../client/format.js";
 
 const KEY = "understudy.files";
 const REMEMBERED = 300;
+const SAVING_MS = 10_000; // until the browser has taken what it saves
 
 export class Files {
-  constructor(api, storage) {
+  /** `previews` read what files hold, `panel` shows one large. */
+  constructor(api, storage, previews, panel) {
     this.api = api;
     this.storage = storage;
+    Object.assign(this, { previews, panel });
     this.known = new Map(read(storage));
   }
 
@@ -22,21 +29,44 @@ export class Files {
     this.storage.setItem(KEY, JSON.stringify([...this.known]));
   }
 
-  /** A chip for a reference of a message: an id, or {file_id | id}. Pressing it saves the file. */
+  /** A chip for a reference of a message: an id, or {file_id | id}. A picture is shown; pressing it opens the file. */
   chip(reference) {
     const id = typeof reference === "string" ? reference : reference?.file_id ?? reference?.id ?? "";
-    const name = el("span.chip-name", {}, "Attached file");
+    const name = el("span.chip-name", { dir: "auto" }, t("files.unnamed"));
     const note = el("span.chip-note");
-    const chip = el("button.chip", { type: "button", onclick: () => this.#save(id, note) }, icon("file"), name, note);
+    const chip = el("button.chip", { type: "button", onclick: () => openFile(this.known.get(id) ?? { id, name: t("files.unnamed") }, this.page, chip) }, icon("file"), name, note);
     const fill = (file) => {
       setText(name, file.name);
       setText(note, file.size ? size(file.size) : "");
-      chip.title = `Save ${file.name}`;
+      chip.title = t("made.open", { name: file.name });
+      if (likelyKind(file) === "image" && !chip.classList.contains("is-picture")) {
+        chip.classList.add("is-picture");
+        chip.querySelector(".icon").replaceWith(this.#picture({ ...file, id }));
+      }
     };
     const known = this.known.get(id);
     if (known) fill(known);
     else this.#lookUp(id).then((file) => file && fill(file));
     return chip;
+  }
+
+  /** A small picture of an attached file; `local` is the file itself, if it is here. Pressing it shows it large. */
+  thumbnail(item, local = null) {
+    const label = t("made.open", { name: item.name });
+    const button = el("button.chip-thumb", { type: "button", title: label, "aria-label": label, onclick: () => item.id && openFile(item, this.page, button) });
+    button.append(local ? pictureOf(local) : this.#picture(item));
+    return button;
+  }
+
+  get page() {
+    return { files: this, previews: this.previews, panel: this.panel };
+  }
+
+  /** The picture of a stored file, which is read when it is about to be seen. */
+  #picture(file) {
+    const box = el("span.chip-picture", { "aria-hidden": "true" });
+    whenSeen(box, () => this.previews.picture(file).then((image) => box.append(image)).catch(() => box.append(icon("picture"))));
+    return box;
   }
 
   async #lookUp(id) {
@@ -50,16 +80,30 @@ export class Files {
     }
   }
 
-  async #save(id, note) {
+  /** Saves a file as the browser does; `note` says why it could not. */
+  async save(id, note) {
     try {
       const file = await this.api.file(id);
-      const address = URL.createObjectURL(await file.blob());
-      el("a", { href: address, download: file.name ?? this.known.get(id)?.name ?? "file" }).click();
-      setTimeout(() => URL.revokeObjectURL(address), 10_000);
+      saveAs(await file.blob(), file.name ?? this.known.get(id)?.name ?? t("files.plain_name"));
     } catch (fault) {
-      setText(note, fault.status === 404 ? "no longer there" : "could not be fetched");
+      setText(note, t(fault.status === 404 ? "files.gone" : "files.not_fetched"));
     }
   }
+}
+
+/** Saves a blob as a download of the browser. */
+export function saveAs(blob, name) {
+  const address = URL.createObjectURL(blob);
+  el("a", { href: address, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(address), SAVING_MS);
+}
+
+function pictureOf(file) {
+  const address = URL.createObjectURL(file);
+  const image = el("img", { src: address, alt: "", decoding: "async" });
+  image.addEventListener("load", () => URL.revokeObjectURL(address), { once: true });
+  image.addEventListener("error", () => { URL.revokeObjectURL(address); image.replaceWith(icon("picture")); }, { once: true });
+  return image;
 }
 
 function read(storage) {

@@ -1,11 +1,11 @@
-/** "What agents remember about you": a dialog that lists it by notebook, to change or delete. */
+/** t("memory.title"): a dialog that lists it by notebook, to change or delete. */
 
 import { confirmed } from "./dialog.js";
+import { dateTime, enumerated, listed, t } from "../client/messages.js";
 import { el, freshId, setText } from "./dom.js";
 import { icon } from "./icons.js";
 import { humanised, moment } from "../client/format.js";
 
-const INTRODUCTION = "Agents keep these over all your chats, until the day shown. Say “remember that …” to add something.";
 const SEARCHED = 4; // values from which there is a search
 const DATE = { day: "numeric", month: "short", year: "numeric" };
 
@@ -13,18 +13,18 @@ export class MemoryDialog {
   /** `api` is an `Api`. */
   constructor(api) {
     this.api = api;
-    this.button = el("button.quiet.side-button", { type: "button", "aria-haspopup": "dialog", onclick: () => this.open() }, icon("thought"), "Memory");
+    this.button = el("button.quiet.side-button", { type: "button", "aria-haspopup": "dialog", onclick: () => this.open() }, icon("thought"), t("memory.button"));
     const id = freshId("memory");
     this.list = el("div.memory-list");
     this.hint = el("p.memory-hint", { role: "status" });
     this.search = el("input.dialog-input.memory-search", {
-      type: "search", placeholder: "Search", "aria-label": "Search what is remembered", hidden: true, oninput: () => this.#filter(),
+      type: "search", placeholder: t("action.search"), "aria-label": t("memory.search"), hidden: true, oninput: () => this.#filter(),
     });
-    this.everything = el("button.danger", { type: "button", hidden: true, onclick: () => this.#forgetAll() }, "Forget everything");
+    this.everything = el("button.danger", { type: "button", hidden: true, onclick: () => this.#forgetAll() }, t("memory.forget_all"));
     this.element = el("dialog.dialog.memory", { "aria-labelledby": id },
-      el("h2", { id }, "What agents remember about you"), el("p", {}, INTRODUCTION), this.search, this.list, this.hint,
+      el("h2", { id }, t("memory.title")), el("p", {}, t("memory.introduction")), this.search, this.list, this.hint,
       el("div.dialog-actions", {}, this.everything,
-        el("button.secondary", { type: "button", autofocus: true, onclick: () => this.element.close() }, "Close")));
+        el("button.secondary", { type: "button", autofocus: true, onclick: () => this.element.close() }, t("action.close"))));
     this.element.addEventListener("close", () => this.element.remove());
   }
 
@@ -40,7 +40,7 @@ export class MemoryDialog {
     try {
       const { memory, notebooks } = await this.api.memory();
       this.#show(memory, notebooks);
-      setText(this.hint, sentence || (memory.length === 0 ? "Nothing is remembered about you." : ""));
+      setText(this.hint, sentence || (memory.length === 0 ? t("memory.none") : ""));
     } catch (fault) {
       setText(this.hint, fault.message);
     }
@@ -52,7 +52,7 @@ export class MemoryDialog {
     this.list.replaceChildren(...[...groups].map(([notebook, entries]) => {
       const agents = notebooks[notebook] ?? [humanised(notebook)];
       return el("section.memory-book", {},
-        el("h3", {}, agents.length > 3 ? `${agents.slice(0, 2).join(", ")} and ${agents.length - 2} more agents` : agents.join(", ")),
+        el("h3", {}, agents.length > 3 ? t("memory.and_more", { names: enumerated(agents.slice(0, 2)), count: agents.length - 2 }) : listed(agents)),
         el("ul", {}, entries.map((entry) => this.#row(entry))));
     }));
     this.everything.hidden = memory.length === 0;
@@ -68,16 +68,16 @@ export class MemoryDialog {
       row.hidden = !words.every((word) => text.includes(word));
     }
     for (const book of this.list.children) book.hidden = !book.querySelector("li:not([hidden]), form");
-    setText(this.hint, words.length > 0 && [...this.list.children].every((book) => book.hidden) ? "Nothing remembered has these words." : "");
+    setText(this.hint, words.length > 0 && [...this.list.children].every((book) => book.hidden) ? t("memory.no_match") : "");
   }
 
   #row(entry) {
     const name = humanised(entry.name);
-    const until = new Date(moment(entry.expires_at)).toLocaleDateString(undefined, DATE);
+    const until = dateTime(moment(entry.expires_at), DATE);
     const row = el("li.memory-row", {},
-      el("div.memory-text", {}, el("strong", {}, name), el("span", { dir: "auto" }, written(entry.value)), el("small", {}, `until ${until}`)),
-      this.#tool("pencil", `Change: ${name}`, () => row.replaceWith(this.#editor(entry, row))),
-      this.#tool("trash", `Forget: ${name}`, () => this.#act(() => this.api.forget(entry), `${name} is forgotten.`)));
+      el("div.memory-text", {}, el("strong", {}, name), el("span", { dir: "auto" }, written(entry.value)), el("small", {}, t("memory.until", { date: until }))),
+      this.#tool("pencil", t("action.of", { action: t("memory.change"), title: name }), () => row.replaceWith(this.#editor(entry, row))),
+      this.#tool("trash", t("action.of", { action: t("memory.forget"), title: name }), () => this.#act(() => this.api.forget(entry), t("memory.forgotten", { name }))));
     return row;
   }
 
@@ -87,13 +87,13 @@ export class MemoryDialog {
 
   #editor(entry, row) {
     const name = humanised(entry.name);
-    const input = el("textarea.dialog-input", { rows: 3, value: written(entry.value), "aria-label": `${name}, changed`, dir: "auto" });
+    const input = el("textarea.dialog-input", { rows: 3, value: written(entry.value), "aria-label": t("memory.editor", { name }), dir: "auto" });
     const form = el("form.memory-edit", {
       onsubmit: (event) => {
         event.preventDefault();
         const value = read(input.value, entry.value);
-        if (value === undefined) setText(this.hint, `${name} must stay JSON.`);
-        else this.#act(() => this.api.changeMemory(entry, value), `${name} is changed.`);
+        if (value === undefined) setText(this.hint, t("memory.must_be_json", { name }));
+        else this.#act(() => this.api.changeMemory(entry, value), t("memory.changed", { name }));
       },
       onkeydown: (event) => {
         if (event.key !== "Escape") return;
@@ -102,14 +102,14 @@ export class MemoryDialog {
         form.replaceWith(row);
       },
     }, input, el("div.memory-actions", {},
-      el("button.secondary", { type: "button", onclick: () => form.replaceWith(row) }, "Cancel"), el("button.primary", { type: "submit" }, "Save")));
+      el("button.secondary", { type: "button", onclick: () => form.replaceWith(row) }, t("action.cancel")), el("button.primary", { type: "submit" }, t("action.save"))));
     queueMicrotask(() => input.focus());
     return form;
   }
 
   async #forgetAll() {
-    const agreed = await confirmed({ title: "Forget everything?", text: "No agent will remember anything about you. Your chats stay.", agree: "Forget" });
-    if (agreed) await this.#act(() => this.api.forgetAll(), "Everything is forgotten.");
+    const agreed = await confirmed({ title: t("memory.forget_all_title"), text: t("memory.forget_all_text"), agree: t("memory.forget") });
+    if (agreed) await this.#act(() => this.api.forgetAll(), t("memory.all_forgotten"));
   }
 
   /** Makes a change; one that was overtaken by another tab or an agent is not made, and the newer list is shown. */

@@ -1,6 +1,8 @@
 /** What a user may ask next, as the tools of an answer suggest: buttons under the answer. */
 
 import { el } from "./dom.js";
+import { icon } from "./icons.js";
+import { t } from "../client/messages.js";
 
 const MOST = 8; // over all results of an answer
 
@@ -17,7 +19,7 @@ export class NextStepsView {
   constructor(onStep) {
     this.onStep = onStep;
     this.final = null;
-    this.element = el("ul.next-steps", { "aria-label": "Next steps", hidden: true });
+    this.element = el("ul.next-steps", { "aria-label": t("answer.next_steps"), hidden: true });
   }
 
   update(final) {
@@ -25,7 +27,17 @@ export class NextStepsView {
     this.final = final;
     const steps = nextSteps(final);
     this.element.hidden = steps.length === 0;
-    this.element.replaceChildren(...steps.map(({ label, message }) => el("li", {},
-      el("button.secondary", { type: "button", title: message, onclick: () => this.onStep(message) }, label))));
+    this.element.replaceChildren(...steps.map(({ label, message }) => el("li", {}, this.#button(label, message))));
+  }
+
+  /** A step stays, to be taken beside another one; a second press at once sends nothing. */
+  #button(label, message) {
+    const button = el("button.secondary", { type: "button", title: message === label ? null : message, onclick: () => {
+      if (button.getAttribute("aria-disabled") === "true") return;
+      button.setAttribute("aria-disabled", "true");
+      button.prepend(icon("check"));
+      this.onStep(message);
+    } }, el("span.step-label", {}, label));
+    return button;
   }
 }

@@ -1,9 +1,9 @@
 /** Redaction notices: one line each, which unfolds into the kinds of findings. */
 
 import { arrange, el } from "./dom.js";
+import { t } from "../client/messages.js";
 import { explained, sentences } from "../client/findings.js";
 import { icon } from "./icons.js";
-import { count } from "../client/format.js";
 
 export class NoticesView {
   constructor() {
@@ -26,7 +26,7 @@ export class NoticesView {
 
 function notice({ found, direction }) {
   const said = sentences(found, direction);
-  if (said.length === 0) return el("p.notice", {}, icon("shield"), "Checked: nothing had to be taken out.");
+  if (said.length === 0) return el("p.notice", {}, icon("shield"), t("found.nothing"));
   const lines = said.map(({ text, warns }) => el(warns ? "span.warns" : "span", {}, text));
   return el("details.notice", {}, el("summary", {},
     icon(said.some(({ warns }) => warns) ? "warning" : "shield"), el("span.notice-lines", {}, lines), icon("chevron")), kindsFound(found));
@@ -39,6 +39,6 @@ export function kindsFound(rows) {
     const { name, count: number, done, meaning, kind } = explained(row);
     const why = meaning !== before && el("span.found-why", {}, meaning);
     before = meaning;
-    return el("li", {}, el("span.found-name", { title: kind }, name), ` · ${count(number, "place")}, ${done}`, why);
+    return el("li", {}, el("span.found-name", { title: kind }, name), ` · ${t("found.places", { count: number, done })}`, why);
   }));
 }

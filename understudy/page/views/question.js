@@ -1,11 +1,12 @@
 /** A question that a run asks: a form or a few buttons, and what became of it. */
 
 import { parametersOf, remaining, visibly } from "./approval.js";
+import { parts, t } from "../client/messages.js";
 import { el, freshId, setText } from "./dom.js";
 import { FormFields } from "./form.js";
 import { icon } from "./icons.js";
 
-const OUTCOMES = Object.freeze({ answered: "Answered", declined: "Not answered", expired: "Nobody answered in time" });
+const OUTCOMES = new Set(["answered", "declined", "expired"]);
 
 export class QuestionView {
   /** `page` is {clock, onAnswer(questionId, answer), onSignIn(server, questionId)}; both reject with {message}. */
@@ -31,7 +32,7 @@ export class QuestionView {
     this.statusText = el("p.field-error", { role: "alert", hidden: true });
     this.fields = question.choices || question.signIn ? null : new FormFields(question.schema);
     const choices = question.choices?.map(({ value, title }) => el("button.secondary", { type: "button", onclick: () => this.#send({ choice: value }) }, title));
-    this.buttons = choices ?? (question.signIn ? this.#signInButtons(question) : [el("button.primary", { type: "submit" }, "Send"), el("button.quiet", { type: "button", onclick: () => this.#send(null) }, "Don't answer")]);
+    this.buttons = choices ?? (question.signIn ? this.#signInButtons(question) : [el("button.primary", { type: "submit" }, t("action.send")), el("button.quiet", { type: "button", onclick: () => this.#send(null) }, t("question.decline"))]);
     const submit = (event) => {
       event.preventDefault();
       const answer = this.fields?.read();
@@ -59,7 +60,7 @@ export class QuestionView {
         this.#complain(fault.message);
       }
     };
-    return [el("button.primary", { type: "button", onclick: leave }, "Sign in"), el("button.quiet", { type: "button", onclick: () => this.#send(null) }, "Don't sign in")];
+    return [el("button.primary", { type: "button", onclick: leave }, t("session.sign_in")), el("button.quiet", { type: "button", onclick: () => this.#send(null) }, t("question.no_sign_in"))];
   }
 
   /** Sends an answer. The form stays as it is until the log says that the question is answered. */
@@ -93,10 +94,15 @@ export class QuestionView {
     const said = chosen ? [["", chosen]] : Object.entries(question.answer ?? {});
     const properties = question.schema.properties ?? {};
     const line = el("p.approval-outcome", { tabIndex: -1 }, icon(question.outcome === "answered" ? "check" : "refused"),
-      el("span", {}, `${OUTCOMES[question.outcome] ?? "Not asked any more"}: `, el("span", { dir: "auto" }, visibly(question.title)),
+      el("span", {}, parts(`question.outcome_${OUTCOMES.has(question.outcome) ? question.outcome : "gone"}`, { title: el("span", { dir: "auto" }, visibly(question.title)) }),
         said.map(([name, value]) => el("span.approval-said", { dir: "auto" },
-          ` ${name && `${visibly(properties[name]?.title ?? name)}: `}${visibly(typeof value === "boolean" ? value ? "yes" : "no" : typeof value === "string" ? value : JSON.stringify(value))}`))));
+          ` ${name ? t("question.value", { name: visibly(properties[name]?.title ?? name), value: shown(value) }) : shown(value)}`))));
     this.element.replaceChildren(line);
     if (focused) line.focus({ preventScroll: true });
   }
+}
+
+function shown(value) {
+  if (typeof value === "boolean") return t(value ? "question.yes" : "question.no");
+  return visibly(typeof value === "string" ? value : JSON.stringify(value));
 }

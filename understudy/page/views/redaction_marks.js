@@ -1,6 +1,7 @@
 /** Marks where a span of text was redacted: `[redacted]`, `[email]`, `[email-1]`, `••••`. */
 
 import { el } from "./dom.js";
+import { t } from "../client/messages.js";
 
 const ALWAYS = ["redacted"];
 const COVERED = "•+(?:[ .@+_:/()-]{1,2}•+)*(?:[ .-]?[0-9]{4}(?![0-9]))?";
@@ -36,8 +37,8 @@ export function pieces(text, pattern) {
 
 /** What a spot says of itself. */
 export function titleOf(spot) {
-  if (spot.startsWith("•")) return "Covered: what stood here is not shown";
-  return /-[0-9]+\]$/.test(spot) ? "A placeholder: the same one stands for the same text each time" : "Taken out: what stood here is not kept";
+  if (spot.startsWith("•")) return t("redacted.covered");
+  return /-[0-9]+\]$/.test(spot) ? t("redacted.placeholder") : t("redacted.removed");
 }
 
 /** A text as nodes, its pattern marked. */

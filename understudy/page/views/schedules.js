@@ -1,9 +1,12 @@
 /** The dialog of the user's schedules: a list with pause and delete, and a form for a new one. */
 
 import { isScheduled, PRESETS, timingOf, timingText } from "../client/schedules.js";
+import { dateTime, t } from "../client/messages.js";
 import { confirmed } from "./dialog.js";
 import { el, freshId, setText } from "./dom.js";
 import { icon } from "./icons.js";
+
+const WHEN = Object.freeze({ dateStyle: "medium", timeStyle: "short" });
 
 /** The mark of what a schedule sent or made; null for anything else. */
 export function scheduleMark(id, words) {
@@ -14,16 +17,16 @@ export class Schedules {
   /** `api` is the server's; `agents` the catalogue; `open(threadId)` shows a chat. */
   constructor(api, agents, open) {
     Object.assign(this, { api, agents, open });
-    this.button = el("button.quiet.side-button", { type: "button", "aria-haspopup": "dialog", onclick: () => this.show() }, icon("clock"), "Schedules");
+    this.button = el("button.quiet.side-button", { type: "button", "aria-haspopup": "dialog", onclick: () => this.show() }, icon("clock"), t("schedules.title"));
   }
 
   show() {
     const id = freshId("schedules");
     this.list = el("ul.schedules-list");
-    this.hint = el("p", { role: "status" }, "Reading your schedules…");
+    this.hint = el("p", { role: "status" }, t("schedules.reading"));
     this.dialog = el("dialog.dialog.schedules", { "aria-labelledby": id, onclose: () => this.dialog.remove() },
-      el("div.schedules-head", {}, el("h2", { id }, "Schedules"),
-        el("button.quiet.icon-button", { type: "button", "aria-label": "Close the schedules", onclick: () => this.dialog.close() }, icon("close"))),
+      el("div.schedules-head", {}, el("h2", { id }, t("schedules.title")),
+        el("button.quiet.icon-button", { type: "button", "aria-label": t("schedules.close"), onclick: () => this.dialog.close() }, icon("close"))),
       this.hint, this.list, this.#form());
     document.body.append(this.dialog);
     this.dialog.showModal();
@@ -39,7 +42,7 @@ export class Schedules {
     try {
       const { schedules } = await this.api.schedules();
       this.list.replaceChildren(...schedules.map((one) => this.#row(one)));
-      setText(this.hint, schedules.length > 0 ? "" : "An agent can work for you at set times, with nobody present.");
+      setText(this.hint, schedules.length > 0 ? "" : t("schedules.none"));
     } catch (fault) {
       setText(this.hint, fault.message);
     }
@@ -48,26 +51,26 @@ export class Schedules {
 
   #row(schedule) {
     const title = schedule.name || schedule.message;
-    const pause = schedule.enabled ? "Pause" : "Resume";
+    const pause = t(schedule.enabled ? "schedules.pause" : "schedules.resume");
     const { last } = schedule;
     const outcome = last === null ? null
       : last.run_id === null ? el("p.schedule-refused", {}, last.message)
-        : el("button.link", { type: "button", onclick: () => this.#open(last.thread_id) }, `Last run ${when(last.due_at)}`);
+        : el("button.link", { type: "button", onclick: () => this.#open(last.thread_id) }, t("schedules.last", { when: when(last.due_at) }));
     return el("li.schedule", {},
       el("div.schedule-what", {}, el("strong", { dir: "auto" }, title), el("p", {}, `${this.#agentTitle(schedule.agent)} · ${timingText(schedule)}`),
-        el("p", {}, schedule.enabled ? `Next ${when(schedule.next_due_at)}` : "Paused"), outcome),
-      el("button.secondary", { type: "button", "aria-label": `${pause}: ${title}`, onclick: () => this.#do(this.api.changeSchedule(schedule.id, { enabled: !schedule.enabled })) }, pause),
-      el("button.quiet.icon-button", { type: "button", title: "Delete", "aria-label": `Delete: ${title}`, onclick: () => this.#remove(schedule.id, title) }, icon("trash")));
+        el("p", {}, schedule.enabled ? t("schedules.next", { when: when(schedule.next_due_at) }) : t("schedules.paused")), outcome),
+      el("button.secondary", { type: "button", "aria-label": t("action.of", { action: pause, title }), onclick: () => this.#do(this.api.changeSchedule(schedule.id, { enabled: !schedule.enabled })) }, pause),
+      el("button.quiet.icon-button", { type: "button", title: t("action.delete"), "aria-label": t("action.of", { action: t("action.delete"), title }), onclick: () => this.#remove(schedule.id, title) }, icon("trash")));
   }
 
   #form() {
     const agent = el("select.field-input", {}, this.agents.list.map((one) => el("option", { value: one.name }, one.title || one.name)));
     const message = el("textarea.field-input", { rows: 3, required: true, dir: "auto" });
-    const preset = el("select.field-input", {}, PRESETS.map(({ value, label }) => el("option", { value }, label)));
+    const preset = el("select.field-input", {}, PRESETS.map(({ value }) => el("option", { value }, t(`schedules.preset_${value}`))));
     const time = el("input.field-input", { type: "time", value: "09:00", required: true });
     const cron = el("input.field-input", { type: "text", placeholder: "0 9 * * MON-FRI", autocomplete: "off", spellcheck: false });
     const zone = el("input.field-input", { type: "text", required: true, value: Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC" });
-    const [timeField, cronField] = [labelled("At", time), labelled("Cron expression", cron)];
+    const [timeField, cronField] = [labelled(t("schedules.time"), time), labelled(t("schedules.preset_cron"), cron)];
     this.fault = el("p.schedule-refused", { role: "alert", hidden: true });
     const chosen = () => {
       const { value, timed } = PRESETS.find((one) => one.value === preset.value);
@@ -85,13 +88,13 @@ export class Schedules {
       }));
       if (made) message.value = "";
     } },
-    el("h3", {}, "New schedule"), labelled("Agent", agent), labelled("Message", message),
-    el("div.schedule-when", {}, labelled("When", preset), timeField, cronField, labelled("Time zone", zone)), this.fault,
-    el("div.dialog-actions", {}, el("button.primary", { type: "submit" }, "Make schedule")));
+    el("h3", {}, t("schedules.new")), labelled(t("schedules.agent"), agent), labelled(t("schedules.message"), message),
+    el("div.schedule-when", {}, labelled(t("schedules.when"), preset), timeField, cronField, labelled(t("schedules.zone"), zone)), this.fault,
+    el("div.dialog-actions", {}, el("button.primary", { type: "submit" }, t("schedules.make"))));
   }
 
   #agentTitle(name) {
-    return this.agents.list.find((one) => one.name === name)?.title || name || "Any agent";
+    return this.agents.list.find((one) => one.name === name)?.title || name || t("schedules.any_agent");
   }
 
   #open(threadId) {
@@ -114,7 +117,7 @@ export class Schedules {
   }
 
   async #remove(id, title) {
-    const agreed = await confirmed({ title: "Delete this schedule?", text: `“${title}” will not run any more. Its chats stay.`, agree: "Delete" });
+    const agreed = await confirmed({ title: t("schedules.delete_title"), text: t("schedules.delete_text", { title }), agree: t("action.delete") });
     if (agreed) await this.#do(this.api.removeSchedule(id));
   }
 }
@@ -124,5 +127,5 @@ function labelled(words, input) {
 }
 
 function when(at) {
-  return at === null ? "never" : new Date(at * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+  return at === null ? t("schedules.never") : dateTime(at * 1000, WHEN);
 }

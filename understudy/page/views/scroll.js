@@ -1,6 +1,7 @@
 /** Following the end of the transcript: only while the reader is there. */
 
 const NEAR_PX = 56;
+const FAR = 4; // heights of the visible part; a jump from farther away does not glide
 
 export class Follower {
   /** `scroller` scrolls, `content` grows in it, `button` brings the reader back to the end. */
@@ -17,7 +18,8 @@ export class Follower {
   pin(smooth = false) {
     this.pinned = true;
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    if (smooth && !calm) this.scroller.scrollTo({ top: this.scroller.scrollHeight, behavior: "smooth" });
+    const far = this.#distance > FAR * this.scroller.clientHeight;
+    if (smooth && !calm && !far) this.scroller.scrollTo({ top: this.scroller.scrollHeight, behavior: "smooth" });
     else this.scroller.scrollTop = this.scroller.scrollHeight;
     this.#show();
   }
@@ -27,6 +29,12 @@ export class Follower {
     if (this.pinned) this.scroller.scrollTop = this.scroller.scrollHeight;
     this.last = this.scroller.scrollTop; // content that shrank moves the reader too, but is not the reader
     this.width = this.scroller.clientWidth;
+    this.#show();
+  }
+
+  /** What the reader sees was kept in its place: that was not the reader. */
+  moved() {
+    this.last = this.scroller.scrollTop;
     this.#show();
   }
 

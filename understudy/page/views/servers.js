@@ -2,25 +2,21 @@
 
 import { el, freshId, setText } from "./dom.js";
 import { icon } from "./icons.js";
-
-const INTRODUCTION = "Agents use tools of these servers. Switch one off, and this chat goes on without it.";
-const STATES = {
-  starting: "starting", ready: "ready", restarting: "restarting", away: "cannot be reached", signed_out: "you are not signed in", signed_in: "signed in",
-};
+import { enumerated, hasMessage, t } from "../client/messages.js";
 
 export class ServersDialog {
   /** `api` is an `Api`, `thread()` the id of the open chat, `signIn(name)` leaves for the page to sign in at a server. */
   constructor(api, thread, signIn) {
     Object.assign(this, { api, thread, signIn });
     this.button = el("button.quiet.icon-button", {
-      type: "button", "aria-haspopup": "dialog", "aria-label": "Servers of this chat", title: "Servers of this chat", hidden: true, onclick: () => this.open(),
+      type: "button", "aria-haspopup": "dialog", "aria-label": t("servers.of_chat"), title: t("servers.of_chat"), hidden: true, onclick: () => this.open(),
     }, icon("tool"));
     const id = freshId("servers");
     this.list = el("ul.memory-list");
     this.hint = el("p.memory-hint", { role: "status" });
     this.element = el("dialog.dialog.memory", { "aria-labelledby": id },
-      el("h2", { id }, "Servers"), el("p", {}, INTRODUCTION), this.list, this.hint,
-      el("div.dialog-actions", {}, el("button.secondary", { type: "button", autofocus: true, onclick: () => this.element.close() }, "Close")));
+      el("h2", { id }, t("servers.title")), el("p", {}, t("servers.introduction")), this.list, this.hint,
+      el("div.dialog-actions", {}, el("button.secondary", { type: "button", autofocus: true, onclick: () => this.element.close() }, t("action.close"))));
     this.element.addEventListener("close", () => this.element.remove());
   }
 
@@ -47,24 +43,23 @@ export class ServersDialog {
     const box = el("input", { type: "checkbox", checked: server.on });
     box.addEventListener("change", () => this.#act(async () => {
       const { on } = await this.api.switchServer(this.thread(), server.name, box.checked);
-      setText(this.hint, `${server.name} is ${on ? "on" : "off"} in this chat.`);
+      setText(this.hint, t(on ? "servers.is_on" : "servers.is_off", { name: server.name }));
     }, () => { box.checked = !box.checked; }));
-    const tools = server.tools.length === 1 ? "1 tool" : `${server.tools.length} tools`;
     return el("li.memory-row", {},
-      el("label.memory-text", {}, el("strong", {}, box, ` ${server.name}`), el("span", {}, server.tools.map((tool) => tool.name).join(", ")),
-        el("small", {}, `${STATES[server.state] ?? server.state}${server.state === "signed_out" ? "" : `, ${tools}`}`)),
+      el("label.memory-text", {}, el("strong", {}, box, ` ${server.name}`), el("span", {}, enumerated(server.tools.map((tool) => tool.name))),
+        el("small", {}, stateText(server))),
       server.auth === "user" ? this.#account(server) : "");
   }
 
   /** The button to sign in at a server, or out of it. */
   #account(server) {
-    if (server.state === "signed_out") return el("button.secondary", { type: "button", onclick: () => this.#act(() => this.signIn(server.name)) }, "Sign in");
+    if (server.state === "signed_out") return el("button.secondary", { type: "button", onclick: () => this.#act(() => this.signIn(server.name)) }, t("session.sign_in"));
     const leave = () => this.#act(async () => {
       await this.api.signOut(server.name);
       await this.#show();
-      setText(this.hint, `You are signed out of ${server.name}.`);
+      setText(this.hint, t("servers.signed_out_of", { name: server.name }));
     });
-    return el("button.quiet", { type: "button", onclick: leave }, "Sign out");
+    return el("button.quiet", { type: "button", onclick: leave }, t("session.sign_out"));
   }
 
   /** Does something, and says why it could not; `undo` then takes back what the user sees. */
@@ -74,7 +69,12 @@ export class ServersDialog {
       await work();
     } catch (fault) {
       undo();
-      setText(this.hint, fault.code === "not_found" ? "Send a first message, then there is a chat to switch them in." : fault.message);
+      setText(this.hint, fault.code === "not_found" ? t("servers.no_chat_yet") : fault.message);
     }
   }
+}
+
+function stateText({ state, tools }) {
+  const word = hasMessage(`servers.state_${state}`) ? t(`servers.state_${state}`) : state;
+  return state === "signed_out" ? word : t("servers.state_and_tools", { state: word, tools: t("servers.tools", { count: tools.length }) });
 }

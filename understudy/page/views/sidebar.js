@@ -1,30 +1,42 @@
 /** The list of chats: newest first, searchable; on narrow screens a drawer. */
 
-import { confirmed } from "./dialog.js";
+import { ChatActs } from "./chat_acts.js";
 import { arrange, el, setText } from "./dom.js";
 import { icon } from "./icons.js";
 import { ThreadRow } from "./thread_row.js";
 import { moment, period } from "../client/format.js";
+import { extended, NO_THREADS, refreshed, wantedAtTop, without } from "../client/thread_list.js";
+import { keepThreads, keptThreads } from "../client/kept_threads.js";
+import { t } from "../client/messages.js";
 
+const MOST_PINNED = 100; // more are listed with the others
 const TYPED_MS = 180; // a pause this long while searching asks the server
 
 export class Sidebar {
-  /** `acts` is {open(id), create(), removed(id), fault(error)}; `isLive(id)` says where something is running. */
-  constructor(api, acts, isLive) {
-    Object.assign(this, { api, acts, isLive, threads: [], extra: new Map(), cursor: null, current: null, rows: new Map(), asked: 0 });
-    const modifier = /Mac|iPhone|iPad/.test(navigator.platform) ? "⌘" : "Ctrl ";
+  /** `acts` is {open(id, messageId or null), create(), removed(id, {elsewhere}), renamed(id), fault(error)}; `markOf(id)` is the mark of a chat, as `ThreadRow` takes it. */
+  constructor(api, acts, markOf, storage) {
+    Object.assign(this, { api, acts, markOf, storage, read: keptThreads(storage), pinned: [], which: "active", extra: new Map(), current: null, rows: new Map(), asked: 0 });
     this.search = el("input.search-input", {
-      type: "search", placeholder: "Search chats", "aria-label": "Search chats", "aria-keyshortcuts": "Control+K Meta+K", autocomplete: "off",
+      type: "search", placeholder: t("sidebar.search"), "aria-label": t("sidebar.search"), autocomplete: "off",
+    });
+    this.chats = new ChatActs(api, {
+      onChanged: (...change) => this.#changed(...change), onFault: (fault) => acts.fault(fault),
+      sharing: acts.sharing, tip: acts.tip,
+      onRemoved: (threadId, how) => {
+        this.#drop(threadId);
+        acts.removed(threadId, how);
+      },
     });
     this.list = el("div.row-groups");
     this.hint = el("p.hint.side-hint", { role: "status" });
-    this.more = el("button.quiet.more", { type: "button", hidden: true, onclick: () => this.#load(true) }, "Show older chats");
-    this.element = el("aside.sidebar", { id: "sidebar", "aria-label": "Chats" },
+    this.more = el("button.quiet.more", { type: "button", hidden: true, onclick: () => this.#load(true) }, t("sidebar.older"));
+    this.archive = el("button.quiet.more.archive-button", { type: "button", onclick: () => this.#switch() });
+    this.element = el("aside.sidebar", { id: "sidebar", "aria-label": t("sidebar.name") },
       el("div.brand", {}, el("span.brand-mark", { "aria-hidden": "true" }), el("span.brand-name", {}, "understudy"),
-        el("button.quiet.icon-button.drawer-close", { type: "button", "aria-label": "Close the list of chats", onclick: () => this.toggle(false) }, icon("close"))),
-      el("button.new-chat", { type: "button", onclick: () => this.acts.create() }, icon("plus"), "New chat"),
-      el("label.search", {}, icon("search"), this.search, el("kbd", { "aria-hidden": "true" }, `${modifier}K`)),
-      el("nav.chats", { "aria-label": "Chats" }, this.list, this.hint, this.more));
+        el("button.quiet.icon-button.drawer-close", { type: "button", "aria-label": t("sidebar.close"), onclick: () => this.toggle(false) }, icon("close"))),
+      el("button.new-chat", { type: "button", onclick: () => this.acts.create() }, icon("plus"), t("chat.new")),
+      el("label.search", {}, icon("search"), this.search, this.paletteKey = el("kbd", { "aria-hidden": "true" })),
+      el("nav.chats", { "aria-label": t("sidebar.name") }, this.list, this.hint, this.more, this.archive));
     this.scrim = el("div.scrim", { onclick: () => this.toggle(false) });
     this.search.addEventListener("input", () => {
       clearTimeout(this.typing);
@@ -44,15 +56,32 @@ export class Sidebar {
     return this.#load(false);
   }
 
-  /** Shows a chat of this page that the server's list does not have yet. */
-  note(threadId, title) {
-    const known = this.threads.some((thread) => thread.id === threadId);
-    if (!known && title) this.extra.set(threadId, { id: threadId, title, updated_at: Date.now() / 1000 });
+  /** Forgets the chats of another user. */
+  forget() {
+    this.read = NO_THREADS;
+    this.pinned = [];
+    this.extra.clear();
+    keepThreads(this.storage, this.read);
     this.show();
   }
 
+  /** Shows a chat of this page that the server's list does not have yet. */
+  note(threadId, title) {
+    const known = this.threads.some((thread) => thread.id === threadId);
+    if (!known && title) {
+      this.extra.set(threadId, { id: threadId, title, updated_at: Date.now() / 1000 });
+      keepThreads(this.storage, { threads: [...this.extra.values(), ...this.threads] });
+    }
+    this.show();
+  }
+
+  /** Shows the titles that models have made for chats, at once; then the list as the server has it. */
+  take(events) {
+    for (const { thread_id: threadId, data } of events.filter(({ type }) => type === "thread_titled")) this.#changed(threadId, { title: data.title }, true);
+  }
+
   thread(threadId) {
-    return this.threads.find((thread) => thread.id === threadId) ?? this.extra.get(threadId) ?? null;
+    return this.threads.find((thread) => thread.id === threadId) ?? this.pinned.find((thread) => thread.id === threadId) ?? this.extra.get(threadId) ?? null;
   }
 
   select(threadId) {
@@ -67,56 +96,87 @@ export class Sidebar {
     if (open && this.element.contains(document.activeElement) === false) this.element.querySelector(".new-chat").focus();
   }
 
-  /** Ctrl/Cmd+K: to the search box; from the search box: a new chat. */
-  shortcut() {
-    if (document.activeElement === this.search) {
-      this.acts.create();
-      return;
-    }
+  focusSearch() {
     this.toggle(true);
     this.search.focus();
     this.search.select();
   }
 
+  /** How many chats the user has, as far as they were read; null before that, and while they are searched. */
+  get total() {
+    return this.loaded && !this.query ? this.threads.length : null;
+  }
+
+  /** All chats that are known here, those of this page first. */
+  get all() {
+    return [...this.extra.values(), ...this.pinned, ...this.threads];
+  }
+
+  get threads() {
+    return this.read.threads;
+  }
+
+  /** Shows the archived chats, or the others again. */
+  #switch() {
+    this.which = this.which === "active" ? "archived" : "active";
+    this.read = NO_THREADS;
+    this.loaded = false;
+    this.search.value = "";
+    return this.refresh();
+  }
+
+  /** Reads the top of the list again, or further down. */
   async #load(further) {
+    const { which } = this;
     const query = this.search.value.trim();
-    const turn = this.asked += 1;
+    const same = query === (this.query ?? "");
+    const turn = further ? this.asked : (this.asked += 1);
+    const outdated = () => which !== this.which || (further ? query !== this.query : turn !== this.asked); // another question was asked meanwhile
     try {
-      const page = await this.api.threads({ query, cursor: further ? this.cursor : "" });
-      if (turn !== this.asked) return; // a later question was asked meanwhile
-      this.threads = further ? [...this.threads, ...page.threads] : page.threads;
-      this.cursor = page.next_cursor ?? null;
+      const page = await this.api.threads(further ? { query, which, cursor: this.read.cursor } : { query, which, limit: wantedAtTop(same ? this.read : NO_THREADS) });
+      const pinned = further || query || which !== "active" ? this.pinned : (await this.api.threads({ which: "pinned", limit: MOST_PINNED })).threads;
+      if (outdated()) return;
+      this.pinned = pinned;
+      this.read = further ? extended(this.read, page) : refreshed(same ? this.read : NO_THREADS, page);
       this.query = query;
+      if (query === "" && which === "active") keepThreads(this.storage, { threads: [...pinned, ...this.threads] });
       for (const thread of this.threads) this.extra.delete(thread.id);
       this.failed = false;
       this.loaded = true;
     } catch {
-      if (turn === this.asked) this.failed = true;
+      if (!outdated()) this.failed = true;
     }
     this.show();
+    this.acts.renamed(this.current); // the list may have another title of the open chat
   }
 
   show() {
     const words = (this.query ?? "").toLowerCase();
     const extra = [...this.extra.values()].filter((thread) => !words || thread.title.toLowerCase().includes(words));
-    const all = [...extra, ...this.threads].sort((one, other) => moment(other.updated_at) - moment(one.updated_at));
-    const groups = new Map();
-    for (const thread of all) {
+    const pinned = this.query || this.which !== "active" ? [] : this.pinned;
+    const shown = new Set(pinned.map(({ id }) => id));
+    const rest = [...(this.which === "active" ? extra : []), ...this.threads].filter(({ id }) => !shown.has(id)).sort((one, other) => moment(other.updated_at) - moment(one.updated_at));
+    const all = [...pinned, ...rest];
+    const groups = new Map(pinned.length > 0 ? [[t("sidebar.pinned"), pinned.map((thread) => this.#row(thread))]] : []);
+    for (const thread of rest) {
       const name = period(moment(thread.updated_at), Date.now());
       if (!groups.has(name)) groups.set(name, []);
       groups.get(name).push(this.#row(thread));
     }
     for (const id of this.rows.keys()) if (!all.some((thread) => thread.id === id)) this.rows.delete(id);
     arrange(this.list, [...groups].map(([name, rows]) => this.#group(name, rows)));
-    this.more.hidden = !this.cursor;
+    this.more.hidden = !this.read.cursor;
+    this.archive.hidden = !this.loaded || Boolean(this.query);
+    this.archive.replaceChildren(icon(this.which === "active" ? "archive" : "left"), t(this.which === "active" ? "sidebar.archived" : "sidebar.archived_back"));
     setText(this.hint, this.#hintText(all.length));
     this.hint.hidden = this.hint.textContent === "";
   }
 
   #hintText(found) {
-    if (this.failed) return this.loaded ? "" : "The list of chats cannot be reached.";
+    if (this.failed) return this.loaded || found > 0 ? "" : t("sidebar.unreachable");
     if (found > 0 || !this.loaded) return "";
-    return this.query ? "No chat matches." : "Your chats will stand here.";
+    if (this.which === "archived") return t("sidebar.archived_none");
+    return this.query ? t("sidebar.no_match") : t("sidebar.empty");
   }
 
   #group(name, rows) {
@@ -130,46 +190,26 @@ export class Sidebar {
   #row(thread) {
     let row = this.rows.get(thread.id);
     if (!row) {
-      row = new ThreadRow(thread, {
-        open: (id) => this.acts.open(id), rename: (id, title) => this.#rename(id, title), remove: (one) => this.#remove(one),
-      });
+      row = new ThreadRow(thread, (...at) => this.acts.open(...at), this.chats);
       this.rows.set(thread.id, row);
     }
-    row.update(thread, { current: thread.id === this.current, live: this.isLive(thread.id) });
+    row.update(thread, { current: thread.id === this.current, mark: this.markOf(thread.id) });
     return row.element;
   }
 
-  async #rename(threadId, title) {
-    const thread = this.thread(threadId);
-    const before = thread.title;
-    thread.title = title;
-    this.show();
-    try {
-      await this.api.rename(threadId, title);
-      this.acts.renamed?.(threadId);
-    } catch (fault) {
-      thread.title = before;
-      this.show();
-      this.acts.fault(fault);
-    }
+  /** Shows what has become of a chat, at once; then the list as the server has it. */
+  #changed(threadId, members, anew = Object.keys(members).length === 0) {
+    for (const thread of this.all.filter(({ id }) => id === threadId)) Object.assign(thread, members);
+    if (members.archived !== undefined) this.#drop(threadId);
+    else this.show();
+    this.acts.renamed(threadId);
+    if (anew) this.refresh();
   }
 
-  async #remove(thread) {
-    const agreed = await confirmed({
-      title: "Delete this chat?", text: `“${thread.title || "New chat"}” and everything in it will be gone for good.`, agree: "Delete",
-    });
-    if (!agreed) return;
-    try {
-      await this.api.remove(thread.id);
-    } catch (fault) {
-      if (fault.status !== 404) {
-        this.acts.fault(fault);
-        return;
-      }
-    }
-    this.threads = this.threads.filter((one) => one.id !== thread.id);
-    this.extra.delete(thread.id);
-    this.acts.removed(thread.id);
+  #drop(threadId) {
+    this.read = without(this.read, threadId);
+    this.pinned = this.pinned.filter(({ id }) => id !== threadId);
+    this.extra.delete(threadId);
     this.show();
   }
 

@@ -1,8 +1,9 @@
 /** The messages to a run at work: what waits until the agent reads it, with a button to take it back, and what it has read. */
 
 import { arrange, el } from "./dom.js";
+import { t } from "../client/messages.js";
 
-const WAITS = Object.freeze({ next: "Waiting for the next step", now: "Interrupting" });
+const WAITS = Object.freeze({ next: "steer.waits_next", now: "steer.waits_now" });
 
 export class SteersView {
   /** `page` has `onUnsteer(runId, steerId)`. */
@@ -26,10 +27,10 @@ export class SteersView {
     const waits = live && state !== "taken";
     const back = waits && state === "waiting" && mode === "next" && el("button.link", {
       type: "button", onclick: () => this.page.onUnsteer(runId, id),
-    }, "Take back");
-    const note = state === "sending" ? "Sending" : WAITS[mode] ?? "Waiting";
+    }, t("action.take_back"));
+    const note = t(state === "sending" ? "steer.sending" : WAITS[mode] ?? "steer.waits");
     return el("div.steer", { "data-state": state },
       el(waits ? "div.bubble.is-waiting" : "div.bubble", { dir: "auto" }, content),
-      el("p.steer-note", { role: "status" }, waits ? note : "The agent has read it", back && " · ", back));
+      el("p.steer-note", { role: "status" }, waits ? note : t("steer.read"), back && " · ", back));
   }
 }

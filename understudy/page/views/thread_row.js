@@ -1,48 +1,81 @@
-/** One chat in the sidebar: open it, rename it in place, delete it. */
+/** One chat in the sidebar: open it, rename it in place, and a menu of what else can be done with it. */
 
 import { el, setText } from "./dom.js";
+import { t } from "../client/messages.js";
 import { icon } from "./icons.js";
+import { Menu } from "./menu.js";
 import { scheduleMark } from "./schedules.js";
 
 export class ThreadRow {
-  /** `acts` is {open(id), rename(id, title), remove(thread)}. */
-  constructor(thread, acts) {
-    this.thread = thread;
-    this.acts = acts;
-    this.title = el("span.row-title");
-    this.mark = el("span.row-mark", { title: "Working", hidden: true }, el("span.spinner"));
-    const by = scheduleMark(thread.id, "By a schedule");
-    this.link = el("a.row-link", { href: `#${encodeURIComponent(thread.id)}` }, by, this.title, this.mark);
+  /** `onOpen(id)`; `chats` is a `ChatActs`. */
+  constructor(thread, onOpen, chats) {
+    Object.assign(this, { thread, chats });
+    this.title = el("span.row-title", { dir: "auto" });
+    this.mark = el("span.row-mark", { role: "img", hidden: true });
+    const by = scheduleMark(thread.id, t("chat.by_schedule"));
+    this.link = el("a.row-link", { href: `#${encodeURIComponent(thread.id)}` }, by, this.title, this.mark, this.snippet = el("span.row-snippet", { dir: "auto", hidden: true }));
     this.link.addEventListener("click", (event) => {
       if (event.metaKey || event.ctrlKey || event.shiftKey) return;
       event.preventDefault();
-      acts.open(thread.id);
+      onOpen(thread.id, this.thread.match?.message_id ?? null);
     });
-    this.tools = el("span.row-tools", {},
-      this.#tool("pencil", "Rename", () => this.rename()), this.#tool("trash", "Delete", () => acts.remove(this.thread)));
-    this.element = el("li.row", {}, this.link, this.tools);
+    this.more = el("button.quiet.icon-button.row-more", { type: "button" }, icon("more"));
+    this.menu = new Menu(this.more, t("chat.menu"), () => this.#items());
+    this.element = el("li.row", {}, this.link, this.more);
   }
 
-  #tool(name, word, onclick) {
-    const button = el("button.quiet.icon-button", { type: "button", title: word, onclick }, icon(name));
-    (this.buttons ??= []).push([button, word]);
-    return button;
+  #items() {
+    const { thread, chats } = this;
+    const { pinned = false, archived = false } = thread;
+    return [
+      { label: t("action.rename"), icon: "pencil", act: () => this.rename() },
+      { label: t(pinned ? "chat.unpin" : "chat.pin"), icon: "pin", act: () => chats.change(thread, { pinned: !pinned }) },
+      { label: t(archived ? "chat.restore" : "chat.archive"), icon: "archive", act: () => chats.change(thread, { archived: !archived }) },
+      ...(chats.sharing() ? [{ label: t("share.item"), icon: "link", act: () => chats.share(thread) }] : []),
+      { label: t("chat.export_markdown"), icon: "download", act: () => chats.export(thread, "markdown") },
+      { label: t("chat.export_json"), icon: "download", act: () => chats.export(thread, "json") },
+      { label: t("action.delete"), icon: "trash", danger: true, act: () => chats.remove(thread) },
+    ];
   }
 
-  update(thread, { current, live }) {
+  /** `mark` is "needs_you", "running", "unread" or null. */
+  update(thread, { current, mark }) {
     this.thread = thread;
-    const title = thread.title || "New chat";
+    const title = thread.title || t("chat.new");
     setText(this.title, title);
     this.link.title = title;
-    for (const [button, word] of this.buttons) button.setAttribute("aria-label", `${word}: ${title}`);
-    this.mark.hidden = !live;
+    this.more.setAttribute("aria-label", t("chat.menu_of", { title }));
+    this.#mark(mark);
+    this.#match(thread.match ?? null);
     this.element.classList.toggle("is-current", current);
     if (current) this.link.setAttribute("aria-current", "page");
     else this.link.removeAttribute("aria-current");
   }
 
+  /** Shows the part of a message that a search has found. */
+  #match(match) {
+    if (match === this.match) return;
+    this.match = match;
+    this.snippet.hidden = match === null;
+    this.snippet.replaceChildren(...(match?.snippet ?? []).map(({ text, hit }) => (hit ? el("mark", {}, text) : text)));
+  }
+
+  #mark(mark) {
+    if (mark === (this.mark.dataset.mark ?? null)) return;
+    this.mark.hidden = mark === null;
+    this.element.classList.toggle("is-unread", mark === "unread");
+    if (mark === null) {
+      delete this.mark.dataset.mark;
+      return;
+    }
+    this.mark.dataset.mark = mark;
+    this.mark.title = t(mark === "running" ? "chat.working" : `inbox.${mark}`);
+    this.mark.setAttribute("aria-label", this.mark.title);
+    this.mark.replaceChildren(mark === "needs_you" ? icon("shield") : el(mark === "running" ? "span.spinner" : "span.row-dot"));
+  }
+
   rename() {
-    const input = el("input.row-input", { value: this.thread.title || "", "aria-label": "Title of the chat", maxLength: 200 });
+    const input = el("input.row-input", { value: this.thread.title || "", "aria-label": t("chat.title_of"), maxLength: 200 });
     let over = false;
     const finish = (save) => {
       if (over) return;
@@ -50,7 +83,7 @@ export class ThreadRow {
       const title = input.value.trim();
       input.replaceWith(this.link);
       this.link.focus();
-      if (save && title && title !== this.thread.title) this.acts.rename(this.thread.id, title);
+      if (save && title && title !== this.thread.title) this.chats.change(this.thread, { title });
     };
     input.addEventListener("keydown", (event) => {
       if (event.key === "Enter") finish(true);

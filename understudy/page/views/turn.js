@@ -2,19 +2,20 @@
 
 import { AnswerView } from "./answer.js";
 import { monogram } from "./agents.js";
-import { ChartView } from "./chart.js";
+import { LazyChart } from "./lazy_chart.js";
 import { ApprovalView } from "./approval.js";
 import { QuestionView } from "./question.js";
-import { LIVE, isPending } from "../client/turns.js";
-import { arrange, el } from "./dom.js";
-import { errorCard } from "./error_card.js";
+import { isPending } from "../client/turns.js";
+import { t } from "../client/messages.js";
+import { arrange, el, setText } from "./dom.js";
+import { CutView } from "./cut.js";
 import { AnswerActionsView } from "./answer_actions.js";
+import { MadeFilesView } from "./made_files.js";
 import { NextStepsView } from "./next_steps.js";
 import { NoticesView } from "./notices.js";
-import { SteersView } from "./steers.js";
-import { UndoView } from "./undo.js";
+import { WidgetsView } from "./widgets.js";
 import { UserMessageView } from "./user_message.js";
-import { RunStepsView } from "./run_steps.js";
+import { RunCardView } from "./run_card.js";
 
 export class TurnView {
   /** `page` is {agents, clock, files} and what the views of its parts take. */
@@ -22,21 +23,24 @@ export class TurnView {
     this.page = page;
     this.turn = null;
     this.message = new UserMessageView(page);
-    this.agentHeader = el("header.who");
-    this.steps = new RunStepsView(page);
+    this.agentHeader = el("header.who", { "aria-hidden": "true" });
+    this.card = new RunCardView(page);
     this.approvals = new Map(); // call id -> ApprovalView
     this.questions = new Map(); // question id -> QuestionView
-    this.steers = new SteersView(page);
     this.approvalBox = el("div.approvals");
-    this.answer = new AnswerView();
+    this.answer = new AnswerView((id) => page.previews.pictureAddress(id));
+    this.charts = [];
     this.chartBox = el("div");
+    this.made = new MadeFilesView(page);
+    this.widgets = new WidgetsView(page);
     this.notices = new NoticesView();
-    this.errorBox = el("div");
+    this.cut = new CutView(page);
     this.nextSteps = new NextStepsView((message) => page.onStep(this.turn, message));
-    this.undo = new UndoView(page);
     this.actions = new AnswerActionsView(page, () => this.#plainText());
-    this.reply = el("div.reply", {}, this.agentHeader, this.steps.element, this.steers.element, this.approvalBox, this.answer.element, this.chartBox, this.notices.element, this.errorBox, this.nextSteps.element, this.undo.element, this.actions.element);
-    this.element = el("article.turn", {}, this.message.element, this.reply);
+    this.reply = el("div.reply", {}, this.agentHeader, this.card.element, this.approvalBox, this.answer.element, this.chartBox, this.widgets.element, this.made.element, this.notices.element, this.cut.element, this.nextSteps.element, this.card.undo.element, this.actions.element);
+    this.speaker = el("h2.offscreen");
+    this.reply.prepend(this.speaker);
+    this.element = el("div.turn", {}, el("h2.offscreen", {}, t("turn.you_said")), this.message.element, this.reply);
   }
 
   /** `siblings` is {messages, message, answers, answer} beside the turn; `rating` is what the user thinks of the answer. */
@@ -50,14 +54,15 @@ export class TurnView {
     this.reply.hidden = isPending(turn);
     if (this.reply.hidden) return;
     this.#showAgent(turn);
-    this.steps.update(turn);
-    this.steers.update(turn, LIVE.has(turn.status));
+    this.card.update(turn);
     this.#showApprovals(turn);
     this.answer.update(turn);
-    this.#showChart(turn);
+    this.#showCharts(turn);
+    this.made.update(turn);
+    this.widgets.update(turn);
     this.#showEnd(turn, before);
+    this.cut.update(turn, siblings.last);
     this.nextSteps.update(turn.final);
-    this.undo.update(turn);
     this.actions.update(turn, siblings, rating);
   }
 
@@ -73,14 +78,16 @@ export class TurnView {
   }
 
   destroy() {
-    this.chart?.destroy();
-    this.undo.destroy();
+    for (const chart of this.charts) chart.destroy();
+    this.made.destroy();
+    this.widgets.destroy();
+    this.card.destroy();
     this.element.remove();
   }
 
   #sameSiblings(siblings, rating) {
     const { siblings: known } = this;
-    return known.rating === rating && known.message === siblings.message && known.answer === siblings.answer
+    return known.rating === rating && known.last === siblings.last && known.message === siblings.message && known.answer === siblings.answer
       && known.messages.length === siblings.messages.length && known.answers.length === siblings.answers.length;
   }
 
@@ -90,7 +97,8 @@ export class TurnView {
     if (key === this.agentShown) return;
     this.agentShown = key;
     const title = this.page.agents.title(agent.agentType, agent.pillar);
-    this.agentHeader.replaceChildren(monogram(title, agent.agentType, agent.pillar), el("span", {}, title));
+    setText(this.speaker, t("turn.said", { who: title }));
+    this.agentHeader.replaceChildren(monogram(title, agent.agentType, agent.pillar), el("h2.who-name", {}, title));
   }
 
   #showApprovals(turn) {
@@ -107,26 +115,27 @@ export class TurnView {
     arrange(this.approvalBox, [...asked.map((step) => this.approvals.get(step.callId).element), ...questions]);
   }
 
-  #showChart(turn) {
-    const visualization = turn.final?.visualization ?? null;
-    if (visualization === (this.visualization ?? null)) return;
-    this.visualization = visualization;
-    this.chart?.destroy();
-    this.chart = visualization ? new ChartView(visualization) : null;
-    this.chartBox.replaceChildren(...(this.chart ? [this.chart.element] : []));
+  #showCharts(turn) {
+    if (turn.final === (this.charted ?? null)) return;
+    this.charted = turn.final;
+    for (const chart of this.charts) chart.destroy();
+    this.charts = visualizations(turn.final).map((visualization) => new LazyChart(visualization, this.page.panel));
+    this.chartBox.replaceChildren(...this.charts.map(({ element }) => element));
   }
 
   #showEnd(turn, before) {
     if (turn.steps !== before?.steps) {
       this.notices.update(turn.steps.filter((step) => step.kind === "sanitized" && step.direction !== "inbound"));
     }
-    if (turn.error !== before?.error || turn.status !== before?.status) {
-      const shown = turn.error && turn.status === "failed";
-      this.errorBox.replaceChildren(...(shown ? [errorCard(turn.error, () => this.page.onRetry(turn))] : []));
-    }
   }
 
   #plainText() {
     return this.turn?.final?.message || this.turn?.stream.text || "";
   }
+}
+
+/** All charts of an answer; the history has only the last. */
+function visualizations(final) {
+  const several = final?.data?.visualizations;
+  return Array.isArray(several) && several.length > 0 ? several : final?.visualization ? [final.visualization] : [];
 }

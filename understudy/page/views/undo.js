@@ -1,21 +1,22 @@
 /** What of a run's work can be taken back, until when, and what became of that. */
 
 import { LIVE } from "../client/turns.js";
+import { dateTime, t } from "../client/messages.js";
 import { remaining, visibly } from "./approval.js";
 import { el } from "./dom.js";
 import { icon } from "./icons.js";
-import { count } from "../client/format.js";
 
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /** Whether a call can be undone now (server ms). */
 const isOffered = ({ undo }, now) => (undo.state === "open" || undo.state === "failed") && undo.until > now;
 const HOUR_MS = 3_600_000;
+const DAY = Object.freeze({ day: "numeric", month: "short" });
+const TIME = Object.freeze({ hour: "2-digit", minute: "2-digit" });
 
 /** How long a call can be undone: "9:58 left" in the last hour, before that "until 14:05" or "until 3 Dec". */
 function leftText(until, left) {
   if (left < HOUR_MS) return remaining(left);
-  const day = left > 20 * HOUR_MS ? { day: "numeric", month: "short" } : { hour: "2-digit", minute: "2-digit" };
-  return `until ${new Date(until).toLocaleString([], day)}`;
+  return t("undo.until", { time: dateTime(until, left > 20 * HOUR_MS ? DAY : TIME) });
 }
 
 function timeLeft(until, clock) {
@@ -27,17 +28,17 @@ function timeLeft(until, clock) {
 /** The undo of one call, on its card: a button as long as it is offered, else what became of it; null if there is none. */
 export function cardUndo(step, { clock, onUndo }) {
   if (!step.undo) return null;
-  const said = { doing: "Being undone…", undone: "Undone." }[step.undo.state];
+  const said = { doing: "undo.doing", undone: "undo.undone" }[step.undo.state];
   const refusal = el("p.field-error", { role: "alert", hidden: true });
-  if (said) return el("p.hint.card-undo", {}, said);
+  if (said) return el("p.hint.card-undo", {}, t(said));
   if (!isOffered(step, clock.now())) return null;
-  const button = el("button.secondary", { type: "button" }, "Undo");
+  const button = el("button.secondary", { type: "button" }, t("undo.name"));
   button.addEventListener("click", async () => {
     button.disabled = true;
     try {
       await onUndo({ callId: step.callId });
     } catch (fault) {
-      Object.assign(refusal, { hidden: false, textContent: fault.message || "That could not be undone." });
+      Object.assign(refusal, { hidden: false, textContent: fault.message || t("undo.impossible") });
       button.disabled = false;
     }
   });
@@ -52,7 +53,7 @@ export class UndoView {
     this.page = page;
     this.steps = [];
     this.timer = null;
-    this.element = el("section.undo", { "aria-label": "Undo", hidden: true });
+    this.element = el("section.undo", { "aria-label": t("undo.name"), hidden: true });
   }
 
   /** Shows the calls of a turn that can be or were undone, once its run has ended. */
@@ -74,8 +75,8 @@ export class UndoView {
     this.element.hidden = shown.length === 0;
     const focused = this.element.contains(document.activeElement);
     this.element.replaceChildren(
-      offered.length > 1 ? el("header", {}, el("span", {}, `${count(offered.length, "call")} can be undone`),
-        el("button.secondary", { type: "button", onclick: () => this.#undo({ runId: this.runId }) }, "Undo all")) : "",
+      offered.length > 1 ? el("header", {}, el("span", {}, t("undo.offered", { count: offered.length })),
+        el("button.secondary", { type: "button", onclick: () => this.#undo({ runId: this.runId }) }, t("undo.all"))) : "",
       el("ul", {}, shown.map((step) => el("li", { "data-state": step.undo.state }, this.#row(step, offered.includes(step))))),
       el("p.field-error", { role: "alert", hidden: refusal === "" }, refusal));
     if (focused) this.element.querySelector("button")?.focus({ preventScroll: true });
@@ -85,11 +86,11 @@ export class UndoView {
     const { state, until, reason } = step.undo;
     const what = (mark, words) => [mark, el("span.undo-what", {},
       el("code", {}, step.tool), step.summary && el("span.hint", { dir: "auto" }, ` ${visibly(step.summary)}`), words && el("span.undo-state", {}, words))];
-    if (state === "doing") return what(el("span.spinner"), "Being undone…");
-    if (state === "undone") return what(icon("check"), "was undone");
-    const said = state === "failed" ? what(icon("warning"), `was not undone: ${visibly(reason)}`) : what(icon("undo"), "");
+    if (state === "doing") return what(el("span.spinner"), t("undo.doing"));
+    if (state === "undone") return what(icon("check"), t("undo.was_undone"));
+    const said = state === "failed" ? what(icon("warning"), t("undo.was_not", { reason: visibly(reason) })) : what(icon("undo"), "");
     if (!offered) return said;
-    const button = el("button.secondary", { type: "button", onclick: () => this.#undo({ callId: step.callId }) }, "Undo");
+    const button = el("button.secondary", { type: "button", onclick: () => this.#undo({ callId: step.callId }) }, t("undo.name"));
     return [...said, timeLeft(until, this.page.clock), button];
   }
 
@@ -98,7 +99,7 @@ export class UndoView {
     try {
       await this.page.onUndo(which);
     } catch (fault) {
-      this.#show(fault.message || "That could not be undone.");
+      this.#show(fault.message || t("undo.impossible"));
     }
   }
 

@@ -3,10 +3,12 @@
 import { el } from "./dom.js";
 import { errorCard } from "./error_card.js";
 import { icon } from "./icons.js";
+import { MomentView } from "./moment.js";
 import { NoticesView } from "./notices.js";
 import { nodesOf, redactionPattern } from "./redaction_marks.js";
 import { isScheduled } from "../client/schedules.js";
 import { Versions } from "./versions.js";
+import { t } from "../client/messages.js";
 
 const NOT_YET = new Set(["waiting", "sent", "rejected"]);
 
@@ -14,10 +16,11 @@ export class UserMessageView {
   /** `page` is {files, onRetry(turn), onWithdraw(turn), onEdit(turn, content), onPick(turn, by, what)}. */
   constructor(page) {
     this.page = page;
-    this.versions = new Versions("version of this message", (turn, by) => page.onPick(turn, by, "message"));
-    this.pencil = el("button.quiet.icon-button", { type: "button", title: "Edit", "aria-label": "Edit this message", onclick: () => this.#edit() }, icon("pencil"));
+    this.versions = new Versions("message", (turn, by) => page.onPick(turn, by, "message"));
+    this.pencil = el("button.quiet.icon-button", { type: "button", title: t("said.edit"), "aria-label": t("said.edit_this"), onclick: () => this.edit() }, icon("pencil"));
     this.notices = new NoticesView();
-    this.footer = el("div.said-foot", {}, this.versions.element, this.pencil);
+    this.moment = new MomentView();
+    this.footer = el("div.said-foot", {}, this.moment.element, this.versions.element, this.pencil);
     this.element = el("div.said");
   }
 
@@ -26,6 +29,7 @@ export class UserMessageView {
     const before = this.turn;
     this.turn = turn;
     this.versions.show(siblings.messages, siblings.message);
+    this.moment.show(turn.runId === null ? null : turn.sentAt);
     this.pencil.hidden = turn.runId === null || turn.content === "";
     const same = before && key(turn) === key(before) && turn.error === before.error && turn.steps === before.steps;
     if (!same && !this.form) this.#show(turn);
@@ -38,10 +42,11 @@ export class UserMessageView {
     this.notices.update(redacted);
     this.element.hidden = turn.content === "" && files.length === 0;
     this.element.replaceChildren(
+      el("h2.offscreen", {}, t("said.you")),
       files.length > 0 ? el("div.said-files", {}, files) : "",
       el(`div.bubble.is-${turn.status}`, { dir: "auto" }, nodesOf(turn.content, redactionPattern(redacted.flatMap((step) => step.found)))),
       this.#delivery(turn) ?? "",
-      isScheduled(turn.messageId) ? el("p.delivery", {}, icon("clock"), "Sent by a schedule") : "",
+      isScheduled(turn.messageId) ? el("p.delivery", {}, icon("clock"), t("said.by_schedule")) : "",
       this.notices.element,
       this.footer,
     );
@@ -50,17 +55,18 @@ export class UserMessageView {
 
   #delivery(turn) {
     if (turn.status === "waiting") {
-      return el("p.delivery", {}, icon("clock"), "Waiting to be sent",
-        el("button.link", { type: "button", onclick: () => this.page.onWithdraw(turn) }, "Take back"));
+      return el("p.delivery", {}, icon("clock"), t("said.waiting"),
+        el("button.link", { type: "button", onclick: () => this.page.onWithdraw(turn) }, t("action.take_back")));
     }
-    if (turn.status === "sent") return el("p.delivery.is-sent", {}, turn.progress?.note || "Sending");
+    if (turn.status === "sent") return el("p.delivery.is-sent", {}, turn.progress?.note || t("said.sending"));
     return turn.status === "rejected" ? errorCard(turn.error, () => this.page.onRetry(turn)) : null;
   }
 
   /** The bubble becomes a box to write in; Enter sends, Escape leaves everything as it was. */
-  #edit() {
+  /** Opens the editor; `onOver()` is called when it has closed, by default the focus goes to the pencil. */
+  edit(onOver = () => this.pencil.focus()) {
     const { turn } = this;
-    const text = el("textarea.edit-text", { value: turn.content, rows: 1, "aria-label": "Edit this message", dir: "auto" });
+    const text = el("textarea.edit-text", { value: turn.content, rows: 1, "aria-label": t("said.edit_this"), dir: "auto" });
     const fit = () => {
       text.style.height = "auto";
       text.style.height = `${text.scrollHeight}px`;
@@ -70,7 +76,7 @@ export class UserMessageView {
       if (send && content === "") return;
       this.form = null;
       this.#show(this.turn);
-      this.pencil.focus();
+      onOver();
       if (send && content !== turn.content) this.page.onEdit(turn, content);
     };
     text.addEventListener("input", fit);
@@ -84,8 +90,8 @@ export class UserMessageView {
     this.form = el("form.edit", { onsubmit: (event) => {
       event.preventDefault();
       finish(true);
-    } }, text, el("p.hint", {}, "The message and its answer stay; this begins another branch."), el("div.edit-actions", {},
-      el("button.secondary", { type: "button", onclick: () => finish(false) }, "Cancel"), el("button.primary", { type: "submit" }, "Send")));
+    } }, text, el("p.hint", {}, t("said.branches")), el("div.edit-actions", {},
+      el("button.secondary", { type: "button", onclick: () => finish(false) }, t("action.cancel")), el("button.primary", { type: "submit" }, t("action.send"))));
     this.element.replaceChildren(this.form);
     fit();
     text.focus();

@@ -1,19 +1,20 @@
 /** The switch between versions that stand beside each other: ‹ 1/2 ›. */
 
 import { el, setText } from "./dom.js";
+import { t } from "../client/messages.js";
 import { icon } from "./icons.js";
 
 export class Versions {
-  /** `what` names them ("version of this message"); `onPick(turn)` shows another one. */
+  /** `what` names them ("message" or "answer"); `onPick(turn)` shows another one. */
   constructor(what, onPick) {
     Object.assign(this, { turns: [], at: 0 });
     const step = (name, word, by) => el("button.quiet.icon-button", {
-      type: "button", title: `${word} ${what}`, "aria-label": `${word} ${what}`, "data-step": String(by), onclick: () => onPick(this.turns[this.at + by], by),
+      type: "button", title: word, "aria-label": word, "data-step": String(by), onclick: () => onPick(this.turns[this.at + by], by),
     }, icon(name));
-    this.before = step("left", "Previous", -1);
-    this.after = step("right", "Next", 1);
+    this.before = step("left", t(`versions.previous_${what}`), -1);
+    this.after = step("right", t(`versions.next_${what}`), 1);
     this.place = el("span.versions-place");
-    this.element = el("span.versions", { role: "group", "aria-label": `Which ${what}`, hidden: true }, this.before, this.place, this.after);
+    this.element = el("span.versions", { role: "group", "aria-label": t(`versions.which_${what}`), hidden: true }, this.before, this.place, this.after);
   }
 
   /** Shows that place `at` of `turns` is the one to be seen. */

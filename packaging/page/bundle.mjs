@@ -1,0 +1,78 @@
+/**
+ * Bundles the pages: `node bundle.mjs PAGE OUT`. PAGE is the folder `understudy/page`, OUT becomes `page/bundle`.
+ *
+ * Each page's scripts and styles become files named by the hash of their content, so that browsers may keep them for
+ * ever; modules that are loaded by `import()` are files of their own. Its HTML is changed to name them. Every file has its compressed forms beside it (`.br`, `.gz`).
+ */
+
+import { build } from "esbuild";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { brotliCompressSync, constants, gzipSync } from "node:zlib";
+
+const BASE = "/page/bundle/";
+const PAGES = { "index.html": "index.html", "observer/index.html": "observer.html", "share/index.html": "share.html" }; // source -> name in the bundle
+const COMMON = {
+  bundle: true, minify: true, write: true, metafile: true, charset: "utf8", legalComments: "none", logLevel: "warning",
+  target: ["chrome111", "firefox115", "safari16.4"], external: ["/page/*"], entryNames: "[name]-[hash]", chunkNames: "chunk-[hash]",
+};
+
+const [page, out] = process.argv.slice(2).map((path) => resolve(path));
+await mkdir(out, { recursive: true });
+const html = Object.fromEntries(await Promise.all(Object.keys(PAGES).map(async (name) => [name, await readFile(join(page, name), "utf8")])));
+
+/** The files that a page names by this expression, as paths below PAGE. */
+const named = (text, expression) => [...text.matchAll(expression)].map(([, path]) => path);
+const STYLES = /<link rel="stylesheet" href="\/page\/([^"]+)">\n?/g;
+const MODULES = /<script type="module" src="\/page\/([^"]+)"><\/script>/g;
+const SCRIPTS = /<script src="\/page\/([^"]+)"><\/script>/g;
+const PRELOADS = /<link rel="modulepreload" href="[^"]+">\n?/g;
+
+/** A name that tells pages apart: `main.js` is "index", `observer/main.js` is "observer". */
+const entryName = (path) => (dirname(path) === "." ? "index" : dirname(path).replaceAll("/", "-"));
+
+// Each page by itself: what both use would be a file of its own otherwise, and compress worse.
+const scripts = { metafile: { outputs: {} } };
+for (const path of new Set(Object.values(html).flatMap((text) => named(text, MODULES)))) {
+  const { metafile } = await build({ ...COMMON, format: "esm", splitting: true, outdir: out, entryPoints: { [entryName(path)]: join(page, path) } });
+  Object.assign(scripts.metafile.outputs, metafile.outputs);
+}
+const classic = new Set(Object.values(html).flatMap((text) => named(text, SCRIPTS)));
+const plain = await build({
+  ...COMMON, bundle: false, external: undefined, outdir: out,
+  entryPoints: Object.fromEntries([...classic].map((path) => [basename(path, ".js"), join(page, path)])),
+});
+
+/** The name in OUT of what was made of a source, and of the chunks that it loads at once. */
+function made({ metafile }, path) {
+  const source = join(page, path);
+  const [file, output] = Object.entries(metafile.outputs).find(([, one]) => one.entryPoint && resolve(one.entryPoint) === source);
+  return { file: basename(file), chunks: output.imports.filter(({ kind, external }) => kind === "import-statement" && !external).map((one) => basename(one.path)) };
+}
+
+for (const [source, name] of Object.entries(PAGES)) {
+  let text = html[source];
+  const styles = await build({
+    ...COMMON, outdir: out, entryNames: `${basename(name, ".html")}-[hash]`,
+    stdin: { contents: named(text, STYLES).map((path) => `@import ${JSON.stringify(`./${path}`)};`).join("\n"), loader: "css", resolveDir: page },
+  });
+  const style = Object.keys(styles.metafile.outputs).map((file) => basename(file)).find((file) => file.endsWith(".css"));
+  const chunks = new Set(named(text, MODULES).flatMap((path) => made(scripts, path).chunks));
+  const preloads = [...chunks].map((file) => `<link rel="modulepreload" href="${BASE}${file}">\n`).join("");
+  let first = true;
+  text = text.replace(PRELOADS, "").replace(STYLES, () => {
+    const link = first ? `<link rel="stylesheet" href="${BASE}${style}">\n` : "";
+    first = false;
+    return link;
+  });
+  text = text.replace(SCRIPTS, (_, path) => `<script src="${BASE}${made(plain, path).file}"></script>`);
+  text = text.replace(MODULES, (_, path) => `${preloads}<script type="module" src="${BASE}${made(scripts, path).file}"></script>`);
+  await writeFile(join(out, name), text);
+}
+
+for (const file of await readdir(out)) {
+  const content = await readFile(join(out, file));
+  const options = { params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_SIZE_HINT]: content.length } };
+  await writeFile(join(out, `${file}.br`), brotliCompressSync(content, options));
+  await writeFile(join(out, `${file}.gz`), gzipSync(content, { level: 9 }));
+}

@@ -1,0 +1,115 @@
+/** The frame of the operators' page: its views, the search over all of them, and how fresh they are. */
+
+import { el, setText } from "../views/dom.js";
+import { icon } from "../views/icons.js";
+import { Board } from "./board.js";
+import { Counters } from "./counters.js";
+import { FindView } from "./find.js";
+import { HealthView } from "./health.js";
+import { PeopleView } from "./people.js";
+import { RunView } from "./run.js";
+import { RunsView } from "./runs.js";
+
+const REFRESH_MS = 2000;
+const VIEWS = Object.freeze({ tree: "Tree", runs: "Runs", people: "Users", health: "Health" });
+
+export class Observer {
+  /** `onRefused(sentence)`: the token is not, or no longer, enough. */
+  constructor(api, onRefused) {
+    Object.assign(this, { api, onRefused });
+    this.counters = new Counters();
+    this.reading = 0; // reads under way
+    this.board = new Board(api, { onRefused, onPhase: (phase, word) => this.#phase(phase, word), counters: this.counters });
+    this.run = new RunView(api, () => this.#go("runs"));
+    this.views = {
+      tree: this.board, runs: new RunsView(api, (id) => this.#go(`run/${id}`)), people: new PeopleView(api, ({ user }) => this.#find(user)), health: new HealthView(api),
+      run: this.run,
+      find: new FindView(api, { run: (id) => this.#go(`run/${id}`), text: (text) => this.#find(text), actor: (path) => this.#reveal(path) }),
+    };
+    this.#build();
+    this.onHash = () => this.#open();
+  }
+
+  #build() {
+    this.word = el("span.status-word", {}, "Connecting");
+    this.status = el("div.status", { role: "status", "data-phase": "connecting" }, el("span.status-dot", { "aria-hidden": "true" }), this.word);
+    this.links = Object.entries(VIEWS).map(([name, title]) => el("a.view-link", { href: `#${name}`, "data-view": name }, title));
+    this.text = el("input", { type: "search", placeholder: "User, thread, run or error id", "aria-label": "Find a user, thread, run or error id", maxLength: 200, autocomplete: "off", spellcheck: false });
+    const find = el("form.search.find", { role: "search", onsubmit: (event) => { event.preventDefault(); this.#find(this.text.value.trim()); } }, icon("search"), this.text);
+    this.stage = el("main.view");
+    this.element = el("div.observer", {},
+      el("header.topbar", {}, el("h1", {}, "Observer"), this.status, el("a.quiet", { href: "/" }, "Chat"),
+        el("button.quiet", { type: "button", onclick: () => this.onRefused(null) }, "Sign out")),
+      this.counters.element,
+      el("div.views", {}, el("nav", { "aria-label": "Views" }, this.links), find),
+      this.stage, this.board.toasts.element);
+  }
+
+  start() {
+    addEventListener("hashchange", this.onHash);
+    this.timer = setInterval(() => document.visibilityState === "visible" && this.#refresh(), REFRESH_MS);
+    this.board.start();
+    this.#open();
+  }
+
+  stop() {
+    removeEventListener("hashchange", this.onHash);
+    clearInterval(this.timer);
+    this.run.stop();
+    this.board.stop();
+    this.element.remove();
+  }
+
+  #phase(phase, word) {
+    this.status.dataset.phase = phase;
+    setText(this.word, word);
+  }
+
+  #go(place) {
+    if (location.hash === `#${place}`) this.#open();
+    else location.hash = place;
+  }
+
+  #find(text) {
+    if (text) this.#go(`find/${encodeURIComponent(text)}`);
+  }
+
+  #reveal(path) {
+    this.#go("tree");
+    this.board.reveal(path);
+  }
+
+  #open() {
+    const [name, ...rest] = location.hash.slice(1).split("/");
+    this.shown = Object.hasOwn(this.views, name) ? name : "tree";
+    this.run.stop();
+    const view = this.views[this.shown];
+    this.stage.replaceChildren(view.element);
+    for (const link of this.links) {
+      const current = link.dataset.view === this.shown || (this.shown === "run" && link.dataset.view === "runs");
+      if (current) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
+    this.#asked(() => (view.open && rest.length > 0 ? view.open(decodeURIComponent(rest.join("/"))) : view.refresh?.()));
+  }
+
+  /** What is shown is read again, but not a run whose past is looked at. */
+  #refresh() {
+    const view = this.views[this.shown];
+    if (this.reading > 0 || this.shown === "find" || (this.shown === "run" && this.run.run?.ended_at !== null)) return;
+    this.#asked(() => view.refresh?.());
+  }
+
+  async #asked(read) {
+    this.reading += 1;
+    try {
+      await read();
+    } catch (refused) {
+      if (refused.status === 401 || refused.status === 403) this.onRefused(refused.message);
+      else if (refused.status === undefined) throw refused;
+      else if (refused.status !== 0) this.board.toasts.show(refused.message); // the tree's stream says that it is offline
+    } finally {
+      this.reading -= 1;
+    }
+  }
+}

@@ -1,0 +1,81 @@
+/** A table of rows that change while they are looked at: a row keeps its element, and so its focus, by its key. */
+
+import { arrange, el, setText } from "../views/dom.js";
+
+export class Table {
+  /**
+   * `columns`: [{title, text(row), number, order(row), alarm(row)}]; the first column is the row's header and, with
+   * `onPick(row)`, a button. `key(row)` names a row. `caption` is read out before the table, `none` stands for no rows.
+   */
+  constructor({ columns, key, caption, none, onPick = null }) {
+    Object.assign(this, { columns, key, onPick });
+    this.rows = [];
+    this.lines = new Map();
+    this.sorted = null; // {at, down} once a person has chosen
+    this.heads = columns.map((column, at) => el("th", { scope: "col", class: column.number ? "number" : null },
+      el("button.sort", { type: "button", onclick: () => this.#sortBy(at) }, column.title)));
+    this.body = el("tbody");
+    this.table = el("table.rows", {}, el("caption.offscreen", {}, caption), el("thead", {}, el("tr", {}, this.heads)), this.body);
+    this.none = el("p.hint.none", {}, none);
+    this.element = el("div.rows-frame", { tabIndex: 0, role: "region", "aria-label": caption }, this.table, this.none);
+  }
+
+  show(rows) {
+    this.rows = rows;
+    this.none.hidden = rows.length > 0;
+    this.table.hidden = rows.length === 0;
+    const keys = new Set(rows.map(this.key));
+    for (const key of [...this.lines.keys()]) if (!keys.has(key)) this.lines.delete(key);
+    arrange(this.body, this.#ordered().map((row) => this.#line(row)));
+  }
+
+  #line(row) {
+    const key = this.key(row);
+    let line = this.lines.get(key);
+    if (!line) {
+      const cells = this.columns.map((column, at) => this.#cell(column, at, key));
+      line = { cells, element: el("tr", {}, cells.map(({ cell }) => cell)) };
+      this.lines.set(key, line);
+    }
+    line.row = row;
+    line.cells.forEach(({ cell, text }, at) => {
+      const column = this.columns[at];
+      setText(text, String(column.text(row) ?? ""));
+      cell.classList.toggle("alarm", Boolean(column.alarm?.(row)));
+    });
+    return line.element;
+  }
+
+  #cell(column, at, key) {
+    const kind = column.number ? "number" : null;
+    if (at > 0) {
+      const cell = el("td", { class: kind });
+      return { cell, text: cell };
+    }
+    const text = this.onPick ? el("button.link", { type: "button", onclick: () => this.onPick(this.lines.get(key).row) }) : el("span");
+    return { cell: el("th", { scope: "row", class: kind }, text), text };
+  }
+
+  #ordered() {
+    if (!this.sorted) return this.rows;
+    const { at, down } = this.sorted;
+    const column = this.columns[at];
+    const value = column.order ?? column.text;
+    return [...this.rows].sort((one, other) => compare(value(one), value(other)) * (down ? -1 : 1));
+  }
+
+  #sortBy(at) {
+    const down = this.sorted?.at === at ? !this.sorted.down : Boolean(this.columns[at].number);
+    this.sorted = { at, down };
+    this.heads.forEach((head, each) => {
+      if (each === at) head.setAttribute("aria-sort", down ? "descending" : "ascending");
+      else head.removeAttribute("aria-sort");
+    });
+    this.show(this.rows);
+  }
+}
+
+function compare(one, other) {
+  if (typeof one === "number" && typeof other === "number") return one - other;
+  return String(one ?? "").localeCompare(String(other ?? ""));
+}

@@ -1,0 +1,36 @@
+/** What calls the user to this page while they look elsewhere: the title, the icon of the tab, the badge of the app. */
+
+import { setText } from "./dom.js";
+import { t } from "../client/messages.js";
+
+const ICON = "/page/icon.svg";
+const WAITING_ICON = "/page/icon-waiting.svg";
+
+export class Attention {
+  constructor() {
+    Object.assign(this, { title: "understudy", count: 0 });
+    this.icon = document.querySelector("link[rel=icon]");
+  }
+
+  /** The title of what is open. */
+  name(title) {
+    this.title = title;
+    this.#show();
+  }
+
+  /** How many items wait for the user. */
+  waiting(count) {
+    if (count === this.count) return;
+    this.count = count;
+    const href = count > 0 ? WAITING_ICON : ICON;
+    if (this.icon && this.icon.getAttribute("href") !== href) this.icon.setAttribute("href", href);
+    const badge = count > 0 ? navigator.setAppBadge?.(count) : navigator.clearAppBadge?.();
+    badge?.catch(() => {}); // only installed apps have one
+    this.#show();
+  }
+
+  #show() {
+    const title = this.count > 0 ? t("inbox.window_title", { count: this.count, title: this.title }) : this.title;
+    setText(document.querySelector("title"), title);
+  }
+}

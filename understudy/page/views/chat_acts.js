@@ -1,0 +1,77 @@
+/** What a user does with a chat as a whole: rename, pin, archive, export, share, delete. */
+
+import { confirmed } from "./dialog.js";
+import { saveAs } from "./files.js";
+import { SharesDialog } from "./shares.js";
+import { t } from "../client/messages.js";
+
+const CHANNEL = "understudy.chats"; // the other tabs of this browser
+const FORMS = Object.freeze({ markdown: "md", json: "json" });
+
+export class ChatActs {
+  /**
+   * `api` is an `Api`. `onChanged(threadId, members)`: a chat has these members now, here or in another tab; {}: the
+   * server knows all that has changed. `onRemoved(threadId, {elsewhere})`: it is deleted. `onFault(error)`: that could not be done.
+   * `sharing()`: whether the server makes links to chats; `tip(threadId)`: the run at the end of the branch that is shown.
+   */
+  constructor(api, { onChanged, onRemoved, onFault, sharing, tip }) {
+    Object.assign(this, { api, onChanged, onRemoved, onFault, sharing, tip });
+    this.channel = "BroadcastChannel" in globalThis ? new BroadcastChannel(CHANNEL) : null;
+    this.channel?.addEventListener("message", ({ data }) => {
+      if (data.removed) onRemoved(data.id, { elsewhere: true });
+      else onChanged(data.id, data.members);
+    });
+  }
+
+  /** Changes {title}, {pinned} or {archived}; it is shown at once, and taken back if the server does not do it. */
+  async change(thread, members) {
+    const before = Object.fromEntries(Object.keys(members).map((name) => [name, thread[name]]));
+    this.onChanged(thread.id, members);
+    try {
+      await this.api.changeThread(thread.id, members);
+    } catch (fault) {
+      this.onChanged(thread.id, before);
+      this.onFault(fault);
+      return;
+    }
+    this.onChanged(thread.id, {}); // the list as it is on the server now
+    this.channel?.postMessage({ id: thread.id, members });
+    this.channel?.postMessage({ id: thread.id, members: {} });
+  }
+
+  /** Saves a chat as a file; `form` is "markdown" or "json". */
+  async export(thread, form) {
+    try {
+      saveAs(await this.api.exportThread(thread.id, form), `${fileName(thread.title || t("chat.new"))}.${FORMS[form]}`);
+    } catch (fault) {
+      this.onFault(fault);
+    }
+  }
+
+  /** Shows the links to a chat, to make and revoke some. */
+  share(thread) {
+    return new SharesDialog(this.api, thread, this.tip(thread.id)).open();
+  }
+
+  async remove(thread) {
+    const agreed = await confirmed({
+      title: t("sidebar.delete_title"), text: t("sidebar.delete_text", { title: thread.title || t("chat.new") }), agree: t("action.delete"),
+    });
+    if (!agreed) return;
+    try {
+      await this.api.remove(thread.id);
+    } catch (fault) {
+      if (fault.status !== 404) {
+        this.onFault(fault);
+        return;
+      }
+    }
+    this.onRemoved(thread.id, { elsewhere: false });
+    this.channel?.postMessage({ id: thread.id, removed: true });
+  }
+}
+
+/** A title as the name of a file, on every system. */
+function fileName(title) {
+  return title.replaceAll(/[\p{Cc}\p{Cf}<>:"/\\|?*]+/gu, " ").replaceAll(/\s+/g, " ").trim().slice(0, 80).replace(/[. ]+$/, "") || "chat";
+}

@@ -1,0 +1,104 @@
+/** The command palette: chats, agents and actions by what is typed. A combobox with a list (WAI-ARIA 1.2). */
+
+import { el, freshId, setText } from "./dom.js";
+import { icon } from "./icons.js";
+import { found } from "../client/palette.js";
+import { t } from "../client/messages.js";
+
+const TYPED_MS = 180; // a pause this long while typing asks the server
+const SEARCHED = 12; // chats that it finds
+
+export class Palette {
+  /** `entries()` gives lists of {id, title, words, icon, keys, act}; `search(query)` resolves to such a list of chats. */
+  constructor(entries, search) {
+    Object.assign(this, { entries, search, asked: 0 });
+  }
+
+  get open() {
+    return this.dialog?.isConnected ?? false;
+  }
+
+  toggle() {
+    if (this.open) this.dialog.close();
+    else this.show();
+  }
+
+  show() {
+    const id = freshId("palette");
+    this.list = el("ul.palette-list", { id, role: "listbox", "aria-label": t("palette.results") });
+    this.input = el("input.palette-input", {
+      type: "text", role: "combobox", "aria-label": t("palette.label"), placeholder: t("palette.label"), "aria-expanded": "true",
+      "aria-controls": id, "aria-autocomplete": "list", autocomplete: "off", spellcheck: false, dir: "auto",
+      oninput: () => this.#typed(), onkeydown: (event) => this.#key(event),
+    });
+    this.none = el("p.hint.palette-none", { role: "status" });
+    this.dialog = el("dialog.dialog.palette", { "aria-label": t("palette.label") },
+      el("div.palette-head", {}, icon("search"), this.input), this.list, this.none);
+    this.dialog.addEventListener("close", () => this.dialog.remove());
+    this.dialog.addEventListener("click", (event) => event.target === this.dialog && this.dialog.close());
+    document.body.append(this.dialog);
+    this.dialog.showModal();
+    this.groups = this.entries();
+    this.more = [];
+    this.#draw();
+    this.input.focus();
+  }
+
+  #typed() {
+    this.#draw();
+    clearTimeout(this.typing);
+    const query = this.input.value.trim();
+    const turn = this.asked += 1;
+    if (query === "") return;
+    this.typing = setTimeout(async () => {
+      const more = await this.search(query, SEARCHED).catch(() => []); // what is known here is shown without the server
+      if (turn !== this.asked || !this.open) return;
+      this.more = more.map((entry) => ({ ...entry, found: true }));
+      this.#draw();
+    }, TYPED_MS);
+  }
+
+  #draw() {
+    const query = this.input.value;
+    if (query.trim() === "") this.more = [];
+    const before = this.shown?.[this.at]?.id;
+    this.shown = found(query, [...this.groups, this.more]);
+    this.list.replaceChildren(...this.shown.map((entry) => this.#option(entry)));
+    setText(this.none, this.shown.length === 0 ? t("palette.none") : "");
+    this.#select(Math.max(this.typed === query ? this.shown.findIndex(({ id }) => id === before) : 0, 0));
+    this.typed = query;
+  }
+
+  #option(entry) {
+    const option = el("li.palette-option", { id: freshId("option"), role: "option", "aria-selected": "false", onclick: () => this.#choose(entry) },
+      icon(entry.icon), el("span.palette-title", { dir: "auto" }, entry.title), entry.detail && el("span.palette-detail", {}, entry.detail),
+      entry.keys && el("kbd", {}, entry.keys));
+    option.addEventListener("pointermove", () => this.#select([...this.list.children].indexOf(option), false));
+    return option;
+  }
+
+  #select(at, scroll = true) {
+    const { children } = this.list;
+    children[this.at]?.setAttribute("aria-selected", "false");
+    this.at = children.length === 0 ? -1 : (at + children.length) % children.length;
+    const option = children[this.at];
+    option?.setAttribute("aria-selected", "true");
+    if (scroll) option?.scrollIntoView({ block: "nearest" });
+    if (option) this.input.setAttribute("aria-activedescendant", option.id);
+    else this.input.removeAttribute("aria-activedescendant");
+  }
+
+  #key(event) {
+    if (event.isComposing) return;
+    const steps = { ArrowDown: 1, ArrowUp: -1 };
+    if (steps[event.key]) this.#select(this.at + steps[event.key]);
+    else if (event.key === "Enter" && this.shown[this.at]) this.#choose(this.shown[this.at]);
+    else return;
+    event.preventDefault();
+  }
+
+  #choose(entry) {
+    this.dialog.close();
+    entry.act();
+  }
+}

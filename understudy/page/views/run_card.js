@@ -1,0 +1,104 @@
+/** The card of a run: one line while it works and afterwards, which opens into its figures, its steps and a box to steer it. */
+
+import { LIVE } from "../client/turns.js";
+import { el, freshId, setText } from "./dom.js";
+import { icon } from "./icons.js";
+import { RunFigures } from "./run_figures.js";
+import { RunStepsView } from "./run_steps.js";
+import { SteerBox } from "./steer_box.js";
+import { SteersView } from "./steers.js";
+import { UndoView } from "./undo.js";
+import { duration } from "../client/format.js";
+import { t } from "../client/messages.js";
+import { activity, summary, tallied } from "../client/run_summary.js";
+
+export class RunCardView {
+  /** `page` is {agents, api, clock, onStop(turn), onSteer(turn, text, mode), onUnsteer, onUndo, onRetryStep,
+   * onDetails(turn)}; the last resolves to whether it could. */
+  constructor(page) {
+    this.page = page;
+    this.unfolded = null; // what the user chose; null: open until the answer begins, which steps above it would push down
+    this.countedFrom = null;
+    const id = freshId("run");
+    this.mark = el("span.work-mark");
+    this.now = el("span.work-now");
+    this.time = el("span.work-time");
+    this.head = el("button.work-head", { type: "button", "aria-controls": id, onclick: () => this.#toggle() },
+      this.mark, this.now, this.time, icon("chevron"));
+    this.stopWord = el("span", {}, t("composer.stop"));
+    this.stop = el("button.work-stop", { type: "button", onclick: () => page.onStop(this.turn) }, el("span.stop-mark"), this.stopWord);
+    this.restarted = el("p.work-restarted", { hidden: true }, icon("retry"), t("run.restarted"));
+    this.figures = new RunFigures(page.api, page.agents);
+    this.steps = new RunStepsView(page);
+    this.box = new SteerBox((text, mode) => page.onSteer(this.turn, text, mode));
+    this.steers = new SteersView(page);
+    this.undo = new UndoView(page);
+    this.body = el("div.work-body", { id }, this.figures.element, this.box.element, this.steps.element);
+    this.work = el("section.work", { "aria-label": t("run.name") }, el("div.work-bar", {}, this.head, this.stop), this.restarted, this.body);
+    this.element = el("div.run-card", {}, this.work, this.steers.element); // what can be undone stands below the answer, which it must not push down
+  }
+
+  update(turn) {
+    this.turn = turn;
+    const live = LIVE.has(turn.status);
+    const steps = turn.steps.filter((step) => step.kind !== "sanitized" && step.notice !== "resumed");
+    this.steers.update(turn, live);
+    this.undo.update(turn);
+    const restarted = turn.steps.some(({ notice }) => notice === "resumed");
+    this.work.hidden = live ? turn.startedAt === null : !restarted && !steps.some((step) => step.kind !== "agent");
+    if (this.work.hidden) return;
+    this.work.dataset.state = live ? "live" : "done";
+    this.restarted.hidden = !restarted;
+    this.stop.hidden = !live;
+    this.stop.disabled = turn.stopping;
+    setText(this.stopWord, t(turn.stopping ? "composer.stopping" : "composer.stop"));
+    this.#summarise(turn, steps, live);
+    this.shown = { steps, live };
+    this.#unfold(this.unfolded ?? (live && turn.stream.text === ""));
+  }
+
+  #toggle() {
+    this.unfolded = this.body.hidden;
+    if (this.unfolded && this.turn.omitted) this.#read();
+    this.#unfold(this.unfolded);
+  }
+
+  /** Reads what the steps lack; they are folded again if that fails. */
+  async #read() {
+    if (await this.page.onDetails(this.turn)) return;
+    this.unfolded = false;
+    this.#unfold(false);
+  }
+
+  #unfold(open) {
+    const { steps, live } = this.shown;
+    this.body.hidden = !open;
+    this.head.setAttribute("aria-expanded", String(open));
+    this.box.show(open && live && this.turn.status === "running" && !this.turn.stopping);
+    // What it costs is asked for only where somebody looks: steps that are open by themselves say what it does.
+    this.figures.show(open && this.unfolded ? this.turn : null, live);
+    if (open) this.steps.show(steps, this.turn, live);
+  }
+
+  #summarise(turn, steps, live) {
+    const { calls, failed } = tallied(steps);
+    const { agents, clock } = this.page;
+    const names = [...new Set(steps.filter((step) => step.kind === "agent").map((step) => agents.title(step.agentType, step.pillar)))];
+    setText(this.now, live ? `${activity(turn)}${calls > 1 ? ` · ${t("run.calls", { count: calls })}` : ""}` : summary(turn, steps, names));
+    if (live) {
+      if (!this.mark.firstChild?.classList?.contains("spinner")) this.mark.replaceChildren(el("span.spinner"));
+      if (this.countedFrom !== turn.startedAt) clock.count(this.time, turn.startedAt);
+      this.countedFrom = turn.startedAt;
+      return;
+    }
+    this.countedFrom = null;
+    clock.stop(this.time);
+    this.mark.replaceChildren(...(failed > 0 ? [icon("warning")] : []));
+    setText(this.time, turn.startedAt && turn.endedAt ? duration(turn.endedAt - turn.startedAt) : "");
+  }
+
+  destroy() {
+    this.figures.show(null, false);
+    this.undo.destroy();
+  }
+}

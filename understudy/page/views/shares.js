@@ -1,0 +1,79 @@
+/** The dialog of a chat's links: makes one that anybody can read, lists those there are, and revokes each. */
+
+import { copy, copyButton } from "./copy.js";
+import { el, freshId, setText } from "./dom.js";
+import { moment } from "../client/format.js";
+import { dateTime, t } from "../client/messages.js";
+
+const DAY = Object.freeze({ dateStyle: "medium" });
+
+export class SharesDialog {
+  /** `api` is an `Api`; `thread` {id, title}; `tip` the run at the end of the branch that is shown, null: the newest. */
+  constructor(api, thread, tip) {
+    Object.assign(this, { api, thread, tip });
+    const id = freshId("shares");
+    this.address = el("input.dialog-input", { readOnly: true, dir: "ltr", "aria-label": t("share.address"), onfocus: () => this.address.select() });
+    this.made = el("div.share-made", { hidden: true }, this.address, copyButton(() => this.address.value, t("share.copy"), { wordy: true }));
+    this.heading = el("h3", { hidden: true }, t("share.links"));
+    this.list = el("ul.share-list");
+    this.hint = el("p.hint", { role: "status" });
+    this.make = el("button.primary", { type: "button", onclick: () => this.#make() }, t("share.make"));
+    this.element = el("dialog.dialog.shares", { "aria-labelledby": id },
+      el("h2", { id }, t("share.title")), el("p", {}, t("share.seen")), el("p", {}, t("share.not_seen")),
+      this.made, this.heading, this.list, this.hint,
+      el("div.dialog-actions", {},
+        el("button.secondary", { type: "button", onclick: () => this.element.close() }, t("action.close")), this.make));
+    this.element.addEventListener("close", () => this.element.remove());
+  }
+
+  open() {
+    document.body.append(this.element);
+    this.element.showModal();
+    this.make.focus();
+    return this.#try(() => this.#read());
+  }
+
+  #make() {
+    return this.#try(async () => {
+      const { path } = await this.api.share(this.thread.id, this.tip);
+      this.address.value = new URL(path, location.href).href;
+      this.made.hidden = false;
+      const copied = await copy(this.address.value);
+      await this.#read();
+      setText(this.hint, t(copied ? "share.copied" : "share.made"));
+    });
+  }
+
+  async #read() {
+    const { shares } = await this.api.shares(this.thread.id);
+    this.heading.hidden = shares.length === 0;
+    this.list.replaceChildren(...shares.map((share) => this.#row(share)));
+  }
+
+  #row({ share_id: shareId, created_at: made, expires_at: ends }) {
+    const said = t("share.row", { made: dateTime(moment(made), DAY), ends: dateTime(moment(ends), DAY) });
+    const revoke = el("button.secondary", {
+      type: "button", "aria-label": t("action.of", { action: t("share.revoke"), title: said }),
+      onclick: () => this.#try(async () => {
+        await this.api.revokeShare(shareId).catch((fault) => { if (fault.status !== 404) throw fault; });
+        this.made.hidden = true; // it may have been this one
+        await this.#read();
+        setText(this.hint, t("share.revoked"));
+        this.make.focus();
+      }),
+    }, t("share.revoke"));
+    return el("li.share", {}, el("span", {}, said), revoke);
+  }
+
+  async #try(act) {
+    if (this.busy) return;
+    this.busy = true;
+    setText(this.hint, "");
+    try {
+      await act();
+    } catch (fault) {
+      setText(this.hint, fault.message);
+    }
+    this.busy = false;
+  }
+}

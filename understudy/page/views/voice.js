@@ -1,0 +1,115 @@
+/** The microphone in the composer: the browser turns speech into text, if it can and the operator allows it. */
+
+import { dictation, heard, voiceFault, written } from "../client/voice.js";
+import { language, t } from "../client/messages.js";
+import { el, setText } from "./dom.js";
+import { icon } from "./icons.js";
+
+const KEY = "understudy.voice"; // "yes" once the user has agreed
+const LONGEST_MS = 5 * 60_000; // of one dictation
+const LAST_WORDS_MS = 5_000; // for the browser's last words after a stop
+
+export class Voice {
+  /** `text` is the box of the message; `allowed()` says whether the operator has it on; `onChange()` is called when it was written in. */
+  constructor(text, { storage, allowed, onChange }) {
+    Object.assign(this, { text, storage, allowed, onChange, recognition: null, state: null });
+    this.Recognition = globalThis.SpeechRecognition ?? globalThis.webkitSpeechRecognition ?? null;
+    this.button = el("button.quiet.icon-button.voice-button", {
+      type: "button", hidden: true, title: t("voice.name"), "aria-label": t("voice.name"), "aria-pressed": "false", onclick: () => this.#toggle(),
+    }, icon("microphone"));
+    this.use = el("button.secondary", { type: "button", onclick: () => this.#agree() }, t("voice.use"));
+    this.question = el("div.voice-question", { role: "group", "aria-label": t("voice.name"), hidden: true }, el("p", {}, t("voice.about")), this.use,
+      el("button.secondary", { type: "button", onclick: () => this.#decline() }, t("voice.not_now")));
+    this.status = el("p.voice-status", { role: "status" });
+    this.element = el("div.voice", {}, this.question, this.status);
+  }
+
+  /** Shows the button where there is something behind it. */
+  show() {
+    this.button.hidden = this.Recognition === null || !this.allowed();
+    if (this.button.hidden) this.cancel();
+  }
+
+  get listening() {
+    return this.recognition !== null;
+  }
+
+  /** Ends a dictation; what the browser still says of it is taken. */
+  stop() {
+    if (!this.listening) return;
+    clearTimeout(this.limit);
+    const ending = this.recognition;
+    this.limit = setTimeout(() => this.recognition === ending && this.cancel(), LAST_WORDS_MS);
+    ending.stop();
+  }
+
+  /** Ends a dictation at once; what was written stays. */
+  cancel() {
+    if (!this.listening) return;
+    const ended = this.recognition;
+    this.#over();
+    ended.abort();
+  }
+
+  /** Whether the key was for a dictation. */
+  key(event) {
+    if (event.key !== "Escape" || !this.listening) return false;
+    this.stop();
+    return true;
+  }
+
+  #toggle() {
+    if (this.listening) this.stop();
+    else if (this.storage.getItem(KEY) === "yes") this.#start();
+    else {
+      this.question.hidden = false;
+      this.use.focus();
+    }
+  }
+
+  #agree() {
+    this.storage.setItem(KEY, "yes");
+    this.question.hidden = true;
+    this.#start();
+  }
+
+  #decline() {
+    this.question.hidden = true;
+    this.text.focus();
+  }
+
+  #start() {
+    const { selectionStart, selectionEnd, value } = this.text;
+    const recognition = new this.Recognition();
+    Object.assign(recognition, { lang: language().locale, continuous: true, interimResults: true });
+    const ours = (work) => (event) => this.recognition === recognition && work(event);
+    recognition.addEventListener("result", ours((event) => this.#take(event.results)));
+    recognition.addEventListener("error", ours(({ error }) => this.#over(voiceFault(error))));
+    recognition.addEventListener("end", ours(() => this.#over()));
+    Object.assign(this, { recognition, state: dictation(value, selectionStart, selectionEnd) });
+    this.button.setAttribute("aria-pressed", "true");
+    setText(this.status, t("voice.listening"));
+    this.limit = setTimeout(() => this.stop(), LONGEST_MS);
+    this.text.focus();
+    try {
+      recognition.start();
+    } catch {
+      this.#over("voice.failed");
+    }
+  }
+
+  #take(results) {
+    this.state = heard(this.state, [...results].map((each) => each[0].transcript));
+    const { text, caret } = written(this.state);
+    this.text.value = text;
+    this.text.setSelectionRange(caret, caret);
+    this.onChange();
+  }
+
+  #over(fault = null) {
+    clearTimeout(this.limit);
+    this.recognition = null;
+    this.button.setAttribute("aria-pressed", "false");
+    setText(this.status, fault ? t(fault) : "");
+  }
+}

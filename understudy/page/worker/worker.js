@@ -1,0 +1,84 @@
+/*
+ * The service worker of the chat page: keeps its files, so that it opens at once, and without a network.
+ *
+ * A classic script, served as /worker.js. The server puts `const SHELL = {version, bundled, files, parts}` before it:
+ * `files` are the addresses of all that the chat page needs with their ETags, `parts` the other scripts of this folder,
+ * each with a duty of its own. Nothing of a user is ever kept: answers of the API pass by untouched.
+ *
+ * A bundle is opened from the cache. A newer version waits until the user asks for it, or until a single tab opens the
+ * page again. The modules of a checkout are compared with the server's first, and taken from it if they differ.
+ */
+/* global SHELL */
+
+const PREFIX = "understudy-";
+const CACHE = PREFIX + SHELL.version;
+const KEPT_CACHES = 2; // this version's, and the last one's for tabs that still show it
+const CHECK_MS = 1_000; // a server that does not answer within this is treated as away
+const ANYHOW = { ignoreVary: true }; // one browser, one origin: the forms of a file differ in nothing but compression
+
+let outdated = false; // a checkout has changed: its server is asked for everything until the next version is here
+
+self.importScripts(...SHELL.parts);
+
+self.addEventListener("install", (event) => event.waitUntil(install()));
+self.addEventListener("activate", (event) => event.waitUntil(activate()));
+self.addEventListener("message", ({ data }) => data === "activate" && self.skipWaiting());
+self.addEventListener("fetch", (event) => {
+  const { method, mode, url } = event.request;
+  const { origin, pathname } = new URL(url);
+  if (method !== "GET" || origin !== self.location.origin) return;
+  if (mode === "navigate" && pathname === "/") event.respondWith(page(event));
+  else if (pathname.startsWith("/page/") && !outdated) event.respondWith(file(event.request));
+});
+
+async function install() {
+  const cache = await caches.open(CACHE);
+  await Promise.all(Object.entries(SHELL.files).map(async ([path, tag]) => {
+    const answer = await fetch(path, { cache: path.startsWith("/page/bundle/") ? "default" : "no-cache" });
+    const found = answer.headers.get("ETag");
+    if (!answer.ok || (found !== null && !found.includes(tag))) throw new Error(`${path}: ${answer.status} ${found}, ${tag}`);
+    await cache.put(path, answer);
+  }));
+  if (!SHELL.bundled) await self.skipWaiting();
+}
+
+async function activate() {
+  const others = (await versions()).filter((name) => name !== CACHE);
+  await Promise.all(others.slice(0, others.length - (KEPT_CACHES - 1)).map((name) => caches.delete(name)));
+  await self.clients.claim();
+}
+
+/** The page itself, from the cache: of the newer version that waits, if no other tab shows this one. */
+async function page(event) {
+  const { waiting } = self.registration;
+  const alone = waiting && (await self.clients.matchAll({ type: "window" })).length < 2;
+  if (alone) waiting.postMessage("activate");
+  const checked = check();
+  if (SHELL.bundled) event.waitUntil(checked);
+  else outdated = await checked;
+  const newest = alone ? (await versions()).at(-1) : CACHE;
+  const cache = await caches.open(newest);
+  return (!outdated && (await cache.match("/", ANYHOW))) || fetch(event.request);
+}
+
+/** The names of all versions' caches, the newest last. */
+async function versions() {
+  return (await caches.keys()).filter((name) => name.startsWith(PREFIX));
+}
+
+/** A file of this version; of a bundle also one that only a page of another version names. */
+async function file(request) {
+  const own = await (await caches.open(CACHE)).match(request, ANYHOW);
+  return own || (SHELL.bundled && (await caches.match(request, ANYHOW))) || fetch(request);
+}
+
+/** Whether the server has another version. One that has no worker any more gets rid of this one. */
+async function check() {
+  try {
+    const answer = await fetch("/worker.js", { method: "HEAD", cache: "no-store", signal: AbortSignal.timeout(CHECK_MS) });
+    if (answer.status === 404) await self.registration.unregister();
+    return answer.status === 404 || (answer.ok && !answer.headers.get("ETag")?.includes(SHELL.version));
+  } catch {
+    return false; // no network: what is kept is what there is
+  }
+}
