@@ -75,6 +75,7 @@ HELP: Final = (
     "/next TEXT   send a run at work a message, which it reads at its next step",
     "/now TEXT    the same, but the model is interrupted for it; its text stays",
     "/back        take back the last of these that was not read yet",
+    "/continue    go on with the last answer, if it was cut",
     "/quit        leave, as Ctrl-D does",
     "/undo        list the calls that can be taken back; /undo 2 takes back one, /undo all all",
     "/memory      what agents remember about you; /memory NAME TEXT changes it",
@@ -156,6 +157,16 @@ class RunningCall:
 
 
 @frozen
+class CutAnswer:
+    """An answer that can be gone on with: its run, its message, its agent, and what of it stays on the screen."""
+
+    run_id: str
+    message_id: str
+    answers: str
+    shown: str = field(default="", repr=False)
+
+
+@frozen
 class WaitingSteer:
     """A message that its run has not read."""
 
@@ -202,6 +213,8 @@ class ChatSession:
     depths: dict[str, int] = field(factory=dict)  # of subagents at work, by id
     running: dict[str, RunningCall] = field(factory=dict)  # by id
     waiting_steers: dict[str, WaitingSteer] = field(factory=dict)  # by id
+    cut: CutAnswer | None = None
+    continuing: dict[str, str] = field(factory=dict)  # messages by the keys of requests to go on
     failed: bool = False
     online: bool = False
     ever_online: bool = False
@@ -219,6 +232,7 @@ class ChatSession:
         fields = {"thread_id": self.thread_id, "agent_type": self.agent["agent_type"]}
         if self.agent.get("pillar") is not None:
             fields["pillar"] = self.agent["pillar"]
+        self.cut = None
         message_id, working = uuid.uuid4().hex, any(each.run_id and not each.unwanted for each in self.pending.values())
         self.pending[message_id] = PendingMessage(answers=str(self.agent.get("name")))
         self._answered = trio.Event()
@@ -273,6 +287,11 @@ class ChatSession:
             return True
         elif word == "/undo":
             await self._undo(rest.strip())
+        elif word == "/continue" and self.cut is not None:
+            await self._continue(self.cut)
+            return True
+        elif word == "/continue":
+            self.screen.note("the last answer was not cut", "yellow")
         elif word in ("/memory", "/forget"):
             await self._remembered(word, rest.strip())
         elif word == "/schedules":
@@ -356,6 +375,23 @@ class ChatSession:
                 self.screen.note(f"{_place(meant[0])} is changed")
         except ChatFailed as error:
             self.screen.note(f"✗ {error}", "red")
+
+    async def _continue(self, cut: CutAnswer) -> None:
+        """Go on with an answer that was cut. What of it is on the screen is not shown again."""
+        self.cut = None
+        self.pending[cut.message_id] = PendingMessage(answers=cut.answers, shown=cut.shown)
+        self._answered = trio.Event()
+        try:
+            self.continuing[await self.client.continue_answer(cut.run_id)] = cut.message_id
+        except (trio.WouldBlock, CommandRejected) as error:
+            self.screen.note(f"✗ {one_line(error)}", "red")
+            self._end(cut.message_id, failed=True)
+
+    def _note_cut(self, message_id: str, asked: PendingMessage, shown: str) -> None:
+        """Remember that an answer was cut, and say how to go on with it."""
+        if asked.run_id is not None:
+            self.cut = CutAnswer(asked.run_id, message_id, asked.answers, shown)
+            self.screen.note("/continue goes on with it")
 
     async def _steer(self, content: str, mode: SteerMode) -> None:
         """Send the run at work a message; an ordinary one if none is at work."""
@@ -446,7 +482,11 @@ class ChatSession:
             case Drain():
                 self.screen.note("! the server goes away for a moment", "yellow")
             case Error() as error if asked is not None:
+                if received.run_id is not None:
+                    self._note_cut(message_id, asked, asked.shown)
                 self._fault(message_id, error, repeated=received.repeated)
+            case Error() as error if message_id in self.continuing and received.refusal:
+                self._fault(self.continuing.pop(message_id), error, repeated=received.repeated)
             case Error(code="not_found") if self._deciding and received.refusal and not message_id:
                 self.screen.note("that was decided already", "yellow")
             case Error(code="invalid_command") as error if self.sent_answers and received.refusal and not message_id:
@@ -559,10 +599,13 @@ class ChatSession:
                 note(f"! taken out of {where}: {counts}", "yellow")
             case PartialResult(text=text, offset=offset):
                 self._show(asked, text, offset)
-            case FinalResponse(message=message, status=status, usage=usage):
+            case FinalResponse(message=message, status=status, usage=usage, data=data):
                 self._finish(asked, message)
                 if status is RunStatus.CANCELLED:
                     note("stopped", "yellow")
+                    self._note_cut(message_id, asked, message)
+                elif {"budget", "cut"} & set(data or {}):
+                    self._note_cut(message_id, asked, "")
                 if asked.undoable:
                     note("/undo lists what can be taken back")
                 if spent := _spent(usage, self._model_of(asked.answers), self.currency):

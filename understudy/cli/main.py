@@ -1,4 +1,4 @@
-"""The command `understudy`: serve, new, chat, token, scrub, threads, users, migrate, backup, restore, doctor.
+"""The command `understudy`: serve, new, chat, top, token, scrub, threads, users, migrate, backup, restore, doctor.
 
 Exit codes: 0 success, 1 failure (or findings of `scrub --check`), 2 wrong usage.
 """
@@ -164,6 +164,33 @@ def chat(url: str | None, session_token: str | None, agent: str | None) -> None:
             raise FixableError("the server's port is any free one: name its address with --url")
         url = settings.url_at(settings.port)
     sys.exit(run_chat(url, session_token, agent))
+
+
+@main.command()
+@click.option("--url", help="Address of the server [http://127.0.0.1:8002].")
+@click.option("--token", "session_token", envvar="UNDERSTUDY_TOKEN", help="An operator's token; also UNDERSTUDY_TOKEN.")
+@click.option("--every", "every_s", type=click.FloatRange(0.5, 60), default=2.0, show_default=True, help="Seconds.")
+@DATA_DIR
+def top(url: str | None, session_token: str | None, every_s: float, data_dir: Path | None) -> None:
+    """Show what a running server does: runs, connections, pools and checks; Ctrl-C leaves.
+
+    Without a token one is made with the secret of the server, if that is on this machine. A pipe gets one picture.
+    """
+    from understudy.cli.top import own_token, run_top
+
+    settings = load_settings(data_dir=data_dir)
+    if url is None:
+        if settings.port == 0:
+            raise FixableError("the server's port is any free one: name its address with --url")
+        url = settings.url_at(settings.port)
+    if session_token is None:
+        try:
+            session_token = own_token(settings)
+        except (OSError, ValueError) as error:
+            raise FixableError(
+                f"{explain_os_error(error)}: name the server's data folder with --data-dir, or give an operator's token"
+            ) from error
+    sys.exit(run_top(url, session_token, every_s))
 
 
 def _policy(_context: click.Context, _option: click.Parameter, name: str) -> "Policy":

@@ -31,7 +31,7 @@ from understudy.app.settings import Settings
 from understudy.auth.sessions import open_tokens
 from understudy.cli.chat import ChatFailed, ServerAddress, chat_session
 from understudy.cli.console import ChatConsole, neutralise, one_line
-from understudy.models.model import Emit, Reply, Turn
+from understudy.models.model import Emit, ModelUnavailable, Reply, TextDelta, Turn
 from understudy.models.prices import Price, PriceTable
 
 SECRET = "s" * 32
@@ -429,6 +429,35 @@ async def test_a_run_at_work_is_sent_a_message(serve: Any) -> None:
         await sitter.answers.until("Read: deeper.")
         sitter.type("/quit")
     assert sitter.code == 0
+
+
+class LostOnce:
+    """A model that loses its connection in the middle of its answer, and goes on after that."""
+
+    name, notice = "lost once", "A script for tests."
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        """Write a half, or the other one."""
+        rest = "three four." if turn.partial_text else "One two "
+        await emit(TextDelta(rest))
+        if not turn.partial_text:
+            raise ModelUnavailable("The connection to the language model was lost.", True, "lost")
+        return Reply(rest)
+
+
+@pytest.mark.slow
+async def test_an_answer_that_was_cut_is_gone_on_with(serve: Any) -> None:
+    """What is on the screen is not shown again; without such an answer there is nothing to go on with."""
+    house = await serve(Agent("halting", model=LostOnce()))
+    async with sitting(house.running.address, agent="halting", interactive=True) as sitter:
+        sitter.type("/continue")
+        await sitter.notes.until("the last answer was not cut")
+        sitter.type("Count")
+        await sitter.notes.until("/continue goes on with it")
+        sitter.type("/continue")
+        await sitter.answers.until("four.")
+        sitter.type("/quit")
+    assert sitter.answers.getvalue().replace("\n", "") == "One two three four."
 
 
 async def test_an_approval_is_denied_without_a_terminal(serve: Any) -> None:
