@@ -2,7 +2,7 @@
 
 import datetime
 from enum import Enum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from attrs import frozen
 
@@ -19,6 +19,14 @@ class Size(Enum):
 
 
 @frozen
+class Sender:
+    """Who sends it."""
+
+    name: str
+    floor: Annotated[int, Param(maximum=40)] = 0
+
+
+@frozen
 class ParcelDelivery:
     """Where shall the parcel go?"""
 
@@ -28,13 +36,16 @@ class ParcelDelivery:
     day: datetime.date = datetime.date(2026, 12, 24)
     express: bool = False
     notes: Annotated[str, Param(format="multiline")] = ""
+    extras: tuple[Literal["gift wrap", "insurance", "call before"], ...] = ()
+    sender: Sender | None = None
 
 
 @tool
 async def deliver(context: ToolContext) -> str:
     """Have parcels delivered."""
     order = await context.ask(ParcelDelivery)
-    return f"{order.parcels} {order.size.value} to {order.city} on {order.day:%d %B}"
+    more = "".join(f", {each}" for each in order.extras) + (f", from {order.sender.name}" if order.sender else "")
+    return f"{order.parcels} {order.size.value} to {order.city} on {order.day:%d %B}{more}"
 
 
 class DeliveringModel:

@@ -106,6 +106,56 @@ def steering(story: Story) -> None:
     story.pictures("steer-done")
 
 
+def again_from_a_step(story: Story) -> None:
+    """A run is done again from a call on, whose effect is named before; the card says what was spent."""
+    page = story.page
+    expect(page.locator(".run-figures")).to_contain_text("of 200")
+    page.locator(".step-tool summary").first.click()
+    page.get_by_role("button", name="Retry from here").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("may happen a second time: Count the red pots")
+    story.pictures("retry")
+    dialog.get_by_role("button", name="Retry from here").click()
+    for tab in story.tabs:
+        expect(tab.locator(".turn-foot").get_by_text("2/2")).to_be_visible()
+        expect(tab.locator(".reply .prose")).to_contain_text("There are 17 red pots")
+    page.locator(".work-head").click()
+    page.get_by_label("Tell the agent").fill("And the blue ones")
+    page.keyboard.press("Enter")
+    page.get_by_label("Tell the agent").fill("Now the answer")
+    page.get_by_label("When it is read").select_option("now")
+    page.keyboard.press("Enter")
+    for tab in story.tabs:
+        expect(tab.locator(".reply .prose")).to_contain_text("You also wrote: And the blue ones; Now the answer.")
+
+
+def cut(story: Story) -> None:
+    """An answer whose model was lost goes on in its place, from its text, in both tabs; a reload shows it once."""
+    page = story.page
+    story.ask("halting", "Write on")
+    for tab in story.tabs:
+        expect(tab.locator(".fault")).to_contain_text("The connection to the language model was lost.")
+        expect(tab.locator(".prose")).to_contain_text("The first half ends in the middle of")
+    page.reload()
+    expect(page.locator(".fault").get_by_role("button", name="Try again")).to_be_visible()
+    expect(page.locator(".prose em")).to_have_text("first half")
+    story.pictures("cut")
+    page.get_by_role("button", name="Continue").click()
+    words = "The first half ends in the middle of The second half follows without a gap."
+    whole = re.compile(rf"^\s*{words.replace(' ', chr(92) + 's+')}\s*$")
+    for tab in story.tabs:
+        expect(tab.locator(".turn-foot").last).to_be_visible()
+        expect(tab.locator(".prose")).to_have_text(whole)
+        expect(tab.locator(".fault")).to_have_count(0)
+        expect(tab.locator(".turn")).to_have_count(1)
+        expect(tab.get_by_text("2/2")).to_have_count(0)
+    page.reload()
+    expect(page.locator(".prose")).to_have_text(whole)
+    page.locator(".work-head").click()
+    expect(page.locator(".step-continued")).to_contain_text("Went on with the answer")
+    story.pictures("continued")
+
+
 def stopping(story: Story) -> None:
     """Stop ends the run that is at work, not the message that waits behind it; the latter is answered then."""
     page = story.page
@@ -115,10 +165,18 @@ def stopping(story: Story) -> None:
     expect(page.locator(".turn", has_text="And another one")).to_be_visible()
     page.locator("button.stop").click()
     expect(page.locator(".turn").first).to_have_attribute("data-status", "cancelled")
-    second = page.locator(".turn").last
+    second = page.locator(".turn").nth(1)
     expect(second.locator(".work-now", has_text="Send a parcel")).to_be_visible()
-    page.locator("button.stop").click()
+    story.say("And a third", "after")
+    expect(page.locator(".turn", has_text="And a third")).to_be_visible()
+    second.locator(".work-stop").click()
     expect(second).to_have_attribute("data-status", "cancelled")
+    third = page.locator(".turn").nth(2)
+    expect(third.locator(".work-now", has_text="Send a parcel")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(third).to_have_attribute("data-status", "cancelled")
+    expect(third.get_by_role("button", name="Continue")).to_be_visible()
+    expect(second.get_by_role("button", name="Continue")).to_have_count(0)
 
 
 def elsewhere(story: Story) -> None:
@@ -200,6 +258,9 @@ def doubt(story: Story) -> None:
         expect(tab.locator(".prose", has_text="The parcel is on its way.")).to_be_visible()
         expect(tab.get_by_role("button", name="It happened")).to_have_count(0)
         expect(tab.locator(".work-now")).to_have_text("Used 1 tool")  # not "suspicious result"
+        expect(tab.get_by_text("Continued after a restart")).to_be_visible()
+    page.reload()
+    expect(page.get_by_text("Continued after a restart")).to_be_visible()
     story.pictures("doubt-answered")
 
 
@@ -216,7 +277,7 @@ def many_calls(story: Story) -> None:
     shift, tasks, took = page.evaluate("[watch.shift, watch.tasks, performance.now() - watch.began]")
     assert shift <= 0.1, page.evaluate("watch.moved")
     assert sum(tasks) <= took / 4, tasks
-    expect(page.locator(".work-now")).to_have_text("Used 1 tool · 60 calls")
+    expect(page.locator(".work-now")).to_have_text("Used 1 tool · 60 calls, 1 failed")
     page.locator(".work-head").click()
     titles = page.locator(".steps > li:not(.step-agent) .step-title")
     expect(titles).to_have_text(FOLDED)
@@ -224,7 +285,7 @@ def many_calls(story: Story) -> None:
     expect(page.locator(".step-group .step-tool")).to_have_count(36)
     story.pictures("calls-done")
     page.reload()
-    expect(page.locator(".work-now")).to_have_text("Used 1 tool · 60 calls")
+    expect(page.locator(".work-now")).to_have_text("Used 1 tool · 60 calls, 1 failed")
     page.locator(".work-head").click()
     expect(titles).to_have_text(FOLDED)
 
@@ -264,21 +325,24 @@ def child(story: Story) -> None:
     story.say("unicorn")
     expect(page.locator(".prose", has_text="That failed")).to_be_visible()
     turn = page.locator(".turn").last
-    expect(turn.locator(".work-now")).to_have_text("Used 2 tools")
+    expect(turn.locator(".work-now")).to_have_text("Used 2 tools, 2 failed")
     turn.locator(".work-head").click()
     expect(turn.locator(".step .step-subagent").get_by_text("failed")).to_be_visible()
     story.pictures("child-failed")
 
 
 FOLDED = ["23 calls", re.compile("^Check a shelf"), "36 calls"]
-PARTS = (steering, stopping, undoing, doubt, many_calls, elsewhere, child)
+PARTS = (steering, again_from_a_step, stopping, undoing, doubt, cut, many_calls, elsewhere, child)
 
 
 def main(folder: Path, shots: Path | None, names: list[str]) -> None:
     """Play all parts, or those named, in two tabs of one browser."""
     gates = folder / "gates"
     gates.mkdir()
-    agents = [f"tests.browser.working_agents:{name}" for name in ("gardener", "banker", "carrier", "taker", "author")]
+    agents = [
+        f"tests.browser.working_agents:{name}"
+        for name in ("gardener", "banker", "carrier", "taker", "author", "halting")
+    ]
     server = Server(folder / "data", options=agents, STORY_GATES=str(gates))
     try:
         with chromium() as browser:

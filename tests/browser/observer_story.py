@@ -82,14 +82,14 @@ def watch(page: Page, server: Server, shots: Path | None) -> None:
     expect(storage).to_have_attribute("aria-expanded", "false")
     kill(server, "/system/storage/writer")
     expect(storage).to_have_class(re.compile("is-flashing"))
-    expect(page.locator(".incident").first).to_contain_text("writer")
-    expect(page.locator(".incident").first).to_contain_text("killed, started again after a rest")
+    expect(page.locator(".incident", has_text="writer").first).to_be_visible()
+    expect(page.locator(".incident", has_text="writer").first).to_contain_text("killed, started again after a rest")
     storage.locator(".twist").click()
     expect(writer).to_contain_text("1 restart")
     kill(server, "/system/storage/writer")
     expect(writer).to_have_class(re.compile("is-flashing"))
     expect(writer).to_contain_text("2 restarts")
-    expect(page.locator(".incident")).to_have_count(2)
+    expect(page.locator(".incident", has_text="killed")).to_have_count(2)
 
     connections = row(page, "/system/connections")
     expect(connections).to_contain_text(f"{CROWD} children")
@@ -105,7 +105,7 @@ def watch(page: Page, server: Server, shots: Path | None) -> None:
     kill(server, path)
     expect(row(page, path)).to_have_count(0)
     expect(connections).to_contain_text(f"{CROWD - 1} children")
-    expect(page.locator(".incident").first).to_contain_text("not started again")
+    expect(page.locator(".incident", has_text="not started again").first).to_be_visible()
 
 
 def show_work(page: Page, server: Server, shots: Path | None) -> None:
@@ -148,9 +148,41 @@ def find(page: Page) -> None:
     expect(page.get_by_text("Nobody fits")).to_be_visible()
     page.get_by_label("Filter by path").fill("outbox")
     expect(page.get_by_text(f"{CROWD - 1} fit")).to_be_visible()
-    page.locator(".incident-name").last.click()
+    page.locator(".incident", has_text="writer").last.locator(".incident-name").click()
     expect(row(page, "/system/storage/writer")).to_have_attribute("aria-selected", "true")
     expect(page.get_by_label("Picked actor")).to_contain_text("/system/storage/writer")
+
+
+def look_into(page: Page) -> None:
+    """The run at work is listed with what it waits for; its past can be played back, and it is found by its user."""
+    nav = page.get_by_role("navigation", name="Views")
+    nav.get_by_role("link", name="Runs").click()
+    open_runs = page.get_by_role("region", name="Open runs")
+    expect(open_runs.get_by_role("row")).to_have_count(2)
+    expect(open_runs).to_contain_text("ada")
+    expect(open_runs).to_contain_text("model guide")
+    expect(open_runs.locator("td.alarm")).to_have_count(0)
+    open_runs.get_by_role("button", name=re.compile("^[0-9a-f]{12}$")).click()
+    run = page.get_by_role("region", name="Run", exact=True)
+    expect(run.get_by_role("heading", name=re.compile("^Run [0-9a-f]{32}$"))).to_be_focused()
+    steps = run.get_by_role("list", name="Steps").get_by_role("listitem")
+    expect(steps.nth(1)).to_have_text(re.compile("^Agent guide"))
+    expect(steps.nth(1)).to_have_attribute("data-phase", "during")
+    run.get_by_label("Moment").fill("0")
+    expect(steps.nth(2)).to_have_attribute("data-phase", "before")
+    page.get_by_label("Find a user").fill("ada")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("region", name="Runs").get_by_role("row")).to_have_count(2)
+    nav.get_by_role("link", name="Users").click()
+    expect(page.get_by_role("region", name="Connections").get_by_role("row")).to_have_count(CROWD)
+    page.get_by_role("button", name="Open runs").click()
+    expect(page.get_by_role("columnheader", name="Open runs")).to_have_attribute("aria-sort", "descending")
+    expect(page.get_by_role("region", name="Users").get_by_role("row").nth(1)).to_contain_text("ada")
+    nav.get_by_role("link", name="Health").click()
+    pool = page.get_by_role("region", name="Pools").get_by_role("row", name=re.compile("^runs"))
+    expect(pool).to_contain_text("1 of")
+    nav.get_by_role("link", name="Tree").click()
+    expect(row(page, "/system/storage/writer")).to_be_visible()
 
 
 def by_keyboard(page: Page) -> None:
@@ -199,7 +231,7 @@ def come_back(page: Page, server: Server, shots: Path | None) -> None:
 def main(folder: Path, shots: Path | None) -> None:
     """Play the story on a wide page, its end on a phone's."""
     server = Server(
-        folder / "data", UNDERSTUDY_SECRET=SECRET, UNDERSTUDY_OBSERVER_KILL="true", UNDERSTUDY_WORDS_PER_S="2"
+        folder / "data", UNDERSTUDY_SECRET=SECRET, UNDERSTUDY_OBSERVER_KILL="true", UNDERSTUDY_WORDS_PER_S="1"
     )
     problems: list[str] = []
     try:
@@ -209,6 +241,7 @@ def main(folder: Path, shots: Path | None) -> None:
                 sign_in(page, server)
                 watch(page, server, shots)
                 find(page)
+                look_into(page)
                 by_keyboard(page)
                 kill_by_hand(page)
             come_back(page, server, shots)

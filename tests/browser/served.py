@@ -1,15 +1,22 @@
-"""A real server and a real browser for the stories, each in its own process."""
+"""A real server and a real browser for the stories, each in its own process.
+
+`chromium()` and `firefox()` yield a browser of Playwright; `browser("firefox")` one of them by name, so that a story
+can play the same steps in both: `for name in BROWSERS: with browser(name) as each: ...`.
+"""
 
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from firefox import write_launcher
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
 CHROMIUM = "/usr/bin/chromium"
+BROWSERS = ("chromium", "firefox")
 READY = "understudy is ready on "
 WAIT_MS = 15_000
 ARGUMENTS = [
@@ -62,6 +69,23 @@ shared: Browser | None = None
 """The browser of this process, if it plays several stories."""
 
 
+driver: Playwright | None = None
+"""Playwright in this process: it can be started once at a time."""
+
+
+@contextmanager
+def _playwright() -> Iterator[Playwright]:
+    global driver
+    if driver is not None:
+        yield driver
+        return
+    with sync_playwright() as driver:
+        try:
+            yield driver
+        finally:
+            driver = None
+
+
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Yield a headless browser; nothing of a story stays in one that is shared."""
@@ -72,12 +96,35 @@ def chromium() -> Iterator[Browser]:
             for context in shared.contexts:
                 context.close()
         return
-    with sync_playwright() as playwright:
+    with _playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         try:
             yield browser
         finally:
             browser.close()
+
+
+@contextmanager
+def firefox(preferences: Mapping[str, str | int | bool] | None = None) -> Iterator[Browser]:
+    """Yield a headless Firefox with these preferences of `about:config`; it is started for the block.
+
+    Playwright's `color_scheme`, `reduced_motion` and `forced_colors` have no effect in it, and it has no CDP.
+    """
+    with tempfile.TemporaryDirectory() as folder, _playwright() as playwright:
+        browser = playwright.firefox.launch(
+            channel="moz-firefox",
+            executable_path=write_launcher(Path(folder)),
+            firefox_user_prefs=dict(preferences or {}),
+        )
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def browser(name: str) -> AbstractContextManager[Browser]:
+    """Return the browser of this name, one of BROWSERS, as a context manager."""
+    return chromium() if name == "chromium" else firefox()
 
 
 def watched(page: Page, problems: list[str]) -> Page:

@@ -4,6 +4,7 @@ Playwright's loop and trio-asyncio's loop policy conflict.
     python tests/browser/story.py FOLDER [SCREENSHOTS]
 """
 
+import json
 import re
 import signal
 import sys
@@ -25,6 +26,15 @@ REMEMBER = """async (values) => {
 }"""
 """Has values remembered, of which there are too few for a search otherwise."""
 
+TABLE_FROM_THE_START = """() => {
+  document.documentElement.dir = "rtl";
+  const frame = document.querySelector(".prose .table-frame");
+  const [outer, head] = [frame, frame.querySelector("th")].map((one) => one.getBoundingClientRect());
+  const seen = frame.scrollWidth > frame.clientWidth && head.left >= outer.left && head.right <= outer.right;
+  document.documentElement.dir = "ltr";
+  return seen;
+}"""
+
 
 def play(page: Page, server: Server, csv: Path, shots: Path | None) -> None:
     """Attach a table, ask, watch, kill the server during the answer and restart it: the conversation is complete."""
@@ -40,13 +50,17 @@ def play(page: Page, server: Server, csv: Path, shots: Path | None) -> None:
     ask(page, "profile this table and chart sales by month")
     expect(page.get_by_text(re.compile("Insights"), exact=False).first).to_be_visible()
     expect(page.get_by_text(re.compile("chart.table", re.IGNORECASE)).first).to_be_visible()
-    expect(page.locator("img[src^='blob:'], img[src^='data:image/svg']").first).to_be_visible(timeout=30_000)
+    chart = page.get_by_role("application", name=re.compile("^Sum of sales by month"))
+    expect(chart.first).to_be_visible(timeout=30_000)
     expect(page.locator("table").first).to_be_visible()
+    assert page.evaluate(TABLE_FROM_THE_START), (
+        "an English table begins at its first column on a right-to-left page, too"
+    )
     picture(page, shots, "chat")
 
     ask(page, "Summarise at length: " + " ".join(f"Thing {n} matters because of reason {n}." for n in range(60)))
     expect(page.locator(".reply .prose").last.get_by_text(re.compile(r"Thing \d+"))).to_be_visible()
-    expect(page.get_by_role("button", name=re.compile("stop", re.IGNORECASE))).to_be_visible()
+    expect(page.get_by_role("button", name=re.compile("stop", re.IGNORECASE)).first).to_be_visible()
     server.stop()
     expect(page.get_by_text(re.compile("Offline|Connecting|Reconnecting")).first).to_be_visible()
     ask(page, "What is 6 * 7?")
@@ -61,7 +75,7 @@ def play(page: Page, server: Server, csv: Path, shots: Path | None) -> None:
 
     page.reload()
     expect(page.get_by_text("profile this table and chart sales by month").last).to_be_visible()
-    expect(page.locator("img[src^='blob:'], img[src^='data:image/svg']").first).to_be_visible()
+    expect(chart.first).to_be_visible()
     expect(page.get_by_text(re.compile("interrupted"))).to_have_count(0)
     expect(page.locator(".reply .prose").last.get_by_text("42")).to_be_visible()
     for said in ("profile this table and chart sales by month", "What is 6 * 7?"):
@@ -109,6 +123,52 @@ def change_memory(page: Page) -> None:
     other.close()
 
 
+def change_settings(page: Page) -> None:
+    """The page speaks Arabic at once, from right to left, and keeps a draft; compact and dark stay after a reload."""
+    html = page.locator("html")
+    draft = page.locator("#composer-text")
+    draft.fill("half a thought")
+    page.get_by_role("button", name="Settings").click()
+    settings = page.get_by_role("dialog")
+    settings.get_by_label("Dark").check()
+    settings.get_by_label("Compact").check()
+    expect(settings.get_by_label("Tell me in this browser when something needs me")).to_be_visible()
+    settings.get_by_role("combobox", name="Language").select_option("ar")
+    expect(html).to_have_attribute("dir", "rtl", timeout=30_000)
+    expect(html).to_have_attribute("lang", "ar")
+    expect(page.get_by_role("dialog", name="الإعدادات")).to_be_visible()
+    expect(page.get_by_role("combobox", name="اللغة")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="محادثة جديدة", exact=True)).to_be_visible()
+    expect(draft).to_have_value("half a thought")
+    sidebar, stage = page.locator("#sidebar").bounding_box(), page.locator("#stage").bounding_box()
+    assert sidebar is not None
+    assert stage is not None
+    assert sidebar["x"] > stage["x"], "the side bar stands on the right"
+    expect(html).to_have_attribute("data-theme", "dark")
+    expect(html).to_have_attribute("data-density", "compact")
+
+    page.get_by_role("button", name="الإعدادات").click()
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="تصدير").click()
+    assert json.loads(Path(saved.value.path()).read_text())["threads"], "what was said is in the export"
+    page.get_by_role("combobox", name="اللغة").select_option("en")
+    expect(html).to_have_attribute("dir", "ltr", timeout=30_000)
+    expect(page.get_by_role("dialog", name="Settings")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(draft).to_have_value("half a thought")
+
+
+def erase_everything(page: Page) -> None:
+    """All data of the user goes, and the session with it."""
+    page.keyboard.press("Escape")  # the dialog of the memory
+    page.get_by_role("button", name="Settings").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete everything").click()
+    page.get_by_role("dialog", name="Delete all your data?").get_by_role("button", name="Delete everything").click()
+    expect(page.get_by_role("dialog", name="Sign in")).to_be_visible(timeout=30_000)
+    assert page.evaluate("Object.keys(localStorage).filter((key) => key.includes('history')).length") == 0
+
+
 def ask(page: Page, text: str) -> None:
     """Write a message and send it."""
     page.get_by_role("textbox", name=re.compile("message", re.IGNORECASE)).fill(text)
@@ -136,7 +196,9 @@ def main(folder: Path, shots: Path | None) -> None:
             picture(page, shots, "phone")
             guest = browser.new_context().new_page()
             sign_in(guest, guarded, Tokens(SECRET, time.time).issue("ada", "s", ttl_s=600))
+            change_settings(guest)
             change_memory(guest)
+            erase_everything(guest)
     finally:
         server.stop(signal.SIGTERM)
         guarded.stop(signal.SIGTERM)

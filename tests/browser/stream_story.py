@@ -1,14 +1,18 @@
-"""A browser's EventSource follows a thread across a crash of the server. Run by `test_story.py`.
+"""An answer is read while it is written; then a browser's EventSource follows a thread across a crash of the server.
+Run by `test_story.py`.
 
 python tests/browser/stream_story.py FOLDER
 """
 
+import contextlib
+import re
 import signal
 import sys
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
+from playwright.sync_api import TimeoutError as TooSlow
 from served import Server, chromium, watched
 
 SAY = """async ([token, content, message]) => {
@@ -96,10 +100,77 @@ def play(page: Page, server: Server) -> None:
     assert not problems, problems
 
 
+LOOK = """() => {
+  const shown = [...document.querySelectorAll(".reply .prose")].at(-1);
+  if (!shown || shown.hidden) return null;
+  const words = shown.cloneNode(true);
+  words.querySelectorAll("code, math").forEach((element) => element.remove());
+  const found = /\\*|~~|`|\\]\\(|^#{1,6} |\\||\\[|^---|\\\\|\\$/m.exec(words.textContent);
+  const leaf = (one) => one.childElementCount === 0 && one.textContent.includes("def total");
+  const code = [...shown.querySelectorAll("*")].filter((one) => one.matches("code") || leaf(one));
+  return {
+    raw: found === null ? "" : words.textContent.slice(Math.max(0, found.index - 30), found.index + 30),
+    fonts: code.map((one) => getComputedStyle(one).fontFamily),
+    formulas: shown.querySelectorAll("math").length,
+    tasks: [...shown.querySelectorAll("span.task")].map((one) => one.getAttribute("aria-label")),
+  };
+}"""
+"""What is seen of the last answer: raw Markdown outside of code, and the fonts of its code."""
+
+
+def watch_an_answer(page: Page, server: Server) -> None:
+    """An answer is read while it is written: no raw Markdown, code in its font, and nothing that was read moves."""
+    problems: list[str] = []
+    watched(page, problems)
+    page.goto(server.address)
+    expect(page.locator(".status[data-phase=online]")).to_be_visible()
+    option = page.get_by_role("option", name=re.compile("^Typist"))
+    while not option.is_visible():
+        page.get_by_role("button", name=re.compile("^Agent")).click()
+        with contextlib.suppress(TooSlow):
+            option.wait_for(timeout=3_000)
+            break
+        page.keyboard.press("Escape")
+    option.click()
+    page.get_by_role("textbox", name="Message", exact=True).fill("short 150")
+    page.evaluate(
+        """() => {
+      globalThis.shift = 0;
+      new PerformanceObserver((list) => {
+        for (const { value, hadRecentInput } of list.getEntries()) if (!hadRecentInput) shift += value;
+      }).observe({ type: "layout-shift" });
+    }"""
+    )
+    page.keyboard.press("Enter")
+    looks = []
+    while page.locator(".turn[data-status=done]").count() == 0:
+        if (look := page.evaluate(LOOK)) is not None:
+            looks.append(look)
+            assert look["raw"] == "", look["raw"]
+            assert all("mono" in font.lower() for font in look["fonts"]), look["fonts"]
+        page.wait_for_timeout(60)
+    assert len(looks) > 10
+    assert page.evaluate("shift") < 0.1, page.evaluate("shift")
+    look = page.evaluate(LOOK)
+    assert (look["raw"], look["formulas"], look["tasks"]) == ("", 3, ["Done:", "To do:"])
+    reply = page.locator(".reply .prose").last
+    expect(reply.get_by_text("Python", exact=True)).to_be_visible()
+    reply.locator("[role=doc-noteref]").click()
+    expect(reply.locator("[role=doc-backlink]")).to_be_focused()
+    table = reply.get_by_role("group", name="Table: Month, Revenue, Change")
+    table.get_by_role("button", name="Revenue").click()
+    table.get_by_role("button", name="Revenue").click()
+    expect(table.get_by_role("row").nth(1)).to_contain_text("2025-03")
+    expect(page.get_by_role("heading", name="Typist said", level=2)).to_be_attached()
+    expect(reply.locator("h2[aria-level='4']")).to_have_text("Section 1")
+    assert not problems, problems
+
+
 def main(folder: str) -> None:
-    server = Server(Path(folder) / "data", UNDERSTUDY_WORDS_PER_S="40")
+    server = Server(Path(folder) / "data", options=["benchmarks.page.typist:typist"], UNDERSTUDY_WORDS_PER_S="40")
     try:
         with chromium() as browser:
+            watch_an_answer(browser.new_page(), server)
             play(browser.new_page(), server)
     finally:
         if server.process.poll() is None:

@@ -12,7 +12,7 @@ import pytest
 from tests.servers.needed import program
 
 STORIES = Path(__file__).with_name("stories.py")
-LIMIT_S = 150
+LIMIT_S = 300
 """Seconds for one story."""
 
 
@@ -67,18 +67,31 @@ def player() -> Iterator[Player]:
         "turns_story",
         "stream_story",
         "found_story",
+        "furniture_story",
+        "visit_story",
         "observer_story",
         "cross_origin_story",
         "session_story",
+        "past_story",
         "forms_story",
+        "artefacts_story",
+        "widgets_story",
         "sign_in_story",
+        "inbox_story",
         "long_runs_story",
         "react_story",
+        "firefox_story",
+        "shell_story",
+        "views_story",
+        "offline_story",
+        "update_story",
     ],
 )
 def test_a_story_in_a_real_browser(player: Player, name: str, tmp_path: Path) -> None:
     """The story ends without an error; each story's module describes its steps."""
     if name == "react_story":
         program("npm", "npm")
+    if name in ("firefox_story", "shell_story", "views_story", "offline_story"):
+        program("firefox-esr", "firefox-esr")
     error = player.play(name, tmp_path)
     assert not error, error

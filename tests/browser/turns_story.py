@@ -92,6 +92,22 @@ def approval(page: Page, other: Page, shots: Path | None) -> None:
     picture(page, shots, "denied")
 
 
+def stopped(page: Page) -> None:
+    """Escape ends the run that waits for consent, not the message behind it, which is answered then."""
+    ask(page, "Save a note: stop me")
+    first = turn(page, "stop me")
+    expect(page.get_by_role("region", name=re.compile("Allow save_note"))).to_be_visible()
+    page.get_by_role("textbox", name="Message", exact=True).fill("What is 30 + 4?")
+    page.get_by_label("When the agent reads it").select_option("after")
+    page.get_by_role("textbox", name="Message", exact=True).press("Enter")
+    expect(turn(page, "30 + 4")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(first).to_have_attribute("data-status", "cancelled")
+    expect(page.get_by_role("button", name="Allow", exact=True)).to_have_count(0)
+    answer(page, "34")
+    expect(turn(page, "30 + 4")).to_have_attribute("data-status", "done")
+
+
 def typing(page: Page, other: Page) -> None:
     """A tab shows that the user is typing in another one, until the message is sent. It is told every three seconds."""
     page.get_by_role("textbox", name="Message", exact=True).press_sequentially("What is 2", delay=400)
@@ -240,6 +256,8 @@ def restart(page: Page, other: Page, server: Server, shots: Path | None) -> None
     ask(page, "What is 8 * 8?")
     picture(page, shots, "drain")
     server.process.wait()
+    expect(page.locator(".status")).to_contain_text("Restarting", timeout=LONG_MS)
+    expect(page.get_by_text("The server restarts; you can go on writing.")).to_be_visible()
     server.start()
     for tab in (page, other):
         expect(tab.locator(".reply .prose").get_by_text("64").last).to_be_visible(timeout=LONG_MS)
@@ -312,6 +330,7 @@ def main(folder: Path, shots: Path | None) -> None:
             approval(page, other, shots)
             branches(page, other, shots)
             thumbs(page, other, shots, problems)
+            stopped(page)
             offline(page, context)
             restart(page, other, server, shots)
             told(browser, server, shots, problems)

@@ -10,7 +10,7 @@ from typing import Final
 import trio
 
 from understudy import Agent, AgentTurn, Budget, ToolContext, ToolError, tool
-from understudy.models.model import CallItem, Emit, MessageItem, Reply, TextDelta, ToolRequest, Turn
+from understudy.models.model import CallItem, Emit, MessageItem, ModelUnavailable, Reply, TextDelta, ToolRequest, Turn
 
 GATES: Final = "STORY_GATES"
 """Environment variable with the folder of the gates."""
@@ -147,11 +147,33 @@ async def write(turn: AgentTurn) -> None:
         await turn.say(f"That failed: {error.message}")
 
 
+class CutModel:
+    """Loses its connection in the middle of its answer, and goes on after that."""
+
+    name = "cut"
+    notice = "A script for tests."
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        """Write a half, or the other one, slowly enough to be seen."""
+        rest = (
+            "The **second half** follows without a gap."
+            if turn.partial_text
+            else "The *first half* ends in the middle of "
+        )
+        for word in rest.split(" "):
+            await emit(TextDelta(f"{word} "))
+            await trio.sleep(0.05)
+        if not turn.partial_text:
+            raise ModelUnavailable("The connection to the language model was lost.", True, "lost")
+        return Reply(rest)
+
+
 agents = [
     Agent("gardener", tools=[count_pots], model=SteeredModel()),
     Agent("bank", tools=[pay, lend], run=bank),
     Agent("courier", tools=[send_parcel], run=courier),
     Agent("stock", tools=[check_shelf], run=stocktaking, budget=Budget(calls=100)),
     Agent("writer", tools=[researcher.as_tool()], run=write),
+    Agent("halting", model=CutModel()),
 ]
-gardener, banker, carrier, taker, author = agents
+gardener, banker, carrier, taker, author, halting = agents

@@ -1,0 +1,279 @@
+"""What tools make: files as cards, previews, a panel beside the chat. Run by `test_story.py`.
+
+python tests/browser/artefacts_story.py FOLDER [SCREENSHOTS]
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from making_agents import png
+from playwright.sync_api import Locator, Page, Route, ViewportSize, expect
+from served import Server, chromium, picture, watched
+
+WIDE: ViewportSize = {"width": 1280, "height": 800}
+NARROW: ViewportSize = {"width": 360, "height": 740}
+LINES = "each => { const text = new Range(); text.selectNodeContents(each); return text.getClientRects().length; }"
+"""Counts the lines of an element's text."""
+SMALL = {"UNDERSTUDY_MAX_FILE_BYTES": "1000000"}
+DROP = """(name) => {
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File(["12345"], name, { type: "text/plain" }));
+  const stage = document.querySelector(".stage");
+  for (const type of ["dragover", "drop"]) {
+    stage.dispatchEvent(new DragEvent(type, { dataTransfer, bubbles: true, cancelable: true }));
+  }
+}"""
+PASTE = """(box, text) => {
+  const clipboardData = new DataTransfer();
+  clipboardData.setData("text/plain", text);
+  box.focus();
+  box.setSelectionRange(box.value.length, box.value.length);
+  box.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }));
+}"""
+
+
+def ask(page: Page, agent: str, text: str) -> None:
+    """Pick an agent, write a message and send it."""
+    page.get_by_role("button", name=re.compile("^Agent")).click()
+    page.get_by_role("option", name=re.compile(agent, re.IGNORECASE)).click()
+    page.get_by_role("textbox", name="Message", exact=True).fill(text)
+    page.keyboard.press("Enter")
+
+
+def fits(page: Page) -> bool:
+    """Return whether nothing scrolls sideways."""
+    return bool(page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
+
+
+def files(page: Page, shots: Path | None) -> None:
+    """Six files: each has a card; none runs; each is saved as it is; the panel closes by Escape."""
+    ask(page, "maker", "Make them")
+    cards = page.get_by_role("list", name="Files and tables of this answer")
+    for name in ("sales.csv", "page.html", "plot.png", "plot.svg", "double.py", "data.bin"):
+        expect(cards.get_by_role("button", name=f"Open {name}")).to_be_visible()
+    items = cards.get_by_role("listitem")
+    table, html, drawn = (items.filter(has_text=name) for name in ("sales.csv", "page.html", "plot.svg"))
+    table.scroll_into_view_if_needed()  # a preview is read when its card is seen
+    expect(table.get_by_role("cell", name="shop 3", exact=True)).to_be_visible()
+    expect(html.get_by_text("document.title = 'broken'")).to_be_visible()
+    drawn.scroll_into_view_if_needed()
+    expect(drawn.get_by_role("img", name="plot.svg")).to_be_visible()
+    assert page.title() != "broken"
+    picture(page, shots, "files")
+
+    with page.expect_download() as download:
+        html.get_by_role("button", name="Download page.html").click()
+    assert download.value.suggested_filename == "page.html"
+    assert "<script>" in download.value.path().read_text()
+
+    opener = cards.get_by_role("button", name="Open sales.csv")
+    panel = open_panel(page, opener, "sales.csv")
+    expect(panel.get_by_role("row")).to_have_count(51)
+    expect(panel.get_by_text("The first 50 rows")).to_be_attached()
+    stage = page.locator(".stage").bounding_box()
+    beside = panel.bounding_box()
+    assert stage
+    assert beside
+    assert beside["x"] >= stage["x"] + stage["width"] - 1
+    picture(page, shots, "files-panel")
+    page.keyboard.press("Escape")
+    expect(panel).to_be_hidden()
+    expect(opener).to_be_focused()
+
+    page.set_viewport_size(NARROW)
+    opener = cards.get_by_role("button", name="Open double.py")
+    panel = open_panel(page, opener, "double.py")
+    expect(panel.get_by_text("def double")).to_be_visible()
+    sheet = panel.bounding_box()
+    assert sheet == {"x": 0, "y": 0, **{name: float(size) for name, size in NARROW.items()}}
+    assert fits(page)
+    picture(page, shots, "files-sheet")
+    page.set_viewport_size(WIDE)  # the sheet becomes a column, and closes as one
+    page.set_viewport_size(NARROW)
+    page.keyboard.press("Escape")
+    expect(panel).to_be_hidden()
+    expect(opener).to_be_focused()
+    picture(page, shots, "files-phone")
+    page.set_viewport_size(WIDE)
+
+    page.reload()
+    expect(cards.get_by_role("button", name="Open data.bin")).to_be_visible()
+    panel = open_panel(page, cards.get_by_role("button", name="Open data.bin"), "data.bin")
+    expect(panel.get_by_text("cannot be shown here")).to_be_visible()
+    panel.get_by_role("button", name="Close").click()
+    expect(panel).to_be_hidden()
+
+
+def charts(page: Page, shots: Path | None) -> None:
+    """A chart follows theme and width, tells its values, and is saved; a picture keeps its size."""
+    ask(page, "maker", "Draw a line")
+    plot = page.get_by_role("application", name=re.compile("^Sales by month"))
+    expect(plot).to_be_visible()
+    ink = plot.locator(".plot-text").first
+    light = ink.evaluate("each => getComputedStyle(each).fill")
+    page.emulate_media(color_scheme="dark")
+    assert ink.evaluate("each => getComputedStyle(each).fill") != light
+    picture(page, shots, "chart-dark")
+    page.emulate_media(color_scheme="light")
+
+    plot.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("status").get_by_text("Feb 2025: 76, 2 of 12")).to_be_attached()
+    page.keyboard.press("End")
+    expect(plot.locator(".plot-tip")).to_have_text("96Dec 2025")
+    page.keyboard.press("Escape")
+    expect(plot.locator(".plot-tip")).to_be_hidden()
+    box = plot.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 60, box["y"] + 100)
+    expect(plot.locator(".plot-tip")).to_have_text("38Jan 2025")
+    picture(page, shots, "chart")
+
+    chart = page.locator("figure").filter(has=plot)
+    chart.get_by_text("Show as table (12 rows)").click()
+    expect(chart.get_by_role("row").nth(12)).to_have_text(re.compile("Dec 2025.*96"))
+    for name, begin in (("PNG", b"\x89PNG"), ("SVG", b"<svg"), ("CSV", b"month,sales")):
+        with page.expect_download() as download:
+            chart.get_by_role("button", name=f"Download as {name}").click()
+        assert download.value.suggested_filename == f"sales-by-month.{name.lower()}"
+        assert download.value.path().read_bytes().startswith(begin)
+    opener = chart.get_by_role("button", name="Show the chart large")
+    panel = open_panel(page, opener, "Sales by month")
+    expect(panel.get_by_role("application")).to_be_visible()
+    picture(page, shots, "chart-panel")
+    page.keyboard.press("Escape")
+    expect(opener).to_be_focused()
+
+    page.set_viewport_size(NARROW)
+    assert min(plot.locator("text").evaluate_all("all => all.map((each) => each.getBoundingClientRect().height)")) >= 10
+    assert fits(page)
+    chart.scroll_into_view_if_needed()
+    picture(page, shots, "chart-phone")
+    ask(page, "maker", "Draw layers")
+    drawn = page.get_by_role("img", name=re.compile("Two layers"))
+    expect(drawn).to_be_visible()
+    expect(drawn).to_have_js_property("offsetWidth", 640)  # its texts are as large as on a wide screen
+    assert fits(page)
+    page.set_viewport_size(WIDE)
+
+
+def tables(page: Page, shots: Path | None) -> None:
+    """A table of an answer is sorted by its heads and saved; no date is broken, and no two tables have one name."""
+    ask(page, "maker", "Say a table")
+    table = page.get_by_role("group", name="Table: column, type, nulls, distinct, min, max, mean, note")
+    expect(table).to_be_visible()
+    first = table.get_by_role("row").nth(1)
+    head = table.get_by_role("columnheader", name="mean")
+    head.get_by_role("button").click()
+    expect(first).to_have_text(re.compile("shop"))
+    expect(head).to_have_attribute("aria-sort", "ascending")
+    head.get_by_role("button").press("Enter")
+    expect(first).to_have_text(re.compile("sales"))
+    head.get_by_role("button").press("Enter")
+    expect(first).to_have_text(re.compile("date"))
+    expect(head).to_have_attribute("aria-sort", "none")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download as CSV").last.click()
+    assert download.value.path().read_text().startswith("column,type,nulls")
+    page.set_viewport_size(NARROW)
+    date = table.get_by_role("cell", name="2025-01-03")
+    assert date.evaluate(LINES) == 1, "the date is broken"
+    assert fits(page)
+    picture(page, shots, "table-phone")
+    page.set_viewport_size(WIDE)
+    picture(page, shots, "table")
+
+
+def attachments(page: Page, folder: Path, shots: Path | None) -> None:
+    """A picture is seen before and after it is sent; an upload is retried and cancelled; limits are the server's."""
+    photo, large = folder / "photo.png", folder / "large.txt"
+    photo.write_bytes(png(640, 400))
+    large.write_bytes(b"x" * 1_100_000)
+    held: list[Route] = []
+    page.route("**/api/files", lambda route: route.abort())
+    page.locator("input[type=file]").set_input_files(photo)
+    attached = page.get_by_role("list", name="Attached files")
+    again = attached.get_by_role("button", name="Try again")
+    expect(again).to_be_visible()
+    page.unroute("**/api/files")
+    again.click()
+    thumbnail = attached.get_by_role("button", name="Open photo.png")
+    expect(attached.get_by_text(re.compile(r"^\d[.\d]* K?B$"))).to_be_visible()
+    panel = open_panel(page, thumbnail, "photo.png")
+    expect(panel.get_by_role("img", name="photo.png")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(thumbnail).to_be_focused()
+
+    page.locator("input[type=file]").set_input_files(large)
+    expect(attached.get_by_text("1.0 MB is more than the 977 KB a file may have.")).to_be_visible()
+    attached.get_by_role("button", name="Remove large.txt").click()
+
+    page.route("**/api/files", lambda route: held.append(route))
+    page.evaluate(DROP, "notes.txt")
+    expect(attached.get_by_text(re.compile("% of 5 B"))).to_be_visible()
+    picture(page, shots, "uploading")
+    attached.get_by_role("button", name="Remove notes.txt").click()
+    expect(attached.get_by_text("notes.txt")).to_have_count(0)
+    page.unroute("**/api/files")
+
+    box = page.get_by_role("textbox", name="Message", exact=True)
+    box.fill("Look: ")
+    box.evaluate(PASTE, "name\tsales\nnorth\t5\nsouth\t7\n")
+    pasted = page.get_by_role("group", name="Pasted table")
+    expect(pasted.get_by_text("A table of 3 rows and 2 columns was pasted.")).to_be_visible()
+    expect(attached.get_by_text("pasted table.csv")).to_be_visible()
+    picture(page, shots, "pasted")
+    page.set_viewport_size(NARROW)
+    assert fits(page)
+    picture(page, shots, "pasted-phone")
+    page.set_viewport_size(WIDE)
+    pasted.get_by_role("button", name="In the message").click()
+    expect(attached.get_by_text("pasted table.csv")).to_have_count(0)
+    expect(box).to_have_value("Look: \n\n| name | sales |\n| --- | --- |\n| north | 5 |\n| south | 7 |\n")
+    pasted.get_by_role("button", name="As plain text").click()
+    expect(box).to_have_value("Look: \n\nname\tsales\nnorth\t5\nsouth\t7\n")
+    pasted.get_by_role("button", name="As a file").click()
+    expect(box).to_have_value("Look: ")
+    expect(attached.get_by_text("pasted table.csv")).to_be_visible()
+    box.fill("Say a table")
+    page.keyboard.press("Enter")
+    sent = page.locator(".said").last
+    expect(sent.get_by_role("button", name="photo.png").locator("img")).to_be_visible()
+    expect(sent.get_by_role("button", name="pasted table.csv")).to_be_visible()
+    expect(page.locator(".composer .stop")).to_be_hidden()
+    sent.scroll_into_view_if_needed()
+    picture(page, shots, "sent-files")
+    open_panel(page, sent.get_by_role("button", name="pasted table.csv"), "pasted table.csv")
+    expect(page.get_by_role("dialog").get_by_role("cell", name="south")).to_be_visible()
+    page.keyboard.press("Escape")
+
+
+def open_panel(page: Page, opener: Locator, name: str) -> Locator:
+    """Press what opens the panel. Return it."""
+    opener.click()
+    panel = page.get_by_role("dialog", name=name)
+    expect(panel).to_be_visible()
+    return panel
+
+
+def main(folder: Path, shots: Path | None) -> None:
+    """Have files made, and look at them."""
+    server, problems = Server(folder / "data", options=["tests.browser.making_agents:agents"], **SMALL), list[str]()
+    try:
+        with chromium() as browser:
+            page = watched(browser.new_context(viewport=WIDE).new_page(), problems)
+            page.goto(server.address)
+            expect(page.get_by_text("Online")).to_be_visible()
+            attachments(page, folder, shots)
+            tables(page, shots)
+            charts(page, shots)
+            files(page, shots)
+            assert not problems, problems
+    finally:
+        server.stop()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)

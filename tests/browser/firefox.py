@@ -1,0 +1,89 @@
+"""Debian's Firefox for Playwright, which drives a stock one by WebDriver BiDi (its channel `moz-firefox`).
+
+Playwright sends a command that Firefox ESR does not know yet (`emulation.setMediaFeaturesOverride`), and gives up at
+its refusal. So what Playwright starts is this module: it starts Firefox, stands between the two, and acknowledges that
+command itself. Everything else passes unchanged. Consequence: `color_scheme` has no effect in Firefox; its pages follow
+the preference `layout.css.prefers-color-scheme.content-override` (0 dark, 1 light), which `served.firefox` takes.
+"""
+
+import json
+import os
+import re
+import shlex
+import signal
+import stat
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+from websockets.sync.server import Server, ServerConnection, serve
+
+FIREFOX: Final = "/usr/bin/firefox-esr"
+UNKNOWN: Final = frozenset({"emulation.setMediaFeaturesOverride"})
+"""Commands that are acknowledged without Firefox."""
+_LISTENING: Final = re.compile(r"(WebDriver BiDi listening on )(ws://\S+)")
+_OPEN_S: Final = 30.0
+
+
+def write_launcher(folder: Path) -> Path:
+    """Write the program that Playwright can start as its browser. Return its path."""
+    path = folder / "firefox"
+    path.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(__file__)} "$@"\n')
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
+
+
+def _pass_on(source: "ClientConnection | ServerConnection", target: "ClientConnection | ServerConnection") -> None:
+    """Pass messages on until either side is closed, and close both then."""
+    with suppress(ConnectionClosed):
+        for message in source:
+            command = json.loads(message) if isinstance(target, ClientConnection) else {}
+            if command.get("method") in UNKNOWN:
+                source.send(json.dumps({"type": "success", "id": command["id"], "result": {}}))
+            else:
+                target.send(message)
+    source.close()
+    target.close()
+
+
+def _between(address: str) -> Server:
+    """Listen for Playwright, and connect each of its sessions to Firefox at `address`."""
+
+    def join(playwright: ServerConnection) -> None:
+        request = playwright.request
+        assert request is not None
+        limits = {"max_size": None, "open_timeout": _OPEN_S, "ping_interval": None}
+        with connect(address + request.path, compression=None, proxy=None, **limits) as firefox:
+            back = threading.Thread(target=_pass_on, args=(firefox, playwright), daemon=True)
+            back.start()
+            _pass_on(playwright, firefox)
+            back.join()
+
+    server = serve(join, "127.0.0.1", 0, compression=None, max_size=None, ping_interval=None)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def main() -> int:
+    """Run Firefox with the arguments of this program, and name our own port in place of its port."""
+    firefox = subprocess.Popen([FIREFOX, *sys.argv[1:]], stderr=subprocess.PIPE, text=True, env=os.environ)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: firefox.send_signal(number))
+    assert firefox.stderr is not None
+    for line in firefox.stderr:
+        found = _LISTENING.search(line)
+        if found:
+            port = _between(found[2]).socket.getsockname()[1]
+            line = f"{found[1]}ws://127.0.0.1:{port}\n"
+        sys.stderr.write(line)
+        sys.stderr.flush()
+    return firefox.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

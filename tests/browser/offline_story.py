@@ -1,0 +1,69 @@
+"""A page that is opened without a server. Run by `test_story.py`.
+
+python tests/browser/offline_story.py FOLDER [SCREENSHOTS]
+"""
+
+import re
+import signal
+import sys
+from pathlib import Path
+
+from playwright.sync_api import BrowserContext, Page, expect
+from served import BROWSERS, Server, browser, picture, watched
+
+CONTROLLED = """() => new Promise((done) => {
+  const { serviceWorker } = navigator;
+  if (serviceWorker.controller) done();
+  else serviceWorker.addEventListener("controllerchange", () => done());
+})"""
+KEPT = """async () => {
+  const lists = (await caches.keys()).map(async (name) => (await caches.open(name)).keys());
+  return (await Promise.all(lists)).flat().map(({ url }) => new URL(url).pathname);
+}"""
+
+
+def opened(context: BrowserContext, server: Server) -> Page:
+    """Return a page that is connected, and has its worker."""
+    page = watched(context.new_page(), [])
+    page.goto(server.address)
+    expect(page.get_by_text("Online")).to_be_visible()
+    page.evaluate(CONTROLLED)
+    return page
+
+
+def read_without_a_server(context: BrowserContext, server: Server, shots: Path | None) -> None:
+    """The server is killed, and the page loaded again: the chats, the open one and its draft are there."""
+    page = opened(context, server)
+    field = page.get_by_role("textbox", name=re.compile("message", re.IGNORECASE))
+    field.fill("What is 6 * 7?")
+    page.keyboard.press("Enter")
+    expect(page.locator(".reply .prose").last.get_by_text("42")).to_be_visible()
+    expect(page.locator(".row-title").get_by_text("What is 6 * 7?")).to_be_visible()
+    field.fill("not sent yet")
+    server.stop()
+    page.reload()
+    expect(page.locator(".reply .prose").last.get_by_text("42")).to_be_visible()
+    expect(page.locator(".row-title").get_by_text("What is 6 * 7?")).to_be_visible()
+    expect(field).to_have_value("not sent yet")
+    expect(page.locator(".status:not([data-phase=online])")).to_be_visible()
+    kept = page.evaluate(KEPT)
+    assert "/" in kept
+    assert all(path == "/" or path.startswith("/page/") for path in kept), kept
+    picture(page, shots, f"no-server-{context.browser.browser_type.name if context.browser else ''}")
+    server.start()
+    expect(page.get_by_text("Online")).to_be_visible(timeout=60_000)
+
+
+def main(folder: Path, shots: Path | None) -> None:
+    """Play the story in each browser."""
+    server = Server(folder / "data")
+    try:
+        for name in BROWSERS:
+            with browser(name) as each:
+                read_without_a_server(each.new_context(), server, shots)
+    finally:
+        server.stop(signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)

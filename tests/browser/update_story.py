@@ -1,0 +1,72 @@
+"""A page whose server is of a newer version. Run by `test_story.py`.
+
+python tests/browser/update_story.py FOLDER
+"""
+
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+from offline_story import opened
+from playwright.sync_api import BrowserContext, expect
+from served import Server, chromium
+
+PACKAGE = Path(__file__).resolve().parents[2] / "understudy"
+VERSION = "document.querySelector('meta[name=version]').content"
+NEWER = "There is a newer version of this page."
+
+
+def change(site: Path, version: int) -> None:
+    """Make what an installed wheel has: a page of a bundle, which differs by its version."""
+    page = site / "understudy" / "page"
+    html = (page / "index.html").read_text()
+    (page / "bundle").mkdir(exist_ok=True)
+    named = html.replace("<title>", f'<meta name="version" content="{version}"><title>')
+    (page / "bundle" / "index.html").write_text(named)
+    (page / "bundle" / "observer.html").write_text(named)
+
+
+def move_to_a_newer_version(context: BrowserContext, folder: Path) -> None:
+    """A newer version asks while two tabs are open, and comes by itself when one tab loads the page again."""
+    site = folder / "site"
+    shutil.copytree(PACKAGE, site / "understudy", ignore=shutil.ignore_patterns("__pycache__"))
+    change(site, 1)
+    server = Server(folder / "versions", PYTHONPATH=str(site), PYTHONSAFEPATH="1")
+    try:
+        one, other = opened(context, server), opened(context, server)
+        server.stop(signal.SIGTERM)
+        change(site, 2)
+        server.start()
+        one.reload()
+        expect(one.get_by_text(NEWER)).to_be_visible(timeout=60_000)
+        assert one.evaluate(VERSION) == "1"
+        with one.expect_navigation():
+            one.get_by_role("button", name="Reload").click()
+        expect(one.locator("meta[name=version]")).to_have_attribute("content", "2")
+        expect(other.get_by_text(NEWER)).to_be_visible(timeout=60_000)
+        assert other.evaluate(VERSION) == "1", "a tab that nobody asked was loaded again"
+        other.close()
+
+        server.stop(signal.SIGTERM)
+        change(site, 3)
+        server.start()
+        one.reload()
+        expect(one.get_by_text(NEWER)).to_be_visible(timeout=60_000)
+        address = one.url
+        one.reload()
+        expect(one.locator("meta[name=version]")).to_have_attribute("content", "3")
+        expect(one.get_by_text("Online")).to_be_visible(timeout=60_000)
+        assert one.url == address
+    finally:
+        server.stop(signal.SIGTERM)
+
+
+def main(folder: Path) -> None:
+    """Play the story."""
+    with chromium() as browser:
+        move_to_a_newer_version(browser.new_context(), folder)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

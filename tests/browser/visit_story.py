@@ -1,0 +1,131 @@
+"""A first visit, a phone, and who is signed in, in a real Chromium.
+
+python tests/browser/visit_story.py FOLDER [SCREENSHOTS]
+"""
+
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+
+from furniture_story import NARROW, WIDE, ask
+from playwright.sync_api import Browser, expect
+from served import Server, chromium, picture, watched
+
+from transport.auth.tokens import Tokens
+
+SECRET = "0123456789abcdef" * 3
+
+
+def first_visit(browser: Browser, server: Server, shots: Path | None, problems: list[str]) -> None:
+    """Somebody new is shown the main job on sample data, and an answer that outlives its server."""
+    page = watched(browser.new_context(viewport=WIDE).new_page(), problems)
+    page.goto(server.address)
+    expect(page.get_by_text("even if the server is killed")).to_be_visible()
+    picture(page, shots, "first-visit")
+    page.get_by_role("button", name=re.compile("^Profile sample sales")).click()
+    expect(page.locator(".attachments").get_by_text("sales.csv")).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(page.locator("figure").get_by_text("Sum of sales by month").first).to_be_visible(timeout=60_000)
+    picture(page, shots, "first-sales")
+    page.get_by_role("button", name="New chat").first.click()
+    page.get_by_role("button", name=re.compile("^Kill the server")).click()
+    guide = page.get_by_role("complementary", name="Kill the server in mid-answer")
+    current = guide.locator("[aria-current=step]")
+    expect(current).to_contain_text("Send the message")
+    picture(page, shots, "first-kill")
+    page.get_by_role("textbox", name="Message", exact=True).press("Enter")
+    expect(current).to_contain_text("stop the server")
+    expect(page.locator(".reply").last.get_by_text("Harbour Street").last).to_be_visible()
+    server.stop()
+    expect(current).to_contain_text("Start it again")
+    picture(page, shots, "first-killed")
+    server.start()
+    expect(guide.get_by_text("It went on")).to_be_visible(timeout=60_000)
+    expect(page.locator(".reply").last.get_by_text("when you do not know, ask").last).to_be_visible()
+    picture(page, shots, "first-done")
+    page.context.close()
+
+
+def phone(browser: Browser, server: Server, shots: Path | None, problems: list[str]) -> None:
+    """On a phone menus end inside the screen, targets are a finger wide, and fields do not zoom the page."""
+    page = watched(browser.new_context(viewport=NARROW, has_touch=True, is_mobile=True).new_page(), problems)
+    page.goto(server.address)
+    expect(page.get_by_text("Online")).to_be_visible()
+    ask(page, "What is 6 * 7?")
+    expect(page.locator(".reply .prose").get_by_text("42")).to_be_visible()
+    page.get_by_role("button", name=re.compile("^Agent")).click()
+    box = page.get_by_role("listbox").bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= NARROW["width"], box
+    picture(page, shots, "phone-agents")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Open the list of chats").click()
+    expect(page.locator(".row-link").first).to_be_visible()
+    expect(page.locator(".sidebar")).to_be_in_viewport(ratio=1)
+    picture(page, shots, "phone-chats")
+    small = """() => [...document.querySelectorAll('button, a[href], [role=option], summary')].filter((one) => {
+      const box = one.getBoundingClientRect();
+      return one.checkVisibility({ checkVisibilityCSS: true }) && box.width > 1 && (box.width < 44 || box.height < 44)
+        && box.right > 0 && box.left < innerWidth && !one.matches('.skip');
+    }).map((one) => `${one.className} ${one.getAttribute('aria-label') ?? one.textContent}`)"""
+    assert page.evaluate(small) == []
+    fields = """() => [...document.querySelectorAll('input:not([type=file]), textarea, select')]
+      .filter((one) => parseFloat(getComputedStyle(one).fontSize) < 16).map((one) => one.className)"""
+    assert page.evaluate(fields) == []
+    page.context.close()
+
+
+def account(browser: Browser, server: Server, shots: Path | None, problems: list[str]) -> None:
+    """A wrong token is refused in the dialog; a user sees who they are, and signs out."""
+    page = watched(browser.new_context(viewport=WIDE).new_page(), problems)
+    page.goto(server.address)
+    dialog = page.get_by_role("dialog", name="Sign in")
+    field = dialog.get_by_label("Session token")
+    field.fill("nonsense")
+    dialog.get_by_role("button", name="Sign in").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("does not accept")
+    expect(field).to_have_attribute("aria-invalid", "true")
+    expect(field).to_be_focused()
+    picture(page, shots, "refused")
+    field.fill(Tokens(SECRET, time.time).issue("ada lovelace", "s", ttl_s=600))
+    expect(field).not_to_have_attribute("aria-invalid", "true")
+    dialog.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_text("Online")).to_be_visible()
+    ask(page, "Repeat the word zebra")
+    expect(page.locator(".reply .prose").first).to_contain_text("zebra")
+    page.get_by_role("textbox", name="Message", exact=True).fill("a draft about a zebra")
+    who = page.get_by_role("button", name=re.compile("ada lovelace"))
+    expect(who).to_be_visible()
+    token = page.evaluate('JSON.parse(localStorage["understudy.session"]).session_token')
+    who.click()
+    picture(page, shots, "account")
+    page.get_by_role("menuitem", name="Sign out").click()
+    page.get_by_role("dialog").get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("dialog", name="Sign in")).to_be_visible()
+    assert "zebra" not in page.content() + page.evaluate("JSON.stringify({ ...localStorage })")
+    answer = page.request.get(f"{server.address}/api/agents", headers={"Authorization": f"Bearer {token}"})
+    assert answer.status == 401
+    page.context.close()
+
+
+def main(folder: Path, shots: Path | None) -> None:
+    """Play all parts."""
+    server = Server(folder / "data", UNDERSTUDY_WORDS_PER_S="40")
+    guarded = Server(folder / "guarded", UNDERSTUDY_SECRET=SECRET, UNDERSTUDY_WORDS_PER_S="200")
+    problems: list[str] = []
+    try:
+        with chromium() as browser:
+            first_visit(browser, server, shots, problems)
+            phone(browser, server, shots, problems)
+            account(browser, guarded, shots, problems)
+            assert not problems, problems
+    finally:
+        server.stop(signal.SIGTERM)
+        guarded.stop(signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)
