@@ -20,7 +20,13 @@ from understudy.web.api.operations import blueprint
 
 DEPLOY = ROOT / "deploy"
 NODES = ("node-a", "node-b")
-OF_OTHERS = {"ANTHROPIC_API_KEY", "OPENAI_API_KEY", "PGPASSWORD", "PATH", "PYTHONUNBUFFERED"}
+OF_OTHERS = {"UNDERSTUDY_PAGE_BUNDLE"} | {
+    "ANTHROPIC_API_KEY",
+    "OPENAI_API_KEY",
+    "PGPASSWORD",
+    "PATH",
+    "PYTHONUNBUFFERED",
+}
 SETTINGS = {variable_of(each.name) for each in attrs.fields(Settings)} | {FILES_VARIABLE}
 
 

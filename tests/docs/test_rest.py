@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 SHAPES = [
     json.loads(block) for block in re.findall(r"```json\n(.*?)```", (DOCS / "reference/rest.md").read_text(), re.DOTALL)
 ]
-ERROR, THREAD, MEMORY, MESSAGE, EXPORT, HEALTH = SHAPES
+ERROR, THREAD, SHARE, MEMORY, MESSAGE, TURNS, EXPORT, HEALTH = SHAPES
 UPGRADE = {
     "Connection": "Upgrade",
     "Upgrade": "websocket",
@@ -57,7 +57,7 @@ async def requests(running: Running, wanted: list[tuple[str, str, dict[str, str]
 
 async def test_the_examples_have_the_shapes_of_real_answers(tmp_path: Path) -> None:
     """Sessions, threads, messages, events, files, health and errors have the members the page shows."""
-    async with served(tmp_path) as running:
+    async with served(tmp_path, share_links=True) as running:
         status, session = await request(running, "POST", "/api/sessions")
         assert (status, set(session)) == (201, {"expires_at", "session", "session_token", "user"})
         token = session["session_token"]
@@ -66,6 +66,8 @@ async def test_the_examples_have_the_shapes_of_real_answers(tmp_path: Path) -> N
         path = f"/api/threads/{peer.thread_id}"
         _, listed = await request(running, "GET", "/api/threads", token)
         assert set(listed["threads"][0]) == set(THREAD)
+        status, share = await request(running, "POST", f"{path}/shares", token, body="{}")
+        assert (status, set(share)) == (201, set(SHARE))
         await request(running, "PUT", "/api/memory/household/prefer_euros", token, body='{"value": "I prefer euros"}')
         _, remembered = await request(running, "GET", "/api/memory", token)
         assert (set(remembered), set(remembered["memory"][0])) == (set(MEMORY), set(MEMORY["memory"][0]))
@@ -73,6 +75,9 @@ async def test_the_examples_have_the_shapes_of_real_answers(tmp_path: Path) -> N
         assert [each["role"] for each in history["messages"]] == ["user", "assistant"]
         assert set(history["messages"][1]) == set(MESSAGE)
         assert history["messages"][1]["html"] == MESSAGE["html"]
+        _, page = await request(running, "GET", f"{path}/turns", token)
+        assert (set(page), set(page["turns"][0])) == (set(TURNS), set(TURNS["turns"][0]))
+        assert set(page["turns"][0]["run"]) == set(TURNS["turns"][0]["run"])
         _, export = await request(running, "GET", f"{path}/export", token)
         assert set(export) == set(EXPORT)
         assert set(export["messages"][0]["runs"][0]) == set(EXPORT["messages"][0]["runs"][0])

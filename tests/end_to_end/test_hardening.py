@@ -17,6 +17,7 @@ from tests.end_to_end.http import handshake, multipart, request
 from tests.end_to_end.process import refused, started
 from tests.end_to_end.test_origins import UPGRADE
 from tests.end_to_end.test_rate_limits import SECRET, token_of
+from tests.end_to_end.test_rest import session
 from transport.connection.limits import Limits
 from understudy.app.server import Running
 
@@ -174,6 +175,15 @@ async def test_the_page_may_do_little(serve: Any) -> None:
     assert policy["img-src"] == "'self' blob:"
     for feature in ("camera", "microphone", "geolocation", "payment", "usb"):
         assert f"{feature}=()" in headers["permissions-policy"]
+
+
+async def test_the_page_may_use_the_microphone_only_if_the_operator_allows_voice_input(serve: Any) -> None:
+    running = await serve(voice_input=True)
+    _, headers, _ = await request(running.address, "GET", "/")
+    assert "microphone=(self)" in headers["permissions-policy"]
+    assert "camera=()" in headers["permissions-policy"]
+    _, _, body = await request(running.address, "GET", "/api/agents", token=await session(running))
+    assert body["model"]["voice"] is True
 
 
 @pytest.mark.promise("owasp.origin")

@@ -255,7 +255,7 @@ async def test_each_request_to_a_provider_begins_with_the_one_before(
     call = [call_chunk(0, "x", "find_parcel", '{"order": "A-17"}'), end_chunk("tool_calls")]
     done = [text_chunk("On its way."), end_chunk("stop")]
     provider.scripts = [Script(call), Script(done), Script(call), Script(done)]
-    running = await serve(Agent("script", tools=(find_parcel,), model="openai-chat:tiny"))
+    running = await serve(Agent("script", tools=(find_parcel,), model="openai-chat:tiny"), thread_titles=False)
     async with connected(running.address) as client:
         for text in ("Where is A-17?", "What carrier was that?"):
             await client.say(text, agent_type="script", thread_id="t")
@@ -279,7 +279,7 @@ async def test_encrypted_reasoning_goes_back_in_each_later_request(
     asks = responses.script(responses.thought("I look it up."), sealed, find, responses.end())
     answers = responses.script(responses.said("On its way."), responses.message(0, "On its way."), responses.end())
     provider.scripts = [asks, answers, asks, answers]
-    running = await serve(Agent("script", tools=(find_parcel,), model="openai:tiny"))
+    running = await serve(Agent("script", tools=(find_parcel,), model="openai:tiny"), thread_titles=False)
     async with connected(running.address) as client:
         for text in ("Where is A-17?", "What carrier was that?"):
             await client.say(text, agent_type="script", thread_id="t")

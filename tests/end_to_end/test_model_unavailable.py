@@ -61,7 +61,7 @@ async def test_the_next_model_goes_on_in_the_middle_of_an_answer(
         Script([text_chunk(said[0][-20:]), text_chunk(said[1]), end_chunk("stop"), usage_chunk(20, 8)]),
         Script([text_chunk("You are welcome."), end_chunk("stop"), usage_chunk(30, 4)]),
     ]
-    running = await serve(model="anthropic:a, openai-chat:b", builtin_agents=["guide"])
+    running = await serve(model="anthropic:a, openai-chat:b", builtin_agents=["guide"], thread_titles=False)
     async with connected(running.address, await session(running)) as client:
         await client.say("Where is my parcel?", thread_id="t")
         end = await client.until_end()

@@ -171,7 +171,8 @@ async def test_every_event_of_the_page_comes_as_its_row_says(clock: trio.testing
         nursery.start_soon(running.stop)
         seen.append(await client.until("drain"))
         assert await client.until_closed() == 1001
-    assert {event["type"] for event in seen} == set(ROWS)
+    rows = set(ROWS) - {"answer_preview"}  # only for clients that show HTML: `tests/browser/stream_story.py`
+    assert {event["type"] for event in seen} == rows
     for event in seen:
         row = ROWS[event["type"]]
         required, optional = (set(code(row[title])) for title in ("required in `data`", "optional"))

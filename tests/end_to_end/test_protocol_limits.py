@@ -107,7 +107,8 @@ async def test_a_run_works_for_its_limit(clock: trio.testing.MockClock, serve: A
 @pytest.mark.promise("wire.limit-run", "wire.limit-approval")
 async def test_the_user_has_five_minutes_and_they_are_not_work(clock: trio.testing.MockClock, serve: Any) -> None:
     """Without a decision the call is refused after 300 s, not after 299, and the run's own deadline is not used up."""
-    running = await serve(scripted(Call([("send_mail", {"to": "ada"})]), Say("done")))
+    limits = Limits(approval_s=300)
+    running = await serve(scripted(Call([("send_mail", {"to": "ada"})]), Say("done")), limits=limits)
     async with connected(running.address) as client:
         await client.say("go", agent_type="script")
         required = await client.until("approval_required")

@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from tests.end_to_end.chat_client import connected
+from tests.end_to_end.http import request
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
 from tests.end_to_end.test_stream import session
 from understudy import Agent
@@ -39,6 +40,15 @@ async def test_an_agent_of_another_server_thinks_asks_and_answers(serve: Any, tm
     thoughts = [each["data"]["thought"] for each in client.seen if each["type"] == "agent_thinking"]
     assert "Calls echo." in thoughts
     assert "Calls send_mail." in thoughts
+
+
+async def test_an_agent_of_another_server_is_listed_without_a_model_of_this_one(serve: Any) -> None:
+    """The page says of the others that a stand-in answers."""
+    running = await serve(Agent("abroad", remote=Remote("https://agents.example.org/agui")))
+    _, _, body = await request(running.address, "GET", "/api/agents", token=await session(running))
+    models = {each["name"]: each["model"]["name"] for each in body["agents"]}
+    assert (models["abroad"], models["guide"]) == ("", "offline")
+    assert body["model"]["name"] == "offline"
 
 
 async def serve_raw(parts: Sequence[bytes], task_status: Any = trio.TASK_STATUS_IGNORED) -> None:

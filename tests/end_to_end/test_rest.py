@@ -1,6 +1,8 @@
 """The HTTP API over real sockets: the page, threads, files, agents, operations, errors."""
 
+import gzip
 import json
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,35 @@ async def test_the_page_comes_with_a_strict_policy_and_nothing_from_elsewhere(se
             if name.startswith("/"):
                 assert (await request(running.address, "GET", name))[0] == 200, name
             assert "//" not in name
+
+
+async def test_files_of_the_page_are_compressed_and_revalidated(serve: Any) -> None:
+    """A module goes out compressed to those who accept that; who has this form already gets 304."""
+    running = await serve()
+    _, plain, _ = await request(running.address, "HEAD", "/page/main.js")
+    accepting = {"Accept-Encoding": "gzip"}
+    status, headers, _ = await request(running.address, "HEAD", "/page/main.js", headers=accepting)
+    assert (status, headers["content-encoding"], headers["cache-control"]) == (200, "gzip", "no-cache")
+    assert "accept-encoding" in headers["vary"].lower()
+    assert int(headers["content-length"]) < int(plain["content-length"]) / 2
+    assert headers["etag"] != plain["etag"]
+    again = accepting | {"If-None-Match": headers["etag"]}
+    assert (await request(running.address, "GET", "/page/main.js", headers=again))[0] == 304
+
+
+async def test_the_list_of_agents_is_compressed_for_who_accepts_that(serve: Any) -> None:
+    running = await serve()
+    token = await session(running)
+    _, _, listed = await request(running.address, "GET", "/api/agents", token=token)
+
+    def compressed() -> Any:
+        headers = {"Authorization": f"Bearer {token}", "Accept-Encoding": "gzip"}
+        asked = urllib.request.Request(f"{running.address}/api/agents", headers=headers)
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            assert answer.headers["Content-Encoding"] == "gzip"
+            return json.loads(gzip.decompress(answer.read()))
+
+    assert await trio.to_thread.run_sync(compressed) == listed
 
 
 @pytest.mark.promise("wire.endpoint-threads")

@@ -169,3 +169,24 @@ async def test_an_operator_ends_sessions_from_a_shell(
         await server.terminate()
     async with started(tmp_path / "data", *where[2:], UNDERSTUDY_SECRET=SECRET) as server:
         assert not await counts(server.address, token)
+
+
+async def test_the_caller_is_told_who_they_are_also_after_a_renewal(serve: Any) -> None:
+    running = await serve(secret=SECRET)
+    now = int(time.time())
+    token = signed(iat=now - 30, exp=now + 30, name="Ada Lovelace", email="ada@example.org", groups=["staff"])
+    _, later = await renewed(running, token)
+    for each, groups in ((token, ["staff"]), (later["session_token"], [])):
+        status, _, me = await request(running.address, "GET", "/api/me", token=each)
+        assert (status, me["user"], me["name"], me["anonymous"]) == (200, "ada", "Ada Lovelace", False)
+        assert (me["session"], me["tenant"], me["roles"], me["groups"]) == ("s1", None, [], groups)
+    _, _, me = await request(running.address, "GET", "/api/me", token=signed(exp=now + 30, name=7, email="a@b\n"))
+    assert me["name"] == "ada"
+
+
+async def test_a_guest_is_told_that_they_are_one(serve: Any) -> None:
+    running = await serve()
+    _, _, session = await request(running.address, "POST", "/api/sessions")
+    _, _, me = await request(running.address, "GET", "/api/me", token=session["session_token"])
+    assert (me["user"], me["anonymous"]) == (session["user"], True)
+    assert (await request(running.address, "GET", "/api/me"))[0] == 401

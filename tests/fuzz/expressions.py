@@ -245,7 +245,7 @@ def _out_of_proportion(search: Callable[[Any], Any], prefix: str, unit: str, end
 
 
 def _seconds(search: Callable[[Any], Any], text: str) -> float:
-    from understudy.chat.answer.markdown import CpuTimeExceeded
+    from understudy.chat.answer.code import CpuTimeExceeded
     from understudy.chat.answer.render_worker import cpu_limit
 
     given: Any = text.encode("latin-1", "replace") if isinstance(search.__self__.pattern, bytes) else text  # type: ignore[attr-defined]

@@ -17,7 +17,8 @@ from understudy.web.api.account import EraseRequest
 from understudy.web.api.alerts import AlertRequest
 from understudy.web.api.observer import KillRequest
 from understudy.web.api.sanitize import SanitizeRequest
-from understudy.web.api.threads import RenameRequest
+from understudy.web.api.shares import ShareRequest
+from understudy.web.api.threads import ThreadRequest
 from understudy.web.context import decode_json
 
 SIZE = 200_000
@@ -59,7 +60,8 @@ def json_of(kind: type[Any]) -> Callable[[bytes], Any]:
 
 READERS: dict[str, Callable[[bytes], Any]] = {
     "command": decode,
-    "title": json_of(RenameRequest),
+    "title": json_of(ThreadRequest),
+    "share": json_of(ShareRequest),
     "policy": json_of(SanitizeRequest),
     "actor": json_of(KillRequest),
     "alert": json_of(AlertRequest),

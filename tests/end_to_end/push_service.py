@@ -1,0 +1,101 @@
+"""A push service and a browser for tests: a local HTTP server that opens what it gets with the browser's keys."""
+
+import json
+import struct
+from functools import partial
+from typing import Any
+
+import h11
+import jwt
+import trio
+from attrs import define, field
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from understudy.chat.notices.encryption import CURVE, base64url, point_of, unbase64
+
+AUTH = b"sixteen bytes --"
+
+
+@define
+class Device:
+    """A browser's side of a subscription."""
+
+    key: ec.EllipticCurvePrivateKey = field(factory=lambda: ec.generate_private_key(CURVE))
+    auth: bytes = AUTH
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """The keys as `PushSubscription.toJSON` gives them."""
+        return {"p256dh": base64url(point_of(self.key)), "auth": base64url(self.auth)}
+
+    def open(self, body: bytes) -> bytes:
+        """Decrypt a push message, step by step as RFC 8188 and RFC 8291 have it."""
+        salt, (record, length) = body[:16], struct.unpack("!IB", body[16:21])
+        theirs, sealed = body[21 : 21 + length], body[21 + length :]
+        assert len(sealed) <= record
+        shared = self.key.exchange(ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(CURVE, theirs))
+        about = b"WebPush: info\0" + point_of(self.key) + theirs
+        secret = HKDF(SHA256(), 32, salt=self.auth, info=about).derive(shared)
+        key = HKDF(SHA256(), 16, salt=salt, info=b"Content-Encoding: aes128gcm\0").derive(secret)
+        nonce = HKDF(SHA256(), 12, salt=salt, info=b"Content-Encoding: nonce\0").derive(secret)
+        plain = AESGCM(key).decrypt(nonce, sealed, None)
+        assert plain.rstrip(b"\0")[-1:] == b"\x02"
+        return plain.rstrip(b"\0")[:-1]
+
+
+@define
+class PushService:
+    """A local push service for one device, which answers with `statuses` in turn, and then 201."""
+
+    device: Device = field(factory=Device)
+    statuses: list[int] = field(factory=list)
+    got: list[tuple[dict[str, str], Any]] = field(factory=list)
+    port: int = 0
+
+    @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def subscription(self) -> dict[str, Any]:
+        return {"endpoint": f"{self.origin}/push/device", "keys": self.device.keys}
+
+    async def start(self, nursery: trio.Nursery) -> None:
+        """Serve until the end of the test."""
+        (listener,) = await nursery.start(partial(trio.serve_tcp, self.answer, 0, host="127.0.0.1"))
+        self.port = listener.socket.getsockname()[1]
+
+    async def answer(self, stream: trio.SocketStream) -> None:
+        """Read one request, and answer it."""
+        server = h11.Connection(h11.SERVER)
+        body, head = b"", None
+        while not isinstance(event := server.next_event(), h11.EndOfMessage):
+            if event is h11.NEED_DATA:
+                server.receive_data(await stream.receive_some(65536))
+            elif isinstance(event, h11.Request):
+                head = {name.decode(): value.decode() for name, value in event.headers}
+            elif isinstance(event, h11.Data):
+                body += bytes(event.data)
+        assert head is not None
+        self.got.append((head, json.loads(self.device.open(body))))
+        status = self.statuses.pop(0) if self.statuses else 201
+        await stream.send_all(server.send(h11.Response(status_code=status, headers=[("Content-Length", "0")])) or b"")
+
+    async def until(self, count: int) -> None:
+        """Wait for this many requests."""
+        with trio.fail_after(30):
+            while len(self.got) < count:  # noqa: ASYNC110 - they come over a socket
+                await trio.sleep(0.01)
+
+
+def claims_of(authorization: str, public: str) -> dict[str, Any]:
+    """Check a header of RFC 8292 against the server's public key. Return the claims of its token."""
+    scheme, _, parameters = authorization.partition(" ")
+    token, key = (each.strip().partition("=")[2] for each in parameters.split(","))
+    assert (scheme, key) == ("vapid", public)
+    point = ec.EllipticCurvePublicKey.from_encoded_point(CURVE, unbase64(public))
+    claims: dict[str, Any] = jwt.decode(token, point, algorithms=["ES256"], options={"verify_aud": False})
+    return claims

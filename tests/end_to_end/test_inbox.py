@@ -1,0 +1,102 @@
+"""The inbox: what waits for a user over all threads, what runs, and what they have not read; also after a restart."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.end_to_end.http import request
+from tests.end_to_end.process import started
+from tests.end_to_end.scripted_model import Call, Say, scripted
+from tests.end_to_end.server_pair import post, token_of, two_servers
+from tests.end_to_end.test_approval import MAIL
+from tests.end_to_end.test_branches import new_token
+from tests.end_to_end.test_questions import PEARS, ordering
+from tests.end_to_end.test_run_recovery import AGENT
+from tests.end_to_end.test_runs_api import Caller
+from tests.servers.postgresql import Postgres
+from tests.servers.redis import Redis
+
+SOON_S = 30.0
+
+
+async def inbox(caller: Caller, **counts: int) -> Any:
+    """Wait until the inbox has these numbers of items. Return it."""
+    with trio.fail_after(SOON_S):
+        while True:
+            found = await caller.get("/api/inbox")
+            assert {name: len(found[name]) for name in found["counts"]} == found["counts"]
+            if counts.items() <= found["counts"].items():
+                return found
+            await trio.sleep(0.05)
+
+
+@pytest.mark.promise("wire.endpoint-inbox")
+async def test_a_question_is_listed_answered_from_there_and_leaves_an_unread_answer(serve: Any) -> None:
+    running = await serve(ordering())
+    ada, bob = [Caller(running, await new_token(running)) for _ in range(2)]
+    await ada.post("/api/runs", message="go", agent="script", thread_id="a")
+    found = await inbox(ada, needs_you=1, running=0, unread=0)
+    (item,) = found["needs_you"]
+    assert (item["kind"], item["thread_id"], item["title"], item["agent"]) == ("question", "a", "go", "script")
+    assert (item["question"], item["tool_name"]) == ("Fruit order", "order")
+    assert item["schema"]["required"] == ["fruit", "count"]
+    assert found["now"] < item["expires_at"]
+    assert item["seq"] <= item["last_seq"]
+    assert await bob.get("/api/inbox") | {"now": 0} == {
+        "needs_you": [], "running": [], "unread": [], "scheduled": [], "now": 0,
+        "counts": {"needs_you": 0, "running": 0, "unread": 0, "scheduled": 0},
+    }  # fmt: skip
+    await post(running, ada.token, "answer", question_id=item["question_id"], answer=PEARS)
+    found = await inbox(ada, needs_you=0, running=0, unread=1)
+    (unread,) = found["unread"]
+    assert (unread["thread_id"], unread["status"], unread["title"]) == ("a", "success", "go")
+    for who, body, count in ((bob, {"all": True}, 1), (ada, {"threads": {"a": 1}}, 1), (ada, {"all": True}, 0)):
+        await who.post("/api/inbox/read", 204, **body)
+        assert (await ada.get("/api/inbox"))["counts"]["unread"] == count
+    for wrong in ({}, {"threads": {"a": -1}}, {"threads": {"a": 1}, "all": True}):
+        await ada.post("/api/inbox/read", 400, **wrong)
+
+
+async def test_a_consent_is_listed_whole_beside_what_runs_and_what_is_scheduled(serve: Any) -> None:
+    script = Call([("send_mail", MAIL)]), Say("Done")
+    running = await serve(scripted(*script))
+    ada = Caller(running, await new_token(running))
+    await ada.post("/api/schedules", 201, message="Happy new year", cron="0 0 1 1 *", agent="script")
+    await ada.post("/api/runs", message="go", agent="script", thread_id="a")
+    found = await inbox(ada, needs_you=1, scheduled=1)
+    (item,), (scheduled,) = found["needs_you"], found["scheduled"]
+    assert (item["kind"], item["tool_name"], item["parameters"]) == ("approval", "send_mail", MAIL)
+    assert (scheduled["title"], scheduled["agent"]) == ("Happy new year", "script")
+    status, answer = await post(running, ada.token, "approve", call_id=item["call_id"], decision="deny")
+    assert status in (200, 202, 204), answer
+    await inbox(ada, needs_you=0, unread=1)
+
+
+async def test_a_killed_server_lists_the_same_consent_again(tmp_path: Path) -> None:
+    async with started(tmp_path / "data", AGENT) as server:
+        _, _, session = await request(server.address, "POST", "/api/sessions")
+        ada = Caller(server, session["session_token"])
+        await ada.post("/api/runs", message="ask", agent="resumable", thread_id="t")
+        (before,) = (await inbox(ada, needs_you=1))["needs_you"]
+        await server.kill()
+    async with started(tmp_path / "data", AGENT) as server:
+        ada.running = server
+        (after,) = (await inbox(ada, needs_you=1))["needs_you"]
+        assert after | {"last_seq": 0} == before | {"last_seq": 0}
+        await post(server.address, ada.token, "approve", call_id=after["call_id"], decision="allow")
+        await inbox(ada, needs_you=0, unread=1)
+
+
+async def test_each_node_lists_and_answers_what_waits_on_the_other(
+    serve: Any, tmp_path: Path, postgres: Postgres, redis: Redis
+) -> None:
+    pair = await two_servers(serve, tmp_path, postgres.create(), f"{redis.url}/9", ordering())
+    on_a, on_b = (Caller(each, token_of()) for each in pair.both)
+    await on_a.post("/api/runs", message="go", agent="script", thread_id="a")
+    (item,) = (await inbox(on_b, needs_you=1))["needs_you"]
+    await post(pair.b, on_b.token, "answer", question_id=item["question_id"], answer=PEARS)
+    await inbox(on_a, needs_you=0, unread=1)
+    await on_b.post("/api/inbox/read", 204, threads={"a": 1000})
+    await inbox(on_a, unread=0)

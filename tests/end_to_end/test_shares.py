@@ -1,0 +1,137 @@
+"""Links to conversations: anybody reads a snapshot as it is stored, and nothing else; only its owner rules it."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.docs.served import served
+from tests.end_to_end.http import request
+from tests.end_to_end.scripted_model import Call, Say, scripted
+from tests.end_to_end.test_branches import new_token
+from tests.end_to_end.test_runs_api import Caller
+from tests.end_to_end.test_schedules import send
+from tests.end_to_end.test_scrubbing import PEOPLE_ONLY, PERSON, WITH_PLACEHOLDERS, policy
+
+GONE = "This link does not exist any more."
+
+
+async def ran(caller: Caller, thread_id: str, message: str) -> str:
+    """Have a message answered in a thread. Return the run."""
+    started = await caller.post("/api/runs", message=message, agent="script", thread_id=thread_id)
+    assert (await caller.ended(started["run_id"]))["status"] == "success"
+    return str(started["run_id"])
+
+
+async def shared(running: Any, path: str, query: str = "", status: int = 200) -> Any:
+    """Read behind a link as a stranger does: without a token."""
+    found, headers, body = await request(running.address, "GET", path.replace("/share/", "/api/shared/") + query)
+    assert found == status, body
+    assert headers["cache-control"] == "no-store"
+    return body
+
+
+async def is_gone(running: Any, path: str) -> bool:
+    """Return whether a link is answered as one that never was."""
+    body = await shared(running, path, status=404)
+    status, _, page = await request(running.address, "GET", path)
+    assert "<!doctype html>" in page
+    return (status, body["error"]["message"]) == (404, GONE)
+
+
+@pytest.mark.promise("wire.endpoint-shares")
+async def test_a_stranger_reads_a_snapshot_until_it_is_revoked(serve: Any) -> None:
+    echoing = scripted(Call([("echo", {"text": "innermost"})]), Say("**four**"), Say("later"), Say("last"))
+    running = await serve(echoing, share_links=True)
+    ada, bob = [Caller(running, await new_token(running)) for _ in range(2)]
+    await ran(ada, "t", "What is 2 + 2?")
+    made = await ada.post("/api/threads/t/shares", 201, days=2)
+    assert re.fullmatch(r"/share/[\w-]{32}", made["path"])
+    assert made["expires_at"] - made["created_at"] == pytest.approx(2 * 86_400, abs=1)
+    await ran(ada, "t", "And later?")
+    seen = await shared(running, made["path"])
+    assert [each["role"] for each in seen["messages"]] == ["user", "assistant"]
+    question, answer = seen["messages"]
+    assert (question["content"], question["html"]) == ("What is 2 + 2?", None)
+    assert "<strong>four</strong>" in answer["html"]
+    assert (seen["older"], seen["title"]) == (None, "What is 2 + 2?")
+    assert "innermost" not in json.dumps(seen)
+    status, headers, page = await request(running.address, "GET", made["path"])
+    assert (status, headers["x-robots-tag"], headers["referrer-policy"]) == (200, "noindex, nofollow", "no-referrer")
+    assert "script-src 'self'" in headers["content-security-policy"]
+    assert "set-cookie" not in headers
+    assert "four" not in page
+    listed = await ada.get("/api/threads/t/shares")
+    assert listed == {"shares": [{name: made[name] for name in ("share_id", "created_at", "expires_at")}]}
+    assert await bob.get("/api/threads/t/shares") == {"shares": []}
+    await bob.post("/api/threads/t/shares", 404, days=2)
+    await send(bob, "DELETE", f"/api/shares/{made['share_id']}", 404)
+    await shared(running, f"/share/{made['share_id']}", status=404)
+    exported = await ada.get("/api/threads/t/export")
+    assert exported["shares"] == listed["shares"]
+    assert made["path"].removeprefix("/share/") not in json.dumps(exported)
+    await send(ada, "DELETE", f"/api/shares/{made['share_id']}", 204)
+    assert await is_gone(running, made["path"])
+    assert await is_gone(running, "/share/never")
+    await send(ada, "DELETE", f"/api/shares/{made['share_id']}", 404)
+
+
+async def test_links_go_with_their_thread_and_their_user(serve: Any) -> None:
+    running = await serve(scripted(Say("one"), Say("two")), share_links=True)
+    token = await new_token(running)
+    ada = Caller(running, token)
+    paths = []
+    for thread_id in ("a", "b"):
+        await ran(ada, thread_id, "go")
+        paths.append((await ada.post(f"/api/threads/{thread_id}/shares", 201, days=1))["path"])
+    await send(ada, "DELETE", "/api/threads/a", 204)
+    assert await is_gone(running, paths[0])
+    assert (await shared(running, paths[1]))["title"] == "go"
+    await send(ada, "DELETE", "/api/me", confirm=(await ada.get("/api/me"))["user"])
+    assert await is_gone(running, paths[1])
+
+
+async def test_what_was_redacted_stays_redacted_for_strangers(serve: Any, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"scrub_policy": policy(tmp_path, WITH_PLACEHOLDERS), "share_links": True}
+    running = await serve(scripted(Say("You are [email-1].")), detectors=PEOPLE_ONLY, **given)
+    ada = Caller(running, await new_token(running))
+    await ran(ada, "t", f"I am {PERSON}.")
+    own = await ada.get("/api/threads/t/messages")
+    assert PERSON in json.dumps(own), "its user sees it"
+    seen = json.dumps(await shared(running, (await ada.post("/api/threads/t/shares", 201, days=1))["path"]))
+    assert PERSON not in seen
+    assert seen.count("[email-1]") >= 2
+
+
+async def test_a_long_conversation_is_read_page_by_page(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("understudy.web.api.shares.TURNS", 1)
+    running = await serve(scripted(Say("one"), Say("two")), share_links=True)
+    ada = Caller(running, await new_token(running))
+    for message in ("first", "second"):
+        await ran(ada, "t", message)
+    path = (await ada.post("/api/threads/t/shares", 201, run_id=None))["path"]
+    last = await shared(running, path)
+    assert (last["messages"][0]["content"], last["older"]) == ("second", 1)
+    first = await shared(running, path, f"?skip={last['older']}")
+    assert (first["messages"][0]["content"], first["older"]) == ("first", None)
+    await shared(running, path, "?skip=-1", 400)
+
+
+async def test_a_server_makes_no_links_unless_it_is_told_to(tmp_path: Path) -> None:
+    async with served(tmp_path, [scripted(Say("one"))], share_links=True) as running:
+        ada = Caller(running, await new_token(running))
+        assert (await ada.get("/api/agents"))["share_links"] is True
+        await ran(ada, "t", "go")
+        for days in (0, 366, "x"):
+            await ada.post("/api/threads/t/shares", 400, days=days)
+        path = (await ada.post("/api/threads/t/shares", 201, days=1))["path"]
+        assert (await shared(running, path))["title"] == "go"
+    async with served(tmp_path, [scripted(Say("one"))]) as running:
+        ada.running = running
+        assert await is_gone(running, path)
+        assert (await ada.get("/api/agents"))["share_links"] is False
+        await ada.post("/api/threads/t/shares", 403, days=1)
+        (left,) = (await ada.get("/api/threads/t/shares"))["shares"]
+        await send(ada, "DELETE", f"/api/shares/{left['share_id']}", 204)

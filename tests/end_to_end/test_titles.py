@@ -1,0 +1,173 @@
+"""Titles of threads by the model of their agent, which is a local server that speaks chat completions."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import trio
+
+from tests.end_to_end.chat_client import check_arc, connected
+from tests.end_to_end.http import request
+from tests.end_to_end.server_pair import eventually
+from tests.end_to_end.test_rest import session
+from tests.understudy.models.conftest import provider as provider
+from tests.understudy.models.provider import KEY, Provider, Script, end_chunk, text_chunk, usage_chunk
+from transport.connection.limits import Limits
+from understudy.agents.agent import Agent
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore|openai):ResourceWarning"),
+    pytest.mark.blocking("the provider's package builds what it needs at its first request, for some 60 ms"),
+]
+FIRST = "How did our sales go last year?"
+
+
+def said(text: str, tokens: tuple[int, int] = (20, 8)) -> Script:
+    return Script([text_chunk(text), end_chunk("stop"), usage_chunk(*tokens)])
+
+
+@pytest.fixture
+async def start(serve: Any, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Start a server whose agent `script` asks the provider."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("OPENAI_BASE_URL", provider.url)
+
+    async def start(**settings: Any) -> tuple[Any, str]:
+        running = await serve(Agent("script", model="openai-chat:tiny"), **settings)
+        return running, await session(running)
+
+    return start
+
+
+async def ask(client: Any, text: str = FIRST) -> dict[str, Any]:
+    await client.say(text, agent_type="script", thread_id="t")
+    end: dict[str, Any] = await client.until_end()
+    check_arc(client.durable(end["run_id"]))
+    assert end["type"] == "final_response"
+    return end
+
+
+async def titled(client: Any) -> dict[str, Any]:
+    """Read up to the event of the title. It may overtake events that a client reads from the log."""
+    while not (told := [each for each in client.seen if each["type"] == "thread_titled"]):
+        await client.read()
+    (event,) = told
+    return dict(event)
+
+
+async def title(running: Any, token: str) -> str:
+    _, _, thread = await request(running.address, "GET", "/api/threads/t", token=token)
+    return str(thread["title"])
+
+
+async def logged(caplog: pytest.LogCaptureFixture, event: str) -> None:
+    """Wait until this event is in the log."""
+    await eventually(lambda: event in [each.getMessage() for each in caplog.records])
+
+
+async def test_a_thread_gets_its_title_after_its_first_answer(start: Any, provider: Provider) -> None:
+    """All tabs are told, the request is small, and what it used counts for the user's day: 28 and 73 tokens of 100."""
+    provider.scripts = [said("They grew. " * 200), said('"**Sales of last year**"', (70, 3)), said("Yes.")]
+    running, token = await start(limits=Limits(user_tokens_per_day=100))
+    async with connected(running.address, token) as client, connected(running.address, token) as other:
+        await ask(client, FIRST + " " + "More words. " * 200)
+        told = await titled(client)
+        assert told["data"]["title"] == "Sales of last year"
+        assert (await titled(other))["data"] == told["data"]
+        assert (told["thread_id"], told.get("seq")) == ("t", None)
+        assert await title(running, token) == "Sales of last year"
+        await client.say("Thanks", agent_type="script", thread_id="t")
+        assert (await client.until("error"))["data"]["code"] == "quota_exceeded"
+    _, body = provider.requests
+    assert body["max_completion_tokens"] == 24
+    assert "tools" not in body
+    asked = body["messages"][-1]["content"]
+    assert FIRST in asked
+    assert "They grew." in asked
+    assert 2_000 < len(asked) < 2_300
+
+
+async def test_only_the_first_answer_makes_a_title(start: Any, provider: Provider) -> None:
+    provider.scripts = [said("They grew."), said("Sales of last year"), said("You are welcome.")]
+    running, token = await start()
+    async with connected(running.address, token) as client:
+        await ask(client)
+        await titled(client)
+        await ask(client, "Thanks")
+    assert len(provider.requests) == 3
+    assert await title(running, token) == "Sales of last year"
+
+
+async def test_the_users_title_wins(start: Any, provider: Provider, caplog: pytest.LogCaptureFixture) -> None:
+    """The user renames the thread while the model writes; the next message is answered meanwhile."""
+    caplog.set_level(logging.INFO, "understudy")
+    asked, go_on = threading.Event(), threading.Event()
+
+    def slowly() -> Iterator[dict[str, Any]]:
+        asked.set()
+        assert go_on.wait(60)
+        yield from said("Sales of last year").chunks  # type: ignore[misc]
+
+    provider.scripts = [said("They grew."), Script(slowly()), said("You are welcome.")]
+    running, token = await start()
+    async with connected(running.address, token) as client:
+        try:
+            await ask(client)
+            assert await trio.to_thread.run_sync(asked.wait, 30)
+            renamed = b'{"title": "My own"}'
+            status, _, _ = await request(running.address, "PATCH", "/api/threads/t", token=token, body=renamed)
+            assert status == 200
+            await ask(client, "Thanks")
+        finally:
+            go_on.set()
+        await logged(caplog, "title.not_stored")
+    assert await title(running, token) == "My own"
+
+
+async def test_without_means_there_is_no_title(
+    start: Any, provider: Provider, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "understudy")
+    provider.scripts = [said("They grew.")]
+    running, token = await start(limits=Limits(user_tokens_per_day=28))
+    async with connected(running.address, token) as client:
+        await ask(client)
+        await logged(caplog, "title.not_made")
+    assert len(provider.requests) == 1
+    assert await title(running, token) == FIRST
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        Script(status=400, error={"message": "no", "code": "bad"}),
+        Script([text_chunk("Sales of"), end_chunk("length"), usage_chunk(70, 24)]),
+        said("..."),
+    ],
+    ids=["refused", "cut", "nonsense"],
+)
+async def test_a_model_that_makes_none_leaves_the_title(start: Any, provider: Provider, script: Script) -> None:
+    """The next message is answered as any, and the model is not asked for a title again."""
+    provider.scripts = [said("They grew."), script, said("You are welcome."), said("Bye.")]
+    running, token = await start()
+    async with connected(running.address, token) as client:
+        await ask(client)
+        await eventually(lambda: len(provider.requests) >= 2)
+        await ask(client, "Thanks")
+        await ask(client, "Bye")
+        assert not [each for each in client.seen if each["type"] == "thread_titled"]
+    assert len(provider.requests) == 4
+    assert await title(running, token) == FIRST
+
+
+async def test_the_operator_can_switch_titles_off(start: Any, provider: Provider) -> None:
+    provider.scripts = [said("They grew."), said("You are welcome.")]
+    running, token = await start(thread_titles=False)
+    async with connected(running.address, token) as client:
+        await ask(client)
+        await ask(client, "Thanks")
+    assert len(provider.requests) == 2
+    assert await title(running, token) == FIRST

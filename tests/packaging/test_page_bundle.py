@@ -1,0 +1,157 @@
+"""The bundle of the page in a wheel: it is whole, its names and its compressed forms are right, and it is served."""
+
+import base64
+import gzip
+import os
+import re
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers.needed import program
+from understudy.web.page_files import FOR_EVER, REVALIDATE, PageFiles, read_page_files
+
+ROOT = Path(__file__).parents[2]
+READY = "understudy is ready on "
+UNPACK = """
+const { brotliDecompressSync } = require("node:zlib");
+process.stdin.on("data", (all) => (read += all)).on("end", () => {
+  for (const line of read.trim().split("\\n"))
+    console.log(brotliDecompressSync(Buffer.from(line, "base64")).toString("base64"));
+});
+let read = "";
+"""
+
+
+def build(folder: Path, **environment: str) -> Path:
+    """Build the wheel of understudy, unpack it, and return the folder of its packages."""
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-index",
+        "--no-deps",
+    ]
+    command += ["--no-build-isolation", "--wheel-dir", str(folder), str(ROOT)]
+    subprocess.run(command, check=True, timeout=300, env=os.environ | environment)
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder / "site")
+    return folder / "site"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the packages of a wheel that was built as for a release."""
+    program("npm", "npm")
+    return build(tmp_path_factory.mktemp("wheel"), UNDERSTUDY_PAGE_BUNDLE="require")
+
+
+@pytest.fixture(scope="module")
+def files(site: Path) -> PageFiles:
+    """Return the files of its pages."""
+    return read_page_files(site / "understudy" / "page")
+
+
+@pytest.mark.parametrize("page", ["index.html", "observer.html", "share.html"])
+def test_a_page_names_hashed_files_that_are_there(files: PageFiles, page: str) -> None:
+    """One style sheet, one module and what it loads at once; nothing of the checkout but the icon."""
+    assert files.bundled
+    html = files.page(page).body.decode()
+    named = re.findall(r'(?:src|href)="/page/([^"]+)"', html)
+    assert {name for name in named if not name.startswith("bundle/")} == {"icon.svg"}
+    assert set(named) <= set(files.files)
+    assert len(re.findall(r'rel="stylesheet"', html)) == 1
+    assert len(re.findall(r'type="module"', html)) == 1
+    for name in named[1:]:
+        assert re.fullmatch(r"bundle/\w+-[A-Z0-9]{8}\.(js|css)", name)
+        assert files.files[name].cache_control == FOR_EVER
+    assert files.page(page).cache_control == REVALIDATE
+
+
+def test_every_import_of_the_bundle_is_in_it(files: PageFiles) -> None:
+    for name, file in files.files.items():
+        if name.startswith("bundle/") and name.endswith(".js"):
+            for target in re.findall(rb'(?:from|import)\s*\(?"\./([^"]+)"', file.body):
+                assert f"bundle/{target.decode()}" in files.files, name
+
+
+def test_compressed_forms_are_those_of_the_files(files: PageFiles) -> None:
+    bundled = {name: file for name, file in files.files.items() if name.startswith("bundle/")}
+    assert bundled
+    for name, file in bundled.items():
+        assert gzip.decompress(file.form("gzip") or b"") == file.body, name
+    lines = "\n".join(base64.b64encode(file.form("br") or b"").decode() for file in bundled.values())
+    node = program("node", "nodejs")
+    done = subprocess.run([node, "-e", UNPACK], input=lines, capture_output=True, text=True, timeout=60, check=True)
+    assert [base64.b64decode(line) for line in done.stdout.split()] == [file.body for file in bundled.values()]
+
+
+def test_the_first_visit_is_small(files: PageFiles) -> None:
+    """What the chat page's HTML names is under a hundred thousand bytes, compressed."""
+    page = files.page("index.html")
+    named = re.findall(r'(?:src|href)="/page/(bundle/[^"]+)"', page.body.decode())
+    assert sum(len(each.form("br") or b"") for each in [page, *(files.files[name] for name in named)]) < 100_000
+
+
+@pytest.fixture(scope="module")
+def address(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the address of a server of the wheel."""
+    folder = tmp_path_factory.mktemp("served")
+    command = [sys.executable, "-m", "understudy", "serve", "--port", "0", "--data-dir", str(folder / "data")]
+    environment = os.environ | {"PYTHONPATH": str(site)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=folder) as server:
+        assert server.stdout is not None
+        yield server.stdout.readline().strip().removeprefix(READY)
+        server.terminate()
+
+
+def test_the_server_of_a_wheel_sends_the_bundle_compressed_and_once(address: str) -> None:
+    """Those who accept Brotli get it; HTML is revalidated by its ETag, hashed files are for ever."""
+
+    def get(path: str, **headers: str) -> "tuple[int, dict[str, str], bytes]":
+        asked = urllib.request.Request(address + path, headers={n.replace("_", "-"): v for n, v in headers.items()})
+        try:
+            with urllib.request.urlopen(asked, timeout=30) as answer:
+                return answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.read()
+        except urllib.error.HTTPError as refused:
+            return refused.code, {name.lower(): value for name, value in refused.headers.items()}, b""
+
+    _, headers, html = get("/")
+    assert ("content-encoding" in headers, headers["cache-control"]) == (False, REVALIDATE)
+    (script,) = re.findall(r'type="module" src="([^"]+)"', html.decode())
+    status, headers, brotli = get(script, Accept_Encoding="gzip, br")
+    assert (status, headers["content-encoding"], headers["cache-control"]) == (200, "br", FOR_EVER)
+    assert "accept-encoding" in headers["vary"].lower()
+    _, zipped, content = get(script, Accept_Encoding="gzip;q=0.5, br;q=0")
+    assert zipped["content-encoding"] == "gzip"
+    assert zipped["etag"] != headers["etag"]
+    assert len(brotli) < len(content) < len(get(script)[2]) == len(gzip.decompress(content))
+    etag = get("/", Accept_Encoding="br")[1]["etag"]
+    assert get("/", Accept_Encoding="br", If_None_Match=etag)[0] == 304
+    assert get("/", If_None_Match=etag)[0] == 200, "another form has another tag"
+
+
+def test_a_machine_without_npm_makes_a_wheel_of_modules(tmp_path: Path) -> None:
+    """The build does not fail; the wheel has the modules and no bundle."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    files = read_page_files(build(tmp_path, PATH=str(tools)) / "understudy" / "page")
+    assert not files.bundled
+    assert b"/page/main.js" in files.page("index.html").body
+
+
+def test_a_release_is_not_built_without_its_bundle(tmp_path: Path) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    with pytest.raises(subprocess.CalledProcessError):
+        build(tmp_path, PATH=str(tools), UNDERSTUDY_PAGE_BUNDLE="require")
