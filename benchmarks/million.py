@@ -15,7 +15,7 @@ import random
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -110,6 +110,17 @@ def build(place: str | Path, events: int = 1_000_000) -> Built:
     stored = sum(each.events for each in threads)
     long = threads[0]
     return Built(OWNER, own, long.id, long.events, stored, _name(long, 0), time.perf_counter() - began)
+
+
+def build_threads(folder: Path, events: Mapping[str, int]) -> None:
+    """Fill the SQLite database of a folder, which has nothing in it yet, with threads of OWNER by id.
+
+    Each has so many events, rounded down to whole runs. Blocks. Raises what opening and writing raise.
+    """
+    open_database(folder).close()
+    rounded = {name: count // EVENTS_OF_RUN * EVENTS_OF_RUN for name, count in events.items()}
+    threads = [_Thread(OWNER, name, number, count) for number, (name, count) in enumerate(rounded.items())]
+    _fill_sqlite(folder / FILE_NAME, threads)
 
 
 def _threads(events: int) -> Iterator[_Thread]:

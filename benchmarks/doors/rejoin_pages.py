@@ -3,7 +3,7 @@
 `agui` is `HttpAgent` of `@ag-ui/client`, `ui` the chat of `ai`. For each number of events, once the client's process
 ends there, and another one with the same message joins the run; and once the server is killed there (SIGKILL) and
 started again, and the same page joins the run with what it has. It must end with the texts, calls, results and thoughts
-of a run that nothing has cut, each once.
+of a run that nothing has cut, each once; the note that the server was restarted may be among the thoughts.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from benchmarks.agents.killing import started
 from benchmarks.agents.progress import Extent, Progress
 from benchmarks.doors.server import READY, WORDS
 from benchmarks.figure import all_cores
+from understudy.chat.run.agent_loop import RESUMED
 
 FOLDER: Final = Path(__file__).parent
 TESTS: Final = Path(__file__).resolve().parents[2] / "tests"
@@ -72,7 +73,9 @@ class Page:
         """Return what it shows at the end."""
         while (line := await self.line()) == "cut":
             pass
-        return json.loads(line)
+        told = json.loads(line)
+        told["shown"]["thoughts"] = [thought for thought in told["shown"]["thoughts"] if thought != RESUMED]
+        return told
 
     async def join(self, address: str) -> None:
         """Tell it of the next server."""

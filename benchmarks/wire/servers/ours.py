@@ -111,6 +111,9 @@ class Hall:
             if not self.rooms[name].outboxes:
                 del self.rooms[name]
 
+    def mark_html(self, connection_id: str, *, html: bool) -> None:
+        """No answer is shown as HTML."""
+
     def clock(self) -> float:
         """Return the time in Unix seconds."""
         return time.time()

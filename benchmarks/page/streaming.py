@@ -1,0 +1,147 @@
+"""How an answer looks and moves while it is written.
+
+layout_shift          Cumulative Layout Shift (the largest session window) of 20 KB at 400 characters a second
+raw_markdown_seen     looks at that answer, of `raw_markdown_looks`, in which a mark of Markdown was visible
+frames_p95_ms         time between two frames, 95th percentile, of 100 KB at 4,000 characters a second, half prose and
+                      half one piece of code
+longest_task_ms       the longest task of the page's main thread in it
+main_thread_share     part of that time in which the main thread worked
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from playwright.sync_api import Page
+from playwright.sync_api import TimeoutError as TooSlow
+
+from benchmarks.agents.progress import Extent
+from benchmarks.figure import Figure
+from benchmarks.page.browser import WAIT_MS, chromium, online_ms, served
+
+AGENT: Final = "benchmarks.page.typist:typist"
+LOOKS: Final = 200
+END_MS: Final = 300_000.0
+_OBSERVE: Final = """() => {
+  Object.assign(globalThis, { shifts: [], tasks: [], frames: [], looks: 0, raw: [] });
+  new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) if (!entry.hadRecentInput) shifts.push([entry.startTime, entry.value]);
+  }).observe({ type: "layout-shift" });
+  new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) tasks.push(entry.duration);
+  }).observe({ type: "longtask" });
+  let last = performance.now();
+  const frame = (now) => {
+    frames.push(now - last);
+    last = now;
+    requestAnimationFrame(frame);
+  };
+  requestAnimationFrame(frame);
+}"""
+_LOOK: Final = """(pattern) => {
+  const shown = [...document.querySelectorAll(".reply .prose")].at(-1)?.cloneNode(true);
+  if (!shown) return null;
+  shown.querySelectorAll("code, math").forEach((element) => element.remove());
+  const found = new RegExp(pattern, "m").exec(shown.textContent);
+  return found === null ? "" : shown.textContent.slice(Math.max(0, found.index - 20), found.index + 20);
+}"""
+"""The words around a mark of Markdown that is visible outside of code, empty without one, null without an answer."""
+MARKS: Final = r"\*|~~|`|\]\(|^#{1,6} |\||\[|^---|===|\\|\$"
+
+
+def figures(extent: Extent) -> Iterator[Figure]:
+    """Yield the figures of a readable stream, then those of a quick one."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        served(Path(folder) / "data", options=[AGENT]) as server,
+        chromium() as browser,
+    ):
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        ask(page, server.address, f"mixed 400 {2_000 if extent.small else 20_000}")
+        raw = looked(page, 5 if extent.small else LOOKS)
+        ended(page)
+        yield Figure("layout_shift", "score", largest_window(page.evaluate("shifts")))
+        yield Figure("raw_markdown_seen", "looks", float(len([each for each in raw if each])))
+        yield Figure("raw_markdown_looks", "looks", float(len(raw)))
+        page.close()
+        frames: list[float] = []
+        tasks, busy_s, whole_s = [0.0], 0.0, 0.0
+        for name in ("mixed", "code"):
+            page = browser.new_page(viewport={"width": 1280, "height": 800})
+            clock = ask(page, server.address, f"{name} 4000 {5_000 if extent.small else 50_000}")
+            before = clock()
+            ended(page)
+            after = clock()
+            frames += page.evaluate("frames")
+            tasks += page.evaluate("tasks")
+            busy_s += after["TaskDuration"] - before["TaskDuration"]
+            whole_s += after["Timestamp"] - before["Timestamp"]
+            page.close()
+        yield Figure("frames_p95_ms", "ms", sorted(frames)[int(len(frames) * 0.95)])
+        yield Figure("longest_task_ms", "ms", max(tasks))
+        yield Figure("main_thread_share", "of 1", busy_s / whole_s)
+
+
+def ask(page: Page, address: str, message: str) -> Callable[[], dict[str, float]]:
+    """Open the page, send the typist a message and wait for its first word. Return a function that reads the clocks."""
+    page.goto(address)
+    online_ms(page)
+    option = page.get_by_role("option", name=re.compile("^Typist"))
+    while not option.is_visible():  # the list of agents is read after the page is there
+        page.get_by_role("button", name=re.compile("^Agent")).click()
+        try:
+            option.wait_for(timeout=2_000)
+        except TooSlow:
+            page.keyboard.press("Escape")
+    option.click()
+    page.get_by_role("textbox", name="Message", exact=True).fill(message)
+    page.evaluate(_OBSERVE)
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".reply .prose:not([hidden])", timeout=WAIT_MS)
+    return clocks(page)
+
+
+def looked(page: Page, looks: int) -> list[str]:
+    """Look at the answer so many times while it is written. Return what each look saw of raw Markdown."""
+    seen: list[str] = []
+    while len(seen) < looks and page.locator(".turn[data-status=done]").count() == 0:
+        if (raw := page.evaluate(_LOOK, MARKS)) is not None:
+            seen.append(raw)
+        page.wait_for_timeout(150)
+    return seen
+
+
+def ended(page: Page) -> None:
+    """Wait for the end of the answer."""
+    page.wait_for_selector(".turn[data-status=done]", timeout=END_MS)
+
+
+def clocks(page: Page) -> Callable[[], dict[str, float]]:
+    """Return a function that reads the browser's counters, `TaskDuration` and `Timestamp` in seconds among them.
+
+    `TaskDuration` is processor time: what others do on the machine does not count.
+    """
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def read() -> dict[str, float]:
+        metrics: list[dict[str, Any]] = session.send("Performance.getMetrics")["metrics"]
+        return {each["name"]: float(each["value"]) for each in metrics}
+
+    return read
+
+
+def largest_window(shifts: list[tuple[float, float]]) -> float:
+    """Return the Cumulative Layout Shift: the sum of the worst window of at most 5 s with gaps below 1 s."""
+    worst = window = 0.0
+    began = last = -1e9
+    for at, value in shifts:
+        if at - last > 1_000 or at - began > 5_000:
+            window, began = 0.0, at
+        window, last = window + value, at
+        worst = max(worst, window)
+    return worst
