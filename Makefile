@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 PARTS  := --editable packaging/actors --editable 'packaging/transport[client]' --editable packaging/sanitization
 MANIFESTS := pyproject.toml packaging/actors/pyproject.toml packaging/transport/pyproject.toml packaging/sanitization/pyproject.toml
 
-.PHONY: setup serve test quick check bench docs clean
+.PHONY: setup serve test quick check bench pictures docs clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -55,6 +55,10 @@ check: $(VENV)/.dev ## style, types, import arrows
 
 bench: $(VENV)/.bench ## figures beside their peers (ARGS="actors --json")
 	$(BIN)/python -m benchmarks $(ARGS)
+
+pictures: $(VENV)/.dev ## pictures of every view, each checked by axe, in pictures/
+	mkdir -p pictures
+	folder=$$(mktemp -d) && $(BIN)/python tests/browser/views_story.py $$folder pictures && rm -r $$folder
 
 docs: $(VENV)/.docs ## the documentation, in site/
 	$(BIN)/mkdocs build --strict --quiet
