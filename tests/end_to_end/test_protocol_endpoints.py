@@ -304,12 +304,14 @@ async def test_a_token_that_does_not_count_opens_nothing(serve: Any, token: str,
 
 SIGN_IN_CALLBACK = "/api/mcp/{name}/callback"
 """Browsers come here from another server, with the cookie of a start that had a token."""
+SHARED = "/api/shared/{token}"
+"""Anybody reads a conversation here by the token of a link, which its owner has made."""
 
 
 @pytest.mark.promise("wire.no-way-round", "owasp.authentication")
 async def test_there_is_no_way_round(serve: Any) -> None:
     """With a secret, every address under /api is 401 without a token, streams included, and no socket sends
-    `welcome`.
+    `welcome`. Two addresses have secrets of their own in place of a token, and find nothing without them.
     """
     running = await serve(secret=SECRET)
     _, _, document = await request(running.address, "GET", "/openapi.json")
@@ -322,6 +324,9 @@ async def test_there_is_no_way_round(serve: Any) -> None:
                     status, _, body = await request(running.address, method.upper(), address, body=b"{}")
                     if path == SIGN_IN_CALLBACK:
                         assert (status, "not_found" in body) == (404, True)
+                        continue
+                    if path == SHARED:
+                        assert (status, body["error"]["code"]) == (404, "not_found")
                         continue
                     assert (status, body["error"]["code"]) == (401, "unauthenticated"), (method, address)
                 tried += 1

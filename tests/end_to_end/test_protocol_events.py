@@ -18,13 +18,13 @@ from attrs import evolve
 from tests.docs.tables import code, table
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.http import request
-from tests.end_to_end.scripted_model import Call, Gate, Hand, Raise, Say, scripted
+from tests.end_to_end.scripted_model import Call, Gate, Hand, Raise, Say, ScriptedModel, scripted
 from tests.end_to_end.sse import streaming
 from tests.end_to_end.test_branches import new_token
 from tests.end_to_end.test_questions import PEARS, order
 from tests.end_to_end.test_rate_limits import SECRET, token_of
 from understudy import Agent, Done, tool
-from understudy.models.model import ModelUnavailable
+from understudy.models.model import Emit, ModelUnavailable, Reply, Turn
 
 ROWS = {code(row["type"])[0]: row for row in table("reference/protocol.md", "Events")}
 LITTLE = ("ask_little", {"request": "go"})
@@ -49,6 +49,16 @@ async def ship(wait: bool = False) -> AsyncIterator[str]:
     if wait:
         await trio.sleep_forever()
     yield "sent"
+
+
+class Titling(ScriptedModel):
+    """A script that is also asked for the titles of conversations."""
+
+    titles = True
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        """Return a title if one is asked for."""
+        return Reply(text="Going") if turn.purpose == "title" else await super().respond(turn, emit)
 
 
 async def undo_story(client: ChatClient, clock: trio.testing.MockClock) -> None:
@@ -79,7 +89,8 @@ def agents() -> tuple[Agent, ...]:
         evolve(scripted(Call([("ship", {"wait": wait})]), Say("Done"), name=name), tools=(ship,))
         for name, wait in (("ships", False), ("waits", True))
     )
-    return first, every, steered, away, ships, waits
+    titled = Agent("titled", model=Titling(Say("Gone")))
+    return first, every, steered, away, ships, waits, titled
 
 
 async def story(address: str, clock: trio.testing.MockClock) -> list[dict[str, Any]]:
@@ -113,6 +124,9 @@ async def story(address: str, clock: trio.testing.MockClock) -> list[dict[str, A
             asked = await one.until("question_asked") if again else asked
         await one.until_end()
         await undo_story(one, clock)
+        await one.say("go", agent_type="titled", thread_id="t6")
+        await one.until_end()
+        await one.until("thread_titled", title="Going")
         await one.send({"type": "ping"})
         await one.until("pong")
         await one.send({"type": "resume", "payload": {"threads": {"t": 999}}})
@@ -154,6 +168,7 @@ async def story(address: str, clock: trio.testing.MockClock) -> list[dict[str, A
     "wire.event-error",
     "wire.event-agent-error",
     "wire.event-typing",
+    "wire.event-thread-titled",
     "wire.event-feedback",
     "wire.event-alert",
     "wire.event-drain",
