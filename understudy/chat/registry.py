@@ -201,7 +201,8 @@ class ConversationRegistry:
     async def resubscribe(self, key: Key, ending: ActorRef) -> None:
         """Start the next actor of a relocated thread, which subscribes the connections here again.
 
-        If the thread was deleted, and there is no other one of its id, they are unsubscribed.
+        If the thread was deleted, and there is no other one of its id, they are unsubscribed, and its placeholders
+        are forgotten: the actor may have learned only that its node no longer owns the thread.
 
         Raises:
             StorageError, ActorError: The actor cannot be started now.
@@ -211,6 +212,7 @@ class ConversationRegistry:
         async with self._locks.hold(key):  # no actor that begins the thread anew subscribes them meanwhile
             exists = await self._services.store.last_seqs(owner, [thread_id])
             if not exists and self.peek(owner, thread_id) is None:
+                self._services.forget(owner, thread_id)
                 for outbox in self._services.outboxes(owner, thread_id):
                     outbox.try_tell(UnsubscribeThread(thread_id))
         if exists:

@@ -316,12 +316,15 @@ class ConversationProxy(Actor):
                 await trio.sleep(random.random() * HOLD_S / 5)  # noqa: S311
 
     async def _poll_store(self, context: Context) -> bool:
-        """Read the log because the node does not answer. Return False if that node no longer owns the thread."""
+        """Read the log because the node does not answer. Return False if that node no longer owns the thread.
+
+        The owner is read first: a thread deleted between the two reads has no owner, but may still seem to exist.
+        """
         try:
+            owner_node = await self.services.store.owner_node(self.owner, self.thread_id)
             if not await self._read_log_end() and self.exists:  # deleted while the owner was unreachable
                 context.ref.tell(ForwardingEnded(self.name, deleted=True))
                 return False
-            owner_node = await self.services.store.owner_node(self.owner, self.thread_id)
         except StorageError:
             return True
         if owner_node != self.owner_node:

@@ -24,6 +24,7 @@ from understudy.cluster.conversation_proxy import CheckLog, ConversationProxy, P
 from understudy.cluster.membership import join
 from understudy.cluster.messages import Events, ForwardingEnded, Subscribe
 from understudy.storage import Change, Fence, LoggedEvent, Thread
+from understudy.storage.errors import RedisUnavailable
 
 
 @define
@@ -52,6 +53,7 @@ class OtherNode:
     proxies: ProxyTable = field(factory=ProxyTable)
     created_at: float = 0.0
     head: int = 0
+    reachable: bool = True
 
     async def begin_thread(self, created_at: float, count: int) -> None:
         """Delete the thread, if there is one, and store another one of its id with this many events."""
@@ -67,6 +69,8 @@ class OtherNode:
     async def ask(self, _node: str, _owner: str, _thread_id: str, command: object, *, timeout_s: float) -> int:
         """Answer a subscription as the RPC server does."""
         assert isinstance(command, Subscribe)
+        if not self.reachable:
+            raise RedisUnavailable("away")
         if command.incarnation not in (None, self.created_at):
             raise Moved("another one")
         return self.head
@@ -176,7 +180,8 @@ async def test_a_deleted_thread_without_a_next_one_leaves_no_actor_and_no_subscr
     here: Here, deleted: bool
 ) -> None:
     """Also if the owning node only says that it no longer owns the thread."""
-    proxy = await at_end(here)
+    proxy, vault = await at_end(here), here.other.rig.services.content_filter.vault
+    vault.get_or_create("ada", "t", is_new=True)
     await here.other.rig.services.store.delete_thread("ada", "t", None)
     proxy.tell(ForwardingEnded(actor_name("ada", "t"), deleted=deleted, incarnation=1.0))
     with trio.fail_after(5):
@@ -185,9 +190,32 @@ async def test_a_deleted_thread_without_a_next_one_leaves_no_actor_and_no_subscr
     await here.desk.registry.resubscribe(*moved)
     assert here.desk.registry.relocations == 0
     assert here.desk.registry.peek("ada", "t") is None
+    assert not vault.has("ada", "t")
     (outbox,) = here.other.rig.services.outboxes("ada", "t")
     outbox.tell(Deliver(thought(4)))
     await here.until_sent(3)
+
+
+@pytest.mark.parametrize("read", ["thread", "owner_node"])
+async def test_a_thread_deleted_between_two_reads_of_the_store_is_seen_as_deleted(
+    here: Here, monkeypatch: pytest.MonkeyPatch, read: str
+) -> None:
+    """The owning node cannot be reached, so the proxy polls; the thread goes right after this read of a poll."""
+    proxy, services = await at_end(here), here.other.rig.services
+    services.content_filter.vault.get_or_create("ada", "t", is_new=True)
+    original, delete = getattr(services.store, read), services.store.delete_thread
+
+    async def then_deleted(*names: str) -> object:
+        found = await original(*names)
+        await delete("ada", "t", None)
+        return found
+
+    monkeypatch.setattr(services.store, read, then_deleted)
+    here.other.reachable = False
+    proxy.tell(CheckLog())
+    with trio.fail_after(10):
+        await proxy.wait_stopped()
+    assert not services.content_filter.vault.has("ada", "t")
 
 
 async def test_a_late_end_of_an_earlier_thread_does_not_end_the_proxy_of_the_next(here: Here) -> None:
