@@ -31,14 +31,14 @@ CHECK: Final = """async (tags) => {
   return found.violations.map(({ id, help, nodes }) => `${id} (${help}): ${nodes.slice(0, 4).map(where).join(" | ")}`);
 }"""
 """Returns the broken rules, each with where it is broken."""
-SETTLE: Final = """async () => {
-  const frames = () => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
-  await frames(); // what has just changed begins its transition
-  const ends = ({ effect }) => effect.getComputedTiming().endTime !== Infinity;
-  document.getAnimations().filter(ends).forEach((each) => each.finish());
-  await frames();
+SETTLE: Final = """async (width) => {
+  const frame = () => new Promise((drawn) => requestAnimationFrame(drawn));
+  while (innerWidth !== width) await frame();
+  const faded = document.getAnimations().filter((each) => each instanceof CSSTransition);
+  while (document.getAnimations().length > 0) await frame();
+  return faded.map(({ effect, transitionProperty }) => `${effect.target.className} ${transitionProperty}`);
 }"""
-"""Ends transitions: a colour half-way between two is no colour of the page."""
+"""Waits for the width and the end of all animations. Returns the transitions that the change began."""
 WIDE: Final[ViewportSize] = {"width": 1280, "height": 820}
 PHONE: Final[ViewportSize] = {"width": 360, "height": 740}
 
@@ -97,9 +97,11 @@ class Look:
             self.page.set_viewport_size(mode.size)
             if mode.media:
                 self.page.emulate_media(**mode.media)
-            self.page.evaluate(SETTLE)
-            self.page.evaluate(AXE)
             name = f"{self.prefix}{view}-{mode.name}"
+            faded = self.page.evaluate(SETTLE, mode.size["width"])
+            if faded:
+                self.broken.append(f"{name}: with reduced motion {len(faded)} transitions run: {faded[:4]}")
+            self.page.evaluate(AXE)
             self.broken += [f"{name}: {rule}" for rule in self.page.evaluate(CHECK, RULES)]
             sideways = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
             if sideways > 0:
