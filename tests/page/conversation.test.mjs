@@ -110,6 +110,12 @@ test("text that arrives before its message_accepted keeps its turn", () => {
   assert.equal(state.turns[0].stream.text, "Hi");
 });
 
+test("a passing event that comes before the message_accepted of a message that waits makes no second turn of it", () => {
+  const piece = { type: "partial_result", thread_id: "t", run_id: "r1", data: { text: "On", offset: 0 } };
+  const { turns } = play(said("m1"), piece, accepted(1));
+  assert.deepEqual(turns.map(({ key, runId, status, content, stream }) => [key, runId, status, content, stream.text]), [["m1", "r1", "running", "say m1", "On"]]);
+});
+
 test("a passing event that comes before its message_accepted does not cost the question", () => {
   const early = play({ type: "agent_progress", thread_id: "t", run_id: "r1", message_id: "m1", data: { note: "Looking" } });
   const state = reduce(early, accepted(1));

@@ -55,8 +55,8 @@ function change(state, index, patch) {
 const byKey = (state, key) => (key ? state.turns.findLastIndex((turn) => turn.key === key) : -1);
 const byRun = (state, id) => (id ? state.turns.findLastIndex((turn) => turn.runId === id || turn.earlier.includes(id)) : -1);
 
-function placeAccepted(state, turn, instead = null) {
-  const rest = state.turns.filter((other) => other !== instead);
+function placeAccepted(state, turn, instead = []) {
+  const rest = state.turns.filter((other) => !instead.includes(other));
   const firstPending = rest.findIndex(isPending);
   const at = firstPending < 0 ? rest.length : firstPending;
   return { ...state, turns: [...rest.slice(0, at), turn, ...rest.slice(at)] };
@@ -75,20 +75,21 @@ function accepted(state, event, data) {
   if (inPlace) return inPlace;
   const runId = data.run_id ?? event.run_id;
   const again = data.branch_of != null && data.branch_of === data.message_id;
-  const known = state.turns[byRun(state, runId)] ?? state.turns.find((turn) => (
+  const waiting = state.turns.find((turn) => (
     !data.continues && isPending(turn) && turn.messageId === data.message_id && turn.again === again
   )) ?? null;
+  const known = state.turns[byRun(state, runId)] ?? waiting;
   // A turn without a time of sending was made by a passing event that came before this one: it has no question yet.
   if (known && known.runId === runId && known.messageId === data.message_id && known.sentAt !== null) return state;
   const turn = {
-    ...(known ?? newTurn({ key: again ? `run:${runId}` : data.message_id })), messageId: data.message_id, runId, again,
-    content: data.content ?? known?.content ?? "", references: data.references ?? known?.references ?? [],
+    ...(known ?? newTurn({ key: again ? `run:${runId}` : data.message_id })), ...(waiting && { key: waiting.key }), messageId: data.message_id, runId, again,
+    content: data.content ?? waiting?.content ?? known?.content ?? "", references: data.references ?? waiting?.references ?? known?.references ?? [],
     agentType: event.agent_type ?? known?.agentType ?? null, pillar: event.agent_type ? event.pillar ?? null : known?.pillar ?? null,
     parentId: data.parent_id ?? (data.branch_of ? null : lastAnswer(state, known)),
     sentAt: when(event) ?? known?.sentAt ?? null, startedAt: when(event), error: null, progress: null,
     status: known && !isPending(known) ? known.status : "accepted", seq: event.seq ?? known?.seq ?? null,
   };
-  const placed = placeAccepted(state, turn, known);
+  const placed = placeAccepted(state, turn, [known, waiting]);
   const follows = state.leaf !== null && turn.parentId === answerId(state.turns[byKey(state, state.leaf)]?.runId);
   return follows ? showing(placed, turn) : placed;
 }
