@@ -73,6 +73,7 @@ def player() -> Iterator[Player]:
         "cross_origin_story",
         "session_story",
         "past_story",
+        "sleep_story",
         "forms_story",
         "artefacts_story",
         "widgets_story",

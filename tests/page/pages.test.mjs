@@ -187,11 +187,11 @@ function server(clock, answers) {
   return { fetch, asked };
 }
 
-async function setUp({ answers = [], storage = new FakeStorage(), isOnline, clock = new FakeClock() } = {}) {
+async function setUp({ answers = [], storage = new FakeStorage(), isOnline, readsAbove, clock = new FakeClock() } = {}) {
   const { fetch, asked } = server(clock, answers);
   const Socket = socketClass();
   const client = new Client({
-    url: "ws://x/api/ws/agent", storage, fetch, WebSocket: Socket, now: clock.now, random: () => 0.5, timers: clock.timers, isOnline, window: null, paged: true,
+    url: "ws://x/api/ws/agent", storage, fetch, WebSocket: Socket, now: clock.now, random: () => 0.5, timers: clock.timers, isOnline, window: null, paged: true, readsAbove,
   });
   const seen = [];
   const notices = [];
@@ -245,6 +245,85 @@ test("a connection that is lost and made again resumes where the page and its ev
   await clock.advance(1000);
   Socket.last.open();
   assert.deepEqual(resumed(Socket), [{ t: 11 }]);
+});
+
+/** A client that knows the first `known` of these turns, and whose connection is gone for this long. */
+async function away(runs, known, ms, { answers, ...more }) {
+  const made = await setUp({ answers: [[200, page(runs, 1, known, { seq: 4 * known })], ...answers], ...more });
+  made.Socket.last.open();
+  made.client.open("t");
+  await settle();
+  made.Socket.last.die();
+  await made.clock.advance(1_000);
+  made.clock.time += ms; // no timer runs in a computer that sleeps
+  made.asked.length = 0;
+  made.seen.length = 0;
+  return made;
+}
+
+test("what a thread missed in a long time is read, and not played; a short gap is played", async () => {
+  const runs = talk(40);
+  for (const [ms, wanted] of [[50_000, { asked: [], resumed: [{ t: 8 }] }], [61_000, { asked: ["turns"], resumed: [{ t: 160 }] }]]) {
+    const { client, Socket, asked, seen } = await away(runs, 2, ms, { answers: [[200, page(runs, 21, 40)]] });
+    Socket.last.open();
+    Socket.last.say(...runs.flat().slice(158)); // another one's events, before the page is here
+    await settle();
+    assert.deepEqual([asked, resumed(Socket).slice(0, 1)], [wanted.asked, wanted.resumed], `after ${ms}`);
+    if (ms < 60_000) continue;
+    assert.deepEqual([contents(client.state("t"))[0], older(client.state("t")), runningTurn(client.state("t"))], ["say 21", "answer-r20", null]);
+    assert.deepEqual(seen.filter(({ seq }) => seq), [], "events of the gap were played");
+    const [more] = talk(41).slice(-1);
+    Socket.last.say(...more);
+    assert.deepEqual([contents(client.state("t")).length, client.state("t").seq], [21, 164]);
+  }
+});
+
+test("what is read before the end stays: the gap is read up to it; what waits, streams or was picked stays, too", async () => {
+  const runs = talk(90);
+  const answers = [[200, page(runs, 71, 90)], [200, page(runs, 21, 70)], [200, page(runs, 1, 20)]];
+  const { client, Socket, asked } = await away(runs, 5, 90_000, { answers, readsAbove: () => true });
+  const [first] = client.state("t").turns;
+  client.say({ content: "not sent yet", thread_id: "t", message_id: "m-new", agent_type: "guide" });
+  Socket.last.open();
+  await settle();
+  assert.deepEqual(asked, ["turns", "turns?before=answer-r70&limit=50", "turns?before=answer-r20&limit=50"]);
+  const state = client.state("t");
+  assert.deepEqual(contents(state), [...runs.map((_, index) => `say ${index + 1}`), "not sent yet"]);
+  assert.deepEqual([state.turns[0].key, state.seq, older(state), resumed(Socket)], [first.key, 360, null, [{ t: 360 }]]);
+});
+
+test("an answer that was being written before a long gap and still is keeps its text", async () => {
+  const runs = talk(3, { unfinished: true });
+  const { client, Socket, clock } = await setUp({ answers: [[200, page(runs, 1, 3, { seq: 9 })], [200, page(runs, 1, 3, { seq: 10 })]] });
+  Socket.last.open();
+  client.open("t");
+  await settle();
+  Socket.last.say({ type: "partial_result", thread_id: "t", run_id: "r3", data: { text: "so far", offset: 0 } });
+  Socket.last.die();
+  await clock.advance(1_000);
+  clock.time += 100_000;
+  Socket.last.open();
+  await settle();
+  const turn = runningTurn(client.state("t"));
+  assert.deepEqual([turn.stream.text, turn.steps.length, client.state("t").seq], ["so far", 1, 10]);
+});
+
+test("events after a page are left out of the pages before it: they come by the resume", () => {
+  const runs = talk(3);
+  const [turn] = readPage("t", page(runs, 3, 3), [], { until: 10 }).turns;
+  assert.deepEqual([turn.status, turn.steps.length, turn.final], ["running", 1, null]);
+});
+
+test("the branch that was picked stays shown, and a turn that was read does not become a name again", () => {
+  const runs = talk(3);
+  const other = { message_id: "mX", parent_id: "answer-r1", run_id: "rX", status: "success", first_seq: 6, again: false };
+  const [turn] = page(runs, 2, 2).turns;
+  const branch = page(runs, 1, 1);
+  branch.turns.push({ ...turn, message: { ...turn.message, id: "mX", content: "say X" }, run: { ...turn.run, run_id: "rX" }, first_seq: 6, answer: null, events: [] });
+  const now = opened(page(runs, 1, 3, { others: [other], seq: 11 }));
+  const shown = reduce(now, { type: "local.older", thread_id: "t", data: readPage("t", { ...branch, tip: "rX" }) });
+  const state = opened(page(runs, 1, 3, { others: [other] }), shown);
+  assert.deepEqual([contents(state), state.leaf, state.seq], [["say 1", "say X"], "mX", 12]);
 });
 
 test("without a page in time, or with a refusal, the log is played as far as it is not known", async () => {

@@ -41,6 +41,7 @@ export { beside, older, visible } from "./client/branches.js";
 
 const TYPING_MS = 3_000;
 const AGAIN_S = 3;
+const AWAY_MS = 60_000; // what was missed in a longer time is read, not played
 const DEFAULT_AGENT = "guide";
 
 /**
@@ -71,13 +72,15 @@ export class Client extends BranchCommands {
    * @param {typeof WebSocket} [options.WebSocket]
    * @param {typeof fetch} [options.fetch]
    * @param {Window|null} [options.window] whose online, offline, storage and visibility events are heeded
-   * @param {boolean} [options.paged] threads are opened by their last page, read over REST, instead of their whole log
+   * @param {boolean} [options.paged] threads are opened by their last page, read over REST, instead of their whole log; so is
+   *   what they missed while there was no connection for a minute
+   * @param {(threadId: string) => boolean} [options.readsAbove] whether somebody reads turns before the end, which must stay then
    */
   constructor({
     url = ownSocket(globalThis.location), token = null, storage = browserStorage(), WebSocket = globalThis.WebSocket,
     fetch = globalThis.fetch.bind(globalThis), window = globalThis.document ? globalThis.window : null,
     now = () => Date.now(), random = Math.random, timers = REAL_TIMERS, isOnline = () => globalThis.navigator?.onLine !== false,
-    paged = false,
+    paged = false, readsAbove = () => false,
   } = {}) {
     super();
     Object.assign(this, { window, now });
@@ -95,7 +98,7 @@ export class Client extends BranchCommands {
     this.outbox = new Outbox(this.storage, { window, now });
     this.connection = new Connection({
       url, session: this.session, WebSocket, timers, now, random, isOnline, watched: window,
-      onOpen: () => this.#opened(), onEvents: (events) => this.subscriptions.take(events), onLost: () => this.delivery.interrupted(), onStatus: () => this.#count(),
+      onOpen: (awayMs) => this.#opened(awayMs), onEvents: (events) => this.subscriptions.take(events), onLost: () => this.delivery.interrupted(), onStatus: () => this.#count(),
     });
     this.subscriptions = new Subscriptions({
       send: (command) => this.connection.send(command), onForeign: (event) => this.#emit("foreign", event),
@@ -115,7 +118,7 @@ export class Client extends BranchCommands {
       onChange: (threadId, state, events) => this.#emit("change", { threadId, agent: this.currentThreads.agentOf(threadId), state, events }),
       onFault: (fault) => this._notice(fault),
     });
-    if (paged) this._openByPages();
+    if (paged) this._openByPages(readsAbove);
     this.tabs = new Tabs({ outbox: this.outbox, timeouts: this.lateTimeouts, show: (events) => this._show(events), pump: () => this.delivery.pump() });
     this.#count();
   }
@@ -290,7 +293,8 @@ export class Client extends BranchCommands {
     return entry.message_id;
   }
 
-  #opened() {
+  #opened(awayMs) {
+    if (awayMs > AWAY_MS) this.threads.reread();
     this.subscriptions.opened();
     this.threads.pages?.readAll();
   }

@@ -46,7 +46,7 @@ const LIST_EVENTS = new Set(["message_accepted", "final_response", "error"]);
 class Page {
   constructor() {
     this.current = null; // the id of the open thread
-    this.client = new Client({ paged: true });
+    this.client = new Client({ paged: true, readsAbove: (threadId) => threadId === this.current && this.transcript.readsAbove });
     this.api = this.client.api;
     const { storage } = this.client;
     this.agents = new Agents(storage);

@@ -8,10 +8,10 @@ import { Pages } from "./pages.js";
 import { RunCommands } from "./run_commands.js";
 
 export class BranchCommands extends RunCommands {
-  /** Has threads opened by their last page from now on. */
-  _openByPages() {
+  /** Has threads opened by their last page from now on. @param {(threadId: string) => boolean} readsAbove */
+  _openByPages(readsAbove) {
     this.threads.pages = new Pages({
-      api: this.api, threads: this.threads, subscriptions: this.subscriptions, timeouts: this.lateTimeouts, isOnline: () => this.connection.online,
+      api: this.api, threads: this.threads, subscriptions: this.subscriptions, timeouts: this.lateTimeouts, isOnline: () => this.connection.online, readsAbove,
       onMissing: (threadId) => this._notice({ code: "not_found", message: errorText({ code: "not_found", message: "" }) }, threadId),
       onFault: (fault) => this._notice(fault),
     });

@@ -27,13 +27,14 @@ function aboutToken({ message_id: messageId, thread_id: threadId, run_id: runId 
 
 export class Connection {
   /**
-   * `onOpen()`: the handshake is done, commands may be sent. `onEvents(list)`: everything the server said.
+   * `onOpen(awayMs)`: the handshake is done, commands may be sent; nothing was heard for so long. `onEvents(list)`: everything the server said.
    * `onLost()`: the socket is closed. `onStatus(status)`: it changed. `watched` is a window, or null.
    */
   constructor({ url, session, WebSocket, timers, now, random, isOnline, watched, onOpen, onEvents, onLost, onStatus }) {
     Object.assign(this, { url, session, WebSocket, timers, now, random, isOnline, watched, onOpen, onEvents, onLost, onStatus });
     this.timeouts = new Timers(timers);
     this.socket = null;
+    this.heardAt = now(); // when a socket before this one carried something last: a computer asleep closes none
     this.status = IDLE;
     this.stopped = true;
     this.attempt = 0;
@@ -151,7 +152,7 @@ export class Connection {
       onOpen: () => {
         this.neverOpened = 0;
         this.socket.send({ type: "hello", payload: { batch: true, chunk: true, gzip: CAN_GUNZIP, html: true } });
-        this.onOpen();
+        this.onOpen(this.now() - this.heardAt);
       },
       onLost: (code) => this.#socketLost(afterClose(code)),
     });
@@ -184,6 +185,7 @@ export class Connection {
     this.timeouts.clearAll();
     const { socket } = this;
     this.socket = null;
+    this.heardAt = socket?.heardAt ?? this.heardAt;
     socket?.drop();
     if (socket) this.onLost();
   }

@@ -6,7 +6,7 @@
  * so pages need no numbers, and what is loaded may have gaps that no branch crosses.
  */
 
-import { answerId, older } from "./branches.js";
+import { answerId, older, showing } from "./branches.js";
 import { isPending, LIVE } from "./turns.js";
 
 /** The state with the last page of a branch. What was not accepted yet stays, and what the page goes on from. */
@@ -14,16 +14,38 @@ export function withPage(state, { title = null, seq, turns: paged, ratings, answ
   const rated = { ...without(state.ratings, answers), ...ratings };
   if (seq === state.seq && state.resync === null && state.turns.some((turn) => !isPending(turn))) return { ...state, title, ratings: rated };
   const known = new Map(state.turns.filter(({ runId }) => runId).map((turn) => [turn.runId, turn]));
-  const fresh = paged.map((turn) => (known.has(turn.runId) ? { ...turn, key: known.get(turn.runId).key } : turn));
-  const runs = new Set(fresh.map(({ runId }) => runId));
+  const fresh = paged.map((turn) => replacing(known.get(turn.runId), turn));
   const accepted = (turn) => fresh.some((one) => one.messageId === turn.messageId && one.again === turn.again && (!turn.again || one.seq > state.seq));
   const pending = state.turns.filter((turn) => isPending(turn) && !accepted(turn));
-  const keeps = (turn) => !isPending(turn) && !LIVE.has(turn.status) && !runs.has(turn.runId) && (turn.seq ?? 0) <= seq;
-  const before = state.resync === null ? state.turns.filter(keeps) : [];
+  const before = keptBefore(state, { seq, turns: fresh });
   const next = { ...state, title, seq, resync: null, leaf: null, ratings: rated, turns: [...before, ...fresh].sort(inOrder).concat(pending) };
-  const start = older({ ...next, turns: fresh });
-  const joined = start === null || before.some(({ runId, stub }) => !stub && answerId(runId) === start);
-  return marked(joined ? next : { ...next, turns: [...fresh, ...pending] });
+  if (gapBefore(state, { seq, turns: fresh }) !== null) return marked({ ...next, turns: [...fresh, ...pending] });
+  const leaf = next.turns.find(({ key, stub }) => key === state.leaf && !stub); // of the branch that was picked
+  return marked(leaf && state.resync === null ? showing(next, leaf) : next);
+}
+
+/** The answer that a page follows if that is not among the turns that stay: what lies between has not been read. Else null. */
+export function gapBefore(state, { seq, turns }) {
+  const start = older({ ...state, leaf: null, turns });
+  return keptBefore(state, { seq, turns }).some(({ runId, stub }) => !stub && answerId(runId) === start) ? null : start;
+}
+
+/** The turns of a state that stay before a page. A run that was at work is as the page says, or is not known any more. */
+function keptBefore(state, { seq, turns }) {
+  if (state.resync !== null) return [];
+  const runs = new Set(turns.map(({ runId }) => runId));
+  return state.turns.filter((turn) => !isPending(turn) && !LIVE.has(turn.status) && !runs.has(turn.runId) && (turn.seq ?? 0) <= seq);
+}
+
+/**
+ * A turn of a page in the place of the known one, if any. What only the socket carries stays: the text of an answer that is
+ * still written, which the resume goes on with. A turn that is there whole does not become a name again.
+ */
+function replacing(known, turn) {
+  if (!known) return turn;
+  if (turn.stub && !known.stub && !LIVE.has(known.status)) return known;
+  const { key, stream, stopping } = known;
+  return LIVE.has(known.status) && LIVE.has(turn.status) ? { ...turn, key, stream, stopping } : { ...turn, key };
 }
 
 /** The state with an older page of a branch, or with another branch: then it is shown, down to its `tip`. */

@@ -7,20 +7,22 @@
 
 import { ApiError } from "./api.js";
 import { older } from "./branches.js";
+import { gapBefore, inOrder } from "./page_placement.js";
 import { readPage, stepsOf } from "./turn_pages.js";
 
 const READ_MS = 5_000;
 const OLDER = 50; // turns of an older page
 const MISSED = 1_000; // events that are held while an older page is under way; beyond, the page is read again
 const RUN_PAGES = 20; // pages of a run's events
+const GAP_PAGES = 20; // older pages that are read to join what is shown
 
 export class Pages {
   /**
    * `api` has `turns` and `runEvents`, `threads` holds states, `subscriptions` follows threads; `isOnline()`: commands
-   * can be sent; `onMissing(threadId)`: the server has no such thread of this user; `onFault(error)`.
+   * can be sent; `readsAbove(threadId)`: somebody reads turns before the end; `onMissing(threadId)`: the server has no such thread of this user; `onFault(error)`.
    */
-  constructor({ api, threads, subscriptions, timeouts, isOnline, onMissing, onFault }) {
-    Object.assign(this, { api, threads, subscriptions, timeouts, isOnline, onMissing, onFault });
+  constructor({ api, threads, subscriptions, timeouts, isOnline, readsAbove, onMissing, onFault }) {
+    Object.assign(this, { api, threads, subscriptions, timeouts, isOnline, readsAbove, onMissing, onFault });
     this.unread = new Set(); // threads whose last page is still to be read
     this.reading = new Map(); // thread id -> mark of the reading that counts
     this.missed = new Map(); // thread id -> events that came while an older page is under way
@@ -112,10 +114,11 @@ export class Pages {
   async #read(threadId) {
     const mark = Symbol(threadId);
     this.reading.set(threadId, mark);
-    this.timeouts.set(`page ${threadId}`, READ_MS, () => this.#failed(threadId, mark, null));
+    this.#allow(threadId, mark);
     let page;
     try {
       page = readPage(threadId, await this.api.turns(threadId));
+      if (this.readsAbove(threadId) || this.threads.state(threadId)?.leaf) page = await this.#joined(threadId, mark, page);
     } catch (fault) {
       this.#failed(threadId, mark, fault);
       return;
@@ -125,6 +128,29 @@ export class Pages {
     this.missed.delete(threadId);
     this.threads.apply([{ type: "local.page", thread_id: threadId, data: page }]);
     this.#follow(threadId);
+  }
+
+  /** A last page with those before it, back to what is shown: somebody reads there, and it must not go. */
+  async #joined(threadId, mark, page) {
+    let whole = page;
+    for (let reads = 0; reads < GAP_PAGES && this.reading.get(threadId) === mark; reads += 1) {
+      const before = gapBefore(this.threads.state(threadId), whole);
+      if (before === null) break;
+      this.#allow(threadId, mark);
+      const { turns, ratings, answers } = readPage(threadId, await this.api.turns(threadId, { before, limit: OLDER }), [], { until: page.seq });
+      const known = new Set(whole.turns.filter(({ stub }) => !stub).map(({ runId }) => runId));
+      const names = new Set(turns.filter(({ stub }) => !stub).map(({ runId }) => runId));
+      whole = {
+        ...whole, ratings: { ...ratings, ...whole.ratings }, answers: [...answers, ...whole.answers],
+        turns: [...turns.filter(({ runId }) => !known.has(runId)), ...whole.turns.filter(({ runId }) => known.has(runId) || !names.has(runId))].sort(inOrder),
+      };
+      if (turns.length === 0) break;
+    }
+    return whole;
+  }
+
+  #allow(threadId, mark) {
+    this.timeouts.set(`page ${threadId}`, READ_MS, () => this.#failed(threadId, mark, null));
   }
 
   /** Whether this reading counts, which is over with this. */

@@ -13,7 +13,7 @@ const PROBE_MS = 6_000; // an answer to an application ping slower than this mea
 export class Socket {
   /** `onOpen()`, `onEvents(list)` and `onLost(closeCode)` are called until `drop()`; `onLost` at most once. */
   constructor({ url, token, WebSocket, timers, now, heartbeatMs, onOpen, onEvents, onLost }) {
-    Object.assign(this, { now, heartbeatMs, onLost, resumed: new Set(), opened: false, chunkBytes: Infinity, sent: 0 });
+    Object.assign(this, { now, heartbeatMs, onLost, resumed: new Set(), opened: false, chunkBytes: Infinity, sent: 0, heardAt: null });
     this.timeouts = new Timers(timers);
     this.reader = new FrameReader({ onEvents, onBroken: () => this.#end(LOST) });
     this.socket = new WebSocket(url, subprotocols(token));
@@ -23,6 +23,7 @@ export class Socket {
       onOpen();
     };
     this.socket.onmessage = ({ data }) => {
+      this.heardAt = now();
       this.timeouts.set("alive", this.heartbeatMs, () => this.ping());
       this.reader.take(data);
     };

@@ -124,6 +124,11 @@ export class Threads {
     if (this.dirty.size > 0 && !this.timeouts.has("keep")) this.timeouts.set("keep", KEEP_MS, () => this.persist());
   }
 
+  /** Has the last pages of all threads read anew, if threads are opened by pages: much may have happened in them. */
+  reread() {
+    for (const { threadId, seq } of this.pages ? this.states.values() : []) if (seq > 0) this.pages.open(threadId);
+  }
+
   /** Stores what changed since the last time. */
   persist() {
     for (const threadId of this.dirty) {

@@ -17,13 +17,14 @@ const ENDS = Object.freeze({ success: "done", cancelled: "cancelled", failed: "f
 
 /**
  * A page as `page_placement.js` takes it. `missed` are durable events that came while the page was under way: those after it
- * are applied to its turns. `compact`: its steps take little room, as thousands of turns may be held.
+ * are applied to its turns. `compact`: its steps take little room, as thousands of turns may be held. `until`: events after
+ * this number are left out, as they will come.
  */
-export function readPage(threadId, page, missed = [], { compact = false } = {}) {
+export function readPage(threadId, page, missed = [], { compact = false, until = Infinity } = {}) {
   const after = missed.filter(({ seq }) => seq > page.seq);
   const whole = page.turns.map((turn) => {
     const runs = new Set([turn.run, ...turn.earlier ?? []].map(({ run_id: runId }) => runId));
-    const read = turnOf(threadId, turn, after.filter(({ run_id: runId }) => runs.has(runId)));
+    const read = turnOf(threadId, { ...turn, events: turn.events.filter(({ seq }) => seq <= until) }, after.filter(({ run_id: runId }) => runs.has(runId)));
     return compact ? compacted(read) : read;
   });
   if (page.older === null) closeBeginning(whole, page.tip);

@@ -55,17 +55,22 @@ export class RunCardView {
     this.#summarise(turn, steps, live);
     this.shown = { steps, live };
     this.#unfold(this.unfolded ?? (live && turn.stream.text === ""));
+    this.#read();
   }
 
   #toggle() {
     this.unfolded = this.body.hidden;
-    if (this.unfolded && this.turn.omitted) this.#read();
     this.#unfold(this.unfolded);
+    this.#read();
   }
 
-  /** Reads what the steps lack; they are folded again if that fails. */
+  /** Reads what steps lack that somebody has unfolded; they are folded again if that fails. */
   async #read() {
-    if (await this.page.onDetails(this.turn)) return;
+    if (!this.unfolded || !this.turn.omitted || this.reading) return;
+    this.reading = true;
+    const read = await this.page.onDetails(this.turn);
+    this.reading = false;
+    if (read) return;
     this.unfolded = false;
     this.#unfold(false);
   }

@@ -64,6 +64,11 @@ export class Transcript {
     this.#render();
   }
 
+  /** Whether the reader is at turns before the end. */
+  get readsAbove() {
+    return this.turns.length > 0 && !this.follower.pinned;
+  }
+
   /** Shows this state with the next frame. */
   show(state) {
     this.next = state;
