@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from actors import incarnation
+from tests import spread
 
 pytest_plugins = ["tests.servers.fixtures"]
 
@@ -46,10 +47,17 @@ def pytest_unconfigure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of `SERVED` as slow, before `-m` selects."""
+    """Mark the tests of `SERVED` as slow, before `-m` selects, and put long ones first."""
     for item in items:
         if any(item.path.is_relative_to(folder) for folder in SERVED):
             item.add_marker(pytest.mark.slow)
+    items[:] = spread.longest_first(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> spread.Spread | None:
+    """Spread the tests as `tests/spread.py` says if `--dist=loadfile` is given."""
+    return spread.Spread(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture
