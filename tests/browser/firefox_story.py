@@ -26,7 +26,7 @@ def play(page: Page, server: Server, shots: Path | None) -> None:
     page.context.set_offline(True)
     expect(page.get_by_text("Offline")).to_be_visible()
     page.context.set_offline(False)
-    expect(page.get_by_text("Online")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Online")).to_be_visible()
     assert not problems, problems
     picture(page, shots, "firefox")  # last: Playwright's own style for it is refused by the policy
 

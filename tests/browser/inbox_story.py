@@ -133,11 +133,11 @@ def main(folder: Path, shots: Path | None) -> None:
             _seen_from_another_chat(page, shots)
             server.stop()
             server.start()
-            expect(page.get_by_text("Online")).to_be_visible(timeout=30_000)
+            expect(page.get_by_text("Online")).to_be_visible()
             _answered_from_the_inbox(page, shots)
             page.evaluate("window.away = true")
             gate.touch()
-            expect(tab(page, "running")).to_have_text("0", timeout=30_000)
+            expect(tab(page, "running")).to_have_text("0")
             expect(tab(page, "unread")).to_have_text("3")
             assert page.evaluate("window.notices") == ["Wait for the gate: The answer is there"]
             page.evaluate("window.away = false")
@@ -171,7 +171,7 @@ def _seen_from_another_chat(page: Page, shots: Path | None) -> None:
 
 
 def _answered_from_the_inbox(page: Page, shots: Path | None) -> None:
-    expect(tab(page, "running")).to_have_text("0", timeout=30_000)  # it is unknown what became of its call
+    expect(tab(page, "running")).to_have_text("0")  # it is unknown what became of its call
     page.get_by_role("button", name="Needs you 3").click()
     inbox = page.get_by_role("dialog", name="Inbox")
     card = inbox.get_by_role("region", name="Allow send_mail?")
@@ -199,7 +199,7 @@ def _answered_from_the_inbox(page: Page, shots: Path | None) -> None:
 
 
 def _unread_until_opened(page: Page, shots: Path | None) -> None:
-    expect(tab(page, "running")).to_have_text("0", timeout=30_000)
+    expect(tab(page, "running")).to_have_text("0")
     expect(tab(page, "unread")).to_have_text("3")
     expect(page).to_have_title(re.compile(r"^\(3\) "))
     waited = row(page, "Wait for")

@@ -251,7 +251,7 @@ def doubt(story: Story) -> None:
     story.server.stop()
     story.server.start()
     for tab in story.tabs:
-        expect(tab.get_by_role("button", name="It happened")).to_be_visible(timeout=30_000)
+        expect(tab.get_by_role("button", name="It happened")).to_be_visible()
     story.pictures("doubt")
     other.get_by_role("button", name="It happened").click()
     for tab in story.tabs:
@@ -270,10 +270,10 @@ def many_calls(story: Story) -> None:
     story.ask("stock", "Take stock")
     page.evaluate(WATCH)
     story.open("shelf-1")
-    expect(page.locator(".work-now", has_text="42 calls")).to_be_visible(timeout=60_000)
+    expect(page.locator(".work-now", has_text="42 calls")).to_be_visible()
     pictures(story.other, story.shots, "calls-running")  # which changes the width of the page
     story.open("shelf-41")
-    expect(page.locator(".turn-foot")).to_be_visible(timeout=60_000)
+    expect(page.locator(".turn-foot")).to_be_visible()
     shift, tasks, took = page.evaluate("[watch.shift, watch.tasks, performance.now() - watch.began]")
     assert shift <= 0.1, page.evaluate("watch.moved")
     assert sum(tasks) <= took / 4, tasks

@@ -51,7 +51,7 @@ def read_without_a_server(context: BrowserContext, server: Server, shots: Path |
     assert all(path == "/" or path.startswith("/page/") for path in kept), kept
     picture(page, shots, f"no-server-{context.browser.browser_type.name if context.browser else ''}")
     server.start()
-    expect(page.get_by_text("Online")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("Online")).to_be_visible()
 
 
 def main(folder: Path, shots: Path | None) -> None:

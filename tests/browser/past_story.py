@@ -123,7 +123,7 @@ def open_without_rest(page: Page, address: str) -> None:
     """If the page cannot be read, the thread is shown from its log."""
     page.route("**/turns?*", lambda route: route.abort())
     page.goto(f"{address}/#short")
-    expect(page.locator(".turn .bubble").last).to_contain_text("w00001x000003", timeout=30_000)
+    expect(page.locator(".turn .bubble").last).to_contain_text("w00001x000003")
 
 
 def main(folder: Path) -> None:

@@ -18,7 +18,9 @@ from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwrig
 CHROMIUM = "/usr/bin/chromium"
 BROWSERS = ("chromium", "firefox")
 READY = "understudy is ready on "
-WAIT_MS = 15_000
+WAIT_MS = 60_000
+"""Longest wait for what must come: three stories at a time share a small machine with a server and a browser each."""
+expect.set_options(timeout=WAIT_MS)
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-dev-shm-usage",
@@ -130,7 +132,6 @@ def browser(name: str) -> AbstractContextManager[Browser]:
 def watched(page: Page, problems: list[str]) -> Page:
     """Return a page. Its errors and violations of its content security policy are recorded."""
     page.set_default_timeout(WAIT_MS)
-    expect.set_options(timeout=WAIT_MS)
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("console", lambda line: problems.append(line.text) if "Content Security Policy" in line.text else None)
     return page

@@ -51,7 +51,7 @@ def play(page: Page, server: Server, csv: Path, shots: Path | None) -> None:
     expect(page.get_by_text(re.compile("Insights"), exact=False).first).to_be_visible()
     expect(page.get_by_text(re.compile("chart.table", re.IGNORECASE)).first).to_be_visible()
     chart = page.get_by_role("application", name=re.compile("^Sum of sales by month"))
-    expect(chart.first).to_be_visible(timeout=30_000)
+    expect(chart.first).to_be_visible()
     expect(page.locator("table").first).to_be_visible()
     assert page.evaluate(TABLE_FROM_THE_START), (
         "an English table begins at its first column on a right-to-left page, too"
@@ -67,9 +67,9 @@ def play(page: Page, server: Server, csv: Path, shots: Path | None) -> None:
     picture(page, shots, "offline")
 
     server.start()
-    expect(page.get_by_text("Online")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Online")).to_be_visible()
     # The interrupted answer is resumed, and the message sent meanwhile is answered after it.
-    expect(page.locator(".reply .prose").last.get_by_text("42")).to_be_visible(timeout=60_000)
+    expect(page.locator(".reply .prose").last.get_by_text("42")).to_be_visible()
     expect(page.get_by_text(re.compile("interrupted"))).to_have_count(0)
     picture(page, shots, "back")
 
@@ -134,7 +134,7 @@ def change_settings(page: Page) -> None:
     settings.get_by_label("Compact").check()
     expect(settings.get_by_label("Tell me in this browser when something needs me")).to_be_visible()
     settings.get_by_role("combobox", name="Language").select_option("ar")
-    expect(html).to_have_attribute("dir", "rtl", timeout=30_000)
+    expect(html).to_have_attribute("dir", "rtl")
     expect(html).to_have_attribute("lang", "ar")
     expect(page.get_by_role("dialog", name="الإعدادات")).to_be_visible()
     expect(page.get_by_role("combobox", name="اللغة")).to_be_focused()
@@ -153,7 +153,7 @@ def change_settings(page: Page) -> None:
         page.get_by_role("button", name="تصدير").click()
     assert json.loads(Path(saved.value.path()).read_text())["threads"], "what was said is in the export"
     page.get_by_role("combobox", name="اللغة").select_option("en")
-    expect(html).to_have_attribute("dir", "ltr", timeout=30_000)
+    expect(html).to_have_attribute("dir", "ltr")
     expect(page.get_by_role("dialog", name="Settings")).to_be_visible()
     page.keyboard.press("Escape")
     expect(draft).to_have_value("half a thought")
@@ -165,7 +165,7 @@ def erase_everything(page: Page) -> None:
     page.get_by_role("button", name="Settings").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete everything").click()
     page.get_by_role("dialog", name="Delete all your data?").get_by_role("button", name="Delete everything").click()
-    expect(page.get_by_role("dialog", name="Sign in")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("dialog", name="Sign in")).to_be_visible()
     assert page.evaluate("Object.keys(localStorage).filter((key) => key.includes('history')).length") == 0
 
 

@@ -46,7 +46,6 @@ def ended(page: Page, count: int) -> list[Any]:
     page.wait_for_function(
         "count => seen.filter(([type, { seq }]) => seq && /^(final_response|error)$/.test(type)).length >= count",
         arg=count,
-        timeout=40_000,
     )
     seen = page.evaluate("window.seen")
     assert isinstance(seen, list)

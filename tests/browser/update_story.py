@@ -39,12 +39,12 @@ def move_to_a_newer_version(context: BrowserContext, folder: Path) -> None:
         change(site, 2)
         server.start()
         one.reload()
-        expect(one.get_by_text(NEWER)).to_be_visible(timeout=60_000)
+        expect(one.get_by_text(NEWER)).to_be_visible()
         assert one.evaluate(VERSION) == "1"
         with one.expect_navigation():
             one.get_by_role("button", name="Reload").click()
         expect(one.locator("meta[name=version]")).to_have_attribute("content", "2")
-        expect(other.get_by_text(NEWER)).to_be_visible(timeout=60_000)
+        expect(other.get_by_text(NEWER)).to_be_visible()
         assert other.evaluate(VERSION) == "1", "a tab that nobody asked was loaded again"
         other.close()
 
@@ -52,11 +52,11 @@ def move_to_a_newer_version(context: BrowserContext, folder: Path) -> None:
         change(site, 3)
         server.start()
         one.reload()
-        expect(one.get_by_text(NEWER)).to_be_visible(timeout=60_000)
+        expect(one.get_by_text(NEWER)).to_be_visible()
         address = one.url
         one.reload()
         expect(one.locator("meta[name=version]")).to_have_attribute("content", "3")
-        expect(one.get_by_text("Online")).to_be_visible(timeout=60_000)
+        expect(one.get_by_text("Online")).to_be_visible()
         assert one.url == address
     finally:
         server.stop(signal.SIGTERM)
