@@ -1,4 +1,6 @@
-"""HTTP/1.1 by hypercorn, over a stream whose first request head was already read; and the listener's own responses.
+"""HTTP by hypercorn, over a stream whose first request head was already read; and the listener's own responses.
+
+Over TLS a client may choose HTTP/2 (`transport.server.http2`); this module serves HTTP/1.1.
 
 hypercorn never serves a WebSocket here: the listener routes a connection by its first request. A later request on the
 same connection that asks for a WebSocket is answered with 421 (RFC 9110 section 15.5.20: retry over another
@@ -10,7 +12,6 @@ RFC 9110 section 7.8 allows, and a request whose body has two lengths is refused
 
 import json
 import logging
-import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
@@ -30,6 +31,8 @@ from hypercorn.typing import AppWrapper, ConnectionState
 from hypercorn.utils import parse_socket_addr
 
 from transport.server.connection_limiter import ConnectionPermit
+from transport.server.http2 import Http2Connection
+from transport.server.replay_stream import ReplayStream
 from transport.server.request_head import METHODS
 from transport.server.tls import Stream, TlsStream
 from transport.wire.codes import ERRORS
@@ -99,64 +102,6 @@ def json_response(status: int, body: Mapping[str, Any], headers: Mapping[str, st
     if any("\r" in line or "\n" in line for line in lines):
         raise ValueError("a header holds a line break")
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + payload
-
-
-class ReplayStream:
-    """A TCP or TLS stream that replays the bytes already read from it, and whose writes have a deadline.
-
-    hypercorn shields its writes from cancellation, so one client that does not read could block a shutdown for ever.
-    Here a write fails after `write_s` seconds without progress, and at `deadline` in any case.
-    """
-
-    def __init__(self, stream: Stream, head: bytes, write_s: float) -> None:
-        self.socket = stream.socket  # hypercorn asks it for the addresses
-        self.secure = isinstance(stream, TlsStream)
-        self.deadline = math.inf
-        self._stream = stream
-        self._send_some = stream.send_some if isinstance(stream, TlsStream) else stream.socket.send
-        self._head = head
-        self._write_s = write_s
-        self._write: trio.CancelScope | None = None
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """Return the replayed head first, then bytes from the stream."""
-        if self._head:
-            head, self._head = self._head, b""
-            await trio.lowlevel.checkpoint()
-            return head
-        return bytes(await self._stream.receive_some(max_bytes))
-
-    async def send_all(self, data: bytes) -> None:
-        """Send. Raises BrokenResourceError if the client takes nothing for `write_s`, or the deadline passes."""
-        view = memoryview(data)
-        while view or self._backlog:
-            deadline = min(self.deadline, trio.current_time() + self._write_s)
-            with trio.CancelScope(deadline=deadline) as self._write:
-                try:
-                    view = view[await self._send_some(view) :]
-                except OSError as error:
-                    raise trio.BrokenResourceError("the client is gone") from error
-            if self._write.cancelled_caught:
-                self.socket.close()
-                raise trio.BrokenResourceError("the client does not read")
-
-    @property
-    def _backlog(self) -> bool:
-        return isinstance(self._stream, TlsStream) and self._stream.backlog
-
-    async def send_eof(self) -> None:
-        """Send the end of the stream."""
-        await self._stream.send_eof()
-
-    async def aclose(self) -> None:
-        """Close the stream."""
-        await self._stream.aclose()
-
-    def finish_by(self, deadline: float) -> None:
-        """Bound the current and all later writes by `deadline`, on trio's clock."""
-        self.deadline = deadline
-        if self._write is not None:
-            self._write.deadline = min(self._write.deadline, deadline)
 
 
 class _RequestRefused(Exception):
@@ -262,15 +207,42 @@ class HttpServer:
                 scope.cancel()
 
     async def serve(self, stream: Stream, head: bytes, permit: ConnectionPermit) -> None:
-        """Serve one connection. Cancelling this does not interrupt a running request; `drain` bounds it."""
+        """Serve one connection by HTTP/1.1. Cancelling this does not interrupt a running request; `drain` bounds it."""
         replay = ReplayStream(stream, head, self._config.write_s)
+        # A ReplayStream has all that hypercorn uses of a stream.
+        state = {**self._state, "permit": permit}
+        await self._run(replay, Http1Server(self._app, self._hypercorn, self._context, state, replay, permit).run)
+
+    async def serve_http2(self, stream: TlsStream, permit: ConnectionPermit) -> None:
+        """Serve one connection by HTTP/2, as `serve` does."""
+        replay = ReplayStream(stream, b"", self._config.write_s)
+        await self._run(replay, self._http2(self._app, replay, permit).run)
+
+    async def refuse_http2(self, stream: TlsStream, status: int, body: Mapping[str, Any], within_s: float) -> None:
+        """Answer the first request of a connection with a refusal, and close it, within `within_s` seconds."""
+        payload = json.dumps(body, ensure_ascii=False).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(payload))]
+        headers += [(b"retry-after", b"1"), *security_headers(secure=True)]
+
+        async def refuse(_scope: Any, _receive: Any, send: _Send, *_rest: Any) -> None:
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": payload})
+
+        with trio.move_on_after(within_s):
+            await self._http2(refuse, ReplayStream(stream, b"", within_s), None).run()
+
+    def _http2(self, app: Any, replay: ReplayStream, permit: ConnectionPermit | None) -> Http2Connection:
+        state = {**self._state, "permit": permit}
+        return Http2Connection(
+            app, self._hypercorn, self._context, state, replay, permit,
+            write_s=self._config.write_s, refusal_headers=security_headers(secure=True), once=permit is None,
+        )  # fmt: skip
+
+    async def _run(self, replay: ReplayStream, run: Callable[[], Awaitable[None]]) -> None:
         with trio.CancelScope(shield=True) as scope:
             self._live[replay] = scope
             try:
-                # A ReplayStream has all that hypercorn uses of a stream.
-                state = {**self._state, "permit": permit}
-                server = Http1Server(self._app, self._hypercorn, self._context, state, replay, permit)
-                await server.run()
+                await run()
             finally:
                 del self._live[replay]
 

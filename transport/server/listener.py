@@ -1,4 +1,5 @@
-"""One port for WebSockets and HTTP. The first request of a connection decides which of the two it is.
+"""One port for WebSockets and HTTP. The first request of a connection decides which of the two it is, unless the client
+chose HTTP/2 in the TLS handshake, which carries no WebSockets here.
 
 An upgrade request goes to the `UpgradeHandler`, which refuses or accepts it; any other request goes to an ASGI
 application over hypercorn. An error on one connection never affects another. Every connection holds a permit from
@@ -259,8 +260,13 @@ class _Listener:
             return
         self._refusing += 1
         try:
-            if not isinstance(stream, TlsStream) or await self._shake_hands(stream):
-                await _send_response(stream, _FULL[full], self._limits)
+            status, body = _FULL[full]
+            if isinstance(stream, TlsStream) and not await self._shake_hands(stream):
+                return
+            if isinstance(stream, TlsStream) and stream.http2:
+                await self._http.refuse_http2(stream, status, body, self._limits.socket.close_s)
+            else:
+                await _send_response(stream, json_response(status, body, _AGAIN), self._limits)
         finally:
             self._refusing -= 1
 
@@ -283,6 +289,9 @@ class _Listener:
     async def _route(self, stream: Stream, permit: ConnectionPermit) -> tuple[Socket, SocketHandler] | None:
         """Serve an HTTP connection to its end, or return the accepted socket with the handler that serves it."""
         if isinstance(stream, TlsStream) and not await self._shake_hands(stream):
+            return None
+        if isinstance(stream, TlsStream) and stream.http2:
+            await self._http.serve_http2(stream, permit)
             return None
         head = await read_request_head(stream, self._limits.head_bytes, self._limits.head_s)
         permit.waiting = False
@@ -353,9 +362,9 @@ class _Listener:
 
 _AGAIN: Final = {"Retry-After": "1"}
 _CROWDED: Final = error_body("rate_limited", "There are too many connections from your address; close one first.")
-_FULL: Final[Mapping[LimitReached, bytes]] = {
-    LimitReached.PEER: json_response(429, _CROWDED, _AGAIN),
-    LimitReached.TOTAL: json_response(503, error_body("busy"), _AGAIN),
+_FULL: Final[Mapping[LimitReached, tuple[int, Mapping[str, Any]]]] = {
+    LimitReached.PEER: (429, _CROWDED),
+    LimitReached.TOTAL: (503, error_body("busy")),
 }
 
 

@@ -21,8 +21,9 @@ from tests.transport.servers import (
     raw_socket,
     status_and_body,
 )
-from transport.server.http import HttpConfig, ReplayStream, error_body, json_response
+from transport.server.http import HttpConfig, error_body, json_response
 from transport.server.listener import ServerLimits, serve
+from transport.server.replay_stream import ReplayStream
 from transport.wire.codes import ERRORS
 
 

@@ -14,42 +14,16 @@ from trio_websocket import open_websocket_url
 from websockets.sync.client import connect
 
 from tests.conformance.raw_websocket import CLOSE, TEXT, RawWebSocket, close, frame
+from tests.transport.certificates import files
+from tests.transport.http2_client import http2_client
 from tests.transport.servers import UPGRADE, echo, exchange, open_server, status_and_body
-from transport.server.http import ReplayStream
 from transport.server.listener import Upgrade
+from transport.server.replay_stream import ReplayStream
 from transport.server.socket import SocketLimits
 from transport.server.tls import TlsStream, server_context
 from transport.wire.errors import SocketClosed, UnusableCertificate
 
 DAY = datetime.timedelta(days=1)
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    """An authority that the clients of these tests trust."""
-    return trustme.CA()
-
-
-def files(folder: Path, issued: trustme.LeafCert) -> tuple[Path, Path]:
-    """The certificate chain and the key of a certificate, as files."""
-    certificate, key = folder / "certificate.pem", folder / "key.pem"
-    certificate.write_bytes(b"".join(pem.bytes() for pem in issued.cert_chain_pems))
-    key.write_bytes(issued.private_key_pem.bytes())
-    return certificate, key
-
-
-@pytest.fixture
-def server(authority: trustme.CA, tmp_path: Path) -> ssl.SSLContext:
-    """The TLS context of the server."""
-    return server_context(*files(tmp_path, authority.issue_cert("localhost", "127.0.0.1")))
-
-
-@pytest.fixture
-def trusting(authority: trustme.CA) -> ssl.SSLContext:
-    """The TLS context of a client."""
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    return context
 
 
 @asynccontextmanager
@@ -106,13 +80,15 @@ async def test_https_shares_the_port(server: ssl.SSLContext, trusting: ssl.SSLCo
 @pytest.mark.promise("owasp.tls")
 @pytest.mark.parametrize("most", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 async def test_versions_and_protocol(server: ssl.SSLContext, trusting: ssl.SSLContext, most: ssl.TLSVersion) -> None:
-    """TLS 1.2 and 1.3 are spoken; of the application protocols HTTP/1.1 is chosen."""
+    """TLS 1.2 and 1.3 are spoken; HTTP/2 is chosen where the client offers it, and HTTP/1.1 for WebSockets."""
     trusting.maximum_version = most
-    trusting.set_alpn_protocols(["h2", "http/1.1"])
+    trusting.set_alpn_protocols(["http/1.1"])
     async with open_server(tls=server) as port, tls_peer(port, trusting) as client:
         assert client.stream.selected_alpn_protocol() == "http/1.1"  # type: ignore[attr-defined]
         await client.send(frame(TEXT, b"hello"))
         assert (await client.frame()).payload == b"hello"
+        async with http2_client(port, trusting) as other:
+            assert (await other.get()).body == b"hello"
 
 
 @pytest.mark.promise("owasp.tls")
