@@ -71,6 +71,7 @@ def player() -> Iterator[Player]:
         "visit_story",
         "observer_story",
         "cross_origin_story",
+        "http2_story",
         "session_story",
         "past_story",
         "sleep_story",
