@@ -11,6 +11,7 @@ import trustme
 from websockets.sync.client import connect
 
 from tests.end_to_end.process import refused, started
+from tests.transport.http2_client import http2_client
 
 
 @pytest.fixture
@@ -27,7 +28,9 @@ def authority(tmp_path: Path) -> trustme.CA:
 @pytest.mark.promise("wire.one-port", "owasp.tls")
 @pytest.mark.slow
 async def test_one_port_serves_https_and_wss(authority: trustme.CA, tmp_path: Path) -> None:
-    """The ready line says https; REST answers there, and a stock client gets `welcome` on the socket."""
+    """The ready line says https; REST answers there by HTTP/1.1 and HTTP/2, and a stock client gets `welcome` on the
+    socket. An event stream over HTTP/2 does not hold up the end.
+    """
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
 
@@ -41,7 +44,23 @@ async def test_one_port_serves_https_and_wss(authority: trustme.CA, tmp_path: Pa
     async with started(tmp_path / "data", *options) as server:
         assert server.address.startswith("https://127.0.0.1:")
         assert await trio.to_thread.run_sync(talk, server.address) == (200, "welcome")
-        assert await server.terminate() == 0
+        async with http2_client(int(server.address.rpartition(":")[2]), trusting) as client:
+            assert (await client.get("/healthz")).status == 200
+            page = await client.get("/")
+            assert (page.headers["content-type"], page.ended) == ("text/html; charset=utf-8", True)
+            session = client.request("/api/sessions", "POST")
+            await client.flush()
+            token = json.loads((await client.answer(session)).body)["session_token"]
+            signed = ("authorization", f"Bearer {token}")
+            run = client.request("/api/runs", "POST", signed, ("content-type", "application/json"), end=False)
+            client.h2.send_data(run, b'{"thread_id": "t", "message": "What is 6 * 7?"}', end_stream=True)
+            await client.flush()
+            assert (await client.answer(run)).status == 202
+            stream = client.request("/api/threads/t/stream", "GET", signed)
+            await client.flush()
+            with trio.fail_after(20):
+                await client.read_until(lambda: b"event: final_response" in client.answers[stream].body)
+            assert await server.terminate() == 0
 
 
 @pytest.mark.slow
