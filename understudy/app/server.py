@@ -117,6 +117,7 @@ async def serve_app(
         await nursery.start(serve_port)
         nursery.start_soon(warn_if_open)
         nursery.start_soon(app.html.warm_up)
+        nursery.start_soon(app.http_app.extensions["pages"].read)
         task_status.started(Running(settings.url_at(port), app.system, app.store, app.html, partial(_stop, app)))
 
 

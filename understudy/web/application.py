@@ -1,5 +1,6 @@
 """The quart-trio application: blueprints, errors as JSON, and the headers of every answer."""
 
+import json
 import logging
 from typing import Any, Final
 
@@ -50,6 +51,7 @@ from understudy.web.api import (
 )
 from understudy.web.api.openai_door import as_openai_error
 from understudy.web.context import WebContext, drain_body, error_response, web_context
+from understudy.web.page_files import Pages
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +123,9 @@ def build_http_app(context: WebContext) -> QuartTrio:
     app.config["BODY_TIMEOUT"] = 120
     app.url_map.merge_slashes = False  # an unknown path is 404, not a redirect page of werkzeug
     app.extensions["context"] = context
-    app.extensions["page_headers"] = page_headers(context.settings.widgets_origin, voice=context.settings.voice_input)
+    headers = page_headers(context.settings.widgets_origin, voice=context.settings.voice_input)
+    app.extensions["page_headers"] = headers
+    app.extensions["pages"] = Pages(json.dumps(headers))  # the worker keeps the headers with the pages
     for part in (
         a2a, account, activity, agents, agui, alerts, commands, completions, files, inbox, mcp, memory, models,
         observer, operations, page, references, responses, runs, sanitize, schedules, servers, sessions, shares,

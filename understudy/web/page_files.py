@@ -3,17 +3,20 @@
 An installed wheel holds a bundle (`page/bundle`, see `packaging/page`): its HTML names files by the hash of their
 content, which browsers keep for a year without asking. A checkout has the modules only: they are revalidated by their
 ETag on each use. Either is sent compressed to those who accept that: a bundle brings its own compressed forms, a module
-is compressed when it is first asked for.
+is compressed as it is read.
 """
 
 import gzip
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from importlib import resources
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Final
 
+import trio
 from attrs import field, frozen
 
 TYPES: Final = {
@@ -49,13 +52,7 @@ class PageFile:
     content_type: str
     tag: str
     cache_control: str = REVALIDATE
-    _forms: dict[str, bytes] = field(factory=dict, repr=False)
-
-    def form(self, coding: str) -> bytes | None:
-        """Return the content in this coding; None if there is none. The first call may take a few milliseconds."""
-        if coding == "gzip" and coding not in self._forms and len(self.body) >= _LEAST_BYTES:
-            self._forms[coding] = gzip.compress(self.body, mtime=0)
-        return self._forms.get(coding)
+    forms: Mapping[str, bytes] = field(factory=dict, repr=False)
 
 
 @frozen
@@ -77,7 +74,8 @@ class PageFiles:
         tags = [salt, self.files[WORKER].tag, *shell, *shell.values(), *(self.files[part].tag for part in parts)]
         version = hashlib.sha256("\n".join(tags).encode()).hexdigest()[:16]
         given = {"version": version, "bundled": self.bundled, "files": shell, "parts": [f"/page/{n}" for n in parts]}
-        return PageFile(f"const SHELL = {json.dumps(given)};\n".encode() + source, TYPES["js"], version)
+        body = f"const SHELL = {json.dumps(given)};\n".encode() + source
+        return PageFile(body, TYPES["js"], version, forms=_compress(body))
 
     def _of_shell(self, name: str) -> bool:
         """Return whether the chat page may need this file while there is no network."""
@@ -99,6 +97,36 @@ class PageFiles:
         return self.files[SOURCES.get(name, name)]
 
 
+class Pages:
+    """The files of the pages and the worker, read in a thread by the first who asks. Others wait for that.
+
+    `salt`: see `PageFiles.worker`; `folder`: see `read_page_files`.
+    """
+
+    def __init__(self, salt: str, folder: Path | None = None) -> None:
+        self._salt = salt
+        self._folder = folder
+        self._lock = trio.Lock()
+        self._found: tuple[PageFiles, PageFile] | None = None
+
+    async def read(self) -> tuple[PageFiles, PageFile]:
+        """Return the files and the worker. Raises OSError if they cannot be read."""
+        async with self._lock:
+            if self._found is None:
+                self._found = await trio.to_thread.run_sync(self._read)
+            return self._found
+
+    def _read(self) -> tuple[PageFiles, PageFile]:
+        return _read_once(self._salt, self._folder)
+
+
+@lru_cache(maxsize=4)
+def _read_once(salt: str, folder: Path | None) -> tuple[PageFiles, PageFile]:
+    """Read the files and build the worker, once for all servers in this process. Blocks."""
+    files = read_page_files(folder)
+    return files, files.worker(salt)
+
+
 def read_page_files(folder: Traversable | None = None) -> PageFiles:
     """Read the files of the pages, by default those that are installed. Blocks."""
     root = folder or resources.files("understudy").joinpath("page")
@@ -109,15 +137,21 @@ def read_page_files(folder: Traversable | None = None) -> PageFiles:
         if content_type is None:
             continue
         forms = {coding: contents.get(f"{name}.{ending}") for coding, ending in CODINGS.items()}
+        found_forms = {coding: form for coding, form in forms.items() if form is not None}
         hashed = name.startswith(BUNDLE) and not name.endswith(".html")
         found[name] = PageFile(
             body,
             content_type,
             hashlib.sha256(body).hexdigest()[:16],
             FOR_EVER if hashed else REVALIDATE,
-            {coding: form for coding, form in forms.items() if form is not None},
+            found_forms or _compress(body),
         )
     return PageFiles(found)
+
+
+def _compress(body: bytes) -> dict[str, bytes]:
+    """Return the compressed forms of a file that brings none, by content coding."""
+    return {"gzip": gzip.compress(body, mtime=0)} if len(body) >= _LEAST_BYTES else {}
 
 
 def _contents(folder: Traversable, prefix: str) -> list[tuple[str, bytes]]:

@@ -1,11 +1,15 @@
 """The files of the pages: which form is sent of a checkout, and of a bundle."""
 
 import gzip
+import os
+import threading
 from pathlib import Path
 
 import pytest
+import trio
+import trio.testing
 
-from understudy.web.page_files import FOR_EVER, REVALIDATE, read_page_files
+from understudy.web.page_files import FOR_EVER, REVALIDATE, PageFile, PageFiles, Pages, read_page_files
 
 
 def write(folder: Path, **files: bytes) -> Path:
@@ -23,10 +27,9 @@ def test_a_checkout_serves_its_modules_compressed_and_revalidated(tmp_path: Path
     assert files.page("index.html").body == b"<p>"
     module = files.files["views/a.js"]
     assert module.cache_control == REVALIDATE
-    assert gzip.decompress(module.form("gzip") or b"") == module.body
-    assert module.form("gzip") is module.form("gzip"), "compressed once"
-    assert module.form("br") is None
-    assert files.files["index.html"].form("gzip") is None, "too small to gain anything"
+    assert gzip.decompress(module.forms["gzip"]) == module.body
+    assert "br" not in module.forms
+    assert not files.files["index.html"].forms, "too small to gain anything"
 
 
 def test_of_a_bundle_hashed_files_are_kept_for_ever_and_html_is_not(tmp_path: Path) -> None:
@@ -38,10 +41,41 @@ def test_of_a_bundle_hashed_files_are_kept_for_ever_and_html_is_not(tmp_path: Pa
     assert files.page("index.html").cache_control == REVALIDATE
     code = files.files["bundle/index-A1.js"]
     assert code.cache_control == FOR_EVER
-    assert (code.form("br"), code.form("gzip")) == (b"BR", b"GZ")
+    assert code.forms == {"br": b"BR", "gzip": b"GZ"}
     assert "bundle/index-A1.js.br" not in files.files
 
 
 @pytest.mark.parametrize("name", ["index.html", "observer.html", "share.html"])
 def test_the_installed_pages_are_there(name: str) -> None:
     assert b"<!doctype html>" in read_page_files().page(name).body
+
+
+async def test_pages_are_read_once_and_off_the_loop(tmp_path: Path) -> None:
+    """The loop goes on while a file is read that somebody still writes, and all who ask share what was read."""
+    write(tmp_path, index_html=b"<p>", worker__worker_js=b"let a = 1;" * 100)
+    os.mkfifo(tmp_path / "main.js")
+    looped = threading.Event()
+    in_time: list[bool] = []
+
+    def finish_writing() -> None:
+        with (tmp_path / "main.js").open("wb") as pipe:
+            in_time.append(looped.wait(5))
+            pipe.write(b"let b = 2;")
+
+    pages = Pages("salt", tmp_path)
+    found: list[tuple[PageFiles, PageFile]] = []
+
+    async def read() -> None:
+        found.append(await pages.read())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.to_thread.run_sync, finish_writing)
+        nursery.start_soon(read)
+        nursery.start_soon(read)
+        await trio.testing.wait_all_tasks_blocked()
+        looped.set()
+    assert in_time == [True]
+    files, worker = await pages.read()
+    assert files.files["main.js"].body == b"let b = 2;"
+    assert gzip.decompress(worker.forms["gzip"]) == worker.body
+    assert [each is await pages.read() for each in found] == [True, True]

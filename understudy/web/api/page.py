@@ -1,7 +1,5 @@
 """`/`, `/observer`, `/share/…`, `/worker.js`, `/page/…`: the pages as files, compressed, with cache headers."""
 
-import functools
-import json
 from typing import Final
 
 from quart import Blueprint, Response, current_app, request
@@ -9,7 +7,7 @@ from quart import Blueprint, Response, current_app, request
 from transport.wire.errors import CommandRejected
 from understudy.storage.errors import StorageUnavailable
 from understudy.web.api.shares import link_exists
-from understudy.web.page_files import CODINGS, ICON, PageFile, PageFiles, read_page_files
+from understudy.web.page_files import CODINGS, ICON, PageFile, PageFiles
 
 WORKER_POLICY: Final = "default-src 'none'; script-src 'self'; connect-src 'self'; frame-ancestors 'none'"
 """What the worker itself may load. It draws nothing, and the page's trusted types do not let it load its own parts."""
@@ -20,25 +18,25 @@ blueprint: Final = Blueprint("page", __name__)
 @blueprint.get("/")
 async def index() -> Response:
     """Return the chat page."""
-    return await _serve(_files().page("index.html"))
+    return await _serve((await _files()).page("index.html"))
 
 
 @blueprint.get("/favicon.ico")
 async def favicon() -> Response:
     """Return the page's icon, which browsers request unasked."""
-    return await _serve(_files().files[ICON])
+    return await _serve((await _files()).files[ICON])
 
 
 @blueprint.get("/observer")
 async def observer() -> Response:
     """Return the page with the live supervision tree, for operators."""
-    return await _serve(_files().page("observer.html"))
+    return await _serve((await _files()).page("observer.html"))
 
 
 @blueprint.get("/share/<token>")
 async def shared(token: str) -> Response:
     """Return the page on which anybody reads a shared conversation: as 404 if the link is gone, 503 without storage."""
-    answer = await _serve(_files().page("share.html"))
+    answer = await _serve((await _files()).page("share.html"))
     answer.headers["Cache-Control"] = "no-store"
     answer.headers["X-Robots-Tag"] = "noindex, nofollow"
     try:
@@ -52,7 +50,8 @@ async def shared(token: str) -> Response:
 @blueprint.get("/worker.js")
 async def worker() -> Response:
     """Return the chat page's service worker, whose scope is the whole port."""
-    answer = await _serve(_worker(json.dumps(current_app.extensions["page_headers"])))
+    _, found = await current_app.extensions["pages"].read()
+    answer = await _serve(found)
     answer.headers["Content-Security-Policy"] = WORKER_POLICY
     return answer
 
@@ -60,7 +59,7 @@ async def worker() -> Response:
 @blueprint.get("/page/<path:name>")
 async def asset(name: str) -> Response:
     """Return one file of the pages."""
-    file = _files().files.get(name)
+    file = (await _files()).files.get(name)
     if file is None:
         raise CommandRejected("not_found", "There is no such file.")
     return await _serve(file)
@@ -70,7 +69,7 @@ async def _serve(file: PageFile) -> Response:
     """Answer with the file in the best form that the client accepts; 304 if the client has that form already."""
     body, tag, coding = file.body, file.tag, None
     for each in CODINGS:
-        form = file.form(each) if request.accept_encodings.quality(each) > 0 else None
+        form = file.forms.get(each) if request.accept_encodings.quality(each) > 0 else None
         if form is not None:
             body, tag, coding = form, f"{file.tag}-{each}", each
             break
@@ -84,13 +83,8 @@ async def _serve(file: PageFile) -> Response:
     return answer
 
 
-@functools.lru_cache(maxsize=4)
-def _worker(headers: str) -> PageFile:
-    """Build the worker for pages that are sent with these headers, which it keeps too."""
-    return _files().worker(headers)
-
-
-@functools.cache
-def _files() -> PageFiles:
-    """Read all files of the pages once. No other path is served."""
-    return read_page_files()
+async def _files() -> PageFiles:
+    """Return all files of the pages. No other path is served."""
+    files: PageFiles
+    files, _ = await current_app.extensions["pages"].read()
+    return files
