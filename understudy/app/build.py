@@ -215,7 +215,9 @@ async def build_app(
             )
             exporter = Exporter(archive, content_filter.vault, text_cipher, time.time)
             rates, connections, limit_actors = _build_shared_limits(redis, settings)
-            endpoint, http_app = _build_web(parts, sessions, dispatcher, archive, exporter, eraser, rates, connections)
+            endpoint, http_app = await trio.to_thread.run_sync(  # some 40 ms: the paths of all blueprints are compiled
+                _build_web, parts, sessions, dispatcher, archive, exporter, eraser, rates, connections
+            )
             periods = RetentionPeriods(settings.keep_threads_days, settings.keep_events_days)
             retention = partial(
                 Retention, periods, store, archive, eraser, partial(is_oldest_node, store, node), metrics
