@@ -15,6 +15,22 @@ from tests.end_to_end.process import refused, started
 
 LONG = "Summarise at length: " + " ".join(f"Sentence number {n} tells of the thing numbered {n}." for n in range(300))
 
+COLLECTIONS = """
+import gc, sys
+import understudy
+
+agent = understudy.Agent("collector", model="offline")
+
+def note(phase, info):
+    if phase == "start" and info["generation"] == 2:
+        on_loop = sys.modules["trio"].lowlevel.in_trio_run()
+        with open(__file__ + ".walked", "a") as walked:
+            print(int(on_loop), len(gc.get_objects()), file=walked)
+
+gc.callbacks.append(note)
+"""
+"""An agent's module that notes of each full garbage collection if the loop waited for it, and how much it walked."""
+
 
 @pytest.mark.promise("wire.arc-one-end")
 @pytest.mark.slow
@@ -69,6 +85,17 @@ async def test_sigterm_tells_clients_first_and_ends_within_five_seconds(tmp_path
             code = await server.process.wait()
     assert code == 0
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.slow
+async def test_what_is_imported_is_not_walked_by_collections_on_the_loop(tmp_path: Path) -> None:
+    (tmp_path / "collecting.py").write_text(COLLECTIONS)
+    async with started(tmp_path / "data", "collecting:agent", PYTHONPATH=str(tmp_path)) as server:
+        assert await server.terminate() == 0
+    lines = [line.split() for line in (tmp_path / "collecting.py.walked").read_text().splitlines()]
+    before, on_loop = ([int(number) for where, number in lines if where == each] for each in "01")
+    assert on_loop
+    assert max(on_loop) < max(before) / 2
 
 
 @pytest.mark.promise("wire.anonymous-nowhere-else")
