@@ -132,7 +132,7 @@ THREAD = (
     _t.pinned_at,
     _t.archived_at,
 )
-_MESSAGE = tuple(column for column in schema.messages.c if column.name != "number")
+MESSAGE = tuple(column for column in schema.messages.c if column.name != "number")
 _EVENT = (_e.seq, _e.type, _e.run_id, _e.body)
 _ONE_ROW_OF_EACH = tuple(select(table).limit(1) for table in schema.metadata.sorted_tables)
 
@@ -192,7 +192,7 @@ _runs_of = (
     .order_by(_r.started_at, _r.id)
 )
 _messages_before = (
-    select(_m.number, *_MESSAGE)
+    select(_m.number, *MESSAGE)
     .where(_m.owner == _owner, _m.thread_id == _thread_id, _m.number < bindparam("before"))
     .order_by(_m.number.desc())
     .limit(bindparam("limit"))
@@ -275,7 +275,7 @@ def matches(connection: Connection, owner: str, query: str, ids: Sequence[str]) 
         return {}
     words = schema.words.c
     newest = select(func.max(words.number)).where(words.owner == owner, words.thread_id.in_(ids), found)
-    wanted = select(*_MESSAGE).where(_m.number.in_(newest.group_by(words.thread_id)))
+    wanted = select(*MESSAGE).where(_m.number.in_(newest.group_by(words.thread_id)))
     rows = [Message(*row) for row in connection.execute(wanted)]
     return {row.thread_id: row for row in rows}
 
@@ -307,7 +307,7 @@ def last_seqs(connection: Connection, owner: str, ids: Sequence[str]) -> dict[st
 
 def message(connection: Connection, owner: str, message_id: str) -> Message | None:
     """Return a message, or None."""
-    row = connection.execute(select(*_MESSAGE).where(_m.owner == owner, _m.id == message_id)).one_or_none()
+    row = connection.execute(select(*MESSAGE).where(_m.owner == owner, _m.id == message_id)).one_or_none()
     return None if row is None else Message(*row)
 
 
@@ -316,7 +316,7 @@ def messages_forward(
 ) -> Page[Message]:
     """Return the thread's first messages, oldest first; the next cursor leads to the page after."""
     (number,) = _decode(cursor, tuple[int]) if cursor is not None else (0,)
-    wanted = select(_m.number, *_MESSAGE).where(_m.owner == owner, _m.thread_id == thread_id, _m.number > number)
+    wanted = select(_m.number, *MESSAGE).where(_m.owner == owner, _m.thread_id == thread_id, _m.number > number)
     wanted = wanted.order_by(_m.number).limit(bindparam("limit"))
     page, more = _messages_page(connection, wanted, limit)
     return Page(tuple(Message(*row[1:]) for row in page), encode(page[-1].number) if more else None)
@@ -428,7 +428,7 @@ def history(connection: Connection, owner: str, message_id: str, limit: int) -> 
     else:
         left_out = 0
     names = [name for said in shown for name in (said, answers[said][0]) if name is not None]
-    rows = connection.execute(select(*_MESSAGE).where(_m.owner == owner, _m.id.in_(names)))
+    rows = connection.execute(select(*MESSAGE).where(_m.owner == owner, _m.id.in_(names)))
     found = {row.id: Message(*row) for row in rows}
     steps: dict[str, list[StepRecord]] = {}
     if whole:

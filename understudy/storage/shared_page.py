@@ -1,11 +1,9 @@
 """What strangers read of a shared branch: its messages up to the last one of the share, page by page from its end."""
 
-from typing import Final
-
 from attrs import frozen
 from sqlalchemy import Connection, select
 
-from . import schema
+from . import queries, schema
 from .records import Message
 from .schema import Now
 from .shares import Share
@@ -14,7 +12,6 @@ from .turns import ANSWER, WAY
 _s = schema.shares.c
 _m = schema.messages.c
 _t = schema.threads.c
-_MESSAGE: Final = tuple(column for column in schema.messages.c if column.name != "number")
 
 
 @frozen
@@ -38,7 +35,7 @@ def shared_page(connection: Connection, name: str, skip: int, limit: int) -> Sha
     of_share = {"owner": share.owner, "thread_id": share.thread_id, "run_id": share.run_id, "depth": skip + limit}
     way = connection.execute(WAY, of_share).all()[skip:]
     order = [name for said, _, run_id in reversed(way[:limit]) for name in (said, ANSWER + run_id)]
-    wanted = select(*_MESSAGE).where(_m.owner == share.owner, _m.id.in_(order), _m.number <= share.last_message)
+    wanted = select(*queries.MESSAGE).where(_m.owner == share.owner, _m.id.in_(order), _m.number <= share.last_message)
     rows = {message.id: message for message in (Message(*row) for row in connection.execute(wanted))}
     shown = tuple(rows[name] for name in order if name in rows)
     return SharedPage(share, title, shown, len(way) > limit)

@@ -17,7 +17,6 @@ from .records import UNFINISHED, LoggedEvent, Message, RunRecord, Thread
 _m = schema.messages.c
 _r = schema.runs.c
 _e = schema.events.c
-_MESSAGE: Final = tuple(column for column in schema.messages.c if column.name != "number")
 
 ANSWER: Final = "answer-"
 """Prefix of the id of an answer; the rest is the id of its run."""
@@ -130,7 +129,7 @@ _followed = select(_m.parent_id).where(
 _texts = select(_m.id, func.length(_m.content)).where(
     _m.owner == bindparam("owner"), _m.id.in_(bindparam("ids", expanding=True))
 )
-_messages = select(*_MESSAGE).where(_m.owner == bindparam("owner"), _m.id.in_(bindparam("ids", expanding=True)))
+_messages = select(*queries.MESSAGE).where(_m.owner == bindparam("owner"), _m.id.in_(bindparam("ids", expanding=True)))
 
 
 def turns_page(
