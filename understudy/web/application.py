@@ -65,10 +65,7 @@ HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": (
-        "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), microphone=(), midi=(), "
-        "payment=(), usb=(), browsing-topics=()"
-    ),
+    "Permissions-Policy": widgets.NO_DEVICES,
 }
 """OWASP's secure headers for a page that loads everything from its own origin."""
 
@@ -79,7 +76,7 @@ def page_headers(widgets_origin: str, *, voice: bool = False) -> dict[str, str]:
     `voice`: it may use the microphone.
     """
     frames = f"; frame-src {widgets_origin}" if widgets_origin else ""
-    devices = HEADERS["Permissions-Policy"]
+    devices = widgets.NO_DEVICES
     return HEADERS | {
         "Content-Security-Policy": HEADERS["Content-Security-Policy"] + frames,
         "Permissions-Policy": devices.replace("microphone=()", "microphone=(self)") if voice else devices,

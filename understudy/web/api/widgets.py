@@ -18,16 +18,18 @@ from understudy.web.context import web_context
 blueprint = Blueprint("widgets", __name__)
 
 PATH: Final = "/widgets/frame"
+NO_DEVICES: Final = (
+    "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), microphone=(), midi=(), "
+    "payment=(), usb=(), browsing-topics=()"
+)
+"""The `Permissions-Policy` of a document that may use no device, of a widget and of the page."""
 HEADERS: Final = {
     "Content-Security-Policy": (
         "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
         "img-src data:; font-src data:; media-src data:; base-uri 'none'; form-action 'none'"
     ),
     "Cross-Origin-Resource-Policy": "cross-origin",
-    "Permissions-Policy": (
-        "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), microphone=(), midi=(), "
-        "payment=(), usb=(), browsing-topics=()"
-    ),
+    "Permissions-Policy": NO_DEVICES,
 }
 FRAME: Final = """<!doctype html>
 <meta charset="utf-8">
