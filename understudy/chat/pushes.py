@@ -11,7 +11,6 @@ import logging
 import re
 from collections.abc import Callable
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 import trio
@@ -19,7 +18,6 @@ from attrs import define, evolve, field, frozen
 
 from actors import Actor, Context
 from transport.a2a.tasks import PUSHED, TaskTranslator
-from transport.auth.addresses import is_named_private
 from transport.wire.codec import from_log
 from transport.wire.errors import CommandRejected, UnreadableEvent
 from understudy.chat.receivers import CLAIM_S, FIRST_S, GIVE_UP_S, Receivers
@@ -73,11 +71,9 @@ class PushReceivers:
             CommandRejected: `invalid_command`: the address may not be called, or a secret cannot be a header.
         """
         try:
-            checked = self.rules.check(url)
+            checked = self.rules.check_public(url)
         except WebhookRefused as refused:
             raise CommandRejected("invalid_command", f"The url {refused}.") from None
-        if not self.rules.private and is_named_private(urlsplit(checked).hostname or ""):
-            raise CommandRejected("invalid_command", "The url has a private address.")
         for each in (secrets.token, secrets.credentials):
             if len(each) > MAX_SECRET or not (each.isascii() and each.isprintable()):
                 raise CommandRejected("invalid_command", "A token must be ASCII, with 4,000 characters at most.")

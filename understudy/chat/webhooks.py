@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from attrs import field, frozen
 
-from transport.auth.addresses import PrivateAddress, resolve
+from transport.auth.addresses import PrivateAddress, is_named_private, resolve
 from transport.auth.fetch import PORTS, is_fetchable
 from transport.wire.events import ApprovalRequired, Error, Event, FinalResponse, QuestionAsked
 
@@ -29,6 +29,7 @@ TYPES: Final[dict[type[Event], str]] = {
 }
 """The events of a run that are delivered, with the names of their webhooks."""
 MAX_URL: Final = 2000
+PRIVATE: Final = "has a private address"
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - of a secret, not one
 
 
@@ -61,6 +62,17 @@ class WebhookRules:
             raise WebhookRefused("must be an address with https")
         return url
 
+    def check_public(self, url: object) -> str:
+        """Return the address if a user may name it and it does not name a private host. The name is not looked up.
+
+        Raises:
+            WebhookRefused: See `check`; or its host is named as a private one.
+        """
+        checked = self.check(url)
+        if not self.private and is_named_private(urlsplit(checked).hostname or ""):
+            raise WebhookRefused(PRIVATE)
+        return checked
+
     async def resolve(self, url: str) -> tuple[str, int]:
         """Return the address and port to connect to.
 
@@ -71,7 +83,7 @@ class WebhookRules:
         try:
             return await resolve(self.check(url), private=self.private)
         except PrivateAddress:
-            raise WebhookRefused("has a private address") from None
+            raise WebhookRefused(PRIVATE) from None
 
     def headers(self, delivery_id: str, at: int, body: bytes) -> dict[str, str]:
         """Return the headers that identify and sign a request, sent at a time in Unix seconds."""

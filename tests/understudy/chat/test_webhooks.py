@@ -41,6 +41,17 @@ def test_any_other_is_refused(url: object) -> None:
         RULES.check(url)
 
 
+def test_a_private_host_is_refused_unless_the_settings_allow_it() -> None:
+    """What may be named without a look-up of the host: any public address with https."""
+    rules = WebhookRules([], b"")
+    assert rules.check_public("https://example.org/in") == "https://example.org/in"
+    with pytest.raises(WebhookRefused, match="private address"):
+        rules.check_public("https://127.0.0.1/in")
+    with pytest.raises(WebhookRefused, match="with https"):
+        rules.check_public("http://example.org/in")
+    assert WebhookRules([], b"", private=True).check_public("https://127.0.0.1/in") == "https://127.0.0.1/in"
+
+
 def test_the_example_of_the_standard_is_signed_as_published() -> None:
     """The published example of Standard Webhooks, with its secret, id and time."""
     secret = read_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from attrs import define, frozen
 
-from transport.auth.addresses import is_named_private
 from transport.auth.identity import Identity
 from transport.wire.errors import CommandRejected
 from understudy.chat.notices.encryption import BrowserKeys, ServerKey, base64url, read_keys, unbase64
@@ -63,18 +62,15 @@ class Browsers:
         if self.key is None:
             raise CommandRejected("not_found", "This server sends no notices.")
         try:
-            checked, keys = self.rules.check(endpoint), read_keys(p256dh, auth)
+            checked, keys = self.rules.check_public(endpoint), read_keys(p256dh, auth)
         except WebhookRefused as refused:
             raise CommandRejected("invalid_command", f"The endpoint {refused}.") from None
         except ValueError:
             raise CommandRejected("invalid_command", "The keys must be those of a browser's subscription.") from None
-        host = urlsplit(checked).hostname or ""
-        if not self.rules.private and is_named_private(host):
-            raise CommandRejected("invalid_command", "The endpoint has a private address.")
         now, name = self.clock(), hashlib.sha256(checked.encode()).hexdigest()[:32]
         of_keys = base64url(keys.p256dh), base64url(keys.auth)
         sealed = self.seal.seal(PushSubscription(checked, *of_keys, caller.session, now), PLACE, caller.user, name)
-        browser = Browser(caller.user, name, host, sealed, answers, now)
+        browser = Browser(caller.user, name, urlsplit(checked).hostname or "", sealed, answers, now)
         await self.store.put_browser(browser)
         return browser
 
