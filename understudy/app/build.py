@@ -37,9 +37,9 @@ from understudy.chat.memory import AgentMemory, MemoryExpiry
 from understudy.chat.notices.browsers import Browsers
 from understudy.chat.notices.encryption import ServerKey
 from understudy.chat.notices.sender import NoticeSender
+from understudy.chat.polling import Poll
 from understudy.chat.pushes import PushReceivers, PushSender
 from understudy.chat.run_limiter import RunLimiter
-from understudy.chat.schedules import firing
 from understudy.chat.schedules.firing import ScheduleRunner
 from understudy.chat.services import Services
 from understudy.chat.storage_away import StorageRetry, StorageWaitMonitor
@@ -596,7 +596,7 @@ def _build_web(
 
     def check_schedules() -> None:
         if (runner := parts.tree.system.find(SCHEDULES)) is not None:
-            runner.try_tell(firing.CheckSchedules())
+            runner.try_tell(Poll())
 
     context = WebContext(
         settings=settings,

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 from attrs import asdict, define, field
 
-from actors import Actor, Context
+from understudy.chat.polling import Poller
 from understudy.content.filter import ContentFilter
 from understudy.models.model import fenced
 from understudy.storage.agent_memory import Amend, Forget, Remember, Remembered
@@ -182,11 +182,7 @@ def _unavailable() -> ToolError:
     return ToolError("storage_unavailable", "What is remembered cannot be reached right now; try again in a moment.")
 
 
-class _Expire:
-    """To itself: remove expired memories now."""
-
-
-class MemoryExpiry(Actor):
+class MemoryExpiry(Poller):
     """Removes expired memories, and old rows of what users spent, every `every_s` seconds, on each node.
 
     `clock` gives Unix seconds.
@@ -197,20 +193,12 @@ class MemoryExpiry(Actor):
         self.clock = clock
         self.every_s = every_s
 
-    async def on_start(self, context: Context) -> None:
-        """Check at once: the server may have been down for long."""
-        context.ref.tell(_Expire())
-
-    async def receive(self, message: object, context: Context) -> None:
+    async def poll(self) -> float:
         """Remove expired memories; while the database is away they stay, but are not returned."""
-        match message:
-            case _Expire():
-                try:
-                    await self.store.forget_expired(self.clock())
-                    while await self.store.forget_spending(day_of(self.clock()) - KEPT_DAYS):
-                        pass
-                except StorageUnavailable as error:
-                    log.debug("contexts.not_removed", extra={"reason": error.reason})
-                context.set_timer("look", self.every_s, _Expire())
-            case _:
-                context.unhandled(message)
+        try:
+            await self.store.forget_expired(self.clock())
+            while await self.store.forget_spending(day_of(self.clock()) - KEPT_DAYS):
+                pass
+        except StorageUnavailable as error:
+            log.debug("contexts.not_removed", extra={"reason": error.reason})
+        return self.every_s

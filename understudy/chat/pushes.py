@@ -16,10 +16,10 @@ import msgspec
 import trio
 from attrs import define, evolve, field, frozen
 
-from actors import Actor, Context
 from transport.a2a.tasks import PUSHED, TaskTranslator
 from transport.wire.codec import from_log
 from transport.wire.errors import CommandRejected, UnreadableEvent
+from understudy.chat.polling import Poller
 from understudy.chat.receivers import CLAIM_S, FIRST_S, GIVE_UP_S, Receivers
 from understudy.chat.webhooks import WebhookRefused, WebhookRules
 from understudy.content.texts import run_off_loop
@@ -100,26 +100,15 @@ class PushReceivers:
         return self.seal.open(push.sealed, PushSecrets, PLACE, push.owner, push.run_id, push.id)
 
 
-class _Look:
-    """To itself: tell who is to be told."""
-
-
-class PushSender(Actor):
+class PushSender(Poller):
     """Tells the receivers of all users, on each node. `count(outcome)` counts attempts."""
 
     def __init__(self, pushes: PushReceivers, count: Callable[[str], None]) -> None:
         self.pushes, self.store, self.clock, self.count = pushes, pushes.store, pushes.clock, count
         self.receivers = Receivers(pushes.rules, pushes.clock, FIRST_S)
 
-    async def on_start(self, context: Context) -> None:
-        """Look at once: the server may have been down."""
-        context.ref.tell(_Look())
-
-    async def receive(self, message: object, context: Context) -> None:
-        """Tell who is to be told, and look again; at once if something was sent, as more may follow it."""
-        if not isinstance(message, _Look):
-            context.unhandled(message)
-            return
+    async def poll(self) -> float:
+        """Tell who is to be told. Poll again at once if something was sent, as more may follow it."""
         sent: list[str] = []
         try:
             found = await self.store.due_pushes(self.clock(), TYPES)
@@ -128,7 +117,7 @@ class PushSender(Actor):
                     nursery.start_soon(self._try, push, seq, sent)
         except StorageError as error:
             log.debug("push.postponed", extra={"reason": str(error)})
-        context.set_timer("look", 0.0 if sent else EVERY_S, _Look())
+        return 0.0 if sent else EVERY_S
 
     async def _try(self, push: Push, seq: int, sent: list[str]) -> None:
         """Attempt to tell one receiver; without the database it is attempted again later."""

@@ -14,10 +14,10 @@ from typing import Final
 import msgspec
 import trio
 
-from actors import Actor, Context
 from transport.wire.codec import encode, from_log
 from transport.wire.dialects import Dialect
 from transport.wire.errors import UnreadableEvent
+from understudy.chat.polling import Poller
 from understudy.chat.receivers import CLAIM_S, FIRST_S, GIVE_UP_S, Receivers
 from understudy.chat.webhooks import WebhookRules, body_of
 from understudy.storage.deliveries import LARGEST_BATCH, Delivery
@@ -30,11 +30,7 @@ EVERY_S: Final = 1.0
 """Seconds between two looks at the queue: one indexed query."""
 
 
-class _Look:
-    """To itself: deliver what is due."""
-
-
-class WebhookSender(Actor):
+class WebhookSender(Poller):
     """Delivers the webhooks of all users, on each node. `count(outcome)` counts attempts.
 
     `clock` gives Unix seconds. `every_s` and `first_s` replace `EVERY_S` and `FIRST_S`.
@@ -53,15 +49,8 @@ class WebhookSender(Actor):
         self.every_s = EVERY_S if every_s is None else every_s
         self.receivers = Receivers(rules, clock, FIRST_S if first_s is None else first_s)
 
-    async def on_start(self, context: Context) -> None:
-        """Look at once: the server may have been down."""
-        context.ref.tell(_Look())
-
-    async def receive(self, message: object, context: Context) -> None:
-        """Deliver what is due, and look again."""
-        if not isinstance(message, _Look):
-            context.unhandled(message)
-            return
+    async def poll(self) -> float:
+        """Deliver what is due. Poll again at once if there may be more."""
         found: list[Delivery] = []
         try:
             found = await self.store.due_deliveries(self.clock())
@@ -70,7 +59,7 @@ class WebhookSender(Actor):
                     nursery.start_soon(self._try, each)
         except StorageError as error:
             log.debug("webhook.postponed", extra={"reason": str(error)})
-        context.set_timer("look", 0.0 if len(found) == LARGEST_BATCH else self.every_s, _Look())
+        return 0.0 if len(found) == LARGEST_BATCH else self.every_s
 
     async def _try(self, delivery: Delivery) -> None:
         """Attempt one delivery; without the database it is attempted again later."""

@@ -14,10 +14,10 @@ from typing import Final
 import msgspec
 import trio
 
-from actors import Actor, Context
 from understudy.chat.inbox import TYPES, is_open
 from understudy.chat.notices.browsers import Browsers, PushSubscription
 from understudy.chat.notices.encryption import ServerKey, base64url, encrypt
+from understudy.chat.polling import Poller
 from understudy.chat.receivers import CLAIM_S, FIRST_S, Receivers, delay_s
 from understudy.content.texts import run_off_loop
 from understudy.storage.errors import StorageError
@@ -36,11 +36,7 @@ REFUSED: Final = (400, 401, 403, 413)
 """Statuses that would come again: the notice is dropped, the browser stays."""
 
 
-class _Look:
-    """To itself: send what is due."""
-
-
-class NoticeSender(Actor):
+class NoticeSender(Poller):
     """Notifies the browsers of all users, on each node. `count(outcome)` counts attempts.
 
     `shown(owner, thread_id, text)` restores the placeholders in a title.
@@ -52,22 +48,15 @@ class NoticeSender(Actor):
         self.browsers, self.store, self.key, self.shown, self.count = browsers, browsers.store, key, shown, count
         self.receivers = Receivers(browsers.rules, browsers.clock, FIRST_S)
 
-    async def on_start(self, context: Context) -> None:
-        """Look at once: the server may have been down."""
-        context.ref.tell(_Look())
-
-    async def receive(self, message: object, context: Context) -> None:
-        """Send what is due, and look again."""
-        if not isinstance(message, _Look):
-            context.unhandled(message)
-            return
+    async def poll(self) -> float:
+        """Send what is due."""
         try:
             async with trio.open_nursery() as nursery:
                 for each in await self.store.due_notices():
                     nursery.start_soon(self._try, each)
         except StorageError as error:
             log.debug("notice.postponed", extra={"reason": str(error)})
-        context.set_timer("look", EVERY_S, _Look())
+        return EVERY_S
 
     async def _try(self, notice: PushNotice) -> None:
         """Attempt one notice; without the database it is attempted again later."""

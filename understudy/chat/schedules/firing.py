@@ -14,13 +14,13 @@ from zoneinfo import ZoneInfo
 
 import trio
 
-from actors import Actor, Context
 from transport.auth.identity import Identity
 from transport.wire.command_parser import parse_command
 from transport.wire.commands import Say
 from transport.wire.errors import CommandRejected
 from understudy.agents.agent import Agent
 from understudy.chat.commands import Accepted
+from understudy.chat.polling import Poller
 from understudy.chat.schedules.cron import BadCron, parse_cron
 from understudy.chat.schedules.due import Firing, Interval, Timing, next_firing
 from understudy.storage.errors import StorageError
@@ -40,10 +40,6 @@ CLAIM_S: Final = 20.0
 """Seconds after which a claimed firing is repeated, if its node died: longer than it takes to send its message."""
 PASSING: Final = ("storage_unavailable", "busy")
 """Codes of refusals after which the message is sent again, when its claim has run out."""
-
-
-class CheckSchedules:
-    """Tells the actor that a schedule was changed."""
 
 
 def say_of(schedule: Schedule, due_at: float, agents: Mapping[str, Agent]) -> Say:
@@ -80,7 +76,7 @@ def timing_of(schedule: Schedule) -> Timing:
         raise BadCron(f"there is no time zone {schedule.time_zone} on this server any more") from error
 
 
-class ScheduleRunner(Actor):
+class ScheduleRunner(Poller):
     """Fires the schedules of all users, on each node.
 
     `send` has a message accepted, as `CommandDispatcher.dispatch` does; `count(outcome)` counts firings: `fired`,
@@ -100,15 +96,8 @@ class ScheduleRunner(Actor):
         self.claim_s = CLAIM_S if claim_s is None else claim_s
         self.every_s = EVERY_S if every_s is None else every_s
 
-    async def on_start(self, context: Context) -> None:
-        """Look at once: the server may have been down."""
-        context.ref.tell(CheckSchedules())
-
-    async def receive(self, message: object, context: Context) -> None:
-        """Fire what is due, and sleep until the next due time."""
-        if not isinstance(message, CheckSchedules):
-            context.unhandled(message)
-            return
+    async def poll(self) -> float:
+        """Fire what is due, and sleep until the next due time; a changed schedule is told as `Poll`."""
         sleep_s = self.every_s
         try:
             due = await self.store.due_schedules()
@@ -121,7 +110,7 @@ class ScheduleRunner(Actor):
                 sleep_s = 0.0 if len(due.schedules) == LARGEST_BATCH else SOON_S
         except StorageError as error:
             log.debug("schedule.postponed", extra={"reason": str(error)})
-        context.set_timer("look", sleep_s, CheckSchedules())
+        return sleep_s
 
     async def _fire(self, schedule: Schedule, now: float) -> None:
         """Claim and send one firing; without the database it is repeated later."""
