@@ -15,8 +15,8 @@ from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
 from transport.connection.limits import Limits
 from understudy.app.server import Running
 
-BRIEF = Limits(approval_s=0.3)
-"""What became of a call that was interrupted is asked, and nobody answers."""
+BRIEF = Limits(approval_s=0.3, approval_unseen_s=0.3)
+"""What became of a call that was interrupted is asked, and nobody answers; its user may have no connection then."""
 
 # Path patterns below the root, by the kind of actor; "*" stands for a name made at run time.
 KINDS = {

@@ -62,7 +62,8 @@ async def test_a_step_whose_recording_was_in_doubt_leaves_one_whole_arc(serve: A
 
     A call that may have begun is not repeated: its user, who is asked about it, does not answer in time.
     """
-    running = await serve(scripted(Call([("echo", {"text": "x"})]), Say("done")), limits=Limits(approval_s=0.3))
+    limits = Limits(approval_s=0.3, approval_unseen_s=0.3)
+    running = await serve(scripted(Call([("echo", {"text": "x"})]), Say("done")), limits=limits)
     lose_answer(running, kind)
     async with connected(running.address) as client:
         await client.say("go", agent_type="script", thread_id="t", message_id="m")

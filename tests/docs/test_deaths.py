@@ -46,7 +46,7 @@ class Obedient:
         return Reply("That is over.")
 
 
-BRIEF = Limits(approval_s=0.3)
+BRIEF = Limits(approval_s=0.3, approval_unseen_s=0.3)
 WORKER = Agent("worker", tools=[hold, crash], model=Obedient())
 
 
