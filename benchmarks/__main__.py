@@ -30,10 +30,11 @@ def main(arguments: list[str] | None = None) -> int:
         "--misses", nargs="?", const="all", metavar="FAMILY", help="only judge it, and list what failed (scrub only)"
     )
     parser.add_argument("--day", action="store_true", help="build a whole day of events, for `steady` (store only)")
-    parser.add_argument("--only", metavar="NAME", help="only one of its modules (agents only)")
+    parser.add_argument("--only", metavar="NAME", help="only one of its modules (agents, page)")
+    parser.add_argument("--peer", metavar="NAME", help="only beside this one of its peers (page only)")
     parser.add_argument("--list", action="store_true", help="also list the functions by their modules (path only)")
-    parser.add_argument("--small", action="store_true", help="a small version, as the tests run it (agents only)")
-    parser.add_argument("--limit", type=float, metavar="S", help="begin nothing new after S seconds (agents only)")
+    parser.add_argument("--small", action="store_true", help="a small version, as the tests run it (agents, page)")
+    parser.add_argument("--limit", type=float, metavar="S", help="begin nothing new after S seconds (agents, page)")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.names if name not in known]
     if unknown:

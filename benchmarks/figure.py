@@ -28,7 +28,7 @@ class Figure:
 
     def line(self) -> str:
         """The figure as a line to read."""
-        peers = "   ".join(f"{name} {value:,.6g} (x{self.ours / value:.2f})" for name, value in self.peers.items())
+        peers = "   ".join(f"{name} {value:,.6g}{self._ratio(value, 'x')}" for name, value in self.peers.items())
         return f"{self.figure:<24} {self.ours:>14,.6g} {self.unit:<10} {peers}".rstrip()
 
     def json(self) -> str:
@@ -37,8 +37,12 @@ class Figure:
 
     def row(self) -> str:
         """The figure as a row of the documentation's table: behind each peer, how many of it ours is."""
-        peers = " · ".join(f"{name} {_short(value)} ({self.ours / value:.2f})" for name, value in self.peers.items())
+        peers = " · ".join(f"{name} {_short(value)}{self._ratio(value)}" for name, value in self.peers.items())
         return f"| `{self.figure}` | {f'{_short(self.ours)} {self.unit}'.rstrip()} | {peers or 'none'} |"
+
+    def _ratio(self, value: float, times: str = "") -> str:
+        """How many of a peer's value ours is, in brackets; empty if the peer's is zero."""
+        return f" ({times}{self.ours / value:.2f})" if value else ""
 
 
 def table(figures: Iterable[Figure]) -> str:

@@ -8,6 +8,7 @@ heap_10000_read_mb      heap after the thread was read up to its first message
 nodes_10000_read        elements in the document then
 
 Nothing of a thread is in the browser before, and the server has rendered none of its answers: they are cold.
+Peers are not measured: Chainlit keeps threads only in a database that the app brings, with a sign-in of its own.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -26,6 +27,7 @@ from benchmarks.agents.progress import Extent
 from benchmarks.figure import RUNS, Figure
 from benchmarks.million import EVENTS_OF_RUN, OWNER, build_threads
 from benchmarks.page.browser import ONLINE, WAIT_MS, chromium, served
+from benchmarks.page.chats import Chat
 from transport.auth.tokens import Tokens
 
 SECRET: Final = "a secret of more than thirty-two bytes"
@@ -54,8 +56,8 @@ _READ: Final = """() => new Promise((done) => {
 })"""
 
 
-def figures(extent: Extent) -> Iterator[Figure]:
-    """Yield the medians of several openings of as many threads."""
+def figures(extent: Extent, peers: Sequence[Chat]) -> Iterator[Figure]:
+    """Yield the medians of several openings of as many threads. Of `peers` none: see this module's text."""
     runs = 1 if extent.small else RUNS
     short, long = (20, 60) if extent.small else (500, 5_000)
     threads = {f"short{number}": short * EVENTS_OF_RUN for number in range(runs)}

@@ -11,7 +11,7 @@ requests_first          requests of that visit, without its WebSocket
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -21,7 +21,8 @@ from playwright.sync_api import Browser
 
 from benchmarks.agents.progress import Extent
 from benchmarks.figure import RUNS, Figure
-from benchmarks.page.browser import SLOW_4G, chromium, first_paint_ms, online_ms, served, throttle
+from benchmarks.page.browser import SLOW_4G, chromium, first_paint_ms, online_ms, throttle
+from benchmarks.page.chats import Chat, Understudy
 from benchmarks.page.wheel import installed_wheel
 
 _WORKER: Final = "navigator.serviceWorker.ready.then(() => true)"
@@ -50,36 +51,39 @@ UNITS: Final = {
 }
 
 
-def figures(extent: Extent) -> Iterator[Figure]:
-    """Yield the medians of several visits to an installed wheel; the peer is a checkout, which serves modules."""
+def figures(extent: Extent, peers: Sequence[Chat]) -> Iterator[Figure]:
+    """Yield the medians of several visits to an installed wheel, beside a checkout, which serves modules, and peers."""
+    visits = 1 if extent.small else RUNS
     with installed_wheel() as environment, chromium() as browser:
-        ours = _medians(browser, environment, 1 if extent.small else RUNS)
-        checkout = {} if extent.small else _medians(browser, {}, RUNS)
+        ours = _medians(browser, Understudy(environment), visits)
+        others = {} if extent.small else {"checkout": _medians(browser, Understudy(), visits)}
+        others |= {peer.name: _medians(browser, peer, visits) for peer in peers}
     for name, unit in UNITS.items():
-        yield Figure(name, unit, ours[name], {"checkout": checkout[name]} if checkout else {})
+        yield Figure(name, unit, ours[name], {other: found[name] for other, found in others.items()})
 
 
-def _medians(browser: Browser, environment: Mapping[str, str], visits: int) -> dict[str, float]:
-    with tempfile.TemporaryDirectory() as folder, served(Path(folder) / "data", environment=environment) as server:
-        _local(browser, server.address)  # the first visit warms server and browser
-        taken = [_visit(browser, server.address) for _ in range(visits)]
+def _medians(browser: Browser, chat: Chat, visits: int) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder, chat.served(Path(folder)) as server:
+        _local(browser, chat, server.address)  # the first visit warms server and browser
+        taken = [_visit(browser, chat, server.address) for _ in range(visits)]
     return {name: median(getattr(visit, name) for visit in taken) for name in UNITS}
 
 
-def _visit(browser: Browser, address: str) -> Visit:
-    paint, received, requests = _local(browser, address)
+def _visit(browser: Browser, chat: Chat, address: str) -> Visit:
+    paint, received, requests = _local(browser, chat, address)
     with browser.new_context() as context:
         page = context.new_page()
         throttle(page, SLOW_4G)
         page.goto(address, wait_until="commit")
-        slow_paint, slow_online = first_paint_ms(page), online_ms(page)
+        slow_paint, slow_online = first_paint_ms(page), online_ms(page, chat.online)
         page.wait_for_load_state("networkidle")
-        page.evaluate(_WORKER)
+        if chat.keeps_itself:
+            page.evaluate(_WORKER)
         page.reload(wait_until="commit")
         return Visit(paint, slow_paint, first_paint_ms(page), slow_online, received, requests)
 
 
-def _local(browser: Browser, address: str) -> tuple[float, float, int]:
+def _local(browser: Browser, chat: Chat, address: str) -> tuple[float, float, int]:
     """Visit over loopback. Return the paint in ms, the bytes received and the number of requests."""
     sizes: dict[str, float] = {}
     with browser.new_context() as context:
@@ -90,6 +94,6 @@ def _local(browser: Browser, address: str) -> tuple[float, float, int]:
         devtools.send("Network.enable")
         page.goto(address, wait_until="commit")
         paint = first_paint_ms(page)
-        online_ms(page)
+        online_ms(page, chat.online)
         page.wait_for_load_state("networkidle")
         return paint, sum(sizes.values()), len(sizes)

@@ -9,46 +9,52 @@ from __future__ import annotations
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Final
 
 from benchmarks.agents.progress import Extent
 from benchmarks.figure import Figure
-from benchmarks.page.browser import ONLINE, WAIT_MS, chromium, online_ms, served
+from benchmarks.page.browser import WAIT_MS, chromium, online_ms
+from benchmarks.page.chats import Chat, Understudy
 
 AWAY_S: Final = (0.0, 3.0, 8.0, 15.0)
 """Seconds that the server is away, one restart each, besides what its start takes."""
 _POLL_S: Final = 0.005
-_WATCH: Final = """() => {
-  const status = document.querySelector(".status");
+_WATCH: Final = """(online) => {
   globalThis.onlineAt = null;
   new MutationObserver(() => {
-    if (status.dataset.phase === "online") globalThis.onlineAt ??= Date.now();
+    if (document.querySelector(online)) globalThis.onlineAt ??= Date.now();
     else globalThis.onlineAt = null;
-  }).observe(status, { attributes: true, attributeFilter: ["data-phase"] });
+  }).observe(document.body, { attributes: true, childList: true, subtree: true });
 }"""
 
 
-def figures(extent: Extent) -> Iterator[Figure]:
+def figures(extent: Extent, peers: Sequence[Chat]) -> Iterator[Figure]:
     """Yield the median over the times away; the longest of them beside it."""
+    took = {chat.name: _took_ms(chat, AWAY_S[:1] if extent.small else AWAY_S) for chat in (Understudy(), *peers)}
+    ours = took.pop(Understudy().name)
+    yield Figure("online_after_restart_ms", "ms", median(ours), {name: median(each) for name, each in took.items()})
+    yield Figure("online_after_restart_worst_ms", "ms", max(ours), {name: max(each) for name, each in took.items()})
+
+
+def _took_ms(chat: Chat, away_s: Sequence[float]) -> list[float]:
     took: list[float] = []
-    with tempfile.TemporaryDirectory() as folder, served(Path(folder) / "data") as server, chromium() as browser:
+    with tempfile.TemporaryDirectory() as folder, chat.served(Path(folder)) as server, chromium() as browser:
         page = browser.new_page()
         page.goto(server.address)
-        online_ms(page)
-        page.evaluate(_WATCH)
-        for away_s in AWAY_S[:1] if extent.small else AWAY_S:
+        online_ms(page, chat.online)
+        page.evaluate(_WATCH, chat.online)
+        for away in away_s:
             server.stop()
-            page.wait_for_selector(f".status:not({ONLINE.removeprefix('.status')})", timeout=WAIT_MS)
-            time.sleep(away_s)
+            page.wait_for_selector(chat.online, state="hidden", timeout=WAIT_MS)
+            time.sleep(away)
             server.launch()
             answered = _answered(server.address)
-            page.wait_for_selector(ONLINE, timeout=WAIT_MS)
+            page.wait_for_selector(chat.online, timeout=WAIT_MS)
             took.append(max(0.0, float(page.evaluate("globalThis.onlineAt")) - answered * 1000))
-    yield Figure("online_after_restart_ms", "ms", median(took))
-    yield Figure("online_after_restart_worst_ms", "ms", max(took))
+    return took
 
 
 def _answered(address: str) -> float:

@@ -10,20 +10,18 @@ main_thread_share     part of that time in which the main thread worked
 
 from __future__ import annotations
 
-import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from playwright.sync_api import Page
-from playwright.sync_api import TimeoutError as TooSlow
 
 from benchmarks.agents.progress import Extent
 from benchmarks.figure import Figure
-from benchmarks.page.browser import WAIT_MS, chromium, online_ms, served
+from benchmarks.page.browser import WAIT_MS, chromium
+from benchmarks.page.chats import Chat, Understudy
 
-AGENT: Final = "benchmarks.page.typist:typist"
 LOOKS: Final = 200
 END_MS: Final = 300_000.0
 _OBSERVE: Final = """() => {
@@ -42,82 +40,91 @@ _OBSERVE: Final = """() => {
   };
   requestAnimationFrame(frame);
 }"""
-_LOOK: Final = """(pattern) => {
-  const shown = [...document.querySelectorAll(".reply .prose")].at(-1)?.cloneNode(true);
+_LOOK: Final = """([prose, pattern]) => {
+  const shown = [...document.querySelectorAll(prose)].at(-1)?.cloneNode(true);
   if (!shown) return null;
-  shown.querySelectorAll("code, math").forEach((element) => element.remove());
+  shown.querySelectorAll("code, math, .katex").forEach((element) => element.remove());
   const found = new RegExp(pattern, "m").exec(shown.textContent);
   return found === null ? "" : shown.textContent.slice(Math.max(0, found.index - 20), found.index + 20);
 }"""
-"""The words around a mark of Markdown that is visible outside of code, empty without one, null without an answer."""
+"""The words around a visible mark of Markdown outside of code and math; empty without one, null without an answer."""
 MARKS: Final = r"\*|~~|`|\]\(|^#{1,6} |\||\[|^---|===|\\|\$"
 
 
-def figures(extent: Extent) -> Iterator[Figure]:
-    """Yield the figures of a readable stream, then those of a quick one."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        served(Path(folder) / "data", options=[AGENT]) as server,
-        chromium() as browser,
-    ):
+UNITS: Final = {
+    "layout_shift": "score",
+    "raw_markdown_seen": "looks",
+    "raw_markdown_looks": "looks",
+    "frames_p95_ms": "ms",
+    "longest_task_ms": "ms",
+    "main_thread_share": "of 1",
+}
+
+
+def figures(extent: Extent, peers: Sequence[Chat]) -> Iterator[Figure]:
+    """Yield the figures of a readable stream and of a quick one, beside those of peers."""
+    ours = measured(Understudy(), extent)
+    others = {peer.name: measured(peer, extent) for peer in peers}
+    for name, unit in UNITS.items():
+        yield Figure(name, unit, ours[name], {other: found[name] for other, found in others.items()})
+
+
+def measured(chat: Chat, extent: Extent) -> dict[str, float]:
+    """Return the figures of one chat page by name."""
+    with tempfile.TemporaryDirectory() as folder, chat.served(Path(folder)) as server, chromium() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 800})
-        ask(page, server.address, f"mixed 400 {2_000 if extent.small else 20_000}")
-        raw = looked(page, 5 if extent.small else LOOKS)
-        ended(page)
-        yield Figure("layout_shift", "score", largest_window(page.evaluate("shifts")))
-        yield Figure("raw_markdown_seen", "looks", float(len([each for each in raw if each])))
-        yield Figure("raw_markdown_looks", "looks", float(len(raw)))
+        ask(page, chat, server.address, f"mixed 400 {2_000 if extent.small else 20_000}")
+        raw = looked(page, chat, 5 if extent.small else LOOKS)
+        ended(page, chat)
+        found = {
+            "layout_shift": largest_window(page.evaluate("shifts")),
+            "raw_markdown_seen": float(len([each for each in raw if each])),
+            "raw_markdown_looks": float(len(raw)),
+        }
         page.close()
         frames: list[float] = []
         tasks, busy_s, whole_s = [0.0], 0.0, 0.0
         for name in ("mixed", "code"):
             page = browser.new_page(viewport={"width": 1280, "height": 800})
-            clock = ask(page, server.address, f"{name} 4000 {5_000 if extent.small else 50_000}")
+            clock = ask(page, chat, server.address, f"{name} 4000 {5_000 if extent.small else 50_000}")
             before = clock()
-            ended(page)
+            ended(page, chat)
             after = clock()
             frames += page.evaluate("frames")
             tasks += page.evaluate("tasks")
             busy_s += after["TaskDuration"] - before["TaskDuration"]
             whole_s += after["Timestamp"] - before["Timestamp"]
             page.close()
-        yield Figure("frames_p95_ms", "ms", sorted(frames)[int(len(frames) * 0.95)])
-        yield Figure("longest_task_ms", "ms", max(tasks))
-        yield Figure("main_thread_share", "of 1", busy_s / whole_s)
+    return found | {
+        "frames_p95_ms": sorted(frames)[int(len(frames) * 0.95)],
+        "longest_task_ms": max(tasks),
+        "main_thread_share": busy_s / whole_s,
+    }
 
 
-def ask(page: Page, address: str, message: str) -> Callable[[], dict[str, float]]:
+def ask(page: Page, chat: Chat, address: str, message: str) -> Callable[[], dict[str, float]]:
     """Open the page, send the typist a message and wait for its first word. Return a function that reads the clocks."""
     page.goto(address)
-    online_ms(page)
-    option = page.get_by_role("option", name=re.compile("^Typist"))
-    while not option.is_visible():  # the list of agents is read after the page is there
-        page.get_by_role("button", name=re.compile("^Agent")).click()
-        try:
-            option.wait_for(timeout=2_000)
-        except TooSlow:
-            page.keyboard.press("Escape")
-    option.click()
-    page.get_by_role("textbox", name="Message", exact=True).fill(message)
+    chat.write(page, message)
     page.evaluate(_OBSERVE)
     page.keyboard.press("Enter")
-    page.wait_for_selector(".reply .prose:not([hidden])", timeout=WAIT_MS)
+    page.wait_for_selector(f"{chat.prose}:not([hidden])", timeout=WAIT_MS)
     return clocks(page)
 
 
-def looked(page: Page, looks: int) -> list[str]:
+def looked(page: Page, chat: Chat, looks: int) -> list[str]:
     """Look at the answer so many times while it is written. Return what each look saw of raw Markdown."""
     seen: list[str] = []
-    while len(seen) < looks and page.locator(".turn[data-status=done]").count() == 0:
-        if (raw := page.evaluate(_LOOK, MARKS)) is not None:
+    while len(seen) < looks and page.locator(chat.done).count() == 0:
+        if (raw := page.evaluate(_LOOK, [chat.prose, MARKS])) is not None:
             seen.append(raw)
         page.wait_for_timeout(150)
     return seen
 
 
-def ended(page: Page) -> None:
+def ended(page: Page, chat: Chat) -> None:
     """Wait for the end of the answer."""
-    page.wait_for_selector(".turn[data-status=done]", timeout=END_MS)
+    page.wait_for_selector(chat.done, timeout=END_MS)
 
 
 def clocks(page: Page) -> Callable[[], dict[str, float]]:

@@ -1,4 +1,4 @@
-"""An agent that writes a given document at a given speed, and the documents: what answers of models are made of.
+"""An agent that writes a given document at a given speed.
 
 A message to it is `NAME RATE`: the document, and characters a second. `benchmarks.page.typist:typist` is the agent.
 """
@@ -9,70 +9,9 @@ from typing import Final
 
 import trio
 
+from benchmarks.page.documents import PIECE_S, asked
 from understudy import Agent, Model, Reply, Turn
 from understudy.models.model import Emit, MessageItem, TextDelta
-
-PIECE_S: Final = 0.02
-"""Seconds between two pieces, as a quick model sends them."""
-
-SECTION: Final = """## Section {n}
-
-Revenue **rose by 12 percent** in the *second quarter*, mostly because of `subscriptions` in the [northern
-region](https://example.org/regions/north). The effect was ~~small~~ notable, and *it **held** until* the end.
-
-- First point about **growth** and what it means
-- Second point with `code` and [a link](https://example.org/points/{n})
-  - A nested point
-- Third point
-
-| Month | Revenue | Change |
-|-------|--------:|:------:|
-| 2025-01 | **1,200** | up |
-| 2025-02 | 1,350 | `+150` |
-| 2025-03 | 1,410 | *flat* |
-
-```python
-def total(rows: list[dict[str, float]]) -> float:
-    \"\"\"Add up what section {n} lists.\"\"\"
-    return sum(row["revenue"] ** 2 for row in rows)  # not `rows[0]`
-```
-
-1. Compare the numbers
-2. Ask **why** they differ
-3. Decide
-
-> A quote that says _something_ about the **whole** of it.
-
-"""
-TYPOGRAPHY: Final = r"""### Math and notes
-
-The area is \(\pi r^2\) and the sum $\sum_{i=1}^n i = \frac{n(n+1)}{2}$, as one knows[^1].
-
-\[
-e^{i\pi} + 1 = 0
-\]
-
-- [x] done with this
-- [ ] not done with **that**
-
-```mermaid
-graph TD; A-->B;
-```
-
-[^1]: From a *book*.
-
-"""
-CODE: Final = "".join(
-    f'def function_{n}(first: int, second: str = "text {n}") -> list[int]:\n'
-    f'    """Return what number {n} is made of."""\n'
-    f"    return [first * each for each in range({n})]  # and {n} more\n\n\n"
-    for n in range(700)
-)
-DOCUMENTS: Final = {
-    "short": SECTION.format(n=1) + TYPOGRAPHY,
-    "mixed": "".join((SECTION if n % 4 else SECTION + TYPOGRAPHY).replace("{n}", str(n)) for n in range(1, 200)),
-    "code": f"Here is the code:\n\n```python\n{CODE}```\n\nThat was it.\n",
-}
 
 
 class Typist:
@@ -84,11 +23,10 @@ class Typist:
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Write the document that the last message names."""
         said = [each.content for each in turn.items if isinstance(each, MessageItem) and each.role == "user"][-1]
-        name, rate, *length = said.split()
-        text = DOCUMENTS[name][: int(length[0]) if length else None]
+        text, rate = asked(said)
         began, at = trio.current_time(), 0
         while at < len(text):
-            due = min(len(text), int((trio.current_time() - began) * float(rate)) + 1)
+            due = min(len(text), int((trio.current_time() - began) * rate) + 1)
             if due > at:
                 await emit(TextDelta(text[at:due]))
                 at = due

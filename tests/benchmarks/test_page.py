@@ -3,10 +3,16 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import pytest
 
+from benchmarks import page
+from benchmarks.agents.progress import Extent
+from benchmarks.figure import Figure
+from benchmarks.page.chats import Chat, Understudy
+from benchmarks.peers.home import Missing
 from tests.servers.needed import program
 
 LIMIT_S: Final = 180
@@ -43,3 +49,35 @@ def test_opening_a_long_thread_is_measured() -> None:
     assert figures["open_10000_ms"] > 0
     assert 0 < figures["heap_10000_mb"] < 100
     assert figures["nodes_10000_read"] > 100
+
+
+@pytest.mark.slow
+def test_an_answer_is_measured_while_it_is_written() -> None:
+    figures = measured("streaming")
+    assert figures["raw_markdown_looks"] > 0
+    assert figures["frames_p95_ms"] > 0
+    assert 0 < figures["main_thread_share"] < 1
+
+
+def test_a_peer_that_cannot_be_installed_is_left_out_and_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The others are measured."""
+
+    def missing() -> Chat:
+        raise Missing("no such distribution")
+
+    asked: list[list[str]] = []
+
+    def noted(_: Extent, peers: Sequence[Chat]) -> Iterator[Figure]:
+        asked.append([peer.name for peer in peers])
+        yield from ()
+
+    monkeypatch.setattr(page, "PEERS", {"gone": missing, "here": Understudy})
+    monkeypatch.setattr(page, "FIGURES", {"noted": noted})
+    for wanted in ({}, {"peer": "gone"}, {"small": True}, {"small": True, "peer": "here"}):
+        list(page.figures(**wanted))
+    assert asked == [["ours"], [], [], ["ours"]]
+    assert capsys.readouterr().err.count("page: without gone: no such distribution") == 2
+    with pytest.raises(SystemExit, match="there are gone, here"):
+        list(page.figures(peer="other"))
