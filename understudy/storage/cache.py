@@ -12,7 +12,7 @@ down nothing is cached.
 """
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
@@ -31,6 +31,7 @@ from .records import (
     MarkThread,
     Page,
     RenameThread,
+    TagThread,
     Thread,
     ThreadPage,
     TrimLog,
@@ -149,6 +150,7 @@ async def drop_changed_answers(shelf: CacheBackend, work: Write) -> None:
         case (
             RenameThread()
             | MarkThread()
+            | TagThread()
             | DeleteThread()
             | TrimLog()
             | GiveFeedback()
@@ -186,11 +188,17 @@ class CachedReads:
         )
 
     async def threads(
-        self, owner: str, query: str, cursor: str | None, limit: int, which: Which = "active"
+        self,
+        owner: str,
+        query: str,
+        cursor: str | None,
+        limit: int,
+        which: Which = "active",
+        tags: Sequence[str] = (),
     ) -> CachedRead[Page[Thread]]:
-        """As `Store.threads`; results of a search are not cached."""
-        if query.strip():
-            return CachedRead(await self.store.threads(owner, query, cursor, limit, which))
+        """As `Store.threads`; results of a search, and of a filter by tags, are not cached."""
+        if query.strip() or tags:
+            return CachedRead(await self.store.threads(owner, query, cursor, limit, which, tags))
         asked = ("threads", which, cursor, limit)
         return await self._read(
             owner, asked, Page[Thread], lambda: self.store.threads(owner, query, cursor, limit, which)

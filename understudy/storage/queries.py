@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final, Literal, TypeAlias, TypeVar
@@ -117,6 +118,8 @@ class Prepared:
         return rows
 
 
+LISTED_TAGS: Final = 200
+"""Tags of a user that are listed: more than anybody can choose from."""
 Which: TypeAlias = Literal["active", "pinned", "archived"]
 """A list of threads."""
 THREAD = (
@@ -131,6 +134,7 @@ THREAD = (
     _t.newest_run,
     _t.pinned_at,
     _t.archived_at,
+    _t.tags,
 )
 MESSAGE = tuple(column for column in schema.messages.c if column.name != "number")
 _EVENT = (_e.seq, _e.type, _e.run_id, _e.body)
@@ -206,13 +210,19 @@ def thread(connection: Connection, owner: str, thread_id: str) -> Thread | None:
 
 
 def threads(
-    connection: Connection, owner: str, query: str, cursor: str | None, limit: int, which: Which = "active"
+    connection: Connection,
+    owner: str,
+    query: str,
+    cursor: str | None,
+    limit: int,
+    which: Which = "active",
+    tags: Sequence[str] = (),
 ) -> Page[Thread]:
     """Return the owner's threads, latest first, of those for one answer only the ones at work.
 
-    With `query` only threads whose title contains it, or that have a message with all its words. `which`: all that are
-    not archived (`active`), of these only the `pinned` ones, or the `archived` ones; a query of `active` ones also
-    finds archived ones.
+    With `tags` only threads that have all of them. With `query` only threads whose title contains it, or that have a
+    message with all its words. `which`: all that are not archived (`active`), of these only the `pinned` ones, or the
+    `archived` ones; a query of `active` ones also finds archived ones.
     """
     wanted = select(*THREAD).where(_t.owner == owner, LISTED)
     if which == "pinned":
@@ -226,6 +236,8 @@ def threads(
         titled = _t.title.icontains(query, autoescape=True)
         said = _said(connection, owner, query)
         wanted = wanted.where(titled if said is None else or_(titled, said))
+    if tags:
+        wanted = wanted.where(text(schema.TAGGED), *(_t.tags.contains(f" {tag} ", autoescape=True) for tag in tags))
     if cursor is not None:
         updated_at, thread_id = _decode(cursor, tuple[float, str])
         wanted = wanted.where(tuple_(_t.updated_at, _t.id) < tuple_(updated_at, thread_id))
@@ -233,6 +245,13 @@ def threads(
     found = [Thread(*row) for row in connection.execute(wanted)]
     last = found[limit - 1] if len(found) > limit else None
     return Page(tuple(found[:limit]), encode(last.updated_at, last.id) if last else None)
+
+
+def tags(connection: Connection, owner: str) -> list[tuple[str, int]]:
+    """Return the tags of the owner's threads with the number of threads, most used first; at most LISTED_TAGS."""
+    found = connection.execute(select(_t.tags).where(_t.owner == owner, text(schema.TAGGED))).scalars()
+    counted = Counter(tag for each in found for tag in each.split())
+    return sorted(counted.items(), key=lambda each: (-each[1], each[0]))[:LISTED_TAGS]
 
 
 def runs(

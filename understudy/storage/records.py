@@ -64,7 +64,8 @@ class Thread:
     """A conversation. `last_seq` is the number of its newest event, 0 before the first.
 
     `updated_at` is the latest time that a change of the thread named (a message, a run's beginning or end).
-    `pinned_at` and `archived_at` are when its user pinned it and put it away, None if not; see `archived`.
+    `pinned_at` and `archived_at` are when its user pinned it and put it away, None if not; see `archived`. `tags` are
+    its tags, each between two spaces.
     `newest_run` is the run that began last: its answer is where the newest branch ends. `node` is the server that has
     the thread, None for none, and `fence` counts who had it: only that node under that number appends to its log.
     """
@@ -80,6 +81,7 @@ class Thread:
     newest_run: str | None = None
     pinned_at: float | None = None
     archived_at: float | None = None
+    tags: str = field(default="", repr=False)
     node: str | None = None
     fence: int = 0
 
@@ -371,6 +373,15 @@ class MarkThread:
 
 
 @frozen
+class TagThread:
+    """Set the tags of a thread, in place of those it had. The answer is whether there is one."""
+
+    owner: str
+    thread_id: str
+    tags: tuple[str, ...] = field(repr=False)
+
+
+@frozen
 class DeleteThread:
     """Delete a thread with its messages, events, runs and steps; of a long one the next part.
 
@@ -492,6 +503,7 @@ Write: TypeAlias = (
     Change
     | RenameThread
     | MarkThread
+    | TagThread
     | DeleteThread
     | TrimLog
     | GiveFeedback

@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISIONS: Final = tuple(f"{number:04}" for number in range(1, 29))
+REVISIONS: Final = tuple(f"{number:04}" for number in range(1, 30))
 """Every revision of the schema this code knows, oldest first. Start-up reads it in place of Alembic's scripts."""
 HEAD: Final = REVISIONS[-1]
 OLDEST: Final = "0011"
@@ -35,6 +35,7 @@ UNSETTLED: Final = "status = 'unsettled'"
 """Condition on a step: it is a call of an ended run whose tool is being asked whether it took effect."""
 PINNED: Final = "pinned_at IS NOT NULL"
 ARCHIVED: Final = "archived_at IS NOT NULL"
+TAGGED: Final = "tags <> ''"
 UNREAD: Final = "answered_seq > read_seq"
 """Condition on a thread: an answer in it has ended that its user has not seen."""
 OPEN_UNDO: Final = "kind = 'undo' AND ended_at IS NULL"
@@ -112,7 +113,7 @@ contexts = Table(
 
 # `node` and `fence` are the lease of a thread: only their holder may append to its log. `stored_bytes` counts the bytes
 # of its events and messages, since the column exists. `answered_seq` is the number of the event that ended its newest
-# answer, `read_seq` that up to which its user has seen it.
+# answer, `read_seq` that up to which its user has seen it. `tags` are its tags, each between two spaces: " home work ".
 threads = Table(
     "threads",
     metadata,
@@ -132,11 +133,13 @@ threads = Table(
     Column("read_seq", Integer, nullable=False, server_default="0"),
     Column("pinned_at", Float),
     Column("archived_at", Float),
+    Column("tags", Text, nullable=False, server_default=""),
     PrimaryKeyConstraint("owner", "id"),
     ForeignKeyConstraint(["owner"], ["users.id"], ondelete="CASCADE"),
     Index(None, "owner", "updated_at", "id"),
     Index("ix_threads_pinned", "owner", "updated_at", "id", **_where(PINNED)),
     Index("ix_threads_archived", "owner", "updated_at", "id", **_where(ARCHIVED)),
+    Index("ix_threads_tagged", "owner", **_where(TAGGED)),
     Index("ix_threads_unread", "owner", **_where(UNREAD)),
 )
 

@@ -63,6 +63,7 @@ from .records import (
     RenewNode,
     RunRecord,
     StepRecord,
+    TagThread,
     Thread,
     ThreadPage,
     TrimLog,
@@ -182,6 +183,10 @@ class Store:
     ) -> bool:
         """Pin or archive a thread at a time (Unix seconds), None to take that back. Return False if there is none."""
         return bool(await self.commit(MarkThread(owner, thread_id, mark, at)))
+
+    async def tag_thread(self, owner: str, thread_id: str, tags: Sequence[str]) -> bool:
+        """Set the tags of a thread, in place of those it had. Return False if there is none."""
+        return bool(await self.commit(TagThread(owner, thread_id, tuple(tags))))
 
     async def delete_thread(
         self, owner: str, thread_id: str, fence: Fence | None = None, *, unless_since: float | None = None
@@ -519,16 +524,26 @@ class Store:
         return await self._read(queries.thread_with_open_runs, owner, thread_id)
 
     async def threads(
-        self, owner: str, query: str = "", cursor: str | None = None, limit: int = 50, which: Which = "active"
+        self,
+        owner: str,
+        query: str = "",
+        cursor: str | None = None,
+        limit: int = 50,
+        which: Which = "active",
+        tags: Sequence[str] = (),
     ) -> Page[Thread]:
         """Return the owner's threads, latest first; with `query` only those with a match in the title or a message.
 
-        `which` is as in `queries.threads`.
+        `which` and `tags` are as in `queries.threads`.
 
         Raises InvalidCursor.
         """
         reader = self._search_pool if query.strip() else self._read_pool
-        return await reader.read(queries.threads, owner, query, cursor, _page(limit), which)
+        return await reader.read(queries.threads, owner, query, cursor, _page(limit), which, tuple(tags))
+
+    async def tags(self, owner: str) -> list[tuple[str, int]]:
+        """Return the tags of the owner's threads with the number of threads, most used first."""
+        return await self._read(queries.tags, owner)
 
     async def matches(self, owner: str, query: str, ids: Sequence[str]) -> dict[str, Message]:
         """Return the newest message with all words of a query in each of these threads that has one, by thread id."""

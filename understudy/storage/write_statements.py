@@ -80,6 +80,7 @@ from .records import (
     RenewNode,
     RunEnd,
     RunRecord,
+    TagThread,
     TrimLog,
     Write,
     tenant_of,
@@ -234,6 +235,9 @@ def apply(connection: Connection, work: Write) -> int:
         case MarkThread(owner, thread_id, mark, at):
             this = update(schema.threads).where(_t.owner == owner, _t.id == thread_id)
             return connection.execute(this.values({f"{mark}_at": at})).rowcount > 0
+        case TagThread(owner, thread_id, tags):
+            this = update(schema.threads).where(_t.owner == owner, _t.id == thread_id)
+            return connection.execute(this.values(tags=f" {' '.join(tags)} " if tags else "")).rowcount > 0
         case DeleteThread():
             return _delete(connection, work)
         case TrimLog():

@@ -75,6 +75,8 @@ def questions(built: Built) -> dict[str, Any]:
         "threads": lambda c: queries.threads(c, OWNER, "", None, 50),
         "threads.pinned": lambda c: queries.threads(c, OWNER, "", None, 50, "pinned"),
         "threads.archived": lambda c: queries.threads(c, OWNER, "", None, 50, "archived"),
+        "threads.tagged": lambda c: queries.threads(c, OWNER, "", None, 50, "active", ("work",)),
+        "tags": lambda c: queries.tags(c, OWNER),
         "messages": lambda c: queries.messages(c, OWNER, long, None, 100),
         "thread_page": lambda c: queries.thread_page(c, OWNER, long, None, 100),
         "turns_page": lambda c: turns.turns_page(c, OWNER, long, None, None, 20),

@@ -51,6 +51,7 @@ def test_indexes_are_for_the_rows_they_are_asked_about(postgres: Postgres, templ
         "ix_steps_unsettled",
         "ix_threads_archived",
         "ix_threads_pinned",
+        "ix_threads_tagged",
         "ix_threads_unread",
     ]
 

@@ -339,6 +339,37 @@ async def test_a_pinned_thread_has_a_list_of_its_own_and_an_archived_one_is_not_
     assert await listed("pinned") == []
 
 
+async def test_threads_are_found_by_all_of_their_tags_and_the_tags_are_counted(store, make) -> None:
+    """Also on PostgreSQL, with a query and in pages; a tag is no part of another, and nobody else's."""
+    for thread in ("t1", "t2", "t3"):
+        await store.commit(make.opening(thread_id=thread, run_id=f"r-{thread}"))
+    assert await store.tag_thread("ann", "t1", ("work", "übung"))
+    assert await store.tag_thread("ann", "t2", ("a_b", "work"))
+    assert await store.tag_thread("ann", "t3", ("axb", "workshop"))
+    assert not await store.tag_thread("bob", "t1", ("theirs",))
+    before = await store.thread("ann", "t1")
+    assert before.tags == " work übung "
+
+    async def tagged(*tags, **how):
+        return sorted(thread.id for thread in (await store.threads("ann", tags=tags, **how)).items)
+
+    assert await tagged("work") == ["t1", "t2"]
+    assert await tagged("work", "übung") == ["t1"]
+    assert (await tagged("a_b"), await tagged("axb"), await tagged("wor")) == (["t2"], ["t3"], [])
+    assert await tagged("work", query=before.title) == ["t1", "t2"]
+    first = await store.threads("ann", limit=1, tags=("work",))
+    second = await store.threads("ann", limit=1, tags=("work",), cursor=first.next_cursor)
+    assert sorted(thread.id for page in (first, second) for thread in page.items) == ["t1", "t2"]
+    assert await store.tags("ann") == [("work", 2), ("a_b", 1), ("axb", 1), ("workshop", 1), ("übung", 1)]
+    assert await store.tags("bob") == []
+    await store.mark_thread("ann", "t1", "archived", 2e9)
+    assert (await tagged("work"), await tagged("work", which="archived")) == (["t2"], ["t1"])
+    await store.tag_thread("ann", "t2", ())
+    assert (await store.thread("ann", "t2")).tags == ""
+    await store.delete_thread("ann", "t1")
+    assert await store.tags("ann") == [("axb", 1), ("workshop", 1)]
+
+
 async def test_the_newest_message_with_all_words_is_the_match_of_a_thread(store, make) -> None:
     """Also on PostgreSQL; of other users and threads there is none."""
     for thread in ("t1", "t2"):

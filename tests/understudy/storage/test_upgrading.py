@@ -100,7 +100,9 @@ def test_a_migration_that_running_servers_could_not_work_with_is_refused(
         )
         connection.exec_driver_sql("DROP INDEX ix_threads_unread")
         connection.exec_driver_sql("ALTER TABLE threads DROP COLUMN answered_seq, DROP COLUMN read_seq")
-        connection.exec_driver_sql("ALTER TABLE threads DROP COLUMN pinned_at, DROP COLUMN archived_at")
+        connection.exec_driver_sql(
+            "ALTER TABLE threads DROP COLUMN pinned_at, DROP COLUMN archived_at, DROP COLUMN tags"
+        )
         connection.exec_driver_sql("DROP INDEX ix_runs_owner_started_at_id")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0009'")
         connection.exec_driver_sql(
