@@ -97,6 +97,45 @@ async def test_threads_are_listed_searched_renamed_and_deleted(serve: Any) -> No
 
 
 @pytest.mark.promise("wire.endpoint-threads")
+async def test_threads_have_tags_by_which_they_are_found(serve: Any) -> None:
+    """In one form, in place of those before, counted, in exports; a wrong one changes nothing."""
+    running = await serve()
+    token = await session(running)
+    async with connected(running.address, token) as client:
+        for thread in ("a", "b"):
+            await client.say("Hello", thread_id=thread)
+            await client.until_end()
+
+    async def call(method: str, path: str, **body: Any) -> Any:
+        return await request(running.address, method, path, token=token, body=json.dumps(body).encode())
+
+    async def found(query: str) -> list[str]:
+        return [thread["id"] for thread in (await call("GET", f"/api/threads?{query}"))[2]["threads"]]
+
+    status, _, thread = await call("PATCH", "/api/threads/a", tags=["Work", "#Holiday plans", "work"])
+    assert (status, thread["tags"]) == (200, ["work", "holiday-plans"])
+    assert (await call("PATCH", "/api/threads/b", tags=["work"]))[2]["tags"] == ["work"]
+    assert await found("tag=work") == ["b", "a"]
+    assert await found("tag=%23Work&tag=holiday-plans") == ["a"]
+    assert await found("tag=work&query=giraffes") == []
+    tags = [{"tag": "work", "threads": 2}, {"tag": "holiday-plans", "threads": 1}]
+    assert (await call("GET", "/api/tags"))[2] == {"tags": tags}
+    assert (await request(running.address, "GET", "/api/tags", token=await session(running)))[2] == {"tags": []}
+    for wrong in (["a!"], ["x" * 33], [f"t{number}" for number in range(9)], "work", [1]):
+        status, _, refused = await call("PATCH", "/api/threads/a", title="Not this", tags=wrong)
+        assert (status, refused["error"]["code"]) == (400, "invalid_command")
+    assert (await call("GET", "/api/threads?tag=a!"))[0] == 400
+    status, _, refused = await call("PATCH", "/api/threads/a", title="Not this", tags=["fine", "AKIAQWERTYUIOPASDFGH"])
+    assert (status, refused["error"]["code"]) == (422, "content_blocked")
+    kept = (await call("GET", "/api/threads/a"))[2]
+    assert (kept["title"], kept["tags"]) == ("Hello", ["work", "holiday-plans"])
+    exported = (await call("GET", "/api/threads/a/export?format=json"))[2]
+    assert exported["thread"]["tags"] == ["work", "holiday-plans"]
+    assert (await call("PATCH", "/api/threads/a", tags=[]))[2]["tags"] == []
+    assert await found("tag=work") == ["b"]
+
+
+@pytest.mark.promise("wire.endpoint-threads")
 async def test_another_user_sees_nothing(serve: Any) -> None:
     running = await serve()
     ada, bob = await session(running), await session(running)

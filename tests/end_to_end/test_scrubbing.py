@@ -131,13 +131,16 @@ async def test_a_secret_that_a_user_sends_is_written_nowhere(tmp_path: Path) -> 
             await request(
                 address, "PATCH", "/api/threads/t", token=token, body=json.dumps({"title": f"on {SECRET}"}).encode()
             ),
+            await request(
+                address, "PATCH", "/api/threads/t", token=token, body=json.dumps({"tags": ["a", SECRET]}).encode()
+            ),
             await request(address, "POST", "/api/files", token=token, body=body, content_type=kind),
             await request(address, "POST", "/api/sanitize", token=token, body=json.dumps({"text": SECRET}).encode()),
             await request(address, "GET", "/api/threads/t/messages", token=token),
             await request(address, "GET", "/metrics"),
         ]
         await server.terminate()
-    assert [status for status, _, _ in answers] == [202, 200, 200, 201, 200, 200, 200]
+    assert [status for status, _, _ in answers] == [202, 200, 200, 400, 201, 200, 200, 200]
     assert not shows(json.dumps([client.seen, *(body for _, _, body in answers)]))
     kept = await written(tmp_path)
     assert kept.count("[redacted]") >= 7

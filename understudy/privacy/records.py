@@ -35,7 +35,12 @@ def head(exported_at: float) -> dict[str, Any]:
 def thread_of(row: Thread, shown: Shown) -> dict[str, Any]:
     """Return a thread with its title restored."""
     own = asdict(row, filter=lambda attribute, _: attribute.name not in _OURS)
-    return own | {"title": shown(row.title), "pinned": row.pinned_at is not None, "archived": row.archived}
+    return own | {
+        "title": shown(row.title),
+        "pinned": row.pinned_at is not None,
+        "archived": row.archived,
+        "tags": row.tags.split(),
+    }
 
 
 def state_of(entry: StateEntry) -> dict[str, Any]:

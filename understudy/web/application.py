@@ -42,6 +42,7 @@ from understudy.web.api import (
     sign_ins,
     steers,
     stream,
+    tags,
     threads,
     turns,
     ui,
@@ -126,7 +127,7 @@ def build_http_app(context: WebContext) -> QuartTrio:
     for part in (
         a2a, account, activity, agents, agui, alerts, commands, completions, files, inbox, mcp, memory, models,
         observer, operations, page, references, responses, runs, sanitize, schedules, servers, sessions, shares,
-        sign_ins, steers, stream, threads, turns, ui, undo, web_push, widgets,
+        sign_ins, steers, stream, tags, threads, turns, ui, undo, web_push, widgets,
     ):  # fmt: skip
         app.register_blueprint(part.blueprint)
     admission = app.extensions["admission"] = Admission(context.settings, context.ledger)

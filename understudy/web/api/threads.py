@@ -13,6 +13,7 @@ from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected
 from transport.wire.events import Envelope
 from understudy.chat.routing import check_id
+from understudy.content.tags import clean_tags
 from understudy.content.texts import run_off_loop
 from understudy.privacy import records
 from understudy.storage.cache import CachedRead
@@ -32,7 +33,7 @@ UNTITLED = "New conversation"
 """Title of a thread of whose own title nothing is left after redaction."""
 TITLE_BYTES = 16 * 1024
 """Size limit of a body with a title."""
-CHANGE_FORM = '{"title"?: "…", "pinned"?: true, "archived"?: true}'
+CHANGE_FORM = '{"title"?: "…", "pinned"?: true, "archived"?: true, "tags"?: ["…"]}'
 
 
 @frozen
@@ -42,11 +43,12 @@ class ThreadRequest:
     title: str | None = None
     pinned: bool | None = None
     archived: bool | None = None
+    tags: list[str] | None = None
 
 
 @blueprint.get("")
 async def listing() -> Response:
-    """List the caller's threads, newest first; `query` searches titles and messages, `cursor` is the next page's."""
+    """List the caller's threads, newest first; `query` searches titles and messages, each `tag` is one they have."""
     owner, which = identity().user, request.args.get("which", "active")
     if which not in get_args(Which):
         raise CommandRejected("invalid_command", f"which must be one of {', '.join(get_args(Which))}.")
@@ -56,6 +58,7 @@ async def listing() -> Response:
         request.args.get("cursor"),
         whole_number("limit", 50, 1, 200),
         cast("Which", which),
+        clean_tags(request.args.getlist("tag")),
     )
     page = read.value
     rows = [_thread(row) for row in page.items]
@@ -130,10 +133,11 @@ async def disallow(thread_id: str, tool_name: str) -> tuple[str, int]:
 
 @blueprint.patch("/<thread_id>")
 async def change(thread_id: str) -> dict[str, Any]:
-    """Rename, pin or archive a thread: `{"title"?, "pinned"?, "archived"?}`."""
+    """Rename, pin, archive or tag a thread: `{"title"?, "pinned"?, "archived"?, "tags"?}`."""
     owner, context = identity().user, web_context()
     await _existing(thread_id)
     asked = await read_json(ThreadRequest, CHANGE_FORM, TITLE_BYTES)
+    tags = None if asked.tags is None else await _filtered_tags(owner, asked.tags)
     if asked.title is not None:
         given = " ".join(asked.title.split())
         if not 0 < len(given) <= MAX_TITLE:
@@ -145,6 +149,8 @@ async def change(thread_id: str) -> dict[str, Any]:
         await context.store.mark_thread(owner, thread_id, "pinned", now if asked.pinned else None)
     if asked.archived is not None:
         await context.store.mark_thread(owner, thread_id, "archived", now if asked.archived else None)
+    if tags is not None:
+        await context.store.tag_thread(owner, thread_id, tags)
     return _thread((await _existing(thread_id)).value)
 
 
@@ -154,6 +160,18 @@ async def delete(thread_id: str) -> tuple[str, int]:
     await _existing(thread_id)
     await web_context().eraser.thread(identity().user, thread_id)
     return "", 204
+
+
+async def _filtered_tags(owner: str, given: Sequence[str]) -> tuple[str, ...]:
+    """Return tags in their stored form. Refuse them if the content filter would redact one.
+
+    It also scans them as they were given: a secret in lower case is not recognised.
+    """
+    tags = clean_tags(given)
+    listed = "\n".join([*(" ".join(each.split()) for each in given), *tags])
+    if await web_context().content_filter.filter_note(owner, listed) != listed:
+        raise CommandRejected("content_blocked", "A tag may not hold a secret or personal data.")
+    return tags
 
 
 async def _existing(thread_id: str) -> CachedRead[Thread]:

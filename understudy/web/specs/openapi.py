@@ -18,6 +18,7 @@ from transport.wire.events import Usage
 from understudy.chat.commands import Accepted
 from understudy.chat.file_preview import FilePreview
 from understudy.chat.schedules.due import POLICIES
+from understudy.content.tags import MOST_TAGS
 from understudy.observe.actor_events import Incident
 from understudy.privacy.export import FORMS
 from understudy.privacy.records import FORMAT, VERSION
@@ -176,11 +177,14 @@ FILE: Final = _all(
 )
 UPLOAD: Final = _all({"file": {"type": "string", "contentMediaType": "application/octet-stream"}})
 MATCH: Final = _all({"message_id": TEXT, "role": TEXT, "snippet": array_of(_all({"text": TEXT, "hit": FLAG}))})
-_THREAD_FIELDS: Final = schema_of_fields(Thread, ("owner", "node", "fence", "pinned_at", "archived_at"))
+TAGS: Final = array_of(TEXT) | {"maxItems": MOST_TAGS}
+_THREAD_FIELDS: Final = schema_of_fields(Thread, ("owner", "node", "fence", "pinned_at", "archived_at", "tags"))
 THREAD: Final = _all(
-    _THREAD_FIELDS["properties"] | {"pinned": FLAG, "archived": FLAG, "match": or_null(MATCH)}, "match"
+    _THREAD_FIELDS["properties"] | {"pinned": FLAG, "archived": FLAG, "tags": TAGS, "match": or_null(MATCH)}, "match"
 )
-THREAD_CHANGE: Final = object_of({"title": {"type": "string", "minLength": 1}, "pinned": FLAG, "archived": FLAG}, [])
+THREAD_CHANGE: Final = object_of(
+    {"title": {"type": "string", "minLength": 1}, "pinned": FLAG, "archived": FLAG, "tags": TAGS}, []
+)
 ALERT: Final = object_of({"message": {"type": "string", "minLength": 1}, "tenant": TEXT}, ["message"])
 HEALTH: Final = _all(
     {
@@ -422,6 +426,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "NewSchedule": object_of(SCHEDULED, ["message"]),
     "ScheduleChange": object_of(SCHEDULED, []),
     "Threads": _stale(_all({"threads": array_of(_ref("Thread")), "next_cursor": or_null(TEXT)})),
+    "Tags": _all({"tags": array_of(_all({"tag": TEXT, "threads": COUNT}))}),
     "Message": _all(MESSAGE | {"html": or_null(TEXT)}),
     "Messages": _stale(_all({"messages": array_of(_ref("Message")), "newest": NEWEST, "next_cursor": or_null(TEXT)})),
     "Turns": _stale(
@@ -620,9 +625,10 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
     "agents.tools": RouteSpec((200, "Tools"), errors=("internal",)),
     "threads.listing": RouteSpec(
         (200, "Threads"),
-        query={"query": TEXT, "which": {"enum": [*get_args(Which)]}, **_PAGE},
+        query={"query": TEXT, "tag": TAGS, "which": {"enum": [*get_args(Which)]}, **_PAGE},
         errors=("invalid_command", *_STORED),
     ),
+    "tags.listing": RouteSpec((200, "Tags"), errors=_STORED),
     "runs.listing": RouteSpec(
         (200, "Runs"),
         query={"status": {"type": "string", "enum": [*UNFINISHED, *ENDED]}, "agent": TEXT, "thread": TEXT, **_PAGE},

@@ -189,6 +189,8 @@ async def _ask_all(running: Running, document: dict[str, Any]) -> None:
         await ask("GET", path, token)
         await ask("GET", path)
     await ask("GET", "/api/threads", token, query="?limit=0")
+    await ask("GET", "/api/tags", token)
+    await ask("GET", "/api/tags")
     run = json.dumps({"message": "What is 2 + 3?", "agent": "guide", "thread_id": "t"}).encode()
     run_id = (await ask("POST", "/api/runs", token, body=run))["run_id"]
     await ask("POST", "/api/runs", token, body=b"{}")
