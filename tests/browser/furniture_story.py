@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from playwright.sync_api import Browser, Page, Route, ViewportSize, expect
+from playwright.sync_api import Browser, Locator, Page, Route, ViewportSize, expect
 from served import Server, chromium, picture, watched
 
 NARROW: ViewportSize = {"width": 360, "height": 740}
@@ -119,6 +119,92 @@ def menu(browser: Browser, server: Server, shots: Path | None, problems: list[st
     for tab in (page, other):
         expect(tab.locator(".row-link", has_text="Sums")).to_have_count(0)
     expect(other.get_by_text("deleted in another tab")).to_be_visible()
+    page.context.close()
+
+
+def tags(browser: Browser, server: Server, shots: Path | None, problems: list[str]) -> None:
+    """Chats are tagged by the keyboard, and filtered by chip, search and palette; another tab and a phone follow."""
+    page = watched(browser.new_context(viewport=WIDE).new_page(), problems)
+    page.goto(server.address)
+    for number in (6, 7):
+        ask(page, f"What is {number} * 7?")
+        expect(page.locator(".reply .prose").get_by_text(str(number * 7))).to_be_visible()
+        expect(page.locator(".row-link", has_text=f"{number} * 7")).to_be_visible()
+        page.get_by_role("button", name="New chat").first.click()
+    other = watched(page.context.new_page(), problems)
+    other.goto(server.address)
+    expect(other.locator(".row-link", has_text="6 * 7")).to_be_visible()
+    page.bring_to_front()
+
+    def opened(title: str) -> Locator:
+        page.get_by_role("button", name=f"Menu: {title}").click()
+        page.get_by_role("menuitem", name="Tags…", exact=True).click()
+        found = page.get_by_role("dialog", name="Tags of this chat")
+        expect(found.get_by_role("textbox", name="Add a tag")).to_be_focused()
+        return found
+
+    dialog = opened("What is 6 * 7?")
+    page.keyboard.type("Sums,Holiday plans")
+    page.keyboard.press("Enter")
+    page.keyboard.type("no!")
+    page.keyboard.press("Enter")
+    expect(dialog.get_by_role("alert")).to_contain_text("letters, digits, hyphens and underscores")
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.press("Backspace")
+    expect(dialog.get_by_role("alert")).to_have_count(0)
+    page.keyboard.type("gone")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Backspace")
+    chosen = dialog.get_by_role("list", name="Tags of this chat").get_by_role("listitem")
+    expect(chosen).to_have_text(["#sums", "#holiday-plans"])
+    page.keyboard.press("Enter")  # nothing is typed: it is saved
+    expect(dialog).to_be_hidden()
+    for tab in (page, other):
+        expect(tab.locator(".row", has_text="6 * 7").locator(".tag")).to_have_text(["#sums", "#holiday-plans"])
+    dialog = opened("What is 7 * 7?")
+    dialog.get_by_role("list", name="Your other tags").get_by_role("button", name="#sums").click()
+    picture(page, shots, "tags")
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog).to_be_hidden()
+    for tab in (page, other):
+        expect(tab.locator(".row .tag", has_text="#sums")).to_have_count(2)
+    filters = page.get_by_role("group", name="Filter by tag")
+    filters.get_by_role("button", name="#holiday-plans").click()
+    expect(page.locator(".row-link")).to_have_count(1)
+    search = page.get_by_role("searchbox", name="Search chats")
+    expect(search).to_have_value("#holiday-plans")
+    picture(page, shots, "tag-filter")
+    search.fill("#Sums 7")
+    expect(page.locator(".row-link")).to_have_count(2)
+    expect(filters.get_by_role("button", name="#sums", pressed=True)).to_be_visible()
+    expect(filters.get_by_role("button", name="#holiday-plans", pressed=False)).to_be_visible()
+    search.fill("#sums nothing-of-that")
+    expect(page.get_by_text("No chat matches.")).to_be_visible()
+    search.fill("")
+    expect(page.locator(".row-link")).to_have_count(2)
+    page.keyboard.press("Control+k")
+    page.get_by_role("combobox").fill("#holi")
+    expect(page.get_by_role("option", selected=True)).to_contain_text("#holiday-plans")
+    page.keyboard.press("Enter")
+    expect(page.locator(".row-link")).to_have_count(1)
+    page.locator(".row-link").click()
+    page.keyboard.press("Control+k")
+    page.get_by_role("combobox").fill("tags")
+    page.keyboard.press("Enter")
+    expect(chosen).to_have_text(["#sums", "#holiday-plans"])
+    page.get_by_role("button", name="Remove: #holiday-plans").click()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("No chat matches.")).to_be_visible()  # the filter still asks for it
+    for tab in (page, other):
+        expect(tab.locator(".tag", has_text="holiday")).to_have_count(0)
+    other.set_viewport_size(NARROW)
+    other.context.set_offline(True)  # the list is kept with its tags
+    other.reload()
+    other.get_by_role("button", name="Open the list of chats").click()
+    expect(other.locator(".row .tag", has_text="#sums")).to_have_count(2)
+    expect(other.get_by_role("button", name="#sums")).to_be_visible()
+    assert other.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
+    picture(other, shots, "tags-narrow")
     page.context.close()
 
 
@@ -373,6 +459,7 @@ def main(folder: Path, shots: Path | None) -> None:
             older(browser, server, problems)
             elsewhere(browser, server, shots, problems)
             menu(browser, server, shots, problems)
+            tags(browser, server, shots, problems)
             keys(browser, server, shots, problems)
             found(browser, server, shots, problems)
             share(browser, server, shots, problems)

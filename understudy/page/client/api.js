@@ -2,6 +2,7 @@
 
 import { decoded } from "./address.js";
 import { errorText } from "./messages.js";
+import { searched } from "./tags.js";
 
 /** A refusal: {code, message (a sentence), errorId, status}; status 0 when the server could not be reached. */
 export class ApiError extends Error {
@@ -37,9 +38,11 @@ export class Api {
     return this.#json("DELETE", "/api/sessions");
   }
 
-  /** {threads, next_cursor}; `which` is "active", "pinned" or "archived". */
-  threads({ query = "", cursor = "", limit = 40, which = "active" } = {}) {
+  /** {threads, next_cursor}; `which` is "active", "pinned" or "archived". A word of `query` such as `#work` is a tag. */
+  threads({ query: typed = "", cursor = "", limit = 40, which = "active" } = {}) {
+    const { query, tags } = searched(typed);
     const search = new URLSearchParams({ limit, ...(query && { query }), ...(cursor && { cursor }), ...(which !== "active" && { which }) });
+    for (const tag of tags) search.append("tag", tag);
     return this.#json("GET", `/api/threads?${search}`);
   }
 
@@ -49,7 +52,12 @@ export class Api {
     return threads.find((thread) => thread.agent_type === agentType && (thread.pillar ?? null) === pillar)?.id ?? null;
   }
 
-  /** Changes the `title`, `pinned` or `archived` of a thread; resolves to it. */
+  /** {tags}: those of the user's threads, most used first, each {tag, threads}. */
+  tags() {
+    return this.#json("GET", "/api/tags");
+  }
+
+  /** Changes the `title`, `pinned`, `archived` or `tags` of a thread; resolves to it. */
   changeThread(threadId, members) {
     return this.#json("PATCH", `/api/threads/${encodeURIComponent(threadId)}`, members);
   }

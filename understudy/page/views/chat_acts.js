@@ -1,4 +1,4 @@
-/** What a user does with a chat as a whole: rename, pin, archive, export, share, delete. */
+/** What a user does with a chat as a whole: rename, pin, archive, tag, export, share, delete. */
 
 import { confirmed } from "./dialog.js";
 import { saveAs } from "./files.js";
@@ -37,6 +37,22 @@ export class ChatActs {
     this.onChanged(thread.id, {}); // the list as it is on the server now
     this.channel?.postMessage({ id: thread.id, members });
     this.channel?.postMessage({ id: thread.id, members: {} });
+  }
+
+  /** Shows the tags of a chat, to change them; `known` are those of the user. Its code is loaded when it is wanted. */
+  async tag(thread, known) {
+    try {
+      const { TagsDialog } = await import("./tags.js");
+      new TagsDialog(thread.tags ?? [], known, async (wanted) => {
+        const { tags } = await this.api.changeThread(thread.id, { tags: wanted });
+        this.onChanged(thread.id, { tags });
+        this.onChanged(thread.id, {});
+        this.channel?.postMessage({ id: thread.id, members: { tags } });
+        this.channel?.postMessage({ id: thread.id, members: {} });
+      }).open();
+    } catch { // no network, and not kept
+      this.onFault({ message: t("code.offline") });
+    }
   }
 
   /** Saves a chat as a file; `form` is "markdown" or "json". */

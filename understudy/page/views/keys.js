@@ -14,7 +14,7 @@ export class Keys {
   /** `page` is the page: {sidebar, agents, composer, schedules, settings, account, create(), open(id), stop()}. */
   constructor(page) {
     this.page = page;
-    this.palette = new Palette(() => [this.#actions(), this.#chats(), this.#agents()], (query, limit) => this.#search(query, limit));
+    this.palette = new Palette(() => [this.#actions(), this.#chats(), this.#agents(), this.#tags()], (query, limit) => this.#search(query, limit));
     page.sidebar.paletteKey.textContent = commandKey("K");
     document.addEventListener("keydown", (event) => this.#key(event));
   }
@@ -53,9 +53,11 @@ export class Keys {
 
   #actions() {
     const { page } = this;
+    const open = page.sidebar.thread(page.sidebar.current);
     return [
       { id: "create", title: t("chat.new"), icon: "plus", keys: commandKey("O", { shift: true }), act: () => page.create() },
       { id: "search", title: t("sidebar.search"), icon: "search", act: () => page.sidebar.focusSearch() },
+      ...(open ? [{ id: "tags", title: t("tags.title"), icon: "tag", act: () => page.sidebar.tag(open) }] : []),
       { id: "schedules", title: t("schedules.title"), icon: "clock", act: () => page.schedules.button.click() },
       { id: "settings", title: t("settings.title"), icon: "gear", act: () => page.settings.open() },
       { id: "keys", title: t("keys.title"), icon: "pencil", keys: "?", act: () => this.sheet() },
@@ -68,7 +70,8 @@ export class Keys {
   }
 
   #chat(thread) {
-    return { id: `#${thread.id}`, title: thread.title || t("chat.new"), icon: "chat", act: () => this.page.open(thread.id) };
+    const words = (thread.tags ?? []).map((tag) => `#${tag}`).join(" ");
+    return { id: `#${thread.id}`, title: thread.title || t("chat.new"), words, icon: "chat", act: () => this.page.open(thread.id) };
   }
 
   #agents() {
@@ -77,6 +80,11 @@ export class Keys {
       id: `@${agent.name}`, title: agent.title || agent.name, words: agent.description ?? "", icon: "person", detail: t("palette.agent"),
       act: () => composer.choose(agent),
     }));
+  }
+
+  #tags() {
+    const { sidebar } = this.page;
+    return sidebar.filter.tags.map((tag) => ({ id: `#${tag}#`, title: `#${tag}`, icon: "tag", detail: t("tags.filter"), act: () => sidebar.showTag(tag) }));
   }
 
   async #search(query, limit) {

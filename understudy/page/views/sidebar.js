@@ -3,10 +3,12 @@
 import { ChatActs } from "./chat_acts.js";
 import { arrange, el, setText } from "./dom.js";
 import { icon } from "./icons.js";
+import { TagFilter } from "./tag_filter.js";
 import { ThreadRow } from "./thread_row.js";
 import { moment, period } from "../client/format.js";
 import { extended, NO_THREADS, refreshed, wantedAtTop, without } from "../client/thread_list.js";
 import { keepThreads, keptThreads } from "../client/kept_threads.js";
+import { searched } from "../client/tags.js";
 import { t } from "../client/messages.js";
 
 const MOST_PINNED = 100; // more are listed with the others
@@ -27,6 +29,7 @@ export class Sidebar {
         acts.removed(threadId, how);
       },
     });
+    this.filter = new TagFilter(api, this.search, () => this.refresh());
     this.list = el("div.row-groups");
     this.hint = el("p.hint.side-hint", { role: "status" });
     this.more = el("button.quiet.more", { type: "button", hidden: true, onclick: () => this.#load(true) }, t("sidebar.older"));
@@ -36,6 +39,7 @@ export class Sidebar {
         el("button.quiet.icon-button.drawer-close", { type: "button", "aria-label": t("sidebar.close"), onclick: () => this.toggle(false) }, icon("close"))),
       el("button.new-chat", { type: "button", onclick: () => this.acts.create() }, icon("plus"), t("chat.new")),
       el("label.search", {}, icon("search"), this.search, this.paletteKey = el("kbd", { "aria-hidden": "true" })),
+      this.filter.element,
       el("nav.chats", { "aria-label": t("sidebar.name") }, this.list, this.hint, this.more, this.archive));
     this.scrim = el("div.scrim", { onclick: () => this.toggle(false) });
     this.search.addEventListener("input", () => {
@@ -61,6 +65,7 @@ export class Sidebar {
     this.read = NO_THREADS;
     this.pinned = [];
     this.extra.clear();
+    this.filter.forget();
     keepThreads(this.storage, this.read);
     this.show();
   }
@@ -100,6 +105,17 @@ export class Sidebar {
     this.toggle(true);
     this.search.focus();
     this.search.select();
+  }
+
+  /** Lists the chats with a tag, or no more. */
+  showTag(tag) {
+    this.toggle(true);
+    this.filter.toggle(tag);
+  }
+
+  /** Shows the tags of a chat, to change them. */
+  tag(thread) {
+    return this.chats.tag(thread, this.filter.tags);
   }
 
   /** How many chats the user has, as far as they were read; null before that, and while they are searched. */
@@ -142,6 +158,7 @@ export class Sidebar {
       if (query === "" && which === "active") keepThreads(this.storage, { threads: [...pinned, ...this.threads] });
       for (const thread of this.threads) this.extra.delete(thread.id);
       this.failed = false;
+      if (!this.loaded && this.threads.length > 0) this.filter.refresh();
       this.loaded = true;
     } catch {
       if (!outdated()) this.failed = true;
@@ -151,8 +168,9 @@ export class Sidebar {
   }
 
   show() {
-    const words = (this.query ?? "").toLowerCase();
-    const extra = [...this.extra.values()].filter((thread) => !words || thread.title.toLowerCase().includes(words));
+    const { query, tags } = searched(this.query ?? "");
+    const fits = ({ title, tags: own = [] }) => title.toLowerCase().includes(query.toLowerCase()) && tags.every((tag) => own.includes(tag));
+    const extra = [...this.extra.values()].filter(fits);
     const pinned = this.query || this.which !== "active" ? [] : this.pinned;
     const shown = new Set(pinned.map(({ id }) => id));
     const rest = [...(this.which === "active" ? extra : []), ...this.threads].filter(({ id }) => !shown.has(id)).sort((one, other) => moment(other.updated_at) - moment(one.updated_at));
@@ -165,6 +183,7 @@ export class Sidebar {
     }
     for (const id of this.rows.keys()) if (!all.some((thread) => thread.id === id)) this.rows.delete(id);
     arrange(this.list, [...groups].map(([name, rows]) => this.#group(name, rows)));
+    this.filter.show(this.all);
     this.more.hidden = !this.read.cursor;
     this.archive.hidden = !this.loaded || Boolean(this.query);
     this.archive.replaceChildren(icon(this.which === "active" ? "archive" : "left"), t(this.which === "active" ? "sidebar.archived" : "sidebar.archived_back"));
@@ -190,7 +209,7 @@ export class Sidebar {
   #row(thread) {
     let row = this.rows.get(thread.id);
     if (!row) {
-      row = new ThreadRow(thread, (...at) => this.acts.open(...at), this.chats);
+      row = new ThreadRow(thread, (...at) => this.acts.open(...at), this.chats, (one) => this.tag(one));
       this.rows.set(thread.id, row);
     }
     row.update(thread, { current: thread.id === this.current, mark: this.markOf(thread.id) });
@@ -200,6 +219,7 @@ export class Sidebar {
   /** Shows what has become of a chat, at once; then the list as the server has it. */
   #changed(threadId, members, anew = Object.keys(members).length === 0) {
     for (const thread of this.all.filter(({ id }) => id === threadId)) Object.assign(thread, members);
+    if (members.tags) this.filter.refresh();
     if (members.archived !== undefined) this.#drop(threadId);
     else this.show();
     this.acts.renamed(threadId);

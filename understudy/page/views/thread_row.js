@@ -7,13 +7,13 @@ import { Menu } from "./menu.js";
 import { scheduleMark } from "./schedules.js";
 
 export class ThreadRow {
-  /** `onOpen(id)`; `chats` is a `ChatActs`. */
-  constructor(thread, onOpen, chats) {
-    Object.assign(this, { thread, chats });
+  /** `onOpen(id)`; `chats` is a `ChatActs`; `onTag(thread)` changes its tags. */
+  constructor(thread, onOpen, chats, onTag) {
+    Object.assign(this, { thread, chats, onTag, tagged: "" });
     this.title = el("span.row-title", { dir: "auto" });
     this.mark = el("span.row-mark", { role: "img", hidden: true });
     const by = scheduleMark(thread.id, t("chat.by_schedule"));
-    this.link = el("a.row-link", { href: `#${encodeURIComponent(thread.id)}` }, by, this.title, this.mark, this.snippet = el("span.row-snippet", { dir: "auto", hidden: true }));
+    this.link = el("a.row-link", { href: `#${encodeURIComponent(thread.id)}` }, by, this.title, this.mark, this.tags = el("span.row-tags", { hidden: true }), this.snippet = el("span.row-snippet", { dir: "auto", hidden: true }));
     this.link.addEventListener("click", (event) => {
       if (event.metaKey || event.ctrlKey || event.shiftKey) return;
       event.preventDefault();
@@ -31,6 +31,7 @@ export class ThreadRow {
       { label: t("action.rename"), icon: "pencil", act: () => this.rename() },
       { label: t(pinned ? "chat.unpin" : "chat.pin"), icon: "pin", act: () => chats.change(thread, { pinned: !pinned }) },
       { label: t(archived ? "chat.restore" : "chat.archive"), icon: "archive", act: () => chats.change(thread, { archived: !archived }) },
+      { label: t("tags.item"), icon: "tag", act: () => this.onTag(thread) },
       ...(chats.sharing() ? [{ label: t("share.item"), icon: "link", act: () => chats.share(thread) }] : []),
       { label: t("chat.export_markdown"), icon: "download", act: () => chats.export(thread, "markdown") },
       { label: t("chat.export_json"), icon: "download", act: () => chats.export(thread, "json") },
@@ -46,10 +47,18 @@ export class ThreadRow {
     this.link.title = title;
     this.more.setAttribute("aria-label", t("chat.menu_of", { title }));
     this.#mark(mark);
+    this.#tags(thread.tags ?? []);
     this.#match(thread.match ?? null);
     this.element.classList.toggle("is-current", current);
     if (current) this.link.setAttribute("aria-current", "page");
     else this.link.removeAttribute("aria-current");
+  }
+
+  #tags(tags) {
+    if (tags.join(" ") === this.tagged) return;
+    this.tagged = tags.join(" ");
+    this.tags.hidden = tags.length === 0;
+    this.tags.replaceChildren(...tags.map((tag) => el("span.tag", { dir: "auto" }, `#${tag}`)));
   }
 
   /** Shows the part of a message that a search has found. */
