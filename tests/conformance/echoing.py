@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-READY_S = 20.0
+READY_S = 60.0
 
 
 @contextmanager

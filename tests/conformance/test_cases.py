@@ -22,7 +22,7 @@ async def test_case(case: Case) -> None:
     """The server sends every answer of the case, in order, then the close frame with one of its codes, and ends the
     stream.
     """
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with open_server(EchoUpgrades().handle_upgrade, socket=LIMITS) as port, raw_websocket(port) as client:
             before = await _play(client, case)
             ending = await _to_the_end(client, case)

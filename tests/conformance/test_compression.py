@@ -85,7 +85,7 @@ CASES = [
 @pytest.mark.parametrize(("opcode", "data", "size", "fragment"), CASES)
 async def test_messages_of_a_size(opcode: int, data: bytes, size: int, fragment: int) -> None:
     """Several compressed messages, whole and in fragments, are echoed unchanged."""
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with (
             open_server(EchoUpgrades().handle_upgrade, **COMPRESSING) as port,
             raw_websocket(port, offers=[OFFER]) as client,
@@ -117,7 +117,7 @@ async def test_an_offer_that_is_agreed_to(offers: list[str], agreed: str) -> Non
     its window.
     """
     bits = 9 if "=9" in agreed else 15
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with (
             open_server(EchoUpgrades().handle_upgrade, **COMPRESSING) as port,
             raw_websocket(port, offers=offers) as client,

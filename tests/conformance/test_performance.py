@@ -48,7 +48,7 @@ SIZES = [
 
 @pytest.mark.parametrize(("opcode", "byte", "size"), SIZES)
 async def test_large_messages(port: int, opcode: int, byte: bytes, size: int) -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with raw_websocket(port) as client:
             assert await roundtrip(client, frame(opcode, byte * size)) == (opcode, byte * size)
 
@@ -63,7 +63,7 @@ FRAGMENTS = [
 @pytest.mark.parametrize(("opcode", "byte", "size"), FRAGMENTS)
 async def test_large_messages_in_fragments(port: int, opcode: int, byte: bytes, size: int) -> None:
     """4 MiB in fragments of one size, up to 65,536 fragments."""
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with raw_websocket(port) as client:
             data = fragments(opcode, byte * (4 * MIB), size)
             assert await roundtrip(client, data) == (opcode, byte * (4 * MIB))
@@ -79,7 +79,7 @@ CHOPS = [
 @pytest.mark.parametrize(("opcode", "byte", "size"), CHOPS)
 async def test_large_messages_in_chops(port: int, opcode: int, byte: bytes, size: int) -> None:
     """1 MiB in one frame, sent in pieces of one size."""
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with raw_websocket(port) as client:
             assert await roundtrip(client, frame(opcode, byte * MIB), size) == (opcode, byte * MIB)
 
@@ -95,7 +95,7 @@ TRIPS = [
 async def test_many_round_trips(port: int, opcode: int, byte: bytes, size: int) -> None:
     """A thousand messages, each sent after the echo of the one before."""
     data = frame(opcode, byte * size)
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with raw_websocket(port) as client:
             for _ in range(1000):
                 await client.send(data)

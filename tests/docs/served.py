@@ -51,7 +51,7 @@ class Peer:
 
     async def until(self, *kinds: str) -> dict[str, Any]:
         """Read up to the next event of one of these types. Return it."""
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while True:
                 event = json.loads(await self.socket.get_message())
                 self.events.append(event)

@@ -66,7 +66,7 @@ async def test_the_client_of_the_page_is_told_of_its_task(tmp_path: Path, nurser
     receiver.port = listener.socket.getsockname()[1]
     allowed = {"webhook_urls": [receiver.url], "webhook_private": True, "webhook_secret": SECRET}
     async with served(tmp_path, [scripted(Say("one two"))], **allowed) as running:
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             async with client(running, await session(running), streaming=False) as agent:
                 task_id = await page["start"](agent, "go", receiver.url, "t0ken")
             while not receiver.got or "task" not in receiver.got[-1][1]:  # noqa: ASYNC110 - they come over a socket
@@ -80,7 +80,7 @@ async def test_the_stock_client_asks_as_on_the_page(tmp_path: Path, capsys: pyte
     ask = run(blocks("how-to/serve-a2a-clients.md")[0])["ask"]
     turns = Call([("echo", {"text": "hi"})]), Say("one two")
     async with served(tmp_path, [scripted(*turns, name="guide")]) as running:
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             await ask(running.address, await session(running), "go")
     told = capsys.readouterr().out
     assert "TASK_STATE_COMPLETED" in told

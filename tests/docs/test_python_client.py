@@ -30,7 +30,7 @@ def example(name: str) -> Any:
 @pytest.mark.slow
 async def test_a_question_is_answered_and_watched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async with served(tmp_path) as running:
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             assert await example("ask").ask(socket_url(running)) == "15% of 80 = 12"
             async with open_client(socket_url(running)) as client:
                 assert await example("watch").watch(client, "What is 15% of 80?") == "15% of 80 = 12"
@@ -43,7 +43,7 @@ async def test_a_question_is_answered_and_watched(tmp_path: Path, capsys: pytest
 async def test_a_session_is_asked_for(tmp_path: Path) -> None:
     module = example("token")
     async with served(tmp_path) as running:
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             async with open_client(socket_url(running)) as client:
                 await client.answer("What is 1 + 1?")
                 token = client.token
@@ -67,7 +67,7 @@ async def test_states_are_shown(tmp_path: Path) -> None:
         async def show(client: Client) -> None:
             seen.extend(await example("stand").stand(client))
 
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             async with open_client(socket_url(running)) as client:
                 nursery.start_soon(show, client)
                 await client.answer("What is 1 + 1?")

@@ -13,7 +13,7 @@ import trio_websocket
 from attrs import define, field
 
 TERMINAL = ("final_response", "error")
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 @define

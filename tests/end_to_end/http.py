@@ -30,7 +30,7 @@ async def request(
         lines["Authorization"] = f"Bearer {token}"
     lines |= headers or {}
     client = h11.Connection(h11.CLIENT)
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         stream = await trio.open_tcp_stream(where.hostname or "", where.port or 80)
         async with stream:
             head = h11.Request(method=method, target=path, headers=list(lines.items()))

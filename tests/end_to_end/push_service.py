@@ -86,7 +86,7 @@ class PushService:
 
     async def until(self, count: int) -> None:
         """Wait for this many requests."""
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             while len(self.got) < count:  # noqa: ASYNC110 - they come over a socket
                 await trio.sleep(0.01)
 

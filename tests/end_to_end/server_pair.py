@@ -18,7 +18,7 @@ from understudy import Agent
 from understudy.app.server import Running
 
 SECRET = "two-servers-with-one-secret-of-32-bytes"
-SOON_S = 10.0
+SOON_S = 60.0
 
 
 def token_of(user: str = "ada", session: str = "s1", roles: Sequence[str] = ()) -> str:

@@ -11,7 +11,7 @@ import h11
 import trio
 from attrs import define, field
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 @define

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning"
 
 @asynccontextmanager
 async def client(running: Running, token: str, *, streaming: bool = True) -> AsyncIterator[Client]:
-    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=20) as http:
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=60) as http:
         card = await A2ACardResolver(http, f"{running.address}/a2a/script").get_agent_card()
         assert card.capabilities.streaming
         yield ClientFactory(ClientConfig(streaming=streaming, httpx_client=http)).create(card)
@@ -53,7 +53,7 @@ async def told(responses: Any) -> tuple[list[str], str, str]:
 
 async def test_the_stock_client_streams_a_task_and_goes_on_in_its_context(serve: Any) -> None:
     running = await serve(scripted(Call([("echo", {"text": "hi"})]), Say("one two")))
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with client(running, await session(running)) as agent:
             states, text, task_id = await told(agent.send_message(message("go")))
             assert (states[0], states[-1], text.strip()) == ("SUBMITTED", "COMPLETED", "one two")
@@ -69,7 +69,7 @@ async def test_the_stock_client_streams_a_task_and_goes_on_in_its_context(serve:
 
 async def test_the_stock_client_waits_for_a_task(serve: Any) -> None:
     running = await serve(scripted(Say("one two")))
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with client(running, await session(running), streaming=False) as agent:
             (each,) = [each async for each in agent.send_message(message("go"))]
             assert MessageToDict(each.task.status)["state"] == "TASK_STATE_COMPLETED"
@@ -79,7 +79,7 @@ async def test_the_stock_client_is_asked_for_consent(serve: Any) -> None:
     """The task asks for input, the reply goes on with it, and another client may subscribe to it."""
     turns = Call([("send_mail", {"to": "ann"})]), Say("It was sent.")
     running = await serve(scripted(*turns))
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with client(running, await session(running)) as agent:
             states, _, task_id = await told(agent.send_message(message("go")))
             assert states[-1] == "INPUT_REQUIRED"
@@ -91,7 +91,7 @@ async def test_the_stock_client_subscribes_again_and_cancels(serve: Any) -> None
     gate = Gate(open_after=2)
     running = await serve(scripted(Say("one two three four", gate=gate)))
     token = await session(running)
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with client(running, token) as agent:
             async for each in agent.send_message(message("go")):
                 if each.WhichOneof("payload") == "artifact_update":

@@ -44,7 +44,7 @@ async def test_reading_goes_on_and_messages_are_refused_until_it_is_back(serve: 
         _, _, health = await read("/healthz")
         assert health["checks"]["database"]["status"] == "degraded"
         await trio.to_thread.run_sync(own_postgres.start)
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while (await read("/readyz"))[0] != 200:  # noqa: ASYNC110
                 await trio.sleep(0.05)
         await client.say("And 3 + 3?", thread_id="t", message_id="m2")

@@ -69,7 +69,7 @@ async def answered(client: ChatClient, **payload: Any) -> None:
 
 async def is_ready(server: Process, wanted: int) -> None:
     """Wait until readiness has this status."""
-    with trio.fail_after(15):
+    with trio.fail_after(60):
         while (await request(server.address, "GET", "/readyz"))[0] != wanted:  # noqa: ASYNC110 - it is another process
             await trio.sleep(0.05)
 

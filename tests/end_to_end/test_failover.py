@@ -54,7 +54,7 @@ async def test_two_nodes_find_the_new_primary(
 
 async def until_ready(address: str) -> None:
     """Wait until a server reports that it can store messages."""
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         while (await request(address, "GET", "/readyz"))[0] != 200:  # noqa: ASYNC110 - it is no event
             await trio.sleep(0.05)
 

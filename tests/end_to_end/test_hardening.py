@@ -30,7 +30,7 @@ EVERYWHERE = {
 async def raw(running: Running, head: str) -> tuple[int, dict[str, str]]:
     """Send a request unchanged. Return the status and the headers."""
     where = urlsplit(running.address)
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         stream: Any = await trio.open_tcp_stream(where.hostname or "", where.port or 80)
         if where.scheme == "https":
             context = ssl.create_default_context()

@@ -98,7 +98,7 @@ def lines_of(notes: Path) -> list[str]:
 
 async def noted(notes: Path, line: str) -> None:
     """Wait until the demo server has written a line."""
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         while line not in lines_of(notes):  # noqa: ASYNC110 - another process writes it
             await trio.sleep(0.05)
 

@@ -51,7 +51,7 @@ async def status_of(running: Running, origins: list[str], path: str, more: str =
     where = urlsplit(running.address)
     named = [each.format(host=where.netloc, port=where.port) for each in origins]
     lines = [f"GET {path} HTTP/1.1", f"Host: {where.netloc}", *(f"Origin: {origin}" for origin in named)]
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with await trio.open_tcp_stream(where.hostname or "", where.port or 80) as stream:
             await stream.send_all(("\r\n".join(lines) + "\r\n" + more + "\r\n").encode("latin-1"))
             return int((await stream.receive_some()).split()[1])

@@ -201,7 +201,7 @@ async def test_a_secret_is_given_to_the_tool_alone_and_asked_for_again_after_a_k
             for _ in range(2):  # the same again is no error
                 await allowed(server.address, token, command)
             await seen.until(client, lambda seen: bool(seen.kinds("question_answered")))
-            with trio.fail_after(20):
+            with trio.fail_after(60):
                 while not calls.exists():  # noqa: ASYNC110 - a file tells nobody
                     await trio.sleep(0.02)
             await server.kill()

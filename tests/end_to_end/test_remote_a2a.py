@@ -42,7 +42,7 @@ class Stock:
         return self.notes.read_text().splitlines() if self.notes.exists() else []
 
     async def until(self, line: str) -> None:
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while not any(each.startswith(line) for each in self.noted):  # noqa: ASYNC110 - a file has no event
                 await trio.sleep(0.02)
 

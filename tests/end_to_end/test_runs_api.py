@@ -41,7 +41,7 @@ class Caller:
 
     async def until(self, run_id: str, member: str) -> Any:
         """Ask for the run until this member is neither null nor empty. Return the run."""
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while not (run := await self.get(f"/api/runs/{run_id}"))[member]:  # noqa: ASYNC110 - as a client asks
                 await trio.sleep(0.02)
         return run

@@ -32,7 +32,7 @@ async def send(caller: Caller, method: str, path: str, status: int = 200, **body
 
 async def fired(caller: Caller, path: str, count: int = 1) -> list[Any]:
     """Wait until so many runs of schedules have ended. Return them, the oldest first."""
-    with trio.fail_after(15):
+    with trio.fail_after(60):
         while len(runs := (await caller.get(f"/api/runs{path}"))["runs"]) < count:  # noqa: ASYNC110 - as a client asks
             await trio.sleep(0.05)
     return [await caller.ended(run["run_id"]) for run in reversed(runs)]
@@ -74,7 +74,7 @@ async def test_a_refused_firing_is_recorded_with_its_sentence(serve: Any) -> Non
     running = await serve(agent(Eager(), turns=20), limits=evolve(QUICK, user_tokens_per_day=45))
     ada = Caller(running, await new_token(running))
     made = await ada.post("/api/schedules", 201, message="go", agent="script", every_s=1)
-    with trio.fail_after(15):
+    with trio.fail_after(60):
         while not (last := (await ada.get(f"/api/schedules/{made['id']}"))["last"] or {}).get("code"):  # noqa: ASYNC110
             await trio.sleep(0.05)
     assert (last["run_id"], last["code"]) == (None, "quota_exceeded")
@@ -135,10 +135,10 @@ async def test_a_firing_is_neither_lost_nor_doubled_by_kills(tmp_path: Path) -> 
         _, _, session = await request(server.address, "POST", "/api/sessions")
         ada = Caller(server, session["session_token"])
         made = await ada.post("/api/schedules", 201, message="go", agent="script", every_s=1, policy="all")
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             await server.process.wait()
     async with started(tmp_path / "data", module, **environment) as server:
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             await server.process.wait()
     async with started(tmp_path / "data", module, **environment) as server:
         ada = Caller(server, session["session_token"])

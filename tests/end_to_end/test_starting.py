@@ -51,7 +51,7 @@ def test_a_server_listens_before_it_loads_the_rest_and_loads_nothing_it_does_not
             assert process.stdout is not None
             assert process.stdout.readline().startswith(READY)
             process.send_signal(signal.SIGTERM)
-            listening, ended = json.loads(process.communicate(timeout=30)[0])
+            listening, ended = json.loads(process.communicate(timeout=120)[0])
     assert {name.partition(".")[0] for name in listening} & (BEFORE_LISTENING | BEFORE_READY) == set()
     assert {name.partition(".")[0] for name in ended} & BEFORE_READY == set()
 

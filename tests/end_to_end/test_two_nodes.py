@@ -32,12 +32,6 @@ def begin(serve: Any, tmp_path: Path, postgres: Postgres, template: str, redis: 
     return start
 
 
-@pytest.fixture(autouse=True)
-def _no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten the client's timeout: these events come at once or never."""
-    monkeypatch.setattr("tests.end_to_end.chat_client.WAIT_S", 8.0)
-
-
 @asynccontextmanager
 async def on_both(two: ServerPair, token: str | None = None) -> AsyncIterator[tuple[ChatClient, ChatClient]]:
     """Yield a client of the same user on each server."""

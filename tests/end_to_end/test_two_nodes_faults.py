@@ -78,7 +78,7 @@ async def test_redis_gone_in_mid_answer_costs_a_second_and_nothing_else(
         assert on_b.durable() == on_a.durable()
         await eventually(lambda: redis_is(two.a, True) and redis_is(two.b, True))
         streams, begun = False, {}
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while not streams:  # the new subscription takes longer than sending
                 status, begun = await post(
                     two.b, token, "user_message", content="go", thread_id="t", agent_type="script"
@@ -131,7 +131,7 @@ async def test_a_database_outage_longer_than_a_lease_loses_nothing(
         await trio.to_thread.run_sync(own_postgres.stop)
         await trio.sleep(1.5 * LEASE_S)
         await trio.to_thread.run_sync(own_postgres.start)
-        with trio.fail_after(15):
+        with trio.fail_after(60):
             while True:
                 with suppress(StorageUnavailable):
                     if await two.a.store.live_nodes() == nodes:
@@ -174,7 +174,7 @@ async def test_subscribers_keep_their_events_when_all_proxies_are_killed(
         await eventually(lambda: redis_is(two.a, True) and redis_is(two.b, True))
         await on_a.say("more", thread_id="t", agent_type="script")
         await on_a.until_end()
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             await on_b.until_end()
         assert on_b.durable() == on_a.durable()
 

@@ -103,7 +103,7 @@ async def test_what_was_answered_or_seen_is_not_sent(
         await post(running, ada.token, "approve", call_id=item["call_id"], decision="deny")
         await inbox(ada, unread=1)
         await ada.post("/api/inbox/read", 204, all=True)
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             while True:
                 _, _, metrics = await request(running.address, "GET", "/metrics")
                 if 'understudy_notices_total{outcome="obsolete"} 2.0' in str(metrics):
@@ -117,7 +117,7 @@ async def test_a_browser_is_forgotten_when_it_is_gone_or_its_session_ends(tmp_pa
     async with serving(tmp_path, service) as running:
         ada = await subscribed(running, service)
         await ada.post("/api/runs", message="go", agent="script", thread_id="t")
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             while (await ada.get("/api/web-push"))["browsers"]:  # noqa: ASYNC110 - as a client asks
                 await trio.sleep(0.02)
         bob = await subscribed(running, service)

@@ -15,7 +15,7 @@ from tests.docs.tables import ROOT
 
 pytestmark = pytest.mark.slow
 
-LIMIT_S = 30
+LIMIT_S = 120
 """Timeout of one example, for a loaded machine; examples take one or two seconds."""
 
 

@@ -36,7 +36,7 @@ def test_scrub_takes_a_secret_out_of_a_pipe() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
     assert secret not in done.stdout
     assert done.stdout == "the token is [redacted], keep it\nplain\n"

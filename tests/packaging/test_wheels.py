@@ -80,7 +80,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the four wheels, built from the checkout without a network."""
     folder = tmp_path_factory.mktemp("wheels")
     command = [sys.executable, "-m", "pip", "wheel", *QUIET, "--no-deps", "--no-build-isolation", "--wheel-dir"]
-    subprocess.run([*command, str(folder), *map(str, SOURCES.values())], check=True, cwd=ROOT, timeout=240)
+    subprocess.run([*command, str(folder), *map(str, SOURCES.values())], check=True, cwd=ROOT, timeout=500)
     return folder
 
 
@@ -123,7 +123,7 @@ class Environment:
     def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """Run its Python in the folder that contains it."""
         command = [str(self.home / "bin" / "python"), "-I", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=self.home.parent, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=self.home.parent, check=False)
 
     def install(self, *packages: str, extras: Mapping[str, tuple[str, ...]] | None = None) -> None:
         """Install wheels and link their declared requirements from this test run's environment, and no others."""
@@ -143,7 +143,7 @@ class Environment:
 
     def _pip(self, *arguments: str) -> None:
         command = [sys.executable, "-m", "pip", "--python", str(self.home / "bin" / "python"), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stderr
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.servers.needed import free_port, program
 from tests.servers.postgresql import USER, Postgres
 
-START_S = 10.0
+START_S = 30.0
 POOL = 2
 """Connections to the server for all clients of a database: fewer than ours opens, so that they are shared."""
 

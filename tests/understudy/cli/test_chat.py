@@ -35,7 +35,7 @@ from understudy.models.model import Emit, ModelUnavailable, Reply, TextDelta, Tu
 from understudy.models.prices import Price, PriceTable
 
 SECRET = "s" * 32
-WAIT_S = 20.0
+WAIT_S = 60.0
 BOLD = "\x1b[1;36m"
 
 

@@ -14,7 +14,7 @@ from tests.servers.redis import Redis
 from understudy.storage.errors import RedisRefused, RedisUnavailable
 from understudy.storage.redis import RedisLink
 
-SOON_S = 5.0
+SOON_S = 30.0
 
 
 class Counts:
