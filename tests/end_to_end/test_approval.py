@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from attrs import evolve
 
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
@@ -146,8 +147,8 @@ async def test_a_reconnecting_client_gets_the_approval_request_and_can_answer(se
 
 
 @pytest.mark.promise("wire.arc-consent")
-async def test_a_cancel_ends_a_waiting_run_at_once(serve: Any) -> None:
-    """The call is completed as cancelled without a decision, and cannot be allowed afterwards."""
+async def test_a_cancel_ends_a_waiting_run_at_once(clock: trio.testing.MockClock, serve: Any) -> None:
+    """The call is completed as cancelled without a decision, and cannot be allowed afterwards. The clock is slow."""
     running = await serve(mailing())
     async with connected(running.address) as client:
         required = await asked(client)

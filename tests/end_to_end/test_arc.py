@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from attrs import evolve, frozen
 
 from tests.end_to_end.chat_client import check_arc, connected
@@ -260,8 +261,8 @@ async def test_a_long_run_is_no_silent_client(serve: Any) -> None:
 
 
 @pytest.mark.promise("wire.cancel", "wire.arc-tools-paired", "wire.error-run-cancelled")
-async def test_cancel_stops_a_tool_and_keeps_what_was_said(serve: Any) -> None:
-    """The run ends at once in final_response `cancelled`, its tool completed as cancelled."""
+async def test_cancel_stops_a_tool_and_keeps_what_was_said(clock: trio.testing.MockClock, serve: Any) -> None:
+    """The run ends at once in final_response `cancelled`, its tool completed as cancelled. The clock is slow."""
     running = await serve(scripted(Call([("wait", {})])))
     async with connected(running.address) as client:
         await client.say("go", agent_type="script")

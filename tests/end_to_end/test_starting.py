@@ -87,7 +87,7 @@ async def _connected_to(port: int) -> trio.SocketStream:
 @pytest.mark.slow
 async def test_after_kill_9_the_answer_goes_on_where_the_client_is_within_three_seconds(tmp_path: Path) -> None:
     """The client adds little to the start. As the start takes processor time, a loaded machine is given three times as
-    long.
+    long, or as many times as programs want a processor.
     """
     port = free_port()
     async with (
@@ -110,7 +110,8 @@ async def test_after_kill_9_the_answer_goes_on_where_the_client_is_within_three_
             with trio.fail_after(10):
                 await anext(arc)
             resumed = time.monotonic()
-    patience = 1 if os.getloadavg()[0] < 1 else 3
+    load = os.getloadavg()[0]
+    patience = 1 if load < 1 else max(3, load)
     assert resumed - killed < 3 * patience
     assert resumed - ready < 1 * patience
 

@@ -87,11 +87,11 @@ def test_values(expression: str, expected: str) -> None:
 )
 def test_refusals(expression: str, message: str) -> None:
     """An expression without a value, or beyond a bound, is refused at once, with a sentence."""
-    before = time.perf_counter()
+    before = time.thread_time()
     with pytest.raises(ToolError, match=message) as caught:
         evaluate(expression)
     assert caught.value.code == "invalid_arguments"
-    assert time.perf_counter() - before < 0.2
+    assert time.thread_time() - before < 0.2
 
 
 def test_a_rounded_result_says_so() -> None:
