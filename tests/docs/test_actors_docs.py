@@ -29,6 +29,7 @@ from actors.lifecycle import TRANSITIONS, State, Step
 from actors.mailbox import DEFAULT_CAPACITY
 from actors.testing import plugin
 from tests.docs.tables import DOCS, ROOT, code, table
+from tests.nested import LEAN
 
 REFERENCE = "reference/actors.md"
 FENCE = re.compile(r'^```(\w*)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
@@ -145,6 +146,7 @@ def test_its_tests_pass(page: str, tmp_path: Path) -> None:
         "error",
         "-m",
         "pytest",
+        *LEAN,
         "-q",
         "-p",
         "no:cacheprovider",

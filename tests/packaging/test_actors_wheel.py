@@ -8,6 +8,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from tests.nested import LEAN
+
 ROOT = Path(__file__).parents[2]
 NEEDED = ("trio", "attr", "attrs", "outcome", "sniffio", "sortedcontainers", "idna")
 """trio, attrs, and what trio needs on POSIX."""
@@ -137,7 +139,18 @@ def test_the_plugin_is_there_once_whether_a_conftest_names_it_or_not(site, tmp_p
         "    names = [getattr(plugin, '__name__', '') for plugin in plugins]\n"
         "    assert names.count('actors.testing.plugin') == 1\n"
     )
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(project), str(project)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        *LEAN,
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        str(project),
+        str(project),
+    ]
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(site)}
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=project, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr

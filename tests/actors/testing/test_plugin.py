@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.nested import LEAN
+
 ROOT = Path(__file__).parents[3]
 
 HEAD = """
@@ -29,7 +31,7 @@ def run(tmp_path):
         (tmp_path / "test_it.py").write_text(HEAD + text)
         (tmp_path / "pytest.ini").write_text("[pytest]\ntrio_mode = true\naddopts = --strict-markers\n")
         chosen = ["-p", "actors.testing.plugin" if plugin else "no:actors.testing.plugin"]
-        command = [sys.executable, "-m", "pytest", *chosen, "-p", "no:cacheprovider", "-W", "error", *options]
+        command = [sys.executable, "-m", "pytest", *LEAN, *chosen, "-p", "no:cacheprovider", "-W", "error", *options]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "random"}
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         return done.stdout + done.stderr
