@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 
 from xdist.scheduler import LoadFileScheduling
 
-SPREAD = ("tests/browser/test_story.py",)
+SPREAD = ("tests/cluster/test_chaos.py", "tests/network/test_soak.py", "tests/browser/test_story.py")
 """Modules whose tests are started first and one by one, in this order."""
 
 
