@@ -18,8 +18,6 @@ BOUNDED: Final = {
     "sanitization/detectors/injection/rules.py": "of a window of bounded length around what opened a gate",
     "sanitization/detectors/injection/classifier.py": "of a window of bounded length around a telling word",
     "transport/server/tls.py": "of the certificate that the operator has configured",
-    "understudy/chat/answer/markdown.py": "of a text that is rendered in a process with a limit of time",
-    "understudy/chat/answer/open_markup.py": "of the open end of an answer, in a process with a limit of time",
     "understudy/tools/signature.py": "of the documentation of a tool, which is code",
 }
 """Files with expressions that grow faster than their text, and why that text is short or trusted."""

@@ -116,7 +116,7 @@ class OpenCode(NamedTuple):
         return bool(_FENCE_LINE.fullmatch(self.fence)) and len(self.context) <= CONTEXT_CHARACTERS and self.length > 0
 
 
-_FENCE_LINE: Final = re.compile(r" {0,3}(?:`{3,}[^`\n]*|~{3,}[^\n]*)\n")
+_FENCE_LINE: Final = re.compile(r" {0,3}(?:`{3,}+[^`\n]*+|~{3,}+[^\n]*+)\n")
 
 
 class Part(NamedTuple):

@@ -5,6 +5,7 @@ or withheld (a list's marker alone, half of a formula). What stays literal in th
 """
 
 import re
+from itertools import accumulate
 from typing import Final
 
 from markdown_it import MarkdownIt
@@ -29,19 +30,19 @@ _MARKERS: Final = (
     r"\d{1,9}[.)]?",
     r"\[[ xX]?\]?[ \t]*",  # of a task
     r"\[[^\]\s^][^\]\s]{0,40}\](?::[^\n]*)?|\[\^[^\]\s]{0,40}(?:\]:?[ \t]*)?",  # of a definition, a footnote
-    r"(?:`{3,}|~{3,})[^\n`]*",
+    r"(?:`{3,}+|~{3,}+)[^\n`]*+",
     r"\\(?:\[(?:(?!\\\])[^\n])*+)?|\$(?:\$[^\n$]*\$?)?",  # of a formula
 )
 _OPEN_LINE: Final = re.compile(f"{_CONTAINERS}(?:{'|'.join(_MARKERS)})")
 """A line of which it is not known yet what it begins."""
 _DEFINITION: Final = re.compile(r"[ \t>]*\[(?!\^)[^\]]{1,200}\]:")
-_DELIMITER: Final = re.compile(r"[ \t>]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*")
+_DELIMITER: Final = re.compile(r"[ \t>]*+(?:\|[ \t]*+)?:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)*+\|?[ \t]*+")
 _BAR: Final = re.compile(r"(?<!\\)\|")
 _SPECIAL: Final = re.compile(r"[\\`<\[\]$]")
 _AUTOLINK: Final = re.compile(r"(?:https?:|mailto:)[^<>\s]*")
 _SCHEMES: Final = ("https:", "http:", "mailto:")
 _ENTITY: Final = re.compile(r"&#?[A-Za-z0-9]{0,31}\Z")
-_TRAILING: Final = re.compile(r"[*_~]+\Z")
+_EMPHASIS: Final = "*_~"
 
 
 def leaf(tokens: list[Token]) -> Token | None:
@@ -112,7 +113,7 @@ def close_open_markup(state: StateCore) -> None:
 def close_open_text(content: str, md: MarkdownIt, env: EnvType) -> str:
     """Return the text of a paragraph, heading or cell with closed markup; `env` has the references that it may use."""
     text, code = _without_open_spans(_ENTITY.sub("", content.rstrip()))
-    text = text if code else _TRAILING.sub("", text).rstrip()
+    text = text if code else text.rstrip(_EMPHASIS).rstrip()
     return text + _closers(text, md, env)
 
 
@@ -233,11 +234,12 @@ def _beyond_dollar(text: str, start: int) -> tuple[int, bool]:
 
 def _closers(text: str, md: MarkdownIt, env: EnvType) -> str:
     """Return the markers that close the emphasis which is open at the end of a text."""
-    if not any(mark in text for mark in "*_~"):
+    if not any(mark in text for mark in _EMPHASIS):
         return ""
     state = StateInline(text, md, env, [])
     md.inline.tokenize(state)
     link_pairs(state)
+    behind = list(accumulate((len(token.content) for token in reversed(state.tokens)), initial=0))
     closers: list[str] = []
     literal = -1  # the token of the last marker that stands within a word, where it is hardly meant as one
     for one in state.delimiters:
@@ -247,6 +249,6 @@ def _closers(text: str, md: MarkdownIt, env: EnvType) -> str:
         before = state.tokens[one.token - 1].content[-1:] if one.token else ""
         if mark != "~" and (before.isalnum() or (literal == one.token - 1 and literal >= 0)):
             literal = one.token
-        elif sum(len(token.content) for token in state.tokens[one.token + 1 :]) <= REACH:
+        elif behind[len(state.tokens) - one.token - 1] <= REACH:
             closers.append(mark * 2 if mark == "~" else mark)
     return "".join(reversed(closers))
