@@ -1,9 +1,11 @@
-"""Code in answers: highlighted by class names, within limits of time, in pieces of bounded size.
+"""Code in answers: highlighted by class names, within limits of size and time, in pieces of bounded size.
 
 1. A long piece of code becomes several elements, one below the other. A streamed one is shown piece by piece, and a
    browser skips the pieces that are out of sight.
 2. Where code is divided depends only on the code before that place. So the pieces are the same whether the code is
    rendered at once or while it is written.
+3. Whether a piece is highlighted depends on its length and on the code before it. The limits of time are for a few
+   hostile texts: common code of the longest piece takes a twentieth of its limit.
 """
 
 import time
@@ -33,14 +35,20 @@ LANGUAGES: Final = frozenset((
 # fmt: on
 CODE_MAX: Final = 50_000
 """Characters of one piece of code that are highlighted; what follows is shown plain."""
+PIECE_S: Final = 0.5
 HIGHLIGHT_S: Final = 1.0
-"""Seconds of processor time for highlighting all code of one call; code after that is shown plain. Normal code takes
-3 ms for a thousand characters."""
+"""Seconds of processor time for highlighting a piece, and all code of one call. If a limit is exceeded, that piece and
+all later code of the answer are shown plain. Common code takes 3 ms for a thousand characters."""
 PIECE_LINES: Final = 80
 PIECE_CHARACTERS: Final = 4_000
 """Lines, or characters, of code after which the next line begins another element."""
+PIECE_MAX: Final = 2 * PIECE_CHARACTERS
+"""Characters of a piece that is highlighted; a longer one has a very long line. The time of some lexers grows with the
+square of a text's length."""
 CONTEXT_CHARACTERS: Final = 1_000
-"""Characters before a piece from which the state of the lexer is taken: a string may begin in an earlier piece."""
+CONTEXT_LINES: Final = 40
+"""Characters and lines before a piece from which the state of the lexer is taken: a string may begin in an earlier
+piece. With both, short lines are not read again and again."""
 NAME_CHARACTERS: Final = 32
 """Characters of a language's name that are shown."""
 
@@ -81,7 +89,8 @@ class Before(NamedTuple):
         if len(context) > CONTEXT_CHARACTERS:
             context = context[-CONTEXT_CHARACTERS:]
             context = context[context.find("\n") + 1 :]
-        return Before(context, self.length + len(text))
+        lines = context.split("\n")  # the last one is empty
+        return Before("\n".join(lines[-CONTEXT_LINES - 1 :]), self.length + len(text))
 
 
 class CodePiece(NamedTuple):
@@ -106,11 +115,15 @@ def pieces(code: str, before: Before = Before()) -> Iterator[CodePiece]:  # noqa
 
 
 class Highlighter:
-    """Highlights the code of one call, within `HIGHLIGHT_S`."""
+    """Highlights the code of one answer, or of one part of it, until that takes longer than `PIECE_S` or `HIGHLIGHT_S`.
 
-    def __init__(self, limit: Limit) -> None:
+    `gave_up`: it has, in this part or an earlier one. What follows is shown without colours.
+    """
+
+    def __init__(self, limit: Limit, *, gave_up: bool = False) -> None:
         self._limit = limit
         self._left_s = HIGHLIGHT_S
+        self.gave_up = gave_up
 
     def element(self, piece: CodePiece, language: str) -> str:
         """Return the element that shows a piece. The first one of its code names the language."""
@@ -122,14 +135,17 @@ class Highlighter:
         return f'<div class="highlight">{label}{body}'
 
     def _highlighted(self, piece: CodePiece, language: str) -> str:
-        """Return the code as HTML: highlighted if the language is known and time is left, else escaped."""
-        if language in LANGUAGES and piece.before.length + len(piece.text) <= CODE_MAX and self._left_s > 0:
+        """Return the code as HTML: highlighted if the language is known and the limits allow it, else escaped."""
+        fits = len(piece.text) <= PIECE_MAX and piece.before.length + len(piece.text) <= CODE_MAX
+        if language in LANGUAGES and fits and not self.gave_up:
             began = time.process_time()
             try:
-                with self._limit(self._left_s):
+                with self._limit(max(0.0, min(PIECE_S, self._left_s))):
                     if (lexer := _lexer(language)) is not None:
                         return _coloured(piece, lexer)
-            except (CpuTimeExceeded, RecursionError):
+            except CpuTimeExceeded:
+                self.gave_up = True
+            except RecursionError:
                 pass
             finally:
                 self._left_s -= time.process_time() - began

@@ -40,7 +40,8 @@ from understudy.chat.answer.formulas import add_formulas
 from understudy.chat.answer.open_markup import close_open_markup, withhold_open_line
 
 BLOCK_S: Final = 0.5
-"""Seconds of processor time for one block if blocks are rendered one by one; then it is shown as plain text."""
+"""Seconds of processor time for one block; then it is shown as plain text. Blocks that are code have limits of their
+own, see `Highlighter`."""
 REFERENCES_MAX: Final = 200
 """Link references that later blocks of a streamed answer may use. With more, the finished answer is rendered anew."""
 
@@ -123,7 +124,7 @@ class Part(NamedTuple):
     """The open end of an answer that is being written, with the state left by its earlier blocks.
 
     `last`: no more text follows. `references` are those defined above; `linking`: an earlier block may use one. `code`
-    is set if the text goes on with code whose beginning was emitted.
+    is set if the text goes on with code whose beginning was emitted; `no_colours`, if highlighting was given up.
     """
 
     text: str
@@ -131,6 +132,7 @@ class Part(NamedTuple):
     linking: bool = False
     references: Mapping[str, Any] = MappingProxyType({})
     code: OpenCode | None = None
+    no_colours: bool = False
 
 
 class Cut(NamedTuple):
@@ -139,7 +141,7 @@ class Cut(NamedTuple):
     `closing` is the condition that closes the open block at the end: ``blank`` (a blank line), ``after`` (a blank line
     and the line after it), the marker of a fence, or empty if only parsing again can tell. `exact`: no emitted block
     would have changed by a reference defined below it. `code` is the code at the end whose first pieces are among the
-    blocks.
+    blocks. `no_colours`: highlighting was given up, in these blocks or before.
     """
 
     blocks: list[tuple[int, str]]
@@ -148,6 +150,7 @@ class Cut(NamedTuple):
     exact: bool = True
     references: Mapping[str, Any] = MappingProxyType({})
     code: OpenCode | None = None
+    no_colours: bool = False
 
     def fits(self, part: Part) -> bool:
         """Whether this can be the result of `Renderer.cut` for a part; checks replies of other processes."""
@@ -170,23 +173,28 @@ class Renderer:
         """Return the HTML of a whole text."""
         return self._html(text, {}, Highlighter(self._limit))
 
-    def render_blocks(self, text: str) -> str:
-        """Return the HTML of a whole text block by block; a block that takes too long is shown as plain text."""
-        return "".join(html for _, html in self.cut(Part(text, last=True)).blocks)
+    def render_blocks(self, text: str) -> tuple[str, bool]:
+        """Return the HTML of a whole text block by block, as it looks if it is streamed, and whether it is `exact`.
+
+        A block that takes too long is shown as plain text.
+        """
+        cut = self.cut(Part(text, last=True))
+        return "".join(html for _, html in cut.blocks), cut.exact
 
     def cut(self, part: Part) -> Cut:
         """Render the closed blocks of an open answer, and the full pieces of code that is open at its end."""
         head, before = _head(part)
-        text, references, colours = head + part.text, dict(part.references), Highlighter(self._limit)
+        text, references = head + part.text, dict(part.references)
+        colours = Highlighter(self._limit, gave_up=part.no_colours)
         lines, outline = _outline(text)
         ends, closing, opened = _ends(text, lines, outline, last=part.last)
         if part.last and text[ends[-1] if ends else 0 :].strip():
             ends.append(len(text))
         blocks, linking, exact, given = list[tuple[int, str]](), part.linking, True, 0
-        for end in ends:
+        for end, kind in zip(ends, [*(token.type for token in outline), ""], strict=False):
             source, known = text[given:end], len(references)
             try:
-                with self._limit(BLOCK_S):
+                with nullcontext() if kind in ("fence", "code_block") else self._limit(BLOCK_S):
                     html = self._html(source, references, colours, before if head and not given else None)
             except CpuTimeExceeded:
                 html = plain(source)
@@ -204,13 +212,13 @@ class Renderer:
                 given = end
         if len(references) > REFERENCES_MAX:
             exact, references = False, dict(list(references.items())[:REFERENCES_MAX])
-        return Cut(blocks, closing, linking, exact, references, code)
+        return Cut(blocks, closing, linking, exact, references, code, colours.gave_up)
 
     def preview(self, part: Part) -> str:
         """Return the HTML of the open end of an answer as it will look if its open markup is closed."""
         head, before = _head(part)
         text = withhold_open_line(_LINE_END.sub("\n", head + part.text), _PARSER)
-        colours = Highlighter(self._limit)
+        colours = Highlighter(self._limit, gave_up=part.no_colours)
         return self._html(text, dict(part.references), colours, before if head else None, _PREVIEWER)
 
     def _full_pieces(
@@ -321,6 +329,7 @@ class BlockRenderer:
         self._references: Mapping[str, Any] = {}
         self._linking = False  # whether an emitted block may use a reference
         self._code: OpenCode | None = None  # code of which the first pieces were emitted
+        self._no_colours = False  # whether highlighting was given up
         self._line: list[str] = []  # the last pieces, without a line end yet
         self._text = ""  # the text before `_line` that is not emitted yet
         self._start = 0  # position of `_text` in the whole text
@@ -339,12 +348,12 @@ class BlockRenderer:
         whole = max(self._text.rfind("\n"), self._text.rfind("\r", 0, -1)) + 1
         if not whole or not self._may_close(whole):
             return None
-        return Part(self._text[:whole], False, self._linking, self._references, self._code)
+        return self._part(self._text[:whole])
 
     def finish(self) -> Part | None:
         """Return the last part; None if there is no more text."""
         self._text += "".join(self._line)
-        return Part(self._text, True, self._linking, self._references, self._code) if self._text else None
+        return self._part(self._text, last=True) if self._text else None
 
     @property
     def open_end(self) -> tuple[int, Part] | None:
@@ -352,7 +361,10 @@ class BlockRenderer:
         text = self._text + "".join(self._line)
         if self.failed or not text.strip():
             return None
-        return self._start, Part(text, False, self._linking, self._references, self._code)
+        return self._start, self._part(text)
+
+    def _part(self, text: str, *, last: bool = False) -> Part:
+        return Part(text, last, self._linking, self._references, self._code, self._no_colours)
 
     def accept_cut(self, part: Part, cut: Cut | None) -> list[RenderedBlock]:
         """Accept the result of cutting a part. Return the blocks that it closed, often none.
@@ -363,7 +375,7 @@ class BlockRenderer:
         if cut is None:
             self.failed = True
             rest = [(len(part.text), plain(part.text))] if part.last and part.text.strip() else []
-            cut = Cut(rest, linking=self._linking, references=self._references)
+            cut = Cut(rest, linking=self._linking, references=self._references, no_colours=self._no_colours)
         blocks: list[RenderedBlock] = []
         closed = 0
         for length, html in cut.blocks:
@@ -375,7 +387,7 @@ class BlockRenderer:
         self._searched = max(0, self._text.rfind("\n", 0, max(self._parsed - 1, 0)) + 1)
         self._closing = _pattern(cut.closing) if cut.closing else None
         self.exact, self._linking, self._references = self.exact and cut.exact, cut.linking, cut.references
-        self._code = cut.code
+        self._code, self._no_colours = cut.code, cut.no_colours
         return blocks
 
     def _may_close(self, whole: int) -> bool:

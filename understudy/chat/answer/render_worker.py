@@ -25,7 +25,7 @@ from understudy.sandbox.confine import Confined
 from understudy.sandbox.worker import serve
 
 RENDER_S: Final = 1.5
-"""Seconds of processor time for one text, then as many again to render it block by block."""
+"""Seconds of processor time for one text block by block, then as many again if it has to be rendered as a whole."""
 PREVIEW_S: Final = 0.25
 """Seconds of processor time for the preview of an open end."""
 KILL_S: Final = 5
@@ -104,7 +104,11 @@ def answer(request: Any) -> Any:
 
 
 def _html(text: str) -> str | None:
-    for render in (_renderer.render, _renderer.render_blocks):
+    """Render block by block, as a streamed answer is, and as a whole only if a block uses a reference below it."""
+    html, exact = None, False
+    with contextlib.suppress(CpuTimeExceeded), cpu_limit(RENDER_S):
+        html, exact = _renderer.render_blocks(text)
+    if html is not None and not exact:
         with contextlib.suppress(CpuTimeExceeded), cpu_limit(RENDER_S):
-            return render(text)
-    return None
+            html = _renderer.render(text)
+    return html

@@ -18,7 +18,7 @@ from understudy.chat.answer.markdown import Cut, Part, plain, render
 from understudy.sandbox.worker import Workers
 
 SLOW = "```perl\n" + '\\"' * 20_000 + "\n```\n"
-"""Code that a lexer colours in seconds, if it may."""
+"""Code that a lexer colours in seconds, if it may: a line too long for that."""
 
 
 @pytest.fixture
@@ -197,7 +197,7 @@ async def test_a_long_text_is_plain_text(html: AnswerHtml, scripted: Scripted) -
 async def test_code_that_takes_long_is_shown_without_colours_and_costs_the_server_nothing(
     html: AnswerHtml, workers: Workers
 ) -> None:
-    """Code that exceeds `HIGHLIGHT_S` is plain; the text around it is rendered, and this process uses no time."""
+    """A line that a lexer would read for seconds is plain, the text around it is rendered, at no cost here."""
     await html.warm_up()
     began = time.process_time()
     made = await html.render(f"# a\n\n{SLOW}\n*b*", "ada")

@@ -3,6 +3,7 @@
 import re
 import time
 from html import unescape
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -10,7 +11,18 @@ from hypothesis import strategies as st
 from pygments.lexers import get_all_lexers
 
 from sanitization import STANDARD
-from understudy.chat.answer.code import CODE_CLASSES, CODE_MAX, LANGUAGES, PIECE_CHARACTERS
+from understudy.chat.answer import code as highlighting
+from understudy.chat.answer.code import (
+    CODE_CLASSES,
+    CODE_MAX,
+    LANGUAGES,
+    PIECE_CHARACTERS,
+    PIECE_LINES,
+    PIECE_MAX,
+    Before,
+    CodePiece,
+    CpuTimeExceeded,
+)
 from understudy.chat.answer.markdown import (
     REFERENCES_MAX,
     BlockRenderer,
@@ -252,6 +264,51 @@ def test_long_code_is_not_coloured() -> None:
     html = render("```python\n" + "x = 1\n" * (CODE_MAX // 6 + 200) + "```").split('<div class="highlight')
     assert '<span class="n">' in html[1]
     assert "<span" not in html[-1]
+
+
+def test_a_piece_with_a_very_long_line_is_not_coloured() -> None:
+    """Its length alone decides, so it looks the same on a busy machine; the code after it has colours again."""
+    line = "y = " + "1 + " * (PIECE_MAX // 4) + "1\n"
+    first, second = render(f"```python\n{line}x = 1\n```").split('<div class="highlight')[1:]
+    assert "<span" not in first.partition("</span>")[2]
+    assert '<span class="n">x</span>' in second
+
+
+def test_short_lines_are_not_read_again_and_again() -> None:
+    """What a lexer reads for a piece beside it is bounded in lines, too: 80 empty ones would come with 1,000 more."""
+    before = Before().and_then("\n" * 900).and_then("x\n" * 3)
+    assert before == Before("\n" * 37 + "x\n" * 3, 906)
+
+
+def slow_at(monkeypatch: pytest.MonkeyPatch, word: str) -> list[str]:
+    """Have pieces with this word exceed their limit. Return a list that gets the pieces which were tried."""
+    tried, coloured = list[str](), highlighting._coloured
+
+    def colour(piece: CodePiece, lexer: Any) -> str:
+        tried.append(piece.text)
+        if word in piece.text:
+            raise CpuTimeExceeded
+        return coloured(piece, lexer)
+
+    monkeypatch.setattr(highlighting, "_coloured", colour)
+    return tried
+
+
+@pytest.mark.parametrize("size", [1, 90, 100_000])
+def test_code_after_a_piece_that_takes_too_long_has_no_colours(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """Also in later blocks; streamed in any pieces or rendered at once, the HTML is the same."""
+    tried = slow_at(monkeypatch, "slow")
+    code = "x = 1\n" * PIECE_LINES + "slow = 1\n" * PIECE_LINES + "y = 1\n" * PIECE_LINES
+    text = f"before\n\n```python\n{code}```\n\nbetween\n\n- item\n\n```python\nz = 1\n```\n"
+    whole = render(text)
+    assert len(tried) == 2
+    assert Renderer().render_blocks(text) == (whole, True)
+    _, found = streamed([text[at : at + size] for at in range(0, len(text), size)])
+    assert "".join(block.html for block in found) == whole
+    assert len(tried) == 6
+    assert '<span class="n">x</span>' in whole
+    assert not any(f'<span class="n">{word}</span>' in whole for word in ("slow", "y", "z"))
+    assert unescape(re.sub(r"<[^>]*>", "", whole)).count("y = 1\n") == PIECE_LINES
 
 
 LONG_CODE = {
