@@ -1,0 +1,108 @@
+"""Two servers over one PostgreSQL and one Redis: a page shows the same, whichever of them it is connected to."""
+
+import re
+from typing import Any
+
+import pytest
+import trio
+
+from tests.end_to_end.chat_client import ChatClient
+from tests.end_to_end.http import request
+from tests.end_to_end.push_service import PushService
+from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
+from tests.end_to_end.server_pair import ServerPair, post, resume, token_of
+from tests.end_to_end.test_inbox import inbox
+from tests.end_to_end.test_runs_api import Caller
+from tests.end_to_end.test_schedules import send
+from tests.end_to_end.test_shares import is_gone, shared
+from tests.end_to_end.test_two_nodes import Begin, on_both, said
+from tests.end_to_end.test_two_nodes import begin as begin
+
+pytestmark = pytest.mark.slow
+THREADS = 4
+
+
+async def row(caller: Caller, thread_id: str = "t", which: str = "") -> Any:
+    """Return a thread as the list of chats has it, None if it is not listed."""
+    listed = await caller.get(f"/api/threads?which={which}" if which else "/api/threads")
+    return next((each for each in listed["threads"] if each["id"] == thread_id), None)
+
+
+async def previewed(client: ChatClient, html: str) -> None:
+    """Read until the open end of the answer is shown as this HTML."""
+    with trio.fail_after(20):
+        while (await client.until("answer_preview"))["data"]["html"] != html:
+            pass
+
+
+async def delivered(two: ServerPair) -> float:
+    """Return how many notices both servers count as delivered."""
+    token = token_of("prometheus", roles=["metrics"])
+    pages = [str((await request(each.address, "GET", "/metrics", token=token))[2]) for each in two.both]
+    counts = re.findall(r'understudy_notices_total\{outcome="delivered"\} ([\d.]+)', " ".join(pages))
+    return sum(map(float, counts))
+
+
+async def test_a_tab_on_the_other_server_has_the_same_inbox_list_links_and_previews(begin: Begin) -> None:
+    """One conversation, whose run is on the first server, as a page on each of them shows it."""
+    gate = Gate(open_after=3)
+    asking = scripted(Call([("send_mail", {"to": "bob@example.org"})]), Say("Sent"), name="mail")
+    two = await begin(scripted(Say("one **two** three four", gate)), asking, share_links=True)
+    at_a, at_b = Caller(two.a, token_of()), Caller(two.b, token_of())
+    async with on_both(two) as (on_a, on_b):
+        await on_b.send({"type": "hello", "payload": {"html": True}})
+        await said(on_a)
+        await gate.reached.wait()
+        await inbox(at_b, running=1)
+        await resume(on_b)
+        await previewed(on_b, "<p>one <strong>two</strong> three</p>\n")
+        gate.opened.set()
+        await on_b.until_end()
+        await on_a.until_end()
+        (unread,) = (await inbox(at_b, unread=1))["unread"]
+        assert (unread["thread_id"], unread["status"]) == ("t", "success")
+        await at_b.post("/api/inbox/read", 204, all=True)
+        await inbox(at_a, unread=0)
+
+        await said(on_a, "mail", "mail")
+        (item,) = (await inbox(at_b, needs_you=1, running=0))["needs_you"]
+        assert (item["thread_id"], item["tool_name"]) == ("mail", "send_mail")
+        assert (await post(two.b, at_b.token, "approve", call_id=item["call_id"], decision="allow"))[0] == 202
+        await inbox(at_a, needs_you=0, unread=1)
+
+    await send(at_a, "PATCH", "/api/threads/t", pinned=True, title="Named here")
+    seen = await row(at_b)
+    assert (seen["title"], seen["pinned"]) == ("Named here", True)
+    await send(at_b, "PATCH", "/api/threads/t", archived=True)
+    assert await row(at_a) is None
+    assert (await row(at_a, which="archived"))["title"] == "Named here"
+
+    made = await at_a.post("/api/threads/t/shares", 201, days=2)
+    assert [each["role"] for each in (await shared(two.b, made["path"]))["messages"]] == ["user", "assistant"]
+    await send(at_b, "DELETE", f"/api/shares/{made['share_id']}", 204)
+    assert await is_gone(two.a, made["path"])
+
+
+async def test_two_servers_tell_a_browser_once(
+    begin: Begin, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both look for due notices all the time, and none is sent by both."""
+    monkeypatch.setattr("understudy.storage.web_push.DELAY_S", 0.0)
+    monkeypatch.setattr("understudy.chat.notices.sender.EVERY_S", 0.01)
+    service = PushService()
+    await service.start(nursery)
+    asking = scripted(Call([("send_mail", {"to": "bob@example.org"})]), Say("Sent"))
+    two = await begin(
+        asking, web_push_urls=[service.origin], webhook_private=True, web_push_contact="mailto:ops@example.org"
+    )
+    at_a, at_b = Caller(two.a, token_of()), Caller(two.b, token_of())
+    await send(at_a, "PUT", "/api/web-push/browsers", **service.subscription)
+    threads = [f"t{number}" for number in range(THREADS)]
+    for number, thread_id in enumerate(threads):
+        await (at_a, at_b)[number % 2].post("/api/runs", message="go", agent="script", thread_id=thread_id)
+    await service.until(THREADS)
+
+    with trio.fail_after(30):
+        while await delivered(two) < THREADS:  # noqa: ASYNC110 - as an operator asks
+            await trio.sleep(0.05)
+    assert sorted(told["thread_id"] for _, told in service.got) == threads
