@@ -323,10 +323,13 @@ def share(browser: Browser, server: Server, shots: Path | None, problems: list[s
     ask(page, "What is 6 * 7?")
     expect(page.locator(".reply .prose").get_by_text("42")).to_be_visible()
     page.get_by_role("button", name="Menu: What is 6 * 7?").click()
+    held: list[Route] = []
+    page.route("**/shares", lambda route: route.continue_() if held else held.append(route))
     page.get_by_role("menuitem", name="Share…").click()
     dialog = page.get_by_role("dialog", name="Share this chat")
     expect(dialog.get_by_role("button", name="Make a link")).to_be_focused()
-    dialog.get_by_role("button", name="Make a link").click()
+    dialog.get_by_role("button", name="Make a link").click()  # while the list of links is read
+    held[0].continue_()
     expect(dialog.get_by_text(re.compile("^The link is"))).to_be_visible()
     link = dialog.get_by_label("Address of the link").input_value()
     assert link.startswith(f"{server.address}/share/")

@@ -10,7 +10,7 @@ const DAY = Object.freeze({ dateStyle: "medium" });
 export class SharesDialog {
   /** `api` is an `Api`; `thread` {id, title}; `tip` the run at the end of the branch that is shown, null: the newest. */
   constructor(api, thread, tip) {
-    Object.assign(this, { api, thread, tip });
+    Object.assign(this, { api, thread, tip, doing: Promise.resolve(), making: false });
     const id = freshId("shares");
     this.address = el("input.dialog-input", { readOnly: true, dir: "ltr", "aria-label": t("share.address"), onfocus: () => this.address.select() });
     this.made = el("div.share-made", { hidden: true }, this.address, copyButton(() => this.address.value, t("share.copy"), { wordy: true }));
@@ -33,8 +33,10 @@ export class SharesDialog {
     return this.#try(() => this.#read());
   }
 
-  #make() {
-    return this.#try(async () => {
+  async #make() {
+    if (this.making) return;
+    this.making = true;
+    await this.#try(async () => {
       const { path } = await this.api.share(this.thread.id, this.tip);
       this.address.value = new URL(path, location.href).href;
       this.made.hidden = false;
@@ -42,6 +44,7 @@ export class SharesDialog {
       await this.#read();
       setText(this.hint, t(copied ? "share.copied" : "share.made"));
     });
+    this.making = false;
   }
 
   async #read() {
@@ -65,15 +68,16 @@ export class SharesDialog {
     return el("li.share", {}, el("span", {}, said), revoke);
   }
 
-  async #try(act) {
-    if (this.busy) return;
-    this.busy = true;
-    setText(this.hint, "");
-    try {
-      await act();
-    } catch (fault) {
-      setText(this.hint, fault.message);
-    }
-    this.busy = false;
+  /** One thing after the other: what is pressed while the list is read is done then. */
+  #try(act) {
+    this.doing = this.doing.then(async () => {
+      setText(this.hint, "");
+      try {
+        await act();
+      } catch (fault) {
+        setText(this.hint, fault.message);
+      }
+    });
+    return this.doing;
   }
 }
