@@ -26,7 +26,7 @@ OFTEN = {"agent": "guide", "message": "What is 6 * 7?", "every_s": 2}
 
 def form(page: Page) -> Locator:
     """Return the card of the question."""
-    return page.get_by_role("region", name="Parcel delivery")
+    return page.get_by_role("group", name="Parcel delivery")
 
 
 def main(folder: Path, shots: Path | None) -> None:

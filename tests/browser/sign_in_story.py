@@ -41,7 +41,7 @@ def _story(server: Server, shots: Path | None) -> None:
         page.get_by_role("option", name=re.compile("notes", re.IGNORECASE)).click()
         page.get_by_role("textbox", name="Message", exact=True).fill("Whose are they?")
         page.keyboard.press("Enter")
-        card = page.get_by_role("region", name="Sign in to notes")
+        card = page.get_by_role("group", name="Sign in to notes")
         expect(card.get_by_role("button", name="Sign in", exact=True)).to_be_visible()
         page.set_viewport_size(NARROW)
         assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]

@@ -100,7 +100,7 @@ export class AgentPicker {
     this.menu.replaceChildren(...this.agents.list.map((agent) => this.#option(agent)));
     this.menu.hidden = false;
     this.button.setAttribute("aria-expanded", "true");
-    (this.menu.querySelector('[aria-selected="true"]') ?? this.menu.firstElementChild)?.focus();
+    this.#focus(this.menu.querySelector('[aria-selected="true"]') ?? this.menu.firstElementChild);
   }
 
   close(refocus = true) {
@@ -126,11 +126,19 @@ export class AgentPicker {
     selected && icon("check"));
   }
 
+  /** One option at a time is a tab stop. */
+  #focus(option) {
+    this.menu.querySelectorAll('[tabindex="0"]').forEach((other) => { other.tabIndex = -1; });
+    if (!option) return;
+    option.tabIndex = 0;
+    option.focus();
+  }
+
   #key(event) {
     const options = [...this.menu.children];
     const at = options.indexOf(document.activeElement);
     const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: options.length - 1 }[event.key];
-    if (to !== undefined) options[(to + options.length) % options.length].focus();
+    if (to !== undefined) this.#focus(options[(to + options.length) % options.length]);
     else if (event.key === "Escape") this.close();
     else return;
     event.preventDefault();

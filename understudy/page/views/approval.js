@@ -16,7 +16,7 @@ export class ApprovalView {
    */
   constructor(page) {
     this.page = page;
-    this.element = el("section.approval");
+    this.element = el("div.approval", { role: "group" });
     this.state = null;
   }
 

@@ -39,7 +39,8 @@ export class Menu {
 
   show() {
     this.element.replaceChildren(...this.items().map((item) => (item instanceof Element ? item : this.#item(item))));
-    if (!this.element.isConnected) document.body.append(this.element);
+    // Who reads by landmarks finds the menu where its button is.
+    if (!this.element.isConnected) (this.button.closest("dialog, aside, main") ?? document.body).append(this.element);
     this.element.showPopover();
     this.#place();
     this.#stops[0]?.focus();

@@ -14,11 +14,8 @@ const LATE_MS = 250;
 
 export class OpenBlock {
   constructor() {
-    this.element = el("div.block.is-open", { hidden: true });
-    this.html = "";
-    this.late = "";
-    this.since = null; // when the oldest text came that is not shown
     this.timer = null;
+    this.clear();
   }
 
   /** `preview` is {html}, made by the server; `text` is what follows it. `ended`: no preview comes any more. */
@@ -40,20 +37,27 @@ export class OpenBlock {
     element.classList.remove("is-open");
     this.html = null;
     this.#render("");
-    this.clear();
+    this.clear(this.outlined);
     return element;
   }
 
-  clear() {
+  /** Begins anew, below headings of the ranks of `outline`. */
+  clear(outline = []) {
     clearTimeout(this.timer);
-    Object.assign(this, { element: el("div.block.is-open", { hidden: true }), html: "", late: "", since: null });
+    this.element = el("div.block.is-open", { hidden: true });
+    this.html = "";
+    this.late = "";
+    this.since = null; // when the oldest text came that is not shown
+    this.outline = outline;
+    this.outlined = outline; // with the headings of this block
   }
 
   #render(late) {
     const { preview, redactions } = this.next;
     if (preview.html === this.html && late === this.late) return;
     const fresh = el("div");
-    showProse(fresh, preview.html, { grows: this.element.classList.contains("is-open") });
+    this.outlined = [...this.outline];
+    showProse(fresh, preview.html, { grows: this.element.classList.contains("is-open"), outline: this.outlined });
     if (late !== "") appendWords(fresh, late);
     markRedactions(fresh, redactions);
     morph(this.element, fresh);

@@ -8,8 +8,11 @@ import { frameTable } from "./tables.js";
 
 const TURN_LEVEL = 2; // of the headings that say who speaks
 
-/** Fills `container` with an answer's safe HTML. `grows`: it is the open end of an answer, and more follows. */
-export function showProse(container, html, { grows = false } = {}) {
+/**
+ * Fills `container` with an answer's safe HTML. `grows`: it is the open end of an answer, and more follows. `outline`: the
+ * ranks of the headings above, innermost last; those of this part are added.
+ */
+export function showProse(container, html, { grows = false, outline = [] } = {}) {
   setSafeHtml(container, html);
   container.querySelectorAll("pre").forEach(frameCode);
   container.querySelectorAll("table").forEach((table) => frameTable(table, { grows }));
@@ -19,9 +22,15 @@ export function showProse(container, html, { grows = false } = {}) {
     box.setAttribute("role", "img");
     box.setAttribute("aria-label", t(box.classList.contains("done") ? "answer.task_done" : "answer.task_open"));
   });
-  for (const heading of container.querySelectorAll("h1, h2, h3, h4, h5, h6")) { // below those that say who speaks
-    heading.setAttribute("aria-level", String(Math.min(6, Number(heading.localName[1]) + TURN_LEVEL)));
-  }
+  for (const heading of container.querySelectorAll("h1, h2, h3, h4, h5, h6")) levelHeading(heading, outline);
+}
+
+/** A heading stands one level below the one that it belongs to, however many ranks its author left out. */
+function levelHeading(heading, outline) {
+  const rank = Number(heading.localName[1]);
+  while (outline.at(-1) >= rank) outline.pop();
+  outline.push(rank);
+  heading.setAttribute("aria-level", String(Math.min(6, TURN_LEVEL + outline.length)));
 }
 
 function frameLink(link) {

@@ -12,7 +12,7 @@ export class QuestionView {
   /** `page` is {clock, onAnswer(questionId, answer), onSignIn(server, questionId)}; both reject with {message}. */
   constructor(page) {
     this.page = page;
-    this.element = el("section.approval.question");
+    this.element = el("div.approval.question", { role: "group" });
     this.shown = null;
   }
 

@@ -34,7 +34,7 @@ export class RunCardView {
     this.steers = new SteersView(page);
     this.undo = new UndoView(page);
     this.body = el("div.work-body", { id }, this.figures.element, this.box.element, this.steps.element);
-    this.work = el("section.work", { "aria-label": t("run.name") }, el("div.work-bar", {}, this.head, this.stop), this.restarted, this.body);
+    this.work = el("div.work", { role: "group", "aria-label": t("run.name") }, el("div.work-bar", {}, this.head, this.stop), this.restarted, this.body);
     this.element = el("div.run-card", {}, this.work, this.steers.element); // what can be undone stands below the answer, which it must not push down
   }
 

@@ -53,7 +53,7 @@ export class UndoView {
     this.page = page;
     this.steps = [];
     this.timer = null;
-    this.element = el("section.undo", { "aria-label": t("undo.name"), hidden: true });
+    this.element = el("div.undo", { role: "group", "aria-label": t("undo.name"), hidden: true });
   }
 
   /** Shows the calls of a turn that can be or were undone, once its run has ended. */
