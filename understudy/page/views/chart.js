@@ -32,7 +32,7 @@ export class ChartView {
       this.plot?.element ?? this.#picture(name, table),
       el("div.chart-more", {},
         table && unfold(t("chart.show_data", { count: table.rows.length }), () => showTable(table, { name, saves: false })),
-        spec && unfold(t("chart.show_spec"), () => showJson(spec)),
+        spec && !panel && unfold(t("chart.show_spec"), () => showJson(spec)),
         this.#downloads(name, table)));
   }
 

@@ -499,7 +499,7 @@ export const messages = Object.freeze({
   "chart.name": "رسم بياني",
   "chart.no_picture": "لا صورة لهذا الرسم البياني؛ بياناته أدناه.",
   "chart.show_data": { zero: "عرض كجدول ({count} صف)", one: "عرض كجدول (صف واحد)", two: "عرض كجدول (صفان)", few: "عرض كجدول ({count} صفوف)", many: "عرض كجدول ({count} صفًا)", other: "عرض كجدول ({count} صف)" },
-  "chart.show_spec": "عرض المواصفات",
+  "chart.show_spec": "عرض مواصفات Vega-Lite",
   "chart.described": "رسم بياني: {name}.",
   "chart.described_rows": { zero: "{name}: رسم بياني من {count} صف، {columns}. استخدم مفاتيح الأسهم لسماع القيم.", one: "{name}: رسم بياني من صف واحد، {columns}. استخدم مفاتيح الأسهم لسماع القيم.", two: "{name}: رسم بياني من صفين، {columns}. استخدم مفاتيح الأسهم لسماع القيم.", few: "{name}: رسم بياني من {count} صفوف، {columns}. استخدم مفاتيح الأسهم لسماع القيم.", many: "{name}: رسم بياني من {count} صفًا، {columns}. استخدم مفاتيح الأسهم لسماع القيم.", other: "{name}: رسم بياني من {count} صف، {columns}. استخدم مفاتيح الأسهم لسماع القيم." },
   "chart.enlarge": "عرض الرسم كبيرًا",

@@ -496,7 +496,7 @@ export const messages = Object.freeze({
   "chart.name": "Diagramm",
   "chart.no_picture": "Dieses Diagramm hat kein Bild; seine Daten stehen unten.",
   "chart.show_data": { one: "Als Tabelle zeigen ({count} Zeile)", other: "Als Tabelle zeigen ({count} Zeilen)" },
-  "chart.show_spec": "Beschreibung zeigen",
+  "chart.show_spec": "Vega-Lite-Beschreibung zeigen",
   "chart.described": "Diagramm: {name}.",
   "chart.described_rows": { one: "{name}: ein Diagramm mit {count} Zeile, {columns}. Die Pfeiltasten sagen die Werte an.", other: "{name}: ein Diagramm mit {count} Zeilen, {columns}. Die Pfeiltasten sagen die Werte an." },
   "chart.enlarge": "Diagramm groß zeigen",

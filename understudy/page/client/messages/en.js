@@ -501,7 +501,7 @@ export const messages = Object.freeze({
   "chart.name": "Chart",
   "chart.no_picture": "This chart has no picture; its data is below.",
   "chart.show_data": { one: "Show as table ({count} row)", other: "Show as table ({count} rows)" },
-  "chart.show_spec": "Show spec",
+  "chart.show_spec": "Show the Vega-Lite specification",
   "chart.described": "Chart: {name}.",
   "chart.described_rows": { one: "{name}: a chart of {count} row, {columns}. Use the arrow keys for its values.", other: "{name}: a chart of {count} rows, {columns}. Use the arrow keys for their values." },
   "chart.enlarge": "Show the chart large",
