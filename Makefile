@@ -67,7 +67,8 @@ bench: $(VENV)/.bench ## figures beside their peers (ARGS="actors --json")
 
 pictures: $(VENV)/.dev ## pictures of every view, each checked by axe, in pictures/
 	mkdir -p pictures
-	folder=$$(mktemp -d) && $(BIN)/python tests/browser/views_story.py $$folder pictures && rm -r $$folder
+	for story in views_story views_furniture_story views_firefox_story; do \
+	  folder=$$(mktemp -d) && $(BIN)/python tests/browser/$$story.py $$folder pictures && rm -r $$folder || exit 1; done
 
 docs: $(VENV)/.docs ## the documentation, in site/
 	$(BIN)/mkdocs build --strict --quiet

@@ -85,6 +85,8 @@ def player() -> Iterator[Player]:
         "firefox_story",
         "shell_story",
         "views_story",
+        "views_furniture_story",
+        "views_firefox_story",
         "offline_story",
         "update_story",
     ],
@@ -93,7 +95,7 @@ def test_a_story_in_a_real_browser(player: Player, name: str, tmp_path: Path) ->
     """The story ends without an error; each story's module describes its steps."""
     if name == "react_story":
         program("npm", "npm")
-    if name in ("firefox_story", "shell_story", "views_story", "offline_story"):
+    if name in ("firefox_story", "shell_story", "views_firefox_story", "offline_story"):
         program("firefox-esr", "firefox-esr")
     error = player.play(name, tmp_path)
     assert not error, error

@@ -39,11 +39,25 @@ $$
 """
 
 
+BRIEF = """\
+### In brief
+
+It grew.
+
+## Why
+
+#### Returns
+
+More came back.
+"""
+"""Its headings leave levels out."""
+
+
 async def report(turn: AgentTurn) -> None:
-    """Say everything."""
+    """Say everything, or a little."""
     await turn.think("I read the table first")
     await turn.call("count_rows", region="north")
-    await turn.say(ANSWER)
+    await turn.say(BRIEF if "brief" in turn.message else ANSWER)
 
 
 @tool
