@@ -1,8 +1,9 @@
 /** Tags of chats: their form, in searches, and which to offer. Pure. */
 
 export const MOST_TAGS = 8; // of a chat
+export const MAX_TAG = 32; // characters
 const SUGGESTED = 8;
-const FORM = /^[\p{L}\p{M}\p{N}_-]{1,32}$/u;
+const FORM = new RegExp(`^[\\p{L}\\p{M}\\p{N}_-]{1,${MAX_TAG}}$`, "u");
 
 /** The form in which the server keeps a tag; null for what cannot be one. */
 export function tagOf(typed) {

@@ -2,7 +2,7 @@
 
 import { el, freshId, setText } from "./dom.js";
 import { icon } from "./icons.js";
-import { MOST_TAGS, suggested, tagOf } from "../client/tags.js";
+import { MAX_TAG, MOST_TAGS, suggested, tagOf } from "../client/tags.js";
 import { t } from "../client/messages.js";
 
 export class TagsDialog {
@@ -57,7 +57,7 @@ export class TagsDialog {
   /** Adds what was typed or chosen. Returns whether there is nothing to correct. */
   #add(typed) {
     const tag = tagOf(typed);
-    if (tag === null) this.#refuse(t("tags.rule", { count: MOST_TAGS }));
+    if (tag === null) this.#refuse(t("tags.wrong", { count: MAX_TAG }));
     else if (!this.chosen.includes(tag) && this.chosen.length >= MOST_TAGS) this.#refuse(t("tags.most", { count: MOST_TAGS }));
     else {
       if (!this.chosen.includes(tag)) this.chosen.push(tag);

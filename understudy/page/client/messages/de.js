@@ -65,6 +65,7 @@ export const messages = Object.freeze({
   "tags.rule": "Bis zu {count} Schlagwörter aus Buchstaben, Ziffern, Binde- und Unterstrichen. Die Suche nach #Schlagwort findet die Chats.",
   "tags.suggested": "Deine anderen Schlagwörter",
   "tags.title": "Schlagwörter dieses Chats",
+  "tags.wrong": "Ein Schlagwort hat bis zu {count} Buchstaben, Ziffern, Binde- und Unterstriche.",
   "share.item": "Teilen …",
   "share.title": "Diesen Chat teilen",
   "share.seen": "Wer den Link hat, liest diesen Chat, wie er jetzt ist, in der Fassung, die Sie sehen: Nachrichten und Antworten, 30 Tage lang. Was später kommt, ist nicht zu sehen.",

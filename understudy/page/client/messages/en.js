@@ -70,6 +70,7 @@ export const messages = Object.freeze({
   "tags.rule": "Up to {count} tags, each of letters, digits, hyphens and underscores. A search for #tag finds its chats.",
   "tags.suggested": "Your other tags",
   "tags.title": "Tags of this chat",
+  "tags.wrong": "A tag has up to {count} letters, digits, hyphens and underscores.",
   "share.item": "Share…",
   "share.title": "Share this chat",
   "share.seen": "Anybody who has the link reads this chat as it is now, in the version that you see: its messages and answers, for 30 days. What comes later is not seen.",
