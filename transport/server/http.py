@@ -180,12 +180,18 @@ class Http1Server(TCPServer):
 
 
 class HttpServer:
-    """Serves an ASGI application on connections whose first request head was already read."""
+    """Serves an ASGI application on connections whose first request head was already read, or that chose HTTP/2.
 
-    def __init__(self, app: AsgiApp, config: HttpConfig, grace_s: float) -> None:
+    `http2_refused` is called with the error code of each refusal (`Http2Connection`).
+    """
+
+    def __init__(
+        self, app: AsgiApp, config: HttpConfig, grace_s: float, http2_refused: Callable[[str], object]
+    ) -> None:
         self._app = _http_only(app)
         self._config = config
         self._grace_s = grace_s
+        self._http2_refused = http2_refused
         self._state: dict[str, Any] = {}
         self._context = WorkerContext(None)
         self._hypercorn = _hypercorn_config(config)
@@ -235,7 +241,8 @@ class HttpServer:
         state = {**self._state, "permit": permit}
         return Http2Connection(
             app, self._hypercorn, self._context, state, replay, permit,
-            write_s=self._config.write_s, refusal_headers=security_headers(secure=True), once=permit is None,
+            write_s=self._config.write_s, refusal_headers=security_headers(secure=True), refused=self._http2_refused,
+            once=permit is None,
         )  # fmt: skip
 
     async def _run(self, replay: ReplayStream, run: Callable[[], Awaitable[None]]) -> None:

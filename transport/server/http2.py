@@ -158,6 +158,8 @@ class _Exchange:
 class Http2Connection:
     """Serves one connection. `refusal_headers` are those of its own responses.
 
+    `refused` is called with the error code of a GOAWAY for a client's fault, and for a response that is not read.
+
     With `once` the connection is closed after one request: so a client is answered that is over a limit.
     """
 
@@ -172,6 +174,7 @@ class Http2Connection:
         *,
         write_s: float,
         refusal_headers: Sequence[tuple[bytes, bytes]],
+        refused: Callable[[str], object],
         once: bool = False,
     ) -> None:
         head_bytes = config.h11_max_incomplete_size
@@ -184,6 +187,7 @@ class Http2Connection:
         self._write_s = write_s
         self._head_bytes = head_bytes
         self._refusal_headers = [(b"content-length", b"0"), *refusal_headers]
+        self._refused = refused
         self._once = once
         self._h2 = _StateMachine(head_bytes)
         self._meter = FrameMeter(trio.current_time(), block_bytes=2 * head_bytes)
@@ -233,10 +237,10 @@ class Http2Connection:
                 return
             self._h2.close_connection()
         except FrameRefused as refused:
-            self._log_refusal(refused.code, refused.reason)
+            self._count_refusal(refused.code, refused.reason)
             self._h2.close_connection(refused.code)
         except ProtocolError as error:  # the GOAWAY is in h2's buffer
-            self._log_refusal(ErrorCodes(error.error_code), str(error))
+            self._count_refusal(ErrorCodes(error.error_code), str(error))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return
         self._forget_all()
@@ -389,7 +393,7 @@ class Http2Connection:
         with trio.move_on_at(due):
             await exchange.writable.wait()
             return True
-        self._log_refusal(ErrorCodes.CANCEL, "the client does not read a response")
+        self._count_refusal(ErrorCodes.CANCEL, "the client does not read a response")
         self._finish(exchange, ErrorCodes.CANCEL)
         await self._flush()
         return False
@@ -470,6 +474,7 @@ class Http2Connection:
             while left > 0 and (data := await self._stream.socket.recv(_READ_BYTES)):
                 left -= len(data)
 
-    def _log_refusal(self, code: ErrorCodes, reason: str) -> None:
+    def _count_refusal(self, code: ErrorCodes, reason: str) -> None:
         peer = self._peer[0] if self._peer else ""
+        self._refused(code.name.lower())
         log.warning("http2.refused", extra={"code": code.name.lower(), "reason": reason, "peer": peer})

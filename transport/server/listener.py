@@ -175,6 +175,7 @@ async def serve(
     limits: ServerLimits | None = None,
     tls: ssl.SSLContext | None = None,
     proxies: TrustedProxies | None = None,
+    http2_refused: Callable[[str], object] = lambda _code: None,
     task_status: trio.TaskStatus[list[trio.SocketListener]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled. `started` passes the listeners, once the application is up and they accept.
@@ -182,7 +183,8 @@ async def serve(
     `tls`: a context of `transport.server.tls.server_context`; then every connection uses TLS. `proxies`: a connection
     of a trusted proxy counts for no address until the application or `upgrade_handler` claims one
     (`ConnectionPermit.claim`); any other connection counts for its own from accept on. The application finds the
-    permit in its scope, as `scope["state"]["permit"]`.
+    permit in its scope, as `scope["state"]["permit"]`. `http2_refused` is called with the error code when a client of
+    HTTP/2 breaks a rule, or does not read a response.
 
     `upgrade_handler`, and then the SocketHandler that it returns, run in the connection's own task. The socket is
     closed when the last of them returns (1000), or one raises (1011, and a log record with an `error_id`) or is
@@ -190,7 +192,7 @@ async def serve(
     finish, all within `grace_s`.
     """
     limits = limits or ServerLimits()
-    server = HttpServer(asgi_app, http or HttpConfig(), limits.grace_s)
+    server = HttpServer(asgi_app, http or HttpConfig(), limits.grace_s, http2_refused)
     async with server.running(), trio.open_nursery() as connections:
         serve_one = _Listener(server, upgrade_handler, limits, tls, proxies or TrustedProxies()).serve
         reserving = [ReserveListener(listener) for listener in listeners]

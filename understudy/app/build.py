@@ -97,6 +97,7 @@ class App:
     http_app: QuartTrio
     presence: Presence
     html: AnswerHtml
+    metrics: Metrics
 
 
 @frozen
@@ -238,7 +239,7 @@ async def build_app(
             if mcp.links or mcp.signing_in:
                 await system.spawn(supervisor("mcp", [*mcp.children(), *sign_in_actors]))
             await system.spawn(supervisor("observe", children))
-            yield App(settings, system, store, endpoint, http_app, presence, html)
+            yield App(settings, system, store, endpoint, http_app, presence, html, metrics)
     finally:
         with trio.CancelScope(shield=True):  # its deadlines are those of the lifespans
             for loop in loops.values():
