@@ -77,9 +77,10 @@ class Http2Client:
         return answer
 
     async def read_until(self, done: Callable[[], bool]) -> None:
-        """Read until this holds, or the connection has ended."""
-        while not done() and not self.ended:
-            await self.read()
+        """Read until this holds, or the connection has ended, for a minute and a half at most."""
+        with trio.fail_after(90):
+            while not done() and not self.ended:
+                await self.read()
 
     async def read(self) -> None:
         """Take in the next bytes."""

@@ -16,7 +16,7 @@ from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, PingAckReceived
 
-from tests.transport.http2_client import Http2Client, http2_client
+from tests.transport.http2_client import Answer, Http2Client, http2_client
 from tests.transport.server.test_eventstream import a_stream, body_of
 from tests.transport.server.test_http2_frames import CHEAP, CONTINUATION, HEADERS, frame
 from tests.transport.servers import FunctionUpgradeHandler, echo, open_server
@@ -157,16 +157,18 @@ async def test_requests_are_refused_one_by_one(
 
 
 async def test_a_tunnel_is_refused(server: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
-    """CONNECT has no path, and nothing here to connect to."""
+    """501 for a CONNECT, and for the one of a WebSocket in HTTP/2, which was not offered."""
+    websocket = [(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "https"), (":path", "/ws")]
     async with open_server(tls=server, app=App()) as port, http2_client(port, trusting) as client:
-        stream_id = client.h2.get_next_available_stream_id()
-        client.h2.config.validate_outbound_headers = False
-        client.h2.send_headers(stream_id, [(":method", "CONNECT"), (":authority", "localhost:1")])
-        await client.flush()
-        await client.read_until(lambda: client.goaway is not None or bool(client.answers))
-        await client.read_until(lambda: True)
-        async with http2_client(port, trusting) as other:
-            assert (await other.get()).status == 200
+        with trio.fail_after(10):
+            client.h2.config.validate_outbound_headers = False
+            for head in (websocket, [(":method", "CONNECT")]):
+                stream_id = client.h2.get_next_available_stream_id()
+                client.h2.send_headers(stream_id, [*head, (":authority", "localhost:1")])
+                client.answers[stream_id] = Answer()
+                await client.flush()
+                await client.answer(stream_id)
+        assert [answer.status for answer in client.answers.values()] == [501, 501]
 
 
 async def test_an_unread_body_holds_up_nothing(server: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
