@@ -25,20 +25,31 @@ class Figure:
     unit: str
     ours: float
     peers: dict[str, float] = field(factory=dict)
+    aim: float | None = None
+    """The most that it should be."""
 
     def line(self) -> str:
         """The figure as a line to read."""
         peers = "   ".join(f"{name} {value:,.6g}{self._ratio(value, 'x')}" for name, value in self.peers.items())
-        return f"{self.figure:<24} {self.ours:>14,.6g} {self.unit:<10} {peers}".rstrip()
+        aim = "" if self.aim is None else f"aim {self.aim:,.6g}, {'met' if self.met else 'missed'}   "
+        return f"{self.figure:<24} {self.ours:>14,.6g} {self.unit:<10} {aim}{peers}".rstrip()
+
+    @property
+    def met(self) -> bool | None:
+        """Whether our number is within its aim; None without one."""
+        return None if self.aim is None else self.ours <= self.aim
 
     def json(self) -> str:
-        """The figure as one JSON object: figure, unit, ours, peers."""
-        return json.dumps({"figure": self.figure, "unit": self.unit, "ours": self.ours, "peers": self.peers})
+        """The figure as one JSON object: figure, unit, ours, peers, and aim and met if it has an aim."""
+        told: dict[str, object] = {"figure": self.figure, "unit": self.unit, "ours": self.ours, "peers": self.peers}
+        return json.dumps(told if self.aim is None else told | {"aim": self.aim, "met": self.met})
 
     def row(self) -> str:
         """The figure as a row of the documentation's table: behind each peer, how many of it ours is."""
         peers = " · ".join(f"{name} {_short(value)}{self._ratio(value)}" for name, value in self.peers.items())
-        return f"| `{self.figure}` | {f'{_short(self.ours)} {self.unit}'.rstrip()} | {peers or 'none'} |"
+        ours = f"{_short(self.ours)} {self.unit}".rstrip()
+        aim = "" if self.aim is None else f" (aim {_short(self.aim)}{'' if self.met else ', missed'})"
+        return f"| `{self.figure}` | {ours}{aim} | {peers or 'none'} |"
 
     def _ratio(self, value: float, times: str = "") -> str:
         """How many of a peer's value ours is, in brackets; empty if the peer's is zero."""

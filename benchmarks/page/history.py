@@ -68,16 +68,14 @@ def figures(extent: Extent, peers: Sequence[Chat]) -> Iterator[Figure]:
         build_threads(folder, threads)
         with served(folder, environment={"UNDERSTUDY_SECRET": SECRET}) as server, chromium() as browser:
             page = _signed_in(browser, server.address)
-            yield Figure(
-                "open_1000_ms", "ms", median(_opened_ms(page, server.address, f"short{n}") for n in range(runs))
-            )
-            yield Figure(
-                "open_10000_ms", "ms", median(_opened_ms(page, server.address, f"long{n}") for n in range(runs))
-            )
-            yield Figure("heap_10000_mb", "MB", _heap_mb(page))
+            opened = median(_opened_ms(page, server.address, f"short{n}") for n in range(runs))
+            yield Figure("open_1000_ms", "ms", opened, aim=500)
+            opened = median(_opened_ms(page, server.address, f"long{n}") for n in range(runs))
+            yield Figure("open_10000_ms", "ms", opened, aim=700)
+            yield Figure("heap_10000_mb", "MB", _heap_mb(page), aim=12)
             yield Figure("nodes_10000", "elements", page.locator("*").count())
             page.evaluate(_READ)
-            yield Figure("heap_10000_read_mb", "MB", _heap_mb(page))
+            yield Figure("heap_10000_read_mb", "MB", _heap_mb(page), aim=12)
             yield Figure("nodes_10000_read", "elements", page.locator("*").count())
 
 

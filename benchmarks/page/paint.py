@@ -49,6 +49,7 @@ UNITS: Final = {
     "bytes_first": "B",
     "requests_first": "requests",
 }
+AIMS: Final = {"first_paint_ms": 150, "slow4g_paint_ms": 1_000, "slow4g_reload_ms": 300, "bytes_first": 100_000}
 
 
 def figures(extent: Extent, peers: Sequence[Chat]) -> Iterator[Figure]:
@@ -59,7 +60,7 @@ def figures(extent: Extent, peers: Sequence[Chat]) -> Iterator[Figure]:
         others = {} if extent.small else {"checkout": _medians(browser, Understudy(), visits)}
         others |= {peer.name: _medians(browser, peer, visits) for peer in peers}
     for name, unit in UNITS.items():
-        yield Figure(name, unit, ours[name], {other: found[name] for other, found in others.items()})
+        yield Figure(name, unit, ours[name], {other: found[name] for other, found in others.items()}, AIMS.get(name))
 
 
 def _medians(browser: Browser, chat: Chat, visits: int) -> dict[str, float]:

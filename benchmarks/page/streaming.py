@@ -11,6 +11,7 @@ main_thread_share     part of that time in which the main thread worked
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +24,8 @@ from benchmarks.page.browser import WAIT_MS, chromium
 from benchmarks.page.chats import Chat, Understudy
 
 LOOKS: Final = 200
+LOOKS_WITHIN_MS: Final = 45_000.0
+"""Looks are spread over so long, of the 50 s that the answer is written; on a busy machine they catch up."""
 END_MS: Final = 300_000.0
 _OBSERVE: Final = """() => {
   Object.assign(globalThis, { shifts: [], tasks: [], frames: [], looks: 0, raw: [] });
@@ -59,6 +62,7 @@ UNITS: Final = {
     "longest_task_ms": "ms",
     "main_thread_share": "of 1",
 }
+AIMS: Final = {"layout_shift": 0.05, "raw_markdown_seen": 0, "frames_p95_ms": 20, "longest_task_ms": 50}
 
 
 def figures(extent: Extent, peers: Sequence[Chat]) -> Iterator[Figure]:
@@ -66,7 +70,7 @@ def figures(extent: Extent, peers: Sequence[Chat]) -> Iterator[Figure]:
     ours = measured(Understudy(), extent)
     others = {peer.name: measured(peer, extent) for peer in peers}
     for name, unit in UNITS.items():
-        yield Figure(name, unit, ours[name], {other: found[name] for other, found in others.items()})
+        yield Figure(name, unit, ours[name], {other: found[name] for other, found in others.items()}, AIMS.get(name))
 
 
 def measured(chat: Chat, extent: Extent) -> dict[str, float]:
@@ -74,7 +78,7 @@ def measured(chat: Chat, extent: Extent) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder, chat.served(Path(folder)) as server, chromium() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         ask(page, chat, server.address, f"mixed 400 {2_000 if extent.small else 20_000}")
-        raw = looked(page, chat, 5 if extent.small else LOOKS)
+        raw = looked(page, chat, 5, 1_000) if extent.small else looked(page, chat, LOOKS, LOOKS_WITHIN_MS)
         ended(page, chat)
         found = {
             "layout_shift": largest_window(page.evaluate("shifts")),
@@ -112,13 +116,15 @@ def ask(page: Page, chat: Chat, address: str, message: str) -> Callable[[], dict
     return clocks(page)
 
 
-def looked(page: Page, chat: Chat, looks: int) -> list[str]:
+def looked(page: Page, chat: Chat, looks: int, within_ms: float) -> list[str]:
     """Look at the answer so many times while it is written. Return what each look saw of raw Markdown."""
     seen: list[str] = []
+    began = time.monotonic()
     while len(seen) < looks and page.locator(chat.done).count() == 0:
         if (raw := page.evaluate(_LOOK, [chat.prose, MARKS])) is not None:
             seen.append(raw)
-        page.wait_for_timeout(150)
+        early_ms = within_ms * len(seen) / looks - (time.monotonic() - began) * 1_000
+        page.wait_for_timeout(max(1.0, early_ms))
     return seen
 
 

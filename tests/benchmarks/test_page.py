@@ -54,7 +54,7 @@ def test_opening_a_long_thread_is_measured() -> None:
 @pytest.mark.slow
 def test_an_answer_is_measured_while_it_is_written() -> None:
     figures = measured("streaming")
-    assert figures["raw_markdown_looks"] > 0
+    assert figures["raw_markdown_looks"] == 5, "the looks did not end with the answer"
     assert figures["frames_p95_ms"] > 0
     assert 0 < figures["main_thread_share"] < 1
 
