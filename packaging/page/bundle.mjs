@@ -6,7 +6,7 @@
  */
 
 import { build } from "esbuild";
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 
@@ -31,10 +31,32 @@ const PRELOADS = /<link rel="modulepreload" href="[^"]+">\n?/g;
 /** A name that tells pages apart: `main.js` is "index", `observer/main.js` is "observer". */
 const entryName = (path) => (dirname(path) === "." ? "index" : dirname(path).replaceAll("/", "-"));
 
+/**
+ * Has what is loaded on demand count as using the whole page, which is there by then. So what both use stays with the page;
+ * otherwise each combination of parts would have a file of what they share.
+ */
+const onePiece = (entry) => ({
+  name: "one-piece",
+  setup(bundler) {
+    const onDemand = new Set();
+    bundler.onResolve({ filter: /^\./ }, ({ kind, path, resolveDir }) => {
+      if (kind === "dynamic-import") onDemand.add(resolve(resolveDir, path));
+    });
+    bundler.onLoad({ filter: /\.js$/ }, async ({ path }) => {
+      if (!onDemand.has(path)) return null;
+      const contents = await readFile(path, "utf8");
+      return /^import /m.test(contents) ? { contents: `import ${JSON.stringify(entry)};\n${contents}`, loader: "js" } : null;
+    });
+  },
+});
+
 // Each page by itself: what both use would be a file of its own otherwise, and compress worse.
 const scripts = { metafile: { outputs: {} } };
 for (const path of new Set(Object.values(html).flatMap((text) => named(text, MODULES)))) {
-  const { metafile } = await build({ ...COMMON, format: "esm", splitting: true, outdir: out, entryPoints: { [entryName(path)]: join(page, path) } });
+  const entry = join(page, path);
+  const { metafile } = await build({
+    ...COMMON, format: "esm", splitting: true, outdir: out, entryPoints: { [entryName(path)]: entry }, plugins: [onePiece(entry)],
+  });
   Object.assign(scripts.metafile.outputs, metafile.outputs);
 }
 const classic = new Set(Object.values(html).flatMap((text) => named(text, SCRIPTS)));
@@ -43,11 +65,17 @@ const plain = await build({
   entryPoints: Object.fromEntries([...classic].map((path) => [basename(path, ".js"), join(page, path)])),
 });
 
+/** The chunks that a file loads at once. */
+const chunksOf = ({ imports }) => imports.filter(({ kind, external }) => kind === "import-statement" && !external).map((one) => basename(one.path));
+
+/** Whether nothing is left of a file but the import of one chunk, which can take its place. */
+const emptied = (output) => chunksOf(output).length === 1 && Object.values(output.inputs).every(({ bytesInOutput }) => bytesInOutput === 0);
+
 /** The name in OUT of what was made of a source, and of the chunks that it loads at once. */
 function made({ metafile }, path) {
   const source = join(page, path);
   const [file, output] = Object.entries(metafile.outputs).find(([, one]) => one.entryPoint && resolve(one.entryPoint) === source);
-  return { file: basename(file), chunks: output.imports.filter(({ kind, external }) => kind === "import-statement" && !external).map((one) => basename(one.path)) };
+  return emptied(output) ? { file: chunksOf(output)[0], chunks: [] } : { file: basename(file), chunks: chunksOf(output) };
 }
 
 for (const [source, name] of Object.entries(PAGES)) {
@@ -70,6 +98,7 @@ for (const [source, name] of Object.entries(PAGES)) {
   await writeFile(join(out, name), text);
 }
 
+for (const [file, output] of Object.entries(scripts.metafile.outputs)) if (emptied(output)) await rm(file);
 for (const file of await readdir(out)) {
   const content = await readFile(join(out, file));
   const options = { params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_SIZE_HINT]: content.length } };

@@ -18,7 +18,6 @@ STYLES = sorted((PAGE / "styles").glob("*.css"))
 FILES = [*MODULES, *WORKER, *STYLES, *SHARED, PAGE / "share" / "index.html", PAGE / "index.html", PAGE / "icon.svg"]
 SETTER = "safe_html.js"
 FACE = PAGE / "branches.js"  # documented for embedders; the page itself does not load it
-TRANSLATIONS = {PAGE / "client" / "messages" / name for name in ("de.js", "ar.js")}  # loaded when they are chosen
 XML_NAMESPACES = {"http://www.w3.org/2000/svg"}  # names, never fetched
 MARKUP_SINKS = re.compile(
     r"innerHTML|outerHTML|insertAdjacentHTML|createContextualFragment|parseFromString|setHTMLUnsafe|document\.write"
@@ -78,15 +77,36 @@ def test_styles_are_set_by_property_only() -> None:
         )
 
 
-def test_everything_the_page_names_is_there() -> None:
-    """Each stylesheet, script and import exists, and each module but the entry points is preloaded."""
+def imported(module: Path, how: str) -> set[Path]:
+    """Return the modules that a module imports, at once (`from`) or on demand (`import`)."""
+    targets = re.findall(rf"\b{how}\W{{1,2}}(\.\.?/[\w./]+)\"", module.read_text(encoding="utf-8"))
+    return {(module.parent / target).resolve() for target in targets}
+
+
+def test_the_page_preloads_what_it_needs_at_once() -> None:
+    """Each module that the entry point imports, by others or itself, and none of those that are loaded on demand."""
     html = (PAGE / "index.html").read_text(encoding="utf-8")
     named = {PAGE / name for name in re.findall(r"/page/([\w./]+)", html)}
     assert {file for file in named if not file.is_file()} == set()
-    assert {*MODULES, *STYLES} - {FACE} - TRANSLATIONS <= named
+    assert set(STYLES) <= named
+    needed, new = set[Path](), {PAGE / "main.js"}
+    while new:
+        needed |= new
+        new = {target for module in new for target in imported(module, "from")} - needed
+    first_paint = PAGE / "views" / "first_paint.js"  # a plain script
+    assert {file for file in named if file.suffix == ".js"} == needed | {first_paint}
+    on_demand = {target for module in MODULES for target in imported(module, "import")}
+    assert len(on_demand) > 5
+    assert not on_demand & needed, "these are loaded at once all the same"
+    assert set(MODULES) - needed - {FACE, first_paint} <= on_demand | {
+        target for module in MODULES for target in imported(module, "from")
+    }, "nothing loads these"
+
+
+def test_every_import_exists() -> None:
     for module in MODULES:
-        for target in re.findall(r"from \"(\.\.?/[\w./]+)\"", module.read_text(encoding="utf-8")):
-            assert (module.parent / target).is_file(), f"{module.name} imports {target}"
+        for target in imported(module, "from") | imported(module, "import"):
+            assert target.is_file(), f"{module.name} imports {target}"
 
 
 def test_close_codes_are_those_of_the_registry() -> None:

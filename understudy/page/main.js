@@ -10,6 +10,7 @@ import { Clock } from "./views/clock.js";
 import { Composer } from "./views/composer.js";
 import { provisionalTitle, runningTurn, steerableTurn } from "./client/turns.js";
 import { Toasts } from "./views/dialog.js";
+import { Dialogs } from "./views/dialogs.js";
 import { askToken } from "./views/sign_in.js";
 import { arrange, el, setText } from "./views/dom.js";
 import { Drafts } from "./views/drafts.js";
@@ -22,21 +23,15 @@ import { randomId } from "./client/ids.js";
 import { missingChat } from "./views/missing.js";
 import { Keys } from "./views/keys.js";
 import { openAt } from "./views/reveal.js";
-import { MemoryDialog } from "./views/memory.js";
 import { Panel } from "./views/panel.js";
 import { Previews } from "./views/previews.js";
 import { retryFrom } from "./views/retry_step.js";
-import { Schedules } from "./views/schedules.js";
-import { ServersDialog } from "./views/servers.js";
 import { Sidebar } from "./views/sidebar.js";
 import { Status } from "./views/status.js";
-import { Settings } from "./views/settings.js";
 import { Transcript } from "./views/transcript.js";
 import { moment } from "./client/format.js";
 import { t } from "./client/messages.js";
-import { appearanceSection } from "./views/appearance.js";
-import { languageSection, startLanguage } from "./views/language.js";
-import { dataSection } from "./views/your_data.js";
+import { startLanguage } from "./views/language.js";
 import { Updates } from "./views/updates.js";
 import { browserStorage, safeStorage } from "./client/safe_storage.js";
 
@@ -73,9 +68,9 @@ class Page {
       onStop: (runId) => this.stop(runId), fault: (fault) => this.fault(fault),
     });
     this.sidebar.add(this.inbox.view.strip);
-    this.schedules = new Schedules(this.api, this.agents, (id) => this.open(id));
-    this.sidebar.add(this.schedules.button);
-    this.sidebar.add(new MemoryDialog(this.api).button);
+    this.dialogs = new Dialogs(this, storage);
+    this.sidebar.add(this.dialogs.schedulesButton);
+    this.sidebar.add(this.dialogs.memoryButton);
     this.account = new Account(this.api, (how) => this.client.signOut(how));
     this.sidebar.element.append(this.account.element);
     this.composer = new Composer({
@@ -103,14 +98,6 @@ class Page {
       onRetryStep: (turn, step) => retryFrom(turn, step, this).catch((fault) => this.fault(fault)),
       onShown: (state) => this.shown(state),
     }, () => (this.missing ? missingChat(() => this.create()) : emptyChat(this.composer.picker.picked, (text) => this.composer.fill(text), this.firstVisit.offer())));
-    this.servers = new ServersDialog(this.api, () => this.current, (name) => this.signInAt(name));
-    this.settings = new Settings();
-    this.settings.add(appearanceSection(storage));
-    this.settings.add(languageSection(storage, () => this.redraw()));
-    this.settings.add({ title: t("notices.title"), element: () => this.inbox.notify.switches() });
-    this.settings.add(dataSection({
-      api: this.api, storage, onCleared: () => location.reload(), onErased: () => this.client.signOut({ anyway: true }),
-    }));
     this.title = el("h1.thread-title", { dir: "auto" }, t("chat.new"));
     this.back = el("button.link.back", { type: "button", hidden: true });
     this.drawer = el("button.quiet.icon-button.drawer-open-button", {
@@ -121,7 +108,7 @@ class Page {
       if (!open && this.sidebar.element.contains(document.activeElement)) this.composer.focus();
     };
     const stage = el("main.stage", { id: "stage" },
-      el("header.topbar", { id: "topbar" }, this.drawer, this.inbox.view.button, this.title, this.back, this.servers.button, this.status.element, this.settings.button),
+      el("header.topbar", { id: "topbar" }, this.drawer, this.inbox.view.button, this.title, this.back, this.dialogs.serversButton, this.status.element, this.dialogs.settingsButton),
       this.alerts.element, this.transcript.element, this.composer.element);
     this.composer.acceptDrops(stage);
     arrange(document.body, [
@@ -154,7 +141,7 @@ class Page {
       this.sidebar.take([event]);
       if (!LIST_EVENTS.has(event.type)) return;
       this.sidebar.refresh();
-      this.schedules.refresh();
+      this.dialogs.refreshSchedules();
     });
     this.client.on("notice", ({ code, message, error_id: errorId, thread_id: threadId }) => {
       if (code !== "not_found") this.toasts.show(message, errorId);
@@ -189,7 +176,7 @@ class Page {
     this.composer.focus();
     if (!settings) return;
     history.replaceState(null, "");
-    this.settings.open({ focus: "select" }); // of the language, which was changed last
+    this.dialogs.openSettings({ focus: "select" }); // of the language, which was changed last
   }
 
   openAddressed() {
@@ -375,7 +362,7 @@ class Page {
       // the ones known from before stay
     }
     this.agents.read = true;
-    this.servers.show(this.agents.list);
+    this.dialogs.offerServers(this.agents.list);
     this.composer.follow(this.agentOf(this.current, this.client.state(this.current)));
     this.transcript.refresh();
   }
@@ -395,5 +382,4 @@ class Page {
   }
 }
 
-await startLanguage(safeStorage(browserStorage()));
-new Page().start();
+startLanguage(safeStorage(browserStorage())).then(() => new Page().start());

@@ -2,7 +2,7 @@
 
 import { el, freshId, setText } from "./dom.js";
 import { parts, t } from "../client/messages.js";
-import { FormFields } from "./form.js";
+import { LazyFields } from "./lazy_fields.js";
 import { icon } from "./icons.js";
 import { humanised } from "../client/format.js";
 
@@ -61,7 +61,7 @@ export class ApprovalView {
 
   /** Replaces the parameters by a form of them. */
   #edit(approval, button) {
-    this.fields = new FormFields(approval.schema, approval.parameters);
+    this.fields = new LazyFields(approval.schema, approval.parameters);
     this.parameters.replaceChildren(this.fields.element);
     button.remove();
     this.buttons = this.buttons.filter((one) => one !== button);

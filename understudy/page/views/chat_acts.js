@@ -2,7 +2,7 @@
 
 import { confirmed } from "./dialog.js";
 import { saveAs } from "./files.js";
-import { SharesDialog } from "./shares.js";
+import { LazyPart } from "./lazy_part.js";
 import { t } from "../client/messages.js";
 
 const CHANNEL = "understudy.chats"; // the other tabs of this browser
@@ -16,6 +16,8 @@ export class ChatActs {
    */
   constructor(api, { onChanged, onRemoved, onFault, sharing, tip }) {
     Object.assign(this, { api, onChanged, onRemoved, onFault, sharing, tip });
+    this.shares = new LazyPart(() => import("./shares.js"), ({ SharesDialog }) => SharesDialog, onFault);
+    this.tags = new LazyPart(() => import("./tags.js"), ({ TagsDialog }) => TagsDialog, onFault);
     this.channel = "BroadcastChannel" in globalThis ? new BroadcastChannel(CHANNEL) : null;
     this.channel?.addEventListener("message", ({ data }) => {
       if (data.removed) onRemoved(data.id, { elsewhere: true });
@@ -39,20 +41,15 @@ export class ChatActs {
     this.channel?.postMessage({ id: thread.id, members: {} });
   }
 
-  /** Shows the tags of a chat, to change them; `known` are those of the user. Its code is loaded when it is wanted. */
-  async tag(thread, known) {
-    try {
-      const { TagsDialog } = await import("./tags.js");
-      new TagsDialog(thread.tags ?? [], known, async (wanted) => {
-        const { tags } = await this.api.changeThread(thread.id, { tags: wanted });
-        this.onChanged(thread.id, { tags });
-        this.onChanged(thread.id, {});
-        this.channel?.postMessage({ id: thread.id, members: { tags } });
-        this.channel?.postMessage({ id: thread.id, members: {} });
-      }).open();
-    } catch { // no network, and not kept
-      this.onFault({ message: t("code.offline") });
-    }
+  /** Shows the tags of a chat, to change them; `known` are those of the user. */
+  tag(thread, known) {
+    return this.tags.use((TagsDialog) => new TagsDialog(thread.tags ?? [], known, async (wanted) => {
+      const { tags } = await this.api.changeThread(thread.id, { tags: wanted });
+      this.onChanged(thread.id, { tags });
+      this.onChanged(thread.id, {});
+      this.channel?.postMessage({ id: thread.id, members: { tags } });
+      this.channel?.postMessage({ id: thread.id, members: {} });
+    }).open());
   }
 
   /** Saves a chat as a file; `form` is "markdown" or "json". */
@@ -66,7 +63,7 @@ export class ChatActs {
 
   /** Shows the links to a chat, to make and revoke some. */
   share(thread) {
-    return new SharesDialog(this.api, thread, this.tip(thread.id)).open();
+    return this.shares.use((SharesDialog) => new SharesDialog(this.api, thread, this.tip(thread.id)).open());
   }
 
   async remove(thread) {

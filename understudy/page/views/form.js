@@ -1,4 +1,4 @@
-/** The controls of a form: one a field, each with its label, its description and what is wrong with it. */
+/** The controls of a form: one a field, each with its label, its description and what is wrong with it. `LazyFields` loads them. */
 
 import { enteredFor, fieldsOf, namedField, readForm } from "../client/form.js";
 import { t } from "../client/messages.js";
@@ -12,7 +12,7 @@ export class FormFields {
   constructor(schema, values = null) {
     this.fields = fieldsOf(schema, values);
     this.controls = controlsOf(this.fields);
-    this.element = el("div.fields", {}, [...this.controls.values()].map((control) => control.element));
+    this.elements = [...this.controls.values()].map(({ element }) => element);
   }
 
   /** The answer; null when something is wrong, which then stands at its field, and the first such field has the focus. */

@@ -11,7 +11,7 @@ const MAC = /Mac|iPhone|iPad/.test(navigator.platform);
 const commandKey = (key, { shift = false } = {}) => (MAC ? `${shift ? "⇧" : ""}⌘${key}` : [t("key.control"), shift && t("key.shift"), key].filter(Boolean).join("+"));
 
 export class Keys {
-  /** `page` is the page: {sidebar, agents, composer, schedules, settings, account, create(), open(id), stop()}. */
+  /** `page` is the page: {sidebar, agents, composer, dialogs, account, create(), open(id), stop()}. */
   constructor(page) {
     this.page = page;
     this.palette = new Palette(() => [this.#actions(), this.#chats(), this.#agents(), this.#tags()], (query, limit) => this.#search(query, limit));
@@ -58,8 +58,8 @@ export class Keys {
       { id: "create", title: t("chat.new"), icon: "plus", keys: commandKey("O", { shift: true }), act: () => page.create() },
       { id: "search", title: t("sidebar.search"), icon: "search", act: () => page.sidebar.focusSearch() },
       ...(open ? [{ id: "tags", title: t("tags.title"), icon: "tag", act: () => page.sidebar.tag(open) }] : []),
-      { id: "schedules", title: t("schedules.title"), icon: "clock", act: () => page.schedules.button.click() },
-      { id: "settings", title: t("settings.title"), icon: "gear", act: () => page.settings.open() },
+      { id: "schedules", title: t("schedules.title"), icon: "clock", act: () => page.dialogs.openSchedules() },
+      { id: "settings", title: t("settings.title"), icon: "gear", act: () => page.dialogs.openSettings() },
       { id: "keys", title: t("keys.title"), icon: "pencil", keys: "?", act: () => this.sheet() },
       { id: "account", title: t("account.sign_out"), icon: "leave", act: () => page.account.leave() },
     ];

@@ -13,7 +13,6 @@ export class MemoryDialog {
   /** `api` is an `Api`. */
   constructor(api) {
     this.api = api;
-    this.button = el("button.quiet.side-button", { type: "button", "aria-haspopup": "dialog", onclick: () => this.open() }, icon("thought"), t("memory.button"));
     const id = freshId("memory");
     this.list = el("div.memory-list");
     this.hint = el("p.memory-hint", { role: "status" });

@@ -3,7 +3,7 @@
 import { parametersOf, remaining, visibly } from "./approval.js";
 import { parts, t } from "../client/messages.js";
 import { el, freshId, setText } from "./dom.js";
-import { FormFields } from "./form.js";
+import { LazyFields } from "./lazy_fields.js";
 import { icon } from "./icons.js";
 
 const OUTCOMES = new Set(["answered", "declined", "expired"]);
@@ -30,7 +30,7 @@ export class QuestionView {
     const id = freshId("question");
     this.time = el("span.approval-time");
     this.statusText = el("p.field-error", { role: "alert", hidden: true });
-    this.fields = question.choices || question.signIn ? null : new FormFields(question.schema);
+    this.fields = question.choices || question.signIn ? null : new LazyFields(question.schema);
     const choices = question.choices?.map(({ value, title }) => el("button.secondary", { type: "button", onclick: () => this.#send({ choice: value }) }, title));
     this.buttons = choices ?? (question.signIn ? this.#signInButtons(question) : [el("button.primary", { type: "submit" }, t("action.send")), el("button.quiet", { type: "button", onclick: () => this.#send(null) }, t("question.decline"))]);
     const submit = (event) => {

@@ -1,6 +1,6 @@
 /** The dialog of the user's schedules: a list with pause and delete, and a form for a new one. */
 
-import { isScheduled, PRESETS, timingOf, timingText } from "../client/schedules.js";
+import { PRESETS, timingOf, timingText } from "../client/schedules.js";
 import { dateTime, t } from "../client/messages.js";
 import { confirmed } from "./dialog.js";
 import { el, freshId, setText } from "./dom.js";
@@ -8,16 +8,10 @@ import { icon } from "./icons.js";
 
 const WHEN = Object.freeze({ dateStyle: "medium", timeStyle: "short" });
 
-/** The mark of what a schedule sent or made; null for anything else. */
-export function scheduleMark(id, words) {
-  return isScheduled(id) ? el("span.schedule-mark", { role: "img", "aria-label": words, title: words }, icon("clock")) : null;
-}
-
 export class Schedules {
   /** `api` is the server's; `agents` the catalogue; `open(threadId)` shows a chat. */
   constructor(api, agents, open) {
     Object.assign(this, { api, agents, open });
-    this.button = el("button.quiet.side-button", { type: "button", "aria-haspopup": "dialog", onclick: () => this.show() }, icon("clock"), t("schedules.title"));
   }
 
   show() {

@@ -1,16 +1,12 @@
 /** "Servers": a dialog with the MCP servers of the user's agents, to switch off and on in the open chat. */
 
 import { el, freshId, setText } from "./dom.js";
-import { icon } from "./icons.js";
 import { enumerated, hasMessage, t } from "../client/messages.js";
 
 export class ServersDialog {
   /** `api` is an `Api`, `thread()` the id of the open chat, `signIn(name)` leaves for the page to sign in at a server. */
   constructor(api, thread, signIn) {
     Object.assign(this, { api, thread, signIn });
-    this.button = el("button.quiet.icon-button", {
-      type: "button", "aria-haspopup": "dialog", "aria-label": t("servers.of_chat"), title: t("servers.of_chat"), hidden: true, onclick: () => this.open(),
-    }, icon("tool"));
     const id = freshId("servers");
     this.list = el("ul.memory-list");
     this.hint = el("p.memory-hint", { role: "status" });
@@ -18,11 +14,6 @@ export class ServersDialog {
       el("h2", { id }, t("servers.title")), el("p", {}, t("servers.introduction")), this.list, this.hint,
       el("div.dialog-actions", {}, el("button.secondary", { type: "button", autofocus: true, onclick: () => this.element.close() }, t("action.close"))));
     this.element.addEventListener("close", () => this.element.remove());
-  }
-
-  /** Shows the button if one of these agents has a server. */
-  show(agents) {
-    this.button.hidden = !agents.some((agent) => agent.servers?.length > 0);
   }
 
   async open() {

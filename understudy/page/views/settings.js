@@ -1,23 +1,16 @@
-/** The settings: one dialog of sections, which other views may add to. */
+/** Settings: one dialog of sections. */
 
 import { t } from "../client/messages.js";
 import { el, freshId } from "./dom.js";
 import { icon } from "./icons.js";
 
 export class Settings {
-  constructor() {
-    this.sections = [];
-    this.button = el("button.quiet.icon-button", {
-      type: "button", "aria-haspopup": "dialog", "aria-label": t("settings.title"), title: t("settings.title"), onclick: () => this.open(),
-    }, icon("gear"));
-  }
-
   /**
-   * Adds a section below the ones before it: {title, element, show}. `element` may be a function that makes it each time
-   * the dialog opens, or gives null for no section then; `show()`, if there is one, is called afterwards.
+   * A section is {title, element, show}. `element` may be a function that makes it each time the dialog opens, or gives null
+   * for no section then; `show()`, if there is one, is called afterwards.
    */
-  add(section) {
-    this.sections.push(section);
+  constructor(sections) {
+    this.sections = sections;
   }
 
   /** `focus` is a selector of the control that takes it; without one the browser's choice. */

@@ -1,0 +1,50 @@
+/** The dialogs that buttons of the page open, and these buttons. Their code is loaded with the first one that is opened. */
+
+import { t } from "../client/messages.js";
+import { el } from "./dom.js";
+import { icon } from "./icons.js";
+import { LazyPart } from "./lazy_part.js";
+
+export class Dialogs {
+  /** `page` is the page: {api, agents, inbox, client, current, open(threadId), signInAt(name), redraw(), fault(error)}. */
+  constructor(page, storage) {
+    const { api, agents } = page;
+    const lazy = (load, make) => new LazyPart(load, make, (fault) => page.fault(fault));
+    this.schedules = lazy(() => import("./schedules.js"), ({ Schedules }) => new Schedules(api, agents, (id) => page.open(id)));
+    this.memory = lazy(() => import("./memory.js"), ({ MemoryDialog }) => new MemoryDialog(api));
+    this.servers = lazy(() => import("./servers.js"), ({ ServersDialog }) => new ServersDialog(api, () => page.current, (name) => page.signInAt(name)));
+    this.settings = lazy(() => import("./page_settings.js"), ({ pageSettings }) => pageSettings(page, storage));
+    this.schedulesButton = sideButton("clock", t("schedules.title"), () => this.openSchedules());
+    this.memoryButton = sideButton("thought", t("memory.button"), () => this.memory.use((dialog) => dialog.open()));
+    this.serversButton = iconButton("tool", t("servers.of_chat"), () => this.servers.use((dialog) => dialog.open()));
+    this.serversButton.hidden = true;
+    this.settingsButton = iconButton("gear", t("settings.title"), () => this.openSettings());
+  }
+
+  openSchedules() {
+    return this.schedules.use((dialog) => dialog.show());
+  }
+
+  /** `options` are those of `Settings.open`. */
+  openSettings(options = {}) {
+    return this.settings.use((dialog) => dialog.open(options));
+  }
+
+  /** A schedule may have fired. */
+  refreshSchedules() {
+    this.schedules.made?.refresh();
+  }
+
+  /** Shows the button of the servers if one of these agents has one. */
+  offerServers(list) {
+    this.serversButton.hidden = !list.some((agent) => agent.servers?.length > 0);
+  }
+}
+
+function sideButton(picture, words, onclick) {
+  return el("button.quiet.side-button", { type: "button", "aria-haspopup": "dialog", onclick }, icon(picture), words);
+}
+
+function iconButton(picture, words, onclick) {
+  return el("button.quiet.icon-button", { type: "button", "aria-haspopup": "dialog", "aria-label": words, title: words, onclick }, icon(picture));
+}
