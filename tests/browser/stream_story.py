@@ -117,6 +117,18 @@ LOOK = """() => {
 """What is seen of the last answer: raw Markdown outside of code, and the fonts of its code."""
 
 
+BESIDE = """() => {
+  globalThis.beside = 0;
+  const observer = new MutationObserver(() => {
+    if (document.querySelector(".turn[data-status=done]") === null) beside += 1;
+  });
+  for (const id of ["sidebar", "composer"]) {
+    observer.observe(document.getElementById(id), { childList: true, characterData: true, subtree: true });
+  }
+}"""
+"""Counts how often the page writes beside the transcript while an answer is written."""
+
+
 def watch_an_answer(page: Page, server: Server) -> None:
     """An answer is read while it is written: no raw Markdown, code in its font, and nothing that was read moves."""
     problems: list[str] = []
@@ -145,11 +157,15 @@ def watch_an_answer(page: Page, server: Server) -> None:
     while page.locator(".turn[data-status=done]").count() == 0:
         if (look := page.evaluate(LOOK)) is not None:
             looks.append(look)
+            if len(looks) == 5:
+                page.evaluate(BESIDE)
             assert look["raw"] == "", look["raw"]
             assert all("mono" in font.lower() for font in look["fonts"]), look["fonts"]
         page.wait_for_timeout(60)
     assert len(looks) > 10
     assert page.evaluate("shift") < 0.1, page.evaluate("shift")
+    beside = page.evaluate("beside")
+    assert beside < 10, f"pieces of an answer changed other parts of the page {beside} times"
     look = page.evaluate(LOOK)
     assert (look["raw"], look["formulas"], look["tasks"]) == ("", 3, ["Done:", "To do:"])
     reply = page.locator(".reply .prose").last

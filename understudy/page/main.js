@@ -23,6 +23,7 @@ import { randomId } from "./client/ids.js";
 import { missingChat } from "./views/missing.js";
 import { Keys } from "./views/keys.js";
 import { openAt } from "./views/reveal.js";
+import { painted } from "./views/painted.js";
 import { Panel } from "./views/panel.js";
 import { Previews } from "./views/previews.js";
 import { retryFrom } from "./views/retry_step.js";
@@ -37,6 +38,7 @@ import { browserStorage, safeStorage } from "./client/safe_storage.js";
 
 const LOADING_MS = 4000; // a thread that says nothing for so long is shown as empty
 const LIST_EVENTS = new Set(["message_accepted", "final_response", "error"]);
+const FLOWING = new Set(["partial_result", "answer_preview"]); // many a second, for the transcript alone
 
 class Page {
   constructor() {
@@ -270,11 +272,14 @@ class Page {
       this.listing = setTimeout(() => this.sidebar.refresh(), 400);
     }
     if (threadId === this.current) {
+      this.transcript.show(state);
+      this.composer.show(runningTurn(state), steerableTurn(state));
+    }
+    if (!this.transcript.loading && news.every(({ type }) => FLOWING.has(type))) return;
+    if (threadId === this.current) {
       if (this.missing && state.turns.length > 0) this.#setMissing(false); // another device has begun it anew
       this.transcript.settled();
       this.composer.follow(this.agentOf(threadId, state));
-      this.transcript.show(state);
-      this.composer.show(runningTurn(state), steerableTurn(state));
       this.#showGuide();
       if (news.some((event) => event.type === "message_accepted")) this.composer.showTyping(false);
       if (state.turns.length > 0) this.sidebar.note(threadId, provisionalTitle(state));
@@ -382,4 +387,4 @@ class Page {
   }
 }
 
-startLanguage(safeStorage(browserStorage())).then(() => new Page().start());
+Promise.all([startLanguage(safeStorage(browserStorage())), painted()]).then(() => new Page().start());

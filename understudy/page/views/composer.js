@@ -105,7 +105,7 @@ export class Composer {
     this.voice.show();
     const model = this.picker.picked.model ?? this.agents.model;
     const text = model?.notice || (model?.name ? t("composer.model", { name: model.name }) : "");
-    this.notice.textContent = text;
+    setText(this.notice, text);
     this.notice.hidden = text === "" && this.agents.read === true; // until then its place is kept
   }
 

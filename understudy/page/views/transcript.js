@@ -45,7 +45,7 @@ export class Transcript {
     this.announcer = el("div.offscreen", { role: "status", "aria-live": "polite" });
     this.element = el("div.transcript-frame", {}, this.scroller, this.jump, this.announcer);
     this.follower = new Follower(this.scroller, this.content, this.jump);
-    this.scroller.addEventListener("scroll", () => this.#request(), { passive: true });
+    this.scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     new ResizeObserver(() => this.#resized()).observe(this.scroller);
   }
 
@@ -104,6 +104,11 @@ export class Transcript {
     });
   }
 
+  /** A reader who moves needs other turns; what keeps up with an answer that grows is placed with it. */
+  #scrolled() {
+    if (!this.follower.pinned || this.live.size === 0) this.#request();
+  }
+
   #resized() {
     if (this.width === this.scroller.clientWidth) return;
     this.width = this.scroller.clientWidth;
@@ -135,18 +140,20 @@ export class Transcript {
     }
     const keys = turns.map(({ key }) => key);
     const anchor = follower.pinned ? null : this.#anchor(keys);
+    const { clientHeight } = scroller; // asked before anything changes, as all measures are where that is possible
     this.older.render(!this.loading && older(this.state) !== null);
     for (let pass = 0; pass < PASSES; pass += 1) {
       for (const [key, view] of this.views) this.window.measured(key, view.element.offsetHeight);
-      const places = this.window.near(keys, this.#top(keys, anchor), scroller.clientHeight, new Set(this.views.keys()), this.#kept());
-      const stays = pass > 0 && places.length === this.views.size && places.every((place) => this.views.has(keys[place]));
-      if (stays) break;
+      const places = this.window.near(keys, this.#top(keys, anchor), clientHeight, new Set(this.views.keys()), this.#kept());
+      const stays = places.length === this.views.size && places.every((place) => this.views.has(keys[place]));
+      if (stays && pass > 0) break;
       for (const place of places) this.#show(turns[place], update && pass === 0, already);
       this.#arrange(keys, places);
+      if (stays && anchor === null) break; // the follower keeps the end when that is laid out
       if (anchor) this.#restore(anchor);
       else follower.keep();
     }
-    if (scroller.scrollTop < NEAR_BEGINNING * scroller.clientHeight) this.older.near();
+    if (follower.last < NEAR_BEGINNING * clientHeight) this.older.near();
   }
 
   /** Where the visible part begins, from the beginning of the list as it will be. */
