@@ -13,8 +13,8 @@ async def test_every_client_ends_a_soak_with_the_whole_log_in_order(tmp_path: Pa
     """Twelve clients, a faulty network, a server that is killed and restarted: each client has the log's events, once,
     in order.
     """
-    soak = Soak(clients=12, seconds=7.0, seed=7, where=tmp_path, life_s=4.0, pause_s=0.6, within_s=40.0)
-    with trio.fail_after(80):
+    soak = Soak(clients=12, seconds=7.0, seed=7, where=tmp_path, life_s=4.0, pause_s=0.6, within_s=120.0)
+    with trio.fail_after(300):
         await soak.run()
     assert not soak.faults, "\n".join([f"seed {soak.seed}", *soak.faults])
     assert soak.counts["server starts"] >= 2
