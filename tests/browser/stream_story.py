@@ -177,7 +177,7 @@ def watch_an_answer(page: Page, server: Server) -> None:
     table.get_by_role("button", name="Revenue").click()
     expect(table.get_by_role("row").nth(1)).to_contain_text("2025-03")
     expect(page.get_by_role("heading", name="Typist said", level=2)).to_be_attached()
-    expect(reply.locator("h2[aria-level='4']")).to_have_text("Section 1")
+    expect(reply.locator("h2[aria-level='3']")).to_have_text("Section 1")
     assert not problems, problems
 
 

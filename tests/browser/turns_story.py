@@ -42,7 +42,7 @@ def approval(page: Page, other: Page, shots: Path | None) -> None:
     """Both tabs show the request with all arguments, and one decision settles it in both."""
     ask(page, "Save a note: buy milk")
     for tab in (page, other):
-        card = tab.get_by_role("region", name=re.compile("Allow save_note"))
+        card = tab.get_by_role("group", name=re.compile("Allow save_note"))
         expect(card).to_be_visible()
         expect(card.locator("pre").get_by_text("buy milk").first).to_be_visible()
         expect(card.get_by_text(re.compile(r"\d:\d\d left"))).to_be_visible()
@@ -62,7 +62,7 @@ def approval(page: Page, other: Page, shots: Path | None) -> None:
         expect(tab.locator(".approval-said", has_text="fine with me")).to_be_visible()
 
     ask(page, "Save a note: paint the fence")
-    card = page.get_by_role("region", name=re.compile("Allow save_note"))
+    card = page.get_by_role("group", name=re.compile("Allow save_note"))
     card.get_by_role("button", name="Change").click()
     expect(card.get_by_label("Text")).to_be_focused()
     picture(page, shots, "approval-change")
@@ -80,7 +80,7 @@ def approval(page: Page, other: Page, shots: Path | None) -> None:
     picture(page, shots, "approval-always")
 
     ask(page, "Save a note: sell the house")
-    card = page.get_by_role("region", name=re.compile("Allow save_note"))
+    card = page.get_by_role("group", name=re.compile("Allow save_note"))
     expect(card.get_by_text("sell the house").first).to_be_visible()
     card.get_by_role("button", name="Deny").focus()
     page.keyboard.press("Enter")
@@ -96,7 +96,7 @@ def stopped(page: Page) -> None:
     """Escape ends the run that waits for consent, not the message behind it, which is answered then."""
     ask(page, "Save a note: stop me")
     first = turn(page, "stop me")
-    expect(page.get_by_role("region", name=re.compile("Allow save_note"))).to_be_visible()
+    expect(page.get_by_role("group", name=re.compile("Allow save_note"))).to_be_visible()
     page.get_by_role("textbox", name="Message", exact=True).fill("What is 30 + 4?")
     page.get_by_label("When the agent reads it").select_option("after")
     page.get_by_role("textbox", name="Message", exact=True).press("Enter")
