@@ -39,6 +39,8 @@ WORKER: Final = "worker/worker.js"
 ICON: Final = "icon.svg"
 _WORKERS: Final = "worker/"
 FOR_EVER: Final = "public, max-age=31536000, immutable"
+A_DAY: Final = "public, max-age=86400"
+"""For pictures, which one visit asks for several times: as the tab's icon and as parts of the page."""
 REVALIDATE: Final = "no-cache"
 _LEAST_BYTES: Final = 256
 """Below this a compressed form saves nothing that counts: a packet holds either."""
@@ -138,15 +140,21 @@ def read_page_files(folder: Traversable | None = None) -> PageFiles:
             continue
         forms = {coding: contents.get(f"{name}.{ending}") for coding, ending in CODINGS.items()}
         found_forms = {coding: form for coding, form in forms.items() if form is not None}
-        hashed = name.startswith(BUNDLE) and not name.endswith(".html")
         found[name] = PageFile(
             body,
             content_type,
             hashlib.sha256(body).hexdigest()[:16],
-            FOR_EVER if hashed else REVALIDATE,
+            _cache_control(name),
             found_forms or _compress(body),
         )
     return PageFiles(found)
+
+
+def _cache_control(name: str) -> str:
+    """Return how long browsers may keep a file without asking."""
+    if name.startswith(BUNDLE) and not name.endswith(".html"):
+        return FOR_EVER
+    return A_DAY if name.endswith(".svg") else REVALIDATE
 
 
 def _compress(body: bytes) -> dict[str, bytes]:

@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from understudy.web.page_files import FOR_EVER, REVALIDATE, PageFile, PageFiles, Pages, read_page_files
+from understudy.web.page_files import A_DAY, FOR_EVER, REVALIDATE, PageFile, PageFiles, Pages, read_page_files
 
 
 def write(folder: Path, **files: bytes) -> Path:
@@ -30,6 +30,11 @@ def test_a_checkout_serves_its_modules_compressed_and_revalidated(tmp_path: Path
     assert gzip.decompress(module.forms["gzip"]) == module.body
     assert "br" not in module.forms
     assert not files.files["index.html"].forms, "too small to gain anything"
+
+
+def test_a_picture_is_kept_for_a_day(tmp_path: Path) -> None:
+    """The icon of the tab and the mark of the page are one request."""
+    assert read_page_files(write(tmp_path, icon_svg=b"<svg/>")).files["icon.svg"].cache_control == A_DAY
 
 
 def test_of_a_bundle_hashed_files_are_kept_for_ever_and_html_is_not(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import { el, setText } from "./dom.js";
 import { icon } from "./icons.js";
 import { acceptDrops, acceptPastes } from "./intake.js";
 import { PastedTable } from "./pasted_table.js";
-import { Voice } from "./voice.js";
+import { LazyVoice } from "./lazy_voice.js";
 
 const AROUND_BYTES = 16 * 1024; // of a command, for what surrounds the text
 const TYPING_MS = 5_000; // a tab in which the user types says so every three seconds
@@ -24,7 +24,7 @@ export class Composer {
     });
     this.attachments = new Attachments(api, files, () => this.#filesChanged(), maxFileBytes);
     this.pasted = new PastedTable(this.text, this.attachments, () => this.#changed());
-    this.voice = new Voice(this.text, { storage, allowed: () => agents.model?.voice === true, onChange: () => this.#changed() });
+    this.voice = new LazyVoice(this.text, { storage, allowed: () => agents.model?.voice === true, onChange: () => this.#changed() });
     this.picker = new AgentPicker(agents, (agent) => {
       this.pick(agent);
       this.text.focus();

@@ -1,4 +1,4 @@
-/** The microphone in the composer: the browser turns speech into text, if it can and the operator allows it. */
+/** The microphone in the composer: the browser turns speech into text. `LazyVoice` loads it where that is possible. */
 
 import { dictation, heard, voiceFault, written } from "../client/voice.js";
 import { language, t } from "../client/messages.js";
@@ -10,24 +10,17 @@ const LONGEST_MS = 5 * 60_000; // of one dictation
 const LAST_WORDS_MS = 5_000; // for the browser's last words after a stop
 
 export class Voice {
-  /** `text` is the box of the message; `allowed()` says whether the operator has it on; `onChange()` is called when it was written in. */
-  constructor(text, { storage, allowed, onChange }) {
-    Object.assign(this, { text, storage, allowed, onChange, recognition: null, state: null });
-    this.Recognition = globalThis.SpeechRecognition ?? globalThis.webkitSpeechRecognition ?? null;
+  /** `Recognition` is the browser's; `text` is the box of the message; `onChange()` is called when it was written in. */
+  constructor(Recognition, text, { storage, onChange }) {
+    Object.assign(this, { Recognition, text, storage, onChange, recognition: null, state: null });
     this.button = el("button.quiet.icon-button.voice-button", {
-      type: "button", hidden: true, title: t("voice.name"), "aria-label": t("voice.name"), "aria-pressed": "false", onclick: () => this.#toggle(),
+      type: "button", title: t("voice.name"), "aria-label": t("voice.name"), "aria-pressed": "false", onclick: () => this.#toggle(),
     }, icon("microphone"));
     this.use = el("button.secondary", { type: "button", onclick: () => this.#agree() }, t("voice.use"));
     this.question = el("div.voice-question", { role: "group", "aria-label": t("voice.name"), hidden: true }, el("p", {}, t("voice.about")), this.use,
       el("button.secondary", { type: "button", onclick: () => this.#decline() }, t("voice.not_now")));
     this.status = el("p.voice-status", { role: "status" });
     this.element = el("div.voice", {}, this.question, this.status);
-  }
-
-  /** Shows the button where there is something behind it. */
-  show() {
-    this.button.hidden = this.Recognition === null || !this.allowed();
-    if (this.button.hidden) this.cancel();
   }
 
   get listening() {
