@@ -57,6 +57,22 @@ async def test_an_open_run_is_shown_with_its_user_and_what_it_waits_for(serve: A
     assert "one two" not in shown
 
 
+async def test_open_runs_of_a_user_are_all_counted(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are more than the rows of one answer."""
+    monkeypatch.setattr("understudy.web.api.activity.MOST", 2)
+    gate = Gate()
+    running = await serve(scripted(Say("one", gate)), secret=SECRET)
+    async with connected(running.address, token("ada")) as client:
+        for number in range(3):
+            await client.say("go", agent_type="script", thread_id=f"t{number}")
+            await client.until("message_accepted")
+        _, users = await read(running, "users")
+        assert [(each["user"], each["open_runs"]) for each in users["users"]] == [("ada", 3)]
+        gate.opened.set()
+        for _ in range(3):
+            await client.until("final_response")
+
+
 async def test_a_run_is_found_by_user_thread_id_and_error_id(serve: Any) -> None:
     async def broken(_: Any) -> str:
         raise RuntimeError(SECRET_WORDS)

@@ -18,6 +18,7 @@ async def test_open_runs_of_all_users_have_their_latest_event_and_what_they_spen
         spent = (Spent("r1", 1, "ann", None, 7, 100, 0.5), Spent("r1", 2, "ann", None, 7, 20, 0.25))
         await store.commit(Change("ann", "t", events=make.events(2, 3), spent=spent))
         await store.commit(Change("cy", "t", run_end=make.ending("r3")))
+        assert await archive.read(operator_queries.open_run_counts) == {"ann": 1, "bob": 1}
         ann, bob = await archive.read(operator_queries.open_runs, 10)
         assert (ann.run_id, ann.owner, ann.agent, ann.tokens, ann.cost) == ("r1", "ann", "guide", 120, 0.75)
         assert ann.last_body == make.events(3, 3)[0].body

@@ -119,8 +119,8 @@ async def users() -> dict[str, Any]:
 
     for owner, tokens, cost in await context.archive.read(operator_queries.spent_on, day_of(now), MOST):
         row(owner).update(tokens=tokens, cost=cost)
-    for each in await context.archive.read(operator_queries.open_runs, MOST):
-        row(each.owner)["open_runs"] += 1
+    for owner, count in (await context.archive.read(operator_queries.open_run_counts)).items():
+        row(owner).update(open_runs=count)
     for ended in context.metrics.recent.runs:
         row(ended.owner)["ended_runs"] += 1
     for _, owner, _, _ in context.presence.connections():
