@@ -1,7 +1,6 @@
 """The pages on agents of others and on A2A clients: their code is run against real servers."""
 
 import re
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,8 @@ import trio
 from tests.docs.blocks import defined_by
 from tests.docs.served import served
 from tests.docs.tables import DOCS
-from tests.end_to_end import test_webhooks
 from tests.end_to_end.chat_client import connected
+from tests.end_to_end.receiver import Receiver
 from tests.end_to_end.scripted_model import Call, Say, scripted
 from tests.end_to_end.test_a2a_stock import client
 from tests.end_to_end.test_stream import session
@@ -21,13 +20,6 @@ from tests.end_to_end.test_webhooks import SECRET
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Async generator:ResourceWarning", "ignore:Async generator '(httpx2|httpcore):ResourceWarning"
 )
-
-
-class Receiver(test_webhooks.Receiver):
-    """Takes notifications, which have no signature."""
-
-    def check(self, head: dict[str, str], body: bytes) -> None:
-        """Check nothing."""
 
 
 def blocks(page: str) -> list[str]:
@@ -62,8 +54,7 @@ async def test_the_agents_of_others_answer(tmp_path: Path) -> None:
 async def test_the_client_of_the_page_is_told_of_its_task(tmp_path: Path, nursery: trio.Nursery) -> None:
     page: dict[str, Any] = defined_by("how-to/serve-a2a-clients.md")
     receiver = Receiver()
-    (listener,) = await nursery.start(partial(trio.serve_tcp, receiver.answer, 0, host="127.0.0.1"))
-    receiver.port = listener.socket.getsockname()[1]
+    await receiver.start(nursery)
     allowed = {"webhook_urls": [receiver.url], "webhook_private": True, "webhook_secret": SECRET}
     async with served(tmp_path, [scripted(Say("one two"))], **allowed) as running:
         with trio.fail_after(60):

@@ -2,18 +2,16 @@
 
 import json
 import struct
-from functools import partial
 from typing import Any
 
-import h11
 import jwt
-import trio
 from attrs import define, field
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from tests.end_to_end.receiver import Receiver
 from understudy.chat.notices.encryption import CURVE, base64url, point_of, unbase64
 
 AUTH = b"sixteen bytes --"
@@ -47,48 +45,19 @@ class Device:
 
 
 @define
-class PushService:
-    """A local push service for one device, which answers with `statuses` in turn, and then 201."""
+class PushService(Receiver):
+    """A local push service for one device. It keeps what it was sent as the device reads it."""
 
     device: Device = field(factory=Device)
-    statuses: list[int] = field(factory=list)
-    got: list[tuple[dict[str, str], Any]] = field(factory=list)
-    port: int = 0
-
-    @property
-    def origin(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+    done: int = 201
 
     @property
     def subscription(self) -> dict[str, Any]:
         return {"endpoint": f"{self.origin}/push/device", "keys": self.device.keys}
 
-    async def start(self, nursery: trio.Nursery) -> None:
-        """Serve until the end of the test."""
-        (listener,) = await nursery.start(partial(trio.serve_tcp, self.answer, 0, host="127.0.0.1"))
-        self.port = listener.socket.getsockname()[1]
-
-    async def answer(self, stream: trio.SocketStream) -> None:
-        """Read one request, and answer it."""
-        server = h11.Connection(h11.SERVER)
-        body, head = b"", None
-        while not isinstance(event := server.next_event(), h11.EndOfMessage):
-            if event is h11.NEED_DATA:
-                server.receive_data(await stream.receive_some(65536))
-            elif isinstance(event, h11.Request):
-                head = {name.decode(): value.decode() for name, value in event.headers}
-            elif isinstance(event, h11.Data):
-                body += bytes(event.data)
-        assert head is not None
-        self.got.append((head, json.loads(self.device.open(body))))
-        status = self.statuses.pop(0) if self.statuses else 201
-        await stream.send_all(server.send(h11.Response(status_code=status, headers=[("Content-Length", "0")])) or b"")
-
-    async def until(self, count: int) -> None:
-        """Wait for this many requests."""
-        with trio.fail_after(60):
-            while len(self.got) < count:  # noqa: ASYNC110 - they come over a socket
-                await trio.sleep(0.01)
+    def read(self, head: dict[str, str], body: bytes) -> Any:
+        """Return the message in a body."""
+        return json.loads(self.device.open(body))
 
 
 def claims_of(authorization: str, public: str) -> dict[str, Any]:

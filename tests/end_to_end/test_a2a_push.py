@@ -12,22 +12,24 @@ from a2a.types import a2a_pb2 as a2a
 from a2a.utils.errors import InvalidParamsError, TaskNotFoundError
 from google.protobuf.json_format import ParseDict
 
-from tests.end_to_end import test_webhooks
 from tests.end_to_end.http import request
+from tests.end_to_end.receiver import Receiver
 from tests.end_to_end.scripted_model import Call, Say, scripted
 from tests.end_to_end.test_a2a_stock import client, message, told
 from tests.end_to_end.test_stream import session
+from tests.end_to_end.test_webhooks import SECRET
 from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings
 
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
 
 
-class Receiver(test_webhooks.Receiver):
+class TaskReceiver(Receiver):
     """Takes notifications, which have no signature but the client's own token."""
 
-    def check(self, head: dict[str, str], body: bytes) -> None:
+    def read(self, head: dict[str, str], body: bytes) -> Any:
         assert (head["x-a2a-notification-token"], head["authorization"]) == ("t0ken", "Bearer key")
+        return super().read(head, body)
 
     @property
     def states(self) -> list[str]:
@@ -41,11 +43,10 @@ class Receiver(test_webhooks.Receiver):
 
 
 @pytest.fixture
-async def receiver(nursery: trio.Nursery) -> Receiver:
+async def receiver(nursery: trio.Nursery) -> TaskReceiver:
     """A receiver that runs until the end of the test."""
-    made = Receiver()
-    (listener,) = await nursery.start(partial(trio.serve_tcp, made.answer, 0, host="127.0.0.1"))
-    made.port = listener.socket.getsockname()[1]
+    made = TaskReceiver()
+    await made.start(nursery)
     return made
 
 
@@ -75,10 +76,12 @@ def config(url: str, task_id: str = "", name: str = "") -> a2a.TaskPushNotificat
 
 
 def allowed(receiver: Receiver) -> dict[str, Any]:
-    return {"webhook_urls": [receiver.url], "webhook_private": True, "webhook_secret": test_webhooks.SECRET}
+    return {"webhook_urls": [receiver.url], "webhook_private": True, "webhook_secret": SECRET}
 
 
-async def test_a_client_is_told_of_each_state_over_failures_and_a_restart(tmp_path: Path, receiver: Receiver) -> None:
+async def test_a_client_is_told_of_each_state_over_failures_and_a_restart(
+    tmp_path: Path, receiver: TaskReceiver
+) -> None:
     """The receiver fails as long as the first server runs: the next one sends what that had not, in order."""
     receiver.statuses = [500] * 10_000
     with trio.fail_after(60):
@@ -105,7 +108,7 @@ async def test_a_client_is_told_of_each_state_over_failures_and_a_restart(tmp_pa
                 await trio.sleep(0.01)
 
 
-async def test_the_stock_client_manages_configs(tmp_path: Path, receiver: Receiver) -> None:
+async def test_the_stock_client_manages_configs(tmp_path: Path, receiver: TaskReceiver) -> None:
     """They are the user's own, and their secrets are given to nobody."""
     with trio.fail_after(60):
         async with serving(tmp_path, **allowed(receiver)) as running:

@@ -3,18 +3,16 @@
 import base64
 import hashlib
 import hmac
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import h11
 import pytest
 import trio
-from attrs import define, field
 
+from tests.end_to_end.receiver import Receiver
 from tests.end_to_end.scripted_model import Call, Say, scripted
 from tests.end_to_end.test_branches import new_token
 from tests.end_to_end.test_runs_api import Caller
@@ -24,54 +22,21 @@ from understudy.app.settings import Settings
 SECRET = "a-secret-of-more-than-32-bytes-for-tests"
 
 
-@define
-class Receiver:
-    """A local HTTP server that answers with `statuses` in turn, and then 204. `got` has the requests."""
+class SignedReceiver(Receiver):
+    """Checks the signature of each request."""
 
-    statuses: list[int] = field(factory=list)
-    got: list[tuple[dict[str, str], Any]] = field(factory=list)
-    port: int = 0
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/hooks/understudy"
-
-    async def answer(self, stream: trio.SocketStream) -> None:
-        """Read one request, check its signature, and answer it."""
-        server = h11.Connection(h11.SERVER)
-        body, head = b"", None
-        while not isinstance(event := server.next_event(), h11.EndOfMessage):
-            if event is h11.NEED_DATA:
-                server.receive_data(await stream.receive_some(65536))
-            elif isinstance(event, h11.Request):
-                head = {name.decode(): value.decode() for name, value in event.headers}
-            elif isinstance(event, h11.Data):
-                body += bytes(event.data)
-        assert head is not None
-        self.check(head, body)
-        self.got.append((head, json.loads(body)))
-        status = self.statuses.pop(0) if self.statuses else 204
-        await stream.send_all(server.send(h11.Response(status_code=status, headers=[("Content-Length", "0")])) or b"")
-
-    def check(self, head: dict[str, str], body: bytes) -> None:
-        """Check the signature of a request."""
+    def read(self, head: dict[str, str], body: bytes) -> Any:
         signed = f"{head['webhook-id']}.{head['webhook-timestamp']}.".encode() + body
         digest = hmac.new(SECRET.encode(), signed, hashlib.sha256).digest()
         assert head["webhook-signature"] == f"v1,{base64.b64encode(digest).decode()}"
-
-    async def until(self, count: int) -> None:
-        """Wait for this many requests."""
-        with trio.fail_after(60):
-            while len(self.got) < count:  # noqa: ASYNC110 - they come over a socket
-                await trio.sleep(0.01)
+        return super().read(head, body)
 
 
 @pytest.fixture
 async def receiver(nursery: trio.Nursery) -> Receiver:
     """A receiver that runs until the end of the test."""
-    made = Receiver()
-    (listener,) = await nursery.start(partial(trio.serve_tcp, made.answer, 0, host="127.0.0.1"))
-    made.port = listener.socket.getsockname()[1]
+    made = SignedReceiver()
+    await made.start(nursery)
     return made
 
 
