@@ -341,24 +341,8 @@ class CommandDispatcher:
             await self._services.quotas.check_message(identity.user, message.content)
         if self._services.spending is not None:
             await self._services.spending.check(identity.user)
-
-        def request() -> AnswerAgain:
-            earlier, run_id = _attempt(attempts)
-            return AnswerAgain(
-                message,
-                way,
-                run_id,
-                command.request_id,
-                outbox,
-                identity.roles,
-                arrived_at.get(),
-                identity.groups,
-                command.run_id,
-                command.step,
-                earlier,
-            )
-
-        return Accepted(message_id, await self.registry.ask(identity.user, way.thread_id, request), way.thread_id)
+        about = message, way, command.request_id, outbox, attempts
+        return await self._answer_again(identity, *about, forks=command.run_id, after_step=command.step)
 
     async def _continue(
         self, identity: Identity, command: Continue, outbox: ActorRef | None, attempts: list[str]
@@ -374,6 +358,23 @@ class CommandDispatcher:
         check_ended(run, self._services.agents.get(way.agent))
         if self._services.spending is not None:
             await self._services.spending.check(identity.user)
+        about = message, way, command.key, outbox, attempts
+        return await self._answer_again(identity, *about, forks=run.id, continues=True)
+
+    async def _answer_again(
+        self,
+        identity: Identity,
+        message: Message,
+        way: Route,
+        request_id: str | None,
+        outbox: ActorRef | None,
+        attempts: list[str],
+        *,
+        forks: str | None,
+        after_step: int | None = None,
+        continues: bool = False,
+    ) -> Accepted:
+        """Have a stored message answered by one more run; the last three arguments are as in `AnswerAgain`."""
 
         def request() -> AnswerAgain:
             earlier, run_id = _attempt(attempts)
@@ -381,14 +382,15 @@ class CommandDispatcher:
                 message,
                 way,
                 run_id,
-                command.key,
+                request_id,
                 outbox,
                 identity.roles,
                 arrived_at.get(),
                 identity.groups,
-                run.id,
-                earlier=earlier,
-                continues=True,
+                forks,
+                after_step,
+                earlier,
+                continues,
             )
 
         return Accepted(message.id, await self.registry.ask(identity.user, way.thread_id, request), way.thread_id)
