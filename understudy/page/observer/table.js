@@ -1,5 +1,6 @@
 /** A table of rows that change while they are looked at: a row keeps its element, and so its focus, by its key. */
 
+import { sorted } from "../client/tables.js";
 import { arrange, el, setText } from "../views/dom.js";
 
 export class Table {
@@ -61,7 +62,7 @@ export class Table {
     const { at, down } = this.sorted;
     const column = this.columns[at];
     const value = column.order ?? column.text;
-    return [...this.rows].sort((one, other) => compare(value(one), value(other)) * (down ? -1 : 1));
+    return sorted(this.rows, value, down ? "descending" : "ascending");
   }
 
   #sortBy(at) {
@@ -73,9 +74,4 @@ export class Table {
     });
     this.show(this.rows);
   }
-}
-
-function compare(one, other) {
-  if (typeof one === "number" && typeof other === "number") return one - other;
-  return String(one ?? "").localeCompare(String(other ?? ""));
 }
