@@ -101,7 +101,6 @@ class Topic(Actor):
 
     def __init__(self, audiences: MutableMapping[ActorRef, SubscriberTable], retain: int = 0) -> None:
         self._audiences = audiences
-        self._retain = retain
         self._audience = SubscriberTable(deque(maxlen=retain))
         self._published = 0
 

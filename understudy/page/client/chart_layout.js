@@ -6,8 +6,7 @@
 
 import { number } from "./messages.js";
 
-export const TEXT_PX = 12;
-const CHARACTER_PX = 6.8; // of that size, as wide as most
+const CHARACTER_PX = 6.8; // of 12 px, as wide as most
 const ROW_PX = 26; // of a bar that lies
 const TITLE_PX = 20;
 const GAP_PX = 14;

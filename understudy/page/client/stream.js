@@ -21,7 +21,7 @@ export function countPoints(text) {
 }
 
 /** The index into `text` that lies `points` code points after the index `from`. */
-export function indexAfter(text, from, points) {
+function indexAfter(text, from, points) {
   let at = from;
   for (let left = points; left > 0 && at < text.length; left -= 1) {
     at += text.codePointAt(at) > 0xffff ? 2 : 1;

@@ -5,7 +5,7 @@
  * It calls no tools and reads nothing: everything else is refused, in the words of the protocol.
  */
 
-export const PROTOCOL = "2026-01-26";
+const PROTOCOL = "2026-01-26";
 const MAX_CHARACTERS = 64 * 1024; // of a message
 const MAX_MESSAGES = 500; // of one widget; what it says after that is not heard
 const HEIGHTS = Object.freeze({ least: 60, most: 800 });

@@ -3,7 +3,7 @@
 import { EventParser } from "./events.js";
 
 /** A refusal: {status, message}; status 0 when the server could not be reached. */
-export class Refused extends Error {
+class Refused extends Error {
   constructor(status, message = "The server cannot be reached right now.") {
     super(message);
     this.status = status;

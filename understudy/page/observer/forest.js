@@ -7,7 +7,7 @@
 import { above } from "./labels.js";
 
 export const FEW = 50; // children that are shown at first
-export const STEP = 150;
+const STEP = 150;
 export const MOST = 500; // what one answer holds; beyond it, the filter finds them
 
 export class Forest {

@@ -37,8 +37,6 @@ READ_S: Final = 300.0
 """Seconds between two pieces of a response; a call has its own deadline."""
 MAX_LINE: Final = 500
 """Characters of a line of a process's standard error that are kept."""
-LAST_LINES: Final = 5
-"""Lines of standard error that are kept, for the sentence why a process ended."""
 LOGGED_PER_S: Final = 20
 """Lines of one server that are logged in a second; further ones of that second are dropped."""
 
