@@ -373,11 +373,3 @@ def project(
     """Translate all events of a run. Return the translator, and the events of the response `name` after `after`."""
     translator = ResponsesTranslator(name.run_id, part=name.part, after=after)
     return translator, [event for envelope in envelopes for event in translator.translate(envelope)]
-
-
-def count_parts(envelopes: Sequence[Envelope], run_id: str) -> int:
-    """Return how many times a run has waited for tools of its client."""
-    translator = ResponsesTranslator(run_id, part=-1)
-    for envelope in envelopes:
-        translator.translate(envelope)
-    return translator.parts

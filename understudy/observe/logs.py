@@ -10,7 +10,7 @@ import secrets
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, TextIO
 
 import structlog
@@ -69,16 +69,6 @@ class _Group:
 def new_error_id() -> str:
     """Return the id of an error, shown to the user and logged with it: 16 hexadecimal digits."""
     return secrets.token_hex(ERROR_ID_BYTES)
-
-
-@contextlib.contextmanager
-def log_context(
-    *, thread_id: str | None = None, run_id: str | None = None, error_id: str | None = None
-) -> Iterator[None]:
-    """Add these ids to the lines logged inside, also by tasks started inside."""
-    ids = {"thread_id": thread_id, "run_id": run_id, "error_id": error_id}
-    with structlog.contextvars.bound_contextvars(**{name: value for name, value in ids.items() if value is not None}):
-        yield
 
 
 def configure_logging(level: str = "info", form: str = "auto", stream: TextIO | None = None) -> logging.Handler:

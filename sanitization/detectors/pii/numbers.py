@@ -144,22 +144,6 @@ def aba_routing(number: str) -> bool:
     return known and not uniform(number) and weighted(number, (3, 7, 1) * 3) % 10 == 0
 
 
-_VIN_VALUES: Final = {
-    letter: value
-    for letters, values in (("ABCDEFGH", range(1, 9)), ("JKLMN", range(1, 6)), ("STUVWXYZ", range(2, 10)))
-    for letter, value in zip(letters, values, strict=True)
-} | {"P": 7, "R": 9}
-
-
-def vin(number: str) -> bool:
-    """Vehicle identification number with its ninth place checked (49 CFR 565.15; ISO 3779 leaves it open)."""
-    values = [int(each) if each.isdigit() else _VIN_VALUES.get(each, -1) for each in number]
-    if len(values) != 17 or -1 in values:
-        return False
-    rest = weighted(values, (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)) % 11
-    return number[8] == "0123456789X"[rest]
-
-
 _BASE58: Final = {
     letter: value for value, letter in enumerate("123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz")
 }

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from tests.transport.agui.test_events import ENVELOPES
 from tests.transport.agui_golden import ARCS, RUN, WHEN
 from transport.responses.chat import ChatTranslator, completion
-from transport.responses.events import TEXT_BITS, ResponsesTranslator, count_parts, project
+from transport.responses.events import TEXT_BITS, ResponsesTranslator, project
 from transport.responses.objects import ResponseId, ResponseRequest
 from transport.wire.events import (
     AgentStarted,
@@ -176,7 +176,7 @@ def test_after_each_number_the_rest_follows(envelopes: Sequence[Envelope], part:
 
 def test_a_run_that_waits_for_its_client_is_several_responses() -> None:
     first, second = translated(WAITING), translated(WAITING, ResponseId(RUN_ID, 1))
-    assert count_parts(WAITING, RUN_ID) == 1
+    assert project(WAITING, ResponseId(RUN_ID, -1))[0].parts == 1
     assert translated(WAITING, ResponseId(RUN_ID, 2)) != second
     output = first[-1]["response"]["output"]
     calls = [each for each in output if each["type"] == "function_call"]

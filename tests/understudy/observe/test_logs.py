@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import structlog
 
-from understudy.observe.logs import MAX_GROUPS, SummingHandler, configure_logging, log_context, new_error_id
+from understudy.observe.logs import MAX_GROUPS, SummingHandler, configure_logging, new_error_id
 from understudy.observe.redaction import REDACTED, VALUE_MAX, is_private, redact_text
 
 JWT = ".".join(("ey" + "J" + "hbGciOiJIUzI1NiJ9", "ey" + "J" + "zdWIiOiJhIn0xyz", "c2lnbmF0dXJl"))
@@ -108,7 +108,7 @@ def test_log_lines_cannot_drive_a_terminal() -> None:
 
 def test_ids_follow_a_task(log: io.StringIO) -> None:
     """Lines inside the block carry the ids, lines after it do not."""
-    with log_context(thread_id="t1", run_id="r1"):
+    with structlog.contextvars.bound_contextvars(thread_id="t1", run_id="r1"):
         structlog.get_logger("a").info("inside")
         logging.getLogger("b").info("inside")
     structlog.get_logger("a").info("outside")

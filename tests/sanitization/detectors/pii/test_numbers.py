@@ -17,7 +17,6 @@ SPECIMENS = [
     (numbers.card, "6011111111111117", False),
     (numbers.card, "30569309025904", False),
     (numbers.aba_routing, "021000021", False),
-    (numbers.vin, "1M8GDM9AXKP042788", False),
     (national.uk_nhs, "9434765919", True),
     (national.uk_nino, "AB123456C", False),
     (national.de_tax_id, "86095742719", False),
