@@ -13,7 +13,7 @@ import msgspec
 import trio
 from attrs import evolve, frozen
 
-from actors import ActorDied, ActorError, ActorRef, AskTimeout, Lane, MailboxFull, StartFailed
+from actors import ActorDied, ActorError, ActorRef, Ask, AskTimeout, Lane, MailboxFull, StartFailed
 from transport.auth.identity import Identity
 from transport.wire.commands import (
     Approve,
@@ -67,7 +67,7 @@ from understudy.chat.services import Services
 from understudy.chat.storage_away import AWAY
 from understudy.content.vault import Vault
 from understudy.storage.errors import NotStored, RedisUnavailable, StorageError, StorageUnavailable
-from understudy.storage.records import Message
+from understudy.storage.records import Message, RunRecord
 
 NAMES_SHOWN = ("thread_id", "message_id", "conversation_id", "agent_type", "pillar")
 """Fields of a command that are repeated in the progress event which says that it waits for the database."""
@@ -573,13 +573,7 @@ class CommandDispatcher:
         )
         found = await self._services.store.step_of_call(approve.call_id)
         run = None if found is None else found[1]
-        if (
-            run is None
-            or run.owner != owner
-            or run.ended_at is not None
-            or not await self.registry.ask(owner, run.thread_id, request)
-        ):
-            raise CommandRejected("not_found", "No tool call of that name waits for your consent.")
+        await self._ask_open(owner, run, request, "No tool call of that name waits for your consent.")
 
     async def _answer(self, owner: str, answer: Respond, door: str) -> None:
         given = None
@@ -593,13 +587,20 @@ class CommandDispatcher:
             clean = (await self._services.content_filter.filter_context(shown)).value
             given = {**clean, **{name: answer.answer[name] for name in secrets if name in answer.answer}}
         request = partial(AnswerQuestion, answer.question_id, given, owner, door)
+        refusal = "No open question has that id; it may have been answered already."
+        await self._ask_open(owner, run, request, refusal)
+
+    async def _ask_open(
+        self, owner: str, run: RunRecord | None, request: Callable[[], Ask[bool]], refusal: str
+    ) -> None:
+        """Ask the conversation of a run. Raises `not_found` if it is not an open one of the user, or it says no."""
         if (
             run is None
             or run.owner != owner
             or run.ended_at is not None
             or not await self.registry.ask(owner, run.thread_id, request)
         ):
-            raise CommandRejected("not_found", "No open question has that id; it may have been answered already.")
+            raise CommandRejected("not_found", refusal)
 
     async def _undo(self, identity: Identity, undo: Undo) -> None:
         store, run, call_id = self._services.store, None, undo.call_id
