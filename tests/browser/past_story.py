@@ -38,6 +38,9 @@ SEEN = """() => {
 """Returns the first turn that begins where the reader sees it, and where that is."""
 
 
+FRAME = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
+
+
 def signed_in(page: Page, address: str) -> None:
     """Hand the page a token of the user whose threads were built."""
     page.goto(f"{address}/page/icon.svg")
@@ -109,6 +112,29 @@ def keep_the_place(page: Page, address: str) -> None:
     expect(page.get_by_text("Older messages could not be loaded.")).to_be_hidden()
 
 
+def change_the_language(page: Page) -> None:
+    """In another language the reader, their draft and the place in it, and the settings are where they were."""
+    page.locator(".transcript").evaluate("one => one.scrollTop = one.scrollHeight / 2")
+    field = page.locator("textarea.composer-text")
+    field.fill("not sent yet")
+    field.evaluate("one => one.setSelectionRange(4, 8)")
+    for name, title in (("Deutsch", "Einstellungen"), ("English", "Settings")):
+        page.evaluate(FRAME)
+        before = page.evaluate(SEEN)
+        if name == "Deutsch":
+            page.get_by_role("button", name="Settings").click()
+        page.locator("dialog select").select_option(label=name)
+        expect(page.get_by_role("dialog", name=title)).to_be_visible()
+        expect(page.locator("dialog select")).to_be_focused()
+        expect(field).to_have_value("not sent yet")
+        assert field.evaluate("one => [one.selectionStart, one.selectionEnd]") == [4, 8]
+        page.wait_for_function(f"(wanted) => ({SEEN})()?.[0] === wanted", arg=before[0])
+        assert abs(page.evaluate(SEEN)[1] - before[1]) <= 2
+        expect(page.locator(".status[data-phase=online]")).to_be_attached()
+        assert page.evaluate(SEEN)[0] == before[0]
+    page.keyboard.press("Escape")
+
+
 def open_steps(page: Page) -> None:
     """The steps of an old turn are read when they are unfolded."""
     page.get_by_role("button", name="Jump to latest").click()
@@ -140,6 +166,7 @@ def main(folder: Path) -> None:
             open_the_end(page, server.address)
             read_upwards(page)
             keep_the_place(page, server.address)
+            change_the_language(page)
             open_steps(page)
             open_without_rest(page, server.address)
             assert problems == []

@@ -22,7 +22,7 @@ import { Inbox } from "./views/inbox_control.js";
 import { randomId } from "./client/ids.js";
 import { missingChat } from "./views/missing.js";
 import { Keys } from "./views/keys.js";
-import { openAt } from "./views/reveal.js";
+import { openAt, readOnAt } from "./views/reveal.js";
 import { painted } from "./views/painted.js";
 import { Panel } from "./views/panel.js";
 import { Previews } from "./views/previews.js";
@@ -165,19 +165,22 @@ class Page {
     if (url !== null && /^https?:/.test(url)) location.assign(url);
   }
 
-  /** Draws the page anew, in another language; the settings stay open. */
+  /** Draws the page anew, in another language; the settings stay open, and the reader stays where they are. */
   redraw() {
-    history.replaceState({ settings: true }, "");
+    const { selectionStart, selectionEnd } = this.composer.text;
+    history.replaceState({ settings: true, place: this.transcript.place, selection: [selectionStart, selectionEnd] }, "");
     location.reload();
   }
 
   start() {
-    const { settings = false } = history.state ?? {};
+    const { settings = false, place = null, selection = [] } = history.state ?? {};
     this.openAddressed();
     this.client.start();
     this.composer.focus();
     if (!settings) return;
     history.replaceState(null, "");
+    this.composer.text.setSelectionRange(...selection);
+    if (place) readOnAt(this, place);
     this.dialogs.openSettings({ focus: "select" }); // of the language, which was changed last
   }
 

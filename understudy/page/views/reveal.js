@@ -4,6 +4,7 @@ import { t } from "../client/messages.js";
 
 const READS = 40; // older pages that are read for it, of 50 turns each
 const WAIT_MS = 15_000; // for the first page of the chat
+const AGAIN_MS = 250;
 
 /** `page` is {client, transcript, toasts, current, open(id)}; without a message the chat is opened at its end. */
 export async function openAt(page, threadId, messageId = null) {
@@ -22,16 +23,37 @@ export async function openAt(page, threadId, messageId = null) {
   }
 }
 
+/**
+ * Shows the open chat where it was read before the page was loaded again. A place that cannot be read is left, as is one
+ * whose reader has gone elsewhere meanwhile.
+ */
+export async function readOnAt(page, place) {
+  const threadId = page.current;
+  const { client, transcript } = page;
+  await known(client, threadId);
+  for (let reads = 0; page.current === threadId && !transcript.readsAbove && !transcript.returnTo(place); reads += 1) {
+    if (reads >= READS) return;
+    const read = await client.older(threadId).catch(() => false);
+    if (!read && !client.state(threadId)?.cut) return;
+    if (!read) await changed(client, threadId, AGAIN_MS); // another reading was under way
+    await new Promise((resolve) => { requestAnimationFrame(resolve); }); // what was read is drawn by then
+  }
+}
+
 /** Resolves when something of a chat is known, or nothing came in time. */
-function known(client, threadId) {
-  if (client.state(threadId)?.turns.length > 0) return Promise.resolve();
+async function known(client, threadId) {
+  if (!client.state(threadId)?.turns.length) await changed(client, threadId, WAIT_MS);
+}
+
+/** Resolves when a chat that has turns changes, or in any case after `ms`. */
+function changed(client, threadId, ms) {
   return new Promise((resolve) => {
     const over = () => {
       forget();
       clearTimeout(timeout);
       resolve();
     };
-    const forget = client.on("change", ({ threadId: changed, state }) => changed === threadId && state.turns.length > 0 && over());
-    const timeout = setTimeout(over, WAIT_MS);
+    const forget = client.on("change", ({ threadId: which, state }) => which === threadId && state.turns.length > 0 && over());
+    const timeout = setTimeout(over, ms);
   });
 }

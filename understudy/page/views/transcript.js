@@ -69,6 +69,21 @@ export class Transcript {
     return this.turns.length > 0 && !this.follower.pinned;
   }
 
+  /** What is read before the end, for `returnTo`: {key, at}, a turn and where it stands, in px. Null at the end. */
+  get place() {
+    return this.readsAbove ? this.#anchor(this.turns.map(({ key }) => key)) : null;
+  }
+
+  /** Goes to where something was read; false if its turn is not among the turns. */
+  returnTo({ key, at }) {
+    const turn = this.turns.find((one) => one.key === key);
+    if (!turn) return false;
+    this.follower.pinned = false;
+    this.#bring(turn);
+    this.#restore({ key, at });
+    return true;
+  }
+
   /** Shows this state with the next frame. */
   show(state) {
     this.next = state;
@@ -244,9 +259,7 @@ export class Transcript {
     const turn = (this.turns ?? []).find((one) => one.messageId === messageId || answerId(one.runId) === messageId);
     if (!turn) return false;
     this.follower.pinned = false;
-    this.wanted = { messageId: turn.messageId, key: turn.key }; // is put into the document
-    this.#place();
-    this.wanted = null;
+    this.#bring(turn);
     const { element } = this.views.get(turn.key);
     element.scrollIntoView({ block: "start" });
     this.follower.moved();
@@ -255,6 +268,13 @@ export class Transcript {
     element.tabIndex = -1;
     element.focus({ preventScroll: true });
     return true;
+  }
+
+  /** Puts a turn into the document, wherever it is. */
+  #bring({ messageId, key }) {
+    this.wanted = { messageId, key };
+    this.#place();
+    this.wanted = null;
   }
 
   /** Opens the editor of the last message, if it can be edited; true then. `onOver()` is called when it has closed. */
