@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 SHAPES = [
     json.loads(block) for block in re.findall(r"```json\n(.*?)```", (DOCS / "reference/rest.md").read_text(), re.DOTALL)
 ]
-ERROR, THREAD, SHARE, MEMORY, MESSAGE, TURNS, EXPORT, HEALTH = SHAPES
+ERROR, THREAD, TAGS, SHARE, MEMORY, MESSAGE, TURNS, EXPORT, HEALTH = SHAPES
 UPGRADE = {
     "Connection": "Upgrade",
     "Upgrade": "websocket",
@@ -66,6 +66,9 @@ async def test_the_examples_have_the_shapes_of_real_answers(tmp_path: Path) -> N
         path = f"/api/threads/{peer.thread_id}"
         _, listed = await request(running, "GET", "/api/threads", token)
         assert set(listed["threads"][0]) == set(THREAD)
+        await request(running, "PATCH", path, token, body='{"tags": ["work"]}')
+        _, tags = await request(running, "GET", "/api/tags", token)
+        assert (set(tags), set(tags["tags"][0])) == (set(TAGS), set(TAGS["tags"][0]))
         status, share = await request(running, "POST", f"{path}/shares", token, body="{}")
         assert (status, set(share)) == (201, set(SHARE))
         await request(running, "PUT", "/api/memory/household/prefer_euros", token, body='{"value": "I prefer euros"}')
