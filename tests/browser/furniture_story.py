@@ -67,8 +67,16 @@ def older(browser: Browser, server: Server, problems: list[str]) -> None:
     page.context.close()
 
 
+def another_device(browser: Browser, page: Page, problems: list[str]) -> Page:
+    """Open the page signed in as the user of `page`, in a browser context that shares nothing else with it."""
+    context = browser.new_context(viewport=WIDE, storage_state=page.context.storage_state())
+    device = watched(context.new_page(), problems)
+    device.goto(page.url.partition("#")[0])
+    return device
+
+
 def menu(browser: Browser, server: Server, shots: Path | None, problems: list[str]) -> None:
-    """A chat is pinned, renamed, exported, archived and deleted by its menu; another tab follows."""
+    """A chat is pinned, renamed, exported, archived and deleted by its menu; another tab and device follow."""
     page = watched(browser.new_context(viewport=WIDE).new_page(), problems)
     page.goto(server.address)
     for number in (6, 7):
@@ -78,21 +86,23 @@ def menu(browser: Browser, server: Server, shots: Path | None, problems: list[st
         page.get_by_role("button", name="New chat").first.click()
     other = watched(page.context.new_page(), problems)
     other.goto(server.address)
-    expect(other.locator(".row-link", has_text="6 * 7")).to_be_visible()
+    device = another_device(browser, page, problems)
+    for tab in (other, device):
+        expect(tab.locator(".row-link", has_text="6 * 7")).to_be_visible()
 
     def choose(title: str, item: str) -> None:
         page.get_by_role("button", name=f"Menu: {title}").click()
         page.get_by_role("menuitem", name=item, exact=True).click()
 
     choose("What is 6 * 7?", "Pin")
-    for tab in (page, other):
+    for tab in (page, other, device):
         pinned = tab.locator(".row-group", has=tab.get_by_role("heading", name="Pinned"))
         expect(pinned.locator(".row-link", has_text="6 * 7")).to_be_visible()
         expect(tab.locator(".row-link", has_text="6 * 7")).to_have_count(1)
     choose("What is 6 * 7?", "Rename")
     page.get_by_role("textbox", name="Title of the chat").fill("Sums")
     page.keyboard.press("Enter")
-    for tab in (page, other):
+    for tab in (page, other, device):
         expect(tab.locator(".row-link", has_text="Sums")).to_be_visible()
     for item, ending, word in (("Export as Markdown", ".md", "42"), ("Export as JSON", ".json", '"messages"')):
         with page.expect_download() as download:
@@ -104,14 +114,14 @@ def menu(browser: Browser, server: Server, shots: Path | None, problems: list[st
     page.keyboard.press("Escape")
     expect(page.get_by_role("button", name="Menu: Sums")).to_be_focused()
     choose("Sums", "Archive")
-    for tab in (page, other):
+    for tab in (page, other, device):
         expect(tab.locator(".row-link", has_text="Sums")).to_have_count(0)
     page.get_by_role("button", name="Archived chats").click()
     expect(page.locator(".row-link")).to_have_text(["Sums"])
     picture(page, shots, "archived")
     choose("Sums", "Move back to chats")
     page.get_by_role("button", name="Back to chats").click()
-    for tab in (page, other):
+    for tab in (page, other, device):
         expect(tab.locator(".row-link", has_text="Sums")).to_be_visible()
     other.locator(".row-link", has_text="Sums").click()
     choose("Sums", "Delete")
@@ -119,11 +129,12 @@ def menu(browser: Browser, server: Server, shots: Path | None, problems: list[st
     for tab in (page, other):
         expect(tab.locator(".row-link", has_text="Sums")).to_have_count(0)
     expect(other.get_by_text("deleted in another tab")).to_be_visible()
+    device.context.close()
     page.context.close()
 
 
 def tags(browser: Browser, server: Server, shots: Path | None, problems: list[str]) -> None:
-    """Chats are tagged by the keyboard, and filtered by chip, search and palette; another tab and a phone follow."""
+    """Chats are tagged by the keyboard, and filtered by chip, search and palette; another tab and device follow."""
     page = watched(browser.new_context(viewport=WIDE).new_page(), problems)
     page.goto(server.address)
     for number in (6, 7):
@@ -133,7 +144,9 @@ def tags(browser: Browser, server: Server, shots: Path | None, problems: list[st
         page.get_by_role("button", name="New chat").first.click()
     other = watched(page.context.new_page(), problems)
     other.goto(server.address)
-    expect(other.locator(".row-link", has_text="6 * 7")).to_be_visible()
+    device = another_device(browser, page, problems)
+    for tab in (other, device):
+        expect(tab.locator(".row-link", has_text="6 * 7")).to_be_visible()
     page.bring_to_front()
 
     def opened(title: str) -> Locator:
@@ -159,14 +172,14 @@ def tags(browser: Browser, server: Server, shots: Path | None, problems: list[st
     expect(chosen).to_have_text(["#sums", "#holiday-plans"])
     page.keyboard.press("Enter")  # nothing is typed: it is saved
     expect(dialog).to_be_hidden()
-    for tab in (page, other):
+    for tab in (page, other, device):
         expect(tab.locator(".row", has_text="6 * 7").locator(".tag")).to_have_text(["#sums", "#holiday-plans"])
     dialog = opened("What is 7 * 7?")
     dialog.get_by_role("list", name="Your other tags").get_by_role("button", name="#sums").click()
     picture(page, shots, "tags")
     dialog.get_by_role("button", name="Save").click()
     expect(dialog).to_be_hidden()
-    for tab in (page, other):
+    for tab in (page, other, device):
         expect(tab.locator(".row .tag", has_text="#sums")).to_have_count(2)
     filters = page.get_by_role("group", name="Filter by tag")
     filters.get_by_role("button", name="#holiday-plans").click()
@@ -194,8 +207,9 @@ def tags(browser: Browser, server: Server, shots: Path | None, problems: list[st
     expect(chosen).to_have_text(["#sums", "#holiday-plans"])
     page.get_by_role("button", name="Remove: #holiday-plans").click()
     page.get_by_role("button", name="Save").click()
+    expect(device.get_by_role("button", name="#holiday-plans")).to_have_count(0)
     expect(page.get_by_text("No chat matches.")).to_be_visible()  # the filter still asks for it
-    for tab in (page, other):
+    for tab in (page, other, device):
         expect(tab.locator(".tag", has_text="holiday")).to_have_count(0)
     other.set_viewport_size(NARROW)
     other.context.set_offline(True)  # the list is kept with its tags
@@ -205,6 +219,7 @@ def tags(browser: Browser, server: Server, shots: Path | None, problems: list[st
     expect(other.get_by_role("button", name="#sums")).to_be_visible()
     assert other.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
     picture(other, shots, "tags-narrow")
+    device.context.close()
     page.context.close()
 
 

@@ -127,6 +127,8 @@ async def story(address: str, clock: trio.testing.MockClock) -> list[dict[str, A
         await one.say("go", agent_type="titled", thread_id="t6")
         await one.until_end()
         await one.until("thread_titled", title="Going")
+        await request(address, "PATCH", "/api/threads/t6", token=token, body=b'{"pinned": true}')
+        await one.until("thread_changed")
         await one.send({"type": "ping"})
         await one.until("pong")
         await one.send({"type": "resume", "payload": {"threads": {"t": 999}}})
@@ -169,6 +171,7 @@ async def story(address: str, clock: trio.testing.MockClock) -> list[dict[str, A
     "wire.event-agent-error",
     "wire.event-typing",
     "wire.event-thread-titled",
+    "wire.event-thread-changed",
     "wire.event-feedback",
     "wire.event-alert",
     "wire.event-drain",

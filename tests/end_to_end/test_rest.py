@@ -135,6 +135,37 @@ async def test_threads_have_tags_by_which_they_are_found(serve: Any) -> None:
     assert await found("tag=work") == ["b"]
 
 
+@pytest.mark.promise("wire.event-thread-changed")
+async def test_a_changed_thread_is_announced_to_the_other_devices_of_its_user(serve: Any) -> None:
+    """Subscribed to the thread or not, once per change, and only if it was done; another user gets nothing."""
+    running = await serve()
+    ada, bob = await session(running), await session(running)
+
+    async def patch(status: int, token: str = ada, **body: Any) -> None:
+        answer = await request(running.address, "PATCH", "/api/threads/a", token=token, body=json.dumps(body).encode())
+        assert answer[0] == status
+
+    def announced(client: Any) -> list[Any]:
+        return [(each["thread_id"], each["data"]) for each in client.seen if each["type"] == "thread_changed"]
+
+    async with connected(running.address, ada) as laptop:
+        await laptop.say("Hello", thread_id="a")
+        await laptop.until_end()
+        async with connected(running.address, ada) as phone, connected(running.address, bob) as other:
+            changes: dict[str, Any] = {"pinned": True, "archived": True, "title": "B", "tags": ["c"]}
+            for name, value in changes.items():
+                await patch(200, **{name: value})
+                await phone.until("thread_changed")
+                await laptop.until("thread_changed")
+            await patch(400, tags=["a!"])
+            await patch(404, bob, pinned=True)
+            for client in (laptop, phone, other):
+                await client.send({"type": "ping"})
+                await client.until("pong")
+            assert announced(laptop) == announced(phone) == [("a", {})] * len(changes)
+            assert announced(other) == []
+
+
 @pytest.mark.promise("wire.endpoint-threads")
 async def test_another_user_sees_nothing(serve: Any) -> None:
     running = await serve()

@@ -70,11 +70,16 @@ async def test_a_tab_on_the_other_server_has_the_same_inbox_list_links_and_previ
         assert (await post(two.b, at_b.token, "approve", call_id=item["call_id"], decision="allow"))[0] == 202
         await inbox(at_a, needs_you=0, unread=1)
 
-    await send(at_a, "PATCH", "/api/threads/t", pinned=True, title="Named here")
-    seen = await row(at_b)
-    assert (seen["title"], seen["pinned"]) == ("Named here", True)
-    await send(at_b, "PATCH", "/api/threads/t", archived=True)
-    assert await row(at_a) is None
+        await on_a.until_end()
+        await on_b.until_end()
+        await send(at_a, "PATCH", "/api/threads/t", pinned=True, title="Named here")
+        await on_b.until("thread_changed")
+        seen = await row(at_b)
+        assert (seen["title"], seen["pinned"]) == ("Named here", True)
+        await on_a.until("thread_changed")
+        await send(at_b, "PATCH", "/api/threads/t", archived=True)
+        await on_a.until("thread_changed")
+        assert await row(at_a) is None
     assert (await row(at_a, which="archived"))["title"] == "Named here"
 
     made = await at_a.post("/api/threads/t/shares", 201, days=2)

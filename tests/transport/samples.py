@@ -39,6 +39,7 @@ from transport.wire.events import (
     SteerWithdrawn,
     SubagentCompleted,
     SubagentStarted,
+    ThreadChanged,
     ThreadTitled,
     ToolCompleted,
     ToolExecuting,
@@ -254,6 +255,7 @@ OF_THREAD: Mapping[str, tuple[Event, str]] = {
     "feedback": (FeedbackGiven("answer-run-1", "up"), ""),
     "feedback taken back": (FeedbackGiven("answer-run-1", None), ""),
     "thread titled": (ThreadTitled("Sales of 2025"), ""),
+    "thread changed": (ThreadChanged(), ""),
     "resync": (Resync(40), "Read the history"),
 }
 

@@ -487,6 +487,14 @@ class ThreadTitled(Event):
 
 
 @frozen
+class ThreadChanged(Event):
+    """The user renamed, pinned, archived or tagged the thread. It is not logged: a list of threads has what it is."""
+
+    type: ClassVar[str] = "thread_changed"
+    durable: ClassVar[bool] = False
+
+
+@frozen
 class SanitizationSummary(Event):
     """What was redacted from a message, a tool's result or an answer: kinds and positions, never the text itself.
 
@@ -735,6 +743,7 @@ EVENTS: Final[Mapping[str, type[Event]]] = MappingProxyType(
             Typing,
             FeedbackGiven,
             ThreadTitled,
+            ThreadChanged,
             Alert,
             Drain,
             Ping,

@@ -629,6 +629,7 @@ def _build_web(
         eraser=eraser,
         counts=parts.counts,
         quotas=storage.quotas,
+        announce_change=dispatcher.announce_change,
         check_schedules=check_schedules,
         ledger=ledger,
         mcp=parts.mcp,

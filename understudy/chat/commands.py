@@ -36,7 +36,7 @@ from transport.wire.commands import (
     UserTyping,
 )
 from transport.wire.errors import CommandRejected
-from transport.wire.events import ANSWER, AgentProgress, ApprovalDecision, Envelope, Typing
+from transport.wire.events import ANSWER, AgentProgress, ApprovalDecision, Envelope, Event, ThreadChanged, Typing
 from transport.wire.messages import Deliver, UnsubscribeThread, arrived_at
 from understudy.agents.agent import usable_agents
 from understudy.agents.budget import Budget
@@ -56,7 +56,7 @@ from understudy.chat.messages import (
     UndoCalls,
     WithdrawSteer,
 )
-from understudy.chat.placement import Active, Deleted, News, Node, OtherNodes, TypingIn
+from understudy.chat.placement import Active, Changed, Deleted, News, Node, OtherNodes, TypingIn
 from understudy.chat.registry import STOP_WAIT_S, ConversationRegistry
 from understudy.chat.routing import Route, check_id, find_agent, route
 from understudy.chat.run.approval import MAX_ARGUMENT_BYTES, check_note
@@ -420,12 +420,20 @@ class CommandDispatcher:
     def _show_typing(self, owner: str, thread_id: str, outbox: ActorRef | None) -> None:
         """Send all other connections of the user a typing event, subscribed or not; the thread need not exist yet."""
         check_id("thread_id", thread_id)
-        typing = Envelope(Typing(), self._services.clock(), thread_id=thread_id)
-        message = Deliver(typing, shared=True)
-        for other in self._services.outboxes(owner, thread_id):
-            if other != outbox:
-                other.try_tell(message)
+        self._notify(owner, thread_id, Typing(), sender=outbox)
         self._broadcast(TypingIn(owner, thread_id))
+
+    def announce_change(self, owner: str, thread_id: str) -> None:
+        """Send all connections of the user, on every node, the event that a thread of their list has changed."""
+        self._notify(owner, thread_id, ThreadChanged())
+        self._broadcast(Changed(owner, thread_id))
+
+    def _notify(self, owner: str, thread_id: str, event: Event, *, sender: ActorRef | None = None) -> None:
+        """Send an event that is not logged to the connections of the user here, but not to `sender`."""
+        message = Deliver(Envelope(event, self._services.clock(), thread_id=thread_id), shared=True)
+        for outbox in self._services.outboxes(owner, thread_id):
+            if outbox != sender:
+                outbox.try_tell(message)
 
     async def apply_news(self, news: News | None) -> None:
         """Apply the news of another node to the user's connections here. None: some news was missed."""
@@ -438,9 +446,9 @@ class CommandDispatcher:
                 with suppress(*_UNAVAILABLE):  # as if the news was missed; the next request of the thread starts it
                     await self.registry.get_or_start(owner, thread_id, after)
             case TypingIn(owner, thread_id):
-                typing = Deliver(Envelope(Typing(), self._services.clock(), thread_id=thread_id), shared=True)
-                for outbox in self._services.outboxes(owner, thread_id):
-                    outbox.try_tell(typing)
+                self._notify(owner, thread_id, Typing())
+            case Changed(owner, thread_id):
+                self._notify(owner, thread_id, ThreadChanged())
             case Deleted(owner, thread_id):
                 self._services.forget(owner, thread_id)
                 if self.registry.peek(owner, thread_id) is None:  # else its proxy is told, after the last events

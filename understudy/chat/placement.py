@@ -63,6 +63,13 @@ class TypingIn(msgspec.Struct, frozen=True, tag=True):
     thread_id: str
 
 
+class Changed(msgspec.Struct, frozen=True, tag=True):
+    """A user renamed, pinned, archived or tagged a thread."""
+
+    owner: str
+    thread_id: str
+
+
 class Deleted(msgspec.Struct, frozen=True, tag=True):
     """A thread was deleted; a later thread of the same id is another one."""
 
@@ -70,7 +77,7 @@ class Deleted(msgspec.Struct, frozen=True, tag=True):
     thread_id: str
 
 
-News: TypeAlias = Active | TypingIn | Deleted
+News: TypeAlias = Active | TypingIn | Changed | Deleted
 
 
 class OtherNodes(Protocol):

@@ -270,10 +270,7 @@ class Page {
   }
 
   changed(threadId, state, news) {
-    if (news.some((event) => LIST_EVENTS.has(event.type))) {
-      clearTimeout(this.listing);
-      this.listing = setTimeout(() => this.sidebar.refresh(), 400);
-    }
+    if (news.some((event) => LIST_EVENTS.has(event.type))) this.sidebar.refreshSoon();
     if (threadId === this.current) {
       this.transcript.show(state);
       this.composer.show(runningTurn(state), steerableTurn(state));

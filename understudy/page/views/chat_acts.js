@@ -10,8 +10,9 @@ const FORMS = Object.freeze({ markdown: "md", json: "json" });
 
 export class ChatActs {
   /**
-   * `api` is an `Api`. `onChanged(threadId, members)`: a chat has these members now, here or in another tab; {}: the
-   * server knows all that has changed. `onRemoved(threadId, {elsewhere})`: it is deleted. `onFault(error)`: that could not be done.
+   * `api` is an `Api`. `onChanged(threadId, members)`: a chat has these members now; {}: the server knows all that has
+   * changed (it tells the user's other tabs and devices itself). `onRemoved(threadId, {elsewhere})`: it is deleted,
+   * here or in another tab. `onFault(error)`: that could not be done.
    * `sharing()`: whether the server makes links to chats; `tip(threadId)`: the run at the end of the branch that is shown.
    */
   constructor(api, { onChanged, onRemoved, onFault, sharing, tip }) {
@@ -19,10 +20,7 @@ export class ChatActs {
     this.shares = new LazyPart(() => import("./shares.js"), ({ SharesDialog }) => SharesDialog, onFault);
     this.tags = new LazyPart(() => import("./tags.js"), ({ TagsDialog }) => TagsDialog, onFault);
     this.channel = "BroadcastChannel" in globalThis ? new BroadcastChannel(CHANNEL) : null;
-    this.channel?.addEventListener("message", ({ data }) => {
-      if (data.removed) onRemoved(data.id, { elsewhere: true });
-      else onChanged(data.id, data.members);
-    });
+    this.channel?.addEventListener("message", ({ data }) => onRemoved(data.id, { elsewhere: true }));
   }
 
   /** Changes {title}, {pinned} or {archived}; it is shown at once, and taken back if the server does not do it. */
@@ -37,8 +35,6 @@ export class ChatActs {
       return;
     }
     this.onChanged(thread.id, {}); // the list as it is on the server now
-    this.channel?.postMessage({ id: thread.id, members });
-    this.channel?.postMessage({ id: thread.id, members: {} });
   }
 
   /** Shows the tags of a chat, to change them; `known` are those of the user. */
@@ -47,8 +43,6 @@ export class ChatActs {
       const { tags } = await this.api.changeThread(thread.id, { tags: wanted });
       this.onChanged(thread.id, { tags });
       this.onChanged(thread.id, {});
-      this.channel?.postMessage({ id: thread.id, members: { tags } });
-      this.channel?.postMessage({ id: thread.id, members: {} });
     }).open());
   }
 
@@ -80,7 +74,7 @@ export class ChatActs {
       }
     }
     this.onRemoved(thread.id, { elsewhere: false });
-    this.channel?.postMessage({ id: thread.id, removed: true });
+    this.channel?.postMessage({ id: thread.id });
   }
 }
 

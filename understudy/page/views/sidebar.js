@@ -12,6 +12,7 @@ import { searched } from "../client/tags.js";
 import { t } from "../client/messages.js";
 
 const MOST_PINNED = 100; // more are listed with the others
+const SOON_MS = 400;
 const TYPED_MS = 180; // a pause this long while searching asks the server
 
 export class Sidebar {
@@ -60,6 +61,12 @@ export class Sidebar {
     return this.#load(false);
   }
 
+  /** Reads the list again in a moment, once for several changes. */
+  refreshSoon() {
+    clearTimeout(this.soon);
+    this.soon = setTimeout(() => this.refresh(), SOON_MS);
+  }
+
   /** Forgets the chats of another user. */
   forget() {
     this.read = NO_THREADS;
@@ -80,9 +87,14 @@ export class Sidebar {
     this.show();
   }
 
-  /** Shows the titles that models have made for chats, at once; then the list as the server has it. */
+  /** Shows the titles that models have made for chats, at once; then the list as the server has it, as after changes on other devices. */
   take(events) {
-    for (const { thread_id: threadId, data } of events.filter(({ type }) => type === "thread_titled")) this.#changed(threadId, { title: data.title }, true);
+    for (const { type, thread_id: threadId, data } of events) {
+      if (type === "thread_titled") this.#changed(threadId, { title: data.title }, true);
+      if (type !== "thread_changed") continue;
+      this.filter.refresh();
+      this.refreshSoon();
+    }
   }
 
   thread(threadId) {

@@ -151,6 +151,7 @@ async def change(thread_id: str) -> dict[str, Any]:
         await context.store.mark_thread(owner, thread_id, "archived", now if asked.archived else None)
     if tags is not None:
         await context.store.tag_thread(owner, thread_id, tags)
+    context.announce_change(owner, thread_id)
     return _thread((await _existing(thread_id)).value)
 
 
