@@ -1,4 +1,5 @@
-"""The command `understudy`: serve, new, chat, top, token, scrub, threads, users, migrate, backup, restore, doctor.
+"""The command `understudy`: serve, new, chat, top, load, token, scrub, threads, users, migrate, backup, restore,
+doctor.
 
 Exit codes: 0 success, 1 failure (or findings of `scrub --check`), 2 wrong usage.
 """
@@ -191,6 +192,84 @@ def top(url: str | None, session_token: str | None, every_s: float, data_dir: Pa
                 f"{explain_os_error(error)}: name the server's data folder with --data-dir, or give an operator's token"
             ) from error
     sys.exit(run_top(url, session_token, every_s))
+
+
+@main.command()
+@click.argument("address", required=False, metavar="[ADDRESS]")
+@click.option("--users", type=click.IntRange(1, 100_000), default=10, show_default=True, help="People at once.")
+@click.option("--for", "for_s", type=click.FloatRange(1), default=30.0, show_default=True, help="Seconds of sending.")
+@click.option(
+    "--every",
+    "every_s",
+    type=click.FloatRange(0.1),
+    default=10.0,
+    show_default=True,
+    help="Seconds from one message of a person to their next.",
+)
+@click.option(
+    "--behave",
+    default="typist",
+    show_default=True,
+    metavar="NAME[=WEIGHT],…",
+    help="Mix of typist, stopper, reloader, switcher, two-tabs and bad-network.",
+)
+@click.option(
+    "--say",
+    "texts",
+    multiple=True,
+    default=["What is 17 * 23? Use your calculator."],
+    show_default=True,
+    help="Text of the messages; several are said in turn.",
+)
+@click.option("--agent", help="Agent to talk to [the one that answers by default].")
+@click.option(
+    "--drain",
+    "drain_s",
+    type=click.FloatRange(0),
+    default=30.0,
+    show_default=True,
+    help="Seconds without an event after which open messages are given up.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of all that is drawn by chance.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    help="File for the report as JSON; - prints it in place of the text.",
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    help="Data folder of a server that signs users in: tokens are made with its secret.",
+)
+def load(
+    address: str | None,
+    *,
+    behave: str,
+    texts: tuple[str, ...],
+    data_dir: Path | None,
+    json_file: Path | None,
+    **given: Any,
+) -> None:
+    """Put a running server under load, and check what it promises; exit code 1 if a promise was broken.
+
+    Scripted people send messages when they are due, whatever came before, and receive every event. A line a second goes
+    to standard error, the report to standard output. Ctrl-C ends early, with the report.
+    """
+    from understudy.cli.chat import ChatFailed, ServerAddress
+    from understudy.cli.load import read_behaviours, run_load_command, socket_url
+    from understudy.load.run import Load
+
+    settings = load_settings(data_dir=data_dir)
+    if address is None and settings.port == 0:
+        raise FixableError("the server's port is any free one: name its address")
+    try:
+        server = ServerAddress.parse(address or settings.url_at(settings.port))
+        asked = Load(socket_url(server), behaviours=read_behaviours(behave), texts=texts, **given)
+    except (ChatFailed, ValueError) as error:
+        raise FixableError(str(error)) from error
+    signs = data_dir is not None or bool(settings.secret)
+    sys.exit(run_load_command(server, asked, settings if signs else None, json_file))
 
 
 def _policy(_context: click.Context, _option: click.Parameter, name: str) -> "Policy":

@@ -1,0 +1,158 @@
+"""`understudy load` against real servers: whole ones, broken ones, and ones that refuse."""
+
+import json
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from click.testing import CliRunner
+
+from tests.end_to_end.process import started
+from transport.client.dial import SocketUrl
+from transport.outbox.send_queue import SendQueue
+from transport.wire.events import Envelope
+from understudy.app.server import Running
+from understudy.app.settings import Limits
+from understudy.cli.chat import ServerAddress
+from understudy.cli.main import main
+from understudy.load.person import Behaviour
+from understudy.load.run import Load, LoadFailed, run_load
+
+TEXTS = ("What is 17 * 23? Use your calculator.",)
+WAIT_S = 120
+
+
+async def loaded(running: Running, *behaviours: Behaviour, **given: Any) -> dict[str, Any]:
+    """Run a load of five users for three seconds on a server. Return its report."""
+    address = ServerAddress.parse(running.address)
+
+    async def sign_in(_number: int) -> str:
+        return str((await address.ask("POST", "/api/sessions"))["session_token"])
+
+    mix = dict.fromkeys(behaviours or (Behaviour.TYPIST,), 1)
+    fields = {"users": 5, "for_s": 3.0, "every_s": 1.5, "behaviours": mix, "texts": TEXTS} | given
+    with trio.fail_after(WAIT_S):
+        return await run_load(Load(SocketUrl.parse(address.socket), **fields), sign_in, lambda _line: None)
+
+
+async def test_every_message_of_typists_is_measured_from_due_to_end(serve: Any) -> None:
+    report = await loaded(await serve())
+    counts = report["messages"]
+    assert counts == {"due": 10, "sent": 10, "accepted": 10, "answered": 10, "refused": 0}
+    latency = report["latency_ms"]
+    assert [latency[name]["count"] for name in ("sent", "accepted", "first_event", "end")] == [10, 10, 10, 10]
+    assert 0 < latency["accepted"]["mean"] < latency["first_event"]["mean"] < latency["end"]["mean"]
+    assert latency["delivery"]["count"] >= 10 * 7  # numbered events of a run with a tool call
+    assert (report["errors"], report["violations"], report["kept"]) == ({}, {}, True)
+
+
+async def test_promises_hold_for_every_behaviour(serve: Any) -> None:
+    report = await loaded(await serve(words_per_s=20.0), *Behaviour, users=12, every_s=3.0, for_s=6.0)
+    assert report["behaviours"] == {each.value: 2 for each in Behaviour}
+    assert report["messages"]["answered"] == report["messages"]["due"] == 24
+    assert report["reconnects"] >= 4  # of the reloaders alone: one for each message
+    assert (report["errors"], report["violations"], report["kept"]) == ({}, {}, True)
+
+
+def faulty(monkeypatch: pytest.MonkeyPatch, kind: str, times: int) -> None:
+    """Let every connection's queue send events of this type so many times."""
+    add = SendQueue.add
+
+    def add_wrongly(
+        self: SendQueue, frames: Sequence[bytes], envelopes: Sequence[Envelope], *, live: bool = True
+    ) -> None:
+        pairs = [
+            pair
+            for pair in zip(frames, envelopes, strict=True)
+            for _ in range(times if pair[1].event.type == kind else 1)
+        ]
+        if pairs:
+            add(self, [frame for frame, _ in pairs], [envelope for _, envelope in pairs], live=live)
+
+    monkeypatch.setattr(SendQueue, "add", add_wrongly)
+
+
+@pytest.mark.parametrize(
+    ("kind", "times", "broken"),
+    [("agent_thinking", 0, "gap"), ("tool_completed", 2, "repeat"), ("final_response", 0, "unanswered")],
+)
+async def test_a_server_that_drops_or_repeats_an_event_is_found_out(
+    serve: Any, monkeypatch: pytest.MonkeyPatch, kind: str, times: int, broken: str
+) -> None:
+    faulty(monkeypatch, kind, times)
+    report = await loaded(await serve(), users=2, every_s=3.0, drain_s=1.0)
+    assert report["violations"][broken] >= 2
+    assert report["kept"] is False
+    assert report["examples"][0].startswith(("gap: ", "repeat: ", "unanswered: "))
+
+
+async def test_a_user_that_the_server_does_not_let_in_is_a_clear_error(serve: Any) -> None:
+    running = await serve(limits=Limits(connections_per_user=1))
+    with pytest.raises(LoadFailed, match=r"user 1 of 1 cannot connect: .*connections"):
+        await loaded(running, Behaviour.TWO_TABS, users=1)
+
+
+async def test_more_sockets_than_open_files_are_a_clear_error(serve: Any) -> None:
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with pytest.raises(LoadFailed, match="take fewer --users"):
+        await loaded(await serve(), users=hard)
+
+
+async def run(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "understudy", "load", *arguments]
+    return await trio.to_thread.run_sync(
+        lambda: subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=WAIT_S, check=False)
+    )
+
+
+async def test_the_command_shows_a_table_and_prints_a_report(tmp_path: Path) -> None:
+    """Also with tokens of the server's own secret, and as JSON."""
+    async with started(tmp_path / "data") as server:
+        done = await run(server.address, "--users", "3", "--for", "2", "--every", "2", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "messages: 3 due, 3 sent, 3 accepted, 3 answered, 0 refused" in done.stdout
+        assert "broken promises: none" in done.stdout
+        assert "accepted ms" in done.stderr
+        data = str(tmp_path / "data")
+        options = ("--users", "2", "--for", "1", "--every", "1", "--json", "-", "--data-dir", data)
+        done = await run(server.address, *options, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["messages"]["answered"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["http://127.0.0.1:9"], 1, "there is no server"),
+        (["--behave", "dancer"], 2, "'dancer' is none of typist"),
+        (["--behave", "typist=0"], 2, "a weight is 1 to 1000"),
+        (["ftp://nowhere"], 2, "is not an address"),
+    ],
+)
+def test_mistakes_are_told_in_a_sentence(arguments: list[str], code: int, sentence: str) -> None:
+    done = CliRunner().invoke(main, ["load", *arguments])
+    assert (done.exit_code, sentence in done.output) == (code, True)
+
+
+async def test_sigint_ends_early_with_the_report(tmp_path: Path) -> None:
+    async with started(tmp_path / "data") as server:
+        command = [sys.executable, "-m", "understudy", "load", server.address, "--users", "2", "--every", "0.5"]
+        with trio.fail_after(WAIT_S):
+            load = await trio.lowlevel.open_process(
+                command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
+            assert load.stdout is not None
+            assert load.stderr is not None
+            shown = b""
+            while shown.count(b"\n") < 4:  # the head, and two lines of the table
+                shown += await load.stderr.receive_some()
+            load.send_signal(signal.SIGINT)
+            report = b"".join([piece async for piece in load.stdout])
+            assert await load.wait() == 0
+        assert b"Interrupted: " in report
