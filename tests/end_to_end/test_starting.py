@@ -8,12 +8,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
+from tests.end_to_end.chat_client import connected
 from tests.end_to_end.process import READY, started
 from transport.client import Exchange, Status, open_client
+from understudy.chat.answer.html import AnswerHtml
 from understudy.storage.sqlite import FILE_NAME
 
 AGENT = "tests.end_to_end.resumable_agent:agent"
@@ -54,6 +57,27 @@ def test_a_server_listens_before_it_loads_the_rest_and_loads_nothing_it_does_not
             listening, ended = json.loads(process.communicate(timeout=120)[0])
     assert {name.partition(".")[0] for name in listening} & (BEFORE_LISTENING | BEFORE_READY) == set()
     assert {name.partition(".")[0] for name in ended} & BEFORE_READY == set()
+
+
+async def test_a_server_renders_for_the_first_client_that_shows_html(
+    serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The start, and a client that shows plain text, have no process started."""
+    begun: list[AnswerHtml] = []
+
+    async def warm_up(html: AnswerHtml) -> None:
+        begun.append(html)
+
+    monkeypatch.setattr(AnswerHtml, "warm_up", warm_up)
+    running = await serve()
+    async with connected(running.address) as client:
+        await client.say("What is 2 + 3?", thread_id="plain")
+        await client.until_end()
+        assert begun == []
+        await client.send({"type": "hello", "payload": {"html": True}})
+        await client.say("What is 2 + 3?", thread_id="html")
+        await client.until_end()
+    assert begun == [running.html]
 
 
 @pytest.mark.slow

@@ -117,7 +117,8 @@ async def serve_app(
         )
         await nursery.start(serve_port)
         nursery.start_soon(warn_if_open)
-        nursery.start_soon(app.html.warm_up)
+        if settings.redis_url:  # it renders for the clients of other nodes too, whose arrival it does not see
+            app.html.expect_answers()
         nursery.start_soon(app.http_app.extensions["pages"].read)
         task_status.started(Running(settings.url_at(port), app.system, app.store, app.html, partial(_stop, app)))
 

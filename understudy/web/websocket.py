@@ -257,6 +257,8 @@ class WebSocketEndpoint:
     def mark_html(self, connection_id: str, *, html: bool) -> None:
         """Note whether a connection's client shows answers as HTML."""
         self.presence.mark_html(connection_id, html=html)
+        if html:
+            self.html.expect_answers()
 
     def leave(self, connection_id: str) -> None:
         """Unregister a connection."""

@@ -135,6 +135,7 @@ class AnswerHtml:
         self.limiter = FairLimiter(WORKERS, 1)
         self._workers = workers or shared_workers(RENDERING)
         self._threads = trio.CapacityLimiter(WORKERS)
+        self._expected = False
 
     def cached_or_plain(self, text: str) -> str:
         """Return the cached HTML of an answer, else the answer as plain text. Renders nothing."""
@@ -179,6 +180,15 @@ class AnswerHtml:
             return True
         self.limiter.release(owner)
         return False
+
+    def expect_answers(self) -> None:
+        """Start a process that renders, at the first call only. Called when a client connects that shows HTML.
+
+        A server that has no such client needs no process.
+        """
+        if not self._expected:
+            self._expected = True
+            trio.lowlevel.spawn_system_task(self.warm_up, name="understudy.chat.answer.html.warm_up")
 
     async def warm_up(self) -> None:
         """Start a process that renders, so that the first answer does not wait for it."""

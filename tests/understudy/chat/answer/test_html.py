@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -205,6 +205,28 @@ async def test_code_that_takes_long_is_shown_without_colours_and_costs_the_serve
     assert made.startswith('<h1>a</h1>\n<div class="highlight"><span class="language">Perl</span><pre><code>\\"\\"')
     assert made.endswith("</code></pre></div><p><em>b</em></p>\n")
     assert made.count("<span") == 1
+
+
+async def test_a_process_is_started_once_when_answers_are_expected(
+    html: AnswerHtml, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first client that shows HTML has a process started; later ones do not."""
+    done = trio.Event()
+    monkeypatch.setattr(html, "warm_up", _then(html.warm_up, done))
+    html.expect_answers()
+    html.expect_answers()
+    with trio.fail_after(10):
+        await done.wait()
+    await wait_all_tasks_blocked()
+    assert scripted.asked == [[""]]
+
+
+def _then(work: Callable[[], Awaitable[None]], done: trio.Event) -> Callable[[], Awaitable[None]]:
+    async def do() -> None:
+        await work()
+        done.set()
+
+    return do
 
 
 async def test_a_process_that_was_killed_is_replaced(html: AnswerHtml, workers: Workers) -> None:
