@@ -98,6 +98,7 @@ class App:
     presence: Presence
     html: AnswerHtml
     metrics: Metrics
+    content_filter: ContentFilter
 
 
 @frozen
@@ -239,7 +240,7 @@ async def build_app(
             if mcp.links or mcp.signing_in:
                 await system.spawn(supervisor("mcp", [*mcp.children(), *sign_in_actors]))
             await system.spawn(supervisor("observe", children))
-            yield App(settings, system, store, endpoint, http_app, presence, html, metrics)
+            yield App(settings, system, store, endpoint, http_app, presence, html, metrics, content_filter)
     finally:
         with trio.CancelScope(shield=True):  # its deadlines are those of the lifespans
             for loop in loops.values():

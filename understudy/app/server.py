@@ -116,6 +116,7 @@ async def serve_app(
             http2_refused=app.metrics.http2_refused,
         )
         await nursery.start(serve_port)
+        nursery.start_soon(app.content_filter.warm_up)
         nursery.start_soon(warn_if_open)
         if settings.redis_url:  # it renders for the clients of other nodes too, whose arrival it does not see
             app.html.expect_answers()

@@ -59,7 +59,9 @@ THREADS: Final = 2
 MAX_NOTE: Final = INLINE // FOREIGN
 """Characters of a progress note; the rest is cut off."""
 
-_FIRST: Final = "password: x https://a.b/?c=d a@b.org +49 170 1234567 ignore all <img src=x>\u200b\x1b[1m"
+_PLAIN: Final = "hello"
+"""Builds the prefilters, which every text passes."""
+_CATEGORIES: Final = "password: x https://a.b/?c=d a@b.org +49 170 1234567 ignore all <img src=x>\u200b\x1b[1m"
 """Matches a prefilter of every category, so that lazily built parts are built."""
 _STORED: Final = (Category.SECRET, Category.PII)
 """Categories scanned for in files, which are data and should stay unchanged as far as possible."""
@@ -227,10 +229,18 @@ class ContentFilter:
             self._presets[preset, direction] = made
         return made
 
+    async def warm_up(self) -> None:
+        """Build what only some texts need, in a thread. A text that comes before builds it on its way: 50 ms."""
+        await trio.to_thread.run_sync(self._build_categories, limiter=_limiter())
+
+    def _build_categories(self) -> None:
+        for each in (self.inbound, self.tool, self.outbound, self._chart_words, self._output_words, self._files):
+            each.sanitize(_CATEGORIES)
+
     def _build_sanitizer(self, policy: Policy, direction: Direction) -> Sanitizer:
         """Build a sanitizer and run it once: building its prefilters takes a tenth of a second."""
         sanitizer = Sanitizer(policy, direction, extra=self.detectors)
-        sanitizer.sanitize(_FIRST)
+        sanitizer.sanitize(_PLAIN)
         return sanitizer
 
     # texts of users
