@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     form.add_argument("--json", action="store_true", help="print one JSON object a line")
     form.add_argument("--markdown", action="store_true", help="print a table for the documentation, at the end")
     form.add_argument("--into", type=Path, metavar="FILE", help="put that table into FILE, between its two comments")
-    parser.add_argument("--quick", action="store_true", help="so short that the numbers mean nothing (wire only)")
+    parser.add_argument("--quick", action="store_true", help="so short that the numbers mean nothing (start, wire)")
     parser.add_argument("--corpora", type=Path, metavar="DIR", help="a corpus of attacks and look-alikes (scrub only)")
     parser.add_argument(
         "--misses", nargs="?", const="all", metavar="FAMILY", help="only judge it, and list what failed (scrub only)"

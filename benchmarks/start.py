@@ -1,0 +1,87 @@
+"""What `understudy serve` costs before anybody talks to it: defaults, SQLite, the offline model, no client.
+
+cold_start_s        seconds from the start of the process to its ready line
+cold_start_cpu_s    processor time of that, which other work on the machine changes little
+idle_mb             proportional memory (PSS) of the server and all processes that it has started, once it is idle
+
+Each is the median of some starts in one folder. A start before them, which is not counted, makes the database and the
+bytecode of all modules.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+from benchmarks.figure import RUNS, Figure
+
+COLD_START_S = 0.8
+IDLE_MB = 90.0
+"""What the figures should be at most."""
+READY = "understudy is ready on "
+IDLE_S = 5.0
+"""Seconds after the ready line until the memory is read: what is prepared in the background is then done."""
+STOP_S = 60.0
+QUICK = 1
+"""Starts of a run that tests the benchmark itself."""
+
+
+def figures(runs: int = RUNS) -> Iterator[Figure]:
+    """Yield the figures; Linux only."""
+    with tempfile.TemporaryDirectory() as folder:
+        _, *counted = [_start(Path(folder)) for _ in range(runs + 1)]
+    ready_s, cpu_s, mb = (median(each) for each in zip(*counted, strict=True))
+    yield Figure("cold_start_s", "s", ready_s, aim=COLD_START_S)
+    yield Figure("cold_start_cpu_s", "s", cpu_s)
+    yield Figure("idle_mb", "MB", mb, aim=IDLE_MB)
+
+
+def _start(folder: Path) -> tuple[float, float, float]:
+    """Start a server, and end it. Return the seconds and the processor seconds until it was ready, and its MB."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONPYCACHEPREFIX"] = str(folder / "bytecode")
+    command = [sys.executable, "-m", "understudy", "serve", "--port", "0", "--data-dir", str(folder / "data")]
+    began = time.monotonic()
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment, cwd=folder
+    ) as server:
+        try:
+            assert server.stdout is not None
+            line = server.stdout.readline()
+            ready_s, cpu_s = time.monotonic() - began, processor_s(server.pid)
+            if not line.startswith(READY):
+                raise RuntimeError(f"the server did not start: {line!r}")
+            time.sleep(IDLE_S)
+            return ready_s, cpu_s, sum(proportional_mb(pid) for pid in family(server.pid))
+        finally:
+            server.terminate()
+            server.wait(STOP_S)
+
+
+def family(pid: int) -> list[int]:
+    """Return the process and those that it and its children have started."""
+    found = [pid]
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            found += family(int(child))
+    return found
+
+
+def processor_s(pid: int) -> float:
+    """Return the processor time that a process has used, in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    user, system = fields[11:13]  # proc(5): utime and stime, after the name that may have spaces
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def proportional_mb(pid: int) -> float:
+    """Return the memory of a process in megabytes; of what it shares with others, its part."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    (kib,) = (line.split()[1] for line in lines if line.startswith("Pss:"))
+    return int(kib) * 1024 / 1e6

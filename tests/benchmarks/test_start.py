@@ -1,0 +1,26 @@
+"""The figures of a start: a server of its own, timed and weighed."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks import start
+
+
+@pytest.mark.slow
+def test_a_start_is_timed_and_weighed() -> None:
+    """The processor time is part of the time, as the server has one thread that works; it has more than Python has."""
+    ready, cpu, memory = start.figures(start.QUICK)
+    assert [ready.figure, cpu.figure, memory.figure] == ["cold_start_s", "cold_start_cpu_s", "idle_mb"]
+    assert 0.1 < cpu.ours < ready.ours * 2
+    assert start.proportional_mb(os.getpid()) * 0.1 < memory.ours < 1_000
+
+
+def test_the_family_of_a_process_has_its_children() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        assert child.pid in start.family(os.getpid())
+        assert start.processor_s(child.pid) >= 0
+        assert child.stdin is not None
+        child.stdin.write(b"\n")
