@@ -14,7 +14,7 @@ export async function openAt(page, threadId, messageId = null) {
   try {
     await known(page.client, threadId);
     for (let reads = 0; here() && !await page.transcript.reveal(messageId); reads += 1) {
-      if (reads < READS && await page.client.older(threadId)) continue;
+      if (reads < READS && await readOlder(page.client, threadId)) continue;
       if (here()) page.toasts.show(t("chat.elsewhere"));
       return;
     }
@@ -32,12 +32,17 @@ export async function readOnAt(page, place) {
   const { client, transcript } = page;
   await known(client, threadId);
   for (let reads = 0; page.current === threadId && !transcript.readsAbove && !transcript.returnTo(place); reads += 1) {
-    if (reads >= READS) return;
-    const read = await client.older(threadId).catch(() => false);
-    if (!read && !client.state(threadId)?.cut) return;
-    if (!read) await changed(client, threadId, AGAIN_MS); // another reading was under way
+    if (reads >= READS || !await readOlder(client, threadId).catch(() => false)) return;
     await new Promise((resolve) => { requestAnimationFrame(resolve); }); // what was read is drawn by then
   }
+}
+
+/** Reads an older page of a chat, or waits while another reading is under way. Resolves to false when there is none. */
+async function readOlder(client, threadId) {
+  if (await client.older(threadId)) return true;
+  if (!client.state(threadId)?.cut) return false;
+  await changed(client, threadId, AGAIN_MS);
+  return true;
 }
 
 /** Resolves when something of a chat is known, or nothing came in time. */
