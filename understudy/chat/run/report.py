@@ -50,7 +50,7 @@ def report(
 
     `agent` is the one that the message asked, None if it does not exist any more: then the budget is unknown.
     """
-    waits: dict[str, dict[str, Any]] = {}
+    waits: dict[str, ApprovalRequired | QuestionAsked] = {}
     durations_s: dict[str, float] = {}
     settings: Mapping[str, Any] = {}
     ended: dict[str, Any] = {}
@@ -58,16 +58,12 @@ def report(
         match event:
             case MessageAccepted():
                 settings = event.settings or {}
-            case ApprovalRequired(call_id=call_id):
-                about = {"tool_name": event.tool_name, "parameters": event.parameters}
-                waits[call_id] = {"kind": "approval", "call_id": call_id, **about, "expires_at": event.expires_at}
-            case QuestionAsked(question_id=question_id):
-                asked = {"title": event.title, "schema": event.schema, "expires_at": event.expires_at}
-                waits[question_id] = {"kind": "question", "question_id": question_id, **asked}
+            case ApprovalRequired(call_id=asked) | QuestionAsked(question_id=asked):
+                waits[asked] = event
             case ApprovalDecided(call_id=closed) | QuestionAnswered(question_id=closed):
                 waits.pop(closed, None)
             case ToolCompleted(call_id=call_id):
-                waits.pop(call_id, None)
+                waits = {name: each for name, each in waits.items() if each.call_id != call_id}
                 durations_s[call_id] = event.duration_ms / 1000
             case FinalResponse():
                 ended = {"ended_by": (event.data or {}).get("budget")}
@@ -99,9 +95,18 @@ def report(
         "steps": {"turns": turns, "calls": calls, "worked_s": round(time_s, 3)},
         "budget_left": left,
         "budget": budget,
-        "waits_for": [] if run.ended_at is not None else list(waits.values()),
+        "waits_for": [] if run.ended_at is not None else [_waiting(each) for each in waits.values()],
         "attempts": run.attempts,
         "error": None,
         "ended_by": None,
         **ended,
     }
+
+
+def _waiting(asked: ApprovalRequired | QuestionAsked) -> dict[str, Any]:
+    """Return what a run says of a question to its user."""
+    if isinstance(asked, ApprovalRequired):
+        about = {"call_id": asked.call_id, "tool_name": asked.tool_name, "parameters": asked.parameters}
+        return {"kind": "approval", **about, "expires_at": asked.expires_at}
+    about = {"question_id": asked.question_id, "title": asked.title, "schema": asked.schema}
+    return {"kind": "question", **about, "expires_at": asked.expires_at}

@@ -1,7 +1,16 @@
 """The state of a run: what it used, what is left, and what it waits for."""
 
 from transport.connection.limits import Limits
-from transport.wire.events import ApprovalDecided, ApprovalDecision, ApprovalRequired, Event, MessageAccepted
+from transport.wire.events import (
+    ApprovalDecided,
+    ApprovalDecision,
+    ApprovalRequired,
+    Event,
+    MessageAccepted,
+    QuestionAsked,
+    ToolCompleted,
+    ToolStatus,
+)
 from understudy import Agent, Budget
 from understudy.chat.run.report import report
 from understudy.storage.records import RunRecord, StepRecord
@@ -39,6 +48,14 @@ def test_a_run_waits_for_what_is_not_decided() -> None:
     events.append(ApprovalDecided("c1", ApprovalDecision.DENY))
     (waiting,) = report(RUN, events, [], AGENT, Limits())["waits_for"]
     assert (waiting["kind"], waiting["call_id"]) == ("approval", "c2")
+
+
+def test_a_run_does_not_wait_for_the_questions_of_a_call_that_has_ended() -> None:
+    """The call of the first two ended without an answer in the log; that of the third has not."""
+    asked = [QuestionAsked(f"q{n}", "a-1", "Sure?", {}, 9.0, "tool", call_id=call) for n, call in enumerate("ccd")]
+    ended = ToolCompleted("a-1", "c", "pay", None, "", ToolStatus.TIMED_OUT, 5.0, 9.0)
+    (waiting,) = report(RUN, [ACCEPTED, *asked, ended], [], AGENT, Limits())["waits_for"]
+    assert (waiting["kind"], waiting["question_id"]) == ("question", "q2")
 
 
 def test_a_run_whose_agent_is_gone_has_no_budget() -> None:
