@@ -2,8 +2,10 @@
 
 Playwright sends a command that Firefox ESR does not know yet (`emulation.setMediaFeaturesOverride`), and gives up at
 its refusal. So what Playwright starts is this module: it starts Firefox, stands between the two, and acknowledges that
-command itself. Everything else passes unchanged. Consequence: `color_scheme` has no effect in Firefox; its pages follow
-the preference `layout.css.prefers-color-scheme.content-override` (0 dark, 1 light), which `served.firefox` takes.
+command itself. It also gives downloads an id: Firefox has none, and Playwright ignores a download that has neither an
+id nor a navigation (a link's `download`). Everything else passes unchanged. Consequence: `color_scheme` has no effect
+in Firefox; its pages follow the preference `layout.css.prefers-color-scheme.content-override` (0 dark, 1 light), which
+`served.firefox` takes.
 """
 
 import json
@@ -26,6 +28,7 @@ from websockets.sync.server import Server, ServerConnection, serve
 FIREFOX: Final = "/usr/bin/firefox-esr"
 UNKNOWN: Final = frozenset({"emulation.setMediaFeaturesOverride"})
 """Commands that are acknowledged without Firefox."""
+DOWNLOAD: Final = ("browsingContext.downloadWillBegin", "browsingContext.downloadEnd")
 _LISTENING: Final = re.compile(r"(WebDriver BiDi listening on )(ws://\S+)")
 _OPEN_S: Final = 30.0
 
@@ -38,17 +41,46 @@ def write_launcher(folder: Path) -> Path:
     return path
 
 
-def _pass_on(source: "ClientConnection | ServerConnection", target: "ClientConnection | ServerConnection") -> None:
-    """Pass messages on until either side is closed, and close both then."""
+class _Downloads:
+    """Gives each download an id, by which Playwright knows the events of one."""
+
+    def __init__(self) -> None:
+        self.begun: dict[str, int] = {}
+
+    def named(self, message: str) -> str:
+        """Return the message; the event of a download has its id, the same at its begin and at its end."""
+        if '"browsingContext.download' not in message:
+            return message
+        event = json.loads(message)
+        if event.get("method") not in DOWNLOAD:
+            return message
+        url = event["params"]["url"]
+        self.begun[url] = self.begun.get(url, 0) + (event["method"] == DOWNLOAD[0])
+        event["params"]["download"] = f"{self.begun[url]} of {url}"
+        return json.dumps(event)
+
+
+def _answer(playwright: ServerConnection, firefox: ClientConnection) -> None:
+    """Pass commands on to Firefox, and acknowledge what it does not know, until either side is closed."""
     with suppress(ConnectionClosed):
-        for message in source:
-            command = json.loads(message) if isinstance(target, ClientConnection) else {}
+        for message in playwright:
+            command = json.loads(message)
             if command.get("method") in UNKNOWN:
-                source.send(json.dumps({"type": "success", "id": command["id"], "result": {}}))
+                playwright.send(json.dumps({"type": "success", "id": command["id"], "result": {}}))
             else:
-                target.send(message)
-    source.close()
-    target.close()
+                firefox.send(message)
+    playwright.close()
+    firefox.close()
+
+
+def _report(firefox: ClientConnection, playwright: ServerConnection) -> None:
+    """Pass events and results on to Playwright until either side is closed."""
+    downloads = _Downloads()
+    with suppress(ConnectionClosed):
+        for message in firefox:
+            playwright.send(downloads.named(str(message)))
+    playwright.close()
+    firefox.close()
 
 
 def _between(address: str) -> Server:
@@ -59,9 +91,9 @@ def _between(address: str) -> Server:
         assert request is not None
         limits = {"max_size": None, "open_timeout": _OPEN_S, "ping_interval": None}
         with connect(address + request.path, compression=None, proxy=None, **limits) as firefox:
-            back = threading.Thread(target=_pass_on, args=(firefox, playwright), daemon=True)
+            back = threading.Thread(target=_report, args=(firefox, playwright), daemon=True)
             back.start()
-            _pass_on(playwright, firefox)
+            _answer(playwright, firefox)
             back.join()
 
     server = serve(join, "127.0.0.1", 0, compression=None, max_size=None, ping_interval=None)
