@@ -9,7 +9,7 @@ from pathlib import Path
 
 from making_agents import png
 from playwright.sync_api import Locator, Page, Route, ViewportSize, expect
-from served import Server, chromium, picture, watched
+from served import Server, current_browser, picture, watched
 
 WIDE: ViewportSize = {"width": 1280, "height": 800}
 NARROW: ViewportSize = {"width": 360, "height": 740}
@@ -29,7 +29,9 @@ PASTE = """(box, text) => {
   clipboardData.setData("text/plain", text);
   box.focus();
   box.setSelectionRange(box.value.length, box.value.length);
-  box.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }));
+  const pasted = new ClipboardEvent("paste", { bubbles: true, cancelable: true });
+  Object.defineProperty(pasted, "clipboardData", { value: clipboardData }); // Firefox ignores that of the constructor
+  box.dispatchEvent(pasted);
 }"""
 
 
@@ -112,10 +114,10 @@ def charts(page: Page, shots: Path | None) -> None:
     expect(plot).to_be_visible()
     ink = plot.locator(".plot-text").first
     light = ink.evaluate("each => getComputedStyle(each).fill")
-    page.emulate_media(color_scheme="dark")
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")  # Playwright cannot emulate it in Firefox
     assert ink.evaluate("each => getComputedStyle(each).fill") != light
     picture(page, shots, "chart-dark")
-    page.emulate_media(color_scheme="light")
+    page.evaluate("delete document.documentElement.dataset.theme")
 
     plot.focus()
     page.keyboard.press("ArrowRight")
@@ -262,7 +264,7 @@ def main(folder: Path, shots: Path | None) -> None:
     """Have files made, and look at them."""
     server, problems = Server(folder / "data", options=["tests.browser.making_agents:agents"], **SMALL), list[str]()
     try:
-        with chromium() as browser:
+        with current_browser() as browser:
             page = watched(browser.new_context(viewport=WIDE).new_page(), problems)
             page.goto(server.address)
             expect(page.get_by_text("Online")).to_be_visible()

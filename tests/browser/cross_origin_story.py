@@ -13,7 +13,7 @@ from threading import Thread
 from typing import Any
 
 from playwright.sync_api import Page
-from served import Server, chromium, watched
+from served import Server, current_browser, watched
 
 
 class Elsewhere(BaseHTTPRequestHandler):
@@ -135,7 +135,7 @@ def main(folder: str) -> None:
     with elsewhere() as allowed, elsewhere() as other:
         server = Server(Path(folder) / "data", UNDERSTUDY_WORDS_PER_S="500", UNDERSTUDY_ALLOWED_ORIGINS=allowed)
         try:
-            with chromium() as browser:
+            with current_browser() as browser:
                 play(browser.new_page(), server, allowed, other)
         finally:
             server.stop(signal.SIGTERM)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from playwright.sync_api import Locator, Page, ViewportSize, expect
-from served import Server, chromium, picture, watched
+from served import Server, current_browser, picture, watched
 
 WIDE: ViewportSize = {"width": 1280, "height": 800}
 NARROW: ViewportSize = {"width": 360, "height": 740}
@@ -20,6 +20,11 @@ ASK = """async ([method, path, members]) => {
   return answer.json();
 }"""
 """Makes or changes a schedule as another client does."""
+SIZE = """(card) => {
+  const fields = [...card.querySelectorAll("input, select, textarea")];
+  return Math.min(...fields.map((each) => parseFloat(getComputedStyle(each).fontSize)));
+}"""
+"""Returns the smallest size of the text of fields, in px. (Playwright's `evaluate_all` ends Firefox's process here.)"""
 OFTEN = {"agent": "guide", "message": "What is 6 * 7?", "every_s": 2}
 """A schedule that is due every two seconds, which the form does not offer."""
 
@@ -34,7 +39,7 @@ def main(folder: Path, shots: Path | None) -> None:
     agents, often = ["tests.browser.asking_agent:agent"], {"UNDERSTUDY_LIMITS_SCHEDULE_EVERY_S": "1"}
     server, problems = Server(folder / "data", options=agents, **often), list[str]()
     try:
-        with chromium() as browser:
+        with current_browser() as browser:
             context = browser.new_context(viewport=WIDE)
             page = watched(context.new_page(), problems)
             page.goto(server.address)
@@ -85,8 +90,7 @@ def main(folder: Path, shots: Path | None) -> None:
             picture(other, shots, "form-groups")
             other.set_viewport_size(NARROW)
             assert other.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
-            sizes = "all => Math.min(...all.map((each) => parseFloat(getComputedStyle(each).fontSize)))"
-            assert card.locator("input, select, textarea").evaluate_all(sizes) >= 16
+            assert card.evaluate(SIZE) >= 16
             picture(other, shots, "form-groups-phone")
             other.set_viewport_size(WIDE)
             sender.get_by_label("Floor").fill("3")

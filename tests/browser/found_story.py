@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Page, ViewportSize, WebSocketRoute, expect
-from served import Server, chromium, picture, watched
+from served import Server, current_browser, picture, watched
 
 NARROW: ViewportSize = {"width": 360, "height": 740}
 WIDE: ViewportSize = {"width": 1280, "height": 900}
@@ -142,7 +142,7 @@ def main(folder: Path, shots: Path | None) -> None:
     server = Server(folder / "data", UNDERSTUDY_WORDS_PER_S="200")
     problems: list[str] = []
     try:
-        with chromium() as browser:
+        with current_browser() as browser:
             page = watched(browser.new_context(viewport=WIDE).new_page(), problems)
             play(page, server, shots)
             assert not problems, problems

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import Browser, Locator, Page, Route, ViewportSize, expect
-from served import Server, chromium, picture, watched
+from served import Server, current_browser, picture, watched
 
 NARROW: ViewportSize = {"width": 360, "height": 740}
 WIDE: ViewportSize = {"width": 1280, "height": 800}
@@ -473,7 +473,7 @@ def main(folder: Path, shots: Path | None) -> None:
     server = Server(folder / "data", UNDERSTUDY_WORDS_PER_S="200", **switches)
     problems: list[str] = []
     try:
-        with chromium() as browser:
+        with current_browser() as browser:
             older(browser, server, problems)
             elsewhere(browser, server, shots, problems)
             menu(browser, server, shots, problems)

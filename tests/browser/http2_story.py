@@ -9,7 +9,7 @@ from pathlib import Path
 
 import trustme
 from playwright.sync_api import Browser, expect
-from served import BROWSERS, Server, browser, watched
+from served import Server, current_browser, watched
 
 PROTOCOLS = """() => {
   const loaded = [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")];
@@ -45,7 +45,7 @@ def chat(each: Browser, server: Server, table: Path) -> None:
 
 
 def main(folder: Path) -> None:
-    """Play the story in each browser."""
+    """Play the story in this process's browser."""
     folder.mkdir(exist_ok=True)
     certificate, key, table = folder / "certificate.pem", folder / "key.pem", folder / "sales.csv"
     issued = trustme.CA().issue_cert("127.0.0.1")
@@ -54,9 +54,8 @@ def main(folder: Path) -> None:
     table.write_text("month,sales\n" + "".join(f"{month},{month * 10}\n" for month in range(1, 13)))
     server = Server(folder / "data", options=["--tls-certificate", str(certificate), "--tls-key", str(key)])
     try:
-        for name in BROWSERS:
-            with browser(name) as each:
-                chat(each, server, table)
+        with current_browser() as browser:
+            chat(browser, server, table)
     finally:
         server.stop(signal.SIGTERM)
 

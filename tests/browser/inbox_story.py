@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Locator, Page, ViewportSize, expect
-from served import Server, chromium, picture, watched
+from served import Server, current_browser, picture, watched
 
 KEYS = {
     "p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
@@ -42,7 +42,8 @@ NARROW: ViewportSize = {"width": 360, "height": 740}
 HIDEABLE = """
   window.notices = [];
   Object.defineProperty(document, "visibilityState", { get: () => (window.away ? "hidden" : "visible") });
-  Object.defineProperty(navigator.serviceWorker, "getRegistration", { value: async () => undefined });
+  const { serviceWorker } = navigator; // the empty page before ours has none
+  if (serviceWorker) Object.defineProperty(serviceWorker, "getRegistration", { value: async () => undefined });
   window.Notification = class {
     static permission = "granted";
     constructor(title, { body }) { window.notices.push(`${title}: ${body}`); }
@@ -115,7 +116,7 @@ def main(folder: Path, shots: Path | None) -> None:
         UNDERSTUDY_DEFAULT_AGENT="secretary",
     )  # fmt: skip
     try:
-        with chromium() as browser:
+        with current_browser() as browser:
             context = browser.new_context(viewport=WIDE)
             page = watched(context.new_page(), problems)
             page.add_init_script(HIDEABLE)
@@ -142,7 +143,8 @@ def main(folder: Path, shots: Path | None) -> None:
             assert page.evaluate("window.notices") == ["Wait for the gate: The answer is there"]
             page.evaluate("window.away = false")
             _unread_until_opened(page, shots)
-            _told_while_no_page_is_open(watched(browser.new_context().new_page(), problems), server)
+            if browser.browser_type.name == "chromium":  # only CDP can deliver a push message
+                _told_while_no_page_is_open(watched(browser.new_context().new_page(), problems), server)
             assert not problems, problems
     finally:
         if server.process.poll() is None:

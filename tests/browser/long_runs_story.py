@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from playwright.sync_api import BrowserContext, Page, Route, ViewportSize, expect
-from served import Server, chromium, picture, watched
+from served import Server, current_browser, picture, watched
 
 WIDE: ViewportSize = {"width": 1280, "height": 800}
 NARROW: ViewportSize = {"width": 390, "height": 844}
@@ -345,7 +345,7 @@ def main(folder: Path, shots: Path | None, names: list[str]) -> None:
     ]
     server = Server(folder / "data", options=agents, STORY_GATES=str(gates))
     try:
-        with chromium() as browser:
+        with current_browser() as browser:
             context = browser.new_context(viewport=WIDE)
             story = Story(context, server, gates, shots)
             for part in PARTS:

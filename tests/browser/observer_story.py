@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
-from served import Server, chromium, picture, watched
+from served import Server, current_browser, picture, watched
 
 from transport.auth.tokens import Tokens
 
@@ -236,7 +236,7 @@ def main(folder: Path, shots: Path | None) -> None:
     )
     problems: list[str] = []
     try:
-        with chromium() as browser:
+        with current_browser() as browser:
             page = watched(browser.new_page(viewport={"width": 1080, "height": 600}), problems)
             with crowd(server):
                 sign_in(page, server)

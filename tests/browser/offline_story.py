@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from playwright.sync_api import BrowserContext, Page, expect
-from served import BROWSERS, Server, browser, picture, watched
+from served import Server, current_browser, picture, watched
 
 CONTROLLED = """() => new Promise((done) => {
   const { serviceWorker } = navigator;
@@ -55,12 +55,11 @@ def read_without_a_server(context: BrowserContext, server: Server, shots: Path |
 
 
 def main(folder: Path, shots: Path | None) -> None:
-    """Play the story in each browser."""
+    """Play the story in this process's browser."""
     server = Server(folder / "data")
     try:
-        for name in BROWSERS:
-            with browser(name) as each:
-                read_without_a_server(each.new_context(), server, shots)
+        with current_browser() as browser:
+            read_without_a_server(browser.new_context(), server, shots)
     finally:
         server.stop(signal.SIGTERM)
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from playwright.sync_api import Page, Route, expect
-from served import Server, chromium, watched
+from served import Server, current_browser, watched
 
 from benchmarks.million import EVENTS_OF_RUN, OWNER, build_threads
 from transport.auth.tokens import Tokens
@@ -159,7 +159,7 @@ def main(folder: Path) -> None:
     server = Server(folder / "data", UNDERSTUDY_SECRET=SECRET)
     problems: list[str] = []
     try:
-        with chromium() as browser:
+        with current_browser() as browser:
             page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
             watched(page, problems)
             signed_in(page, server.address)

@@ -19,7 +19,7 @@ from threading import Thread
 from typing import Any
 
 from playwright.sync_api import Page, ViewportSize, expect
-from served import Server, chromium, picture, watched
+from served import Server, current_browser, picture, watched
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # a story is a program of its own
@@ -169,7 +169,7 @@ def main(folder: Path, shots: Path | None) -> None:
         try:
             build_example(folder / "example", server.address)
             build_documented(folder / "documented", server.address)
-            with chromium() as browser:
+            with current_browser() as browser:
                 play_example(watched(browser.new_page(), problems), server, example, shots)
                 play_documented(watched(browser.new_page(), problems), documented)
             assert not problems, problems

@@ -1,7 +1,7 @@
 """A real server and a real browser for the stories, each in its own process.
 
-`chromium()` and `firefox()` yield a browser of Playwright; `browser("firefox")` one of them by name, so that a story
-can play the same steps in both: `for name in BROWSERS: with browser(name) as each: ...`.
+`current_browser()` yields the browser in which this process plays its stories: Chromium, unless `stories.py` was told
+to play in Firefox. `chromium()` and `firefox()` start one of their own.
 """
 
 import signal
@@ -13,10 +13,14 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from firefox import write_launcher
-from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, ViewportSize, expect, sync_playwright
 
 CHROMIUM = "/usr/bin/chromium"
 BROWSERS = ("chromium", "firefox")
+COARSE = 1
+"""What Firefox takes for a finger: `PointerCapabilities::Coarse`, without `Hover` (4)."""
+UNCONNECTED = "establish a connection to the server"
+"""Firefox reports a WebSocket that finds no server as an error of the page, Chromium does not."""
 READY = "understudy is ready on "
 WAIT_MS = 60_000
 """Longest wait for what must come: three stories at a time share a small machine with a server and a browser each."""
@@ -68,7 +72,7 @@ class Server:
 
 
 shared: Browser | None = None
-"""The browser of this process, if it plays several stories."""
+"""The browser of this process, if `stories.py` plays several stories in it."""
 
 
 driver: Playwright | None = None
@@ -90,14 +94,7 @@ def _playwright() -> Iterator[Playwright]:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Yield a headless browser; nothing of a story stays in one that is shared."""
-    if shared is not None:
-        try:
-            yield shared
-        finally:
-            for context in shared.contexts:
-                context.close()
-        return
+    """Yield a headless Chromium; it is started for the block."""
     with _playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         try:
@@ -116,7 +113,7 @@ def firefox(preferences: Mapping[str, str | int | bool] | None = None) -> Iterat
         browser = playwright.firefox.launch(
             channel="moz-firefox",
             executable_path=write_launcher(Path(folder)),
-            firefox_user_prefs=dict(preferences or {}),
+            firefox_user_prefs={"browser.download.alwaysOpenPanel": False, **(preferences or {})},  # it takes the focus
         )
         try:
             yield browser
@@ -124,15 +121,46 @@ def firefox(preferences: Mapping[str, str | int | bool] | None = None) -> Iterat
             browser.close()
 
 
-def browser(name: str) -> AbstractContextManager[Browser]:
-    """Return the browser of this name, one of BROWSERS, as a context manager."""
+def started(name: str) -> AbstractContextManager[Browser]:
+    """Return a context manager that starts the browser of this name, one of BROWSERS."""
     return chromium() if name == "chromium" else firefox()
+
+
+@contextmanager
+def current_browser() -> Iterator[Browser]:
+    """Yield the browser of this process; nothing of a story stays in one that is shared."""
+    if shared is None:
+        with chromium() as browser:
+            yield browser
+        return
+    try:
+        yield shared
+    finally:
+        for context in shared.contexts:
+            context.close()
+
+
+@contextmanager
+def phone(browser: Browser, size: ViewportSize) -> Iterator[Page]:
+    """Yield a page whose pointer is a finger.
+
+    Playwright emulates none in Firefox: another one, whose preferences say so, is started for the block.
+    """
+    if browser.browser_type.name == "firefox":
+        with firefox({"ui.primaryPointerCapabilities": COARSE, "ui.allPointerCapabilities": COARSE}) as held:
+            yield held.new_page(viewport=size)
+        return
+    context = browser.new_context(viewport=size, has_touch=True, is_mobile=True)
+    try:
+        yield context.new_page()
+    finally:
+        context.close()
 
 
 def watched(page: Page, problems: list[str]) -> Page:
     """Return a page. Its errors and violations of its content security policy are recorded."""
     page.set_default_timeout(WAIT_MS)
-    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("pageerror", lambda error: None if UNCONNECTED in str(error) else problems.append(str(error)))
     page.on("console", lambda line: problems.append(line.text) if "Content Security Policy" in line.text else None)
     return page
 

@@ -12,7 +12,7 @@ from urllib.request import Request, urlopen
 
 import jwt
 from playwright.sync_api import Page, expect
-from served import Server, chromium, watched
+from served import Server, current_browser, watched
 
 SECRET = "a secret of more than thirty-two bytes"
 MARKER = "zebra"
@@ -53,7 +53,7 @@ def main(folder: Path) -> None:
     """Two tabs have a conversation, a draft and a theme; then the user is signed out from another client."""
     server = Server(folder / "data", UNDERSTUDY_SECRET=SECRET)
     try:
-        with chromium() as browser:
+        with current_browser() as browser:
             context = browser.new_context()
             page, other = context.new_page(), context.new_page()
             problems: list[str] = []

@@ -1,4 +1,4 @@
-"""What is there before the scripts are, in Chromium and in Firefox. Run by `test_story.py` in its own process.
+"""What is there before the scripts are. Run by `test_story.py` in its own process.
 
 python tests/browser/shell_story.py FOLDER [SCREENSHOTS]
 """
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from playwright.sync_api import Page, Route, expect
-from served import BROWSERS, Server, browser, picture, watched
+from served import Server, current_browser, picture, watched
 
 SCRIPTS = re.compile(r"/page/.*\.js$")
 
@@ -47,12 +47,11 @@ def type_early(page: Page, server: Server, shots: Path | None) -> None:
 
 
 def main(folder: Path, shots: Path | None) -> None:
-    """Play the story on a wide page of each browser."""
+    """Play the story on a wide page."""
     server = Server(folder / "data")
     try:
-        for name in BROWSERS:
-            with browser(name) as each:
-                type_early(each.new_page(viewport={"width": 1280, "height": 800}), server, shots)
+        with current_browser() as browser:
+            type_early(browser.new_page(viewport={"width": 1280, "height": 800}), server, shots)
     finally:
         server.stop(signal.SIGTERM)
 

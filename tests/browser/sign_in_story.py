@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from playwright.sync_api import Page, ViewportSize, expect
-from served import Server, chromium, picture, watched
+from served import Server, current_browser, picture, watched
 
 WIDE: ViewportSize = {"width": 1280, "height": 800}
 NARROW: ViewportSize = {"width": 360, "height": 740}
@@ -33,7 +33,7 @@ def main(folder: Path, shots: Path | None) -> None:
 
 def _story(server: Server, shots: Path | None) -> None:
     problems = list[str]()
-    with chromium() as browser:
+    with current_browser() as browser:
         page = watched(browser.new_context(viewport=WIDE).new_page(), problems)
         page.goto(server.address)
         expect(page.get_by_text("Online")).to_be_visible()

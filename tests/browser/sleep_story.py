@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Page, expect
-from served import Server, chromium, watched
+from served import Server, current_browser, watched
 
 from transport.auth.tokens import Tokens
 
@@ -175,7 +175,7 @@ def main(folder: Path) -> None:
     try:
         other = OtherClient(server)
         other.say(1, KNOWN)
-        with chromium() as browser:
+        with current_browser() as browser:
             page = watched(browser.new_context(viewport={"width": 1280, "height": 800}).new_page(), problems)
             page.on("websocket", lambda socket: socket.on("framesent", lambda data: sent.append(str(data))))
             page.clock.install()

@@ -1,5 +1,7 @@
 """Play stories one after the other in one browser, whose start takes as long as a short story. Run by `test_story.py`.
 
+python tests/browser/stories.py BROWSER
+
 Each line of input is a JSON list of a story's name and its folder; each line of output its error, empty without one.
 """
 
@@ -15,7 +17,7 @@ import served
 
 def main() -> None:
     """Play the stories that the input names, each as its own program would."""
-    with served.chromium() as served.shared:
+    with served.started(sys.argv[1]) as served.shared:
         for line in sys.stdin:
             name, folder = json.loads(line)
             path = str(Path(__file__).with_name(f"{name}.py"))

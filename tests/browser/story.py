@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
-from served import Server, chromium, picture, watched
+from served import Server, current_browser, picture, watched
 
 from transport.auth.tokens import Tokens
 
@@ -188,7 +188,7 @@ def main(folder: Path, shots: Path | None) -> None:
     server = Server(folder / "data", UNDERSTUDY_WORDS_PER_S="20")
     guarded = Server(folder / "guarded", UNDERSTUDY_SECRET=SECRET)
     try:
-        with chromium() as browser:
+        with current_browser() as browser:
             page = browser.new_page(viewport={"width": 1280, "height": 800})
             play(page, server, csv, shots)
             page.set_viewport_size({"width": 360, "height": 740})

@@ -13,7 +13,7 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 from playwright.sync_api import TimeoutError as TooSlow
-from served import Server, chromium, watched
+from served import Server, current_browser, watched
 
 SAY = """async ([token, content, message]) => {
   const payload = { content, thread_id: "t", message_id: message };
@@ -184,7 +184,7 @@ def watch_an_answer(page: Page, server: Server) -> None:
 def main(folder: str) -> None:
     server = Server(Path(folder) / "data", options=["benchmarks.page.typist:typist"], UNDERSTUDY_WORDS_PER_S="40")
     try:
-        with chromium() as browser:
+        with current_browser() as browser:
             watch_an_answer(browser.new_page(), server)
             play(browser.new_page(), server)
     finally:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, ViewportSize, WebSocketRoute, expect
-from served import Server, chromium, picture, watched
+from served import Server, current_browser, picture, watched
 
 LONG_MS = 30_000
 NARROW: ViewportSize = {"width": 360, "height": 740}
@@ -61,6 +61,7 @@ def approval(page: Page, other: Page, shots: Path | None) -> None:
         expect(tab.get_by_role("button", name="Deny")).to_have_count(0)
         expect(tab.locator(".approval-said", has_text="fine with me")).to_be_visible()
 
+    page.bring_to_front()  # Firefox gives the focus to one tab only
     ask(page, "Save a note: paint the fence")
     card = page.get_by_role("group", name=re.compile("Allow save_note"))
     card.get_by_role("button", name="Change").click()
@@ -316,7 +317,7 @@ def main(folder: Path, shots: Path | None) -> None:
     server = Server(folder / "data", UNDERSTUDY_WORDS_PER_S="20")
     problems: list[str] = []
     try:
-        with chromium() as browser:
+        with current_browser() as browser:
             context = browser.new_context(viewport=WIDE)
             page = watched(context.new_page(), problems)
             page.goto(server.address)

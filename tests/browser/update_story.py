@@ -10,7 +10,7 @@ from pathlib import Path
 
 from offline_story import opened
 from playwright.sync_api import BrowserContext, expect
-from served import Server, chromium
+from served import Server, current_browser
 
 PACKAGE = Path(__file__).resolve().parents[2] / "understudy"
 VERSION = "document.querySelector('meta[name=version]').content"
@@ -64,7 +64,7 @@ def move_to_a_newer_version(context: BrowserContext, folder: Path) -> None:
 
 def main(folder: Path) -> None:
     """Play the story."""
-    with chromium() as browser:
+    with current_browser() as browser:
         move_to_a_newer_version(browser.new_context(), folder)
 
 

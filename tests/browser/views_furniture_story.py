@@ -17,7 +17,7 @@ from furniture_story import SPEECH
 from look import SECRET, WIDE, Look, dialog, say, sign_in
 from making_agents import png
 from playwright.sync_api import Browser, Page, Route, expect
-from served import Server, chromium, watched
+from served import Server, current_browser, watched
 
 WIDGET_TRIES = "https://example.org/"
 """The address that the widget tries to reach, which its policy refuses, and the browser notes."""
@@ -161,7 +161,7 @@ def main(folder: Path, shots: Path | None) -> None:
         server.start()
         problems: list[str] = []
         try:
-            with chromium() as browser:
+            with current_browser() as browser:
                 page = watched(browser.new_page(viewport=WIDE, reduced_motion="reduce"), problems)
                 page.add_init_script(SPEECH)
                 look = Look(page, shots)

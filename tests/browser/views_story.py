@@ -13,7 +13,7 @@ from pathlib import Path
 
 from look import SECRET, WIDE, Look, dialog, say, sign_in, token
 from playwright.sync_api import Page, expect
-from served import Server, chromium, watched
+from served import Server, current_browser, watched
 
 
 def serve(folder: Path) -> Server:
@@ -120,7 +120,7 @@ def main(folder: Path, shots: Path | None) -> None:
     """Look at every view of the chat page, and then, when there are runs to see, of the observer."""
     server, problems = serve(folder), list[str]()
     try:
-        with chromium() as browser:
+        with current_browser() as browser:
             for views in (chat_views, observer_views):
                 page = watched(browser.new_page(viewport=WIDE, reduced_motion="reduce"), problems)
                 look = Look(page, shots)

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 from furniture_story import NARROW, WIDE, ask
-from playwright.sync_api import Browser, expect
-from served import Server, chromium, picture, watched
+from playwright.sync_api import Browser, Page, expect
+from served import Server, current_browser, phone, picture, watched
 
 from transport.auth.tokens import Tokens
 
@@ -48,9 +48,13 @@ def first_visit(browser: Browser, server: Server, shots: Path | None, problems: 
     page.context.close()
 
 
-def phone(browser: Browser, server: Server, shots: Path | None, problems: list[str]) -> None:
+def on_a_phone(browser: Browser, server: Server, shots: Path | None, problems: list[str]) -> None:
     """On a phone menus end inside the screen, targets are a finger wide, and fields do not zoom the page."""
-    page = watched(browser.new_context(viewport=NARROW, has_touch=True, is_mobile=True).new_page(), problems)
+    with phone(browser, NARROW) as page:
+        _held_in_a_hand(watched(page, problems), server, shots)
+
+
+def _held_in_a_hand(page: Page, server: Server, shots: Path | None) -> None:
     page.goto(server.address)
     expect(page.get_by_text("Online")).to_be_visible()
     ask(page, "What is 6 * 7?")
@@ -75,7 +79,6 @@ def phone(browser: Browser, server: Server, shots: Path | None, problems: list[s
     fields = """() => [...document.querySelectorAll('input:not([type=file]), textarea, select')]
       .filter((one) => parseFloat(getComputedStyle(one).fontSize) < 16).map((one) => one.className)"""
     assert page.evaluate(fields) == []
-    page.context.close()
 
 
 def account(browser: Browser, server: Server, shots: Path | None, problems: list[str]) -> None:
@@ -117,9 +120,9 @@ def main(folder: Path, shots: Path | None) -> None:
     guarded = Server(folder / "guarded", UNDERSTUDY_SECRET=SECRET, UNDERSTUDY_WORDS_PER_S="200")
     problems: list[str] = []
     try:
-        with chromium() as browser:
+        with current_browser() as browser:
             first_visit(browser, server, shots, problems)
-            phone(browser, server, shots, problems)
+            on_a_phone(browser, server, shots, problems)
             account(browser, guarded, shots, problems)
             assert not problems, problems
     finally:

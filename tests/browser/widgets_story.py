@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
-from served import Server, chromium, picture, watched
+from served import Server, current_browser, picture, watched
 
 POLICY = (
     "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
@@ -32,7 +32,7 @@ def main(folder: Path, shots: Path | None) -> None:
     """Off, there is no frame; on, the widget has the result, and reaches neither the page nor the network."""
     server, problems = Server(folder / "data", options=["tests.browser.making_agents:dice"]), list[str]()
     try:
-        with chromium() as browser:
+        with current_browser() as browser:
             context = browser.new_context(viewport={"width": 1280, "height": 800})
             page = watched(context.new_page(), problems)
             roll(page, server.address)
