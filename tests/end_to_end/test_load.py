@@ -5,6 +5,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -52,25 +53,46 @@ async def test_every_message_of_typists_is_measured_from_due_to_end(serve: Any) 
     assert (report["errors"], report["violations"], report["kept"]) == ({}, {}, True)
 
 
+async def test_a_stall_counts_in_every_message_that_was_due_in_it(serve: Any, nursery: trio.Nursery) -> None:
+    """Ten users send every second, and nothing moves for 0.8 s: some eight messages are late, not one."""
+
+    async def stall() -> None:
+        await trio.sleep(1.5)
+        time.sleep(0.8)  # noqa: ASYNC251 - holds the server and the load
+
+    running = await serve()
+    nursery.start_soon(stall)
+    report = await loaded(running, users=10, every_s=1.0)
+    assert report["messages"]["due"] == 30
+    for name in ("sent", "accepted", "end"):
+        assert sum(count for middle, count in report["latency_ms"][name]["buckets"] if middle > 100) >= 4
+
+
 async def test_promises_hold_for_every_behaviour(serve: Any) -> None:
     report = await loaded(await serve(words_per_s=20.0), *Behaviour, users=12, every_s=3.0, for_s=6.0)
     assert report["behaviours"] == {each.value: 2 for each in Behaviour}
     assert report["messages"]["answered"] == report["messages"]["due"] == 24
     assert report["reconnects"] >= 4  # of the reloaders alone: one for each message
+    assert report["latency_ms"]["reconnect"]["count"] == report["reconnects"]
     assert (report["errors"], report["violations"], report["kept"]) == ({}, {}, True)
 
 
-def faulty(monkeypatch: pytest.MonkeyPatch, kind: str, times: int) -> None:
-    """Let every connection's queue send events of this type so many times."""
+def faulty(monkeypatch: pytest.MonkeyPatch, kind: str, times: int, *, one: bool = False) -> None:
+    """Let every connection's queue, or only the first that has one, send events of this type so many times."""
     add = SendQueue.add
+    first: list[SendQueue] = []
+
+    def affected(queue: SendQueue, envelope: Envelope) -> bool:
+        if envelope.event.type != kind:
+            return False
+        first.append(queue)
+        return first[0] is queue or not one
 
     def add_wrongly(
         self: SendQueue, frames: Sequence[bytes], envelopes: Sequence[Envelope], *, live: bool = True
     ) -> None:
         pairs = [
-            pair
-            for pair in zip(frames, envelopes, strict=True)
-            for _ in range(times if pair[1].event.type == kind else 1)
+            pair for pair in zip(frames, envelopes, strict=True) for _ in range(times if affected(self, pair[1]) else 1)
         ]
         if pairs:
             add(self, [frame for frame, _ in pairs], [envelope for _, envelope in pairs], live=live)
@@ -90,6 +112,13 @@ async def test_a_server_that_drops_or_repeats_an_event_is_found_out(
     assert report["violations"][broken] >= 2
     assert report["kept"] is False
     assert report["examples"][0].startswith(("gap: ", "repeat: ", "unanswered: "))
+
+
+async def test_the_end_that_only_one_of_two_tabs_shows_is_missed(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    faulty(monkeypatch, "final_response", 0, one=True)
+    report = await loaded(await serve(), Behaviour.TWO_TABS, users=1, for_s=1.0, every_s=1.0, drain_s=1.0)
+    assert report["messages"]["answered"] == 1
+    assert report["violations"] == {"missed": 1}
 
 
 async def test_a_user_that_the_server_does_not_let_in_is_a_clear_error(serve: Any) -> None:

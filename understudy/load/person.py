@@ -220,7 +220,9 @@ class Person:
         tally = self.script.tally
         while True:
             try:
+                began = trio.current_time()
                 socket = await open_socket(self.script.url, self.token)
+                tally.add_latency("reconnect", trio.current_time() - began)
                 tab.opened_at = time.time()
                 places = {name: tab.cursors.setdefault(name, Cursor()).resume() for name in self._heads}
                 if places:

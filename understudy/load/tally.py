@@ -14,6 +14,7 @@ LATENCIES: Final[Mapping[str, str]] = {
     "first_event": "from due to the first event after that",
     "end": "from due to final_response or error",
     "delivery": "from an event's time to its arrival",
+    "reconnect": "from connecting again to welcome",
 }
 """Names of the latencies and what they span."""
 EXAMPLES: Final = 10
