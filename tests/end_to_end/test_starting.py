@@ -22,8 +22,9 @@ from understudy.storage.sqlite import FILE_NAME
 AGENT = "tests.end_to_end.resumable_agent:agent"
 BEFORE_LISTENING = {"sqlalchemy", "quart", "flask", "hypercorn", "sanitization", "structlog", "prometheus_client"}
 BEFORE_READY = {
-    "ag_ui", "alembic", "altair", "coredis", "duckdb", "httpx", "numpy", "openai", "pandas", "presidio_analyzer",
-    "psycopg", "pyarrow", "schemathesis", "spacy", "vl_convert",
+    "a2a", "ag_ui", "agents", "alembic", "altair", "anthropic", "anyio", "coredis", "duckdb", "google", "httpx",
+    "httpx2", "langchain_core", "langgraph", "mcp", "numpy", "openai", "opentelemetry", "pandas", "presidio_analyzer",
+    "psycopg", "pyarrow", "pydantic", "pydantic_ai", "schemathesis", "spacy", "vl_convert",
 }  # fmt: skip
 PROGRAM = """
 import json, sys

@@ -1,5 +1,7 @@
 """Settings: their sources, which of them wins, and the messages about wrong ones."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -276,3 +278,11 @@ def test_an_origin_that_no_page_has_is_refused() -> None:
 def test_a_trusted_proxy_is_an_address_or_a_network() -> None:
     assert "trusted_proxies" in refused(trusted_proxies=["proxy.example.org"])
     load(trusted_proxies=["127.0.0.1", "10.0.0.0/8", "fd00::/8"])
+
+
+def test_loading_settings_imports_no_pydantic_and_leaves_it_importable(tmp_path: Path) -> None:
+    program = (
+        "import sys; from understudy.app.settings import load; load(); assert 'pydantic' not in sys.modules\n"
+        "import pydantic; load(); assert sys.modules['pydantic'] is pydantic"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
