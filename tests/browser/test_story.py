@@ -19,6 +19,7 @@ LIMIT_S = 500
 BOTH = frozenset(
     {
         "artefacts_story",
+        "forms_story",
         "http2_story",
         "inbox_story",
         "offline_story",
@@ -34,7 +35,6 @@ BOTH = frozenset(
 CHROMIUM_ALONE = {
     "cross_origin_story": "it is about what the server allows another origin; not tried in Firefox",
     "found_story": "passes in Firefox, whose part in it other stories have",
-    "forms_story": "not seen to pass in Firefox: there the answered form of the other tab is still open",
     "furniture_story": "not seen to pass in Firefox; the kinds of its steps are those of other stories",
     "long_runs_story": "it is about long work of the server; not tried in Firefox",
     "observer_story": "passes in Firefox, whose part in it other stories have",
