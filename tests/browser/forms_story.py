@@ -24,7 +24,7 @@ SIZE = """(card) => {
   const fields = [...card.querySelectorAll("input, select, textarea")];
   return Math.min(...fields.map((each) => parseFloat(getComputedStyle(each).fontSize)));
 }"""
-"""Returns the smallest size of the text of fields, in px. (Playwright's `evaluate_all` ends Firefox's process here.)"""
+"""Returns the smallest size of the text of fields, in px. (`evaluate_all` crashes Firefox's content process here.)"""
 OFTEN = {"agent": "guide", "message": "What is 6 * 7?", "every_s": 2}
 """A schedule that is due every two seconds, which the form does not offer."""
 
