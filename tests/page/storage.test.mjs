@@ -3,7 +3,8 @@ import { test } from "node:test";
 
 import { emptyConversation, reduce } from "../../understudy/page/client/conversation.js";
 import { HistoryCache } from "../../understudy/page/client/history_cache.js";
-import { clearCopies } from "../../understudy/page/client/session_end.js";
+import { clearCopies, forgetAtSessionEnd } from "../../understudy/page/client/session_end.js";
+import { Session } from "../../understudy/page/client/session.js";
 import { safeStorage } from "../../understudy/page/client/safe_storage.js";
 import { Outbox } from "../../understudy/page/client/outbox.js";
 import { CurrentThreads } from "../../understudy/page/client/current_threads.js";
@@ -169,4 +170,21 @@ test("clearing what the browser keeps leaves who is signed in, what waits to be 
   assert.deepEqual([...storage.map.keys()].sort(), [...kept, "of.another.page"].sort());
   assert.deepEqual(deleted, ["shell"]);
   await clearCopies(safeStorage(storage), { keys: () => Promise.reject(new Error("not here")) });
+});
+
+test("what is still being read when a session ends is not stored again", async () => {
+  const disk = new FakeStorage();
+  const storage = safeStorage(disk);
+  const session = new Session({ fetch: null, storage });
+  session.adopt("of ada");
+  const caches = { keys: async () => { storage.setItem("understudy.draft.t", "zebra"); return []; } };
+  await new Promise((resolve) => {
+    forgetAtSessionEnd({ session, storage, window: { caches }, parts: () => [], onEnd: resolve });
+    session.end();
+  });
+  storage.offer("understudy.history.t", "zebra");
+  assert.deepEqual([...disk.map.keys()], []);
+  session.adopt("of bob");
+  storage.setItem("understudy.draft.t", "lion");
+  assert.equal(disk.map.get("understudy.draft.t"), "lion");
 });

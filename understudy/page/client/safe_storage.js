@@ -24,6 +24,7 @@ class Guarded {
   constructor(storage) {
     this.storage = storage;
     this.memory = new Map(); // what the disk would not take
+    this.closed = false;
     this.onFull = () => false; // makes room by giving up what can be read again; true when there is some
   }
 
@@ -40,7 +41,17 @@ class Guarded {
     return this.memory.get(key) ?? this.storage?.getItem(key) ?? null;
   }
 
+  /** Stores nothing until `open()`: the session is over, and what is still being read of its user must not stay. */
+  close() {
+    this.closed = true;
+  }
+
+  open() {
+    this.closed = false;
+  }
+
   setItem(key, value) {
+    if (this.closed) return;
     this.memory.delete(key);
     do {
       if (this.offer(key, value)) return;
@@ -50,6 +61,7 @@ class Guarded {
 
   /** Stores what may be lost, without making room for it; false when the disk would not take it. */
   offer(key, value) {
+    if (this.closed) return false;
     if (this.storage === null) this.memory.set(key, value);
     try {
       this.storage?.setItem(key, value);

@@ -51,7 +51,10 @@ export class Session {
   async token() {
     const held = this.stored;
     const usable = held && (!this.obtain || this.obtained);
-    if (usable && this.now() < held.expiresAt - 1_000) return held.session_token;
+    if (usable && this.now() < held.expiresAt - 1_000) {
+      this.storage.open();
+      return held.session_token;
+    }
     return this.renew();
   }
 
@@ -127,6 +130,7 @@ export class Session {
       session_token: body.session_token, user: body.user ?? null, session: body.session ?? null, anonymous,
       expiresAt, madeAt: this.now(), first: this.stored?.first ?? null,
     };
+    this.storage.open();
     this.storage.setItem(KEY, JSON.stringify(value));
     return body.session_token;
   }

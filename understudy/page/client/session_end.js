@@ -28,12 +28,13 @@ export async function clearCopies(storage, caches) {
 
 /**
  * Forgets when the session is over, here or in another tab. `parts()` gives what holds words in memory, each with a
- * `clear`; `onEnd()` is called afterwards.
+ * `clear`; `onEnd()` is called afterwards. The storage is closed until a session is used again.
  */
 export function forgetAtSessionEnd({ session, storage, window, parts, onEnd }) {
   const end = async (kept) => {
     for (const part of parts()) part.clear();
     storage.clear("understudy.", kept);
+    storage.close();
     if (window?.caches) await clearCachesSoon(window.caches);
     onEnd();
   };
