@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from tests.end_to_end.receiver import Receiver
-from understudy.chat.notices.encryption import CURVE, base64url, point_of, unbase64
+from transport.auth import base64url
+from understudy.chat.notices.encryption import CURVE, point_of
 
 AUTH = b"sixteen bytes --"
 
@@ -27,7 +28,7 @@ class Device:
     @property
     def keys(self) -> dict[str, str]:
         """The keys as `PushSubscription.toJSON` gives them."""
-        return {"p256dh": base64url(point_of(self.key)), "auth": base64url(self.auth)}
+        return {"p256dh": base64url.encode(point_of(self.key)), "auth": base64url.encode(self.auth)}
 
     def open(self, body: bytes) -> bytes:
         """Decrypt a push message, step by step as RFC 8188 and RFC 8291 have it."""
@@ -65,6 +66,6 @@ def claims_of(authorization: str, public: str) -> dict[str, Any]:
     scheme, _, parameters = authorization.partition(" ")
     token, key = (each.strip().partition("=")[2] for each in parameters.split(","))
     assert (scheme, key) == ("vapid", public)
-    point = ec.EllipticCurvePublicKey.from_encoded_point(CURVE, unbase64(public))
+    point = ec.EllipticCurvePublicKey.from_encoded_point(CURVE, base64url.decode(public))
     claims: dict[str, Any] = jwt.decode(token, point, algorithms=["ES256"], options={"verify_aud": False})
     return claims

@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 
 from attrs import define, frozen
 
+from transport.auth import base64url
 from transport.auth.identity import Identity
 from transport.wire.errors import CommandRejected
-from understudy.chat.notices.encryption import BrowserKeys, ServerKey, base64url, read_keys, unbase64
+from understudy.chat.notices.encryption import BrowserKeys, ServerKey, read_keys
 from understudy.chat.webhooks import WebhookRefused, WebhookRules
 from understudy.storage.store import Store
 from understudy.storage.web_push import Browser
@@ -34,7 +35,7 @@ class PushSubscription:
 
     def keys(self) -> BrowserKeys:
         """Return the keys, which were checked."""
-        return BrowserKeys(unbase64(self.p256dh), unbase64(self.auth))
+        return BrowserKeys(base64url.decode(self.p256dh), base64url.decode(self.auth))
 
 
 @define(eq=False)
@@ -68,7 +69,7 @@ class Browsers:
         except ValueError:
             raise CommandRejected("invalid_command", "The keys must be those of a browser's subscription.") from None
         now, name = self.clock(), hashlib.sha256(checked.encode()).hexdigest()[:32]
-        of_keys = base64url(keys.p256dh), base64url(keys.auth)
+        of_keys = base64url.encode(keys.p256dh), base64url.encode(keys.auth)
         sealed = self.seal.seal(PushSubscription(checked, *of_keys, caller.session, now), PLACE, caller.user, name)
         browser = Browser(caller.user, name, urlsplit(checked).hostname or "", sealed, answers, now)
         await self.store.put_browser(browser)

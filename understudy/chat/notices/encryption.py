@@ -3,8 +3,6 @@
 Pure. A push service sees neither the text nor its user; only the browser has the key that opens it.
 """
 
-import base64
-import binascii
 import os
 import struct
 import time
@@ -19,6 +17,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from transport.auth import base64url
 
 CURVE: Final = ec.SECP256R1()
 ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -42,7 +42,7 @@ class BrowserKeys:
 
 def read_keys(p256dh: str, auth: str) -> BrowserKeys:
     """Return the keys as a browser gives them, in base64url. Raises ValueError if they are none."""
-    point, secret = unbase64(p256dh), unbase64(auth)
+    point, secret = base64url.decode(p256dh), base64url.decode(auth)
     if len(secret) != AUTH_BYTES or len(point) != POINT_BYTES:
         raise ValueError("keys of the wrong length")
     ec.EllipticCurvePublicKey.from_encoded_point(CURVE, point)
@@ -78,7 +78,7 @@ class ServerKey:
         number = int.from_bytes(derived) % (ORDER - 1) + 1  # 48 bytes: the bias is below 2**-128
         self._key = ec.derive_private_key(number, CURVE)
         self._contact, self._clock = contact, clock
-        self.public = base64url(point_of(self._key))
+        self.public = base64url.encode(point_of(self._key))
         """The public key, in base64url, as a browser wants it to subscribe."""
 
     def authorization(self, endpoint: str) -> str:
@@ -98,16 +98,3 @@ def _of_32(secret: bytes) -> bytes:
 def point_of(key: ec.EllipticCurvePrivateKey) -> bytes:
     """Return the public point of a key, uncompressed."""
     return key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-
-
-def base64url(data: bytes) -> str:
-    """Return bytes in base64url without padding (RFC 7515)."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def unbase64(text: str) -> bytes:
-    """Return the bytes of a text in base64url, with or without padding. Raises ValueError if it is none."""
-    try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except binascii.Error as error:
-        raise ValueError(str(error)) from error

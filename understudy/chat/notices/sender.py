@@ -14,9 +14,10 @@ from typing import Final
 import msgspec
 import trio
 
+from transport.auth import base64url
 from understudy.chat.inbox import TYPES, is_open
 from understudy.chat.notices.browsers import Browsers, PushSubscription
-from understudy.chat.notices.encryption import ServerKey, base64url, encrypt
+from understudy.chat.notices.encryption import ServerKey, encrypt
 from understudy.chat.polling import Poller
 from understudy.chat.receivers import CLAIM_S, FIRST_S, Receivers, delay_s
 from understudy.content.texts import run_off_loop
@@ -92,7 +93,7 @@ class NoticeSender(Poller):
             "Content-Encoding": "aes128gcm",
             "Content-Type": "application/octet-stream",
             "TTL": str(int(max(60.0, GIVE_UP_S - notice.age_s))),
-            "Topic": base64url(hashlib.sha256(notice.thread_id.encode()).digest())[:32],
+            "Topic": base64url.encode(hashlib.sha256(notice.thread_id.encode()).digest())[:32],
             "Urgency": "high" if notice.type in ASKS else "normal",
         }
         attempt = await self.receivers.send(subscription.endpoint, body, headers)

@@ -4,15 +4,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.end_to_end.push_service import AUTH, Device, claims_of
+from transport.auth import base64url
 from understudy.chat.notices.encryption import (
     CURVE,
     MAX_PLAIN,
     BrowserKeys,
     ServerKey,
-    base64url,
     encrypt,
     read_keys,
-    unbase64,
 )
 
 PLAIN = b"When I grow up, I want to be a watermelon"
@@ -28,8 +27,8 @@ BODY = (
 
 
 def test_the_example_of_the_standard() -> None:
-    own = ec.derive_private_key(int.from_bytes(unbase64(OWN)), CURVE)
-    assert base64url(encrypt(PLAIN, read_keys(POINT, SECRET), own, unbase64(SALT))) == BODY
+    own = ec.derive_private_key(int.from_bytes(base64url.decode(OWN)), CURVE)
+    assert base64url.encode(encrypt(PLAIN, read_keys(POINT, SECRET), own, base64url.decode(SALT))) == BODY
 
 
 def test_each_message_is_another_and_opens_with_the_keys_of_its_browser() -> None:
@@ -54,6 +53,6 @@ def test_keys_that_are_none_are_refused(p256dh: str, auth: str) -> None:
 def test_the_servers_key_stays_and_signs_for_each_push_service() -> None:
     one, same, other = (ServerKey(secret, "mailto:ops@example.org", lambda: 4e9) for secret in (b"a", b"a", b"b"))
     assert one.public == same.public != other.public
-    assert BrowserKeys(unbase64(one.public), AUTH).p256dh[0] == 4
+    assert BrowserKeys(base64url.decode(one.public), AUTH).p256dh[0] == 4
     claims = claims_of(one.authorization("https://push.example.org:444/x/y?z"), one.public)
     assert claims == {"aud": "https://push.example.org:444", "exp": 4_000_043_200, "sub": "mailto:ops@example.org"}

@@ -11,6 +11,7 @@ from attrs import evolve, field, frozen
 from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
 from pydantic import ValidationError
 
+from transport.auth import base64url
 from transport.auth.fetch import HttpResponse
 from understudy.tools.mcp.oauth.discovery import METHODS, AuthorizationServer
 from understudy.tools.mcp.oauth.errors import GrantRefused, OAuthError, Unreachable, Untrusted
@@ -81,7 +82,7 @@ def authorization_url(
     at: AuthorizationServer, client: OAuthClient, redirect_uri: str, state: str, verifier: str
 ) -> str:
     """Return the address to which the user's browser is sent."""
-    challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+    challenge = base64url.encode(hashlib.sha256(verifier.encode()).digest())
     asked = {
         "response_type": "code",
         "client_id": client.id,

@@ -1,0 +1,25 @@
+"""Base64 for URLs: without padding, and strict in what it takes."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transport.auth import base64url
+
+
+@given(st.binary(max_size=64))
+def test_what_is_encoded_is_decoded_again(data: bytes) -> None:
+    text = base64url.encode(data)
+    assert "=" not in text
+    assert base64url.decode(text) == data
+
+
+def test_the_alphabet_is_that_of_urls() -> None:
+    assert base64url.encode(bytes([0xFB, 0xFF])) == "-_8"
+    assert base64url.decode("-_8=") == bytes([0xFB, 0xFF])
+
+
+@pytest.mark.parametrize("text", ["a", "ab d", "a?bc", "=abc", "\u00e9abc"])
+def test_what_is_not_base64url_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"(?i)ascii|base64|padding"):
+        base64url.decode(text)
