@@ -12,8 +12,8 @@ from attrs import field, frozen
 from sqlalchemy import Connection, case, func, select, text, update
 
 from . import schema
-from .queries import LISTED
-from .records import UNFINISHED, LoggedEvent, MarkRead, RunRecord
+from .queries import LISTED, OPEN_RUN
+from .records import LoggedEvent, MarkRead, RunRecord
 
 MOST: Final = 100
 """Runs, and threads with an unread answer, that are read at once; of both the newest."""
@@ -66,7 +66,7 @@ def open_items(connection: Connection, owner: str, types: tuple[str, ...]) -> Op
     at_work = (
         select(*_r, _t.title, _t.last_seq)
         .join(schema.threads, (_t.owner == _r.owner) & (_t.id == _r.thread_id))
-        .where(_r.owner == owner, _r.ended_at.is_(None), _r.status.in_(UNFINISHED))
+        .where(_r.owner == owner, OPEN_RUN)
         .order_by(_r.started_at.desc(), _r.id)
         .limit(MOST)
     )

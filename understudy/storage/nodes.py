@@ -25,9 +25,8 @@ from sqlalchemy import (
 )
 
 from . import schema
-from .queries import with_open_effects
+from .queries import OPEN_RUN, with_open_effects
 from .records import (
-    UNFINISHED,
     ClaimThread,
     JoinNodes,
     LeaveNodes,
@@ -156,8 +155,7 @@ def orphans(connection: Connection, node: str, own: bool) -> list[RunRecord]:
         select(*_r)
         .join(schema.threads, and_(_t.owner == _r.owner, _t.id == _r.thread_id))
         .where(
-            _r.ended_at.is_(None),
-            _r.status.in_(UNFINISHED),
+            OPEN_RUN,
             or_(~_held, _t.node == node) if own else ~_held,
             exists(select(_n.id).where(_n.id == node, _n.expires_at > Now())),
         )

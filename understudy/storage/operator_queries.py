@@ -10,7 +10,7 @@ from attrs import field, frozen
 from sqlalchemy import Connection, func, select
 
 from . import schema
-from .records import UNFINISHED
+from .queries import OPEN_RUN
 
 _t = schema.threads.c
 _r = schema.runs.c
@@ -70,15 +70,12 @@ _AGENT = func.coalesce(_r.pillar, _r.agent_type)
 _RUN = (_r.id, _r.owner, _r.thread_id, _AGENT, _r.status, _r.started_at, _r.ended_at)
 
 
-_OPEN = (_r.ended_at.is_(None), _r.status.in_(UNFINISHED))
-
-
 def open_runs(connection: Connection, limit: int) -> list[OpenRunRow]:
     """Return the unfinished runs of all users on all nodes, the oldest first, at most `limit`."""
     wanted = (
         select(_r.id, _r.owner, _r.thread_id, _AGENT, _r.started_at, _r.attempts, _t.node, _TOKENS, _COST, _LAST_BODY)
         .join(schema.threads, (_t.owner == _r.owner) & (_t.id == _r.thread_id))
-        .where(*_OPEN)
+        .where(OPEN_RUN)
         .order_by(_r.started_at, _r.id)
         .limit(limit)
     )
@@ -87,7 +84,7 @@ def open_runs(connection: Connection, limit: int) -> list[OpenRunRow]:
 
 def open_run_counts(connection: Connection) -> dict[str, int]:
     """Return how many unfinished runs each user has, on all nodes; users without any are left out."""
-    counted = connection.execute(select(_r.owner, func.count().label("open")).where(*_OPEN).group_by(_r.owner))
+    counted = connection.execute(select(_r.owner, func.count().label("open")).where(OPEN_RUN).group_by(_r.owner))
     return {row.owner: row.open for row in counted}
 
 

@@ -1,7 +1,5 @@
 """Reads, as functions from a connection to rows. Every query names its owner, so none returns another owner's rows."""
 
-import base64
-import binascii
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -17,6 +15,7 @@ from sqlalchemy import (
     Select,
     Text,
     Update,
+    and_,
     bindparam,
     cast,
     func,
@@ -29,6 +28,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.engine import Dialect
+
+from transport.auth import base64url
 
 from . import schema
 from .agent_memory import Remembered, remembered
@@ -142,6 +143,7 @@ _ONE_ROW_OF_EACH = tuple(select(table).limit(1) for table in schema.metadata.sor
 
 # Threads that are for one answer do not crowd out the others; their user may be asked something while a run is at work.
 _unfinished = or_(*(_r.status == each for each in UNFINISHED))
+OPEN_RUN = and_(_r.ended_at.is_(None), _unfinished)
 _at_work = select(_r.id).where(_r.id == _t.newest_run, _unfinished).exists()
 LISTED = or_(_t.id.not_like(f"{ONCE.replace('_', '!_')}%", escape="!"), _at_work)
 
@@ -182,8 +184,7 @@ _run_events = Prepared(select(_e.owner, _e.thread_id, *_EVENT).where(_e.run_id =
 _unfinished_here = Prepared(
     select(*_r)
     .where(
-        _r.ended_at.is_(None),
-        or_(*(_r.status == status for status in UNFINISHED)),
+        OPEN_RUN,
         _r.owner == _owner,
         _r.thread_id == _thread_id,
     )
@@ -547,7 +548,7 @@ def runs_of(connection: Connection, owner: str, message_ids: Sequence[str]) -> l
 
 def unfinished_runs(connection: Connection, owner: str | None, thread_id: str | None) -> list[RunRecord]:
     """Return the unfinished runs of all owners, of an owner, or of a thread, oldest first."""
-    wanted = select(*_r).where(_r.ended_at.is_(None), _r.status.in_(UNFINISHED))
+    wanted = select(*_r).where(OPEN_RUN)
     if owner is not None:
         wanted = wanted.where(_r.owner == owner)
     if thread_id is not None:
@@ -632,12 +633,11 @@ def _page(rows: Iterable[R], limit: int, size_of: Callable[[R], int]) -> tuple[l
 
 def encode(*place: Any) -> str:
     """Return the cursor of a position in a list, opaque to clients."""
-    return base64.urlsafe_b64encode(msgspec.json.encode(place)).rstrip(b"=").decode()
+    return base64url.encode(msgspec.json.encode(place))
 
 
 def _decode(cursor: str, shape: type[T]) -> T:
     try:
-        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        return msgspec.json.decode(raw, type=shape)
-    except (ValueError, binascii.Error, msgspec.MsgspecError) as error:
+        return msgspec.json.decode(base64url.decode(cursor), type=shape)
+    except (ValueError, msgspec.MsgspecError) as error:
         raise InvalidCursor(cursor) from error

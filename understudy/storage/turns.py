@@ -12,7 +12,7 @@ from attrs import frozen
 from sqlalchemy import Connection, and_, bindparam, func, or_, select, text
 
 from . import queries, schema
-from .records import UNFINISHED, LoggedEvent, Message, RunRecord, Thread
+from .records import LoggedEvent, Message, RunRecord, Thread
 
 _m = schema.messages.c
 _r = schema.runs.c
@@ -105,8 +105,7 @@ _below = text("""
     SELECT run_id FROM below LIMIT :most
 """)
 _unfinished = select(_r.id).where(
-    _r.ended_at.is_(None),
-    or_(*(_r.status == each for each in UNFINISHED)),
+    queries.OPEN_RUN,
     _r.owner == bindparam("owner"),
     _r.thread_id == bindparam("thread_id"),
 )
