@@ -148,10 +148,10 @@ async def find() -> dict[str, Any]:
         raise CommandRejected("invalid_command", f"text must have 1 to {MAX_TEXT} characters.")
     found = await context.archive.read(operator_queries.find, text)
     runs = list(found.runs)
-    owners: list[tuple[str, str | None]] = [(owner, thread_id) for owner, thread_id in found.threads[:1]]
-    owners += [] if owners else [(owner, None) for owner in found.users if owner == text or name_of(owner) == text]
-    for owner, thread_id in owners[:1]:
-        runs += await context.archive.read(operator_queries.runs_of, owner, thread_id)
+    named = [owner for owner in found.users if text in (owner, name_of(owner))]
+    places: list[tuple[str, str | None]] = [*found.threads, *((owner, None) for owner in named)]
+    if places:
+        runs += await context.archive.read(operator_queries.runs_of, *places[0])
     incidents = [asdict(each) for each in context.tree_api.recorder.incidents_after() if text in each.error_id]
     return {
         "users": [_who(owner) for owner in found.users],
