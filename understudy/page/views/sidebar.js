@@ -58,6 +58,7 @@ export class Sidebar {
 
   /** Reads the list again. */
   refresh() {
+    clearTimeout(this.soon);
     return this.#load(false);
   }
 
@@ -161,8 +162,11 @@ export class Sidebar {
     const turn = further ? this.asked : (this.asked += 1);
     const outdated = () => which !== this.which || (further ? query !== this.query : turn !== this.asked); // another question was asked meanwhile
     try {
-      const page = await this.api.threads(further ? { query, which, cursor: this.read.cursor } : { query, which, limit: wantedAtTop(same ? this.read : NO_THREADS) });
-      const pinned = further || query || which !== "active" ? this.pinned : (await this.api.threads({ which: "pinned", limit: MOST_PINNED })).threads;
+      const keepsPinned = further || query || which !== "active";
+      const [page, { threads: pinned }] = await Promise.all([
+        this.api.threads(further ? { query, which, cursor: this.read.cursor } : { query, which, limit: wantedAtTop(same ? this.read : NO_THREADS) }),
+        keepsPinned ? { threads: this.pinned } : this.api.threads({ which: "pinned", limit: MOST_PINNED }),
+      ]);
       if (outdated()) return;
       this.pinned = pinned;
       this.read = further ? extended(this.read, page) : refreshed(same ? this.read : NO_THREADS, page);
