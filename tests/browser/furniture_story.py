@@ -75,8 +75,8 @@ def another_device(browser: Browser, page: Page, problems: list[str]) -> Page:
     return device
 
 
-def menu(browser: Browser, server: Server, shots: Path | None, problems: list[str]) -> None:
-    """A chat is pinned, renamed, exported, archived and deleted by its menu; another tab and device follow."""
+def two_chats(browser: Browser, server: Server, problems: list[str]) -> tuple[Page, Page, Page]:
+    """Ask two questions, each in a chat of its own. Return their tab, another tab, and another device of the user."""
     page = watched(browser.new_context(viewport=WIDE).new_page(), problems)
     page.goto(server.address)
     for number in (6, 7):
@@ -89,6 +89,12 @@ def menu(browser: Browser, server: Server, shots: Path | None, problems: list[st
     device = another_device(browser, page, problems)
     for tab in (other, device):
         expect(tab.locator(".row-link", has_text="6 * 7")).to_be_visible()
+    return page, other, device
+
+
+def menu(browser: Browser, server: Server, shots: Path | None, problems: list[str]) -> None:
+    """A chat is pinned, renamed, exported, archived and deleted by its menu; another tab and device follow."""
+    page, other, device = two_chats(browser, server, problems)
 
     def choose(title: str, item: str) -> None:
         page.get_by_role("button", name=f"Menu: {title}").click()
@@ -135,18 +141,7 @@ def menu(browser: Browser, server: Server, shots: Path | None, problems: list[st
 
 def tags(browser: Browser, server: Server, shots: Path | None, problems: list[str]) -> None:
     """Chats are tagged by the keyboard, and filtered by chip, search and palette; another tab and device follow."""
-    page = watched(browser.new_context(viewport=WIDE).new_page(), problems)
-    page.goto(server.address)
-    for number in (6, 7):
-        ask(page, f"What is {number} * 7?")
-        expect(page.locator(".reply .prose").get_by_text(str(number * 7))).to_be_visible()
-        expect(page.locator(".row-link", has_text=f"{number} * 7")).to_be_visible()
-        page.get_by_role("button", name="New chat").first.click()
-    other = watched(page.context.new_page(), problems)
-    other.goto(server.address)
-    device = another_device(browser, page, problems)
-    for tab in (other, device):
-        expect(tab.locator(".row-link", has_text="6 * 7")).to_be_visible()
+    page, other, device = two_chats(browser, server, problems)
     page.bring_to_front()
 
     def opened(title: str) -> Locator:
