@@ -18,6 +18,10 @@ NARROW: ViewportSize = {"width": 360, "height": 740}
 WIDE: ViewportSize = {"width": 1280, "height": 800}
 
 
+KEPT = "threadId => Object.keys(localStorage).some(key => key.endsWith(threadId))"
+"""Whether a browser keeps something of a chat."""
+
+
 def ask(page: Page, text: str) -> None:
     """Write a message and send it."""
     page.get_by_role("textbox", name="Message", exact=True).fill(text)
@@ -129,12 +133,33 @@ def menu(browser: Browser, server: Server, shots: Path | None, problems: list[st
     page.get_by_role("button", name="Back to chats").click()
     for tab in (page, other, device):
         expect(tab.locator(".row-link", has_text="Sums")).to_be_visible()
-    other.locator(".row-link", has_text="Sums").click()
+    away = another_device(browser, page, problems)
+    for tab in (other, device, away):
+        tab.locator(".row-link", has_text="Sums").click()
+        expect(tab.locator(".reply .prose").get_by_text("42")).to_be_visible()
+    device.get_by_role("textbox", name="Message", exact=True).fill("half a thought")
+    gone = device.url.rpartition("#")[2]
+    away.locator(".row-link", has_text="7 * 7").click()
+    expect(away.locator(".reply .prose").get_by_text("49")).to_be_visible()
+    away.wait_for_function(KEPT, arg=gone)
+    away.context.set_offline(True)
     choose("Sums", "Delete")
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
-    for tab in (page, other):
+    for tab in (page, other, device):
         expect(tab.locator(".row-link", has_text="Sums")).to_have_count(0)
-    expect(other.get_by_text("deleted in another tab")).to_be_visible()
+        expect(tab.get_by_role("heading", name="New chat", level=1)).to_be_visible()
+    for tab in (other, device):
+        expect(tab.get_by_text("This chat was deleted in another tab or on another device.")).to_be_visible()
+        assert not tab.evaluate(KEPT, gone)
+    expect(page.get_by_text("This chat was deleted")).to_have_count(0)
+    expect(device.get_by_role("textbox", name="Message", exact=True)).to_have_value("half a thought")
+    picture(device, shots, "deleted-elsewhere")
+    expect(away.locator(".row-link", has_text="Sums")).to_be_visible()
+    away.context.set_offline(False)
+    expect(away.locator(".row-link", has_text="Sums")).to_have_count(0)
+    away.wait_for_function(f"gone => !({KEPT})(gone)", arg=gone)
+    expect(away.locator(".reply .prose").get_by_text("49")).to_be_visible()
+    away.context.close()
     device.context.close()
     page.context.close()
 
@@ -309,17 +334,13 @@ def elsewhere(browser: Browser, server: Server, shots: Path | None, problems: li
     expect(other.get_by_text("Online")).to_be_visible()
     ask(other, "What is 6 * 8?")
     expect(other.locator(".reply .prose").get_by_text("48")).to_be_visible()
-    third = watched(one.context.new_page(), problems)  # has the chat in its cache
-    third.goto(one.url)
-    expect(third.locator(".reply .prose").get_by_text("42")).to_be_visible()
-    third.evaluate(
-        """async (thread) => {
-          const token = JSON.parse(localStorage["understudy.session"]).session_token;
-          await fetch(`/api/threads/${thread}`, { method: "DELETE", headers: { Authorization: `Bearer ${token}` } });
-        }""",
-        one.url.rpartition("#")[2],
-    )
-    third.reload()
+    link = one.url
+    path = f"{server.address}/api/threads/{link.rpartition('#')[2]}"
+    token = one.evaluate("JSON.parse(localStorage['understudy.session']).session_token")
+    third = watched(one.context.new_page(), problems)
+    one.close()  # which stores the chat
+    assert one.context.request.delete(path, headers={"Authorization": f"Bearer {token}"}).status == 204
+    third.goto(link)
     expect(third.get_by_text(sentence)).to_be_visible()
     expect(third.locator(".reply")).to_have_count(0)
     one.context.close()

@@ -142,7 +142,9 @@ def main(folder: Path, shots: Path | None) -> None:
             expect(tab(page, "unread")).to_have_text("3")
             assert page.evaluate("window.notices") == ["Wait for the gate: The answer is there"]
             page.evaluate("window.away = false")
-            _unread_until_opened(page, shots)
+            device = watched(browser.new_context(storage_state=context.storage_state()).new_page(), problems)
+            device.goto(server.address)
+            _unread_until_opened(page, device, shots)
             if browser.browser_type.name == "chromium":  # only CDP can deliver a push message
                 _told_while_no_page_is_open(watched(browser.new_context().new_page(), problems), server)
             assert not problems, problems
@@ -200,17 +202,24 @@ def _answered_from_the_inbox(page: Page, shots: Path | None) -> None:
     expect(page).to_have_title(re.compile(r"^\(2\) Hello"))
 
 
-def _unread_until_opened(page: Page, shots: Path | None) -> None:
+def _unread_until_opened(page: Page, device: Page, shots: Path | None) -> None:
+    """Opening a chat has its answer read, on another device too; also on one that was away when all were read."""
     expect(tab(page, "running")).to_have_text("0")
     expect(tab(page, "unread")).to_have_text("3")
     expect(page).to_have_title(re.compile(r"^\(3\) "))
     waited = row(page, "Wait for")
     expect(waited.get_by_role("img", name="Unread")).to_be_visible()
+    expect(tab(device, "unread")).to_have_text("3")
+    device.route("**/api/inbox", lambda route: route.abort())  # what it shows now, an event has said
     picture(page, shots, "inbox-unread")
     waited.get_by_role("link").click()
     expect(page.locator(".reply .prose")).to_contain_text("All done.")
     expect(waited.get_by_role("img")).to_have_count(0)
     expect(tab(page, "unread")).to_have_text("2")
+    expect(tab(device, "unread")).to_have_text("2")
+    expect(row(device, "Wait for").get_by_role("img")).to_have_count(0)
+    device.unroute("**/api/inbox")
+    device.context.set_offline(True)
     page.reload()
     expect(tab(page, "unread")).to_have_text("2")
     page.get_by_role("button", name="Unread 2").click()
@@ -218,6 +227,10 @@ def _unread_until_opened(page: Page, shots: Path | None) -> None:
     expect(page.get_by_role("dialog", name="Inbox").get_by_text("You have seen every answer.")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page).to_have_title(re.compile(r"^Wait for"))
+    expect(tab(device, "unread")).to_have_text("2")
+    device.context.set_offline(False)
+    expect(tab(device, "unread")).to_have_text("0")
+    device.context.close()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import trio
 
+from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import request
 from tests.end_to_end.process import started
 from tests.end_to_end.scripted_model import Call, Say, scripted
@@ -57,6 +58,27 @@ async def test_a_question_is_listed_answered_from_there_and_leaves_an_unread_ans
         assert (await ada.get("/api/inbox"))["counts"]["unread"] == count
     for wrong in ({}, {"threads": {"a": -1}}, {"threads": {"a": 1}, "all": True}):
         await ada.post("/api/inbox/read", 400, **wrong)
+
+
+@pytest.mark.promise("wire.event-answers-read")
+async def test_marks_are_announced_to_the_other_devices_of_the_user(serve: Any) -> None:
+    """Once per request that marked something; another user gets nothing."""
+    running = await serve(scripted(*[Say("Done")] * 2))
+    ada, bob = [Caller(running, await new_token(running)) for _ in range(2)]
+    async with connected(running.address, ada.token) as phone, connected(running.address, bob.token) as other:
+        for thread_id in ("a", "b"):
+            await ada.post("/api/runs", message="go", agent="script", thread_id=thread_id)
+        await inbox(ada, unread=2)
+        for body in ({"threads": {"a": 1000, "none": 3}}, {"threads": {"a": 1000}}, {"all": True}, {"all": True}):
+            await ada.post("/api/inbox/read", 204, **body)
+        for _ in ("a", "b"):
+            await phone.until_end()
+        for client in (phone, other):
+            await client.send({"type": "ping"})
+            await client.until("pong")
+        found = [(each.get("thread_id"), each["data"]) for each in phone.seen if each["type"] == "answers_read"]
+        assert found == [(None, {"threads": {"a": 1000, "none": 3}}), (None, {})]
+        assert all(each["type"] != "answers_read" for each in other.seen)
 
 
 async def test_a_consent_is_listed_whole_beside_what_runs_and_what_is_scheduled(serve: Any) -> None:

@@ -129,6 +129,8 @@ async def story(address: str, clock: trio.testing.MockClock) -> list[dict[str, A
         await one.until("thread_titled", title="Going")
         await request(address, "PATCH", "/api/threads/t6", token=token, body=b'{"pinned": true}')
         await one.until("thread_changed")
+        await request(address, "POST", "/api/inbox/read", token=token, body=b'{"all": true}')
+        await one.until("answers_read")
         await one.send({"type": "ping"})
         await one.until("pong")
         await one.send({"type": "resume", "payload": {"threads": {"t": 999}}})
@@ -172,6 +174,7 @@ async def story(address: str, clock: trio.testing.MockClock) -> list[dict[str, A
     "wire.event-typing",
     "wire.event-thread-titled",
     "wire.event-thread-changed",
+    "wire.event-answers-read",
     "wire.event-feedback",
     "wire.event-alert",
     "wire.event-drain",

@@ -159,10 +159,12 @@ async def test_a_changed_thread_is_announced_to_the_other_devices_of_its_user(se
                 await laptop.until("thread_changed")
             await patch(400, tags=["a!"])
             await patch(404, bob, pinned=True)
+            for token, status in ((bob, 404), (ada, 204)):
+                assert (await request(running.address, "DELETE", "/api/threads/a", token=token))[0] == status
             for client in (laptop, phone, other):
                 await client.send({"type": "ping"})
                 await client.until("pong")
-            assert announced(laptop) == announced(phone) == [("a", {})] * len(changes)
+            assert announced(laptop) == announced(phone) == [("a", {})] * len(changes) + [("a", {"deleted": True})]
             assert announced(other) == []
 
 

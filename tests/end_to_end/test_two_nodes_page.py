@@ -61,7 +61,9 @@ async def test_a_tab_on_the_other_server_has_the_same_inbox_list_links_and_previ
         await on_a.until_end()
         (unread,) = (await inbox(at_b, unread=1))["unread"]
         assert (unread["thread_id"], unread["status"]) == ("t", "success")
-        await at_b.post("/api/inbox/read", 204, all=True)
+        await at_b.post("/api/inbox/read", 204, threads={"t": 1000})
+        for client in (on_a, on_b):
+            assert (await client.until("answers_read"))["data"] == {"threads": {"t": 1000}}
         await inbox(at_a, unread=0)
 
         await said(on_a, "mail", "mail")
@@ -80,6 +82,9 @@ async def test_a_tab_on_the_other_server_has_the_same_inbox_list_links_and_previ
         await send(at_b, "PATCH", "/api/threads/t", archived=True)
         await on_a.until("thread_changed")
         assert await row(at_a) is None
+        await send(at_b, "DELETE", "/api/threads/mail", 204)
+        for client in (on_a, on_b):
+            assert (await client.until("thread_changed", deleted=True))["thread_id"] == "mail"
     assert (await row(at_a, which="archived"))["title"] == "Named here"
 
     made = await at_a.post("/api/threads/t/shares", 201, days=2)

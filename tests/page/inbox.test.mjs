@@ -127,6 +127,25 @@ test("what stands on the screen is marked as read once, to the end of its answer
   assert.deepEqual(calls.marks, [{ d: 12 }]);
 });
 
+test("what another device has read is read here, at once; of all that was read the server says what is left", async () => {
+  const { feed, calls, run, running } = made([body({ unread: [UNREAD, { ...UNREAD, thread_id: "e" }] }), body({ unread: [{ ...UNREAD, answered_seq: 12 }] })]);
+  feed.refresh();
+  await run("inbox");
+  feed.take({ type: "answers_read", data: { threads: { d: 8, e: 9, x: 1 } } });
+  assert.deepEqual(feed.state.unread.map(({ thread_id: id }) => id), ["d"]);
+  assert.equal(running.has("inbox"), false);
+  feed.take({ type: "answers_read", data: {} });
+  assert.equal(feed.state.unreadCount, 1); // another answer may have come after it
+  await run("inbox");
+  assert.deepEqual(feed.state.unread.map(({ answered_seq: seq }) => seq), [12]);
+  feed.refresh();
+  const reading = run("inbox");
+  feed.take({ type: "answers_read", data: { threads: { d: 12 } } });
+  await reading;
+  assert.deepEqual([feed.state.unreadCount, running.has("inbox")], [0, true]); // what was read is older than the mark
+  assert.equal(calls.read, 3);
+});
+
 test("a decision is sent once and settles its card; a refusal opens it again", async () => {
   const { feed, calls, run } = made([body({ needs_you: [CONSENT] })]);
   feed.refresh();

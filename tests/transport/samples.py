@@ -12,6 +12,7 @@ from transport.wire.events import (
     Alert,
     AnswerOutcome,
     AnswerPreview,
+    AnswersRead,
     ApprovalDecided,
     ApprovalDecision,
     ApprovalRequired,
@@ -248,6 +249,8 @@ APART: Mapping[str, tuple[Event, str]] = {
     "ping": (Ping(), ""),
     "pong": (Pong("n-1"), ""),
     "pong without nonce": (Pong(), ""),
+    "answers read": (AnswersRead({"thread-1": 17}), ""),
+    "all answers read": (AnswersRead(), ""),
 }
 
 OF_THREAD: Mapping[str, tuple[Event, str]] = {
@@ -256,6 +259,7 @@ OF_THREAD: Mapping[str, tuple[Event, str]] = {
     "feedback taken back": (FeedbackGiven("answer-run-1", None), ""),
     "thread titled": (ThreadTitled("Sales of 2025"), ""),
     "thread changed": (ThreadChanged(), ""),
+    "thread deleted": (ThreadChanged(deleted=True), ""),
     "resync": (Resync(40), "Read the history"),
 }
 

@@ -488,10 +488,26 @@ class ThreadTitled(Event):
 
 @frozen
 class ThreadChanged(Event):
-    """The user renamed, pinned, archived or tagged the thread. It is not logged: a list of threads has what it is."""
+    """The user renamed, pinned, archived or tagged the thread, or it was deleted: then `deleted` is True.
+
+    It is not logged: a list of threads has what it is.
+    """
 
     type: ClassVar[str] = "thread_changed"
     durable: ClassVar[bool] = False
+    deleted: bool | None = None
+
+
+@frozen
+class AnswersRead(Event):
+    """The user has seen these threads up to a number each, on one of their devices; None: all of them.
+
+    It belongs to no thread and is not logged: the inbox has what is unread.
+    """
+
+    type: ClassVar[str] = "answers_read"
+    durable: ClassVar[bool] = False
+    threads: Mapping[str, int] | None = None
 
 
 @frozen
@@ -744,6 +760,7 @@ EVENTS: Final[Mapping[str, type[Event]]] = MappingProxyType(
             FeedbackGiven,
             ThreadTitled,
             ThreadChanged,
+            AnswersRead,
             Alert,
             Drain,
             Ping,

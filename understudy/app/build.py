@@ -631,6 +631,7 @@ def _build_web(
         counts=parts.counts,
         quotas=storage.quotas,
         announce_change=dispatcher.announce_change,
+        announce_read=dispatcher.announce_read,
         check_schedules=check_schedules,
         ledger=ledger,
         mcp=parts.mcp,

@@ -36,7 +36,16 @@ from transport.wire.commands import (
     UserTyping,
 )
 from transport.wire.errors import CommandRejected
-from transport.wire.events import ANSWER, AgentProgress, ApprovalDecision, Envelope, Event, ThreadChanged, Typing
+from transport.wire.events import (
+    ANSWER,
+    AgentProgress,
+    AnswersRead,
+    ApprovalDecision,
+    Envelope,
+    Event,
+    ThreadChanged,
+    Typing,
+)
 from transport.wire.messages import Deliver, UnsubscribeThread, arrived_at
 from understudy.agents.agent import usable_agents
 from understudy.agents.budget import Budget
@@ -56,7 +65,7 @@ from understudy.chat.messages import (
     UndoCalls,
     WithdrawSteer,
 )
-from understudy.chat.placement import Active, Changed, Deleted, News, Node, OtherNodes, TypingIn
+from understudy.chat.placement import Active, Changed, Deleted, News, Node, OtherNodes, Read, TypingIn
 from understudy.chat.registry import STOP_WAIT_S, ConversationRegistry
 from understudy.chat.routing import Route, check_id, find_agent, route
 from understudy.chat.run.approval import MAX_ARGUMENT_BYTES, check_note
@@ -428,8 +437,16 @@ class CommandDispatcher:
         self._notify(owner, thread_id, ThreadChanged())
         self._broadcast(Changed(owner, thread_id))
 
-    def _notify(self, owner: str, thread_id: str, event: Event, *, sender: ActorRef | None = None) -> None:
-        """Send an event that is not logged to the connections of the user here, but not to `sender`."""
+    def announce_read(self, owner: str, threads: Mapping[str, int] | None) -> None:
+        """Send all connections of the user, on every node, the event that they have seen these threads; None: all."""
+        self._notify(owner, None, AnswersRead(threads))
+        self._broadcast(Read(owner, None if threads is None else dict(threads)))
+
+    def _notify(self, owner: str, thread_id: str | None, event: Event, *, sender: ActorRef | None = None) -> None:
+        """Send an event that is not logged to the connections of the user here, but not to `sender`.
+
+        One of no thread is not sent to connections that are restricted to a thread.
+        """
         message = Deliver(Envelope(event, self._services.clock(), thread_id=thread_id), shared=True)
         for outbox in self._services.outboxes(owner, thread_id):
             if outbox != sender:
@@ -449,8 +466,11 @@ class CommandDispatcher:
                 self._notify(owner, thread_id, Typing())
             case Changed(owner, thread_id):
                 self._notify(owner, thread_id, ThreadChanged())
+            case Read(owner, threads):
+                self._notify(owner, None, AnswersRead(threads))
             case Deleted(owner, thread_id):
                 self._services.forget(owner, thread_id)
+                self._notify(owner, thread_id, ThreadChanged(deleted=True))
                 if self.registry.peek(owner, thread_id) is None:  # else its proxy is told, after the last events
                     for outbox in self._services.outboxes(owner, thread_id):
                         outbox.try_tell(UnsubscribeThread(thread_id))
@@ -641,6 +661,7 @@ class CommandDispatcher:
         except (ActorError, trio.WouldBlock, RedisUnavailable) as error:
             raise StorageUnavailable(str(error)) from error
         self._services.forget(owner, thread_id)  # another node may have owned the conversation
+        self._notify(owner, thread_id, ThreadChanged(deleted=True))
         self._broadcast(Deleted(owner, thread_id))
         return True
 

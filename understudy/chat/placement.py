@@ -77,7 +77,14 @@ class Deleted(msgspec.Struct, frozen=True, tag=True):
     thread_id: str
 
 
-News: TypeAlias = Active | TypingIn | Changed | Deleted
+class Read(msgspec.Struct, frozen=True, tag=True):
+    """A user has seen these threads up to a number each; None: all of them."""
+
+    owner: str
+    threads: dict[str, int] | None = None
+
+
+News: TypeAlias = Active | TypingIn | Changed | Deleted | Read
 
 
 class OtherNodes(Protocol):

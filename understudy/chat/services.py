@@ -55,7 +55,8 @@ class RunMetrics(Protocol):
 class Services:
     """The dependencies of conversations and runs.
 
-    `outboxes(owner, thread_id)` gives the outboxes of the user's live connections that may receive a thread;
+    `outboxes(owner, thread_id)` gives the outboxes of the user's live connections that may receive a thread, None: all
+    threads;
     `shows_html(owner, thread_id)` says whether one of them may show answers as HTML;
     `attachments(owner)` the user's files; `server(owner, roles)` the view of the server that these roles allow. `clock`
     gives Unix seconds. `content_filter` filters every text. `summary_from` is the number of findings from which the
@@ -84,7 +85,7 @@ class Services:
     limiter: RunLimiter[ActorRef]
     attachments: Callable[[str], Attachments]
     server: Callable[[str, Collection[str]], ServerView]
-    outboxes: Callable[[str, str], tuple[ActorRef, ...]]
+    outboxes: Callable[[str, str | None], tuple[ActorRef, ...]]
     metrics: RunMetrics
     clock: Callable[[], float]
     shows_html: Callable[[str, str], bool] = field(default=lambda *_: False)

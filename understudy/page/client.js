@@ -24,6 +24,7 @@ import { forgetAtSessionEnd, USER } from "./client/session_end.js";
 import { FreshThreads } from "./client/fresh_threads.js";
 import { ReliableCommands } from "./client/reliable_commands.js";
 import { Subscriptions } from "./client/subscriptions.js";
+import { isOnServer } from "./client/gone_threads.js";
 import { HistoryCache } from "./client/history_cache.js";
 import { randomId } from "./client/ids.js";
 import { browserStorage, safeStorage } from "./client/safe_storage.js";
@@ -33,7 +34,6 @@ import { Outbox } from "./client/outbox.js";
 import { agentKey, CurrentThreads } from "./client/current_threads.js";
 import { Session } from "./client/session.js";
 import { Tabs } from "./client/tabs.js";
-import { isPending } from "./client/turns.js";
 import { Threads } from "./client/threads.js";
 import { REAL_TIMERS, Timers } from "./client/timers.js";
 
@@ -210,8 +210,7 @@ export class Client extends BranchCommands {
    * @param {string} threadId
    */
   isGone(threadId) {
-    const state = this.threads.state(threadId);
-    if (state === null || this.freshThreads.has(threadId) || state.turns.some(isPending)) return false;
+    if (this.threads.state(threadId) === null || !isOnServer(this, threadId)) return false;
     this.forget(threadId);
     this.threads.open(threadId, { fresh: true });
     return true;

@@ -17,6 +17,7 @@ import { Drafts } from "./views/drafts.js";
 import { FirstVisit, KillGuide } from "./views/first_visit.js";
 import { emptyChat } from "./views/empty.js";
 import { Files } from "./views/files.js";
+import { goneThreads } from "./client/gone_threads.js";
 import { icon } from "./views/icons.js";
 import { Inbox } from "./views/inbox_control.js";
 import { randomId } from "./client/ids.js";
@@ -75,8 +76,9 @@ class Page {
     this.sidebar.add(this.dialogs.memoryButton);
     this.account = new Account(this.api, (how) => this.client.signOut(how));
     this.sidebar.element.append(this.account.element);
+    this.drafts = new Drafts(storage);
     this.composer = new Composer({
-      api: this.api, files, agents: this.agents, drafts: new Drafts(storage), storage, banner: this.status.banner,
+      api: this.api, files, agents: this.agents, drafts: this.drafts, storage, banner: this.status.banner,
       onSend: (said) => this.say(said), onStop: () => this.stop(), onAgent: (agent) => this.switched(agent),
       onEditLast: () => this.transcript.editLast(() => this.composer.focus()), onTyping: () => this.client.typing(this.current), maxBytes: () => this.client.connection.maxCommandBytes, maxFileBytes: () => this.client.connection.maxFileBytes,
     });
@@ -128,7 +130,10 @@ class Page {
     this.client.on("welcome", (event) => {
       this.clock.align(moment(event.timestamp));
       this.readAgents();
-      Promise.all([this.account.refresh(), this.sidebar.refresh()]).then(() => this.transcript.refreshEmpty());
+      Promise.all([this.account.refresh(), this.sidebar.refresh()]).then(() => {
+        this.transcript.refreshEmpty();
+        return goneThreads(this.client, this.sidebar.all);
+      }).then((gone) => gone.forEach((threadId) => this.removed(threadId, { elsewhere: true })));
     });
     this.client.on("change", ({ threadId, state, events }) => this.changed(threadId, state, events));
     this.client.on("alert", ({ message }) => this.alerts.show(message));
@@ -352,11 +357,14 @@ class Page {
     if (this.composer.text.value === "") this.composer.fill(turn.content);
   }
 
-  /** A chat was deleted; in another tab, if that is `elsewhere`. */
+  /** A chat was deleted; not in this tab, if that is `elsewhere`: then what was being written stands in the new chat. */
   removed(threadId, { elsewhere }) {
     this.client.forget(threadId);
+    const draft = this.drafts.take(threadId);
     if (threadId !== this.current) return;
-    this.open(randomId(), { fresh: true });
+    const next = randomId();
+    if (elsewhere) this.drafts.write(next, draft);
+    this.open(next, { fresh: true });
     if (elsewhere) this.toasts.show(t("chat.deleted_elsewhere"));
   }
 

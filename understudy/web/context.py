@@ -54,7 +54,8 @@ MAX_EXPORTS: Final = 1_000_000
 @define
 class WebContext:
     """The parts of the server that HTTP handlers use. `announce_change` is called with the user and the id of a
-    thread that was changed, `check_schedules` when a schedule was; `pools` returns what is `at_work` and what is
+    thread that was changed, `announce_read` with the user and the threads that were marked as read up to a number
+    each, None: all; `check_schedules` when a schedule was changed; `pools` returns what is `at_work` and what is
     `waiting` in each of the server's pools; `node` is the name of this node, None for a single one."""
 
     settings: WebSettings
@@ -80,6 +81,7 @@ class WebContext:
     pushes: PushReceivers
     browsers: Browsers
     announce_change: Callable[[str, str], None]
+    announce_read: Callable[[str, Mapping[str, int] | None], None]
     check_schedules: Callable[[], None] = lambda: None
     exports: Counter = field(factory=lambda: Counter(MAX_EXPORTS))
     ledger: Ledger | None = None

@@ -77,8 +77,8 @@ class Presence:
                 for connection_id, entry in entries.items():
                     yield connection_id, owner, entry.outbox, entry.thread_id
 
-    def outboxes(self, user: str, thread_id: str) -> tuple[ActorRef, ...]:
-        """Return the outboxes of a user's connections, without those restricted to another thread."""
+    def outboxes(self, user: str, thread_id: str | None) -> tuple[ActorRef, ...]:
+        """Return the outboxes of a user's connections, without those restricted to another thread; None: to any."""
         entries = self._entries.get(user, {}).values()
         return tuple(entry.outbox for entry in entries if entry.thread_id in (None, thread_id))
 

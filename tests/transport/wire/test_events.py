@@ -36,7 +36,7 @@ DURABLE = [
     "agent_error",
 ]
 PASSING = ["agent_progress", "tool_partial", "partial_result", "welcome", "typing", "feedback", "alert"]
-PASSING += ["answer_preview", "thread_titled", "thread_changed", "drain", "ping", "pong", "resync"]
+PASSING += ["answer_preview", "thread_titled", "thread_changed", "answers_read", "drain", "ping", "pong", "resync"]
 PRIORITIES = {
     "alert": Priority.ALERT,
     "drain": Priority.ALERT,

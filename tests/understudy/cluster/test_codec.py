@@ -13,7 +13,7 @@ from transport.wire.errors import CommandRejected
 from transport.wire.events import AgentProgress, ApprovalDecision, Block, Envelope, PartialResult
 from understudy.chat import messages as chat
 from understudy.chat.messages import MessageInOtherThread
-from understudy.chat.placement import Active, Changed, Deleted, Moved, News, TypingIn
+from understudy.chat.placement import Active, Changed, Deleted, Moved, News, Read, TypingIn
 from understudy.chat.routing import Route
 from understudy.cluster import codec
 from understudy.cluster.codec import UnreadablePacket
@@ -79,7 +79,15 @@ def test_passing_events_come_back_as_they_were(envelope: Envelope) -> None:
     assert codec.decode_ephemeral(codec.encode_ephemeral(envelope)) == envelope
 
 
-@pytest.mark.parametrize("news", [Active("ann", "t", 4), *(kind("ann", "t") for kind in (TypingIn, Changed, Deleted))])
+@pytest.mark.parametrize(
+    "news",
+    [
+        *(kind("ann", "t") for kind in (TypingIn, Changed, Deleted)),
+        Active("ann", "t", 4),
+        Read("ann", {"t": 4}),
+        Read("ann"),
+    ],
+)
 def test_news_come_back_as_they_were(news: News) -> None:
     """The packet names the sender."""
     packet = codec.decode_packet(codec.encode_news("a", 3, news, made_at=1.5))
@@ -179,7 +187,7 @@ def test_the_version_is_raised_with_every_change_of_a_message() -> None:
     """The digest covers the message types; raise `codec.VERSION` if it changes by more than a class name."""
     shapes = bare(msgspec.json.schema_components([Item, News]))
     sum_of_shapes = hashlib.sha256(json.dumps(shapes, sort_keys=True).encode()).hexdigest()[:16]
-    assert (codec.VERSION, sum_of_shapes) == (14, "a8b2864f7cb8bf5d")
+    assert (codec.VERSION, sum_of_shapes) == (15, "38d75dd45fa0c00e")
 
 
 def bare(shape: Any) -> Any:

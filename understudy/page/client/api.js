@@ -67,6 +67,11 @@ export class Api {
     return (await this.#ask("GET", `/api/threads/${encodeURIComponent(threadId)}/export?format=${form}`)).blob();
   }
 
+  /** A thread as the list has it; rejects with status 404 if the user has none of that name. */
+  thread(threadId) {
+    return this.#json("GET", `/api/threads/${encodeURIComponent(threadId)}`);
+  }
+
   remove(threadId) {
     return this.#json("DELETE", `/api/threads/${encodeURIComponent(threadId)}`);
   }

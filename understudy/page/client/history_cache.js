@@ -61,6 +61,11 @@ export class HistoryCache {
     return `{"version":${VERSION},"state":${head},"turns":[${kept.reverse().join(",")}]}}`;
   }
 
+  /** The ids of the threads that are kept. */
+  get ids() {
+    return this.storage.keys(PREFIX).map((key) => key.slice(PREFIX.length));
+  }
+
   forget(threadId) {
     this.storage.removeItem(PREFIX + threadId);
   }

@@ -10,7 +10,7 @@ export const NOTHING_OPEN = Object.freeze({ needsYou: [], running: [], unread: [
 const CLOSING = Object.freeze({ approval_decided: "call_id", question_answered: "question_id" });
 const ENDS = new Set(["final_response", "error"]);
 const NEWS = new Set([
-  "message_accepted", "approval_required", "approval_decided", "question_asked", "question_answered", "final_response", "error",
+  "message_accepted", "approval_required", "approval_decided", "question_asked", "question_answered", "final_response", "error", "thread_changed",
 ]);
 
 /** The state after the server's list `body`. Questions that are open as before stay the same objects. */
@@ -27,6 +27,7 @@ export function received(before, body) {
 /** The state after an event of any thread, of the wire. */
 export function noted(before, event) {
   const data = event.data ?? {};
+  if (event.type === "answers_read" && data.threads) return seen(before, data.threads);
   if (CLOSING[event.type]) return settled(before, data[CLOSING[event.type]], data);
   if (event.type === "tool_executing") return doing(before, event.run_id, data.description || data.tool_name || "");
   if (!ENDS.has(event.type) || !event.run_id) return before;
@@ -38,6 +39,7 @@ export function noted(before, event) {
 
 /** Whether the list is to be read again after an event. */
 export function isNews(event) {
+  if (event.type === "answers_read") return !event.data.threads; // all that were there when it was sent, not now
   return NEWS.has(event.type) && Boolean(event.run_id ?? event.thread_id);
 }
 

@@ -9,11 +9,10 @@ const MARKS = 100; // threads that the server takes in one request
 export class InboxFeed {
   /**
    * `timers` are timers by purpose; `isVisible()` says whether somebody looks; `watch({threadId: seq})` has the server send
-   * the events of these threads; `onChange(state, before)` is called with each change, `onMarked()` when answers were
-   * marked as read on the server.
+   * the events of these threads; `onChange(state, before)` is called with each change.
    */
-  constructor({ api, timers, isVisible, watch, onChange, onMarked = () => {} }) {
-    Object.assign(this, { api, timers, isVisible, watch, onChange, onMarked, state: NOTHING_OPEN, reading: false, stale: false, marks: new Map(), skipped: false, loaded: false });
+  constructor({ api, timers, isVisible, watch, onChange }) {
+    Object.assign(this, { api, timers, isVisible, watch, onChange, state: NOTHING_OPEN, reading: false, stale: false, marks: new Map(), skipped: false, loaded: false });
   }
 
   /** Reads the list, at once or after the events that come together with this one. */
@@ -34,7 +33,7 @@ export class InboxFeed {
   /** Takes an event of any thread. */
   take(event) {
     this.#take(noted(this.state, event));
-    if (isNews(event)) this.refresh(SOON_MS);
+    if (isNews(event) || (this.reading && event.type === "answers_read")) this.refresh(SOON_MS);
   }
 
   /** Everything up to `seq` of a thread stands on the screen. Marks its answer as read, if it has one that is not. */
@@ -49,7 +48,6 @@ export class InboxFeed {
   /** Marks all answers as read. Rejects when the server cannot be reached. */
   async readAll() {
     await this.api.markRead(null);
-    this.onMarked();
     this.#take(seen(this.state, null));
     this.refresh();
   }
@@ -112,7 +110,6 @@ export class InboxFeed {
     const marks = [...this.marks].slice(0, MARKS);
     try {
       await this.api.markRead(Object.fromEntries(marks));
-      this.onMarked();
       for (const [threadId, seq] of marks) if (this.marks.get(threadId) === seq) this.marks.delete(threadId);
       if (this.marks.size > 0) this.timers.set("inbox-marks", SOON_MS, () => this.#mark());
     } catch {

@@ -4,6 +4,7 @@ import { Cursors } from "./cursors.js";
 import { isRefusal } from "./delivery.js";
 
 const RESUMED_AT_ONCE = 100; // threads the server takes in one `resume`
+const OF_LIST = new Set(["thread_changed", "thread_titled"]); // what they say is not in the page of a thread that is held
 
 export class Subscriptions {
   /**
@@ -89,7 +90,7 @@ export class Subscriptions {
       const verdict = isRefusal(event) ? "take" : this.cursors.judge(event);
       if (Number.isInteger(event.seq) && verdict !== "held") this.lastSeqs.set(event.thread_id, event.seq);
       if (verdict === "gap") this.resync(event.thread_id);
-      if (verdict === "foreign") this.onForeign(event);
+      if (verdict === "foreign" || (verdict === "held" && OF_LIST.has(event.type))) this.onForeign(event);
       const one = this.onEvent(event, verdict === "take");
       if (one && verdict === "take") shown.push(one);
     }

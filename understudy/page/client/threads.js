@@ -92,6 +92,12 @@ export class Threads {
     return null;
   }
 
+  /** The ids of all threads of which events are held or kept here. */
+  get known() {
+    const held = [...this.states.values()].filter(({ seq }) => seq > 0).map(({ threadId }) => threadId);
+    return [...new Set([...held, ...this.history.ids])];
+  }
+
   forget(threadId) {
     this.#release(threadId);
     this.history.forget(threadId);

@@ -5,22 +5,19 @@ import { saveAs } from "./files.js";
 import { LazyPart } from "./lazy_part.js";
 import { t } from "../client/messages.js";
 
-const CHANNEL = "understudy.chats"; // the other tabs of this browser
 const FORMS = Object.freeze({ markdown: "md", json: "json" });
 
 export class ChatActs {
   /**
    * `api` is an `Api`. `onChanged(threadId, members)`: a chat has these members now; {}: the server knows all that has
    * changed (it tells the user's other tabs and devices itself). `onRemoved(threadId, {elsewhere})`: it is deleted,
-   * here or in another tab. `onFault(error)`: that could not be done.
+   * here or elsewhere. `onFault(error)`: that could not be done.
    * `sharing()`: whether the server makes links to chats; `tip(threadId)`: the run at the end of the branch that is shown.
    */
   constructor(api, { onChanged, onRemoved, onFault, sharing, tip }) {
-    Object.assign(this, { api, onChanged, onRemoved, onFault, sharing, tip });
+    Object.assign(this, { api, onChanged, onRemoved, onFault, sharing, tip, removing: new Set() });
     this.shares = new LazyPart(() => import("./shares.js"), ({ SharesDialog }) => SharesDialog, onFault);
     this.tags = new LazyPart(() => import("./tags.js"), ({ TagsDialog }) => TagsDialog, onFault);
-    this.channel = "BroadcastChannel" in globalThis ? new BroadcastChannel(CHANNEL) : null;
-    this.channel?.addEventListener("message", ({ data }) => onRemoved(data.id, { elsewhere: true }));
   }
 
   /** Changes {title}, {pinned} or {archived}; it is shown at once, and taken back if the server does not do it. */
@@ -65,16 +62,21 @@ export class ChatActs {
       title: t("sidebar.delete_title"), text: t("sidebar.delete_text", { title: thread.title || t("chat.new") }), agree: t("action.delete"),
     });
     if (!agreed) return;
+    this.removing.add(thread.id);
     try {
       await this.api.remove(thread.id);
+      this.gone(thread.id);
     } catch (fault) {
-      if (fault.status !== 404) {
-        this.onFault(fault);
-        return;
-      }
+      if (fault.status === 404) this.gone(thread.id);
+      else this.onFault(fault);
+    } finally {
+      this.removing.delete(thread.id);
     }
-    this.onRemoved(thread.id, { elsewhere: false });
-    this.channel?.postMessage({ id: thread.id });
+  }
+
+  /** The server does not have a chat any more. It tells all of the user's tabs and devices, this one too. */
+  gone(threadId) {
+    this.onRemoved(threadId, { elsewhere: !this.removing.has(threadId) });
   }
 }
 

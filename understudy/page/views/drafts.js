@@ -18,6 +18,13 @@ export class Drafts {
     }
   }
 
+  /** A draft, which is forgotten. */
+  take(threadId) {
+    const draft = this.read(threadId);
+    this.storage.removeItem(PREFIX + threadId);
+    return draft;
+  }
+
   /** Keeps a draft; an empty one is forgotten. */
   write(threadId, draft) {
     if (draft.text.trim() === "" && draft.files.length === 0) this.storage.removeItem(PREFIX + threadId);

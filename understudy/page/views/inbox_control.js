@@ -8,8 +8,6 @@ import { el, setText } from "./dom.js";
 import { InboxView } from "./inbox.js";
 import { Notify } from "./notify.js";
 
-const SOON_MS = 300;
-
 export class Inbox {
   /**
    * `client` is the protocol client. `page` is what InboxView takes, with `current()`, the state of the open chat, and
@@ -19,14 +17,12 @@ export class Inbox {
     this.page = page;
     this.attention = new Attention();
     this.badge = el("span.badge", { "aria-hidden": "true", hidden: true });
-    this.tabs = globalThis.BroadcastChannel ? new BroadcastChannel("understudy.inbox") : null;
     this.feed = new InboxFeed({
       api: client.api, timers: new Timers(REAL_TIMERS), isVisible, watch: (threads) => client.connection.online && client.subscriptions.watch(threads),
-      onChange: (state, before) => this.#changed(before), onMarked: () => this.tabs?.postMessage("marked"),
+      onChange: (state, before) => this.#changed(before),
     });
     this.notify = new Notify({ api: client.api, storage: client.storage, open: page.open });
     this.view = new InboxView(this.feed, page, () => this.notify.element());
-    this.tabs?.addEventListener("message", () => this.feed.refresh(SOON_MS));
     client.on("events", (events) => events.forEach((event) => this.feed.take(event)));
     client.on("foreign", (event) => this.feed.take(event));
     client.on("welcome", () => {

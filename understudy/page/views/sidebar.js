@@ -62,10 +62,15 @@ export class Sidebar {
     return this.#load(false);
   }
 
-  /** Reads the list again in a moment, once for several changes. */
-  refreshSoon() {
+  /** Reads the list again in a moment, once for several changes; and the tags, if one of them may have changed those. */
+  refreshSoon({ tags = false } = {}) {
     clearTimeout(this.soon);
-    this.soon = setTimeout(() => this.refresh(), SOON_MS);
+    this.tagsToo ||= tags;
+    this.soon = setTimeout(() => {
+      if (this.tagsToo) this.filter.refresh();
+      this.tagsToo = false;
+      this.refresh();
+    }, SOON_MS);
   }
 
   /** Forgets the chats of another user. */
@@ -93,8 +98,8 @@ export class Sidebar {
     for (const { type, thread_id: threadId, data } of events) {
       if (type === "thread_titled") this.#changed(threadId, { title: data.title }, true);
       if (type !== "thread_changed") continue;
-      this.filter.refresh();
-      this.refreshSoon();
+      if (data?.deleted) this.chats.gone(threadId);
+      this.refreshSoon({ tags: true });
     }
   }
 

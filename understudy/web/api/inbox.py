@@ -52,7 +52,9 @@ async def read() -> tuple[str, int]:
         check_id("thread_id", thread_id)
         if not 0 <= seq < 2**31:
             raise CommandRejected("invalid_command", "The number of an event is from 0 to 2147483647.")
-    await web_context().store.mark_read(owner, None if given.all else given.threads)
+    context, threads = web_context(), None if given.all else given.threads
+    if await context.store.mark_read(owner, threads):
+        context.announce_read(owner, threads)
     return "", 204
 
 

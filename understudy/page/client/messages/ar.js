@@ -46,7 +46,7 @@ export const messages = Object.freeze({
   "chat.menu": "قائمة المحادثة",
   "chat.menu_of": "القائمة: {title}",
   "chat.archive": "أرشفة",
-  "chat.deleted_elsewhere": "حُذفت هذه المحادثة في علامة تبويب أخرى.",
+  "chat.deleted_elsewhere": "حُذفت هذه المحادثة في علامة تبويب أخرى أو على جهاز آخر.",
   "chat.elsewhere": "هذه الرسالة في نسخة أخرى من هذه المحادثة، أو بعيدة جدًا في الماضي.",
   "chat.export_json": "تصدير بصيغة JSON",
   "chat.export_markdown": "تصدير بصيغة Markdown",

@@ -46,7 +46,7 @@ export const messages = Object.freeze({
   "chat.menu": "Menü des Chats",
   "chat.menu_of": "Menü: {title}",
   "chat.archive": "Archivieren",
-  "chat.deleted_elsewhere": "Dieser Chat wurde in einem anderen Tab gelöscht.",
+  "chat.deleted_elsewhere": "Dieser Chat wurde in einem anderen Tab oder auf einem anderen Gerät gelöscht.",
   "chat.elsewhere": "Diese Nachricht steht in einer anderen Fassung dieses Chats oder zu weit zurück.",
   "chat.export_json": "Als JSON exportieren",
   "chat.export_markdown": "Als Markdown exportieren",

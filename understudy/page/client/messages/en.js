@@ -51,7 +51,7 @@ export const messages = Object.freeze({
   "chat.menu": "Menu of the chat",
   "chat.menu_of": "Menu: {title}",
   "chat.archive": "Archive",
-  "chat.deleted_elsewhere": "This chat was deleted in another tab.",
+  "chat.deleted_elsewhere": "This chat was deleted in another tab or on another device.",
   "chat.elsewhere": "That message stands in another version of this chat, or too far back.",
   "chat.export_json": "Export as JSON",
   "chat.export_markdown": "Export as Markdown",
