@@ -6,7 +6,7 @@ RE2's time hardly depends on the number of prefilters.
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from time import thread_time_ns
+from time import perf_counter_ns, thread_time_ns
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -45,10 +45,14 @@ class Prefilter:
     alone). RE2 reads a pattern over bytes and `Pattern` reads it over text: spell out ASCII classes, use no lookaround,
     no back-references, and repeats of at most 64. `ignore_case` applies to ASCII letters; literals are then given in
     lower case. `characters` stand alone: one of them must occur. So do `ranges` of code points (first and last), which
-    RE2 reads as bytes of UTF-8.
+    RE2 reads as bytes of UTF-8: `run` of them must stand in a row, or fewer at the end of the text.
 
     If a find contains blanks, the prefilter must match the part before the first blank. This lets a stream pass on
     everything but its last word while no prefilter matches. (Of a word that is not ASCII, 32 characters are held.)
+
+    With `tail`, only the last so many characters of a text are searched, for what more text could make a find. If a
+    text is no longer than that, the detector's other prefilters must match only where one of these does. Patterns
+    without literals are searched by detector and `batch` when all prefilters together are slow.
     """
 
     literals: tuple[str, ...] = ()
@@ -56,12 +60,15 @@ class Prefilter:
     ignore_case: bool = False
     characters: str = ""
     ranges: Ranges = ()
+    run: int = 1
+    tail: int = 0
+    batch: int = 0
 
     @property
     def expression(self) -> str:
         """The prefilter as one expression for RE2, over bytes of UTF-8."""
         if self.ranges:
-            return f"(?:{utf8_expression(self.ranges)})"
+            return self._in_a_row(f"(?:{utf8_expression(self.ranges)})")
         body = self.pattern or "|".join(re.escape(each) for each in (*self.literals, *self.characters))
         return f"(?i:{body})" if self.ignore_case else f"(?:{body})"
 
@@ -69,8 +76,12 @@ class Prefilter:
     def text_pattern(self) -> re.Pattern[str]:
         """The prefilter as a pattern of `re`, over text."""
         if self.ranges:
-            return re.compile("[" + "".join(f"\\U{low:08x}-\\U{high:08x}" for low, high in self.ranges) + "]")
+            each = "[" + "".join(f"\\U{low:08x}-\\U{high:08x}" for low, high in self.ranges) + "]"
+            return re.compile(self._in_a_row(each))
         return re.compile(self.expression, re.ASCII)
+
+    def _in_a_row(self, each: str) -> str:
+        return each if self.run == 1 else f"(?:{each}{{{self.run}}}|{each}$)"
 
 
 NamedPrefilter = tuple[str, Prefilter]
@@ -78,48 +89,92 @@ NamedPrefilter = tuple[str, Prefilter]
 
 @lru_cache(maxsize=64)
 def build_prefilter(
-    prefilters: tuple[tuple[NamedPrefilter, ...], ...], deciding: tuple[tuple[int, Callable[[str], bool]], ...] = ()
+    prefilters: tuple[tuple[NamedPrefilter, ...], ...],
+    numbers: frozenset[int] | None = None,
+    deciding: tuple[tuple[int, Callable[[str], bool]], ...] = (),
 ) -> Callable[[str], ActiveDetectors]:
     """Return the function that lists the detectors that are active for a text.
 
-    `prefilters` has those of each detector, by its number; `deciding` are the numbers and the `concerns` functions of
-    detectors without prefilters that decide by themselves. Any other detector without prefilters is always active.
+    `prefilters` has those of each detector, by its number; `numbers` are the detectors that are used, by default all.
+    `deciding` are the numbers and the `concerns` functions of detectors without prefilters that decide by themselves.
+    Any other detector without prefilters is always active.
     """
-    rows = [(number, name, prefilter) for number, named in enumerate(prefilters) for name, prefilter in named]
-    unfiltered = {number for number, named in enumerate(prefilters) if not named} - {number for number, _ in deciding}
-    always: ActiveDetectors = MappingProxyType(dict.fromkeys(sorted(unfiltered), ()))
-    names = [(number, name) for number, name, _ in rows]
-    match = build_matcher([(number, prefilter) for number, _, prefilter in rows])
+    used = frozenset(range(len(prefilters))) if numbers is None else numbers
+    unfiltered = [number for number, named in enumerate(prefilters) if not named and number in used]
+    always: ActiveDetectors = MappingProxyType(
+        dict.fromkeys(sorted({*unfiltered} - {each for each, _ in deciding}), ())
+    )
+    search = _search(prefilters)
 
     def find_active(text: str) -> ActiveDetectors:
-        found = match(text.encode("utf-8", "surrogatepass"))
-        concerned = [number for number, concerns in deciding if concerns(text)]
+        found = search(text)
+        concerned = [number for number, concerns in deciding if concerns(text)] if deciding else ()
         if not found and not concerned:
             return always
         active: dict[int, list[str]] = {number: [] for number in (*always, *concerned)}
-        for index in found or ():
-            number, name = names[index]
-            active.setdefault(number, []).append(name)
+        for number, name in found:
+            if number in used:
+                active.setdefault(number, []).append(name)
         return active
 
     return find_active
 
 
-def build_matcher(rows: Sequence[tuple[int, Prefilter]]) -> Callable[[bytes], Iterable[int] | None]:
+_Row = tuple[int, str, Prefilter]
+
+
+@lru_cache(maxsize=64)
+def _search(prefilters: tuple[tuple[NamedPrefilter, ...], ...]) -> Callable[[str], Sequence[tuple[int, str]]]:
+    """Return the function that lists the matching prefilters of a text, by number of the detector and name.
+
+    A text is searched by one automaton, and the end of a long one by a second: that of a short text, in which the
+    prefilters of detectors with `tail` ones count only if one of those matches.
+    """
+    rows = [(number, name, prefilter) for number, named in enumerate(prefilters) for name, prefilter in named]
+    tail = max((prefilter.tail for _, _, prefilter in rows), default=0)
+    tailed = {number for number, _, prefilter in rows if prefilter.tail}
+    match, names = _matcher([row for row in rows if not row[2].tail])
+    if not tail:
+        return lambda text: [names[index] for index in match(text.encode("utf-8", "surrogatepass")) or ()]
+    match_short, short_names = _matcher([row for row in rows if row[2].tail or row[0] not in tailed])
+    at_end = {index for index, row in enumerate(short_names) if row[0] in tailed}
+
+    def search(text: str) -> Sequence[tuple[int, str]]:
+        data = text.encode("utf-8", "surrogatepass")
+        if len(text) <= tail:
+            found = [short_names[index] for index in match_short(data) or ()]
+            if tailed.isdisjoint([number for number, _ in found]):
+                return found
+            return found + [names[index] for index in match(data) or () if names[index][0] in tailed]
+        end = match_short(text[-tail:].encode("utf-8", "surrogatepass"))
+        found = [names[index] for index in match(data) or ()]
+        return found + [short_names[index] for index in end or () if index in at_end]
+
+    return search
+
+
+def _matcher(rows: Sequence[_Row]) -> tuple[Callable[[bytes], Iterable[int] | None], Sequence[tuple[int, str]]]:
+    return build_matcher([((number, prefilter.batch), prefilter) for number, _, prefilter in rows]), [
+        (number, name) for number, name, _ in rows
+    ]
+
+
+def build_matcher(rows: Sequence[tuple[object, Prefilter]]) -> Callable[[bytes], Iterable[int] | None]:
     """Return the function that lists the matching prefilters (by index in `rows`) of a text in UTF-8.
 
-    `rows` has each prefilter with the number of its detector. All prefilters are one automaton. If a text keeps many
-    bounded repeats going at once (random letters), that automaton meets a new state with every byte, and is two hundred
-    times slower than on ordinary text; then the prefilters are searched in smaller sets for a while. Both ways match
-    the same prefilters that rules need.
+    `rows` has each prefilter with its group. All prefilters are one automaton. If a text keeps many bounded repeats
+    going at once (random letters), that automaton meets a new state with every byte, and is two hundred times slower
+    than on ordinary text; then the prefilters are searched in smaller sets for a while, those without literals by
+    group. Both ways match the same prefilters that rules need.
     """
     whole = _set([prefilter.expression for _, prefilter in rows])
     apart: Callable[[bytes], Iterable[int]] | None = None  # built on first use: most processes never need it
     left = 0  # pieces to search in smaller sets before the one automaton is tried again
     slow = 0  # recent slow pieces: a new automaton has all its states yet to meet
+    timed = False  # whether the next piece's CPU time is measured: a system call, as long as the search of a word
 
     def matches(data: bytes) -> Iterable[int] | None:
-        nonlocal apart, left, slow
+        nonlocal apart, left, slow, timed
         if len(data) < BRIEF:
             return whole(data)  # type: ignore[no-any-return]
         if left > 0:
@@ -127,27 +182,34 @@ def build_matcher(rows: Sequence[tuple[int, Prefilter]]) -> Callable[[bytes], It
             if apart is None:
                 apart = _apart(rows)
             return apart(data)
-        began = thread_time_ns()  # CPU time of this thread only
+        limit = SLOW_NS * (len(data) + SHORT)
+        used = thread_time_ns() if timed else 0
+        began = perf_counter_ns()
         found: Iterable[int] | None = whole(data)
-        times = (thread_time_ns() - began) // (SLOW_NS * (len(data) + SHORT))
-        if times > 0:
+        if perf_counter_ns() - began < limit:
+            timed = False
+            slow = max(0, slow - 1)
+        elif not timed:
+            # Slow, or this thread had to wait: the next piece tells.
+            timed = True
+        elif (times := (thread_time_ns() - used) // limit) > 0:  # CPU time of this thread only
             slow += times
             if slow > SLOW_MAX:
                 left, slow = DETOUR, SLOW_MAX // 2
-        elif slow:
-            slow -= 1
+        else:
+            slow = max(0, slow - 1)
         return found
 
     return matches
 
 
-def _apart(rows: Sequence[tuple[int, Prefilter]]) -> Callable[[bytes], Iterable[int]]:
-    """Search all literals in one pass, then the patterns of those that occur; patterns without literals by detector."""
+def _apart(rows: Sequence[tuple[object, Prefilter]]) -> Callable[[bytes], Iterable[int]]:
+    """Search all literals in one pass, then the patterns of those that occur; patterns without literals by group."""
     first = [index for index, (_, prefilter) in enumerate(rows) if prefilter.literals or not prefilter.pattern]
-    others: dict[int, list[int]] = {}
-    for index, (number, prefilter) in enumerate(rows):
+    others: dict[object, list[int]] = {}
+    for index, (group, prefilter) in enumerate(rows):
         if prefilter.pattern and not prefilter.literals:
-            others.setdefault(number, []).append(index)
+            others.setdefault(group, []).append(index)
     opened = _set([evolve(rows[index][1], pattern="").expression for index in first])
     further = {at: _set([rows[index][1].expression]) for at, index in enumerate(first) if rows[index][1].pattern}
     groups = [(each, _set([rows[index][1].expression for index in each])) for each in others.values()]

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from attrs import evolve
 
-from .detectors import CONTENT, DISGUISES
+from .detectors import CONTENT, DISGUISES, Injection
 from .detectors.detector import Detector
 from .detectors.markup.markup import SURROGATE, Markup
 from .findings import Category, Failure, Finding, Sanitized
@@ -85,24 +85,37 @@ class DetectorSet(NamedTuple):
 
 
 def build_detectors(policy: Policy, direction: Direction, extra: Sequence[Detector] = ()) -> DetectorSet:
-    """Choose the detectors for which the policy has rules. Takes longer than reading a short text."""
+    """Choose the detectors for which the policy has rules.
+
+    All policies search the same prefilters, with or without those of orders to a model, and drop what their detectors
+    do not need: the automaton is built once and meets its states once.
+    """
     rules = policy.rules(direction)
-    early = [each for each in DISGUISES if each.category in rules]
-    late = [each.of(policy) if hasattr(each, "of") else each for each in (*CONTENT, *extra) if each.category in rules]
-    numbered = [Numbered(number, each) for number, each in enumerate((*early, *late))]
-    first, others = tuple(numbered[: len(early)]), tuple(numbered[len(early) :])
-    prefilters = tuple([each.prefilters for each in (*early, *late)])
+    content = CONTENT if Category.INJECTION in rules else [each for each in CONTENT if not isinstance(each, Injection)]
+    every = [Numbered(number, each) for number, each in enumerate((*DISGUISES, *content, *extra))]
+    chosen = [each for each in every if each.detector.category in rules]
+    first = tuple([each for each in chosen if each.number < len(DISGUISES)])
+    others = tuple(
+        [
+            Numbered(number, each.of(policy)) if hasattr(each, "of") else Numbered(number, each)
+            for number, each in chosen
+            if number >= len(DISGUISES)
+        ]
+    )
+    prefilters = [each.prefilters for each in (*DISGUISES, *content)]
+    prefilters += [each.prefilters if each.category in rules else () for each in extra]
     deciding = tuple(
         [(number, each.concerns) for number, each in others if not each.prefilters and hasattr(each, "concerns")]
     )
+    numbers = frozenset([number for number, _ in chosen])
     return DetectorSet(
         rules,
         first,
         others,
         tuple([bounds_of(stage) for stage in (*([each] for each in first), others)]),
-        tuple([_is_covered(each, PolicyEngine(policy, rules, None)) for each in early]),
-        build_prefilter(prefilters, deciding),
-        build_prefilter(prefilters[: len(early)]),
+        tuple([_is_covered(each, PolicyEngine(policy, rules, None)) for _, each in first]),
+        build_prefilter(tuple(prefilters), numbers, deciding),
+        build_prefilter(tuple(prefilters[: len(DISGUISES)] if first else ()), numbers),
     )
 
 
@@ -141,7 +154,7 @@ class StreamSanitizer:
             for each, bound, defers in zip(early, bounds, deferring, strict=False)
         ]
         self._late = PipelineStage(late, engine, words=True, bounds=bounds[-1])
-        self._first_late = len(early)
+        self._first_late = len(DISGUISES)
         self._content = bool(late)
         self._active: ActiveDetectors | None = {}
         """At least the detectors that are active in the text held by the last stage; None if part of it is unread."""

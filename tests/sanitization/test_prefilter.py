@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sanitization import prefilter
-from sanitization.detectors import CONTENT, DISGUISES, Detector
+from sanitization.detectors import CONTENT, DISGUISES, Detector, Secrets
 from sanitization.prefilter import Prefilter, build_prefilter, utf8_expression
 from tests.cpu import cpu_seconds
 from tests.sanitization.samples import texts
@@ -48,6 +48,41 @@ def test_each_detector_gets_its_matching_prefilters() -> None:
     assert active("nothing") == {1: ()}
     assert {number: sorted(names) for number, names in active("my pwd: ghp_").items()} == {0: ["heads", "words"], 1: []}
     assert set(active("pwd^")) == {0, 1, 2}
+
+
+def test_detectors_that_are_not_used_are_not_listed() -> None:
+    """Policies share one search, and each lists its own detectors only, also of those without prefilters."""
+    prefilters = ((("heads", HEADS),), (), (("signs", SIGNS),), ())
+    assert build_prefilter(prefilters)("ghp_^") == {0: ["heads"], 1: [], 2: ["signs"], 3: []}
+    assert build_prefilter(prefilters, frozenset((0, 3)))("ghp_^") == {0: ["heads"], 3: []}
+    assert not build_prefilter(prefilters, frozenset((2,)))("ghp_")
+
+
+def test_a_run_matches_whole_or_at_the_end_of_a_text() -> None:
+    """Three in a row, or fewer if the text ends with them and more may follow."""
+    active = build_prefilter(((("run", Prefilter(ranges=((0xE0000, 0xE007F),), run=3)),),))
+    hidden = "\U000e0041"
+    assert [size for size in range(6) if active(f"a{hidden * size}b")] == [3, 4, 5]
+    assert [size for size in range(6) if active(f"a{hidden * size}")] == [1, 2, 3, 4, 5]
+    assert not active(f"a{hidden}b{hidden}c{hidden}{hidden}d")
+
+
+def test_a_tail_is_searched_at_the_end_of_a_text_only() -> None:
+    """Of a long text the last ten characters; the prefilters for whole texts are searched everywhere."""
+    named = (("row", Prefilter(pattern="give +me")), ("row$", Prefilter(pattern="give +(?:me|$)", tail=10)))
+    active = build_prefilter((named, (("signs", SIGNS),)))
+    assert active("give ") == {0: ["row$"]}
+    assert active("give me") == {0: ["row$", "row"]}
+    assert active("give me the rest^") == {0: ["row"], 1: ["signs"]}
+    assert active("give me, and give ") == {0: ["row", "row$"]}
+    assert not active("give you the rest")
+
+
+def test_letters_of_other_languages_activate_no_rule_for_passwords() -> None:
+    """Only if the letter of a word for a password has the next one behind it, or ends the text."""
+    active = build_prefilter((Secrets.prefilters,))
+    assert not active("sch\u00f6n, se\u00f1or, \u0142adny, \u015fehir")
+    assert active("l\u00f6sen") == active("contrase\u00f1") == active("ha\u0142") == {0: ["foreign"]}
 
 
 def test_no_text_is_too_broken() -> None:

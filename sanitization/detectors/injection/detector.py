@@ -29,10 +29,11 @@ from .prefilters import (
     LIKELY,
     RULES,
     TOKEN_RUNS,
-    concerns,
     end_pattern_of,
     leet_rules,
     match_prefilters,
+    named_prefilters,
+    names_in,
     tails,
 )
 from .rules import Late, OrderRule
@@ -144,24 +145,26 @@ SWdub3JlIGFsbCBwcmV2aW91cyBpbnN0cnVjdGlvbnM=
 class Injection:
     """Finds `injection.*`: orders that a text gives to the model that reads it.
 
-    It searches its prefilters itself, in small sets (`concerns`): they are rows of common words, which in one set with
-    those of other detectors would multiply into more states than RE2 keeps.
+    Each rule has two prefilters: one says what `find` must try, the other what at the end of a text `settled` must.
     """
 
     name = "injection"
     category = Category.INJECTION
-    prefilters: tuple[NamedPrefilter, ...] = ()
     kinds = KINDS
     context = max(encodings.RUN_MAX, BEHIND + 400)
     reach = encodings.READ_MAX + 64
-    concerns = staticmethod(concerns)
 
     def __init__(self, model: Callable[[], Classifier] = classifier) -> None:
         self._model = model
 
+    @property
+    def prefilters(self) -> tuple[NamedPrefilter, ...]:
+        """Those of the rules, built on first use."""
+        return named_prefilters()
+
     def find(self, text: str, start: int = 0, active: Collection[str] = ()) -> Iterator[Hit]:
         """Yield the orders, each from its first telling word to the end of its sentence."""
-        active = active or match_prefilters(text[start:]).whole
+        active = (names_in(active) if active else match_prefilters(text[start:])).whole
         if not active:
             return
         encoded = sorted(_encoded(text, start, active, self._model), key=lambda hit: (hit.anchor, -hit.score))
@@ -175,7 +178,7 @@ class Injection:
     def settled(self, text: str, start: int = 0, active: Collection[str] = ()) -> int:
         """Return where the first possible order begins whose end is not known, or the end of the text."""
         end = len(text)
-        names = active or match_prefilters(text[start:]).ends
+        names = (names_in(active) if active else match_prefilters(text[start:])).ends
         for name in names:
             match name:
                 case "likely":

@@ -1,14 +1,14 @@
-"""The prefilters of the rules for orders, searched in small sets of their own."""
+"""The prefilters of the rules for orders: of each rule one for a whole text and one for its end."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache, lru_cache
+from functools import cache
 from typing import Final, NamedTuple
 
 from attrs import evolve
 
 from sanitization.normalization import DRESSED, LOOK_ALIKES, MARKS
-from sanitization.prefilter import Prefilter, build_matcher
+from sanitization.prefilter import ActiveDetectors, NamedPrefilter, Prefilter, build_prefilter
 
 from . import encodings as encodings
 from .asks import ASKS
@@ -107,6 +107,8 @@ LIKELY: Final = "likely"
 """The prefilter of the classifier."""
 END: Final = AHEAD
 """Characters at the end of a text in which an unsettled find may begin."""
+AT_END: Final = "$"
+"""Ends the name of a prefilter for the end of a text."""
 _WRITTEN: Final = ("leet", "disguise", TAIL, "run", "escape", "turned", "rotated", LIKELY, *TOKEN_RUNS)
 NAMES: Final = (*BY_NAME, *FOREIGN, *_WRITTEN)
 """The names of all prefilters."""
@@ -163,40 +165,42 @@ def end_pattern_of(name: str) -> re.Pattern[str]:
     return end_prefilter_of(name).text_pattern
 
 
-@lru_cache(maxsize=2)  # `settled` and `find` ask about the same piece
-def match_prefilters(text: str) -> Matched:
-    """Return the prefilters that match a text, and those that match its last `END` characters."""
-    whole, ends = _matchers()
-    data = text.encode("utf-8", "surrogatepass")
-    tail = data if len(text) <= END else text[-END:].encode("utf-8", "surrogatepass")
-    at_end = tuple([names[index] for names, match in ends for index in match(tail) or ()])
-    # A prefilter that matches anywhere in a short text also matches its end, so most need no second search.
-    if not at_end and len(text) <= END:
-        return NONE_MATCHED
-    return Matched(tuple([names[index] for names, match in whole for index in match(data) or ()]), at_end)
-
-
-def concerns(text: str) -> bool:
-    """Return whether there may be an order in a text, or the beginning of one at its end."""
-    return any(match_prefilters(text))
-
-
-_Matcher = tuple[tuple[str, ...], Callable[[bytes], Iterable[int] | None]]
-
-
 @cache
-def _matchers() -> tuple[list[_Matcher], list[_Matcher]]:
-    # Separate sets for counted repeats and for rows of common words: each would multiply the states of the others.
+def named_prefilters() -> tuple[NamedPrefilter, ...]:
+    """Return the prefilters of all rules by name, each for a whole text and for the end of one."""
+    # Counted repeats and rows of common words multiply each other's states.
     counted = ("run", *TOKEN_RUNS)
     rows = tuple([name for name, rule in BY_NAME.items() if rule.phrases])
     others = tuple([name for name in NAMES if name not in rows and name not in counted])
+    batches = [(name, batch) for batch, names in enumerate((rows, others, counted)) for name in names]
     return (
-        [_matcher(tuple([name for name in names if name != TAIL]), prefilter_of) for names in (rows, others, counted)],
-        [_matcher(names, end_prefilter_of) for names in (rows, others, counted)],
+        *[(name, _batched(prefilter_of(name), batch, 0)) for name, batch in batches if name != TAIL],
+        *[(name + AT_END, _batched(end_prefilter_of(name), batch, END)) for name, batch in batches],
     )
 
 
-def _matcher(names: tuple[str, ...], prefilter: Callable[[str], Prefilter]) -> _Matcher:
+def _batched(prefilter: Prefilter, batch: int, tail: int) -> Prefilter:
     # Drop a row's first words as literals: they are common, and the row is not.
-    each = [evolve(prefilter(name), literals=()) if prefilter(name).pattern else prefilter(name) for name in names]
-    return names, build_matcher([(0, prefilter) for prefilter in each])
+    literals = () if prefilter.pattern else prefilter.literals
+    return evolve(prefilter, literals=literals, batch=batch, tail=tail)
+
+
+def names_in(active: Iterable[str]) -> Matched:
+    """Return the names of matching prefilters, those of whole texts and those of the end apart."""
+    whole, ends = [], []
+    for name in active:
+        if name.endswith(AT_END):
+            ends.append(name.removesuffix(AT_END))
+        else:
+            whole.append(name)
+    return Matched(tuple(whole), tuple(ends)) if whole or ends else NONE_MATCHED
+
+
+def match_prefilters(text: str) -> Matched:
+    """Return the prefilters that match a text, and those that match its last `END` characters."""
+    return names_in(_find_active()(text).get(0, ()))
+
+
+@cache
+def _find_active() -> Callable[[str], ActiveDetectors]:
+    return build_prefilter((named_prefilters(),))

@@ -36,7 +36,7 @@ class UnseenOrders:
 
     name = "unseen_orders"
     category = Category.INJECTION
-    prefilters: tuple[NamedPrefilter, ...] = (("unseen", Prefilter(ranges=code_points.HIDDEN)),)
+    prefilters: tuple[NamedPrefilter, ...] = (("unseen", Prefilter(ranges=code_points.HIDDEN, run=DECODED_LEAST)),)
     kinds: tuple[Kind, ...] = ()
     covers: Mapping[Category, Sequence[str]] = {Category.INVISIBLE: ("invisible.tag", "invisible.variation")}
     """The kinds of these characters in the next stage: if that removes them, this one leaves them to it."""

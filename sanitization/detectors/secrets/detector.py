@@ -7,6 +7,7 @@ twice; the cost is linear.
 
 import re
 from collections.abc import Collection, Iterator
+from functools import lru_cache
 from operator import itemgetter
 from typing import Final
 
@@ -75,8 +76,11 @@ class Secrets:
 
 def _lowered(text: str) -> str:
     """Return the text with ASCII in lower case, character by character."""
-    if text.isascii():
-        return text.lower()
+    return text.lower() if text.isascii() else _lowered_foreign(text)
+
+
+@lru_cache(maxsize=1)  # `settled` and `find` ask about the same piece
+def _lowered_foreign(text: str) -> str:
     return text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
 
 

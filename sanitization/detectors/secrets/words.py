@@ -70,7 +70,8 @@ class Foreign:
         for word in words.split():
             at = 1 + max(place for place, letter in enumerate(word) if not letter.isascii())
             self._by_letter.setdefault(word[at - 1], []).append((word[:at], word[at:]))
-        self.prefilter = Prefilter(literals=tuple(self._by_letter))
+        forms = [_with_next(letter, {tail[:1] for _, tail in found}) for letter, found in self._by_letter.items()]
+        self.prefilter = Prefilter(literals=tuple(self._by_letter), pattern="|".join(forms))
 
     def _ends(self, text: str, start: int) -> Iterator[tuple[int, str]]:
         for letter, words in self._by_letter.items():
@@ -98,6 +99,11 @@ class Foreign:
             if at <= first and (_rest_is_open(text, name.end(), "password", "") if name else tail.startswith(rest)):
                 first = at - 1
         return first
+
+
+def _with_next(letter: str, following: set[str]) -> str:
+    """Return a pattern for a letter and the one after it, unless a word ends with it or the text does."""
+    return letter if "" in following else f"{letter}(?:[{''.join(sorted(following))}]|$)"
 
 
 def _earliest(text: str, start: int) -> int:
