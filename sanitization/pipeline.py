@@ -33,6 +33,8 @@ PATIENT: Final = 64
 """Characters held; beyond this the held text is not read again with every piece."""
 PATIENCE: Final = 8
 """Beyond `PATIENT`, the held text is read again when it has grown by one part in eight."""
+PASSED_MAX: Final = 1_024
+"""Characters passed on that are not yet joined to the context, if the detectors do not read more of it."""
 SHOWN_MAX: Final = 7
 """ASCII letters of a word that a pause may show. Eight characters of a secret would be too many."""
 
@@ -213,7 +215,9 @@ class PipelineStage:
         """Number of held characters that a pause has shown."""
         self.rescan_at = 0
         """Length of the held text from which on it is read again; a stage that holds less may append to `held`."""
-        self._behind = ""  # context: the end of the text before the held text
+        self._behind = ""  # context: the end of the text before the held text, but for `_passed`
+        self._passed: list[str] = []  # what was passed on since, to be joined when it is read
+        self._passed_size = 0
         self._before = 0  # characters of the stream before `_behind`
         self._listed = 0  # where the last find began that is listed
 
@@ -226,7 +230,7 @@ class PipelineStage:
         if self._words:
             upto = _last_word(held, max(0, size - WORD_MAX))
         if active:
-            text, start = self._behind + held, len(self._behind)
+            text, start = self._with_context()
             for number, detector in self._detectors:
                 if number in active:
                     try:
@@ -257,18 +261,33 @@ class PipelineStage:
 
     def pass_context(self, chunk: str) -> None:
         """Keep already passed text as context, at most twice what the detectors read, so that it is seldom cut."""
-        behind = self._behind + chunk
+        if chunk:
+            self._passed.append(chunk)
+            self._passed_size += len(chunk)
+        if self._passed_size > max(self._context, PASSED_MAX):
+            self._join_context()
+
+    def _join_context(self) -> None:
+        behind = "".join((self._behind, *self._passed))
+        self._passed.clear()
+        self._passed_size = 0
         if len(behind) > 2 * self._context:
             self._before += len(behind) - self._context
             behind = behind[len(behind) - self._context :]
         self._behind = behind
+
+    def _with_context(self) -> tuple[str, int]:
+        """Return the context and the held text in one, and where the held text begins."""
+        if self._passed:
+            self._join_context()
+        return self._behind + self.held, len(self._behind)
 
     def flush(self, active: ActiveDetectors, upto: int | None = None) -> str:
         """Return the first `upto` held characters, or fewer so that no find is cut; by default all: nothing follows."""
         upto = len(self.held) if upto is None else upto
         found: list[_Finds] = []
         if active:
-            text, start = self._behind + self.held, len(self._behind)
+            text, start = self._with_context()
             found, whole = self._finds(text, start, active)
             if whole:
                 upto = _clear(whole, start + upto) - start
@@ -407,7 +426,7 @@ class PipelineStage:
         """Drop a detector for the rest of this text, record its failure, and mark where it stopped reading."""
         self._engine.record_failure(detector.name, error)
         self._detectors = [each for each in self._detectors if each.detector is not detector]
-        start = self._before + len(self._behind)
+        start = self._before + len(self._behind) + self._passed_size
         kind = f"{detector.category.value}.unread"
         self.found += 1
         self.findings.append(
