@@ -275,6 +275,19 @@ def keys(browser: Browser, server: Server, shots: Path | None, problems: list[st
     page.keyboard.press("ArrowUp")
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Agent: Insights. Change")).to_be_visible()
+    for words, seen in (
+        ("dark", page.locator("html[data-theme=dark]")),
+        ("theme system", page.locator("html:not([data-theme])")),
+    ):
+        page.keyboard.press("Control+k")
+        box.fill(words)
+        page.keyboard.press("Enter")
+        expect(seen).to_have_count(1)
+    page.keyboard.press("Control+k")
+    box.fill("pin")
+    expect(page.get_by_role("option", selected=True)).to_contain_text("This chat")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Pinned")).to_be_visible()
     page.keyboard.press("Control+/")
     expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
     picture(page, shots, "keys")

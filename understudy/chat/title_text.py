@@ -18,9 +18,13 @@ _BIDI: Final = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066
 
 
 def derived_title(content: str) -> str:
-    """Return the title of a thread that begins with this message, unless another one is given."""
+    """Return the title of a thread that begins with this message, unless another one is given.
+
+    A longer message is cut after a word, with an ellipsis.
+    """
     words = content.split(maxsplit=TITLE_CHARS)[:TITLE_CHARS]  # a title cannot show more words
-    return " ".join(words)[:TITLE_CHARS] or "New conversation"
+    title = " ".join(words)
+    return (title if len(title) <= TITLE_CHARS else f"{_cut(title, TITLE_CHARS - 1)}\u2026") or "New conversation"
 
 
 def clean_title(written: str) -> str:
@@ -36,6 +40,9 @@ def clean_title(written: str) -> str:
     title = " ".join(words)
     if len(words) > MOST_WORDS or not any(map(str.isalnum, title)):
         return ""
-    if len(title) > TITLE_CHARS:
-        title = title[: TITLE_CHARS + 1].rpartition(" ")[0] or title[:TITLE_CHARS]
-    return title
+    return title if len(title) <= TITLE_CHARS else _cut(title, TITLE_CHARS)
+
+
+def _cut(title: str, most: int) -> str:
+    """Return at most `most` characters of a title, cut after a word if it has several."""
+    return title[: most + 1].rpartition(" ")[0] or title[:most]

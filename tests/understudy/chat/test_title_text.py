@@ -51,5 +51,9 @@ def test_a_long_title_ends_with_a_word() -> None:
 
 def test_a_thread_begins_with_the_words_of_its_first_message() -> None:
     assert derived_title("  Sales\n by   month ") == "Sales by month"
-    assert len(derived_title("word " * 500)) <= TITLE_CHARS
+    long = derived_title("word " * 500)
+    assert len(long) <= TITLE_CHARS
+    assert long.endswith("word\u2026")
+    assert derived_title("x" * 500) == "x" * (TITLE_CHARS - 1) + "\u2026"
+    assert derived_title("x" * TITLE_CHARS) == "x" * TITLE_CHARS
     assert derived_title(" \n") == "New conversation"

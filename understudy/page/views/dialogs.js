@@ -15,7 +15,7 @@ export class Dialogs {
     this.servers = lazy(() => import("./servers.js"), ({ ServersDialog }) => new ServersDialog(api, () => page.current, (name) => page.signInAt(name)));
     this.settings = lazy(() => import("./page_settings.js"), ({ pageSettings }) => pageSettings(page, storage));
     this.schedulesButton = sideButton("clock", t("schedules.title"), () => this.openSchedules());
-    this.memoryButton = sideButton("thought", t("memory.button"), () => this.memory.use((dialog) => dialog.open()));
+    this.memoryButton = sideButton("thought", t("memory.button"), () => this.openMemory());
     this.serversButton = iconButton("tool", t("servers.of_chat"), () => this.servers.use((dialog) => dialog.open()));
     this.serversButton.hidden = true;
     this.settingsButton = iconButton("gear", t("settings.title"), () => this.openSettings());
@@ -23,6 +23,10 @@ export class Dialogs {
 
   openSchedules() {
     return this.schedules.use((dialog) => dialog.show());
+  }
+
+  openMemory() {
+    return this.memory.use((dialog) => dialog.open());
   }
 
   /** `options` are those of `Settings.open`. */

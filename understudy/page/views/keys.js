@@ -3,6 +3,7 @@
 import { el, freshId } from "./dom.js";
 import { icon } from "./icons.js";
 import { Palette } from "./palette.js";
+import { CHOICES, choose } from "./theme.js";
 import { t } from "../client/messages.js";
 
 const MAC = /Mac|iPhone|iPad/.test(navigator.platform);
@@ -11,10 +12,10 @@ const MAC = /Mac|iPhone|iPad/.test(navigator.platform);
 const commandKey = (key, { shift = false } = {}) => (MAC ? `${shift ? "⇧" : ""}⌘${key}` : [t("key.control"), shift && t("key.shift"), key].filter(Boolean).join("+"));
 
 export class Keys {
-  /** `page` is the page: {sidebar, agents, composer, dialogs, account, create(), open(id), stop()}. */
+  /** `page` is the page: {api, client, sidebar, agents, composer, dialogs, account, create(), open(id), stop()}. */
   constructor(page) {
     this.page = page;
-    this.palette = new Palette(() => [this.#actions(), this.#chats(), this.#agents(), this.#tags()], (query, limit) => this.#search(query, limit));
+    this.palette = new Palette(() => [this.#actions(), this.#chats(), this.#agents(), this.#tags(), this.#chat(), this.#themes()], (query, limit) => this.#search(query, limit));
     page.sidebar.paletteKey.textContent = commandKey("K");
     document.addEventListener("keydown", (event) => this.#key(event));
   }
@@ -53,12 +54,11 @@ export class Keys {
 
   #actions() {
     const { page } = this;
-    const open = page.sidebar.thread(page.sidebar.current);
     return [
       { id: "create", title: t("chat.new"), icon: "plus", keys: commandKey("O", { shift: true }), act: () => page.create() },
       { id: "search", title: t("sidebar.search"), icon: "search", act: () => page.sidebar.focusSearch() },
-      ...(open ? [{ id: "tags", title: t("tags.title"), icon: "tag", act: () => page.sidebar.tag(open) }] : []),
       { id: "schedules", title: t("schedules.title"), icon: "clock", act: () => page.dialogs.openSchedules() },
+      { id: "memory", title: t("memory.button"), icon: "thought", act: () => page.dialogs.openMemory() },
       { id: "settings", title: t("settings.title"), icon: "gear", act: () => page.dialogs.openSettings() },
       { id: "keys", title: t("keys.title"), icon: "pencil", keys: "?", act: () => this.sheet() },
       { id: "account", title: t("account.sign_out"), icon: "leave", act: () => page.account.leave() },
@@ -66,10 +66,10 @@ export class Keys {
   }
 
   #chats() {
-    return this.page.sidebar.all.map((thread) => this.#chat(thread));
+    return this.page.sidebar.all.map((thread) => this.#entry(thread));
   }
 
-  #chat(thread) {
+  #entry(thread) {
     const words = (thread.tags ?? []).map((tag) => `#${tag}`).join(" ");
     return { id: `#${thread.id}`, title: thread.title || t("chat.new"), words, icon: "chat", act: () => this.page.open(thread.id) };
   }
@@ -87,9 +87,23 @@ export class Keys {
     return sidebar.filter.tags.map((tag) => ({ id: `#${tag}#`, title: `#${tag}`, icon: "tag", detail: t("tags.filter"), act: () => sidebar.showTag(tag) }));
   }
 
+  /** What the menu of the open chat has. */
+  #chat() {
+    const { sidebar } = this.page;
+    const actions = sidebar.rows.get(sidebar.current)?.actions() ?? [];
+    return actions.map(({ label, icon: picture, act }) => ({ id: `.${label}`, title: label, icon: picture, detail: t("palette.chat"), act }));
+  }
+
+  #themes() {
+    const [group, { storage }] = [t("appearance.theme"), this.page.client];
+    return CHOICES.theme.map((value) => ({
+      id: `theme.${value}`, title: t(`appearance.theme_${value}`), words: group, icon: "gear", detail: group, act: () => choose(storage, "theme", value),
+    }));
+  }
+
   async #search(query, limit) {
     const { threads } = await this.page.api.threads({ query, limit });
-    return threads.map((thread) => this.#chat(thread));
+    return threads.map((thread) => this.#entry(thread));
   }
 }
 

@@ -20,11 +20,12 @@ export class ThreadRow {
       onOpen(thread.id, this.thread.match?.message_id ?? null);
     });
     this.more = el("button.quiet.icon-button.row-more", { type: "button" }, icon("more"));
-    this.menu = new Menu(this.more, t("chat.menu"), () => this.#items());
+    this.menu = new Menu(this.more, t("chat.menu"), () => this.actions());
     this.element = el("li.row", {}, this.link, this.more);
   }
 
-  #items() {
+  /** What can be done with the chat: {label, icon, danger, act}. */
+  actions() {
     const { thread, chats } = this;
     const { pinned = false, archived = false } = thread;
     return [

@@ -627,6 +627,7 @@ export const messages = Object.freeze({
   "keys.stop": "إيقاف الإجابة",
   "keys.title": "اختصارات لوحة المفاتيح",
   "palette.agent": "وكيل",
+  "palette.chat": "هذه المحادثة",
   "palette.label": "ابحث في المحادثات والوكلاء والإجراءات",
   "palette.none": "لا شيء مطابق.",
   "palette.results": "النتائج",

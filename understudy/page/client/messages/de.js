@@ -624,6 +624,7 @@ export const messages = Object.freeze({
   "keys.stop": "Die Antwort anhalten",
   "keys.title": "Tastenkürzel",
   "palette.agent": "Agent",
+  "palette.chat": "Dieser Chat",
   "palette.label": "Chats, Agenten und Aktionen suchen",
   "palette.none": "Nichts passt.",
   "palette.results": "Ergebnisse",

@@ -629,6 +629,7 @@ export const messages = Object.freeze({
   "keys.stop": "Stop the answer",
   "keys.title": "Keyboard shortcuts",
   "palette.agent": "Agent",
+  "palette.chat": "This chat",
   "palette.label": "Search chats, agents and actions",
   "palette.none": "Nothing matches.",
   "palette.results": "Results",
