@@ -5,12 +5,13 @@ derived from its decompositions and names. The look-alikes of other scripts are 
 a reader takes it for that letter in a usual typeface (compare UTS #39, confusables).
 """
 
-import re
 import string
 import unicodedata
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
+
+from .late import Late
 
 # ruff: noqa: RUF001, RUF002 - look-alikes are what this file is about
 
@@ -63,13 +64,13 @@ _BLOCKS: Final = (
     (0x1F100, 0x1F1FF),  # enclosed alphanumerics, regional indicators
     (0x1FBF0, 0x1FBF9),  # segmented digits
 )
-_NAMED: Final = re.compile(
+_NAMED: Final = Late(
     r"(?:LATIN LETTER SMALL CAPITAL|(?:MODIFIER LETTER|LATIN SUBSCRIPT|COMBINING LATIN) SMALL LETTER"
     r"|LATIN SUBSCRIPT (?P<small>SMALL) LETTER|MODIFIER LETTER (?P<capital>CAPITAL)"
     r"|(?:NEGATIVE |CROSSED NEGATIVE )?(?:PARENTHESIZED|CIRCLED|SQUARED) LATIN (?P<size>CAPITAL|SMALL) LETTER"
     r"|REGIONAL INDICATOR SYMBOL LETTER) (?P<letter>[A-Z])"
 )
-_DIGIT: Final = re.compile(r"\((\d)\)|(\d)[.,]?")
+_DIGIT: Final = Late(r"\((\d)\)|(\d)[.,]?")
 
 
 def _dressed() -> Iterator[tuple[str, str]]:

@@ -1,8 +1,8 @@
 """Masks and placeholders that replace finds."""
 
-import re
 from typing import Final
 
+from .late import Late
 from .policy import Mask
 
 COVER: Final = "•"
@@ -12,11 +12,11 @@ MAX_PLACEHOLDERS: Final = 10_000
 WORD_MAX: Final = 40  # characters of a kind's last word in a placeholder
 VALUE_MAX: Final = 1_024  # characters; a longer find is removed instead, for it must be kept to be turned back
 
-_LETTER: Final = re.compile(r"[^\W_]")
+_LETTER: Final = Late(r"[^\W_]")
 _SHAPE: Final = frozenset(" \t\r\n-_./:@+(),")
 """Signs that are left in a mask, since they shape an address, a number or a date. Other signs are part of passwords."""
-_UNFIT: Final = re.compile(r"[\[\]\s]")
-_PLACEHOLDER: Final = re.compile(r"\[[^\[\]\s]{1,64}-[0-9]{1,9}\]")
+_UNFIT: Final = Late(r"[\[\]\s]")
+_PLACEHOLDER: Final = Late(r"\[[^\[\]\s]{1,64}-[0-9]{1,9}\]")
 
 
 def mask_text(text: str, mask: Mask) -> str:

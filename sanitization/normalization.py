@@ -14,6 +14,7 @@ from typing import Final
 from attrs import frozen
 
 from .confusables import BY_SCRIPT, LATIN, pairs
+from .late import Late
 
 # Overlays and accents, points and signs of vowels in Hebrew and Arabic, the soft hyphen, the Arabic stroke.
 MARKS: Final = (
@@ -22,8 +23,8 @@ MARKS: Final = (
 )
 """Character class of the marks that the view drops."""
 
-_MARK: Final = re.compile(f"[{MARKS}]")
-_KEPT: Final = re.compile(f"[^{MARKS}]+")
+_MARK: Final = Late(f"[{MARKS}]")
+_KEPT: Final = Late(f"[^{MARKS}]+")
 _FOREIGN: Final = {
     alien: latin.lower() for table in BY_SCRIPT.values() for alien, latin in pairs(table).items() if latin.isalpha()
 }
@@ -56,8 +57,8 @@ _SAME: Final = {
 CACHE_MAX: Final = 20_000  # characters whose fold is remembered
 
 _ALIKE: Final = f"[{LOOK_ALIKES}]{{1,8}}"
-_ANY_ALIKE: Final = re.compile(f"[{LOOK_ALIKES}]")
-_BESIDE_LATIN: Final = re.compile(f"(?<=[a-z]){_ALIKE}|{_ALIKE}(?=[a-z])")
+_ANY_ALIKE: Final = Late(f"[{LOOK_ALIKES}]")
+_BESIDE_LATIN: Final = Late(f"(?<=[a-z]){_ALIKE}|{_ALIKE}(?=[a-z])")
 
 
 @frozen

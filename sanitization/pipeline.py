@@ -4,7 +4,6 @@ A stage holds back the text that its detectors call unsettled: usually the word 
 little more than twice the detectors' reach, because a hit ends within that reach.
 """
 
-import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
@@ -16,6 +15,7 @@ from attrs import Factory, define
 
 from .detectors.detector import Detector
 from .findings import Action, Category, Failure, Finding, Hit
+from .late import Late
 from .masking import Placeholders, mask_text
 from .policy import Failing, Mask, Policy, Rules
 from .prefilter import ActiveDetectors
@@ -48,7 +48,7 @@ _FOREIGN: Final = (
     r"[^\x00-\x7f\s\u00a0-\u00a9\u00ab-\u00b1\u00b4\u00b6-\u00b8\u00bb\u00bf\u060c\u061b\u061f\u0964\u0965\u2000-\u200a\u2010-\u206f\u3000-\u303f\uff00-\uff0f"
     r"\uff1a-\uff20]"
 )
-_DROW: Final = re.compile(rf"[!-~]*(?:{_FOREIGN}[!-~]*){{0,{FOREIGN_MAX}}}")  # a word read backwards
+_DROW: Final = Late(rf"[!-~]*(?:{_FOREIGN}[!-~]*){{0,{FOREIGN_MAX}}}")  # a word read backwards
 
 
 _T = TypeVar("_T")

@@ -159,6 +159,11 @@ def _matcher(rows: Sequence[_Row]) -> tuple[Callable[[bytes], Iterable[int] | No
     ]
 
 
+def check_prefilters(prefilters: Iterable[NamedPrefilter]) -> None:
+    """Raise RE2's error if it cannot read one of these prefilters: searching them builds them too late for that."""
+    _set([prefilter.expression for _, prefilter in prefilters])
+
+
 def build_matcher(rows: Sequence[tuple[object, Prefilter]]) -> Callable[[bytes], Iterable[int] | None]:
     """Return the function that lists the matching prefilters (by index in `rows`) of a text in UTF-8.
 
@@ -167,14 +172,16 @@ def build_matcher(rows: Sequence[tuple[object, Prefilter]]) -> Callable[[bytes],
     than on ordinary text; then the prefilters are searched in smaller sets for a while, those without literals by
     group. Both ways match the same prefilters that rules need.
     """
-    whole = _set([prefilter.expression for _, prefilter in rows])
+    whole: Callable[[bytes], Any] | None = None  # built on first use, too: it takes as long as ten thousand searches
     apart: Callable[[bytes], Iterable[int]] | None = None  # built on first use: most processes never need it
     left = 0  # pieces to search in smaller sets before the one automaton is tried again
     slow = 0  # recent slow pieces: a new automaton has all its states yet to meet
     timed = False  # whether the next piece's CPU time is measured: a system call, as long as the search of a word
 
     def matches(data: bytes) -> Iterable[int] | None:
-        nonlocal apart, left, slow, timed
+        nonlocal whole, apart, left, slow, timed
+        if whole is None:
+            whole = _set([prefilter.expression for _, prefilter in rows])
         if len(data) < BRIEF:
             return whole(data)  # type: ignore[no-any-return]
         if left > 0:

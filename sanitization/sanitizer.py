@@ -15,7 +15,7 @@ from .findings import Category, Failure, Finding, Sanitized
 from .masking import Placeholders
 from .pipeline import Bounds, Numbered, PipelineStage, PolicyEngine, bounds_of
 from .policy import STANDARD, Direction, Policy, Rules
-from .prefilter import ActiveDetectors, build_prefilter
+from .prefilter import ActiveDetectors, build_prefilter, check_prefilters
 
 PIECE: Final = 4_096
 """Characters read at a time; a longer piece is split."""
@@ -87,9 +87,13 @@ class DetectorSet(NamedTuple):
 def build_detectors(policy: Policy, direction: Direction, extra: Sequence[Detector] = ()) -> DetectorSet:
     """Choose the detectors for which the policy has rules.
 
+    Raises RE2's error if it cannot read a prefilter of `extra`.
+
     All policies search the same prefilters, with or without those of orders to a model, and drop what their detectors
     do not need: the automaton is built once and meets its states once.
     """
+    for each in extra:
+        check_prefilters(each.prefilters)
     rules = policy.rules(direction)
     content = CONTENT if Category.INJECTION in rules else [each for each in CONTENT if not isinstance(each, Injection)]
     every = [Numbered(number, each) for number, each in enumerate((*DISGUISES, *content, *extra))]

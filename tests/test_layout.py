@@ -18,8 +18,8 @@ ROOTS = {
     },
     "transport": {"__init__"},
     "sanitization": {
-        "__init__", "code_points", "confusables", "findings", "masking", "normalization", "pipeline", "policy",
-        "policy_file", "prefilter", "sanitizer",
+        "__init__", "code_points", "confusables", "findings", "late", "masking", "normalization", "pipeline",
+        "policy", "policy_file", "prefilter", "sanitizer",
     },
     "understudy": {"__init__", "__main__"},
 }  # fmt: skip

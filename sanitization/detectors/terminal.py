@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from sanitization.findings import Category, Hit, Kind, make_hit
+from sanitization.late import Late
 from sanitization.prefilter import Prefilter
 
 # xterm sets no bound on a string sequence; an inline image may be long, a hold-back may not. Images, clipboards and
@@ -25,7 +26,7 @@ _BARE: Final = r"\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x8f\x91-\x97\x99\x9a\
 # follows, which breaks them off.
 _IDLE: Final = r"(?<=\x80)[\x90\x98\x9d-\x9f]|[\x90\x98\x9b\x9d-\x9f](?=[\x80-\x9f])"
 _EIGHT: Final = r"(?<!\x80)[\x9d\x90\x9f\x9e\x98]"
-_SEQUENCE: Final = re.compile(
+_SEQUENCE: Final = Late(
     rf"""
       (?P<control> (?: [{_BARE}] | {_IDLE} | \x1b(?=\x1b) ){{1,{STRING_MAX}}} )
     | (?P<feed>    [\x0b\x0c](?:[\x0b\x0c]|\r(?!\n)){{0,{STRING_MAX}}} )
@@ -39,8 +40,8 @@ _SEQUENCE: Final = re.compile(
     """,
     re.VERBOSE,
 )
-_OPENING: Final = re.compile(r"[\x1b\x80-\x9f]")
-_FIRST: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_OPENING: Final = Late(r"[\x1b\x80-\x9f]")
+_FIRST: Final = Late(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """The first character of each sequence, so that `re` skips quickly to the next candidate."""
 _KINDS: Final = {
     "csi": "terminal.csi",
@@ -50,7 +51,7 @@ _KINDS: Final = {
 }
 _STRINGS: Final = {"]": "terminal.osc", "\x9d": "terminal.osc", "P": "terminal.dcs", "\x90": "terminal.dcs"}
 _CONTROLS: Final = "".join(chr(code) for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n")
-_OPEN: Final = re.compile(
+_OPEN: Final = Late(
     rf"""
     (?: \x1b [\x20-/]{{0,4}}
       | (?:\x1b\[|\x9b) [0-?\x00\x7f]{{0,64}} [\x20-/]{{0,16}}

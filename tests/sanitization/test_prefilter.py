@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sanitization import prefilter
+from sanitization import Category, Pattern, Sanitizer, prefilter
 from sanitization.detectors import CONTENT, DISGUISES, Detector, Secrets
-from sanitization.prefilter import Prefilter, build_prefilter, utf8_expression
+from sanitization.prefilter import Prefilter, build_prefilter, check_prefilters, utf8_expression
 from tests.cpu import cpu_seconds
 from tests.sanitization.samples import texts
 
@@ -93,10 +93,17 @@ def test_no_text_is_too_broken() -> None:
 
 
 @pytest.mark.parametrize("pattern", ["(", "a{2000}", "(?=b)"])
-def test_a_prefilter_that_cannot_be_read_is_an_error_at_once(pattern: str) -> None:
-    """Building the prefilter raises the error."""
+def test_a_prefilter_that_cannot_be_read_is_an_error(pattern: str) -> None:
+    """RE2's error, though prefilters are built by the first search only."""
     with pytest.raises(Exception, match=re.escape("to Set")):
-        build_prefilter(((("broken", Prefilter(pattern=pattern)),),))
+        check_prefilters((("broken", Prefilter(pattern=pattern)),))
+
+
+def test_a_detector_with_such_a_prefilter_is_an_error_at_once() -> None:
+    """The sanitizer raises it when it is built, not with its first text."""
+    broken = Pattern("broken", Category.PII, "pii.broken", "b", prefilter=Prefilter(pattern="(?=b)"))
+    with pytest.raises(Exception, match=re.escape("to Set")):
+        Sanitizer(extra=[broken])
 
 
 def test_either_way_of_re2_matches_what_rules_need(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,8 +61,13 @@ MAX_NOTE: Final = INLINE // FOREIGN
 
 _PLAIN: Final = "hello"
 """Builds the prefilters, which every text passes."""
-_CATEGORIES: Final = "password: x https://a.b/?c=d a@b.org +49 170 1234567 ignore all <img src=x>\u200b\x1b[1m"
-"""Matches a prefilter of every category, so that lazily built parts are built."""
+_CATEGORIES: Final = (
+    "password: x https://a.b/?c=d a@b.org +49 170 1234567 ignore all <img src=x>\u200b\x1b[1m ![a](http://a.b/?q=c) "
+    "[x]: http://a.b api_key='abc123def456' --token abc123def456 user:pw@a.b born on 3 May 1990 10.1.2.3 fe80::1 "
+    "DE89 3704 0044 0532 0130 00, 221 Baker Street, London; p\u0430ssword "
+)
+"""Matches prefilters of every category, so that expressions are compiled which are compiled on first use. The others
+take a few milliseconds at most."""
 _STORED: Final = (Category.SECRET, Category.PII)
 """Categories scanned for in files, which are data and should stay unchanged as far as possible."""
 
@@ -236,6 +241,7 @@ class ContentFilter:
     def _build_categories(self) -> None:
         for each in (self.inbound, self.tool, self.outbound, self._chart_words, self._output_words, self._files):
             each.sanitize(_CATEGORIES)
+            each.sanitize(_CATEGORIES + 100 * _PLAIN)  # long texts have an automaton of their own
 
     def _build_sanitizer(self, policy: Policy, direction: Direction) -> Sanitizer:
         """Build a sanitizer and run it once: building its prefilters takes a tenth of a second."""

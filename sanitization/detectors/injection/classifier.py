@@ -13,7 +13,6 @@ weights are trained on generated texts by `benchmarks.orders`, and stored in `cl
 
 import base64
 import math
-import re
 import zlib
 from array import array
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from sanitization.late import Late
 from sanitization.normalization import folded
 
 from .telling import spelt, telling
@@ -52,12 +52,12 @@ KNOWN_MAX: Final = 20_000
 SCORES_MAX: Final = 512
 """Windows whose score is cached: a stream asks for the same one with every piece."""
 
-_WORD: Final = re.compile(
+_WORD: Final = Late(
     "[^\\s!-/:-@\\[-`{-~\u00a0-\u00a9\u00ab-\u00b4\u00b6-\u00b9\u00bb-\u00bf\u060c\u061b\u061f"
     "\u0964\u0965\u2000-\u206f\u3000-\u303f\uff00-\uff20]+"
 )
-_DIGITS: Final = re.compile("[0-9]+")
-_BOUNDARY: Final = re.compile(
+_DIGITS: Final = Late("[0-9]+")
+_BOUNDARY: Final = Late(
     "[.!?\u2026]+[\"')\\]\u201d\u00bb]*(?=\\s)|[\u3002\uff01\uff1f\u0964\u061f]"
     "|\n(?=[^a-z]|[a-z0-9_-]{1,40} ?[=:])|\\\\n|</|-->|<!--"
 )

@@ -14,6 +14,7 @@ from functools import cache, lru_cache
 from typing import Final
 
 from sanitization.findings import Category, Hit, kinds_of
+from sanitization.late import Late
 from sanitization.normalization import NormalizedText, folded, normalize
 from sanitization.prefilter import NamedPrefilter
 
@@ -36,7 +37,7 @@ from .prefilters import (
     names_in,
     tails,
 )
-from .rules import Late, OrderRule
+from .rules import OrderRule
 from .telling import respelt
 from .window import AHEAD, BEHIND, THEMES, Around, dampers
 

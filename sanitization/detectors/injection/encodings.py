@@ -17,9 +17,8 @@ from urllib.parse import unquote
 
 from attrs import frozen
 
+from sanitization.late import Late
 from sanitization.prefilter import Prefilter
-
-from .rules import Late
 
 READ_MAX: Final = 512
 """Characters of one encoded run that are read, from its beginning."""

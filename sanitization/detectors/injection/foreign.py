@@ -13,11 +13,12 @@ from typing import Final, NamedTuple
 
 from attrs import evolve, frozen
 
+from sanitization.late import Late
 from sanitization.normalization import folded
 from sanitization.prefilter import Prefilter
 
 from .languages import LANGUAGES, MAKERS, Language
-from .rules import Late, row, trie
+from .rules import row, trie
 
 BACK: Final = 60
 """Characters before a verb that are searched for its object: many languages set it first."""
@@ -28,7 +29,7 @@ PLAIN_LEAST: Final = 6
 SHORT: Final = 4
 """Stems of at most this many Latin letters are whole words."""
 
-_SENTENCE: Final = re.compile("[.!?\n\u3002\uff01\uff1f\u0964\u061f]")
+_SENTENCE: Final = Late("[.!?\n\u3002\uff01\uff1f\u0964\u061f]")
 
 
 class Weak(NamedTuple):
@@ -278,7 +279,7 @@ class _Where:
         return low, min(high, start + ON)
 
 
-def _all(pattern: re.Pattern[str], view: str, first: int) -> list[int]:
+def _all(pattern: re.Pattern[str] | Late, view: str, first: int) -> list[int]:
     """Return the offsets of all matches, including those within other matches."""
     found = []
     match = pattern.search(view, first)

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from attrs import evolve
 
+from sanitization.late import Late
 from sanitization.normalization import DRESSED, LOOK_ALIKES, MARKS
 from sanitization.prefilter import ActiveDetectors, NamedPrefilter, Prefilter, build_prefilter
 
@@ -16,7 +17,7 @@ from .foreign import GRAMMARS, Claims, Grammar, beginnings
 from .orders import ORDERS
 from .phrases import OVERRIDES
 from .rules import LEET as LEET_SIGNS
-from .rules import Late, OrderRule, letter
+from .rules import OrderRule, letter
 from .telling import prefilter as telling_prefilter
 from .tokens import TOKENS
 from .window import AHEAD

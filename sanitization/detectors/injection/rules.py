@@ -12,42 +12,13 @@ from typing import Any, Final
 
 from attrs import evolve, frozen
 
+from sanitization.late import Late
 from sanitization.prefilter import Prefilter
 
 GAP: Final = r"[\s,;:'\"*_`~()\[\]{}<>|/\\-]{1,8}"
 """Separator of two words of one order: never the end of a sentence."""
 SEPARATOR: Final = "[^A-Za-z0-9.!?]+"
 """Separator of two words in prefilters: a bytewise superset of `GAP`."""
-
-
-class Late:
-    """A regular expression that is compiled on first use: compiling all at import would take long.
-
-    `source` is the expression, or a function that returns it.
-    """
-
-    def __init__(self, source: str | Callable[[], str], flags: int = 0) -> None:
-        self._source, self._flags = source, flags
-
-    @cached_property
-    def compiled(self) -> re.Pattern[str]:
-        """The pattern."""
-        return re.compile(self._source if isinstance(self._source, str) else self._source(), self._flags)
-
-    @cached_property
-    def search(self) -> Callable[..., re.Match[str] | None]:
-        """`re.Pattern.search`."""
-        return self.compiled.search
-
-    @cached_property
-    def match(self) -> Callable[..., re.Match[str] | None]:
-        """`re.Pattern.match`."""
-        return self.compiled.match
-
-    @cached_property
-    def finditer(self) -> Callable[..., Iterable[re.Match[str]]]:
-        """`re.Pattern.finditer`."""
-        return self.compiled.finditer
 
 
 # Digits and signs written for letters.

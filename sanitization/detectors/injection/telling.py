@@ -12,6 +12,7 @@ import re
 from functools import cache, lru_cache
 from typing import Final
 
+from sanitization.late import Late
 from sanitization.prefilter import Prefilter
 
 from .foreign import variants
@@ -119,8 +120,8 @@ def _is_latin(text: str, at: int) -> bool:
 
 KNOWN_MAX: Final = 20_000
 """Words whose result is cached; beyond, the least recently used are dropped."""
-_LATIN: Final = re.compile("[a-z]{2,}")
-_FOREIGN: Final = re.compile(r"(?<![A-Za-z])[A-Za-z]*[^\x00-\x7f]\S*")  # one search for each run of letters
+_LATIN: Final = Late("[a-z]{2,}")
+_FOREIGN: Final = Late(r"(?<![A-Za-z])[A-Za-z]*[^\x00-\x7f]\S*")  # one search for each run of letters
 
 
 _KNOWN: Final = (
@@ -174,7 +175,7 @@ def spelt(word: str) -> str:
     return word
 
 
-_WORD: Final = re.compile(f"(?<![^\\W_])[A-Za-z]{{{SHORTEST},24}}(?![^\\W_])")
+_WORD: Final = Late(f"(?<![^\\W_])[A-Za-z]{{{SHORTEST},24}}(?![^\\W_])")
 
 
 def respelt(text: str) -> str | None:

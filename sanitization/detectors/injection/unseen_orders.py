@@ -7,13 +7,13 @@ A run of hidden characters is read from its first one, which follows a visible c
 stream is cut.
 """
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from sanitization import code_points
 from sanitization.code_points import char_class
 from sanitization.findings import Category, Hit, Kind
+from sanitization.late import Late
 from sanitization.prefilter import NamedPrefilter, Prefilter
 
 from .detector import DECODED_LEAST, REPLACEMENT, judged
@@ -25,10 +25,10 @@ _TAG: Final = 0xE0000
 _FIRST_SELECTORS: Final = 0xFE00
 _MORE_SELECTORS: Final = 0xE0100
 _HIDDEN: Final = char_class(code_points.HIDDEN)
-_RUN: Final = re.compile(f"(?<![{_HIDDEN}])[{_HIDDEN}]{{{DECODED_LEAST},{READ_MAX}}}")
-_END: Final = re.compile(f"(?<![{_HIDDEN}])[{_HIDDEN}]{{1,{READ_MAX}}}\\Z")
-_TAGS: Final = re.compile("[\U000e0020-\U000e007e]")
-_SELECTORS: Final = re.compile(f"[{char_class(code_points.SELECTORS)}]")
+_RUN: Final = Late(f"(?<![{_HIDDEN}])[{_HIDDEN}]{{{DECODED_LEAST},{READ_MAX}}}")
+_END: Final = Late(f"(?<![{_HIDDEN}])[{_HIDDEN}]{{1,{READ_MAX}}}\\Z")
+_TAGS: Final = Late("[\U000e0020-\U000e007e]")
+_SELECTORS: Final = Late(f"[{char_class(code_points.SELECTORS)}]")
 
 
 class UnseenOrders:

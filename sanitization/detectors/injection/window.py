@@ -10,10 +10,11 @@ from functools import cache
 from itertools import chain
 from typing import Final
 
+from sanitization.late import Late
 from sanitization.normalization import folded
 
 from .languages import MODES, SECRETS
-from .rules import Late, spaced
+from .rules import spaced
 
 BEHIND: Final = 200
 """Characters before an order that are searched."""

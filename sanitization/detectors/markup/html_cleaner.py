@@ -19,6 +19,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Final
 
 from sanitization.findings import Hit
+from sanitization.late import Late
 
 from . import mathml as mathml_tags
 from .tags import ELEMENTS, FOREIGN, HANDLERS, NAME_MAX, RAW, VOID, Attribute, Tag, tag_at
@@ -63,12 +64,12 @@ _KINDS: Final = {
 _KIND: Final = {name: f"markup.html.{kind}" for kind, names in _KINDS.items() for name in names}
 OTHER: Final = "markup.html.element"
 
-_ANY: Final = re.compile(rf"<(/?)([A-Za-z][^\t\n\f\r />]{{0,{NAME_MAX - 1}}})")
-_PLACE: Final = re.compile(r"<(?=/?[A-Za-z]|!(?:--|\[CDATA\[|\[if|\[endif|doctype|entity|element|attlist)|\?xml)", re.I)
-_COMMENT: Final = re.compile(r"<!--(?:-?>|[\s\S]*?--!?>)")
-_SPAN: Final = re.compile(rf"(?<!`)(`{{1,2}})(?!`)([^`\n]{{1,{SPAN_MAX}}})\1(?!`)")
-_FENCE: Final = re.compile(r"^ {0,3}```[^\n`]*\n", re.MULTILINE)
-_STYLED: Final = re.compile(r"url\s{0,4}\(|expression|@import|behaviou?r|binding|position\s{0,4}:|image-set", re.I)
+_ANY: Final = Late(rf"<(/?)([A-Za-z][^\t\n\f\r />]{{0,{NAME_MAX - 1}}})")
+_PLACE: Final = Late(r"<(?=/?[A-Za-z]|!(?:--|\[CDATA\[|\[if|\[endif|doctype|entity|element|attlist)|\?xml)", re.I)
+_COMMENT: Final = Late(r"<!--(?:-?>|[\s\S]*?--!?>)")
+_SPAN: Final = Late(rf"(?<!`)(`{{1,2}})(?!`)([^`\n]{{1,{SPAN_MAX}}})\1(?!`)")
+_FENCE: Final = Late(r"^ {0,3}```[^\n`]*\n", re.MULTILINE)
+_STYLED: Final = Late(r"url\s{0,4}\(|expression|@import|behaviou?r|binding|position\s{0,4}:|image-set", re.I)
 
 _PARAGRAPH_ENDS: Final = frozenset(
     {"blockquote", "div", "dl", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "ol", "p", "pre", "table", "ul"}

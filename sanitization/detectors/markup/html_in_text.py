@@ -8,6 +8,8 @@ user action and calls what attacks call; a script that reads stored data and sen
 import re
 from typing import Final, NamedTuple
 
+from sanitization.late import Late
+
 from .markdown import BEHIND
 from .tags import HANDLERS, Tag, tag_at
 from .urls import SCRIPTING, Addresses, carries, host, scheme, tells
@@ -21,22 +23,22 @@ _FETCHING: Final = frozenset({"img", "image", "video", "audio", "source", "track
 _ADDRESSED: Final = frozenset(
     {"href", "xlink:href", "src", "action", "formaction", "poster", "background", "data", "srcset", "from", "to"}
 )
-_BY_ITSELF: Final = re.compile(
+_BY_ITSELF: Final = Late(
     r"on(?:error|load\w*|focus\w*|mouse(?:over|enter|move)|pointer(?:over|enter|move|rawupdate)|animation\w+"
     r"|transition\w+|toggle|beforetoggle|begin|start|page(?:show|hide)|scroll\w*|wheel|can\s?play\w*|play\w*|hashchange"
     r"|unload|beforeunload|resize|message|popstate|propertychange|readystatechange|contentvisibilityautostatechange)"
 )
-_CALLS: Final = re.compile(
+_CALLS: Final = Late(
     r"\b(?:alert|confirm|prompt|eval|fetch|atob|Function|import|setTimeout|sendBeacon|fromCharCode|XMLHttpRequest)"
     r"\s{0,4}[(`]|document\s{0,4}[.\[]|\blocation\b|\bcookie\b|\btop\[|\bself\[|\bwindow\[|\bnew\s{1,4}Image\b",
     re.ASCII,
 )
-_STEALS: Final = re.compile(
+_STEALS: Final = Late(
     r"document\.cookie|(?:local|session)Storage|sendBeacon|XMLHttpRequest|\bfetch\s{0,4}\(|\beval\s{0,4}\(|\batob\s{0,4}\("
     r"|fromCharCode|\bnew\s{1,4}Image\b|\.location\b|\blocation\s{0,4}=|\bimport\s{0,4}\("
 )
-_SCRIPT_END: Final = re.compile(r"</script[^<>]{0,20}>", re.IGNORECASE)
-_FENCE: Final = re.compile(r"^[ >]{0,8}(?:```+|~~~+)[ \t]*([^\s`]*)", re.MULTILINE)
+_SCRIPT_END: Final = Late(r"</script[^<>]{0,20}>", re.IGNORECASE)
+_FENCE: Final = Late(r"^[ >]{0,8}(?:```+|~~~+)[ \t]*([^\s`]*)", re.MULTILINE)
 
 OPENING: Final = (
     r"<(?:a|area|img|image|video|audio|source|track|embed|iframe|frame|object|input|button|form|script|svg|body|div|p"

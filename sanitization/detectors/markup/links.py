@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from sanitization.findings import Category, Hit, kinds_of
+from sanitization.late import Late
 from sanitization.policy import Policy
 from sanitization.prefilter import Prefilter
 
@@ -45,11 +46,11 @@ _ANCHORS: Final = {
     "style": r"u(?i:rl)(?=\()|U(?i:rl)(?=\()",
 }
 """By prefilter. Each begins with a literal letter, so that `re` skips quickly to the next candidate."""
-_AUTOLINK: Final = re.compile(rf"<([A-Za-z][A-Za-z0-9+.-]{{1,31}}:[^\s<>]{{0,{ADDRESS_MAX}}})>?")
-_ADDRESS: Final = re.compile(rf"https?://{_IN_ADDRESS}{{1,{ADDRESS_MAX}}}")
-_HOST: Final = re.compile(r"https?://[^/?#\s]{1,255}")
-_STYLE: Final = re.compile(rf"url\([ \t]{{0,4}}[\"']?([^\s\"'()]{{0,{ADDRESS_MAX}}})", re.IGNORECASE)
-_PICTURE: Final = re.compile(r"[^?#]*\.(?:png|jpe?g|gif|webp|svg|bmp|ico|avif|tiff?)(?:[?#]|\Z)", re.IGNORECASE)
+_AUTOLINK: Final = Late(rf"<([A-Za-z][A-Za-z0-9+.-]{{1,31}}:[^\s<>]{{0,{ADDRESS_MAX}}})>?")
+_ADDRESS: Final = Late(rf"https?://{_IN_ADDRESS}{{1,{ADDRESS_MAX}}}")
+_HOST: Final = Late(r"https?://[^/?#\s]{1,255}")
+_STYLE: Final = Late(rf"url\([ \t]{{0,4}}[\"']?([^\s\"'()]{{0,{ADDRESS_MAX}}})", re.IGNORECASE)
+_PICTURE: Final = Late(r"[^?#]*\.(?:png|jpe?g|gif|webp|svg|bmp|ico|avif|tiff?)(?:[?#]|\Z)", re.IGNORECASE)
 _OPAQUE: Final = r"[:/?&#=.](?:[A-Za-z0-9+_%-]{14}|//[A-Za-z0-9_%+.~-]{1,64}@)"
 
 KINDS: Final = kinds_of(

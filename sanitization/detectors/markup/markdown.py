@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from sanitization.late import Late
+
 LABEL_MAX: Final = 200
 """Characters of a label; CommonMark allows 999, and a find must be held back until its end."""
 ADDRESS_MAX: Final = 300
@@ -18,26 +20,26 @@ OPENERS: Final = 8
 BEHIND: Final = 1_024
 """Characters back that are searched for the start of a paragraph, the use of a definition or the fence around code."""
 
-_LABEL: Final = re.compile(
+_LABEL: Final = Late(
     r"(?: [^\[\]\\\n]++ | \\[^\n] | \n(?![ \t]{0,8}\n) | \[(?: [^\[\]\\\n]++ | \\[^\n] | \n(?![ \t]{0,8}\n) )*+\] )*+",
     re.VERBOSE,
 )
-_BODY: Final = re.compile(
+_BODY: Final = Late(
     r"(?: [^()\n\\]++ | \\[^\n] | \n(?![ \t]{0,8}\n) | \( (?: [^()\n\\]++ | \\[^\n] | \([^()\n]*+\) )*+ \) )*+",
     re.VERBOSE,
 )
 _AHEAD: Final = 12
 """Characters after a line's end that decide whether a blank line follows."""
-_POINTED: Final = re.compile(r"\s*<([^<>\n]*)>?")
-_BARE: Final = re.compile(r"\s*(\S+(?:\t\S+)*)")
-_TITLED: Final = re.compile(r"(?<!\s)\s++(?:\"[^\"]*\"|'[^']*'|\([^()]*\))\s*$")
+_POINTED: Final = Late(r"\s*<([^<>\n]*)>?")
+_BARE: Final = Late(r"\s*(\S+(?:\t\S+)*)")
+_TITLED: Final = Late(r"(?<!\s)\s++(?:\"[^\"]*\"|'[^']*'|\([^()]*\))\s*$")
 _TITLE_ENDS: Final = ('"', "'", ")")
-_HOST_END: Final = re.compile(r"\s*<?[A-Za-z+.&;#0-9-]{0,24}:?[/\\]{0,4}[^/\\?#\s<>)]{0,255}")
-_LINE_START: Final = re.compile(r"(?:^|\n)[ \t>*+\-0-9.)]{0,16}\Z")
-_DEFINED: Final = re.compile(r":[ \t]{0,8}(?:\n[ \t]{0,8})?")
-_REFERENCE: Final = re.compile(r"\[([^\[\]\n]{0,100})\]")
-_USE: Final = re.compile(r"!\[([^\[\]]{0,200})\](?:\[([^\[\]]{0,100})\])?")
-_BLANK_LINE: Final = re.compile(r"\n[ \t]*\n")
+_HOST_END: Final = Late(r"\s*<?[A-Za-z+.&;#0-9-]{0,24}:?[/\\]{0,4}[^/\\?#\s<>)]{0,255}")
+_LINE_START: Final = Late(r"(?:^|\n)[ \t>*+\-0-9.)]{0,16}\Z")
+_DEFINED: Final = Late(r":[ \t]{0,8}(?:\n[ \t]{0,8})?")
+_REFERENCE: Final = Late(r"\[([^\[\]\n]{0,100})\]")
+_USE: Final = Late(r"!\[([^\[\]]{0,200})\](?:\[([^\[\]]{0,100})\])?")
+_BLANK_LINE: Final = Late(r"\n[ \t]*\n")
 
 
 class Target(NamedTuple):

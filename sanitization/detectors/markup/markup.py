@@ -5,12 +5,12 @@ one, and nothing reaches the parser that costs it more than linear time. The par
 and address, whatever `html_cleaner` may have missed.
 """
 
-import re
 from typing import Final
 
 import nh3
 
 from sanitization.findings import Category, Finding, Sanitized, kinds_of
+from sanitization.late import Late
 from sanitization.policy import Policy
 
 from . import mathml as mathml_tags
@@ -20,7 +20,7 @@ from .urls import LINK_SCHEMES, Addresses, leads
 LINK_REL: Final = "noopener noreferrer nofollow"
 
 _ALIGNED: Final = {"align": set(ALIGNMENTS)}
-SURROGATE: Final = re.compile("[\ud800-\udfff]")
+SURROGATE: Final = Late("[\ud800-\udfff]")
 """Half a character of UTF-16, which the parser refuses."""
 
 KINDS: Final = kinds_of(

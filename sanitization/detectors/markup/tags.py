@@ -1,21 +1,22 @@
 """Tags in a text as HTML's tokenizer reads them (WHATWG HTML, 13.2.5), and the words by which to know them."""
 
-import re
 from collections.abc import Iterator
 from html import unescape
 from typing import Final, NamedTuple
 
+from sanitization.late import Late
+
 NAME_MAX: Final = 64
 
 _WS: Final = r"\t\n\f\r "
-_OPENING: Final = re.compile(rf"<(/?)([A-Za-z][^{_WS}/>]{{0,{NAME_MAX - 1}}}+)(?=[{_WS}/>]|\Z)")
+_OPENING: Final = Late(rf"<(/?)([A-Za-z][^{_WS}/>]{{0,{NAME_MAX - 1}}}+)(?=[{_WS}/>]|\Z)")
 # An unclosed quote is an ordinary character here, so that the tag ends where a reader expects it.
 _VALUE: Final = rf"[{_WS}]*+=[{_WS}]*+(?:\"[^\"]*+\"|'[^']*+'|(?![\"'])[^{_WS}>]*+)"
-_BODY: Final = re.compile(rf"(?:[{_WS}/]++|[^{_WS}/>][^{_WS}/>=]*+(?:{_VALUE})?+)*+")
-_SHORT_BODY: Final = re.compile(
+_BODY: Final = Late(rf"(?:[{_WS}/]++|[^{_WS}/>][^{_WS}/>=]*+(?:{_VALUE})?+)*+")
+_SHORT_BODY: Final = Late(
     rf"(?:[{_WS}/]++|[^{_WS}/><][^{_WS}/><=]*+(?:[{_WS}]*+=[{_WS}]*+(?:\"[^\"]*+\"|'[^']*+'|(?![\"'])[^{_WS}><]*+))?+)*+"
 )
-_ATTRIBUTE: Final = re.compile(
+_ATTRIBUTE: Final = Late(
     rf"([^{_WS}/>][^{_WS}/>=]*+)(?:[{_WS}]*+=[{_WS}]*+(?:\"([^\"]*+)\"|'([^']*+)'|(?![\"'])([^{_WS}>]*+)))?+"
 )
 
@@ -105,6 +106,6 @@ RAW: Final = frozenset((
     "iframe", "noembed", "noframes", "noscript", "script", "style", "textarea", "title", "xmp",
 ))
 """Elements whose content is no markup: it goes on to their own end tag (with scripting, `noscript` is one)."""
-HANDLERS: Final = re.compile(r"on[a-z]{3,32}")
+HANDLERS: Final = Late(r"on[a-z]{3,32}")
 """Names of attributes that contain a script."""
 # fmt: on

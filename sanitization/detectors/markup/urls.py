@@ -17,6 +17,8 @@ from urllib.parse import unquote, unquote_plus, urlsplit
 
 from attrs import frozen
 
+from sanitization.late import Late
+
 LINK_SCHEMES: Final = frozenset({"http", "https", "mailto"})
 """Schemes allowed for a link in a page."""
 SCRIPTING: Final = frozenset({"javascript", "vbscript", "livescript", "jscript", "mocha"})
@@ -38,25 +40,23 @@ _LOOT: Final = frozenset((
 ))
 # fmt: on
 
-_DROPPED: Final = re.compile(r"[\t\n\r]")
+_DROPPED: Final = Late(r"[\t\n\r]")
 _ENDS: Final = "".join(map(chr, range(0x21))) + "\x7f\x80\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff\u200b"
-_ESCAPED: Final = re.compile(r"\\([!-/:-@\[-`{-~])")
-_DRESSED: Final = re.compile(r":|&|%3a", re.IGNORECASE)
-_HARMLESS: Final = re.compile(r"[^:&%\\\"'`<>/]*+(?:/(?!/)[^:&%\\\"'`<>/]*+)*+")
-_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,31}):")
-_SCRIPTING: Final = re.compile(
-    rf"(?:[a-z][a-z0-9+.-]{{0,31}}:){{0,4}}(?:{'|'.join(sorted(SCRIPTING))}):", re.IGNORECASE
-)
-_IDLE: Final = re.compile(r"javascript:(?:void\(?0?\)?|//)?;?", re.IGNORECASE)
-_SLASHES: Final = re.compile(r"(?:(https?):/*|//+)", re.IGNORECASE)  # `https:host` leads there too
-_INLINE_IMAGE: Final = re.compile(r"data:image/(?:png|jpe?g|gif|webp|avif|bmp)(?:;base64)?,[^<>\"']*", re.IGNORECASE)
-_BREAKOUT: Final = re.compile(r"[\"'`<>]\s{0,8}/?\s{0,8}on[a-z]{3,24}\s{0,8}=", re.IGNORECASE)
+_ESCAPED: Final = Late(r"\\([!-/:-@\[-`{-~])")
+_DRESSED: Final = Late(r":|&|%3a", re.IGNORECASE)
+_HARMLESS: Final = Late(r"[^:&%\\\"'`<>/]*+(?:/(?!/)[^:&%\\\"'`<>/]*+)*+")
+_SCHEME: Final = Late(r"([A-Za-z][A-Za-z0-9+.-]{0,31}):")
+_SCRIPTING: Final = Late(rf"(?:[a-z][a-z0-9+.-]{{0,31}}:){{0,4}}(?:{'|'.join(sorted(SCRIPTING))}):", re.IGNORECASE)
+_IDLE: Final = Late(r"javascript:(?:void\(?0?\)?|//)?;?", re.IGNORECASE)
+_SLASHES: Final = Late(r"(?:(https?):/*|//+)", re.IGNORECASE)  # `https:host` leads there too
+_INLINE_IMAGE: Final = Late(r"data:image/(?:png|jpe?g|gif|webp|avif|bmp)(?:;base64)?,[^<>\"']*", re.IGNORECASE)
+_BREAKOUT: Final = Late(r"[\"'`<>]\s{0,8}/?\s{0,8}on[a-z]{3,24}\s{0,8}=", re.IGNORECASE)
 
-_BETWEEN: Final = re.compile(r"[/?&#.=](?!=|\Z)")
-_BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{14,}={0,2}")
-_HEX: Final = re.compile(r"(?:[0-9a-fA-F]{2}){10,}")
-_MAIL: Final = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}\.\w")
-_READABLE: Final = re.compile(r"[\w .,:;!?@'\"{}\[\]()/=+&%$#*\n-]+")
+_BETWEEN: Final = Late(r"[/?&#.=](?!=|\Z)")
+_BASE64: Final = Late(r"[A-Za-z0-9+/_-]{14,}={0,2}")
+_HEX: Final = Late(r"(?:[0-9a-fA-F]{2}){10,}")
+_MAIL: Final = Late(r"[\w.+-]{1,64}@[\w-]{1,63}\.\w")
+_READABLE: Final = Late(r"[\w .,:;!?@'\"{}\[\]()/=+&%$#*\n-]+")
 READABLE_LETTERS: Final = 0.6
 """Least share of letters and spaces in a decoded value that is a user's words."""
 WORDS: Final = 4
@@ -272,7 +272,7 @@ class Addresses:
         return bool(at) and at in self.images
 
 
-_SHOWN_HOST: Final = re.compile(r"(?:https?://|www\.)([^/\s?#:]+)", re.IGNORECASE)
+_SHOWN_HOST: Final = Late(r"(?:https?://|www\.)([^/\s?#:]+)", re.IGNORECASE)
 
 
 def _misleads(label: str, at: str) -> bool:

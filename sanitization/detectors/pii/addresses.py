@@ -5,11 +5,11 @@ packages. Machines have IPv4, IPv6 (RFC 4291, 6874) and hardware addresses (IEEE
 Addresses of cryptocurrency wallets are Base58Check and Bech32, and Ethereum's by form.
 """
 
-import re
 from ipaddress import IPv6Address
 from typing import Final
 
 from sanitization.findings import Hit
+from sanitization.late import Late
 from sanitization.prefilter import Prefilter
 
 from .context import NamedTopics
@@ -23,14 +23,14 @@ LOCAL_MAX: Final = 64  # RFC 5321, 4.5.3.1.1
 QUOTED_MAX: Final = 32
 
 _LATIN: Final = r"A-Za-z0-9._%+'\u2019\u00c0-\u024f\u1e00-\u1eff-"
-_LOCAL: Final = re.compile(rf"[{_LATIN}]{{1,{LOCAL_MAX}}}")  # of reversed text
-_LOCAL_OTHER: Final = re.compile(rf"[\w.%+'-]{{1,{LOCAL_MAX}}}")
-_QUOTED: Final = re.compile(rf"\"[^\"@\n]{{1,{QUOTED_MAX}}}\"")
+_LOCAL: Final = Late(rf"[{_LATIN}]{{1,{LOCAL_MAX}}}")  # of reversed text
+_LOCAL_OTHER: Final = Late(rf"[\w.%+'-]{{1,{LOCAL_MAX}}}")
+_QUOTED: Final = Late(rf"\"[^\"@\n]{{1,{QUOTED_MAX}}}\"")
 _LABEL: Final = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
 _DOT: Final = r"\."
 _TOP: Final = r"(?:xn--[A-Za-z0-9-]{2,59}|[A-Za-z]{2,24}|[^\W\d_A-Za-z]{2,24})"
-_DOMAIN: Final = re.compile(rf"(?:{_LABEL}{_DOT}){{1,8}}{_TOP}(?![A-Za-z0-9_@(]|-[A-Za-z0-9])")
-_SPELLED: Final = re.compile(
+_DOMAIN: Final = Late(rf"(?:{_LABEL}{_DOT}){{1,8}}{_TOP}(?![A-Za-z0-9_@(]|-[A-Za-z0-9])")
+_SPELLED: Final = Late(
     rf"[\[({{](?:at|AT|At|arroba|ät)[\])}}](?:{_LABEL}(?:{_DOT}|[\[({{](?:dot|DOT|punkt|punto|point)[\])}}])){{1,8}}{_TOP}"
     r"(?![A-Za-z0-9_@(])"
 )
@@ -40,17 +40,17 @@ _NOT_TOPS: Final = (
     " local localhost"
 )
 _FILES: Final = frozenset(_NOT_TOPS.split())
-_SHELL: Final = re.compile(
+_SHELL: Final = Late(
     r"(?:\b(?:ssh|scp|sftp|rsync|mosh|ssh-copy-id)(?: -[A-Za-z]{1,3}(?: [\w./~-]{1,32})?)* |://|://[^\s/@]{0,64}:)\Z"
 )
-_REMOTE_PATH: Final = re.compile(r":(?:~|/|[\w.-]{1,64}/|[\w.-]{1,64}\.git\b)")
+_REMOTE_PATH: Final = Late(r":(?:~|/|[\w.-]{1,64}/|[\w.-]{1,64}\.git\b)")
 _EDGES: Final = ".'\u2019%-"
 _MAIL_PREFILTER: Final = r"[^\x00-\x20(<>@,;:]@[^\x00-/:-@\[-`{-\x7f]"
 _QUOTED_PENDING: Final = rf"\"[A-Za-z0-9._'+ -]{{1,{QUOTED_MAX}}}(?:\"(?:@[^\x00-\x20]{{0,64}})?)?"
-_PENDING: Final = re.compile(rf"{_QUOTED_PENDING}\Z")
+_PENDING: Final = Late(rf"{_QUOTED_PENDING}\Z")
 
 
-_SIGN: Final = re.compile(r"@|[\[({](?:at|AT|At|arroba|ät)[\])}]")
+_SIGN: Final = Late(r"@|[\[({](?:at|AT|At|arroba|ät)[\])}]")
 
 
 def first_mail(text: str, position: int, _topics: NamedTopics) -> Hit | None:
@@ -110,16 +110,16 @@ def _local_start(text: str, sign: int) -> int:
 # --- machines ---------------------------------------------------------------------------------------------------------
 
 _OCTET: Final = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-_IPV4: Final = re.compile(
+_IPV4: Final = Late(
     rf"{_OCTET}(?:\.{_OCTET}){{3}}(?![0-9A-Za-z_]|\.[0-9])(?P<mask>/(?:3[0-2]|[12]?[0-9])(?![0-9A-Za-z./]))?"
 )
-_FOUR: Final = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]")
-_COLON: Final = re.compile(r":[0-9A-Fa-f]{0,4}:")
-_IPV6: Final = re.compile(r"[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,8}(?:(?:\.[0-9]{1,3}){3})?(?![0-9A-Za-z_])")
-_ZONE_OR_PREFIX: Final = re.compile(r"%[0-9A-Za-z._~-]{1,16}|/(?:12[0-8]|1[01][0-9]|[1-9]?[0-9])(?![0-9A-Za-z./])")
-_COLONS: Final = re.compile(r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}(?![0-9A-Za-z_]|:[0-9A-Fa-f])")
-_AADHAAR: Final = re.compile(r"[2-9][0-9]{3}:[0-9]{4}:[0-9]{4}(?![0-9A-Za-z_:])")
-_OTHER_MAC: Final = re.compile(
+_FOUR: Final = Late(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]")
+_COLON: Final = Late(r":[0-9A-Fa-f]{0,4}:")
+_IPV6: Final = Late(r"[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,8}(?:(?:\.[0-9]{1,3}){3})?(?![0-9A-Za-z_])")
+_ZONE_OR_PREFIX: Final = Late(r"%[0-9A-Za-z._~-]{1,16}|/(?:12[0-8]|1[01][0-9]|[1-9]?[0-9])(?![0-9A-Za-z./])")
+_COLONS: Final = Late(r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}(?![0-9A-Za-z_]|:[0-9A-Fa-f])")
+_AADHAAR: Final = Late(r"[2-9][0-9]{3}:[0-9]{4}:[0-9]{4}(?![0-9A-Za-z_:])")
+_OTHER_MAC: Final = Late(
     r"[0-9A-Fa-f](?<![0-9A-Za-z_.-].)(?:[0-9A-Fa-f](?:-[0-9A-Fa-f]{2}){5}|[0-9A-Fa-f]{3}(?:\.[0-9A-Fa-f]{4}){2})"
     r"(?![0-9A-Za-z_]|[.-][0-9A-Fa-f])"
 )
@@ -132,7 +132,7 @@ _VERSION_WORDS: Final = frozenset(_VERSIONS.split())
 _MOVED: Final = frozenset(("upgrade", "upgraded", "update", "updated", "bump", "bumped"))  # … to
 _COMPARED: Final = ("==", ">=", "<=", "~=", "^", "§")
 _AROUND: Final = " .:=\"'("
-_SAID: Final = re.compile(
+_SAID: Final = Late(
     r"(?i:\b(?:ip|ipv6|ipv4|addr|address|from|connect|connecting|host|listen|listening|bind|ping|server|src|dst|source|route"
     r"|dns|gateway|client|remote|peer|to|mac|ether|ethernet|physical)\b[^\n]{0,12})\Z"
 )
@@ -246,7 +246,7 @@ def first_hardware(text: str, position: int, _topics: NamedTopics) -> Hit | None
 # --- wallets ----------------------------------------------------------------------------------------------------------
 
 # Bitcoin (1, 3), Litecoin (L, M), Dogecoin (D), Tron (T), Dash (X), and the test networks (m, n, 2).
-_WALLET: Final = re.compile(
+_WALLET: Final = Late(
     r"[0123DLMTXmnbtlBTL](?<![A-Za-z0-9_].)(?:(?<=0)x[0-9A-Fa-f]{40}|(?<!0)[0-9A-Za-z]{25,74})(?![A-Za-z0-9_])"
 )
 

@@ -5,13 +5,14 @@ engineering (`NOT_A_PERSON`) mean that a number is something else. Numbers of do
 offices: they are only found if the document is named.
 """
 
-import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from attrs import Factory, define
+
+from sanitization.late import Late
 
 BEFORE: Final = 64
 """Code points before a number that are searched for words."""
@@ -158,12 +159,12 @@ def _by_word() -> dict[str, tuple[str, ...]]:
 
 _TOPICS: Final = _by_word()
 _SECONDS: Final = frozenset(name.partition(" ")[2] for name in _TOPICS if " " in name)
-_WORD: Final = re.compile(r"[^\W\d_]+")
-_OTHERS: Final = re.compile("|".join(_UNSPACED))
-_LETTER: Final = re.compile(r"[^\W\d_]")
-_IS: Final = re.compile(r"[ ,]{1,2}(?:is|was) (?:my|his|her|their|your|our|the|a|an) ")
-_ENDS: Final = re.compile(r"[\n.]")
-IS_PENDING: Final = re.compile(
+_WORD: Final = Late(r"[^\W\d_]+")
+_OTHERS: Final = Late("|".join(_UNSPACED))
+_LETTER: Final = Late(r"[^\W\d_]")
+_IS: Final = Late(r"[ ,]{1,2}(?:is|was) (?:my|his|her|their|your|our|the|a|an) ")
+_ENDS: Final = Late(r"[\n.]")
+IS_PENDING: Final = Late(
     r"(?<![A-Za-z0-9])(?=[A-Za-z-]{0,7}[0-9])[A-Za-z0-9-]{6,24}[ ,]{1,2}(?:i|w|(?:is|was)(?: [a-z]{0,5}|"
     rf" (?:my|his|her|their|your|our|the|a|an) [^\n.]{{0,{AFTER}}})?)?\Z"
 )
@@ -281,19 +282,17 @@ def counts(near: Mapping[str, int], *names: str) -> bool:
     return any(near.get(name, 0) > refused for name in names)
 
 
-DOCUMENT: Final = re.compile(
-    r"(?=(?:[A-Za-z-]{0,8}[0-9]){3})[A-Za-z0-9]{1,20}(?:-[A-Za-z0-9]{1,12}){0,4}(?![A-Za-z0-9_@-])"
-)
+DOCUMENT: Final = Late(r"(?=(?:[A-Za-z-]{0,8}[0-9]){3})[A-Za-z0-9]{1,20}(?:-[A-Za-z0-9]{1,12}){0,4}(?![A-Za-z0-9_@-])")
 """A word of letters and digits that may be the number of a document."""
 
 NEAR: Final = 6  # words between a document's name and its number
-_DATE: Final = re.compile(
+_DATE: Final = Late(
     r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}|[0-9]{1,2}-[0-9]{1,2}-[0-9]{4}|(?:19|20)[0-9]{2}-(?:0[1-9]|1[0-2])"
 )
 
 # Contains a number: six digits, or a word with four among its letters.
-_ROW: Final = re.compile(r"[0-9](?:-?[0-9]){5}")
-_TOKEN: Final = re.compile(r"(?<![A-Za-z0-9])(?=[A-Za-z]{0,8}(?:[0-9][A-Za-z]{0,8}){4})[A-Za-z0-9]{6}")
+_ROW: Final = Late(r"[0-9](?:-?[0-9]){5}")
+_TOKEN: Final = Late(r"(?<![A-Za-z0-9])(?=[A-Za-z]{0,8}(?:[0-9][A-Za-z]{0,8}){4})[A-Za-z0-9]{6}")
 
 # Least and largest count of letters and digits of a number.
 _SIZES: Final[Mapping[str, tuple[str, int, int]]] = {
@@ -306,7 +305,7 @@ _SIZES: Final[Mapping[str, tuple[str, int, int]]] = {
 
 
 # A code of a person's documents, if it is the whole text: voters' cards, licences, plates, passports.
-_CODE: Final = re.compile(r"(?=[A-Za-z]|[A-Za-z0-9]{7,8}[A-Za-z]{2}\Z)(?=(?:[A-Za-z]{0,6}[0-9]){4})[A-Za-z0-9]{9,10}")
+_CODE: Final = Late(r"(?=[A-Za-z]|[A-Za-z0-9]{7,8}[A-Za-z]{2}\Z)(?=(?:[A-Za-z]{0,6}[0-9]){4})[A-Za-z0-9]{9,10}")
 
 
 def is_code(word: str) -> bool:

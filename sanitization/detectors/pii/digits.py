@@ -4,7 +4,6 @@ A scan stops at every run of digits that could begin or be part of one, goes bac
 down its form (`ddd-dd-dddd`), and looks that up. The context decides only if the form alone does not.
 """
 
-import re
 import string
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +12,7 @@ from operator import attrgetter
 from typing import Final, NamedTuple
 
 from sanitization.findings import Hit
+from sanitization.late import Late
 from sanitization.prefilter import Prefilter
 
 from . import context as context
@@ -30,7 +30,7 @@ WORD_BACK: Final = 20  # letters and digits of a word before its first run of di
 _BLANKS: Final = " \u00a0\u2009\u202f"
 _DASHES: Final = "\u2010\u2011\u2012\u2013"
 _ALL_DASHES: Final = frozenset("-" + _DASHES)
-_WRITTEN: Final = re.compile("[0-9A-Za-z]+")
+_WRITTEN: Final = Late("[0-9A-Za-z]+")
 _FORM: Final = str.maketrans(
     "0123456789" + "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" + "_" + _BLANKS + _DASHES,
     "d" * 10 + "a" * 52 + "?" + "_" * len(_BLANKS) + "-" * len(_DASHES),
@@ -45,7 +45,7 @@ _DATE: Final = (
 # The first digits of seven with signs among them, or six with few; of words of letters and digits; of an IBAN.
 # Most numbers are short and end there: they are rejected first.
 _WORDS: Final = r"[0-9]{0,16}[A-Za-z][0-9A-Za-z]{2}|[0-9]{2,16}[A-Za-z]"
-_SCAN: Final = re.compile(
+_SCAN: Final = Late(
     rf"[0-9](?<![0-9].)(?:(?<![A-Za-z].)(?![0-9]{{0,3}}(?:[^0-9A-Za-z{_SIGNS}]|[{_SIGNS}]{{1,3}}+[^0-9])|{_DATE})"
     rf"(?=(?:[{_SIGNS}]{{0,3}}[0-9]){{6}}|(?:[{_BLANKS}{_DASHES}-]?[0-9]){{5}}|(?:[{_SIGNS}]{{0,3}}[0-9]){{4}}[A-Za-z]"
     rf"|{_WORDS})"
@@ -53,9 +53,9 @@ _SCAN: Final = re.compile(
     rf"|(?<=[A-Za-z]{{2}}[0-9])[0-9][{_BLANKS}-]?[0-9A-Za-z]{{4}}))"
 )
 # Of `AB 12 34 56 C` and `X-1234567-L` the letters.
-_LETTERS_BEFORE: Final = re.compile(rf"(?:[A-Za-z]{{2}}[{_BLANKS}-]|(?<![A-Za-z])[A-Za-z]-)\Z")
+_LETTERS_BEFORE: Final = Late(rf"(?:[A-Za-z]{{2}}[{_BLANKS}-]|(?<![A-Za-z])[A-Za-z]-)\Z")
 _WORD_CHARACTERS: Final = frozenset(string.ascii_letters + string.digits)
-_IBAN: Final = re.compile(rf"[A-Za-z]{{2}}[0-9]{{2}}(?:[{_BLANKS}-]?[A-Za-z0-9]){{11,30}}")
+_IBAN: Final = Late(rf"[A-Za-z]{{2}}[0-9]{{2}}(?:[{_BLANKS}-]?[A-Za-z0-9]){{11,30}}")
 _AROUND: Final = " \t\r\n.,;:!?\"'`()<>*"
 _ALONE_MAX: Final = 8
 _DIGITS: Final = frozenset(string.digits)
@@ -63,8 +63,8 @@ _JOINTS: Final = frozenset(".,-")
 _COUNTED: Final = string.digits * 2  # a placeholder number, given to no person
 ELEVEN: Final = 11
 """Length of numbers of a dozen states, orders and accounts, for which a check digit alone is no evidence."""
-_NAMED: Final = re.compile(r"(?i:(?:\b|_)(?:id|ssn|nino|nin|tin|nr|no|num|number|tax|passport|national))=\Z")
-_GLUED: Final = re.compile(r"(?i:ssn|sin|itin|nhs|tfn|cpf|rut|ahv|nino|uid|nr|no|id|tel)(?=[0-9])")
+_NAMED: Final = Late(r"(?i:(?:\b|_)(?:id|ssn|nino|nin|tin|nr|no|num|number|tax|passport|national))=\Z")
+_GLUED: Final = Late(r"(?i:ssn|sin|itin|nhs|tfn|cpf|rut|ahv|nino|uid|nr|no|id|tel)(?=[0-9])")
 """Words for a number that people write without a blank before it."""
 _VALUE_SIGNS: Final = frozenset("$€£¥#%@~^=")
 
@@ -103,19 +103,17 @@ _PREFILTER: Final = (
 )
 
 _EXTENSIONS: Final = "(?i:extension|extn|ext|durchwahl|poste|interno|anexo|ramal)"
-_EXTENSION: Final = re.compile(
+_EXTENSION: Final = Late(
     rf"(?:[{_BLANKS}]{{1,2}}|;)(?:{_EXTENSIONS}[.:]{{0,2}}(?:=|[{_BLANKS}]{{0,2}})|[xX])[0-9]{{1,6}}(?![0-9A-Za-z_])"
 )
-_PART: Final = re.compile(
+_PART: Final = Late(
     r"[+(]{0,2}(?=[A-Za-z]{0,7}[0-9])[0-9A-Za-z()./\-\u2010-\u2013+]{1,40}"
     r"|[A-Za-z]{1,2}|[A-Za-z]{4}|[A-Z]{3}|[-/\u2013(+]"
     rf"|(?:{_EXTENSIONS})[.:]{{0,2}}"
 )
-_END_PART: Final = re.compile(
-    r"(?:[+(]{1,2}|(?<![A-Za-z0-9]))[A-Za-z]{0,7}[0-9][0-9A-Za-z()./\-\u2010-\u2013+]{0,40}\Z"
-)
-_END_ALONE: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\Z|(?<![^\W_])\+\(?\Z")  # with a blank before the digits
-_BLANK: Final = re.compile(f"[{_BLANKS}]")
+_END_PART: Final = Late(r"(?:[+(]{1,2}|(?<![A-Za-z0-9]))[A-Za-z]{0,7}[0-9][0-9A-Za-z()./\-\u2010-\u2013+]{0,40}\Z")
+_END_ALONE: Final = Late(r"(?<![A-Za-z0-9])[A-Za-z]{2}\Z|(?<![^\W_])\+\(?\Z")  # with a blank before the digits
+_BLANK: Final = Late(f"[{_BLANKS}]")
 
 
 class _Match(NamedTuple):
@@ -151,7 +149,7 @@ _CROWDED_FORMS: Final = {
     if "_" not in form or any(rule.plain >= CERTAIN for rule in rules)
 }
 _LONGEST: Final = max(map(len, _FORMS))
-_PARTS: Final = re.compile("[da](?![da])|[)]")  # of a form: where it may end
+_PARTS: Final = Late("[da](?![da])|[)]")  # of a form: where it may end
 FORMS_MAX: Final = 2_048
 """Forms whose candidates are cached: numbers in a row mostly have few forms."""
 _BEGINNINGS: Final = frozenset(form[: part.end()] for form in _FORMS for part in _PARTS.finditer(form))

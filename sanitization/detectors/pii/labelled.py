@@ -3,10 +3,10 @@
 Bank identifiers are those of ISO 9362 (BIC). Words for being born are searched in many languages.
 """
 
-import re
 from typing import Final
 
 from sanitization.findings import Hit
+from sanitization.late import Late
 
 from .context import NamedTopics
 from .part import PiiPart, anchor, hit, prefilter
@@ -23,13 +23,13 @@ _GLUE: Final = (
     r"(?:[ \t:=\"'#(./-]{1,4}+"
     r"(?:(?i:code|number|no|nr|num|is|ist|swift|bic|est|es|del|vehicle|auto)(?![A-Za-z]))?+){1,5}+"
 )
-_GLUED: Final = re.compile(_GLUE)
-_BIC: Final = re.compile(r"[A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?(?![A-Za-z0-9])")
-_NUMBER: Final = re.compile(
+_GLUED: Final = Late(_GLUE)
+_BIC: Final = Late(r"[A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?(?![A-Za-z0-9])")
+_NUMBER: Final = Late(
     r"(?=[A-ZÄÖÜ -]{0,8}[0-9])(?=[0-9 -]{0,5}[A-ZÄÖÜ])[A-ZÄÖÜ0-9]{1,8}(?:[ -][A-Z0-9]{1,4}){0,3}(?![A-Za-z0-9])"
 )
 SPAN: Final = 80  # characters from the label to the end of the labelled data
-_OPEN: Final = re.compile(r"[^\n\w]{0,8}+(?:[\w/-]{1,12}+[^\n\w]{1,4}+){0,5}+[\w/-]{0,12}+\Z")
+_OPEN: Final = Late(r"[^\n\w]{0,8}+(?:[\w/-]{1,12}+[^\n\w]{1,4}+){0,5}+[\w/-]{0,12}+\Z")
 
 
 def first_labelled(text: str, position: int, _topics: NamedTopics) -> Hit | None:
@@ -90,7 +90,7 @@ _MONTH: Final = rf"(?i:{_MONTHS})[^\W\d_]{{0,9}}+\.?"
 _DAY: Final = r"(?:0?[1-9]|[12][0-9]|3[01])"
 _MONTH_NUMBER: Final = r"(?:0?[1-9]|1[0-2])"
 _YEAR: Final = r"(?:1[89]|20)[0-9]{2}"
-_DATE: Final = re.compile(
+_DATE: Final = Late(
     rf"(?:{_YEAR} ?[-./年] ?(?:1[0-2]|0?[1-9]) ?[-./月] ?(?:[12][0-9]|3[01]|0?[1-9])日?"
     rf"|{_YEAR}년 ?{_MONTH_NUMBER}월 ?{_DAY}일"
     rf"|{_DAY} ?(?P<sign>[-./]) ?{_MONTH_NUMBER} ?(?P=sign) ?(?:{_YEAR}|[0-9]{{2}})"
@@ -105,8 +105,8 @@ _DATE: Final = re.compile(
 DATE_SPAN: Final = 128  # characters from the word to the end of the date
 _BORN_ANCHOR: Final = anchor(_BORN, _UNSPACED)
 _ASCII_ANCHOR: Final = anchor([word for word in _BORN if word.isascii()])  # three times as fast
-_BETWEEN_DATE: Final = re.compile(_BETWEEN)
-_SO_FAR: Final = re.compile(
+_BETWEEN_DATE: Final = Late(_BETWEEN)
+_SO_FAR: Final = Late(
     rf"(?:[\W\d_]{{1,16}}+(?:(?:{_TO_DATE}|st|nd|rd|th|er|[年月日년월일]|{_MONTH})(?![^\W\d_]))?+){{0,10}}+[^\W\d_]{{0,12}}+[.,]?+\Z"
 )
 
@@ -129,7 +129,7 @@ def pending_birth(text: str, start: int) -> int:
     return len(text)
 
 
-def _born_anchor(text: str) -> re.Pattern[str]:
+def _born_anchor(text: str) -> Late:
     return _ASCII_ANCHOR if text.isascii() else _BORN_ANCHOR
 
 

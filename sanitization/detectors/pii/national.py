@@ -5,8 +5,9 @@ returns whether it is valid. Sources are the issuing offices' own descriptions, 
 country.
 """
 
-import re
 from typing import Final
+
+from sanitization.late import Late
 
 from .numbers import digits, luhn, mod_11_10, uniform, verhoeff, weighted
 
@@ -85,7 +86,7 @@ def es_nif(number: str) -> bool:
     return body.isdigit() and len(body) in (7, 8) and int(body) > 0 and _DNI[int(body) % 23] == number[-1]
 
 
-_CODICE: Final = re.compile(r"[A-Z]{6}[0-9LMNPQRSTUV]{2}[ABCDEHLMPRST][0-9LMNPQRSTUV]{2}[A-Z][0-9LMNPQRSTUV]{3}[A-Z]")
+_CODICE: Final = Late(r"[A-Z]{6}[0-9LMNPQRSTUV]{2}[ABCDEHLMPRST][0-9LMNPQRSTUV]{2}[A-Z][0-9LMNPQRSTUV]{3}[A-Z]")
 _ODD: Final = (1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23)
 
 
@@ -296,7 +297,7 @@ def us_itin(number: str) -> bool:
     return number[0] == "9" and (50 <= group <= 65 or 70 <= group <= 88 or 90 <= group <= 92 or 94 <= group <= 99)
 
 
-_MBI: Final = re.compile(r"[1-9][AC-HJKMNP-RT-Y][0-9AC-HJKMNP-RT-Y][0-9][AC-HJKMNP-RT-Y][0-9AC-HJKMNP-RT-Y][0-9]"
+_MBI: Final = Late(r"[1-9][AC-HJKMNP-RT-Y][0-9AC-HJKMNP-RT-Y][0-9][AC-HJKMNP-RT-Y][0-9AC-HJKMNP-RT-Y][0-9]"
                          r"[AC-HJKMNP-RT-Y]{2}[0-9]{2}")  # fmt: skip
 
 
@@ -320,7 +321,7 @@ def ca_sin(number: str) -> bool:
     return number[0] not in "08" and luhn(number) and not uniform(number)
 
 
-_CURP: Final = re.compile(r"[A-Z][AEIOUX][A-Z]{2}[0-9]{6}[HMX][A-Z]{2}[B-DF-HJ-NP-TV-Z]{3}[0-9A-Z][0-9]")
+_CURP: Final = Late(r"[A-Z][AEIOUX][A-Z]{2}[0-9]{6}[HMX][A-Z]{2}[B-DF-HJ-NP-TV-Z]{3}[0-9A-Z][0-9]")
 
 
 def mx_curp(number: str) -> bool:

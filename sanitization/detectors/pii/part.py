@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from sanitization.findings import Hit
+from sanitization.late import Late
 from sanitization.prefilter import NamedPrefilter, Prefilter
 
 from .context import NamedTopics
@@ -39,7 +40,7 @@ def hit(start: int, end: int, kind: str, score: float, anchor: int | None = None
     return Hit(start, end, f"pii.{kind}", score, f"[{kind}]", start if anchor is None else anchor, reasons)
 
 
-def anchor(words: Sequence[str], unspaced: Sequence[str] = ()) -> re.Pattern[str]:
+def anchor(words: Sequence[str], unspaced: Sequence[str] = ()) -> Late:
     """Return a pattern for words that stand alone, also capitalised or, in ASCII, in upper case.
 
     `words` are in lower case. `unspaced` are of scripts without blanks and capitals, and may stand within others. A
@@ -55,7 +56,7 @@ def anchor(words: Sequence[str], unspaced: Sequence[str] = ()) -> re.Pattern[str
     alternatives = [rf"(?<![^\W\d_].)(?:{cased})(?![^\W\d_])"]
     alternatives += [f"(?<={word[0]}){word[1:]}" for word in sorted(unspaced, key=len, reverse=True)]
     initials = {*tails, *(first.upper() for first in tails), *(word[0] for word in unspaced)}
-    return re.compile(f"[{''.join(sorted(initials))}](?:{'|'.join(alternatives)})")
+    return Late(f"[{''.join(sorted(initials))}](?:{'|'.join(alternatives)})")
 
 
 def spellings(words: Sequence[str], unspaced: Sequence[str] = ()) -> tuple[str, ...]:

@@ -4,8 +4,9 @@ National forms are those of the numbering plans (ITU-T E.164 and its national no
 is only accepted if the text speaks of telephones.
 """
 
-import re
 from typing import Final
+
+from sanitization.late import Late
 
 from .rules import NumberRule, rule
 
@@ -44,16 +45,16 @@ LENGTHS: Final = _lengths()
 MAX_DIGITS: Final = 15  # ITU-T E.164, 6.2.1
 
 _SIGNS: Final = " \\-./()\u00a0\u2009\u2011\u2013\u202f"
-_INTERNATIONAL: Final = re.compile(rf"\+[ ]?\(?(?=[1-9])(?:[{_SIGNS}]{{0,3}}[0-9]){{7,17}}")
-_TRUNK: Final = re.compile(r"\(0\)")
+_INTERNATIONAL: Final = Late(rf"\+[ ]?\(?(?=[1-9])(?:[{_SIGNS}]{{0,3}}[0-9]){{7,17}}")
+_TRUNK: Final = Late(r"\(0\)")
 # With the word for it beside it, any 7 to 15 digits in a row or in groups.
-_ANY: Final = re.compile(rf"\(?[0-9](?:[{_SIGNS}]{{0,3}}[0-9]){{6,14}}")
-_NOT_ANY: Final = re.compile(
+_ANY: Final = Late(rf"\(?[0-9](?:[{_SIGNS}]{{0,3}}[0-9]){{6,14}}")
+_NOT_ANY: Final = Late(
     r"(?:19|20)[0-9]{2}[-./](?:0?[1-9]|1[0-2])[-./][0-9]{1,2}(?![0-9])"
     r"|(?:[0-2]?[0-9]|3[01])[-./](?:0?[1-9]|1[0-2])[-./](?:19|20)[0-9]{2}(?![0-9])"
     r"|[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?![0-9])|[0-9]+\.[0-9]+(?![0-9 \-./])|[0-9](?:-[0-9]){6,}"
 )
-_ENDS: Final = re.compile(r"[0-9](?![0-9])")
+_ENDS: Final = Late(r"[0-9](?![0-9])")
 
 
 def international(text: str, start: int) -> int:

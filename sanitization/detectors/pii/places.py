@@ -4,10 +4,10 @@ The forms are those of the postal services (UPU S42 templates): number first in 
 of Europe. A street type that is also a common word (`Drive`, `Way`, `Platz`) requires the town with its code.
 """
 
-import re
 from typing import Final
 
 from sanitization.findings import Hit
+from sanitization.late import Late
 from sanitization.prefilter import Prefilter
 
 from .context import NamedTopics
@@ -42,7 +42,7 @@ _CODES: Final = (
     r"|,? (?:NSW|VIC|QLD|SA|WA|TAS|ACT|NT),? [0-9]{4})(?![0-9A-Za-z])"
 )
 _TOWN: Final = rf"(?:\.?,? {_NAME}(?:,? {_NAME}){{0,3}}?)?"
-_ENGLISH: Final = re.compile(
+_ENGLISH: Final = Late(
     rf"[0-9]{{1,5}}[A-Za-z]?,? {_POINT}(?:(?:{_NAME}|{_ORDINAL}) ){{1,4}}?"
     rf"(?:(?:{_STREETS})(?![A-Za-z]){_UNIT}(?:{_TOWN}{_CODES})?"
     rf"|(?:{_MAYBE_STREETS})(?![A-Za-z]){_UNIT}{_TOWN}{_CODES})"
@@ -51,7 +51,7 @@ _ENGLISH: Final = re.compile(
 _FRENCH_STREETS: Final = (
     "rue|avenue|av\\.|boulevard|bd|place|allée|allées|impasse|chemin|quai|cours|route|square|passage|faubourg|ruelle"
 )
-_FRENCH: Final = re.compile(
+_FRENCH: Final = Late(
     rf"[0-9]{{1,4}}(?: ?(?:bis|ter|quater|[A-D]))?,? (?:{_FRENCH_STREETS}) "
     rf"(?:(?:de l'|de|du|des|la|le|les|l'|d') ?){{0,3}}{_TOWN_NAME}"
     rf"(?: (?:{_TOWN_NAME}|(?:de|du|des|la|le|les)(?= ))){{0,4}}"
@@ -66,11 +66,11 @@ _GERMANIC_TOWN: Final = (
 )
 _HOUSE: Final = r" [0-9]{1,4}(?: ?[a-hA-H])?(?![0-9A-Za-z]|\.[0-9])"
 _STEM: Final = rf"[{_UPPER}][{_LETTERS}]{{0,30}}?"
-_GERMANIC: Final = re.compile(
+_GERMANIC: Final = Late(
     rf"(?:{_STEM}(?:{_ENDINGS})|Straße|Strasse|Str\.){_HOUSE}(?:{_GERMANIC_TOWN})?"
     rf"|{_STEM}(?:{_MAYBE_ENDINGS}){_HOUSE}{_GERMANIC_TOWN}"
 )
-_ENDING: Final = re.compile(rf"(?:{_ENDINGS}|{_MAYBE_ENDINGS}|Straße|Strasse|Str\.) [0-9]")
+_ENDING: Final = Late(rf"(?:{_ENDINGS}|{_MAYBE_ENDINGS}|Straße|Strasse|Str\.) [0-9]")
 # Italy, Spain, Portugal, Latin America, Poland.
 _ROMANCE_STREETS: Final = "Viale|Piazza|Piazzale|Vicolo|Calle|Avenida|Avda\\.|Carrer|Travessa|Praça|ulica|ul\\."
 _MAYBE_ROMANCE: Final = "Via|Corso|Largo|Av\\.|Plaza|Paseo|Ronda|Rua|aleja|al\\."
@@ -83,12 +83,12 @@ _ROMANCE_TOWN: Final = (
     r"(?:,? [0-9]{1,2}[ºª°] ?[A-Z]?)?,? (?:[0-9]{5}|[0-9]{4}-[0-9]{3}|[0-9]{2}-[0-9]{3})"
     rf" {_TOWN_NAME}(?: {_TOWN_NAME})?(?: \([A-Z]{{2}}\))?"
 )
-_ROMANCE: Final = re.compile(
+_ROMANCE: Final = Late(
     rf"(?:{_ROMANCE_STREETS}){_ROMANCE_NAME},? {_ROMANCE_HOUSE}(?:{_ROMANCE_TOWN})?"
     rf"|(?:{_MAYBE_ROMANCE}){_ROMANCE_NAME}(?:, {_ROMANCE_HOUSE}(?:{_ROMANCE_TOWN})?| {_ROMANCE_HOUSE}{_ROMANCE_TOWN})"
 )
-_ROMANCE_AT: Final = re.compile(rf"(?<![^\W_])(?:{_ROMANCE_STREETS}|{_MAYBE_ROMANCE}) ")
-_NUMBER_AT: Final = re.compile(
+_ROMANCE_AT: Final = Late(rf"(?<![^\W_])(?:{_ROMANCE_STREETS}|{_MAYBE_ROMANCE}) ")
+_NUMBER_AT: Final = Late(
     r"[0-9](?<![0-9A-Za-z.,/:$€£#%_-].)(?=[0-9]{0,4}(?: ?(?:bis|ter|quater|[A-Za-z]))?,? [A-Z0-9a-z])"
 )
 
@@ -96,12 +96,12 @@ _NUMBER_AT: Final = re.compile(
 _SMALL: Final = (
     f"{_FRENCH_STREETS}|de|du|des|la|le|les|l'|d'|bis|ter|quater|del|della|dei|delle|di|da|do|dos|das|las|los|el|y|e|nº"
 )
-_OPENING: Final = re.compile(
+_OPENING: Final = Late(
     r"[0-9](?<![0-9A-Za-z.,/:$€£#%_-].)[0-9]{0,4}[A-Za-z]?,?(?= |\Z)"
     rf"|(?<![^\W_])(?:{_ROMANCE_STREETS}|{_MAYBE_ROMANCE})(?= |\Z)"
     rf"|(?<![^\W_])(?:{_STEM}(?:{_ENDINGS}|{_MAYBE_ENDINGS})|Straße|Strasse|Str\.)(?= |\Z)"
 )
-_TAIL: Final = re.compile(
+_TAIL: Final = Late(
     rf"(?: (?:[{_UPPER}0-9#(][^ \n]{{0,24}}+|(?:{_SMALL})(?![^\W_])[^ \n]{{0,24}}+)){{0,14}}+(?: [a-zé.']{{0,10}}+)?+\Z"
 )
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from sanitization.findings import Hit, Kind
+from sanitization.late import Late
 from sanitization.prefilter import Prefilter
 
 from .rules import REPLACEMENT, Anchor, places
@@ -17,21 +18,19 @@ BLOCK_LEAST: Final = 24  # base64 characters; less is text about keys
 LINE_LEAST: Final = 16  # least length of a line that is not a word
 
 _LABEL: Final = r"[A-Za-z0-9 _.-]{0,60}?"  # ends with the first dashes, whatever follows those
-_HEAD: Final = re.compile(rf"-{{4,5}} ?BEGIN {_LABEL}PRIVATE KEY(?: BLOCK)? ?-{{4,5}}", re.IGNORECASE)
+_HEAD: Final = Late(rf"-{{4,5}} ?BEGIN {_LABEL}PRIVATE KEY(?: BLOCK)? ?-{{4,5}}", re.IGNORECASE)
 _BETWEEN: Final = r"(?:\s|\\{1,2}[nrt]|[\"'`+>|,;#*.\\(){}\[\]]|<br ?/?>|&#(?:10|13|x[aAdD]);|&quot;){0,64}"
 _FIELD: Final = r"(?:Proc-Type|DEK-Info|Version|Comment|Hash|Charset|MessageID|Subject)\\?: [^\n\\]{0,200}"
-_LINE: Final = re.compile(rf"{_BETWEEN}(?:(?P<field>{_FIELD})|(?P<line>[A-Za-z0-9+/=]{{1,16000}}))")
-_WORD: Final = re.compile(r"[A-Za-z]?[a-z]*|[A-Z]*|.{1,7}")
-_TAIL: Final = re.compile(rf"{_BETWEEN}-{{4,5}} ?END {_LABEL}PRIVATE KEY(?: BLOCK)? ?-{{4,5}}", re.IGNORECASE)
-_HEAD_SO_FAR: Final = re.compile(r"-{4,5} ?(?:B|BE|BEG|BEGI|BEGIN|BEGIN [A-Za-z0-9 _.-]{0,80}-{0,4})?\Z", re.IGNORECASE)
+_LINE: Final = Late(rf"{_BETWEEN}(?:(?P<field>{_FIELD})|(?P<line>[A-Za-z0-9+/=]{{1,16000}}))")
+_WORD: Final = Late(r"[A-Za-z]?[a-z]*|[A-Z]*|.{1,7}")
+_TAIL: Final = Late(rf"{_BETWEEN}-{{4,5}} ?END {_LABEL}PRIVATE KEY(?: BLOCK)? ?-{{4,5}}", re.IGNORECASE)
+_HEAD_SO_FAR: Final = Late(r"-{4,5} ?(?:B|BE|BEG|BEGI|BEGIN|BEGIN [A-Za-z0-9 _.-]{0,80}-{0,4})?\Z", re.IGNORECASE)
 _END: Final = r"<[br /]{0,4}|&[#\w]{0,5}|-{1,5} ?(?:E|EN|END|END [A-Za-z0-9 _.-]{0,80}-{0,4})?"
-_END_SO_FAR: Final = re.compile(rf"{_BETWEEN}(?:{_END})?\Z", re.IGNORECASE)
-_TAIL_SO_FAR: Final = re.compile(
-    rf"{_BETWEEN}(?:{_END}|[A-Z][A-Za-z-]{{0,9}}(?:\\?: ?[^\n\\]{{0,200}})?)?\Z", re.IGNORECASE
-)
+_END_SO_FAR: Final = Late(rf"{_BETWEEN}(?:{_END})?\Z", re.IGNORECASE)
+_TAIL_SO_FAR: Final = Late(rf"{_BETWEEN}(?:{_END}|[A-Z][A-Za-z-]{{0,9}}(?:\\?: ?[^\n\\]{{0,200}})?)?\Z", re.IGNORECASE)
 
-_PUTTY: Final = re.compile(r"Private-Lines: ?(?P<lines>\d{1,3})[ \t]*(?=\s|\\)")
-_PUTTY_SO_FAR: Final = re.compile(r"Private-Lines:? ?\d{0,3}[ \t]*\Z")
+_PUTTY: Final = Late(r"Private-Lines: ?(?P<lines>\d{1,3})[ \t]*(?=\s|\\)")
+_PUTTY_SO_FAR: Final = Late(r"Private-Lines:? ?\d{0,3}[ \t]*\Z")
 
 
 class Blocks:

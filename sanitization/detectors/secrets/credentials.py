@@ -9,23 +9,22 @@ from collections.abc import Iterator
 from typing import Final
 
 from sanitization.findings import Hit, Kind
+from sanitization.late import Late
 from sanitization.prefilter import Prefilter
 
 from .rules import CONTEXT, HELD, REPLACEMENT, Anchor, places
 from .values import is_code, is_password, is_stand_in
 
 # A password may have an `@` in it; the last one before the host counts.
-_ADDRESS: Final = re.compile(
+_ADDRESS: Final = Late(
     r"://(?P<user>[^\x00-\x20/:@\"'<>`\x7f]{0,128}):(?P<value>[^\x00-\x20/\"'<>`\x7f]{3,300})@"
     r"(?=[A-Za-z0-9\[(_*%${-])"
 )
 _FAR: Final = 512  # most characters from the beginning of an address to the mark of a password
-_PAIR: Final = re.compile(r"[0-9a-f]{8}")
-_OTPAUTH: Final = re.compile(
-    r"otpauth://[^\s\"'<>?]{1,200}\?(?:[^\s\"'<>#]{0,200}&)?secret=(?P<value>[A-Za-z2-7=%]{10,200})"
-)
-_PGPASS: Final = re.compile(r"(?P<value>[^\s:\"'`<>,]{6,128})(?=\s|\Z)")
-_PGPASS_HEAD: Final = re.compile(r"[\w.*-]{1,64}:(?:\d{4,5}|\*):(?:\w{1,48}|\*):[\w.-]{1,48}:\Z")
+_PAIR: Final = Late(r"[0-9a-f]{8}")
+_OTPAUTH: Final = Late(r"otpauth://[^\s\"'<>?]{1,200}\?(?:[^\s\"'<>#]{0,200}&)?secret=(?P<value>[A-Za-z2-7=%]{10,200})")
+_PGPASS: Final = Late(r"(?P<value>[^\s:\"'`<>,]{6,128})(?=\s|\Z)")
+_PGPASS_HEAD: Final = Late(r"[\w.*-]{1,64}:(?:\d{4,5}|\*):(?:\w{1,48}|\*):[\w.-]{1,48}:\Z")
 
 
 class AddressPasswords:
@@ -109,17 +108,17 @@ def _pgpass(begin: int):  # type: ignore[no-untyped-def]
 
 
 _ARGUMENT: Final = r"(?:\"[^\"\n]{3,128}\"|'[^'\n]{3,128}'|[^\s\"'`|;<>]{3,200})"
-_USER: Final = re.compile(rf"(?:-u|--(?:proxy-)?user)(?:[ \t]{{1,4}}|=[ \t]{{0,2}}|(?=[\"']))(?P<value>{_ARGUMENT})")
-_PASS: Final = re.compile(rf"-(?:p|P|a)[ \t]{{0,4}}=?(?P<value>{_ARGUMENT})")
-_SO_FAR: Final = re.compile(
+_USER: Final = Late(rf"(?:-u|--(?:proxy-)?user)(?:[ \t]{{1,4}}|=[ \t]{{0,2}}|(?=[\"']))(?P<value>{_ARGUMENT})")
+_PASS: Final = Late(rf"-(?:p|P|a)[ \t]{{0,4}}=?(?P<value>{_ARGUMENT})")
+_SO_FAR: Final = Late(
     r"-{1,2}[A-Za-z-]{0,12}"
     r"(?:[ \t]{0,4}=?[ \t]{0,2}(?:\"[^\"\n]{0,128}\"?|'[^'\n]{0,128}'?|[^\s\"'`|;<>]{0,200}))?\Z"
 )
-_WEB: Final = re.compile(r"\b(?:curl|wget|http|https|xh|httpie|aria2c)\b[^\n]*(?:\\\n[^\n]*)*\Z")
+_WEB: Final = Late(r"\b(?:curl|wget|http|https|xh|httpie|aria2c)\b[^\n]*(?:\\\n[^\n]*)*\Z")
 _WEB_TOOLS: Final = ("curl", "wget", "http", "xh", "aria2c")
 _TOOL_NAMES: Final = "mysql mariadb sshpass login redis-cli smbclient mongo ldap sqlcmd rabbitmq keytool"
 _TOOLS: Final = tuple(_TOOL_NAMES.split())
-_TOOL: Final = re.compile(
+_TOOL: Final = Late(
     r"\b(?:mysql(?:dump|admin)?|mariadb(?:-dump)?|sshpass|docker login|podman login|redis-cli|smbclient|mongosh?"
     r"|mongodump|ldapsearch|az login|helm registry login|sqlcmd|rabbitmqctl|keytool)\b[^\n|;]*\Z"
 )
@@ -212,13 +211,13 @@ _HEAD: Final = (
 _SIGN: Final = (
     r"[ \t]{0,4}(?:[:=]|=>|is|was)[*]{0,2}[ \t]{0,4}(?:\r?\n[ \t]{0,8})?[\"'`]{0,3}(?:\d{1,2}[.):][ \t]{0,2})?"
 )
-_FULL: Final = re.compile(rf"{_HEAD}{_SIGN}(?P<words>{_WORD}(?:{_GAP}{_WORD}){{11,23}})(?![A-Za-z])")
-_PENDING: Final = re.compile(
+_FULL: Final = Late(rf"{_HEAD}{_SIGN}(?P<words>{_WORD}(?:{_GAP}{_WORD}){{11,23}})(?![A-Za-z])")
+_PENDING: Final = Late(
     rf"{_HEAD}(?:[ \t]{{0,4}}(?ai:[a-z]{{0,6}})|{_SIGN}(?:{_WORD}{_GAP}){{0,23}}(?:[a-z]{{0,8}}"
     rf"|{_WORD}[ \t]{{0,2}},?[ \t\r]{{0,2}}"
     rf"|{_WORD}(?:{_GAP})?\d{{0,2}}))\Z"
 )
-_SPLIT: Final = re.compile(r"[a-z]+")
+_SPLIT: Final = Late(r"[a-z]+")
 
 
 def is_phrase(value: str, least: int) -> bool:

@@ -12,6 +12,7 @@ from operator import itemgetter
 from typing import Final
 
 from sanitization.findings import Category, Hit, Kind
+from sanitization.late import Late
 
 from . import rules, tokens
 from .blocks import Blocks
@@ -28,7 +29,7 @@ INNER_MAX: Final = 4  # tokens searched within a value
 _GROUPS: Final[tuple[Group, ...]] = (Blocks(), *tokens.GROUPS, AddressPasswords(), PgPass(), Flags(), Phrases(), *WORDS)
 _BY_NAME: Final = {group.name: group for group in _GROUPS}
 # The possible rest of a value without the token within it: the name of a field, quotes.
-_LEFT: Final = re.compile(r"[\w.-]{0,40}[=:]?\W{0,4}|.{0,7}", re.DOTALL)
+_LEFT: Final = Late(r"[\w.-]{0,40}[=:]?\W{0,4}|.{0,7}", re.DOTALL)
 
 
 class Secrets:

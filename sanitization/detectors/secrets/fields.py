@@ -7,6 +7,7 @@ import re
 from typing import Final, NamedTuple
 
 from sanitization.findings import Hit, Kind
+from sanitization.late import Late
 
 from .credentials import is_phrase
 from .forms import GROUPS, MORE, READ_MAX, SPACED_MAX
@@ -58,7 +59,7 @@ _NAMES_WORDS: Final = (
     "nomad wandb langsmith cursor copilot"
 )
 _NAMES: Final = _NAMES_WORDS.split()
-_BY_FIRST: Final = re.compile(
+_BY_FIRST: Final = Late(
     r"(?:(?<![a-z])|(?<=my)|(?<=the))(?:" + "|".join(sorted(map(re.escape, _NAMES), key=len, reverse=True)) + ")"
 )
 
@@ -75,14 +76,14 @@ KINDS: Final = (
     Kind("secret.authorization", "credentials of an HTTP header", "Authorization: Bearer " + "q8Zt3" * 3 + "Lw5x"),
 )
 
-_NOT_THE_VALUE: Final = re.compile(
+_NOT_THE_VALUE: Final = Late(
     r"(?:^|[_.-])(?:ids?|names?|types?|urls?|uris?|paths?|files?|filename|expir\w*|counts?|len(?:gth)?|limits?|hash(?:es|ed)?"
     r"|refs?|arn|prefix|suffix|fields?|labels?|placeholder|hint|policy|min|max|endpoint|versions?|usage|budget|size"
     r"|index|error|required|valid\w*|format|rotation|manager|strength|at|in|on|ttl|age|algorithm|alg|provider|store"
     r"|ring|pair|space|map|set|page|column|header|param\w*|regex|pattern|confirm\w*|mode|enabled|visible|text|title"
     r"|message|link|fingerprint|checksum|digest|sha\d*|md5|input|output|generator|location|changed|updated|created)s?$"
 )
-_CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_CAMEL: Final = Late(r"(?<=[a-z0-9])(?=[A-Z])")
 _KEY_OF_WORDS: Final = (
     "api access account secret private priv sign signing encrypt encryption decrypt encoded master auth"
     " authentication client service shared admin license licence subscription deploy deployment ssh storage"
@@ -107,17 +108,17 @@ _NOT_OF: Final = (
 _NO_TOKEN: Final = frozenset(_NOT_OF.split())
 _HASHES: Final = ("sha1", "sha2", "sha3", "sha5", "sha-", "md5", "digest", "checksum", "etag", "commit", "integrity",
                   "fingerprint", "revision", "uuid")  # fmt: skip
-_HEADER: Final = re.compile(r"(?:-H|--header)[ =]{0,4}[\"'][A-Za-z-]{0,40}\Z")
-_LINE: Final = re.compile(r"[ \t]*(?:(?:export|set|setx|ENV|ARG|-e|--env|-)[ \t]+|\$env:)?[\w.-]*")
-_GIVEN: Final = re.compile(r"(?:\blogin[ \t]+\S+[ \t]+|^[ \t]*(?:ENV|ARG)[ \t][\w.-]*)\Z")
+_HEADER: Final = Late(r"(?:-H|--header)[ =]{0,4}[\"'][A-Za-z-]{0,40}\Z")
+_LINE: Final = Late(r"[ \t]*(?:(?:export|set|setx|ENV|ARG|-e|--env|-)[ \t]+|\$env:)?[\w.-]*")
+_GIVEN: Final = Late(r"(?:\blogin[ \t]+\S+[ \t]+|^[ \t]*(?:ENV|ARG)[ \t][\w.-]*)\Z")
 _COMPARED: Final = ("==", "===", "!=", "!==")
 _DASHES: Final = ("|", "-", "–", "—")  # noqa: RUF001 - as people write them
 _COPULAS: Final = tuple("是为は는은")
 _ALNUM: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-_CUT: Final = re.compile(r"[,;&<>(){}\[\]|\\](?:(?<![\\&])|(?<=&)[\w.-]{1,40}=|(?<=\\)[nr])")
-_CUT_LINE: Final = re.compile(r"[,;&<\\](?:(?<=[,;&])[\w.-]{1,40}[=:]|(?<=[,;])\Z|(?<=<)/|(?<=\\)[nr])")
-_CUT_QUERY: Final = re.compile(r"[&#;,<>(){}\[\]|\\](?:(?<!\\)|[nru])")
-_TEMPLATE: Final = re.compile(r"\{[\w.:!]*\}")
+_CUT: Final = Late(r"[,;&<>(){}\[\]|\\](?:(?<![\\&])|(?<=&)[\w.-]{1,40}=|(?<=\\)[nr])")
+_CUT_LINE: Final = Late(r"[,;&<\\](?:(?<=[,;&])[\w.-]{1,40}[=:]|(?<=[,;])\Z|(?<=<)/|(?<=\\)[nr])")
+_CUT_QUERY: Final = Late(r"[&#;,<>(){}\[\]|\\](?:(?<!\\)|[nru])")
+_TEMPLATE: Final = Late(r"\{[\w.:!]*\}")
 
 
 class Field(NamedTuple):
@@ -282,7 +283,7 @@ def _key(field: Field, tail: str, given: _Value) -> Found:
     )
 
 
-_OWN: Final = re.compile(r"(?:access|auth|api|bearer|refresh|server|account|service|deploy)[-_. ]?\Z")
+_OWN: Final = Late(r"(?:access|auth|api|bearer|refresh|server|account|service|deploy)[-_. ]?\Z")
 
 
 def _is_issued(value: str) -> bool:

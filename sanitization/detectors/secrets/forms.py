@@ -7,6 +7,8 @@ Each form has two expressions: the whole, and every beginning of it that more te
 import re
 from typing import Final
 
+from sanitization.late import Late
+
 from .values import SIGNS
 
 VALUE_MAX: Final = 4_000  # characters of a value; a longer value is a file
@@ -34,9 +36,9 @@ SECRETS: Final = (
 )
 _WORD: Final = f"(?ai:(?P<password>{'|'.join(PASSWORDS)})|(?P<secret>{'|'.join(SECRETS)}))"
 _REST: Final = r"(?P<tail>[A-Za-z0-9_.\-]{0,40}+)(?:\\{0,3}[\"'`”»’\])*_]){0,4}+(?:[ \t]?\([^()\n\"'`]{1,32}\))?+"
-NAME: Final = re.compile(_WORD + _REST)
+NAME: Final = Late(_WORD + _REST)
 """A word and the rest of the name with what closes it: `password_old"]`, `token (staging)`."""
-REST: Final = re.compile(_REST)
+REST: Final = Late(_REST)
 
 _GAP: Final = r"[ \t]{0,8}"
 # The last ones require a blank after them; in `name: type = value` the type is part of the sign.
@@ -70,31 +72,31 @@ _VALUE_BEGUN: Final = (
     rf"|{_BARE}{{0,{VALUE_MAX}}})\Z"
 )
 
-MORE: Final = re.compile(rf"{_BARE}{{0,{VALUE_MAX}}}")
+MORE: Final = Late(rf"{_BARE}{{0,{VALUE_MAX}}}")
 """The rest of a value beyond the part that was read."""
 
-EQUALS: Final = re.compile(rf"{_GAP}(?P<sign>{_SIGN}){_GAP}{_VALUE}")
-NESTED: Final = re.compile(
+EQUALS: Final = Late(rf"{_GAP}(?P<sign>{_SIGN}){_GAP}{_VALUE}")
+NESTED: Final = Late(
     rf"{_GAP}{_SIGN}{_GAP}[\"'`]?[^\s=:：\"'`]{{0,24}}?(?:(?ai:pass|pwd|key|secret|token|auth|cred|bearer)|密码|密碼|パスワード|пароль)"
     r"[\w.-]{0,16}(?:[=:：]|(?<=密码)是|(?<=密碼)是|(?<=パスワード)は)"
 )
 """The value is another assignment, which is judged by itself."""
-EQUALS_BEGUN: Final = re.compile(
+EQUALS_BEGUN: Final = Late(
     rf"{_GAP}(?:[=!:?|~>\-*：＝–—是为は는은]{{0,3}}{_GAP}\Z|:[ ]?[A-Za-z_][A-Za-z0-9_.]{{0,24}} ?=? ?\Z"
     rf"|{_SIGN}{_GAP}{_VALUE_BEGUN})"
 )
 
-LINE: Final = re.compile(rf"{_GAP}:\*{{0,2}}[ \t]{{0,2}}\r?\n[ \t]{{0,8}}{_VALUE}")
+LINE: Final = Late(rf"{_GAP}:\*{{0,2}}[ \t]{{0,2}}\r?\n[ \t]{{0,8}}{_VALUE}")
 """The value stands on the next line."""
-LINE_BEGUN: Final = re.compile(rf"{_GAP}:\*{{0,2}}[ \t]{{0,2}}(?:\r?\Z|\r?\n[ \t]{{0,8}}{_VALUE_BEGUN})")
+LINE_BEGUN: Final = Late(rf"{_GAP}:\*{{0,2}}[ \t]{{0,2}}(?:\r?\Z|\r?\n[ \t]{{0,8}}{_VALUE_BEGUN})")
 
 _QUOTE_NEXT: Final = r"(?=\\{0,3}[\"'])"
-PAIR: Final = re.compile(
+PAIR: Final = Late(
     rf"(?:[ \t]{{0,2}}>|,?\s{{0,24}}\\{{0,3}}[\"']?[vV]alue\\{{0,3}}[\"']?\s{{0,2}}[=:]\s{{0,2}}"
     rf"|,[ \t]{{0,2}}{_QUOTE_NEXT}|\([ \t]{{0,2}}{_QUOTE_NEXT}){_VALUE}"
 )
 """`<password>…`, `name="password" value="…"`, `{"name": "password", "value": "…"}`, `password("…")`."""
-PAIR_BEGUN: Final = re.compile(
+PAIR_BEGUN: Final = Late(
     rf"(?:(?:[ \t]{{0,2}}>|[,(][ \t]{{0,2}}){_VALUE_BEGUN}"
     r"|,?\s{0,24}\\{0,3}[\"']?(?:[vV]|[vV]a|[vV]al|[vV]alu|[vV]alue\\{0,3}[\"']?\s{0,2})?\Z"
     rf"|,?\s{{0,24}}\\{{0,3}}[\"']?[vV]alue\\{{0,3}}[\"']?\s{{0,2}}[=:]\s{{0,2}}{_VALUE_BEGUN}"
@@ -112,15 +114,15 @@ WHOSE: Final = frozenset(_WHOSE_WORDS.split())
 _NOW_WORDS: Final = "now still currently jetzt nun maintenant ahora agora ora nu just"
 NOW: Final = frozenset(_NOW_WORDS.split())
 """The words of a sentence that says what a password is: `the password for the server has been changed to …`."""
-STEP: Final = re.compile(r"[ \t]{1,4},?([^\s:=,]{1,24})")
+STEP: Final = Late(r"[ \t]{1,4},?([^\s:=,]{1,24})")
 STEPS: Final = 8
-SAID: Final = re.compile(rf"[ \t]{{0,2}}:?[ \t]{{1,4}}{_VALUE}")
-SAID_BEGUN: Final = re.compile(rf"[ \t]{{0,2}}:?(?:[ \t]{{0,4}}\Z|[ \t]{{1,4}}{_VALUE_BEGUN})")
+SAID: Final = Late(rf"[ \t]{{0,2}}:?[ \t]{{1,4}}{_VALUE}")
+SAID_BEGUN: Final = Late(rf"[ \t]{{0,2}}:?(?:[ \t]{{0,4}}\Z|[ \t]{{1,4}}{_VALUE_BEGUN})")
 
-BLANK: Final = re.compile(rf"[ \t]{{1,4}}{_VALUE}")
+BLANK: Final = Late(rf"[ \t]{{1,4}}{_VALUE}")
 """`--password …`, `user bob and password …`."""
-BLANK_BEGUN: Final = re.compile(rf"[ \t]{{1,4}}{_VALUE_BEGUN}")
-WORTH: Final = re.compile(
+BLANK_BEGUN: Final = Late(rf"[ \t]{{1,4}}{_VALUE_BEGUN}")
+WORTH: Final = Late(
     rf"[ \t]{{0,8}}(?::\*{{0,2}})?[ \t]{{0,8}}(?:\r?\n[ \t]{{0,8}})?(?=\S{{6}})"
     rf"(?:{_SCHEMES}[ \t]|[^\s\d{re.escape(SIGNS)}]{{0,{READ_MAX}}}+[\d{re.escape(SIGNS)}])"
 )

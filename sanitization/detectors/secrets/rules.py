@@ -15,6 +15,7 @@ from typing import Final, NamedTuple, Protocol
 from attrs import field, frozen
 
 from sanitization.findings import Hit, Kind
+from sanitization.late import Late
 from sanitization.prefilter import Prefilter
 
 from .values import is_random, is_stand_in
@@ -45,7 +46,7 @@ _CLASSES: Final = {
     "j": "A-Za-z0-9_~.-",
     "e": "A-Za-z0-9%",
 }
-_PART: Final = re.compile(r"(?P<name>[a-zA-Z])(?P<least>\d+)(?:-(?P<most>\d+))?|'(?P<text>[^']*)'")
+_PART: Final = Late(r"(?P<name>[a-zA-Z])(?P<least>\d+)(?:-(?P<most>\d+))?|'(?P<text>[^']*)'")
 PREFIX: Final = 12  # characters of a body that a prefilter requires
 
 
@@ -447,8 +448,8 @@ class Named:
         return first
 
 
-_BEGIN: Final = re.compile(BOUNDARY)
-_NAME_SO_FAR: Final = re.compile(r"[A-Za-z0-9_. -]{0,20}[\s\"'=:>|?,`]{0,16}[A-Za-z0-9_=-]{0,64}\Z")
+_BEGIN: Final = Late(BOUNDARY)
+_NAME_SO_FAR: Final = Late(r"[A-Za-z0-9_. -]{0,20}[\s\"'=:>|?,`]{0,16}[A-Za-z0-9_=-]{0,64}\Z")
 
 
 def _given(hit: Hit) -> Callable[[str, int], Hit | None]:

@@ -7,6 +7,8 @@ import re
 from collections import Counter
 from typing import Final
 
+from sanitization.late import Late
+
 # The lengths and bits are chosen on generated values: random base62 of 16 characters has 3.6 bits a character on
 # average (2.9 at the one-in-a-thousand end); random hex of 32 has 3.6; English words of that length 3.0 and no digit.
 RANDOM_LENGTH: Final = 10
@@ -35,45 +37,43 @@ _NAMED_WORDS: Final = (
     " password1 password123 pass123 secret123 test123 admin123 test1234 user123 tiger"
 )
 _NAMED: Final = frozenset(_NAMED_WORDS.split())
-_WRAPPED: Final = re.compile(
+_WRAPPED: Final = Late(
     r"<[^<>]*>|\[[^\[\]]*\]|\{[^{}]*\}|\$\{?\w+\}?|%\w+%|__\w+__|@\w+@|[*•.xX#?_-]+|&\w+|\*\w+", re.ASCII
 )
 # Names of formats and methods in place of a password: `the password is sha256-hashed`.
-_METHOD: Final = re.compile(
+_METHOD: Final = Late(
     r"(?:sha-?\d{1,3}|md[45]|base\d\d|utf-?\d\d?|oauth-?\d|bcrypt|scrypt|argon2(?:id|[id])?|pbkdf2|aes-?\d{1,3}|rsa-?\d{1,4}"
     r"|ed25519|x509|ipv\d|https?|tls|ssl|rfc\d*|pkcs\d*|[hre]s\d\d\d|1password|2fa|mp3|win32|b2b|b2c|i18n|k8s|s3)(?![A-Za-z0-9])",
     re.IGNORECASE,
 )
 # Words, each with a number at most, joined by dots, dashes and so on.
-_NAME: Final = re.compile(
+_NAME: Final = Late(
     r"[~.$@:]{0,3}(?:[A-Za-z]{2,}[0-9]{0,4}|[A-Za-z]|v?[0-9]{1,4})(?:(?:[_.\-/:+ ]|::|->)"
     r"(?:[A-Za-z]{2,}[0-9]{0,4}|[A-Za-z]|v?[0-9]{1,4}))+/?",
     re.ASCII,
 )
 # Two or more of: a word with a capital (`Key`), capitals with a number (`PKCS12`), small letters (`key`). Written by
 # runs of letters, each of which can be read in one way only: tried in every way, sixty letters would take years.
-_CAMEL: Final = re.compile(
+_CAMEL: Final = Late(
     r"(?!(?:[A-Z][a-z]{2,4}|[A-Z]{2,3}[0-9]{0,3}|[a-z]{3,5})\Z)"  # one of them alone
     r"(?:[A-Z](?![A-Z])[a-z]{2,}+|[A-Z]{2}(?![A-Z])[a-z]{3,}+|[A-Z]{3,}+[a-z]{2,}+"
     r"|[A-Z]{2,}+(?![a-z])[0-9]{0,3}+(?![0-9])|(?<![A-Za-z])[a-z]{3,}+)++",
     re.ASCII,
 )
-_ATTRIBUTE: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*(?:(?:\.|->|::|\?\.)[A-Za-z_][A-Za-z0-9_]*)+", re.ASCII)
-_CALL: Final = re.compile(r"[A-Za-z_$@][\w.$:>-]*[(\[{]|new\s|await\s|function|lambda|\$[A-Za-z_{(]|!(?:Ref|Sub|vault)")
-_SNAKE: Final = re.compile(r"[a-z]+(?:_[a-z0-9]+)+|[A-Z]+(?:_[A-Z0-9]+)*|_[a-z_]+", re.ASCII)
-_PATH: Final = re.compile(r"[a-z]{2,10}://[^:@]*|[~.]{0,2}/[\w./-]+|[A-Za-z]:\\[\w\\.-]+", re.ASCII)
-_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d(?:[T_ ][\d:.+Z-]*)?|\d{1,2}[./:]\d{1,2}[./:]\d{2,4}")
-_HASHED: Final = re.compile(
-    r"(?:sha|md)\d{1,3}[-:$=]|\$(?:2[aby]|5|6|1|argon2\w*|scrypt|pbkdf2[\w-]*)\$", re.IGNORECASE
-)
-_DIGIT: Final = re.compile(r"\d")
-_LETTER: Final = re.compile(r"[^\W\d_]")
-_SMALL: Final = re.compile(r"[a-zß-ÿа-я]")
-_CAPITAL: Final = re.compile(r"[A-ZÀ-ÞА-Я]")
-_SIGN: Final = re.compile(f"[{re.escape(SIGNS)}]")
-_VOWEL: Final = re.compile("[aeiouAEIOU]")
-_CONSONANTS: Final = re.compile(r"[bcdfghjklmnpqrstvwxz]{5}", re.IGNORECASE)
+_ATTRIBUTE: Final = Late(r"[A-Za-z_$][A-Za-z0-9_$]*(?:(?:\.|->|::|\?\.)[A-Za-z_][A-Za-z0-9_]*)+", re.ASCII)
+_CALL: Final = Late(r"[A-Za-z_$@][\w.$:>-]*[(\[{]|new\s|await\s|function|lambda|\$[A-Za-z_{(]|!(?:Ref|Sub|vault)")
+_SNAKE: Final = Late(r"[a-z]+(?:_[a-z0-9]+)+|[A-Z]+(?:_[A-Z0-9]+)*|_[a-z_]+", re.ASCII)
+_PATH: Final = Late(r"[a-z]{2,10}://[^:@]*|[~.]{0,2}/[\w./-]+|[A-Za-z]:\\[\w\\.-]+", re.ASCII)
+_UUID: Final = Late(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_DATE: Final = Late(r"\d{4}-\d\d-\d\d(?:[T_ ][\d:.+Z-]*)?|\d{1,2}[./:]\d{1,2}[./:]\d{2,4}")
+_HASHED: Final = Late(r"(?:sha|md)\d{1,3}[-:$=]|\$(?:2[aby]|5|6|1|argon2\w*|scrypt|pbkdf2[\w-]*)\$", re.IGNORECASE)
+_DIGIT: Final = Late(r"\d")
+_LETTER: Final = Late(r"[^\W\d_]")
+_SMALL: Final = Late(r"[a-zß-ÿа-я]")
+_CAPITAL: Final = Late(r"[A-ZÀ-ÞА-Я]")
+_SIGN: Final = Late(f"[{re.escape(SIGNS)}]")
+_VOWEL: Final = Late("[aeiouAEIOU]")
+_CONSONANTS: Final = Late(r"[bcdfghjklmnpqrstvwxz]{5}", re.IGNORECASE)
 
 
 def bits(value: str) -> float:

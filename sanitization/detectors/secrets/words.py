@@ -5,12 +5,12 @@ look like a secret (`fields`).
 """
 # ruff: noqa: RUF001 - signs as people write them
 
-import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Final
 
 from sanitization.findings import Hit, Kind
+from sanitization.late import Late
 from sanitization.prefilter import Prefilter
 
 from . import forms as forms
@@ -143,7 +143,7 @@ def _valued(text: str, place: int, end: int, word: str, tail: str, *, is_passwor
     if letter in _SIGNS and forms.NESTED.match(text, end):
         return None
     lead = text[max(0, place - LEAD) : place].rpartition("\n")[2]
-    tried: list[tuple[str, re.Pattern[str], int]] = []
+    tried: list[tuple[str, Late, int]] = []
     if letter in _SIGNS:
         tried.append(("=", forms.EQUALS, end))
         if letter == ":" and is_password:

@@ -8,7 +8,6 @@ scripts, skeletons) and browsers' rules for domain names; a doubtful word stays.
 # ruff: noqa: RUF001, RUF002 - look-alikes are what this file is about
 # ruff: noqa: RUF002 - look-alikes are what this file is about
 
-import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator
 from itertools import groupby
@@ -17,6 +16,7 @@ from typing import Final, NamedTuple
 from sanitization.code_points import Ranges, char_class, members, merged, ranges
 from sanitization.confusables import BY_SCRIPT, LATIN, pairs
 from sanitization.findings import Category, Hit, Kind, make_hit
+from sanitization.late import Late
 from sanitization.prefilter import Prefilter
 
 
@@ -142,42 +142,42 @@ _SHORT: Final = 3
 
 
 # Letters that identify a script: those that do not look Latin.
-def _telling(script: str, *blocks: tuple[int, int]) -> re.Pattern[str]:
+def _telling(script: str, *blocks: tuple[int, int]) -> Late:
     same = {letter for letter, look in LOOKS.items() if look.script == script and look.same}
-    return re.compile(f"[{char_class(ranges_of(members(blocks) - same))}]")
+    return Late(f"[{char_class(ranges_of(members(blocks) - same))}]")
 
 
 _TELLING: Final = {
     "cyrillic": _telling("cyrillic", (0x0400, 0x052F)),
     "greek": _telling("greek", (0x0370, 0x03FF), (0x1F00, 0x1FFF)),
     "armenian": _telling("armenian", (0x0531, 0x0587)),
-    "wide": re.compile("[\u3001-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\uff66-\uff9f]"),
+    "wide": Late("[\u3001-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\uff66-\uff9f]"),
 }
-_FUNCTION: Final = re.compile("sin|cos|tan|cot|sec|log|ln|exp|lim|max|min|arg|det|mod|gcd|sup|inf|var|cov|dim|ker")
-_FANCY: Final = re.compile(f"[{char_class(ranges_of(DRESSED))}]{{{_FANCY_MIN},{NEARBY}}}")
+_FUNCTION: Final = Late("sin|cos|tan|cot|sec|log|ln|exp|lim|max|min|arg|det|mod|gcd|sup|inf|var|cov|dim|ker")
+_FANCY: Final = Late(f"[{char_class(ranges_of(DRESSED))}]{{{_FANCY_MIN},{NEARBY}}}")
 # Shapes of words: see `SHAPES`.
 _ANY: Final = "cCkKgGwWhHoOrR"
 _SAME_SHAPE: Final = "cCgGhHoO"
-_OF_SCRIPTS: Final = re.compile(f"[{_ANY}]")
-_RESEMBLES: Final = re.compile("[kKwWrR]")
-_TOUCHES: Final = re.compile(f"[aA][{_ANY}]|[{_ANY}][aA]")  # across a `_` or a digit nothing does
-_ENDING: Final = re.compile("[A0]{2,}a?[ckgwhor]+")  # a Russian or Greek one, on an acronym
-_INSIDE: Final = re.compile(f"[aA][{_SAME_SHAPE}]+[aA]|a[{_ANY}]{{1,2}}a")
-_AT_EDGES: Final = re.compile(f"(?:[kK](?=a{{3}})|[{_SAME_SHAPE}]+)?(?:[aA0]+[{_SAME_SHAPE}]+)*[aA0]*")
+_OF_SCRIPTS: Final = Late(f"[{_ANY}]")
+_RESEMBLES: Final = Late("[kKwWrR]")
+_TOUCHES: Final = Late(f"[aA][{_ANY}]|[{_ANY}][aA]")  # across a `_` or a digit nothing does
+_ENDING: Final = Late("[A0]{2,}a?[ckgwhor]+")  # a Russian or Greek one, on an acronym
+_INSIDE: Final = Late(f"[aA][{_SAME_SHAPE}]+[aA]|a[{_ANY}]{{1,2}}a")
+_AT_EDGES: Final = Late(f"(?:[kK](?=a{{3}})|[{_SAME_SHAPE}]+)?(?:[aA0]+[{_SAME_SHAPE}]+)*[aA0]*")
 # Greek letters are also symbols: those that only resemble must stand among small Latin ones, no more than two.
-_SYMBOL: Final = re.compile(
+_SYMBOL: Final = Late(
     f"(?:^|[A0])[{_ANY}]{{0,64}}[wWrR]|[wWrR][{_ANY}]{{0,64}}(?:$|[A0])"
     f"|[wWrR][{_ANY}]{{2}}|[{_ANY}][wWrR][{_ANY}]|[{_ANY}]{{2}}[wWrR]"
 )
-_TRAILS: Final = re.compile(f"[aA0]+[{_ANY}]+")
+_TRAILS: Final = Late(f"[aA0]+[{_ANY}]+")
 _TOLD_BY: Final = {"c": "cyrillic", "k": "cyrillic", "g": "greek", "w": "greek", "h": "armenian"}
-_DOMAIN: Final = re.compile(
+_DOMAIN: Final = Late(
     r"\.(?:com|net|org|info|biz|edu|gov|io|ai|co|me|app|dev|xyz|top|shop|online|site|uk|de|fr|us|eu)(?![a-z0-9_-])"
 )
-_ITALIC: Final = re.compile("[\U0001d434-\U0001d49b\u210e]")
+_ITALIC: Final = Late("[\U0001d434-\U0001d49b\u210e]")
 RARE: Final = "\u0455\u04cf\u0501\u051a-\u051d"
 """Cyrillic s, l, d, q and w, which few languages write, and those beside letters of other shapes."""
-_HARDLY: Final = re.compile(f"[{RARE}]")
+_HARDLY: Final = Late(f"[{RARE}]")
 
 
 def disguised(text: str, begin: int, end: int, shape: str) -> bool:
@@ -282,18 +282,18 @@ WORD_MAX: Final = 64
 _LATIN_LETTERS: Final = r"A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u1e00-\u1eff"
 _LOOKS: Final = char_class(ranges_of(LOOKS))
 _LETTER: Final = f"[{_LATIN_LETTERS}0-9_\u0300-\u036f{_LOOKS}{char_class(SCRIPT_LETTERS)}]"
-_WORD: Final = re.compile(f"{_LETTER}{{0,{WORD_MAX + 1}}}")
-_REST: Final = re.compile(f"{_LETTER}*")
+_WORD: Final = Late(f"{_LETTER}{{0,{WORD_MAX + 1}}}")
+_REST: Final = Late(f"{_LETTER}*")
 _PLAIN: Final = {ord(letter): look.plain for letter, look in LOOKS.items()}
 # A look-alike beside a Latin letter, one in fancy dress beside another, a rare one, or the last of a domain's label.
 # One range for everything beyond the first plane: each range costs time for every character.
 _FAR: Final = (ord(min(letter for letter in LOOKS if letter > "\uffff")), ord(max(LOOKS)))
 _CLOSE: Final = ranges_of(letter for letter in LOOKS if letter <= "\uffff")
-_SUSPECT: Final = re.compile(
+_SUSPECT: Final = Late(
     f"[{char_class((*_CLOSE, _FAR))}]"
     f"(?:(?<=[{_LATIN_LETTERS}0-9_].)|(?<=[{RARE}])|(?=[{_LATIN_LETTERS}0-9_{char_class(ranges_of(DRESSED))}])|(?=\\.[a-z]{{2}}))"
 )
-_LABEL: Final = re.compile(r"\.[a-z]{0,7}\Z")
+_LABEL: Final = Late(r"\.[a-z]{0,7}\Z")
 
 
 class Homoglyphs:

@@ -13,6 +13,7 @@ from typing import Final
 from sanitization import code_points
 from sanitization.code_points import char_class, is_in, members
 from sanitization.findings import Category, Hit, Kind, make_hit
+from sanitization.late import Late
 from sanitization.prefilter import Prefilter
 
 from .legitimate_invisibles import BRAILLE_NEARBY, BREAK_NEARBY, NEARBY, PAIR_MAX, WORDS_MAX, divides, honest
@@ -42,13 +43,13 @@ _ALL: Final = code_points.merged(
     code_points.SURROGATES,
     ((0xAD, 0xAD),),
 )
-_SUSPECT: Final = re.compile(
+_SUSPECT: Final = Late(
     f"[{char_class(_ALL)}]"
     f"(?<!(?:[{_JOINS}][\u200c\u200d]|[{_EMOJI}]\ufe0f)(?![{_HIDDEN}]))"
     f"(?<![{_EMOJI}]\u200d(?=[{_EMOJI}]))"
     f"(?<![{_MARK}](?![{_MARK}]{{2}}))"
 )
-_WHAT: Final = re.compile(
+_WHAT: Final = Late(
     rf"""
       (?P<run>        [{_HIDDEN}]{{1,{RUN_MAX}}} )
     | (?P<stack>      [{_MARK}]{{1,{RUN_MAX}}} )
@@ -61,7 +62,7 @@ _WHAT: Final = re.compile(
     """,
     re.VERBOSE,
 )
-_PARTS: Final = re.compile(
+_PARTS: Final = Late(
     f"(?P<tag>[{char_class(code_points.TAGS)}]+)|(?P<variation>[{char_class(code_points.SELECTORS)}]+)"
     f"|(?P<bidi>[{char_class(code_points.BIDI)}]+)"
     f"|(?P<zero_width>[{char_class(code_points.DIRECTION_MARKS, code_points.ZERO_WIDTH, code_points.EMBRACING)}]+)"
@@ -77,8 +78,8 @@ _KINDS: Final = {
 _RUNS: Final = members(code_points.HIDDEN) | members(code_points.MARKS) | {"\xad"}
 _ANY_MARKS: Final = members(code_points.ANY_MARKS)
 # Characters that are judged by the text behind them, and how far.
-_BY_LATER: Final = re.compile(f"[\u2066-\u2069\u202a-\u202c\u200e\u200f\u061c\u200b\u2800\xad{_EMBRACING}{_MARK}]")
-_LATER: Final = re.compile(
+_BY_LATER: Final = Late(f"[\u2066-\u2069\u202a-\u202c\u200e\u200f\u061c\u200b\u2800\xad{_EMBRACING}{_MARK}]")
+_LATER: Final = Late(
     f"(?:[\u2066-\u2068\u202a\u202b][^\n]{{0,{PAIR_MAX + NEARBY}}}"
     f"|[\u200e\u200f\u061c\u2069\u202c{_EMBRACING}][^\n]{{0,{NEARBY}}}"
     f"|\u200b[^\n]{{0,{BREAK_NEARBY}}}"

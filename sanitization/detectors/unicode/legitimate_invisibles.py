@@ -9,6 +9,7 @@ from typing import Final
 
 from sanitization import code_points
 from sanitization.code_points import char_class, is_in, members
+from sanitization.late import Late
 
 PAIR_MAX: Final = 64  # characters between the ends of an isolate: a name, a path. More could reorder a text
 NEARBY: Final = 32  # characters between a direction mark, or an isolate, and the right-to-left text it serves
@@ -25,8 +26,8 @@ _FLAGS: Final = tuple(
 )
 
 
-def _one_of(ranges: code_points.Ranges) -> re.Pattern[str]:
-    return re.compile(f"[{char_class(ranges)}]")
+def _one_of(ranges: code_points.Ranges) -> Late:
+    return Late(f"[{char_class(ranges)}]")
 
 
 _EMOJI: Final = _one_of(code_points.EMOJI)
@@ -177,7 +178,7 @@ def _behind(text: str, index: int, which: frozenset[str]) -> int:
     return found
 
 
-def _is_near(what: re.Pattern[str], text: str, begin: int, end: int, *, by: int = NEARBY, line: bool = False) -> bool:
+def _is_near(what: Late, text: str, begin: int, end: int, *, by: int = NEARBY, line: bool = False) -> bool:
     if not what.search(text, max(0, begin - by), end + by):
         return False  # mostly: none on any line
     before, after = text[max(0, begin - by) : begin], text[end : end + by]
@@ -217,17 +218,17 @@ def _serves(here: str, before: str, after: str) -> bool:
 
 WORDS_MAX: Final = 64  # characters between two blanks, on either side of the hyphen
 
-_TOKEN: Final = re.compile(rf"\S{{0,{WORDS_MAX + 1}}}")
+_TOKEN: Final = Late(rf"\S{{0,{WORDS_MAX + 1}}}")
 _WORD: Final = r"[^\W\d_]{1,64}(?:\xad[^\W\d_]{1,64}){0,32}"
 # Words with the marks that may stand around and between them. A sign such as `.`, `:`, `(` or `=` within makes it an
 # address, a call or an assignment.
-_WORDS: Final = re.compile(
+_WORDS: Final = Late(
     rf"""["'(\[{{\u201c-\u201f\u2018-\u201b\xab\xbb\xbf\xa1<>*_]*
     (?P<words> {_WORD} (?:[-/'\u2019\u2010-\u2015\u2026] {_WORD}){{0,16}} )
     ["')\]}}\u201c-\u201f\u2018-\u201b\xab\xbb.,;:!?\u2026*_<>]*""",
     re.VERBOSE,
 )
-_BETWEEN_WORDS: Final = re.compile(r"[-/'\u2019\u2010-\u2015\u2026]")
+_BETWEEN_WORDS: Final = Late(r"[-/'\u2019\u2010-\u2015\u2026]")
 
 
 def divides(text: str, index: int) -> bool:
