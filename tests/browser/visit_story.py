@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from furniture_story import NARROW, WIDE, ask
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from served import Server, current_browser, phone, picture, watched
 
 from transport.auth.tokens import Tokens
@@ -82,8 +82,12 @@ def _held_in_a_hand(page: Page, server: Server, shots: Path | None) -> None:
 
 
 def account(browser: Browser, server: Server, shots: Path | None, problems: list[str]) -> None:
-    """A wrong token is refused in the dialog; a user sees who they are, and signs out."""
+    """A wrong token is refused in the dialog; a user sees who they are, and signs out of a slow browser."""
     page = watched(browser.new_context(viewport=WIDE).new_page(), problems)
+    page.clock.install()
+    page.add_init_script("if (window.CacheStorage) CacheStorage.prototype.keys = () => new Promise(() => {})")
+    held: list[Route] = []
+    page.route("**/api/agents", lambda route: route.continue_() if held else held.append(route))
     page.goto(server.address)
     dialog = page.get_by_role("dialog", name="Sign in")
     field = dialog.get_by_label("Session token")
@@ -106,7 +110,11 @@ def account(browser: Browser, server: Server, shots: Path | None, problems: list
     who.click()
     picture(page, shots, "account")
     page.get_by_role("menuitem", name="Sign out").click()
+    page.clock.pause_at(time.time() + 1)
     page.get_by_role("dialog").get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    held.pop().abort()  # the chats are gone, and the page is there until the browser has cleared its caches
+    page.clock.resume()
     expect(page.get_by_role("dialog", name="Sign in")).to_be_visible()
     assert "zebra" not in page.content() + page.evaluate("JSON.stringify({ ...localStorage })")
     answer = page.request.get(f"{server.address}/api/agents", headers={"Authorization": f"Bearer {token}"})

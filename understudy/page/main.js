@@ -64,7 +64,7 @@ class Page {
     this.sidebar = new Sidebar(this.api, {
       open: (...at) => openAt(this, ...at), create: () => this.create(), removed: (...which) => this.removed(...which), renamed: () => this.showTitle(), fault: (fault) => this.fault(fault),
       sharing: () => this.agents.shareLinks, tip: (id) => lastRun(this.client.state(id)),
-    }, (id) => this.inbox.mark(id, runningTurn(this.client.state(id) ?? { turns: [] }) !== null), storage);
+    }, (id) => this.inbox.mark(id, runningTurn(this.client.stateOrEmpty(id)) !== null), storage);
     this.inbox = new Inbox(this.client, {
       clock: this.clock, agents: this.agents, open: (id) => this.open(id), current: () => this.client.state(this.current),
       onMarks: () => this.sidebar.show(), onSignIn: (...at) => this.signInAt(...at), onDisallow: (...tool) => this.disallow(...tool),
@@ -158,7 +158,7 @@ class Page {
     document.addEventListener("visibilitychange", () => {
       if (document.visibilityState !== "visible") return;
       this.sidebar.refresh();
-      this.client.ack(this.current, this.client.state(this.current).seq);
+      this.client.ack(this.current, this.client.stateOrEmpty(this.current).seq);
     });
     this.keys = new Keys(this);
   }
@@ -208,7 +208,7 @@ class Page {
     clearTimeout(this.waiting);
     this.waiting = setTimeout(() => {
       this.transcript.settled();
-      this.composer.follow(this.agentOf(threadId, this.client.state(threadId)));
+      this.composer.follow(this.agentOf(threadId, this.client.stateOrEmpty(threadId)));
     }, LOADING_MS);
     this.sidebar.select(threadId);
     this.sidebar.toggle(false);
@@ -225,7 +225,7 @@ class Page {
   async switched(agent) {
     this.transcript.refresh();
     const from = this.current;
-    const state = this.client.state(from);
+    const state = this.client.stateOrEmpty(from);
     if (this.composer.holds || state.turns.length === 0 || this.agentOf(from, state)?.name === agent.name) return;
     const { threadId, turns } = await this.client.switchAgent(agent.agent_type, agent.pillar ?? null);
     if (this.current !== from || threadId === from || this.composer.holds) return;
@@ -252,7 +252,7 @@ class Page {
   }
 
   #showGuide() {
-    const live = runningTurn(this.client.state(this.current) ?? { turns: [] }) !== null;
+    const live = runningTurn(this.client.stateOrEmpty(this.current)) !== null;
     this.guide.update(this.current, { live, online: this.client.connection.online });
   }
 
@@ -296,14 +296,14 @@ class Page {
 
   showTitle() {
     const id = this.current;
-    const title = (this.missing && t("chat.missing_title")) || this.sidebar.thread(id)?.title || provisionalTitle(this.client.state(id) ?? { turns: [] }) || t("chat.new");
+    const title = (this.missing && t("chat.missing_title")) || this.sidebar.thread(id)?.title || provisionalTitle(this.client.stateOrEmpty(id)) || t("chat.new");
     setText(this.title, title);
     this.inbox.attention.name(title === t("chat.new") ? "understudy" : t("chat.window_title", { title }));
   }
 
   /** `mode` says when a run at work reads it; a message with files, or to another agent, is always a message of its own. */
   say({ content, files, agent, references = files.map((file) => file.id), mode = "after" }) {
-    const turn = steerableTurn(this.client.state(this.current) ?? { turns: [] });
+    const turn = steerableTurn(this.client.stateOrEmpty(this.current));
     const same = turn?.agentType === agent.agent_type && (turn?.pillar ?? null) === (agent.pillar ?? null);
     if (mode !== "after" && same && references.length === 0 && this.client.connection.online && this.client.steer(turn.runId, content, mode)) {
       this.transcript.follower.pin();
@@ -325,7 +325,7 @@ class Page {
 
   /** Stops the run that is seen at work, or another one. */
   stop(runId = null) {
-    const turn = runId === null ? runningTurn(this.client.state(this.current)) : { runId };
+    const turn = runId === null ? runningTurn(this.client.stateOrEmpty(this.current)) : { runId };
     if (!turn || turn.stopping) return;
     const stopped = this.client.cancel({ runId: turn.runId, messageId: turn.key });
     if (!stopped) this.toasts.show(t("chat.stop_offline"));
@@ -376,7 +376,7 @@ class Page {
     }
     this.agents.read = true;
     this.dialogs.offerServers(this.agents.list);
-    this.composer.follow(this.agentOf(this.current, this.client.state(this.current)));
+    this.composer.follow(this.agentOf(this.current, this.client.stateOrEmpty(this.current)));
     this.transcript.refresh();
   }
 

@@ -30,7 +30,7 @@ export class Api {
 
   /** {user, name, anonymous, session, tenant, roles, groups, expires_at}: whose session this is, or whose `token` is. */
   async me(token = null) {
-    return (await this.#ask("GET", "/api/me", { token, again: token === null })).json();
+    return whole((await this.#ask("GET", "/api/me", { token, again: token === null })).json());
   }
 
   /** Ends the session on the server: its token is refused from then on. */
@@ -64,7 +64,7 @@ export class Api {
 
   /** A thread as a file, a blob; `form` is "markdown" or "json". */
   async exportThread(threadId, form) {
-    return (await this.#ask("GET", `/api/threads/${encodeURIComponent(threadId)}/export?format=${form}`)).blob();
+    return whole((await this.#ask("GET", `/api/threads/${encodeURIComponent(threadId)}/export?format=${form}`)).blob());
   }
 
   /** A thread as the list has it; rejects with status 404 if the user has none of that name. */
@@ -245,14 +245,14 @@ export class Api {
 
   /** Erases all data of this user, whose name confirms it, and ends all their sessions. Resolves to {threads, files}, how many there were. */
   async eraseData(user) {
-    return (await this.#ask("DELETE", "/api/me", { body: { confirm: user }, limitMs: ALL_DATA_MS })).json();
+    return whole((await this.#ask("DELETE", "/api/me", { body: { confirm: user }, limitMs: ALL_DATA_MS })).json());
   }
 
   async #file(method, path, limitMs) {
     const answer = await this.#ask(method, path, { limitMs });
     return {
       name: nameOf(answer.headers.get("Content-Disposition")), size: Number(answer.headers.get("Content-Length")) || null,
-      blob: () => answer.blob(),
+      blob: () => whole(answer.blob()),
     };
   }
 
@@ -292,7 +292,7 @@ export class Api {
 
   async #json(method, path, body) {
     const answer = await this.#ask(method, path, { body });
-    return answer.status === 204 ? null : answer.json().catch(() => null);
+    return answer.status === 204 ? null : whole(answer.json());
   }
 
   async #ask(method, path, { body, token = null, again = true, limitMs = ASK_MS } = {}) {
@@ -312,6 +312,11 @@ export class Api {
     if (!answer.ok) throw new ApiError(answer.status, (await answer.json().catch(() => null))?.error ?? undefined);
     return answer;
   }
+}
+
+/** The body of an answer. Rejects with an `ApiError` of status 0 if the connection ended in the middle of it. */
+function whole(body) {
+  return body.catch(() => { throw new ApiError(0, UNREACHABLE); });
 }
 
 function nameOf(disposition) {

@@ -1,6 +1,7 @@
 /** What a user does with the branches of a thread, and with its past: which is shown, and what more of it is read. */
 
 import { showing } from "./branches.js";
+import { emptyConversation } from "./conversation.js";
 import { randomId } from "./ids.js";
 import { errorText } from "./messages.js";
 import { editCommand, regenerateCommand } from "./outgoing_commands.js";
@@ -15,6 +16,11 @@ export class BranchCommands extends RunCommands {
       onMissing: (threadId) => this._notice({ code: "not_found", message: errorText({ code: "not_found", message: "" }) }, threadId),
       onFault: (fault) => this._notice(fault),
     });
+  }
+
+  /** The state of a thread; an empty one for a thread that is not held, as after the end of a session. @param {string} threadId */
+  stateOrEmpty(threadId) {
+    return this.threads.state(threadId) ?? emptyConversation(threadId);
   }
 
   /**
