@@ -93,6 +93,7 @@ def two_chats(browser: Browser, server: Server, problems: list[str]) -> tuple[Pa
     device = another_device(browser, page, problems)
     for tab in (other, device):
         expect(tab.locator(".row-link", has_text="6 * 7")).to_be_visible()
+    page.bring_to_front()  # Firefox gives the focus to one tab only
     return page, other, device
 
 
@@ -167,7 +168,6 @@ def menu(browser: Browser, server: Server, shots: Path | None, problems: list[st
 def tags(browser: Browser, server: Server, shots: Path | None, problems: list[str]) -> None:
     """Chats are tagged by the keyboard, and filtered by chip, search and palette; another tab and device follow."""
     page, other, device = two_chats(browser, server, problems)
-    page.bring_to_front()
 
     def opened(title: str) -> Locator:
         page.get_by_role("button", name=f"Menu: {title}").click()

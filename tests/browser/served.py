@@ -19,8 +19,8 @@ CHROMIUM = "/usr/bin/chromium"
 BROWSERS = ("chromium", "firefox")
 COARSE = 1
 """What Firefox takes for a finger: `PointerCapabilities::Coarse`, without `Hover` (4)."""
-UNCONNECTED = "establish a connection to the server"
-"""Firefox reports a WebSocket that finds no server as an error of the page, Chromium does not."""
+UNCONNECTED = ("establish a connection to the server", "was interrupted while the page was loading")
+"""What Firefox reports of a WebSocket without a server, or of a page that is left, as an error of the page."""
 READY = "understudy is ready on "
 WAIT_MS = 60_000
 """Longest wait for what must come: three stories at a time share a small machine with a server and a browser each."""
@@ -160,7 +160,7 @@ def phone(browser: Browser, size: ViewportSize) -> Iterator[Page]:
 def watched(page: Page, problems: list[str]) -> Page:
     """Return a page. Its errors and violations of its content security policy are recorded."""
     page.set_default_timeout(WAIT_MS)
-    page.on("pageerror", lambda error: None if UNCONNECTED in str(error) else problems.append(str(error)))
+    page.on("pageerror", lambda error: any(said in str(error) for said in UNCONNECTED) or problems.append(str(error)))
     page.on("console", lambda line: problems.append(line.text) if "Content Security Policy" in line.text else None)
     return page
 

@@ -28,6 +28,7 @@ BOTH = frozenset(
         "sign_in_story",
         "story",
         "stream_story",
+        "turns_story",
         "visit_story",
     }
 )
@@ -41,7 +42,6 @@ CHROMIUM_ALONE = {
     "past_story": "it reads what the WebSocket sends, which Playwright does not see in Firefox",
     "react_story": "not seen to pass in Firefox; the client under its component is the page's",
     "sleep_story": "it reads what the WebSocket sends, which Playwright does not see in Firefox",
-    "turns_story": "its part `restart` misses a turn in one tab of Firefox, for a reason not yet known",
     "update_story": "not seen to pass in Firefox; `offline_story` has the worker there",
     "views_furniture_story": "it emulates media, which Playwright cannot in Firefox",
     "views_story": "it emulates media, which Playwright cannot in Firefox; see `views_firefox_story`",

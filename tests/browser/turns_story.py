@@ -178,7 +178,7 @@ def thumbs(page: Page, other: Page, shots: Path | None, problems: list[str]) -> 
     assert browser is not None
     session = page.evaluate("localStorage['understudy.session']")
     elsewhere = browser.new_context()
-    elsewhere.add_init_script(f"localStorage['understudy.session'] = {json.dumps(session)}")
+    elsewhere.add_init_script(f"if (location.hash) localStorage['understudy.session'] = {json.dumps(session)}")
     third = watched(elsewhere.new_page(), problems)
     third.goto(page.url)
     expect(turn(third, "buy milk").get_by_role("button", name="Good answer")).to_have_attribute("aria-pressed", "true")
@@ -250,6 +250,8 @@ def turned(browser: Browser, server: Server, problems: list[str]) -> None:
 
 def restart(page: Page, other: Page, server: Server, shots: Path | None) -> None:
     """The page shows the drain; a message written meanwhile is sent after the restart; no message is shown twice."""
+    other.locator(".transcript").evaluate("one => one.scrollTop = one.scrollHeight")  # a click may have scrolled it up
+    expect(other.get_by_role("button", name="Jump to latest")).to_be_hidden()
     ask(page, "Summarise at length: " + " ".join(f"Thing {n} matters because of reason {n}." for n in range(150)))
     expect(page.locator(".reply .prose").last.get_by_text(re.compile(r"Thing \d+"))).to_be_visible()
     server.process.send_signal(signal.SIGTERM)
@@ -305,7 +307,7 @@ def kept(page: Page, server: Server) -> None:
     """After a reload the stored history is shown before any server answers."""
     page.route("**/api/**", lambda route: route.abort())
     page.route_web_socket(re.compile("/api/ws/agent"), lambda socket: None)  # it opens and stays silent
-    page.reload()
+    page.reload(wait_until="commit")
     expect(page.locator(".bubble", has_text="8 * 8")).to_be_visible()
     answer(page, "64")
     page.unroute("**/api/**")
