@@ -136,6 +136,7 @@ def cut(story: Story) -> None:
     for tab in story.tabs:
         expect(tab.locator(".fault")).to_contain_text("The connection to the language model was lost.")
         expect(tab.locator(".prose")).to_contain_text("The first half ends in the middle of")
+        expect(tab.locator(".prose em")).to_have_text("first half")
     page.reload()
     expect(page.locator(".fault").get_by_role("button", name="Try again")).to_be_visible()
     expect(page.locator(".prose em")).to_have_text("first half")

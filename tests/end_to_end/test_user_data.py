@@ -16,6 +16,7 @@ from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.http import multipart, request
 from tests.end_to_end.scripted_model import Call, Say, scripted
 from tests.servers.postgresql import Postgres
+from transport.wire.events import AnswerText
 from understudy.app.server import Running
 from understudy.privacy.records import FORMAT, VERSION
 from understudy.storage import schema
@@ -185,6 +186,6 @@ async def test_erasing_a_user_leaves_no_rendered_answer_in_memory(serve: Any) ->
     token = signed("ann")
     async with connected(running.address, token) as client:
         await talk(client, "go", "t1")
-    assert "<em>" in running.html.cached_or_plain(f"It is *{MARKER}*. ")
+    assert "<em>" in running.html.cached_or_plain(AnswerText(f"It is *{MARKER}*. "))
     assert (await erase(running, token, "ann"))[0] == 200
     assert len(running.html.cache) == 0

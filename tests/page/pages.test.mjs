@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { beside, older, visible } from "../../understudy/page/client/branches.js";
 import { Client } from "../../understudy/page/client.js";
 import { emptyConversation, reduce } from "../../understudy/page/client/conversation.js";
+import { wholeHtml } from "../../understudy/page/client/stream.js";
 import { readPage } from "../../understudy/page/client/turn_pages.js";
 import { runningTurn } from "../../understudy/page/client/turns.js";
 import { FakeClock, FakeStorage, settle, socketClass } from "./fakes.mjs";
@@ -484,5 +485,5 @@ test("an answer that failed has the text that it had", () => {
   const given = page(runs, 1, 1);
   given.turns[0] = { ...given.turns[0], run: { ...given.turns[0].run, status: "failed" }, answer: { id: "answer-r1", content: "One *two*", html: "<p>One <em>two</em></p>", status: "failed", created_at: AT } };
   const [turn] = opened(given).turns;
-  assert.deepEqual([turn.status, turn.final, turn.error.code, turn.stream.text, turn.stream.blocks.map(({ html }) => html)], ["failed", null, "agent_timeout", "One *two*", ["<p>One <em>two</em></p>"]]);
+  assert.deepEqual([turn.status, turn.final, turn.error.code, turn.stream.text, wholeHtml(turn.stream)], ["failed", null, "agent_timeout", "One *two*", "<p>One <em>two</em></p>"]);
 });

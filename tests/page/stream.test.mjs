@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { appendPiece, countPoints, EMPTY_STREAM, openPreview, withPreview } from "../../understudy/page/client/stream.js";
+import { appendPiece, countPoints, cutStream, EMPTY_STREAM, openPreview, wholeHtml, withPreview } from "../../understudy/page/client/stream.js";
 
 const build = (...pieces) => pieces.reduce(appendPiece, EMPTY_STREAM);
 
@@ -104,4 +104,20 @@ test("a preview shows the beginning of the open end, until its block closes", ()
 test("the blank between a preview and the words after it is not lost", () => {
   const stream = withPreview(appendPiece(EMPTY_STREAM, { text: "ends in the middle", offset: 0 }), { start: 0, end: 8, html: "<p>ends in</p>" });
   assert.deepEqual(openPreview(stream), { html: "<p>ends in</p>", text: " the middle" });
+});
+
+test("an answer that was cut has the text and the HTML that its server keeps", () => {
+  const blocks = [{ start: 0, end: 3, html: "<p>a</p>" }];
+  const shown = withPreview(appendPiece(EMPTY_STREAM, { text: "a\n\n😀 **bo", offset: 0, blocks }), { start: 3, end: 7, html: "<p>😀</p>" });
+  assert.equal(wholeHtml(shown), null);
+  const cut = cutStream(shown, "a\n\n😀 **bo", "<p>a</p><p>😀 <strong>bo</strong></p>");
+  assert.deepEqual([cut.blocks, openPreview(cut)], [blocks, { html: "<p>😀 <strong>bo</strong></p>", text: "" }]);
+  assert.equal(wholeHtml(cut), "<p>a</p><p>😀 <strong>bo</strong></p>");
+  const lost = cutStream(shown, "a\n\n😀", "<p>a</p><p>😀</p>");
+  assert.deepEqual([lost.text, lost.points, wholeHtml(lost)], ["a\n\n😀", 4, "<p>a</p><p>😀</p>"], "what was never saved is gone");
+  assert.equal(wholeHtml(cutStream(shown, "a\n\n😀 **bo", "<p>A</p><p>other</p>")), "<p>A</p><p>other</p>", "a reference below changed a block");
+  assert.equal(wholeHtml(cutStream(EMPTY_STREAM, "all *of*", "<p>all <em>of</em></p>")), "<p>all <em>of</em></p>");
+  assert.equal(cutStream(shown, shown.text, null), shown);
+  const on = appendPiece(cut, { text: "a\n\n😀 **bold**\n\n", offset: 0, blocks: [...blocks, { start: 3, end: 15, html: "<p>😀 <strong>bold</strong></p>" }] });
+  assert.equal(wholeHtml(on), "<p>a</p><p>😀 <strong>bold</strong></p>", "another run goes on with it");
 });

@@ -10,13 +10,14 @@ from pathlib import Path
 from tests.transport.samples import SAMPLES
 from transport.wire.codec import encode
 from transport.wire.dialects import Dialect
+from transport.wire.events import AnswerText
 
 FOLDER = Path(__file__).parent / "golden"
 
 
-def rendered(text: str) -> str:
+def rendered(answer: AnswerText) -> str:
     """Stands for the server's Markdown renderer."""
-    return f"<p>{text}</p>"
+    return f"<p>{answer.text}</p>"
 
 
 def frames(dialect: Dialect) -> dict[str, object]:

@@ -20,6 +20,7 @@ from transport.wire.events import (
     AgentHandoff,
     Alert,
     AnswersRead,
+    AnswerText,
     ApprovalRequired,
     AskedAgent,
     Drain,
@@ -38,10 +39,11 @@ from transport.wire.events import (
     ToolExecuting,
     Typing,
     Welcome,
+    answer_text,
 )
 from transport.wire.unknown_event import UnknownEvent
 
-Html: TypeAlias = Callable[[str], str]
+Html: TypeAlias = Callable[[AnswerText], str]
 Frame: TypeAlias = dict[str, Any]
 
 WIRE_NAMES: Final[Mapping[type[Event], Mapping[str, str]]] = MappingProxyType(
@@ -102,7 +104,8 @@ _WIRE_FIELDS: Final = {kind: _wire_fields(kind) for kind in EVENTS.values()}
 _AS_THEY_ARE: Final = frozenset(
     kind
     for kind, fields in _WIRE_FIELDS.items()
-    if kind is not PartialResult and all(name == shown and not optional for name, shown, optional in fields)
+    if kind not in (PartialResult, AgentCompleted)
+    and all(name == shown and not optional for name, shown, optional in fields)
 )
 
 
@@ -121,11 +124,11 @@ def event_data(event: Event) -> Frame:
 def client_data(event: Event, html: Html | None) -> Frame:
     """Return the event's fields for a client: with rendered answers and blocks if `html` is given, or without."""
     data = event_data(event)
-    match event:
-        case FinalResponse(message=message) if html is not None:
-            data["html"] = html(message)
-        case PartialResult() if html is None:
+    if html is None:
+        if isinstance(event, PartialResult):
             del data["blocks"]
+    elif (answer := answer_text(event)) is not None:
+        data["html"] = html(answer)
     return data
 
 

@@ -7,7 +7,7 @@ Fields have their wire names; times are Unix seconds unless a name says otherwis
 import enum
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar, Final, TypeAlias
+from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 
 import msgspec
 from attrs import field, frozen
@@ -551,6 +551,26 @@ class FinalResponse(Event):
     usage: Usage
     data: JsonObject | None = field(default=None, repr=False)
     visualization: JsonObject | None = field(default=None, repr=False)
+
+
+class AnswerText(NamedTuple):
+    """The text of an answer that a client may show as HTML; `cut`: its run ended before the text was finished."""
+
+    text: str
+    cut: bool = False
+
+
+def answer_text(event: Event) -> AnswerText | None:
+    """Return the answer that an event ends, None if it ends none.
+
+    An `Error` has no text: that of its run is in the `AgentCompleted` before it.
+    """
+    match event:
+        case FinalResponse(message=message, status=status):
+            return AnswerText(message, status is not RunStatus.SUCCESS)
+        case AgentCompleted(result=result, status=RunStatus.FAILED | RunStatus.INTERRUPTED) if result:
+            return AnswerText(result, cut=True)
+    return None
 
 
 @frozen

@@ -8,7 +8,15 @@ from attrs import define, field, frozen
 from actors import ActorRef, Ask
 from sanitization import Finding, Sanitized
 from transport.wire.commands import JsonObject, Say
-from transport.wire.events import ApprovalDecision, Block, Event, SanitizationSummary, SteerAccepted, Usage
+from transport.wire.events import (
+    AnswerPreview,
+    ApprovalDecision,
+    Block,
+    Event,
+    SanitizationSummary,
+    SteerAccepted,
+    Usage,
+)
 from understudy.chat.routing import Route
 from understudy.chat.run_protocol import Ending, RunProtocol
 from understudy.storage.records import Message, StepRecord
@@ -287,7 +295,7 @@ class UndoCalls(Ask[None]):
 
 @frozen
 class Delta:
-    """To a conversation: the next piece of a run's answer, and the blocks it closed.
+    """To a conversation: the next piece of a run's answer, the blocks it closed, and a preview of what follows them.
 
     `stored` is the piece as it is stored, with placeholders, if that differs from `text`. `restart`: the answer starts
     again with this piece, which replaces the text sent before.
@@ -297,17 +305,16 @@ class Delta:
     text: str = field(repr=False)
     blocks: Sequence[Block] = field(default=(), repr=False)
     stored: str | None = field(default=None, repr=False)
+    preview: AnswerPreview | None = field(default=None, repr=False)
     restart: bool = False
 
 
 @frozen
 class Preview:
-    """To a conversation: the open end of a run's answer as HTML, from `start` to `end` of its text. May be dropped."""
+    """To a conversation: how the open end of a run's answer looks. May be dropped."""
 
     run_id: str
-    start: int
-    end: int
-    html: str = field(repr=False)
+    preview: AnswerPreview = field(repr=False)
 
 
 @frozen

@@ -22,7 +22,7 @@ from attrs import define, field, frozen
 from actors import Actor, ActorRef, Ask, Context, Exit, MailboxSpec, Terminated
 from transport.outbox.delivery import same_incarnation
 from transport.wire.errors import CommandRejected, UnreadableEvent
-from transport.wire.events import Envelope, FeedbackGiven, FinalResponse, MessageAccepted, Resync
+from transport.wire.events import Envelope, FeedbackGiven, MessageAccepted, Resync, answer_text
 from transport.wire.messages import Reply
 from understudy.chat import messages as chat
 from understudy.chat.conversation.core import RESYNC
@@ -246,7 +246,7 @@ class ConversationProxy(Actor):
         self.followers.incarnation = self.followers.incarnation or events.incarnation
         envelopes = await _decode(events.bodies)
         shown = [self.followers.restore(each).event for each in envelopes]
-        answers = [each.message for each in shown if isinstance(each, FinalResponse)]
+        answers = [answer for each in shown if (answer := answer_text(each)) is not None]
         await self.services.html.prefetch(answers, self.owner)
         last = events.first + len(envelopes) - 1
         if last > self.reorder.last_seq and any(isinstance(each, MessageAccepted) for each in shown):

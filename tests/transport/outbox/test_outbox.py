@@ -23,6 +23,7 @@ from transport.wire.events import (
     AgentThinking,
     Alert,
     AnswerPreview,
+    AnswerText,
     Envelope,
     Error,
     FinalResponse,
@@ -165,7 +166,7 @@ class Rig:
 @asynccontextmanager
 async def open_rig(dialect: Dialect = Dialect.CANONICAL, **limits: Any) -> AsyncIterator[Rig]:
     """An outbox behind a door, and a raw client before it."""
-    log, counts, snapshots, encoder = Log(), Counts(), [], Encoder(lambda words: f"<p>{words}</p>")
+    log, counts, snapshots, encoder = Log(), Counts(), [], Encoder(lambda answer: f"<p>{answer.text}</p>")
     refs: list[ActorRef] = []
     async with ActorSystem("test") as system:
 
@@ -746,9 +747,9 @@ def test_an_event_is_encoded_once_for_all() -> None:
     """A shared message for several outboxes: one encoding per dialect and rendering; otherwise one per outbox."""
     rendered: list[str] = []
 
-    def html(words: str) -> str:
-        rendered.append(words)
-        return words
+    def html(answer: AnswerText) -> str:
+        rendered.append(answer.text)
+        return answer.text
 
     encoder = Encoder(html)
     plain, rich = (encoder.encoder_for(Dialect.CANONICAL, html=html) for html in (False, True))

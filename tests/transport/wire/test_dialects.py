@@ -17,6 +17,7 @@ from transport.wire.events import (
     EVENTS,
     AgentCompleted,
     AgentHandoff,
+    AnswerText,
     ApprovalRequired,
     AskedAgent,
     Envelope,
@@ -130,6 +131,21 @@ def test_rendered_answers_are_for_those_who_asked() -> None:
         plain = [shown(envelope, dialect)[member] for envelope in (final, partial)]
         assert "html" not in plain[0]
         assert "blocks" not in plain[1]
+
+
+@pytest.mark.parametrize("status", RunStatus)
+def test_the_text_of_a_cut_answer_is_rendered_with_the_event_that_has_it(status: RunStatus) -> None:
+    """An error has no text: that is in the event of the agent that failed. A cancelled run has its own answer."""
+
+    def html(answer: AnswerText) -> str:
+        return f"{answer.text}, {'cut' if answer.cut else 'whole'}"
+
+    completed, final = AgentCompleted("a", "half of", status, Usage(), 1.0), FinalResponse("half of", status, Usage())
+    shown = [json.loads(encode(Envelope(each, WHEN), C, html=html) or b"")["data"] for each in (completed, final)]
+    failed = status in (RunStatus.FAILED, RunStatus.INTERRUPTED)
+    assert shown[0].get("html") == ("half of, cut" if failed else None)
+    assert shown[1]["html"] == f"half of, {'whole' if status is RunStatus.SUCCESS else 'cut'}"
+    assert "html" not in json.loads(encode(Envelope(completed, WHEN), C) or b"")["data"]
 
 
 def test_encoding_changes_no_event() -> None:

@@ -122,7 +122,7 @@ async def connect(rig: Rig, name: str) -> tuple[Sent, ActorRef]:
         return Outbox(
             sent,
             Dialect.CANONICAL,
-            encoder=Encoder(str),
+            encoder=Encoder(lambda answer: answer.text),
             read_log=lambda thread_id, after, limit, html: read_page(store, "ada", thread_id, after, limit),
             request_snapshot=lambda _: None,
             limits=OutboxLimits(defer_s=0.0),

@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from actors import ActorSystem, ChildSpec
+from transport.wire.events import AnswerText
 from understudy.chat.answer.html import AnswerHtml
 from understudy.privacy import retention
 from understudy.privacy.erasure import Eraser
@@ -226,7 +227,11 @@ async def test_rendered_answers_of_users_with_expired_threads_or_events_are_drop
         await talk(store, make, "bob", "log", "r2", NOW - 20 * DAY)
         await talk(store, make, "cid", "young", "r4", NOW - 1 * DAY)
         for owner in ("ann", "bob", "cid"):
-            html.cache.put(f"an answer for {owner}", "<p>HTML</p>", owner)
+            html.cache.put(AnswerText(f"an answer for {owner}"), "<p>HTML</p>", owner)
         removed = await looked(system, RetentionPeriods(threads_days=30, events_days=10), store, archive, eraser)
     assert set(removed) == {"threads", "events"}
-    assert [html.cache.get(f"an answer for {owner}") for owner in ("ann", "bob", "cid")] == [None, None, "<p>HTML</p>"]
+    assert [html.cache.get(AnswerText(f"an answer for {owner}")) for owner in ("ann", "bob", "cid")] == [
+        None,
+        None,
+        "<p>HTML</p>",
+    ]

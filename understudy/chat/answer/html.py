@@ -16,12 +16,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from threading import Lock
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 import trio
 from attrs import define, field
 
+from transport.wire.events import AnswerText
 from understudy.chat.answer.markdown import Cut, Part, plain, standard
 from understudy.sandbox.limiters import FairLimiter, QueueFull
 from understudy.sandbox.spawner import MIB, Program
@@ -60,6 +61,13 @@ CACHE_CHARACTERS: Final = 8_000_000
 """Characters of answers and their HTML that one server caches; beyond, the least recently used are dropped."""
 
 
+class OpenEnd(NamedTuple):
+    """The HTML of an open end, and the seconds of processor time that it took."""
+
+    html: str
+    cpu_s: float
+
+
 @define
 class _Entry:
     html: str
@@ -67,7 +75,7 @@ class _Entry:
 
 
 class HtmlCache:
-    """The HTML of recently used answers, by their text, with the users who have each. Thread-safe.
+    """The HTML of recently used answers, by text and whether that was cut, with the users who have each. Thread-safe.
 
     It holds at most `limit` characters of texts and HTML, but always the latest answer.
     """
@@ -75,36 +83,36 @@ class HtmlCache:
     def __init__(self, limit: int = CACHE_CHARACTERS) -> None:
         self._limit = limit
         self._size = 0
-        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._entries: OrderedDict[AnswerText, _Entry] = OrderedDict()
         self._forgotten: OrderedDict[str, float] = OrderedDict()
         self._lock = Lock()
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def get(self, text: str, owner: str | None = None) -> str | None:
+    def get(self, answer: AnswerText, owner: str | None = None) -> str | None:
         """Return the HTML of this answer, or None. `owner` is added to the users who have it."""
         with self._lock:
-            if (entry := self._entries.get(text)) is None:
+            if (entry := self._entries.get(answer)) is None:
                 return None
-            self._entries.move_to_end(text)
+            self._entries.move_to_end(answer)
             if owner is not None:
                 entry.owners.add(owner)
             return entry.html
 
-    def put(self, text: str, html: str, owner: str, requested_at: float = math.inf) -> None:
+    def put(self, answer: AnswerText, html: str, owner: str, requested_at: float = math.inf) -> None:
         """Cache the HTML of a user's answer, unless the user was cleared since `requested_at` (`time.monotonic`)."""
         with self._lock:
             if requested_at <= self._forgotten.get(owner, -math.inf):
                 return
-            before = self._entries.pop(text, None)
+            before = self._entries.pop(answer, None)
             if before is not None:
-                self._size -= len(text) + len(before.html)
-            self._entries[text] = _Entry(html, {owner} if before is None else before.owners | {owner})
-            self._size += len(text) + len(html)
+                self._size -= len(answer.text) + len(before.html)
+            self._entries[answer] = _Entry(html, {owner} if before is None else before.owners | {owner})
+            self._size += len(answer.text) + len(html)
             while self._size > self._limit and len(self._entries) > 1:
                 oldest, entry = self._entries.popitem(last=False)
-                self._size -= len(oldest) + len(entry.html)
+                self._size -= len(oldest.text) + len(entry.html)
 
     def clear_user(self, owner: str) -> None:
         """Drop a user's answers, except those that another user has too. Those being rendered are not cached later."""
@@ -114,11 +122,11 @@ class HtmlCache:
             self._forgotten.move_to_end(owner)
             while next(iter(self._forgotten.values())) < now - FORGOTTEN_S:
                 self._forgotten.popitem(last=False)
-            for text, entry in list(self._entries.items()):
+            for answer, entry in list(self._entries.items()):
                 entry.owners.discard(owner)
                 if not entry.owners:
-                    del self._entries[text]
-                    self._size -= len(text) + len(entry.html)
+                    del self._entries[answer]
+                    self._size -= len(answer.text) + len(entry.html)
 
     def clear(self) -> None:
         """Drop the answers of all users. Those being rendered are cached later."""
@@ -137,30 +145,30 @@ class AnswerHtml:
         self._threads = trio.CapacityLimiter(WORKERS)
         self._expected = False
 
-    def cached_or_plain(self, text: str) -> str:
+    def cached_or_plain(self, answer: AnswerText) -> str:
         """Return the cached HTML of an answer, else the answer as plain text. Renders nothing."""
-        html = self.cache.get(text)
-        return plain(text) if html is None else html
+        html = self.cache.get(answer)
+        return plain(answer.text) if html is None else html
 
-    async def render(self, text: str, owner: str) -> str:
+    async def render(self, answer: AnswerText, owner: str) -> str:
         """Return the HTML of an answer and cache it. It takes the turn of the user `owner`."""
-        html = self.cache.get(text, owner)
-        return (await self._render_batch([text], owner))[text] if html is None else html
+        html = self.cache.get(answer, owner)
+        return (await self._render_batch([answer], owner))[answer] if html is None else html
 
-    async def prefetch(self, texts: Iterable[str], owner: str) -> None:
+    async def prefetch(self, answers: Iterable[AnswerText], owner: str) -> None:
         """Render and cache answers that are about to be sent, for at most `PREFETCH_S`."""
         with trio.move_on_after(PREFETCH_S):
-            for text in texts:
-                if self.cache.get(text, owner) is None:
-                    await self._render_batch([text], owner)
+            for answer in answers:
+                if self.cache.get(answer, owner) is None:
+                    await self._render_batch([answer], owner)
 
-    async def render_page(self, texts: Sequence[str], owner: str) -> list[str]:
+    async def render_page(self, answers: Sequence[AnswerText], owner: str) -> list[str]:
         """Return the HTML of each of these answers, and cache it; short ones are rendered in one request."""
-        html = {text: cached for text in texts if (cached := self.cache.get(text, owner)) is not None}
+        html = {answer: cached for answer in answers if (cached := self.cache.get(answer, owner)) is not None}
         with trio.move_on_after(PAGE_S):
-            for some in _batches(text for text in dict.fromkeys(texts) if text not in html):
+            for some in _batches(answer for answer in dict.fromkeys(answers) if answer not in html):
                 html |= await self._render_batch(some, owner)
-        return [html[text] if text in html else plain(text) for text in texts]
+        return [html[answer] if answer in html else plain(answer.text) for answer in answers]
 
     async def cut(self, part: Part, owner: str) -> Cut | None:
         """Render the closed blocks of an open answer; None if that takes too long (see `BlockRenderer.accept_cut`)."""
@@ -168,8 +176,8 @@ class AnswerHtml:
             return None
         return await self._in_turn(partial(self._cut, part), owner)
 
-    async def preview(self, part: Part, owner: str) -> str | None:
-        """Return the HTML of the open end of an answer; None if it is too long, or takes too long."""
+    async def preview(self, part: Part, owner: str) -> OpenEnd | None:
+        """Return how the open end of an answer looks; None if it is too long, or takes too long."""
         if len(part.text) > PREVIEW_MAX:
             return None
         return await self._in_turn(partial(self._preview, part), owner)
@@ -192,29 +200,33 @@ class AnswerHtml:
 
     async def warm_up(self) -> None:
         """Start a process that renders, so that the first answer does not wait for it."""
-        await self._in_turn(partial(self._workers.ask, ["render", [""]], WORK_S), "")
+        await self._in_turn(partial(self._workers.ask, ["render", [["", False]]], WORK_S), "")
 
-    async def _render_batch(self, texts: Sequence[str], owner: str) -> dict[str, str]:
-        """Render some texts. Without a permit in time they are shown as plain text, which is not cached."""
-        html = await self._in_turn(partial(self._render, texts, owner, time.monotonic()), owner)
-        return {text: plain(text) for text in texts} if html is None else html
+    async def _render_batch(self, answers: Sequence[AnswerText], owner: str) -> dict[AnswerText, str]:
+        """Render some answers. Without a permit in time they are shown as plain text, which is not cached."""
+        html = await self._in_turn(partial(self._render, answers, owner, time.monotonic()), owner)
+        return {answer: plain(answer.text) for answer in answers} if html is None else html
 
-    def _render(self, texts: Sequence[str], owner: str, requested_at: float) -> dict[str, str] | None:
-        """Render some texts in a process and cache their HTML. Blocks; a cancelled caller leaves it to finish."""
-        short = [text for text in texts if len(text) <= MAX_CHARACTERS]
+    def _render(self, answers: Sequence[AnswerText], owner: str, requested_at: float) -> dict[AnswerText, str] | None:
+        """Render some answers in a process and cache their HTML. Blocks; a cancelled caller leaves it to finish."""
+        short = [answer for answer in answers if len(answer.text) <= MAX_CHARACTERS]
         found = _read_htmls(self._workers.ask(["render", short], WORK_S)) if short else []
         if len(found) != len(short):
             return None
-        html = {text: plain(text) for text in texts}
-        html |= {text: made for text, made in zip(short, found, strict=True) if made is not None}
-        for text in texts:
-            self.cache.put(text, html[text], owner, requested_at)
+        html = {answer: plain(answer.text) for answer in answers}
+        html |= {answer: made for answer, made in zip(short, found, strict=True) if made is not None}
+        for answer in answers:
+            self.cache.put(answer, html[answer], owner, requested_at)
         return html
 
-    def _preview(self, part: Part) -> str | None:
+    def _preview(self, part: Part) -> OpenEnd | None:
         """Preview a part in a process. Blocks, as `_render` does."""
-        html = msgspec.convert(self._workers.ask(["preview", part], WORK_S), str | None)
-        return None if html is None else standard().sanitizer.restrict_html(html)
+        found = msgspec.convert(self._workers.ask(["preview", part], WORK_S), OpenEnd | None)
+        if found is None:
+            return None
+        began = time.thread_time()
+        html = standard().sanitizer.restrict_html(found.html)
+        return OpenEnd(html, found.cpu_s + time.thread_time() - began)
 
     def _cut(self, part: Part) -> Cut | None:
         """Cut a part in a process. Blocks, as `_render` does."""
@@ -222,7 +234,8 @@ class AnswerHtml:
         if cut is None or not cut.fits(part):
             return None
         restrict = standard().sanitizer.restrict_html
-        return cut._replace(blocks=[(length, restrict(html)) for length, html in cut.blocks])
+        blocks = [(length, restrict(html)) for length, html in cut.blocks]
+        return cut._replace(blocks=blocks, open_end=restrict(cut.open_end))
 
     async def _in_turn(self, work: Callable[[], T | None], owner: str) -> T | None:
         """Do work in a thread when it is this user's turn. Return None if it fails or waits longer than `PERMIT_S`."""
@@ -271,12 +284,12 @@ def _read_htmls(reply: Any) -> list[str | None]:
     return [None if html is None else restrict(html) for html in msgspec.convert(reply, list[str | None])]
 
 
-def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Group texts into batches, each ending with the text that reaches `BATCH_CHARACTERS`."""
-    some: list[str] = []
-    for text in texts:
-        some.append(text)
-        if sum(map(len, some)) >= BATCH_CHARACTERS:
+def _batches(answers: Iterable[AnswerText]) -> Iterator[list[AnswerText]]:
+    """Group answers into batches, each ending with the one that reaches `BATCH_CHARACTERS`."""
+    some: list[AnswerText] = []
+    for answer in answers:
+        some.append(answer)
+        if sum(len(each.text) for each in some) >= BATCH_CHARACTERS:
             yield some
             some = []
     if some:

@@ -141,7 +141,8 @@ class Cut(NamedTuple):
     `closing` is the condition that closes the open block at the end: ``blank`` (a blank line), ``after`` (a blank line
     and the line after it), the marker of a fence, or empty if only parsing again can tell. `exact`: no emitted block
     would have changed by a reference defined below it. `code` is the code at the end whose first pieces are among the
-    blocks. `no_colours`: highlighting was given up, in these blocks or before.
+    blocks. `no_colours`: highlighting was given up, in these blocks or before. `open_end` is the preview of what
+    follows the blocks, empty without one; `Renderer.cut` leaves it to the worker, whose time it takes.
     """
 
     blocks: list[tuple[int, str]]
@@ -151,6 +152,7 @@ class Cut(NamedTuple):
     references: Mapping[str, Any] = MappingProxyType({})
     code: OpenCode | None = None
     no_colours: bool = False
+    open_end: str = ""
 
     def fits(self, part: Part) -> bool:
         """Whether this can be the result of `Renderer.cut` for a part; checks replies of other processes."""
@@ -159,6 +161,13 @@ class Cut(NamedTuple):
             return False
         closing = self.closing in ("", *_CLOSINGS) or set(self.closing) in ({"`"}, {"~"})
         return closing and sum(lengths) <= len(part.text) and all(length > 0 for length in lengths)
+
+    def rest_of(self, part: Part) -> Part | None:
+        """Return the part that is left of a part after the blocks cut from it; None if nothing is to be seen of it."""
+        rest = part.text[sum(length for length, _ in self.blocks) :]
+        if not rest.strip():
+            return None
+        return Part(rest, part.last, self.linking, self.references, self.code, self.no_colours)
 
 
 class Renderer:
@@ -180,6 +189,13 @@ class Renderer:
         """
         cut = self.cut(Part(text, last=True))
         return "".join(html for _, html in cut.blocks), cut.exact
+
+    def render_cut_off(self, text: str) -> str:
+        """Return the HTML of a text that ends anywhere: its closed blocks, then its open end as `preview` shows it."""
+        part = Part(text)
+        cut = self.cut(part)
+        rest = cut.rest_of(part)
+        return "".join(html for _, html in cut.blocks) + ("" if rest is None else self.preview(rest))
 
     def cut(self, part: Part) -> Cut:
         """Render the closed blocks of an open answer, and the full pieces of code that is open at its end."""

@@ -1,8 +1,9 @@
 """Renders answers in a process of its own: a program of `understudy.sandbox` that serves until end of input.
 
-A request is a frame of JSON, and so is its reply (`understudy.sandbox.worker`): `["render", [text, …]]` gives a list
-with the HTML of each text, or null if it took too long; `["cut", part]` gives a `Cut` as a list, or null;
-`["preview", part]` gives the HTML of an open end, or null.
+A request is a frame of JSON, and so is its reply (`understudy.sandbox.worker`): `["render", [[text, cut], …]]` gives a
+list with the HTML of each text, or null if it took too long (`cut`: the text ends anywhere); `["cut", part]` gives a
+`Cut` as a list, or null; `["preview", part]` gives the HTML of an open end and the seconds of processor time that it
+took, or null.
 
 Each call has limits of processor time. A signal interrupts code that does not cooperate: Python's regular expressions
 check for signals while they match. The system kills a process whose code does not check (a library in Rust).
@@ -92,15 +93,29 @@ def answer(request: Any) -> Any:
     until = math.ceil(time.process_time()) + KILL_S
     resource.setrlimit(resource.RLIMIT_CPU, (until if most == resource.RLIM_INFINITY else min(until, most), most))
     if operation == "render":
-        return [_html(text) for text in given]
+        return [_cut_off(text) if cut else _html(text) for text, cut in given]
     part = msgspec.convert(given, Part)
     if operation == "preview":
-        with contextlib.suppress(CpuTimeExceeded), cpu_limit(PREVIEW_S):
-            return _renderer.preview(part)
-        return None
+        began = time.process_time()
+        html = _preview(part)
+        return None if html is None else [html, time.process_time() - began]
     with contextlib.suppress(CpuTimeExceeded), cpu_limit(RENDER_S):
-        return _renderer.cut(part)
+        cut = _renderer.cut(part)
+        rest = cut.rest_of(part) if cut.blocks else None
+        return cut if rest is None else cut._replace(open_end=_preview(rest) or "")
     return None
+
+
+def _preview(part: Part) -> str | None:
+    with contextlib.suppress(CpuTimeExceeded), cpu_limit(PREVIEW_S):
+        return _renderer.preview(part)
+    return None
+
+
+def _cut_off(text: str) -> str | None:
+    with contextlib.suppress(CpuTimeExceeded), cpu_limit(RENDER_S):
+        return _renderer.render_cut_off(text)
+    return _html(text)
 
 
 def _html(text: str) -> str | None:

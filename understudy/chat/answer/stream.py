@@ -6,7 +6,9 @@
 3. After a restart the text of an interrupted turn continues, or replaces, what was shown (`chat.answer.resume`).
 4. Long work stays off the event loop: rendering always (`chat.answer.html`), sanitizing if a piece is long.
 5. Text never waits for its preview, which is made of published text only. At most one preview of an answer is being
-   made, and the pause after it grows with what it took: an answer uses a quarter of a process at most.
+   made, and the pause after it grows with the processor time that it took: at most a quarter of a process.
+6. Every text gets its preview: that of what follows a closed block is published with the block, and one for which the
+   conversation has no room is made again.
 """
 
 import time
@@ -17,7 +19,7 @@ import trio
 from attrs import define, evolve, field
 
 from sanitization import Direction, Finding, Placeholders, StreamSanitizer
-from transport.wire.events import Block, SanitizationSummary
+from transport.wire.events import AnswerPreview, AnswerText, Block, SanitizationSummary
 from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.answer.markdown import BlockRenderer, Part
 from understudy.chat.answer.resume import ResumedText
@@ -37,7 +39,7 @@ MAX_FINDINGS: Final = 200
 PREVIEW_S: Final = 0.06
 """Least pause between two previews of the open end, in seconds. More frequent ones are not seen."""
 PREVIEW_PAUSE: Final = 3.0
-"""Pause after a preview, as a multiple of the time that it took."""
+"""Pause after a preview, as a multiple of the processor time that it took."""
 SLOW_S: Final = 1.0
 """Pause after a preview that took too long, in seconds."""
 CHECKPOINT_S: Final = 0.25
@@ -47,11 +49,13 @@ one waits until a thirty-second part of it is new."""
 
 
 class Piece(NamedTuple):
-    """Output of an answer: the text to show, the blocks it closed, and the text to store if different."""
+    """Output of an answer: the text to show, the blocks it closed, the text to store if different, and the preview of
+    the open end if blocks were closed."""
 
     text: str
     blocks: tuple[Block, ...] = ()
     stored: str | None = None
+    preview: AnswerPreview | None = None
 
 
 NOTHING: Final = Piece("")
@@ -94,7 +98,8 @@ class SanitizedAnswer:
         piece = await self.feed(text)
         rest = await self.release()
         stored = None if piece.stored is None and rest.stored is None else (piece.stored or "") + (rest.stored or "")
-        return Piece(piece.text + rest.text, (*piece.blocks, *rest.blocks), stored)
+        preview = rest.preview if rest.blocks else piece.preview
+        return Piece(piece.text + rest.text, (*piece.blocks, *rest.blocks), stored, preview)
 
     async def release(self) -> Piece:
         """Return the held-back text that may be shown, because the model pauses."""
@@ -119,9 +124,9 @@ class SanitizedAnswer:
             await self._cut(part)
         text = "".join(self._shown)
         if self._blocks.exact:
-            self._html.cache.put(text, "".join(self._block_html), self._owner)
+            self._html.cache.put(AnswerText(text), "".join(self._block_html), self._owner)
         else:
-            await self._html.render(text, self._owner)
+            await self._html.render(AnswerText(text), self._owner)
         return piece
 
     @property
@@ -151,16 +156,22 @@ class SanitizedAnswer:
         """Return sanitized text with the blocks it closed."""
         stored, shown = sanitized
         part = self._blocks.feed(shown) if shown else None
-        blocks = () if part is None else await self._cut(part)
+        blocks, preview = ((), None) if part is None else await self._cut(part)
         if self._restorer is not None:
-            return Piece(shown, blocks, stored)
-        return Piece(shown, blocks) if shown else NOTHING
+            return Piece(shown, blocks, stored, preview)
+        return Piece(shown, blocks, None, preview) if shown else NOTHING
 
-    async def _cut(self, part: Part) -> tuple[Block, ...]:
+    async def _cut(self, part: Part) -> tuple[tuple[Block, ...], AnswerPreview | None]:
+        """Return the blocks that a part closes, and the preview of what follows them in it."""
         cut = None if self._blocks.failed else await self._html.cut(part, self._owner)
         blocks = tuple([Block(*each) for each in self._blocks.accept_cut(part, cut)])
         self._block_html += [block.html for block in blocks]
-        return blocks
+        if cut is None or not cut.open_end:
+            return blocks, None
+        start = blocks[-1].end
+        return blocks, AnswerPreview(
+            start, start + len(part.text) - sum(length for length, _ in cut.blocks), cut.open_end
+        )
 
 
 @define
@@ -305,7 +316,7 @@ class AnswerStream:
             between = not self._writing and self._releasing is None
             if not between or not self.services.shows_html(owner, thread_id):
                 continue
-            answer, found, began = self.answer, self.answer.open_end, trio.current_time()
+            answer, found = self.answer, self.answer.open_end
             if found is None:
                 continue
             if html.is_busy(owner):
@@ -314,11 +325,18 @@ class AnswerStream:
                 continue
             start, part = found
             preview = await html.preview(part, owner)
-            still = self.answer is answer and (now := answer.open_end) is not None and now[0] == start
-            if preview is not None and still and not self._closed:
-                self.recorder.send_preview(start, start + len(part.text), preview)
-            took = trio.current_time() - began
-            await trio.sleep(SLOW_S if preview is None else max(PREVIEW_S, PREVIEW_PAUSE * took))
+            if preview is None:
+                await trio.sleep(SLOW_S)
+                continue
+            shown = AnswerPreview(start, start + len(part.text), preview.html)
+            if self._is_open(answer, start) and not self.recorder.send_preview(shown):
+                self._shown.set()
+            await trio.sleep(max(PREVIEW_S, PREVIEW_PAUSE * preview.cpu_s))
+
+    def _is_open(self, answer: SanitizedAnswer, start: int) -> bool:
+        """Return whether the open end of the text is still that of `answer` from `start` on."""
+        end = answer.open_end
+        return not self._closed and self.answer is answer and end is not None and end[0] == start
 
     def _new_answer(self) -> SanitizedAnswer:
         content_filter, job = self.services.content_filter, self.job

@@ -376,7 +376,9 @@ class Conversation(Actor):
             if saving is not None:
                 await saving.wait()  # at most the store's limit
             if commit.answers:
-                await services.html.prefetch([self._restore_text(answer) for answer in commit.answers], this.owner)
+                await services.html.prefetch(
+                    [answer._replace(text=self._restore_text(answer.text)) for answer in commit.answers], this.owner
+                )
             await services.store.commit(commit.change)
 
     def _restore_text(self, text: str) -> str:

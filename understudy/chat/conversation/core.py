@@ -34,6 +34,7 @@ from transport.wire.events import (
 )
 from understudy.agents.agent import Agent
 from understudy.chat.conversation.acceptance import Acceptance
+from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.conversation.effects import (
     AnswerRequest,
     BackoffOver,
@@ -160,10 +161,11 @@ class ConversationCore:
                         piece = live.append_text(request.text, tuple(request.blocks), request.stored)
                         if request.text:
                             yield Send(self.thread.wrap_text(live, piece))
-                case Preview(run_id, start, end, html):
+                        if request.preview is not None:
+                            yield from self._show_preview(live, request.preview)
+                case Preview(run_id, preview):
                     if (live := self.thread.runs.get(run_id)) is not None and not live.protocol.ended:
-                        live.preview = AnswerPreview(start, end, html)
-                        yield self.thread.send(live, live.preview)
+                        yield from self._show_preview(live, preview)
                 case Partial(run_id, call_id, offset, items):
                     if (live := self.thread.runs.get(run_id)) is not None and call_id in live.protocol.calls:
                         yield self.thread.send(live, ToolPartial(call_id, offset, items))
@@ -262,6 +264,11 @@ class ConversationCore:
             yield Relocate()
         except (SequenceConflict, NotStored) as outrun:
             yield Relocate(type(outrun).__name__)  # its text may have the thread's id, which is the user's own word
+
+    def _show_preview(self, live: ActiveRun, preview: AnswerPreview) -> Steps[None]:
+        """Send how the open end of a text looks; who asks for the text later gets it, too."""
+        live.preview = preview
+        yield self.thread.send(live, preview)
 
     def _decide(self, ask: Decide) -> Steps[None]:
         """Pass a decision to the run whose call waits for it, or keep it until that run is started."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from attrs import evolve, frozen
 
 from actors import ActorRef, Ask, Lane
-from transport.wire.events import CallSettled, Envelope, FeedbackGiven
+from transport.wire.events import AnswerText, CallSettled, Envelope, FeedbackGiven
 from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.messages import RateAnswer, RunRequest
 from understudy.chat.run.replay import Replay
@@ -112,7 +112,7 @@ class Commit:
 
     change: Change
     run: ActiveRun | None = None
-    answers: Sequence[str] = ()
+    answers: Sequence[AnswerText] = ()
     after_checkpoint: bool = False
 
 

@@ -10,7 +10,7 @@ import trio
 from transport.outbox.outbox import LogPage
 from transport.wire.codec import from_log
 from transport.wire.errors import UnreadableEvent
-from transport.wire.events import Envelope, FinalResponse, MessageAccepted, SanitizationSummary, SteerAccepted
+from transport.wire.events import Envelope, MessageAccepted, SanitizationSummary, SteerAccepted, answer_text
 from transport.wire.unknown_event import UnknownEvent
 from understudy.chat.answer.html import PREFETCH_S, AnswerHtml
 from understudy.chat.conversation.active_run import ActiveRun, ResumeAttempt
@@ -151,9 +151,9 @@ async def _prefetch(envelopes: Sequence[Envelope], owner: str, html: AnswerHtml)
     room, number = PAGE_ANSWERS, 0
     with trio.move_on_after(PREFETCH_S):
         for number, envelope in enumerate(envelopes, 1):
-            if isinstance(envelope.event, FinalResponse):
-                await html.render(envelope.event.message, owner)
-                room -= len(envelope.event.message)
+            if (answer := answer_text(envelope.event)) is not None:
+                await html.render(answer, owner)
+                room -= len(answer.text)
                 if room < 0:
                     return number
         return len(envelopes)

@@ -13,7 +13,7 @@ from attrs import define, evolve, field
 
 from actors import ActorRef
 from transport.wire.codec import to_log
-from transport.wire.events import ANSWER, Envelope, Event, FinalResponse, PartialResult
+from transport.wire.events import ANSWER, Envelope, Event, PartialResult, answer_text
 from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.conversation.effects import Commit, PublishEvents, Query, Relocate, Send, Steps
 from understudy.chat.envelope import wrap
@@ -90,7 +90,7 @@ class ThreadState:
         if beside is not None:
             ended, before = self._number(*beside, self.last_seq)
         protocol, envelopes = self._number(live, events, self.last_seq + len(before))
-        answers = [each.message for each in events if isinstance(each, FinalResponse)]
+        answers = [answer for each in events if (answer := answer_text(each)) is not None]
         new = None if self.exists else self.created_at
         change = live.change(envelopes, self.fence, steps=steps, raw=raw, new_thread=new)
         if beside is not None:

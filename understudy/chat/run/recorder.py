@@ -8,7 +8,7 @@ import trio
 from attrs import define, field
 
 from actors import ActorRef
-from transport.wire.events import Block, Event, SteerAccepted
+from transport.wire.events import AnswerPreview, Block, Event, SteerAccepted
 from understudy.agents.agent import Agent
 from understudy.chat.messages import Checkpoint, Delta, Partial, Preview, Progress, ReadProtocol, Record, TakeSteers
 from understudy.chat.run.progress_notes import ProgressNotes
@@ -73,19 +73,26 @@ class Recorder:
         return steers
 
     async def send_delta(
-        self, text: str, blocks: tuple[Block, ...], stored: str | None = None, *, restart: bool = False
+        self,
+        text: str,
+        blocks: tuple[Block, ...],
+        stored: str | None = None,
+        preview: AnswerPreview | None = None,
+        *,
+        restart: bool = False,
     ) -> None:
         """Publish the next text of the answer. Waits for room in the mailbox, so that the model is held back.
 
-        `stored` is the text as it is stored, if different; `restart`: it replaces all text published before.
+        `stored` is the text as it is stored, if different; `preview` that of the open end, if blocks were closed;
+        `restart`: it replaces all text published before.
         """
         if text or stored or restart:
             self.last_sent_at = trio.current_time()
-            await self.conversation.send(Delta(self.run_id, text, blocks, stored, restart), timeout_s=RECORD_S)
+            await self.conversation.send(Delta(self.run_id, text, blocks, stored, preview, restart), timeout_s=RECORD_S)
 
-    def send_preview(self, start: int, end: int, html: str) -> None:
-        """Publish how the open end of the answer looks. Dropped if the mailbox is full."""
-        self.conversation.try_tell(Preview(self.run_id, start, end, html))
+    def send_preview(self, preview: AnswerPreview) -> bool:
+        """Publish how the open end of the answer looks. Return False if the mailbox is full."""
+        return self.conversation.try_tell(Preview(self.run_id, preview))
 
     def save_checkpoint(self, step: StepRecord) -> None:
         """Save an unfinished step. Dropped if the mailbox is full."""

@@ -18,7 +18,7 @@ from attrs import define, evolve, field
 from actors import Actor, Context, Supervision, Terminated
 from sanitization import Finding
 from transport.wire.codes import ERRORS
-from transport.wire.events import Block, Event, SanitizationSummary, SteerAccepted, ToolStatus
+from transport.wire.events import AnswerPreview, Block, Event, SanitizationSummary, SteerAccepted, ToolStatus
 from understudy.agents.agent import Agent
 from understudy.agents.framework import AgentFailed
 from understudy.agents.output import InvalidOutput
@@ -64,12 +64,19 @@ class ScopedRecorder(Recorder):
         return ()
 
     async def send_delta(
-        self, text: str, blocks: tuple[Block, ...], stored: str | None = None, *, restart: bool = False
+        self,
+        text: str,
+        blocks: tuple[Block, ...],
+        stored: str | None = None,
+        preview: AnswerPreview | None = None,
+        *,
+        restart: bool = False,
     ) -> None:
         """Show nothing: the text is the result of a call."""
 
-    def send_preview(self, start: int, end: int, html: str) -> None:
+    def send_preview(self, preview: AnswerPreview) -> bool:
         """Show nothing, as `send_delta`."""
+        return True
 
     def save_checkpoint(self, step: StepRecord) -> None:
         """Save nothing of an unfinished turn: it is asked again."""

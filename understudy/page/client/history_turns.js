@@ -1,6 +1,6 @@
 /** The history of a thread from REST, as finished turns. Pure. */
 
-import { appendPiece, countPoints, EMPTY_STREAM } from "./stream.js";
+import { cutStream, EMPTY_STREAM } from "./stream.js";
 import { newTurn } from "./turns.js";
 import { moment } from "./format.js";
 
@@ -49,8 +49,7 @@ export function keptData({ next_steps: steps, files }) {
 
 /** An answer that ended in an error has its text, and is no final one. */
 function cutBy({ content, html }) {
-  const blocks = html ? [{ start: 0, end: countPoints(content), html }] : [];
-  return { status: "failed", final: null, stream: appendPiece(EMPTY_STREAM, { text: content, blocks }) };
+  return { status: "failed", final: null, stream: cutStream(EMPTY_STREAM, content, html) };
 }
 
 function answer(turns, message) {

@@ -86,6 +86,25 @@ export function withPreview(stream, { start, end, html }) {
   return { ...stream, preview: { end, html, at: indexAfter(stream.text, stream.tailAt, end - start) } };
 }
 
+/**
+ * The stream of an answer that was cut: `text` is what the server keeps of it, and `html` how that stays. Text that the
+ * server has lost goes; without `html` the open end stays as it was.
+ */
+export function cutStream(stream, text, html) {
+  const end = countPoints(text);
+  const kept = stream.points > end && stream.text.startsWith(text) ? cutAt(stream, end) : appendPiece(stream, { text });
+  if (!html) return kept;
+  const closed = kept.blocks.map((block) => block.html).join("");
+  const start = html.startsWith(closed) ? kept : { ...kept, blocks: EMPTY_STREAM.blocks, tailAt: 0, tailPoint: 0 };
+  return { ...start, preview: { end, html: html.slice(start === kept ? closed.length : 0), at: text.length } };
+}
+
+/** The HTML of all of a stream's text; null while some of the text has none. */
+export function wholeHtml({ text, blocks, tailAt, preview }) {
+  if (text.slice(preview?.at ?? tailAt).trim() !== "") return null;
+  return blocks.map((block) => block.html).join("") + (preview?.html ?? "");
+}
+
 /** The open end: the `html` that shows its beginning, and the `text` after that, with the blanks that HTML drops at its end. */
 export function openPreview({ text, tailAt, preview }) {
   let at = preview?.at ?? tailAt;

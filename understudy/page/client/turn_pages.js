@@ -10,7 +10,7 @@ import { emptyConversation, reduce } from "./conversation.js";
 import { moment } from "./format.js";
 import { keptData, ratingsIn } from "./history_turns.js";
 import { inOrder } from "./page_placement.js";
-import { appendPiece, countPoints, EMPTY_STREAM } from "./stream.js";
+import { cutStream, EMPTY_STREAM } from "./stream.js";
 import { LIVE, newTurn } from "./turns.js";
 
 const ENDS = Object.freeze({ success: "done", cancelled: "cancelled", failed: "failed", interrupted: "failed" });
@@ -114,8 +114,7 @@ function finalOf({ final }, answer, told) {
 /** The text of an answer that ended in an error, which is no final one. */
 function cutText(answer, { status }) {
   if (answer === null || ENDS[status] !== "failed") return null;
-  const end = countPoints(answer.content);
-  return { final: null, stream: appendPiece(EMPTY_STREAM, { text: answer.content, blocks: answer.html ? [{ start: 0, end, html: answer.html }] : [] }) };
+  return { final: null, stream: cutStream(EMPTY_STREAM, answer.content, answer.html) };
 }
 
 /** How a run ended of which the log tells nothing any more. */

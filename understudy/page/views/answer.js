@@ -5,7 +5,7 @@ import { OpenBlock } from "./open_block.js";
 import { followNote, placeBlock, showProse } from "./prose.js";
 import { markRedactions, redactionPattern } from "./redaction_marks.js";
 import { skipUnseen } from "./skip.js";
-import { openPreview } from "../client/stream.js";
+import { openPreview, wholeHtml } from "../client/stream.js";
 import { LIVE } from "../client/turns.js";
 
 export class AnswerView {
@@ -21,11 +21,15 @@ export class AnswerView {
   update({ stream, final, steps, status }) {
     if (steps !== this.steps) this.redactions = redactionPattern(steps.flatMap((step) => step.found ?? []));
     this.steps = steps;
-    if (final) this.#finish(final, stream);
-    else this.#grow(stream, { ended: !LIVE.has(status) });
+    const ended = !LIVE.has(status);
+    const whole = ended && !final ? wholeHtml(stream) : null;
+    if (final) this.#finish(final, final, stream);
+    else if (whole) this.#finish(stream, { message: stream.text, html: whole }, stream); // it was cut
+    else this.#grow(stream, { ended });
   }
 
   #grow(stream, { ended }) {
+    if (this.final !== null) this.#clear(); // another run goes on with it
     this.element.hidden = stream.text === "";
     if (stream.text === "") return;
     if (this.blocks.length > stream.blocks.length || this.blocks.at(-1) !== stream.blocks[this.blocks.length - 1]) this.#clear();
@@ -48,9 +52,10 @@ export class AnswerView {
     this.#showPictures(box);
   }
 
-  #finish(final, stream) {
-    if (final === this.final) return;
-    this.final = final;
+  /** Shows how an answer stays; `source` is the object from which that was made. */
+  #finish(source, final, stream) {
+    if (source === this.final) return;
+    this.final = source;
     const message = final.message || stream.text;
     const closed = this.blocks.map((block) => block.html).join("");
     this.element.hidden = message === "" && !final.html;
@@ -62,6 +67,7 @@ export class AnswerView {
       return;
     }
     this.#clear();
+    this.final = source;
     if (final.html) this.#showWhole(final);
     else {
       this.open.show({ html: "" }, message, this.redactions, { ended: true });
@@ -107,5 +113,6 @@ export class AnswerView {
     this.element.replaceChildren();
     this.open.clear();
     this.blocks = [];
+    this.final = null;
   }
 }

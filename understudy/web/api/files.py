@@ -13,6 +13,7 @@ from quart import Blueprint, Response, request
 from werkzeug.datastructures import FileStorage
 
 from transport.wire.errors import CommandRejected
+from transport.wire.events import AnswerText
 from understudy.chat.file_preview import (
     HEAD_BYTES,
     MAX_ROWS,
@@ -92,7 +93,7 @@ async def preview(file_id: str) -> dict[str, Any]:
             shown = await _preview_of_table(row, await context.files.local(row))
     except NotStored:
         raise CommandRejected("not_found", "That file is there no more.") from None
-    html = await context.html.render(fenced(shown), row.owner) if shown.text else ""
+    html = await context.html.render(AnswerText(fenced(shown)), row.owner) if shown.text else ""
     about = {"id": row.id, "name": row.name, "media_type": row.media_type, "size": row.size}
     return about | asdict(shown) | {"html": html}
 

@@ -181,5 +181,8 @@ async def test_a_preview_has_nothing_that_the_filter_withholds() -> None:
             assert secret[4:12] not in RENDERER.preview(end[1])
     end = answer.open_end
     assert end is not None
-    assert await html.preview(end[1], "ada") == RENDERER.preview(end[1])
+    made = await html.preview(end[1], "ada")
+    assert made is not None
+    assert made.html == RENDERER.preview(end[1])
+    assert made.cpu_s > 0
     assert render(shown).startswith("<p>The <strong>token</strong>")

@@ -9,6 +9,7 @@ import trio
 from pygments.lexers import find_lexer_class_by_name, get_all_lexers
 
 from sanitization import STANDARD, Sanitizer
+from transport.wire.events import AnswerText
 from understudy.chat.answer.code import LANGUAGES
 from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.answer.markdown import plain
@@ -48,7 +49,7 @@ async def shown(text: str) -> str:
     """Return the HTML of an answer, rendered at almost no cost for this process."""
     began = time.process_time()
     with trio.fail_after(30):
-        html = await HTML.render(text, "eve")
+        html = await HTML.render(AnswerText(text), "eve")
     assert time.process_time() - began < OWN_S
     return html
 
@@ -126,7 +127,7 @@ async def test_an_answer_that_is_written_piece_by_piece(name: str) -> None:
         await answer.feed(text[at : at + 200])
     await answer.finish()
     assert time.process_time() - began < 1.0
-    html = HTML.cached_or_plain(answer.text)
+    html = HTML.cached_or_plain(AnswerText(answer.text))
     assert html.startswith("<p>before</p>")
     assert html.endswith("<p>after <em>this</em></p>\n")
 

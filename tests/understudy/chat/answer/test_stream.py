@@ -3,7 +3,7 @@
 import pytest
 
 from sanitization import STANDARD, Sanitizer
-from transport.wire.events import Block
+from transport.wire.events import AnswerPreview, AnswerText, Block
 from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.answer.markdown import render
 from understudy.chat.answer.stream import SanitizedAnswer
@@ -28,9 +28,9 @@ async def streamed(text: str, size: int) -> tuple[SanitizedAnswer, str, list[Blo
     """Return the answer fed in pieces of this size, all text that it showed, and its blocks."""
     answer, shown, blocks = SanitizedAnswer(SCRUBBER.stream(), HTML), "", []
     for at in range(0, len(text), size):
-        piece, closed, _ = await answer.feed(text[at : at + size])
+        piece, closed, *_ = await answer.feed(text[at : at + size])
         shown, blocks = shown + piece, [*blocks, *closed]
-    piece, closed, _ = await answer.finish()
+    piece, closed, *_ = await answer.finish()
     return answer, shown + piece, [*blocks, *closed]
 
 
@@ -49,10 +49,20 @@ async def test_the_blocks_and_the_kept_html_are_those_of_the_whole(name: str, si
     """Blocks tile the beginning of the text, and the cached HTML is that of the whole text."""
     answer, shown, blocks = await streamed(TEXTS[name], size)
     assert [block.start for block in blocks] == [0, *(block.end for block in blocks)][: len(blocks)]
-    assert HTML.cached_or_plain(answer.text) == render(answer.text)
+    assert HTML.cached_or_plain(AnswerText(answer.text)) == render(answer.text)
     if name != "a reference defined below":
         rest = shown[blocks[-1].end if blocks else 0 :]
         assert "".join(block.html for block in blocks) + render(rest) == render(shown)
+
+
+async def test_what_follows_a_closed_block_is_previewed_with_it() -> None:
+    """The list closes with the line after it, of which a part was shown: it is shown on, without a gap."""
+    answer = SanitizedAnswer(SCRUBBER.stream(), HTML)
+    assert (await answer.feed("- a\n- b\n\nNext *wor")).preview is None
+    piece = await answer.feed("ds* and **mo\nre ")
+    assert [block.html for block in piece.blocks] == ["<ul>\n<li>a</li>\n<li>b</li>\n</ul>\n"]
+    assert piece.preview == AnswerPreview(9, 31, "<p>Next <em>words</em> and <strong>mo</strong></p>\n")
+    assert (await answer.feed("more\n\n")).preview is None
 
 
 async def test_turns_of_the_model_are_paragraphs_of_their_own() -> None:
@@ -72,4 +82,4 @@ async def test_a_long_table_does_not_hold_the_loop(size: int, end: str, closed: 
     """26 KB in one block take some 100 ms to render; the fixture of every test fails on a step of that length."""
     answer, _, blocks = await streamed("A table:\n\n" + TABLE + end, size)
     assert len(blocks) == closed
-    assert HTML.cached_or_plain(answer.text).count("<tr>") == 2_001
+    assert HTML.cached_or_plain(AnswerText(answer.text)).count("<tr>") == 2_001

@@ -19,11 +19,14 @@ from transport.wire.events import (
     AgentCompleted,
     AgentProgress,
     AgentStarted,
+    AnswerPreview,
+    Block,
     CallSettled,
     Envelope,
     Error,
     FinalResponse,
     MessageAccepted,
+    PartialResult,
     Resync,
     RunStatus,
     SteerAccepted,
@@ -73,6 +76,7 @@ from understudy.chat.messages import (
     FollowThread,
     OwnershipLost,
     PermitGranted,
+    Preview,
     Record,
     RequestSnapshot,
     RunRequest,
@@ -513,6 +517,20 @@ def test_streamed_text_is_sent_with_its_offset_and_restarts_as_another_text(shel
     assert [(each.event.text, each.event.offset) for each in pieces] == [("one ", 0), ("two", 4), ("x", 0), ("x", 0)]
     first, second, third, whole = (each.text_epoch for each in pieces)
     assert (first == second, second == third, third == whole) == (True, False, True)
+
+
+def test_the_preview_of_what_follows_a_block_comes_with_the_block(shell: Shell) -> None:
+    """Who asks for the text afterwards gets both; a preview that comes alone replaces it."""
+    shell.handle(accept(1))
+    block, preview, later = Block(0, 3, "<p>a</p>"), AnswerPreview(3, 4, "<p>b</p>"), AnswerPreview(3, 5, "<p>bc</p>")
+    sent = [
+        *shell.handle(Delta("r1", "a\n\nb", (block,), None, preview)),
+        *shell.handle(RequestSnapshot(None)),  # type: ignore[arg-type]
+        *shell.handle(Preview("r1", later)),
+    ]
+    shown = [each.envelope.event for each in sent]
+    piece = PartialResult("a\n\nb", 0, (block,))
+    assert shown == [piece, preview, piece, preview, later]
 
 
 def test_a_resumed_run_writes_another_text(shell: Shell) -> None:

@@ -10,6 +10,7 @@ from actors import ActorSystem, ChildSpec
 from transport.wire.codec import to_log
 from transport.wire.events import (
     AgentThinking,
+    AnswerText,
     Envelope,
     FinalResponse,
     RunStatus,
@@ -97,4 +98,4 @@ async def test_answers_are_rendered_for_who_takes_html(store: Busy) -> None:
     html = AnswerHtml()
     for given in (None, html):
         assert len((await read_page(store, "ada", "u", 0, 100, html=given)).envelopes) == 3
-        assert [html.cache.get(text) is not None for text in texts] == [given is html] * 3
+        assert [html.cache.get(AnswerText(text)) is not None for text in texts] == [given is html] * 3
