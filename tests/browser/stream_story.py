@@ -129,10 +129,19 @@ BESIDE = """() => {
 """Counts how often the page writes beside the transcript while an answer is written."""
 
 
-def watch_an_answer(page: Page, server: Server) -> None:
-    """An answer is read while it is written: no raw Markdown, code in its font, and nothing that was read moves."""
-    problems: list[str] = []
-    watched(page, problems)
+WITHOUT_PREVIEWS = """() => {
+  const parse = JSON.parse;
+  const lost = (event) => (event?.type === "answer_preview" ? { ...event, type: "lost" } : event);
+  JSON.parse = (...given) => {
+    const value = parse(...given);
+    return Array.isArray(value) ? value.map(lost) : lost(value);
+  };
+}"""
+"""Drops the previews of the open end of an answer, as if the network had lost them."""
+
+
+def ask_the_typist(page: Page, server: Server, message: str) -> None:
+    """Open the page, and send a message to the typist."""
     page.goto(server.address)
     expect(page.locator(".status[data-phase=online]")).to_be_visible()
     option = page.get_by_role("option", name=re.compile("^Typist"))
@@ -143,7 +152,44 @@ def watch_an_answer(page: Page, server: Server) -> None:
             break
         page.keyboard.press("Escape")
     option.click()
-    page.get_by_role("textbox", name="Message", exact=True).fill("short 150")
+    page.get_by_role("textbox", name="Message", exact=True).fill(message)
+
+
+def check_look(look: Any) -> None:
+    """Check that no mark of Markdown is seen, and no code in a proportional font."""
+    assert look["raw"] == "", look["raw"]
+    assert all("mono" in font.lower() for font in look["fonts"]), look["fonts"]
+
+
+def lose_previews(page: Page, server: Server) -> None:
+    """Without any preview the words come late; even then no mark of Markdown is seen, and the end is the same."""
+    problems: list[str] = []
+    watched(page, problems)
+    page.add_init_script(f"({WITHOUT_PREVIEWS})()")
+    ask_the_typist(page, server, "short 75")
+    page.keyboard.press("Enter")
+    looks = 0
+    while page.locator(".turn[data-status=done]").count() == 0:
+        if (look := page.evaluate(LOOK)) is not None:
+            looks += 1
+            check_look(look)
+        page.wait_for_timeout(60)
+    assert looks > 3
+    assert page.evaluate(LOOK)["formulas"] == 3
+    ask_the_typist(page, server, "code 60 900")
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.querySelector('.reply .prose code')?.textContent.includes('def function_0')")
+    assert page.locator(".turn[data-status=done]").count() == 0, "shown before its end, without a preview"
+    expect(page.locator(".reply .prose .code-head").get_by_text("python")).to_be_visible()
+    check_look(page.evaluate(LOOK))
+    assert not problems, problems
+
+
+def watch_an_answer(page: Page, server: Server) -> None:
+    """An answer is read while it is written: no raw Markdown, code in its font, and nothing that was read moves."""
+    problems: list[str] = []
+    watched(page, problems)
+    ask_the_typist(page, server, "short 75")
     page.evaluate(
         """() => {
       globalThis.shift = 0;
@@ -159,8 +205,7 @@ def watch_an_answer(page: Page, server: Server) -> None:
             looks.append(look)
             if len(looks) == 5:
                 page.evaluate(BESIDE)
-            assert look["raw"] == "", look["raw"]
-            assert all("mono" in font.lower() for font in look["fonts"]), look["fonts"]
+            check_look(look)
         page.wait_for_timeout(60)
     assert len(looks) > 10
     assert page.evaluate("shift") < 0.1, page.evaluate("shift")
@@ -186,6 +231,7 @@ def main(folder: str) -> None:
     try:
         with current_browser() as browser:
             watch_an_answer(browser.new_page(), server)
+            lose_previews(browser.new_page(), server)
             play(browser.new_page(), server)
     finally:
         if server.process.poll() is None:

@@ -1,16 +1,17 @@
 /**
- * The open end of an answer that is being written: the server's preview of it, and, if that is late, the words after it.
+ * The open end of an answer that is being written: the server's preview of it.
  *
- * Text is held back until its preview is there, for `LATE_MS` at most: no raw markup is seen, and no silence.
+ * Text is never ahead of its preview, so no raw markup is seen, however late that comes. Only if none has come for `LOST_MS`
+ * are the words shown without it, so that there is no silence: previews may be lost, text may not.
  */
 
-import { plainWords } from "../client/plain_words.js";
+import { plainParts } from "../client/plain_words.js";
 import { el } from "./dom.js";
 import { morph } from "./morph.js";
-import { showProse } from "./prose.js";
+import { frameCode, showProse } from "./prose.js";
 import { markRedactions } from "./redaction_marks.js";
 
-const LATE_MS = 250;
+const LOST_MS = 5_000; // far longer than a preview takes on a machine that is busy
 
 export class OpenBlock {
   constructor() {
@@ -24,10 +25,10 @@ export class OpenBlock {
     this.next = { preview, text, redactions };
     if (text.trim() === "") this.since = null;
     else if (progress || this.since === null) this.since = performance.now();
-    const due = this.since !== null && (ended || this.late !== "" || performance.now() - this.since >= LATE_MS);
-    this.#render(due ? text : "");
+    const left = this.since === null ? Infinity : this.since + LOST_MS - performance.now();
+    this.#render(ended || left <= 0 ? text : "");
     clearTimeout(this.timer);
-    if (this.since !== null && !due) this.timer = setTimeout(() => this.#render(this.next.text), LATE_MS);
+    if (left > 0 && left < Infinity && !ended) this.timer = setTimeout(() => this.#render(this.next.text), left);
   }
 
   /** Ends the open block: it is `block`, {html}, and does not change any more. Returns its element, another's from now on. */
@@ -69,12 +70,17 @@ export class OpenBlock {
 /** Puts the words of a text behind what an element shows: within its last paragraph, item or code. */
 function appendWords(element, text) {
   const code = element.lastElementChild?.matches(".code") ? element.lastElementChild.querySelector("code") : null;
-  if (code) code.append(text.replace(/\n[ \t]*[`~]+$/, "\n"));
-  else {
-    const [first, ...rest] = plainWords(text).split(/\n{2,}/).filter((part) => part.trim() !== "");
-    const last = [...element.querySelectorAll("p, li, h1, h2, h3, h4, h5, h6")].at(-1);
-    if (last && first && !text.startsWith("\n")) last.append(first);
-    else if (first) rest.unshift(first);
-    element.append(...rest.map((part) => el("p", { dir: "auto" }, part)));
+  const parts = plainParts(text, code !== null);
+  const last = [...element.querySelectorAll("p, li, h1, h2, h3, h4, h5, h6")].at(-1);
+  if (code && parts[0]?.language === null) code.append(parts.shift().code);
+  else if (last && !text.startsWith("\n") && parts[0]?.words) last.append(...parts.shift().words.map(wordOf));
+  const rest = el("div");
+  for (const part of parts) {
+    if (part.words) rest.append(el("p", { dir: "auto" }, part.words.map(wordOf)));
+    else rest.append(el("div.highlight", {}, part.language && el("span.language", {}, part.language), el("pre", {}, el("code", {}, part.code))));
   }
+  rest.querySelectorAll("pre").forEach(frameCode);
+  element.append(...rest.childNodes);
 }
+
+const wordOf = ({ text, code }) => (code ? el("code", {}, text) : text);

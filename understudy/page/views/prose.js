@@ -67,7 +67,8 @@ export function placeBlock(box) {
   box.previousElementSibling?.classList.toggle("goes-on", continued);
 }
 
-function frameCode(pre) {
+/** Gives code its frame: the name of its language and a button to copy it. */
+export function frameCode(pre) {
   if (pre.parentElement.closest("pre, .code")) return;
   const block = pre.closest(".highlight") ?? pre;
   const frame = el("div.code");
