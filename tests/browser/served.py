@@ -4,6 +4,7 @@
 to play in Firefox. `chromium()` and `firefox()` start one of their own.
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from pathlib import Path
 
 from firefox import write_launcher
 from playwright.sync_api import Browser, Page, Playwright, ViewportSize, expect, sync_playwright
+
+from tests.servers.forked import Forked
 
 CHROMIUM = "/usr/bin/chromium"
 BROWSERS = ("chromium", "firefox")
@@ -47,18 +50,19 @@ class Server:
         self.port = 0
         self.start()
 
-    def start(self) -> None:
-        """Start the server and wait for its ready line."""
-        self.process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "understudy", "serve"),
-                *("--port", str(self.port), "--data-dir", str(self.folder), *self.options),
-            ],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=self.environment,
-        )
+    def start(self, **environment: str) -> None:
+        """Start the server, with these further variables, and wait for its ready line."""
+        self.environment |= environment
+        options = ["--port", str(self.port), "--data-dir", str(self.folder), *self.options]
+        self.process: Forked | subprocess.Popen[str]
+        if "PYTHONPATH" in self.environment:  # another version of the product
+            command = [sys.executable, "-m", "understudy", "serve", *options]
+            self.process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=self.environment
+            )
+        else:
+            with open(os.devnull, "wb") as nothing:
+                self.process = Forked(options, self.environment, nothing, data_dir=self.folder)
         assert self.process.stdout is not None
         self.address = self.process.stdout.readline().strip().removeprefix(READY)
         self.port = int(self.address.rpartition(":")[2])

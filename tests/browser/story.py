@@ -66,7 +66,7 @@ def play(page: Page, server: Server, csv: Path, shots: Path | None) -> None:
     ask(page, "What is 6 * 7?")
     picture(page, shots, "offline")
 
-    server.start()
+    server.start(UNDERSTUDY_WORDS_PER_S="400")  # no need to read the rest at the pace of a reader
     expect(page.get_by_text("Online")).to_be_visible()
     # The interrupted answer is resumed, and the message sent meanwhile is answered after it.
     expect(page.locator(".reply .prose").last.get_by_text("42")).to_be_visible()

@@ -80,7 +80,7 @@ def play(page: Page, server: Server) -> None:
     assert page.evaluate(SAY, [token, long, "m2"]) == 202
     page.wait_for_function("() => pieces.filter(([, offset]) => offset > 20).length")
     server.stop()
-    server.start()
+    server.start(UNDERSTUDY_WORDS_PER_S="400")  # no need to read the rest at the pace of a reader
     continued = ended(page, 2)[-1]
     assert continued[0] == "final_response", "it went on when the server was back"
     shows_so_far(page, continued[1])

@@ -41,7 +41,7 @@ def first_visit(browser: Browser, server: Server, shots: Path | None, problems: 
     server.stop()
     expect(current).to_contain_text("Start it again")
     picture(page, shots, "first-killed")
-    server.start()
+    server.start(UNDERSTUDY_WORDS_PER_S="400")  # no need to read the rest at the pace of a reader
     expect(guide.get_by_text("It went on")).to_be_visible()
     expect(page.locator(".reply").last.get_by_text("when you do not know, ask").last).to_be_visible()
     picture(page, shots, "first-done")

@@ -1,8 +1,5 @@
-"""A server in its own process, started as an operator starts it."""
+"""A server in its own process, started as an operator starts it, or forked: see `tests/servers/forked.py`."""
 
-import atexit
-import functools
-import json
 import os
 import signal
 import subprocess
@@ -16,16 +13,55 @@ from pathlib import Path
 import trio
 from attrs import define
 
+from tests.servers.forked import Forked
+
 READY = "understudy is ready on "
 READY_S = 120.0
 """Longest time until a server says that it is ready: a busy machine takes a minute."""
+
+
+class ForkedProcess:
+    """A forked server, with the methods of `trio.Process`."""
+
+    def __init__(self, forked: Forked) -> None:
+        self._forked = forked
+        self.stdout = trio.lowlevel.FdStream(os.dup(forked.stdout.fileno()))
+        forked.stdout.close()
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._forked.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code, negative for a signal; None while the process runs."""
+        return self._forked.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless the process has ended."""
+        self._forked.send_signal(number)
+
+    def kill(self) -> None:
+        """Kill the process (SIGKILL)."""
+        self._forked.kill()
+
+    def terminate(self) -> None:
+        """Tell the process to stop (SIGTERM)."""
+        self._forked.terminate()
+
+    async def wait(self) -> int:
+        """Wait for the end. Return the exit code."""
+        while (code := self._forked.returncode) is None:
+            await trio.lowlevel.wait_readable(self._forked.line)
+        return code
 
 
 @define
 class Process:
     """A running `understudy serve`, and the address it printed."""
 
-    process: trio.Process
+    process: trio.Process | ForkedProcess
     address: str
 
     async def kill(self) -> None:
@@ -41,13 +77,32 @@ class Process:
 
 @asynccontextmanager
 async def started(
-    data_dir: Path, *options: str, port: int = 0, log: Path = Path(os.devnull), **environment: str
+    data_dir: Path,
+    *options: str,
+    port: int = 0,
+    log: Path = Path(os.devnull),
+    loads: bool = False,
+    modules: tuple[str, ...] = (),
+    **environment: str,
 ) -> AsyncIterator[Process]:
     """Start a server on a free port and wait for its ready line. It is killed at the end of the block if it still runs.
 
-    Its log is written to `log`.
+    Its log is written to `log`. One that `loads` loads the product, as an operator's does; any other is forked from a
+    process that has loaded it, and these `modules`.
     """
-    command = [sys.executable, "-m", "understudy", "serve", "--port", str(port), "--data-dir", str(data_dir), *options]
+    arguments = ["--port", str(port), "--data-dir", str(data_dir), *options]
+    start = _executed(arguments, log, environment) if loads else _forked(arguments, data_dir, log, environment, modules)
+    async with start as process:
+        try:
+            yield Process(process, await _address(process))
+        finally:
+            if process.returncode is None:
+                process.kill()
+
+
+@asynccontextmanager
+async def _executed(arguments: list[str], log: Path, environment: dict[str, str]) -> AsyncIterator[trio.Process]:
+    command = [sys.executable, "-m", "understudy", "serve", *arguments]
     async with trio.open_nursery() as nursery, await trio.open_file(log, "wb") as errors:
         process: trio.Process = await nursery.start(
             partial(
@@ -59,14 +114,27 @@ async def started(
                 env=os.environ | environment,
             )
         )
+        yield process
+
+
+@asynccontextmanager
+async def _forked(
+    arguments: list[str], data_dir: Path, log: Path, environment: dict[str, str], modules: tuple[str, ...]
+) -> AsyncIterator[ForkedProcess]:
+    async with await trio.open_file(log, "wb") as errors:
+        forked = Forked(arguments, os.environ | environment, errors.wrapped, data_dir=data_dir, modules=modules)
+    process = ForkedProcess(forked)
+    async with process.stdout:
+        with trio.CancelScope(shield=True), trio.fail_after(READY_S):
+            await trio.lowlevel.wait_readable(forked.line)
         try:
-            yield Process(process, await _address(process))
+            yield process
         finally:
-            if process.returncode is None:
-                process.kill()
+            with trio.CancelScope(shield=True):
+                await process.wait()
 
 
-async def _address(process: trio.Process) -> str:
+async def _address(process: trio.Process | ForkedProcess) -> str:
     assert process.stdout is not None
     line = b""
     with trio.fail_after(READY_S):
@@ -77,42 +145,11 @@ async def _address(process: trio.Process) -> str:
     return line.decode().strip().removeprefix(READY)
 
 
-FORKING = """
-import json, os, signal, sys
-import understudy.app.server
-from understudy.cli.main import main
-for line in sys.stdin:
-    options, environment, out, err = json.loads(line)
-    if child := os.fork():
-        _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
-        continue
-    signal.alarm(60)
-    for number, path in enumerate((os.devnull, out, err)):
-        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), number)
-    os.environ.clear()
-    os.environ.update(environment)
-    main(["serve", "--port", "0", *options], "understudy")
-"""
-
-
-@functools.cache
-def _forking() -> "subprocess.Popen[str]":
-    """Start a process that has loaded the server, and forks a process for each start: loading takes most of it."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", FORKING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    atexit.register(process.communicate)
-    return process
-
-
 def refused(*options: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     """Start a server with options that it must refuse. Return the finished process with its output."""
-    process = _forking()
-    assert process.stdin is not None
-    assert process.stdout is not None
-    with tempfile.TemporaryDirectory() as folder:
-        out, err = Path(folder) / "out", Path(folder) / "err"
-        print(json.dumps([options, os.environ | environment, str(out), str(err)]), file=process.stdin, flush=True)
-        code = int(process.stdout.readline())
-        return subprocess.CompletedProcess(options, code, out.read_text(), err.read_text())
+    with tempfile.TemporaryFile("w+b") as errors:
+        process = Forked(["--port", "0", *options], os.environ | environment, errors)
+        with process.stdout:
+            code = process.wait(READY_S)
+            errors.seek(0)
+            return subprocess.CompletedProcess(options, code, process.stdout.read(), errors.read().decode())

@@ -110,7 +110,7 @@ async def test_a_server_whose_database_and_redis_fail_tells_no_password(
         "UNDERSTUDY_LOG_LEVEL": "debug",
         "UNDERSTUDY_SECRET": SECRET,
     }
-    async with started(tmp_path / "data", log=log, **given) as server:
+    async with started(tmp_path / "data", log=log, loads=True, **given) as server:
         heard = []
         async with connected(server.address, token=token_of()) as client:
             await trio.to_thread.run_sync(_throw_out, postgres, name)

@@ -64,7 +64,7 @@ async def test_at_1024_files_a_flood_leaves_enough_for_users_and_their_uploads(
     monkeypatch.setattr(sys, "executable", str(_limited(tmp_path)))
     try:
         async with (
-            started(tmp_path / "data", log=log, UNDERSTUDY_SECRET=SECRET) as server,
+            started(tmp_path / "data", log=log, loads=True, UNDERSTUDY_SECRET=SECRET) as server,
             flooded(server.address, 1100, b""),
         ):
             body, content_type = multipart("sales.csv", b"a,b\n" * 200_000)

@@ -12,6 +12,8 @@ from tests.end_to_end.test_run_recovery import Watcher, asked, calling, survived
 LANGGRAPH = "tests.end_to_end.langgraph_agent"
 PYDANTIC_AI = "tests.end_to_end.pydantic_ai_agent"
 OPENAI_AGENTS = "tests.end_to_end.openai_agents_agent"
+MODULES = ("langchain.agents", "langgraph.prebuilt", "openai.types.responses", "pydantic_ai.models.function")
+"""What takes long to load in each of the servers."""
 
 
 def noted(tmp_path: Path) -> Counter[str]:
@@ -31,7 +33,7 @@ async def test_an_agent_goes_on_in_its_second_tool(module: str, tmp_path: Path) 
     def in_second(seen: Watcher) -> bool:
         return calling("second")(seen) and noted(tmp_path)["second"] > 0
 
-    seen = await survived(tmp_path, "hang", in_second, **served)
+    seen = await survived(tmp_path, "hang", in_second, modules=MODULES, **served)
     said = " ".join(seen.kinds("final_response")[0]["message"].split())
     assert said == "I call first. I call second. Message 1: one of hang and two of hang."
     assert [(each["tool_name"], each["status"]) for each in seen.kinds("tool_completed")] == [
@@ -47,7 +49,7 @@ async def test_an_agent_goes_on_in_its_second_tool(module: str, tmp_path: Path) 
 @pytest.mark.parametrize("module", [LANGGRAPH, PYDANTIC_AI, OPENAI_AGENTS])
 async def test_consent_to_a_call_outlives_the_server(module: str, tmp_path: Path) -> None:
     served: Any = {"served": f"{module}:careful", "agent_type": "careful", "python_path": further(module)}
-    seen = await survived(tmp_path, "hello", asked, **served)
+    seen = await survived(tmp_path, "hello", asked, modules=MODULES, **served)
     assert len(seen.kinds("approval_required")) == len(seen.kinds("approval_decided")) == 1
     assert [(each["tool_name"], each["status"]) for each in seen.kinds("tool_completed")] == [
         ("first", "ok"),

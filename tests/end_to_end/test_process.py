@@ -1,5 +1,6 @@
 """A server process that is killed, told to stop, or started wrongly."""
 
+import json
 import os
 import sys
 import time
@@ -31,6 +32,26 @@ gc.callbacks.append(note)
 """
 """An agent's module that notes of each full collection if the loop waited, what it walked, and what was frozen."""
 
+STATE = """
+import json, os, signal, sys
+from pathlib import Path
+import understudy
+
+agent = understudy.Agent("state", model="offline")
+opened = [Path(f"/proc/self/fd/{number}").resolve() for number in os.listdir("/proc/self/fd") if int(number) > 2]
+state = {
+    "arguments": sys.argv[1:],
+    "environment": {name: value for name, value in os.environ.items() if name not in ("LC_CTYPE", "STATE")},
+    "folder": os.getcwd(),
+    "path": sys.path,
+    "signals": [repr(signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)],
+    "pipes and sockets": sorted(path.name.partition(":")[0] for path in opened if "[" in path.name),
+    "threads": len(os.listdir("/proc/self/task")),
+}
+Path(os.environ["STATE"]).write_text(json.dumps(state))
+"""
+"""An agent's module that writes what its process has been given."""
+
 
 @pytest.mark.promise("wire.arc-one-end")
 @pytest.mark.slow
@@ -44,7 +65,7 @@ async def test_a_server_killed_in_mid_answer_comes_back_with_the_conversation(
     """
     database = [] if where == "sqlite" else ["--database-url", request.getfixturevalue("postgres").create()]
     screen = AnswerView()
-    async with started(tmp_path, *database, UNDERSTUDY_WORDS_PER_S="20") as server:
+    async with started(tmp_path, *database, loads=True, UNDERSTUDY_WORDS_PER_S="20") as server:
         _, _, session = await http.request(server.address, "POST", "/api/sessions")
         token, port = session["session_token"], int(server.address.rpartition(":")[2])
         async with connected(server.address, token) as client:
@@ -53,7 +74,10 @@ async def test_a_server_killed_in_mid_answer_comes_back_with_the_conversation(
                 await client.read()
             await server.kill()
             before = client.durable()
-    async with started(tmp_path, *database, port=port) as server, connected(server.address, token) as client:
+    async with (
+        started(tmp_path, *database, loads=True, port=port) as server,
+        connected(server.address, token) as client,
+    ):
         began = time.monotonic()
         await client.send({"type": "resume", "payload": {"threads": {"diary": before[-1]["seq"]}}})
         await client.until("partial_result")
@@ -72,7 +96,7 @@ async def test_a_server_killed_in_mid_answer_comes_back_with_the_conversation(
 @pytest.mark.slow
 async def test_sigterm_tells_clients_first_and_ends_within_five_seconds(tmp_path: Path) -> None:
     """Each client gets `drain` with a hint, then 1001; the exit code is 0, also in the middle of an answer."""
-    async with started(tmp_path, UNDERSTUDY_WORDS_PER_S="5") as server:
+    async with started(tmp_path, loads=True, UNDERSTUDY_WORDS_PER_S="5") as server:
         async with connected(server.address) as client:
             await client.say(LONG)
             await client.until("partial_result")
@@ -88,9 +112,29 @@ async def test_sigterm_tells_clients_first_and_ends_within_five_seconds(tmp_path
 
 
 @pytest.mark.slow
+async def test_a_forked_server_has_what_one_has_that_loads_the_product(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no more descriptors and threads, and the folder and the environment of its start, not of the forker's."""
+    (tmp_path / "state.py").write_text(STATE)
+    async with started(tmp_path / "data"):
+        pass
+    monkeypatch.setenv("LATER", "1")
+    monkeypatch.chdir(tmp_path)
+    states = []
+    for loads in (False, True):
+        given = {"PYTHONPATH": str(tmp_path), "STATE": str(tmp_path / f"{loads}")}
+        async with started(tmp_path / "data", "state:agent", loads=loads, **given) as server:
+            assert await server.terminate() == 0
+        states.append(json.loads((tmp_path / f"{loads}").read_text()))
+    assert states[0] == states[1]
+    assert states[0]["environment"]["LATER"] == "1"
+
+
+@pytest.mark.slow
 async def test_what_is_imported_is_not_walked_by_collections_on_the_loop(tmp_path: Path) -> None:
     (tmp_path / "collecting.py").write_text(COLLECTIONS)
-    async with started(tmp_path / "data", "collecting:agent", PYTHONPATH=str(tmp_path)) as server:
+    async with started(tmp_path / "data", "collecting:agent", loads=True, PYTHONPATH=str(tmp_path)) as server:
         assert await server.terminate() == 0
     notes = (tmp_path / "collecting.py.walked").read_text().splitlines()
     lines = [[int(number) for number in note.split()] for note in notes]

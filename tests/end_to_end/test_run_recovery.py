@@ -99,18 +99,19 @@ async def survived(
     served: str = AGENT,
     agent_type: str = "resumable",
     python_path: Path | None = None,
+    modules: tuple[str, ...] = (),
 ) -> Watcher:
     """Have a message answered by servers that are each killed at a given moment. A call that waits is then allowed.
 
     `orderly`: the servers are drained instead, with little time. `pause_s` passes between a moment and the kill.
-    `python_path` is a folder with further packages for them.
+    `python_path` is a folder with further packages for them. `modules` are loaded before they are forked.
     """
     seen, calls, token = Watcher(), tmp_path / "calls", ""
     for number, moment in enumerate([*moments, ended]):
         settings = {CALLS: str(calls)} | ({"UNDERSTUDY_GRACE_S": "0.4"} if orderly else {})
         if python_path is not None:
             settings["PYTHONPATH"] = str(python_path)
-        async with started(tmp_path / "data", served, *options, **settings) as server:
+        async with started(tmp_path / "data", served, *options, modules=modules, **settings) as server:
             if not token:
                 _, _, session = await http.request(server.address, "POST", "/api/sessions")
                 token = session["session_token"]

@@ -116,7 +116,7 @@ async def test_after_kill_9_the_answer_goes_on_where_the_client_is_within_three_
     """
     port = free_port()
     async with (
-        started(tmp_path, AGENT, port=port) as server,
+        started(tmp_path, AGENT, port=port, loads=True) as server,
         open_client(f"ws://127.0.0.1:{port}/ws") as client,
     ):
         message = await client.say("hello", agent_type="resumable", thread_id="t")
@@ -130,7 +130,7 @@ async def test_after_kill_9_the_answer_goes_on_where_the_client_is_within_three_
             if state.status is not Status.ONLINE:
                 break
         await _read_all(arc)  # events sent before the kill
-        async with started(tmp_path, AGENT, port=port):
+        async with started(tmp_path, AGENT, port=port, loads=True):
             ready = time.monotonic()
             with trio.fail_after(10):
                 await anext(arc)

@@ -1,0 +1,107 @@
+"""A process that has loaded the product and forks a server for each request: loading takes most of a server's start.
+
+python -m tests.servers.forker [MODULE …]
+
+It loads these modules, too. Standard input is a socket of `tests/servers/forked.py`: each message of it is a JSON
+object (`options` of `understudy serve`, `environment`, `folder`: the current one, `data_dir`) with three descriptors:
+the socket that is sent the server's process id and, at its end, its exit code; its output; its errors. A data folder
+without a database is given one at the newest schema, unless it is null: running all migrations takes half of the rest.
+"""
+
+import gc
+import importlib
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from understudy.cli.main import main as main_command
+from understudy.storage import open_database
+from understudy.storage.sqlite import FILE_NAME
+
+LOADED = ("understudy.app.server", "understudy.cli.load_agents")
+"""What else a server has loaded when it is ready."""
+LONGEST = 1 << 17
+"""Bytes of a request, most of which is the environment."""
+
+
+def main() -> None:
+    """Fork servers until the socket is closed."""
+    for name in (*LOADED, *sys.argv[1:]):
+        importlib.import_module(name)
+    threads = list(Path("/proc/self/task").iterdir())
+    assert len(threads) == 1, "a fork has only one of the threads"
+    folder = Path(tempfile.mkdtemp())  # no TemporaryDirectory: each server would remove it at its end
+    _migrate(folder)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.freeze()
+    with socket.socket(fileno=os.dup(0)) as requests:
+        while True:
+            message, descriptors, _, _ = socket.recv_fds(requests, LONGEST, 3)
+            if not message:
+                return shutil.rmtree(folder)
+            if not os.fork():
+                break
+            for each in descriptors:
+                os.close(each)
+            with suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:  # those that have watched a server to its end
+                    pass
+    _serve(json.loads(message), descriptors, folder)
+
+
+def _migrate(folder: Path) -> None:
+    """Make a data folder in a process of its own, as a server does: nothing of it stays here."""
+    child = os.fork()
+    if not child:
+        os.umask(0o077)
+        open_database(folder).close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def _serve(request: Any, descriptors: list[int], migrated: Path) -> None:
+    """Fork a server and watch it, or go on as that server."""
+    line, out, errors = descriptors
+    server = os.fork()
+    if server:
+        _watch(server, line, out, errors)
+    os.close(line)
+    with open(os.devnull, "rb") as nothing:
+        for number, given in enumerate((nothing.fileno(), out, errors)):
+            os.dup2(given, number)
+    os.close(out)
+    os.close(errors)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.chdir(request["folder"])
+    sys.path[:1] = [request["folder"], *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if request["data_dir"] is not None and not (Path(request["data_dir"]) / FILE_NAME).exists():
+        Path(request["data_dir"]).mkdir(mode=0o700, parents=True, exist_ok=True)
+        shutil.copy(migrated / FILE_NAME, request["data_dir"])
+    sys.argv = ["understudy", "serve", *request["options"]]
+    main_command()
+
+
+def _watch(server: int, line: int, *others: int) -> None:
+    """Tell `line` the server's process id, and its exit code. Ends this process."""
+    try:
+        with open(os.devnull, "r+b") as nothing:
+            for number in (0, 1, 2, *others):
+                os.dup2(nothing.fileno(), number)
+        os.write(line, str(server).encode())
+        _, status = os.waitpid(server, 0)
+        os.write(line, str(os.waitstatus_to_exitcode(status)).encode())
+    finally:
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
