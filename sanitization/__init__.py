@@ -29,5 +29,6 @@ from .policy import everywhere as everywhere
 from .policy_file import PolicyError as PolicyError
 from .policy_file import policy_from_toml as policy_from_toml
 from .prefilter import Prefilter as Prefilter
+from .sanitizer import CleanTexts as CleanTexts
 from .sanitizer import Sanitizer as Sanitizer
 from .sanitizer import StreamSanitizer as StreamSanitizer

@@ -4,6 +4,8 @@ The output for a text does not depend on where its pieces were cut.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
+from secrets import token_bytes
 from typing import Final, NamedTuple
 
 from attrs import evolve
@@ -19,13 +21,46 @@ from .prefilter import ActiveDetectors, build_prefilter, check_prefilters
 
 PIECE: Final = 4_096
 """Characters read at a time; a longer piece is split."""
+SHORT: Final = 1_024
+"""Characters of a text that `CleanTexts` remembers: lines of results and short answers come several times."""
+REMEMBERED: Final = 2_048
+"""Texts that it remembers; then it starts over. Each takes some 200 bytes."""
+
+
+class CleanTexts:
+    """Remembers in which short texts nothing was found, so that another direction need not scan them again.
+
+    For sanitizers whose policies differ in their rules only, with the same `extra` detectors. A text without a find
+    under some categories has none under fewer of them, as each detector reads as if it were alone. It keeps keyed
+    digests and no text: only a scan adds one, and nothing that a text says can forge it.
+    """
+
+    def __init__(self) -> None:
+        self._key = token_bytes(16)
+        self._known: dict[bytes, frozenset[Category]] = {}
+
+    def digest(self, text: str) -> bytes:
+        """Return the key under which a text is remembered."""
+        return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16, key=self._key).digest()
+
+    def covers(self, digest: bytes, categories: frozenset[Category]) -> bool:
+        """Return whether the text was scanned for all these categories, without a find."""
+        known = self._known.get(digest)
+        return known is not None and categories <= known
+
+    def add(self, digest: bytes, categories: frozenset[Category]) -> None:
+        """Remember that a scan for these categories found nothing."""
+        if len(self._known) >= REMEMBERED:
+            self._known = {}  # not emptied: another thread may be reading it
+        self._known[digest] = categories
 
 
 class Sanitizer:
     """Applies a policy to texts and markup. Stateless: share one among threads and tasks.
 
     `direction` picks the rules of the policy; `extra` are custom detectors, which run after the built-in ones. With
-    `mathml` the elements of formulas stay in markup, without anything that links, runs or carries a style.
+    `mathml` the elements of formulas stay in markup, without anything that links, runs or carries a style. `clean` is
+    shared by the sanitizers that may rely on each other's scans.
     """
 
     def __init__(
@@ -35,17 +70,33 @@ class Sanitizer:
         *,
         extra: Sequence[Detector] = (),
         mathml: bool = False,
+        clean: CleanTexts | None = None,
     ) -> None:
         self.policy = policy
         self.direction = direction
         self._detectors = build_detectors(policy, direction, extra)
         self._markup = Markup(policy, mathml=mathml)
+        self._categories = frozenset(policy.rules(direction))
+        self._clean = clean
 
     def sanitize(self, text: str, placeholders: Placeholders | None = None) -> Sanitized:
         """Sanitize text for a reader, a log or a model. Nothing is escaped: `a < b` is returned byte for byte.
 
         `placeholders` are needed if the policy tokenises; without them such finds are removed.
         """
+        if not text:
+            return Sanitized(text)
+        if self._clean is None or len(text) > SHORT:
+            return self._scan(text, placeholders)
+        digest = self._clean.digest(text)
+        if self._clean.covers(digest, self._categories):
+            return Sanitized(text)
+        found = self._scan(text, placeholders)
+        if found == Sanitized(text):
+            self._clean.add(digest, self._categories)
+        return found
+
+    def _scan(self, text: str, placeholders: Placeholders | None) -> Sanitized:
         stream = self.stream(placeholders)
         return stream.result(stream.feed(text) + stream.flush())
 

@@ -1,12 +1,27 @@
 """The main entry: text mode leaves text alone, policies choose, findings are bounded and have no text."""
 
+from collections.abc import Collection, Iterator
+
 import pytest
-from attrs import evolve
+from attrs import Factory, define, evolve
 from hypothesis import example, given
 
 import sanitization
-from sanitization import OFF, STANDARD, Action, Category, Policy, Sanitizer, summary
+from sanitization import (
+    OFF,
+    STANDARD,
+    Action,
+    Category,
+    CleanTexts,
+    Direction,
+    Failing,
+    Hit,
+    Policy,
+    Sanitizer,
+    summary,
+)
 from sanitization.pipeline import Edits
+from sanitization.sanitizer import REMEMBERED
 from tests.sanitization.samples import SECRETS, texts
 
 
@@ -90,11 +105,85 @@ def test_edits_map_out_of_a_longer_replacement() -> None:
     ]
 
 
+@define
+class Counting:
+    """A detector of its own that finds `bad`, fails at `worse`, and counts the texts it reads."""
+
+    name = "counting"
+    category = Category.PII
+    prefilters = ()
+    context = reach = 8
+    read: list[str] = Factory(list)
+
+    def find(self, text: str, start: int = 0, _active: Collection[str] = ()) -> Iterator[Hit]:
+        """Yield the first `bad`."""
+        self.read.append(text)
+        if "worse" in text:
+            raise ValueError(text)
+        place = text.find("bad", start)
+        if place >= 0:
+            yield Hit(place, place + 3, "pii.bad", 1.0, "", place)
+
+    def settled(self, text: str, start: int = 0, _active: Collection[str] = ()) -> int:
+        """Hold back everything, so that a text is read once."""
+        return start
+
+
+def test_a_clean_text_is_not_scanned_again_for_fewer_categories() -> None:
+    """A scan for more categories stands for one for fewer, never the other way round."""
+    rules = {Category.PII: Action.FLAG, Category.SECRET: Action.REMOVE}
+    detector, clean = Counting(), CleanTexts()
+    policy = Policy(inbound=rules, outbound={Category.PII: Action.REMOVE}, failing=Failing.MARK)
+    wide = Sanitizer(policy, Direction.INBOUND, extra=[detector], clean=clean)
+    narrow = Sanitizer(policy, Direction.OUTBOUND, extra=[detector], clean=clean)
+    assert [each.sanitize("one two").text for each in (wide, narrow, wide)] == ["one two"] * 3
+    assert detector.read == ["one two"]
+    narrow.sanitize("three")
+    wide.sanitize("three")
+    narrow.sanitize("three")
+    assert detector.read == ["one two", "three", "three"]
+
+
+@pytest.mark.parametrize("text", ["so bad", "far worse", "long " * 300])
+def test_only_short_clean_texts_are_remembered(text: str) -> None:
+    """A text with a find, even one that is only flagged, or with a failure, is scanned each time."""
+    detector, clean = Counting(), CleanTexts()
+    policy = Policy(outbound={Category.PII: Action.FLAG}, failing=Failing.MARK)
+    sanitizer = Sanitizer(policy, extra=[detector], clean=clean)
+    first = sanitizer.sanitize(text)
+    read = len(detector.read)
+    assert sanitizer.sanitize(text) == first
+    assert len(detector.read) == 2 * read > 0
+
+
+def test_remembered_texts_are_bounded_and_cannot_be_forged() -> None:
+    """The key of a text depends on the object that remembers it, and a full memory starts over."""
+    clean = CleanTexts()
+    assert clean.digest("a") == clean.digest("a") != CleanTexts().digest("a")
+    for number in range(REMEMBERED + 1):
+        clean.add(clean.digest(str(number)), frozenset((Category.PII,)))
+    assert not clean.covers(clean.digest("0"), frozenset((Category.PII,)))
+    assert clean.covers(clean.digest(str(REMEMBERED)), frozenset((Category.PII,)))
+    assert not clean.covers(clean.digest(str(REMEMBERED)), frozenset((Category.PII, Category.SECRET)))
+
+
 def test_public_names() -> None:
     """`sanitization` exports exactly these names."""
     names = {name for name in vars(sanitization) if name[0].isupper() or name == "summary"}
     assert names == {
-        *("Action", "Category", "Detector", "Direction", "Failing", "Failure", "Finding", "Prefilter", "Hit", "Kind"),
+        *(
+            "Action",
+            "Category",
+            "CleanTexts",
+            "Detector",
+            "Direction",
+            "Failing",
+            "Failure",
+            "Finding",
+            "Prefilter",
+            "Hit",
+            "Kind",
+        ),
         *("Mask", "OFF", "PRESETS", "Pattern", "Placeholders", "Policy", "PolicyError", "Rules", "STANDARD", "STRICT"),
         *("Sanitized", "Sanitizer", "StreamSanitizer", "Summary", "summary"),
     }

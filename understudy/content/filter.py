@@ -20,6 +20,7 @@ from sanitization import (
     PRESETS,
     Action,
     Category,
+    CleanTexts,
     Detector,
     Direction,
     Placeholders,
@@ -206,11 +207,12 @@ class ContentFilter:
     _output_words: Sanitizer = field(init=False)
     _files: Sanitizer = field(init=False)
     _presets: dict[tuple[str, Direction], Sanitizer] = field(factory=dict, init=False)
+    _clean: CleanTexts = field(factory=CleanTexts, init=False)
     _long: Counter = field(factory=lambda: Counter(LONG_TEXTS), init=False)
 
     def __attrs_post_init__(self) -> None:
         self.inbound, self.tool, self.outbound = (
-            self._build_sanitizer(self.policy, direction)
+            self._build_sanitizer(self.policy, direction, self._clean)
             for direction in (Direction.INBOUND, Direction.TOOL, Direction.OUTBOUND)
         )
         self.tokenises = Action.TOKENISE in (*self.policy.inbound.values(), *self.policy.kinds.values())
@@ -219,10 +221,10 @@ class ContentFilter:
         outbound: Rules = {each: action for each, action in self.policy.outbound.items() if each is not Category.MARKUP}
         words = evolve(self.policy, tool=tool, outbound=outbound)
         self._chart_words, self._output_words = (
-            self._build_sanitizer(words, direction) for direction in (Direction.TOOL, Direction.OUTBOUND)
+            self._build_sanitizer(words, direction, self._clean) for direction in (Direction.TOOL, Direction.OUTBOUND)
         )
         kept = {each: self.policy.inbound[each] for each in _STORED if each in self.policy.inbound}
-        self._files = self._build_sanitizer(evolve(self.policy, inbound=kept), Direction.INBOUND)
+        self._files = self._build_sanitizer(evolve(self.policy, inbound=kept), Direction.INBOUND, self._clean)
 
     async def sanitizer(self, direction: Direction, preset: str | None = None) -> Sanitizer:
         """Return the sanitizer of a direction, by the server's policy or the named preset."""
@@ -230,7 +232,7 @@ class ContentFilter:
             return {Direction.INBOUND: self.inbound, Direction.TOOL: self.tool}.get(direction, self.outbound)
         made = self._presets.get((preset, direction))
         if made is None:
-            made = await trio.to_thread.run_sync(self._build_sanitizer, PRESETS[preset], direction)
+            made = await trio.to_thread.run_sync(self._build_sanitizer, PRESETS[preset], direction, CleanTexts())
             self._presets[preset, direction] = made
         return made
 
@@ -243,10 +245,10 @@ class ContentFilter:
             each.sanitize(_CATEGORIES)
             each.sanitize(_CATEGORIES + 100 * _PLAIN)  # long texts have an automaton of their own
 
-    def _build_sanitizer(self, policy: Policy, direction: Direction) -> Sanitizer:
+    def _build_sanitizer(self, policy: Policy, direction: Direction, clean: CleanTexts) -> Sanitizer:
         """Build a sanitizer and run it once: building its prefilters takes a tenth of a second."""
-        sanitizer = Sanitizer(policy, direction, extra=self.detectors)
-        sanitizer.sanitize(_PLAIN)
+        sanitizer = Sanitizer(policy, direction, extra=self.detectors, clean=clean)
+        sanitizer.stream().feed(_PLAIN)
         return sanitizer
 
     # texts of users

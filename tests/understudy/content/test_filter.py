@@ -7,13 +7,36 @@ from contextlib import aclosing
 import pytest
 import trio
 
-from sanitization import STANDARD, Action, Category, Direction, Policy, Sanitizer
+from sanitization import STANDARD, Action, Category, Direction, Placeholders, Policy, Sanitized, Sanitizer
 from transport.wire.errors import CommandRejected
 from understudy.content import filter as module
-from understudy.content.filter import FileFilter, InvalidPolicy, is_text, load_policy
+from understudy.content.filter import ContentFilter, FileFilter, InvalidPolicy, is_text, load_policy
+from understudy.observe.metrics import Metrics
 
 SECRET = b"ghp_" + b"a1B2c3D4" * 4 + b"e5F6"
 SANITIZER = Sanitizer(Policy(inbound={Category.SECRET: Action.REMOVE}), Direction.INBOUND)
+
+
+async def test_a_text_scanned_on_its_way_in_is_not_scanned_on_its_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line of a tool, repeated by the answer that is stored. What has a find is scanned and redacted each time."""
+    scanned: list[str] = []
+    scan = Sanitizer._scan
+
+    def counting(sanitizer: Sanitizer, text: str, placeholders: Placeholders | None) -> Sanitized:
+        scanned.append(text)
+        return scan(sanitizer, text, placeholders)
+
+    content_filter = ContentFilter(STANDARD, Metrics())
+    monkeypatch.setattr(Sanitizer, "_scan", counting)
+    line, told = "15% of 80 = 12", f"the key is {SECRET.decode()}"
+    await content_filter.filter_result({"result": 12}, line)
+    assert line in scanned
+    scanned.clear()
+    assert await content_filter.filter_for_storage(line) == line
+    assert scanned == []
+    for _ in range(2):
+        assert await content_filter.filter_for_storage(told) == "the key is [redacted]"
+    assert scanned.count(told) >= 2
 
 
 async def passed(content: bytes, size: int = 1000, sanitizer: Sanitizer = SANITIZER) -> tuple[bytes, FileFilter]:
