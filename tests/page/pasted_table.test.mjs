@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { pastedTable, toCsv, toMarkdown } from "../../understudy/page/client/pasted_table.js";
+import { isLong, pastedTable, toCsv, toMarkdown } from "../../understudy/page/client/pasted_table.js";
 
 test("a selection of a spreadsheet is a table, its quoted cells whole", () => {
   const rows = pastedTable('name\tnote\r\nAda\t"two\nlines, ""quoted"""\r\nBob\t\r\n');
@@ -29,4 +29,11 @@ test("a long quoted cell is read in no time", () => {
   const began = performance.now();
   pastedTable(`"${'""'.repeat(100_000)}\tb\n${"c\td\n".repeat(1000)}`);
   assert.ok(performance.now() - began < 5_000);
+});
+
+test("a text is long by its characters or by its lines", () => {
+  assert.equal(isLong("x".repeat(10_000)), false);
+  assert.equal(isLong("x".repeat(10_001)), true);
+  assert.equal(isLong("x\n".repeat(499) + "x"), false);
+  assert.equal(isLong("x\n".repeat(500) + "x"), true);
 });

@@ -1,8 +1,15 @@
-/** A selection of a spreadsheet as it is pasted: its cells, as CSV, and as a table of Markdown. Pure. */
+/** What is pasted: a selection of a spreadsheet as its cells, as CSV and as a table of Markdown, or a long text. Pure. */
 
 const MAX_CHARACTERS = 1_000_000;
 const MAX_ROWS = 20_000;
 const MIN_CELLS = 4;
+const LONG_CHARACTERS = 10_000; // about four pages
+const LONG_LINES = 500; // Chromium takes 16 s to insert 3,000 lines into a text box, as long as the square of their number
+
+/** Whether a text is better read as a file than in a message. */
+export function isLong(text) {
+  return text.length > LONG_CHARACTERS || text.split("\n", LONG_LINES + 1).length > LONG_LINES;
+}
 
 /**
  * The rows of a text whose cells are parted by tabs, as spreadsheets and tables of pages are copied; null for any other

@@ -6,7 +6,7 @@ import { Attachments } from "./attachments.js";
 import { el, setText } from "./dom.js";
 import { icon } from "./icons.js";
 import { acceptDrops, acceptPastes } from "./intake.js";
-import { PastedTable } from "./pasted_table.js";
+import { Pasted } from "./pasted.js";
 import { LazyVoice } from "./lazy_voice.js";
 
 const AROUND_BYTES = 16 * 1024; // of a command, for what surrounds the text
@@ -23,7 +23,7 @@ export class Composer {
       id: "composer-text", rows: 1, placeholder: t("composer.placeholder"), "aria-label": t("composer.name"), enterKeyHint: "send", autocomplete: "off", dir: "auto",
     });
     this.attachments = new Attachments(api, files, () => this.#filesChanged(), maxFileBytes);
-    this.pasted = new PastedTable(this.text, this.attachments, () => this.#changed());
+    this.pasted = new Pasted(this.text, this.attachments, () => this.#changed());
     this.voice = new LazyVoice(this.text, { storage, allowed: () => agents.model?.voice === true, onChange: () => this.#changed() });
     this.picker = new AgentPicker(agents, (agent) => {
       this.pick(agent);

@@ -29,10 +29,10 @@ export function acceptDrops(target, attachments, onTaken) {
 }
 
 /** Takes a table or files that are pasted into `text`; anything else is pasted by the browser. */
-export function acceptPastes(text, attachments, table) {
+export function acceptPastes(text, attachments, pasted) {
   text.addEventListener("paste", (event) => {
     const { clipboardData } = event;
-    if (table.take(clipboardData)) { // before files: a spreadsheet also gives a picture of its cells
+    if (pasted.take(clipboardData)) { // before files: a spreadsheet also gives a picture of its cells
       event.preventDefault();
     } else if (clipboardData.files.length > 0) {
       event.preventDefault();

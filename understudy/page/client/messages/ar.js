@@ -666,11 +666,13 @@ export const messages = Object.freeze({
 
   "list.comma": "، ",
 
-  "pasted.name": "جدول ملصق",
+  "pasted.name": "نص أو جدول ملصق",
   "pasted.table": "لُصق جدول من {rows} صفوف و{columns} أعمدة.",
+  "pasted.text": "لُصق نص من {lines} أسطر.",
   "pasted.as_file": "كملف",
-  "pasted.as_markdown": "في الرسالة",
-  "pasted.as_text": "كنص عادي",
+  "pasted.as_message": "في الرسالة",
+  "pasted.as_plain": "كنص عادي",
+  "pasted.text_name": "نص ملصق.txt",
   "pasted.file_name": "جدول ملصق.csv",
 
   "widget.of": "{tool}، من {server}",

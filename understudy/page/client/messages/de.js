@@ -663,11 +663,13 @@ export const messages = Object.freeze({
 
   "list.comma": ", ",
 
-  "pasted.name": "Eingefügte Tabelle",
+  "pasted.name": "Eingefügter Text oder Tabelle",
   "pasted.table": "Eine Tabelle wurde eingefügt: {rows} Zeilen, {columns} Spalten.",
+  "pasted.text": "Ein Text von {lines} Zeilen wurde eingefügt.",
   "pasted.as_file": "Als Datei",
-  "pasted.as_markdown": "In der Nachricht",
-  "pasted.as_text": "Als reiner Text",
+  "pasted.as_message": "In der Nachricht",
+  "pasted.as_plain": "Als reiner Text",
+  "pasted.text_name": "eingefügter Text.txt",
   "pasted.file_name": "eingefügte Tabelle.csv",
 
   "widget.of": "{tool}, von {server}",

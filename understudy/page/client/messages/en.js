@@ -668,11 +668,13 @@ export const messages = Object.freeze({
 
   "list.comma": ", ",
 
-  "pasted.name": "Pasted table",
+  "pasted.name": "Pasted text or table",
   "pasted.table": "A table of {rows} rows and {columns} columns was pasted.",
+  "pasted.text": "A text of {lines} lines was pasted.",
   "pasted.as_file": "As a file",
-  "pasted.as_markdown": "In the message",
-  "pasted.as_text": "As plain text",
+  "pasted.as_message": "In the message",
+  "pasted.as_plain": "As plain text",
+  "pasted.text_name": "pasted text.txt",
   "pasted.file_name": "pasted table.csv",
 
   "widget.of": "{tool}, from {server}",
