@@ -170,7 +170,7 @@ async def build_app(
     content_filter = await trio.to_thread.run_sync(ContentFilter, policy, metrics, detectors, text_cipher)
     tool_loop, asyncio_loop = build_tool_loop(known, lifespan), build_asyncio_loop(known)
     loops = {name: loop for name, loop in (("tools", tool_loop), ("frameworks", asyncio_loop)) if loop is not None}
-    mcp = await build_mcp(known, content_filter)
+    mcp = await build_mcp(known, content_filter, widgets=bool(settings.widgets_origin))
     live: Mapping[str, Agent] = LiveAgents(known, mcp.with_tools, mcp.stamp) if mcp.links else known
     tree = build_tree(database, redis, metrics, recorder, shared=settings.on_postgresql)
     metrics.observe_tree(tree.system.tree)
@@ -342,7 +342,9 @@ def build_asyncio_loop(agents: Mapping[str, Agent]) -> ToolLoop | None:
     return ToolLoop({}, asyncio=False, thread=AsyncioThread)
 
 
-async def build_mcp(agents: Mapping[str, Agent], content_filter: ContentFilter) -> McpCatalogue:
+async def build_mcp(
+    agents: Mapping[str, Agent], content_filter: ContentFilter, *, widgets: bool = False
+) -> McpCatalogue:
     """Build the links to the MCP servers that agents name. The SDK is imported only if there are any.
 
     Raises:
@@ -357,7 +359,7 @@ async def build_mcp(agents: Mapping[str, Agent], content_filter: ContentFilter) 
                 await trio.to_thread.run_sync(import_module, f"understudy.tools.mcp.{name}")
         except ModuleNotFoundError as error:
             raise ValueError(f"MCP servers need the extra: pip install 'understudy[mcp]' ({error})") from error
-    return McpCatalogue.of(servers, partial(_clean, content_filter))
+    return McpCatalogue.of(servers, partial(_clean, content_filter), widgets=widgets)
 
 
 async def _clean(content_filter: ContentFilter, text: str) -> tuple[str, bool]:
@@ -387,7 +389,7 @@ def _build_sign_ins(settings: Settings, store: Store, mcp: McpCatalogue, clean: 
     async def spawn(child: ChildSpec) -> object:
         return await tree.find(MCP).ask(StartChild(child))
 
-    mcp.users = UserLinks(accounts, spawn, clean)
+    mcp.users = UserLinks(accounts, spawn, clean, bool(settings.widgets_origin))
     return [ChildSpec("sign-ins", partial(SignInKeeper, accounts, mcp.signing_in), backoff=BACKOFF)]
 
 

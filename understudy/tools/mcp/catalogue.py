@@ -47,8 +47,11 @@ class McpCatalogue:
     users: UserLinks | None = field(default=None, init=False)
 
     @classmethod
-    def of(cls, servers: Iterable[McpServer], clean: Clean = keep) -> "McpCatalogue":
-        """Make one of the servers that agents name. Raises ValueError if two different ones have the same name."""
+    def of(cls, servers: Iterable[McpServer], clean: Clean = keep, *, widgets: bool = False) -> "McpCatalogue":
+        """Make one of the servers that agents name. `widgets`: user interfaces of their tools are shown.
+
+        Raises ValueError if two different ones have the same name.
+        """
         by_name: dict[str, McpServer] = {}
         for each in servers:
             if by_name.setdefault(each.name, each) != each:
@@ -56,7 +59,7 @@ class McpCatalogue:
                     f"two different MCP servers are called {each.name!r}; give one another name with mcp(…, name='…')"
                 )
         return cls(
-            {name: McpLink(each, clean) for name, each in by_name.items() if not each.per_user},
+            {name: McpLink(each, clean, widgets) for name, each in by_name.items() if not each.per_user},
             {name: each for name, each in by_name.items() if each.per_user},
         )
 
@@ -104,6 +107,13 @@ class McpCatalogue:
         made: Any = evolve(agent, tools=(*own, *found))  # type: ignore[misc]
         return made  # type: ignore[no-any-return]
 
+    def for_widget(self, agent: A, server: str, off: Collection[str] = (), owner: str | None = None) -> A:
+        """Return the agent with the tools that user interfaces of this server may call now, and no others."""
+        links = [each for each in self.of_agent(agent, off, owner) if each.name == server and each.offered]
+        found = [make_tool(link, each) for link in links for each in link.definitions.values() if each.for_widgets]
+        made: Any = evolve(agent, tools=tuple(found))  # type: ignore[misc]
+        return made  # type: ignore[no-any-return]
+
     def stamp(self, agent: HasTools) -> object:
         """Return a value that changes when what `with_tools` adds to the agent does."""
         return tuple((each.version, each.offered, each.has_resources) for each in self.of_agent(agent))
@@ -111,7 +121,7 @@ class McpCatalogue:
     def _tools_of(self, link: McpLink) -> tuple[Tool, ...]:
         known: tuple[int, tuple[Tool, ...]] | None = link.made.get("tools")
         if known is None or known[0] != link.version:
-            made = tuple(make_tool(link, each) for each in link.definitions.values())
+            made = tuple(make_tool(link, each) for each in link.definitions.values() if each.for_model)
             known = link.made["tools"] = link.version, made
         return known[1]
 

@@ -15,6 +15,7 @@ import mcp_types as types
 import trio
 from attrs import define, field
 from mcp import Client, MCPError
+from mcp.client.extension import ClientExtension
 from mcp.client.session import ClientRequestContext
 from mcp.client.subscriptions import SubscriptionLost
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
@@ -24,6 +25,7 @@ from understudy.sandbox.limiters import FairLimiter
 from understudy.tools.context import ToolContext
 from understudy.tools.errors import ToolError
 from understudy.tools.mcp import tasks
+from understudy.tools.mcp.definitions import WIDGET_TYPE
 from understudy.tools.mcp.errors import ConnectionLost, SignedOut
 from understudy.tools.mcp.open_calls import MAX_NOTE, PROGRESS_S, OpenCalls, ServerCall
 from understudy.tools.mcp.server import McpServer
@@ -265,6 +267,16 @@ class McpSession:
             self.on_change()
 
 
+class Widgets(ClientExtension):
+    """Tells a server that user interfaces of its tools are shown (MCP Apps, SEP-1865)."""
+
+    identifier = "io.modelcontextprotocol/ui"
+
+    def settings(self) -> dict[str, Any]:
+        """Return the kinds of user interfaces that are shown."""
+        return {"mimeTypes": [WIDGET_TYPE]}
+
+
 @asynccontextmanager
 async def connect(
     server: McpServer,
@@ -273,11 +285,13 @@ async def connect(
     on_change: Callable[[], object],
     version: str,
     token: TokenSource | None = None,
+    *,
+    widgets: bool = False,
 ) -> AsyncIterator[McpSession]:
     """Connect to a server by the newest protocol that both know. `version` is ours, for the server.
 
     `said` gets the last lines of a process's standard error, `on_end` why its output ended. `token` is of the user
-    whose connection it is.
+    whose connection it is. `widgets`: user interfaces of its tools are shown, which it is told.
 
     Raises OSError, ValueError, MCPError, or a group of them, if it cannot be reached.
     """
@@ -305,6 +319,7 @@ async def connect(
         logging_callback=logged,
         log_level="warning",
         cache=None,
+        extensions=[Widgets()] if widgets else None,
     )
     async with client:
         connection = McpSession(server, client, on_change)

@@ -24,6 +24,8 @@ MAX_DEPTH: Final = 32
 """Levels of a schema. A recursive one refers to itself by name, and is not unfolded."""
 MAX_URI: Final = 500
 """Characters of the URI of a user interface; a tool with a longer one has none."""
+WIDGET_TYPE: Final = "text/html;profile=mcp-app"
+"""The type of a resource that is the user interface of a tool."""
 MAX_LEFT_OUT: Final = 20
 """Tools whose reason for being left out is kept."""
 _NAME_CHARACTERS: Final = 64
@@ -34,7 +36,8 @@ _UNUSUAL: Final = re.compile(r"[^A-Za-z0-9_-]")
 class Definition:
     """One tool as its server defines it. `name` is ours, `remote` the server's; `by_task`: callable as a task.
 
-    `widget` is the URI of its user interface (MCP Apps), empty if it has none.
+    `widget` is the URI of its user interface (MCP Apps), empty if it has none. `for_model` and `for_widgets` say who
+    may call it: agents, and the server's own user interfaces.
     """
 
     name: str
@@ -48,6 +51,8 @@ class Definition:
     idempotent: bool = False
     by_task: bool = False
     widget: str = ""
+    for_model: bool = True
+    for_widgets: bool = True
 
     def needs_approval(self, server: McpServer) -> bool:
         """Return whether calls need consent: what the operator says, else what the server hints at."""
@@ -141,16 +146,26 @@ def _read(server: McpServer, remote: str, said: Mapping[str, Any]) -> Definition
         hints.get("destructiveHint") is not False,
         hints.get("idempotentHint") is True,
         (said.get("execution") or {}).get("taskSupport") in ("optional", "required"),
-        _widget(said),
+        *_interface(said),
     )
 
 
-def _widget(said: Mapping[str, Any]) -> str:
-    """Return the URI of a tool's user interface; empty if it names none, or one of another scheme."""
+def _interface(said: Mapping[str, Any]) -> tuple[str, bool, bool]:
+    """Return the URI of a tool's user interface, and whether models and user interfaces may call it (MCP Apps).
+
+    The URI is empty if it names none, or one of another scheme. Both may call a tool that does not say who may.
+    """
     meta = said.get("_meta")
     interface = meta.get("ui") if isinstance(meta, Mapping) else None
-    uri = interface.get("resourceUri") if isinstance(interface, Mapping) else None
-    return uri if isinstance(uri, str) and uri.startswith("ui://") and len(uri) <= MAX_URI else ""
+    if not isinstance(interface, Mapping):
+        return "", True, True
+    uri, visibility = interface.get("resourceUri"), interface.get("visibility")
+    if not isinstance(uri, str) or not uri.startswith("ui://") or len(uri) > MAX_URI:
+        uri = ""
+    if visibility is None:
+        return uri, True, True
+    named = visibility if isinstance(visibility, list) else []
+    return uri, "model" in named, "app" in named
 
 
 def _check_schema(schema: Any, depth: int) -> None:

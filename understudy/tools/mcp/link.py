@@ -66,12 +66,14 @@ async def keep(text: str) -> tuple[str, bool]:
 class McpLink:
     """The server as others see it. `since` is in Unix seconds. `why` says for operators why it is not ready.
 
+    `widgets`: the server is told that user interfaces of its tools are shown.
     `definitions` are its tools by our names; the `suspect` ones always need consent: they changed since this server
     started, or their description looks like instructions.
     """
 
     server: McpServer
     clean: Clean = keep
+    widgets: bool = False
     token: "TokenSource | None" = field(default=None, init=False, repr=False)
     made: dict[str, Any] = field(factory=dict, init=False, repr=False)  # what the catalogue makes of its definitions
     state: LinkState = field(default=LinkState.STARTING, init=False)
@@ -188,7 +190,13 @@ class McpLink:
         try:
             with trio.CancelScope(deadline=trio.current_time() + start_s) as limit:
                 async with connect(
-                    self.server, said, self.end, lambda: self._changed.set(), version("understudy"), self.token
+                    self.server,
+                    said,
+                    self.end,
+                    lambda: self._changed.set(),
+                    version("understudy"),
+                    self.token,
+                    widgets=self.widgets,
                 ) as connection:
                     await self._read_tools(connection)
                     await self._look_for_resources(connection)

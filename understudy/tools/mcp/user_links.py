@@ -244,11 +244,12 @@ class UserLinkActor(Actor):
 
 @define(eq=False)
 class UserLinks:
-    """The links of users, by server and user. `spawn` starts the actor of one."""
+    """The links of users, by server and user. `spawn` starts the actor of one; `widgets` is as in `McpLink`."""
 
     accounts: "Accounts"
     spawn: Spawn
     clean: Clean = keep
+    widgets: bool = False
     _links: OrderedDict[tuple[str, str], UserLink] = field(factory=OrderedDict, init=False, repr=False)
     _numbers: "count[int]" = field(factory=count, init=False, repr=False)
 
@@ -256,7 +257,7 @@ class UserLinks:
         """Return a user's link to a server."""
         link = self._links.get((server.name, owner))
         if link is None:
-            link = UserLink(server, self.clean, owner=owner, accounts=self.accounts, start=self._start)
+            link = UserLink(server, self.clean, self.widgets, owner=owner, accounts=self.accounts, start=self._start)
             self._links[server.name, owner] = link
             if len(self._links) > REMEMBERED:
                 resting = next((key for key, each in self._links.items() if not each.working), None)

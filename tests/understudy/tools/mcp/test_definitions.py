@@ -37,6 +37,26 @@ def test_hints_decide_about_consent_and_repetition(hints: dict[str, Any], needs:
     assert not made.needs_approval(mcp("demo", approval=False))
 
 
+@pytest.mark.parametrize(
+    ("interface", "uri", "for_model", "for_widgets"),
+    [
+        (None, "", True, True),
+        ("ui://a", "", True, True),
+        ({"resourceUri": "ui://a"}, "ui://a", True, True),
+        ({"resourceUri": "https://a", "visibility": ["model", "app"]}, "", True, True),
+        ({"resourceUri": "ui://a", "visibility": ["model"]}, "ui://a", True, False),
+        ({"visibility": ["app"]}, "", False, True),
+        ({"visibility": []}, "", False, False),
+        ({"visibility": "app"}, "", False, False),
+        ({"visibility": ["all", 5]}, "", False, False),
+    ],
+)
+def test_visibility_decides_who_may_call_a_tool(interface: Any, uri: str, for_model: bool, for_widgets: bool) -> None:
+    found, _ = read_definitions(SERVER, [said("do", _meta={"ui": interface})])
+    made = found["demo_do"]
+    assert (made.widget, made.for_model, made.for_widgets) == (uri, for_model, for_widgets)
+
+
 def test_a_digest_stands_for_all_that_is_said() -> None:
     digests = [
         read_definitions(SERVER, [each])[0]["demo_do"].digest
