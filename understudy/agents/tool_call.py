@@ -16,7 +16,7 @@ def calling(agent: Agent, name: str) -> Agent:
 
     async def call(turn: AgentTurn) -> None:
         try:
-            await turn.call(name, **turn.data)
+            await turn.work.call(name, turn.data)  # its arguments may have any name
         except ToolError as error:
             await turn.say(str(error))
 

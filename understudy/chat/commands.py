@@ -63,6 +63,7 @@ from understudy.chat.messages import (
     RateAnswer,
     RequestSnapshot,
     UndoCalls,
+    WidgetCall,
     WithdrawSteer,
 )
 from understudy.chat.placement import Active, Changed, Deleted, News, Node, OtherNodes, Read, TypingIn
@@ -229,7 +230,9 @@ class CommandDispatcher:
                 raise CommandRejected("not_found", "A file that the message refers to is not here; upload it again.")
         agent, limits = self._services.agents[way.agent], self._services.limits
         settings: JsonObject = {}
-        if say.settings:
+        if isinstance(say, WidgetCall):
+            settings = say.settings
+        elif say.settings:
             most, limit_s = agent.run_budget(limits), agent.run_limit_s(limits.run_s)
             most = most.lowered(Budget(wall_s=limit_s))
             tools = [each.name for each in agent.for_user(identity.user, identity.roles, identity.groups).tools]

@@ -54,6 +54,14 @@ class Accept(Ask[str]):
     earlier: tuple[str, ...] = ()
 
 
+@frozen
+class WidgetCall(Say):
+    """A tool call that a user interface of the tool's server asks for, as a message: see `settings.widget`.
+
+    The server makes it, with checked `settings`; no command of a client is parsed into one.
+    """
+
+
 class MessageInOtherThread(LookupError):
     """A message names no thread, and was accepted before in another one: `thread_id`."""
 

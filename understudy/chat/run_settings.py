@@ -16,6 +16,9 @@ from understudy.chat.webhooks import WebhookRefused, WebhookRules
 
 WRITTEN: Final = ("instructions", "tools", "history", "metadata")
 """Settings with text of the client's: they are filtered as the message itself is."""
+WIDGET_SETTING: Final = "widget"
+"""The setting of a `WidgetCall`, which clients cannot send: the `server` whose user interface calls the `tool`, and the
+`call_id` whose user interface it is."""
 MAX_BYTES: Final = {"instructions": 32 * 1024, "tools": 64 * 1024, "history": 128 * 1024, "metadata": 16 * 1024}
 """Bytes of JSON of each of these settings; a larger one is refused, as the log and each turn of the model have it."""
 MAX_TOOLS: Final = 64

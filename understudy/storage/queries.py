@@ -38,6 +38,7 @@ from .fulltext import for_fts5, for_tsquery
 from .records import (
     ONCE,
     UNFINISHED,
+    WIDGET,
     AnsweredMessage,
     EventPage,
     File,
@@ -401,13 +402,15 @@ def history(connection: Connection, owner: str, message_id: str, limit: int) -> 
 
     The limits are `limit` messages, `PAGE_BYTES` of text, and `STEP_BYTES` of steps. If more messages are on the path
     a quarter of the limit is omitted at a time, so that the first message read stays the same for a while. Messages
-    that a summary stands for are neither read nor counted as left out.
+    that a summary stands for are neither read nor counted as left out, nor are calls by user interfaces of tools.
     """
     asked: list[str] = []  # messages of the user, oldest first
     answers: dict[str, tuple[str | None, str | None, str]] = {}  # of those: answer, run, status
     path = connection.execute(_path, {"owner": owner, "message_id": message_id}).all()
     for (depth, said, *_), (_, _, answer, run_id, status) in pairwise(path):
         assert depth  # noqa: S101 - only the last row is the message itself
+        if said.startswith(WIDGET):
+            continue
         asked.append(said)
         answers[said] = (answer, run_id, status or "")
     counts = {said: 1 + (answers[said][0] is not None) for said in asked}

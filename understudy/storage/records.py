@@ -35,6 +35,8 @@ ROLES: Final = ("user", "assistant")
 STEP_KINDS: Final = ("model", "tool", "steer", "summary", "undo", "step", "ask")
 ONCE: Final = "once_"
 """Prefix of the ids of threads that are for one answer: they are listed while a run is at work, and deleted soon."""
+WIDGET: Final = "widget-"
+"""Prefix of the ids of messages that stand for a call by the user interface of a tool: no model is given them."""
 BETWEEN: Final = "\x1f"
 """Separates tenant and user in a key: U+001F, the unit separator; claims are printable (`transport.auth.tokens`)."""
 TRIMMED: Final = 200

@@ -27,6 +27,7 @@ from understudy.chat.run.fork import steps_of_fork
 from understudy.chat.run.replay import replay
 from understudy.chat.run_limiter import RunLimiter, release_permit
 from understudy.chat.run_protocol import RunProtocol
+from understudy.chat.run_settings import WIDGET_SETTING
 from understudy.content.summary import build_alert, build_summary
 from understudy.content.vault import equal_but_for_placeholders
 from understudy.storage.errors import AlreadyStored, StorageUnavailable, Unstorable
@@ -34,6 +35,8 @@ from understudy.storage.records import Message, RawText, StepRecord
 
 MAX_QUEUED: Final = 10
 """Messages that may wait behind the running one in a thread; more are refused with `busy`."""
+MAX_WIDGET_CALLS: Final = 4
+"""Calls of user interfaces of tools at a time in a thread; more are refused with `busy`, so that messages have room."""
 TENANT_BUSY: Final = "Too many messages of your organisation wait for an answer; try again in a moment."
 
 
@@ -58,6 +61,10 @@ class Acceptance:
                 return
             if len(waiting) > MAX_QUEUED:
                 raise CommandRejected("busy", f"{MAX_QUEUED} messages wait in this conversation already.", BUSY_S)
+            if isinstance(ask, Accept) and WIDGET_SETTING in ask.say.settings:
+                at_work = sum(WIDGET_SETTING in each.request.settings for each in self.thread.runs.values())
+                if at_work >= MAX_WIDGET_CALLS:
+                    raise CommandRejected("busy", f"{MAX_WIDGET_CALLS} calls of widgets are at work already.", BUSY_S)
             if not limiter.reserve(ask.run_id, self.thread.owner, behind=bool(waiting)):
                 sentence = TENANT_BUSY if limiter.tenant_fills_queue(self.thread.owner) else ""
                 raise CommandRejected("busy", sentence, BUSY_S)

@@ -52,6 +52,7 @@ from understudy.chat.run.thoughts import Thoughts
 from understudy.chat.run.tool_executor import ToolExecutor
 from understudy.chat.run.tool_outcome import ToolOutcome
 from understudy.chat.run.window import SUMMARY_TOKENS, encode_compaction, estimate, item_tokens, tools_tokens
+from understudy.chat.run_settings import WIDGET_SETTING
 from understudy.chat.services import Services
 from understudy.content.texts import run_off_loop
 from understudy.models.model import (
@@ -215,7 +216,11 @@ class AgentLoop:
         if self.agent.name not in self._settled:
             self._settled.add(self.agent.name)
             await catalogue.settle(self.agent, off, self.job.owner)
-        agent = catalogue.with_tools(self.agent, off, self.job.owner)
+        widget = self.job.settings.get(WIDGET_SETTING)
+        if widget is None:
+            agent = catalogue.with_tools(self.agent, off, self.job.owner)
+        else:
+            agent = catalogue.for_widget(self.agent, widget["server"], off, self.job.owner)
         if [id(each) for each in agent.tools] != [id(each) for each in self.agent.tools]:
             self.agent, self._equipped = agent, None
         self._missing = catalogue.missing(self.agent, off, self.job.owner)

@@ -29,6 +29,7 @@ from understudy.chat.run.replay import PendingCall, Replay
 from understudy.chat.run.settling import EFFECT_UNKNOWN, CallSettling
 from understudy.chat.run.tool_call import ToolCalls
 from understudy.chat.run.tool_outcome import ToolOutcome
+from understudy.chat.run_settings import WIDGET_SETTING
 from understudy.chat.services import Services
 from understudy.content.filter import Blocked
 from understudy.content.summary import build_summary, count_by_kind, is_suspect
@@ -233,7 +234,8 @@ class ToolExecutor:
                     await ask_client(self.asking, name, outcome, self.client_wait, agent_id, context)
                 else:
                     await self.settling.run(tool, arguments, outcome, agent_id, context, in_doubt=in_doubt, whole=whole)
-        if tool is not None and tool.widget and self.services.widgets and outcome.status is ToolStatus.OK:
+        has_place = self.services.widgets and WIDGET_SETTING not in self.job.settings
+        if tool is not None and tool.widget and has_place and outcome.status is ToolStatus.OK:
             outcome.widget = {"server": tool.server, "uri": tool.widget}
         # An unknown name is the model's text: it must not become a label.
         await self.complete(outcome, step, None if tool is None else tool.name, agent_id, began + outcome.waited_s)

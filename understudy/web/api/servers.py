@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 from attrs import asdict, field, frozen
-from quart import Blueprint, request
+from quart import Blueprint
 
 from transport.wire.errors import CommandRejected
 from understudy.chat.routing import check_id
@@ -15,16 +15,12 @@ from understudy.tools.mcp.errors import SignedOut
 from understudy.tools.mcp.link import LinkState, McpLink
 from understudy.tools.mcp.prompts import Prompt, get_prompt, prompts_of
 from understudy.tools.mcp.user_links import UserLink
-from understudy.web.api.widgets import PATH as FRAME_PATH
 from understudy.web.context import agents_of_caller, identity, read_json, web_context
 
 blueprint = Blueprint("servers", __name__, url_prefix="/api/threads")
 
 BODY_BYTES = 1024
 """Size limit of a body that switches a server."""
-WIDGET_TYPE = "text/html;profile=mcp-app"
-WIDGET_CHARACTERS = 1024 * 1024
-"""Limit of a widget's HTML."""
 PROMPT_BYTES = 64 * 1024
 """Size limit of a body with the arguments of a prompt."""
 
@@ -48,19 +44,19 @@ class PromptRequest:
 @blueprint.get("/<thread_id>/servers")
 async def listing(thread_id: str) -> dict[str, Any]:
     """List the servers with their tools and state, and whether each is on in this thread."""
-    off = await _off(thread_id)
-    for link, _ in _links().values():
+    off = await servers_off(thread_id)
+    for link, _ in links_of_caller().values():
         if isinstance(link, UserLink):
             await link.look()
-    return {"servers": [_row(link, agents, off) for link, agents in _links().values()]}
+    return {"servers": [_row(link, agents, off) for link, agents in links_of_caller().values()]}
 
 
 @blueprint.put("/<thread_id>/servers/<name>")
 async def switch(thread_id: str, name: str) -> dict[str, Any]:
     """Switch a server off in this thread, or on again: `{"on": false}`. Its next turn has other tools."""
-    await _off(thread_id)
+    await servers_off(thread_id)
     given = await read_json(SwitchRequest, '{"on": false}', BODY_BYTES)
-    found = _links().get(name)
+    found = links_of_caller().get(name)
     if found is None:
         raise CommandRejected("not_found", "There is no MCP server of that name.")
     await web_context().store.switch_server(identity().user, thread_id, name, on=given.on)
@@ -70,7 +66,7 @@ async def switch(thread_id: str, name: str) -> dict[str, Any]:
 @blueprint.get("/<thread_id>/prompts")
 async def prompts(thread_id: str) -> dict[str, Any]:
     """List the prompts of the servers that are on in this thread. Servers that cannot be reached have none."""
-    off = await _off(thread_id, must_exist=False)
+    off = await servers_off(thread_id, must_exist=False)
     found: dict[str, list[Prompt]] = {}
 
     async def look(link: McpLink) -> None:
@@ -78,7 +74,8 @@ async def prompts(thread_id: str) -> dict[str, Any]:
             found[link.name] = list((await prompts_of(link)).values())
 
     async with trio.open_nursery() as nursery:
-        links = [link for name, (link, _) in _links().items() if name not in off and link.state is not LinkState.AWAY]
+        used = [link for name, (link, _) in links_of_caller().items() if name not in off]
+        links = [link for link in used if link.state is not LinkState.AWAY]
         for link in links:
             nursery.start_soon(look, link)
     return {"prompts": [{"server": each.name, **asdict(one)} for each in links for one in found.get(each.name, ())]}
@@ -87,9 +84,9 @@ async def prompts(thread_id: str) -> dict[str, Any]:
 @blueprint.post("/<thread_id>/prompts")
 async def prompt(thread_id: str) -> dict[str, Any]:
     """Return the messages of a prompt with these arguments, redacted, and all their texts as one to send."""
-    off = await _off(thread_id, must_exist=False)
+    off = await servers_off(thread_id, must_exist=False)
     given = await read_json(PromptRequest, '{"server": "…", "name": "…", "arguments": {}}', PROMPT_BYTES)
-    found = _links().get(given.server)
+    found = links_of_caller().get(given.server)
     if found is None or given.server in off:
         raise CommandRejected("not_found", "There is no MCP server of that name, or it is off in this thread.")
     try:
@@ -105,30 +102,7 @@ async def prompt(thread_id: str) -> dict[str, Any]:
     return {"messages": clean.value, "text": "\n\n".join(each["text"] for each in clean.value)}
 
 
-@blueprint.get("/<thread_id>/widget")
-async def widget(thread_id: str) -> dict[str, str]:
-    """Return the user interface of a tool (`server`, `uri`) as HTML, and the address of the frame that shows it."""
-    origin = web_context().settings.widgets_origin
-    off = await _off(thread_id)
-    server, uri = request.args.get("server", ""), request.args.get("uri", "")
-    found = _links().get(server)
-    named = [] if found is None or server in off else [each.widget for each in found[0].definitions.values()]
-    if not origin or found is None or not uri or uri not in named:
-        raise CommandRejected("not_found", "There is no such widget, or this server shows none.")
-    try:
-        blocks = await found[0].ask(lambda connection: connection.read(uri))
-    except ToolError as error:
-        raise CommandRejected("busy", error.message) from error
-    except SignedOut as error:
-        raise CommandRejected("forbidden", f"You are not signed in at {server}.") from error
-    resource = blocks[0]["resource"] if blocks else {}
-    html, kind = resource.get("text"), str(resource.get("mimeType", "")).replace(" ", "")
-    if not isinstance(html, str) or kind != WIDGET_TYPE or len(html) > WIDGET_CHARACTERS:
-        raise CommandRejected("not_found", "The widget is none, or too large.")
-    return {"html": html, "frame": f"{origin}{FRAME_PATH}"}
-
-
-def _links() -> dict[str, tuple[McpLink, list[str]]]:
+def links_of_caller() -> dict[str, tuple[McpLink, list[str]]]:
     """Return the links of the agents that the caller may use, with the names of these agents, by name."""
     found: dict[str, tuple[McpLink, list[str]]] = {}
     for agent in agents_of_caller().values():
@@ -137,7 +111,7 @@ def _links() -> dict[str, tuple[McpLink, list[str]]]:
     return found
 
 
-async def _off(thread_id: str, *, must_exist: bool = True) -> list[str]:
+async def servers_off(thread_id: str, *, must_exist: bool = True) -> list[str]:
     """Return the names of the servers that are off in a thread.
 
     Raises:

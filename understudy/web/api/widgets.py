@@ -1,23 +1,42 @@
-"""`/widgets/frame`: the empty document in which the page shows an app of an MCP server, at an origin of its own.
+"""User interfaces of MCP servers' tools (MCP Apps): the frame that shows one, its HTML, and the calls that it asks for.
+
+`/widgets/frame` is an empty document at an origin of its own, in which the page shows an app of an MCP server.
 
 1. It is answered at the host of `widgets_origin` only, and no other request is answered there: the page and its API
    are at another origin, which a widget cannot read.
 2. Its policy gives it an opaque origin and no network: it has what the page sends it, and can only send messages back.
    The page's own policy keeps it from leaving for another address.
 3. It holds nothing of anybody. The page reads an app for its user (`/api/threads/{id}/widget`) and sends it here.
+4. An app calls tools of its own server only, which the server lets apps call. A call is a message of its thread, with a
+   run: consent, events, limits and what happens after a crash are those of a call that an agent makes.
 """
 
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
+from attrs import field, frozen
 from quart import Blueprint, Response, request
 
 from transport.wire.errors import CommandRejected
-from understudy.web.context import web_context
+from understudy.chat.messages import WidgetCall
+from understudy.chat.routing import check_id
+from understudy.chat.run_settings import WIDGET_SETTING
+from understudy.storage.records import WIDGET, StepRecord
+from understudy.tools.errors import ToolError
+from understudy.tools.mcp.definitions import WIDGET_TYPE, Definition
+from understudy.tools.mcp.errors import SignedOut
+from understudy.tools.mcp.link import McpLink
+from understudy.web.api.servers import links_of_caller, servers_off
+from understudy.web.context import agents_of_caller, identity, read_json, web_context
 
 blueprint = Blueprint("widgets", __name__)
 
 PATH: Final = "/widgets/frame"
+HTML_CHARACTERS: Final = 1024 * 1024
+"""Limit of the HTML of an app; a larger one is not shown."""
+CALL_BYTES: Final = 64 * 1024
+"""Size limit of a body with a call. Its arguments are the `context` of a message, and have that limit too."""
+CALL_FORM: Final = '{"call_id": "…", "name": "…", "arguments": {}, "request_id": "…"}'
 NO_DEVICES: Final = (
     "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), microphone=(), midi=(), "
     "payment=(), usb=(), browsing-topics=()"
@@ -46,6 +65,108 @@ addEventListener("message", function take(event) {
 parent.postMessage({ jsonrpc: "2.0", method: "ui/notifications/sandbox-proxy-ready", params: {} }, "*");
 </script>
 """
+
+
+@frozen
+class CallRequest:
+    """The body of a call: the call whose app asks for it, the tool as its server names it, and the client's own id."""
+
+    call_id: str
+    name: str
+    request_id: str
+    arguments: dict[str, Any] = field(factory=dict)
+
+
+@frozen
+class ShownApp:
+    """The app of a tool call of the caller: whose it is, the call, and the caller's agents that have its server."""
+
+    link: McpLink
+    definition: Definition
+    step: StepRecord
+    agents: list[str]
+
+
+@blueprint.get("/api/threads/<thread_id>/widget")
+async def widget(thread_id: str) -> dict[str, Any]:
+    """Return the app of a tool call (`call_id`) as HTML, the address of its frame, and the call as it is stored."""
+    app = await _shown(thread_id, request.args.get("call_id", ""))
+    link, uri = app.link, app.definition.widget
+    try:
+        blocks = await link.ask(lambda connection: connection.read(uri))
+    except ToolError as error:
+        raise CommandRejected("busy", error.message) from error
+    except SignedOut as error:
+        raise CommandRejected("forbidden", f"You are not signed in at {link.name}.") from error
+    resource = blocks[0]["resource"] if blocks else {}
+    html, kind = resource.get("text"), str(resource.get("mimeType", "")).replace(" ", "")
+    if not isinstance(html, str) or kind != WIDGET_TYPE or len(html) > HTML_CHARACTERS:
+        raise CommandRejected("not_found", "The widget is none, or too large.")
+    return {
+        "html": html,
+        "tool": {
+            "name": app.definition.remote,
+            "description": app.definition.description,
+            "inputSchema": app.definition.parameters,
+        },
+        "frame": f"{web_context().settings.widgets_origin}{PATH}",
+        "arguments": app.step.arguments or {},
+        "result": app.step.result["value"],
+    }
+
+
+@blueprint.post("/api/threads/<thread_id>/widget/calls")
+async def call(thread_id: str) -> tuple[dict[str, Any], int]:
+    """Call a tool for the app of a tool call; its outcome is in the events of the run. A repeat is the same call."""
+    caller = identity()
+    asked = await read_json(CallRequest, CALL_FORM, CALL_BYTES)
+    check_id("request_id", asked.request_id)
+    app = await _shown(thread_id, asked.call_id)
+    thread = await web_context().store.thread(caller.user, thread_id)
+    if thread is not None and thread.archived:
+        raise CommandRejected("forbidden", "This chat is archived; take it back to use its widgets.")
+    names = [each.name for each in app.link.definitions.values() if each.remote == asked.name and each.for_widgets]
+    if not names:
+        raise CommandRejected("not_found", f"{app.link.name} has no tool of that name for its widgets.")
+    usable, of_run = agents_of_caller(), app.step.result.get("agent")
+    agent = usable[of_run if of_run in app.agents else app.agents[0]]
+    accepted = await web_context().streams.run_command(
+        caller,
+        WidgetCall(
+            f"Call {names[0]}.",
+            thread_id,
+            f"{WIDGET}{asked.request_id}",
+            agent_type=agent.agent_type,
+            pillar=agent.pillar,
+            context=asked.arguments,
+            settings={"tool": names[0], WIDGET_SETTING: {"server": app.link.name, "call_id": asked.call_id}},
+        ),
+    )
+    assert accepted is not None  # noqa: S101 - for the type checker: a message starts a run
+    return {"message_id": accepted.message_id, "run_id": accepted.run_id}, 202
+
+
+async def _shown(thread_id: str, call_id: str) -> ShownApp:
+    """Return the app of a call of the caller's.
+
+    Raises:
+        CommandRejected: `not_found`: there is no such call in this thread of the caller, its tool has no app, the MCP
+            server is off in the thread, or this server shows no apps.
+    """
+    off = await servers_off(thread_id)
+    found = await web_context().store.step_of_call(call_id) if call_id else None
+    if web_context().settings.widgets_origin and found is not None:
+        step, run = found
+        owned = (run.owner, run.thread_id) == (identity().user, thread_id) and step.status == "ok"
+        links = [each for name, each in links_of_caller().items() if owned and name not in off]
+        apps = [
+            ShownApp(link, definition, step, agents)
+            for link, agents in links
+            if (definition := link.definitions.get(step.name)) is not None and definition.widget
+        ]
+        if len(apps) == 1:  # names of tools of two servers may be the same, and then it is not known whose this is
+            return apps[0]
+    raise CommandRejected("not_found", "There is no such widget, or this server shows none.")
 
 
 @blueprint.get(PATH)

@@ -461,7 +461,9 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "Command": {"anyOf": [*(form_schema(name) for name in OVER_HTTP), response_form_schema()]},
     "Accepted": object_of(schema_of_fields(Accepted)["properties"]),
     "File": FILE,
-    "Widget": _all({"html": TEXT, "frame": TEXT}),
+    "Widget": _all({"html": TEXT, "frame": TEXT, "tool": OBJECT, "arguments": OBJECT, "result": {}}),
+    "WidgetCall": _all({"call_id": TEXT, "name": TEXT, "request_id": TEXT, "arguments": OBJECT}, "arguments"),
+    "WidgetRun": _all({"message_id": TEXT, "run_id": TEXT}),
     "FilePreview": _all(FILE["properties"] | schema_of_fields(FilePreview)["properties"] | {"html": TEXT}, "findings"),
     "Upload": UPLOAD,
     "Runs": _all({"runs": array_of(_ref("ListedRun")), "next_cursor": or_null(TEXT)}),
@@ -675,9 +677,8 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
     "threads.disallow": RouteSpec((204, ""), errors=_THREAD),
     "servers.listing": RouteSpec((200, "Servers"), errors=_THREAD),
     "servers.switch": RouteSpec((200, "Server"), body="Switch", errors=_THREAD),
-    "servers.widget": RouteSpec(
-        (200, "Widget"), query={"server": TEXT, "uri": TEXT}, errors=(*_THREAD, "forbidden", "busy")
-    ),
+    "widgets.widget": RouteSpec((200, "Widget"), query={"call_id": TEXT}, errors=(*_THREAD, "forbidden", "busy")),
+    "widgets.call": RouteSpec((202, "WidgetRun"), body="WidgetCall", errors=(*_COMMAND_ERRORS, "forbidden")),
     "widgets.frame": RouteSpec((200, "text/html"), token=False, errors=("not_found",)),
     "servers.prompts": RouteSpec((200, "Prompts"), errors=_STORED),
     "servers.prompt": RouteSpec(

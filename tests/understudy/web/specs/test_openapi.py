@@ -232,7 +232,9 @@ async def _ask_all(running: Running, document: dict[str, Any]) -> None:
     await ask("GET", "/api/threads/{thread_id}/consents", token)
     await ask("DELETE", "/api/threads/{thread_id}/consents/{tool_name}", token)
     await ask("GET", "/api/threads/{thread_id}/servers", token)
-    await ask("GET", "/api/threads/{thread_id}/widget", token, query="?run_id=none&call_id=none")
+    await ask("GET", "/api/threads/{thread_id}/widget", token, query="?call_id=none")
+    widget_call = {"call_id": "none", "name": "none", "request_id": "none"}
+    await ask("POST", "/api/threads/{thread_id}/widget/calls", token, body=json.dumps(widget_call).encode())
     await ask("GET", "/widgets/frame")
     await ask("PUT", "/api/threads/{thread_id}/servers/{name}", token, body=b'{"on": false}')
     await ask("POST", "/api/mcp/{name}/sign-in", token, body=b"{}")
