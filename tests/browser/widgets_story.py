@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Frame, Page, expect
 from served import Server, current_browser, picture, watched
 
 POLICY = (
@@ -26,6 +26,106 @@ def roll(page: Page, address: str) -> None:
     page.get_by_role("textbox", name="Message", exact=True).fill("Roll")
     page.keyboard.press("Enter")
     expect(page.locator(".reply .prose").get_by_text("Rolled.")).to_be_visible()
+
+
+def widget_of(page: Page) -> Frame:
+    """Return the document of the first widget, once it was told of its call."""
+    expect(page.frame_locator("iframe.widget-frame").first.locator("#said")).to_contain_text("structured")
+    return next(each for each in page.frames if each.url.endswith("/widgets/frame"))
+
+
+def acts(page: Page, server: Server, shots: Path | None) -> None:
+    """The widget calls tools, with consent where they need it, has a message sent, and hears of the theme."""
+    page.reload()
+    widget = widget_of(page)
+    assert widget.evaluate("tries.offers") == ["openLinks", "serverTools", "message", "logging"]
+    context = widget.evaluate("context")
+    assert (context["theme"], context["locale"], context["displayMode"]) == ("light", "en-US", "inline"), context
+    assert context["containerDimensions"]["maxHeight"] == 800
+    assert context["toolInfo"]["tool"]["name"] == "roll"
+    assert widget.evaluate("call('tally', { more: 2 })")["structuredContent"] == {"count": 2}
+    assert widget.evaluate("call('tally', { more: 3 })")["structuredContent"] == {"count": 5}
+    expect(page.locator(".turn.is-widget-call")).to_have_count(2)
+    expect(page.locator("iframe.widget-frame")).to_have_count(1)
+
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    widget.wait_for_function("changes.some(({ theme }) => theme === 'dark')")
+    page.evaluate("delete document.documentElement.dataset.theme")
+    widget.wait_for_function("changes.at(-1).theme === 'light'")
+    page.set_viewport_size({"width": 700, "height": 800})
+    widget.wait_for_function("changes.some(({ containerDimensions }) => containerDimensions?.width < 700)")
+    page.set_viewport_size({"width": 1280, "height": 800})
+
+    inside = page.frame_locator("iframe.widget-frame")
+    inside.get_by_role("button", name="Bet").click()
+    asked = page.locator(".turn.is-widget-call .approval")
+    expect(asked).to_contain_text("ada")
+    picture(page, shots, "widget-consent")
+    asked.get_by_role("button", name="Deny").click()
+    expect(inside.locator("#heard")).to_contain_text("Not allowed")
+    inside.get_by_role("button", name="Bet").click()
+    page.locator(".turn.is-widget-call .approval").last.get_by_role("button", name="Allow", exact=True).click()
+    expect(inside.locator("#heard")).to_contain_text('"staked":5')
+
+    inside.get_by_role("button", name="Tell").click()
+    dialog = page.get_by_role("dialog", name="Send this message?")
+    expect(dialog).to_contain_text("Roll once more")
+    dialog.get_by_role("button", name="Send").click()
+    expect(page.locator(".bubble").get_by_text("Roll once more")).to_be_visible()
+    expect(page.locator(".reply .prose").get_by_text("Rolled.")).to_have_count(2)
+    expect(inside.first.locator("#heard")).to_have_text("{}")
+
+
+def harms_nothing(page: Page, server: Server) -> None:
+    """A hostile widget is refused, and ended when it floods; neither the page nor the other widget suffers."""
+    page.reload()
+    widget = widget_of(page)
+    refused = {
+        "call('peek')": "has no tool of that name",
+        "call('dice_tally')": "has no tool of that name",
+        "call('')": "arguments",
+        "call('tally', [1])": "arguments",
+        "ask('tools/call', { name: 'tally', arguments: { more: 'x'.repeat(40000) } })": "at most 32,768 bytes",
+        "ask('resources/read', { uri: 'ui://dice/board' })": "resources/read",
+        "ask('ui/open-link', { url: 'javascript:alert(1)' })": "url",
+        "ask('ui/message', { role: 'assistant', content: { type: 'text', text: 'x' } })": "content",
+        "ask('ui/message', { role: 'user', content: { type: 'image', data: '' } })": "content",
+    }
+    for attempt, sentence in refused.items():
+        assert sentence in widget.evaluate(attempt)["error"]["message"], attempt
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    turns = page.locator(".turn").count()
+    many = widget.evaluate("Promise.all(Array.from({ length: 9 }, () => call('roll')))")
+    assert [each.get("error", {}).get("message") for each in many].count("busy") == 5, many
+    expect(page.locator(".turn")).to_have_count(turns + 4)
+    # Not from the widget's window: nobody hears it. A giant is not heard either, and has no answer.
+    forged = "{ jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'tally', arguments: {} } }"
+    page.evaluate(f"window.postMessage({forged}, '*')")
+    page.evaluate(
+        "(src) => document.body.append(Object.assign(document.createElement('iframe'), { src, id: 'other' }))",
+        f"http://localhost:{server.port}/widgets/frame",
+    )
+    other = page.locator("#other").element_handle()
+    frame = None if other is None else other.content_frame()
+    assert frame is not None
+    frame.wait_for_load_state()
+    frame.evaluate(f"parent.postMessage({forged}, '*')")
+    page.evaluate("document.getElementById('other').remove()")
+    widget.evaluate("say({ id: 'giant', method: 'ping', params: { text: 'x'.repeat(70000) } })")
+    assert widget.evaluate("ask('ping', {}, 'after')") == {}
+    assert widget.evaluate("waiting.has('giant')") is False
+    assert page.locator(".turn").count() == turns + 4
+    for _ in range(3):  # of its questions that are declined, and then it asks no more
+        answer = widget.evaluate_handle("({ asked: ask('ui/open-link', { url }) })")
+        page.get_by_role("dialog").get_by_role("button", name="Keep it").click()
+        assert answer.evaluate("async ({ asked }) => (await asked).error.message") == "declined"
+    assert widget.evaluate("ask('ui/message', { role: 'user', content: { type: 'text', text: 'x' } })")["error"]
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    widget.evaluate("for (let at = 0; at < 2000; at += 1) say({ id: at, method: 'ping' })")
+    expect(page.get_by_text("The widget said too much, and was stopped.")).to_be_visible()
+    page.get_by_role("textbox", name="Message", exact=True).fill("Roll")
+    page.keyboard.press("Enter")
+    expect(page.locator(".turn").last.locator("iframe.widget-frame")).to_be_visible()
 
 
 def main(folder: Path, shots: Path | None) -> None:
@@ -61,7 +161,7 @@ def main(folder: Path, shots: Path | None) -> None:
             tries = json.loads(said.text_content() or "")
             refused = {tries[name] for name in ("page", "storage", "cookie")}
             assert refused == {"SecurityError"}, tries
-            assert (tries["origin"], tries["call"], "four" in tries["result"]) == ("null", -32601, True), tries
+            assert (tries["origin"], tries["structured"], tries["input"]) == ("null", {"result": "four"}, {}), tries
             expect(frame).to_have_js_property("offsetHeight", 321)
             picture(page, shots, "widget")
 
@@ -75,6 +175,9 @@ def main(folder: Path, shots: Path | None) -> None:
             with page.expect_event("console", lambda line: "frame-src" in line.text):
                 page.frame_locator("iframe.widget-frame").get_by_role("button", name="Leave").click()
             assert not [url for url in left if "example.org" in url], left
+            acts(page, server, shots)
+            harms_nothing(page, server)
+            assert not [each for each in problems if "example.org" not in each], problems
     finally:
         server.stop()
 

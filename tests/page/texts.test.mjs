@@ -15,7 +15,7 @@ const NO_TEXTS = new Set([
   "Next: ", // begins a thought that servers write
   "English", "Deutsch", // languages, each named in itself
   "understudy", // the product
-  "(prefers-reduced-motion: reduce)", "noopener noreferrer nofollow", "0 9 * * MON-FRI", "icon icon-",
+  "(prefers-reduced-motion: reduce)", "(prefers-color-scheme: dark)", "(any-pointer: coarse)", "(hover: hover)", "noopener noreferrer nofollow", "0 9 * * MON-FRI", "icon icon-",
 ]);
 /** Before a literal that names a key, a kind or an event, or stands in an error that only developers see. */
 const NO_READER = /(= = =|! = =|case|new (Range|Type)Error \(|\. (includes|startsWith|endsWith|has|querySelector|querySelectorAll|closest|matches) \()$/;

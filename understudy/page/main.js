@@ -34,6 +34,7 @@ import { Transcript } from "./views/transcript.js";
 import { moment } from "./client/format.js";
 import { t } from "./client/messages.js";
 import { startLanguage } from "./views/language.js";
+import { WidgetHost } from "./views/widget_host.js";
 import { Updates } from "./views/updates.js";
 import { browserStorage, safeStorage } from "./client/safe_storage.js";
 
@@ -86,7 +87,7 @@ class Page {
     this.composer.element.prepend(this.guide.element);
     this.firstVisit = new FirstVisit(this);
     this.transcript = new Transcript({
-      agents: this.agents, clock: this.clock, files, panel: this.panel, previews, readWidget: (...which) => this.api.widget(this.current, ...which),
+      agents: this.agents, clock: this.clock, files, panel: this.panel, previews, widgets: new WidgetHost(this.api, () => this.current),
       onRetry: (turn) => this.retry(turn), onContinue: (turn) => this.client.continueAnswer(turn.runId) && this.transcript.follower.pin(), onWithdraw: (turn) => this.withdraw(turn), onAgain: (turn) => this.again(turn),
       onEdit: (turn, content) => this.client.edit(turn.messageId, content), onPick: (...picked) => this.pick(...picked),
       onRate: (turn, rating) => this.client.feedback(answerId(turn.runId), rating),

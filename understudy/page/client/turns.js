@@ -6,6 +6,12 @@ import { EMPTY_STREAM } from "./stream.js";
 /** Turn statuses in which the user still waits for something. */
 export const LIVE = new Set(["waiting", "sent", "accepted", "running"]);
 
+/** The beginning of the ids of messages that stand for a call of a widget. */
+export const WIDGET_CALL = "widget-";
+
+/** Whether a turn is a call that a widget has asked for. */
+export const isWidgetCall = ({ messageId }) => messageId?.startsWith(WIDGET_CALL) ?? false;
+
 /** Whether the server has not accepted a turn's message. */
 export const isPending = (turn) => turn.status === "waiting" || turn.status === "sent" || turn.status === "rejected";
 

@@ -9,7 +9,7 @@ import { answerId, beside, older, visible } from "../client/branches.js";
 import { errorText, t } from "../client/messages.js";
 import { spoken } from "../client/plain_words.js";
 import { TurnWindow } from "../client/turn_window.js";
-import { isPending, LIVE } from "../client/turns.js";
+import { isPending, isWidgetCall, LIVE } from "../client/turns.js";
 import { arrange, el, setText } from "./dom.js";
 import { icon } from "./icons.js";
 import { OlderView } from "./older.js";
@@ -18,6 +18,7 @@ import { TurnView } from "./turn.js";
 
 const ANNOUNCED_CHARACTERS = 600;
 const NEAR_BEGINNING = 1.5; // heights of the visible part before the beginning at which older turns are read
+const MOST_IN_USE = 8; // turns with widgets that are used
 const PASSES = 4; // a turn may be smaller than its gap was, so that others come near
 
 export class Transcript {
@@ -87,6 +88,7 @@ export class Transcript {
   /** Shows this state with the next frame. */
   show(state) {
     this.next = state;
+    this.page.widgets.take(state);
     this.#request();
   }
 
@@ -177,10 +179,12 @@ export class Transcript {
     return this.window.total(keys.slice(0, keys.indexOf(anchor.key))) + this.scroller.getBoundingClientRect().top - anchor.at;
   }
 
-  /** Turns that stay in the document wherever they are: at work, and with the focus. */
+  /** Turns that stay in the document wherever they are: at work, with the focus, and with a widget that would forget all. */
   #kept() {
     const kept = new Set(this.turns.filter(({ status }) => LIVE.has(status)).map(({ key }) => key));
     for (const [key, view] of this.views) if (view.element.contains(document.activeElement)) kept.add(key);
+    const inUse = [...this.views].filter(([, { widgets }]) => widgets.inUse).slice(-MOST_IN_USE);
+    for (const [key] of inUse) kept.add(key);
     const wanted = this.#wantedTurn();
     return wanted ? kept.add(wanted.key) : kept;
   }
@@ -279,7 +283,7 @@ export class Transcript {
 
   /** Opens the editor of the last message, if it can be edited; true then. `onOver()` is called when it has closed. */
   editLast(onOver) {
-    const turn = (this.turns ?? []).findLast(({ runId, content }) => runId !== null && content !== "");
+    const turn = (this.turns ?? []).findLast((one) => one.runId !== null && one.content !== "" && !isWidgetCall(one));
     const view = turn && this.views.get(turn.key);
     view?.message.edit(onOver);
     return Boolean(view);
@@ -296,7 +300,7 @@ export class Transcript {
   /** Says how turns ended that were at work. */
   #announceEnds(already) {
     const live = new Set(this.turns.filter(({ status }) => LIVE.has(status)).map(({ key }) => key));
-    if (already) for (const turn of this.turns) if (this.live.has(turn.key) && !live.has(turn.key)) this.#announce(turn);
+    if (already) for (const turn of this.turns) if (this.live.has(turn.key) && !live.has(turn.key) && !isWidgetCall(turn)) this.#announce(turn);
     this.live = live;
   }
 

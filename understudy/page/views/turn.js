@@ -5,7 +5,7 @@ import { monogram } from "./agents.js";
 import { LazyChart } from "./lazy_chart.js";
 import { ApprovalView } from "./approval.js";
 import { QuestionView } from "./question.js";
-import { isPending } from "../client/turns.js";
+import { isPending, isWidgetCall } from "../client/turns.js";
 import { t } from "../client/messages.js";
 import { arrange, el, setText } from "./dom.js";
 import { CutView } from "./cut.js";
@@ -50,6 +50,7 @@ export class TurnView {
     this.turn = turn;
     this.siblings = { ...siblings, rating };
     this.element.dataset.status = turn.status;
+    this.element.classList.toggle("is-widget-call", isWidgetCall(turn));
     this.message.update(turn, siblings);
     this.reply.hidden = isPending(turn);
     if (this.reply.hidden) return;
@@ -64,6 +65,7 @@ export class TurnView {
     this.cut.update(turn, siblings.last);
     this.nextSteps.update(turn.final);
     this.actions.update(turn, siblings, rating);
+    if (isWidgetCall(turn)) this.actions.element.hidden = true;
   }
 
   /** Forces a redraw: names of agents or files have changed. */

@@ -6,6 +6,7 @@ import { icon } from "./icons.js";
 import { MomentView } from "./moment.js";
 import { NoticesView } from "./notices.js";
 import { nodesOf, redactionPattern } from "./redaction_marks.js";
+import { isWidgetCall } from "../client/turns.js";
 import { isScheduled } from "../client/schedules.js";
 import { Versions } from "./versions.js";
 import { t } from "../client/messages.js";
@@ -30,7 +31,7 @@ export class UserMessageView {
     this.turn = turn;
     this.versions.show(siblings.messages, siblings.message);
     this.moment.show(turn.runId === null ? null : turn.sentAt);
-    this.pencil.hidden = turn.runId === null || turn.content === "";
+    this.pencil.hidden = turn.runId === null || turn.content === "" || isWidgetCall(turn);
     const same = before && key(turn) === key(before) && turn.error === before.error && turn.steps === before.steps;
     if (!same && !this.form) this.#show(turn);
   }
@@ -44,7 +45,8 @@ export class UserMessageView {
     this.element.replaceChildren(
       el("h2.offscreen", {}, t("said.you")),
       files.length > 0 ? el("div.said-files", {}, files) : "",
-      el(`div.bubble.is-${turn.status}`, { dir: "auto" }, nodesOf(turn.content, redactionPattern(redacted.flatMap((step) => step.found)))),
+      isWidgetCall(turn) ? el("p.delivery", {}, icon("tool"), t("said.by_widget"))
+        : el(`div.bubble.is-${turn.status}`, { dir: "auto" }, nodesOf(turn.content, redactionPattern(redacted.flatMap((step) => step.found)))),
       this.#delivery(turn) ?? "",
       isScheduled(turn.messageId) ? el("p.delivery", {}, icon("clock"), t("said.by_schedule")) : "",
       this.notices.element,

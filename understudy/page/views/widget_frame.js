@@ -6,34 +6,52 @@
 
 import { confirmed } from "./dialog.js";
 import { el } from "./dom.js";
-import { WidgetBridge } from "../client/widget_bridge.js";
+import { HEIGHTS, WidgetBridge } from "../client/widget_bridge.js";
 import { language, t } from "../client/messages.js";
 
 const READY = "ui/notifications/sandbox-proxy-ready";
 const SHOW = "ui/notifications/sandbox-resource-ready";
+const DARK = matchMedia("(prefers-color-scheme: dark)");
+const { documentElement: ROOT } = document;
 
 export class WidgetFrame {
-  /** `step` is the call; `html` is shown in the frame of the address `frame`, called `name`; `onFlood()`: it said too much, and is gone. */
-  constructor(step, { html, frame, name, onFlood }) {
-    Object.assign(this, { html, onFlood });
+  /**
+   * `step` is the call; `given` is {html, frame, tool, arguments, result} of it; the frame is called `name`. `onFlood()`: it said
+   * too much, and is gone. `onCall(name, parameters)` resolves to a result of the protocol, `onMessage(text)` sends a message.
+   */
+  constructor(step, given, { name, onFlood, onCall, onMessage }) {
+    Object.assign(this, { html: given.html, onFlood, onMessage, server: step.widget.server });
     this.hear = (event) => this.#hear(event);
     addEventListener("message", this.hear);
     // Without allow-same-origin: scripts of the widget have an origin that is nobody's.
     this.element = el("iframe.widget-frame", { title: name, referrerPolicy: "no-referrer" });
     this.element.setAttribute("sandbox", "allow-scripts");
     this.element.setAttribute("allow", "");
-    this.element.src = frame;
+    this.element.src = given.frame;
     this.bridge = new WidgetBridge({
       send: (message) => this.element.contentWindow?.postMessage(message, "*"), // its origin is opaque: no other target reaches it
-      tool: { name: step.tool, parameters: step.parameters, result: step.result ?? null, summary: step.summary },
-      context: { theme: getComputedStyle(document.documentElement).colorScheme.includes("dark") ? "dark" : "light", locale: language().locale },
+      tool: { definition: given.tool, parameters: given.arguments, result: given.result, summary: step.summary },
+      context: {
+        theme: theme(), locale: language().locale, timeZone: Intl.DateTimeFormat().resolvedOptions().timeZone, userAgent: "understudy", platform: "web",
+        deviceCapabilities: { touch: matchMedia("(any-pointer: coarse)").matches, hover: matchMedia("(hover: hover)").matches },
+        containerDimensions: { maxHeight: HEIGHTS.most },
+      },
       onHeight: (height) => { this.element.style.height = `${height}px`; },
-      onLink: (url) => openLink(url, step.widget.server),
+      onCall, onLink: (url) => this.#openLink(url), onMessage: (text) => this.#say(text),
     });
+    this.shown = () => this.#themed();
+    DARK.addEventListener("change", this.shown);
+    this.chosen = new MutationObserver(this.shown);
+    this.chosen.observe(ROOT, { attributeFilter: ["data-theme"] });
+    this.sized = new ResizeObserver(([{ contentRect }]) => this.#sized(Math.round(contentRect.width)));
+    this.sized.observe(this.element);
   }
 
   destroy() {
     removeEventListener("message", this.hear);
+    DARK.removeEventListener("change", this.shown);
+    this.chosen.disconnect();
+    this.sized.disconnect();
     this.element.remove();
   }
 
@@ -49,10 +67,29 @@ export class WidgetFrame {
     this.destroy();
     this.onFlood();
   }
+
+  #themed() {
+    if (theme() !== this.bridge.context.theme) this.bridge.change({ theme: theme() });
+  }
+
+  #sized(width) {
+    const { containerDimensions } = this.bridge.context;
+    if (width > 0 && width !== containerDimensions.width) this.bridge.change({ containerDimensions: { ...containerDimensions, width } });
+  }
+
+  async #openLink(url) {
+    const open = await confirmed({ title: t("widget.open_title"), text: t("widget.open_text", { server: this.server, url }), agree: t("widget.open") });
+    if (open) window.open(url, "_blank", "noopener,noreferrer");
+    return open;
+  }
+
+  async #say(text) {
+    const send = await confirmed({ title: t("widget.send_title"), text: t("widget.send_text", { server: this.server, text }), agree: t("action.send") });
+    if (send) this.onMessage(text);
+    return send;
+  }
 }
 
-async function openLink(url, server) {
-  const open = await confirmed({ title: t("widget.open_title"), text: t("widget.open_text", { server, url }), agree: t("widget.open") });
-  if (open) window.open(url, "_blank", "noopener,noreferrer");
-  return open;
+function theme() {
+  return getComputedStyle(ROOT).colorScheme.includes("dark") ? "dark" : "light";
 }

@@ -7,19 +7,28 @@ import { t } from "../client/messages.js";
 import { humanised } from "../client/format.js";
 
 export class WidgetsView {
-  /** `page` is {readWidget(server, uri)}, which resolves to {html, frame}. */
+  /**
+   * `page` is {widgets}, a `WidgetHost`, and {onStep(turn, message)}, which sends a message to the turn's agent.
+   */
   constructor(page) {
     this.page = page;
     this.widgets = new Map(); // call id -> Widget
     this.element = el("div.widgets");
   }
 
-  update({ steps }) {
+  update(turn) {
+    this.turn = turn;
+    const { steps } = turn;
     if (steps === this.steps) return;
     this.steps = steps;
     const shown = steps.filter((step) => step.widget);
-    for (const step of shown) if (!this.widgets.has(step.callId)) this.widgets.set(step.callId, new Widget(step, this.page));
+    for (const step of shown) if (!this.widgets.has(step.callId)) this.widgets.set(step.callId, new Widget(step, this.page, (text) => this.page.onStep(this.turn, text)));
     arrange(this.element, shown.map(({ callId }) => this.widgets.get(callId).element));
+  }
+
+  /** Whether a widget has asked for something, and is to hear the answer. */
+  get inUse() {
+    return [...this.widgets.values()].some(({ frame }) => frame?.bridge.used);
   }
 
   destroy() {
@@ -28,8 +37,8 @@ export class WidgetsView {
 }
 
 class Widget {
-  constructor(step, page) {
-    Object.assign(this, { step, page, frame: null, ended: false });
+  constructor(step, page, onMessage) {
+    Object.assign(this, { step, page, onMessage, frame: null, ended: false });
     this.name = t("widget.of", { tool: humanised(step.tool), server: step.widget.server });
     this.place = el("div.widget-place", {}, el("span.spinner", { role: "status", "aria-label": t("widget.loading") }));
     this.element = el("figure.widget", {}, el("figcaption.chart-head", {}, icon("tool"), el("span.chart-title", {}, this.name)), this.place);
@@ -42,11 +51,14 @@ class Widget {
   }
 
   async #load() {
-    const { server, uri } = this.step.widget;
-    const given = await this.page.readWidget(server, uri);
+    const { callId } = this.step;
+    const given = await this.page.widgets.read(callId);
     const { WidgetFrame } = await import("./widget_frame.js");
     if (this.ended) return;
-    this.frame = new WidgetFrame(this.step, { ...given, name: this.name, onFlood: () => this.#say(t("widget.stopped")) });
+    this.frame = new WidgetFrame(this.step, given, {
+      name: this.name, onFlood: () => this.#say(t("widget.stopped")), onMessage: this.onMessage,
+      onCall: (name, parameters) => this.page.widgets.call(callId, name, parameters),
+    });
     this.place.replaceChildren(this.frame.element);
   }
 

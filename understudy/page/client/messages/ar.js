@@ -352,6 +352,7 @@ export const messages = Object.freeze({
   "said.edit": "تعديل",
   "said.edit_this": "تعديل هذه الرسالة",
   "said.by_schedule": "أرسلها جدول",
+  "said.by_widget": "استدعت واجهةُ أداةٍ أداةً",
   "said.waiting": "بانتظار الإرسال",
   "said.sending": "جارٍ الإرسال",
   "said.branches": "تبقى الرسالة وإجابتها؛ يبدأ هذا فرعًا آخر.",
@@ -680,5 +681,7 @@ export const messages = Object.freeze({
   "widget.open_title": "أتريد فتح هذا الرابط؟",
   "widget.open_text": "يريد {server} فتح {url} في علامة تبويب جديدة.",
   "widget.open": "فتح الرابط",
+  "widget.send_title": "أتريد إرسال هذه الرسالة؟",
+  "widget.send_text": "يريد {server} إرسال هذا نيابة عنك: «{text}»",
   "widget.stopped": "أرسلت الأداة أكثر مما يجوز فأُوقفت.",
 });

@@ -349,6 +349,7 @@ export const messages = Object.freeze({
   "said.edit": "Bearbeiten",
   "said.edit_this": "Diese Nachricht bearbeiten",
   "said.by_schedule": "Von einem Zeitplan gesendet",
+  "said.by_widget": "Ein Widget hat ein Werkzeug aufgerufen",
   "said.waiting": "Wartet auf den Versand",
   "said.sending": "Wird gesendet",
   "said.branches": "Die Nachricht und ihre Antwort bleiben; dies beginnt einen weiteren Zweig.",
@@ -677,5 +678,7 @@ export const messages = Object.freeze({
   "widget.open_title": "Diesen Link öffnen?",
   "widget.open_text": "{server} möchte {url} in einem neuen Tab öffnen.",
   "widget.open": "Link öffnen",
+  "widget.send_title": "Diese Nachricht senden?",
+  "widget.send_text": "{server} möchte dies für Sie senden: „{text}“",
   "widget.stopped": "Das Widget hat zu viel gesendet und wurde beendet.",
 });

@@ -354,6 +354,7 @@ export const messages = Object.freeze({
   "said.edit": "Edit",
   "said.edit_this": "Edit this message",
   "said.by_schedule": "Sent by a schedule",
+  "said.by_widget": "A widget called a tool",
   "said.waiting": "Waiting to be sent",
   "said.sending": "Sending",
   "said.branches": "The message and its answer stay; this begins another branch.",
@@ -682,5 +683,7 @@ export const messages = Object.freeze({
   "widget.open_title": "Open this link?",
   "widget.open_text": "{server} wants to open {url} in a new tab.",
   "widget.open": "Open the link",
+  "widget.send_title": "Send this message?",
+  "widget.send_text": "{server} wants to send this for you: “{text}”",
   "widget.stopped": "The widget said too much, and was stopped.",
 });
