@@ -1,10 +1,10 @@
 """How soon an open page is of use again after its server was killed.
 
-online_after_restart_ms   from the moment at which the new server says at `/readyz` that it takes messages, to the one at
-                          which the page says "Online"; the server is away for a few seconds, in which the page's
+online_after_restart_ms   from the moment at which the new server says at `/readyz` that it takes messages, to the one
+                          at which the page says "Online"; the server is away for a few seconds, in which the page's
                           attempts to connect grow rarer
-said_after_restart_ms     from the same moment until the first words of an answer stand in the page, to a message that is
-                          sent as soon as the page says "Online"; ours only, as a peer's page may lose what was typed
+said_after_restart_ms     from the same moment until the first words of an answer stand in the page, to a message that
+                          is sent as soon as the page says "Online"; ours only: a peer's page may lose what was typed
 
 A page whose attempt the starting server has taken is welcomed in the same moment in which the server is ready: then the
 first figure is near 0. The longest wait of a page that came too early is the pause of its backoff.
