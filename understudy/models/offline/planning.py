@@ -235,8 +235,9 @@ def _question(card: ToolCard, name: str, shape: Mapping[str, Any], source: Sourc
     doing = card.name.replace("_", " ")
     match shape.get("format"):
         case "table-id":
-            sample = f" {_SAMPLE}" if _SAMPLES & source.request.look(stems, source.request.instruction) else ""
-            return f"For {doing} I need a table: please attach a CSV, TSV, JSON or Parquet file to your message.{sample}"
+            asked = f"For {doing} I need a table: please attach a CSV, TSV, JSON or Parquet file to your message."
+            samples = _SAMPLES & source.request.look(stems, source.request.instruction)
+            return f"{asked} {_SAMPLE}" if samples else asked
         case "file-id":
             return f"For {doing} I need a file: please attach it to your message."
         case "expression":
