@@ -25,7 +25,7 @@ class Recorder:
     """Sends to one run's conversation. `last_sent_at` is when it last sent anything, on trio's clock.
 
     `last_step` is the number of the last step. `deferred` are steps that are committed together with the next event:
-    that of a finished turn that asks for calls, and those of requests that were cut off. `waiting_note` returns a line
+    that of a finished turn, and those of requests that were cut off. `waiting_note` returns a line
     about the approval or permit that the run waits for, empty if it does not wait. `notes` are those of the calls.
     """
 
@@ -67,8 +67,10 @@ class Recorder:
         Raises:
             StorageUnavailable: They could not be stored as taken.
         """
-        request = TakeSteers(self.run_id, turn, self.last_step)
+        request = TakeSteers(self.run_id, turn, self.last_step, self.deferred)
         steers = await self.conversation.ask(request, timeout_s=RECORD_S)
+        if steers:
+            self.deferred = self.deferred[len(request.finished) :]
         self.last_step += len(steers)
         return steers
 
