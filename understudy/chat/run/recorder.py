@@ -117,15 +117,13 @@ class Recorder:
         """Publish what the run waits for, or its current activity."""
         self.send_progress(0, None, self.waiting_note() or f"Still {self.activity}")
 
-    async def keep_alive(self) -> None:
-        """Send a heartbeat after each `silence_s` without an event."""
-        self.last_sent_at = trio.current_time()
-        while True:
-            quiet = trio.current_time() - self.last_sent_at
-            if quiet < self.services.silence_s:
-                await trio.sleep(self.services.silence_s - quiet)
-            else:
-                self.send_heartbeat()
+    def keep_alive(self) -> float:
+        """Send a heartbeat if there was no event for `silence_s`. Return the seconds until the next one may be due."""
+        quiet = trio.current_time() - self.last_sent_at
+        if quiet >= self.services.silence_s:
+            self.send_heartbeat()
+            quiet = 0.0
+        return self.services.silence_s - quiet
 
     def defer(self, step: StepRecord) -> None:
         """Have a step committed together with the next events or steps."""
