@@ -65,6 +65,10 @@ _SEEN_OF_BOUNDARY: Final = 48
 """Characters after the start of a boundary that must be present before it is known to be one."""
 
 
+NEAR: Final = 32
+"""Characters before a telling word that are searched for the start of its sentence before all `BACK` of them are."""
+
+
 class Window(NamedTuple):
     """A telling word at `at`, the start and end of its sentence, and the end of the sentence after it.
 
@@ -81,15 +85,32 @@ class Window(NamedTuple):
 def window(text: str, at: int) -> Window:
     """Find the sentence around the telling word at `at`, and the one after it."""
     start = max(0, at - BACK)
-    for found in _BOUNDARY.finditer(text, start, at + _SEEN_OF_BOUNDARY):
-        if found.end() <= at:
-            start = found.end()
+    start = (
+        _sentence_start(text, _letter_before(text, at - NEAR, start), at) or _sentence_start(text, start, at) or start
+    )
     known = len(text) >= at + AHEAD + _SEEN_OF_BOUNDARY
     end, after, sure = _sentence_end(text, at, at + ON)
     if not sure:
         return Window(at, start, end, end, known)
     next_end, _, sure = _sentence_end(text, after, at + AHEAD)
     return Window(at, start, end, max(end, next_end), known or sure)
+
+
+def _sentence_start(text: str, start: int, at: int) -> int:
+    """Return the end of the last boundary from `start` on that ends at `at` or before; 0 if there is none."""
+    last = 0
+    for found in _BOUNDARY.finditer(text, start, at + _SEEN_OF_BOUNDARY):
+        if found.end() > at:
+            break
+        last = found.end()
+    return last
+
+
+def _letter_before(text: str, place: int, least: int) -> int:
+    """Return the first place, backwards from `place`, that follows a letter which is in no boundary; or `least`."""
+    while place > least and not (text[place - 1].isalpha() and text[place - 1] != "n"):
+        place -= 1
+    return max(place, least)
 
 
 def _sentence_end(text: str, at: int, most: int) -> tuple[int, int, bool]:

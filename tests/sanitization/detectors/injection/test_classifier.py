@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 from benchmarks.orders.making import texts
 from benchmarks.orders.training import WEIGHTS, examples, source_of, train
 from sanitization import Action, Category, Direction, Sanitizer, StreamSanitizer, everywhere
-from sanitization.detectors.injection.classifier import BUCKETS, Classifier, dump, in_steps, load, places, window
+from sanitization.detectors.injection.classifier import (
+    BACK,
+    BUCKETS,
+    Classifier,
+    _sentence_start,
+    dump,
+    in_steps,
+    load,
+    places,
+    window,
+)
 from sanitization.detectors.injection.detector import WEAK, Injection
 from sanitization.detectors.injection.prefilters import LIKELY, match_prefilters
 from sanitization.detectors.injection.telling import respelt, spelt, telling
@@ -160,3 +170,15 @@ def test_time_grows_with_the_length(words: tuple[str, ...]) -> None:
 
     seconds(200)
     assert seconds(8_000) < 20 * seconds(1_000)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_sentence_begins_at_its_last_boundary_however_little_is_searched_first(seed: int) -> None:
+    """Signs that are boundaries in parts, as `\\n` written out and `<!-->`, beside letters and blanks."""
+    chance = random.Random(seed)
+    signs = [*".!?\u2026\"')]\u201d\u3002\n\\<>/-! abnN:=", "<!--", "-->", "</", "\\n", "\nSystem: ", " the assistant "]
+    for _ in range(300):
+        text = "".join(chance.choices(signs, k=chance.randint(1, 9))) + " x" * 40
+        for at in range(len(text)):
+            earliest = max(0, at - BACK)
+            assert window(text, at).start == (_sentence_start(text, earliest, at) or earliest), (text, at)
