@@ -135,22 +135,29 @@ def _search(prefilters: tuple[tuple[NamedPrefilter, ...], ...]) -> Callable[[str
     tailed = {number for number, _, prefilter in rows if prefilter.tail}
     match, names = _matcher([row for row in rows if not row[2].tail])
     if not tail:
-        return lambda text: [names[index] for index in match(text.encode("utf-8", "surrogatepass")) or ()]
+        return lambda text: [names[index] for index in found] if (found := match(_bytes(text))) else ()
     match_short, short_names = _matcher([row for row in rows if row[2].tail or row[0] not in tailed])
     at_end = {index for index, row in enumerate(short_names) if row[0] in tailed}
 
     def search(text: str) -> Sequence[tuple[int, str]]:
-        data = text.encode("utf-8", "surrogatepass")
+        data = _bytes(text)
         if len(text) <= tail:
-            found = [short_names[index] for index in match_short(data) or ()]
+            matching = match_short(data)
+            if not matching:
+                return ()
+            found = [short_names[index] for index in matching]
             if tailed.isdisjoint([number for number, _ in found]):
                 return found
             return found + [names[index] for index in match(data) or () if names[index][0] in tailed]
-        end = match_short(text[-tail:].encode("utf-8", "surrogatepass"))
+        end = match_short(_bytes(text[-tail:]))
         found = [names[index] for index in match(data) or ()]
         return found + [short_names[index] for index in end or () if index in at_end]
 
     return search
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _matcher(rows: Sequence[_Row]) -> tuple[Callable[[bytes], Iterable[int] | None], Sequence[tuple[int, str]]]:

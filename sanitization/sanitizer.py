@@ -204,10 +204,8 @@ class StreamSanitizer:
             detectors or build_detectors(policy, direction, extra)
         )
         self._engine = engine = PolicyEngine(policy, rules, placeholders)
-        self._early = [
-            PipelineStage([each], engine, words=False, bounds=bound, defers=defers)
-            for each, bound, defers in zip(early, bounds, deferring, strict=False)
-        ]
+        self._early: list[PipelineStage] = []  # built when one is needed: most texts are short and need none
+        self._to_build = tuple(zip(early, bounds, deferring, strict=False))
         self._late = PipelineStage(late, engine, words=True, bounds=bounds[-1])
         self._first_late = len(DISGUISES)
         self._content = bool(late)
@@ -245,7 +243,7 @@ class StreamSanitizer:
         active = self._find_active_early(chunk) if waits else self._find_active(late.held + chunk)
         if active and min(active) < self._first_late:
             return self._run_all(chunk, None if waits else active)
-        if self._early:
+        if self._to_build:
             self._skipped.append(chunk)
             self._skipped_size += len(chunk)
             if self._skipped_size > PIECE:
@@ -289,8 +287,7 @@ class StreamSanitizer:
 
         `seen` are the detectors active in this piece and the held text, if already known.
         """
-        if self._skipped:
-            self._catch_up()
+        self._catch_up()
         whole = chunk
         for stage in self._early:
             if seen is not None and chunk == whole and not stage.held:
@@ -306,7 +303,14 @@ class StreamSanitizer:
         return self._feed_late(chunk, seen if chunk == whole else None)
 
     def _catch_up(self) -> None:
-        """Feed the buffered, already-cleared text to the early stages as context."""
+        """Build the early stages if there are none yet, and feed them the buffered, already-cleared text as context."""
+        if not self._early:
+            self._early = [
+                PipelineStage([each], self._engine, words=False, bounds=bound, defers=defers)
+                for each, bound, defers in self._to_build
+            ]
+        if not self._skipped:
+            return
         skipped = "".join(self._skipped)
         self._skipped.clear()
         self._skipped_size = 0
