@@ -23,8 +23,11 @@ async def test_a_clock_that_steps_changes_times_and_nothing_else(
     """
     ahead, real = 0.0, time.time
     monkeypatch.setattr(time, "time", lambda: real() + ahead)
-    postgres: Postgres | None = request.getfixturevalue("postgres") if where == "postgresql" else None
-    running = await serve(**({} if postgres is None else {"database_url": postgres.create()}))
+    database: dict[str, str] = {}
+    if where == "postgresql":
+        postgres: Postgres = request.getfixturevalue("postgres")
+        database = {"database_url": postgres.create(request.getfixturevalue("template"))}
+    running = await serve(**database)
     _, _, session = await http.request(running.address, "POST", "/api/sessions")
     token = session["session_token"]
     async with connected(running.address, token) as client:

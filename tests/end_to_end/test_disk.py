@@ -106,8 +106,8 @@ async def test_a_full_disk_takes_nothing_in_and_loses_nothing(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-async def test_a_full_disk_of_a_node_costs_uploads_only(tmp_path: Path, postgres: Postgres) -> None:
-    async with started(tmp_path / "data", "--database-url", postgres.create()) as server:
+async def test_a_full_disk_of_a_node_costs_uploads_only(tmp_path: Path, postgres: Postgres, template: str) -> None:
+    async with started(tmp_path / "data", "--database-url", postgres.create(template)) as server:
         token = await new_token(server)
         async with connected(server.address, token) as client:
             await answered(client)

@@ -112,9 +112,9 @@ async def test_a_killed_server_lists_the_same_consent_again(tmp_path: Path) -> N
 
 
 async def test_each_node_lists_and_answers_what_waits_on_the_other(
-    serve: Any, tmp_path: Path, postgres: Postgres, redis: Redis
+    serve: Any, tmp_path: Path, postgres: Postgres, template: str, redis: Redis
 ) -> None:
-    pair = await two_servers(serve, tmp_path, postgres.create(), f"{redis.url}/9", ordering())
+    pair = await two_servers(serve, tmp_path, postgres.create(template), f"{redis.url}/9", ordering())
     on_a, on_b = (Caller(each, token_of()) for each in pair.both)
     await on_a.post("/api/runs", message="go", agent="script", thread_id="a")
     (item,) = (await inbox(on_b, needs_you=1))["needs_you"]

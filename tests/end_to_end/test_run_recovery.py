@@ -178,9 +178,9 @@ async def test_a_run_outlives_five_servers(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-async def test_a_run_outlives_servers_on_postgresql(tmp_path: Path, postgres: Any) -> None:
+async def test_a_run_outlives_servers_on_postgresql(tmp_path: Path, postgres: Any, template: str) -> None:
     """Servers are killed during a tool and during the answer."""
-    options = ("--database-url", postgres.create())
+    options = ("--database-url", postgres.create(template))
     seen = await survived(tmp_path, "again", calling("again"), shown(300), options=options)
     assert (seen.events[-1]["type"], seen.events[-1]["data"]["message"]) == ("final_response", SPOKEN)
     assert (seen.screen.text, seen.screen.jumps) == (SPOKEN, 0)

@@ -157,7 +157,7 @@ async def test_an_operator_ends_sessions_from_a_shell(
     where = ["--data-dir", str(tmp_path / "data")]
     if kind == "postgresql":
         postgres: Postgres = request.getfixturevalue("postgres")
-        where += ["--database-url", postgres.create()]
+        where += ["--database-url", postgres.create(request.getfixturevalue("template"))]
     token = token_of("ada")
     async with started(tmp_path / "data", *where[2:], UNDERSTUDY_SECRET=SECRET) as server:
         async with connected(server.address, token) as client:

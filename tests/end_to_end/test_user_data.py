@@ -38,7 +38,7 @@ def database(request: pytest.FixtureRequest) -> dict[str, str]:
     if request.param == "sqlite":
         return {}
     postgres: Postgres = request.getfixturevalue("postgres")
-    return {"database_url": postgres.create()}
+    return {"database_url": postgres.create(request.getfixturevalue("template"))}
 
 
 async def new_user(running: Running) -> tuple[str, str]:

@@ -44,10 +44,9 @@ def add_file(folder: Path, name: str, content: bytes, owner: str = "ann") -> Non
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(migrated: Path, tmp_path: Path) -> Path:
     """A data folder with a database and two uploads."""
-    folder = tmp_path / "data"
-    open_database(folder).close()
+    folder = Path(shutil.copytree(migrated, tmp_path / "data"))
     add_file(folder, "a" * 32, b"first")
     add_file(folder, "b" * 32, b"second" * 500_000)
     return folder

@@ -2,6 +2,7 @@
 server."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -24,10 +25,11 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
     """The options that name a database with three users: two of one name in two tenants, and one without a tenant."""
     options = ["--data-dir", str(tmp_path / "data")]
     if request.param == "sqlite":
+        shutil.copytree(request.getfixturevalue("migrated"), tmp_path / "data")
         database: Database = open_database(tmp_path / "data")
     else:
         postgres: Postgres = request.getfixturevalue("postgres")
-        url = postgres.create()
+        url = postgres.create(request.getfixturevalue("template"))
         options += ["--database-url", url]
         database = connect_database(url)
     trio.run(fill, database)
@@ -125,8 +127,8 @@ def test_raw_texts_need_their_key(address: list[str], tmp_path: Path, monkeypatc
         assert isinstance(done.exception, SystemExit)
 
 
-def test_an_unreachable_redis_is_noted(postgres: Postgres, tmp_path: Path) -> None:
-    url = postgres.create()
+def test_an_unreachable_redis_is_noted(postgres: Postgres, template: str, tmp_path: Path) -> None:
+    url = postgres.create(template)
     database = connect_database(url)
     trio.run(fill, database)
     database.close()
@@ -141,7 +143,7 @@ def test_an_unreachable_redis_is_noted(postgres: Postgres, tmp_path: Path) -> No
     assert "hunter2" not in done.output
 
 
-def test_nothing_is_erased_while_a_server_is_alive(postgres: Postgres, tmp_path: Path) -> None:
+def test_nothing_is_erased_while_a_server_is_alive(postgres: Postgres, template: str, tmp_path: Path) -> None:
 
     async def live(database: Database) -> None:
         await fill(database)
@@ -149,7 +151,7 @@ def test_nothing_is_erased_while_a_server_is_alive(postgres: Postgres, tmp_path:
             writer = await system.spawn(ChildSpec("writer", lambda: StoreWriter(database)))
             assert await Store(database, lambda: writer).join("somebody", lease_s=60.0)
 
-    url = postgres.create()
+    url = postgres.create(template)
     database = connect_database(url)
     trio.run(live, database)
     database.close()

@@ -53,14 +53,6 @@ LEASE_S = 1.0
 EVERY_S = 0.1
 
 
-@pytest.fixture(scope="session")
-def made(postgres: Postgres) -> str:
-    """The name of a database with the newest schema, to be copied."""
-    address = postgres.create()
-    connect_database(address).close()
-    return address.rpartition("/")[2]
-
-
 @define
 class Server:
     """One server's store and node, and access to its actors."""
@@ -119,10 +111,10 @@ def execute(address: str, statement: str) -> Any:
 # joining
 
 
-async def test_a_second_server_is_refused_as_long_as_one_serves_alone(postgres: Postgres, made: str) -> None:
+async def test_a_second_server_is_refused_as_long_as_one_serves_alone(postgres: Postgres, template: str) -> None:
     """The message says what to do, whether or not the second would serve alone; when the first has left, the second
     starts at once."""
-    address = postgres.create(made)
+    address = postgres.create(template)
     async with server(address, alone=True) as second, server(address) as third:
         async with server(address, alone=True) as first:
             await first.join()
@@ -141,9 +133,9 @@ async def test_a_second_server_is_refused_as_long_as_one_serves_alone(postgres: 
         assert first.lapses == []
 
 
-async def test_the_lease_of_a_killed_server_is_waited_for(postgres: Postgres, made: str) -> None:
+async def test_the_lease_of_a_killed_server_is_waited_for(postgres: Postgres, template: str) -> None:
     """The next server starts when the lease of the killed one has expired, not before."""
-    address = postgres.create(made)
+    address = postgres.create(template)
     async with server(address, alone=True) as killed, server(address, alone=True) as next_one:
         await killed.join()
         await next_one.join()
@@ -151,9 +143,9 @@ async def test_the_lease_of_a_killed_server_is_waited_for(postgres: Postgres, ma
         assert not await killed.store.renew(killed.node.id)
 
 
-async def test_those_that_work_together_join(postgres: Postgres, made: str) -> None:
+async def test_those_that_work_together_join(postgres: Postgres, template: str) -> None:
     """Two nodes renew their leases beyond the first expiry; when one ends, it is gone at once and the other stays."""
-    address = postgres.create(made)
+    address = postgres.create(template)
     async with server(address) as one:
         await (await one.join()).live()
         async with server(address) as other:
@@ -164,9 +156,11 @@ async def test_those_that_work_together_join(postgres: Postgres, made: str) -> N
         assert (one.lapses, other.lapses) == ([], [])
 
 
-async def test_a_membership_that_dies_goes_on(postgres: Postgres, made: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_membership_that_dies_goes_on(
+    postgres: Postgres, template: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Killed or crashed, it is restarted, and the node keeps its id."""
-    address = postgres.create(made)
+    address = postgres.create(template)
     async with server(address) as one:
         ref = await (await one.join()).live()
         before, renew, crashes = one.node.id, one.store.renew, [RuntimeError("broken")]
@@ -189,10 +183,10 @@ async def test_a_membership_that_dies_goes_on(postgres: Postgres, made: str, mon
 
 
 @pytest.mark.parametrize("how", ["taken", "gone"])
-async def test_a_node_that_was_taken_for_dead_takes_a_new_id(postgres: Postgres, made: str, how: str) -> None:
+async def test_a_node_that_was_taken_for_dead_takes_a_new_id(postgres: Postgres, template: str, how: str) -> None:
     """Its lease expired and another node claimed a thread, or its row is gone: its conversations are stopped once,
     and it joins under a new id."""
-    address = postgres.create(made)
+    address = postgres.create(template)
     async with server(address) as one, server(address) as other:
         await one.join()
         before = one.node.id
@@ -212,9 +206,9 @@ async def test_a_node_that_was_taken_for_dead_takes_a_new_id(postgres: Postgres,
         assert one.node.lapses == 1
 
 
-async def test_a_node_whose_threads_were_not_claimed_goes_on(postgres: Postgres, made: str) -> None:
+async def test_a_node_whose_threads_were_not_claimed_goes_on(postgres: Postgres, template: str) -> None:
     """Its lease expired, as after a pause of the node or the database: it keeps its threads and its id."""
-    address = postgres.create(made)
+    address = postgres.create(template)
     async with server(address) as one, server(address) as other:
         await one.join()
         await (await other.join()).live()
@@ -226,10 +220,10 @@ async def test_a_node_whose_threads_were_not_claimed_goes_on(postgres: Postgres,
         ref.kill()
 
 
-async def test_a_server_that_is_alone_keeps_its_threads(postgres: Postgres, made: str) -> None:
+async def test_a_server_that_is_alone_keeps_its_threads(postgres: Postgres, template: str) -> None:
     """Its lease expired while the database was away, and no other server joined: it goes on. If another joined, it
     waits until that one is gone."""
-    address = postgres.create(made)
+    address = postgres.create(template)
     async with server(address, alone=True) as one:
         await one.join()
         before = one.node.id
@@ -292,11 +286,11 @@ async def test_all_conversations_stand_down() -> None:
 
 
 @pytest.mark.slow
-async def test_a_server_that_is_held_has_nothing_when_it_goes_on(postgres: Postgres, made: str) -> None:
+async def test_a_server_that_is_held_has_nothing_when_it_goes_on(postgres: Postgres, template: str) -> None:
     """It is stopped by SIGSTOP for longer than its lease, and another server claims its thread. Its later appends
     are refused by the fence, its conversations stop, and it joins under a new id. The log has no event of it after
     the claim."""
-    address = postgres.create(made)
+    address = postgres.create(template)
     command = [sys.executable, str(Path(__file__).with_name("held_node.py")), address, str(LEASE_S)]
     async with server(address) as other, trio.open_nursery() as nursery:
         process: trio.Process = await nursery.start(
@@ -461,14 +455,14 @@ async def recovering(server: Server, finder: Finder) -> ActorRef:
 
 
 @pytest.mark.slow
-async def test_what_a_dead_node_had_is_shared_among_those_that_are_left(postgres: Postgres, made: str) -> None:
+async def test_what_a_dead_node_had_is_shared_among_those_that_are_left(postgres: Postgres, template: str) -> None:
     """Within a second after its lease, each run is claimed by one survivor, about half by each, and few are
     requested twice.
 
     A busy machine has longer, in proportion to what it took to commit the runs: both survivors ask for most of them,
     each in a transaction of several statements.
     """
-    address = postgres.create(made)
+    address = postgres.create(template)
     count = 3 * BATCH
     async with server(address) as dead, server(address) as one, server(address) as other:
         finders = [Finder(one), Finder(other)]
@@ -491,9 +485,9 @@ async def test_what_a_dead_node_had_is_shared_among_those_that_are_left(postgres
         assert sum(finder.refused for finder in finders) <= count // 2
 
 
-async def test_own_runs_are_woken_now_and_then(postgres: Postgres, made: str) -> None:
+async def test_own_runs_are_woken_now_and_then(postgres: Postgres, template: str) -> None:
     """Recovery wakes this node's unfinished runs, as after a conversation died, and none of another living node."""
-    address = postgres.create(made)
+    address = postgres.create(template)
     async with server(address) as one, server(address) as other:
         for each in (one, other):
             await (await each.join()).live()
@@ -504,10 +498,10 @@ async def test_own_runs_are_woken_now_and_then(postgres: Postgres, made: str) ->
         assert finder.mine == [f"r-{one.node.id}"]
 
 
-async def test_followers_of_a_thread_that_moved_find_it(postgres: Postgres, made: str) -> None:
+async def test_followers_of_a_thread_that_moved_find_it(postgres: Postgres, template: str) -> None:
     """Subscribers are attached to the new owner after the local conversation has ended; a failed attempt is
     retried, also by the next recovery."""
-    address = postgres.create(made)
+    address = postgres.create(template)
     async with server(address) as one:
         await (await one.join()).live()
         finder = Finder(one)
