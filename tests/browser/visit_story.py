@@ -55,11 +55,16 @@ def on_a_phone(browser: Browser, server: Server, shots: Path | None, problems: l
 
 
 def _held_in_a_hand(page: Page, server: Server, shots: Path | None) -> None:
+    page.route("**/api/agents", lambda route: route.abort())
     page.goto(server.address)
     expect(page.get_by_text("Online")).to_be_visible()
     ask(page, "What is 6 * 7?")
     expect(page.locator(".reply .prose").get_by_text("42")).to_be_visible()
     page.get_by_role("button", name=re.compile("^Agent")).click()
+    expect(page.get_by_role("option")).to_have_count(1)
+    page.unroute("**/api/agents")  # they are read again, and an open menu gets them
+    expect(page.get_by_role("option", name=re.compile("^Insights"))).to_be_visible()
+    expect(page.get_by_role("option", selected=True)).to_be_focused()
     box = page.get_by_role("listbox").bounding_box()
     assert box is not None
     assert box["x"] >= 0

@@ -2,7 +2,7 @@
 
 import { decoded } from "./client/address.js";
 import { Account } from "./views/account.js";
-import { Agents } from "./views/agents.js";
+import { AGAIN_MS, Agents } from "./views/agents.js";
 import { Alerts } from "./views/alerts.js";
 import { answerId, lastRun, visible } from "./client/branches.js";
 import { Client } from "./client.js";
@@ -373,7 +373,7 @@ class Page {
     try {
       this.agents.take(await this.api.agents());
     } catch {
-      // the ones known from before stay
+      setTimeout(() => this.client.connection.online && this.readAgents(), AGAIN_MS); // those known from before stay until then
     }
     this.agents.read = true;
     this.dialogs.offerServers(this.agents.list);

@@ -5,6 +5,7 @@ import { t } from "../client/messages.js";
 import { icon } from "./icons.js";
 import { humanised } from "../client/format.js";
 
+export const AGAIN_MS = 5_000; // agents that could not be read are read again so much later
 const KEY = "understudy.agents";
 const GUIDE = Object.freeze({
   name: "guide", agent_type: "guide", pillar: null, tools: [], starters: [],
@@ -89,6 +90,7 @@ export class AgentPicker {
     this.picked = agent;
     setText(this.label, agent.title || humanised(agent.name));
     this.button.setAttribute("aria-label", t("agents.change", { title: agent.title }));
+    if (!this.menu.hidden && this.listed !== this.agents.list) this.#renew();
   }
 
   toggle() {
@@ -97,10 +99,9 @@ export class AgentPicker {
   }
 
   open() {
-    this.menu.replaceChildren(...this.agents.list.map((agent) => this.#option(agent)));
     this.menu.hidden = false;
     this.button.setAttribute("aria-expanded", "true");
-    this.#focus(this.menu.querySelector('[aria-selected="true"]') ?? this.menu.firstElementChild);
+    this.#list();
   }
 
   close(refocus = true) {
@@ -114,6 +115,19 @@ export class AgentPicker {
     this.show(agent);
     this.close(false);
     this.onPick(agent);
+  }
+
+  #list(at = -1) {
+    this.listed = this.agents.list;
+    this.menu.replaceChildren(...this.listed.map((agent) => this.#option(agent)));
+    this.#focus(this.menu.children[at] ?? this.menu.querySelector('[aria-selected="true"]') ?? this.menu.firstElementChild);
+  }
+
+  /** The agents were read while the menu is open: it lists them, and the same one has the focus. */
+  #renew() {
+    const { name } = this.listed[[...this.menu.children].indexOf(document.activeElement)] ?? {};
+    this.menu.focus(); // an option that goes with the focus would close the menu
+    this.#list(this.agents.list.findIndex((agent) => agent.name === name));
   }
 
   #option(agent) {
