@@ -92,6 +92,7 @@ class FakeServices:
     tool_loop: None = None
     summary_from: int = 1
     silence_s: float = 10.0
+    widgets: bool = False
 
     def outboxes(self, owner: str, thread_id: str) -> tuple[ActorRef, ...]:
         return ()
