@@ -7,6 +7,7 @@ import pytest
 
 from tests.end_to_end.langgraph_agent import CALLS
 from tests.end_to_end.openai_agents_sdk import sdk
+from tests.understudy.frameworks.test_continuing import check_going_on
 from tests.understudy.frameworks.test_langgraph import noted
 from understudy import Agent
 from understudy.testing import open_session, run_agent
@@ -53,6 +54,10 @@ async def test_an_agent_knows_the_conversation(agents: Any) -> None:
         assert "Message 2:" in (await session.say("again")).text
         await session.say("you?", agent="other")
         assert "Message 4:" in (await session.say("and again")).text
+
+
+async def test_an_agent_goes_on_from_what_it_has_kept(agents: Any, calls: Path) -> None:
+    await check_going_on(agents.agent, calls)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from attrs import evolve
 from transport.wire.errors import CommandRejected
 from transport.wire.events import Event, FinalResponse, RunStatus, SteerAccepted
 from understudy.agents.agent import Agent
-from understudy.agents.framework import is_of_framework
 from understudy.chat.run.fork import TAKEN_OVER, as_own, own_ids, undone
 from understudy.chat.run.meter import HAND_WRITTEN
 from understudy.chat.run.replay import (
@@ -37,8 +36,8 @@ GO_ON: Final = "Go on with your answer where it ended."
 
 
 def can_continue(agent: Agent) -> bool:
-    """Return whether an agent can go on with its answers: others than models and functions begin anew."""
-    return agent.remote is None and not is_of_framework(agent.run)
+    """Return whether an agent can go on with its answers: one of another server would begin anew."""
+    return agent.remote is None
 
 
 def check_ended(run: RunRecord, agent: Agent | None) -> None:

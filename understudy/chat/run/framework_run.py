@@ -6,7 +6,9 @@
    arguments. Else it is closed, as one whose effect is unknown.
 3. Text and calls may come at the same time, in any order: nothing of it is replayed.
 4. An error of the agent ends the run, with a sentence: it is not begun again, as what it called would be called again.
-5. The state is stored when `save` returns, and only then may the agent go on with what depends on it. Text that was
+5. A run that goes on with a cut answer begins with a copy of the state of the run that it goes on with. So the agent
+   resumes as after a crash: what was at work is made again, and its text takes the place of what was shown of it.
+6. The state is stored when `save` returns, and only then may the agent go on with what depends on it. Text that was
    said before is stored with it: the agent will not say it again.
 """
 
@@ -94,8 +96,9 @@ class FrameworkRun(HandWritten):
         return False
 
     async def resume(self) -> Resumed:
-        """Take over what the log has."""
+        """Take over what the log has, and the state of the run whose answer this one goes on with."""
         loop = self.loop
+        await self._take_state()
         for ask in self._asks:
             loop.count(msgspec.convert(ask.result, RecordedAsk).usage)
         for turn in self._calls:
@@ -114,6 +117,17 @@ class FrameworkRun(HandWritten):
         if said:
             await self.say(text)  # what of it was shown is not shown again
         return Resumed(self._last is not None, said)
+
+    async def _take_state(self) -> None:
+        """Copy the state of the run whose answer this one goes on with, unless this one has some of its own."""
+        job, store = self.loop.job, self.loop.services.store
+        run = None if self.loop.nested else await store.run(job.run_id)
+        if run is None or run.continues is None or await store.state(job.owner, job.thread_id, job.run_id):
+            return
+        entries = tuple((await store.state(job.owner, job.thread_id, run.continues)).items())
+        if entries:
+            now = self.loop.services.clock()
+            await store.save_state(SaveState(job.owner, job.thread_id, job.run_id, now, entries))
 
     async def show_call(self, call: OwnCall) -> None:
         """Record a call that the agent makes, until it ends. Raises ToolError if it is denied."""
