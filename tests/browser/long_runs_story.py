@@ -157,6 +157,15 @@ def cut(story: Story) -> None:
     story.pictures("continued")
 
 
+def abroad(story: Story) -> None:
+    """The answer of an agent of another server cannot be gone on with, and the page says why."""
+    page = story.page
+    story.ask("abroad", "Hello")
+    expect(page.locator(".fault").get_by_role("button", name="Try again")).to_be_visible()
+    expect(page.get_by_text("This agent works on another server, and cannot go on")).to_be_visible()
+    expect(page.get_by_role("button", name="Continue")).to_have_count(0)
+
+
 def stopping(story: Story) -> None:
     """Stop ends the run that is at work, not the message that waits behind it; the latter is answered then."""
     page = story.page
@@ -333,7 +342,7 @@ def child(story: Story) -> None:
 
 
 FOLDED = ["23 calls", re.compile("^Check a shelf"), "36 calls"]
-PARTS = (steering, again_from_a_step, stopping, undoing, doubt, cut, many_calls, elsewhere, child)
+PARTS = (steering, again_from_a_step, stopping, undoing, doubt, cut, abroad, many_calls, elsewhere, child)
 
 
 def main(folder: Path, shots: Path | None, names: list[str]) -> None:
@@ -342,7 +351,7 @@ def main(folder: Path, shots: Path | None, names: list[str]) -> None:
     gates.mkdir()
     agents = [
         f"tests.browser.working_agents:{name}"
-        for name in ("gardener", "banker", "carrier", "taker", "author", "halting")
+        for name in ("gardener", "banker", "carrier", "taker", "author", "halting", "abroad")
     ]
     server = Server(folder / "data", options=agents, STORY_GATES=str(gates))
     try:

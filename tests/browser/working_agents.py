@@ -175,5 +175,6 @@ agents = [
     Agent("stock", tools=[check_shelf], run=stocktaking, budget=Budget(calls=100)),
     Agent("writer", tools=[researcher.as_tool()], run=write),
     Agent("halting", model=CutModel()),
+    Agent("abroad", remote="http://127.0.0.1:9/agent"),  # where no server is
 ]
-gardener, banker, carrier, taker, author, halting = agents
+gardener, banker, carrier, taker, author, halting, abroad = agents

@@ -18,13 +18,15 @@ export class CutView {
   update(turn, last) {
     const failed = turn.status === "failed" && turn.error !== null;
     const agent = this.page.agents.find(turn.agentType, turn.pillar);
-    const goesOn = last && isCut(turn) && agent?.continues !== false;
-    const shown = JSON.stringify([turn.runId, turn.status, turn.error, failed, goesOn, turn.continuing]);
+    const cut = last && isCut(turn);
+    const goesOn = cut && agent?.continues !== false;
+    const shown = JSON.stringify([turn.runId, turn.status, turn.error, failed, cut, goesOn, turn.continuing]);
     if (shown === this.shown) return;
     this.shown = shown;
     const held = this.element.contains(document.activeElement);
     const goOn = goesOn ? this.#goOn(turn) : null;
-    this.element.replaceChildren(...(failed ? [errorCard(turn.error, () => this.page.onRetry(turn), goOn)] : goOn ? [strip(turn, goOn)] : []));
+    const card = failed ? errorCard(turn.error, () => this.page.onRetry(turn), goOn) : goOn && strip(turn, goOn);
+    this.element.replaceChildren(...[card, cut && !goesOn && el("p.hint", {}, t("cut.elsewhere"))].filter(Boolean));
     if (held) this.element.querySelector("button:not(:disabled)")?.focus({ preventScroll: true });
   }
 

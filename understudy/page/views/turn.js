@@ -132,8 +132,7 @@ export class TurnView {
   }
 
   #plainText() {
-    const { final, stream, runId } = this.turn;
-    return final?.unread ? this.page.onText(runId) : final?.message || stream.text;
+    return this.turn?.final?.message || this.turn?.stream.text || "";
   }
 }
 

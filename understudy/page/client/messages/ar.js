@@ -396,6 +396,7 @@ export const messages = Object.freeze({
   "retry.undone_first": "يُتراجع أولًا عن: {calls}.",
   "retry.twice": "حدث هذا فعلًا ولا يمكن التراجع عنه وقد يتكرر: {calls}.",
   "cut.budget": "استُهلكت ميزانية هذه الإجابة.",
+  "cut.elsewhere": "يعمل هذا الوكيل على خادم آخر ولا يستطيع متابعة إجابة قُطعت.",
   "cut.go_on": "متابعة",
   "cut.going_on": "جارٍ المتابعة",
   "cut.length": "بلغ النموذج الحد الأقصى لطول الإجابة.",

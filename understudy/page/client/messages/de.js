@@ -393,6 +393,7 @@ export const messages = Object.freeze({
   "retry.undone_first": "Zuerst wird rückgängig gemacht: {calls}.",
   "retry.twice": "Das hat gewirkt, lässt sich nicht rückgängig machen und kann ein zweites Mal geschehen: {calls}.",
   "cut.budget": "Das Budget dieser Antwort ist verbraucht.",
+  "cut.elsewhere": "Dieser Agent arbeitet auf einem anderen Server und kann eine abgebrochene Antwort nicht fortsetzen.",
   "cut.go_on": "Fortsetzen",
   "cut.going_on": "Wird fortgesetzt",
   "cut.length": "Das Modell hat die Längengrenze einer Antwort erreicht.",
