@@ -226,11 +226,47 @@ def watch_an_answer(page: Page, server: Server) -> None:
     assert not problems, problems
 
 
+HOLD = """
+  const frame = window.requestAnimationFrame.bind(window);
+  const held = [];
+  window.requestAnimationFrame = (work) => (window.holds ? held.push(work) : frame(work));
+  window.release = () => { for (const work of held.splice(0)) work(performance.now()); };
+  window.blocks = () => document.querySelectorAll(".reply .prose > .block").length;
+"""
+"""A page that draws nothing while `holds` is set, as one that is out of sight; `release()` draws one frame."""
+
+
+def catch_up(page: Page, server: Server) -> None:
+    """Most of an answer comes between two frames, with its end: its blocks are made in several, in order, and all."""
+    problems: list[str] = []
+    watched(page, problems).add_init_script(HOLD)
+    page.goto(server.address)
+    expect(page.locator(".status[data-phase=online]")).to_be_visible()
+    page.get_by_role("button", name=re.compile("^Agent")).click()
+    page.get_by_role("option", name=re.compile("^Typist")).click()
+    page.get_by_role("textbox", name="Message", exact=True).fill("mixed 8000 40000")
+    page.keyboard.press("Enter")
+    expect(page.locator(".reply .prose > .block").first).to_be_visible()
+    page.evaluate("window.holds = true")
+    expect(page.locator("#composer .stop")).to_be_hidden()
+    before = page.evaluate("blocks()")
+    first = page.evaluate("() => { release(); return blocks(); }")
+    page.evaluate("() => { window.holds = false; release(); }")
+    expect(page.locator(".reply .prose")).to_contain_text("what section 45 lists")
+    expect(page.locator(".reply .block.is-open")).to_have_count(0)
+    total = page.evaluate("blocks()")
+    assert before < first < total, f"{before} blocks, and {first} of {total} after one frame"
+    shown = [int(each) for each in re.findall(r"Section (\d+)", page.locator(".reply .prose").text_content() or "")]
+    assert shown == list(range(1, 47)), shown
+    assert not problems, problems
+
+
 def main(folder: str) -> None:
     server = Server(Path(folder) / "data", options=["benchmarks.page.typist:typist"], UNDERSTUDY_WORDS_PER_S="40")
     try:
         with current_browser() as browser:
             watch_an_answer(browser.new_page(), server)
+            catch_up(browser.new_page(), server)
             lose_previews(browser.new_page(), server)
             play(browser.new_page(), server)
     finally:

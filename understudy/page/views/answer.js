@@ -8,6 +8,9 @@ import { skipUnseen } from "./skip.js";
 import { openPreview, wholeHtml } from "../client/stream.js";
 import { LIVE } from "../client/turns.js";
 
+const SLICE_MS = 8; // for making blocks in one frame: what the browser does with them takes twice as long
+const SLICE_UNITS = 6_000; // of HTML that are made in a frame in any case, so that a busy computer keeps up, too
+
 export class AnswerView {
   /** `picture(id)` gives the address of the picture in one of the user's files, or rejects. */
   constructor(picture = null) {
@@ -16,9 +19,17 @@ export class AnswerView {
     this.open = new OpenBlock();
     this.blocks = []; // the closed blocks in the page
     this.final = null;
+    this.goingOn = false; // the next frame makes more of them
   }
 
-  update({ stream, final, steps, status }) {
+  update(turn) {
+    this.turn = turn;
+    const frame = document.timeline.currentTime;
+    if (frame !== this.frame) Object.assign(this, { frame, made: 0, until: performance.now() + SLICE_MS });
+    this.#show(turn);
+  }
+
+  #show({ stream, final, steps, status }) {
     if (steps !== this.steps) this.redactions = redactionPattern(steps.flatMap((step) => step.found ?? []));
     this.steps = steps;
     const ended = !LIVE.has(status);
@@ -32,15 +43,40 @@ export class AnswerView {
     if (this.final !== null) this.#clear(); // another run goes on with it
     this.element.hidden = stream.text === "";
     if (stream.text === "") return;
-    if (this.blocks.length > stream.blocks.length || this.blocks.at(-1) !== stream.blocks[this.blocks.length - 1]) this.#clear();
-    for (const block of stream.blocks.slice(this.blocks.length)) {
-      this.#close(block);
-      this.blocks.push(block);
-    }
+    if (!this.#isBeginning(stream.blocks)) this.#clear();
+    if (!this.#closeThrough(stream.blocks)) return;
     const { html, text } = openPreview(stream);
     this.open.show({ html }, text, this.redactions, { ended });
     if (!this.open.element.isConnected) this.element.append(this.open.element);
     placeBlock(this.open.element);
+  }
+
+  /** Whether the blocks in the page are the first of these. */
+  #isBeginning(blocks) {
+    return this.blocks.length <= blocks.length && this.blocks.at(-1) === blocks[this.blocks.length - 1];
+  }
+
+  /** Closes the blocks that are not in the page yet, as many as there is time for. False: the others come with the next frames. */
+  #closeThrough(blocks) {
+    for (const block of blocks.slice(this.blocks.length)) {
+      this.#close(block);
+      this.blocks.push(block);
+      this.made += block.html.length;
+      if (this.blocks.length < blocks.length && this.made >= SLICE_UNITS && performance.now() >= this.until) {
+        this.#goOn();
+        return false;
+      }
+    }
+    return true;
+  }
+
+  #goOn() {
+    if (this.goingOn) return;
+    this.goingOn = true;
+    requestAnimationFrame(() => {
+      this.goingOn = false;
+      this.update(this.turn);
+    });
   }
 
   /** The open block becomes a closed one; what it shows already stays as it is. */
@@ -55,12 +91,14 @@ export class AnswerView {
   /** Shows how an answer stays; `source` is the object from which that was made. */
   #finish(source, final, stream) {
     if (source === this.final) return;
-    this.final = source;
     const message = final.message || stream.text;
-    const closed = this.blocks.map((block) => block.html).join("");
+    const blocks = this.#isBeginning(stream.blocks) ? stream.blocks : this.blocks;
+    const closed = blocks.map((block) => block.html).join("");
     this.element.hidden = message === "" && !final.html;
     const streamed = this.blocks.length > 0 || this.open.html !== "";
     if (streamed && final.html?.startsWith(closed) && message.startsWith(stream.text)) { // what was streamed stays in the page
+      if (!this.#closeThrough(blocks)) return;
+      this.final = source;
       if (final.html.length > closed.length) this.#close({ html: final.html.slice(closed.length) });
       this.open.element.remove();
       markRedactions(this.element, this.redactions);
