@@ -19,7 +19,7 @@ from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from understudy import Agent
 from understudy.app.server import Running
-from understudy.cluster import redis_stream
+from understudy.cluster.broker import inbox_name
 
 Begin = Callable[..., Awaitable[ServerPair]]
 pytestmark = pytest.mark.slow
@@ -199,7 +199,7 @@ async def test_nothing_of_a_user_is_left_in_redis(begin: Begin, redis: Redis) ->
         assert await erase(two.b) == 200
         assert b":answers" not in redis.dump()
         for node in await two.a.store.live_nodes():
-            await eventually(lambda node=node: redis.command("XLEN", redis_stream.stream_name(node)) == ":0")
+            await eventually(lambda node=node: redis.command("XLEN", inbox_name(node)) == ":0")
 
 
 async def test_what_is_said_on_one_while_the_other_deletes_is_answered_or_refused(begin: Begin) -> None:

@@ -24,6 +24,7 @@ from understudy import Agent
 from understudy.chat import messages as chat
 from understudy.chat.placement import Deleted, actor_name
 from understudy.cluster import codec, redis_stream
+from understudy.cluster.broker import inbox_name
 from understudy.cluster.messages import Ephemeral, Events, RpcRequest, command_from_message
 from understudy.tools.server import supervision_tree
 
@@ -87,7 +88,7 @@ async def test_forged_messages_change_nothing(begin: Begin, redis: Redis, caplog
                 forged = codec.encode_packet(
                     sender, 10_000, [request_to_delete, Events(thread, 3, [b"{}"])], made_at=now
                 )
-                await intruder.xadd(redis_stream.stream_name(node), {redis_stream.FIELD: forged})
+                await intruder.xadd(inbox_name(node), {redis_stream.FIELD: forged})
                 await intruder.publish(
                     f"understudy:deltas:{node}:0", codec.encode_packet(sender, 10_000, passing, made_at=now)
                 )

@@ -81,6 +81,7 @@ from understudy.web.websocket import WebSocketEndpoint
 
 if TYPE_CHECKING:
     from understudy.chat.placement import Node
+    from understudy.cluster.broker import Broker
     from understudy.cluster.cluster import Cluster
     from understudy.cluster.shared_limits import ConnectionCounts, SharedRateLimits
     from understudy.storage.redis import RedisLink
@@ -184,10 +185,10 @@ async def build_app(
             node = await _join_nodes(settings, store, tree)
             sign_in_actors = _build_sign_ins(settings, store, mcp, partial(_clean, content_filter), tree)
             cluster = None
-            if redis is not None and node is not None and cipher is not None:
+            if (broker := _broker(redis)) is not None and node is not None and cipher is not None:
                 from understudy.cluster import cluster as nodes
 
-                cluster = nodes.Cluster(redis, node, cipher, metrics)
+                cluster = nodes.Cluster(broker, node, cipher, metrics)
             metrics.observe_storage(
                 lambda: store.read_statistics()["reads_waiting"], lambda: 0 if node is None else node.lapses
             )
@@ -216,7 +217,7 @@ async def build_app(
                 store, archive, storage.files, dispatcher.delete_thread, sessions.end_for_erasure, html.cache.clear_user
             )
             exporter = Exporter(archive, content_filter.vault, text_cipher, time.time)
-            rates, connections, limit_actors = _build_shared_limits(redis, settings)
+            rates, connections, limit_actors = _build_shared_limits(broker, settings)
             endpoint, http_app = await trio.to_thread.run_sync(  # some 40 ms: the paths of all blueprints are compiled
                 _build_web, parts, sessions, dispatcher, archive, exporter, eraser, rates, connections
             )
@@ -411,6 +412,15 @@ async def _join_nodes(settings: Settings, store: Store, tree: Tree) -> "Node | N
     return node
 
 
+def _broker(redis: "RedisLink | None") -> "Broker | None":
+    """Return the broker between this server and the others that share its database; None for a server alone."""
+    if redis is None:
+        return None
+    from understudy.cluster.redis_broker import RedisBroker
+
+    return RedisBroker(redis)
+
+
 def _build_run_limiter(settings: Settings) -> "RunLimiter[ActorRef]":
     """Build the limiter of concurrent runs, which bounds each tenant too if the server has tenants."""
     limits = settings.limits
@@ -530,10 +540,10 @@ async def _start_chat(
 
 
 def _build_shared_limits(
-    redis: "RedisLink | None", settings: Settings
+    broker: "Broker | None", settings: Settings
 ) -> "tuple[SharedRateLimits | None, ConnectionCounts | None, list[ChildSpec]]":
     """Build the cluster-wide rate limits and connection counts, and the actors that synchronise them."""
-    if redis is None:
+    if broker is None:
         return None, None, []
     from understudy.cluster.shared_limits import (
         ConnectionCounts,
@@ -542,8 +552,8 @@ def _build_shared_limits(
         SharedRateLimits,
     )
 
-    rates = SharedRateLimits(redis)
-    connections = ConnectionCounts(redis, settings.limits.connections_per_user)
+    rates = SharedRateLimits(broker)
+    connections = ConnectionCounts(broker, settings.limits.connections_per_user)
     actors = [
         ChildSpec("shared_rates", partial(RateLimitsSync, rates), backoff=BACKOFF),
         ChildSpec("shared_connections", partial(ConnectionCountsSync, connections), backoff=BACKOFF),

@@ -1,13 +1,13 @@
-"""The outgoing side of messaging between nodes: batches packets into Redis and matches replies to requests.
+"""The outgoing side of messaging between nodes: batches packets for the broker and matches replies to requests.
 
-1. Queued items are sent in batches: one stream entry per target node, or one publish if only ephemeral events are
+1. Queued items are sent in batches: one inbox entry per target node, or one publish if only ephemeral events are
    queued. Acknowledgements of entries read here go out in the same round trip.
 2. Packets to a node are numbered. A packet that could not be sent leaves a gap; the node sees it at the next packet,
    which is sent soon even if it is empty. So no loss goes unnoticed.
-3. Packets are encrypted and bound to their stream or channel (`understudy.storage.redis_cipher`). Numbers to a node
+3. Packets are encrypted and bound to their inbox or channel (`understudy.storage.redis_cipher`). Numbers to a node
    only rise while this process lives, so the node can detect replays.
 4. Packets are never sent twice. A request that may or may not have arrived fails, and its caller may retry it.
-5. Every queue is bounded: an item that does not fit is not sent, as if Redis were down.
+5. Every queue is bounded: an item that does not fit is not sent, as if the broker were down.
 """
 
 import math
@@ -18,16 +18,13 @@ from typing import Final, NoReturn, TypeAlias
 
 import trio
 from attrs import define, field, frozen
-from coredis.patterns.pipeline import Pipeline
-from coredis.tokens import PureToken
 
 from actors import Actor, ChildSpec, Context
 from understudy.chat.placement import Moved, News, Node
-from understudy.cluster import redis_stream
+from understudy.cluster.broker import Broker, inbox_name
 from understudy.cluster.codec import encode_news, encode_packet, reply_value
 from understudy.cluster.messages import Command, Ephemeral, Events, Item, RpcReply, RpcRequest
 from understudy.storage.errors import RedisUnavailable
-from understudy.storage.redis import RedisLink
 from understudy.storage.redis_cipher import Cipher
 
 Value: TypeAlias = bool | int | str | None
@@ -36,8 +33,6 @@ QUEUE_BYTES: Final = 4 * 1024 * 1024
 """Queue limit per node, for durable and for ephemeral items each; items beyond are dropped."""
 PACKET_BYTES: Final = 256 * 1024
 """Approximate size at which a batch is split into packets."""
-STREAM_MAXLEN: Final = 10_000
-"""Approximate MAXLEN of a stream. Only a node that is dead or stuck falls so far behind, and its lease expires soon."""
 PENDING_REQUESTS: Final = 10_000
 """Limit of requests waiting for a reply, and of queued news: more requests fail, more news are dropped."""
 ACK_DELAY_S: Final = 0.05
@@ -45,11 +40,11 @@ ACK_DELAY_S: Final = 0.05
 BATCH_DELAY_S: Final = 0.003
 """Pause after a batch: the first item after idle time is sent at once, a burst in fewer round trips."""
 EPHEMERAL_DELAY_S: Final = 0.03
-"""Batching delay for ephemeral events (streamed text). 30 ms is below what readers perceive, and cuts Redis round trips
+"""Batching delay for ephemeral events (streamed text). 30 ms is below what readers perceive, and cuts round trips
 about tenfold."""
 SEND_TIMEOUT_S: Final = 2.0
 RETRY_S: Final = 0.1
-"""Pause before the next batch after Redis refused one."""
+"""Pause before the next batch after the broker refused one."""
 ITEM_BYTES: Final = 200
 
 
@@ -88,7 +83,7 @@ class _PendingRequest:
 
 @frozen
 class _SealedPacket:
-    """An encrypted packet for a node's stream; `request_ids` are the requests in it."""
+    """An encrypted packet for a node's inbox; `request_ids` are the requests in it."""
 
     node: str
     data: bytes
@@ -96,10 +91,10 @@ class _SealedPacket:
 
 
 class MessageBus:
-    """Queues items for other nodes and matches their replies. The actor of `sender_spec` sends the queues to Redis."""
+    """Queues items for other nodes and matches their replies. The actor of `sender_spec` sends the queues."""
 
-    def __init__(self, link: RedisLink, node: Node, cipher: Cipher) -> None:
-        self._link = link
+    def __init__(self, broker: Broker, node: Node, cipher: Cipher) -> None:
+        self._broker = broker
         self._node = node
         self._cipher = cipher
         self._queues: dict[str, _PeerQueue] = {}
@@ -113,27 +108,27 @@ class MessageBus:
         self._sent_at = -math.inf
 
     def sender_spec(self) -> ChildSpec:
-        """Return the child that sends the queues to Redis."""
+        """Return the child that sends the queues to the broker."""
         return ChildSpec("bus", lambda: BusSender(self))
 
-    # names in Redis
+    # names at the broker
 
     def ephemeral_channel(self, node: str) -> str:
         """Return the pub/sub channel for ephemeral events to a node."""
-        return f"understudy:deltas:{node}:{self._link.database}"
+        return f"understudy:deltas:{node}:{self._broker.database}"
 
     @property
     def news_channel(self) -> str:
         """The pub/sub channel for news to all nodes."""
-        return f"understudy:news:{self._link.database}"
+        return f"understudy:news:{self._broker.database}"
 
     # sending
 
     def send(self, node: str, item: Item) -> bool:
-        """Queue an item for a node. Return False if Redis is down or the queue is full."""
+        """Queue an item for a node. Return False if the broker is down or the queue is full."""
         queue = self._queue_for(node)
         size = _size(item)
-        if not self._link.up or queue.items_bytes + size > QUEUE_BYTES:
+        if not self._broker.up or queue.items_bytes + size > QUEUE_BYTES:
             queue.mark_lost()
             self._schedule_flush()
             return False
@@ -143,28 +138,28 @@ class MessageBus:
         return True
 
     def send_ephemeral(self, node: str, events: Ephemeral) -> None:
-        """Queue ephemeral events for a node; dropped if Redis is down or the queue is full."""
+        """Queue ephemeral events for a node; dropped if the broker is down or the queue is full."""
         queue = self._queue_for(node)
         size = _size(events)
-        if self._link.up and queue.ephemeral_bytes + size <= QUEUE_BYTES:
+        if self._broker.up and queue.ephemeral_bytes + size <= QUEUE_BYTES:
             queue.ephemeral.append(events)
             queue.ephemeral_bytes += size
             self._schedule_flush(self._sent_at + EPHEMERAL_DELAY_S)
 
     def broadcast(self, news: News) -> None:
-        """Queue news for all nodes; dropped if Redis is down or too many are queued."""
-        if self._link.up and len(self._news) < PENDING_REQUESTS:
+        """Queue news for all nodes; dropped if the broker is down or too many are queued."""
+        if self._broker.up and len(self._news) < PENDING_REQUESTS:
             self._news.append(news)
             self._schedule_flush()
 
     def report_unreadable(self, node: str, ids: Sequence[str]) -> None:
         """Tell a node that these of its requests could not be decoded."""
-        if ids and self._link.up:
+        if ids and self._broker.up:
             self._queue_for(node).unreadable += ids[:PENDING_REQUESTS]
             self._schedule_flush()
 
     def ack(self, node: str, entries: Sequence[bytes]) -> None:
-        """Queue the acknowledgement (XACK, XDEL) of entries of a node's stream that have been handled."""
+        """Queue the acknowledgement of entries of a node's inbox that have been handled."""
         if entries:
             self._unacked.setdefault(node, []).extend(entries)
             self._schedule_flush(trio.current_time() + ACK_DELAY_S)
@@ -178,8 +173,8 @@ class MessageBus:
         is down; StorageUnavailable if its storage is down; RedisUnavailable if the request was not sent or not answered
         in time: the command may or may not have been executed.
         """
-        if not self._link.up:
-            raise RedisUnavailable(self._link.last_error)
+        if not self._broker.up:
+            raise RedisUnavailable(self._broker.last_error)
         if len(self._pending) >= PENDING_REQUESTS:
             raise RedisUnavailable("too many requests wait for other servers")
         request = RpcRequest(uuid.uuid4().hex, owner, thread_id, timeout_s, command)
@@ -220,7 +215,7 @@ class MessageBus:
     # the sending loop
 
     async def run(self) -> NoReturn:
-        """Send the queues to Redis, batch by batch, while they are filled."""
+        """Send the queues to the broker, batch by batch, while they are filled."""
         self._schedule_flush()  # the items that a killed sender left
         while True:
             while trio.current_time() < self._flush_at:
@@ -228,7 +223,7 @@ class MessageBus:
                 with trio.move_on_at(self._flush_at):
                     await self._rescheduled.wait()
             self._flush_at = math.inf
-            await self._link.wait_up()
+            await self._broker.wait_up()
             all_sent = await self._flush()
             self._sent_at = trio.current_time()
             await trio.sleep(BATCH_DELAY_S if all_sent else RETRY_S)
@@ -261,28 +256,12 @@ class MessageBus:
         packets, published, read = self._drain_packets(), self._drain_published(), self._unacked
         self._unacked = {}
 
-        def fill(pipe: Pipeline[bytes]) -> None:
-            for packet in packets:
-                # A node without a stream is down, or creates its stream anew and then catches up from the log.
-                pipe.xadd(
-                    redis_stream.stream_name(packet.node),
-                    {redis_stream.FIELD: packet.data},
-                    nomkstream=True,
-                    trim_strategy=PureToken.MAXLEN,
-                    trim_operator=PureToken.APPROXIMATELY,
-                    threshold=STREAM_MAXLEN,
-                )
-            for channel, data in published:
-                pipe.publish(channel, data)
-            for node, entries in read.items():
-                pipe.xack(redis_stream.stream_name(node), redis_stream.GROUP, entries)
-                pipe.xdel(redis_stream.stream_name(node), entries)
-
         if not (packets or published or read):
             return True
-        results: Sequence[object] = (RedisUnavailable("what takes requests to Redis was killed"),) * len(packets)
+        results: Sequence[object] = (RedisUnavailable("the sender of requests was killed"),) * len(packets)
         try:
-            results = await self._link.batch(fill, timeout_s=SEND_TIMEOUT_S)
+            sealed = [(each.node, each.data) for each in packets]
+            results = await self._broker.send(sealed, published, read, timeout_s=SEND_TIMEOUT_S)
             read = {}
         except RedisUnavailable as error:
             results = (error,) * len(packets)
@@ -308,7 +287,7 @@ class MessageBus:
         return all_sent
 
     def _drain_packets(self) -> list[_SealedPacket]:
-        """Empty the queues into packets for the nodes' streams, in order.
+        """Empty the queues into packets for the nodes' inboxes, in order.
 
         If a node gets durable items, its ephemeral events go first in the same packet: streamed text must arrive before
         the answer that ends it.
@@ -323,7 +302,7 @@ class MessageBus:
             for portion in _portions(items) or ([[]] if refused or dirty else []):
                 queue.number += 1
                 data = encode_packet(self._node.id, queue.number, portion, refused, made_at=time.time())
-                sealed = self._cipher.encrypt(data, redis_stream.stream_name(node))
+                sealed = self._cipher.encrypt(data, inbox_name(node))
                 packets.append(
                     _SealedPacket(node, sealed, [each.id for each in portion if isinstance(each, RpcRequest)])
                 )

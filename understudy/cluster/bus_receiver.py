@@ -1,15 +1,16 @@
-"""The incoming side of messaging between nodes: reads packets from Redis, checks them, and dispatches their items.
+"""The incoming side of messaging between nodes: reads packets from the broker, checks them, and dispatches their items.
 
-1. Durable items come through a stream. An entry is acknowledged after it has been handled, so a node that takes over
-   from a dead one finds the entries that were not. Ephemeral events and news come through pub/sub channels.
+1. Durable items come through an inbox. An entry is acknowledged after it has been handled, so a node that takes over
+   from a dead one finds the entries that were not. Ephemeral events and news come through channels.
 2. Reading never waits for handling: requests run in tasks of their own, other items are sent to actors.
-3. A gap in the packet numbers, a new stream or a new subscription may mean loss; after each of them the proxies check
+3. A gap in the packet numbers, a new inbox or a new subscription may mean loss; after each of them the proxies check
    the log for events that they missed.
 4. A packet that is not authentic (`understudy.storage.redis_cipher`) is dropped before any of it is decoded.
-5. Packets of a sender in a source (a stream or a channel) have rising numbers. A number that is not higher than the
-   last one is a replay, unless it is the same entry of the same stream, read again because it was not acknowledged.
+5. Packets of a sender in a source (an inbox or a channel) have rising numbers. A number that is not higher than the
+   last one is a replay, unless it is the same entry of the same inbox, read again because it was not acknowledged.
 6. The first packet of a sender has no predecessor, so it must be fresh by the clock. The same holds for packets to a
-   node that has died: an attacker who can write to Redis can replay these for at most `FRESH_S`, to another survivor.
+   node that has died: an attacker who can write to the broker can replay these for at most `FRESH_S`, to another
+   survivor.
 7. A dropped packet is counted and logged; its sender gets no reply.
 """
 
@@ -25,13 +26,12 @@ from attrs import define, field
 
 from actors import Actor, Context
 from understudy.chat.placement import News, Node
-from understudy.cluster import redis_stream
+from understudy.cluster.broker import BLOCK_S, Broker, BusEntry, inbox_name
 from understudy.cluster.bus import MessageBus
 from understudy.cluster.codec import Packet, UnreadablePacket, decode_items, decode_news, decode_packet
 from understudy.cluster.conversation_proxy import ProxyTable
 from understudy.cluster.messages import Ephemeral, Events, ForwardingEnded, Item, RpcReply, RpcRequest
 from understudy.storage.errors import RedisRefused, RedisUnavailable
-from understudy.storage.redis import RedisLink
 from understudy.storage.redis_cipher import Cipher, NotAuthentic
 
 log = logging.getLogger(__name__)
@@ -45,13 +45,13 @@ HandleNews = Callable[[News | None], Awaitable[None]]
 BATCH_DELAY_S: Final = 0.001
 """Pause before the next read: under load one read returns the entries of several."""
 RETRY_S: Final = 0.05
-"""Pause before the stream is opened again after Redis failed or had lost it."""
+"""Pause before the inbox is opened again after the broker failed or had lost it."""
 NEWS_AT_ONCE: Final = 256
 """Limit of news handled concurrently; more are dropped."""
 FRESH_S: Final = 300.0
 """Allowed clock skew between nodes and age of the first packet of a sender, as in Kerberos (RFC 4120, section 8.2)."""
 REMEMBERED: Final = 20_000
-"""Limit of remembered entries, of those in handling and of those taken over each: twice the length of a stream; the
+"""Limit of remembered entries, of those in handling and of those taken over each: twice the length of an inbox; the
 oldest are forgotten first."""
 
 
@@ -79,7 +79,7 @@ class PacketReader:
     def read(self, source: str, data: bytes, entry: bytes | None = None) -> tuple[Packet, bool] | None:
         """Return a packet, and whether packets before it are missing; None if it must be dropped.
 
-        `entry` is its id in the stream `source`, None on a channel. Call `mark_done` for every entry that was read.
+        `entry` is its id in the inbox `source`, None on a channel. Call `mark_done` for every entry that was read.
         """
         packet = self._decrypt(source, data)
         if packet is None:
@@ -97,7 +97,7 @@ class PacketReader:
         return packet, packet.number != (last or 0) + 1
 
     def read_orphaned(self, source: str, data: bytes, entry: bytes) -> Packet | None:
-        """Return a packet from the stream `source` of a dead node; None if it must be dropped.
+        """Return a packet from the inbox `source` of a dead node; None if it must be dropped.
 
         These packets are read in any order, so instead of rising, each number may occur in only one entry.
         """
@@ -112,7 +112,7 @@ class PacketReader:
         return packet
 
     def mark_done(self, source: str, entries: Iterable[bytes]) -> None:
-        """Forget handled entries of a stream: if one is read again, it is a replay."""
+        """Forget handled entries of an inbox: if one is read again, it is a replay."""
         for entry in entries:
             self._open.pop((source, entry), None)
 
@@ -149,10 +149,8 @@ def _remember(known: dict[KeyT, ValueT], key: KeyT, value: ValueT) -> None:
         del known[next(iter(known))]
 
 
-def unexpired(
-    requests: Sequence[tuple[str, RpcRequest]], entry: redis_stream.BusEntry, now: float
-) -> list[tuple[str, RpcRequest]]:
-    """Return the requests of an entry whose caller still waits; `now` is by the clock of Redis."""
+def unexpired(requests: Sequence[tuple[str, RpcRequest]], entry: BusEntry, now: float) -> list[tuple[str, RpcRequest]]:
+    """Return the requests of an entry whose caller still waits; `now` is by the broker's clock."""
     return [each for each in requests if now < entry.made_at + each[1].within_s]
 
 
@@ -161,7 +159,7 @@ class BusReceiver(Actor):
 
     def __init__(
         self,
-        link: RedisLink,
+        broker: Broker,
         node: Node,
         bus: MessageBus,
         proxies: ProxyTable,
@@ -170,7 +168,7 @@ class BusReceiver(Actor):
         handle_news: HandleNews,
         listening: trio.Event,
     ) -> None:
-        self.link = link
+        self.broker = broker
         self.node = node
         self.bus = bus
         self.proxies = proxies
@@ -180,52 +178,45 @@ class BusReceiver(Actor):
         self.listening = listening
         self.news_at_work = 0
         self.at_work: set[bytes] = set()  # entries whose requests are being handled
-        self.redis_offset_s = 0.0  # the clock of Redis, which numbers entries, minus trio's
+        self.clock_offset_s = 0.0  # the broker's clock, which numbers entries, minus trio's
 
     async def on_start(self, context: Context) -> None:
-        """Start reading the stream and the channels."""
-        context.start_soon(self._read_stream, context, name="read")
+        """Start reading the inbox and the channels."""
+        context.start_soon(self._read_inbox, context, name="read")
         context.start_soon(self._listen, context, name="listen")
 
-    # the stream
+    # the inbox
 
-    async def _read_stream(self, context: Context) -> NoReturn:
+    async def _read_inbox(self, context: Context) -> NoReturn:
         while True:
-            await self.link.wait_up()
+            await self.broker.wait_up()
             name = self.node.id  # changes when the lease has expired
             try:
-                await self._open_stream(name, context)
+                await self._open_inbox(name, context)
                 while name == self.node.id:
-                    entries = await redis_stream.read_new(self.link, name, name, wait=True)
+                    entries = await self.broker.read_new(name, name, wait=True)
                     await self._accept_entries(name, entries, context)
                     await trio.sleep(BATCH_DELAY_S)
                 self.bus.fail_all()
-            except RedisRefused as refused:  # the stream was deleted
+            except RedisRefused as refused:  # the inbox was deleted
                 log.warning("inbox.lost", extra={"reason": refused.reason})
                 await trio.sleep(RETRY_S)
             except RedisUnavailable:
                 await trio.sleep(RETRY_S)
 
-    async def _open_stream(self, name: str, context: Context) -> None:
-        """Create the stream if there is none, and handle the entries that were read before but not acknowledged."""
-        inbox = redis_stream.stream_name(name)
-        time, _ = await self.link.batch(lambda pipe: (pipe.time(), pipe.sadd(redis_stream.NODES_WITH_STREAM, [name])))
-        try:  # alone: in a pipeline, coredis would raise this refusal instead of the results of the other commands
-            await self.link.call(lambda redis: redis.xgroup_create(inbox, redis_stream.GROUP, "0", mkstream=True))
-        except RedisRefused as refused:
-            if "Duplicate" not in refused.reason:
-                raise
-        self.redis_offset_s = time.timestamp() - trio.current_time()
-        start, entries = await redis_stream.claim(self.link, name, name, "0-0", 0)
+    async def _open_inbox(self, name: str, context: Context) -> None:
+        """Create the inbox if there is none, and handle the entries that were read before but not acknowledged."""
+        self.clock_offset_s = await self.broker.open_inbox(name) - trio.current_time()
+        start, entries = await self.broker.claim(name, name, "0-0", 0)
         await self._accept_entries(name, entries, context)
         while start != "0-0":
-            start, entries = await redis_stream.claim(self.link, name, name, start, 0)
+            start, entries = await self.broker.claim(name, name, start, 0)
             await self._accept_entries(name, entries, context)
-        self.proxies.check_logs()  # entries of an earlier stream may be lost
+        self.proxies.check_logs()  # entries of an earlier inbox may be lost
 
-    async def _accept_entries(self, name: str, entries: Sequence[redis_stream.BusEntry], context: Context) -> None:
+    async def _accept_entries(self, name: str, entries: Sequence[BusEntry], context: Context) -> None:
         await trio.lowlevel.checkpoint_if_cancelled()  # a read may succeed while the actor stops
-        done, now = [], trio.current_time() + self.redis_offset_s
+        done, now = [], trio.current_time() + self.clock_offset_s
         for entry in entries:
             if entry.id in self.at_work:
                 continue
@@ -238,13 +229,13 @@ class BusReceiver(Actor):
         self._ack(name, done)
 
     def _ack(self, name: str, entries: Sequence[bytes]) -> None:
-        """Mark entries as handled, here and in Redis."""
-        self.reader.mark_done(redis_stream.stream_name(name), entries)
+        """Mark entries as handled, here and at the broker."""
+        self.reader.mark_done(inbox_name(name), entries)
         self.bus.ack(name, entries)
 
-    def _dispatch_packet(self, name: str, entry: redis_stream.BusEntry) -> list[tuple[str, RpcRequest]]:
+    def _dispatch_packet(self, name: str, entry: BusEntry) -> list[tuple[str, RpcRequest]]:
         """Dispatch the items of a packet. Return its requests, each with its sender."""
-        read = self.reader.read(redis_stream.stream_name(name), entry.data, entry.id)
+        read = self.reader.read(inbox_name(name), entry.data, entry.id)
         if read is None:
             return []
         packet, lacking = read
@@ -295,7 +286,7 @@ class BusReceiver(Actor):
                 def take(channel: str, data: bytes) -> None:
                     self._on_channel_message(channel, data, context)
 
-                await self.link.listen(channels, take, partial(self._on_subscribed, context))
+                await self.broker.listen(channels, take, partial(self._on_subscribed, context))
 
     def _on_subscribed(self, context: Context) -> None:
         if self.listening.is_set():  # a new subscription: news sent before it are lost
@@ -307,14 +298,14 @@ class BusReceiver(Actor):
     async def _watch_name(self, name: str, scope: trio.CancelScope) -> None:
         """Cancel `scope`, and with it the subscription, when the node has another id."""
         while name == self.node.id:  # noqa: ASYNC110 - an id has no event
-            await trio.sleep(redis_stream.BLOCK_S)
+            await trio.sleep(BLOCK_S)
         scope.cancel()
 
     def _on_channel_message(self, channel: str, data: bytes, context: Context) -> None:
         read = self.reader.read(channel, data)
         if read is None:
             return
-        packet, _ = read  # gaps are not checked here: a loss on a channel shows in the numbers of the stream
+        packet, _ = read  # gaps are not checked here: a loss on a channel shows in the numbers of the inbox
         try:
             if channel != self.bus.news_channel:
                 for item in decode_items(packet)[0]:

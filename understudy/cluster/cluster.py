@@ -1,4 +1,4 @@
-"""Wires the parts that let several servers share a database and a Redis.
+"""Wires the parts that let several servers share a database and a broker.
 
 cluster
 ├── membership   renews the lease of this node (`understudy.cluster.membership`)
@@ -19,12 +19,12 @@ from actors import Actor, ActorRef, Backoff, ChildSpec, Supervisor
 from understudy.chat.commands import CommandDispatcher
 from understudy.chat.placement import Active, News, Node
 from understudy.chat.services import Services
+from understudy.cluster.broker import Broker
 from understudy.cluster.bus import MessageBus
 from understudy.cluster.bus_receiver import BusMetrics, BusReceiver, PacketReader
 from understudy.cluster.conversation_proxy import ConversationProxy, ProxyTable
 from understudy.cluster.peer_monitor import PeerMonitor
 from understudy.cluster.rpc_server import RpcServer
-from understudy.storage.redis import RedisLink
 from understudy.storage.redis_cipher import Cipher
 
 BACKOFF: Final = Backoff(min_s=0.05, max_s=30.0)
@@ -37,7 +37,7 @@ MAX_RESTARTS: Final = 10_000
 class Cluster:
     """Access to the other nodes; implements `OtherNodes` for the command dispatcher."""
 
-    link: RedisLink
+    broker: Broker
     node: Node
     cipher: Cipher = field(repr=False)
     metrics: BusMetrics | None = None
@@ -48,9 +48,9 @@ class Cluster:
     listening: trio.Event = field(factory=trio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.bus = MessageBus(self.link, self.node, self.cipher)
+        self.bus = MessageBus(self.broker, self.node, self.cipher)
         self.reader = PacketReader(self.cipher, self.metrics)
-        self.link.on_change.append(lambda _: self.proxies.check_logs())  # events may have been lost: check at once
+        self.broker.on_change.append(lambda _: self.proxies.check_logs())  # events may have been lost: check at once
 
     def make_proxy(self, owner: str, thread_id: str, owner_node: str, after: int | None) -> Actor:
         """Return a proxy for a conversation that another node owns."""
@@ -58,15 +58,15 @@ class Cluster:
         return ConversationProxy(owner, thread_id, owner_node, self.services, self.bus, self.proxies, after)
 
     def broadcast(self, news: News) -> None:
-        """Send news to all nodes; dropped if Redis is down."""
+        """Send news to all nodes; dropped if the broker is down."""
         self.bus.broadcast(news)
 
     def announce(self, owner: str, thread_id: str, after: int) -> None:
-        """Tell all nodes that a thread is active; dropped if Redis is down."""
+        """Tell all nodes that a thread is active; dropped if the broker is down."""
         self.bus.broadcast(Active(owner, thread_id, after))
 
     async def ready(self) -> None:
-        """Wait up to READY_S for the subscription to the channels; start without it if Redis is down."""
+        """Wait up to READY_S for the subscription to the channels; start without it if the broker is down."""
         with trio.move_on_after(READY_S):
             await self.listening.wait()
 
@@ -76,7 +76,7 @@ class Cluster:
         """Return the actors, in start order; `forwarders` returns the ref of the supervisor that is one of them."""
         self.services = services
         rpc = RpcServer(dispatcher.registry, self.bus, forwarders)
-        parts = (self.link, self.node, self.bus, self.proxies, self.reader)
+        parts = (self.broker, self.node, self.bus, self.proxies, self.reader)
         receiver = partial(BusReceiver, *parts, rpc.handle, dispatcher.apply_news, self.listening)
         peers = partial(PeerMonitor, services.store, *parts, rpc.handle)
         return [

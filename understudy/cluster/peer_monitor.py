@@ -4,7 +4,7 @@
    expired, as just after the database came back.
 2. Requests to a dead node fail, and their callers retry. Requests that it had from nodes that are dead too are executed
    by one of the survivors: the consumer group gives each entry to one of them.
-3. The stream of a dead node is deleted when it is empty.
+3. The inbox of a dead node is deleted when it is empty.
 """
 
 import logging
@@ -15,25 +15,24 @@ import trio
 
 from actors import Actor, Context
 from understudy.chat.placement import Node
-from understudy.cluster import redis_stream
+from understudy.cluster.broker import Broker, BusEntry, inbox_name
 from understudy.cluster.bus import MessageBus
 from understudy.cluster.bus_receiver import PacketReader, unexpired
 from understudy.cluster.codec import UnreadablePacket, decode_items
 from understudy.cluster.conversation_proxy import ProxyTable
 from understudy.cluster.messages import RpcRequest
 from understudy.storage.errors import RedisRefused, RedisUnavailable, StorageUnavailable
-from understudy.storage.redis import RedisLink
 from understudy.storage.store import Store
 
 log = logging.getLogger(__name__)
 
 EVERY_S: Final = 0.5
 SCAN_EVERY_S: Final = 10.0
-"""Interval of scans for streams of dead nodes, besides the scan when a node is seen to die."""
+"""Interval of scans for inboxes of dead nodes, besides the scan when a node is seen to die."""
 RESCAN_S: Final = 1.0
-"""Delay of the next scan if a stream was not emptied: entries that another node read cannot be claimed at once."""
+"""Delay of the next scan if an inbox was not emptied: entries that another node read cannot be claimed at once."""
 ROUNDS: Final = 200
-"""Limit of claims in one scan of a stream, of 100 entries each: more than a stream holds."""
+"""Limit of claims in one scan of an inbox, of 100 entries each: more than one holds."""
 
 
 class _CheckPeers:
@@ -46,7 +45,7 @@ class PeerMonitor(Actor):
     def __init__(
         self,
         store: Store,
-        link: RedisLink,
+        broker: Broker,
         node: Node,
         bus: MessageBus,
         proxies: ProxyTable,
@@ -54,7 +53,7 @@ class PeerMonitor(Actor):
         handle_request: Callable[[str, RpcRequest], Awaitable[None]],
     ) -> None:
         self.store = store
-        self.link = link
+        self.broker = broker
         self.node = node
         self.bus = bus
         self.proxies = proxies
@@ -89,44 +88,42 @@ class PeerMonitor(Actor):
             context.start_soon(self._take_over, name="take_over")
 
     async def _take_over(self) -> None:
-        """Execute the requests left in the streams of dead nodes, and delete the streams."""
+        """Execute the requests left in the inboxes of dead nodes, and delete the inboxes."""
         try:
-            known = await self.link.call(lambda redis: redis.smembers(redis_stream.NODES_WITH_STREAM))
-            alive = await self.store.live_nodes()  # now: a node joins before it has a stream
-            for each in sorted(known):
-                name = _text(each)
-                if name in alive or name == self.node.id or await self._take_over_from(name):
+            known, now = await self.broker.inboxes()
+            alive = await self.store.live_nodes()  # now: a node joins before it has an inbox
+            for name in sorted(known):
+                if name in alive or name == self.node.id or await self._take_over_from(name, now):
                     continue
                 self.scanned_at = trio.current_time() - SCAN_EVERY_S + RESCAN_S
         except (RedisUnavailable, StorageUnavailable) as error:
             log.debug("peers.not_taken_over", extra={"reason": error.reason})
 
-    async def _take_over_from(self, node: str) -> bool:
-        """Execute the requests left in the stream of a dead node. Return True if the stream was deleted."""
-        time = await self.link.call(lambda redis: redis.time())
+    async def _take_over_from(self, node: str, now: float) -> bool:
+        """Execute the requests left in the inbox of a dead node. Return True if the inbox was deleted."""
         try:
-            while entries := await redis_stream.read_new(self.link, node, self.node.id):
-                await self._handle_entries(node, entries, time.timestamp())
+            while entries := await self.broker.read_new(node, self.node.id):
+                await self._handle_entries(node, entries, now)
             start = "0-0"
             for _ in range(ROUNDS):
-                start, entries = await redis_stream.claim(self.link, node, self.node.id, start)
-                await self._handle_entries(node, entries, time.timestamp())
+                start, entries = await self.broker.claim(node, self.node.id, start)
+                await self._handle_entries(node, entries, now)
                 if start == "0-0":
                     break
         except RedisRefused:
-            pass  # another node deleted it, or Redis was flushed
-        return await redis_stream.remove_if_empty(self.link, node)
+            pass  # another node deleted it, or the broker lost it
+        return await self.broker.remove_if_empty(node)
 
-    async def _handle_entries(self, node: str, entries: Sequence[redis_stream.BusEntry], now: float) -> None:
+    async def _handle_entries(self, node: str, entries: Sequence[BusEntry], now: float) -> None:
         for entry in entries:
             for sender, request in unexpired(self._orphaned(node, entry), entry, now):
                 log.info("request.taken_over", extra={"command": type(request.command).__name__})
                 await self.handle_request(sender, request)
         self.bus.ack(node, [entry.id for entry in entries])
 
-    def _orphaned(self, node: str, entry: redis_stream.BusEntry) -> list[tuple[str, RpcRequest]]:
+    def _orphaned(self, node: str, entry: BusEntry) -> list[tuple[str, RpcRequest]]:
         """Return the requests in an entry if their sender is dead too; a living sender retries by itself."""
-        packet = self.reader.read_orphaned(redis_stream.stream_name(node), entry.data, entry.id)
+        packet = self.reader.read_orphaned(inbox_name(node), entry.data, entry.id)
         if packet is None:
             return []
         try:
@@ -136,7 +133,3 @@ class PeerMonitor(Actor):
         if packet.sender in self.alive or packet.sender == self.node.id:
             return []
         return [(packet.sender, item) for item in items if isinstance(item, RpcRequest)]
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value

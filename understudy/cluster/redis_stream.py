@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from attrs import frozen
 from coredis.response.types import StreamEntry
 
+from understudy.cluster.broker import BLOCK_S, CLAIM_MS, ENTRIES, BusEntry, inbox_name
 from understudy.storage.redis import RedisLink
 
 GROUP: Final = "nodes"
@@ -14,30 +14,6 @@ FIELD: Final = b"p"
 """The only field of an entry; it holds a packet."""
 NODES_WITH_STREAM: Final = "understudy:inboxes"
 """Key of the set of nodes that have a stream."""
-ENTRIES: Final = 100
-"""Entries per read."""
-BLOCK_S: Final = 1.0
-"""How long a blocking read waits for an entry."""
-CLAIM_MS: Final = 1000
-"""Minimum idle time in ms before another node may claim an entry, so that two survivors do not claim the same one."""
-
-
-@frozen
-class BusEntry:
-    """An entry of a stream. `id` starts with its creation time by the clock of Redis, in milliseconds."""
-
-    id: bytes
-    data: bytes
-
-    @property
-    def made_at(self) -> float:
-        """Creation time in Unix seconds, by the clock of Redis."""
-        return int(self.id.partition(b"-")[0]) / 1000
-
-
-def stream_name(node: str) -> str:
-    """Return the key of a node's stream."""
-    return f"understudy:inbox:{node}"
 
 
 async def read_new(link: RedisLink, node: str, reader: str, *, wait: bool = False) -> Sequence[BusEntry]:
@@ -45,7 +21,7 @@ async def read_new(link: RedisLink, node: str, reader: str, *, wait: bool = Fals
 
     Raises RedisRefused if there is no stream, RedisUnavailable.
     """
-    stream, block = stream_name(node), int(BLOCK_S * 1000) if wait else None
+    stream, block = inbox_name(node), int(BLOCK_S * 1000) if wait else None
     found = await link.call(
         lambda redis: redis.xreadgroup(GROUP, reader, {stream: ">"}, count=ENTRIES, block=block),
         timeout_s=2.5 * BLOCK_S,
@@ -63,16 +39,16 @@ async def claim(
     Raises RedisRefused if there is no stream, RedisUnavailable.
     """
     onward, entries, *_ = await link.call(
-        lambda redis: redis.xautoclaim(stream_name(node), GROUP, reader, idle_ms, start, count=ENTRIES)
+        lambda redis: redis.xautoclaim(inbox_name(node), GROUP, reader, idle_ms, start, count=ENTRIES)
     )
     return _text(onward), _entries(each for each in entries if isinstance(each, StreamEntry))
 
 
 async def remove_if_empty(link: RedisLink, node: str) -> bool:
     """Delete a node's stream if it is empty. Return whether it was. Raises RedisUnavailable."""
-    if await link.call(lambda redis: redis.xlen(stream_name(node))):
+    if await link.call(lambda redis: redis.xlen(inbox_name(node))):
         return False
-    await link.batch(lambda pipe: (pipe.delete([stream_name(node)]), pipe.srem(NODES_WITH_STREAM, [node])))
+    await link.batch(lambda pipe: (pipe.delete([inbox_name(node)]), pipe.srem(NODES_WITH_STREAM, [node])))
     return True
 
 

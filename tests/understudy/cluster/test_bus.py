@@ -21,6 +21,7 @@ from transport.wire.errors import CommandRejected
 from understudy.chat import messages as chat
 from understudy.chat.placement import Active, Deleted, Moved, News, Node
 from understudy.cluster import codec, redis_stream
+from understudy.cluster.broker import inbox_name
 from understudy.cluster.bus import QUEUE_BYTES, MessageBus
 from understudy.cluster.bus_receiver import BusReceiver, PacketReader
 from understudy.cluster.conversation_proxy import CheckLog, OwnerDown, ProxyTable
@@ -34,6 +35,7 @@ from understudy.cluster.messages import (
     command_from_message,
 )
 from understudy.cluster.peer_monitor import PeerMonitor
+from understudy.cluster.redis_broker import RedisBroker
 from understudy.storage.errors import RedisUnavailable
 from understudy.storage.redis import RedisLink
 from understudy.storage.redis_cipher import Cipher
@@ -93,7 +95,7 @@ class House:
 
     async def read(self, serve: Any = None) -> None:
         """Start reading this node's stream and channels."""
-        parts = (self.link, self.node, self.post, self.relays, self.receiver)
+        parts = (RedisBroker(self.link), self.node, self.post, self.relays, self.receiver)
         listening = trio.Event()
         make = ChildSpec("receiver", lambda: BusReceiver(*parts, serve or self.serve, self.hear, listening))
         self.inbox = await self.system.spawn(make)
@@ -107,7 +109,7 @@ async def house(redis: Redis, number: int = 9, secret: str = SECRET) -> AsyncIte
     """A node that does not read yet."""
     link, node, cipher = RedisLink(f"{redis.url}/{number}"), Node(), Cipher(secret)
     node.joined = True
-    post, refused = MessageBus(link, node, cipher), Refused()
+    post, refused = MessageBus(RedisBroker(link), node, cipher), Refused()
     async with open_system("system", [link.connector_spec(), post.sender_spec()]) as system:
         with trio.fail_after(5):
             await link.wait_up()
@@ -142,7 +144,7 @@ async def test_requests_are_answered_and_acknowledged(redis: Redis) -> None:
         assert answers == ["CancelRun"] * 300
         assert len(b.asked) == 300
         for each in (a, b):
-            name = redis_stream.stream_name(each.node.id)
+            name = inbox_name(each.node.id)
             with trio.fail_after(5):
                 while await each.link.call(lambda client, name=name: client.xlen(name)):  # noqa: ASYNC110
                     await trio.sleep(0.01)
@@ -266,7 +268,7 @@ async def test_a_request_to_an_unknown_node_fails_at_once(redis: Redis) -> None:
         with pytest.raises(RedisUnavailable):
             await ask(a, b)
         assert trio.current_time() - began < 2
-        name = redis_stream.stream_name(b.node.id)
+        name = inbox_name(b.node.id)
         assert not await a.link.call(lambda client: client.exists([name]))
 
 
@@ -300,7 +302,7 @@ async def test_a_killed_receiver_goes_on_with_unacknowledged_entries(redis: Redi
         a.post.send(b.node.id, RpcRequest("begun", "ann", "t", 30.0, command_from_message(chat.CancelRun("begun"))))
         await eventually(lambda: started)
         if grown:
-            name = redis_stream.stream_name(b.node.id)
+            name = inbox_name(b.node.id)
             assert await a.link.call(lambda client: client.xtrim(name, PureToken.MAXLEN, 0)) == 1
         assert b.inbox is not None
         b.inbox.kill()
@@ -436,10 +438,10 @@ async def test_the_work_of_the_dead_is_done_by_one_survivor(redis: Redis) -> Non
         registry = Registry(a.node.id, b.node.id)
         for each in (a, b):
             await each.relay(dead.node.id)
-            parts = (each.link, each.node, each.post, each.relays, each.receiver, each.serve)
+            parts = (RedisBroker(each.link), each.node, each.post, each.relays, each.receiver, each.serve)
             await each.system.spawn(ChildSpec("peers", lambda parts=parts: PeerMonitor(registry, *parts)))  # type: ignore[arg-type]
         await eventually(lambda: len(a.asked) + len(b.asked) == 2)
-        name = redis_stream.stream_name(dead.node.id)
+        name = inbox_name(dead.node.id)
         with trio.fail_after(15):
             while await a.link.call(lambda client: client.exists([name])):  # noqa: ASYNC110
                 await trio.sleep(0.1)
@@ -451,7 +453,7 @@ async def test_proxies_to_a_node_that_dies_are_stopped(redis: Redis) -> None:
     """Its proxies get OwnerDown, and pending requests to it fail."""
     async with house(redis) as a:
         registry = Registry(a.node.id, "other")
-        parts = (a.link, a.node, a.post, a.relays, a.receiver, a.serve)
+        parts = (RedisBroker(a.link), a.node, a.post, a.relays, a.receiver, a.serve)
         await a.relay("other")
         await a.system.spawn(ChildSpec("peers", lambda: PeerMonitor(registry, *parts)))  # type: ignore[arg-type]
         await trio.sleep(0.1)
@@ -463,7 +465,7 @@ async def test_proxies_to_a_node_that_dies_are_stopped(redis: Redis) -> None:
 async def test_a_node_that_died_while_the_monitor_was_dead_is_detected(redis: Redis) -> None:
     """The peer monitor was dead when the node died: after its restart the node's proxies get OwnerDown."""
     async with house(redis) as a:
-        parts = (a.link, a.node, a.post, a.relays, a.receiver, a.serve)
+        parts = (RedisBroker(a.link), a.node, a.post, a.relays, a.receiver, a.serve)
         await a.relay("other")
         await a.system.spawn(ChildSpec("peers", lambda: PeerMonitor(Registry(a.node.id), *parts)))  # type: ignore[arg-type]
         await eventually(lambda: any(isinstance(each, OwnerDown) for each in a.received))
@@ -473,12 +475,12 @@ async def test_a_node_that_died_while_the_monitor_was_dead_is_detected(redis: Re
 async def test_a_node_that_has_just_joined_keeps_its_stream(redis: Redis) -> None:
     """The list of living nodes was read before it joined."""
     async with house(redis, 7) as a, house(redis, 7) as old:
-        registry, born = Registry(a.node.id), redis_stream.stream_name("0-born")
+        registry, born = Registry(a.node.id), inbox_name("0-born")
         await a.link.batch(
             lambda pipe: (
                 pipe.sadd(redis_stream.NODES_WITH_STREAM, ["0-born", old.node.id]),
                 pipe.xgroup_create(born, redis_stream.GROUP, "0", mkstream=True),
-                pipe.xgroup_create(redis_stream.stream_name(old.node.id), redis_stream.GROUP, "0", mkstream=True),
+                pipe.xgroup_create(inbox_name(old.node.id), redis_stream.GROUP, "0", mkstream=True),
             )
         )
 
@@ -488,7 +490,7 @@ async def test_a_node_that_has_just_joined_keeps_its_stream(redis: Redis) -> Non
             return alive
 
         registry.live_nodes = live_nodes  # type: ignore[method-assign]
-        parts = (a.link, a.node, a.post, a.relays, a.receiver, a.serve)
+        parts = (RedisBroker(a.link), a.node, a.post, a.relays, a.receiver, a.serve)
         await a.system.spawn(ChildSpec("peers", lambda: PeerMonitor(registry, *parts)))  # type: ignore[arg-type]
         with trio.fail_after(10):
             while await a.link.call(lambda client: client.sismember(redis_stream.NODES_WITH_STREAM, old.node.id)):  # noqa: ASYNC110

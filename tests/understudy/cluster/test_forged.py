@@ -12,6 +12,7 @@ from transport.wire.events import Block, Envelope, PartialResult
 from understudy.chat import messages as chat
 from understudy.chat.placement import Active
 from understudy.cluster import codec, redis_stream
+from understudy.cluster.broker import inbox_name
 from understudy.cluster.messages import Ephemeral, Events, RpcRequest, command_from_message
 from understudy.storage.errors import RedisUnavailable
 from understudy.storage.redis_cipher import Cipher
@@ -22,7 +23,7 @@ FORGED = RpcRequest("forged", "ann", "t", 30.0, command_from_message(chat.Delete
 
 async def add(house: House, node: str, data: bytes) -> None:
     """Add an entry to a node's stream, as any writer to Redis can."""
-    await house.link.call(lambda redis: redis.xadd(redis_stream.stream_name(node), {redis_stream.FIELD: data}))
+    await house.link.call(lambda redis: redis.xadd(inbox_name(node), {redis_stream.FIELD: data}))
 
 
 async def publish(house: House, channel: str, data: bytes) -> None:
@@ -32,7 +33,7 @@ async def publish(house: House, channel: str, data: bytes) -> None:
 
 async def dealt_with(house: House) -> None:
     """Wait until a node's stream is empty."""
-    name = redis_stream.stream_name(house.node.id)
+    name = inbox_name(house.node.id)
     with trio.fail_after(5):
         while await house.link.call(lambda redis: redis.xlen(name)):  # noqa: ASYNC110 - Redis tells nobody
             await trio.sleep(0.01)
@@ -49,7 +50,7 @@ async def test_a_forged_request_is_not_carried_out(redis: Redis, caplog: pytest.
     async with two(redis) as (a, b):
         assert await ask(a, b) == "CancelRun"
         before = len(b.asked)
-        for data in forgeries(a.node.id, redis_stream.stream_name(b.node.id)):
+        for data in forgeries(a.node.id, inbox_name(b.node.id)):
             await add(a, b.node.id, data)
         await dealt_with(b)
         assert await ask(a, b) == "CancelRun"
@@ -82,7 +83,7 @@ async def test_no_text_is_in_the_clear(redis: Redis) -> None:
         channels = [a.post.ephemeral_channel(b.node.id), a.post.news_channel]
         nursery.start_soon(a.link.listen, channels, lambda _, data: heard.append(data), joined.set)
         await joined.wait()
-        name = redis_stream.stream_name(b.node.id)
+        name = inbox_name(b.node.id)
         await a.link.call(lambda redis: redis.xgroup_create(name, redis_stream.GROUP, "0", mkstream=True))
         a.post.send(b.node.id, Events("thread", 1, [b'{"message": "my divorce"}']))
         a.post.broadcast(Active("ann@example.org", "my divorce", 1))
@@ -135,14 +136,14 @@ async def test_what_was_said_once_counts_once(redis: Redis) -> None:
         for name, data in said:
             if name in channels:
                 await publish(c, name, data)
-            elif name == redis_stream.stream_name(b.node.id):
+            elif name == inbox_name(b.node.id):
                 await add(c, b.node.id, data)
         await eventually(lambda: b.refused == {"replayed": 3})
         await dealt_with(b)
         assert (len(b.asked), len(b.received), len(b.heard)) == (asked, received, news)
         await c.read()
         for name, data in said:
-            if name == redis_stream.stream_name(b.node.id):
+            if name == inbox_name(b.node.id):
                 await add(a, c.node.id, data)
         await dealt_with(c)
         assert not c.asked

@@ -11,6 +11,7 @@ from actors import ActorSystem, ChildSpec
 from tests.servers.redis import Redis
 from transport.connection.limits import RateLimit
 from understudy.cluster import shared_limits
+from understudy.cluster.redis_broker import RedisBroker
 from understudy.cluster.shared_limits import ConnectionCounts, ConnectionCountsSync, RateLimitsSync, SharedRateLimits
 from understudy.cluster.shared_limits import _key as key_of
 from understudy.storage.redis import RedisLink
@@ -35,7 +36,8 @@ class Node:
 async def started(redis: Redis, clock: Callable[[], float] = lambda: 0.0) -> AsyncIterator[Node]:
     """A node with its synchronising actors; its buckets refill only when the clock is advanced."""
     link = RedisLink(redis.url)
-    rates, connections = SharedRateLimits(link, clock=clock), ConnectionCounts(link, 2)
+    broker = RedisBroker(link)
+    rates, connections = SharedRateLimits(broker, clock=clock), ConnectionCounts(broker, 2)
     specs = [
         link.connector_spec(),
         ChildSpec("rates", lambda: RateLimitsSync(rates)),

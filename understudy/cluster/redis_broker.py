@@ -1,0 +1,171 @@
+"""The broker between nodes over Redis: inboxes are streams, see `understudy.cluster.redis_stream`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NoReturn
+
+from attrs import frozen
+from coredis.patterns.pipeline import Pipeline
+from coredis.tokens import PureToken
+
+from understudy.cluster import redis_stream
+from understudy.cluster.broker import ALIVE_S, CALL_S, CLAIM_MS, INBOX_MAXLEN, BusEntry, TokensTaken, inbox_name
+from understudy.storage.errors import RedisRefused
+from understudy.storage.redis import RedisLink
+
+COUNT_TTL_S: Final = 24 * 3600
+"""Time to live of the counts of a key that no node reports any more."""
+
+# KEYS: the user. ARGV: this node, its count, the cap (0: none), the prefix of the keys of nodes, the time to live (ms).
+# Returns 1, or 0 if the cap is exceeded; then nothing is changed.
+_COUNT: Final = """
+local here, mine, cap = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local all, sum = redis.call('HGETALL', KEYS[1]), mine
+for i = 1, #all, 2 do
+  if all[i] ~= here then
+    if redis.call('EXISTS', ARGV[4] .. all[i]) == 1 then
+      sum = sum + tonumber(all[i + 1])
+    else
+      redis.call('HDEL', KEYS[1], all[i])
+    end
+  end
+end
+if cap > 0 and sum > cap then return 0 end
+if mine == 0 then
+  redis.call('HDEL', KEYS[1], here)
+else
+  redis.call('HSET', KEYS[1], here, mine)
+  redis.call('PEXPIRE', KEYS[1], ARGV[5])
+end
+return 1
+"""
+_NODES: Final = "understudy:here:"
+
+# KEYS: the buckets. ARGV, per bucket: tokens per minute, burst, tokens taken. Returns the tokens left, in thousandths.
+_TAKE: Final = """
+local time = redis.call('TIME')
+local now = time[1] + time[2] / 1000000
+local left = {}
+for i, key in ipairs(KEYS) do
+  local rate, burst, taken = tonumber(ARGV[3 * i - 2]), tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i])
+  local had = redis.call('HMGET', key, 'left', 'at')
+  local tokens = burst
+  if had[1] then tokens = math.min(burst, had[1] + math.max(0, now - had[2]) * rate / 60) end
+  tokens = math.max(-burst, tokens - taken)
+  redis.call('HSET', key, 'left', tostring(tokens), 'at', string.format('%.6f', now))
+  redis.call('PEXPIRE', key, math.ceil((burst - tokens) * 60000 / rate) + 1000)
+  left[i] = math.floor(tokens * 1000)
+end
+return left
+"""
+
+
+@frozen(eq=False)
+class RedisBroker:
+    """Implements `understudy.cluster.broker.Broker` over a link."""
+
+    link: RedisLink
+
+    @property
+    def on_change(self) -> list[Callable[[bool], None]]:  # noqa: D102 - as of Broker, like those below
+        return self.link.on_change
+
+    @property
+    def up(self) -> bool:  # noqa: D102
+        return self.link.up
+
+    @property
+    def last_error(self) -> str:  # noqa: D102
+        return self.link.last_error
+
+    @property
+    def database(self) -> int:  # noqa: D102
+        return self.link.database
+
+    async def wait_up(self) -> None:  # noqa: D102
+        await self.link.wait_up()
+
+    async def send(  # noqa: D102
+        self,
+        packets: Sequence[tuple[str, bytes]],
+        published: Sequence[tuple[str, bytes]],
+        acks: Mapping[str, Sequence[bytes]],
+        *,
+        timeout_s: float = CALL_S,
+    ) -> Sequence[object]:
+        def fill(pipe: Pipeline[bytes]) -> None:
+            for node, data in packets:
+                # A node without a stream is down, or creates its stream anew and then catches up from the log.
+                pipe.xadd(
+                    inbox_name(node),
+                    {redis_stream.FIELD: data},
+                    nomkstream=True,
+                    trim_strategy=PureToken.MAXLEN,
+                    trim_operator=PureToken.APPROXIMATELY,
+                    threshold=INBOX_MAXLEN,
+                )
+            for channel, data in published:
+                pipe.publish(channel, data)
+            for node, entries in acks.items():
+                pipe.xack(inbox_name(node), redis_stream.GROUP, entries)
+                pipe.xdel(inbox_name(node), entries)
+
+        results = await self.link.batch(fill, timeout_s=timeout_s)
+        return results[: len(packets)]
+
+    async def open_inbox(self, node: str) -> float:  # noqa: D102
+        time, _ = await self.link.batch(lambda pipe: (pipe.time(), pipe.sadd(redis_stream.NODES_WITH_STREAM, [node])))
+        inbox = inbox_name(node)
+        try:  # alone: in a pipeline, coredis would raise this refusal instead of the results of the other commands
+            await self.link.call(lambda redis: redis.xgroup_create(inbox, redis_stream.GROUP, "0", mkstream=True))
+        except RedisRefused as refused:
+            if "Duplicate" not in refused.reason:
+                raise
+        return float(time.timestamp())
+
+    async def read_new(self, node: str, reader: str, *, wait: bool = False) -> Sequence[BusEntry]:  # noqa: D102
+        return await redis_stream.read_new(self.link, node, reader, wait=wait)
+
+    async def claim(  # noqa: D102
+        self, node: str, reader: str, start: str, idle_ms: int = CLAIM_MS
+    ) -> tuple[str, Sequence[BusEntry]]:
+        return await redis_stream.claim(self.link, node, reader, start, idle_ms)
+
+    async def remove_if_empty(self, node: str) -> bool:  # noqa: D102
+        return await redis_stream.remove_if_empty(self.link, node)
+
+    async def inboxes(self) -> tuple[Sequence[str], float]:  # noqa: D102
+        known = await self.link.call(lambda redis: redis.smembers(redis_stream.NODES_WITH_STREAM))
+        time = await self.link.call(lambda redis: redis.time())
+        return [each.decode() if isinstance(each, bytes) else each for each in known], time.timestamp()
+
+    async def listen(  # noqa: D102
+        self, channels: Sequence[str], take: Callable[[str, bytes], None], joined: Callable[[], None]
+    ) -> NoReturn:
+        await self.link.listen(channels, take, joined)
+
+    async def renew_presence(self, node: str) -> bool:  # noqa: D102
+        key, alive_ms = _NODES + node, int(ALIVE_S * 1000)
+        return bool(await self.link.call(lambda redis: redis.set(key, b"1", px=alive_ms, get=True)))
+
+    async def count(self, key: str, node: str, mine: int, cap: int, *, timeout_s: float = CALL_S) -> bool:  # noqa: D102
+        found = await self.link.call(
+            lambda redis: redis.eval(_COUNT, [key], _arguments(node, mine, cap)), timeout_s=timeout_s
+        )
+        return found == 1
+
+    async def report_counts(self, node: str, counts: Mapping[str, int]) -> None:  # noqa: D102
+        def fill(pipe: Pipeline[bytes]) -> None:
+            for key, mine in counts.items():
+                pipe.eval(_COUNT, [key], _arguments(node, mine, 0))
+
+        await self.link.batch(fill)
+
+    async def take_tokens(self, taken: Sequence[TokensTaken]) -> Sequence[float]:  # noqa: D102
+        keys = [each.bucket for each in taken]
+        numbers = [number for each in taken for number in (each.rate_per_min, each.burst, each.count)]
+        lefts = await self.link.call(lambda redis: redis.eval(_TAKE, keys, tuple(numbers)))
+        return [left / 1000 for left in lefts]  # type: ignore[union-attr, operator]
+
+
+def _arguments(node: str, mine: int, cap: int) -> tuple[str | int, ...]:
+    return (node, mine, cap, _NODES, COUNT_TTL_S * 1000)
