@@ -25,7 +25,7 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
 from transport.auth.forwarded import TrustedProxies
-from transport.server.connection_limiter import ConnectionLimiter, ConnectionPermit, LimitReached
+from transport.server.connection_limiter import ConnectionLimiter, ConnectionPermit, ConnectionsElsewhere, LimitReached
 from transport.server.http import HSTS, AsgiApp, HttpConfig, HttpServer, error_body, json_response
 from transport.server.request_head import RequestHead, Unreadable, read_request_head
 from transport.server.socket import Socket, SocketLimits
@@ -176,6 +176,8 @@ async def serve(
     tls: ssl.SSLContext | None = None,
     proxies: TrustedProxies | None = None,
     http2_refused: Callable[[str], object] = lambda _code: None,
+    elsewhere: ConnectionsElsewhere | None = None,
+    closing: trio.Event | None = None,
     task_status: trio.TaskStatus[list[trio.SocketListener]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled. `started` passes the listeners, once the application is up and they accept.
@@ -184,7 +186,8 @@ async def serve(
     of a trusted proxy counts for no address until the application or `upgrade_handler` claims one
     (`ConnectionPermit.claim`); any other connection counts for its own from accept on. The application finds the
     permit in its scope, as `scope["state"]["permit"]`. `http2_refused` is called with the error code when a client of
-    HTTP/2 breaks a rule, or does not read a response.
+    HTTP/2 breaks a rule, or does not read a response. `elsewhere` are the connections of other processes that serve the
+    same port, which count for the limits. Once `closing` is set no further connection is accepted.
 
     `upgrade_handler`, and then the SocketHandler that it returns, run in the connection's own task. The socket is
     closed when the last of them returns (1000), or one raises (1011, and a log record with an `error_id`) or is
@@ -194,11 +197,15 @@ async def serve(
     limits = limits or ServerLimits()
     server = HttpServer(asgi_app, http or HttpConfig(), limits.grace_s, http2_refused)
     async with server.running(), trio.open_nursery() as connections:
-        serve_one = _Listener(server, upgrade_handler, limits, tls, proxies or TrustedProxies()).serve
+        serve_one = _Listener(server, upgrade_handler, limits, tls, proxies or TrustedProxies(), elsewhere).serve
         reserving = [ReserveListener(listener) for listener in listeners]
         try:
             task_status.started(list(listeners))
-            await trio.serve_listeners(serve_one, reserving, handler_nursery=connections)
+            async with trio.open_nursery() as accepting:
+                accepting.start_soon(partial(trio.serve_listeners, serve_one, reserving, handler_nursery=connections))
+                await (trio.Event() if closing is None else closing).wait()
+                accepting.cancel_scope.cancel()
+            await trio.sleep_forever()
         finally:
             await server.drain()
 
@@ -213,6 +220,7 @@ class _Listener:
         limits: ServerLimits,
         tls: ssl.SSLContext | None,
         proxies: TrustedProxies,
+        elsewhere: ConnectionsElsewhere | None = None,
     ) -> None:
         self._http = http
         self._upgrade_handler = upgrade_handler
@@ -220,7 +228,7 @@ class _Listener:
         self._tls = tls
         self._proxies = proxies
         self._extensions = offered_extensions() if limits.socket.compression_from_bytes is not None else None
-        self._permits = ConnectionLimiter(limits.connections, limits.connections_per_peer)
+        self._permits = ConnectionLimiter(limits.connections, limits.connections_per_peer, elsewhere=elsewhere)
         self._refusing = 0
         self._refused = 0
         self._logged_at = -math.inf

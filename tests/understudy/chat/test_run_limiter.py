@@ -210,3 +210,31 @@ def test_nothing_is_kept_of_owners_that_have_no_runs() -> None:
     for number in range(3):
         slots.release(f"r{number}")
     assert not any((slots._runs, slots._held, slots._runs_of_tenant, slots._held_by_tenant, slots._next_round_of))
+
+
+def test_permits_held_by_other_processes_count_towards_every_limit() -> None:
+    slots: RunLimiter[str] = RunLimiter(per_user=2, total=4)
+    slots.note_elsewhere({"ann": 1, "bob": 1})
+    assert slots.acquire("a1", "ann", "a1")
+    assert not slots.acquire("a2", "ann", "a2"), "ann has two, one of them elsewhere"
+    assert slots.acquire("c1", "cat", "c1")
+    assert not slots.acquire("c2", "cat", "c2"), "four in all"
+    assert slots.note_elsewhere({"ann": 1}) == [("c2", "c2")]
+    assert slots.note_elsewhere({}) == [("a2", "a2")]
+
+
+def test_permits_of_a_tenant_held_by_other_processes_count_for_it() -> None:
+    slots: RunLimiter[str] = RunLimiter(per_user=9, total=9, per_tenant=1)
+    slots.note_elsewhere({"ann": 1})
+    assert not slots.acquire("b1", "bob", "b1"), "users without a tenant are one together"
+    assert slots.note_elsewhere({}) == [("b1", "b1")]
+
+
+def test_a_change_of_the_permits_held_is_told() -> None:
+    told: list[dict[str, int]] = []
+    slots: RunLimiter[str] = RunLimiter(per_user=1, total=1)
+    slots.on_change = lambda: told.append(dict(slots.held))
+    slots.acquire("a1", "ann", "a1")
+    slots.acquire("b1", "bob", "b1")
+    slots.release("a1")
+    assert told == [{"ann": 1}, {}, {"bob": 1}]
