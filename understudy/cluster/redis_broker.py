@@ -136,7 +136,7 @@ class RedisBroker:
     async def inboxes(self) -> tuple[Sequence[str], float]:  # noqa: D102
         known = await self.link.call(lambda redis: redis.smembers(redis_stream.NODES_WITH_STREAM))
         time = await self.link.call(lambda redis: redis.time())
-        return [each.decode() if isinstance(each, bytes) else each for each in known], time.timestamp()
+        return [each.decode() for each in known], float(time.timestamp())
 
     async def listen(  # noqa: D102
         self, channels: Sequence[str], take: Callable[[str, bytes], None], joined: Callable[[], None]

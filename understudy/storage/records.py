@@ -473,12 +473,14 @@ class ReleaseThread:
 class JoinNodes:
     """Join a node to the cluster. The answer is False, with nothing changed, if another node excludes it.
 
-    A node that is `alone` runs without Redis: it joins only if no other is alive, and no other joins beside it.
+    A node that is `alone` runs without Redis: it joins only if no other is alive, and no other joins beside it, except
+    for those of its `group`.
     """
 
     node: str
     alone: bool = False
     lease_s: float = LEASE_S
+    group: str = ""
 
 
 @frozen

@@ -2,7 +2,8 @@
 
 1. Write-ahead log with `synchronous=FULL`: a committed transaction survives a power cut.
 2. All transactions of the writing engine begin with the write lock, so none fails half way for lack of it.
-3. A data folder has one server at a time: a second one would take the first one's runs for leftovers of a crash.
+3. A data folder has one server at a time: a second one would take the first one's runs for leftovers of a crash. The
+   workers of one server are nodes, which know of each other by the table of nodes; their parent holds the lock.
 """
 
 import contextlib
@@ -95,18 +96,21 @@ class SqliteDatabase:
         self.lock.release()
 
 
-def open_database(folder: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS, wait_s: float = WAIT_S) -> SqliteDatabase:
+def open_database(
+    folder: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS, wait_s: float = WAIT_S, locked: bool = False
+) -> SqliteDatabase:
     """Open the database of a data folder; create both if missing. Blocks for as long as a migration takes.
 
     Raises AlreadyOpen if another server uses the folder and does not end within `wait_s`, CannotOpen (no permission,
     read-only, not a folder, locked), NotADatabase, Damaged or SchemaTooNew; in each case the database was not changed.
-    `busy_timeout_ms` is how long any transaction waits for another process's write lock.
+    `busy_timeout_ms` is how long any transaction waits for another process's write lock. `locked`: the parent of this
+    process holds the lock of the folder, for all its workers.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         keep_private(folder, *(folder / f"{FILE_NAME}{each}" for each in ("", "-wal", "-shm")))
         beside = {child.name for child in folder.iterdir()}
-        lock = lock_folder(folder, wait_s=wait_s)
+        lock = FolderLock(-1) if locked else lock_folder(folder, wait_s=wait_s)
     except OSError as error:
         raise CannotOpen(folder, error.strerror or str(error)) from error
     try:

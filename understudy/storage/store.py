@@ -321,9 +321,10 @@ class Store:
 
     # nodes, if several servers share the database
 
-    async def join(self, node: str, *, alone: bool = False, lease_s: float = LEASE_S) -> bool:
+    async def join(self, node: str, *, alone: bool = False, lease_s: float = LEASE_S, group: str = "") -> bool:
         """Join a node to the cluster. Return False if another node excludes it (see `JoinNodes`)."""
-        return bool(await self._commit_urgent(JoinNodes(node, alone, lease_s), trio.current_time() + self.deadline_s))
+        join = JoinNodes(node, alone, lease_s, group)
+        return bool(await self._commit_urgent(join, trio.current_time() + self.deadline_s))
 
     async def renew(self, node: str, *, lease_s: float = LEASE_S, deadline_s: float = 1.0) -> bool:
         """Renew a node's lease. Return False if it was declared dead, and must join under another id."""
