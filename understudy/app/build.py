@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 from attrs import frozen
@@ -39,12 +39,13 @@ from understudy.chat.notices.encryption import ServerKey
 from understudy.chat.notices.sender import NoticeSender
 from understudy.chat.polling import Poll
 from understudy.chat.pushes import PushReceivers, PushSender
-from understudy.chat.run_limiter import RunLimiter
+from understudy.chat.run_limiter import RunLimiter, grant_elsewhere
 from understudy.chat.schedules.firing import ScheduleRunner
 from understudy.chat.services import Services
 from understudy.chat.storage_away import StorageRetry, StorageWaitMonitor
 from understudy.chat.webhook_sender import WebhookSender
 from understudy.chat.webhooks import WebhookRules, read_secret
+from understudy.cluster.local_frames import WorkerReport, states_line
 from understudy.content.encryption import load_cipher
 from understudy.content.filter import ContentFilter, load_policy
 from understudy.content.summary import is_suspect
@@ -83,8 +84,13 @@ if TYPE_CHECKING:
     from understudy.chat.placement import Node
     from understudy.cluster.broker import Broker
     from understudy.cluster.cluster import Cluster
+    from understudy.cluster.local_link import WorkerLink
     from understudy.cluster.shared_limits import ConnectionCounts, SharedRateLimits
     from understudy.storage.redis import RedisLink
+
+
+WORKERS: Final = "workers"
+"""Name of the health check of the other workers."""
 
 
 @frozen
@@ -126,6 +132,7 @@ class _Parts:
     pushes: PushReceivers
     browsers: Browsers
     node: "Node | None"
+    worker: "WorkerLink | None"
 
 
 @asynccontextmanager
@@ -134,13 +141,16 @@ async def build_app(
     agents: Sequence[Agent] = (),
     detectors: Sequence[Detector] = (),
     lifespan: Lifespan | None = None,
+    worker: "WorkerLink | None" = None,
 ) -> AsyncIterator[App]:
     """Build all parts around a running actor tree. On exit the tree is stopped, then models and database are closed.
+
+    `worker`: the link to the parent, if this is one of several workers.
 
     Raises:
         DatabaseUnusable, OSError, ValueError: A part cannot be opened; the text says why.
     """
-    sessions, cipher = open_sessions(settings), build_cipher(settings)
+    sessions, cipher = open_sessions(settings), build_cipher(settings, worker)
     table_limiter.set(FairLimiter(per_user=settings.limits.processes_per_user))
     metrics = Metrics()
     tool_threads.set(threads := ToolThreads(metrics.tool_thread_lost))
@@ -166,14 +176,14 @@ async def build_app(
             raise ValueError(f"agent {agent.name!r}: {error}") from error
     policy = await trio.to_thread.run_sync(load_policy, settings.scrub_policy)
     text_cipher = load_cipher(str(settings.raw_key), settings.raw_key_file) if settings.store_raw else None
-    database = await trio.to_thread.run_sync(open_database, settings)
+    database = await trio.to_thread.run_sync(open_database, settings, worker is not None)
     redis = await trio.to_thread.run_sync(build_redis, settings, metrics)
     content_filter = await trio.to_thread.run_sync(ContentFilter, policy, metrics, detectors, text_cipher)
     tool_loop, asyncio_loop = build_tool_loop(known, lifespan), build_asyncio_loop(known)
     loops = {name: loop for name, loop in (("tools", tool_loop), ("frameworks", asyncio_loop)) if loop is not None}
     mcp = await build_mcp(known, content_filter, widgets=bool(settings.widgets_origin))
     live: Mapping[str, Agent] = LiveAgents(known, mcp.with_tools, mcp.stamp) if mcp.links else known
-    tree = build_tree(database, redis, metrics, recorder, shared=settings.on_postgresql)
+    tree = build_tree(database, redis, metrics, recorder, shared=settings.shared)
     metrics.observe_tree(tree.system.tree)
     try:
         async with tree.system as system:
@@ -182,27 +192,33 @@ async def build_app(
             store = build_store(database, tree, metrics, breakers)
             for breaker in (store.breaker, *models.breakers()):
                 breakers.add(breaker.name)
-            node = await _join_nodes(settings, store, tree)
+            node = await _join_nodes(settings, store, tree, worker)
             sign_in_actors = _build_sign_ins(settings, store, mcp, partial(_clean, content_filter), tree)
             cluster = None
-            if (broker := _broker(redis)) is not None and node is not None and cipher is not None:
+            if (broker := _broker(redis, worker)) is not None and node is not None and cipher is not None:
                 from understudy.cluster import cluster as nodes
 
                 cluster = nodes.Cluster(broker, node, cipher, metrics)
             metrics.observe_storage(
                 lambda: store.read_statistics()["reads_waiting"], lambda: 0 if node is None else node.lapses
             )
-            storage = await open_storage(settings, store, redis, cipher, metrics)
-            presence, run_limiter = Presence(settings.limits.connections_per_user), _build_run_limiter(settings)
+            storage = await open_storage(settings, store, redis, cipher, metrics, worker)
+            presence = Presence(settings.limits.connections_per_user)
+            run_limiter = _build_run_limiter(settings, worker)
             revocation_poller = await _open_revocations(settings, sessions, store, presence, tree)
 
             def counts(whose: Whose = everybody) -> dict[str, int]:
                 return {"connections": presence.count(whose), **run_limiter.counts(whose)}
 
             status = ServerStatus(
-                system, counts, __version__, partial(_extra_checks, breakers, database, redis, mcp), metrics.recent,
+                system, counts, __version__, partial(_extra_checks, breakers, database, redis, mcp, worker),
+                metrics.recent,
                 metrics.watchdog.open, recorder.incidents_after, lambda: store.read_statistics()["reads_waiting"],
+                None if worker is None else worker.all_states,
             )  # fmt: skip
+            if worker is not None:
+                worker.report = lambda: WorkerReport(status.own_status(WORKERS), counts())
+                worker.metrics = lambda: metrics.render().decode()
             html = AnswerHtml()
             rules = _build_webhooks(settings) or WebhookRules((), b"", settings.webhook_private)
             pushes = PushReceivers(store, rules, Seal(secret_for_storage(settings)), time.time)
@@ -210,6 +226,7 @@ async def build_app(
             parts = _Parts(
                 settings, tree, metrics, recorder, live, models, content_filter, storage, presence, run_limiter,
                 counts, status, html, tool_loop, asyncio_loop, mcp, pushes, browsers, node,
+                worker,
             )  # fmt: skip
             dispatcher, chat_actors = await _start_chat(parts, node, cluster)
             archive = Archive(database)
@@ -394,39 +411,49 @@ def _build_sign_ins(settings: Settings, store: Store, mcp: McpCatalogue, clean: 
     return [ChildSpec("sign-ins", partial(SignInKeeper, accounts, mcp.signing_in), backoff=BACKOFF)]
 
 
-async def _join_nodes(settings: Settings, store: Store, tree: Tree) -> "Node | None":
-    """Register this server with the others that share its database. Return None on SQLite, which is never shared.
+async def _join_nodes(settings: Settings, store: Store, tree: Tree, worker: "WorkerLink | None") -> "Node | None":
+    """Register this server with the others that share its database. Return None if there can be no others.
 
     Raises:
         AlreadyServed: Another server uses the database, and the two have no Redis to talk over.
     """
-    if not settings.on_postgresql:
+    if not settings.shared:
         return None
     from understudy.chat.placement import Node
     from understudy.cluster.membership import Membership, join, stop_conversations
 
-    node = Node(alone=not settings.redis_url)
+    group = "" if worker is None else worker.welcome.group
+    node = Node(alone=not settings.redis_url, group="" if settings.redis_url else group)
     await join(store, node, store.database.where)
     on_lapse = partial(stop_conversations, tree.find(CONVERSATIONS))
     await tree.start_in_cluster(ChildSpec("membership", partial(Membership, store, node, on_lapse), backoff=BACKOFF))
     return node
 
 
-def _broker(redis: "RedisLink | None") -> "Broker | None":
+def _broker(redis: "RedisLink | None", worker: "WorkerLink | None") -> "Broker | None":
     """Return the broker between this server and the others that share its database; None for a server alone."""
     if redis is None:
-        return None
+        return worker
     from understudy.cluster.redis_broker import RedisBroker
 
     return RedisBroker(redis)
 
 
-def _build_run_limiter(settings: Settings) -> "RunLimiter[ActorRef]":
-    """Build the limiter of concurrent runs, which bounds each tenant too if the server has tenants."""
+def _build_run_limiter(settings: Settings, worker: "WorkerLink | None") -> "RunLimiter[ActorRef]":
+    """Build the limiter of concurrent runs, which bounds each tenant too if the server has tenants.
+
+    Workers hold permits together; each queues its part of the runs that may wait.
+    """
     limits = settings.limits
     of_tenant = limits.runs_per_tenant or (limits.runs_total + 1) // 2
     per_tenant = of_tenant if settings.tenant_claim else None
-    return RunLimiter(limits.runs_per_user, limits.runs_total, limits.runs_waiting, per_tenant)
+    waiting = -(-limits.runs_waiting // settings.workers)
+    limiter: RunLimiter[ActorRef] = RunLimiter(limits.runs_per_user, limits.runs_total, waiting, per_tenant)
+    if worker is not None:
+        worker.held["runs"] = lambda: limiter.held
+        limiter.on_change = worker.note_held
+        worker.on_elsewhere.append(lambda: grant_elsewhere(limiter, worker.elsewhere.get("runs", {})))
+    return limiter
 
 
 async def _open_revocations(
@@ -449,7 +476,7 @@ async def _open_revocations(
         revoked = SharedRevocations(path, time.time, store, on_revoked=close_revoked)
         await revoked.load()
     else:
-        revoked = RevocationFile(path, time.time, on_revoked=close_revoked)
+        revoked = RevocationFile(path, time.time, on_revoked=close_revoked, shared=settings.shared)
         await trio.to_thread.run_sync(revoked.load)
     sessions.revoked = revoked
     sessions.on_end.append(lambda identity: presence.close_session(identity, tree.system.find))
@@ -457,9 +484,13 @@ async def _open_revocations(
 
 
 def _extra_checks(
-    breakers: Breakers, database: Database, redis: "RedisLink | None", mcp: McpCatalogue
+    breakers: Breakers,
+    database: Database,
+    redis: "RedisLink | None",
+    mcp: McpCatalogue,
+    worker: "WorkerLink | None",
 ) -> dict[str, HealthCheck]:
-    """Check the parts outside the actor tree: breakers, database, Redis and MCP servers."""
+    """Check the parts outside the actor tree: breakers, database, Redis, the other workers and MCP servers."""
     checks = dict(breakers.checks())
     try:
         database.check()  # compares the file's name, so that a missing file is reported before the next write
@@ -469,6 +500,9 @@ def _extra_checks(
         down_s = time.time() - redis.since
         down = HealthCheck(HealthStatus.DEGRADED, "Redis does not answer", down_s, essential=False)
         checks["redis"] = HealthCheck() if redis.up else down
+    if worker is not None:
+        away = states_line(worker.states)
+        checks[WORKERS] = HealthCheck(HealthStatus.DEGRADED, away, essential=False) if away else HealthCheck()
     for name, link in mcp.links.items():
         lost = HealthCheck(HealthStatus.DEGRADED, link.why, time.time() - link.since, essential=False)
         checks[f"mcp {name}"] = HealthCheck() if link.state is LinkState.READY else lost
@@ -649,5 +683,6 @@ def _build_web(
         mcp=parts.mcp,
         currency=parts.settings.prices.currency,
         node=None if parts.node is None else parts.node.id,
+        worker=parts.worker,
     )
     return endpoint, build_http_app(context)

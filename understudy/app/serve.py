@@ -21,6 +21,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
+from attrs import evolve
+from structlog.contextvars import bind_contextvars
 
 from understudy.agents.agent import Agent
 from understudy.app.settings import Settings, load
@@ -28,6 +30,7 @@ from understudy.tools.lifespan import to_lifespan
 
 if TYPE_CHECKING:
     from sanitization import Detector
+    from understudy.cluster.local_link import WorkerLink
     from understudy.tools.lifespan import LifespanLike
 
 log = logging.getLogger(__name__)
@@ -35,6 +38,10 @@ log = logging.getLogger(__name__)
 SWITCH_S = 0.0001
 """Seconds after which a thread that computes lets another have the interpreter. A tool that computes delays each step
 of the server's loop by as much: measured, 140 ms for another user's event at 0.5 ms, 58 ms at 0.1 ms."""
+
+WORKER_VARIABLE: Final = "UNDERSTUDY_WORKER"
+"""Environment variable by which a parent tells a process that it is a worker: the descriptor of its end of a pair of
+sockets."""
 
 M_ARENA_MAX: Final = -8
 """Parameter of glibc's `mallopt`: the number of heaps (`malloc.h`)."""
@@ -69,18 +76,31 @@ def run_server(
 
     `sockets`: sockets that listen already.
     """
+    if is_parent(settings):
+        from understudy.app.workers import run_parent
+
+        return run_parent(settings)
+
     from understudy.app.server import serve_app
     from understudy.observe.logs import configure_logging
     from understudy.storage.errors import DatabaseUnusable
 
     configure_logging(settings.log_level, settings.log_format)
+    worker = None
+    if WORKER_VARIABLE in os.environ:
+        from understudy.app.workers import inherited_link
+
+        worker = inherited_link()
+        settings = evolve(settings, workers=worker.welcome.workers)
+        bind_contextvars(worker=worker.welcome.number)
     sys.setswitchinterval(SWITCH_S)
     os.umask(0o077)  # files are readable by this user alone, also those that libraries write
     failures: list[Exception] = []
     share_heap()
     gc.freeze()  # all that is imported stays: to walk it takes a fifth of a second, now or later on the loop
     try:
-        trio.run(_serve_until_signal, partial(serve_app, settings, agents, detectors, sockets, to_lifespan(lifespan)))
+        start = partial(serve_app, settings, agents, detectors, sockets, to_lifespan(lifespan), worker)
+        trio.run(_serve_until_signal, start, worker)
     except* (DatabaseUnusable, OSError, ValueError, ImportError) as group:
         log.debug("server.failed", exc_info=group)
         failures = _flatten(group)
@@ -109,6 +129,11 @@ def listening_early(settings: Settings) -> Iterator[list[socket.socket]]:
             each.close()
 
 
+def is_parent(settings: Settings) -> bool:
+    """Whether this process is to be the parent of several workers, and serves no client itself."""
+    return settings.workers > 1 and WORKER_VARIABLE not in os.environ
+
+
 def _open_early(settings: Settings) -> list[socket.socket]:
     """Open the listening sockets. Return none if listening should, or must, wait.
 
@@ -116,7 +141,7 @@ def _open_early(settings: Settings) -> list[socket.socket]:
     An address in use may be free once the database is open, because opening waits for another server to end. If it is
     still in use then, the start fails with that error.
     """
-    if settings.on_postgresql:
+    if settings.on_postgresql or is_parent(settings) or WORKER_VARIABLE in os.environ:
         return []
     try:
         return trio.run(_open_sockets, settings)
@@ -151,18 +176,37 @@ def tune_garbage_collector() -> None:
     gc.set_threshold(20_000, 50, 100)
 
 
-async def _serve_until_signal(start: Callable[..., Awaitable[None]]) -> None:
+async def _serve_until_signal(start: Callable[..., Awaitable[None]], worker: "WorkerLink | None") -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
+            if worker is not None:
+                nursery.start_soon(worker.run)
             running = await nursery.start(start)
             tune_garbage_collector()
-            print(f"understudy is ready on {running.address}", flush=True)  # noqa: T201 - the line others wait for
-            async for number in signals:
-                log.info("server.stopping", extra={"signal": signal.Signals(number).name})
-                break
+            if worker is None:
+                print(f"understudy is ready on {running.address}", flush=True)  # noqa: T201 - the line others wait for
+            else:
+                worker.say_ready(running.address)
+            await _stop_signal(signals, worker)
             nursery.start_soon(_log_repeated_signals, signals)
             await running.stop()
             nursery.cancel_scope.cancel()
+
+
+async def _stop_signal(signals: AsyncIterator[int], worker: "WorkerLink | None") -> None:
+    """Wait for a signal, or in a worker also for the end of its parent."""
+
+    async def hear() -> None:
+        async for number in signals:
+            log.info("server.stopping", extra={"signal": signal.Signals(number).name})
+            break
+        waiting.cancel_scope.cancel()
+
+    async with trio.open_nursery() as waiting:
+        waiting.start_soon(hear)
+        await (trio.Event() if worker is None else worker.parent_gone).wait()
+        log.error("worker.parent_gone")
+        waiting.cancel_scope.cancel()
 
 
 async def _log_repeated_signals(signals: AsyncIterator[int]) -> None:

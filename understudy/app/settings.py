@@ -62,8 +62,8 @@ class BadSettings(ValueError):
 class Settings:
     """All settings of a server. Sizes are in bytes, times in seconds unless the name says otherwise.
 
-    `builtin_agents`: the built-in agents to keep; `default_agent` answers messages that name no agent, by default the
-    guide, or without it the first of the user's own.
+    `workers`: processes that serve the port together. `builtin_agents`: the built-in agents to keep; `default_agent`
+    answers messages that name no agent, by default the guide, or without it the first of the user's own.
     `session_max_s`: how long after sign-in a session's tokens can be renewed. `refresh_grace_s`: how long after its
     expiry an anonymous user's token can still be renewed; by default as long as it was valid (`token_ttl_s`), 0 for not
     at all. `jwks`: a file or URL with an identity provider's public keys; its tokens must have `jwt_issuer` and
@@ -80,6 +80,7 @@ class Settings:
     port: int = field(default=8002, validator=[ge(0), le(65535)])
     tls_certificate: Path | None = None
     tls_key: Path | None = None
+    workers: int = field(default=1, validator=[ge(1), le(64)])
     data_dir: Path = Path("data")
     database_url: str = field(default="", repr=False)
     redis_url: str = field(default="", repr=False)
@@ -140,6 +141,11 @@ class Settings:
     def on_postgresql(self) -> bool:
         """Whether `database_url` names a PostgreSQL database."""
         return self.database_url.startswith(POSTGRESQL)
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes may serve from the same database: it is PostgreSQL, or there are several workers."""
+        return self.on_postgresql or self.workers > 1
 
     @property
     def database_folder(self) -> Path:

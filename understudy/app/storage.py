@@ -26,6 +26,7 @@ from understudy.storage.sqlite import open_database as open_sqlite
 from understudy.storage.store import Store
 
 if TYPE_CHECKING:
+    from understudy.cluster.local_link import WorkerLink
     from understudy.storage.postgresql import PostgresDatabase
     from understudy.storage.redis import RedisLink
     from understudy.storage.redis_cipher import Cipher
@@ -49,14 +50,16 @@ class Storage:
     cache_actors: list[ChildSpec]
 
 
-def open_database(settings: Settings) -> Database:
+def open_database(settings: Settings, locked: bool = False) -> Database:
     """Open the database, migrating it if its schema is older. Blocks.
+
+    `locked`: the parent of this process holds the lock of the data folder.
 
     Raises:
         DatabaseUnusable: It cannot be reached, opened or migrated.
     """
     if not settings.on_postgresql:
-        return open_sqlite(settings.database_folder)
+        return open_sqlite(settings.database_folder, locked=locked)
     from understudy.storage.postgresql import connect_database
 
     return connect_database(settings.database_url)
@@ -74,19 +77,19 @@ def build_redis(settings: Settings, metrics: Metrics) -> "RedisLink | None":
     return RedisLink(settings.redis_url, metrics)
 
 
-def build_cipher(settings: Settings) -> "Cipher | None":
-    """Build the cipher of what nodes put into Redis. Return None without `redis_url`.
+def build_cipher(settings: Settings, worker: "WorkerLink | None" = None) -> "Cipher | None":
+    """Build the cipher of what nodes send each other. Return None for a server alone.
 
     Raises:
         ValueError: The settings have no secret to derive its key from.
     """
-    if not settings.redis_url:
+    if not settings.redis_url and worker is None:
         return None
-    if not settings.secret:
+    if settings.redis_url and not settings.secret:
         raise ValueError(REDIS_NEEDS_KEY)
     from understudy.storage.redis_cipher import Cipher
 
-    return Cipher(str(settings.secret))
+    return Cipher(str(settings.secret) if settings.redis_url or worker is None else worker.welcome.key)
 
 
 def build_store(database: Database, tree: Tree, metrics: Metrics, breakers: Breakers) -> Store:
@@ -101,13 +104,19 @@ def build_store(database: Database, tree: Tree, metrics: Metrics, breakers: Brea
 
 
 async def open_storage(
-    settings: Settings, store: Store, redis: "RedisLink | None", cipher: "Cipher | None", metrics: Metrics
+    settings: Settings,
+    store: Store,
+    redis: "RedisLink | None",
+    cipher: "Cipher | None",
+    metrics: Metrics,
+    worker: "WorkerLink | None" = None,
 ) -> Storage:
     """Open the files, remove uploads that were left unfinished, and build quotas and cached reads."""
     files, file_actors = _open_files(settings, store)
-    await trio.to_thread.run_sync(files.sweep)
+    if worker is None or worker.welcome.first:  # beside other workers, an unfinished upload may be one of theirs
+        await trio.to_thread.run_sync(files.sweep)
     quotas = Quotas(store, settings.limits, tenants=bool(settings.tenant_claim))
-    cache, cache_actors = _build_cache(redis, cipher)
+    cache, cache_actors = _build_cache(redis, cipher, worker)
     reads = CachedReads(store, cache, time.time, metrics)
     store.on_write = reads.invalidate
     return Storage(
@@ -121,10 +130,13 @@ async def open_storage(
     )
 
 
-def _build_cache(redis: "RedisLink | None", cipher: "Cipher | None") -> tuple[CacheBackend, list[ChildSpec]]:
+def _build_cache(
+    redis: "RedisLink | None", cipher: "Cipher | None", worker: "WorkerLink | None"
+) -> tuple[CacheBackend, list[ChildSpec]]:
     """Build the cache that answers reads while the database is away, and the actor that writes to it."""
     if redis is None or cipher is None:
-        return LocalCache(), []
+        # Beside other workers nothing is cached: a write in one would not drop what the others hold.
+        return LocalCache() if worker is None else LocalCache(0, 0), []
     from understudy.storage.redis_cache import CacheWriter, RedisCache
 
     cache = RedisCache(redis, cipher)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from understudy import __version__
-from understudy.app.serve import explain_os_error, listening_early
+from understudy.app.serve import explain_os_error, is_parent, listening_early
 from understudy.app.settings import DATABASE_URL_FORMS
 from understudy.cli.options import DATA_DIR, FixableError, load_settings, storage_errors_shown
 from understudy.cli.users import threads, users
@@ -58,6 +58,9 @@ def main() -> None:
 @click.argument("agents", nargs=-1, metavar="[MODULE:ATTR …]")
 @click.option("--host", help="Address to listen on [127.0.0.1]; any but a loopback address needs UNDERSTUDY_SECRET.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port for everything [8002]; 0 takes a free one.")
+@click.option(
+    "--workers", type=click.IntRange(1, 64), help="Processes that serve the port together [1]; SIGHUP replaces each."
+)
 @click.option("--tls-certificate", type=click.Path(path_type=Path), help="PEM file: the certificate and its chain.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="PEM file: the key; with it the port speaks TLS.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder for the database and files [data].")
@@ -72,6 +75,10 @@ def serve(agents: tuple[str, ...], *, no_builtin_agents: bool, **given: Any) -> 
     that are not given are read from UNDERSTUDY_* variables and understudy.toml.
     """
     settings = load_settings(builtin_agents=[] if no_builtin_agents else None, **given)
+    if is_parent(settings):
+        from understudy.app.workers import run_parent
+
+        sys.exit(run_parent(settings))
     with listening_early(settings) as sockets:
         from understudy.app.serve import run_server
         from understudy.cli.load_agents import CannotLoad, load_agents

@@ -18,7 +18,7 @@ stuck."""
 _LENGTH: Final = struct.Struct("!I")
 
 
-class Welcome(msgspec.Struct, frozen=True, tag=True):
+class WorkerWelcome(msgspec.Struct, frozen=True, tag=True):
     """The first frame to a worker. `number` is from 1; `first`: no other worker of this server has started yet.
 
     `group` names this server among those that share its database; `key` encrypts what workers send each other.
@@ -46,13 +46,13 @@ class WorkerState(msgspec.Struct, frozen=True):
     counts: dict[str, int] = {}
 
 
-class States(msgspec.Struct, frozen=True, tag=True):
+class WorkerStates(msgspec.Struct, frozen=True, tag=True):
     """All workers, to each of them, whenever one changes."""
 
     workers: list[WorkerState]
 
 
-class Report(msgspec.Struct, frozen=True, tag=True):
+class WorkerReport(msgspec.Struct, frozen=True, tag=True):
     """The health of a worker itself, and its counts of connections and runs."""
 
     status: str
@@ -82,7 +82,7 @@ class Reply(msgspec.Struct, frozen=True, tag=True):
     refused: bool = False
 
 
-class Ask(msgspec.Struct, frozen=True, tag=True):
+class AskWorker(msgspec.Struct, frozen=True, tag=True):
     """A question of the parent to a worker: `metrics`."""
 
     id: int
@@ -114,8 +114,8 @@ class HeldElsewhere(msgspec.Struct, frozen=True, tag=True):
     counts: dict[str, dict[str, int]]
 
 
-ToWorker: TypeAlias = Welcome | States | Reply | Ask | Published | HeldElsewhere
-FromWorker: TypeAlias = Report | Ready | Call | Reply | Listen | Held
+ToWorker: TypeAlias = WorkerWelcome | WorkerStates | Reply | AskWorker | Published | HeldElsewhere
+FromWorker: TypeAlias = WorkerReport | Ready | Call | Reply | Listen | Held
 
 
 class FrameStream:

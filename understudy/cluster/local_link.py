@@ -18,7 +18,7 @@ import trio
 
 from understudy.cluster.broker import BLOCK_S, CALL_S, CLAIM_MS, BusEntry, TokensTaken
 from understudy.cluster.local_frames import (
-    Ask,
+    AskWorker,
     Call,
     FrameStream,
     FromWorker,
@@ -28,11 +28,11 @@ from understudy.cluster.local_frames import (
     Published,
     Ready,
     Reply,
-    Report,
-    States,
     ToWorker,
-    Welcome,
+    WorkerReport,
     WorkerState,
+    WorkerStates,
+    WorkerWelcome,
     changed,
 )
 from understudy.storage.errors import RedisRefused, RedisUnavailable
@@ -53,14 +53,14 @@ class WorkerLink:
     is called when it changes. `metrics` returns this worker's figures as text.
     """
 
-    def __init__(self, stream: trio.SocketStream, welcome: Welcome) -> None:
+    def __init__(self, stream: trio.SocketStream, welcome: WorkerWelcome) -> None:
         self.welcome = welcome
         self.parent_gone = trio.Event()
         self.states: list[WorkerState] = []
         self.elsewhere: dict[str, Counter[str]] = {}
         self.on_elsewhere: list[Callable[[], object]] = []
         self.metrics: Callable[[], str] = str
-        self.report: Callable[[], Report] = lambda: Report("ok", {})
+        self.report: Callable[[], WorkerReport] = lambda: WorkerReport("ok", {})
         self.held: dict[str, Callable[[], Mapping[str, int]]] = {}
         self.on_change: list[Callable[[bool], None]] = []
         self.last_error = GONE
@@ -225,9 +225,9 @@ class WorkerLink:
             case Published(channel, data):
                 for take in list(self._takers.get(channel, ())):
                     take(channel, data)
-            case States(workers):
+            case WorkerStates(workers):
                 self.states = workers
-            case Ask(number, "metrics"):
+            case AskWorker(number, "metrics"):
                 self._frames.post(Reply(number, self.metrics()))
             case HeldElsewhere(counts):
                 for kind, found in counts.items():
@@ -265,14 +265,14 @@ def _entries(found: Sequence[tuple[bytes, bytes]]) -> list[BusEntry]:
     return [BusEntry(entry, data) for entry, data in found]
 
 
-def read_welcome(read: Callable[[int], bytes]) -> Welcome:
+def read_welcome(read: Callable[[int], bytes]) -> WorkerWelcome:
     """Read the first frame of the parent. `read` returns up to so many bytes; blocks.
 
     Raises:
         ConnectionError: The parent is gone.
     """
     size = int.from_bytes(_exactly(read, 4))
-    return msgspec.msgpack.decode(_exactly(read, size), type=Welcome)
+    return msgspec.msgpack.decode(_exactly(read, size), type=WorkerWelcome)
 
 
 def _exactly(read: Callable[[int], bytes], size: int) -> bytes:

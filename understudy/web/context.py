@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Mapping
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 import trio
@@ -40,6 +40,9 @@ from understudy.tools.mcp.catalogue import McpCatalogue
 from understudy.web.presence import Presence
 from understudy.web.sse import EventStreams
 from understudy.web.websocket import WebSettings
+
+if TYPE_CHECKING:
+    from understudy.cluster.local_link import WorkerLink
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +91,7 @@ class WebContext:
     mcp: McpCatalogue = field(factory=McpCatalogue)
     currency: str = ""
     node: str | None = None
+    worker: "WorkerLink | None" = None
 
 
 async def read_body(max_bytes: int | None = None) -> bytes:
