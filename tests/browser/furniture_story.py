@@ -268,13 +268,6 @@ def keys(browser: Browser, server: Server, shots: Path | None, problems: list[st
     expect(editor).to_have_value("What is 6 * 7?")
     page.keyboard.press("Escape")
     expect(page.get_by_role("textbox", name="Message", exact=True)).to_be_focused()
-    page.keyboard.press("Control+k")
-    box.fill("insigh")
-    expect(page.get_by_role("option", selected=True)).to_contain_text("Insights")
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press("ArrowUp")
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("button", name="Agent: Insights. Change")).to_be_visible()
     for words, seen in (
         ("dark", page.locator("html[data-theme=dark]")),
         ("theme system", page.locator("html:not([data-theme])")),
@@ -288,6 +281,13 @@ def keys(browser: Browser, server: Server, shots: Path | None, problems: list[st
     expect(page.get_by_role("option", selected=True)).to_contain_text("This chat")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Pinned")).to_be_visible()
+    page.keyboard.press("Control+k")
+    box.fill("insigh")
+    expect(page.get_by_role("option", selected=True)).to_contain_text("Insights")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Agent: Insights. Change")).to_be_visible()
     page.keyboard.press("Control+/")
     expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
     picture(page, shots, "keys")
