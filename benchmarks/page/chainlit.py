@@ -85,6 +85,7 @@ class Chainlit:
     online: str = "#upload-button:not([disabled])"
     prose: str = ".ai-message .prose"
     done: str = "#chat-submit"
+    ready: str = "/"
     keeps_itself: bool = False
 
     @classmethod

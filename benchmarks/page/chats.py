@@ -55,6 +55,11 @@ class Chat(Protocol):
         ...
 
     @property
+    def ready(self) -> str:
+        """Path: answered with success once the server takes messages."""
+        ...
+
+    @property
     def keeps_itself(self) -> bool:
         """Whether a service worker keeps the page."""
         ...
@@ -77,6 +82,7 @@ class Understudy:
     online: str = ONLINE
     prose: str = ".reply .prose"
     done: str = ".turn[data-status=done]"
+    ready: str = "/readyz"
     keeps_itself: bool = True
 
     def served(self, folder: Path) -> AbstractContextManager[Server]:

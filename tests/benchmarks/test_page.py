@@ -40,6 +40,7 @@ def test_the_first_visit_is_measured() -> None:
 def test_the_way_back_after_a_restart_is_measured() -> None:
     figures = measured("restart")
     assert figures["online_after_restart_worst_ms"] >= figures["online_after_restart_ms"] >= 0
+    assert figures["said_after_restart_worst_ms"] >= figures["said_after_restart_ms"] > 0
 
 
 @pytest.mark.slow

@@ -214,7 +214,8 @@ def attachments(page: Page, folder: Path, shots: Path | None) -> None:
 
     page.route("**/api/files", lambda route: held.append(route))
     page.evaluate(DROP, "notes.txt")
-    expect(attached.get_by_text(re.compile("% of 5 B"))).to_be_visible()
+    expect(attached.get_by_text(re.compile("5 B$"))).to_be_visible()
+    expect(attached.get_by_text(re.compile("^0%"))).to_have_count(0)
     picture(page, shots, "uploading")
     attached.get_by_role("button", name="Remove notes.txt").click()
     expect(attached.get_by_text("notes.txt")).to_have_count(0)

@@ -56,7 +56,7 @@ async def test_a_message_whose_acceptance_was_in_doubt_still_ends(serve: Any) ->
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("quiet")
-@pytest.mark.parametrize("kind", ["agent_started", "tool_executing", "tool_completed", "final_response"])
+@pytest.mark.parametrize("kind", ["agent_thinking", "tool_executing", "tool_completed", "final_response"])
 async def test_a_step_whose_recording_was_in_doubt_leaves_one_whole_arc(serve: Any, kind: str) -> None:
     """The conversation restarts from the log and, unless the run has ended, the run is resumed.
 

@@ -420,6 +420,24 @@ test("thousands of old turns hold one object for all steps that look the same, u
   assert.deepEqual(client.state("t").turns[2].steps, played(runs).turns[2].steps);
 });
 
+test("an old answer is held as it is shown, and its text is read when it is copied", async () => {
+  const runs = talk(40);
+  const rendered = page(runs, 1, 38, { shorten: true });
+  for (const { answer } of rendered.turns) answer.html = `<p>${answer.content}</p>`;
+  const { client, Socket } = await setUp({ answers: [[200, page(runs, 39, 40)], [200, rendered], [200, { events: runs[2], more: false }], [503, {}]] });
+  Socket.last.open();
+  client.open("t");
+  await settle();
+  await client.older("t");
+  const whole = played(runs).turns[2].final;
+  const { final } = client.state("t").turns[2];
+  assert.deepEqual([final.message, final.unread, final.html], ["", true, `<p>${whole.message}</p>`]);
+  assert.ok(whole.message.length > 0);
+  assert.equal(await client.answerText("r3"), whole.message);
+  await assert.rejects(client.answerText("r3"), { status: 503 });
+  assert.notEqual(client.state("t").turns.at(-1).final.message, ""); // the last page is held whole
+});
+
 test("a log that goes on elsewhere is replaced by its last page", async () => {
   const runs = talk(4);
   const { client, Socket } = await setUp({ answers: [[200, page(runs, 1, 4)], [200, page(runs, 1, 2, { seq: 8 })]] });

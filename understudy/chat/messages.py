@@ -224,7 +224,8 @@ class WithdrawSteer(Ask[bool]):
 class TakeSteers(Ask[tuple[SteerAccepted, ...]]):
     """To a conversation: its run takes the steers that wait, before turn `turn` of its model. The reply is these.
 
-    They are stored as steps of the run that follow `last_step`. Fails with `StorageUnavailable`.
+    They are stored as steps of the run that follow `last_step`, after the `finished` steps; if none waits, nothing is
+    stored. Fails with `StorageUnavailable`.
     """
 
     must_finish = True
@@ -232,6 +233,7 @@ class TakeSteers(Ask[tuple[SteerAccepted, ...]]):
     run_id: str
     turn: int
     last_step: int
+    finished: tuple[StepRecord, ...] = field(default=(), repr=False)
 
 
 @define(eq=False)
@@ -411,6 +413,7 @@ class RunRequest:
     `groups` are those of the sender's token: the run's tools have its rights, and it is handed over only to agents that
     allow them. They are not stored, so a run resumed after a crash has none. `context` and `settings` (`timeout_s`,
     `max_turns`) are those of the message; they are in the log.
+    `agent_id` is the id of its first agent if the log has the start of that agent already, with `findings_summary`.
     """
 
     run_id: str
@@ -425,6 +428,7 @@ class RunRequest:
     context: JsonObject = field(factory=dict, repr=False)
     settings: JsonObject = field(factory=dict)
     groups: tuple[str, ...] = ()
+    agent_id: str | None = None
 
     @property
     def scheduled(self) -> bool:

@@ -83,6 +83,10 @@ class RunLimiter(Generic[WaiterT]):
         self._register(run_id, owner)
         return True
 
+    def is_running(self, run_id: str) -> bool:
+        """Return whether `run_id` has a permit."""
+        return run_id in self._running
+
     def acquire(self, run_id: str, owner: str, waiter: WaiterT) -> bool:
         """Acquire a permit for `run_id`. Return False if it is queued; a later release returns `waiter`."""
         if run_id in self._running:

@@ -11,6 +11,7 @@
 """
 
 import enum
+import uuid
 from collections.abc import Collection
 from typing import Final
 
@@ -44,6 +45,7 @@ from transport.wire.events import (
     Usage,
 )
 from transport.wire.unknown_event import UnknownEvent
+from understudy.agents.agent import Agent
 
 
 class RunProtocolError(ValueError):
@@ -279,6 +281,12 @@ class RunProtocol:
             events.append(AgentCompleted(agent_id, text if error is not None else "", status, Usage(), now))
         events.append(error or FinalResponse(text, RunStatus.CANCELLED, self.usage if usage is None else usage))
         return events
+
+
+def agent_started(agent: Agent, now: float, agent_id: str | None = None) -> AgentStarted:
+    """Return the start of an agent at `now` (Unix seconds), under a new id unless `agent_id` is given."""
+    agent_id = agent_id or f"{agent.name}-{uuid.uuid4().hex[:8]}"
+    return AgentStarted(agent_id, f"{agent.display_title} is on it", now)
 
 
 def _close_call(call: OpenCall, ending: Ending, now: float, effect: str | None) -> ToolCompleted:

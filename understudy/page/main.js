@@ -98,7 +98,7 @@ class Page {
       onAnswer: (questionId, answer) => this.client.answer(questionId, answer),
       onSignIn: (name, questionId) => this.signInAt(name, questionId),
       onOlder: () => this.client.older(this.current), onDetails: (turn) => this.client.details(this.current, turn.runId).then(() => true, (fault) => this.fault(fault)),
-      onUnsteer: (...which) => this.client.unsteer(...which), onUndo: (which) => this.client.undo(which), api: this.api, onStop: (turn) => this.stop(turn.runId),
+      onText: (runId) => this.client.answerText(runId), onUnsteer: (...which) => this.client.unsteer(...which), onUndo: (which) => this.client.undo(which), api: this.api, onStop: (turn) => this.stop(turn.runId),
       onSteer: (turn, text, mode) => this.client.connection.online && this.client.steer(turn.runId, text, mode) !== null,
       onRetryStep: (turn, step) => retryFrom(turn, step, this).catch((fault) => this.fault(fault)),
       onShown: (state) => this.shown(state),

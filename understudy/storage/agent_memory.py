@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 from attrs import field, frozen
-from sqlalchemy import Connection, Table, delete, func, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, func, select, update
 
 from . import schema
 from .errors import NotStored
@@ -22,6 +22,12 @@ KEPT: Final = 50
 """Limit of values per notebook and user; concurrent writes of several nodes may exceed it by a few."""
 FORGOTTEN: Final = 500
 """Limit of expired values deleted per transaction, as all other writes wait for it."""
+_remembered = (
+    select(_c.name, _c.value, _c.updated_at, _c.expires_at)
+    .where(_c.owner == bindparam("owner"), _c.agent == bindparam("agent"), _c.expires_at > bindparam("now"))
+    .order_by(_c.updated_at.desc(), _c.name)
+    .limit(2 * KEPT)
+)
 
 
 @frozen
@@ -167,7 +173,5 @@ def _forget_expired(connection: Connection, work: ForgetExpired) -> bool:
 
 def remembered(connection: Connection, owner: str, agent: str, now: float) -> list[Remembered]:
     """Return the unexpired values about a user in a notebook, latest first."""
-    wanted = select(_c.name, _c.value, _c.updated_at, _c.expires_at)
-    mine = wanted.where(_c.owner == owner, _c.agent == agent, _c.expires_at > now)
-    rows = connection.execute(mine.order_by(_c.updated_at.desc(), _c.name).limit(2 * KEPT))
+    rows = connection.execute(_remembered, {"owner": owner, "agent": agent, "now": now})
     return [Remembered(*row) for row in rows]

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Update,
     and_,
     bindparam,
+    case,
     cast,
     func,
     or_,
@@ -382,18 +383,25 @@ _path = text("""
     LEFT JOIN runs ON runs.id = substr(way.answer_id, 8) AND runs.owner = :owner
     ORDER BY way.depth DESC
 """)
-# Of runs: how many bytes their steps have, and their summaries; the arguments of one name the first run it leaves.
+# Of runs: how many bytes their steps have, and how many are finished summaries, whose arguments name the first run that
+# is left.
 _step_bytes = func.coalesce(func.length(cast(_s.result, Text)), 0) + func.coalesce(
     func.length(cast(_s.arguments, Text)), 0
 )
+_is_summary = and_(_s.kind == "summary", _s.ended_at.is_not(None))
 _weights = (
-    select(_s.run_id, func.sum(_step_bytes)).where(_s.run_id.in_(bindparam("runs", expanding=True))).group_by(_s.run_id)
+    select(_s.run_id, func.sum(_step_bytes), func.sum(case((_is_summary, 1), else_=0)))
+    .where(_s.run_id.in_(bindparam("runs", expanding=True)))
+    .group_by(_s.run_id)
 )
 _summaries = (
     select(_s.run_id, _s.arguments)
-    .where(_s.run_id.in_(bindparam("runs", expanding=True)), _s.kind == "summary", _s.ended_at.is_not(None))
+    .where(_s.run_id.in_(bindparam("runs", expanding=True)), _is_summary)
     .order_by(_s.number)
 )
+_named = (_m.owner == bindparam("owner"), _m.id.in_(bindparam("names", expanding=True)))
+_sizes = select(_m.id, func.length(_m.content)).where(*_named)
+_messages_named = select(*MESSAGE).where(*_named)
 _steps_of = select(*_s).where(_s.run_id.in_(bindparam("runs", expanding=True))).order_by(_s.run_id, _s.number)
 
 
@@ -425,12 +433,13 @@ def history(connection: Connection, owner: str, message_id: str, limit: int) -> 
     weights: dict[str, int] = {}
     first_runs: dict[str, str | None] = {}
     if runs := [run_id for said in asked if (run_id := answers[said][1]) is not None]:
-        weights = dict(connection.execute(_weights, {"runs": runs}).all())
-        first_runs = {name: of["first_run"] for name, of in connection.execute(_summaries, {"runs": runs})}
+        of_runs = connection.execute(_weights, {"runs": runs}).all()
+        weights = {name: size for name, size, _ in of_runs}
+        if summarised := [name for name, _, summaries in of_runs if summaries]:
+            first_runs = {name: of["first_run"] for name, of in connection.execute(_summaries, {"runs": summarised})}
     first_run = next((first_runs[name] for name in reversed(runs) if name in first_runs), None)
     names = [name for said in asked for name in (said, answers[said][0]) if name is not None]
-    of_path = (_m.owner == owner, _m.id.in_(names))
-    sizes = dict(connection.execute(select(_m.id, func.length(_m.content)).where(*of_path)).all())
+    sizes = dict(connection.execute(_sizes, {"owner": owner, "names": names}).all()) if names else {}
     shown: list[str] = []
     whole: list[str] = []
     room, step_room = PAGE_BYTES, STEP_BYTES
@@ -451,7 +460,7 @@ def history(connection: Connection, owner: str, message_id: str, limit: int) -> 
     else:
         left_out = 0
     names = [name for said in shown for name in (said, answers[said][0]) if name is not None]
-    rows = connection.execute(select(*MESSAGE).where(_m.owner == owner, _m.id.in_(names)))
+    rows = connection.execute(_messages_named, {"owner": owner, "names": names}) if names else ()
     found = {row.id: Message(*row) for row in rows}
     steps: dict[str, list[StepRecord]] = {}
     if whole:

@@ -49,8 +49,6 @@ PERMIT_S: Final = 10.0
 """Seconds that a request waits for a process; then its texts are shown as plain text."""
 PREFETCH_S: Final = 2.0
 """Seconds that answers wait for their HTML before they are sent; then they are shown as plain text."""
-PREVIEW_MAX: Final = 24_000
-"""Characters of an open end that are previewed; of a longer one, only what is closed is shown as HTML."""
 PAGE_S: Final = 8.0
 """Seconds for the answers of one page; the rest is shown as plain text, and rendered when the page is read again."""
 BATCH_CHARACTERS: Final = 8_000
@@ -178,7 +176,7 @@ class AnswerHtml:
 
     async def preview(self, part: Part, owner: str) -> OpenEnd | None:
         """Return how the open end of an answer looks; None if it is too long, or takes too long."""
-        if len(part.text) > PREVIEW_MAX:
+        if len(part.text) > MAX_CHARACTERS:
             return None
         return await self._in_turn(partial(self._preview, part), owner)
 

@@ -12,7 +12,8 @@
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, NamedTuple
 
 import trio
@@ -42,7 +43,7 @@ PREVIEW_PAUSE: Final = 3.0
 """Pause after a preview, as a multiple of the processor time that it took."""
 SLOW_S: Final = 1.0
 """Pause after a preview that took too long, in seconds."""
-CHECKPOINT_S: Final = 0.25
+CHECKPOINT_S: Final = 1.0
 CHECKPOINT_SIZE: Final = 2048
 """Seconds, or characters, of new text after which a turn is checkpointed. A checkpoint writes the whole text, so a long
 one waits until a thirty-second part of it is new."""
@@ -176,7 +177,10 @@ class SanitizedAnswer:
 
 @define
 class AnswerStream:
-    """The text of one run, turn by turn. `replay` is its recorded progress."""
+    """The text of one run, turn by turn. `replay` is its recorded progress.
+
+    `start_soon` starts a task of the run; `wake_after` has `release_if_paused` called after so many seconds.
+    """
 
     job: RunRequest
     services: Services
@@ -187,7 +191,10 @@ class AnswerStream:
     _resumed: ResumedText | None = field(default=None, init=False, repr=False)  # an interrupted turn
     _step: StepRecord | None = field(default=None, init=False, repr=False)  # of the current turn
     _checkpointed: tuple[float, int] = field(default=(0.0, 0), init=False)  # time, and length of the answer then
-    _release_wanted: trio.Event | None = field(default=None, init=False)
+    start_soon: Callable[[Callable[[], Awaitable[None]]], None] = field(init=False, repr=False)
+    wake_after: Callable[[float], None] = field(init=False, repr=False)
+    _waking: bool = field(default=False, init=False)  # a call of `release_if_paused` is due
+    _previewing: bool = field(default=False, init=False)
     _releasing: trio.Event | None = field(default=None, init=False)
     _shown: trio.Event = field(factory=trio.Event, init=False)  # text has been published since the last preview
     _writing: bool = field(default=False, init=False)
@@ -286,27 +293,31 @@ class AnswerStream:
         found, seconds = self.answer.sanitizer.result(""), self.answer.seconds
         self.services.content_filter.record(Direction.OUTBOUND, found, seconds)
 
-    async def release_in_pauses(self) -> None:
-        """Release held-back text whenever the model pauses for `PAUSE_S`, until the answer is closed."""
-        while True:
-            self._release_wanted = trio.Event()
-            await self._release_wanted.wait()
-            self._release_wanted = None
-            until = self._written_at + PAUSE_S
-            while not self._closed and (trio.current_time() < until or self._writing):
-                await trio.sleep_until(max(until, trio.current_time() + PAUSE_S / 2))
-                until = self._written_at + PAUSE_S
-            if self._closed:
-                return
+    def release_if_paused(self) -> None:
+        """Release held-back text if the model has paused for `PAUSE_S`; else look again later."""
+        self._waking = False
+        if self._closed or self._releasing is not None:
+            return
+        left_s = self._written_at + PAUSE_S - trio.current_time()
+        if left_s > 0 or self._writing:
+            self._wake_after(max(left_s, PAUSE_S / 2))
+        else:
             self._releasing = trio.Event()
-            await self.recorder.send_delta(*await self.answer.release())
-            self._releasing.set()
-            self._releasing = None
-            self._shown.set()
+            self.start_soon(partial(self._release, self._releasing))
 
-    async def preview_as_written(self) -> None:
+    async def _release(self, released: trio.Event) -> None:
+        await self._publish(await self.answer.release())
+        self._releasing = None
+        released.set()
+
+    def _wake_after(self, delay_s: float) -> None:
+        if not self._waking:
+            self._waking = True
+            self.wake_after(delay_s)
+
+    async def _preview_as_written(self) -> None:
         """Publish how the open end of the text looks, soon after each piece of it, until the answer is closed."""
-        html, owner, thread_id = self.services.html, self.job.owner, self.job.thread_id
+        html, owner = self.services.html, self.job.owner
         while True:
             await self._shown.wait()
             if self._closed:
@@ -314,7 +325,7 @@ class AnswerStream:
             self._shown = trio.Event()
             # If a piece is being published, its end wakes this task again.
             between = not self._writing and self._releasing is None
-            if not between or not self.services.shows_html(owner, thread_id):
+            if not between or not self._shows_html():
                 continue
             answer, found = self.answer, self.answer.open_end
             if found is None:
@@ -358,12 +369,23 @@ class AnswerStream:
             text = SEPARATOR.join(part for part in (self._finished_text, text) if part)
         await self._show(await self.answer.feed(text), restart=restart)
         self._writing, self._written_at = False, trio.current_time()
-        if self._release_wanted is not None and self.answer.sanitizer.held:
-            self._release_wanted.set()
+        if self.answer.sanitizer.held:
+            self._wake_after(PAUSE_S)
+
+    def _shows_html(self) -> bool:
+        return self.services.shows_html(self.job.owner, self.job.thread_id)
+
+    async def _publish(self, piece: Piece, *, restart: bool = False) -> None:
+        """Publish a piece, and have the open end previewed for the clients that show HTML."""
+        await self.recorder.send_delta(*piece, restart=restart)
+        if self._shows_html():
+            if not self._previewing:
+                self._previewing = True
+                self.start_soon(self._preview_as_written)
+            self._shown.set()
 
     async def _show(self, piece: Piece, *, restart: bool = False) -> None:
-        await self.recorder.send_delta(*piece, restart=restart)
-        self._shown.set()
+        await self._publish(piece, restart=restart)
         if self.answer.sanitizer.blocked:
             if (summary := self._summary()) is not None:
                 await self.recorder.record(summary)

@@ -4,16 +4,16 @@
 2. A repeated request is answered with its first acceptance; another one under the same id is refused.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from attrs import define
+from attrs import define, evolve
 
 from transport.wire.codec import from_log
 from transport.wire.commands import JsonObject
 from transport.wire.errors import CommandRejected, UnreadableEvent
-from transport.wire.events import ANSWER, Envelope, MessageAccepted, Typing
+from transport.wire.events import ANSWER, Envelope, Event, MessageAccepted, Typing
 from understudy.agents.agent import Agent
 from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.conversation.effects import AnswerRequest, Query, Send, Steps, Subscribe
@@ -26,7 +26,7 @@ from understudy.chat.run.continuation import CODE, steps_of_continuation
 from understudy.chat.run.fork import steps_of_fork
 from understudy.chat.run.replay import replay
 from understudy.chat.run_limiter import RunLimiter, release_permit
-from understudy.chat.run_protocol import RunProtocol
+from understudy.chat.run_protocol import RunProtocol, agent_started
 from understudy.chat.run_settings import WIDGET_SETTING
 from understudy.content.summary import build_alert, build_summary
 from understudy.content.vault import equal_but_for_placeholders
@@ -53,40 +53,57 @@ class Acceptance:
     restore: Callable[[str], str] = str
 
     def accept(self, ask: Accept | AnswerAgain) -> Steps[None]:
-        """Commit a message with its run, reply, and enqueue the run; or refuse it."""
-        limiter, live, waiting = self.limiter, None, self.queue.order
+        """Commit a message with its run, reply, and enqueue the run; or refuse it.
+
+        Whether a message is a repeated one is read only if it cannot be stored: most are new.
+        """
+        live, refusal = None, CommandRejected("storage_unavailable", retry_after=RETRY_S)
         try:
-            known = yield from self._accepted_before(ask)
+            known = isinstance(ask, AnswerAgain) and (yield from self._accepted_before(ask))
             if known:
                 return
-            if len(waiting) > MAX_QUEUED:
-                raise CommandRejected("busy", f"{MAX_QUEUED} messages wait in this conversation already.", BUSY_S)
-            if isinstance(ask, Accept) and WIDGET_SETTING in ask.say.settings:
-                at_work = sum(WIDGET_SETTING in each.request.settings for each in self.thread.runs.values())
-                if at_work >= MAX_WIDGET_CALLS:
-                    raise CommandRejected("busy", f"{MAX_WIDGET_CALLS} calls of widgets are at work already.", BUSY_S)
-            if not limiter.reserve(ask.run_id, self.thread.owner, behind=bool(waiting)):
-                sentence = TENANT_BUSY if limiter.tenant_fills_queue(self.thread.owner) else ""
-                raise CommandRejected("busy", sentence, BUSY_S)
             try:
-                live = yield from self._store_message(ask)
+                live = yield from self._admit(ask)
+            except CommandRejected as refused:
+                refusal = refused
             except AlreadyStored:
-                pass  # in another thread, at this moment
-            finally:
-                if live is None:
-                    release_permit(limiter, ask.run_id)
+                if not self.thread.exists:
+                    self.thread.created_at = None
             if live is not None:
                 yield from self.queue.enqueue(live)
                 return
             known = yield from self._accepted_before(ask)
             if not known:
-                raise CommandRejected("storage_unavailable", retry_after=RETRY_S)
+                raise refusal
         except (CommandRejected, MessageInOtherThread) as refused:
             yield AnswerRequest(ask, error=refused)
         except StorageUnavailable:
             yield AnswerRequest(ask, error=CommandRejected("storage_unavailable", retry_after=RETRY_S))
         except Unstorable:
             yield AnswerRequest(ask, error=CommandRejected("invalid_command", "That text cannot be stored."))
+
+    def _admit(self, ask: Accept | AnswerAgain) -> Steps[ActiveRun]:
+        """Reserve a permit or a queue position, and commit a message with its run.
+
+        Raises:
+            CommandRejected, StorageError: Nothing was stored, or its storing could not be confirmed.
+        """
+        limiter, live, waiting = self.limiter, None, self.queue.order
+        if len(waiting) > MAX_QUEUED:
+            raise CommandRejected("busy", f"{MAX_QUEUED} messages wait in this conversation already.", BUSY_S)
+        if isinstance(ask, Accept) and WIDGET_SETTING in ask.say.settings:
+            at_work = sum(WIDGET_SETTING in each.request.settings for each in self.thread.runs.values())
+            if at_work >= MAX_WIDGET_CALLS:
+                raise CommandRejected("busy", f"{MAX_WIDGET_CALLS} calls of widgets are at work already.", BUSY_S)
+        if not limiter.reserve(ask.run_id, self.thread.owner, behind=bool(waiting)):
+            sentence = TENANT_BUSY if limiter.tenant_fills_queue(self.thread.owner) else ""
+            raise CommandRejected("busy", sentence, BUSY_S)
+        try:
+            live = yield from self._store_message(ask)
+        finally:
+            if live is None:
+                release_permit(limiter, ask.run_id)
+        return live
 
     def _accepted_before(self, ask: Accept | AnswerAgain) -> Steps[bool]:
         """Reply to a repeated request with its acceptance and all that came after. Return False if it is not repeated.
@@ -197,17 +214,30 @@ class Acceptance:
             live.taken_over = replay([], steps)
         if self.thread.created_at is None:
             self.thread.created_at = self.thread.now
-        yield Subscribe(ask.outbox)
         names = (message_id, ask.run_id, content, references, parent, branch_of)
         continues = ask.forks if isinstance(ask, AnswerAgain) and ask.continues else None
         accepted = MessageAccepted(*names, context or None, settings or None, continues)
-        yield from self.thread.commit(live, [accepted], steps=steps, raw=raw, arrived_at=ask.arrived_at)
+        begun = () if steps else self._begin(live)
+        yield from self.thread.commit(
+            live, [accepted, *begun], steps=steps, raw=raw, arrived_at=ask.arrived_at, subscribe=Subscribe(ask.outbox)
+        )
         if isinstance(ask, Accept):
             alert = build_alert((*ask.filtered.findings, *ask.context_findings))
             if alert is not None:
                 yield Send(wrap(alert, live.envelope_template, now=self.thread.now), alert=True)
         yield AnswerRequest(ask, ask.run_id)
         return live
+
+    def _begin(self, live: ActiveRun) -> Sequence[Event]:
+        """Return the first events of a run that starts at once, which are committed with its acceptance; else none."""
+        template, agent = live.envelope_template, self.agents.get(live.request.agent)
+        at_once = not self.queue.order and self.limiter.is_running(live.request.run_id)
+        if agent is None or not at_once or (agent.agent_type, agent.pillar) != (template.agent_type, template.pillar):
+            return ()
+        started = agent_started(agent, self.thread.now)
+        live.request = evolve(live.request, agent_id=started.agent_id)
+        found = live.request.findings_summary
+        return (started,) if found is None else (started, found)
 
     def _taken_over(self, continued: str, live: ActiveRun) -> Steps[tuple[StepRecord, ...]]:
         """Return the steps that a run takes over of the one that it continues. Raises `CommandRejected`."""

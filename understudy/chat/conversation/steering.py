@@ -123,7 +123,7 @@ class Steering:
         waiting = tuple(live.protocol.waiting_steers)
         events = [SteerTaken(each.steer_id, ask.turn) for each in waiting]
         numbered = enumerate(waiting, ask.last_step + 1)
-        steps = [steer_step(ask.run_id, number, each, self.thread.now) for number, each in numbered]
+        steps = [*ask.finished, *(steer_step(ask.run_id, number, each, self.thread.now) for number, each in numbered)]
         try:
             if waiting:
                 yield from self.thread.commit(live, events, steps=steps, after_checkpoint=True)
@@ -149,7 +149,7 @@ class Steering:
         asked = template.asked_agent or AskedAgent(template.agent_type or "", template.pillar)
         following = ActiveRun(
             evolve(live.request, run_id=run_id, message_id=message_id, content=content, references=(),
-                   findings_summary=None),
+                   findings_summary=None, agent_id=None),
             RunProtocol(run_id),
             template.replace(
                 run_id=run_id, message_id=message_id, agent_type=asked.agent_type, pillar=asked.pillar, asked_agent=None

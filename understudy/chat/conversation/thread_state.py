@@ -15,7 +15,7 @@ from actors import ActorRef
 from transport.wire.codec import to_log
 from transport.wire.events import ANSWER, Envelope, Event, PartialResult, answer_text
 from understudy.chat.conversation.active_run import ActiveRun
-from understudy.chat.conversation.effects import Commit, PublishEvents, Query, Relocate, Send, Steps
+from understudy.chat.conversation.effects import Commit, PublishEvents, Query, Relocate, Send, Steps, Subscribe
 from understudy.chat.envelope import wrap
 from understudy.chat.run_protocol import RunProtocol
 from understudy.storage.records import Change, Fence, LoggedEvent, RawText, StepRecord, Thread
@@ -76,11 +76,12 @@ class ThreadState:
         arrived_at: float | None = None,
         after_checkpoint: bool = False,
         beside: tuple[ActiveRun, Sequence[Event]] | None = None,
+        subscribe: Subscribe | None = None,
     ) -> Steps[None]:
         """Number, commit and publish events of a run.
 
         `arrived_at` is when the message came that the first event accepts. `beside` are events of another run that
-        precede them in the same transaction.
+        precede them in the same transaction. `subscribe` is done between the commit and the publication.
 
         Raises:
             RunProtocolError: An event breaks the run's protocol. Nothing was stored.
@@ -97,6 +98,8 @@ class ThreadState:
             change = evolve(change, events=(*beside[0].change(before, self.fence).events, *change.events))
         # The dispatcher notifies the sender of a message until it is accepted.
         yield Commit(change, None if opening else live, answers, after_checkpoint)
+        if subscribe is not None:
+            yield subscribe
         live.protocol = protocol
         if beside is not None and ended is not None:
             beside[0].protocol = ended

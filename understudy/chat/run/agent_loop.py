@@ -23,7 +23,6 @@ from actors import Context
 from transport.wire.events import (
     AgentCompleted,
     AgentHandoff,
-    AgentStarted,
     Event,
     FinalResponse,
     RunStatus,
@@ -52,6 +51,7 @@ from understudy.chat.run.thoughts import Thoughts
 from understudy.chat.run.tool_executor import ToolExecutor
 from understudy.chat.run.tool_outcome import ToolOutcome
 from understudy.chat.run.window import SUMMARY_TOKENS, encode_compaction, estimate, item_tokens, tools_tokens
+from understudy.chat.run_protocol import agent_started
 from understudy.chat.run_settings import WIDGET_SETTING
 from understudy.chat.services import Services
 from understudy.content.texts import run_off_loop
@@ -283,6 +283,8 @@ class AgentLoop:
         job, services, before = self.job, self.services, self.replay
         self.origin = Origin(job.message_id, job.run_id)
         self._logged_agents, self._logged_handoffs = [agent_id for agent_id, _ in before.agents], before.handoffs
+        if job.agent_id is not None and not self._logged_agents:
+            self._logged_agents.append(job.agent_id)
         await self.stream.restore()
         await self._start_agent(*([] if job.findings_summary is None else [job.findings_summary]))
         if before.lost_server and before.agents:
@@ -300,10 +302,9 @@ class AgentLoop:
         if self._logged_agents:
             self.agent_id = self.thoughts.agent_id = self._logged_agents.pop(0)
             return
-        taken = self.replay.taken_agent(self.agent.name)
-        self.agent_id = self.thoughts.agent_id = taken or f"{self.agent.name}-{uuid.uuid4().hex[:8]}"
-        saying = f"{self.agent.display_title} is on it"
-        await self.recorder.record(AgentStarted(self.agent_id, saying, self.services.clock()), *beside)
+        started = agent_started(self.agent, self.services.clock(), self.replay.taken_agent(self.agent.name))
+        self.agent_id = self.thoughts.agent_id = started.agent_id
+        await self.recorder.record(started, *beside)
 
     def colleagues(self) -> tuple[str, ...]:
         """Return the colleagues of the agent that the user may use."""
@@ -395,8 +396,14 @@ class AgentLoop:
         self.count(reply.usage)
         return await self.record_turn(step, reply)
 
-    async def record_turn(self, step: StepRecord, reply: Reply) -> tuple[PastTurn, Sequence[PendingCall]]:
-        """Record a turn that is over as `step`. Return it as it is recorded, and its calls."""
+    async def record_turn(
+        self, step: StepRecord, reply: Reply, *, at_once: bool = False
+    ) -> tuple[PastTurn, Sequence[PendingCall]]:
+        """Record a turn that is over as `step`. Return it as it is recorded, and its calls.
+
+        It is committed with what follows: the first event of its calls, the steers that enter next, or the end of the
+        run; `at_once`: a turn without calls is committed now.
+        """
         await self.thoughts.ensure()
         calls = [PendingCall(call, uuid.uuid4().hex) for call in reply.calls]
         result = await self._storable_result(reply, calls)
@@ -404,8 +411,10 @@ class AgentLoop:
         finished = evolve(step, result=result, status="ok", ended_at=self.services.clock())
         if calls:
             self.recorder.deferred = (*self.recorder.deferred, finished)
-        else:  # at once: rendering the end of the answer may take seconds
+        elif at_once:
             await self.recorder.record(steps=(finished,))
+        else:
+            self.recorder.defer(finished)
         self.thoughts.logged.clear()
         return read_turn(finished), calls
 

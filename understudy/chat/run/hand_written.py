@@ -503,7 +503,9 @@ class HandWritten:
         text = await loop.stream.end_turn()
         text = text if self._shown_before else "".join(self._said)
         counts = {"says": self._says, "thoughts": self._thoughts}
-        turn, calls = await loop.record_turn(evolve(self._step, arguments=counts), evolve(reply, text=text))
+        step = evolve(self._step, arguments=counts)
+        # The program may go on for long before anything else is recorded.
+        turn, calls = await loop.record_turn(step, evolve(reply, text=text), at_once=True)
         self._step, self._new = None, True
         self._said.clear()
         return turn, calls

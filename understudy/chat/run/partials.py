@@ -14,9 +14,13 @@ MAX_WAITING: Final = 16
 
 @define(eq=False)
 class Partials:
-    """The items of one call that wait for their publication. `publish(offset, items)` filters and sends them."""
+    """The items of one call that wait for their publication. `publish(offset, items)` filters and sends them.
+
+    `start_soon` starts the task that publishes, with the first item: most calls yield none.
+    """
 
     publish: Callable[[int, list[Any]], Awaitable[None]]
+    start_soon: Callable[[Callable[[], Awaitable[None]]], None] | None = None
     _waiting: list[Any] = field(factory=list, init=False)
     _offset: int = field(default=0, init=False)
     _news: trio.Event = field(factory=trio.Event, init=False)
@@ -27,9 +31,12 @@ class Partials:
         while len(self._waiting) >= MAX_WAITING:
             await self._room.wait()
         self._waiting.append(item)
+        if self.start_soon is not None:
+            start_soon, self.start_soon = self.start_soon, None
+            start_soon(self._publish_forever)
         self._news.set()
 
-    async def publish_forever(self) -> None:
+    async def _publish_forever(self) -> None:
         """Publish the items as they come, at most one batch each `PUBLISH_S`."""
         while True:
             await self._news.wait()

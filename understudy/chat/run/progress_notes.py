@@ -18,6 +18,7 @@ from typing import Final, TypeAlias
 import trio
 from attrs import define, field
 
+from actors import ActorDied
 from understudy.content.filter import MAX_NOTE
 
 PUBLISH_S: Final = 0.1
@@ -45,9 +46,13 @@ class CallProgress:
 
 @define(eq=False)
 class ProgressNotes:
-    """The newest note of each call of a run, in the order of their turns. `publish` scans a note and sends it."""
+    """The newest note of each call of a run, in the order of their turns. `publish` scans a note and sends it.
+
+    `start_soon` starts the task that publishes, with the first note: most calls give none.
+    """
 
     publish: Callable[[float, float | None, str], Awaitable[None]]
+    start_soon: Callable[[Callable[[], Awaitable[None]]], None] | None = None
     _waiting: OrderedDict[CallProgress, Note] = field(factory=OrderedDict, init=False, repr=False)
     _news: trio.Event = field(factory=trio.Event, init=False)
     _publishing: trio.Lock = field(factory=trio.Lock, init=False, repr=False)
@@ -59,6 +64,8 @@ class ProgressNotes:
     async def of_call(self) -> AsyncGenerator[CallProgress, None]:
         """Take the notes of one call; at its end the last is published, unless that is an error."""
         call = CallProgress(self)
+        if self._server is None:
+            self._server, self._idle = trio.lowlevel.current_trio_token(), True
         try:
             yield call
         except BaseException:
@@ -71,9 +78,8 @@ class ProgressNotes:
             if last is not None:
                 await self.publish(*last)
 
-    async def publish_forever(self) -> None:
+    async def _publish_forever(self) -> None:
         """Publish the notes as they come, at most one each `PUBLISH_S`."""
-        self._server, self._server_thread = trio.lowlevel.current_trio_token(), threading.get_ident()
         while True:
             self._idle = True  # before the look at what waits: a note that comes in between is seen, or wakes
             if not self._waiting:
@@ -103,4 +109,9 @@ class ProgressNotes:
             await self.publish(*note)
 
     def _wake(self) -> None:
-        self._news.set()
+        if self.start_soon is None:
+            self._news.set()
+            return
+        start_soon, self.start_soon = self.start_soon, None
+        with suppress(ActorDied):  # the run ends now
+            start_soon(self._publish_forever)

@@ -25,7 +25,7 @@ class Recorder:
     """Sends to one run's conversation. `last_sent_at` is when it last sent anything, on trio's clock.
 
     `last_step` is the number of the last step. `deferred` are steps that are committed together with the next event:
-    that of a finished turn that asks for calls, and those of requests that were cut off. `waiting_note` returns a line
+    that of a finished turn, and those of requests that were cut off. `waiting_note` returns a line
     about the approval or permit that the run waits for, empty if it does not wait. `notes` are those of the calls.
     """
 
@@ -67,8 +67,10 @@ class Recorder:
         Raises:
             StorageUnavailable: They could not be stored as taken.
         """
-        request = TakeSteers(self.run_id, turn, self.last_step)
+        request = TakeSteers(self.run_id, turn, self.last_step, self.deferred)
         steers = await self.conversation.ask(request, timeout_s=RECORD_S)
+        if steers:
+            self.deferred = self.deferred[len(request.finished) :]
         self.last_step += len(steers)
         return steers
 
@@ -115,15 +117,13 @@ class Recorder:
         """Publish what the run waits for, or its current activity."""
         self.send_progress(0, None, self.waiting_note() or f"Still {self.activity}")
 
-    async def keep_alive(self) -> None:
-        """Send a heartbeat after each `silence_s` without an event."""
-        self.last_sent_at = trio.current_time()
-        while True:
-            quiet = trio.current_time() - self.last_sent_at
-            if quiet < self.services.silence_s:
-                await trio.sleep(self.services.silence_s - quiet)
-            else:
-                self.send_heartbeat()
+    def keep_alive(self) -> float:
+        """Send a heartbeat if there was no event for `silence_s`. Return the seconds until the next one may be due."""
+        quiet = trio.current_time() - self.last_sent_at
+        if quiet >= self.services.silence_s:
+            self.send_heartbeat()
+            quiet = 0.0
+        return self.services.silence_s - quiet
 
     def defer(self, step: StepRecord) -> None:
         """Have a step committed together with the next events or steps."""

@@ -10,6 +10,7 @@ import logging
 import math
 from contextlib import suppress
 
+import trio
 from attrs import evolve
 
 from actors import Actor, ActorRef, Context, Supervision, Terminated
@@ -46,6 +47,14 @@ from understudy.storage.errors import StorageUnavailable
 log = logging.getLogger(__name__)
 
 
+class _KeepAlive:
+    """To itself: send a sign of life if there was none for long."""
+
+
+class _ModelPauses:
+    """To itself: release the text that is held back, if the model has written none for a while."""
+
+
 class Run(Actor):
     """Works on one message. `before` is the recorded progress if the run is resumed."""
 
@@ -80,11 +89,12 @@ class Run(Actor):
 
     async def on_start(self, context: Context) -> None:
         """Start the work in tasks of their own; the conversation does not wait for it."""
+        self.recorder.last_sent_at = trio.current_time()
+        self.recorder.notes.start_soon = context.start_soon
+        self.stream.start_soon = context.start_soon
+        self.stream.wake_after = lambda delay_s: context.set_timer("pause", delay_s, _ModelPauses())
+        context.set_timer("alive", self.recorder.services.silence_s, _KeepAlive())
         context.start_soon(functools.partial(self._work, context))
-        context.start_soon(self.recorder.keep_alive)
-        context.start_soon(self.recorder.notes.publish_forever)
-        context.start_soon(self.stream.release_in_pauses)
-        context.start_soon(self.stream.preview_as_written)
 
     async def receive(self, message: object, context: Context) -> None:
         """Handle cancellation, steers, decisions, answers, ended tool calls, permit and queue position."""
@@ -104,6 +114,10 @@ class Run(Actor):
                     self.recorder.send_heartbeat()
             case Terminated(ref, reason):
                 self.tools.calls.exited(ref, reason)
+            case _ModelPauses():
+                self.stream.release_if_paused()
+            case _KeepAlive():
+                context.set_timer("alive", self.recorder.keep_alive(), message)
 
     async def _work(self, context: Context) -> None:
         """Work until the answer is recorded; if that fails, have the conversation finish the run. Then stop."""

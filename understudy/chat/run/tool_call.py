@@ -61,7 +61,7 @@ class ToolCall(Actor):
         """Start the call in a task of its own; the run does not wait for it."""
         context.start_soon(functools.partial(self._call, context))
         if self.partials is not None:
-            context.start_soon(self.partials.publish_forever)
+            self.partials.start_soon = context.start_soon
 
     async def receive(self, message: object, context: Context) -> None:
         """Ignore messages: a tool call is only stopped or killed."""

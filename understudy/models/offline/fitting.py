@@ -157,12 +157,36 @@ def matched(card: ToolCard, clause: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(each for each in scan.words(clause) if stems(each) & fitting))
 
 
+@frozen
+class _Known:
+    """What is known of a tool's card: its features, and the plain schemas of its parameters."""
+
+    card: ToolCard
+    features: Features
+    shapes: Mapping[str, Mapping[str, Any]]
+
+
+_KNOWN: Final[dict[int, _Known]] = {}
+"""By the id of the schema, which a tool has for good while its cards are made for each run."""
+_MOST_KNOWN: Final = 512
+
+
+def _look_up(card: ToolCard) -> _Known:
+    known = _KNOWN.get(id(card.parameters))
+    if known is None or known.card.parameters is not card.parameters or known.card.name != card.name:
+        shapes = {name: plain_schema(each) for name, each in card.parameters.get("properties", {}).items()}
+        formats = frozenset(str(each.get("format", "")) for each in shapes.values())
+        choices = " ".join(str(v) for each in shapes.values() for v in each.get("enum", ()))
+        found = _features(card.name, card.description[:400], " ".join(shapes), choices, formats)
+        if len(_KNOWN) >= _MOST_KNOWN:
+            _KNOWN.clear()
+        known = _KNOWN[id(card.parameters)] = _Known(card, found, shapes)
+    return known
+
+
 def features(card: ToolCard) -> Features:
     """Return a tool's features; those of recent tools are cached."""
-    properties = card.parameters.get("properties", {})
-    formats = frozenset(str(plain_schema(each).get("format", "")) for each in properties.values())
-    choices = " ".join(str(v) for each in properties.values() for v in plain_schema(each).get("enum", ()))
-    return _features(card.name, card.description[:400], " ".join(properties), choices, formats)
+    return _look_up(card).features
 
 
 @lru_cache(maxsize=512)
@@ -245,8 +269,7 @@ def _by_optional(card: ToolCard, source: Source, by_name: float, by_words: float
     choices, an attached table or its columns."""
     look, score = source.request.look, 0.0
     said = look(stems, source.request.instruction)
-    for name, schema in card.parameters.get("properties", {}).items():
-        shape = plain_schema(schema)
+    for name, shape in _look_up(card).shapes.items():
         match shape.get("format"):
             case "amounts" if by_name > 0 and look(scan.amounts, source.request.near):
                 score += 1.0

@@ -20,6 +20,11 @@ _MARGIN: Final = 1.0
 _ACTING: Final = 2.0
 # The score of an agent that the user names: more than that of any single tool.
 _CALLED: Final = 6.0
+_SAMPLES: Final = frozenset([scan.stem("sample")])
+_SAMPLE: Final = (
+    "The page has sample sales data: choose “Profile sample sales and chart them by month” in a new chat or in the "
+    "command palette (Ctrl+K), and send the message."
+)
 _REQUESTING: Final = frozenset(
     "what which how who where when why is are does do did show list compare find give tell draw explain".split()  # noqa: SIM905 (words read better as words)
 )
@@ -230,7 +235,9 @@ def _question(card: ToolCard, name: str, shape: Mapping[str, Any], source: Sourc
     doing = card.name.replace("_", " ")
     match shape.get("format"):
         case "table-id":
-            return f"For {doing} I need a table: please attach a CSV, TSV, JSON or Parquet file to your message."
+            asked = f"For {doing} I need a table: please attach a CSV, TSV, JSON or Parquet file to your message."
+            samples = _SAMPLES & source.request.look(stems, source.request.instruction)
+            return f"{asked} {_SAMPLE}" if samples else asked
         case "file-id":
             return f"For {doing} I need a file: please attach it to your message."
         case "expression":

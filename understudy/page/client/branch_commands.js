@@ -78,4 +78,13 @@ export class BranchCommands extends RunCommands {
   async details(threadId, runId) {
     await this.threads.pages?.details(threadId, runId);
   }
+
+  /**
+   * The text of the answer of a turn whose `final` is `unread`, as it was written. Rejects with an `ApiError`.
+   * @param {string} runId
+   * @returns {Promise<string>}
+   */
+  async answerText(runId) {
+    return this.threads.pages.answerText(runId);
+  }
 }

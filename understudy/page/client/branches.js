@@ -55,8 +55,9 @@ function grow({ turns, leaf }) {
   const anchored = turns.filter((turn) => turn.parentId !== undefined);
   const siblings = new Map();
   for (const turn of anchored) {
-    if (!siblings.has(turn.parentId)) siblings.set(turn.parentId, []);
-    siblings.get(turn.parentId).push(turn);
+    const beside = siblings.get(turn.parentId);
+    if (beside) beside.push(turn);
+    else siblings.set(turn.parentId, [turn]); // a list that was pushed to has room for many more, in each of thousands
   }
   const byAnswer = new Map(anchored.flatMap((turn) => answersOf(turn).map((answer) => [answer, turn])));
   const path = new Set();

@@ -87,6 +87,14 @@ export class Pages {
     this.threads.apply([{ type: "local.steps", thread_id: threadId, data: { key: turn.key, steps: stepsOf(threadId, turn, events) } }]);
   }
 
+  /** The text of an answer, as it was written. Rejects as the API does. */
+  async answerText(runId) {
+    const events = await this.#eventsOf(runId);
+    const end = events.findLast(({ type }) => type === "final_response");
+    if (!end) throw new ApiError(404, { code: "not_found" }); // its events were too old meanwhile
+    return end.data.message;
+  }
+
   async #eventsOf(runId) {
     const events = [];
     let more = true;

@@ -60,15 +60,22 @@ const MOST_SHARED = 1_000;
 const NONE = Object.freeze([]);
 
 /**
- * A turn whose steps take little room, if they can be read whole again: those that went as usual are one object for all
- * that look the same. They are enough for a folded turn.
+ * A turn that takes little room. If its steps can be read whole again, those that went as usual are one object for all that
+ * look the same: enough for a folded turn. Of an answer there is what is shown of it; the text that it was written as is
+ * `unread`, and can be read again, too.
  */
 function compacted(turn) {
   if (!turn.omitted || LIVE.has(turn.status) || turn.questions.length > 0) return turn;
   const steps = turn.steps.every(isUsual) ? once(JSON.stringify(turn.steps.map(nameOf)), () => Object.freeze(turn.steps.map(compactStep)))
     : turn.steps.map((step) => (isUsual(step) ? compactStep(step) : step));
   const lists = ["references", "questions", "steers", "earlier"].filter((name) => turn[name].length === 0);
-  return { ...turn, steps, ...Object.fromEntries(lists.map((name) => [name, NONE])) };
+  return { ...turn, steps, final: compactFinal(turn.final), ...Object.fromEntries(lists.map((name) => [name, NONE])) };
+}
+
+function compactFinal(final) {
+  if (final === null) return null;
+  const usage = final.usage && once(JSON.stringify(final.usage), () => Object.freeze(final.usage));
+  return { ...final, usage, ...(final.html && { message: "", unread: true }) };
 }
 
 function isUsual({ kind, approval, undo, files, found }) {

@@ -10,10 +10,9 @@ import { MomentView } from "./moment.js";
 import { Versions } from "./versions.js";
 
 export class AnswerActionsView {
-  /** `page` is {onAgain(turn), onRate(turn, rating), onPick(turn, by, what)}; `text()` returns the text to copy. */
+  /** `page` is {onAgain(turn), onRate(turn, rating), onPick(turn, by, what)}; `text()` returns the text to copy, or resolves to it. */
   constructor(page, text) {
     this.page = page;
-    this.text = text;
     this.turn = null;
     this.versions = new Versions("answer", (turn, by) => page.onPick(turn, by, "answer"));
     this.copy = copyButton(text, t("answer.copy"));
@@ -32,7 +31,7 @@ export class AnswerActionsView {
   /** `siblings` is what stands beside the turn; `rating` is "up", "down" or null. */
   update(turn, siblings, rating) {
     const live = LIVE.has(turn.status);
-    const written = this.text() !== "";
+    const written = Boolean(turn.final?.message || turn.final?.unread || turn.stream.text);
     this.turn = turn;
     this.rating = rating;
     this.versions.show(siblings.answers, siblings.answer);

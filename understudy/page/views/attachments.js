@@ -108,11 +108,11 @@ export class Attachments {
     this.#changed();
   }
 
-  /** How much of a file has been sent; what comes after the last byte is the server's. */
+  /** How much of a file has been sent, once some of it has; what comes after the last byte is the server's. */
   #progress(item, share) {
     if (!this.items.has(item.key) || item.id !== null) return;
     item.bar.value = share;
-    setText(item.note, t("files.sent", { share: number(share, { style: "percent", maximumFractionDigits: 0 }), size: size(item.size) }));
+    if (share > 0) setText(item.note, t("files.sent", { share: number(share, { style: "percent", maximumFractionDigits: 0 }), size: size(item.size) }));
   }
 
   #done(item, stored) {

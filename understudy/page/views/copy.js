@@ -6,12 +6,12 @@ import { icon } from "./icons.js";
 
 const SHOWN_MS = 1600;
 
-/** A button that copies what `text()` returns. `label` names it; it is shown as a word when `wordy`. */
+/** A button that copies what `text()` returns, or resolves to. `label` names it; it is shown as a word when `wordy`. */
 export function copyButton(text, label, { wordy = false } = {}) {
   const word = wordy ? el("span", {}, label) : null;
   const button = el("button.quiet.copy", { type: "button", title: label, "aria-label": label }, icon("copy"), word);
   button.addEventListener("click", async () => {
-    const copied = await copy(text());
+    const copied = await Promise.resolve(text()).then(copy, () => false);
     button.replaceChildren(icon(copied ? "check" : "warning"), ...(wordy ? [el("span", {}, t(copied ? "action.copied" : "action.not_copied"))] : []));
     button.setAttribute("aria-label", t(copied ? "action.copied" : "action.copy_impossible"));
     setTimeout(() => {

@@ -14,12 +14,17 @@ export class FirstVisit {
     this.page = page;
   }
 
+  /** Whether there are agents for what is demonstrated. */
+  get has() {
+    return Boolean(this.page.agents.find("liaison", "insights"));
+  }
+
   /** {line, demos} for somebody new who talks to the guide; null for all others, and where its colleagues are not. */
   offer() {
-    const { agents, account, sidebar, composer } = this.page;
+    const { account, sidebar, composer } = this.page;
     const known = sidebar.total === null || sidebar.total >= FEW;
-    if (known || composer.picker.picked.agent_type !== "guide" || !agents.find("liaison", "insights")) return null;
-    const demo = (name, text, detail) => el("li", {}, el("button.starter.demo", { type: "button", onclick: () => this.#try(name) },
+    if (known || composer.picker.picked.agent_type !== "guide" || !this.has) return null;
+    const demo = (name, text, detail) => el("li", {}, el("button.starter.demo", { type: "button", onclick: () => this.try(name) },
       el("strong", {}, text), el("span", {}, detail)));
     return {
       line: t("first.line"),
@@ -29,8 +34,8 @@ export class FirstVisit {
     };
   }
 
-  /** Puts a demonstration into the message box, to be sent. */
-  async #try(name) {
+  /** Puts a demonstration, "sales" or "kill", into the message box, to be sent. */
+  async try(name) {
     const { page, page: { current } } = this;
     try {
       const { say, files } = await sampleOf(name);

@@ -57,10 +57,11 @@ export class Keys {
     return [
       { id: "create", title: t("chat.new"), icon: "plus", keys: commandKey("O", { shift: true }), act: () => page.create() },
       { id: "search", title: t("sidebar.search"), icon: "search", act: () => page.sidebar.focusSearch() },
+      ...(page.firstVisit.has ? [{ id: "sample", title: t("first.sales"), icon: "table", act: () => page.firstVisit.try("sales") }] : []),
       { id: "schedules", title: t("schedules.title"), icon: "clock", act: () => page.dialogs.openSchedules() },
       { id: "memory", title: t("memory.button"), icon: "thought", act: () => page.dialogs.openMemory() },
       { id: "settings", title: t("settings.title"), icon: "gear", act: () => page.dialogs.openSettings() },
-      { id: "keys", title: t("keys.title"), icon: "pencil", keys: "?", act: () => this.sheet() },
+      { id: "keys", title: t("keys.title"), icon: "keyboard", keys: "?", act: () => this.sheet() },
       { id: "account", title: t("account.sign_out"), icon: "leave", act: () => page.account.leave() },
     ];
   }

@@ -132,7 +132,8 @@ export class TurnView {
   }
 
   #plainText() {
-    return this.turn?.final?.message || this.turn?.stream.text || "";
+    const { final, stream, runId } = this.turn;
+    return final?.unread ? this.page.onText(runId) : final?.message || stream.text;
   }
 }
 

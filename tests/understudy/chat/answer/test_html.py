@@ -206,6 +206,17 @@ async def test_html_of_a_process_passes_the_cleaner_again(html: AnswerHtml, scri
     assert await html.cut(Part("ab"), "ada") == Cut([(1, "<p>a<img></p>")], references={}, open_end="<p>a<img></p>")
 
 
+async def test_a_long_open_end_is_previewed(html: AnswerHtml, scripted: Scripted) -> None:
+    """One block of 60 KB, too, with the processor time that it took; not what is too long for an answer."""
+    scripted.replies.append(['<p onclick="run()">a</p>', 0.25])
+    made = await html.preview(Part("a " * 30_000, references={}), "ada")
+    assert made is not None
+    assert made.html == "<p>a</p>"
+    assert made.cpu_s >= 0.25
+    assert await html.preview(Part("a " * MAX_CHARACTERS, references={}), "ada") is None
+    assert len(scripted.asked) == 1
+
+
 async def test_a_long_text_is_plain_text(html: AnswerHtml, scripted: Scripted) -> None:
     """A text above `MAX_CHARACTERS` is plain, and never sent to a process."""
     long = "*a* " * (MAX_CHARACTERS // 4 + 1)

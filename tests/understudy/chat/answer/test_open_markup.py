@@ -9,7 +9,8 @@ import pytest
 from sanitization import STANDARD, Sanitizer
 from tests.understudy.chat.answer.test_markdown import Blocks
 from understudy.chat.answer.html import AnswerHtml
-from understudy.chat.answer.markdown import Renderer, render
+from understudy.chat.answer.markdown import Part, Renderer, render
+from understudy.chat.answer.render_worker import PREVIEW_S
 from understudy.chat.answer.stream import SanitizedAnswer
 
 RENDERER = Renderer()
@@ -154,6 +155,27 @@ def test_code_that_goes_on_is_previewed_from_its_last_piece() -> None:
     rest = blocks.write("```\n")
     assert [block.html for block in rest] == [html]
     assert "".join(block.html for block in [*closed, *rest]).count("Python") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("text", "shown", "least"),
+    [
+        ("|name|value|\n|-|-:|\n" + "|a *row*|17|\n" * 4_600, "<tr>", 4_601),
+        ("- an *item* of many\n" * 3_000, "<li>", 3_000),
+        ("A **sentence** that goes on, and `code`. " * 1_500, "<strong>", 1_500),
+        ("1. Run\n\n   ```python\n" + "   x = f(1)  # so\n" * 3_400, '<span class="n">f</span>', 1_000),
+        ("```json\n" + '{"a": 1}, ' * 6_000, "<pre><code>", 1),
+    ],
+    ids=["table", "list", "paragraph", "code in a list", "a long line of code"],
+)
+def test_a_block_of_60_kb_is_previewed_within_the_limit(text: str, shown: str, least: int) -> None:
+    """It looks as it will while it is written, however long it is."""
+    began = time.process_time()
+    html = RENDERER.preview(Part(text))
+    assert time.process_time() - began < PREVIEW_S
+    assert html.count(shown) >= least
+    assert not RAW.search(words(html))
 
 
 @pytest.mark.slow

@@ -106,13 +106,6 @@ def steer(steer_id: str, text: str = "Look", run_id: str = "r1", *, now: bool = 
     return AcceptSteer(run_id, steer_id, now, Sanitized(text), None)
 
 
-def answered(run_id: str) -> Record:
-    """The answer of a run, from its agent's start to its end."""
-    started = AgentStarted(f"a-{run_id}", "begins", 0.0)
-    completed = AgentCompleted(f"a-{run_id}", "done", RunStatus.SUCCESS, Usage(), 0.0)
-    return Record(run_id, [started, completed, FinalResponse("done", RunStatus.SUCCESS, Usage())], SPEAKER)
-
-
 @define(eq=False)
 class Waiter:
     """The reference of the conversation. `told` are the messages to it."""
@@ -242,6 +235,9 @@ class Shell:
             raise SequenceConflict("t", last_seq + 1, change.events[0].seq)
         if change.attempt is not None and self.runs[change.attempt.run_id].ended_at is not None:
             raise NotStored("run", change.attempt.run_id)
+        for each in change.messages:
+            if each.id in self.messages:
+                raise AlreadyStored("message", each.id)
         if self.thread is None:
             self.thread = change.thread
         assert self.thread is not None
@@ -316,18 +312,31 @@ def answers(effects: list[Any]) -> list[Any]:
 
 def test_a_message_is_committed_then_published_then_answered_then_run(shell: Shell) -> None:
     effects = shell.handle(accept(1))
-    assert shell.did == ["message", "Subscribe", "Commit", "PublishEvents", "AnswerRequest", "StartRun"]
+    assert shell.did == ["Commit", "Subscribe", "PublishEvents", "AnswerRequest", "StartRun"]
     assert answers(effects) == ["r1"]
-    (envelope,) = shell.published
-    assert isinstance(envelope.event, MessageAccepted)
-    assert (envelope.seq, shell.it.thread.last_seq, shell.it.thread.newest_answer) == (1, 1, "answer-r1")
+    accepted, started = shell.published
+    assert isinstance(accepted.event, MessageAccepted)
+    assert isinstance(started.event, AgentStarted)
+    assert (started.seq, shell.it.thread.last_seq, shell.it.thread.newest_answer) == (2, 2, "answer-r1")
+    (request,) = [each.request for each in effects if isinstance(each, StartRun)]
+    assert request.agent_id == started.event.agent_id
+
+
+def test_a_run_that_must_wait_starts_its_agent_itself(shell: Shell) -> None:
+    shell.handle(accept(1))
+    shell.handle(accept(2))
+    assert [type(each.event) for each in shell.events] == [MessageAccepted, AgentStarted, MessageAccepted]
+    shell.handle(answered(shell))
+    shell.at_work.clear()
+    (request,) = [each.request for each in shell.handle(RunExited("r1", "normal")) if isinstance(each, StartRun)]
+    assert request.agent_id is None
 
 
 def test_the_same_message_again_has_its_acceptance_replayed(shell: Shell) -> None:
     shell.handle(accept(1))
     again = evolve(accept(1), run_id="other")
     effects = shell.handle(again)
-    assert shell.did == ["message", "run_events", "Subscribe", "AnswerRequest"]
+    assert shell.did == ["Commit", "message", "run_events", "Subscribe", "AnswerRequest"]
     (replayed,) = [each.accepted for each in effects if isinstance(each, Subscribe)]
     assert replayed.seq == 1
     assert answers(effects) == ["r1"]
@@ -336,14 +345,14 @@ def test_the_same_message_again_has_its_acceptance_replayed(shell: Shell) -> Non
 def test_another_message_under_the_same_id_is_refused(shell: Shell) -> None:
     shell.handle(accept(1))
     assert answers(shell.handle(accept(1, "Something else"))) == ["message_id_reused"]
-    assert len(shell.events) == 1
+    assert len(shell.events) == 2
 
 
 def test_a_second_message_waits_until_the_first_run_has_exited(shell: Shell) -> None:
     shell.handle(accept(1))
     shell.handle(accept(2))
     assert "StartRun" not in shell.did
-    shell.handle(answered("r1"))
+    shell.handle(answered(shell))
     shell.at_work.clear()
     started = [each for each in shell.handle(RunExited("r1", "normal")) if isinstance(each, StartRun)]
     assert [each.request.run_id for each in started] == ["r2"]
@@ -400,7 +409,7 @@ def attempts_of(shell: Shell) -> list[int]:
 
 
 def test_a_run_whose_actor_was_killed_is_resumed_until_it_was_tried_too_often(shell: Shell) -> None:
-    begun(shell)
+    shell.handle(accept(1))
     shell.exit_runs()
     assert (shell.at_work, attempts_of(shell)) == ({"r1"}, [1])
     assert [each.envelope.event for each in shell.effects if isinstance(each, Send)] == [AgentProgress(0, GOES_ON)]
@@ -425,7 +434,7 @@ def test_a_run_whose_actor_was_killed_is_resumed_until_it_was_tried_too_often(sh
 
 
 def test_a_run_whose_own_code_raises_each_time_fails_after_two_attempts(shell: Shell) -> None:
-    begun(shell)
+    shell.handle(accept(1))
     for _ in range(MAX_CRASHES + 1):
         assert shell.it.thread.runs
         shell.exit_runs(ValueError("broken"))
@@ -439,7 +448,7 @@ def test_a_run_whose_own_code_raises_each_time_fails_after_two_attempts(shell: S
 def test_a_killed_run_holds_no_permit_while_it_backs_off(shell: Shell) -> None:
     shell.limiter = RunLimiter(1, 1)
     shell.renew()
-    begun(shell)
+    shell.handle(accept(1))
     shell.exit_runs()
     assert shell.limiter.running == 1  # the first attempt is made at once
     shell.exit_runs()
@@ -450,7 +459,7 @@ def test_a_killed_run_holds_no_permit_while_it_backs_off(shell: Shell) -> None:
 
 def test_a_restart_does_not_put_off_a_run_again_that_backs_off(shell: Shell) -> None:
     """Servers that restart more often than a run backs off would never resume it."""
-    begun(shell)
+    shell.handle(accept(1))
     shell.exit_runs()
     shell.exit_runs()
     due = shell.runs["r1"].resume_at
@@ -473,16 +482,15 @@ def test_a_restart_does_not_put_off_a_run_again_that_backs_off(shell: Shell) -> 
 
 def test_a_killed_run_keeps_its_users_roles_and_the_text_of_the_log(shell: Shell) -> None:
     shell.handle(evolve(accept(1), roles=("admin",)))
-    shell.handle(Record("r1", [AgentStarted("a-r1", "begins", 0.0)], SPEAKER))
     shell.handle(Delta("r1", "never stored"))
     shell.exit_runs()
     assert shell.it.thread.runs["r1"].text == ""
-    (request,) = [each.request for each in shell.effects[-8:] if isinstance(each, StartRun)]
+    request = [each.request for each in shell.effects if isinstance(each, StartRun)][-1]
     assert request.roles == ("admin",)
 
 
 def test_a_run_that_was_killed_as_it_was_cancelled_ends_as_cancelled(shell: Shell) -> None:
-    begun(shell)
+    shell.handle(accept(1))
     shell.handle(CancelRun("r1"))
     shell.exit_runs()
     end = shell.published[-1].event
@@ -491,7 +499,7 @@ def test_a_run_that_was_killed_as_it_was_cancelled_ends_as_cancelled(shell: Shel
 
 
 def test_a_killed_run_that_cannot_be_read_is_read_again(shell: Shell) -> None:
-    begun(shell)
+    shell.handle(accept(1))
     shell.failing = [StorageUnavailable("disk")]
     shell.exit_runs()
     assert (shell.at_work, bool(shell.it.thread.runs)) == (set(), True)
@@ -506,7 +514,7 @@ def test_events_that_break_the_protocol_leave_the_run_as_it_was(shell: Shell) ->
     with pytest.raises(RunProtocolError):
         shell.handle(Record("r1", [started, started], SPEAKER))
     assert shell.it.thread.runs["r1"].protocol == before
-    assert shell.it.thread.last_seq == 1
+    assert shell.it.thread.last_seq == 2
 
 
 def test_streamed_text_is_sent_with_its_offset_and_restarts_as_another_text(shell: Shell) -> None:
@@ -613,7 +621,7 @@ def test_a_client_that_has_seen_more_than_the_log_is_resynced_once_that_is_verif
     ask: Any = FollowThread(None, 9)  # type: ignore[arg-type]
     effects = shell.handle(ask)
     assert shell.did == ["thread", "Subscribe", "Send", "AnswerRequest"]
-    assert [each.envelope.event for each in effects if isinstance(each, Send)] == [Resync(1)]
+    assert [each.envelope.event for each in effects if isinstance(each, Send)] == [Resync(2)]
     assert shell.thread is not None
     shell.thread = evolve(shell.thread, last_seq=9)
     shell.handle(FollowThread(None, 9))  # type: ignore[arg-type]
@@ -640,19 +648,18 @@ def test_a_core_that_lost_ownership_relocates(shell: Shell) -> None:
     assert shell.handle(OwnershipLost()) == [Relocate()]
 
 
-def begun(shell: Shell) -> None:
-    """Have the first run at work, with its agent started."""
-    shell.handle(accept(1))
-    shell.handle(Record("r1", [AgentStarted("a-r1", "begins", 0.0)], SPEAKER))
-
-
-def ended(run_id: str = "r1") -> Record:
-    """The end of a run whose agent has started."""
-    return Record(run_id, answered(run_id).events[1:], SPEAKER)
+def answered(shell: Shell, run_id: str = "r1") -> Record:
+    """The answer of a run, from its agent's start, if it has not started, to its end."""
+    live = shell.it.thread.runs.get(run_id)
+    agents = [] if live is None else list(live.protocol.agents)
+    started = [] if agents else [AgentStarted(f"a-{run_id}", "begins", 0.0)]
+    (agent_id,) = agents or [f"a-{run_id}"]
+    completed = AgentCompleted(agent_id, "done", RunStatus.SUCCESS, Usage(), 0.0)
+    return Record(run_id, [*started, completed, FinalResponse("done", RunStatus.SUCCESS, Usage())], SPEAKER)
 
 
 def test_a_steer_is_committed_before_it_is_acknowledged_and_taken_once(shell: Shell) -> None:
-    begun(shell)
+    shell.handle(accept(1))
     assert answers(shell.handle(steer("s1"))) == [True]
     assert shell.did == ["message", "Subscribe", "Commit", "PublishEvents", "AnswerRequest"]
     (taken,) = answers(shell.handle(TakeSteers("r1", 3, 7)))
@@ -664,7 +671,7 @@ def test_a_steer_is_committed_before_it_is_acknowledged_and_taken_once(shell: Sh
 
 
 def test_a_repeated_steer_has_its_acceptance_replayed_also_after_its_run_has_ended(shell: Shell) -> None:
-    begun(shell)
+    shell.handle(accept(1))
     shell.handle(steer("s1"))
     for _ in range(2):
         effects = shell.handle(steer("s1"))
@@ -672,7 +679,7 @@ def test_a_repeated_steer_has_its_acceptance_replayed_also_after_its_run_has_end
         (replayed,) = [each.accepted for each in effects if isinstance(each, Subscribe)]
         assert isinstance(replayed.event, SteerAccepted)
         shell.handle(TakeSteers("r1", 1, 1))
-        shell.handle(ended())
+        shell.handle(answered(shell))
         shell.exit_runs()
     assert answers(shell.handle(steer("s1", "Something else"))) == ["message_id_reused"]
     assert answers(shell.handle(steer("m1"))) == ["run_ended"]
@@ -680,7 +687,7 @@ def test_a_repeated_steer_has_its_acceptance_replayed_also_after_its_run_has_end
 
 def test_an_acceptance_is_sent_again_only_if_the_client_repeats_its_message(shell: Shell) -> None:
     """The reply to an attempt of the server was lost: its next attempt finds the run that the first one gave."""
-    begun(shell)
+    shell.handle(accept(1))
     resent = []
     for earlier in ((), ("r0", "r1")):
         again = evolve(accept(1), run_id="r2", earlier=earlier)
@@ -691,14 +698,14 @@ def test_an_acceptance_is_sent_again_only_if_the_client_repeats_its_message(shel
 
 
 def test_a_steer_that_ends_the_turn_is_sent_to_the_working_run_ahead_of_its_mailbox(shell: Shell) -> None:
-    begun(shell)
+    shell.handle(accept(1))
     told = [each for each in shell.handle(steer("s1", now=True)) if isinstance(each, TellRun)]
     assert [(each.run_id, each.message, each.lane) for each in told] == [("r1", EndTurn("s1"), Lane.HIGH)]
     assert answers(shell.handle(WithdrawSteer("r1", "s1"))) == [False]
 
 
 def test_a_steer_is_taken_back_only_while_it_waits(shell: Shell) -> None:
-    begun(shell)
+    shell.handle(accept(1))
     shell.handle(steer("s1"))
     assert answers(shell.handle(WithdrawSteer("r1", "s1"))) == [True]
     assert shell.published[-1].event == SteerWithdrawn("s1")
@@ -708,11 +715,11 @@ def test_a_steer_is_taken_back_only_while_it_waits(shell: Shell) -> None:
 
 @pytest.mark.parametrize("end", ["answer", "cancel", "failure"])
 def test_steers_that_the_run_did_not_take_become_one_message_before_its_end(shell: Shell, end: str) -> None:
-    begun(shell)
+    shell.handle(accept(1))
     shell.handle(steer("s1", "Look"))
     shell.handle(steer("s2", "there"))
     if end == "answer":
-        shell.handle(ended())
+        shell.handle(answered(shell))
     elif end == "cancel":
         shell.handle(CancelRun("r1"))
     else:
@@ -730,21 +737,21 @@ def test_steers_that_the_run_did_not_take_become_one_message_before_its_end(shel
 
 
 def test_a_steer_of_a_run_that_has_ended_is_refused(shell: Shell) -> None:
-    begun(shell)
-    shell.handle(ended())
+    shell.handle(accept(1))
+    shell.handle(answered(shell))
     assert answers(shell.handle(steer("s1"))) == ["run_ended"]
     shell.exit_runs()
     assert answers(shell.handle(steer("s1"))) == ["run_ended"]
 
 
 def test_more_steers_than_may_wait_are_refused(shell: Shell) -> None:
-    begun(shell)
+    shell.handle(accept(1))
     got = [answers(shell.handle(steer(f"s{number}")))[0] for number in range(MAX_STEERS + 1)]
     assert got == [True] * MAX_STEERS + ["busy"]
 
 
 def test_steers_of_a_deleted_thread_start_nothing(shell: Shell) -> None:
-    begun(shell)
+    shell.handle(accept(1))
     shell.handle(steer("s1"))
     shell.handle(Delete())
     assert [type(each.event) for each in shell.events][-2:] == [AgentCompleted, FinalResponse]
@@ -760,8 +767,8 @@ def pay() -> None:
 
 def effects(shell: Shell, *steps: StepRecord) -> list[Any]:
     """Have the core go on with the effects of an ended run whose steps these are."""
-    begun(shell)
-    shell.handle(ended())
+    shell.handle(accept(1))
+    shell.handle(answered(shell))
     shell.exit_runs()
     shell.it.settling.agents = shell.it.undos.agents = {"guide": Agent("guide", tools=[pay])}
     return shell.handle(ResumeEffects(shell.runs["r1"], steps))
@@ -818,8 +825,8 @@ def test_every_accepted_message_ends_once_whatever_fails(steps: list[tuple[str, 
                 shell.handle(accept(number))
             case "answer" if run_id in shell.at_work:
                 live = shell.it.thread.runs[run_id]
-                if not live.protocol.ended and not live.protocol.any_agent:
-                    shell.handle(answered(run_id))
+                if not live.protocol.ended:
+                    shell.handle(answered(shell, run_id))
             case "steer" | "steer now":
                 shell.handle(steer(f"s{number}", run_id=run_id, now=kind == "steer now"))
             case "take" if run_id in shell.at_work:

@@ -18,7 +18,7 @@ async def test_items_come_in_batches_and_a_fast_tool_waits(autojump_clock: trio.
 
     partials = Partials(publish)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(partials.publish_forever)
+        partials.start_soon = nursery.start_soon
         await partials.add("first")
         await trio.testing.wait_all_tasks_blocked()
         for number in range(2 * MAX_WAITING + 1):

@@ -48,7 +48,7 @@ async def test_a_flood_is_scanned_by_time_and_its_last_note_is_shown(flood: Tool
 
     notes = ProgressNotes(scan)
     async with opened() as loop, trio.open_nursery() as nursery:
-        nursery.start_soon(notes.publish_forever)
+        notes.start_soon = nursery.start_soon
         await trio.testing.wait_all_tasks_blocked()
         began = trio.current_time()
         async with notes.of_call() as progress:
@@ -71,7 +71,7 @@ async def test_calls_of_a_run_take_turns(autojump_clock: trio.testing.MockClock)
 
     notes, began = ProgressNotes(publish), trio.current_time()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(notes.publish_forever)
+        notes.start_soon = nursery.start_soon
         async with notes.of_call() as loud, notes.of_call() as quiet:
             for step in range(40):
                 loud(step, None, f"loud {step}")

@@ -36,8 +36,14 @@ async def test_progress_is_sent_after_each_silence(autojump_clock: trio.testing.
         run = recorder(system.root.children()[0])
         run.activity = "running query_table"
         began = trio.current_time()
+        run.last_sent_at = began
+
+        async def keep_alive() -> None:
+            for _ in range(10):
+                await trio.sleep(run.keep_alive())
+
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(run.keep_alive)
+            nursery.start_soon(keep_alive)
             await trio.sleep(25)
             await run.send_delta("some text", ())
             await trio.sleep(9)

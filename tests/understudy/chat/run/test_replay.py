@@ -105,14 +105,14 @@ class Recording(Actor):
                         services.run.tell(AnswerQuestion(event.question_id, chosen, "ada", "socket"))
             case ReadProtocol():
                 message.reply(self.arc)
-            case TakeSteers(turn=turn, last_step=last):
+            case TakeSteers(turn=turn, last_step=last, finished=finished):
                 waiting = tuple(self.arc.waiting_steers)
                 taken = [SteerTaken(each.steer_id, turn) for each in waiting]
                 for event in taken:
                     self.arc.apply(event)
                 steers = [steer_step("r", number, each, 5.0) for number, each in enumerate(waiting, last + 1)]
                 if waiting:
-                    services.cuts.append(Cut(tuple(taken), tuple(steers), services.screen))
+                    services.cuts.append(Cut(tuple(taken), (*finished, *steers), services.screen))
                 message.reply(waiting)
             case Checkpoint(step=step):
                 services.cuts.append(Cut((), (step,), services.screen))

@@ -208,6 +208,7 @@ async def test_where_nothing_fits_nothing_is_called(text: str) -> None:
     [
         ("look up my order", (), "I need `order_id`"),
         ("profile the table", (), "please attach a CSV"),
+        ("profile the sample sales table", (), "choose “Profile sample sales and chart them by month” in a new chat"),
         ("chart this", (SALES,), "Which column shall I take for `x`? The columns of sales.csv are `date`, `region`"),
         ("calculate something", (), "What shall I calculate?"),
         ("convert 5", (), "It is one of: EUR, USD."),
