@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 from attrs import evolve
-from structlog.contextvars import bind_contextvars
 
 from understudy.agents.agent import Agent
 from understudy.app.settings import Settings, load
@@ -88,6 +87,8 @@ def run_server(
     configure_logging(settings.log_level, settings.log_format)
     worker = None
     if WORKER_VARIABLE in os.environ:
+        from structlog.contextvars import bind_contextvars
+
         from understudy.app.workers import inherited_link
 
         worker = inherited_link()
