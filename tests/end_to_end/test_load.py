@@ -48,7 +48,8 @@ async def test_every_message_of_typists_is_measured_from_due_to_end(serve: Any) 
     assert counts == {"due": 10, "sent": 10, "accepted": 10, "answered": 10, "refused": 0}
     latency = report["latency_ms"]
     assert [latency[name]["count"] for name in ("sent", "accepted", "first_event", "end")] == [10, 10, 10, 10]
-    assert 0 < latency["accepted"]["mean"] < latency["first_event"]["mean"] < latency["end"]["mean"]
+    # acceptance and start are committed together, so that one read brings both
+    assert 0 < latency["accepted"]["mean"] <= latency["first_event"]["mean"] < latency["end"]["mean"]
     assert latency["delivery"]["count"] >= 10 * 7  # numbered events of a run with a tool call
     assert (report["errors"], report["violations"], report["kept"]) == ({}, {}, True)
 
