@@ -46,10 +46,10 @@ def composer_views(page: Page, folder: Path, look: Look) -> None:
     held: list[Route] = []
     page.route("**/api/files", lambda route: held.append(route))
     page.evaluate(DROP, "notes.txt")
-    expect(attached.get_by_text(re.compile("% of 5 B"))).to_be_visible()
+    expect(attached.get_by_role("progressbar", name="Uploading notes.txt")).to_be_visible()
     box.fill("Look: ")
     box.evaluate(PASTE, "name\tsales\nnorth\t5\nsouth\t7\n")
-    expect(page.get_by_role("group", name="Pasted table")).to_be_visible()
+    expect(page.get_by_role("group", name="Pasted text or table")).to_be_visible()
     look("attachments")
     for name in ("notes.txt", "large.txt", "pasted table.csv"):
         attached.get_by_role("button", name=f"Remove {name}").click()
