@@ -7,7 +7,9 @@ for ever.
 """
 
 import ast
+import gc
 import importlib
+import importlib.util
 import json
 import math
 import pkgutil
@@ -18,6 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from re import _constants as constants  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
+from types import ModuleType
 from typing import Any, Final
 
 PACKAGES: Final = ("actors", "sanitization", "transport", "understudy")
@@ -34,6 +37,7 @@ MEASURED: Final = 15
 """Measurements of a seemingly slow match; the least one counts. On a busy machine five were not enough."""
 NOT_IMPORTED: Final = (".migrations.", ".frameworks.openai_agents")
 """Parts of names of modules that run only in their place: in a migration, beside an SDK that is not installed."""
+LATE: Final = "sanitization.late"
 ANCHORED: Final = frozenset({"match", "fullmatch"})
 """Methods that match at one position; all others try every position."""
 ENDINGS: Final = ("", "\x00", "\n\x00")
@@ -49,12 +53,13 @@ def compiled() -> dict[tuple[str | bytes, int], str]:
     """Return every expression of our packages with its file: compiled ones, and those passed to `re` directly."""
     found: dict[tuple[str | bytes, int], str] = {}
     original = re._compile  # type: ignore[attr-defined]
+    late, places = _late()
 
     def note(pattern: Any, flags: int) -> Any:
         frame = sys._getframe(1)
         while "/re/" in frame.f_code.co_filename.replace("\\", "/"):
             frame = frame.f_back  # type: ignore[assignment]
-        path = Path(frame.f_code.co_filename)
+        path = places[id(frame.f_locals["self"])] if frame.f_globals is vars(late) else Path(frame.f_code.co_filename)
         own = path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in PACKAGES
         if isinstance(pattern, str | bytes) and own:
             found.setdefault((pattern, int(flags)), str(path.relative_to(ROOT)))
@@ -65,6 +70,8 @@ def compiled() -> dict[tuple[str | bytes, int], str]:
         for module in pkgutil.walk_packages([str(ROOT / package)], f"{package}."):
             if not module.name.endswith("__main__") and not any(each in module.name for each in NOT_IMPORTED):
                 importlib.import_module(module.name)
+    for each in [each for each in gc.get_objects() if isinstance(each, late.Late)]:
+        assert each.compiled.pattern
     _use()
     for path in _sources():
         for pattern, _ in _given(path.read_text()):
@@ -73,13 +80,31 @@ def compiled() -> dict[tuple[str | bytes, int], str]:
     return found
 
 
+def _late() -> tuple[ModuleType, dict[int, Path]]:
+    """Load the module of late expressions before its package. Return it, and the file that makes each, by its `id`."""
+    spec = importlib.util.spec_from_file_location(LATE, ROOT / (LATE.replace(".", "/") + ".py"))
+    assert spec is not None
+    assert spec.loader is not None
+    late = sys.modules[LATE] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(late)
+    places: dict[int, Path] = {}
+    original = late.Late.__init__
+
+    def init(self: Any, *given: Any) -> None:
+        original(self, *given)
+        places[id(self)] = Path(sys._getframe(1).f_code.co_filename)
+
+    late.Late.__init__ = init
+    return late, places
+
+
 def uses(files: dict[tuple[str | bytes, int], str]) -> dict[tuple[str | bytes, int], set[str]]:
     """Return the methods called on the name of each expression; none if it has no name."""
     sources = {path: path.read_text() for path in _sources()}
     named: dict[str | bytes, set[str]] = {}
     for module in [module for name, module in sys.modules.items() if name.partition(".")[0] in PACKAGES]:
         for name, value in vars(module).items():
-            if isinstance(value, re.Pattern):
+            if isinstance(value, re.Pattern | sys.modules[LATE].Late):
                 calls = re.compile(rf"\b{re.escape(name)}\b(?:\.(\w+))?")
                 own = Path(module.__file__ or "")
                 for text in [sources.get(own, "")] if name.startswith("_") else sources.values():
