@@ -43,7 +43,7 @@ PREVIEW_PAUSE: Final = 3.0
 """Pause after a preview, as a multiple of the processor time that it took."""
 SLOW_S: Final = 1.0
 """Pause after a preview that took too long, in seconds."""
-CHECKPOINT_S: Final = 1.0
+CHECKPOINT_S: Final = 0.25
 CHECKPOINT_SIZE: Final = 2048
 """Seconds, or characters, of new text after which a turn is checkpointed. A checkpoint writes the whole text, so a long
 one waits until a thirty-second part of it is new."""
