@@ -53,6 +53,8 @@ async def test_a_thread_can_be_deleted_while_a_call_waits_for_consent(serve: Any
             assert await delete(running, token, "t") == 204
         assert (await client.until_end())["data"]["status"] == "cancelled"
         check_arc(client.durable())
+        changed = await client.read()
+        assert (changed["type"], changed["thread_id"], changed["data"]) == ("thread_changed", "t", {"deleted": True})
         await client.send({"type": "approve", "call_id": required["data"]["call_id"], "decision": "allow"})
         assert (await client.read())["data"]["code"] == "not_found"
 
