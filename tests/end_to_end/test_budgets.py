@@ -107,15 +107,19 @@ async def test_calls_beyond_the_budget_fail_and_the_run_closes(serve: Any) -> No
 
 
 async def test_more_calls_of_a_turn_than_may_work_at_once_are_queued(serve: Any) -> None:
-    """Of 70 calls 64 succeed, 8 at a time, and the others fail with a sentence."""
-    at_work, most = 0, 0
+    """Of 70 calls 64 succeed, 8 at a time, and the others fail with a sentence. The first ones end once 8 work."""
+    at_work, most, full = 0, 0, trio.Event()
 
     @tool(name="echo")
     async def busy(text: str) -> str:
         """Count how many work at once."""
         nonlocal at_work, most
         at_work, most = at_work + 1, max(most, at_work + 1)
-        await trio.sleep(0.05)
+        if at_work == 8:
+            full.set()
+        with trio.fail_after(20):
+            await full.wait()
+        await trio.sleep(0.05)  # time for one too many
         at_work -= 1
         return text
 
