@@ -92,8 +92,8 @@ class Broker(Protocol):
         Return a result for each packet: None if its node has no inbox, a RedisUnavailable if it was refused.
         """
 
-    async def open_inbox(self, node: str) -> float:
-        """Make a node's inbox if there is none. Return the broker's clock, in Unix seconds."""
+    async def open_inbox(self, node: str) -> tuple[float, bool]:
+        """Make a node's inbox if there is none. Return the broker's clock, in Unix seconds, and whether it was made."""
 
     async def read_new(self, node: str, reader: str, *, wait: bool = False) -> Sequence[BusEntry]:
         """Read entries of a node's inbox that nobody has read, as `reader`; with `wait` up to BLOCK_S for one."""

@@ -201,9 +201,9 @@ class MessageBus:
         """Fail requests that their node could not decode because it runs another release."""
         self._fail(ids, RedisUnavailable("another server is of another release"))
 
-    def fail_all(self) -> None:
-        """Fail all pending requests: this node has a new id, and replies to the old one do not arrive."""
-        self._fail(list(self._pending), RedisUnavailable("this server was taken for dead"))
+    def fail_all(self, reason: str) -> None:
+        """Fail all pending requests: this node has a new id or inbox, and replies to the old one are lost."""
+        self._fail(list(self._pending), RedisUnavailable(reason))
 
     def drop_peer(self, node: str) -> None:
         """Drop the queue of a node that is down, and fail its pending requests with Moved."""

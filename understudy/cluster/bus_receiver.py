@@ -197,7 +197,7 @@ class BusReceiver(Actor):
                     entries = await self.broker.read_new(name, name, wait=True)
                     await self._accept_entries(name, entries, context)
                     await trio.sleep(BATCH_DELAY_S)
-                self.bus.fail_all()
+                self.bus.fail_all("this server was taken for dead")
             except RedisRefused as refused:  # the inbox was deleted
                 log.warning("inbox.lost", extra={"reason": refused.reason})
                 await trio.sleep(RETRY_S)
@@ -206,7 +206,10 @@ class BusReceiver(Actor):
 
     async def _open_inbox(self, name: str, context: Context) -> None:
         """Create the inbox if there is none, and handle the entries that were read before but not acknowledged."""
-        self.clock_offset_s = await self.broker.open_inbox(name) - trio.current_time()
+        now, made = await self.broker.open_inbox(name)
+        self.clock_offset_s = now - trio.current_time()
+        if made:  # a reply that came before it found no inbox
+            self.bus.fail_all("replies to this server were lost")
         start, entries = await self.broker.claim(name, name, "0-0", 0)
         await self._accept_entries(name, entries, context)
         while start != "0-0":

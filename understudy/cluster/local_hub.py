@@ -69,9 +69,11 @@ class LocalHub:
             inbox.entries.popitem(last=False)
         return True
 
-    def open_inbox(self, node: str) -> None:
-        """Make an inbox if there is none."""
+    def open_inbox(self, node: str) -> bool:
+        """Make an inbox if there is none. Return whether it was made."""
+        made = node not in self._inboxes
         self._inboxes.setdefault(node, _Inbox())
+        return made
 
     def read_new(self, node: str, reader: str) -> list[BusEntry]:
         """Return up to ENTRIES entries that nobody has read, as read by `reader`."""

@@ -134,10 +134,10 @@ class WorkerLink:
         sent = await self._call("send", packets, published, acks, timeout_s=timeout_s)
         return [b"" if each else None for each in sent]
 
-    async def open_inbox(self, node: str) -> float:
+    async def open_inbox(self, node: str) -> tuple[float, bool]:
         """As `Broker.open_inbox`. The clock is this machine's, as it is for all workers."""
-        await self._call("open_inbox", node)
-        return time.time()
+        made = await self._call("open_inbox", node)
+        return time.time(), made
 
     async def read_new(self, node: str, reader: str, *, wait: bool = False) -> Sequence[BusEntry]:
         """As `Broker.read_new`."""

@@ -112,7 +112,7 @@ class RedisBroker:
         results = await self.link.batch(fill, timeout_s=timeout_s)
         return results[: len(packets)]
 
-    async def open_inbox(self, node: str) -> float:  # noqa: D102
+    async def open_inbox(self, node: str) -> tuple[float, bool]:  # noqa: D102
         time, _ = await self.link.batch(lambda pipe: (pipe.time(), pipe.sadd(redis_stream.NODES_WITH_STREAM, [node])))
         inbox = inbox_name(node)
         try:  # alone: in a pipeline, coredis would raise this refusal instead of the results of the other commands
@@ -120,7 +120,8 @@ class RedisBroker:
         except RedisRefused as refused:
             if "Duplicate" not in refused.reason:
                 raise
-        return float(time.timestamp())
+            return float(time.timestamp()), False
+        return float(time.timestamp()), True
 
     async def read_new(self, node: str, reader: str, *, wait: bool = False) -> Sequence[BusEntry]:  # noqa: D102
         return await redis_stream.read_new(self.link, node, reader, wait=wait)

@@ -384,6 +384,45 @@ async def test_while_redis_is_away_nothing_waits(own_redis: Redis, caplog: pytes
                         await trio.sleep(0.05)
 
 
+async def test_a_reply_that_found_no_inbox_is_not_waited_for(redis: Redis) -> None:
+    """A node asks before it has made its inbox, as after Redis lost all it had: the request fails once it is made."""
+    async with house(redis) as a, house(redis) as b, trio.open_nursery() as nursery:
+        await b.read()
+
+        async def read_when_asked() -> None:
+            await eventually(lambda: b.asked)
+            await a.read()
+
+        nursery.start_soon(read_when_asked)
+        with pytest.raises(RedisUnavailable, match="replies to this server were lost"):
+            await ask(a, b)
+        assert await ask(a, b) == "CancelRun"
+
+
+async def test_a_request_outlives_the_receiver_if_its_inbox_is_still_there(redis: Redis) -> None:
+    async with two(redis) as (a, b), trio.open_nursery() as nursery:
+        answer, serve = trio.Event(), b.serve
+        assert b.inbox is not None
+        await b.inbox.stop()
+
+        async def late(sender: str, request: RpcRequest) -> None:
+            b.asked.append(request)
+            await answer.wait()
+            await serve(sender, request)
+
+        await b.read(late)
+
+        async def kill_when_asked() -> None:
+            await eventually(lambda: b.asked)
+            assert a.inbox is not None
+            a.inbox.kill()
+            assert await ask(b, a) == "CancelRun"  # it reads again
+            answer.set()
+
+        nursery.start_soon(kill_when_asked)
+        assert await ask(a, b) == "CancelRun"
+
+
 @pytest.mark.slow
 async def test_a_redis_that_comes_back_with_all_it_had_is_heard_again(own_redis: Redis) -> None:
     """Redis was held or unreachable: entries that are still in the stream are read."""

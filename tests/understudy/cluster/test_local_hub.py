@@ -16,7 +16,8 @@ class Clock:
 
 def test_a_packet_to_a_node_without_an_inbox_is_not_sent() -> None:
     hub = LocalHub(Clock())
-    hub.open_inbox("a")
+    assert hub.open_inbox("a")
+    assert not hub.open_inbox("a"), "it is there"
     assert hub.send([("a", b"1"), ("b", b"2")], {}) == [True, False]
 
 
