@@ -5,6 +5,7 @@ from typing import Annotated
 
 import pytest
 import trio
+import trio.testing
 from attrs import frozen
 
 from transport.wire.errors import CommandRejected
@@ -143,16 +144,21 @@ async def test_secrets_are_redacted_as_on_a_server() -> None:
     assert KEY not in said
 
 
-async def test_a_run_that_does_not_end_is_an_error_with_its_events() -> None:
-    @tool(timeout_s=60)
+async def test_a_run_that_does_not_end_is_an_error_with_its_events(mock_clock: trio.testing.MockClock) -> None:
+    """The time is up once the tool is at work, however long that took to begin."""
+    mock_clock.rate = 1.0
+
+    @tool(timeout_s=600)
     async def wait() -> str:
         """Wait."""
+        await trio.testing.wait_all_tasks_blocked()  # its event has arrived
+        mock_clock.jump(60)
         await trio.sleep_forever()
         return ""
 
     agent = Agent("slow", tools=[wait], model=ScriptedModel(Call([("wait", {})])))
     with pytest.raises(trio.TooSlowError) as late:
-        await run_agent(agent, "go", timeout_s=0.3)
+        await run_agent(agent, "go", timeout_s=60)
     assert re.search(r"message_accepted, agent_started, .*tool_executing", late.value.__notes__[0])
 
 
