@@ -198,7 +198,7 @@ def elsewhere(story: Story) -> None:
     for said, late in enumerate(("**/api/agents", "**/api/threads?*", "**/nothing"), start=2):
         assert story.context.browser is not None
         context = story.context.browser.new_context(viewport=WIDE)
-        context.add_init_script(f"localStorage['understudy.session'] = {session!r}")
+        context.add_init_script(f"if (location.hash) localStorage['understudy.session'] = {session!r}")
         tab = watched(context.new_page(), story.problems)
         held = holding(tab, late)
         tab.goto(page.url)

@@ -21,8 +21,10 @@ BOTH = frozenset(
         "artefacts_story",
         "cross_origin_story",
         "forms_story",
+        "furniture_story",
         "http2_story",
         "inbox_story",
+        "long_runs_story",
         "offline_story",
         "session_story",
         "shell_story",
@@ -37,8 +39,6 @@ BOTH = frozenset(
 """Stories whose steps depend on the browser: they are played in Firefox, too."""
 CHROMIUM_ALONE = {
     "found_story": "passes in Firefox, whose part in it other stories have",
-    "furniture_story": "its parts `menu`, `tags`, `keys` and `found` were not seen to pass in Firefox, the others were",
-    "long_runs_story": "it is about long work of the server; not tried in Firefox",
     "observer_story": "passes in Firefox, whose part in it other stories have",
     "past_story": "it reads what the WebSocket sends, which Playwright does not see in Firefox",
     "react_story": "not seen to pass in Firefox; the client under its component is the page's",
