@@ -7,6 +7,7 @@ Everything is bounded: inboxes in entries, the rest by what living workers repor
 import itertools
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from attrs import define, field
@@ -35,7 +36,8 @@ class _Held:
 @define(eq=False)
 class _Inbox:
     entries: OrderedDict[bytes, _Held] = field(factory=OrderedDict)
-    unread: deque[bytes] = field(factory=deque)
+    unread: deque[bytes] = field(factory=partial(deque, maxlen=INBOX_MAXLEN))
+    """Those that nobody has read, and some that were trimmed."""
 
 
 @define(eq=False)

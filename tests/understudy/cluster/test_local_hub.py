@@ -65,6 +65,7 @@ def test_an_inbox_that_nobody_reads_drops_its_oldest_entries() -> None:
     hub = LocalHub(Clock())
     hub.open_inbox("a")
     hub.send([("a", b"%d" % number) for number in range(INBOX_MAXLEN + 3)], {})
+    assert len(hub._inboxes["a"].unread) == INBOX_MAXLEN
     assert hub.read_new("a", "a")[0].data == b"3"
 
 
