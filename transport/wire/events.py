@@ -559,6 +559,11 @@ class AnswerText(NamedTuple):
     text: str
     cut: bool = False
 
+    @classmethod
+    def of_run(cls, text: str, status: str) -> "AnswerText":
+        """Return the text of an answer whose run has this status."""
+        return cls(text, status != RunStatus.SUCCESS)
+
 
 def answer_text(event: Event) -> AnswerText | None:
     """Return the answer that an event ends, None if it ends none.
@@ -567,7 +572,7 @@ def answer_text(event: Event) -> AnswerText | None:
     """
     match event:
         case FinalResponse(message=message, status=status):
-            return AnswerText(message, status is not RunStatus.SUCCESS)
+            return AnswerText.of_run(message, status)
         case AgentCompleted(result=result, status=RunStatus.FAILED | RunStatus.INTERRUPTED) if result:
             return AnswerText(result, cut=True)
     return None

@@ -14,7 +14,7 @@ from attrs.validators import ge, le
 from quart import Blueprint, Response, jsonify
 
 from transport.wire.errors import CommandRejected
-from transport.wire.events import AnswerText, RunStatus
+from transport.wire.events import AnswerText
 from understudy.chat.routing import check_id
 from understudy.privacy.records import share_of
 from understudy.storage.records import Message
@@ -87,11 +87,7 @@ async def read(token: str) -> Response:
     found = await context.store.shared_page(digest_of(token), skip, TURNS) if context.settings.share_links else None
     if found is None:
         raise CommandRejected("not_found", "This link does not exist any more.")
-    answers = [
-        AnswerText(row.content, cut=row.status != RunStatus.SUCCESS)
-        for row in found.messages
-        if row.role == "assistant"
-    ]
+    answers = [AnswerText.of_run(row.content, row.status) for row in found.messages if row.role == "assistant"]
     html = iter(await context.html.render_page(answers, found.share.owner))
     messages = [_message(row, next(html) if row.role == "assistant" else None) for row in found.messages]
     return jsonify(

@@ -11,7 +11,7 @@ from quart import Blueprint, Response, request
 from transport.wire.codec import encode, from_log
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected
-from transport.wire.events import AnswerText, Envelope, RunStatus
+from transport.wire.events import AnswerText, Envelope
 from understudy.chat.routing import check_id
 from understudy.content.tags import clean_tags
 from understudy.content.texts import run_off_loop
@@ -77,9 +77,7 @@ async def messages(thread_id: str) -> Response:
     read = await web_context().reads.messages(owner, thread_id, cursor, limit)
     found = require_found(read.value)
     rows = _shown(owner, found.messages.items, found.runs)
-    answers = [
-        AnswerText(row["content"], cut=row["status"] != RunStatus.SUCCESS) for row in rows if row["role"] == "assistant"
-    ]
+    answers = [AnswerText.of_run(row["content"], row["status"]) for row in rows if row["role"] == "assistant"]
     html = iter(await web_context().html.render_page(answers, owner))
     shown = [row | {"html": next(html) if row["role"] == "assistant" else None} for row in rows]
     body = {"messages": shown, "newest": records.newest_of(found.newest), "next_cursor": found.messages.next_cursor}

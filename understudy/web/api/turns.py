@@ -17,7 +17,7 @@ from quart import Blueprint, Response, request
 from transport.wire.codec import encode, from_log
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected
-from transport.wire.events import AnswerText, Envelope, RunStatus
+from transport.wire.events import AnswerText, Envelope
 from understudy.chat.routing import check_id
 from understudy.content.texts import run_off_loop
 from understudy.privacy import records
@@ -59,7 +59,7 @@ async def page(thread_id: str) -> Response:
     restored = partial(vault.restore_text, owner, thread_id)
     body = await run_off_loop(_page, found, restored, partial(vault.restore_envelope, owner))
     answers = [answer for turn in body["turns"] if (answer := turn["answer"]) is not None]
-    texts = [AnswerText(answer["content"], cut=answer["status"] != RunStatus.SUCCESS) for answer in answers]
+    texts = [AnswerText.of_run(answer["content"], answer["status"]) for answer in answers]
     rendered = await web_context().html.render_page(texts, owner)
     for answer, html in zip(answers, rendered, strict=True):
         answer["html"] = html
