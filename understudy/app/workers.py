@@ -22,7 +22,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -217,7 +217,7 @@ class _Worker:
 
 @define(eq=False)
 class _Place:
-    """The place of one worker: who has it now (None: nobody could), and the deaths there."""
+    """The place of one worker: its process now (None: none could be started), and the deaths there."""
 
     number: int
     worker: _Worker | None = None
@@ -567,8 +567,7 @@ class Parent:
 
     def _tell_elsewhere(self, worker: _Worker) -> None:
         """Tell a new worker what the others hold."""
-        kinds = {kind: keys for each in self._workers if each is not worker for kind, keys in each.held.items()}
-        held: dict[str, set[str]] = {kind: set() for kind in kinds}
+        held: defaultdict[str, set[str]] = defaultdict(set)
         for each in self._workers:
             if each is not worker:
                 for kind, counts in each.held.items():

@@ -1,6 +1,6 @@
 """The broker between nodes: what carries their packets, and counts what they count together.
 
-`RedisBroker` is over Redis. `understudy.workers.link.WorkerLink` is for the worker processes of one server, over a
+`RedisBroker` is over Redis. `understudy.cluster.local_link.WorkerLink` is for the worker processes of one server, over a
 socket to their parent.
 """
 
