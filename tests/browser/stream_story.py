@@ -233,7 +233,7 @@ HOLD = """
   window.release = () => { for (const work of held.splice(0)) work(performance.now()); };
   window.blocks = () => document.querySelectorAll(".reply .prose > .block").length;
 """
-"""A page that draws nothing while `holds` is set, as one that is out of sight; `release()` draws one frame."""
+"""A page that draws nothing while `holds` is set, as a hidden tab does; `release()` draws one frame."""
 
 
 def catch_up(page: Page, server: Server) -> None:

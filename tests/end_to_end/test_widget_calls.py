@@ -1,4 +1,4 @@
-"""Calls that the user interface of an MCP server's tool asks for: as messages of its thread, and nobody else's."""
+"""Calls that the user interface of an MCP server's tool asks for: as messages of its own thread alone."""
 
 import json
 import sys
@@ -99,7 +99,7 @@ async def test_a_widget_calls_the_tools_that_its_server_lets_it_call(player: Pla
 
 
 async def test_a_widget_is_refused_what_is_not_its_own(player: Player) -> None:
-    """Tools of models, of nobody, of other calls and threads, forged ids, and bodies that are none or too large."""
+    """Tools for models only, unknown tools, other calls and threads, forged ids, unreadable and too large bodies."""
     for name in ("peek", "dice_tally", "nothing", ""):
         refused = await player.ask(name, 404, request_id="1")
         assert "has no tool of that name" in refused["error"]["message"], name

@@ -1,7 +1,7 @@
 """The broker between nodes: what carries their packets, and counts what they count together.
 
-`RedisBroker` is over Redis. `understudy.cluster.local_link.WorkerLink` is for the worker processes of one server, over a
-socket to their parent.
+`RedisBroker` is over Redis. `understudy.cluster.local_link.WorkerLink` is for the worker processes of one server, over
+a socket to their parent.
 """
 
 from collections.abc import Callable, Mapping, Sequence
