@@ -141,7 +141,7 @@ class AnswerHtml:
         self.limiter = FairLimiter(WORKERS, 1)
         self._workers = workers or shared_workers(RENDERING)
         self._threads = trio.CapacityLimiter(WORKERS)
-        self._expected = False
+        self._started: trio.Event | None = None
 
     def cached_or_plain(self, answer: AnswerText) -> str:
         """Return the cached HTML of an answer, else the answer as plain text. Renders nothing."""
@@ -163,6 +163,8 @@ class AnswerHtml:
     async def render_page(self, answers: Sequence[AnswerText], owner: str) -> list[str]:
         """Return the HTML of each of these answers, and cache it; short ones are rendered in one request."""
         html = {answer: cached for answer in answers if (cached := self.cache.get(answer, owner)) is not None}
+        if len(html) < len(set(answers)):
+            await self.ready()
         with trio.move_on_after(PAGE_S):
             for some in _batches(answer for answer in dict.fromkeys(answers) if answer not in html):
                 html |= await self._render_batch(some, owner)
@@ -192,9 +194,22 @@ class AnswerHtml:
 
         A server that has no such client needs no process.
         """
-        if not self._expected:
-            self._expected = True
-            trio.lowlevel.spawn_system_task(self.warm_up, name="understudy.chat.answer.html.warm_up")
+        if self._started is None:
+            self._started = trio.Event()
+            trio.lowlevel.spawn_system_task(self._start, self._started, name="understudy.chat.answer.html.warm_up")
+
+    async def ready(self) -> None:
+        """Wait until the first process has started, at most `PERMIT_S` and `WORK_S`.
+
+        The limits of those who wait for HTML are for rendering: a machine that is busy takes longer to start Python.
+        """
+        self.expect_answers()
+        if self._started is not None:
+            await self._started.wait()
+
+    async def _start(self, started: trio.Event) -> None:
+        await self.warm_up()
+        started.set()
 
     async def warm_up(self) -> None:
         """Start a process that renders, so that the first answer does not wait for it."""

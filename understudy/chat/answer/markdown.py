@@ -35,6 +35,7 @@ from understudy.chat.answer.code import (
     Limit,
     pieces,
 )
+from understudy.chat.answer.divided import CONTINUED, Begun, divide, seams
 from understudy.chat.answer.extensions import IMAGE_CLASS, NOTE_CLASS, TASK_CLASSES, add_extensions
 from understudy.chat.answer.formulas import add_formulas
 from understudy.chat.answer.open_markup import close_open_markup, withhold_open_line
@@ -60,8 +61,11 @@ _CLASSES: Final = {
     "div": BOX_CLASSES | {formulas.BOX_CLASS, NOTE_CLASS},
     "li": TASK_CLASSES,
     "mtd": formulas.CELL_CLASSES,
+    "ol": frozenset({CONTINUED}),
     "span": CODE_CLASSES | TASK_CLASSES | {LANGUAGE_CLASS},
     "sup": frozenset({NOTE_CLASS}),
+    "table": frozenset({CONTINUED}),
+    "ul": frozenset({CONTINUED}),
 }
 
 
@@ -93,6 +97,7 @@ def _parser() -> MarkdownIt:
         parser.linkify.set({"fuzzy_link": False, "fuzzy_email": False, "fuzzy_ip": False})
     add_formulas(parser)
     add_extensions(parser)
+    parser.core.ruler.after("block", "divide", divide)
     parser.add_render_rule("fence", _fence)
     parser.add_render_rule("code_block", _fence)
     parser.add_render_rule("th_open", _cell)
@@ -102,7 +107,7 @@ def _parser() -> MarkdownIt:
 
 _PARSER: Final = _parser()
 _PREVIEWER: Final = _parser()
-_PREVIEWER.core.ruler.after("block", "close_open_markup", close_open_markup)
+_PREVIEWER.core.ruler.after("divide", "close_open_markup", close_open_markup)
 
 
 class OpenCode(NamedTuple):
@@ -124,7 +129,8 @@ class Part(NamedTuple):
     """The open end of an answer that is being written, with the state left by its earlier blocks.
 
     `last`: no more text follows. `references` are those defined above; `linking`: an earlier block may use one. `code`
-    is set if the text goes on with code whose beginning was emitted; `no_colours`, if highlighting was given up.
+    is set if the text goes on with code whose beginning was emitted, `begun` if with such a table or list;
+    `no_colours`, if highlighting was given up.
     """
 
     text: str
@@ -133,6 +139,7 @@ class Part(NamedTuple):
     references: Mapping[str, Any] = MappingProxyType({})
     code: OpenCode | None = None
     no_colours: bool = False
+    begun: Begun | None = None
 
 
 class Cut(NamedTuple):
@@ -140,9 +147,10 @@ class Cut(NamedTuple):
 
     `closing` is the condition that closes the open block at the end: ``blank`` (a blank line), ``after`` (a blank line
     and the line after it), the marker of a fence, or empty if only parsing again can tell. `exact`: no emitted block
-    would have changed by a reference defined below it. `code` is the code at the end whose first pieces are among the
-    blocks. `no_colours`: highlighting was given up, in these blocks or before. `open_end` is the preview of what
-    follows the blocks, empty without one; `Renderer.cut` leaves it to the worker, whose time it takes.
+    would have changed by a reference defined below it. `code` is the code, `begun` the table or list, at the end whose
+    first pieces are among the blocks. `no_colours`: highlighting was given up, in these blocks or before. `open_end` is
+    the preview of what follows the blocks, empty without one; `Renderer.cut` leaves it to the worker, whose time it
+    takes.
     """
 
     blocks: list[tuple[int, str]]
@@ -153,11 +161,12 @@ class Cut(NamedTuple):
     code: OpenCode | None = None
     no_colours: bool = False
     open_end: str = ""
+    begun: Begun | None = None
 
     def fits(self, part: Part) -> bool:
         """Whether this can be the result of `Renderer.cut` for a part; checks replies of other processes."""
         lengths = [length for length, _ in self.blocks]
-        if self.code is not None and not self.code.fits():
+        if any(each is not None and not each.fits() for each in (self.code, self.begun)):
             return False
         closing = self.closing in ("", *_CLOSINGS) or set(self.closing) in ({"`"}, {"~"})
         return closing and sum(lengths) <= len(part.text) and all(length > 0 for length in lengths)
@@ -167,7 +176,7 @@ class Cut(NamedTuple):
         rest = part.text[sum(length for length, _ in self.blocks) :]
         if not rest.strip():
             return None
-        return Part(rest, part.last, self.linking, self.references, self.code, self.no_colours)
+        return Part(rest, part.last, self.linking, self.references, self.code, self.no_colours, self.begun)
 
 
 class Renderer:
@@ -202,40 +211,51 @@ class Renderer:
         head, before = _head(part)
         text, references = head + part.text, dict(part.references)
         colours = Highlighter(self._limit, gave_up=part.no_colours)
-        lines, outline = _outline(text)
+        lines, tokens = _parsed(text)
+        outline = [token for token in tokens if token.level == 0 and token.nesting >= 0 and token.map]
         ends, closing, opened = _ends(text, lines, outline, last=part.last)
         if part.last and text[ends[-1] if ends else 0 :].strip():
             ends.append(len(text))
         blocks, linking, exact, given = list[tuple[int, str]](), part.linking, True, 0
-        for end, kind in zip(ends, [*(token.type for token in outline), ""], strict=False):
-            source, known = text[given:end], len(references)
+
+        def add(end: int, source: str, limit: Limit, before: Before | None = None, begun: Begun | None = None) -> None:
+            nonlocal given, linking, exact
+            known = len(references)
             try:
-                with nullcontext() if kind in ("fence", "code_block") else self._limit(BLOCK_S):
-                    html = self._html(source, references, colours, before if head and not given else None)
+                with limit(BLOCK_S):
+                    html = self._html(source, references, colours, before, begun)
             except CpuTimeExceeded:
                 html = plain(source)
             exact = exact and not (linking and len(references) > known)
             linking = linking or "[" in source
             blocks.append((end - max(given, len(head)), html))
             given = end
-        code = None
+
+        for end, kind in zip(ends, [*(token.type for token in outline), ""], strict=False):
+            limit = nullcontext if kind in ("fence", "code_block") else self._limit
+            add(end, text[given:end], limit, *((None, None) if given else (before, part.begun)))
+        code, begun = None, None if ends else part.begun
         if opened is not None and opened.type == "fence":
-            inside = bool(head) and not ends
-            code = part.code if inside else None
-            code, found = self._full_pieces(opened, lines, text, code, colours)
+            code, found = self._full_pieces(opened, lines, text, None if ends else part.code, colours)
             for end, html in found:
                 blocks.append((end - max(given, len(head)), html))
                 given = end
+        elif opened is not None:
+            block = tokens[next(index for index, token in enumerate(tokens) if token is opened) :]
+            above = ""
+            for line, after in list(seams(block, _LINE_END.sub("\n", text).split("\n"), _PARSER, begun)):
+                add(lines[line], above + text[given : lines[line]], self._limit, None, begun)
+                begun, above = after, after.head
         if len(references) > REFERENCES_MAX:
             exact, references = False, dict(list(references.items())[:REFERENCES_MAX])
-        return Cut(blocks, closing, linking, exact, references, code, colours.gave_up)
+        return Cut(blocks, closing, linking, exact, references, code, colours.gave_up, begun=begun)
 
     def preview(self, part: Part) -> str:
         """Return the HTML of the open end of an answer as it will look if its open markup is closed."""
         head, before = _head(part)
         text = withhold_open_line(_LINE_END.sub("\n", head + part.text), _PARSER)
         colours = Highlighter(self._limit, gave_up=part.no_colours)
-        return self._html(text, dict(part.references), colours, before if head else None, _PREVIEWER)
+        return self._html(text, dict(part.references), colours, before, part.begun, _PREVIEWER)
 
     def _full_pieces(
         self, fence: Token, lines: Sequence[int], text: str, code: OpenCode | None, colours: Highlighter
@@ -269,26 +289,31 @@ class Renderer:
         references: MutableMapping[str, Any],
         colours: Highlighter,
         before: Before | None = None,
+        begun: Begun | None = None,
         parser: MarkdownIt = _PARSER,
     ) -> str:
         env: dict[str, Any] = {"references": references, "colours": colours, "shows": self._addresses.shows}
         if before is not None:
             env["before"] = before
+        if begun is not None:
+            env["begun"] = begun
         return self.sanitizer.sanitize_html(parser.render(text, env)).text
 
 
-def _head(part: Part) -> tuple[str, Before]:
-    """Return the opening line of the code with which a part goes on, and what is before it; empty without such code."""
-    return ("", Before()) if part.code is None else (part.code.fence, Before(part.code.context, part.code.length))
+def _head(part: Part) -> tuple[str, Before | None]:
+    """Return the lines before a part that goes on with code or a table, and what is before it in the code."""
+    if part.code is not None:
+        return part.code.fence, Before(part.code.context, part.code.length)
+    return ("" if part.begun is None else part.begun.head), None
 
 
-def _outline(text: str) -> tuple[list[int], list[Token]]:
-    """Return where each line of a text begins, with its length at the end, and the blocks on the highest level."""
+def _parsed(text: str) -> tuple[list[int], list[Token]]:
+    """Return where each line of a text begins, with its length at the end, and the tokens of its blocks."""
     lines = [0, *(match.end() for match in _LINE_END.finditer(text)), len(text)]
     tokens: list[Token] = []
     # Only the outline is parsed, which is cheaper than rendering.
     _PARSER.block.parse(_LINE_END.sub("\n", text).replace("\0", "\ufffd"), _PARSER, {}, tokens)
-    return lines, [token for token in tokens if token.level == 0 and token.nesting >= 0 and token.map]
+    return lines, tokens
 
 
 def _ends(
@@ -345,6 +370,7 @@ class BlockRenderer:
         self._references: Mapping[str, Any] = {}
         self._linking = False  # whether an emitted block may use a reference
         self._code: OpenCode | None = None  # code of which the first pieces were emitted
+        self._begun: Begun | None = None  # a table or list of which the first pieces were emitted
         self._no_colours = False  # whether highlighting was given up
         self._line: list[str] = []  # the last pieces, without a line end yet
         self._text = ""  # the text before `_line` that is not emitted yet
@@ -352,6 +378,10 @@ class BlockRenderer:
         self._searched = 0  # no line before this position of `_text` closes a block
         self._parsed = 0  # length of the whole lines when they were last parsed
         self._closing: re.Pattern[str] | None = None  # closes the open block
+
+    def hold(self, delta: str) -> None:
+        """Add text while nobody wants blocks. They come with the next `feed` in which a line ends."""
+        self._line.append(delta)
 
     def feed(self, delta: str) -> Part | None:
         """Add text. Return the part to cut now, or None."""
@@ -380,7 +410,7 @@ class BlockRenderer:
         return self._start, self._part(text)
 
     def _part(self, text: str, *, last: bool = False) -> Part:
-        return Part(text, last, self._linking, self._references, self._code, self._no_colours)
+        return Part(text, last, self._linking, self._references, self._code, self._no_colours, self._begun)
 
     def accept_cut(self, part: Part, cut: Cut | None) -> list[RenderedBlock]:
         """Accept the result of cutting a part. Return the blocks that it closed, often none.
@@ -403,7 +433,7 @@ class BlockRenderer:
         self._searched = max(0, self._text.rfind("\n", 0, max(self._parsed - 1, 0)) + 1)
         self._closing = _pattern(cut.closing) if cut.closing else None
         self.exact, self._linking, self._references = self.exact and cut.exact, cut.linking, cut.references
-        self._code, self._no_colours = cut.code, cut.no_colours
+        self._code, self._no_colours, self._begun = cut.code, cut.no_colours, cut.begun
         return blocks
 
     def _may_close(self, whole: int) -> bool:

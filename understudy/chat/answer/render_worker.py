@@ -28,8 +28,8 @@ from understudy.sandbox.worker import serve
 RENDER_S: Final = 1.5
 """Seconds of processor time for one text block by block, then as many again if it has to be rendered as a whole."""
 PREVIEW_S: Final = 1.0
-"""Seconds of processor time for the preview of an open end. A table of 60,000 characters takes 0.45 s; who asks for
-previews pauses between them (`understudy.chat.answer.stream`), so a long block costs no more than a short one."""
+"""Seconds of processor time for the preview of an open end. A paragraph of 60,000 characters may take half of it. The
+caller pauses between two previews (`understudy.chat.answer.stream`), so a long block costs no more than a short one."""
 KILL_S: Final = 5
 """Seconds of processor time of one call after which the system kills the process."""
 REPEAT_S: Final = 0.05

@@ -7,7 +7,9 @@
 4. Long work stays off the event loop: rendering always (`chat.answer.html`), sanitizing if a piece is long.
 5. Text never waits for its preview, which is made of published text only. At most one preview of an answer is being
    made, and the pause after it grows with the processor time that it took: at most a quarter of a process.
-6. Every text gets its preview: that of what follows a closed block is published with the block, and one for which the
+6. Nothing is rendered while no client of the user shows HTML, but a text that grows long: one that comes later would
+   wait for all of it at once.
+7. Every text gets its preview: that of what follows a closed block is published with the block, and one for which the
    conversation has no room is made again.
 """
 
@@ -43,6 +45,9 @@ PREVIEW_PAUSE: Final = 3.0
 """Pause after a preview, as a multiple of the processor time that it took."""
 SLOW_S: Final = 1.0
 """Pause after a preview that took too long, in seconds."""
+UNRENDERED_MAX: Final = 16_000
+"""Characters after which a text is rendered although no client shows HTML: some 50 ms of work, and far below the
+limits of one part."""
 CHECKPOINT_S: Final = 0.25
 CHECKPOINT_SIZE: Final = 2048
 """Seconds, or characters, of new text after which a turn is checkpointed. A checkpoint writes the whole text, so a long
@@ -67,22 +72,30 @@ class SanitizedAnswer:
 
     Output is never taken back. Calls must not overlap, and none may follow a cancelled call. With `placeholders`,
     those of the thread are restored in the shown text and stay in the stored text. `owner` is the answer's user.
+    `shows_html` says whether a client of theirs shows HTML now; else no blocks are closed (until `UNRENDERED_MAX`).
     `sanitizer` has the findings. `seconds` is the time spent on sanitizing, `length` is that of `text`.
     """
 
     def __init__(
-        self, sanitizer: StreamSanitizer, html: AnswerHtml, placeholders: Placeholders | None = None, owner: str = ""
+        self,
+        sanitizer: StreamSanitizer,
+        html: AnswerHtml,
+        placeholders: Placeholders | None = None,
+        owner: str = "",
+        shows_html: Callable[[], bool] = lambda: True,
     ) -> None:
         self.sanitizer = sanitizer
         self.seconds = 0.0
         self.length = 0
         self._owner = owner
         self._html = html
+        self._shows_html = shows_html
         self._restorer = None if placeholders is None else PlaceholderRestorer(placeholders)
         self._blocks = BlockRenderer()
         self._pieces: list[str] = []
         self._shown: list[str] = []
         self._block_html: list[str] = []
+        self._unrendered = 0
         self._has_text = False
         self._separator = ""
 
@@ -112,7 +125,7 @@ class SanitizedAnswer:
             self._separator = SEPARATOR
 
     async def finish(self) -> Piece:
-        """Return the text held back until now, and cache the HTML of the whole answer."""
+        """Return the text held back until now, and cache the HTML of the whole answer if a client shows HTML."""
         if self.sanitizer.held * FOREIGN > INLINE:
             stored, shown = await run_off_loop(self._sanitize, self.sanitizer.flush)
         else:
@@ -121,6 +134,8 @@ class SanitizedAnswer:
             self._shown.append(rest)
             shown += rest
         piece = await self._output((stored, shown))
+        if not self._shows_html():
+            return piece
         if (part := self._blocks.finish()) is not None:
             await self._cut(part)
         text = "".join(self._shown)
@@ -156,11 +171,22 @@ class SanitizedAnswer:
     async def _output(self, sanitized: tuple[str, str]) -> Piece:
         """Return sanitized text with the blocks it closed."""
         stored, shown = sanitized
-        part = self._blocks.feed(shown) if shown else None
+        part = self._cut_now(shown) if shown else None
         blocks, preview = ((), None) if part is None else await self._cut(part)
         if self._restorer is not None:
             return Piece(shown, blocks, stored, preview)
         return Piece(shown, blocks, None, preview) if shown else NOTHING
+
+    def _cut_now(self, shown: str) -> Part | None:
+        """Add shown text. Return the part to cut now, None if there is none or nobody wants HTML."""
+        if self._unrendered <= UNRENDERED_MAX and not self._shows_html():
+            self._unrendered += len(shown)
+            self._blocks.hold(shown)
+            return None
+        part = self._blocks.feed(shown)
+        if part is not None:
+            self._unrendered = 0
+        return part
 
     async def _cut(self, part: Part) -> tuple[tuple[Block, ...], AnswerPreview | None]:
         """Return the blocks that a part closes, and the preview of what follows them in it."""
@@ -352,7 +378,8 @@ class AnswerStream:
     def _new_answer(self) -> SanitizedAnswer:
         content_filter, job = self.services.content_filter, self.job
         placeholders = content_filter.vault.get(job.owner, job.thread_id)
-        return SanitizedAnswer(content_filter.outbound.stream(), self.services.html, placeholders, job.owner)
+        stream, html = content_filter.outbound.stream(), self.services.html
+        return SanitizedAnswer(stream, html, placeholders, job.owner, self._shows_html)
 
     async def _write(self, text: str, *, restart: bool = False) -> None:
         """Publish the next piece of the answer, after a release that is under way."""

@@ -46,8 +46,8 @@ export class AnswerView {
     if (!this.#isBeginning(stream.blocks)) this.#clear();
     if (!this.#closeThrough(stream.blocks)) return;
     const { html, text } = openPreview(stream);
-    this.open.show({ html }, text, this.redactions, { ended });
     if (!this.open.element.isConnected) this.element.append(this.open.element);
+    this.open.show({ html }, text, this.redactions, { ended });
     placeBlock(this.open.element);
   }
 

@@ -10,6 +10,7 @@ import { el } from "./dom.js";
 import { morph } from "./morph.js";
 import { frameCode, showProse } from "./prose.js";
 import { markRedactions } from "./redaction_marks.js";
+import { tableAbove } from "./tables.js";
 
 const LOST_MS = 5_000; // far longer than a preview takes on a machine that is busy
 
@@ -38,6 +39,7 @@ export class OpenBlock {
     element.classList.remove("is-open");
     this.html = null;
     this.#render("");
+    this.rows?.classList.remove("is-open");
     this.clear(this.outlined);
     return element;
   }
@@ -46,6 +48,7 @@ export class OpenBlock {
   clear(outline = []) {
     clearTimeout(this.timer);
     this.element = el("div.block.is-open", { hidden: true });
+    this.rows = null; // those in the table above, with which the block goes on
     this.html = "";
     this.late = "";
     this.since = null; // when the oldest text came that is not shown
@@ -61,9 +64,26 @@ export class OpenBlock {
     showProse(fresh, preview.html, { grows: this.element.classList.contains("is-open"), outline: this.outlined });
     if (late !== "") appendWords(fresh, late);
     markRedactions(fresh, redactions);
+    this.#joinRows(fresh);
     morph(this.element, fresh);
-    this.element.hidden = this.element.firstChild === null;
+    this.element.hidden = this.element.firstElementChild === null;
     Object.assign(this, { html: preview.html, late });
+  }
+
+  /** Shows the rows of a table that goes on where it began, so that its columns stay as wide as they are. */
+  #joinRows(fresh) {
+    const table = fresh.firstElementChild?.querySelector("table.continued");
+    const above = table && tableAbove(this.element);
+    if (!above) {
+      this.rows?.remove();
+      this.rows = null;
+      return;
+    }
+    const rows = el("tbody", {}, [...table.rows].filter((row) => row.parentElement !== table.tHead));
+    fresh.firstElementChild.remove();
+    if (this.rows) morph(this.rows, rows);
+    else above.append(this.rows = rows);
+    this.rows.classList.add("is-open");
   }
 }
 

@@ -4,7 +4,7 @@ import { copyButton } from "./copy.js";
 import { t } from "../client/messages.js";
 import { el } from "./dom.js";
 import { setSafeHtml } from "./safe_html.js";
-import { frameTable } from "./tables.js";
+import { frameTable, joinTables } from "./tables.js";
 
 const TURN_LEVEL = 2; // of the headings that say who speaks
 
@@ -15,6 +15,7 @@ const TURN_LEVEL = 2; // of the headings that say who speaks
 export function showProse(container, html, { grows = false, outline = [] } = {}) {
   setSafeHtml(container, html);
   container.querySelectorAll("pre").forEach(frameCode);
+  joinTables(container);
   container.querySelectorAll("table").forEach((table) => frameTable(table, { grows }));
   for (const part of container.children) if (!part.matches("pre, .code, .highlight, .table-frame, .table-card")) part.dir = "auto";
   container.querySelectorAll("a[href]").forEach(frameLink);
@@ -59,10 +60,10 @@ export function followNote(answer, event) {
   other?.focus({ preventScroll: true });
 }
 
-/** Says of a block of an answer what its distance depends on; long code is several blocks, which look as one. */
+/** Says of a block of an answer what its distance depends on; long code and long lists are several blocks, which look as one. */
 export function placeBlock(box) {
   box.classList.toggle("is-headed", box.firstElementChild?.matches("h1, h2, h3, h4") === true);
-  const continued = box.firstElementChild?.matches(".code.is-continued") === true;
+  const continued = box.firstElementChild?.matches(".code.is-continued, ul.continued, ol.continued") === true;
   box.classList.toggle("is-continued", continued);
   box.previousElementSibling?.classList.toggle("goes-on", continued);
 }

@@ -2,7 +2,7 @@
 
 import { el } from "./dom.js";
 import { icon } from "./icons.js";
-import { cellText, csv, nextDirection, numberOf, sorted } from "../client/tables.js";
+import { cellText, nextDirection, numberOf, sorted } from "../client/tables.js";
 import { t } from "../client/messages.js";
 
 const MAX_ROWS = 100;
@@ -43,19 +43,40 @@ export function frameTable(table, { grows = false } = {}) {
   mark.replaceWith(framed(table, nameOf(columns), null, many && ((button) => contentOf(button.closest(".table-card").querySelector("table")))));
 }
 
+/** Joins the tables of `container` that go on with the one before them, as long ones come: they are one on the screen. */
+export function joinTables(container) {
+  for (const table of container.querySelectorAll("table.continued")) {
+    const before = table.previousElementSibling;
+    if (!before?.matches("table")) continue;
+    before.append(...table.tBodies);
+    table.remove();
+  }
+}
+
+/** The table at the end of what stands before `box`, a block of an answer, or null. */
+export function tableAbove(box) {
+  let above = box.previousElementSibling;
+  while (above?.hidden) above = above.previousElementSibling; // its rows are in the table before it
+  return above?.lastElementChild?.matches(".table-card, .table-frame") ? above.lastElementChild.querySelector("table") : null;
+}
+
 const arrived = new WeakMap(); // row -> its place before it was sorted
 
+/** The rows of a table, without those that may still change. */
+const rowsOf = (table) => [...table.querySelectorAll(":scope > tbody:not(.is-open) > tr")];
+
 function arrangeRows(table, index, direction) {
-  const body = table.tBodies[0];
-  const rows = [...body?.rows ?? []];
+  const rows = rowsOf(table);
   rows.forEach((row, place) => arrived.has(row) || arrived.set(row, place));
   const asCame = rows.toSorted((one, other) => arrived.get(one) - arrived.get(other));
-  body?.append(...(direction === "none" ? asCame : sorted(asCame, (row) => row.cells[index]?.textContent ?? "", direction)));
+  table.tBodies[0]?.append(...(direction === "none" ? asCame : sorted(asCame, (row) => row.cells[index]?.textContent ?? "", direction)));
 }
 
 function contentOf(table) {
   const texts = (row) => [...row.cells].map((one) => one.textContent);
-  const rows = [...table.tBodies[0]?.rows ?? []].toSorted((one, other) => (arrived.get(one) ?? 0) - (arrived.get(other) ?? 0));
+  const rows = rowsOf(table);
+  const place = (row) => arrived.get(row) ?? rows.length;
+  rows.sort((one, other) => place(one) - place(other));
   return { columns: texts(table.tHead.rows[0]), rows: rows.map(texts) };
 }
 
@@ -67,8 +88,9 @@ function framed(table, name, note, given) {
 
 export function saveButton(name, given) {
   const label = t("chart.download", { format: "CSV" });
-  return el("button.quiet.table-save", { type: "button", title: label, "aria-label": label, onclick: (event) => {
-    const address = URL.createObjectURL(new Blob([csv(given(event.currentTarget))], { type: "text/csv;charset=utf-8" }));
+  return el("button.quiet.table-save", { type: "button", title: label, "aria-label": label, onclick: async ({ currentTarget }) => {
+    const { csv } = await import("../client/csv.js");
+    const address = URL.createObjectURL(new Blob([csv(given(currentTarget))], { type: "text/csv;charset=utf-8" }));
     el("a", { href: address, download: `${fileName(name)}.csv` }).click();
     setTimeout(() => URL.revokeObjectURL(address), 10_000);
   } }, icon("download"), "CSV");

@@ -86,6 +86,8 @@ def test_an_uncached_answer_is_plain_text(html: AnswerHtml) -> None:
 
 async def test_the_answers_of_a_page_are_rendered_together(html: AnswerHtml, scripted: Scripted) -> None:
     """Each text is rendered once; a request holds short texts up to `BATCH_CHARACTERS`."""
+    await html.ready()
+    scripted.asked.clear()
     html.cache.put(AnswerText("kept *before*"), "its HTML", "ada")
     texts = ["one *a*", "two", "kept *before*", "one *a*"]
     assert await html.render_page([*map(AnswerText, texts)], "ada") == [
@@ -219,6 +221,8 @@ async def test_a_long_open_end_is_previewed(html: AnswerHtml, scripted: Scripted
 
 async def test_a_long_text_is_plain_text(html: AnswerHtml, scripted: Scripted) -> None:
     """A text above `MAX_CHARACTERS` is plain, and never sent to a process."""
+    await html.ready()
+    scripted.asked.clear()
     long = "*a* " * (MAX_CHARACTERS // 4 + 1)
     assert await html.render(AnswerText(long), "ada") == plain(long) == html.cached_or_plain(AnswerText(long))
     assert await html.render_page([*map(AnswerText, [long, "*a*"])], "ada") == [plain(long), render("*a*")]
@@ -251,6 +255,14 @@ async def test_a_process_is_started_once_when_answers_are_expected(
         await done.wait()
     await wait_all_tasks_blocked()
     assert scripted.asked == [[""]]
+
+
+async def test_a_page_waits_for_the_first_process(html: AnswerHtml, scripted: Scripted) -> None:
+    """The limit of a page is for rendering, not for the start of a process, which is asked once."""
+    texts, scripted.replies = [AnswerText("*a*"), AnswerText("*b*")], [[""], ["<p>a</p>"], ["<p>b</p>"]]
+    for each in texts:
+        await html.render_page([each], "ada")
+    assert scripted.asked == [[""], ["*a*"], ["*b*"]]
 
 
 def _then(work: Callable[[], Awaitable[None]], done: trio.Event) -> Callable[[], Awaitable[None]]:

@@ -1,13 +1,16 @@
 """The answer as it streams: sanitized, whole, in blocks that add up to its HTML, without blocking the loop."""
 
+from typing import Any
+
 import pytest
 
 from sanitization import STANDARD, Sanitizer
 from transport.wire.events import AnswerPreview, AnswerText, Block
-from understudy.chat.answer.html import AnswerHtml
+from understudy.chat.answer.html import RENDERING, AnswerHtml
 from understudy.chat.answer.markdown import render
-from understudy.chat.answer.stream import SanitizedAnswer
+from understudy.chat.answer.stream import UNRENDERED_MAX, SanitizedAnswer
 from understudy.content.texts import INLINE
+from understudy.sandbox.worker import Workers
 
 SCRUBBER = Sanitizer(STANDARD)
 HTML = AnswerHtml()
@@ -22,6 +25,17 @@ TEXTS = {
     "a reference defined below": "see [x]\n\n[x]: https://example.org\n",
     "a long list": "- item one two three\n" * 200 + "\nend",
 }
+
+
+class CountedWorkers(Workers):
+    """Counts the requests to render."""
+
+    asked = 0
+
+    def ask(self, request: Any, limit_s: float) -> Any:
+        """Count the request."""
+        self.asked += 1
+        return super().ask(request, limit_s)
 
 
 async def streamed(text: str, size: int) -> tuple[SanitizedAnswer, str, list[Block]]:
@@ -51,8 +65,7 @@ async def test_the_blocks_and_the_kept_html_are_those_of_the_whole(name: str, si
     assert [block.start for block in blocks] == [0, *(block.end for block in blocks)][: len(blocks)]
     assert HTML.cached_or_plain(AnswerText(answer.text)) == render(answer.text)
     if name != "a reference defined below":
-        rest = shown[blocks[-1].end if blocks else 0 :]
-        assert "".join(block.html for block in blocks) + render(rest) == render(shown)
+        assert render(shown).startswith("".join(block.html for block in blocks))
 
 
 async def test_what_follows_a_closed_block_is_previewed_with_it() -> None:
@@ -63,6 +76,42 @@ async def test_what_follows_a_closed_block_is_previewed_with_it() -> None:
     assert [block.html for block in piece.blocks] == ["<ul>\n<li>a</li>\n<li>b</li>\n</ul>\n"]
     assert piece.preview == AnswerPreview(9, 31, "<p>Next <em>words</em> and <strong>mo</strong></p>\n")
     assert (await answer.feed("more\n\n")).preview is None
+
+
+async def test_nothing_is_rendered_while_no_client_shows_html() -> None:
+    """All text is shown, without blocks, and the HTML of the whole is not made."""
+    workers = CountedWorkers(RENDERING)
+    html = AnswerHtml(workers)
+    answer, shown = SanitizedAnswer(SCRUBBER.stream(), html, shows_html=lambda: False), ""
+    for line in TEXTS["blocks"].splitlines(keepends=True):
+        piece = await answer.feed(line)
+        shown += piece.text
+        assert not piece.blocks
+    assert shown + (await answer.finish()).text == TEXTS["blocks"]
+    assert workers.asked == len(html.cache) == 0
+
+
+@pytest.mark.parametrize("name", ["blocks", "a long list"])
+async def test_a_client_that_shows_html_later_gets_the_blocks_of_all(name: str) -> None:
+    """They are those that it would have been sent from the start."""
+    text, since, blocks = TEXTS[name], len(TEXTS[name]) // 2, list[Block]()
+    answer = SanitizedAnswer(SCRUBBER.stream(), HTML, shows_html=lambda: answer.length >= since)
+    for at in range(0, len(text), 7):
+        blocks += (await answer.feed(text[at : at + 7])).blocks
+    blocks += (await answer.finish()).blocks
+    _, _, whole = await streamed(text, 7)
+    assert blocks == whole
+    assert HTML.cached_or_plain(AnswerText(answer.text)) == render(answer.text)
+
+
+async def test_a_text_that_grows_long_is_rendered_before_a_client_shows_html() -> None:
+    """One that comes later waits for a bounded part of it."""
+    paragraph, ends = "word " * 1_000 + "\n\n", list[int]()
+    answer = SanitizedAnswer(SCRUBBER.stream(), HTML, shows_html=lambda: False)
+    for _ in range(12):
+        ends += [block.end for block in (await answer.feed(paragraph)).blocks]
+    assert ends[-1] >= answer.length - UNRENDERED_MAX - 2 * len(paragraph)
+    assert len(ends) > 5
 
 
 async def test_turns_of_the_model_are_paragraphs_of_their_own() -> None:
@@ -77,9 +126,9 @@ async def test_turns_of_the_model_are_paragraphs_of_their_own() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("size", "end", "closed"), [(4, "\nend\n\n", 3), (10_000, "\nend\n\n", 3), (4, "", 1)])
-async def test_a_long_table_does_not_hold_the_loop(size: int, end: str, closed: int) -> None:
-    """26 KB in one block take some 100 ms to render; the fixture of every test fails on a step of that length."""
+@pytest.mark.parametrize(("size", "end"), [(4, "\nend\n\n"), (10_000, "\nend\n\n"), (4, "")])
+async def test_a_long_table_does_not_hold_the_loop(size: int, end: str) -> None:
+    """26 KB take some 100 ms to render; the fixture of every test fails on a step of that length."""
     answer, _, blocks = await streamed("A table:\n\n" + TABLE + end, size)
-    assert len(blocks) == closed
-    assert HTML.cached_or_plain(AnswerText(answer.text)).count("<tr>") == 2_001
+    assert len(blocks) > 20, "its rows come piece by piece"
+    assert HTML.cached_or_plain(AnswerText(answer.text)).count("<em>row</em>") == 2_000
