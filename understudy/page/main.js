@@ -220,8 +220,8 @@ class Page {
   }
 
   /**
-   * Another agent was picked. Its own latest chat is shown, with a way back, unless a message is being written: that
-   * goes to the picked agent in this chat.
+   * Another agent was picked. Its own latest chat is shown, with a way back, unless a message is being written, or sent
+   * meanwhile: that goes to the picked agent in this chat.
    */
   async switched(agent) {
     this.transcript.refresh();
@@ -229,12 +229,12 @@ class Page {
     const state = this.client.stateOrEmpty(from);
     if (this.composer.holds || state.turns.length === 0 || this.agentOf(from, state)?.name === agent.name) return;
     const { threadId, turns } = await this.client.switchAgent(agent.agent_type, agent.pillar ?? null);
-    if (this.current !== from || threadId === from || this.composer.holds) return;
-    const title = this.title.textContent;
+    const said = this.composer.holds || this.client.stateOrEmpty(from).turns.at(-1)?.key !== state.turns.at(-1).key;
+    if (this.current !== from || threadId === from || said) return;
+    setText(this.back, t("chat.back_to", { title: this.title.textContent }));
     this.open(threadId, { fresh: turns.length === 0 && !this.sidebar.thread(threadId) });
     this.composer.pick(agent);
     this.transcript.refresh();
-    setText(this.back, t("chat.back_to", { title }));
     this.back.onclick = () => this.open(from);
     this.back.hidden = false;
   }

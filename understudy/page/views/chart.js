@@ -11,7 +11,8 @@ import { icon } from "./icons.js";
 import { fileName, showTable } from "./tables.js";
 import { showJson } from "./value.js";
 import { chartTable, readChart } from "../client/chart_model.js";
-import { asTable, csv } from "../client/tables.js";
+import { csv } from "../client/csv.js";
+import { asTable } from "../client/tables.js";
 
 const PIXELS = 2; // of a PNG for each of its picture's
 

@@ -1,5 +1,6 @@
 /** What a user can do on the page by its name: the entries of the palette, and the sheet that lists the keys. */
 
+import { dialogHead } from "./dialog.js";
 import { el, freshId } from "./dom.js";
 import { commandKey } from "./key_names.js";
 import { Palette } from "./palette.js";
@@ -21,9 +22,8 @@ export class Commands {
       [t("key.enter"), "keys.send"], [`${t("key.shift")}+${t("key.enter")}`, "keys.line"], ["↑", "keys.edit"], [t("key.escape"), "keys.stop"],
     ];
     const dialog = el("dialog.dialog.keys", { "aria-labelledby": id, onclose: () => dialog.remove() },
-      el("h2", { id }, t("keys.title")),
-      el("dl.keys-list", {}, rows.map(([key, what]) => el("div", {}, el("dt", {}, t(what)), el("dd", {}, key.split("  ").map((one) => el("kbd", {}, one)))))),
-      el("div.dialog-actions", {}, el("button.secondary", { type: "button", autofocus: true, onclick: () => dialog.close() }, t("action.close"))));
+      dialogHead(id, t("keys.title")),
+      el("dl.keys-list", {}, rows.map(([key, what]) => el("div", {}, el("dt", {}, t(what)), el("dd", {}, key.split("  ").map((one) => el("kbd", {}, one)))))));
     document.body.append(dialog);
     dialog.showModal();
   }

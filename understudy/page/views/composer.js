@@ -104,7 +104,7 @@ export class Composer {
   showModel() {
     this.voice.show();
     const model = this.picker.picked.model ?? this.agents.model;
-    const text = model?.notice || (model?.name ? t("composer.model", { name: model.name }) : "");
+    const text = (model?.name === "offline" && t("composer.model_offline")) || model?.notice || (model?.name ? t("composer.model", { name: model.name }) : "");
     setText(this.notice, text);
     this.notice.hidden = text === "" && this.agents.read === true; // until then its place is kept
   }

@@ -1,7 +1,15 @@
 /** Questions to the user, in the browser's own modal dialog (focus stays inside, Escape says no). */
 
 import { el, freshId, setText } from "./dom.js";
+import { icon } from "./icons.js";
 import { t } from "../client/messages.js";
+
+/** The head of a dialog: its title, by whose `id` it is named, and the button that closes it. */
+export function dialogHead(id, title) {
+  return el("div.dialog-head", {}, el("h2", { id }, title), el("button.quiet.icon-button", {
+    type: "button", title: t("action.close"), "aria-label": t("action.close"), onclick: (event) => event.currentTarget.closest("dialog").close(),
+  }, icon("close")));
+}
 
 /** Resolves to true when the user agrees. */
 export function confirmed({ title, text, agree }) {

@@ -4,6 +4,7 @@ import { countsOf, questionOf, stepOf, waitingCount } from "../client/inbox.js";
 import { dateTime, number, t } from "../client/messages.js";
 import { isScheduled } from "../client/schedules.js";
 import { ApprovalView } from "./approval.js";
+import { dialogHead } from "./dialog.js";
 import { arrange, el, freshId, setText } from "./dom.js";
 import { icon } from "./icons.js";
 import { QuestionView } from "./question.js";
@@ -49,8 +50,7 @@ export class InboxView {
     const id = freshId("inbox");
     this.sections = new Map(LISTS.map((list) => [list, this.#section(list)]));
     this.dialog = el("dialog.dialog.inbox", { "aria-labelledby": id, onclose: () => this.#closed() },
-      el("div.schedules-head", {}, el("h2", { id }, t("inbox.title")),
-        el("button.quiet.icon-button", { type: "button", "aria-label": t("inbox.close"), onclick: () => this.dialog.close() }, icon("close"))),
+      dialogHead(id, t("inbox.title")),
       [...this.sections.values()].map(({ element }) => element), this.foot?.());
     this.update();
     document.body.append(this.dialog);

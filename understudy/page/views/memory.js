@@ -1,6 +1,6 @@
 /** t("memory.title"): a dialog that lists it by notebook, to change or delete. */
 
-import { confirmed } from "./dialog.js";
+import { confirmed, dialogHead } from "./dialog.js";
 import { dateTime, enumerated, listed, t } from "../client/messages.js";
 import { el, freshId, setText } from "./dom.js";
 import { icon } from "./icons.js";
@@ -21,9 +21,8 @@ export class MemoryDialog {
     });
     this.everything = el("button.danger", { type: "button", hidden: true, onclick: () => this.#forgetAll() }, t("memory.forget_all"));
     this.element = el("dialog.dialog.memory", { "aria-labelledby": id },
-      el("h2", { id }, t("memory.title")), el("p", {}, t("memory.introduction")), this.search, this.list, this.hint,
-      el("div.dialog-actions", {}, this.everything,
-        el("button.secondary", { type: "button", autofocus: true, onclick: () => this.element.close() }, t("action.close"))));
+      dialogHead(id, t("memory.title")), el("p", {}, t("memory.introduction")), this.search, this.list, this.hint,
+      el("div.dialog-actions", {}, this.everything));
     this.element.addEventListener("close", () => this.element.remove());
   }
 

@@ -2,7 +2,7 @@
 
 import { PRESETS, timingOf, timingText } from "../client/schedules.js";
 import { dateTime, t } from "../client/messages.js";
-import { confirmed } from "./dialog.js";
+import { confirmed, dialogHead } from "./dialog.js";
 import { el, freshId, setText } from "./dom.js";
 import { icon } from "./icons.js";
 
@@ -19,8 +19,7 @@ export class Schedules {
     this.list = el("ul.schedules-list");
     this.hint = el("p", { role: "status" }, t("schedules.reading"));
     this.dialog = el("dialog.dialog.schedules", { "aria-labelledby": id, onclose: () => this.dialog.remove() },
-      el("div.schedules-head", {}, el("h2", { id }, t("schedules.title")),
-        el("button.quiet.icon-button", { type: "button", "aria-label": t("schedules.close"), onclick: () => this.dialog.close() }, icon("close"))),
+      dialogHead(id, t("schedules.title")),
       this.hint, this.list, this.#form());
     document.body.append(this.dialog);
     this.dialog.showModal();

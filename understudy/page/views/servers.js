@@ -1,5 +1,6 @@
 /** "Servers": a dialog with the MCP servers of the user's agents, to switch off and on in the open chat. */
 
+import { dialogHead } from "./dialog.js";
 import { el, freshId, setText } from "./dom.js";
 import { enumerated, hasMessage, t } from "../client/messages.js";
 
@@ -11,8 +12,7 @@ export class ServersDialog {
     this.list = el("ul.memory-list");
     this.hint = el("p.memory-hint", { role: "status" });
     this.element = el("dialog.dialog.memory", { "aria-labelledby": id },
-      el("h2", { id }, t("servers.title")), el("p", {}, t("servers.introduction")), this.list, this.hint,
-      el("div.dialog-actions", {}, el("button.secondary", { type: "button", autofocus: true, onclick: () => this.element.close() }, t("action.close"))));
+      dialogHead(id, t("servers.title")), el("p", {}, t("servers.introduction")), this.list, this.hint);
     this.element.addEventListener("close", () => this.element.remove());
   }
 

@@ -1,8 +1,8 @@
 /** Settings: one dialog of sections. */
 
 import { t } from "../client/messages.js";
+import { dialogHead } from "./dialog.js";
 import { el, freshId } from "./dom.js";
-import { icon } from "./icons.js";
 
 export class Settings {
   /**
@@ -18,8 +18,7 @@ export class Settings {
     if (this.dialog?.isConnected) return;
     const id = freshId("settings");
     this.dialog = el("dialog.dialog.settings", { "aria-labelledby": id, onclose: () => this.dialog.remove() },
-      el("div.settings-head", {}, el("h2", { id }, t("settings.title")),
-        el("button.quiet.icon-button", { type: "button", "aria-label": t("settings.close"), title: t("action.close"), onclick: () => this.dialog.close() }, icon("close"))),
+      dialogHead(id, t("settings.title")),
       this.sections.map((section) => sectionOf(section)));
     document.body.append(this.dialog);
     this.dialog.showModal();

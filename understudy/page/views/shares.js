@@ -1,6 +1,7 @@
 /** The dialog of a chat's links: makes one that anybody can read, lists those there are, and revokes each. */
 
 import { copy, copyButton } from "./copy.js";
+import { dialogHead } from "./dialog.js";
 import { el, freshId, setText } from "./dom.js";
 import { moment } from "../client/format.js";
 import { dateTime, t } from "../client/messages.js";
@@ -19,10 +20,9 @@ export class SharesDialog {
     this.hint = el("p.hint", { role: "status" });
     this.make = el("button.primary", { type: "button", onclick: () => this.#make() }, t("share.make"));
     this.element = el("dialog.dialog.shares", { "aria-labelledby": id },
-      el("h2", { id }, t("share.title")), el("p", {}, t("share.seen")), el("p", {}, t("share.not_seen")),
+      dialogHead(id, t("share.title")), el("p", {}, t("share.seen")), el("p", {}, t("share.not_seen")),
       this.made, this.heading, this.list, this.hint,
-      el("div.dialog-actions", {},
-        el("button.secondary", { type: "button", onclick: () => this.element.close() }, t("action.close")), this.make));
+      el("div.dialog-actions", {}, this.make));
     this.element.addEventListener("close", () => this.element.remove());
   }
 

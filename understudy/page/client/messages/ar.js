@@ -116,7 +116,6 @@ export const messages = Object.freeze({
     few: "الوارد: {count} عناصر تنتظرك", many: "الوارد: {count} عنصرًا ينتظرك", other: "الوارد: {count} عنصر ينتظرك",
   },
   "inbox.window_title": "({count}) {title}",
-  "inbox.close": "إغلاق الوارد",
   "inbox.needs_you": "بانتظارك",
   "inbox.running": "قيد العمل",
   "inbox.unread": "غير مقروء",
@@ -241,7 +240,6 @@ export const messages = Object.freeze({
 
   "schedules.title": "الجداول الزمنية",
   "schedules.reading": "جارٍ قراءة جداولك…",
-  "schedules.close": "إغلاق الجداول",
   "schedules.none": "يمكن لوكيل أن يعمل لك في أوقات محددة دون حضور أحد.",
   "schedules.pause": "إيقاف مؤقت",
   "schedules.resume": "استئناف",
@@ -293,6 +291,7 @@ export const messages = Object.freeze({
   "composer.attach": "إرفاق ملف",
   "composer.typing_elsewhere": "أنت تكتب في نافذة أخرى.",
   "composer.model": "تأتي الإجابات من {name}.",
+  "composer.model_offline": "تأتي الإجابات من بديل قائم على القواعد يختار الأدوات بحسب كلماتها؛ وهو ليس نموذجًا لغويًا.",
   "composer.too_long": "هذه الرسالة أطول مما يقبله الخادم. أرفقها كملف أو اختصرها.",
   "composer.uploading": "ما زال ملف قيد الرفع",
   "composer.waits_for_file": "تُرسل فور رفع الملف",
@@ -635,7 +634,6 @@ export const messages = Object.freeze({
   "palette.results": "النتائج",
 
   "settings.title": "الإعدادات",
-  "settings.close": "إغلاق الإعدادات",
 
   "appearance.title": "المظهر",
   "appearance.theme": "السمة",

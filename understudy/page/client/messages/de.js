@@ -113,7 +113,6 @@ export const messages = Object.freeze({
   "inbox.title": "Eingang",
   "inbox.title_count": { one: "Eingang: {count} wartet auf dich", other: "Eingang: {count} warten auf dich" },
   "inbox.window_title": "({count}) {title}",
-  "inbox.close": "Eingang schließen",
   "inbox.needs_you": "Braucht dich",
   "inbox.running": "In Arbeit",
   "inbox.unread": "Ungelesen",
@@ -238,7 +237,6 @@ export const messages = Object.freeze({
 
   "schedules.title": "Zeitpläne",
   "schedules.reading": "Deine Zeitpläne werden gelesen…",
-  "schedules.close": "Zeitpläne schließen",
   "schedules.none": "Ein Agent kann zu festen Zeiten für dich arbeiten, ohne dass jemand da ist.",
   "schedules.pause": "Anhalten",
   "schedules.resume": "Fortsetzen",
@@ -290,6 +288,7 @@ export const messages = Object.freeze({
   "composer.attach": "Datei anhängen",
   "composer.typing_elsewhere": "Du schreibst in einem anderen Fenster.",
   "composer.model": "Die Antworten kommen von {name}.",
+  "composer.model_offline": "Die Antworten kommen von einem regelbasierten Ersatz, der Werkzeuge nach ihren Wörtern auswählt; er ist kein Sprachmodell.",
   "composer.too_long": "Diese Nachricht ist länger, als der Server annimmt. Hänge sie als Datei an oder kürze sie.",
   "composer.uploading": "Eine Datei wird noch hochgeladen",
   "composer.waits_for_file": "Wird gesendet, sobald die Datei hochgeladen ist",
@@ -632,7 +631,6 @@ export const messages = Object.freeze({
   "palette.results": "Ergebnisse",
 
   "settings.title": "Einstellungen",
-  "settings.close": "Einstellungen schließen",
 
   "appearance.title": "Aussehen",
   "appearance.theme": "Farbschema",

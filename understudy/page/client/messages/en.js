@@ -118,7 +118,6 @@ export const messages = Object.freeze({
   "inbox.title": "Inbox",
   "inbox.title_count": { one: "Inbox: {count} waits for you", other: "Inbox: {count} wait for you" },
   "inbox.window_title": "({count}) {title}",
-  "inbox.close": "Close the inbox",
   "inbox.needs_you": "Needs you",
   "inbox.running": "Running",
   "inbox.unread": "Unread",
@@ -243,7 +242,6 @@ export const messages = Object.freeze({
 
   "schedules.title": "Schedules",
   "schedules.reading": "Reading your schedules…",
-  "schedules.close": "Close the schedules",
   "schedules.none": "An agent can work for you at set times, with nobody present.",
   "schedules.pause": "Pause",
   "schedules.resume": "Resume",
@@ -295,6 +293,7 @@ export const messages = Object.freeze({
   "composer.attach": "Attach a file",
   "composer.typing_elsewhere": "You are typing in another window.",
   "composer.model": "Answers come from {name}.",
+  "composer.model_offline": "Answers come from a rule-based stand-in that picks tools by their words; it is not a language model.",
   "composer.too_long": "This message is longer than the server accepts. Attach it as a file, or shorten it.",
   "composer.uploading": "A file is still being uploaded",
   "composer.waits_for_file": "Sends as soon as the file is uploaded",
@@ -637,7 +636,6 @@ export const messages = Object.freeze({
   "palette.results": "Results",
 
   "settings.title": "Settings",
-  "settings.close": "Close the settings",
 
   "appearance.title": "Appearance",
   "appearance.theme": "Theme",
