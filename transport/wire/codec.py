@@ -8,7 +8,7 @@ import cattrs
 import msgspec
 from cattrs.gen import make_dict_structure_fn, override
 
-from transport.wire.dialects import RENDER, WIRE_NAMES, Dialect, Html, log_frame
+from transport.wire.dialects import RENDER, WIRE_NAMES, Dialect, Html, log_frame, struct_members
 from transport.wire.errors import UnreadableEvent
 from transport.wire.events import EVENTS, AskedAgent, Envelope, Event, Usage
 from transport.wire.unknown_event import UnknownEvent
@@ -130,8 +130,7 @@ def _replace_surrogates(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_replace_surrogates(member) for member in value]
     if isinstance(value, msgspec.Struct):
-        members = msgspec.structs.asdict(value).items()
-        return {name: _replace_surrogates(member) for name, member in members if member is not msgspec.UNSET}
+        return _replace_surrogates(struct_members(value))
     if hasattr(type(value), "__attrs_attrs__"):
         fields = {field.name: getattr(value, field.name) for field in type(value).__attrs_attrs__}
         return _replace_surrogates({name: member for name, member in fields.items() if member is not msgspec.UNSET})

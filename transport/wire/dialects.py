@@ -4,6 +4,7 @@ import enum
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias, TypeVar
 from urllib.parse import unquote
@@ -132,55 +133,75 @@ def client_data(event: Event, html: Html | None) -> Frame:
     return data
 
 
-class FrameHeader(msgspec.Struct, gc=False):
-    """The envelope's members in wire order. UNSET members are omitted; only `pillar` may be null.
+def _data_struct(kind: type[Event]) -> Callable[[Any], msgspec.Struct]:
+    """Return a function of an event of this kind: a Struct that encodes as `client_data` does without `html`.
+
+    It takes a third of the time: fields are read and omitted in C.
+    """
+    shown = [each for each in _WIRE_FIELDS[kind] if (kind, each[0]) != (PartialResult, "blocks")]
+    struct = msgspec.defstruct(
+        kind.__name__,
+        [(attribute, Any, None if optional else UNSET) for attribute, _, optional in shown],
+        rename={attribute: name for attribute, name, _ in shown},
+        omit_defaults=True,
+        gc=False,
+    )
+    read = attrgetter(*(attribute for attribute, _, _ in shown))
+    if len(shown) == 1:  # then `read` returns no tuple
+        return lambda event: struct(read(event))
+    return lambda event: struct(*read(event))
+
+
+_DATA: Final = {kind: _data_struct(kind) for kind, fields in _WIRE_FIELDS.items() if fields}
+
+
+class FrameHeader(msgspec.Struct, gc=False, omit_defaults=True):
+    """The envelope's members in wire order. Those that are None are omitted, except `pillar`, which is null then.
 
     A Struct, as one is made for every event: it encodes in a fifth of the time of a dict.
     """
 
     type: str
-    seq: int | UnsetType = UNSET
-    thread_id: str | UnsetType = UNSET
-    run_id: str | UnsetType = UNSET
-    message_id: str | UnsetType = UNSET
-    conversation_id: str | UnsetType = UNSET
-    agent_type: str | UnsetType = UNSET
-    pillar: str | None = None
-    asked_agent: AskedAgent | UnsetType = UNSET
-    priority: str = ""
-    timestamp: str | float = 0.0
-    message: str = ""
+    seq: int | None = None
+    thread_id: str | None = None
+    run_id: str | None = None
+    message_id: str | None = None
+    conversation_id: str | None = None
+    agent_type: str | None = None
+    pillar: str | UnsetType | None = UNSET
+    asked_agent: AskedAgent | None = None
+    priority: str | UnsetType = UNSET
+    timestamp: str | float | UnsetType = UNSET
+    message: str | UnsetType = UNSET
 
 
 class CanonicalFrame(FrameHeader, gc=False):
     """The canonical form, which is the log's too."""
 
-    data: Any = None
+    data: Any = UNSET
 
 
 class PayloadFrame(FrameHeader, gc=False):
     """The canonical form with the event's fields under another name, and more names among them."""
 
-    payload: Any = None
+    payload: Any = UNSET
 
 
 H = TypeVar("H", bound=FrameHeader)
 
 
 def _build_frame(kind: Callable[..., H], envelope: Envelope, timestamp: str | float, data: Any) -> H:
-    seq, thread_id, run_id, message_id = envelope.seq, envelope.thread_id, envelope.run_id, envelope.message_id
-    conversation_id, agent_type, event = envelope.conversation_id, envelope.agent_type, envelope.event
-    asked = envelope.asked_agent
+    event = envelope.event
     return kind(
         event.type,
-        UNSET if seq is None else seq,
-        UNSET if thread_id is None else thread_id,
-        UNSET if run_id is None else run_id,
-        UNSET if message_id is None else message_id,
-        UNSET if conversation_id is None else conversation_id,
-        UNSET if agent_type is None else agent_type,
+        envelope.seq,
+        envelope.thread_id,
+        envelope.run_id,
+        envelope.message_id,
+        envelope.conversation_id,
+        envelope.agent_type,
         envelope.pillar,
-        UNSET if asked is None else asked,
+        envelope.asked_agent,
         event.priority._value_,
         timestamp,
         envelope.message,
@@ -188,10 +209,27 @@ def _build_frame(kind: Callable[..., H], envelope: Envelope, timestamp: str | fl
     )
 
 
+def struct_members(struct: msgspec.Struct) -> Frame:
+    """Return the members of a Struct that its encoding has, by their names there."""
+    omitted = type(struct).__struct_config__.omit_defaults
+    members = ((each, getattr(struct, each.name)) for each in msgspec.structs.fields(struct))
+    return {
+        each.encode_name: value
+        for each, value in members
+        if value is not UNSET and not (omitted and value is each.default)
+    }
+
+
 def log_frame(envelope: Envelope) -> CanonicalFrame:
     """Return the canonical form, but with the exact `timestamp` in Unix seconds."""
     event = envelope.event
-    data = event if type(event) in _AS_THEY_ARE else event_data(event)
+    kind = type(event)
+    if kind in _AS_THEY_ARE:
+        data: Any = event
+    elif kind is not PartialResult and (read := _DATA.get(kind)) is not None:
+        data = read(event)
+    else:
+        data = event_data(event)
     return _build_frame(CanonicalFrame, envelope, envelope.timestamp, data)
 
 
@@ -210,7 +248,13 @@ def iso(timestamp: float) -> str:
 def canonical(envelope: Envelope, html: Html | None = None) -> CanonicalFrame:
     """Return the whole envelope, with the event's fields under `data`."""
     event = envelope.event
-    data = event if type(event) in _AS_THEY_ARE else client_data(event, html)
+    kind = type(event)
+    if kind in _AS_THEY_ARE:
+        data: Any = event
+    elif html is None and (read := _DATA.get(kind)) is not None:
+        data = read(event)
+    else:
+        data = client_data(event, html)
     return _build_frame(CanonicalFrame, envelope, iso(envelope.timestamp), data)
 
 
@@ -239,7 +283,7 @@ def flat(envelope: Envelope, html: Html | None = None) -> Frame:
     `agent_completed` is its result, if it has one.
     """
     head = _build_frame(CanonicalFrame, envelope, iso(envelope.timestamp), UNSET)
-    frame: Frame = {name: value for name, value in msgspec.structs.asdict(head).items() if value is not UNSET}
+    frame: Frame = struct_members(head)
     data = client_data(envelope.event, html)
     for _, name, optional in _WIRE_FIELDS.get(type(envelope.event), ()):
         if optional and name not in data:  # the envelope's member of that name is another

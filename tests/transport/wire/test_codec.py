@@ -13,9 +13,9 @@ from transport.wire.codec import encode, from_log, to_log
 from transport.wire.codes import ERRORS
 from transport.wire.command_parser import parse_frame
 from transport.wire.commands import Say
-from transport.wire.dialects import Dialect
+from transport.wire.dialects import Dialect, client_data
 from transport.wire.errors import CommandRejected, UnreadableEvent
-from transport.wire.events import Envelope, ToolCompleted, ToolStatus
+from transport.wire.events import AgentThinking, Envelope, ToolCompleted, ToolStatus
 
 
 def in_context(text: str) -> str:
@@ -207,6 +207,28 @@ def test_half_a_character_does_not_stop_an_event() -> None:
     data = json.loads(encode(envelope, Dialect.CANONICAL) or b"")["data"]
     assert (data["result"], data["result_summary"], data["status"]) == ({"x�": ["ok �", 5]}, "�", "ok")
     assert from_log(to_log(envelope)).event.result == {"x�": ["ok �", 5]}
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_the_fields_of_an_event_are_those_of_its_data(name: str) -> None:
+    """Events are encoded without a dict of their fields, whose members they have all the same."""
+    envelope = SAMPLES[name]
+    shown, logged = (
+        json.loads(frame or b"")["data"] for frame in (encode(envelope, Dialect.CANONICAL), to_log(envelope))
+    )
+    plain = json.loads(msgspec.json.encode(client_data(envelope.event, None), enc_hook=dict))
+    assert shown == plain
+    assert logged.keys() - {"blocks"} == plain.keys()
+
+
+def test_half_a_character_in_an_event_with_optional_fields() -> None:
+    """The same members are omitted, in the frame and in its data."""
+    halved, whole = (
+        json.loads(encode(Envelope(AgentThinking("guide", text, 1.0), WHEN, 3), Dialect.CANONICAL) or b"")
+        for text in ("\ud800", "\ufffd")
+    )
+    assert halved == whole
+    assert "notice" not in halved["data"]
 
 
 def test_half_a_character_beside_attrs_values() -> None:
