@@ -3,7 +3,8 @@
 1. A step itself costs nothing: the thread reads which task runs, and how often that has yielded. If both are the same
    some time later, the task has kept the loop since.
 2. The thread looks four times in `slow_handler_s`. What holds the loop for half as long again is certain to be seen;
-   what holds it for less than `slow_handler_s` is never reported.
+   what holds it for less than `slow_handler_s` is never reported. While the loop waits for the system, the thread
+   sleeps until the loop goes on: an idle program wakes for nothing.
 3. The event is emitted on the loop, once, after the hold; a hold that does not end is logged from the thread.
 4. The thread measures real time, so virtual clocks make no false alarm. It ends with the last system of its loop.
 5. Code that also keeps the interpreter to itself (one call into C) is noticed by the thread's own delay, if the loop's
@@ -81,6 +82,7 @@ class Watchdog:
         self._since = self._sampled_at = self._used_s = 0.0
         self._hold: _Hold | None = None
         self._held: list[_Hold] = []
+        self._pause = Pause(self._note_awake)
 
     def add(self, system: ActorSystem, home: trio.lowlevel.TrioToken | None = None) -> None:
         """Report to this system too; `home` is its loop, if that is another one."""
@@ -89,7 +91,8 @@ class Watchdog:
             self._adjust()
         if self._thread is None:
             self._over = threading.Event()
-            self._sampled_at, self._used_s = time.perf_counter(), self._processor_s()
+            self._note_awake()
+            trio.lowlevel.add_instrument(self._pause)
             self._thread = threading.Thread(target=self._watch, name="actors.watchdog", daemon=True)
             self._thread.start()
 
@@ -102,7 +105,9 @@ class Watchdog:
             del self._systems[system]
             self._adjust()
         if not self._systems and self._thread is not None:
+            trio.lowlevel.remove_instrument(self._pause)
             self._over.set()
+            self._pause.end()
             self._thread.join()
             self._thread = None
             self._release()
@@ -116,6 +121,8 @@ class Watchdog:
 
     def _watch(self) -> None:
         while not self._over.wait(self._interval_s):
+            if self._step is None:
+                self._pause.sleep()
             with self._lock:
                 self._sample(time.perf_counter())
 
@@ -185,6 +192,10 @@ class Watchdog:
         return time.clock_gettime(time.pthread_getcpuclockid(self._ident))
 
     # On the loop
+
+    def _note_awake(self) -> None:
+        """Count the thread's delay, and the processor time of the loop, from now on."""
+        self._sampled_at, self._used_s = time.perf_counter(), self._processor_s()
 
     def _report(self) -> None:
         held, self._held = self._held, []
@@ -268,6 +279,44 @@ def _run_context() -> dict[str, Any]:
     """Return trio's live context of the run in this thread; empty if it cannot be found."""
     context = getattr(sys.modules.get("trio._core._run"), "GLOBAL_RUN_CONTEXT", None)
     return getattr(context, "__dict__", {})
+
+
+class Pause(trio.abc.Instrument):
+    """Lets the thread sleep while the loop waits for the system. `on_wake` is called on the loop when it goes on then.
+
+    It runs twice in each pass of the loop, which may have many steps.
+    """
+
+    def __init__(self, on_wake: Callable[[], None]) -> None:
+        self._on_wake = on_wake
+        self._waiting = False  # whether the loop waits for the system
+        self._sleeping = False  # whether the thread sleeps, or is about to
+        self._woken = threading.Event()
+
+    def sleep(self) -> None:
+        """Sleep until the loop goes on, or `end`; return at once if it does not wait. To be called in the thread."""
+        self._woken.clear()
+        self._sleeping = True
+        if self._waiting:  # else the loop may not have seen that this thread wants to sleep
+            self._woken.wait()
+        self._sleeping = False
+
+    def end(self) -> None:
+        """Let the thread go on, which sleeps no more."""
+        self._waiting = False
+        self._woken.set()
+
+    def before_io_wait(self, timeout: float) -> None:
+        """Note that the loop waits for the system."""
+        self._waiting = timeout > 0
+
+    def after_io_wait(self, timeout: float) -> None:
+        """Note that the loop goes on, and wake the thread."""
+        self._waiting = False
+        if self._sleeping:
+            self._sleeping = False
+            self._on_wake()
+            self._woken.set()
 
 
 class StepCounter(trio.abc.Instrument):

@@ -1,8 +1,10 @@
 """What keeps the loop, wherever it is: seen from a thread, told with the place."""
 
 import re
+import sys
 import threading
 import time
+import traceback
 
 import pytest
 import trio
@@ -73,6 +75,29 @@ async def test_a_hold_outside_of_receive_is_named_with_its_place(autojump_clock,
     assert "unrolled_run" not in held.stack
     if "own" in where or "foreign" in where:
         assert held.task == "digging"
+
+
+async def test_the_thread_sleeps_while_the_loop_waits_and_sees_the_next_hold():
+    """It is seen asleep from another thread, as the loop itself would wake it."""
+    events = []
+
+    def seen_asleep() -> bool:
+        (thread,) = [each for each in threading.enumerate() if each.name == "actors.watchdog"]
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            names = [frame.f_code.co_qualname for frame, _ in traceback.walk_stack(sys._current_frames()[thread.ident])]
+            if "Pause.sleep" in names and "Event.wait" in names:
+                return True
+            time.sleep(0.001)
+        return False
+
+    async with ActorSystem("s", on_event=events.append) as system:
+        await system.spawn(player("a"))
+        for _ in range(2):
+            assert await trio.to_thread.run_sync(seen_asleep)
+            time.sleep(0.3)  # noqa: ASYNC251 - the loop is held
+            await trio.lowlevel.checkpoint()
+    assert [0.15 < each.held_s < 3 for each in told(events)] == [True, True]
 
 
 @pytest.mark.promise("bad.blocking")

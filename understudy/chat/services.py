@@ -7,7 +7,7 @@ from attrs import define, field
 
 from actors import ActorRef
 from transport.connection.limits import Limits
-from transport.wire.events import Envelope
+from transport.wire.events import Envelope, Usage
 from understudy.agents.agent import Agent
 from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.attachments import Attachments
@@ -31,12 +31,17 @@ from understudy.tools.memory import Notebook
 class RunMetrics(Protocol):
     """Hooks that count what happens to runs."""
 
-    def event(self, envelope: Envelope, arrived_at: float | None = None, owner: str = "") -> None:
+    def event(
+        self, envelope: Envelope, arrived_at: float | None = None, owner: str = "", *, watched: bool = False
+    ) -> None:
         """Count a committed event of a run of `owner`; `arrived_at` is when the message came that it accepts, if
-        known."""
+        known; `watched`: a client of the user is connected."""
 
     def passing(self, run_id: str) -> None:
         """Record that a run sent an event that is not logged, such as a piece of its answer."""
+
+    def repeated(self) -> None:
+        """Count a message that a client sent again though it had been accepted."""
 
     def feedback(self, rating: str | None) -> None:
         """Count a rating of an answer; None: the rating was withdrawn."""
@@ -46,6 +51,9 @@ class RunMetrics(Protocol):
 
     def model_answered(self, model: str, seconds: float) -> None:
         """Record how long a turn of a model took, also if it failed or was cut off."""
+
+    def model_used(self, model: str, usage: Usage) -> None:
+        """Count the words or tokens of a model's turn, and what they cost if their price is known."""
 
     def tool_ended(self, tool: str | None, status: str, seconds: float) -> None:
         """Count a tool call that ended; `tool` None: the model asked for a tool that its agent does not have."""

@@ -15,8 +15,8 @@ from actors.behaviours import CircuitChange, CircuitState
 from transport.wire.errors import CommandRejected
 from understudy.auth.rights import Rights, Whose, everybody, rights_of
 from understudy.observe.actor_events import Incident
-from understudy.observe.metrics import OpenRun
 from understudy.observe.recent import Recent, durations, rows
+from understudy.observe.run_watchdog import OpenRun
 from understudy.tools.errors import ToolError
 
 log = logging.getLogger(__name__)

@@ -11,13 +11,18 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
-import structlog
 from attrs import define, frozen
-from structlog.typing import Processor
 
+from understudy.observe.hidden import hidden
 from understudy.observe.redaction import redact, redact_exception
+
+with hidden("rich"):  # for tracebacks on a terminal: 54 modules, and none of them is used (`_formatter`)
+    import structlog
+
+if TYPE_CHECKING:
+    from structlog.typing import Processor
 
 WARNINGS_ONLY: Final = ("alembic", "hypercorn", "sqlalchemy", "websockets", "httpx")
 """Loggers of libraries of which only warnings and errors are logged."""
@@ -167,7 +172,7 @@ class SummingHandler(logging.StreamHandler[TextIO]):
         return due
 
 
-def _shared() -> list[Processor]:
+def _shared() -> "list[Processor]":
     return [
         redact,
         structlog.contextvars.merge_contextvars,

@@ -5,18 +5,17 @@ closed sets (codes, event types, dialects, path patterns); the number of names t
 """
 
 import math
+import platform
 import time
 from bisect import bisect_left
 from collections import Counter as Tally
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import accumulate
 from typing import Any, Final, Protocol
 
-from attrs import define
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
@@ -25,9 +24,10 @@ from actors.events import ActorRestarting, DeadLetter, ShutdownOverdue, SlowHand
 from sanitization import Finding
 from transport.outbox.metrics import ConnectionMetrics
 from transport.wire.codes import CLOSES, ERRORS
-from transport.wire.events import TERMINAL, Envelope, Error, FinalResponse, MessageAccepted
+from transport.wire.events import Envelope, Error, FinalResponse, ToolCompleted, ToolExecuting, Usage
 from understudy.observe.paths import OTHER, PathLabels
 from understudy.observe.recent import EndedRun, Recent
+from understudy.observe.run_watchdog import RunWatchdog
 
 KINDS_MAX: Final = 200
 """Kinds of findings, and detectors, with a label of their own; further ones are counted as `other`."""
@@ -35,10 +35,6 @@ TOOLS_MAX: Final = 200
 """Tools with a label of their own; further ones are counted as `other`."""
 MODELS_MAX: Final = 50
 """Models with a label of their own; further ones are counted as `other`."""
-OPEN_RUNS_MAX: Final = 10_000
-"""Open runs that are tracked: ten times the runs a server starts at once by default. Beyond, the oldest is dropped."""
-ENDED_RUNS_MAX: Final = 10_000
-"""Ended runs that are remembered, to tell a second end from an unknown run."""
 
 # Bounds of histograms, in seconds. A delivery takes some hundred microseconds on one machine; a person notices a tenth
 # of a second.
@@ -49,7 +45,8 @@ RUN_S: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.
 COMMIT_ROWS: Final = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000)
 
 
-_ENDING: Final = frozenset(event.type for event in TERMINAL)
+RUN_OUTCOMES: Final = ("success", "cancelled", "agent_failed")
+RESUME_OUTCOMES: Final = ("resumed", "unknown", "set_aside", "no_agent", "unreadable", "later_release")
 
 
 class ScrapedNode(Protocol):
@@ -108,75 +105,6 @@ class BatchHistogram(Collector):
         yield HistogramMetricFamily(self._name, self._help, buckets=list(named), sum_value=self._sum)
 
 
-@define
-class OpenRun:
-    """An accepted run without a terminal event: when it arrived and was accepted, its owner, its latest event and when
-    that was (Unix seconds), and the time to its first event."""
-
-    arrived: float
-    accepted: float
-    owner: str
-    last_event: str
-    last_at: float
-    first_s: float | None = None
-
-
-class RunWatchdog:
-    """Tracks every accepted run until its terminal event, and counts second ends. It ends no run.
-
-    Beyond `open_max` the oldest open run is dropped; of ended runs only the last `ended_max` ids are kept. `last_sent`
-    is when each run last sent something that is not in its log, such as a piece of its answer.
-    """
-
-    def __init__(self, *, open_max: int = OPEN_RUNS_MAX, ended_max: int = ENDED_RUNS_MAX) -> None:
-        self.double_ends = 0
-        self.open: OrderedDict[str, OpenRun] = OrderedDict()
-        self.last_sent: dict[str, float] = {}
-        self._ended: OrderedDict[str, None] = OrderedDict()
-        self._open_max = open_max
-        self._ended_max = ended_max
-
-    def record_passing(self, run_id: str, now: float) -> None:
-        """Record that a run sent something that is not logged."""
-        if run_id not in self.last_sent and len(self.last_sent) >= self._open_max:
-            del self.last_sent[next(iter(self.last_sent))]
-        self.last_sent[run_id] = now
-
-    def record_event(
-        self, run_id: str, event_type: str, now: float, arrived_at: float | None = None, owner: str = ""
-    ) -> tuple[float | None, float | None]:
-        """Record an event of a run. A repeated `message_accepted` is ignored; the order of other events is not checked.
-
-        Return two durations in seconds, None if this event does not complete them: from the message's arrival to the
-        run's first event, and from acceptance to the terminal event. `now` is in seconds of any one clock;
-        `arrived_at`: when the accepted message arrived, None at its acceptance.
-        """
-        run = self.open.get(run_id)
-        if event_type in _ENDING:
-            self.last_sent.pop(run_id, None)
-        if event_type == MessageAccepted.type:
-            if run is None and run_id not in self._ended:
-                arrived = now if arrived_at is None else arrived_at
-                self.open[run_id] = OpenRun(arrived, now, owner, event_type, now)
-                if len(self.open) > self._open_max:
-                    self.open.popitem(last=False)
-            return None, None
-        if run is None:
-            self.double_ends += event_type in _ENDING and run_id in self._ended
-            return None, None
-        run.last_event, run.last_at = event_type, now
-        first_s = None
-        if run.first_s is None:
-            first_s = run.first_s = max(0.0, now - run.arrived)
-        if event_type not in _ENDING:
-            return first_s, None
-        del self.open[run_id]
-        self._ended[run_id] = None
-        if len(self._ended) > self._ended_max:
-            self._ended.popitem(last=False)
-        return first_s, now - run.accepted
-
-
 class Metrics(ConnectionMetrics):
     """The metrics of one server.
 
@@ -186,6 +114,7 @@ class Metrics(ConnectionMetrics):
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self.watchdog = RunWatchdog()
         self.recent = Recent(clock)
         self._paths = PathLabels()
@@ -199,6 +128,7 @@ class Metrics(ConnectionMetrics):
         self._closed = counter("understudy_connections_closed", "Closed sockets, by close code.", "code")
         self._reconnects = counter("understudy_reconnects", "Connections of clients that came back.")
         self._messages = counter("understudy_messages", "Commands received.", "type")
+        self._repeated = counter("understudy_messages_repeated", "Messages that had been accepted, sent again.")
         self._ignored = counter("understudy_messages_ignored", "Commands beyond their limit, not taken.", "type")
         self._sent = counter("understudy_events_sent", "Events handed to sockets.", "type")
         self._replayed = counter("understudy_events_replayed", "Older events sent from the log.")
@@ -223,11 +153,17 @@ class Metrics(ConnectionMetrics):
         self._resumed = counter(
             "understudy_runs_taken_up", "Runs that lost their server, by what became of them.", "outcome"
         )
+        # An increase is seen only if the count before it was: these begin with 0, not with their first count.
+        for metric, labels in ((self._runs, RUN_OUTCOMES), (self._resumed, RESUME_OUTCOMES), (self._errors, ERRORS)):
+            for each in labels:
+                metric[each].inc(0)
         self._calls = counter("understudy_tool_calls", "Ended tool calls.", "tool", "status")
         self._call_s = histogram("understudy_tool_call_duration_seconds", "Tool calls.", "tool", buckets=RUN_S)
         self._tool_threads = gauge("understudy_tool_threads", "Threads of tools: working, or lost.", "state")
         self._threads_lost = counter("understudy_tool_threads_lost", "Threads whose call was given up.", "tool")
         self._model_s = histogram("understudy_model_turn_seconds", "Turns of models.", "model", buckets=RUN_S)
+        self._tokens = counter("understudy_model_tokens", "Words or tokens of models.", "model", "kind")
+        self._cost = counter("understudy_model_cost", "What models cost, in the currency of the prices.", "model")
         self._findings = counter(
             "understudy_scrub_findings", "What was found in texts.", "category", "kind", "direction", "action"
         )
@@ -241,9 +177,16 @@ class Metrics(ConnectionMetrics):
         gauge("understudy_runs_without_end", "Accepted runs that have not ended.").set_function(
             lambda: len(self.watchdog.open)
         )
-        gauge("understudy_runs_ended_twice", "Terminal events of runs that had ended.").set_function(
-            lambda: self.watchdog.double_ends
+        gauge("understudy_runs_silent", "Open runs of which nothing is heard.").set_function(
+            lambda: self.watchdog.count_silent(clock())
         )
+        for name, text, read in (
+            ("understudy_runs_ended_twice", "Terminal events of ended runs.", lambda: self.watchdog.double_ends),
+            ("understudy_runs_abandoned", "Runs whose user left before the end.", lambda: self.watchdog.abandoned),
+            ("understudy_tool_calls_unpaired", "Calls without a result.", lambda: self.watchdog.unpaired_calls),
+            ("understudy_events_misplaced", "Events with a wrong thread.", lambda: self.watchdog.misplaced),
+        ):
+            self.registry.register(_CountedElsewhere(name, text, read))
 
         self._restarts = counter("understudy_actor_restarts", "Restarts of actors.", "path")
         self._dead_letters = counter("understudy_dead_letters", "Messages that reached nobody.", "why")
@@ -258,8 +201,8 @@ class Metrics(ConnectionMetrics):
         self.read_waits = BatchHistogram(
             "understudy_read_wait_seconds", "From a read to its thread.", DELIVERY_S, self.registry
         )
-        self._lapses = gauge("understudy_node_lapses", "How often others took this node for dead.")
-        self._redis = gauge("understudy_redis_up", "Whether Redis answers, where there is one.")
+        self.loop_lag = histogram("understudy_loop_lag_seconds", "How late the event loop is.", buckets=DELIVERY_S)
+        self._redis: Gauge | None = None
         self._redis_calls = counter("understudy_redis_calls", "Calls of Redis.", "outcome")
         self._dropped_packets = counter(
             "understudy_node_messages_dropped", "What came from Redis and was not heard.", "reason"
@@ -329,15 +272,21 @@ class Metrics(ConnectionMetrics):
 
     # runs (chat's RunMetrics)
 
-    def event(self, envelope: Envelope, arrived_at: float | None = None, owner: str = "") -> None:
+    def event(
+        self, envelope: Envelope, arrived_at: float | None = None, owner: str = "", *, watched: bool = False
+    ) -> None:
         """Record a committed event of a run of `owner`. `arrived_at`: when the message arrived that it accepts (Unix
-        seconds), if known."""
+        seconds), if known; `watched`: a client of the user is connected."""
         kind = envelope.event.type
         self._events[kind].inc()
         if envelope.run_id is None:
             return
         run = self.watchdog.open.get(envelope.run_id)
-        first_s, ended_s = self.watchdog.record_event(envelope.run_id, kind, envelope.timestamp, arrived_at, owner)
+        call_id = envelope.event.call_id if isinstance(envelope.event, ToolExecuting | ToolCompleted) else ""
+        first_s, ended_s = self.watchdog.record_event(
+            envelope.run_id, kind, envelope.timestamp, arrived_at, owner,
+            thread_id=envelope.thread_id, call_id=call_id, watched=watched,
+        )  # fmt: skip
         if first_s is not None:
             self._first.observe(max(0.0, first_s))
             self.recent.observe("first_event", first_s)
@@ -358,6 +307,10 @@ class Metrics(ConnectionMetrics):
     def passing(self, run_id: str) -> None:
         """Record that a run sent an event that is not logged."""
         self.watchdog.record_passing(run_id, self.recent.clock())
+
+    def repeated(self) -> None:
+        """Count a message that a client sent again though it had been accepted."""
+        self._repeated.inc()
 
     def feedback(self, rating: str | None) -> None:
         """Count a rating of an answer, or its removal."""
@@ -383,6 +336,11 @@ class Metrics(ConnectionMetrics):
         """Count a due time of a schedule: `fired`, `refused`, or `missed` while no server ran."""
         self._schedules[outcome].inc()
 
+    def describe_build(self, version: str) -> None:
+        """Show the release that runs, and the version of its Python."""
+        build = Info("understudy_build", "The release that runs.", registry=self.registry)
+        build.info({"version": version, "python": platform.python_version()})
+
     def observe_tree(self, tree: Callable[[], ScrapedNode | None]) -> None:
         """Call `tree` at each scrape for the supervision tree, whose actors and waiting messages are counted then."""
         self.registry.register(MailboxDepths(tree))
@@ -390,7 +348,8 @@ class Metrics(ConnectionMetrics):
     def observe_storage(self, reads_waiting: Callable[[], int], lapses: Callable[[], int]) -> None:
         """Call these at each scrape: the number of reads that wait, and of lapses of this node's membership."""
         self._reads.set_function(reads_waiting)
-        self._lapses.set_function(lapses)
+        lapsed = _CountedElsewhere("understudy_node_lapses", "How often others took this node for dead.", lapses)
+        self.registry.register(lapsed)
 
     def observe_tool_threads(self, working: Callable[[], int], lost: Callable[[], int]) -> None:
         """Call these at each scrape: the threads of tools whose calls go on, and those whose calls were given up."""
@@ -410,6 +369,15 @@ class Metrics(ConnectionMetrics):
         model = _capped(model, self._models, MODELS_MAX)
         self._model_s[model].observe(max(0.0, seconds))
         self.recent.observe("model", seconds, model)
+
+    def model_used(self, model: str, usage: Usage) -> None:
+        """Count the words or tokens of a model's turn, and what they cost if their price is known."""
+        model = _capped(model, self._models, MODELS_MAX)
+        cached = usage.cached if isinstance(usage.cached, int) else 0
+        self._tokens[model, "input"].inc(max(0, usage.input - cached))
+        self._tokens[model, "cached"].inc(cached)
+        self._tokens[model, "output"].inc(usage.output)
+        self._cost[model].inc(usage.cost if isinstance(usage.cost, float | int) else 0.0)
 
     def tool_ended(self, tool: str | None, status: str, seconds: float) -> None:
         """Count a finished tool call. `tool` None: the model requested a tool that its agent does not have."""
@@ -475,7 +443,9 @@ class Metrics(ConnectionMetrics):
         self.recent.observe("read", seconds, query)
 
     def redis_up(self, up: bool) -> None:
-        """Record whether Redis answers."""
+        """Record whether Redis answers. A server without Redis never calls this, and has no such metric."""
+        if self._redis is None:
+            self._redis = Gauge("understudy_redis_up", "Whether Redis answers.", registry=self.registry)
         self._redis.set(up)
 
     def node_message_dropped(self, reason: str) -> None:
@@ -531,6 +501,16 @@ class _OfWorkers(Collector):
                 for each in found.samples:
                     family.samples.append(each._replace(labels={"worker": str(number), **each.labels}))
         yield from families.values()
+
+
+class _CountedElsewhere(Collector):
+    """A counter whose value something else keeps, and is read at each scrape."""
+
+    def __init__(self, name: str, help_text: str, read: Callable[[], int]) -> None:
+        self._name, self._help, self._read = name, help_text, read
+
+    def collect(self) -> Iterator[Metric]:
+        yield CounterMetricFamily(self._name, self._help, value=self._read())
 
 
 class MailboxDepths(Collector):

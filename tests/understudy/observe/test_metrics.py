@@ -4,14 +4,12 @@ from collections.abc import Mapping
 
 import pytest
 from attrs import frozen
-from hypothesis import given
-from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from actors.events import ActorRestarting, DeadLetter, ShutdownOverdue, SlowHandler
 from sanitization import Action, Category, Finding
 from transport.wire.events import AgentStarted, Envelope, Error, Event, FinalResponse, MessageAccepted, RunStatus, Usage
-from understudy.observe.metrics import TOOLS_MAX, Metrics, RunWatchdog
+from understudy.observe.metrics import TOOLS_MAX, Metrics
 
 
 @frozen
@@ -94,7 +92,7 @@ def test_runs_by_outcome(end: Event, outcome: str) -> None:
     assert value(metrics, "understudy_run_duration_seconds_sum") == 3.0
     assert value(metrics, "understudy_events_committed_total", type="agent_started") == 1
     tell(metrics, end, 104.0)
-    assert value(metrics, "understudy_runs_ended_twice") == 1
+    assert value(metrics, "understudy_runs_ended_twice_total") == 1
     assert value(metrics, "understudy_runs_total", outcome=outcome) == 1
 
 
@@ -203,14 +201,23 @@ def test_servers_count_apart() -> None:
     """Each has a registry of its own."""
     one, other = Metrics(), Metrics()
     one.on_error("busy")
-    assert value(other, "understudy_errors_total", code="busy") is None
+    assert value(other, "understudy_errors_total", code="busy") == 0
+
+
+def test_what_models_use_is_counted_without_counting_what_was_cached_twice() -> None:
+    metrics = Metrics()
+    metrics.model_used("m", Usage(100, 20, 1, cost=0.5, cached=60))
+    metrics.model_used("m", Usage(1, 2, 1))
+    kinds = ("input", "cached", "output")
+    assert [value(metrics, "understudy_model_tokens_total", model="m", kind=kind) for kind in kinds] == [41, 60, 22]
+    assert value(metrics, "understudy_model_cost_total", model="m") == 0.5
 
 
 def test_names_end_in_units() -> None:
     metrics = Metrics()
     metrics.observe_tree(lambda: None)
     for family in text_string_to_metric_families(metrics.render().decode()):
-        assert family.name.startswith("understudy_")
+        assert family.name.startswith(("understudy_", "process_"))
         assert family.documentation
         if family.type == "histogram":
             assert family.name.endswith(("_seconds", "_events"))
@@ -229,75 +236,3 @@ def test_finds_are_counted_by_names_of_a_closed_set() -> None:
     assert f'{name}{{action="other",category="other",direction="tool",kind="other"}} 7.0' in text
     assert 'understudy_scrub_failures_total{detector="other",direction="inbound"} 100.0' in text
     assert 'understudy_scrub_seconds_count{direction="tool"} 1.0' in text
-
-
-def test_a_run_is_open_from_accepted_to_its_terminal_event() -> None:
-    watchdog = RunWatchdog()
-    assert watchdog.record_event("r", "message_accepted", 10.0) == (None, None)
-    assert "r" in watchdog.open
-    assert watchdog.record_event("r", "agent_started", 10.5) == (0.5, None)
-    assert watchdog.record_event("r", "tool_executing", 11.0) == (None, None)
-    assert watchdog.record_event("r", "final_response", 13.0) == (None, 3.0)
-    assert not watchdog.open
-
-
-def test_the_first_event_is_counted_from_the_arrival_of_the_message() -> None:
-    watchdog = RunWatchdog()
-    watchdog.record_event("r", "message_accepted", 10.0, 7.0)
-    assert watchdog.record_event("r", "agent_started", 10.5) == (3.5, None)
-    assert watchdog.record_event("r", "final_response", 13.0) == (None, 3.0)
-
-
-def test_an_error_ends_a_run_even_as_its_first_event() -> None:
-    watchdog = RunWatchdog()
-    watchdog.record_event("r", "message_accepted", 0.0)
-    assert watchdog.record_event("r", "error", 2.0) == (2.0, 2.0)
-
-
-def test_a_second_end_is_counted_and_a_late_event_is_not() -> None:
-    watchdog = RunWatchdog()
-    for event in ("message_accepted", "final_response", "agent_progress", "error"):
-        watchdog.record_event("r", event, 0.0)
-    assert watchdog.double_ends == 1
-
-
-def test_the_same_acceptance_twice_is_one_run() -> None:
-    """A repeated acceptance changes neither an open run's age, nor does it open an ended one."""
-    watchdog = RunWatchdog()
-    watchdog.record_event("r", "message_accepted", 0.0)
-    watchdog.record_event("r", "message_accepted", 50.0)
-    assert watchdog.record_event("r", "error", 61.0) == (61.0, 61.0)
-    watchdog.record_event("r", "message_accepted", 62.0)
-    assert not watchdog.open
-
-
-def test_the_end_of_an_unknown_run_is_ignored() -> None:
-    """As after a restart of the process: the run's acceptance was recorded by an earlier one."""
-    watchdog = RunWatchdog()
-    assert watchdog.record_event("unknown", "final_response", 0.0) == (None, None)
-    assert (watchdog.double_ends, len(watchdog.open)) == (0, 0)
-
-
-def test_tracked_runs_are_bounded() -> None:
-    """The oldest open run is dropped; of ended runs the last ids are kept."""
-    watchdog = RunWatchdog(open_max=3, ended_max=2)
-    for number in range(5):
-        watchdog.record_event(f"r{number}", "message_accepted", 0.0)
-    assert list(watchdog.open) == ["r2", "r3", "r4"]
-    for _ in range(2):
-        for number in (2, 3, 4):
-            watchdog.record_event(f"r{number}", "error", 0.0)
-    assert watchdog.double_ends == 2
-
-
-@given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["message_accepted", "agent_started", "error"]))))
-def test_open_runs_are_those_accepted_and_not_ended(events: list[tuple[str, str]]) -> None:
-    """Any events of four runs, compared with two sets."""
-    watchdog, accepted, ended = RunWatchdog(), set(), set()
-    for run, event in events:
-        watchdog.record_event(run, event, 0.0)
-        if event == "message_accepted":
-            accepted.add(run)
-        elif event == "error" and run in accepted:
-            ended.add(run)
-    assert set(watchdog.open) == accepted - ended
