@@ -2,8 +2,10 @@
 
 StorageError
 ├── StorageUnavailable    temporary: the writer is restarting, the disk is full; the same call may succeed later
-├── RedisUnavailable      Redis does not answer, or not in time
-│   └── RedisRefused      it answered with an error
+├── BrokerUnavailable     what carries messages between servers does not answer, or not in time
+│   ├── BrokerRefused     it has no inbox of that name
+│   └── RedisUnavailable  it is Redis that does not answer; its other users have this one
+│       └── RedisRefused  Redis answered with an error, also a BrokerRefused
 ├── DatabaseUnusable      the database cannot be used at all; raised at start
 │   ├── AlreadyOpen       another understudy uses the data folder
 │   ├── AlreadyServed     another understudy uses the database, and neither has Redis to coordinate
@@ -48,17 +50,30 @@ class StorageUnavailable(StorageError, ConnectionError):
 
 
 @define
-class RedisUnavailable(StorageError, ConnectionError):
-    """Redis does not answer right now. The command may or may not have been executed."""
+class BrokerUnavailable(StorageError, ConnectionError):
+    """What carries messages between servers, or between workers, does not answer. The call may have been executed."""
 
     reason: str
+
+    def __str__(self) -> str:
+        return f"The other servers cannot be reached: {self.reason}"
+
+
+@define
+class BrokerRefused(BrokerUnavailable):
+    """The broker answered with an error, such as that there is no inbox of that name."""
+
+
+@define
+class RedisUnavailable(BrokerUnavailable):
+    """Redis does not answer right now. The command may or may not have been executed."""
 
     def __str__(self) -> str:
         return f"Redis is not available: {self.reason}"
 
 
 @define
-class RedisRefused(RedisUnavailable):
+class RedisRefused(RedisUnavailable, BrokerRefused):
     """Redis answered with an error; `reason` is its kind as coredis names it, such as `WrongTypeError`."""
 
     def __str__(self) -> str:

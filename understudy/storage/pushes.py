@@ -133,6 +133,11 @@ def due(connection: Connection, now: float, types: Collection[str]) -> list[tupl
     return [(Push(*row[:-1]), row[-1]) for row in connection.execute(wanted.limit(LARGEST_BATCH))]
 
 
+def are_any(connection: Connection) -> bool:
+    """Return whether there are receivers."""
+    return connection.execute(select(_p.id).limit(1)).first() is not None
+
+
 def of_run(connection: Connection, owner: str, run_id: str) -> list[Push]:
     """Return the receivers of a run, oldest first."""
     wanted = select(*_ALL).where(_p.owner == owner, _p.run_id == run_id).order_by(_p.created_at, _p.id)

@@ -408,6 +408,10 @@ class Store:
         """Return receivers that are due, each with the number of the event that it is to be told of."""
         return await self._read(pushes.due, now, types)
 
+    async def has_pushes(self) -> bool:
+        """Return whether anybody is to be told of any run."""
+        return await self._read(pushes.are_any)
+
     async def claim_push(self, push: Push, due_at: float) -> bool:
         """Claim a receiver for one attempt. Return False if another node has it."""
         return bool(await self.commit(ClaimPush(push, due_at)))
@@ -455,6 +459,10 @@ class Store:
     async def browsers(self, owner: str) -> list[Browser]:
         """Return the browsers of a user that are notified, oldest first."""
         return await self._read(web_push.browsers, owner)
+
+    async def has_browsers(self) -> bool:
+        """Return whether any browser is notified."""
+        return await self._read(web_push.are_any)
 
     async def due_notices(self) -> list[PushNotice]:
         """Return notices that are due."""

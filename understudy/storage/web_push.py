@@ -166,6 +166,11 @@ def browsers(connection: Connection, owner: str) -> list[Browser]:
     return [Browser(*row) for row in connection.execute(found)]
 
 
+def are_any(connection: Connection) -> bool:
+    """Return whether there are browsers."""
+    return connection.execute(select(_b.id).limit(1)).first() is not None
+
+
 def due(connection: Connection) -> list[PushNotice]:
     """Return notices that are due, those of fewest attempts first, at most LARGEST_BATCH."""
     columns = (

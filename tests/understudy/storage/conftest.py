@@ -12,20 +12,11 @@ from attrs import evolve
 from sqlalchemy import Connection
 
 from tests.servers.postgresql import Postgres
-from understudy.storage import (
-    Change,
-    Database,
-    File,
-    LoggedEvent,
-    Message,
-    RunEnd,
-    RunRecord,
-    StepRecord,
-    Thread,
-    open_database,
-    schema,
-)
+from understudy.storage import schema
+from understudy.storage.database import Database
 from understudy.storage.postgresql import connect_database
+from understudy.storage.records import Change, File, LoggedEvent, Message, RunEnd, RunRecord, StepRecord, Thread
+from understudy.storage.sqlite import open_database
 
 
 class Make:

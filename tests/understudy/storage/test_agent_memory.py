@@ -4,8 +4,9 @@ import pytest
 import trio
 
 from tests.understudy.storage.test_store import opened
-from understudy.storage import NotStored, agent_memory
+from understudy.storage import agent_memory
 from understudy.storage.agent_memory import Amend, Forget, ForgetAll, ForgetExpired, Remember
+from understudy.storage.errors import NotStored
 
 
 @pytest.fixture

@@ -4,8 +4,9 @@ import pytest
 import trio
 
 from tests.understudy.storage.test_store import opened
-from understudy.storage import NotStored, agent_states
+from understudy.storage import agent_states
 from understudy.storage.agent_states import SaveState
+from understudy.storage.errors import NotStored
 
 
 async def test_a_run_has_its_state_until_the_thread_ends_and_its_bytes_count(database, make) -> None:

@@ -8,9 +8,10 @@ import pytest
 from alembic import command
 from sqlalchemy import create_engine, event
 
-from understudy.storage import AlreadyStored, migrations, open_database, queries, schema
+from understudy.storage import migrations, queries, schema
+from understudy.storage.errors import AlreadyStored
 from understudy.storage.records import Change, GiveFeedback, TrimLog
-from understudy.storage.sqlite import FILE_NAME
+from understudy.storage.sqlite import FILE_NAME, open_database
 from understudy.storage.sqlite import SqliteDatabase as Database
 
 from .test_write_statements import Book

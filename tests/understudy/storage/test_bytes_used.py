@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 import trio
 
 from actors import ActorSystem, ChildSpec
-from understudy.storage import File, Store, StoreWriter
-from understudy.storage.records import owner_of
+from understudy.storage.records import File, owner_of
+from understudy.storage.store import Store
+from understudy.storage.writer import StoreWriter
 
 
 @contextlib.asynccontextmanager

@@ -10,15 +10,16 @@ from attrs import evolve
 from actors import ActorSystem, ChildSpec
 from tests.servers.redis import Redis
 from tests.understudy.storage.test_store import opened
-from understudy.storage import StorageUnavailable, Store, redis_cache
 from understudy.storage import cache as caching
+from understudy.storage import redis_cache
 from understudy.storage.agent_memory import Remember
 from understudy.storage.cache import CacheBackend, CachedReads, LocalCache
 from understudy.storage.deletion import RemoveUser
-from understudy.storage.errors import RedisUnavailable
+from understudy.storage.errors import RedisUnavailable, StorageUnavailable
 from understudy.storage.redis import RedisLink
 from understudy.storage.redis_cache import CacheWriter, RedisCache, open_redis_cache
 from understudy.storage.redis_cipher import Cipher
+from understudy.storage.store import Store
 
 SECRET = "the secret of all nodes, of 32 bytes or more"
 

@@ -4,8 +4,8 @@ import pytest
 import trio
 
 from tests.understudy.storage.test_store import opened
-from understudy.storage import NotStored
 from understudy.storage.consents import Consent
+from understudy.storage.errors import NotStored
 
 
 async def test_a_tool_is_allowed_in_one_thread_of_one_user(database, make) -> None:

@@ -7,13 +7,15 @@ from contextlib import contextmanager
 
 import pytest
 
-from understudy.storage import AlreadyOpen, data_folder, inspect_database, open_database, schema
+from understudy.storage import data_folder, schema
 from understudy.storage.data_folder import LOCK_NAME, lock_folder
+from understudy.storage.errors import AlreadyOpen
+from understudy.storage.sqlite import inspect_database, open_database
 
 HOLDER = """
 import sys
 from pathlib import Path
-from understudy.storage import open_database
+from understudy.storage.sqlite import open_database
 
 database = open_database(Path(sys.argv[1]))
 print("open", flush=True)

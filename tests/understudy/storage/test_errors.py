@@ -11,6 +11,8 @@ from understudy.storage import errors
 
 SAMPLES = [
     errors.StorageUnavailable("the disk is full"),
+    errors.BrokerUnavailable("no answer within 1 s"),
+    errors.BrokerRefused("there is no inbox of that name"),
     errors.RedisUnavailable("no answer within 1 s"),
     errors.RedisRefused("WrongTypeError"),
     errors.CannotOpen(Path("data"), "Permission denied"),

@@ -6,9 +6,9 @@ import pytest
 import trio
 
 from tests.servers.postgresql import Pair
-from understudy.storage import StorageUnavailable, Store
-from understudy.storage.errors import CannotConnect
+from understudy.storage.errors import CannotConnect, StorageUnavailable
 from understudy.storage.postgresql import _url, _where, connect_database, inspect_server
+from understudy.storage.store import Store
 
 from .test_postgresql import execute
 from .test_writer import running

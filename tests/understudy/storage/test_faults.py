@@ -15,10 +15,12 @@ import trio
 from alembic import command
 
 from tests.servers.postgresql import Postgres
-from understudy.storage import LoggedEvent, StorageUnavailable, open_database, queries, schema
-from understudy.storage.errors import CannotConnect, SchemaTooNew
+from understudy.storage import queries, schema
+from understudy.storage.errors import CannotConnect, SchemaTooNew, StorageUnavailable
 from understudy.storage.migrations import configuration
 from understudy.storage.postgresql import connect_database
+from understudy.storage.records import LoggedEvent
+from understudy.storage.sqlite import open_database
 from understudy.storage.writer import commit_group
 
 from .test_postgresql import execute

@@ -8,7 +8,7 @@ import trio
 
 from actors import ActorSystem, ChildSpec
 from tests.clock import Clock
-from understudy.storage import StorageUnavailable
+from understudy.storage.errors import StorageUnavailable
 from understudy.storage.file_cache import HELD_S, KEPT_S, PART_S, FileCache, FileCacheSweeper
 
 IDS = [letter * 32 for letter in "abcd"]

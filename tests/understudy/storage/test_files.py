@@ -9,16 +9,10 @@ from typing import Any
 import pytest
 import trio
 
-from understudy.storage import (
-    FileTooLarge,
-    FolderFiles,
-    NotStored,
-    StorageUnavailable,
-    Unstorable,
-    display_name,
-    schema,
-)
+from understudy.storage import schema
+from understudy.storage.errors import FileTooLarge, NotStored, StorageUnavailable, Unstorable
 from understudy.storage.file_cache import FileCache
+from understudy.storage.files import FolderFiles, display_name
 from understudy.storage.files_in_database import DatabaseFiles
 
 from .test_writer import running

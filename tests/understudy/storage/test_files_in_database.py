@@ -10,7 +10,8 @@ from attrs import evolve
 
 from tests.servers.pgbouncer import POOL, PgBouncer
 from tests.servers.postgresql import Postgres
-from understudy.storage import NotStored, StorageUnavailable, files_in_database
+from understudy.storage import files_in_database
+from understudy.storage.errors import NotStored, StorageUnavailable
 from understudy.storage.file_cache import FileCache
 from understudy.storage.files_in_database import DatabaseFiles
 from understudy.storage.postgresql import PostgresDatabase, connect_database

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
-from understudy.storage import Database, migrations, open_database, queries, schema
+from understudy.storage import migrations, queries, schema
+from understudy.storage.database import Database
 from understudy.storage.fulltext import LONGEST_WORD, MOST_ASKED, for_fts5, for_tsquery, mark, searchable
 from understudy.storage.records import DeleteThread
-from understudy.storage.sqlite import FILE_NAME
+from understudy.storage.sqlite import FILE_NAME, open_database
 
 from .conftest import Make
 from .test_write_statements import Book

@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event
 
-from understudy.storage import Change, Fence, Fenced, LoggedEvent, Thread, Unstorable, open_database, queries
-from understudy.storage.records import DeleteThread, ProbeWrite, RenameThread
-from understudy.storage.sqlite import FILE_NAME
+from understudy.storage import queries
+from understudy.storage.errors import Fenced, Unstorable
+from understudy.storage.records import Change, DeleteThread, Fence, LoggedEvent, ProbeWrite, RenameThread, Thread
+from understudy.storage.sqlite import FILE_NAME, open_database
 from understudy.storage.writer import commit_group
 
 THREADS = ("t1", "t2")

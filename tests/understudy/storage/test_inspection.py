@@ -5,8 +5,9 @@ import sqlite3
 
 import pytest
 
-from understudy.storage import CannotOpen, Damaged, inspect_database, open_database, schema, sqlite
-from understudy.storage.sqlite import FILE_NAME
+from understudy.storage import schema, sqlite
+from understudy.storage.errors import CannotOpen, Damaged
+from understudy.storage.sqlite import FILE_NAME, inspect_database, open_database
 from understudy.storage.writer import commit_group
 
 

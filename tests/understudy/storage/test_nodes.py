@@ -8,26 +8,20 @@ import pytest
 from attrs import evolve
 from sqlalchemy import Connection, select, update
 
-from understudy.storage import (
-    Change,
-    Database,
-    Fence,
-    Fenced,
-    LoggedEvent,
-    NotStored,
-    SequenceConflict,
-    StepRecord,
-    nodes,
-    queries,
-    schema,
-)
+from understudy.storage import nodes, queries, schema
+from understudy.storage.database import Database
+from understudy.storage.errors import Fenced, NotStored, SequenceConflict
 from understudy.storage.records import (
+    Change,
     ClaimThread,
     DeleteThread,
+    Fence,
     JoinNodes,
     LeaveNodes,
+    LoggedEvent,
     ReleaseThread,
     RenewNode,
+    StepRecord,
     TrimLog,
     Write,
 )

@@ -9,8 +9,10 @@ from attrs import evolve
 
 from tests.servers.pgbouncer import POOL, PgBouncer
 from tests.servers.postgresql import Postgres
-from understudy.storage import Fence, Fenced, schema
+from understudy.storage import schema
+from understudy.storage.errors import Fenced
 from understudy.storage.postgresql import READERS, connect_database, inspect_server
+from understudy.storage.records import Fence
 from understudy.storage.writer import commit_group
 
 from .test_writer import running

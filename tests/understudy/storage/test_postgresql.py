@@ -7,8 +7,9 @@ import pytest
 import trio
 
 from tests.servers.postgresql import Postgres
-from understudy.storage import Database, StorageUnavailable, Unstorable, queries, schema, writer
-from understudy.storage.errors import CannotConnect, ForeignTables, SchemaTooNew
+from understudy.storage import queries, schema, writer
+from understudy.storage.database import Database
+from understudy.storage.errors import CannotConnect, ForeignTables, SchemaTooNew, StorageUnavailable, Unstorable
 from understudy.storage.postgresql import connect_database, inspect_server
 from understudy.storage.records import ProbeWrite
 from understudy.storage.writer import commit_group

@@ -13,9 +13,11 @@ from understudy.chat.answer.html import AnswerHtml
 from understudy.privacy import retention
 from understudy.privacy.erasure import Eraser
 from understudy.privacy.retention import ONCE, Retention, RetentionPeriods, is_oldest_node
-from understudy.storage import Store, StoreWriter, archive_queries, write_statements
+from understudy.storage import archive_queries, write_statements
 from understudy.storage.archive_queries import Archive
 from understudy.storage.files import FolderFiles
+from understudy.storage.store import Store
+from understudy.storage.writer import StoreWriter
 
 DAY = 24 * 3600.0
 NOW = 1000 * DAY

@@ -15,8 +15,10 @@ from transport.auth.identity import Identity
 from transport.wire.errors import CommandRejected
 from understudy.auth import revocation
 from understudy.auth.revocation import RevocationFile, RevocationPoller, SharedRevocations, session_key
-from understudy.storage import StorageUnavailable, Store, revocations
+from understudy.storage import revocations
+from understudy.storage.errors import StorageUnavailable
 from understudy.storage.revocations import RevokeSession
+from understudy.storage.store import Store
 
 ADA, BOB = Identity("ada", "s1"), Identity("bob", "s1")
 

@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from tests.understudy.storage.test_store import opened
-from understudy.storage import NotStored
+from understudy.storage.errors import NotStored
 
 
 async def test_a_server_is_off_in_one_thread_of_one_user(database, make) -> None:

@@ -11,9 +11,10 @@ import pytest
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from understudy.storage import CannotOpen, NotADatabase, SchemaTooNew, migrations, open_database, schema
+from understudy.storage import migrations, schema
 from understudy.storage.data_folder import LOCK_NAME
-from understudy.storage.sqlite import FILE_NAME, inspect_database, read_folder
+from understudy.storage.errors import CannotOpen, NotADatabase, SchemaTooNew
+from understudy.storage.sqlite import FILE_NAME, inspect_database, open_database, read_folder
 
 from .conftest import differences
 
@@ -66,7 +67,7 @@ def test_a_failed_migration_leaves_nothing_behind(tmp_path) -> None:
 def test_a_start_at_head_does_not_import_alembic(folder) -> None:
     """Most starts find the newest schema; they must not pay for the migrations' machinery."""
     code = (
-        "import sys; from pathlib import Path; from understudy.storage import open_database; "
+        "import sys; from pathlib import Path; from understudy.storage.sqlite import open_database; "
         "open_database(Path(sys.argv[1])).close(); print('alembic' in sys.modules)"
     )
     result = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True)

@@ -9,16 +9,10 @@ import trio
 from sqlalchemy import event
 
 from actors import ActorSystem, ChildSpec
-from understudy.storage import (
-    AlreadyStored,
-    InvalidCursor,
-    SequenceConflict,
-    StorageUnavailable,
-    Store,
-    StoreWriter,
-    Unstorable,
-)
+from understudy.storage.errors import AlreadyStored, InvalidCursor, SequenceConflict, StorageUnavailable, Unstorable
 from understudy.storage.sqlite import FILE_NAME, open_database
+from understudy.storage.store import Store
+from understudy.storage.writer import StoreWriter
 
 
 @contextlib.asynccontextmanager

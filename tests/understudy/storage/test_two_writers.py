@@ -15,9 +15,11 @@ from attrs import evolve
 
 from actors import ActorRef
 from tests.servers.postgresql import Postgres
-from understudy.storage import AlreadyStored, Fence, Fenced, NotStored, StorageUnavailable, Store, store
+from understudy.storage import store
+from understudy.storage.errors import AlreadyStored, Fenced, NotStored, StorageUnavailable
 from understudy.storage.postgresql import IDLE_S, LOCK_S, connect_database
-from understudy.storage.records import ClaimThread, JoinNodes
+from understudy.storage.records import ClaimThread, Fence, JoinNodes
+from understudy.storage.store import Store
 from understudy.storage.write_statements import apply
 from understudy.storage.writer import ReadStatistics, commit_group
 

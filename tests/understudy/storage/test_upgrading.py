@@ -12,7 +12,8 @@ from sqlalchemy import create_engine, inspect
 from sqlalchemy.pool import NullPool
 
 from tests.servers.postgresql import Postgres
-from understudy.storage import SchemaInUse, SchemaTooNew, schema
+from understudy.storage import schema
+from understudy.storage.errors import SchemaInUse, SchemaTooNew
 from understudy.storage.migrations import configuration
 from understudy.storage.postgresql import MIGRATION, connect_database, inspect_server
 

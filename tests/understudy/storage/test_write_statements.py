@@ -2,8 +2,9 @@
 
 import pytest
 
-from understudy.storage import AlreadyStored, Change, NotStored, RunEnd, RunEnded, SequenceConflict, Unstorable, queries
-from understudy.storage.records import AddFile, DeleteThread, RenameThread, RunAttempt
+from understudy.storage import queries
+from understudy.storage.errors import AlreadyStored, NotStored, RunEnded, SequenceConflict, Unstorable
+from understudy.storage.records import AddFile, Change, DeleteThread, RenameThread, RunAttempt, RunEnd
 from understudy.storage.writer import commit_group
 
 

@@ -12,18 +12,12 @@ import trio
 from sqlalchemy import event
 
 from actors import ActorSystem, Ask, ChildSpec, Restart, StopMode, Supervisor, UnhandledMessage
-from understudy.storage import (
-    ChangeRefused,
-    SequenceConflict,
-    StorageUnavailable,
-    Store,
-    StoreWriter,
-    open_database,
-    writer,
-)
+from understudy.storage import writer
+from understudy.storage.errors import ChangeRefused, SequenceConflict, StorageUnavailable
 from understudy.storage.records import ProbeWrite
-from understudy.storage.sqlite import FILE_NAME
-from understudy.storage.writer import LARGEST_GROUP, ReadStatistics, WriteRequest
+from understudy.storage.sqlite import FILE_NAME, open_database
+from understudy.storage.store import Store
+from understudy.storage.writer import LARGEST_GROUP, ReadStatistics, StoreWriter, WriteRequest
 
 
 @contextlib.asynccontextmanager
@@ -356,7 +350,10 @@ PRODUCER = """
 import sys, trio
 from pathlib import Path
 from actors import ActorSystem, ChildSpec
-from understudy.storage import Change, LoggedEvent, Store, StoreWriter, Thread, open_database
+from understudy.storage.records import Change, LoggedEvent, Thread
+from understudy.storage.sqlite import open_database
+from understudy.storage.store import Store
+from understudy.storage.writer import StoreWriter
 
 async def produce(store, name):
     await store.commit(Change("ann", name, thread=Thread("ann", name, "", "guide", None, 1.0, 1.0)))
