@@ -56,8 +56,8 @@ class Broker(Protocol):
     """Each node has an inbox, whose entries stay until they are acknowledged; and there are channels, whose messages
     reach those who listen.
 
-    Every method raises RedisUnavailable if the broker does not answer in time: the call may or may not have been
-    executed. Those that name an inbox raise RedisRefused if there is none.
+    Every method raises BrokerUnavailable if the broker does not answer in time: the call may or may not have been
+    executed. Those that name an inbox raise BrokerRefused if there is none.
     """
 
     @property
@@ -89,7 +89,7 @@ class Broker(Protocol):
     ) -> Sequence[object]:
         """Add packets to nodes' inboxes, publish messages to channels, and delete acknowledged entries of inboxes.
 
-        Return a result for each packet: None if its node has no inbox, a RedisUnavailable if it was refused.
+        Return a result for each packet: None if its node has no inbox, a BrokerUnavailable if it was refused.
         """
 
     async def open_inbox(self, node: str) -> tuple[float, bool]:

@@ -24,7 +24,7 @@ from understudy.chat.placement import Moved, News, Node
 from understudy.cluster.broker import Broker, inbox_name
 from understudy.cluster.codec import encode_news, encode_packet, reply_value
 from understudy.cluster.messages import Command, Ephemeral, Events, Item, RpcReply, RpcRequest
-from understudy.storage.errors import RedisUnavailable
+from understudy.storage.errors import BrokerUnavailable
 from understudy.storage.redis_cipher import Cipher
 
 Value: TypeAlias = bool | int | str | None
@@ -170,24 +170,24 @@ class MessageBus:
         """Send a command to the node that owns a thread and return its reply.
 
         Raises CommandRejected and MessageInOtherThread as the node does; Moved if the node does not own the thread or
-        is down; StorageUnavailable if its storage is down; RedisUnavailable if the request was not sent or not answered
-        in time: the command may or may not have been executed.
+        is down; StorageUnavailable if its storage is down; BrokerUnavailable if the request was not sent, or not
+        answered in time: the command may or may not have been executed.
         """
         if not self._broker.up:
-            raise RedisUnavailable(self._broker.last_error)
+            raise BrokerUnavailable(self._broker.last_error)
         if len(self._pending) >= PENDING_REQUESTS:
-            raise RedisUnavailable("too many requests wait for other servers")
+            raise BrokerUnavailable("too many requests wait for other servers")
         request = RpcRequest(uuid.uuid4().hex, owner, thread_id, timeout_s, command)
         wait = self._pending[request.id] = _PendingRequest(node)
         try:
             if not self.send(node, request):
-                raise RedisUnavailable("too much waits for another server")
+                raise BrokerUnavailable("too much waits for another server")
             with trio.move_on_after(timeout_s):
                 await wait.settled.wait()
             if wait.error is not None:
                 raise wait.error
             if wait.answer is None:
-                raise RedisUnavailable(f"another server did not answer within {timeout_s:g} s")
+                raise BrokerUnavailable(f"another server did not answer within {timeout_s:g} s")
             return reply_value(wait.answer)
         finally:
             del self._pending[request.id]
@@ -199,11 +199,11 @@ class MessageBus:
 
     def fail_unreadable(self, ids: Sequence[str]) -> None:
         """Fail requests that their node could not decode because it runs another release."""
-        self._fail(ids, RedisUnavailable("another server is of another release"))
+        self._fail(ids, BrokerUnavailable("another server is of another release"))
 
     def fail_all(self, reason: str) -> None:
         """Fail all pending requests: this node has a new id or inbox, and replies to the old one are lost."""
-        self._fail(list(self._pending), RedisUnavailable(reason))
+        self._fail(list(self._pending), BrokerUnavailable(reason))
 
     def drop_peer(self, node: str) -> None:
         """Drop the queue of a node that is down, and fail its pending requests with Moved."""
@@ -258,12 +258,12 @@ class MessageBus:
 
         if not (packets or published or read):
             return True
-        results: Sequence[object] = (RedisUnavailable("the sender of requests was killed"),) * len(packets)
+        results: Sequence[object] = (BrokerUnavailable("the sender of requests was killed"),) * len(packets)
         try:
             sealed = [(each.node, each.data) for each in packets]
             results = await self._broker.send(sealed, published, read, timeout_s=SEND_TIMEOUT_S)
             read = {}
-        except RedisUnavailable as error:
+        except BrokerUnavailable as error:
             results = (error,) * len(packets)
         finally:  # also if this is killed: packets that may not have arrived must leave a gap
             for node, entries in read.items():
@@ -277,8 +277,8 @@ class MessageBus:
         for packet, result in zip(packets, results, strict=False):
             if result is None:
                 self._drop_queue(packet.node)
-                self._fail(packet.request_ids, RedisUnavailable("that server is gone, or has lost its post"))
-            elif isinstance(result, RedisUnavailable):
+                self._fail(packet.request_ids, BrokerUnavailable("that server is gone, or has lost its post"))
+            elif isinstance(result, BrokerUnavailable):
                 all_sent = False
                 self._queue_for(packet.node).mark_lost()
                 self._fail(packet.request_ids, result)

@@ -31,7 +31,7 @@ from understudy.cluster.bus import MessageBus
 from understudy.cluster.codec import Packet, UnreadablePacket, decode_items, decode_news, decode_packet
 from understudy.cluster.conversation_proxy import ProxyTable
 from understudy.cluster.messages import Ephemeral, Events, ForwardingEnded, Item, RpcReply, RpcRequest
-from understudy.storage.errors import RedisRefused, RedisUnavailable
+from understudy.storage.errors import BrokerRefused, BrokerUnavailable
 from understudy.storage.redis_cipher import Cipher, NotAuthentic
 
 log = logging.getLogger(__name__)
@@ -198,10 +198,10 @@ class BusReceiver(Actor):
                     await self._accept_entries(name, entries, context)
                     await trio.sleep(BATCH_DELAY_S)
                 self.bus.fail_all("this server was taken for dead")
-            except RedisRefused as refused:  # the inbox was deleted
+            except BrokerRefused as refused:  # the inbox was deleted
                 log.warning("inbox.lost", extra={"reason": refused.reason})
                 await trio.sleep(RETRY_S)
-            except RedisUnavailable:
+            except BrokerUnavailable:
                 await trio.sleep(RETRY_S)
 
     async def _open_inbox(self, name: str, context: Context) -> None:

@@ -45,7 +45,7 @@ from understudy.cluster.messages import (
 )
 from understudy.cluster.reorder import ReorderBuffer
 from understudy.content.texts import run_off_loop
-from understudy.storage.errors import RedisUnavailable, StorageError
+from understudy.storage.errors import BrokerUnavailable, StorageError
 from understudy.storage.records import Message
 
 log = logging.getLogger(__name__)
@@ -300,7 +300,7 @@ class ConversationProxy(Actor):
                 if await self._poll_store(context):
                     context.ref.tell(OwnerDown())
                 return
-            except (RedisUnavailable, StorageError):
+            except (BrokerUnavailable, StorageError):
                 subscribed = False
                 wait_s = POLL_S * (0.75 + random.random() / 2)  # noqa: S311 - jitter, so that proxies do not poll in step
                 if not await self._poll_store(context):

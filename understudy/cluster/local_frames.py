@@ -13,8 +13,9 @@ import trio
 
 READ_BYTES: Final = 256 * 1024
 QUEUE_BYTES: Final = 32 * 1024 * 1024
-"""Frames that wait for the other end; what may be dropped is dropped beyond. An end that does not read for so long is
-stuck."""
+"""Bytes of frames that wait for the other end; what may be dropped is dropped beyond."""
+STUCK_BYTES: Final = 2 * QUEUE_BYTES
+"""Bytes that wait for an end which is taken for dead: it has not read for so long that it cannot catch up."""
 _LENGTH: Final = struct.Struct("!I")
 
 
@@ -119,7 +120,10 @@ FromWorker: TypeAlias = WorkerReport | Ready | Call | Reply | Listen | Held
 
 
 class FrameStream:
-    """Frames over a stream: those that wait are written together. `kind` is the type of the frames that come in."""
+    """Frames over a stream: those that wait are written together. `kind` is the type of the frames that come in.
+
+    `stuck` is set if the other end lives but does not read: this end is closed then, as if the other one had ended.
+    """
 
     def __init__(self, stream: trio.SocketStream, kind: Any) -> None:
         self._stream = stream
@@ -127,10 +131,16 @@ class FrameStream:
         self._encoder = msgspec.msgpack.Encoder()
         self._waiting = bytearray()
         self._news = trio.Event()
+        self.stuck = trio.Event()
 
     def post(self, frame: ToWorker | FromWorker, *, droppable: bool = False) -> bool:
-        """Queue a frame. Return False if it was dropped: if it is `droppable`, and too many wait."""
-        if droppable and len(self._waiting) > QUEUE_BYTES:
+        """Queue a frame. Return False if it was dropped: it is `droppable` and too many wait, or the end is stuck."""
+        if self.stuck.is_set() or (droppable and len(self._waiting) > QUEUE_BYTES):
+            return False
+        if len(self._waiting) > STUCK_BYTES:
+            self.stuck.set()
+            self._waiting.clear()
+            self.close()
             return False
         data = self._encoder.encode(frame)
         self._waiting += _LENGTH.pack(len(data)) + data

@@ -42,7 +42,7 @@ class _Inbox:
 
 @define(eq=False)
 class LocalHub:
-    """`clock` returns Unix seconds. Methods raise NoInbox where `Broker` raises RedisRefused."""
+    """`clock` returns Unix seconds. Methods raise NoInbox where `Broker` raises BrokerRefused."""
 
     clock: Callable[[], float]
     _inboxes: dict[str, _Inbox] = field(factory=dict, init=False)

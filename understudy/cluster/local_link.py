@@ -35,7 +35,7 @@ from understudy.cluster.local_frames import (
     WorkerWelcome,
     changed,
 )
-from understudy.storage.errors import RedisRefused, RedisUnavailable
+from understudy.storage.errors import BrokerRefused, BrokerUnavailable
 
 GATHER_S: Final = 2.0
 """Longest wait for the metrics of the other workers."""
@@ -167,7 +167,7 @@ class WorkerLink:
         self._frames.post(Listen(list(self._takers)))
         try:
             while self.up:
-                with suppress(RedisUnavailable):
+                with suppress(BrokerUnavailable):
                     await self._call("inboxes")  # answered behind the subscription
                     joined()
                     break
@@ -199,9 +199,9 @@ class WorkerLink:
     # frames
 
     async def _call(self, method: str, *arguments: Any, timeout_s: float = CALL_S) -> Any:
-        """Call the parent's hub. Raises RedisRefused for a missing inbox, RedisUnavailable without an answer."""
+        """Call the parent's hub. Raises BrokerRefused for a missing inbox, BrokerUnavailable without an answer."""
         if not self.up:
-            raise RedisUnavailable(GONE)
+            raise BrokerUnavailable(GONE)
         number = next(self._ids)
         heard, replies = self._calls[number] = trio.Event(), list[Reply]()
         self._frames.post(Call(number, method, list(arguments)))
@@ -211,9 +211,9 @@ class WorkerLink:
         finally:
             del self._calls[number]
         if not replies:
-            raise RedisUnavailable(f"no answer within {timeout_s:g} s" if not self.parent_gone.is_set() else GONE)
+            raise BrokerUnavailable(f"no answer within {timeout_s:g} s" if not self.parent_gone.is_set() else GONE)
         if replies[0].error:
-            raise (RedisRefused if replies[0].refused else RedisUnavailable)(replies[0].error)
+            raise (BrokerRefused if replies[0].refused else BrokerUnavailable)(replies[0].error)
         return replies[0].result
 
     def _take(self, frame: ToWorker) -> None:

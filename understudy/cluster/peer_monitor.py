@@ -21,7 +21,7 @@ from understudy.cluster.bus_receiver import PacketReader, unexpired
 from understudy.cluster.codec import UnreadablePacket, decode_items
 from understudy.cluster.conversation_proxy import ProxyTable
 from understudy.cluster.messages import RpcRequest
-from understudy.storage.errors import RedisRefused, RedisUnavailable, StorageUnavailable
+from understudy.storage.errors import BrokerRefused, BrokerUnavailable, StorageUnavailable
 from understudy.storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class PeerMonitor(Actor):
                 if name in alive or name == self.node.id or await self._take_over_from(name, now):
                     continue
                 self.scanned_at = trio.current_time() - SCAN_EVERY_S + RESCAN_S
-        except (RedisUnavailable, StorageUnavailable) as error:
+        except (BrokerUnavailable, StorageUnavailable) as error:
             log.debug("peers.not_taken_over", extra={"reason": error.reason})
 
     async def _take_over_from(self, node: str, now: float) -> bool:
@@ -110,7 +110,7 @@ class PeerMonitor(Actor):
                 await self._handle_entries(node, entries, now)
                 if start == "0-0":
                     break
-        except RedisRefused:
+        except BrokerRefused:
             pass  # another node deleted it, or the broker lost it
         return await self.broker.remove_if_empty(node)
 

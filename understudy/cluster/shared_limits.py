@@ -25,7 +25,7 @@ from attrs import define, field
 from actors import Actor, Context
 from transport.connection.limits import Ledger, RateLimit
 from understudy.cluster.broker import Broker, TokensTaken
-from understudy.storage.errors import RedisUnavailable
+from understudy.storage.errors import BrokerUnavailable
 
 PRESENCE_S: Final = 0.4
 """Interval at which a node renews its presence and reports changed counts."""
@@ -83,7 +83,7 @@ class ConnectionCounts:
         """Renew the presence of this node and report changed counts, until cancelled."""
         while True:
             await self.broker.wait_up()
-            with suppress(RedisUnavailable):  # the link logs it; unreported counts are reported when the broker is back
+            with suppress(BrokerUnavailable):  # the link logs it; unreported counts are reported when it is back
                 await self._report()
             await trio.sleep(PRESENCE_S)
 
@@ -96,7 +96,7 @@ class ConnectionCounts:
                 await self.broker.report_counts(
                     self.node, {_key("connections", user): self._mine[user] for user in some}
                 )
-            except RedisUnavailable:
+            except BrokerUnavailable:
                 self._unreported.update(some)
                 raise
 
@@ -107,7 +107,7 @@ class ConnectionCounts:
                 admitted = await self.broker.count(
                     key, self.node, self._mine[user], self.cap, timeout_s=ENTER_TIMEOUT_S
                 )
-            except RedisUnavailable:
+            except BrokerUnavailable:
                 self._unreported.add(user)
                 return True
             if admitted:
@@ -142,7 +142,7 @@ class SharedRateLimits:
                 while len(taken := self.ledger.take_unreported(BUCKETS_PER_CALL)) == BUCKETS_PER_CALL:
                     await self._report(taken)
                 await self._report(taken)
-            except RedisUnavailable:
+            except BrokerUnavailable:
                 self.ledger.open = False  # until the broker is back; each node counts alone
 
     async def _report(self, taken: Sequence[tuple[RateLimit, str, int]]) -> None:

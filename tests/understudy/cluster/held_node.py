@@ -13,8 +13,11 @@ from actors import Actor, ActorSystem, ChildSpec, Context, Supervisor
 from understudy.chat.messages import OwnershipLost
 from understudy.chat.placement import Node
 from understudy.cluster.membership import Membership, join, stop_conversations
-from understudy.storage import Change, Fence, Fenced, LoggedEvent, Store, StoreWriter, Thread
+from understudy.storage.errors import Fenced
 from understudy.storage.postgresql import connect_database
+from understudy.storage.records import Change, Fence, LoggedEvent, Thread
+from understudy.storage.store import Store
+from understudy.storage.writer import StoreWriter
 
 
 class Talker(Actor):

@@ -36,7 +36,7 @@ from understudy.cluster.messages import (
 )
 from understudy.cluster.peer_monitor import PeerMonitor
 from understudy.cluster.redis_broker import RedisBroker
-from understudy.storage.errors import RedisUnavailable
+from understudy.storage.errors import BrokerUnavailable
 from understudy.storage.redis import RedisLink
 from understudy.storage.redis_cipher import Cipher
 
@@ -212,7 +212,7 @@ async def test_events_of_a_former_owner_are_ignored(redis: Redis) -> None:
         for item in (Events("thread", 2, [b"{}"]), ForwardingEnded("thread"), Events("thread", 3, [b"{}"])):
             stale.post.send(b.node.id, item)
         stale.post.send_ephemeral(b.node.id, Ephemeral("thread", 1, [b"{}"]))
-        with pytest.raises(RedisUnavailable):  # nobody reads for it; what it sent before has arrived by then
+        with pytest.raises(BrokerUnavailable):  # nobody reads for it; what it sent before has arrived by then
             await ask(stale, b, timeout_s=0.5)
         assert b.asked
         a.post.send(b.node.id, Events("thread", 1, [b"{}"]))
@@ -254,7 +254,7 @@ async def test_the_queue_is_sent_although_the_sender_is_killed(
                 if when == "before":
                     assert await ask(a, b) == "CancelRun"
                 else:
-                    with pytest.raises(RedisUnavailable, match="was killed"):
+                    with pytest.raises(BrokerUnavailable, match="was killed"):
                         await ask(a, b)
         if when != "before":
             await eventually(lambda: any(isinstance(each, CheckLog) for each in b.received), 3.0)
@@ -265,7 +265,7 @@ async def test_a_request_to_an_unknown_node_fails_at_once(redis: Redis) -> None:
     async with house(redis) as a, house(redis) as b:
         await a.read()
         began = trio.current_time()
-        with pytest.raises(RedisUnavailable):
+        with pytest.raises(BrokerUnavailable):
             await ask(a, b)
         assert trio.current_time() - began < 2
         name = inbox_name(b.node.id)
@@ -319,7 +319,7 @@ async def test_a_request_without_a_reply_times_out(redis: Redis) -> None:
 
         await a.read()
         await b.read(ignore)
-        with pytest.raises(RedisUnavailable, match=r"within 0\.2 s"):
+        with pytest.raises(BrokerUnavailable, match=r"within 0\.2 s"):
             await ask(a, b, timeout_s=0.2)
         assert not a.post._pending
 
@@ -338,7 +338,7 @@ async def test_a_node_of_another_release_refuses_politely(redis: Redis, monkeypa
             return codec._ENCODER.encode(later)
 
         monkeypatch.setattr("understudy.cluster.bus.encode_packet", encode_packet)
-        with pytest.raises(RedisUnavailable, match="another release"):
+        with pytest.raises(BrokerUnavailable, match="another release"):
             await ask(a, b)
         assert not b.asked
 
@@ -369,7 +369,7 @@ async def test_while_redis_is_away_nothing_waits(own_redis: Redis, caplog: pytes
             await eventually(lambda: not a.link.up)
             for _ in range(20):
                 began = trio.current_time()
-                with pytest.raises(RedisUnavailable):
+                with pytest.raises(BrokerUnavailable):
                     await ask(a, b)
                 assert trio.current_time() - began < 0.2
             assert not a.post.send(b.node.id, Events("thread", 1, [b"{}"]))
@@ -380,7 +380,7 @@ async def test_while_redis_is_away_nothing_waits(own_redis: Redis, caplog: pytes
                     try:
                         assert await ask(a, b) == "CancelRun"
                         break
-                    except RedisUnavailable:
+                    except BrokerUnavailable:
                         await trio.sleep(0.05)
 
 
@@ -394,7 +394,7 @@ async def test_a_reply_that_found_no_inbox_is_not_waited_for(redis: Redis) -> No
             await a.read()
 
         nursery.start_soon(read_when_asked)
-        with pytest.raises(RedisUnavailable, match="replies to this server were lost"):
+        with pytest.raises(BrokerUnavailable, match="replies to this server were lost"):
             await ask(a, b)
         assert await ask(a, b) == "CancelRun"
 
@@ -438,7 +438,7 @@ async def test_a_redis_that_comes_back_with_all_it_had_is_heard_again(own_redis:
                     try:
                         assert await ask(one, other) == "CancelRun"
                         break
-                    except RedisUnavailable:
+                    except BrokerUnavailable:
                         await trio.sleep(0.05)
 
 

@@ -23,8 +23,8 @@ from understudy.chat.placement import Moved, Node, actor_name
 from understudy.cluster.conversation_proxy import CheckLog, ConversationProxy, ProxyTable
 from understudy.cluster.membership import join
 from understudy.cluster.messages import Events, ForwardingEnded, Subscribe
-from understudy.storage import Change, Fence, LoggedEvent, Thread
-from understudy.storage.errors import RedisUnavailable
+from understudy.storage.errors import BrokerUnavailable
+from understudy.storage.records import Change, Fence, LoggedEvent, Thread
 
 
 @define
@@ -70,7 +70,7 @@ class OtherNode:
         """Answer a subscription as the RPC server does."""
         assert isinstance(command, Subscribe)
         if not self.reachable:
-            raise RedisUnavailable("away")
+            raise BrokerUnavailable("away")
         if command.incarnation not in (None, self.created_at):
             raise Moved("another one")
         return self.head

@@ -14,7 +14,7 @@ from understudy.chat.placement import Active
 from understudy.cluster import codec, redis_stream
 from understudy.cluster.broker import inbox_name
 from understudy.cluster.messages import Ephemeral, Events, RpcRequest, command_from_message
-from understudy.storage.errors import RedisUnavailable
+from understudy.storage.errors import BrokerUnavailable
 from understudy.storage.redis_cipher import Cipher
 
 PIECE = Envelope(PartialResult("ab", 0, (Block(0, 2, "<p>ab</p>"),)), 1.5, None, "t", "r", "m")
@@ -155,7 +155,7 @@ async def test_nodes_with_two_secrets_do_not_hear_each_other(redis: Redis) -> No
     async with house(redis) as a, house(redis, secret="another secret of more than 32 bytes") as b:
         await a.read()
         await b.read()
-        with pytest.raises(RedisUnavailable, match="did not answer"):
+        with pytest.raises(BrokerUnavailable, match="did not answer"):
             await ask(a, b, timeout_s=0.5)
         assert not b.asked
 

@@ -35,19 +35,11 @@ from understudy.chat.placement import Node
 from understudy.chat.registry import ConversationRegistry
 from understudy.chat.run_limiter import RunLimiter
 from understudy.cluster.membership import Membership, join, stop_conversations
-from understudy.storage import (
-    AlreadyServed,
-    Change,
-    Fence,
-    Fenced,
-    LoggedEvent,
-    RunRecord,
-    StorageUnavailable,
-    Store,
-    StoreWriter,
-    Thread,
-)
+from understudy.storage.errors import AlreadyServed, Fenced, StorageUnavailable
 from understudy.storage.postgresql import connect_database
+from understudy.storage.records import Change, Fence, LoggedEvent, RunRecord, Thread
+from understudy.storage.store import Store
+from understudy.storage.writer import StoreWriter
 
 LEASE_S = 1.0
 EVERY_S = 0.1
