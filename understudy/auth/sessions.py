@@ -7,20 +7,22 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
 from attrs import define, evolve, field, frozen
 
 from transport.auth.fetch import fetch
 from transport.auth.identity import Identity, is_loopback, origin_allowed
-from transport.auth.keyring import KeyFetcher, Keyring, KeySet, ProviderTokens, read_key_set
 from transport.auth.tokens import ALGORITHM, TENANT, Tokens, VerifiedTokens, load_or_create_secret, read_jose_header
 from transport.connection.limits import Limits, RateLimit
 from transport.wire.errors import CommandRejected, KeySetInvalid, OriginRefused, Unauthenticated, UnknownKey
 from understudy.auth.revocation import RevokedSessions, user_key
 from understudy.storage.data_folder import keep_private
 from understudy.storage.records import name_of, owner_of
+
+if TYPE_CHECKING:
+    from transport.auth.keyring import KeyFetcher, Keyring, KeySet, ProviderTokens
 
 REVOCATIONS_FILE: Final = "ended-sessions"
 """Name of the revocations' file in the data folder."""
@@ -112,12 +114,14 @@ class IssuedSession:
 class IdentityProvider:
     """An identity provider: the tokens it signs, its keys, and how to fetch them."""
 
-    tokens: ProviderTokens
-    keyring: Keyring
-    fetch: Callable[[], Awaitable[KeySet]]
+    tokens: "ProviderTokens"
+    keyring: "Keyring"
+    fetch: "Callable[[], Awaitable[KeySet]]"
 
-    def keeper(self) -> KeyFetcher:
+    def keeper(self) -> "KeyFetcher":
         """Build the actor that refreshes the keys."""
+        from transport.auth.keyring import KeyFetcher
+
         return KeyFetcher(self.keyring, self.fetch)
 
 
@@ -354,6 +358,8 @@ def open_sessions(settings: AuthSettings, clock: Callable[[], float] = time.time
 
 
 def _provider(settings: AuthSettings, clock: Callable[[], float]) -> IdentityProvider:
+    from transport.auth.keyring import Keyring, ProviderTokens  # with `cryptography`, which few servers need
+
     keyring = Keyring()
     issuer, audience = settings.jwt_issuer or None, settings.jwt_audience or None
     tokens = ProviderTokens(keyring.find, clock, issuer, audience, _claim(settings))
@@ -366,7 +372,7 @@ def _provider(settings: AuthSettings, clock: Callable[[], float]) -> IdentityPro
     return IdentityProvider(tokens, keyring, partial(read_keys, settings.jwks))
 
 
-async def read_keys(jwks: str) -> KeySet:
+async def read_keys(jwks: str) -> "KeySet":
     """Return the keys in a file, or at a URL.
 
     Raises:
@@ -375,11 +381,15 @@ async def read_keys(jwks: str) -> KeySet:
     # In a thread: a hundred keys take some milliseconds.
     if "://" not in jwks:
         return await trio.to_thread.run_sync(_read_file, Path(jwks))
+    from transport.auth.keyring import read_key_set
+
     document = await fetch(jwks, max_bytes=MAX_KEYS_BYTES, within_s=KEYS_TIMEOUT_S)
     return await trio.to_thread.run_sync(read_key_set, document)
 
 
-def _read_file(path: Path) -> KeySet:
+def _read_file(path: Path) -> "KeySet":
+    from transport.auth.keyring import read_key_set
+
     if not path.is_file():
         raise FileNotFoundError(errno.ENOENT, f"there is no file {path}, which jwks (UNDERSTUDY_JWKS) names")
     with path.open("rb") as file:

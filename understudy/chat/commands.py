@@ -76,7 +76,7 @@ from understudy.chat.run_settings import WRITTEN, check_settings
 from understudy.chat.services import Services
 from understudy.chat.storage_away import AWAY
 from understudy.content.vault import Vault
-from understudy.storage.errors import NotStored, RedisUnavailable, StorageError, StorageUnavailable
+from understudy.storage.errors import BrokerUnavailable, NotStored, StorageError, StorageUnavailable
 from understudy.storage.records import Message, RunRecord
 
 NAMES_SHOWN = ("thread_id", "message_id", "conversation_id", "agent_type", "pillar")
@@ -661,7 +661,7 @@ class CommandDispatcher:
         try:
             if not await self.registry.ask(owner, thread_id, lambda: Delete(unless_since)):
                 return False
-        except (ActorError, trio.WouldBlock, RedisUnavailable) as error:
+        except (ActorError, trio.WouldBlock, BrokerUnavailable) as error:
             raise StorageUnavailable(str(error)) from error
         self._services.forget(owner, thread_id)  # another node may have owned the conversation
         self._notify(owner, thread_id, ThreadChanged(deleted=True))

@@ -1,6 +1,34 @@
 """The frame of actors that look at a queue in the database again and again, and do what is due."""
 
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import trio
+from attrs import define, field
+
 from actors import Actor, Context
+
+ASK_S: Final = 30.0
+"""Seconds between two questions whether a queue is used at all. A use that began on another node, which then died, is
+noticed that late at most."""
+
+
+@define(eq=False)
+class Use:
+    """Whether a queue is used at all: while it is not, its poller sleeps for ASK_S.
+
+    `ask` reads the database.
+    """
+
+    ask: Callable[[], Awaitable[bool]]
+    _used: bool = field(default=False, init=False)
+    _asked_at: float = field(default=float("-inf"), init=False)
+
+    async def sleep_s(self, every_s: float) -> float:
+        """Return the seconds until the next poll: `every_s` if the queue is used. Raises StorageError."""
+        if not self._used or trio.current_time() >= self._asked_at + ASK_S:
+            self._used, self._asked_at = await self.ask(), trio.current_time()
+        return every_s if self._used else ASK_S
 
 
 class Poll:

@@ -80,6 +80,8 @@ class ConversationRegistry:
         self._entries: dict[Key, Entry] = {}
         self._locks = KeyedLock[Key]()
         self._relocated: dict[Key, ActorRef] = {}
+        self.starts = 0
+        """How many attempts to start the actor of a thread have ended."""
 
     async def ask(self, owner: str, thread_id: str, request: Callable[[], Ask[T]], *, lane: Lane = Lane.NORMAL) -> T:
         """Ask a thread's conversation, on any node; `request` makes the same request for each attempt.
@@ -186,6 +188,11 @@ class ConversationRegistry:
         self._relocated[owner, thread_id] = ending
 
     @property
+    def empty(self) -> bool:
+        """Whether no thread has an actor here."""
+        return not self._entries
+
+    @property
     def relocations(self) -> int:
         """The number of relocated threads whose next actor is still to be started."""
         return len(self._relocated)
@@ -234,7 +241,10 @@ class ConversationRegistry:
             return entry
         async with self._locks.hold(key):
             if (entry := self._entries.get(key)) is None or not entry.ref.alive:
-                entry = self._entries[key] = await self._start(owner, thread_id, after, here=here)
+                try:
+                    entry = self._entries[key] = await self._start(owner, thread_id, after, here=here)
+                finally:
+                    self.starts += 1
         return entry
 
     async def _start(self, owner: str, thread_id: str, after: int | None, *, here: bool) -> Entry:

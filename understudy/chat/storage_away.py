@@ -1,7 +1,8 @@
 """What happens to clients while the database is away: progress events, and messages that wait and are retried.
 
 1. While the database answers, a wait costs two dictionary operations: no task and no timer of its own. One actor checks
-   all waits: it notifies the client after `FIRST_S`, and again every `AGAIN_S` as long as the wait lasts.
+   all waits: it notifies the client after `FIRST_S`, and again every `AGAIN_S` as long as the wait lasts. Without waits
+   it sleeps until the next one wakes it.
 2. A message that waits to be retried was not acknowledged: it is lost with its connection, and its client sends it
    again. It is retried under the same id, so if it had been stored after all, it is the same message.
 3. At most `capacity` messages wait to be retried, for at most `wait_s` each; one more is refused at once.
@@ -9,6 +10,7 @@
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final, TypeVar
 
 import trio
@@ -38,6 +40,8 @@ class StorageWaits:
 
     current: dict[int, tuple[Callable[[], None], float]] = field(factory=dict, init=False)
     _next: int = field(default=0, init=False)
+    wake: Callable[[], object] | None = field(default=None, init=False, repr=False)
+    """Called by the next wait, which removes it; set while nothing checks the waits."""
 
     @contextmanager
     def notify_if_slow(self, notify: Callable[[], None]) -> Iterator[None]:
@@ -45,6 +49,9 @@ class StorageWaits:
         self._next += 1
         number = self._next
         self.current[number] = (notify, trio.current_time() + FIRST_S)
+        if (wake := self.wake) is not None:
+            self.wake = None
+            wake()
         try:
             yield
         finally:
@@ -56,7 +63,7 @@ class _Check:
 
 
 class StorageWaitMonitor(Actor):
-    """Checks the waits every `CHECK_S`."""
+    """Checks the waits every `CHECK_S`, as long as there are any."""
 
     def __init__(self, waits: StorageWaits) -> None:
         self.waits = waits
@@ -67,8 +74,11 @@ class StorageWaitMonitor(Actor):
 
     async def receive(self, message: object, context: Context) -> None:
         """Send the notices that are due, and schedule the next check."""
-        context.set_timer("look", CHECK_S, _Check())
         now, current = trio.current_time(), self.waits.current
+        if not current:
+            self.waits.wake = partial(context.ref.try_tell, _Check())
+            return
+        context.set_timer("look", CHECK_S, _Check())
         for number, (notify, due) in list(current.items()):
             if due <= now:
                 current[number] = (notify, now + AGAIN_S)

@@ -117,6 +117,8 @@ async def make_title(services: Services, request: RunRequest, model: Model, mode
     services.metrics.model_answered(model.name, time.monotonic() - clocked)
     if usage is not None and (cost := services.prices.cost(model_name, usage)) is not None:
         usage = evolve(usage, cost=cost)
+    if usage is not None:
+        services.metrics.model_used(model.name, usage)
     title = " ".join(str(await services.content_filter.filter_for_storage(title) or "").split())
     return TitleMade(title, derived, usage, began)
 

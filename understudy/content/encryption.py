@@ -8,11 +8,6 @@ import os
 from pathlib import Path
 from typing import Final
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
 MIN_KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12  # NIST SP 800-38D, 8.2.2: random nonces of 96 bits
 
@@ -22,9 +17,16 @@ class DecryptionFailed(ValueError):
 
 
 class TextCipher:
-    """Encrypts and decrypts texts. Raises ValueError if the key is too short."""
+    """Encrypts and decrypts texts. Raises ValueError if the key is too short.
+
+    `cryptography` is loaded with the first cipher: most servers have none.
+    """
 
     def __init__(self, key: bytes) -> None:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+        from cryptography.hazmat.primitives.hashes import SHA256
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
         if len(key) < MIN_KEY_BYTES:
             raise ValueError(f"the key for raw texts is too short: it needs {MIN_KEY_BYTES} bytes or more")
         derived = HKDF(SHA256(), 32, salt=None, info=b"understudy: raw texts, version 1").derive(key)
@@ -41,6 +43,8 @@ class TextCipher:
         Raises:
             DecryptionFailed: It was encrypted with another key or for another message, or is damaged.
         """
+        from cryptography.exceptions import InvalidTag
+
         try:
             nonce, rest = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
             plain = self._cipher.decrypt(nonce, rest, _about(owner, message_id))

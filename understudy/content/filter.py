@@ -206,6 +206,7 @@ class ContentFilter:
     _chart_words: Sanitizer = field(init=False)
     _output_words: Sanitizer = field(init=False)
     _files: Sanitizer = field(init=False)
+    _expected: bool = field(default=False, init=False)
     _presets: dict[tuple[str, Direction], Sanitizer] = field(factory=dict, init=False)
     _clean: CleanTexts = field(factory=CleanTexts, init=False)
     _long: Counter = field(factory=lambda: Counter(LONG_TEXTS), init=False)
@@ -236,9 +237,17 @@ class ContentFilter:
             self._presets[preset, direction] = made
         return made
 
-    async def warm_up(self) -> None:
-        """Build what only some texts need, in a thread. A text that comes before builds it on its way: 50 ms."""
-        await trio.to_thread.run_sync(self._build_categories, limiter=_limiter())
+    def expect_texts(self) -> None:
+        """Build what only some texts need, at the first call only. Called when a client connects.
+
+        A server without clients needs none of it: 10 MB. A text that comes before builds it on its way: 50 ms.
+        """
+        if not self._expected:
+            self._expected = True
+            trio.lowlevel.spawn_system_task(self._warm_up, name="understudy.content.filter.warm_up")
+
+    async def _warm_up(self) -> None:
+        await trio.to_thread.run_sync(self._build_categories, abandon_on_cancel=True, limiter=_limiter())
 
     def _build_categories(self) -> None:
         for each in (self.inbound, self.tool, self.outbound, self._chart_words, self._output_words, self._files):

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from understudy.models.keys import BadKey, read_key
 from understudy.models.model import ModelUnavailable
-from understudy.models.registry import OFFLINE, PROVIDERS
+from understudy.models.registry import OFFLINE, PROVIDERS, load_provider
 
 PACKAGES: Final = {"openai": "openai", "openai-chat": "openai", "anthropic": "anthropic"}
 """The package, and the extra, of each provider."""
@@ -51,7 +51,7 @@ def inquire(name: str, *, ask: bool = True) -> Inquiry:
 
 async def _ask(name: str, provider: str, model: str, variable: str) -> Inquiry:
     began = trio.current_time()
-    asked = PROVIDERS[provider](model, retries=0)
+    asked = load_provider(provider)(model, retries=0)
     try:
         with trio.fail_after(ASK_S):
             known = await asked.known_models()

@@ -5,29 +5,35 @@ A provider behind a network is called through a circuit breaker. A model object 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import Any, Final
 
 from actors.behaviours import Breaker, CircuitChange
-from understudy.models.anthropic import Anthropic
 from understudy.models.fallback import FallbackModel
 from understudy.models.model import Model, ModelLimits
 from understudy.models.offline import OfflineModel
-from understudy.models.openai import OpenAI
-from understudy.models.openai_chat import OpenAIChat
 from understudy.models.resilient import ResilientModel
 from understudy.models.timeouts import Timeouts, timeouts_of
 
 OFFLINE = "offline"
-PROVIDERS: Final[Mapping[str, Callable[..., Any]]] = {
-    "openai": OpenAI,
-    "openai-chat": OpenAIChat,
-    "anthropic": Anthropic,
+PROVIDERS: Final[Mapping[str, tuple[str, str]]] = {
+    "openai": ("understudy.models.openai", "OpenAI"),
+    "openai-chat": ("understudy.models.openai_chat", "OpenAIChat"),
+    "anthropic": ("understudy.models.anthropic", "Anthropic"),
 }
-"""The providers behind a network, by what is before the colon of a model's name."""
+"""The module and class of each provider behind a network, by what is before the colon of a model's name. Only those are
+imported that a model names."""
 
 
 class UnknownModel(ValueError):
     """A setting or an agent names a model of an unknown provider."""
+
+
+def load_provider(name: str) -> Callable[..., Any]:
+    """Return the class of a provider's clients, one of PROVIDERS."""
+    module, kind = PROVIDERS[name]
+    found: Callable[..., Any] = getattr(import_module(module), kind)
+    return found
 
 
 def chain(name: str) -> tuple[str, ...]:
@@ -88,7 +94,7 @@ class Models:
             known = ", ".join(f"`{each}:NAME`" for each in PROVIDERS)
             raise UnknownModel(f"there is no model {name!r}; use `offline`, or one of {known}")
         times = timeouts_of(name, self._timeouts)
-        client: Model = PROVIDERS[provider](model, retries=0, limits=self._limits, **times)
+        client: Model = load_provider(provider)(model, retries=0, limits=self._limits, **times)
         return client
 
     def breakers(self) -> Sequence[Breaker]:

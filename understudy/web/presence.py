@@ -25,9 +25,10 @@ class _Entry:
 
 @define
 class Presence:
-    """The live connections of all users, at most `cap` for each."""
+    """The live connections of all users, at most `cap` for each. `on_connect` is called when one is added."""
 
     cap: int
+    on_connect: Callable[[], None] | None = None
     _entries: dict[str, dict[str, _Entry]] = field(factory=dict, init=False)
     _users: dict[str, str] = field(factory=dict, init=False)
 
@@ -41,6 +42,8 @@ class Presence:
         self.unregister(connection_id)
         self._entries.setdefault(identity.user, {})[connection_id] = _Entry(identity, outbox)
         self._users[connection_id] = identity.user
+        if self.on_connect is not None:
+            self.on_connect()
         return True
 
     def restrict_to_thread(self, connection_id: str, thread_id: str) -> None:

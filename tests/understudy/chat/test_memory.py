@@ -15,8 +15,12 @@ from understudy import ToolError
 from understudy.chat.memory import FOR_MODEL_BYTES, FRESH_S, AgentMemory, MemoryExpiry, describe_for_model
 from understudy.content.filter import ContentFilter
 from understudy.observe.metrics import Metrics
-from understudy.storage import Change, StorageUnavailable, Store, StoreWriter, Thread, open_database
 from understudy.storage.cache import CachedReads, LocalCache
+from understudy.storage.errors import StorageUnavailable
+from understudy.storage.records import Change, Thread
+from understudy.storage.sqlite import open_database
+from understudy.storage.store import Store
+from understudy.storage.writer import StoreWriter
 from understudy.tools.memory import DAY_S, LONGEST_S, VALUES, Memory, MemoryEntry, Notebook
 
 TOKEN = "ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a"

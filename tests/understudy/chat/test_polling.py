@@ -6,7 +6,7 @@ import trio
 import trio.testing
 
 from actors import ActorSystem, ChildSpec
-from understudy.chat.polling import Poll, Poller
+from understudy.chat.polling import ASK_S, Poll, Poller, Use
 
 
 class Counting(Poller):
@@ -39,3 +39,21 @@ async def test_it_polls_when_it_is_told_and_then_after_a_whole_pause(autojump_cl
         poller.tell(Poll())
         await trio.sleep(15)
     assert [round(at - began) for at in polled_at] == [0, 0, 5, 15]
+
+
+async def test_a_queue_that_nobody_uses_is_rarely_polled(autojump_clock: trio.testing.MockClock) -> None:
+    """Whether it is used is asked at each poll until it is, and every ASK_S afterwards."""
+    asked, used = list[float](), False
+
+    async def ask() -> bool:
+        asked.append(trio.current_time())
+        return used
+
+    use = Use(ask)
+    assert await use.sleep_s(1.0) == ASK_S
+    used = True
+    assert [await use.sleep_s(1.0) for _ in range(3)] == [1.0, 1.0, 1.0]
+    assert len(asked) == 2
+    await trio.sleep(ASK_S)
+    used = False
+    assert await use.sleep_s(1.0) == ASK_S

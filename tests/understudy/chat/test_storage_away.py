@@ -1,6 +1,7 @@
 """Conversations, and messages that wait, while nothing can be stored or it is unknown whether it was."""
 
 import logging
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,11 +10,12 @@ import trio.testing
 from attrs import define, evolve, field
 from sqlalchemy import update
 
+from actors import ChildSpec, open_system
 from transport.wire.commands import Cancel
 from transport.wire.errors import CommandRejected
 from transport.wire.events import AgentProgress, AgentStarted, Error, FinalResponse, RunStatus
 from understudy.chat.messages import EnsureRunning, OwnershipLost
-from understudy.chat.storage_away import StorageRetry
+from understudy.chat.storage_away import StorageRetry, StorageWaitMonitor, StorageWaits
 from understudy.storage import schema
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import Change, Fence
@@ -319,3 +321,27 @@ async def test_who_looks_may_leave(autojump_clock: Any) -> None:
             await trio.testing.wait_all_tasks_blocked()
             first.cancel()
     assert patience.waiting == 0
+
+
+async def test_the_monitor_sleeps_while_nobody_waits_and_is_woken_by_a_wait(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """In an hour without waits it looks once; a slow wait is told as soon as before."""
+    looks, told = list[float](), list[float]()
+
+    class Counting(StorageWaitMonitor):
+        async def receive(self, message: object, context: Any) -> None:
+            looks.append(trio.current_time())
+            await super().receive(message, context)
+
+    waits = StorageWaits()
+    async with open_system("s", [ChildSpec("waits", partial(Counting, waits))]):
+        await trio.sleep(3600)
+        assert len(looks) == 1
+        for _ in range(2):
+            began = trio.current_time()
+            with waits.notify_if_slow(lambda: told.append(trio.current_time())):
+                await trio.sleep(1)
+            assert told.pop() - began < 0.9
+            assert told == []
+            await trio.sleep(60)

@@ -15,7 +15,7 @@ from understudy.models.fallback import FallbackModel
 from understudy.models.model import AgentCard, Emit, MessageItem, ModelUnavailable, Reply, TextDelta, Thought, Turn
 from understudy.models.openai_chat import OpenAIChat
 from understudy.models.openai_client import read_retry_after
-from understudy.models.registry import PROVIDERS
+from understudy.models.registry import load_provider
 from understudy.models.resilient import UNREACHABLE, ResilientModel
 
 TURN = Turn(AgentCard("guide"), (MessageItem("user", "Hello"),))
@@ -90,7 +90,7 @@ class Pausing:
 @pytest.mark.parametrize("provider", ["openai", "openai-chat", "anthropic"])
 async def test_a_pause_of_a_busy_provider_does_not_cut_the_answer(autojump_clock: object, provider: str) -> None:
     """As long as a minute and a half, unless the settings say otherwise."""
-    client: Any = PROVIDERS[provider]("tiny", api_key=KEY, base_url="http://127.0.0.1:9", retries=0)
+    client: Any = load_provider(provider)("tiny", api_key=KEY, base_url="http://127.0.0.1:9", retries=0)
     inner = client.client if provider == "anthropic" else client._client
     limit_s = client._idle_s if provider == "anthropic" else inner.idle_s
     stream = Pausing()

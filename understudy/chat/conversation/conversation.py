@@ -250,6 +250,8 @@ class Conversation(Actor):
                 if accepted is None:
                     self.subscribers.subscribe(outbox, this.last_seq, context, after=after)
                 else:
+                    if resend:
+                        services.metrics.repeated()
                     self.subscribers.replay_acceptance(outbox, accepted, this.last_seq, context, resend=resend)
             case effects.SendFeedback(event, ask):
                 services.metrics.feedback(ask.rating)
@@ -368,18 +370,26 @@ class Conversation(Actor):
         return tool_context(services, *names, agent=agent, notebook=notebook, roles=roles)
 
     async def _commit(self, commit: effects.Commit) -> None:
-        """Commit a change, after the HTML of its answers was requested."""
-        this, services, live = self.thread, self.services, commit.run
+        """Commit a change. The HTML of its answers is ready when this returns, for clients that show HTML."""
+        services, live = self.services, commit.run
         notify = None if live is None else partial(self._send_away, live)
         with nullcontext() if notify is None else services.storage_waits.notify_if_slow(notify):
             saving = self.checkpoints.get(live.request.run_id) if commit.after_checkpoint and live else None
             if saving is not None:
                 await saving.wait()  # at most the store's limit
-            if commit.answers:
-                await services.html.prefetch(
-                    [answer._replace(text=self._restore_text(answer.text)) for answer in commit.answers], this.owner
-                )
+            ready = await self._prefetch_html(commit)
             await services.store.commit(commit.change)
+            if not ready:  # a client that shows HTML may have come meanwhile
+                await self._prefetch_html(commit)
+
+    async def _prefetch_html(self, commit: effects.Commit) -> bool:
+        """Prepare the HTML of a commit's answers. Return False if no client that shows HTML is to receive them."""
+        this, services = self.thread, self.services
+        shown = services.shows_html(this.owner, this.thread_id)
+        if commit.answers and shown:
+            answers = [answer._replace(text=self._restore_text(answer.text)) for answer in commit.answers]
+            await services.html.prefetch(answers, this.owner)
+        return shown
 
     def _restore_text(self, text: str) -> str:
         """Return a stored text as its user is shown it."""

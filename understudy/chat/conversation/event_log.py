@@ -149,6 +149,8 @@ async def read_page(
 async def _prefetch(envelopes: Sequence[Envelope], owner: str, html: AnswerHtml) -> int:
     """Cache the HTML of the answers among these, for `PREFETCH_S`. Return how many events form a page, at least one."""
     room, number = PAGE_ANSWERS, 0
+    if any(answer_text(each.event) is not None for each in envelopes):
+        await html.ready()
     with trio.move_on_after(PREFETCH_S):
         for number, envelope in enumerate(envelopes, 1):
             if (answer := answer_text(envelope.event)) is not None:

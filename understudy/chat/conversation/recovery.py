@@ -70,6 +70,7 @@ class Recovery(Actor):
         self.registry = threads
         self.node = node
         self.checked_at = -math.inf
+        self.quiet_since: int | None = None  # `registry.starts` when nothing was found, and no conversation was there
 
     async def on_start(self, context: Context) -> None:
         """Check at once."""
@@ -89,15 +90,25 @@ class Recovery(Actor):
                 context.set_timer("look", GATHER_S, _Check())
             if self.node is not None and self.node.joined and await self._take_over(self.node):
                 context.set_timer("look", GATHER_S, _Check())
-            if trio.current_time() >= self.checked_at + EVERY_S:
+            if trio.current_time() >= self.checked_at + EVERY_S and not self._quiet:
                 self.checked_at = trio.current_time()
-                if await self._wake_some(await self._unfinished()):
+                starts = self.registry.starts if self.node is None and self.registry.empty else None
+                runs = await self._unfinished()
+                if await self._wake_some(runs):
                     self.checked_at += MORE_S - EVERY_S
                     context.set_timer("more", MORE_S, _Check())
-                await self._in_batches(self._continue_effects, await self._open_effects())
+                effects = await self._open_effects()
+                await self._in_batches(self._continue_effects, effects)
                 await self._in_batches(self._restart, await self.registry.dead_with_subscribers())
+                self.quiet_since = None if runs or effects else starts
         except StorageError as error:
             log.warning("recovery.postponed", extra={"reason": str(error)})
+
+    @property
+    def _quiet(self) -> bool:
+        """Whether nothing can be unfinished: it was so, and no conversation was started since. Other nodes start some,
+        too."""
+        return self.node is None and self.quiet_since == self.registry.starts
 
     async def _unfinished(self) -> Sequence[RunRecord]:
         if self.node is None:

@@ -147,7 +147,7 @@ class Subscribers:
             self.subscribe_all(head, context, after=before)
         self.deliver(*map(self.restore, envelopes))
         for envelope in envelopes:
-            self.services.metrics.event(envelope, arrived_at, self.owner)
+            self.services.metrics.event(envelope, arrived_at, self.owner, watched=bool(self._outboxes))
             # The conversation's path identifies the thread: its id is the user's own word.
             extra = {"conversation": context.path, "run_id": envelope.run_id, "agent_type": envelope.agent_type}
             match envelope.event:

@@ -7,18 +7,22 @@
 
 import hashlib
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from transport.auth import base64url
 from transport.auth.identity import Identity
 from transport.wire.errors import CommandRejected
-from understudy.chat.notices.encryption import BrowserKeys, ServerKey, read_keys
 from understudy.chat.webhooks import WebhookRefused, WebhookRules
+from understudy.content.texts import run_off_loop
 from understudy.storage.store import Store
 from understudy.storage.web_push import Browser
 from understudy.tools.mcp.oauth.seal import Seal
+
+if TYPE_CHECKING:
+    from understudy.chat.notices.encryption import BrowserKeys, ServerKey
 
 PLACE = "web-push"
 
@@ -33,24 +37,36 @@ class PushSubscription:
     session: str
     subscribed_at: float
 
-    def keys(self) -> BrowserKeys:
+    def keys(self) -> "BrowserKeys":
         """Return the keys, which were checked."""
+        from understudy.chat.notices.encryption import BrowserKeys
+
         return BrowserKeys(base64url.decode(self.p256dh), base64url.decode(self.auth))
 
 
 @define(eq=False)
 class Browsers:
-    """The browsers of all users. `key` is None if the server has no secret that stays: then none can be subscribed.
+    """The browsers of all users. `make_key` is None if the server has no secret that stays; it then notifies none.
 
-    `is_revoked` tells whether a session has ended; `clock` gives Unix seconds.
+    The key is made when it is first used, as `cryptography` is loaded for it. `is_revoked` tells whether a session has
+    ended; `clock` gives Unix seconds; `on_add` is called when a browser was added here.
     """
 
     store: Store
     rules: WebhookRules
     seal: Seal
-    key: ServerKey | None
+    make_key: "Callable[[], ServerKey] | None"
     is_revoked: Callable[[Identity], bool]
     clock: Callable[[], float]
+    on_add: Callable[[], object] = field(default=lambda: None, init=False, repr=False)
+    _key: "ServerKey | None" = field(default=None, init=False, repr=False)
+
+    @property
+    def key(self) -> "ServerKey | None":
+        """The key by which push services know this server, if it has one."""
+        if self._key is None and self.make_key is not None:
+            self._key = self.make_key()
+        return self._key
 
     async def subscribe(self, caller: Identity, endpoint: str, p256dh: str, auth: str, *, answers: bool) -> Browser:
         """Store a browser of the caller, in place of the one at its address.
@@ -60,10 +76,10 @@ class Browsers:
                 server sends no notices.
             StorageUnavailable: It could not be stored.
         """
-        if self.key is None:
+        if self.make_key is None:
             raise CommandRejected("not_found", "This server sends no notices.")
         try:
-            checked, keys = self.rules.check_public(endpoint), read_keys(p256dh, auth)
+            checked, keys = self.rules.check_public(endpoint), await run_off_loop(_read_keys, p256dh, auth)
         except WebhookRefused as refused:
             raise CommandRejected("invalid_command", f"The endpoint {refused}.") from None
         except ValueError:
@@ -73,6 +89,7 @@ class Browsers:
         sealed = self.seal.seal(PushSubscription(checked, *of_keys, caller.session, now), PLACE, caller.user, name)
         browser = Browser(caller.user, name, urlsplit(checked).hostname or "", sealed, answers, now)
         await self.store.put_browser(browser)
+        self.on_add()
         return browser
 
     def subscription_of(self, browser: Browser) -> PushSubscription | None:
@@ -82,3 +99,9 @@ class Browsers:
             return None
         identity = Identity(browser.owner, found.session, issued_at=found.subscribed_at)
         return None if self.is_revoked(identity) else found
+
+
+def _read_keys(p256dh: str, auth: str) -> "BrowserKeys":
+    from understudy.chat.notices.encryption import read_keys
+
+    return read_keys(p256dh, auth)

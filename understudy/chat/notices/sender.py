@@ -9,16 +9,17 @@
 import hashlib
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import msgspec
 import trio
 
+from actors import Context
 from transport.auth import base64url
 from understudy.chat.inbox import TYPES, is_open
 from understudy.chat.notices.browsers import Browsers, PushSubscription
-from understudy.chat.notices.encryption import ServerKey, encrypt
-from understudy.chat.polling import Poller
+from understudy.chat.polling import Poll, Poller, Use
 from understudy.chat.receivers import CLAIM_S, FIRST_S, Receivers, delay_s
 from understudy.content.texts import run_off_loop
 from understudy.storage.errors import StorageError
@@ -43,21 +44,29 @@ class NoticeSender(Poller):
     `shown(owner, thread_id, text)` restores the placeholders in a title.
     """
 
-    def __init__(
-        self, browsers: Browsers, key: ServerKey, shown: Callable[[str, str, str], str], count: Callable[[str], None]
-    ) -> None:
-        self.browsers, self.store, self.key, self.shown, self.count = browsers, browsers.store, key, shown, count
+    def __init__(self, browsers: Browsers, shown: Callable[[str, str, str], str], count: Callable[[str], None]) -> None:
+        self.browsers, self.store, self.shown, self.count = browsers, browsers.store, shown, count
         self.receivers = Receivers(browsers.rules, browsers.clock, FIRST_S)
+        self.use = Use(self.store.has_browsers)
+
+    async def on_start(self, context: Context) -> None:
+        """Poll at once, and when a browser is added here."""
+        self.browsers.on_add = partial(context.ref.try_tell, Poll())
+        await super().on_start(context)
 
     async def poll(self) -> float:
         """Send what is due."""
+        sleep_s = EVERY_S
         try:
+            found = await self.store.due_notices()
             async with trio.open_nursery() as nursery:
-                for each in await self.store.due_notices():
+                for each in found:
                     nursery.start_soon(self._try, each)
+            if not found:
+                sleep_s = await self.use.sleep_s(EVERY_S)
         except StorageError as error:
             log.debug("notice.postponed", extra={"reason": str(error)})
-        return EVERY_S
+        return sleep_s
 
     async def _try(self, notice: PushNotice) -> None:
         """Attempt one notice; without the database it is attempted again later."""
@@ -87,9 +96,9 @@ class NoticeSender(Poller):
 
     async def _post(self, notice: PushNotice, subscription: PushSubscription) -> None:
         title = self.shown(notice.owner, notice.thread_id, notice.title)
-        body = await run_off_loop(encrypt, payload(notice, title), subscription.keys())
+        body, authorization = await run_off_loop(_sealed, self.browsers, subscription, payload(notice, title))
         headers = {
-            "Authorization": self.key.authorization(subscription.endpoint),
+            "Authorization": authorization,
             "Content-Encoding": "aes128gcm",
             "Content-Type": "application/octet-stream",
             "TTL": str(int(max(60.0, GIVE_UP_S - notice.age_s))),
@@ -119,6 +128,15 @@ class NoticeSender(Poller):
         await self.store.drop_browser(notice.owner, notice.browser.id)
         self.count("given_up")
         log.info("notice.browser_forgotten", extra={"run_id": notice.run_id, "reason": reason})
+
+
+def _sealed(browsers: Browsers, subscription: PushSubscription, plain: bytes) -> tuple[bytes, str]:
+    """Return the body for a browser, and the proof of who sends it. The first call loads `cryptography`."""
+    from understudy.chat.notices.encryption import encrypt
+
+    key = browsers.key
+    assert key is not None  # noqa: S101 - for the type checker: without a key there is no sender
+    return encrypt(plain, subscription.keys()), key.authorization(subscription.endpoint)
 
 
 def payload(notice: PushNotice, title: str) -> bytes:

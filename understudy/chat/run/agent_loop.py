@@ -394,6 +394,7 @@ class AgentLoop:
         if text:
             reply = evolve(reply, text=text)
         self.count(reply.usage)
+        self.services.metrics.model_used(model.name, reply.usage)
         return await self.record_turn(step, reply)
 
     async def record_turn(
@@ -555,6 +556,7 @@ class AgentLoop:
             if usage is not None:
                 used = self.priced(usage, model)
                 self.count(used, turns=0)
+                self.services.metrics.model_used(model.name, used)
         else:
             await self.thoughts.publish("This conversation is long: I shorten the older results in it")
         first_run = None if planned.start is None else planned.start.run_id

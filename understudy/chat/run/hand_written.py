@@ -422,6 +422,7 @@ class HandWritten:
             loop.silent = False
         usage = loop.priced(reply.usage, model) + loop.lost_usage
         loop.count(usage)
+        services.metrics.model_used(model.name, usage)
         if say and reply.text:
             self._says += 1
             self._said.append(reply.text)

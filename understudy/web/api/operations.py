@@ -16,7 +16,7 @@ from quart import Blueprint, Response, current_app
 from transport.wire.errors import CommandRejected, Unauthenticated
 from understudy.observe.health import HealthStatus
 from understudy.observe.metrics import label_workers
-from understudy.storage.errors import RedisUnavailable, StorageUnavailable
+from understudy.storage.errors import BrokerUnavailable, StorageUnavailable
 from understudy.web.context import WebContext, identity, rights, web_context
 
 log = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ async def metrics() -> Response:
     own, worker = context.metrics.render(), context.worker
     if worker is not None:
         texts = {worker.welcome.number: own.decode()}
-        with suppress(RedisUnavailable):  # the parent is gone: so is this worker, soon
+        with suppress(BrokerUnavailable):  # the parent is gone: so is this worker, soon
             texts |= await worker.gather_metrics()
         own = await trio.to_thread.run_sync(label_workers, texts)
     return Response(own, content_type=CONTENT_TYPE_LATEST)

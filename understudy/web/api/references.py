@@ -3,7 +3,7 @@
 import functools
 import inspect
 from importlib.metadata import version
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from quart import Blueprint, Quart, Response, current_app, request
@@ -11,8 +11,9 @@ from quart import Blueprint, Quart, Response, current_app, request
 from transport.connection.limits import Limits
 from understudy.content.texts import run_off_loop
 from understudy.web.context import web_context
-from understudy.web.specs.asyncapi import asyncapi
-from understudy.web.specs.openapi import AppRoute, openapi
+
+if TYPE_CHECKING:
+    from understudy.web.specs.openapi import AppRoute
 
 blueprint = Blueprint("references", __name__)
 
@@ -23,7 +24,7 @@ BY_ITSELF: Final = frozenset({"HEAD", "OPTIONS"})
 @blueprint.get("/openapi.json")
 async def openapi_json() -> Response:
     """Return the OpenAPI document of these routes."""
-    return await _served(openapi(version("understudy"), routes_of(current_app), "/"))
+    return await _served(await run_off_loop(_openapi, routes_of(current_app)))
 
 
 @blueprint.get("/asyncapi.json")
@@ -34,8 +35,10 @@ async def asyncapi_json() -> Response:
     return await _served(document | {"servers": servers})
 
 
-def routes_of(app: Quart) -> list[AppRoute]:
+def routes_of(app: Quart) -> "list[AppRoute]":
     """List every route of an application with the first line of its view's docstring."""
+    from understudy.web.specs.openapi import AppRoute
+
     found = []
     for rule in app.url_map.iter_rules():
         summary = (inspect.getdoc(app.view_functions[rule.endpoint]) or "").partition("\n")[0]
@@ -46,7 +49,15 @@ def routes_of(app: Quart) -> list[AppRoute]:
 
 @functools.lru_cache(maxsize=8)
 def _asyncapi(limits: Limits) -> dict[str, Any]:
+    from understudy.web.specs.asyncapi import asyncapi
+
     return asyncapi(version("understudy"), limits)
+
+
+def _openapi(routes: "list[AppRoute]") -> dict[str, Any]:
+    from understudy.web.specs.openapi import openapi
+
+    return openapi(version("understudy"), routes, "/")
 
 
 async def _served(document: dict[str, Any]) -> Response:

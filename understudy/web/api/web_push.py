@@ -7,6 +7,7 @@ from quart import Blueprint
 
 from transport.wire.errors import CommandRejected
 from understudy.chat.routing import check_id
+from understudy.content.texts import run_off_loop
 from understudy.privacy.records import browser_of
 from understudy.web.context import identity, read_json, web_context
 
@@ -41,7 +42,8 @@ async def listing() -> dict[str, Any]:
     """Return the key with which browsers subscribe, null if this server notifies none, and the caller's browsers."""
     owner, browsers = identity().user, web_context().browsers
     found = await web_context().store.browsers(owner)
-    return {"key": None if browsers.key is None else browsers.key.public, "browsers": list(map(browser_of, found))}
+    key = await run_off_loop(lambda: browsers.key)  # the first time it loads `cryptography`
+    return {"key": None if key is None else key.public, "browsers": list(map(browser_of, found))}
 
 
 @blueprint.put("/browsers")

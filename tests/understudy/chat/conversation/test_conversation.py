@@ -1,7 +1,7 @@
 """A conversation actor over a real store, with a follower that writes down what it is told."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from transport.wire.events import (
     AgentProgress,
     AgentStarted,
     AgentThinking,
+    AnswerText,
     Envelope,
     FinalResponse,
     MessageAccepted,
@@ -35,6 +36,7 @@ from understudy.content.filter import ContentFilter
 from understudy.models.model import Model
 from understudy.observe.metrics import Metrics
 from understudy.storage.files import FolderFiles
+from understudy.storage.records import Change, Write
 from understudy.storage.sqlite import open_database
 from understudy.storage.store import Store
 from understudy.storage.writer import StoreWriter
@@ -152,6 +154,33 @@ async def test_who_waits_is_told_its_place_again_and_again(rig: Rig) -> None:
     notes = [each.event.note for each in await rig.until(AgentProgress, 8) if isinstance(each.event, AgentProgress)]
     assert notes.count("Waiting: 1 before this one in this conversation") > 1
     assert notes.count("Waiting for a free place: number 1 in line") > 1
+
+
+@pytest.mark.parametrize("comes", [False, True])
+async def test_an_answer_is_rendered_for_a_client_that_comes_while_it_is_stored(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, *, comes: bool
+) -> None:
+    """Before it is sent; and not at all without a client that shows HTML."""
+    ended, commit = list[bool](), Store.commit
+
+    async def commit_noted(store: Store, write: Write, deadline_s: float | None = None) -> int:
+        answer = await commit(store, write, deadline_s)
+        ended.append(isinstance(write, Change) and write.run_end is not None)
+        return answer
+
+    async def prefetch(_: AnswerHtml, answers: Iterable[AnswerText], owner: str) -> None:
+        assert owner == "ada"
+        assert not [each for each in rig.told if isinstance(each.event, FinalResponse)]
+        rendered.extend(each.text for each in answers)
+
+    rendered = list[str]()
+    monkeypatch.setattr(Store, "commit", commit_noted)
+    monkeypatch.setattr(AnswerHtml, "prefetch", prefetch)
+    rig.services.shows_html = lambda *_: comes and any(ended)
+    rig.services.agents["script"].model.turns[0].gate.opened.set()  # type: ignore[union-attr]
+    await rig.desk.dispatch(ADA, say("first", "t"), rig.outbox)
+    await rig.until(FinalResponse)
+    assert set(rendered) == ({"word "} if comes else set())
 
 
 async def test_a_thread_that_begins_is_none_that_was_followed_before(rig: Rig) -> None:

@@ -23,8 +23,15 @@ class Unfinished:
     woken: dict[str, None] = field(factory=dict)
     most_queued: int = 0
     relocations: int = 0
+    starts: int = 0
+    reads: int = 0
+
+    @property
+    def empty(self) -> bool:
+        return not self.woken
 
     async def unfinished_runs(self) -> Sequence[RunRecord]:
+        self.reads += 1
         return list(self.runs)
 
     async def open_effects(self) -> Sequence[RunRecord]:
@@ -80,3 +87,18 @@ async def test_many_unfinished_runs_are_woken_oldest_first_as_room_appears(
                 await trio.sleep(0.1)
         assert store.most_queued <= QUEUED
         assert len(store.woken) == 600
+
+
+async def test_an_idle_server_reads_nothing_until_a_conversation_was_started(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """A run that is unfinished then is found, also if its conversation is gone again."""
+    limiter = RunLimiter[Any](per_user=2, total=8)
+    store = Unfinished([], limiter)
+    recovery = partial(Recovery, cast(Any, store), cast(Any, store), limiter)
+    async with open_system("s", [ChildSpec("recovery", recovery)]):
+        await trio.sleep(3600)
+        assert store.reads == 1
+        store.runs, store.starts = [run(1, "ada")], 1
+        await trio.sleep(5)
+        assert list(store.woken) == ["r0001"]

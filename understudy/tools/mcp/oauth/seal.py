@@ -5,13 +5,13 @@ bound to its place, so that one that is moved to another user, server or table c
 """
 
 import os
-from typing import Final, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 NONCE_BYTES: Final = 12  # NIST SP 800-38D, 8.2.2: random nonces of 96 bits
 
@@ -19,11 +19,24 @@ T = TypeVar("T")
 
 
 class Seal:
-    """Seals objects of attrs classes as JSON, each for its place."""
+    """Seals objects of attrs classes as JSON, each for its place.
+
+    `cryptography` is loaded with the first of them: most servers seal nothing.
+    """
 
     def __init__(self, secret: bytes) -> None:
-        derived = HKDF(SHA256(), 32, salt=None, info=b"understudy: sign-ins, version 1").derive(secret)
-        self._cipher = AESGCM(derived)
+        self._secret = secret
+
+    def __repr__(self) -> str:
+        return "Seal(secret=…)"
+
+    @cached_property
+    def _cipher(self) -> "AESGCM":
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+        from cryptography.hazmat.primitives.hashes import SHA256
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+        return AESGCM(HKDF(SHA256(), 32, salt=None, info=b"understudy: sign-ins, version 1").derive(self._secret))
 
     def seal(self, value: object, *place: str) -> bytes:
         """Return the value, sealed for a place."""
@@ -32,6 +45,8 @@ class Seal:
 
     def open(self, sealed: bytes, kind: type[T], *place: str) -> T | None:
         """Return what was sealed for a place; None if it was sealed with another secret or for another place."""
+        from cryptography.exceptions import InvalidTag
+
         try:
             plain = self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _about(place))
             return msgspec.json.decode(plain, type=kind)
