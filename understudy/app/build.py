@@ -35,7 +35,6 @@ from understudy.chat.commands import CommandDispatcher
 from understudy.chat.conversation.recovery import CheckNow, Recovery
 from understudy.chat.memory import AgentMemory, MemoryExpiry
 from understudy.chat.notices.browsers import Browsers
-from understudy.chat.notices.encryption import ServerKey
 from understudy.chat.notices.sender import NoticeSender
 from understudy.chat.polling import Poll
 from understudy.chat.pushes import PushReceivers, PushSender
@@ -53,6 +52,7 @@ from understudy.models.model import Model, ModelLimits, limits_of
 from understudy.models.registry import OFFLINE, Models, chain
 from understudy.observe.actor_events import ActorEventRecorder
 from understudy.observe.health import Breakers, HealthCheck, HealthStatus, RestrictedStatus, ServerStatus
+from understudy.observe.loop_lag import LoopLag
 from understudy.observe.metrics import Metrics
 from understudy.observe.paths import CONNECTIONS, CONVERSATIONS, FORWARDERS, MCP, RECOVERY, SCHEDULES
 from understudy.observe.tree_api import TreeApi
@@ -81,6 +81,7 @@ from understudy.web.sse import EventStreams
 from understudy.web.websocket import WebSocketEndpoint
 
 if TYPE_CHECKING:
+    from understudy.chat.notices.encryption import ServerKey
     from understudy.chat.placement import Node
     from understudy.cluster.broker import Broker
     from understudy.cluster.cluster import Cluster
@@ -105,7 +106,6 @@ class App:
     presence: Presence
     html: AnswerHtml
     metrics: Metrics
-    content_filter: ContentFilter
 
 
 @frozen
@@ -184,6 +184,7 @@ async def build_app(
     mcp = await build_mcp(known, content_filter, widgets=bool(settings.widgets_origin))
     live: Mapping[str, Agent] = LiveAgents(known, mcp.with_tools, mcp.stamp) if mcp.links else known
     tree = build_tree(database, redis, metrics, recorder, shared=settings.shared)
+    metrics.describe_build(__version__)
     metrics.observe_tree(tree.system.tree)
     try:
         async with tree.system as system:
@@ -203,7 +204,7 @@ async def build_app(
                 lambda: store.read_statistics()["reads_waiting"], lambda: 0 if node is None else node.lapses
             )
             storage = await open_storage(settings, store, redis, cipher, metrics, worker)
-            presence = Presence(settings.limits.connections_per_user)
+            presence = Presence(settings.limits.connections_per_user, content_filter.expect_texts)
             run_limiter = _build_run_limiter(settings, worker)
             revocation_poller = await _open_revocations(settings, sessions, store, presence, tree)
 
@@ -250,6 +251,7 @@ async def build_app(
                 *storage.file_actors,
                 revocation_poller,
                 ChildSpec("retention", retention, backoff=BACKOFF),
+                ChildSpec("loop_lag", partial(LoopLag, metrics.loop_lag.observe), backoff=BACKOFF),
                 *storage.cache_actors,
                 *limit_actors,
                 *maintenance,
@@ -258,7 +260,7 @@ async def build_app(
             if mcp.links or mcp.signing_in:
                 await system.spawn(supervisor("mcp", [*mcp.children(), *sign_in_actors]))
             await system.spawn(supervisor("observe", children))
-            yield App(settings, system, store, endpoint, http_app, presence, html, metrics, content_filter)
+            yield App(settings, system, store, endpoint, http_app, presence, html, metrics)
     finally:
         with trio.CancelScope(shield=True):  # its deadlines are those of the lifespans
             for loop in loops.values():
@@ -310,16 +312,22 @@ def _build_webhooks(settings: Settings) -> WebhookRules | None:
 def _build_browsers(settings: Settings, store: Store, sessions: Sessions) -> Browsers:
     """Build the browsers that are notified. Without a secret of its own, which stays, a server notifies none."""
     secret, rules = secret_for_storage(settings), WebhookRules(settings.web_push_urls, b"", settings.webhook_private)
-    key = ServerKey(secret, settings.web_push_contact, time.time) if settings.signs else None
+
+    def make_key() -> "ServerKey":
+        from understudy.chat.notices.encryption import ServerKey
+
+        return ServerKey(secret, settings.web_push_contact, time.time)
+
+    key = make_key if settings.signs else None
     return Browsers(store, rules, Seal(secret), key, lambda identity: identity in sessions.revoked, time.time)
 
 
 def _senders(parts: _Parts, rules: WebhookRules | None) -> list[ChildSpec]:
     """Return the actors that deliver push notifications, notices to browsers, and webhooks if there are any."""
     senders = [ChildSpec("pushes", partial(PushSender, parts.pushes, parts.metrics.push), backoff=BACKOFF)]
-    if (key := parts.browsers.key) is not None:
+    if parts.browsers.make_key is not None:
         shown = parts.content_filter.vault.restore_text
-        notify = partial(NoticeSender, parts.browsers, key, shown, parts.metrics.notice)
+        notify = partial(NoticeSender, parts.browsers, shown, parts.metrics.notice)
         senders.append(ChildSpec("notices", notify, backoff=BACKOFF))
     if rules is None:
         return senders

@@ -10,6 +10,7 @@ connection and the server accepts it as soon as it is ready.
 import ctypes
 import errno
 import gc
+import linecache
 import logging
 import os
 import signal
@@ -177,6 +178,17 @@ def tune_garbage_collector() -> None:
     gc.set_threshold(20_000, 50, 100)
 
 
+def return_memory() -> None:
+    """Return to the system what loading the server has left over: measured, 10 MB of 130.
+
+    attrs keeps the source of all methods that it has generated, for tracebacks. The C library keeps what is freed
+    between blocks that are in use.
+    """
+    linecache.clearcache()
+    with suppress(AttributeError):  # another C library than glibc
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 async def _serve_until_signal(start: Callable[..., Awaitable[None]], worker: "WorkerLink | None") -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
@@ -184,6 +196,7 @@ async def _serve_until_signal(start: Callable[..., Awaitable[None]], worker: "Wo
                 nursery.start_soon(worker.run)
             running = await nursery.start(start)
             tune_garbage_collector()
+            return_memory()
             if worker is None:
                 print(f"understudy is ready on {running.address}", flush=True)  # noqa: T201 - the line others wait for
             else:

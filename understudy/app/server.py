@@ -130,11 +130,9 @@ async def serve_app(
             closing=closing,
         )
         await nursery.start(serve_port)
-        nursery.start_soon(app.content_filter.warm_up)
         nursery.start_soon(warn_if_open)
         if settings.redis_url or worker is not None:  # it renders for clients of other nodes, whom it does not see
             app.html.expect_answers()
-        nursery.start_soon(app.http_app.extensions["pages"].read)
         task_status.started(
             Running(
                 settings.url_at(port), app.system, app.store, app.html, partial(_stop, app, closing if worker else None)

@@ -5,10 +5,8 @@ then options of the command. Values are judged one by one, so that a fault can s
 """
 
 import os
-import sys
 import tomllib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeAlias, get_args
 from urllib.parse import urlsplit
@@ -27,6 +25,7 @@ from transport.connection.limits import Limits
 from understudy.agents.agent import BUILTIN
 from understudy.models.prices import PriceTable, read_prices
 from understudy.models.timeouts import Timeouts, read_timeouts
+from understudy.observe.hidden import hidden
 
 APP: Final = "understudy"
 FILE: Final = "understudy.toml"
@@ -471,24 +470,8 @@ def _structure(values: Mapping[str, Any]) -> Settings:
     nested: dict[str, Any] = {name: value for name, value in values.items() if "." not in name}
     if limits := {name.partition(".")[2]: value for name, value in values.items() if "." in name}:
         nested["limits"] = limits
-    with _pydantic_hidden():
+    with hidden("pydantic"):  # imported only to ask whether settings are models of it: 6 MB
         return typed_settings.load_settings(Settings, [DictLoader(nested)])
-
-
-@contextmanager
-def _pydantic_hidden() -> Iterator[None]:
-    """Hide pydantic from typed-settings, which imports it only to ask whether settings are models of it: 6 MB.
-
-    It takes a failing import as an answer. Does nothing if pydantic has been imported already.
-    """
-    if "pydantic" in sys.modules:
-        yield
-        return
-    sys.modules["pydantic"] = None  # type: ignore[assignment] # an import of it fails, as if it were not installed
-    try:
-        yield
-    finally:
-        del sys.modules["pydantic"]
 
 
 def describe_form(attribute: "attrs.Attribute[Any]") -> str:

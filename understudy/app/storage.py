@@ -74,6 +74,7 @@ def build_redis(settings: Settings, metrics: Metrics) -> "RedisLink | None":
         return None
     from understudy.storage.redis import RedisLink
 
+    metrics.redis_up(False)
     return RedisLink(settings.redis_url, metrics)
 
 

@@ -30,7 +30,7 @@ import trio
 from attrs import define, field
 
 from actors import Backoff
-from understudy.app.serve import WORKER_VARIABLE
+from understudy.app.serve import WORKER_VARIABLE, return_memory
 from understudy.app.settings import Settings
 from understudy.cluster.broker import BLOCK_S, TokensTaken
 from understudy.cluster.local_frames import (
@@ -135,6 +135,7 @@ def run_parent(settings: Settings) -> int:
             for each in bound:
                 held.callback(each.close)
             parent = Parent(settings, command, bound)
+            return_memory()
             trio.run(parent.run, _announce)
     except (AlreadyOpen, OSError) as error:
         _complain(f"{settings.host}, port {settings.port}: {error.strerror}" if isinstance(error, OSError) else error)
@@ -367,6 +368,7 @@ class Parent:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(worker.frames.write)
                 nursery.start_soon(self._read, worker, nursery)
+                nursery.start_soon(self._kill_if_stuck, worker)
                 await worker.process.wait()
                 nursery.cancel_scope.cancel()
         worker.frames.close()
@@ -376,6 +378,12 @@ class Parent:
         worker.ended.set()
         worker.changed.set()
         self._tell_states()
+
+    async def _kill_if_stuck(self, worker: _Worker) -> None:
+        """Kill a worker that lives but reads no frames, as one that was stopped: `_keep` starts another."""
+        await worker.frames.stuck.wait()
+        log.error("worker.stuck", extra={"worker": worker.number, "pid": worker.process.pid})
+        worker.process.kill()
 
     async def replace_all(self) -> None:
         """Replace the workers one by one: the next is ready before one is told to leave. Stops at the first failure."""

@@ -213,6 +213,7 @@ def top(url: str | None, session_token: str | None, every_s: float, data_dir: Pa
     show_default=True,
     help="Seconds from one message of a person to their next.",
 )
+@click.option("--at-once", is_flag=True, help="Everybody sends at the same instants, not each at a time of their own.")
 @click.option(
     "--behave",
     default="typist",

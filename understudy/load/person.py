@@ -58,6 +58,8 @@ class Script:
     texts: Sequence[str]
     agent: str | None
     tally: LoadTally
+    at_once: bool = False
+    socket: type[LoadSocket] = LoadSocket
 
 
 @define(eq=False)
@@ -95,7 +97,7 @@ class Person:
     async def connect(self) -> None:
         """Open the socket of each tab. Raises SocketEnded."""
         for tab in self.tabs:
-            tab.socket = await open_socket(self.script.url, self.token)
+            tab.socket = await open_socket(self.script.url, self.token, kind=self.script.socket)
             tab.opened_at = time.time()
 
     async def run(self, started_at: float, ends_at: float) -> None:
@@ -145,7 +147,7 @@ class Person:
     async def _type(self, started_at: float, ends_at: float) -> None:
         """Send each message when it is due, whatever became of those before."""
         every_s, texts = self.script.every_s, self.script.texts
-        due_at = started_at + self.chance.uniform(0, every_s)
+        due_at = started_at + (0.0 if self.script.at_once else self.chance.uniform(0, every_s))
         count = 0
         while due_at < ends_at:
             index = count % len(self.tabs)
@@ -221,7 +223,7 @@ class Person:
         while True:
             try:
                 began = trio.current_time()
-                socket = await open_socket(self.script.url, self.token)
+                socket = await open_socket(self.script.url, self.token, kind=self.script.socket)
                 tally.add_latency("reconnect", trio.current_time() - began)
                 tab.opened_at = time.time()
                 places = {name: tab.cursors.setdefault(name, Cursor()).resume() for name in self._heads}

@@ -16,7 +16,7 @@ from attrs import frozen
 from transport.client.dial import SocketUrl
 from understudy.load.person import TABS, Behaviour, Person, Script
 from understudy.load.tally import HEAD, LoadTally
-from understudy.load.websocket import SocketEnded
+from understudy.load.websocket import LoadSocket, SocketEnded
 
 SPARE_FILES: Final = 64
 """File descriptors of the load beside its sockets: requests for sessions, pipes, libraries."""
@@ -42,6 +42,10 @@ class Load:
     drain_s: float = 30.0
     """Seconds without an event after which an open message counts as unanswered."""
     seed: int = 0
+    at_once: bool = False
+    """Whether everybody sends at the same instants, the first at the start, and not each at a time of their own."""
+    socket: type[LoadSocket] = LoadSocket
+    """The class of the sockets: another one speaks another server's protocol."""
 
     def roles(self) -> list[Behaviour]:
         """Return the behaviour of each user, in the order of their numbers."""
@@ -57,7 +61,7 @@ async def run_load(load: Load, sign_in: Callable[[int], Awaitable[str]], show: C
     roles = load.roles()
     _need_files(sum(TABS.get(each, 1) for each in roles))
     tally = LoadTally()
-    script = Script(load.url, load.every_s, load.texts, load.agent, tally)
+    script = Script(load.url, load.every_s, load.texts, load.agent, tally, load.at_once, load.socket)
     persons: list[Person] = []
     try:
         await _connect(load, roles, script, sign_in, persons)

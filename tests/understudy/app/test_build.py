@@ -11,7 +11,7 @@ from tests.servers.postgresql import Postgres
 from understudy.agents.agent import Agent
 from understudy.app.build import build_app
 from understudy.app.settings import Settings
-from understudy.storage import AlreadyServed
+from understudy.storage.errors import AlreadyServed
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,10 +17,11 @@ from attrs import define, field
 from understudy.app import workers
 from understudy.app.settings import Settings
 from understudy.app.workers import GaveUp, Parent, reserve_port
+from understudy.cluster import local_frames
 from understudy.cluster.broker import TokensTaken
-from understudy.cluster.local_frames import Ready
+from understudy.cluster.local_frames import AskWorker, HeldElsewhere, Ready, WorkerWelcome
 from understudy.cluster.local_link import WorkerLink, read_welcome
-from understudy.storage.errors import RedisRefused, RedisUnavailable
+from understudy.storage.errors import BrokerRefused, BrokerUnavailable
 
 READY: Final = msgspec.msgpack.encode(Ready("http://here"))
 WORKER: Final = f"""
@@ -85,6 +87,42 @@ async def test_a_worker_that_dies_is_started_again_and_one_that_is_replaced_is_n
 
 
 @pytest.mark.slow
+async def test_a_worker_that_was_stopped_is_killed_when_too_much_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What may not be dropped is bounded, too; the worker that takes its place gets frames again."""
+    monkeypatch.setattr(local_frames, "STUCK_BYTES", 100_000)
+    async with kept(WORKER) as found:
+        stopped = found.parent.places[0].worker
+        assert stopped is not None
+        stopped.process.send_signal(signal.SIGSTOP)
+        with trio.fail_after(60):
+            while stopped.frames.post(HeldElsewhere({"runs": {"x" * 10_000: 1}})):
+                assert len(stopped.frames._waiting) <= 120_000
+                await trio.lowlevel.checkpoint()
+        await until(lambda: found.parent.places[0].worker not in (stopped, None))
+        assert stopped.process.returncode == -signal.SIGKILL
+        assert found.parent.places[0].restarts == 1
+        replacement = found.parent.places[0].worker
+        assert replacement is not None
+        assert replacement.frames.post(HeldElsewhere({}))
+
+
+async def test_a_parent_that_does_not_read_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker then stops, as it does when its parent has died."""
+    monkeypatch.setattr(local_frames, "STUCK_BYTES", 100_000)
+    ours, theirs = socket.socketpair()
+    with theirs, trio.fail_after(60):
+        ours.setblocking(False)
+        stream = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
+        link = WorkerLink(stream, WorkerWelcome(1, 2, True, "group", "00", []))
+        link.metrics = lambda: "x" * 10_000
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(link.run)
+            while link.up:
+                link._take(AskWorker(1, "metrics"))
+                await trio.lowlevel.checkpoint()
+
+
+@pytest.mark.slow
 async def test_all_are_stopped_when_one_dies_too_often(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -130,6 +168,15 @@ async def test_a_signal_stops_workers_that_do_not_heed_one() -> None:
             await parent.run(lambda _: signal.raise_signal(signal.SIGTERM))
     assert parent.places[0].worker is not None
     assert parent.places[0].worker.process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.slow
+def test_a_parent_loads_nothing_of_a_server() -> None:
+    """It stays beside its workers, and has no database, no page and no client."""
+    program = "import sys; from understudy.app.workers import run_parent; print(*sys.modules)"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in result.stdout.split()}
+    assert loaded & {"sqlalchemy", "quart", "hypercorn", "h2", "cryptography", "prometheus_client"} == set()
 
 
 def test_a_port_that_others_listen_on_is_refused_though_it_could_be_shared() -> None:
@@ -203,7 +250,7 @@ async def test_a_waiting_read_gets_what_another_worker_sends() -> None:
             assert list(await a.send([("b", b"hello"), ("c", b"nobody")], [], {})) == [b"", None]
         assert found == [b"hello"]
         assert list(await b.read_new("b", "b")) == []
-        with pytest.raises(RedisRefused):
+        with pytest.raises(BrokerRefused):
             await a.read_new("c", "a")
         nodes, _ = await a.inboxes()
         assert list(nodes) == ["b"]
@@ -272,10 +319,13 @@ async def test_every_call_fails_at_once_when_the_parent_is_gone() -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(link.run)
         nursery.start_soon(close_soon, ours)
-        with trio.fail_after(5), pytest.raises(RedisUnavailable, match="parent"):
+        with (
+            trio.fail_after(5),
+            pytest.raises(BrokerUnavailable, match=r"^The other servers cannot be reached: .*parent"),
+        ):
             await link.open_inbox("a")
         await link.parent_gone.wait()
     assert changes == [False]
-    with pytest.raises(RedisUnavailable):
+    with pytest.raises(BrokerUnavailable):
         await link.inboxes()
     link._frames.close()

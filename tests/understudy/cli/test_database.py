@@ -22,9 +22,11 @@ from tests.end_to_end.process import started
 from tests.servers.postgresql import Postgres
 from tests.understudy.storage.conftest import Make
 from understudy.cli.main import main
-from understudy.storage import Store, StoreWriter, open_database, schema
+from understudy.storage import schema
 from understudy.storage.backup import BackupError, back_up
-from understudy.storage.sqlite import FILE_NAME
+from understudy.storage.sqlite import FILE_NAME, open_database
+from understudy.storage.store import Store
+from understudy.storage.writer import StoreWriter
 
 
 def understudy(*arguments: str | Path, **environment: str) -> Result:

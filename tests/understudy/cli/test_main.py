@@ -13,7 +13,7 @@ from understudy import __version__
 from understudy.app.settings import Settings
 from understudy.auth.sessions import open_tokens
 from understudy.cli.main import main
-from understudy.storage import open_database
+from understudy.storage.sqlite import open_database
 
 
 @pytest.fixture(autouse=True)

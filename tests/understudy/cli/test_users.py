@@ -15,9 +15,12 @@ from tests.end_to_end.process import started
 from tests.servers.postgresql import Postgres
 from tests.understudy.storage.conftest import Make
 from understudy.cli.main import main
-from understudy.storage import Database, Store, StoreWriter, open_database
+from understudy.storage.database import Database
 from understudy.storage.postgresql import connect_database
 from understudy.storage.records import owner_of
+from understudy.storage.sqlite import open_database
+from understudy.storage.store import Store
+from understudy.storage.writer import StoreWriter
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
