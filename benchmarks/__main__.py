@@ -1,4 +1,7 @@
-"""`python -m benchmarks [name ...] [--json | --markdown | --into FILE]`: run the named modules, or all with figures."""
+"""`python -m benchmarks [name ...] [--json | --markdown | --into FILE]`: run the named modules, or all with figures.
+
+With `--plots DIR` the figures of each that has peers become a picture, DIR/NAME.svg.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,9 @@ import sys
 from pathlib import Path
 
 from .figure import Figure, machine, pin_to_one_core, table
+from .plot import plot
 
-_NOT_FIGURES = {"__main__", "figure", "inert", "million", "peers", "soak"}
+_NOT_FIGURES = {"__main__", "figure", "inert", "million", "peers", "plot", "soak"}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,22 +28,26 @@ def main(arguments: list[str] | None = None) -> int:
     form.add_argument("--json", action="store_true", help="print one JSON object a line")
     form.add_argument("--markdown", action="store_true", help="print a table for the documentation, at the end")
     form.add_argument("--into", type=Path, metavar="FILE", help="put that table into FILE, between its two comments")
-    parser.add_argument("--quick", action="store_true", help="so short that the numbers mean nothing (start, wire)")
+    parser.add_argument("--together", action="store_true", help="put one table of all into FILE, for `all`")
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="also draw the figures that have peers, as SVG")
+    parser.add_argument("--quick", action="store_true", help="too short for meaningful numbers (chat, start, wire)")
     parser.add_argument("--corpora", type=Path, metavar="DIR", help="a corpus of attacks and look-alikes (scrub only)")
     parser.add_argument(
         "--misses", nargs="?", const="all", metavar="FAMILY", help="only judge it, and list what failed (scrub only)"
     )
     parser.add_argument("--day", action="store_true", help="build a whole day of events, for `steady` (store only)")
-    parser.add_argument("--only", metavar="NAME", help="only one of its modules (agents, page)")
-    parser.add_argument("--peer", metavar="NAME", help="only beside this one of its peers (page only)")
+    parser.add_argument("--only", metavar="NAME", help="only one of its parts (agents, chat, page)")
+    parser.add_argument("--peer", metavar="NAME", help="only beside this one of its peers (chat, page)")
     parser.add_argument("--list", action="store_true", help="also list the functions by their modules (path only)")
+    parser.add_argument("--keep", action="store_true", help="write the counts that must not grow (path only)")
     parser.add_argument("--small", action="store_true", help="a small version, as the tests run it (agents, page)")
-    parser.add_argument("--limit", type=float, metavar="S", help="begin nothing new after S seconds (agents, page)")
+    parser.add_argument("--limit", type=float, metavar="S", help="begin nothing new after S s (agents, chat, page)")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.names if name not in known]
     if unknown:
         parser.error(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(known)}")
     pin_to_one_core()
+    everything: list[Figure] = []
     for name in options.names or known:
         module = importlib.import_module(f"{package}.{name}")
         measured: list[Figure] = []
@@ -52,8 +60,14 @@ def main(arguments: list[str] | None = None) -> int:
                 print(figure.json() if options.json else figure.line(), flush=True)
         if options.markdown:
             print(table(measured), where, sep="\n\n", flush=True)
-        elif options.into is not None:
+        elif options.into is not None and not options.together:
             put_between(options.into, name, f"{table(measured)}\n\n{where}")
+        everything += measured
+        if options.together and options.into is not None:  # after each: a later one may fail
+            put_between(options.into, "all", f"{table(everything)}\n\n{where}")
+        if options.plots is not None and any(each.peers for each in measured):
+            options.plots.mkdir(parents=True, exist_ok=True)
+            (options.plots / f"{name}.svg").write_text(plot(measured))
     return 0
 
 

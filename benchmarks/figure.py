@@ -46,9 +46,9 @@ class Figure:
 
     def row(self) -> str:
         """The figure as a row of the documentation's table: behind each peer, how many of it ours is."""
-        peers = " · ".join(f"{name} {_short(value)}{self._ratio(value)}" for name, value in self.peers.items())
-        ours = f"{_short(self.ours)} {self.unit}".rstrip()
-        aim = "" if self.aim is None else f" (aim {_short(self.aim)}{'' if self.met else ', missed'})"
+        peers = " · ".join(f"{name} {short(value)}{self._ratio(value)}" for name, value in self.peers.items())
+        ours = f"{short(self.ours)} {self.unit}".rstrip()
+        aim = "" if self.aim is None else f" (aim {short(self.aim)}{'' if self.met else ', missed'})"
         return f"| `{self.figure}` | {ours}{aim} | {peers or 'none'} |"
 
     def _ratio(self, value: float, times: str = "") -> str:
@@ -73,7 +73,7 @@ def _has(name: str) -> bool:
     return importlib.util.find_spec(name) is not None
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
     """A number as people say it: 481.3 k."""
     for size, letter in _THOUSANDS:
         if abs(value) >= 10 * size or (size > 1e3 and abs(value) >= size):

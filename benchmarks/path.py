@@ -1,11 +1,20 @@
-"""How much code one message passes: a warm server on SQLite, the offline model, one tool call, one client.
+"""How much one message takes: a warm server on SQLite, the offline model, one tool call, one client.
 
 path_functions      our functions that run from the sending of "What is 15% of 80?" to its final response, each time;
-                    without those of the offline model, and without comprehensions
+                    without those of the offline model and the watchdog, and without comprehensions
 path_files          the modules that they stand in
-path_transactions   transactions of the database that are committed meanwhile, at least
+path_transactions   transactions of the database that are committed meanwhile
+path_calls          calls of our functions, and resumptions of those that wait
+path_instructions   instructions of Python's byte code in our functions
+path_publishes      publications of events to the subscribers of the thread
+path_scans          texts that are searched for what the scrubber's rules need
+path_threads        calls that are handed to a worker thread
+path_tasks          tasks that are started
 
-The server runs in this process, with its threads; the client is trio-websocket, which is none of ours.
+The server runs in this process, with its threads; the client is trio-websocket, which is none of ours. All are counts,
+which do not depend on what else the machine does. Of several messages the smallest count is taken: the server's
+housekeeping falls into some of them. `path.json` has the counts that a change must not exceed by more than a twentieth;
+`python -m benchmarks path --keep` writes it.
 """
 
 from __future__ import annotations
@@ -14,6 +23,7 @@ import json
 import sys
 import tempfile
 import threading
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -33,13 +43,24 @@ from understudy.app.settings import Settings
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = tuple(f"{ROOT / package}/" for package in ("actors", "transport", "sanitization", "understudy"))
 MODEL = f"{ROOT / 'understudy' / 'models' / 'offline'}/"
+WATCHDOG = str(ROOT / "actors" / "watchdog.py")
 COMPREHENSIONS = {"<listcomp>", "<dictcomp>", "<setcomp>", "<genexpr>"}
 QUESTION = "What is 15% of 80?"
-OPTIONS = ("list",)
+OPTIONS = ("list", "keep")
+KEPT = Path(__file__).with_suffix(".json")
+MARKED = {
+    "path_publishes": ("understudy/chat/conversation/subscribers.py", "Subscribers.publish"),
+    "path_scans": ("sanitization/prefilter.py", "build_prefilter.<locals>.find_active"),
+    "path_threads": ("trio/_threads.py", "to_thread_run_sync"),
+    "path_tasks": ("trio/_core/_run.py", "Runner.spawn_impl"),
+}
+"""Figures that are calls of one function: the end of its file's path, and its qualified name."""
 WARM = 3
 """Messages before those that are counted: what is loaded or cached at first use is then there."""
 COUNTED = 5
 """Messages that are counted: what only some of them pass, as the server's housekeeping, is not on their path."""
+TRACED = 3
+"""Messages after those whose instructions are counted, which takes ten times as long."""
 QUIET_S = 0.5
 """Pause before each counted message, in which the end of the one before it is worked off."""
 TIMEOUT_S = 60.0
@@ -47,52 +68,95 @@ TIMEOUT_S = 60.0
 
 @define
 class Recorder:
-    """What runs while `on`: our functions, and how many transactions are committed. `counted` are both by message."""
+    """What runs while `on`: calls by function, and how many transactions are committed. `counted` are both by message.
+
+    `traced` are instructions by message.
+    """
 
     on: bool = False
-    functions: set[CodeType] = field(factory=set)
+    tracing: bool = False
+    calls: Counter[CodeType] = field(factory=Counter)
     transactions: int = 0
-    counted: list[tuple[set[CodeType], int]] = field(factory=list)
+    instructions: int = 0
+    counted: list[tuple[Counter[CodeType], int]] = field(factory=list)
+    traced: list[int] = field(factory=list)
 
     def start(self) -> None:
-        """Start to count."""
-        self.on, self.functions, self.transactions = True, set(), 0
+        """Start to count calls and transactions."""
+        self.on, self.calls, self.transactions = True, Counter(), 0
 
     def stop(self) -> None:
         """Keep the counts."""
         self.on = False
-        self.counted.append((self.functions, self.transactions))
+        self.counted.append((self.calls, self.transactions))
+
+    def start_trace(self) -> None:
+        """Start to count instructions."""
+        self.tracing, self.instructions = True, 0
+
+    def stop_trace(self) -> None:
+        """Keep the count."""
+        self.tracing = False
+        self.traced.append(self.instructions)
 
     def call(self, frame: FrameType, what: str, _: Any) -> None:
         """Note the call of a function. A profile function of `sys.setprofile`."""
         if self.on and what == "call":
-            code = frame.f_code
-            if code.co_filename.startswith(PACKAGES) and not code.co_filename.startswith(MODEL):
-                self.functions.add(code)
+            self.calls[frame.f_code] += 1
+
+    def trace(self, frame: FrameType, _: str, __: Any) -> Any:
+        """Have the instructions of a function counted from here on. A trace function of `sys.settrace`."""
+        if not self.tracing or not is_ours(frame.f_code):
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        return self.step
+
+    def step(self, _: FrameType, what: str, __: Any) -> Any:
+        """Count an instruction."""
+        if what == "opcode" and self.tracing:
+            self.instructions += 1
+        return self.step
 
     def commit(self, _: Connection) -> None:
         """Note a commit. A listener of SQLAlchemy's event `commit`."""
         self.transactions += self.on
 
 
-def figures(*, list: bool = False) -> Iterator[Figure]:  # noqa: A002 - the name of the option
-    """Measure once: code paths do not vary as times do. `list`: also print the functions by their modules."""
+def figures(*, list: bool = False, keep: bool = False) -> Iterator[Figure]:  # noqa: A002 - the name of the option
+    """Measure once: code paths do not vary as times do.
+
+    `list`: also print the functions by their modules. `keep`: write the counts that must not grow.
+    """
     recorder = Recorder()
     event.listen(Engine, "commit", recorder.commit)
+    threading.settrace(recorder.trace)
     threading.setprofile(recorder.call)
     sys.setprofile(recorder.call)
     try:
         with tempfile.TemporaryDirectory() as folder:
             trio.run(_measure, recorder, Path(folder))
     finally:
+        sys.settrace(None)
         sys.setprofile(None)
         threading.setprofile(None)  # type: ignore[arg-type]
+        threading.settrace(None)  # type: ignore[arg-type]
         event.remove(Engine, "commit", recorder.commit)
-    always = set.intersection(*(functions for functions, _ in recorder.counted))
-    named = {code for code in always if code.co_name not in COMPREHENSIONS}
-    yield Figure("path_functions", "functions", len(named))
-    yield Figure("path_files", "files", len({code.co_filename for code in named}))
-    yield Figure("path_transactions", "transactions", min(transactions for _, transactions in recorder.counted))
+    own = [{code: n for code, n in calls.items() if is_ours(code)} for calls, _ in recorder.counted]
+    named = {code for code in set.intersection(*map(set, own)) if code.co_name not in COMPREHENSIONS}
+    measured = [
+        Figure("path_functions", "functions", len(named)),
+        Figure("path_files", "files", len({code.co_filename for code in named})),
+        Figure("path_transactions", "transactions", min(transactions for _, transactions in recorder.counted)),
+        Figure("path_calls", "calls", min(sum(calls.values()) for calls in own)),
+        Figure("path_instructions", "instructions", min(recorder.traced)),
+        *(
+            Figure(name, "calls", min(called(calls, file, function) for calls, _ in recorder.counted))
+            for name, (file, function) in MARKED.items()
+        ),
+    ]
+    yield from measured
+    if keep:
+        KEPT.write_text(json.dumps({each.figure: each.ours for each in measured}, indent=2) + "\n")
     if list:
         modules = Counter(code.co_filename for code in named)
         for module in sorted(modules):
@@ -101,24 +165,51 @@ def figures(*, list: bool = False) -> Iterator[Figure]:  # noqa: A002 - the name
                 print(f"    {name}")
 
 
+def is_ours(code: CodeType) -> bool:
+    """Return whether a function is one of the product's, except the offline model's and the watchdog's.
+
+    The watchdog looks so many times a second, and at each turn of the loop: that depends on what the machine does.
+    """
+    return code.co_filename.startswith(PACKAGES) and not code.co_filename.startswith((MODEL, WATCHDOG))
+
+
+def called(calls: Counter[CodeType], file: str, function: str) -> int:
+    """Return how often the function of that name was called."""
+    return sum(n for code, n in calls.items() if code.co_qualname == function and code.co_filename.endswith(file))
+
+
 async def _measure(recorder: Recorder, folder: Path) -> None:
-    settings = Settings(port=0, data_dir=folder, log_level="error")
+    settings = Settings(port=0, data_dir=folder, log_level="error", words_per_s=1e6)  # or pauses decide what is joined
     with trio.fail_after(TIMEOUT_S):
         async with trio.open_nursery() as nursery:
             running: Running = await nursery.start(partial(serve_app, settings))
             async with open_websocket_url(running.address.replace("http", "ws", 1) + "/ws") as socket:
-                for number in range(WARM):
-                    await _ask(socket, number)
-                for number in range(WARM, WARM + COUNTED):
-                    await trio.sleep(QUIET_S)
+                for _ in range(WARM):
+                    await _ask(socket, "warm")
+                for number in range(COUNTED):
+                    await _begin(socket, f"counted-{number}")
                     recorder.start()
-                    await _ask(socket, number)
+                    await _ask(socket, f"counted-{number}")
                     recorder.stop()
+                sys.setprofile(None)
+                sys.settrace(recorder.trace)
+                for number in range(TRACED):
+                    await _begin(socket, f"traced-{number}")
+                    recorder.start_trace()
+                    await _ask(socket, f"traced-{number}")
+                    recorder.stop_trace()
+                sys.settrace(None)
             nursery.cancel_scope.cancel()
 
 
-async def _ask(socket: WebSocketConnection, number: int) -> None:
-    payload = {"content": QUESTION, "thread_id": "path", "message_id": f"message-{number}"}
+async def _begin(socket: WebSocketConnection, thread_id: str) -> None:
+    """Begin a thread, so that each message that is counted is the second one of its own."""
+    await _ask(socket, thread_id)
+    await trio.sleep(QUIET_S)
+
+
+async def _ask(socket: WebSocketConnection, thread_id: str) -> None:
+    payload = {"content": QUESTION, "thread_id": thread_id, "message_id": uuid.uuid4().hex}
     await socket.send_message(json.dumps({"type": "user_message", "payload": payload}))
     while True:
         received = json.loads(await socket.get_message())

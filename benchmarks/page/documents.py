@@ -63,9 +63,18 @@ CODE: Final = "".join(
     f"    return [first * each for each in range({n})]  # and {n} more\n\n\n"
     for n in range(700)
 )
+TABLE: Final = "| # | Month | Revenue | Note |\n|--:|-------|--------:|------|\n" + "".join(
+    f"| {n} | 2025-{n % 12 + 1:02} | **{n * 37:,}** | row `{n}` of *many* |\n" for n in range(1, 1_501)
+)
+LIST: Final = "".join(
+    f"{n}. Point {n} about **growth** and what it means\n" + "     - with `code` below it\n" * (n % 5 == 0)
+    for n in range(1, 1_000)
+)
 DOCUMENTS: Final = {
     "short": SECTION.format(n=1) + TYPOGRAPHY,
     "mixed": "".join((SECTION if n % 4 else SECTION + TYPOGRAPHY).replace("{n}", str(n)) for n in range(1, 200)),
+    "table": f"Here is the table:\n\n{TABLE}\nThat was it.\n",
+    "list": f"Here is the list:\n\n{LIST}\nThat was it.\n",
     "code": f"Here is the code:\n\n```python\n{CODE}```\n\nThat was it.\n",
 }
 

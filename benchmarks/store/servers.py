@@ -68,15 +68,15 @@ def redis() -> Iterator[Redis]:
 
 
 class Node(Server):
-    """`understudy serve` with the agents of the benchmark, on a core of its own where there are enough."""
+    """`understudy serve` with these agents, on a core of its own where there are enough; on all with `core` None."""
 
-    def __init__(self, folder: Path, core: int = 0, **environment: str) -> None:
-        command = [
-            sys.executable, "-m", "understudy", "serve", "benchmarks.store.agents:AGENTS", "--port", "0",
-            "--data-dir", str(folder),
-        ]  # fmt: skip
+    def __init__(
+        self, folder: Path, core: int | None = 0, *, agents: str = "benchmarks.store.agents:AGENTS", **environment: str
+    ) -> None:
+        command = [sys.executable, "-m", "understudy", "serve", agents, "--port", "0", "--data-dir", str(folder)]
         with all_cores():
-            os.sched_setaffinity(0, {core % (os.cpu_count() or 1)})
+            if core is not None:
+                os.sched_setaffinity(0, {core % (os.cpu_count() or 1)})
             super().__init__("understudy", command, {**SETTINGS, **environment})
 
     def _line(self) -> str:

@@ -1,0 +1,45 @@
+"""Our agent that plays the script, and a sampler of the server it is imported by, if `BENCH_LAYERS` names a file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import trio
+
+from benchmarks.chat import layers
+from benchmarks.chat.peers import script
+from understudy import Agent, tool
+from understudy.models.model import Emit, Reply, TextDelta, ToolRequest, Turn
+
+
+@tool
+async def percentage(share: float, whole: float) -> float:
+    """Return so many percent of a number."""
+    return script.percentage(share, whole)
+
+
+class Script:
+    """Streams the pieces, or calls the tool and tells its result."""
+
+    name = "script"
+    notice = ""
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        """Play the next turn."""
+        if turn.request == script.TOOL:
+            if not turn.rounds:
+                return Reply(calls=(ToolRequest("call", "percentage", {"share": 15, "whole": 80}),))
+            await emit(TextDelta(script.ANSWER))
+            return Reply(text=script.ANSWER)
+        for number, piece in enumerate(script.PIECES):
+            if number:
+                await trio.sleep(script.PIECE_S)
+            await emit(TextDelta(piece))
+        return Reply(text="".join(script.PIECES))
+
+
+AGENTS = [Agent("script", model=Script(), tools=[percentage])]
+
+if layers.FILE in os.environ:
+    layers.Sampler(Path(os.environ[layers.FILE])).start()
