@@ -115,7 +115,7 @@ def test_every_file_that_compose_names_is_there(compose: Any) -> None:
             )
         for volume in service.get("volumes", []):
             source = volume.partition(":")[0]
-            assert (DEPLOY / source).is_file() if source.startswith(".") else source in compose["volumes"]
+            assert (DEPLOY / source).exists() if source.startswith(".") else source in compose["volumes"]
         assert set(service["networks"]) <= set(compose["networks"])
         assert set(service.get("depends_on", [])) <= set(compose["services"])
 
@@ -177,11 +177,20 @@ def test_the_service_runs_a_command_that_is_one() -> None:
 def test_alerts_are_about_metrics_that_are_there() -> None:
     rules = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())["groups"][0]["rules"]
     known: set[str] = set()
-    for metric in Metrics().registry.collect():
-        ends = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"]}.get(metric.type, [""])
+    metrics = Metrics()
+    metrics.observe_storage(int, int)
+    metrics.redis_up(False)
+    metrics.describe_build("1.0")
+    metrics.observe_tree(lambda: None)
+    for metric in metrics.registry.collect():
+        ends = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"], "info": ["_info"]}.get(
+            metric.type, [""]
+        )
         known |= {metric.name + end for end in ends}
+    for board in (DEPLOY / "grafana" / "dashboards").iterdir():
+        assert set(re.findall(r"\b(?:understudy|process)_\w+", board.read_text())) <= known, board.name
     for rule in rules:
-        named = set(re.findall(r"\bunderstudy_\w+", rule["expr"]))
+        named = set(re.findall(r"\b(?:understudy|process)_\w+", rule["expr"]))
         assert named <= known, rule["alert"]
         assert rule["annotations"]["summary"].endswith(".")
         assert rule["labels"]["severity"] in ("warning", "critical")

@@ -1,0 +1,87 @@
+"""A Prometheus of the tests' own, which scrapes servers of the tests every second."""
+
+import json
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+from urllib.parse import urlencode, urlsplit
+
+import yaml
+
+from tests.servers.needed import free_port, program
+
+START_S: Final = 30.0
+TRY_S: Final = 0.05
+
+
+class Prometheus:
+    """Scrapes these addresses, and evaluates the rules of these files, once a second."""
+
+    def __init__(self, folder: Path, addresses: Iterable[str], rules: Iterable[Path]) -> None:
+        self._binary = program("prometheus", "prometheus")
+        self._folder = folder
+        self._address = f"127.0.0.1:{free_port()}"
+        self._process: subprocess.Popen[bytes] | None = None
+        targets = [urlsplit(each).netloc for each in addresses]
+        config = {
+            "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+            "rule_files": [str(each) for each in rules],
+            "scrape_configs": [{"job_name": "understudy", "static_configs": [{"targets": targets}]}],
+        }
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+
+    def __enter__(self) -> Self:
+        """Start it and wait until it answers."""
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    self._binary,
+                    f"--config.file={self._folder / 'prometheus.yml'}",
+                    f"--storage.tsdb.path={self._folder / 'data'}",
+                    f"--web.listen-address={self._address}",
+                ],
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + START_S
+        while True:
+            try:
+                self._get("/-/ready")
+            except OSError:
+                text = (self._folder / "log").read_text()
+                assert self._process.poll() is None, f"prometheus ended: {text}"
+                assert time.monotonic() < deadline, f"prometheus does not answer: {text}"
+                time.sleep(TRY_S)
+            else:
+                return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        """Stop it."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """Return the series that this expression has now. Raises ValueError with the reason if it is none."""
+        try:
+            answer = json.loads(self._get(f"/api/v1/query?{urlencode({'query': expression})}"))
+        except urllib.error.HTTPError as error:
+            raise ValueError(f"{expression}: {error.read().decode()}") from error
+        found: list[dict[str, Any]] = answer["data"]["result"]
+        return found
+
+    def rules(self) -> list[dict[str, Any]]:
+        """Return all rules with their state and health."""
+        groups = json.loads(self._get("/api/v1/rules"))["data"]["groups"]
+        return [rule for group in groups for rule in group["rules"]]
+
+    def _get(self, path: str) -> bytes:
+        with urllib.request.urlopen(f"http://{self._address}{path}", timeout=10.0) as answer:
+            body: bytes = answer.read()
+        return body
