@@ -62,8 +62,10 @@ arrows: $(VENV)/.dev
 exported: $(VENV)/.dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" PYRIGHT_PYTHON_IGNORE_WARNINGS=1 pyright --verifytypes actors --ignoreexternal
 
-bench: $(VENV)/.bench ## figures beside their peers (ARGS="actors --json")
-	$(BIN)/python -m benchmarks $(ARGS)
+BENCHES := path chat wire store scrub actors
+PAGE    := docs/reference/benchmarks.md
+bench: $(VENV)/.bench ## figures into the documentation, with plots (ARGS="actors --json" prints)
+	$(BIN)/python -m benchmarks $(or $(ARGS),$(BENCHES) --together --into $(PAGE) --plots docs/assets/benchmarks)
 
 pictures: $(VENV)/.dev ## pictures of every view, each checked by axe, in pictures/
 	mkdir -p pictures

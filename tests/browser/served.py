@@ -22,7 +22,11 @@ CHROMIUM = "/usr/bin/chromium"
 BROWSERS = ("chromium", "firefox")
 COARSE = 1
 """What Firefox takes for a finger: `PointerCapabilities::Coarse`, without `Hover` (4)."""
-UNCONNECTED = ("establish a connection to the server", "was interrupted while the page was loading")
+UNCONNECTED = (
+    "establish a connection to the server",
+    "was interrupted while the page was loading",
+    "Error in input stream",
+)
 """What Firefox reports of a WebSocket without a server, or of a page that is left, as an error of the page."""
 READY = "understudy is ready on "
 WAIT_MS = 60_000
@@ -38,6 +42,10 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+page: Path | None = None
+"""The folder from which servers of this process serve the pages, None for the modules of the checkout."""
 
 
 class Server:
@@ -62,7 +70,7 @@ class Server:
             )
         else:
             with open(os.devnull, "wb") as nothing:
-                self.process = Forked(options, self.environment, nothing, data_dir=self.folder)
+                self.process = Forked(options, self.environment, nothing, data_dir=self.folder, page=page)
         assert self.process.stdout is not None
         self.address = self.process.stdout.readline().strip().removeprefix(READY)
         self.port = int(self.address.rpartition(":")[2])
@@ -108,8 +116,8 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def firefox(preferences: Mapping[str, str | int | bool] | None = None) -> Iterator[Browser]:
-    """Yield a headless Firefox with these preferences of `about:config`; it is started for the block.
+def firefox(preferences: Mapping[str, str | int | bool] | None = None, **environment: str) -> Iterator[Browser]:
+    """Yield a headless Firefox with these preferences of `about:config` and variables; it is started for the block.
 
     Playwright's `color_scheme`, `reduced_motion` and `forced_colors` have no effect in it, and it has no CDP.
     """
@@ -118,6 +126,7 @@ def firefox(preferences: Mapping[str, str | int | bool] | None = None) -> Iterat
             channel="moz-firefox",
             executable_path=write_launcher(Path(folder)),
             firefox_user_prefs={"browser.download.alwaysOpenPanel": False, **(preferences or {})},  # it takes the focus
+            env={**os.environ, **environment},
         )
         try:
             yield browser
@@ -145,6 +154,22 @@ def current_browser() -> Iterator[Browser]:
 
 
 @contextmanager
+def mouse_in_frames() -> Iterator[Browser]:
+    """Yield a browser whose mouse reaches into a frame of another origin, which is a process of its own.
+
+    In Firefox that is another one than `current_browser()`: its mouse acts on the window and not on one document. So it
+    reaches only the tab in front, and only what is inside the window, which is larger than any viewport here.
+    """
+    if shared is None or shared.browser_type.name != "firefox":
+        with current_browser() as browser:
+            yield browser
+        return
+    window = {"MOZ_HEADLESS_WIDTH": "1600", "MOZ_HEADLESS_HEIGHT": "1200"}
+    with firefox({"remote.events.async.mouse.enabled": True}, **window) as browser:
+        yield browser
+
+
+@contextmanager
 def phone(browser: Browser, size: ViewportSize) -> Iterator[Page]:
     """Yield a page whose pointer is a finger.
 
@@ -159,6 +184,17 @@ def phone(browser: Browser, size: ViewportSize) -> Iterator[Page]:
         yield context.new_page()
     finally:
         context.close()
+
+
+NOTE_SENT = """() => {
+  window.sent = [];
+  const send = WebSocket.prototype.send;
+  WebSocket.prototype.send = function (frame) {
+    window.sent.push(frame);
+    send.call(this, frame);
+  };
+}"""
+"""Notes every frame that the page sends, in order: in Firefox Playwright sees none."""
 
 
 def watched(page: Page, problems: list[str]) -> Page:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Page, expect
-from served import Server, current_browser, watched
+from served import NOTE_SENT, Server, current_browser, watched
 
 from transport.auth.tokens import Tokens
 
@@ -103,12 +103,13 @@ def awake(page: Page) -> None:
     expect(page.get_by_text("Online")).to_be_visible()
 
 
-def resumed(sent: list[str]) -> list[int]:
+def resumed(page: Page) -> list[int]:
     """Return from which events on the thread was followed."""
+    sent = page.evaluate("window.sent")
     return [int(found[1]) for frame in sent if (found := re.search(r'"long":(\d+)', frame)) and '"resume"' in frame]
 
 
-def sleep_at_the_end(page: Page, server: Server, other: OtherClient, sent: list[str]) -> None:
+def sleep_at_the_end(page: Page, server: Server, other: OtherClient) -> None:
     """The end is there, none of the gap is played, and neither a draft nor a message that waits is lost."""
     page.goto(f"{server.address}/#long")
     expect(page.locator(".turn .bubble").last).to_have_text(said(KNOWN))
@@ -118,11 +119,11 @@ def sleep_at_the_end(page: Page, server: Server, other: OtherClient, sent: list[
     field.fill("What is 6 * 7?")
     field.press("Enter")
     field.fill("not sent yet")
-    sent.clear()
+    page.evaluate("window.sent.length = 0")
     awake(page)
     expect(page.locator(".reply .prose").last.get_by_text("42")).to_be_visible()
     expect(field).to_have_value("not sent yet")
-    assert min(resumed(sent)) >= end, "the gap was asked for event by event"
+    assert min(resumed(page)) >= end, "the gap was asked for event by event"
     played = {said(number) for number in range(KNOWN + 1, KNOWN + MISSED - LAST_PAGE)}
     assert played & set(page.evaluate("[...window.seen]")) == set()
     expect(page.locator(".turn .bubble").get_by_text("What is 6 * 7?")).to_have_count(1)
@@ -140,7 +141,7 @@ def read_up_to(page: Page, text: str) -> None:
     raise AssertionError(f"{text} is not there")
 
 
-def sleep_in_the_past(page: Page, other: OtherClient, sent: list[str]) -> None:
+def sleep_in_the_past(page: Page, other: OtherClient) -> None:
     """What is read stays where it is, with the steps that were unfolded; all of the gap is behind it."""
     place = said(KNOWN + MISSED - 15)
     read_up_to(page, place)
@@ -151,7 +152,7 @@ def sleep_in_the_past(page: Page, other: OtherClient, sent: list[str]) -> None:
     page.evaluate(FRAME)
     before = page.evaluate(PLACE, place)
     end = asleep(page, other, KNOWN + MISSED + 1, KNOWN + 2 * MISSED)
-    sent.clear()
+    page.evaluate("window.sent.length = 0")
     with page.expect_response(lambda answer: "/turns?before=" in answer.url):
         awake(page)
     expect(page.get_by_role("button", name="Jump to latest")).to_be_visible()
@@ -160,7 +161,7 @@ def sleep_in_the_past(page: Page, other: OtherClient, sent: list[str]) -> None:
     assert abs(page.evaluate(PLACE, place) - before) <= 2
     page.get_by_role("button", name="Jump to latest").click()
     expect(page.locator(".turn .bubble").last).to_have_text(said(KNOWN + 2 * MISSED))
-    assert min(resumed(sent)) >= end
+    assert min(resumed(page)) >= end
     page.evaluate("window.seen.clear()")
     read_up_to(page, said(KNOWN + MISSED))
     missed = {said(number) for number in range(KNOWN + MISSED + 1, KNOWN + 2 * MISSED)}
@@ -171,18 +172,17 @@ def main(folder: Path) -> None:
     """Sleep at the end of a chat, and once more while something before it is read."""
     server = Server(folder / "data", UNDERSTUDY_SECRET=SECRET, UNDERSTUDY_WORDS_PER_S="10000", **MANY)
     problems: list[str] = []
-    sent: list[str] = []
     try:
         other = OtherClient(server)
         other.say(1, KNOWN)
         with current_browser() as browser:
             page = watched(browser.new_context(viewport={"width": 1280, "height": 800}).new_page(), problems)
-            page.on("websocket", lambda socket: socket.on("framesent", lambda data: sent.append(str(data))))
             page.clock.install()
-            page.add_init_script(f"({WATCH})()")
+            for script in (NOTE_SENT, WATCH):
+                page.add_init_script(f"({script})()")
             signed_in(page, server)
-            sleep_at_the_end(page, server, other, sent)
-            sleep_in_the_past(page, other, sent)
+            sleep_at_the_end(page, server, other)
+            sleep_in_the_past(page, other)
             assert problems == []
     finally:
         server.stop(signal.SIGTERM)

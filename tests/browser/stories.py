@@ -2,7 +2,8 @@
 
 python tests/browser/stories.py BROWSER
 
-Each line of input is a JSON list of a story's name and its folder; each line of output its error, empty without one.
+Each line of input is a JSON list of a story's name, its folder, and the folder from which its servers serve the pages,
+null for those of the checkout; each line of output is its error, empty without one.
 """
 
 import json
@@ -19,7 +20,8 @@ def main() -> None:
     """Play the stories that the input names, each as its own program would."""
     with served.started(sys.argv[1]) as served.shared:
         for line in sys.stdin:
-            name, folder = json.loads(line)
+            name, folder, page = json.loads(line)
+            served.page = None if page is None else Path(page)
             path = str(Path(__file__).with_name(f"{name}.py"))
             sys.argv, error = [path, folder], ""
             try:

@@ -8,6 +8,7 @@ import contextlib
 import re
 import signal
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +227,68 @@ def watch_an_answer(page: Page, server: Server) -> None:
     assert not problems, problems
 
 
+PARSED = """
+  const html = Object.getOwnPropertyDescriptor(Element.prototype, "innerHTML");
+  window.parsed = 0;
+  Object.defineProperty(Element.prototype, "innerHTML", { ...html, set(value) {
+    window.parsed = Math.max(window.parsed, String(value).length);
+    html.set.call(this, value);
+  } });
+"""
+"""Notes the longest HTML that the page parses at once."""
+LONG = """() => {
+  const prose = document.querySelector(".reply .prose");
+  const texts = (selector) => [...prose.querySelectorAll(selector)].map((one) => one.textContent.trim());
+  return {
+    tables: prose.querySelectorAll("table").length, heads: texts("th"), cells: texts("tbody tr td:nth-child(1)"),
+    starts: [...prose.querySelectorAll("ol")].map((one) => one.start), items: texts("ol > li"),
+    tops: [...prose.querySelectorAll("ol > li")].map((one) => one.getBoundingClientRect().top),
+  };
+}"""
+"""What is seen of a long table or list."""
+
+
+def grow_long_blocks(page: Page, server: Server) -> None:
+    """A long table is one table whose rows are parsed once, a long list goes on counting; both are the same later."""
+    problems: list[str] = []
+    watched(page, problems).add_init_script(PARSED)
+    ask_the_typist(page, server, "table 8000 30000")
+    page.keyboard.press("Enter")
+    page.locator(".reply .prose tbody tr").nth(150).wait_for(state="attached")
+    page.evaluate("() => { document.querySelectorAll('.reply .prose tbody tr')[100].kept = true; }")
+    expect(page.locator(".turn[data-status=done]")).to_be_visible()
+    assert page.evaluate("parsed") < 50_000, "it was parsed as a whole"
+    assert page.evaluate("document.querySelectorAll('.reply .prose tbody tr')[100].kept")
+    live = page.evaluate(LONG)
+    rows = len(live["cells"])
+    assert rows > 500
+    assert live["cells"] == [str(n) for n in range(1, rows + 1)]
+    assert (live["tables"], live["heads"]) == (1, ["#", "Month", "Revenue", "Note"]), live
+    table = page.locator(".reply .prose table")
+    table.get_by_role("button", name="#").click()
+    table.get_by_role("button", name="#").click()
+    expect(table.locator("td").first).to_have_text(str(rows))
+    page.reload()
+    expect(table.locator("td").first).to_have_text("1")
+    assert page.evaluate(LONG) == live
+
+    ask_the_typist(page, server, "list 8000 30000")
+    page.keyboard.press("Enter")
+    expect(page.locator(".turn[data-status=done]")).to_be_visible()
+    assert page.evaluate("parsed") < 50_000, "it was parsed as a whole"
+    live = page.evaluate(LONG)
+    assert len(live["starts"]) > 3
+    assert live["starts"][0] == 1
+    assert all(f"Point {start} " in live["items"][start - 1] for start in live["starts"]), live
+    steps = {round(below - above) for above, below in pairwise(live["tops"])}
+    assert len(steps) <= 2, f"an item, and one with a point below it; no more space between the pieces: {steps}"
+    page.reload()
+    expect(page.locator(".reply .prose ol").last).to_be_attached()
+    again = page.evaluate(LONG)
+    assert (again["starts"], again["items"]) == (live["starts"], live["items"])
+    assert not problems, problems
+
+
 HOLD = """
   const frame = window.requestAnimationFrame.bind(window);
   const held = [];
@@ -268,6 +331,7 @@ def main(folder: str) -> None:
             watch_an_answer(browser.new_page(), server)
             catch_up(browser.new_page(), server)
             lose_previews(browser.new_page(), server)
+            grow_long_blocks(browser.new_page(), server)
             play(browser.new_page(), server)
     finally:
         if server.process.poll() is None:

@@ -4,12 +4,13 @@ import json
 import select
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.servers.needed import program
+from tests.servers.page import bundle_page
 
 STORIES = Path(__file__).with_name("stories.py")
 LIMIT_S = 500
@@ -21,34 +22,37 @@ BOTH = frozenset(
         "artefacts_story",
         "cross_origin_story",
         "forms_story",
+        "found_story",
         "furniture_story",
         "http2_story",
         "inbox_story",
         "long_runs_story",
+        "observer_story",
         "offline_story",
+        "past_story",
+        "react_story",
         "session_story",
         "shell_story",
         "sign_in_story",
+        "sleep_story",
         "story",
         "stream_story",
         "turns_story",
         "update_story",
         "visit_story",
+        "widgets_story",
     }
 )
-"""Stories whose steps depend on the browser: they are played in Firefox, too."""
+"""Stories that are played in both browsers."""
 CHROMIUM_ALONE = {
-    "found_story": "passes in Firefox, whose part in it other stories have",
-    "observer_story": "passes in Firefox, whose part in it other stories have",
-    "past_story": "it reads what the WebSocket sends, which Playwright does not see in Firefox",
-    "react_story": "not seen to pass in Firefox; the client under its component is the page's",
-    "sleep_story": "it reads what the WebSocket sends, which Playwright does not see in Firefox",
     "views_furniture_story": "it emulates media, which Playwright cannot in Firefox",
     "views_story": "it emulates media, which Playwright cannot in Firefox; see `views_firefox_story`",
-    "widgets_story": "in Firefox neither clicks nor keys of Playwright reach its frame, which has its own process",
 }
 """Stories that are played in Chromium alone, and why."""
 FIREFOX_ALONE = frozenset({"views_firefox_story"})
+BUNDLED = frozenset({"cross_origin_story", "forms_story", "shell_story"})
+"""Stories that load the bundle of an installed wheel, which takes a third of the processor time of the modules that the
+others load from the checkout."""
 PLAYED = [
     *(("chromium", name) for name in sorted(BOTH | CHROMIUM_ALONE.keys())),
     *(("firefox", name) for name in sorted(BOTH | FIREFOX_ALONE)),
@@ -62,8 +66,8 @@ class Player:
     process: "subprocess.Popen[str] | None" = None
     browser = ""
 
-    def play(self, browser: str, name: str, folder: Path) -> str:
-        """Play a story. Return its error, empty without one."""
+    def play(self, browser: str, name: str, folder: Path, page: Path | None) -> str:
+        """Play a story with this page, None for that of the checkout. Return its error, empty without one."""
         if browser != self.browser:
             self.stop()
         if self.process is None or self.process.poll() is not None:
@@ -73,7 +77,8 @@ class Player:
             )
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        print(json.dumps([name, str(folder)]), file=self.process.stdin, flush=True)
+        given = [name, str(folder), None if page is None else str(page)]
+        print(json.dumps(given), file=self.process.stdin, flush=True)
         error = f"it took longer than {LIMIT_S} s"
         if select.select([self.process.stdout], [], [], LIMIT_S)[0]:
             line = self.process.stdout.readline()
@@ -104,12 +109,15 @@ def player() -> Iterator[Player]:
 @pytest.mark.promise("wire.endpoint-page")
 @pytest.mark.slow
 @pytest.mark.parametrize(("browser", "name"), PLAYED)
-def test_a_story_in_a_real_browser(player: Player, browser: str, name: str, tmp_path: Path) -> None:
+def test_a_story_in_a_real_browser(
+    player: Player, browser: str, name: str, tmp_path: Path, filled_once: Callable[[Callable[[Path], None]], Path]
+) -> None:
     """The story ends without an error; each story's module describes its steps."""
     program(PROGRAMS[browser], PROGRAMS[browser])
     if name == "react_story":
         program("npm", "npm")
-    error = player.play(browser, name, tmp_path)
+    page = filled_once(bundle_page) if name in BUNDLED else None
+    error = player.play(browser, name, tmp_path, page)
     assert not error, error
 
 

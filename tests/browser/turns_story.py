@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, ViewportSize, WebSocketRoute, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, ViewportSize, WebSocketRoute, expect
 from served import Server, current_browser, picture, watched
 
 LONG_MS = 30_000
@@ -225,6 +225,30 @@ def switched(browser: Browser, server: Server, problems: list[str]) -> None:
     page.keyboard.press("Enter")
     answer(page, "16")
     assert page.url == thread
+    page.close()
+
+
+def sent_while_switching(browser: Browser, server: Server, problems: list[str]) -> None:
+    """A message that is sent before the chat of the picked agent is found goes to that agent in this chat."""
+    page = watched(browser.new_context(viewport=WIDE).new_page(), problems)
+    page.goto(server.address)
+    ask(page, "What is 15% of 80?")
+    answer(page, "12")
+    thread = page.url
+    held: list[Route] = []
+    page.route(re.compile(r"/api/threads\?"), lambda route: held.append(route))
+    page.get_by_role("button", name=re.compile("^Agent: ")).click()
+    with page.expect_request(re.compile(r"/api/threads\?")):
+        page.get_by_role("option", name=re.compile("^Content")).click()
+    ask(page, "What is 9 + 8?")
+    answer(page, "17")
+    for route in held:
+        route.continue_()
+    page.evaluate("fetch('/healthz').then((answer) => answer.text())")  # the page has its answers before this one
+    answer(page, "17")
+    assert page.url == thread
+    expect(page.get_by_role("button", name=re.compile("^Back to "))).to_be_hidden()
+    expect(page.get_by_role("button", name="Agent: Content")).to_be_visible()
 
 
 def turned(browser: Browser, server: Server, problems: list[str]) -> None:
@@ -338,6 +362,7 @@ def main(folder: Path, shots: Path | None) -> None:
             restart(page, other, server, shots)
             told(browser, server, shots, problems)
             switched(browser, server, problems)
+            sent_while_switching(browser, server, problems)
             turned(browser, server, problems)
             kept(page, server)
             assert not problems, problems

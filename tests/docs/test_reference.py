@@ -41,12 +41,19 @@ def test_every_metric_is_listed() -> None:
     """Names, kinds and labels are the declared ones."""
     metrics = Metrics()
     metrics.observe_tree(lambda: None)
+    metrics.observe_storage(int, int)
+    metrics.describe_build("1.0")
+    metrics.redis_up(False)
     labels = {
         each._name: sorted(each._labelnames)
         for each in (getattr(each, "_metric", each) for each in vars(metrics).values())
         if hasattr(each, "_labelnames")
     } | {"understudy_mailbox_depth_messages": ["lane", "path"], "understudy_actors": ["path"]}
-    declared = {each.name: (each.type, labels.get(each.name, [])) for each in metrics.registry.collect()}
+    labels["understudy_build_info"] = ["python", "version"]
+    collected = [each for each in metrics.registry.collect() if not each.name.startswith("process_")]
+    declared = {each.name: (each.type, labels.get(each.name, [])) for each in collected}
+    declared["understudy_build_info"] = ("info", labels["understudy_build_info"])
+    del declared["understudy_build"]
     headings = ("The wire", "Runs", "Texts", "The house")
     rows = [row for heading in headings for row in table("reference/metrics.md", heading)]
     assert {code(r["metric"])[0]: (r["kind"], sorted(code(r["labels"]))) for r in rows} == declared

@@ -34,10 +34,12 @@ def message(text: str, **ids: str) -> a2a.SendMessageRequest:
     return a2a.SendMessageRequest(message=said)
 
 
-async def told(responses: Any) -> tuple[list[str], str, str]:
-    """Return the states of a stream, the text of its answer, and the task's id."""
+async def told(responses: Any, opened: trio.Event | None = None) -> tuple[list[str], str, str]:
+    """Return the states of a stream, the text of its answer, and the task's id. Set `opened` once something came."""
     states, text, task = [], "", ""
     async for each in responses:
+        if opened is not None:
+            opened.set()
         kind = each.WhichOneof("payload")
         if kind == "task":
             task = each.task.id
@@ -97,8 +99,7 @@ async def test_the_stock_client_subscribes_again_and_cancels(serve: Any) -> None
                 if each.WhichOneof("payload") == "artifact_update":
                     task_id = each.artifact_update.task_id
                     break
-            gate.opened.set()
-            states, text, _ = await told(agent.subscribe(a2a.SubscribeToTaskRequest(id=task_id)))
+            states, text, _ = await told(agent.subscribe(a2a.SubscribeToTaskRequest(id=task_id)), gate.opened)
             assert (states[-1], text.strip()) == ("COMPLETED", "one two three four")
             gate.opened = trio.Event()
             gate.open_after = 1

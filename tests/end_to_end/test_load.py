@@ -69,6 +69,12 @@ async def test_a_stall_counts_in_every_message_that_was_due_in_it(serve: Any, nu
         assert sum(count for middle, count in report["latency_ms"][name]["buckets"] if middle > 100) >= 4
 
 
+async def test_all_messages_are_due_at_once_if_asked(serve: Any) -> None:
+    """Each user sends every hour; at times of their own none would in the first second."""
+    report = await loaded(await serve(), for_s=1.0, every_s=3600.0, at_once=True)
+    assert report["messages"]["answered"] == report["messages"]["due"] == 5
+
+
 async def test_promises_hold_for_every_behaviour(serve: Any) -> None:
     report = await loaded(await serve(words_per_s=20.0), *Behaviour, users=12, every_s=3.0, for_s=6.0)
     assert report["behaviours"] == {each.value: 2 for each in Behaviour}

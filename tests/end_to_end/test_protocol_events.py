@@ -351,6 +351,7 @@ async def test_a_client_is_sent_what_it_said_it_can_take_and_nothing_else(serve:
     async with connected(running.address, token) as first:
         await first.say("go", agent_type="script", thread_id="t")
         await first.until_end()
+    await running.html.warm_up()  # nobody took HTML until now, so that nothing was rendered
     for able in ABLE:
         async with connected(running.address, token) as client:
             frames, events = await told(client, **dict.fromkeys(able, True))

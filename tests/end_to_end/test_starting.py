@@ -17,6 +17,7 @@ from tests.end_to_end.chat_client import connected
 from tests.end_to_end.process import READY, started
 from transport.client import Exchange, Status, open_client
 from understudy.chat.answer.html import AnswerHtml
+from understudy.content.filter import ContentFilter
 from understudy.storage.sqlite import FILE_NAME
 
 AGENT = "tests.end_to_end.resumable_agent:agent"
@@ -25,7 +26,9 @@ BEFORE_READY = {
     "a2a", "ag_ui", "agents", "alembic", "altair", "anthropic", "anyio", "coredis", "duckdb", "google", "httpx",
     "httpx2", "langchain_core", "langgraph", "mcp", "numpy", "openai", "opentelemetry", "pandas", "presidio_analyzer",
     "psycopg", "pyarrow", "pydantic", "pydantic_ai", "schemathesis", "spacy", "vl_convert",
+    "cryptography", "jwt", "rich",
 }  # fmt: skip
+MODULES_BEFORE_READY = {"transport.auth.keyring", "understudy.models.anthropic", "understudy.web.specs.openapi"}
 PROGRAM = """
 import json, sys
 found = []
@@ -58,6 +61,7 @@ def test_a_server_listens_before_it_loads_the_rest_and_loads_nothing_it_does_not
             listening, ended = json.loads(process.communicate(timeout=120)[0])
     assert {name.partition(".")[0] for name in listening} & (BEFORE_LISTENING | BEFORE_READY) == set()
     assert {name.partition(".")[0] for name in ended} & BEFORE_READY == set()
+    assert MODULES_BEFORE_READY & set(ended) == set()
 
 
 async def test_a_server_renders_for_the_first_client_that_shows_html(
@@ -79,6 +83,25 @@ async def test_a_server_renders_for_the_first_client_that_shows_html(
         await client.say("What is 2 + 3?", thread_id="html")
         await client.until_end()
     assert begun == [running.html]
+
+
+async def test_a_server_builds_what_few_texts_need_for_the_first_client(
+    serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The start builds none of it, and a second client nothing more."""
+    begun: list[ContentFilter] = []
+
+    async def warm_up(content_filter: ContentFilter) -> None:
+        begun.append(content_filter)
+
+    monkeypatch.setattr(ContentFilter, "_warm_up", warm_up)
+    running = await serve()
+    assert begun == []
+    for _ in range(2):
+        async with connected(running.address) as client:
+            await client.say("What is 2 + 3?")
+            await client.until_end()
+    assert len(begun) == 1
 
 
 @pytest.mark.slow

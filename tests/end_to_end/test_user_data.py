@@ -185,6 +185,7 @@ async def test_erasing_a_user_leaves_no_rendered_answer_in_memory(serve: Any) ->
     running = await serve(scripted(Say(f"It is *{MARKER}*.")), secret=SECRET)
     token = signed("ann")
     async with connected(running.address, token) as client:
+        await client.send({"type": "hello", "payload": {"html": True}})
         await talk(client, "go", "t1")
     assert "<em>" in running.html.cached_or_plain(AnswerText(f"It is *{MARKER}*. "))
     assert (await erase(running, token, "ann"))[0] == 200

@@ -29,7 +29,7 @@ SETTINGS = {
     "UNDERSTUDY_LIMITS_SIGNALS_PER_MINUTE": "60000",
     "UNDERSTUDY_LIMITS_REQUESTS_PER_MINUTE": "600000",
 }
-WATCHED = ("understudy_actor_restarts_total", "understudy_runs_ended_twice", "understudy_dead_letters_total")
+WATCHED = ("understudy_actor_restarts_total", "understudy_runs_ended_twice_total", "understudy_dead_letters_total")
 CLOSED = "understudy_connections_closed_total"
 COUNTED = ("understudy_reconnects_total", "understudy_events_sent_total", "understudy_events_dropped_total")
 _STOP_S = 15.0

@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from tests.nested import LEAN
+from tests.packaging.wheels import ROOT, build_wheels
 
-ROOT = Path(__file__).parents[2]
 NEEDED = ("trio", "attr", "attrs", "outcome", "sniffio", "sortedcontainers", "idna")
 """trio, attrs, and what trio needs on POSIX."""
 
@@ -66,13 +66,9 @@ trio.run(main)
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """Yield the wheel, built from the checkout, without a network."""
-    folder = tmp_path_factory.mktemp("wheel")
-    offline = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--disable-pip-version-check"]
-    command = [sys.executable, "-m", "pip", "wheel", *offline, "--wheel-dir", str(folder), "packaging/actors"]
-    subprocess.run(command, check=True, cwd=ROOT, timeout=120)
-    (path,) = folder.glob("understudy_actors-*.whl")
+def wheel(filled_once):
+    """Yield the wheel, built from the checkout."""
+    (path,) = filled_once(build_wheels).glob("understudy_actors-*.whl")
     with zipfile.ZipFile(path) as archive:
         yield archive
 

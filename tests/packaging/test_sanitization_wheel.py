@@ -12,8 +12,9 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-SOURCE = ROOT / "packaging" / "sanitization"
+from tests.packaging.wheels import ROOT, SOURCES, build_wheels
+
+SOURCE = SOURCES["sanitization"]
 NEEDED = ("attr", "attrs", "nh3", "re2")
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -39,13 +40,9 @@ print(Sanitizer().sanitize_html("<b onclick=x()>a < b</b>").text)
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
-    """Yield the wheel, built from the checkout, without a network."""
-    folder = tmp_path_factory.mktemp("wheel")
-    offline = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--disable-pip-version-check"]
-    command = [sys.executable, "-m", "pip", "wheel", *offline, "--wheel-dir", str(folder), str(SOURCE)]
-    subprocess.run(command, check=True, cwd=ROOT, timeout=120)
-    (path,) = folder.glob("understudy_sanitization-*.whl")
+def wheel(filled_once: Callable[[Callable[[Path], None]], Path]) -> Iterator[zipfile.ZipFile]:
+    """Yield the wheel, built from the checkout."""
+    (path,) = filled_once(build_wheels).glob("understudy_sanitization-*.whl")
     with zipfile.ZipFile(path) as archive:
         yield archive
 

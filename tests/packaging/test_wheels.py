@@ -11,7 +11,7 @@ import sys
 import tomllib
 import venv
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,8 @@ import pytest
 from attrs import define
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).parents[2]
-SOURCES = {
-    "actors": ROOT / "packaging" / "actors",
-    "transport": ROOT / "packaging" / "transport",
-    "sanitization": ROOT / "packaging" / "sanitization",
-    "understudy": ROOT,
-}
-"""Each package and the folder of its manifest."""
+from tests.packaging.wheels import OFFLINE, ROOT, SOURCES, build_wheels
+
 NEEDS = {
     "actors": (),
     "transport": ("actors",),
@@ -38,7 +32,6 @@ PLUGINS = {"linkify-it-py"}
 """Declared, and imported by another library: markdown-it's option `linkify` needs it."""
 TEST_TOOLS = {"pytest"}
 """Imported by modules for users' tests, whose environments have it."""
-QUIET = ("--quiet", "--disable-pip-version-check", "--no-index")
 IMPORT_ALL = """
 import importlib, pkgutil, sys
 
@@ -76,12 +69,9 @@ def normal(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the four wheels, built from the checkout without a network."""
-    folder = tmp_path_factory.mktemp("wheels")
-    command = [sys.executable, "-m", "pip", "wheel", *QUIET, "--no-deps", "--no-build-isolation", "--wheel-dir"]
-    subprocess.run([*command, str(folder), *map(str, SOURCES.values())], check=True, cwd=ROOT, timeout=500)
-    return folder
+def wheels(filled_once: Callable[[Callable[[Path], None]], Path]) -> Path:
+    """Return a folder with the four wheels, built from the checkout."""
+    return filled_once(build_wheels)
 
 
 def closure(requirements: Iterable[str], extras: Iterable[str] = ()) -> dict[str, importlib.metadata.Distribution]:
@@ -127,7 +117,7 @@ class Environment:
 
     def install(self, *packages: str, extras: Mapping[str, tuple[str, ...]] | None = None) -> None:
         """Install wheels and link their declared requirements from this test run's environment, and no others."""
-        self._pip("install", *QUIET, "--no-deps", "--find-links", str(self.wheels), *map(name_of, packages))
+        self._pip("install", *OFFLINE, "--no-deps", "--find-links", str(self.wheels), *map(name_of, packages))
         (site,) = self.home.glob("lib/python3*/site-packages")
         for package in packages:
             project = manifest(package)
@@ -139,7 +129,7 @@ class Environment:
 
     def uninstall(self, package: str) -> None:
         """Uninstall one package."""
-        self._pip("uninstall", *QUIET[:2], "--yes", name_of(package))
+        self._pip("uninstall", *OFFLINE[:2], "--yes", name_of(package))
 
     def _pip(self, *arguments: str) -> None:
         command = [sys.executable, "-m", "pip", "--python", str(self.home / "bin" / "python"), *arguments]

@@ -1,8 +1,9 @@
 """The servers that tests ask for by name."""
 
+import fcntl
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,7 @@ def own_redis(tmp_path: Path) -> Iterator[Redis]:
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder at the newest schema, to be copied: running the migrations takes half of a server's start."""
-    from understudy.storage import open_database  # most tests need no database
+    from understudy.storage.sqlite import open_database  # most tests need no database
 
     folder = tmp_path_factory.mktemp("migrated")
     open_database(folder).close()
@@ -104,3 +105,23 @@ def template(postgres: Postgres) -> str:
     address = postgres.create()
     connect_database(address).close()
     return address.rpartition("/")[2]
+
+
+@pytest.fixture(scope="session")
+def filled_once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[[Callable[[Path], None]], Path]:
+    """Return what gives the folder that a function has filled, once for all processes of a run."""
+    own = tmp_path_factory.getbasetemp()
+    run = own if worker_id == "master" else own.parent
+
+    def folder(fill: Callable[[Path], None]) -> Path:
+        path, part = run / fill.__name__, run / f"{fill.__name__}.part"
+        with open(run / f"{fill.__name__}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                shutil.rmtree(part, ignore_errors=True)  # of a process that could not fill it
+                part.mkdir()
+                fill(part)
+                part.rename(path)
+        return path
+
+    return folder

@@ -37,7 +37,8 @@ class Forked:
     """A process that runs `understudy serve` with these options, with the methods of `subprocess.Popen`.
 
     `data_dir` is given a database at the newest schema if it has none, so the server has nothing to migrate. `modules`
-    are loaded before the fork: what is large and shared by several servers of a test module.
+    are loaded before the fork: what is large and shared by several servers of a test module. `page` is a folder from
+    which the pages are served instead of those of the checkout: see `tests/servers/page.py`.
     """
 
     def __init__(
@@ -48,12 +49,19 @@ class Forked:
         *,
         data_dir: Path | None = None,
         modules: tuple[str, ...] = (),
+        page: Path | None = None,
     ) -> None:
         self.line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         read, write = os.pipe()
         elsewhere = "--database-url" in options or "UNDERSTUDY_DATABASE_URL" in environment
         data = None if data_dir is None or elsewhere else str(data_dir)
-        request = {"options": options, "environment": dict(environment), "folder": os.getcwd(), "data_dir": data}
+        request = {
+            "options": options,
+            "environment": dict(environment),
+            "folder": os.getcwd(),
+            "data_dir": data,
+            "page": None if page is None else str(page),
+        }
         try:
             given = [theirs.fileno(), write, errors.fileno()]
             socket.send_fds(_forker(modules), [json.dumps(request).encode()], given)

@@ -3,11 +3,13 @@
 python -m tests.servers.forker [MODULE …]
 
 It loads these modules, too. Standard input is a socket of `tests/servers/forked.py`: each message of it is a JSON
-object (`options` of `understudy serve`, `environment`, `folder`: the current one, `data_dir`) with three descriptors:
-the socket that is sent the server's process id and, at its end, its exit code; its output; its errors. A data folder
-without a database is given one at the newest schema, unless it is null: running all migrations takes half of the rest.
+object (`options` of `understudy serve`, `environment`, `folder`: the current one, `data_dir`, `page`: the folder of the
+pages, null for those of the checkout) with three descriptors: the socket that is sent the server's process id and, at
+its end, its exit code; its output; its errors. A data folder without a database is given one at the newest schema,
+unless it is null: running all migrations takes half of the rest.
 """
 
+import functools
 import gc
 import importlib
 import json
@@ -22,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from understudy.cli.main import main as main_command
-from understudy.storage import open_database
-from understudy.storage.sqlite import FILE_NAME
+from understudy.storage.sqlite import FILE_NAME, open_database
+from understudy.web import application
 
 LOADED = ("understudy.app.server", "understudy.cli.load_agents")
 """What else a server has loaded when it is ready."""
@@ -86,6 +88,9 @@ def _serve(request: Any, descriptors: list[int], migrated: Path) -> None:
     if request["data_dir"] is not None and not (Path(request["data_dir"]) / FILE_NAME).exists():
         Path(request["data_dir"]).mkdir(mode=0o700, parents=True, exist_ok=True)
         shutil.copy(migrated / FILE_NAME, request["data_dir"])
+    if request["page"] is not None:
+        pages: Any = functools.partial(application.Pages, folder=Path(request["page"]))
+        application.Pages = pages
     sys.argv = ["understudy", "serve", *request["options"]]
     main_command()
 

@@ -1,19 +1,40 @@
 """Packages from npm, installed from a lock file."""
 
+import fcntl
 import shutil
 import subprocess
+import sys
+import tempfile
+from hashlib import sha256
 from pathlib import Path
+from typing import Final
 
 from tests.servers.needed import program
 
-INSTALL_S = 120
+INSTALL_S: Final = 120
+KEPT: Final = Path(sys.prefix) / "npm"
+"""What lock files name is installed here once, beside the packages of Python: `npm ci` takes 10 s of processor time."""
 
 
 def install(source: Path, folder: Path) -> Path:
-    """Copy a package to a folder, and install there what its lock file names. Return the folder."""
+    """Copy a package to a folder, and link there what its lock file names. Return the folder."""
     npm = program("npm", "npm")
     shutil.copytree(source, folder, ignore=shutil.ignore_patterns("node_modules", "dist"), dirs_exist_ok=True)
-    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_S, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
+    kept = KEPT / sha256((source / "package-lock.json").read_bytes()).hexdigest()[:16]
+    KEPT.mkdir(exist_ok=True)
+    with kept.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            with tempfile.TemporaryDirectory(dir=KEPT) as scratch:
+                whole = Path(scratch) / "whole"
+                whole.mkdir()
+                for name in ("package.json", "package-lock.json"):
+                    shutil.copy(source / name, whole)
+                command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
+                done = subprocess.run(
+                    command, cwd=whole, capture_output=True, text=True, timeout=INSTALL_S, check=False
+                )
+                assert done.returncode == 0, done.stderr[-2000:]
+                whole.rename(kept)  # only what is whole has this name
+    (folder / "node_modules").symlink_to(kept / "node_modules")
     return folder
