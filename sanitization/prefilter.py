@@ -13,6 +13,8 @@ from typing import Any, Final
 import re2  # type: ignore[import-untyped]
 from attrs import evolve, frozen
 
+from .at_exit import awaited_at_exit
+
 ActiveDetectors = Mapping[int, Sequence[str]]
 """The detectors that may find something, by number, with the names of the prefilters that match."""
 
@@ -255,7 +257,7 @@ def _set(expressions: Sequence[str]) -> Callable[[bytes], Any]:
     for each in expressions:
         chosen.Add(each)
     chosen.Compile()
-    return chosen.Match  # type: ignore[no-any-return]
+    return awaited_at_exit(chosen.Match)
 
 
 def utf8_expression(ranges: Iterable[tuple[int, int]]) -> str:

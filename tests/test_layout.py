@@ -18,7 +18,7 @@ ROOTS = {
     },
     "transport": {"__init__"},
     "sanitization": {
-        "__init__", "code_points", "confusables", "findings", "late", "masking", "normalization", "pipeline",
+        "__init__", "at_exit", "code_points", "confusables", "findings", "late", "masking", "normalization", "pipeline",
         "policy", "policy_file", "prefilter", "sanitizer",
     },
     "understudy": {"__init__", "__main__"},

@@ -1,0 +1,52 @@
+"""Keep threads out of C++ code while the interpreter ends.
+
+Before Python 3.14 a daemon thread that returns from C++ code to an interpreter that ends is unwound, for which C++
+aborts the process: "terminate called without an active exception", exit code -6. Threads of trio are daemon threads,
+and one that scans a text may have been left behind by a cancelled task.
+"""
+
+import atexit
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+T = TypeVar("T")
+
+LONGEST_S: Final = 5.0
+"""Seconds that the interpreter's end waits for a scan. RE2 takes time in proportion to the text."""
+
+_inside: Final[set[int]] = set()  # threads in C++ code; adding and discarding are atomic
+_ending: Final = threading.Event()
+
+
+def awaited_at_exit(call: Callable[[bytes], T]) -> Callable[[bytes], T]:
+    """Return the same call into C++ code, for whose return the interpreter waits before it ends.
+
+    Once the interpreter ends, a thread that calls it stays in it for ever, unless it is the main thread.
+    """
+
+    def guarded(data: bytes) -> T:
+        me = threading.get_ident()
+        _inside.add(me)
+        try:
+            if _ending.is_set() and me != threading.main_thread().ident:
+                _inside.discard(me)
+                threading.Event().wait()
+            return call(data)
+        finally:
+            _inside.discard(me)
+
+    return guarded
+
+
+@atexit.register
+def _wait_for_calls() -> None:
+    _ending.set()
+    end = time.monotonic() + LONGEST_S
+    while _inside and time.monotonic() < end:
+        time.sleep(0.001)
+
+
+os.register_at_fork(after_in_child=_inside.clear)  # a fork has only one of the threads
