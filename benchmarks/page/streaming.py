@@ -4,12 +4,14 @@ layout_shift          Cumulative Layout Shift (the largest session window) of 20
 raw_markdown_seen     looks at that answer, of `raw_markdown_looks`, in which a mark of Markdown was visible
 frames_p95_ms         time between two frames, 95th percentile, of 100 KB at 4,000 characters a second, half prose and
                       half one piece of code
-longest_task_ms       the longest task of the page's main thread in it
+longest_task_ms       the longest task of the page's main thread in it, by the clock
+longest_task_cpu_ms   the longest one by the processor time that it took
 main_thread_share     part of that time in which the main thread worked
 """
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -60,9 +62,16 @@ UNITS: Final = {
     "raw_markdown_looks": "looks",
     "frames_p95_ms": "ms",
     "longest_task_ms": "ms",
+    "longest_task_cpu_ms": "ms",
     "main_thread_share": "of 1",
 }
-AIMS: Final = {"layout_shift": 0.05, "raw_markdown_seen": 0, "frames_p95_ms": 20, "longest_task_ms": 50}
+AIMS: Final = {
+    "layout_shift": 0.05,
+    "raw_markdown_seen": 0,
+    "frames_p95_ms": 20,
+    "longest_task_ms": 50,
+    "longest_task_cpu_ms": 50,
+}
 
 
 def figures(extent: Extent, peers: Sequence[Chat]) -> Iterator[Figure]:
@@ -87,33 +96,56 @@ def measured(chat: Chat, extent: Extent) -> dict[str, float]:
         }
         page.close()
         frames: list[float] = []
-        tasks, busy_s, whole_s = [0.0], 0.0, 0.0
+        tasks, of_processor, busy_s, whole_s = [0.0], [0.0], 0.0, 0.0
         for name in ("mixed", "code"):
             page = browser.new_page(viewport={"width": 1280, "height": 800})
-            clock = ask(page, chat, server.address, f"{name} 4000 {5_000 if extent.small else 50_000}")
+            write(page, chat, server.address, f"{name} 4000 {5_000 if extent.small else 50_000}")
+            browser.start_tracing(page=page, categories=["devtools.timeline", "disabled-by-default-devtools.timeline"])
+            clock = send(page, chat)
             before = clock()
             ended(page, chat)
             after = clock()
             frames += page.evaluate("frames")
             tasks += page.evaluate("tasks")
+            of_processor += task_cpu_ms(browser.stop_tracing())
             busy_s += after["TaskDuration"] - before["TaskDuration"]
             whole_s += after["Timestamp"] - before["Timestamp"]
             page.close()
     return found | {
         "frames_p95_ms": sorted(frames)[int(len(frames) * 0.95)],
         "longest_task_ms": max(tasks),
+        "longest_task_cpu_ms": max(of_processor),
         "main_thread_share": busy_s / whole_s,
     }
 
 
-def ask(page: Page, chat: Chat, address: str, message: str) -> Callable[[], dict[str, float]]:
-    """Open the page, send the typist a message and wait for its first word. Return a function that reads the clocks."""
+def ask(page: Page, chat: Chat, address: str, message: str) -> None:
+    """Open the page, send the typist a message and wait for its first word."""
+    write(page, chat, address, message)
+    send(page, chat)
+
+
+def write(page: Page, chat: Chat, address: str, message: str) -> None:
+    """Open the page, write the message, and observe from then on."""
     page.goto(address)
     chat.write(page, message)
     page.evaluate(_OBSERVE)
+
+
+def send(page: Page, chat: Chat) -> Callable[[], dict[str, float]]:
+    """Send the message and wait for the first word of its answer. Return a function that reads the clocks."""
     page.keyboard.press("Enter")
     page.wait_for_selector(f"{chat.prose}:not([hidden])", timeout=WAIT_MS)
     return clocks(page)
+
+
+def task_cpu_ms(trace: bytes) -> list[float]:
+    """Return the milliseconds of processor time of each task of the main thread of a page, from Chromium's trace."""
+    events = json.loads(trace)["traceEvents"]
+    named = [each for each in events if each["name"] == "thread_name" and each["args"]["name"] == "CrRendererMain"]
+    threads = {(each["pid"], each["tid"]) for each in named}
+    tasks = [each for each in events if each["name"] == "RunTask" and (each["pid"], each["tid"]) in threads]
+    return [each["tdur"] / 1_000 for each in tasks if "tdur" in each]
 
 
 def looked(page: Page, chat: Chat, looks: int, within_ms: float) -> list[str]:
