@@ -29,6 +29,7 @@ from benchmarks.figure import Figure
 from tests.servers.mcp_oauth import Provider, serving
 from transport.auth.fetch import request
 from understudy import Agent, McpServer, mcp
+from understudy.auth.oauth.seal import Seal
 from understudy.storage.sqlite import open_database
 from understudy.storage.store import Store
 from understudy.storage.writer import StoreWriter
@@ -37,7 +38,6 @@ from understudy.tools.errors import ToolError
 from understudy.tools.mcp.catalogue import McpCatalogue
 from understudy.tools.mcp.oauth.accounts import Accounts
 from understudy.tools.mcp.oauth.flow import Callback, Return, finish, start
-from understudy.tools.mcp.oauth.seal import Seal
 from understudy.tools.mcp.user_links import UserLinks
 
 DAY_S: Final = 24 * 3600.0

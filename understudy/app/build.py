@@ -26,6 +26,7 @@ from understudy.agents.registry import all_agents
 from understudy.app.settings import Settings
 from understudy.app.storage import Storage, build_cipher, build_redis, build_store, open_database, open_storage
 from understudy.app.tree import BACKOFF, Tree, build_tree, supervisor
+from understudy.auth.oauth.seal import Seal
 from understudy.auth.revocation import RevocationFile, RevocationPoller, SharedRevocations
 from understudy.auth.rights import Whose, everybody
 from understudy.auth.sessions import REVOCATIONS_FILE, Sessions, open_sessions, secret_for_storage
@@ -70,7 +71,6 @@ from understudy.tools.lifespan import SERVER, Lifespan, names_asyncio
 from understudy.tools.loop import ToolLoop, ToolLoopActor
 from understudy.tools.mcp.catalogue import McpCatalogue
 from understudy.tools.mcp.link import Clean, LinkState
-from understudy.tools.mcp.oauth.seal import Seal
 from understudy.tools.mcp.user_links import UserLinks
 from understudy.tools.tables import table_limiter
 from understudy.tools.threads import ToolThreads, tool_threads

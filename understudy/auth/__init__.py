@@ -1,4 +1,4 @@
-"""Identity and permission: sessions, tokens, revocation, tenants, rights.
+"""Identity and permission: sessions, tokens, revocation, tenants, rights, and sign-in at an identity provider.
 
-No sockets and no HTTP stand here.
+No web framework and no routes stand here.
 """

@@ -21,6 +21,7 @@ from actors import Context
 from transport.a2a.tasks import PUSHED, TaskTranslator
 from transport.wire.codec import from_log
 from transport.wire.errors import CommandRejected, UnreadableEvent
+from understudy.auth.oauth.seal import Seal
 from understudy.chat.polling import Poll, Poller, Use
 from understudy.chat.receivers import CLAIM_S, FIRST_S, GIVE_UP_S, Receivers
 from understudy.chat.webhooks import WebhookRefused, WebhookRules
@@ -29,7 +30,6 @@ from understudy.storage.errors import StorageError
 from understudy.storage.pushes import MOST_OF_RUN, MOST_OF_USER, Push
 from understudy.storage.records import LoggedEvent, RunRecord
 from understudy.storage.store import Store
-from understudy.tools.mcp.oauth.seal import Seal
 
 log = logging.getLogger(__name__)
 

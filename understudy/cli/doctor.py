@@ -165,9 +165,9 @@ def _mcp_private() -> bool:
 
 async def _mcp_sign_in(server: McpServer, *, private: bool) -> CheckResult:
     """Find out where the users of a server sign in."""
+    from understudy.auth.oauth.errors import OAuthError
+    from understudy.auth.oauth.guarded_http import GuardedHttp
     from understudy.tools.mcp.oauth.discovery import discover
-    from understudy.tools.mcp.oauth.errors import OAuthError
-    from understudy.tools.mcp.oauth.guarded_http import GuardedHttp
 
     try:
         at = await discover(server, GuardedHttp(private or server.is_private))

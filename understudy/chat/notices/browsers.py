@@ -15,11 +15,11 @@ from attrs import define, field, frozen
 from transport.auth import base64url
 from transport.auth.identity import Identity
 from transport.wire.errors import CommandRejected
+from understudy.auth.oauth.seal import Seal
 from understudy.chat.webhooks import WebhookRefused, WebhookRules
 from understudy.content.texts import run_off_loop
 from understudy.storage.store import Store
 from understudy.storage.web_push import Browser
-from understudy.tools.mcp.oauth.seal import Seal
 
 if TYPE_CHECKING:
     from understudy.chat.notices.encryption import BrowserKeys, ServerKey

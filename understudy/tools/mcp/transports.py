@@ -21,9 +21,9 @@ import trio
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.message import SessionMessage
 
+from understudy.auth.oauth.errors import OAuthError
 from understudy.storage.errors import StorageError
 from understudy.tools.mcp.errors import SignedOut
-from understudy.tools.mcp.oauth.errors import OAuthError
 from understudy.tools.mcp.server import McpServer
 
 log = logging.getLogger(__name__)

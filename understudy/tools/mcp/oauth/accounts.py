@@ -15,15 +15,15 @@ from typing import Final
 import trio
 from attrs import define, evolve, field
 
+from understudy.auth.oauth.errors import GrantRefused, OAuthError, Unreachable
+from understudy.auth.oauth.guarded_http import GuardedHttp
+from understudy.auth.oauth.seal import Seal
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.sign_ins import ClaimSignIn, DropClient, PutSignIn, SignIn
 from understudy.storage.store import Store
 from understudy.tools.mcp.errors import SignedOut
 from understudy.tools.mcp.oauth import grants
-from understudy.tools.mcp.oauth.errors import GrantRefused, OAuthError, Unreachable
 from understudy.tools.mcp.oauth.grants import UserTokens
-from understudy.tools.mcp.oauth.guarded_http import GuardedHttp
-from understudy.tools.mcp.oauth.seal import Seal
 from understudy.tools.mcp.server import McpServer
 
 log = logging.getLogger(__name__)

@@ -15,12 +15,11 @@ from mcp.shared.auth import OAuthMetadata, ProtectedResourceMetadata
 from mcp.shared.auth_utils import check_resource_allowed, resource_url_from_server_url
 from pydantic import ValidationError
 
-from understudy.tools.mcp.oauth.errors import Unreachable, Untrusted
-from understudy.tools.mcp.oauth.guarded_http import GuardedHttp
+from understudy.auth.oauth.errors import Unreachable, Untrusted
+from understudy.auth.oauth.guarded_http import GuardedHttp
+from understudy.auth.oauth.token_endpoint import METHODS
 from understudy.tools.mcp.server import McpServer
 
-METHODS: Final = ("client_secret_post", "client_secret_basic", "none")
-"""How a client may prove itself at the token endpoint, the best first: servers of the SDK revoke by the first only."""
 _CHALLENGE: Final = r'{}=(?:"([^"]{{1,2000}})"|([^\s,]{{1,2000}}))'
 
 

@@ -15,13 +15,13 @@ from typing import Final
 import trio
 from attrs import evolve, field, frozen
 
+from understudy.auth.oauth.errors import GrantRefused, OAuthError, Unreachable
+from understudy.auth.oauth.token_endpoint import OAuthClient
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.sign_ins import AddClient, AddStart, DropClient, TakeStart
 from understudy.tools.mcp.oauth import grants
 from understudy.tools.mcp.oauth.accounts import Accounts
 from understudy.tools.mcp.oauth.discovery import AuthorizationServer, discover
-from understudy.tools.mcp.oauth.errors import GrantRefused, OAuthError, Unreachable
-from understudy.tools.mcp.oauth.grants import OAuthClient
 from understudy.tools.mcp.server import McpServer
 
 log = logging.getLogger(__name__)

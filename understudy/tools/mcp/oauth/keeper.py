@@ -7,11 +7,11 @@ from typing import Final
 from attrs import evolve
 
 from actors import Actor, Context
+from understudy.auth.oauth.errors import OAuthError
 from understudy.storage.errors import StorageError
 from understudy.storage.sign_ins import DropStarts, PutSignIn, SignIn
 from understudy.tools.mcp.errors import SignedOut
 from understudy.tools.mcp.oauth.accounts import Accounts
-from understudy.tools.mcp.oauth.errors import OAuthError
 from understudy.tools.mcp.server import McpServer
 
 log = logging.getLogger(__name__)

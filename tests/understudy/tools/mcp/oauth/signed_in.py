@@ -10,10 +10,10 @@ from urllib.parse import parse_qs, urlsplit
 from tests.understudy.storage.test_store import opened
 from transport.auth.fetch import request
 from understudy import McpServer
+from understudy.auth.oauth.seal import Seal
 from understudy.storage.sqlite import open_database
 from understudy.tools.mcp.oauth.accounts import Accounts
 from understudy.tools.mcp.oauth.flow import Callback, Return, Started, finish, start
-from understudy.tools.mcp.oauth.seal import Seal
 
 REDIRECT = "http://127.0.0.1:1/api/mcp/notes/callback"
 BACK = Return("/#t", "q")

@@ -10,9 +10,9 @@ from attrs import evolve
 from tests.servers.mcp_oauth import Provider, serving
 from tests.understudy.tools.mcp.oauth.signed_in import accounts_in, sign_in
 from understudy import mcp
+from understudy.auth.oauth.errors import Unreachable
 from understudy.tools.mcp.errors import SignedOut
 from understudy.tools.mcp.oauth.accounts import CLAIM_S, EARLY, Accounts
-from understudy.tools.mcp.oauth.errors import Unreachable
 
 
 async def test_tokens_are_refreshed_early_and_once_for_all_who_ask(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from attrs import frozen
 from transport.auth.addresses import PrivateAddress, resolve
 from transport.auth.fetch import HttpResponse, is_fetchable, request
 from transport.wire.errors import FetchFailed
-from understudy.tools.mcp.oauth.errors import Unreachable, Untrusted
+from understudy.auth.oauth.errors import Unreachable, Untrusted
 
 MAX_BYTES: Final = 128 * 1024
 """Bytes of a response: metadata and tokens have a few thousand."""
