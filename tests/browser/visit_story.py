@@ -10,12 +10,19 @@ import time
 from pathlib import Path
 
 from furniture_story import NARROW, WIDE, ask
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, ViewportSize, expect
 from served import Server, current_browser, phone, picture, watched
 
 from transport.auth.tokens import Tokens
 
+SHORT: ViewportSize = {"width": 1280, "height": 600}
 SECRET = "0123456789abcdef" * 3
+WELCOME_IS_WHOLE = """() => {
+  const [frame, first, last, guide] = [".transcript", ".empty > :first-child", ".empty > p", ".guide"]
+    .map((selector) => document.querySelector(selector).getBoundingClientRect());
+  return first.top >= frame.top && last.bottom <= frame.bottom && last.bottom + 8 <= guide.top;
+}"""
+"""Whether the welcome is seen as a whole above the steps of a demonstration, and apart from them."""
 
 
 def first_visit(browser: Browser, server: Server, shots: Path | None, problems: list[str]) -> None:
@@ -34,7 +41,10 @@ def first_visit(browser: Browser, server: Server, shots: Path | None, problems: 
     guide = page.get_by_role("complementary", name="Kill the server in mid-answer")
     current = guide.locator("[aria-current=step]")
     expect(current).to_contain_text("Send the message")
-    picture(page, shots, "first-kill")
+    for size in (NARROW, SHORT, WIDE):
+        page.set_viewport_size(size)
+        page.wait_for_function(WELCOME_IS_WHOLE)
+        picture(page, shots, f"first-kill-{size['width']}x{size['height']}")
     page.get_by_role("textbox", name="Message", exact=True).press("Enter")
     expect(current).to_contain_text("stop the server")
     expect(page.locator(".reply").last.get_by_text("Harbour Street").last).to_be_visible()

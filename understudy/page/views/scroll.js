@@ -48,7 +48,8 @@ export class Follower {
       this.keep();
       return;
     }
-    if (this.#distance < NEAR_PX) this.pinned = true;
+    if (this.idle) this.pinned = false; // an empty chat is read from its top, also when it does not fit any more
+    else if (this.#distance < NEAR_PX) this.pinned = true;
     else if (scrollTop < this.last - 2) this.pinned = false; // only the reader scrolls upwards
     this.last = scrollTop;
     this.#show();
