@@ -8,6 +8,7 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,12 @@ def _subscribed(page: Page) -> None:
     for act, browsers in ((notices.check, ["push.example.org false"]), (notices.uncheck, []), (notices.check, None)):
         act()
         if browsers is not None:
-            _wait(page, lambda known=browsers: page.evaluate(BROWSERS) == known, "the server does not know")
+            _wait(page, partial(_known, page, browsers), "the server does not know")
+
+
+def _known(page: Page, browsers: list[str]) -> bool:
+    """Whether these are the browsers that the server notifies."""
+    return bool(page.evaluate(BROWSERS) == browsers)
 
 
 def _ids(news: dict[str, Any], server: Server) -> list[str]:

@@ -5,6 +5,7 @@ python tests/browser/long_runs_story.py FOLDER [SCREENSHOTS]
 
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from playwright.sync_api import BrowserContext, Page, Route, ViewportSize, expect
@@ -275,18 +276,18 @@ def doubt(story: Story) -> None:
 
 
 def many_calls(story: Story) -> None:
-    """60 calls fold around one that fails, the page moves little and stays responsive, and a reload shows the same."""
+    """60 calls fold around one that fails, the page moves little and works little, and a reload shows the same."""
     page = story.page
     story.ask("stock", "Take stock")
     page.evaluate(WATCH)
+    worked = processor_time(page)
     story.open("shelf-1")
     expect(page.locator(".work-now", has_text="42 calls")).to_be_visible()
     pictures(story.other, story.shots, "calls-running")  # which changes the width of the page
     story.open("shelf-41")
     expect(page.locator(".turn-foot")).to_be_visible()
-    shift, tasks, took = page.evaluate("[watch.shift, watch.tasks, performance.now() - watch.began]")
-    assert shift <= 0.1, page.evaluate("watch.moved")
-    assert sum(tasks) <= took / 4, tasks
+    assert worked() <= CALLS_WORK_S
+    assert page.evaluate("watch.shift") <= 0.1, page.evaluate("watch.moved")
     expect(page.locator(".work-now")).to_have_text("Used 1 tool · 60 calls, 1 failed")
     page.locator(".work-head").click()
     titles = page.locator(".steps > li:not(.step-agent) .step-title")
@@ -301,18 +302,33 @@ def many_calls(story: Story) -> None:
 
 
 WATCH = """() => {
-  const watch = window.watch = { began: performance.now(), shift: 0, moved: [], tasks: [] };
-  const observe = (type, note) => new PerformanceObserver((list) => list.getEntries().forEach(note)).observe({ type });
+  const watch = window.watch = { shift: 0, moved: [] };
   const name = (node) => node ? (node.className || node.nodeName) : "gone";
-  observe("layout-shift", (one) => {
+  new PerformanceObserver((list) => list.getEntries().forEach((one) => {
     if (one.hadRecentInput) return;
     watch.shift += one.value;
     watch.moved.push([one.value, ...one.sources.map(({ node, previousRect: from, currentRect: to }) =>
       `${name(node)} ${from.x},${from.y} ${from.width}x${from.height} to ${to.x},${to.y} ${to.width}x${to.height}`)]);
-  });
-  observe("longtask", ({ duration }) => watch.tasks.push(Math.round(duration)));
+  })).observe({ type: "layout-shift" });
 }"""
-"""Sums up how far the page moves by itself, and collects tasks of more than 50 ms."""
+"""Sums up how far the page moves by itself."""
+CALLS_WORK_S = 3.0
+"""Seconds of processor time for 60 calls: 0.9 on a small machine, however busy it is."""
+
+
+def processor_time(page: Page) -> Callable[[], float]:
+    """Return how to read the processor time of the page's main thread since now, in seconds; always 0 in Firefox."""
+    if page.context.browser is None or page.context.browser.browser_type.name != "chromium":
+        return lambda: 0.0
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable")
+
+    def read() -> float:
+        metrics = session.send("Performance.getMetrics")["metrics"]
+        return float(next(each["value"] for each in metrics if each["name"] == "ThreadTime"))
+
+    began = read()
+    return lambda: read() - began
 
 
 def child(story: Story) -> None:
