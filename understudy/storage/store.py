@@ -1,7 +1,8 @@
 """The interface of storage. Reads run in worker threads; writes are sent to the one writer actor."""
 
 import math
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final, Literal, TypeVar
 
@@ -79,7 +80,7 @@ from .spending import ForgetSpending
 from .sqlite import READERS
 from .turns import TurnsPage
 from .web_push import Browser, ClaimNotice, DelayNotice, DropBrowser, EndNotice, PushNotice, PutBrowser
-from .writer import WriteRequest
+from .writer import Flush, WriteLater, WriteRequest
 
 T = TypeVar("T")
 COMMIT_DEADLINE_S: Final = 5.0
@@ -154,6 +155,23 @@ class Store:
                 # Also if the outcome is unknown or the caller was cancelled: the write may have been stored.
                 with trio.CancelScope(shield=True):
                     await self.on_write(write)
+
+    def commit_later(self, key: Hashable, change: Change, refused: Callable[[Exception], None]) -> None:
+        """Store a change with the next transaction, within half a second: before all that is committed after this.
+
+        A later change of the same `key` takes its place. `refused` is called with the error if it cannot be stored. If
+        the writer dies meanwhile it is lost, without a call.
+        """
+        writer = self._writer()
+        if writer is None or not writer.try_tell(WriteLater(key, change, refused)):
+            refused(StorageUnavailable("the writer has no room for what may be lost"))
+
+    async def flush(self) -> None:
+        """Store what `commit_later` was given, so that a read finds it; what fails is reported there."""
+        writer = self._writer()
+        if writer is not None:
+            with suppress(ActorDied, AskTimeout, MailboxFull):
+                await writer.ask(Flush(), timeout_s=self.deadline_s)
 
     async def _commit_urgent(self, write: Write, deadline: float) -> int:
         """Ask the writer, ahead of the writes that wait for a permit; retry until `deadline` on trio's clock.

@@ -7,13 +7,15 @@
 5. Changes that only append events, maybe with steps, are stored together first, which is several times faster. If one
    of them does not fit, they are rolled back and each is retried with a savepoint. A locked row is waited for once.
 6. Changes of one thread keep their order.
+7. A write that may wait (`WriteLater`) starts no transaction of its own before `LATER_S`: it goes, first, with the next
+   group. Whoever is answered after it was sent, so finds it stored.
 """
 
 import logging
 import math
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final, TypeAlias, TypeVar
 
 import trio
@@ -45,6 +47,9 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 LARGEST_GROUP: Final = 512
 """Limit of writes per transaction: beyond this the fsync is a small part of its cost, and all callers wait longer."""
+
+LATER_S: Final = 0.5
+"""Longest wait of a `WriteLater` for a group that it can join, in seconds."""
 
 LOG_EVERY_S: Final = 1.0
 """Minimum interval of logged failures: callers retry fifty times a second, and fail for the same reason."""
@@ -86,6 +91,27 @@ class WriteRequest(Ask[int]):
     write: Write
 
 
+@frozen(eq=False)
+class WriteLater:
+    """Tells the writer to commit a change with its next group, within `LATER_S`. `refused` is called if it cannot.
+
+    A later one of the same `key` takes its place. It is lost if the writer dies meanwhile.
+    """
+
+    key: Hashable
+    change: Change
+    refused: Callable[[Exception], None]
+
+
+@frozen(eq=False)
+class Flush(Ask[None]):
+    """Asks the writer to commit all that waits; answered when that was tried."""
+
+
+class _LaterDue:
+    """To itself: the oldest `WriteLater` may have waited long enough."""
+
+
 @define
 class WriterStatistics:
     """Counters of this incarnation of the writer."""
@@ -111,6 +137,8 @@ class StoreWriter(Actor):
         self.on_commit = on_commit
         self.statistics = WriterStatistics()
         self.waiting: list[WriteRequest] = []
+        self.later: dict[Hashable, WriteLater] = {}
+        self.later_since = math.inf
         self.connection: Connection | None = None
         self.one_thread = trio.CapacityLimiter(1)
         self.failures: tuple[type[Exception], ...] = (StorageUnavailable, *DriverErrors.of(database.writing).all)
@@ -129,6 +157,20 @@ class StoreWriter(Actor):
                 self.waiting.append(message)
                 if len(self.waiting) >= LARGEST_GROUP:
                     await self.commit()
+            case WriteLater(key):
+                if not self.later:
+                    self.later_since = trio.current_time()
+                    context.set_timer("later", LATER_S, _LaterDue())
+                self.later[key] = message
+                if len(self.later) >= LARGEST_GROUP:
+                    await self.commit()
+            case _LaterDue():
+                if self.later and trio.current_time() >= self.later_since + LATER_S:
+                    await self.commit()
+            case Flush():
+                if self.waiting or self.later:
+                    await self.commit()
+                message.reply(None)
             case ReadStatistics():
                 message.reply(self.statistics)
             case _:
@@ -140,21 +182,24 @@ class StoreWriter(Actor):
             await self.commit()
 
     async def on_stop(self, context: Context, reason: Exit) -> None:
-        """Close the connection. The runtime fails the requests that are still unanswered."""
+        """Commit what was to be written later, and close the connection. The runtime fails the unanswered requests."""
+        if self.later and not reason.abnormal:
+            await self.commit()
         if self.connection is not None:
             with trio.CancelScope(shield=True):  # also when killed: only this actor can close it, and it is quick
                 await trio.to_thread.run_sync(self.connection.close, limiter=self.one_thread)
 
     async def commit(self) -> None:
         """Commit the waiting writes in one transaction and answer every request."""
+        later, self.later = list(self.later.values()), {}
         group, self.waiting = self.waiting, []
         began = self.began = trio.current_time()
         try:
             outcomes = await trio.to_thread.run_sync(
-                self._commit, [ask.write for ask in group], limiter=self.one_thread
+                self._commit, [*(each.change for each in later), *(ask.write for ask in group)], limiter=self.one_thread
             )
         except self.failures as error:
-            self._failed(group, error)
+            self._failed(group, later, error)
             return
         finally:
             self.began = None
@@ -162,7 +207,10 @@ class StoreWriter(Actor):
         self.statistics.groups += 1
         events = sum(len(ask.write.events) for ask in group if isinstance(ask.write, Change))
         self.on_commit(events, trio.current_time() - began)
-        for ask, outcome in zip(group, outcomes, strict=True):
+        for each, outcome in zip(later, outcomes[: len(later)], strict=True):
+            if isinstance(outcome, Exception):
+                each.refused(outcome)
+        for ask, outcome in zip(group, outcomes[len(later) :], strict=True):
             if isinstance(outcome, Exception):
                 self.statistics.refused += isinstance(outcome, ChangeRefused)
                 ask.fail(outcome)
@@ -170,18 +218,20 @@ class StoreWriter(Actor):
                 self.statistics.changes += 1
                 ask.reply(outcome)
 
-    def _failed(self, group: Sequence[WriteRequest], error: Exception) -> None:
+    def _failed(self, group: Sequence[WriteRequest], later: Sequence[WriteLater], error: Exception) -> None:
         self.statistics.failed_groups += 1
         reason = error.reason if isinstance(error, StorageUnavailable) else driver_words(error)
         for ask in group:
             ask.fail(StorageUnavailable(reason))
+        for each in later:
+            each.refused(StorageUnavailable(reason))
         if isinstance(error, StorageUnavailable):  # the database file is gone: log it once
             news, self.file_gone = not self.file_gone, True
         else:
             news = trio.current_time() >= self.logged_at + LOG_EVERY_S
             self.logged_at = trio.current_time() if news else self.logged_at
         if news:
-            log.error("storage.commit_failed", extra={"reason": reason, "changes": len(group)})
+            log.error("storage.commit_failed", extra={"reason": reason, "changes": len(group) + len(later)})
 
     async def _watch(self) -> None:
         """Interrupt a commit that takes longer than LONGEST_S: its thread cannot be abandoned."""

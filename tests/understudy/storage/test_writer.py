@@ -13,11 +13,11 @@ from sqlalchemy import event
 
 from actors import ActorSystem, Ask, ChildSpec, Restart, StopMode, Supervisor, UnhandledMessage
 from understudy.storage import writer
-from understudy.storage.errors import ChangeRefused, SequenceConflict, StorageUnavailable
+from understudy.storage.errors import ChangeRefused, SequenceConflict, StorageUnavailable, Unstorable
 from understudy.storage.records import ProbeWrite
 from understudy.storage.sqlite import FILE_NAME, open_database
 from understudy.storage.store import Store
-from understudy.storage.writer import LARGEST_GROUP, ReadStatistics, StoreWriter, WriteRequest
+from understudy.storage.writer import LARGEST_GROUP, LATER_S, ReadStatistics, StoreWriter, WriteRequest
 
 
 @contextlib.asynccontextmanager
@@ -392,3 +392,56 @@ def test_a_killed_process_keeps_its_word(folder) -> None:
     for name, seq in told.items():
         assert logs[name] == list(range(1, len(logs[name]) + 1))
         assert len(logs[name]) >= seq
+
+
+def unwanted(error: Exception) -> None:
+    """Fail: no later write of the test should be refused."""
+    raise AssertionError(error)
+
+
+async def test_a_later_write_shares_the_next_transaction_and_precedes_what_it_was_sent_before(database, make) -> None:
+    """A checkpoint, a newer one, and the finished step: one transaction, which leaves the finished step."""
+    commits = []
+    async with running(database) as (store, _):
+        await store.commit(make.opening("ann", "t1", "r1"))
+        event.listen(database.writing, "commit", lambda connection: commits.append(1))
+        for text in ("so", "so far"):
+            store.commit_later("r1", make.change(steps=(make.step(1, result=text, status="started"),)), unwanted)
+        await store.commit(make.change(events=make.events(2, 2), steps=(make.step(1, result="whole"),)))
+        assert [(step.result, step.status) for step in await store.steps("r1")] == [("whole", "ok")]
+        assert len(commits) == 1
+
+
+async def test_a_later_write_alone_is_stored_soon_and_before_a_flush_returns(database, make) -> None:
+    """Of two with one key only the newer is written."""
+    async with running(database) as (store, ref):
+        await store.commit(make.opening("ann", "t1", "r1"))
+        for text in ("so", "so far"):
+            store.commit_later("r1", make.change(steps=(make.step(1, result=text),)), unwanted)
+        while not (stored := await store.steps("r1")):  # noqa: ASYNC110 - in the database, which tells nobody
+            await trio.sleep(LATER_S / 10)
+        assert [step.result for step in stored] == ["so far"]
+        store.commit_later("r1", make.change(steps=(make.step(1, result="more"),)), unwanted)
+        await store.flush()
+        assert [step.result for step in await store.steps("r1")] == ["more"]
+        assert (await ref.ask(ReadStatistics())).groups == 3
+
+
+async def test_a_later_write_is_stored_when_the_writer_is_stopped(database, make) -> None:
+    """The server is asked to stop before the write's time has come."""
+    async with running(database) as (store, _):
+        await store.commit(make.opening("ann", "t1", "r1"))
+        store.commit_later("r1", make.change(steps=(make.step(1, result="so far"),)), unwanted)
+    async with running(database) as (store, _):
+        assert [step.result for step in await store.steps("r1")] == ["so far"]
+
+
+async def test_a_later_write_that_is_refused_says_so_and_hurts_nobody(database, make) -> None:
+    """Its run is gone; the change in the same transaction is stored."""
+    refused: list[Exception] = []
+    async with running(database) as (store, _):
+        await store.commit(make.opening("ann", "t1", "r1"))
+        store.commit_later("gone", make.change(steps=(make.step(1, "gone"),)), refused.append)
+        await store.commit(make.change(events=make.events(2, 2)))
+        assert [type(error) for error in refused] == [Unstorable]
+        assert (await store.thread("ann", "t1")).last_seq == 2

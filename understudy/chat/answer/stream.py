@@ -48,7 +48,7 @@ SLOW_S: Final = 1.0
 UNRENDERED_MAX: Final = 16_000
 """Characters after which a text is rendered although no client shows HTML: some 50 ms of work, and far below the
 limits of one part."""
-CHECKPOINT_S: Final = 0.25
+CHECKPOINT_S: Final = 0.5
 CHECKPOINT_SIZE: Final = 2048
 """Seconds, or characters, of new text after which a turn is checkpointed. A checkpoint writes the whole text, so a long
 one waits until a thirty-second part of it is new."""

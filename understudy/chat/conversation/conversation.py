@@ -51,7 +51,7 @@ from understudy.chat.storage_away import AWAY
 from understudy.chat.titles import LIMIT_S, TitleMade, make_title, model_for_titles, usage_step
 from understudy.content.summary import is_suspect
 from understudy.storage.errors import Fenced, NotStored, SequenceConflict, StorageError
-from understudy.storage.records import Fence, StepRecord
+from understudy.storage.records import Fence
 from understudy.tools.effects import Done, NotDone
 from understudy.tools.tool import Tool, ToolContext
 
@@ -76,8 +76,7 @@ class _UndoOverdue:
 class Conversation(Actor):
     """One thread of one user. Started by `understudy.chat.registry` when a command first names the thread.
 
-    `fence` is the right of this node to write the thread's log; None on a single node. `checkpoints` has the
-    checkpoints that are being stored, by run.
+    `fence` is the right of this node to write the thread's log; None on a single node.
     """
 
     supervision = Supervision(intensity=100, period_s=1.0)
@@ -99,7 +98,6 @@ class Conversation(Actor):
         self.subscribers = Subscribers(owner, thread_id, services)
         self.run_actors: dict[str, ActorRef] = {}
         self.undo_actors: dict[ActorRef, Attempt] = {}
-        self.checkpoints: dict[str, trio.Event] = {}
         self.idle_waiters: list[WaitIdle] = []
 
     async def on_start(self, context: Context) -> None:
@@ -110,6 +108,8 @@ class Conversation(Actor):
         if (opening := await store.thread_with_open_runs(owner, thread_id)) is not None:
             thread, runs = opening
             if owned := self.thread.load(thread):
+                if runs:
+                    await store.flush()  # their checkpoints, by the conversation before this one
                 unfinished = [await read_unfinished_run(store, run, self._restore_text) for run in runs]
         self.subscribers.incarnation = self.thread.created_at
         if self.thread.exists:
@@ -135,9 +135,9 @@ class Conversation(Actor):
         match message:
             case Checkpoint(run_id, step):
                 live = self.thread.runs.get(run_id)
-                if live is not None and run_id not in self.checkpoints and not live.protocol.ended:
-                    self.checkpoints[run_id] = trio.Event()
-                    context.start_soon(self._save_checkpoint, step)
+                if live is not None and not live.protocol.ended:
+                    change = self.thread.change(steps=(step,))
+                    self.services.store.commit_later((run_id, step.number), change, partial(self._not_kept, run_id))
             case Terminated(ref, reason) if (attempt := self.undo_actors.pop(ref, None)) is not None:
                 attempt.exited(reason)
                 await self._end_undo(attempt)
@@ -224,8 +224,7 @@ class Conversation(Actor):
             case effects.Query(call):
                 return await call(services.store)
             case effects.ReadRun(run_id):
-                if (saving := self.checkpoints.get(run_id)) is not None:
-                    await saving.wait()  # at most the store's limit
+                await services.store.flush()  # its checkpoints
                 run = await services.store.run(run_id)
                 if run is None or run.ended_at is not None:
                     return None
@@ -374,9 +373,6 @@ class Conversation(Actor):
         services, live = self.services, commit.run
         notify = None if live is None else partial(self._send_away, live)
         with nullcontext() if notify is None else services.storage_waits.notify_if_slow(notify):
-            saving = self.checkpoints.get(live.request.run_id) if commit.after_checkpoint and live else None
-            if saving is not None:
-                await saving.wait()  # at most the store's limit
             ready = await self._prefetch_html(commit)
             await services.store.commit(commit.change)
             if not ready:  # a client that shows HTML may have come meanwhile
@@ -399,13 +395,9 @@ class Conversation(Actor):
         event = AgentProgress(0, AWAY)
         self.subscribers.deliver(wrap(event, live.envelope_template, now=self.services.clock()))
 
-    async def _save_checkpoint(self, step: StepRecord) -> None:
-        """Store a step that is not finished, beside the events that are committed meanwhile."""
-        try:
-            await self.services.store.commit(self.thread.change(steps=(step,)))
-        except Fenced:
-            self.context.ref.tell(OwnershipLost())
-        except StorageError as error:
-            log.info("run.step_not_kept", extra={"run_id": step.run_id, "reason": str(error)})
-        finally:
-            self.checkpoints.pop(step.run_id).set()
+    def _not_kept(self, run_id: str, error: Exception) -> None:
+        """Note that a checkpoint was not stored: the next one has its text as well."""
+        if isinstance(error, Fenced):
+            self.context.ref.try_tell(OwnershipLost())
+        else:
+            log.info("run.step_not_kept", extra={"run_id": run_id, "reason": str(error)})

@@ -105,15 +105,11 @@ class Query:
 
 @frozen
 class Commit:
-    """Commit a change, in which `answers` are final. If it takes long, the subscribers are notified that `run` waits.
-
-    `after_checkpoint`: first wait for the checkpoint that is being stored, so that an older step replaces no newer one.
-    """
+    """Commit a change, in which `answers` are final. If it takes long, subscribers are notified that `run` waits."""
 
     change: Change
     run: ActiveRun | None = None
     answers: Sequence[AnswerText] = ()
-    after_checkpoint: bool = False
 
 
 @frozen

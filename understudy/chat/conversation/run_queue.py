@@ -174,7 +174,7 @@ class RunQueue:
         try:
             if live.protocol.waiting_steers and isinstance(ask.events[-1] if ask.events else None, TERMINAL):
                 yield from self._enqueue_steers(live)
-            yield from self.thread.commit(live, ask.events, steps=ask.steps, after_checkpoint=True)
+            yield from self.thread.commit(live, ask.events, steps=ask.steps)
         except StorageUnavailable as error:
             yield self.thread.send(live, AgentProgress(0, AWAY))
             yield AnswerRequest(ask, error=error)

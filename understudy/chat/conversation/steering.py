@@ -126,7 +126,7 @@ class Steering:
         steps = [*ask.finished, *(steer_step(ask.run_id, number, each, self.thread.now) for number, each in numbered)]
         try:
             if waiting:
-                yield from self.thread.commit(live, events, steps=steps, after_checkpoint=True)
+                yield from self.thread.commit(live, events, steps=steps)
         except StorageUnavailable as error:
             yield self.thread.send(live, AgentProgress(0, AWAY))
             yield AnswerRequest(ask, error=error)

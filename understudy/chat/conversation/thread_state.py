@@ -74,7 +74,6 @@ class ThreadState:
         steps: Sequence[StepRecord] = (),
         raw: RawText | None = None,
         arrived_at: float | None = None,
-        after_checkpoint: bool = False,
         beside: tuple[ActiveRun, Sequence[Event]] | None = None,
         subscribe: Subscribe | None = None,
     ) -> Steps[None]:
@@ -97,7 +96,7 @@ class ThreadState:
         if beside is not None:
             change = evolve(change, events=(*beside[0].change(before, self.fence).events, *change.events))
         # The dispatcher notifies the sender of a message until it is accepted.
-        yield Commit(change, None if opening else live, answers, after_checkpoint)
+        yield Commit(change, None if opening else live, answers)
         if subscribe is not None:
             yield subscribe
         live.protocol = protocol
