@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from attrs import field, frozen
 
-from .exit_reasons import Exit
+from .exit_reasons import Exit, Killed
 from .strategy import Decision
 
 F = TypeVar("F")
@@ -183,8 +183,14 @@ class DeadLetters:
 
 
 def log_event(event: Event) -> None:
-    """Log an event to the logger `actors`: the default `on_event` of a system."""
+    """Log an event to the logger `actors`: the default `on_event` of a system.
+
+    An actor that a stop, or the cancellation of the system's block, had to kill is logged for debugging only.
+    """
     match event:
+        case ActorCrashed(reason=Killed()):
+            level = logging.DEBUG if event.decision is Decision.STOP else logging.WARNING
+            log.log(level, "actor.killed path=%s decision=%s", event.path, event.decision.value)
         case ActorCrashed():
             log.error(
                 "actor.crashed path=%s type=%s decision=%s\n%s",

@@ -1,4 +1,5 @@
 import logging
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -270,6 +271,25 @@ async def test_without_a_listener_crashes_are_logged(autojump_clock, caplog):
     assert "actor.dead_letter path=/s/a type=str why=dead" in caplog.text
     assert "actor.unhandled path=/s type=str" in caplog.text
     assert "text of a user" not in caplog.text
+
+
+@pytest.mark.parametrize("way", ["the block is cancelled", "the block raises", "stop"])
+async def test_a_stop_that_cuts_work_short_is_no_error(way, autojump_clock, caplog):
+    """An actor that had to be killed for it is logged for debugging only."""
+
+    with caplog.at_level(logging.DEBUG, logger="actors"), trio.move_on_after(60), suppress(KeyError):
+        async with ActorSystem("s") as system:
+            ref = await system.spawn(player("busy"))
+            ref.tell(Hang())
+            await settled()
+            if way == "the block raises":
+                raise KeyError("the program's own")
+            if way == "stop":
+                await ref.stop()
+            else:
+                await trio.sleep_forever()
+    assert "actor.killed path=/s/busy decision=stop" in caplog.text
+    assert not [each for each in caplog.records if each.levelno > logging.DEBUG]
 
 
 def test_the_public_names_are_these():

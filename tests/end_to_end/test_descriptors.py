@@ -79,7 +79,7 @@ async def test_at_1024_files_a_flood_leaves_enough_for_users_and_their_uploads(
         resource.setrlimit(resource.RLIMIT_NOFILE, ours)
     written = log.read_text()
     assert written.count("server.too_few_descriptors") == 1
-    assert "door.no_descriptors" not in written
+    assert "listener.no_descriptors" not in written
 
 
 def _limited(folder: Path) -> Path:

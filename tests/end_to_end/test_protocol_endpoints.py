@@ -385,7 +385,8 @@ async def test_an_anonymous_user_comes_back_after_a_restart(tmp_path: Path) -> N
 
 @pytest.mark.promise("owasp.logging", "owasp.logging-secrets")
 async def test_connections_are_logged_without_message_texts(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """The log has address, origin and connection at the start, the user at the end, and refusals with their codes."""
+    """The log has address, origin and connection at the start; the user, the close code and the duration at the end;
+    whose run began and ended, and how long it took; and refusals with their codes."""
     running = await serve(secret=SECRET)
     with caplog.at_level(logging.INFO):
         async with connected(running.address, token_of("ada"), headers={"Origin": running.address}) as client:
@@ -405,10 +406,16 @@ async def test_connections_are_logged_without_message_texts(serve: Any, caplog: 
         ("connection.opened", "connection_id", connection_id),
         ("connection.closed", "connection_id", connection_id),
         ("connection.closed", "user", "ada"),
+        ("connection.closed", "code", 1000),
+        ("run.accepted", "user", "ada"),
+        ("run.ended", "user", "ada"),
+        ("run.ended", "run_id", lines["run.accepted"]["run_id"]),
         ("command.refused", "code", "unknown_type"),
+        ("command.refused", "user", "ada"),
         ("handshake.refused", "code", "unauthenticated"),
     ):
         assert lines[name][member] == value, (name, member)
+    assert 0 < lines["run.ended"]["duration_s"] <= lines["connection.closed"]["duration_s"]
     assert not [line for line in lines.values() if "zebra" in str(line)]
 
 

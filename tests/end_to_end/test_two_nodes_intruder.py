@@ -96,7 +96,7 @@ async def test_forged_messages_change_nothing(begin: Begin, redis: Redis, caplog
                     "understudy:news:0", codec.encode_news(sender, 10_000, Deleted("ada", "t"), made_at=now)
                 )
 
-        await eventually(lambda: caplog.messages.count("inbox.not_authentic") == 16)
+        await eventually(lambda: caplog.messages.count("inbox.dropped") == 16)
         gate.opened.set()
         assert (await on_a.until_end())["data"]["message"] == "one two three "
         assert (await on_b.until_end())["data"]["message"] == "one two three "

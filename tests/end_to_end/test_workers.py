@@ -217,7 +217,12 @@ def test_a_port_in_use_is_refused_in_a_sentence(tmp_path: Path) -> None:
         port = str(other.getsockname()[1])
         command = [sys.executable, "-m", "understudy", "serve", "--workers", "2", "--port", port]
         found = subprocess.run(
-            [*command, "--data-dir", str(tmp_path)], capture_output=True, text=True, timeout=120, check=False
+            [*command, "--data-dir", str(tmp_path)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            env={**os.environ, "UNDERSTUDY_LOG_FORMAT": "console"},
         )
     assert found.returncode == 1
     assert found.stderr == f"understudy cannot serve: 127.0.0.1, port {port}: Address already in use\n"

@@ -153,7 +153,7 @@ class ClientConnection(Actor):
         """
         self._callbacks.metrics.on_error(rejected.code)
         error_id = error_id or new_error_id()
-        extra = {"code": rejected.code, "error_id": error_id, "connection_id": self.connection_id}
+        extra = self._names(error_id) | {"code": rejected.code}
         # Rate-limit refusals are logged at debug level, so that a flood cannot fill the disk; the metrics count them.
         quiet = logging.DEBUG if rejected.code == "rate_limited" else logging.INFO
         log.log(logging.WARNING if rejected.code in _OUR_FAULT else quiet, "command.refused", extra=extra)
@@ -170,6 +170,10 @@ class ClientConnection(Actor):
 
     def _log_failure(self, error: Exception | None) -> str:
         error_id = new_error_id()
-        extra = {"error_id": error_id, "connection_id": self.connection_id}
-        log.error("connection.failed", exc_info=error, extra=extra)
+        log.error("connection.failed", exc_info=error, extra=self._names(error_id))
         return error_id
+
+    def _names(self, error_id: str) -> dict[str, str | None]:
+        """Return the fields of a line of the log that say what it is about."""
+        user = None if self.identity is None else self.identity.user
+        return {"error_id": error_id, "connection_id": self.connection_id, "user": user}

@@ -95,6 +95,11 @@ class WebSocketConnection(ClientConnection):
         self._close_with: tuple[int, str] | None = None  # close code and reason, once set
         self._assembler: ChunkAssembler | None = None
 
+    @property
+    def close_code(self) -> int | None:
+        """The code with which the socket was closed; None while it is open, and if the client's end broke off."""
+        return self._socket.code
+
     async def on_start(self, context: Context) -> None:
         """Start the outbox and the heartbeat."""
         await super().on_start(context)

@@ -247,7 +247,7 @@ class _Listener:
                 await self._run_and_close(handler.serve_socket, socket.close)
         except* Exception as group:
             error_id = new_error_id()
-            log.error("door.connection_failed", exc_info=group, extra={"error_id": error_id})
+            log.error("listener.connection_failed", exc_info=group, extra={"error_id": error_id})
         finally:
             close_now(stream)
             if isinstance(permit, ConnectionPermit):
@@ -264,7 +264,7 @@ class _Listener:
         now = trio.current_time()
         if now - self._logged_at >= _LOG_EVERY_S:
             extra = {"bound": full.value, "refused": self._refused, "connections": len(self._permits)}
-            log.warning("door.full", extra=extra)
+            log.warning("listener.full", extra=extra)
             self._logged_at, self._refused = now, 0
         if self._refusing >= _REFUSING:
             return
@@ -463,7 +463,7 @@ class ReserveListener(trio.abc.Listener[trio.SocketStream]):
 
     async def _close_one_and_wait(self, error: OSError) -> None:
         if self._pauses % _LOG_EVERY == 0:
-            log.error("door.no_descriptors", extra={"reason": error.strerror, "pause_s": WAIT_S})
+            log.error("listener.no_descriptors", extra={"reason": error.strerror, "pause_s": WAIT_S})
         self._pauses += 1
         if self._reserve is not None:
             os.close(self._reserve)

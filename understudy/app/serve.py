@@ -82,7 +82,7 @@ def run_server(
         return run_parent(settings)
 
     from understudy.app.server import serve_app
-    from understudy.observe.logs import configure_logging
+    from understudy.observe.logs import configure_logging, report_no_start
     from understudy.storage.errors import DatabaseUnusable
 
     configure_logging(settings.log_level, settings.log_format)
@@ -110,7 +110,7 @@ def run_server(
         # The system does not name the address it refuses.
         refused = isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
         address = f"{settings.host}, port {settings.port}: " if refused else ""
-        print(f"understudy cannot serve: {address}{explain_os_error(error)}", file=sys.stderr)  # noqa: T201 - the command's own output
+        report_no_start(f"{address}{explain_os_error(error)}", settings.log_format)
     return 1 if failures else 0
 
 
@@ -190,6 +190,8 @@ def return_memory() -> None:
 
 
 async def _serve_until_signal(start: Callable[..., Awaitable[None]], worker: "WorkerLink | None") -> None:
+    from understudy import __version__
+
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
             if worker is not None:
@@ -197,6 +199,7 @@ async def _serve_until_signal(start: Callable[..., Awaitable[None]], worker: "Wo
             running = await nursery.start(start)
             tune_garbage_collector()
             return_memory()
+            log.info("server.ready", extra={"address": running.address, "version": __version__})
             if worker is None:
                 print(f"understudy is ready on {running.address}", flush=True)  # noqa: T201 - the line others wait for
             else:

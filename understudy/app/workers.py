@@ -30,6 +30,7 @@ import trio
 from attrs import define, field
 
 from actors import Backoff
+from understudy import __version__
 from understudy.app.serve import WORKER_VARIABLE, return_memory
 from understudy.app.settings import Settings
 from understudy.cluster.broker import BLOCK_S, TokensTaken
@@ -122,7 +123,7 @@ def run_parent(settings: Settings) -> int:
 
     Prints one line with the address when all are ready. A worker is started with this process's own command.
     """
-    from understudy.observe.logs import configure_logging
+    from understudy.observe.logs import configure_logging, report_no_start
 
     configure_logging(settings.log_level, settings.log_format)
     os.umask(0o077)
@@ -137,21 +138,18 @@ def run_parent(settings: Settings) -> int:
             parent = Parent(settings, command, bound)
             return_memory()
             trio.run(parent.run, _announce)
-    except (AlreadyOpen, OSError) as error:
-        _complain(f"{settings.host}, port {settings.port}: {error.strerror}" if isinstance(error, OSError) else error)
+    except OSError as error:
+        report_no_start(f"{settings.host}, port {settings.port}: {error.strerror}", settings.log_format)
         return 1
-    except GaveUp as error:
-        _complain(error)
+    except (AlreadyOpen, GaveUp) as error:
+        report_no_start(error, settings.log_format)
         return 1
     return 0
 
 
 def _announce(address: str) -> None:
+    log.info("server.ready", extra={"address": address, "version": __version__})
     print(f"understudy is ready on {address}", flush=True)  # noqa: T201 - the line others wait for
-
-
-def _complain(error: object) -> None:
-    print(f"understudy cannot serve: {error}", file=sys.stderr)  # noqa: T201 - the command's own output
 
 
 def _lock(settings: Settings) -> FolderLock:

@@ -33,9 +33,10 @@ class RunMetrics(Protocol):
 
     def event(
         self, envelope: Envelope, arrived_at: float | None = None, owner: str = "", *, watched: bool = False
-    ) -> None:
+    ) -> float | None:
         """Count a committed event of a run of `owner`; `arrived_at` is when the message came that it accepts, if
-        known; `watched`: a client of the user is connected."""
+        known; `watched`: a client of the user is connected. Return how many seconds the run took, if the event ends it
+        and its beginning is known."""
 
     def passing(self, run_id: str) -> None:
         """Record that a run sent an event that is not logged, such as a piece of its answer."""

@@ -6,16 +6,16 @@ Exit codes: 0 success, 1 failure (or findings of `scrub --check`), 2 wrong usage
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from understudy import __version__
 from understudy.app.serve import explain_os_error, is_parent, listening_early
-from understudy.app.settings import DATABASE_URL_FORMS
-from understudy.cli.options import DATA_DIR, FixableError, load_settings, storage_errors_shown
+from understudy.app.settings import DATABASE_URL_FORMS, Settings
+from understudy.cli.options import DATA_DIR, FixableError, load_settings, refusals_in_log, storage_errors_shown
 from understudy.cli.users import threads, users
 
 if TYPE_CHECKING:
@@ -74,7 +74,11 @@ def serve(agents: tuple[str, ...], *, no_builtin_agents: bool, **given: Any) -> 
     Each MODULE:ATTR is an Agent of yours, or a list of them; the current folder is searched for modules too. Settings
     that are not given are read from UNDERSTUDY_* variables and understudy.toml.
     """
-    settings = load_settings(builtin_agents=[] if no_builtin_agents else None, **given)
+    with refusals_in_log():
+        _serve(agents, load_settings(builtin_agents=[] if no_builtin_agents else None, **given))
+
+
+def _serve(agents: Sequence[str], settings: Settings) -> NoReturn:
     if is_parent(settings):
         from understudy.app.workers import run_parent
 

@@ -1,5 +1,7 @@
 """What several commands share: their options, loading the settings, and reporting errors."""
 
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,6 +52,21 @@ def load_settings(**given: Any) -> Settings:
         return load(**given)
     except BadSettings as error:
         raise FixableError(str(error)) from error
+
+
+@contextmanager
+def refusals_in_log() -> Iterator[None]:
+    """Write why the command cannot begin as a line of the log, if that is written as JSON."""
+    try:
+        yield
+    except click.ClickException as error:
+        from understudy.observe.logs import is_readable, report_no_start
+
+        form = os.environ.get("UNDERSTUDY_LOG_FORMAT", "auto")
+        if is_readable(form, sys.stderr):
+            raise
+        report_no_start(error.message, form)
+        sys.exit(error.exit_code)
 
 
 @contextmanager

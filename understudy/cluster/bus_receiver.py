@@ -137,7 +137,7 @@ class PacketReader:
         return abs(self.clock() - packet.made_at) <= FRESH_S
 
     def _drop(self, reason: str, source: str) -> None:
-        log.warning(f"inbox.{reason}", extra={"place": source})
+        log.warning("inbox.dropped", extra={"reason": reason, "place": source})
         if self.metrics is not None:
             self.metrics.node_message_dropped(reason)
 

@@ -206,7 +206,7 @@ class RpcServer:
                     answer = RpcReply(request.id, fault=fault_from_error(error))
                 except (ActorError, trio.WouldBlock, trio.TooSlowError) as error:
                     extra = {"command": type(request.command).__name__, "reason": str(error)}
-                    log.warning("office.not_done", extra=extra)
+                    log.warning("rpc.failed", extra=extra)
                     answer = RpcReply(request.id, fault=fault_from_error(error))
                 self._reply(sender, answer)
         finally:

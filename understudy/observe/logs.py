@@ -51,9 +51,7 @@ SUMMED: Final[Mapping[str, Grouping]] = {
     # Of clients that behave, each line is worth something.
     "connection.opened": Grouping(("peer",), first=60),
     "connection.closed": Grouping(("peer",), first=60),
-    "inbox.not_authentic": Grouping(("place",)),
-    "inbox.replayed": Grouping(("place",)),
-    "inbox.unreadable": Grouping(("place",)),
+    "inbox.dropped": Grouping(("reason", "place")),
     "cache.not_authentic": Grouping(()),
     "alert.declined": Grouping(()),
 }
@@ -88,7 +86,6 @@ def configure_logging(level: str = "info", form: str = "auto", stream: TextIO | 
     if form not in ("auto", "json", "console"):
         raise ValueError(f"no log form is called {form!r}")
     out = stream if stream is not None else sys.stderr
-    readable = form == "console" or (form == "auto" and out.isatty())
     structlog.configure(
         processors=[*_shared(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(number),
@@ -96,7 +93,7 @@ def configure_logging(level: str = "info", form: str = "auto", stream: TextIO | 
         cache_logger_on_first_use=False,
     )
     handler = SummingHandler(out)
-    handler.setFormatter(_formatter(readable))
+    handler.setFormatter(_formatter(is_readable(form, out)))
     handler.set_name("understudy")
     root = logging.getLogger()
     for former in [each for each in root.handlers if each.get_name() == "understudy"]:
@@ -106,6 +103,22 @@ def configure_logging(level: str = "info", form: str = "auto", stream: TextIO | 
     for name in WARNINGS_ONLY:
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
     return handler
+
+
+def report_no_start(reason: object, form: str = "auto") -> None:
+    """Say on standard error why the server does not start: as the line `server.not_started` if the log is written as
+    JSON, to a person as a sentence. It needs no configuration, which may be what is wrong."""
+    if is_readable(form, sys.stderr):
+        print(f"understudy cannot serve: {reason}", file=sys.stderr)  # noqa: T201 - the command's own output
+        return
+    about = {"name": __name__, "levelno": logging.CRITICAL, "levelname": "CRITICAL", "msg": "server.not_started"}
+    line = _formatter(readable=False).format(logging.makeLogRecord({**about, "reason": str(reason)}))
+    print(line, file=sys.stderr)  # noqa: T201 - as above
+
+
+def is_readable(form: str, stream: TextIO) -> bool:
+    """Whether lines in this form are for a person; else they are JSON."""
+    return form == "console" or (form == "auto" and stream.isatty())
 
 
 class SummingHandler(logging.StreamHandler[TextIO]):

@@ -274,13 +274,16 @@ class Metrics(ConnectionMetrics):
 
     def event(
         self, envelope: Envelope, arrived_at: float | None = None, owner: str = "", *, watched: bool = False
-    ) -> None:
+    ) -> float | None:
         """Record a committed event of a run of `owner`. `arrived_at`: when the message arrived that it accepts (Unix
-        seconds), if known; `watched`: a client of the user is connected."""
+        seconds), if known; `watched`: a client of the user is connected.
+
+        Return how many seconds the run took, if the event ends it and its beginning is known.
+        """
         kind = envelope.event.type
         self._events[kind].inc()
         if envelope.run_id is None:
-            return
+            return None
         run = self.watchdog.open.get(envelope.run_id)
         call_id = envelope.event.call_id if isinstance(envelope.event, ToolExecuting | ToolCompleted) else ""
         first_s, ended_s = self.watchdog.record_event(
@@ -303,6 +306,7 @@ class Metrics(ConnectionMetrics):
             begun = None if run is None else run.first_s
             ended = EndedRun(self.recent.clock(), owner, envelope.run_id, begun, max(0.0, ended_s), outcome)
             self.recent.runs.append(ended)
+        return ended_s
 
     def passing(self, run_id: str) -> None:
         """Record that a run sent an event that is not logged."""

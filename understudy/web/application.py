@@ -193,5 +193,5 @@ async def _error_response(error: Exception) -> Response:
     answer = error_response("internal")
     body = await answer.get_json()
     kind = "storage" if isinstance(error, StorageError) else "rest"
-    log.error(f"{kind}.request_failed", exc_info=error, extra={"error_id": body["error"]["error_id"]})
+    log.error("request.failed", exc_info=error, extra={"kind": kind, "error_id": body["error"]["error_id"]})
     return answer

@@ -12,6 +12,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import trio
 from attrs import define, field, frozen
 
 from actors import ActorError, ActorRef, ChildSpec, Restart, StartChild
@@ -297,7 +298,8 @@ class WebSocketEndpoint:
 
 @frozen
 class LoggedConnection:
-    """Serves the socket of a connection, and logs when it opened and closed, from which address and for whom."""
+    """Serves the socket of a connection, and logs when it opened and closed, how long it lasted, from which address and
+    for whom."""
 
     connection: WebSocketConnection
     peer: str
@@ -309,9 +311,11 @@ class LoggedConnection:
         connection = self.connection
         names = {"connection_id": connection.connection_id, "peer": self.peer}
         log.info("connection.opened", extra=names | {"origin": self.origin})
+        began = trio.current_time()
         try:
             await connection.serve_socket()
         finally:
             self.unauthenticated.pop(connection.connection_id, None)
             identity = connection.identity
-            log.info("connection.closed", extra=names | {"user": None if identity is None else identity.user})
+            more = {"user": None if identity is None else identity.user, "code": connection.close_code}
+            log.info("connection.closed", extra=names | more | {"duration_s": round(trio.current_time() - began, 3)})

@@ -229,7 +229,7 @@ async def test_an_exception_ends_its_own_socket_only(caplog: pytest.LogCaptureFi
         other.protocol.send_text(b"alive")
         await other.flush()
         assert (await other.frame()).data == b"alive"
-    failures = [record for record in caplog.records if record.getMessage() == "door.connection_failed"]
+    failures = [record for record in caplog.records if record.getMessage() == "listener.connection_failed"]
     assert len(failures) == 2
     assert all(len(record.__dict__["error_id"]) == 12 for record in failures)
 
@@ -599,7 +599,7 @@ async def test_an_upgrade_nobody_answers_is_an_error(caplog: pytest.LogCaptureFi
         assert status_and_body(await exchange(port, UPGRADE.replace(b"/ws", b"/twice")))[0] == 404
         await wait_all_tasks_blocked()
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == [
-        "door.connection_failed"
+        "listener.connection_failed"
     ]
 
 
@@ -648,4 +648,4 @@ async def test_without_descriptors_clients_are_closed_and_later_ones_served(capl
                 await stream.send_all(UPGRADE)
                 assert (await stream.receive_some()).startswith(b"HTTP/1.1 101")
     said = [record for record in caplog.records if record.levelno >= logging.ERROR]
-    assert [record.getMessage() for record in said] == ["door.no_descriptors"]
+    assert [record.getMessage() for record in said] == ["listener.no_descriptors"]

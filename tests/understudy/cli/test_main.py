@@ -1,5 +1,6 @@
 """The command `understudy`: its options and exit codes."""
 
+import json
 import subprocess
 import sys
 import time
@@ -65,6 +66,20 @@ def test_wrong_settings_have_exit_code_2(monkeypatch: pytest.MonkeyPatch) -> Non
         result = run(*command)
         assert result.exit_code == 2
         assert "UNDERSTUDY_PORT" in result.stderr
+
+
+@pytest.mark.parametrize("form", ["json", "auto", "console"])
+def test_a_refused_start_is_a_line_of_the_log(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    """As JSON if the log is written so, else as a sentence."""
+    monkeypatch.setenv("UNDERSTUDY_LOG_FORMAT", form)
+    result = run("serve", "--host", "0.0.0.0")
+    assert result.exit_code == 2
+    if form == "console":
+        assert result.stderr.startswith("Error: listening on 0.0.0.0 needs a secret")
+    else:
+        line = json.loads(result.stderr)
+        assert (line["level"], line["event"]) == ("critical", "server.not_started")
+        assert line["reason"].startswith("listening on 0.0.0.0 needs a secret")
 
 
 def test_a_token_is_accepted_by_the_server(folder: Path) -> None:

@@ -56,7 +56,9 @@ async def test_a_forged_request_is_not_carried_out(redis: Redis, caplog: pytest.
         assert await ask(a, b) == "CancelRun"
         assert len(b.asked) == before + 1
         assert b.refused == {"not_authentic": 4}
-    assert "inbox.not_authentic" in caplog.messages
+    assert ("inbox.dropped", "not_authentic") in [
+        (each.message, getattr(each, "reason", "")) for each in caplog.records
+    ]
 
 
 async def test_forged_text_and_news_are_not_shown(redis: Redis) -> None:

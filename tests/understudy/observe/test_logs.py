@@ -241,7 +241,7 @@ def test_clients_that_come_and_go_have_a_line_each_until_they_are_many(summed: L
 def test_errors_and_other_events_are_never_summed_up(summed: Log) -> None:
     """Each of them may be the one that matters."""
     for _ in range(50):
-        summed.write("rest.request_failed", level=logging.ERROR)
+        summed.write("request.failed", level=logging.ERROR)
         summed.write("run.closing")
         summed.write("request.refused", level=logging.ERROR, code="x", peer="a")
     assert len(summed.lines()) == 150

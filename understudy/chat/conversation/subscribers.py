@@ -147,9 +147,14 @@ class Subscribers:
             self.subscribe_all(head, context, after=before)
         self.deliver(*map(self.restore, envelopes))
         for envelope in envelopes:
-            self.services.metrics.event(envelope, arrived_at, self.owner, watched=bool(self._outboxes))
+            took_s = self.services.metrics.event(envelope, arrived_at, self.owner, watched=bool(self._outboxes))
+            if not isinstance(envelope.event, MessageAccepted | Error | FinalResponse):
+                continue
             # The conversation's path identifies the thread: its id is the user's own word.
-            extra = {"conversation": context.path, "run_id": envelope.run_id, "agent_type": envelope.agent_type}
+            extra: dict[str, object] = {"user": self.owner, "conversation": context.path, "run_id": envelope.run_id}
+            extra["agent_type"] = envelope.agent_type
+            if took_s is not None:
+                extra["duration_s"] = round(took_s, 3)
             match envelope.event:
                 case MessageAccepted():
                     log.info("run.accepted", extra=extra)

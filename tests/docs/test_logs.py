@@ -1,0 +1,60 @@
+"""The reference of log lines against the calls in the source."""
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.docs.tables import DOCS, ROOT, code, table
+
+PAGE = "reference/logs.md"
+LEVELS = {"exception": "error"}
+NAME = re.compile(r"[a-z_0-9]+\.[a-z_0-9]+")
+PARTS = re.findall(r"^## (.+)$", (DOCS / PAGE).read_text(), re.MULTILINE)
+
+
+def logged() -> Iterator[tuple[str, str, Path]]:
+    """Yield the name, the level and the module of each call that logs an event. `*` is a level that is computed."""
+    for package in ("actors", "transport", "sanitization", "understudy"):
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                match node:
+                    case ast.Call(
+                        func=ast.Attribute(value=ast.Name("log"), attr="log"), args=[_, ast.Constant(str(text)), *_]
+                    ) if NAME.match(text):
+                        yield text.split()[0], "*", path
+                    case ast.Call(
+                        func=ast.Attribute(value=ast.Name("log"), attr=level), args=[ast.Constant(str(text)), *_]
+                    ) if NAME.match(text):
+                        yield text.split()[0], LEVELS.get(level, level), path
+
+
+def documented() -> dict[str, dict[str, str]]:
+    """Return the rows of all tables by the name of the event."""
+    rows = {code(row["event"])[0]: row for part in PARTS for row in table(PAGE, part)}
+    assert len(rows) == sum(len(table(PAGE, part)) for part in PARTS), "an event is listed twice"
+    return rows
+
+
+def test_every_event_is_listed_with_its_levels() -> None:
+    """An event whose level is computed has those that the page says."""
+    levels: defaultdict[str, set[str]] = defaultdict(set)
+    for event, level, _ in logged():
+        levels[event].add(level)
+    rows = documented()
+    assert sorted(levels) == sorted({*rows} - {"server.not_started"})  # which is written without a logger
+    for event, found in levels.items():
+        listed = set(rows[event]["level"].split(", "))
+        assert found - {"*"} <= listed, event
+        assert "*" in found or listed == found, event
+
+
+def test_every_field_is_logged_by_a_module_of_its_event() -> None:
+    sources: defaultdict[str, str] = defaultdict(str)
+    for event, _, path in logged():
+        sources[event] += path.read_text()
+    sources["server.not_started"] = (ROOT / "understudy" / "observe" / "logs.py").read_text()
+    for event, row in documented().items():
+        for field in code(row["fields"]):
+            assert re.search(rf'"{field}"|\b{field}=', sources[event]), f"{event}: {field}"
