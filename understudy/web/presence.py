@@ -61,8 +61,10 @@ class Presence:
 
     def shows_html(self, user: str, thread_id: str) -> bool:
         """Return whether a client that may receive this thread shows answers as HTML."""
-        entries = self._entries.get(user, {}).values()
-        return any(entry.html and entry.thread_id in (None, thread_id) for entry in entries)
+        for entry in self._entries.get(user, {}).values():  # for each piece of text: a generator costs as much again
+            if entry.html and entry.thread_id in (None, thread_id):
+                return True
+        return False
 
     def unregister(self, connection_id: str) -> None:
         """Remove a connection. Does nothing if it is not registered."""

@@ -135,7 +135,9 @@ class ThreadState:
 
     def wrap_text(self, live: ActiveRun, piece: PartialResult) -> Envelope:
         """Put a piece of a run's text into an envelope that names the text it is a piece of."""
-        return wrap(piece, live.envelope_template, now=self.now).replace(text_epoch=live.text_epoch)
+        return live.envelope_template.replace(
+            event=piece, timestamp=self.now, seq=None, message="", text_epoch=live.text_epoch
+        )
 
     def change(self, **parts: Any) -> Change:
         """Return a change of this thread, under its fence."""

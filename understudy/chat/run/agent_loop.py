@@ -405,7 +405,10 @@ class AgentLoop:
         It is committed with what follows: the first event of its calls, the steers that enter next, or the end of the
         run; `at_once`: a turn without calls is committed now.
         """
-        await self.thoughts.ensure()
+        if reply.calls:
+            self.thoughts.ensure_with_next()  # that of the first call
+        else:
+            await self.thoughts.ensure()
         calls = [PendingCall(call, uuid.uuid4().hex) for call in reply.calls]
         result = await self._storable_result(reply, calls)
         self.stream.add_finished_turn(result["text"])
@@ -594,7 +597,9 @@ class AgentLoop:
         limit = self._turn_limit
         if limit.cancel_called:
             await trio.lowlevel.checkpoint()  # raises Cancelled: the time is over
-        until, limit.deadline = limit.deadline, math.inf  # an event is published whole
+        until = limit.deadline
+        if until != math.inf:
+            limit.deadline = math.inf  # an event is published whole
         self._publishing = True
         try:
             match event:
@@ -616,7 +621,8 @@ class AgentLoop:
                         await self.stream.feed(text)
         finally:
             self._publishing = False
-            limit.deadline = -math.inf if self._urgent else until
+            if self._urgent or until != math.inf:
+                limit.deadline = -math.inf if self._urgent else until
 
     async def _change_model(self, change: ModelChanged) -> None:
         """Go on with another model of a chain: count what the one before has used, and tell the user once a run."""

@@ -16,6 +16,8 @@ from understudy.chat.run_protocol import RunProtocol
 from understudy.chat.services import Services
 from understudy.storage.records import StepRecord
 
+UNYIELDED = 8
+"""Pieces of text that a model may write without letting other tasks run: under a millisecond of work."""
 RECORD_S = 15.0
 """Seconds for one request to the conversation, above the store's own limit for a commit; then the run fails."""
 
@@ -25,8 +27,9 @@ class Recorder:
     """Sends to one run's conversation. `last_sent_at` is when it last sent anything, on trio's clock.
 
     `last_step` is the number of the last step. `deferred` are steps that are committed together with the next event:
-    that of a finished turn, and those of requests that were cut off. `waiting_note` returns a line
-    about the approval or permit that the run waits for, empty if it does not wait. `notes` are those of the calls.
+    that of a finished turn, and those of requests that were cut off; `deferred_events` precede it. `waiting_note`
+    returns a line about the approval or permit that the run waits for, empty if it does not wait. `notes` are those of
+    the calls.
     """
 
     run_id: str
@@ -38,6 +41,8 @@ class Recorder:
     last_sent_at: float = -math.inf
     last_step: int = 0
     deferred: tuple[StepRecord, ...] = ()
+    deferred_events: tuple[Event, ...] = ()
+    _unyielded: int = field(default=0, init=False)
     notes: ProgressNotes = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -53,6 +58,7 @@ class Recorder:
             StorageUnavailable: They could not be stored.
         """
         steps, self.deferred = (*self.deferred, *steps), ()
+        events, self.deferred_events = (*self.deferred_events, *events), ()
         request = Record(self.run_id, events, (self.speaker.agent_type, self.speaker.pillar), steps)
         await self.conversation.ask(request, timeout_s=RECORD_S)
         self.last_sent_at = trio.current_time()
@@ -85,12 +91,18 @@ class Recorder:
     ) -> None:
         """Publish the next text of the answer. Waits for room in the mailbox, so that the model is held back.
 
+        Other tasks run only at every `UNYIELDED`th piece: a model mostly waits for its next piece anyway.
+
         `stored` is the text as it is stored, if different; `preview` that of the open end, if blocks were closed;
         `restart`: it replaces all text published before.
         """
         if text or stored or restart:
             self.last_sent_at = trio.current_time()
-            await self.conversation.send(Delta(self.run_id, text, blocks, stored, preview, restart), timeout_s=RECORD_S)
+            delta = Delta(self.run_id, text, blocks, stored, preview, restart)
+            self._unyielded += 1
+            if self._unyielded >= UNYIELDED or not self.conversation.try_tell(delta):
+                self._unyielded = 0
+                await self.conversation.send(delta, timeout_s=RECORD_S)
 
     def send_preview(self, preview: AnswerPreview) -> bool:
         """Publish how the open end of the answer looks. Return False if the mailbox is full."""

@@ -57,6 +57,7 @@ class ScopedRecorder(Recorder):
     async def record(self, *events: Event, steps: tuple[StepRecord, ...] = ()) -> None:
         """Commit events and steps. Raises `StorageUnavailable`."""
         steps, self.deferred = (*self.deferred, *steps), ()
+        events, self.deferred_events = (*self.deferred_events, *events), ()
         await self.asking.record(*events, steps=steps)
 
     async def take_steers(self, turn: int) -> tuple[SteerAccepted, ...]:

@@ -42,6 +42,8 @@ class Thoughts:
         A thought is logged, so there are few: one per `REASONING_S`, at most `MAX_REASONING_THOUGHTS` a run, each cut
         at `MAX_REASONING_TEXT` characters.
         """
+        if not self._reasoning:
+            return
         now, text = trio.current_time(), self._reasoning.strip()
         if not whole and (now < self._reasoned_at + REASONING_S or not text.endswith((".", "!", "?", ":"))):
             if len(self._reasoning) > 8 * MAX_REASONING_TEXT:
@@ -56,13 +58,27 @@ class Thoughts:
 
     async def ensure(self) -> None:
         """Publish a stock thought if the run has published none, because its model emits none."""
-        if not self.count:
-            await self.publish(f"{self.recorder.speaker.display_title} is working out an answer")
+        if not self.count and (thought := self._take(self._stock)) is not None:
+            await self.recorder.record(thought)
+
+    def ensure_with_next(self) -> None:
+        """Have a stock thought published in front of the next event, if the run has published none."""
+        if not self.count and (thought := self._take(self._stock)) is not None:
+            self.recorder.deferred_events = (*self.recorder.deferred_events, thought)
+
+    @property
+    def _stock(self) -> str:
+        return f"{self.recorder.speaker.display_title} is working out an answer"
 
     async def publish(self, thought: str, notice: str | None = None) -> None:
         """Record a thought, unless the log has it; `notice` as in `AgentThinking`."""
+        if (event := self._take(thought, notice)) is not None:
+            await self.recorder.record(event)
+
+    def _take(self, thought: str, notice: str | None = None) -> AgentThinking | None:
+        """Count a thought and return its event; None if the log has it."""
         if thought in self.logged:
             self.logged.remove(thought)
-            return
+            return None
         self.count += 1
-        await self.recorder.record(AgentThinking(self.agent_id, thought, self.services.clock(), notice))
+        return AgentThinking(self.agent_id, thought, self.services.clock(), notice)

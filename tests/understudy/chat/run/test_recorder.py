@@ -3,10 +3,10 @@
 import trio
 import trio.testing
 
-from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context
+from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context, MailboxSpec
 from understudy.agents.agent import Agent
-from understudy.chat.messages import Progress
-from understudy.chat.run.recorder import Recorder
+from understudy.chat.messages import Delta, Progress
+from understudy.chat.run.recorder import UNYIELDED, Recorder
 
 
 class Listener(Actor):
@@ -17,6 +17,21 @@ class Listener(Actor):
 
     async def receive(self, message: object, context: Context) -> None:
         self.heard.append((trio.current_time(), message))
+
+
+class Stuck(Actor):
+    """A conversation that takes no second message until it may."""
+
+    mailbox = MailboxSpec(capacity=4)
+
+    def __init__(self, heard: list[str], may: trio.Event) -> None:
+        self.heard = heard
+        self.may = may
+
+    async def receive(self, message: object, context: Context) -> None:
+        assert isinstance(message, Delta)
+        self.heard.append(message.text)
+        await self.may.wait()
 
 
 class Quiet:
@@ -63,3 +78,48 @@ async def test_steps_are_numbered_from_one(autojump_clock: trio.testing.MockCloc
         (1, "model", "started"),
         (2, "tool", "started"),
     ]
+
+
+async def test_a_model_that_writes_without_pause_is_held_back_by_a_full_mailbox(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """No piece is lost or overtaken, and no more wait than the mailbox holds."""
+    heard, sent, may = list[str](), list[str](), trio.Event()
+    async with ActorSystem("s", [ChildSpec("c", lambda: Stuck(heard, may))]) as system:
+        run = recorder(system.root.children()[0])
+
+        async def write() -> None:
+            for number in range(40):
+                await run.send_delta(str(number), ())
+                sent.append(str(number))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(write)
+            await trio.testing.wait_all_tasks_blocked()
+            assert (len(heard), len(sent)) == (1, 5)
+            may.set()
+        await trio.testing.wait_all_tasks_blocked()
+    assert heard == sent == [str(number) for number in range(40)]
+
+
+async def test_a_model_that_writes_without_pause_lets_other_tasks_run(autojump_clock: trio.testing.MockClock) -> None:
+    """One step of theirs for so many pieces, and it can be cancelled meanwhile."""
+    steps = pieces = 0
+    async with ActorSystem("s", [ChildSpec("c", lambda: Listener([]))]) as system:
+        run = recorder(system.root.children()[0])
+
+        async def count() -> None:
+            nonlocal steps
+            while True:
+                await trio.lowlevel.checkpoint()
+                steps += 1
+                if steps == 20:
+                    nursery.cancel_scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(count)
+            while True:
+                await run.send_delta("piece", ())
+                pieces += 1
+    assert nursery.cancel_scope.cancelled_caught
+    assert pieces <= 40 * UNYIELDED

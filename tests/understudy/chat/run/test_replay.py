@@ -48,7 +48,17 @@ from understudy.chat.run.run import Run
 from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.run_protocol import RunProtocol
 from understudy.content.filter import ContentFilter
-from understudy.models.model import Emit, MessageItem, Reply, ResultItem, TextDelta, Thought, ToolRequest, Turn
+from understudy.models.model import (
+    Emit,
+    MessageItem,
+    ModelEvent,
+    Reply,
+    ResultItem,
+    TextDelta,
+    Thought,
+    ToolRequest,
+    Turn,
+)
 from understudy.observe.metrics import Metrics
 from understudy.storage.records import StepRecord
 from understudy.tools.tool import ToolContext, tool
@@ -224,11 +234,10 @@ async def ask(text: str, context: ToolContext) -> str:
     return text
 
 
-class Thinking(ScriptedModel):
-    """A script that emits a thought before its text, and continues after the shown text."""
+class Writing(ScriptedModel):
+    """A script that emits its text word by word, and continues after the shown text. It reports no thoughts."""
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        await emit(Thought(f"turn {turn.rounds}"))
         step = self.turns[min(turn.rounds, len(self.turns) - 1)]
         if isinstance(step, Say):
             rest = step.text.removeprefix(turn.partial_text)
@@ -236,6 +245,19 @@ class Thinking(ScriptedModel):
                 await emit(TextDelta(word + " "))
                 await trio.lowlevel.checkpoint()
             return Reply(rest + " ")
+
+        async def silent(event: ModelEvent) -> None:
+            if not isinstance(event, Thought):
+                await emit(event)
+
+        return await super().respond(turn, silent)
+
+
+class Thinking(Writing):
+    """A script that emits a thought before its text."""
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        await emit(Thought(f"turn {turn.rounds}"))
         return await super().respond(turn, emit)
 
 
@@ -262,6 +284,7 @@ STORIES: dict[str, list[Agent]] = {
             ),
         )
     ],
+    "no thoughts": [Agent("a", tools=TOOLS, model=Writing(Call([("again", {"text": "x"})]), Say(WORDS)))],
     "consent": [Agent("a", tools=TOOLS, model=Thinking(Call([("ask", {"text": "x"})]), Say(WORDS)))],
     "handoff": [
         Agent("a", colleagues=["b"], model=Thinking(Hand("b"))),
@@ -305,6 +328,15 @@ async def test_a_run_that_is_cut_at_any_commit_goes_on_to_the_same_end(
         assert set(CALLED.values()) <= {1}
         assert [step.number for step in resumed.steps] == list(range(1, len(whole.steps) + 1))
     assert (unknown > 0) == (story == "tools")
+
+
+async def test_the_thought_of_a_silent_model_is_committed_with_its_first_call() -> None:
+    """A transaction of its own for "is working out an answer" would cost as much as the call."""
+    whole = await played(STORIES["no thoughts"])
+    kinds = [[event.type for event in cut.events] for cut in whole.cuts if cut.events]
+    assert kinds[0] == ["agent_started"]
+    assert kinds[1] == ["agent_thinking", "tool_executing"]
+    assert sum("agent_thinking" in each for each in kinds) == 1
 
 
 async def test_a_resumed_turn_has_the_messages_of_the_interrupted_one(
