@@ -59,7 +59,7 @@ async def test_the_examples_have_the_shapes_of_real_answers(tmp_path: Path) -> N
     """Sessions, threads, messages, events, files, health and errors have the members the page shows."""
     async with served(tmp_path, share_links=True) as running:
         status, session = await request(running, "POST", "/api/sessions")
-        assert (status, set(session)) == (201, {"expires_at", "session", "session_token", "user"})
+        assert (status, set(session)) == (201, {"anonymous", "expires_at", "session", "session_token", "user"})
         token = session["session_token"]
         async with connected(running, token) as peer:
             await peer.ask("What is 15% of 80?")

@@ -25,6 +25,7 @@ from actors import Actor, ActorRef, Context
 from transport.auth.identity import Identity
 from transport.auth.tokens import (
     MAX_CLAIM,
+    MAX_TOKEN,
     TENANT,
     JoseHeader,
     identity_from_claims,
@@ -134,30 +135,38 @@ class ProviderTokens:
             UnknownKey: It names an unknown key, which may be fetched later.
             Unauthenticated: It is invalid, or expired (`token_expired`).
         """
-        head = read_jose_header(token)
-        if head.algorithm not in ALGORITHMS:
-            refuse_token()
-        key = self.find(head)
-        if key is None:
-            raise UnknownKey("unauthenticated")
-        claims = _verified_claims(token, key, head.algorithm)
+        claims = signed_claims(token, self.find)
         if self.issuer is not None and claims.get("iss") != self.issuer:
             refuse_token()
-        if self.audience is not None and not _names(claims.get("aud"), self.audience):
+        if self.audience is not None and not names_audience(claims.get("aud"), self.audience):
             refuse_token()
         return identity_from_claims(claims, self.clock(), skew_s=SKEW_S, tenant_claim=self.tenant_claim)
 
 
-def _verified_claims(token: str, key: PublicKey, algorithm: str) -> Mapping[str, Any]:
-    """Verify a token's signature and return its claims, which are not checked yet. Raises Unauthenticated."""
+def signed_claims(
+    token: str, find: Callable[[JoseHeader], PublicKey | None], most: int = MAX_TOKEN
+) -> Mapping[str, Any]:
+    """Verify the signature of a token of at most `most` characters with the key that `find` returns. Return its claims,
+    which are not checked yet.
+
+    Raises:
+        UnknownKey: It names an unknown key, which may be fetched later.
+        Unauthenticated: It is no token, or not signed by RS256 or ES256 with that key.
+    """
+    head = read_jose_header(token, most)
+    if head.algorithm not in ALGORITHMS:
+        refuse_token()
+    key = find(head)
+    if key is None:
+        raise UnknownKey("unauthenticated")
     try:
         # The library checks the signature only: times, types and duplicate names are checked elsewhere.
-        return read_claims(_JWS.decode(token, key, algorithms=[algorithm]))
+        return read_claims(_JWS.decode(token, key, algorithms=[head.algorithm]))
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
         refuse_token()
 
 
-def _names(claim: Any, audience: str) -> bool:
+def names_audience(claim: Any, audience: str) -> bool:
     """Return whether an `aud`, a text or a list of texts, names this audience (RFC 7519 section 4.1.3)."""
     return claim == audience or (isinstance(claim, list) and audience in claim)
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 import trio
 from attrs import frozen
@@ -207,6 +208,7 @@ async def build_app(
             presence = Presence(settings.limits.connections_per_user, content_filter.expect_texts)
             run_limiter = _build_run_limiter(settings, worker)
             revocation_poller = await _open_revocations(settings, sessions, store, presence, tree)
+            sign_in_keys = _build_sign_in(settings, sessions, store)
 
             def counts(whose: Whose = everybody) -> dict[str, int]:
                 return {"connections": presence.count(whose), **run_limiter.counts(whose)}
@@ -248,6 +250,7 @@ async def build_app(
             children = [
                 recovery,
                 *([] if provider is None else [ChildSpec("keys", provider.keeper, backoff=BACKOFF)]),
+                *sign_in_keys,
                 *storage.file_actors,
                 revocation_poller,
                 ChildSpec("retention", retention, backoff=BACKOFF),
@@ -417,6 +420,32 @@ def _build_sign_ins(settings: Settings, store: Store, mcp: McpCatalogue, clean: 
 
     mcp.users = UserLinks(accounts, spawn, clean, bool(settings.widgets_origin))
     return [ChildSpec("sign-ins", partial(SignInKeeper, accounts, mcp.signing_in), backoff=BACKOFF)]
+
+
+def _build_sign_in(settings: Settings, sessions: Sessions, store: Store) -> list[ChildSpec]:
+    """Let users of the page sign in at the identity provider. Return the actor that keeps its keys."""
+    if not settings.oidc_issuer:
+        return []
+    from understudy.auth.openid.claims import ClaimNames
+    from understudy.auth.openid.provider import Provider, Registration
+    from understudy.auth.openid.sessions import ProviderSessions
+
+    names = ClaimNames(
+        settings.oidc_name_claim, settings.oidc_roles_claim, settings.oidc_groups_claim, settings.tenant_claim
+    )
+    registration = Registration(
+        settings.oidc_issuer,
+        settings.oidc_client_id,
+        str(settings.oidc_client_secret),
+        tuple(settings.oidc_scopes),
+        settings.oidc_prompt,
+        settings.oidc_title or urlsplit(settings.oidc_issuer).netloc,
+        names,
+    )
+    provider, seal = Provider(registration, time.time), Seal(secret_for_storage(settings))
+    recheck_s, outage_s = settings.oidc_recheck_s, settings.oidc_outage_s
+    sessions.signed_in = ProviderSessions(provider, store, seal, sessions, time.time, recheck_s, outage_s)
+    return [ChildSpec("sign_in_keys", provider.keeper, backoff=BACKOFF)]
 
 
 async def _join_nodes(settings: Settings, store: Store, tree: Tree, worker: "WorkerLink | None") -> "Node | None":

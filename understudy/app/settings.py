@@ -66,7 +66,10 @@ class Settings:
     `session_max_s`: how long after sign-in a session's tokens can be renewed. `refresh_grace_s`: how long after its
     expiry an anonymous user's token can still be renewed; by default as long as it was valid (`token_ttl_s`), 0 for not
     at all. `jwks`: a file or URL with an identity provider's public keys; its tokens must have `jwt_issuer` and
-    `jwt_audience`, unless these are empty. `scrub_policy`: the name of a preset, or a TOML file. `raw_key`, or the
+    `jwt_audience`, unless these are empty. `oidc_issuer`: the identity provider at which users of the page sign in by
+    OpenID Connect, as `oidc_client_id`; `oidc_title` is what they call it, and `oidc_recheck_s` how often it is asked
+    whether and as what they may stay, `oidc_outage_s` how long they may while it is away. `public_url`: the address by
+    which browsers reach this server. `scrub_policy`: the name of a preset, or a TOML file. `raw_key`, or the
     content of `raw_key_file`, encrypts the texts kept by `store_raw`. `storage_wait_s`: how long a message waits for an
     unavailable database, and `storage_waiting` how many messages may. `webhook_urls`: prefixes of the addresses that
     webhooks may have; `webhook_private`: whether their hosts may have private addresses. `web_push_urls`: prefixes of
@@ -97,6 +100,18 @@ class Settings:
     jwt_issuer: str = ""
     jwt_audience: str = ""
     tenant_claim: str = ""
+    oidc_issuer: str = ""
+    oidc_client_id: str = ""
+    oidc_client_secret: typed_settings.SecretStr = field(default=typed_settings.SecretStr(""), repr=False)
+    oidc_title: str = ""
+    oidc_scopes: list[str] = field(factory=lambda: ["openid", "profile", "email"])
+    oidc_prompt: str = ""
+    oidc_name_claim: str = ""
+    oidc_roles_claim: str = "roles"
+    oidc_groups_claim: str = "groups"
+    oidc_recheck_s: int = field(default=600, validator=[ge(10), le(86_400)])
+    oidc_outage_s: int = field(default=3600, validator=ge(0))
+    public_url: str = ""
     token_ttl_s: int = field(default=7 * 24 * 3600, validator=gt(0))
     session_max_s: int = field(default=30 * 24 * 3600, validator=gt(0))
     refresh_grace_s: int | None = field(default=None, validator=optional(ge(0)))
@@ -161,8 +176,8 @@ class Settings:
 
     @property
     def anonymous(self) -> bool:
-        """Whether users without a token get a session: on a loopback address, without a secret or a JWKS."""
-        return is_loopback(self.host) and not self.secret and not self.jwks
+        """Whether users without a token get a session: on a loopback address, without any sign-in or secret."""
+        return is_loopback(self.host) and not (self.secret or self.jwks or self.oidc_issuer)
 
     @property
     def weak_secrets(self) -> list[str]:
@@ -231,6 +246,7 @@ def check_settings(settings: Settings) -> None:
     if secret and len(secret.encode()) < MIN_SECRET_BYTES:
         raise BadSettings(f"secret (UNDERSTUDY_SECRET) is too short: it needs {MIN_SECRET_BYTES} bytes or more")
     _check_provider(settings)
+    _check_sign_in(settings)
     for origin in settings.allowed_origins:
         if not is_origin(origin):
             raise BadSettings(
@@ -299,6 +315,32 @@ def _check_provider(settings: Settings) -> None:
             raise BadSettings(
                 f"{name} (UNDERSTUDY_{name.upper()}) has no effect without jwks: it is for its tokens only"
             )
+
+
+def _check_sign_in(settings: Settings) -> None:
+    if settings.public_url and not is_origin(settings.public_url):
+        raise BadSettings(f"public_url must be like https://chat.example.org, not {settings.public_url!r}")
+    if not settings.oidc_issuer:
+        for name in ("oidc_client_id", "oidc_client_secret"):
+            if getattr(settings, name):
+                raise BadSettings(f"{name} (UNDERSTUDY_{name.upper()}) has no effect without oidc_issuer")
+        return
+    issuer = settings.oidc_issuer
+    if not is_fetchable(issuer) or "?" in issuer or "#" in issuer:
+        raise BadSettings(f"oidc_issuer must be an address such as https://id.example.org, not {issuer!r}")
+    if not issuer.startswith("https:") and not is_loopback(urlsplit(issuer).hostname or ""):
+        raise BadSettings("oidc_issuer must begin with https, or anybody in between could sign in as anybody")
+    if not settings.oidc_client_id:
+        raise BadSettings("oidc_issuer needs oidc_client_id: register this server at the provider")
+    if "openid" not in settings.oidc_scopes:
+        raise BadSettings("oidc_scopes must hold openid, or the provider does not say who signs in")
+    if not settings.signs:
+        raise BadSettings("oidc_issuer needs secret (UNDERSTUDY_SECRET): the server signs the sessions of its users")
+    if not settings.public_url and not is_loopback(settings.host):
+        raise BadSettings(
+            "oidc_issuer needs public_url (UNDERSTUDY_PUBLIC_URL), such as https://chat.example.org: the provider "
+            "sends browsers back there"
+        )
 
 
 def _check_raw_texts(settings: Settings) -> None:

@@ -23,6 +23,7 @@ from understudy.storage.records import name_of, owner_of
 
 if TYPE_CHECKING:
     from transport.auth.keyring import KeyFetcher, Keyring, KeySet, ProviderTokens
+    from understudy.auth.openid.sessions import ProviderSessions
 
 REVOCATIONS_FILE: Final = "ended-sessions"
 """Name of the revocations' file in the data folder."""
@@ -34,6 +35,9 @@ MAX_KEYS_BYTES: Final = 256 * 1024
 """Size of the largest key set that is read. A hundred of the longest keys take half of it."""
 KEYS_TIMEOUT_S: Final = 5.0
 """Seconds within which a URL must return the keys."""
+PROVIDED: Final = "oidc-"
+"""Prefix of the names of sessions of users who signed in at the identity provider."""
+SIGN_IN_AGAIN: Final = "This session is over; sign in again."
 KEY_WAIT_S: Final = 2.0
 """Seconds for which the verification of a token waits for the key it names, while keys are being fetched."""
 
@@ -83,13 +87,15 @@ class RenewableTokens(Tokens):
         # The same checks by a clock that is slow by the grace, so that expiry is the only difference.
         self._late = Tokens(secret, lambda: clock() - grace_s, tenant_claim)
 
-    def verify_expired(self, token: str) -> Identity:
+    def verify_expired(self, token: str, grace_s: float | None = None) -> Identity:
         """Return the identity of a token that may have expired, at most `grace_s` ago.
 
         Raises:
             Unauthenticated: It expired earlier, or never was a token of this server.
         """
-        return self._late.verify(token)
+        if grace_s is None:
+            return self._late.verify(token)
+        return Tokens(self._key, lambda: self.clock() - grace_s, self._tenant_claim).verify(token)
 
 
 @frozen
@@ -106,6 +112,7 @@ class IssuedSession:
             "session_token": self.token,
             "user": name_of(identity.user),
             "session": identity.session,
+            "anonymous": identity.user.startswith(ANONYMOUS),
             "expires_at": int(identity.expires_at),
         }
 
@@ -130,9 +137,11 @@ class Sessions:
     """Verifies tokens; issues, renews and ends sessions.
 
     `anonymous` allows users without a token. Tokens are valid for `ttl_s` seconds. Without a `provider`, only tokens
-    signed with the secret are accepted. `on_end` is called with the identity that signed out. `rate` limits new
-    sessions of one address. With `tenants`, the `user` of an identity is the owner of `understudy.storage.records`, so
-    that users of one name in two tenants differ. `longest_s`: how long after sign-in a session can be renewed.
+    signed with the secret are accepted. `signed_in`: the sessions of users who sign in at an identity provider by
+    OpenID Connect, None if there is no such sign-in. `on_end` is called with the identity that signed out. `rate`
+    limits new sessions of one address. With `tenants`, the `user` of an identity is the owner of
+    `understudy.storage.records`, so that users of one name in two tenants differ. `longest_s`: how long after sign-in a
+    session can be renewed.
     """
 
     tokens: RenewableTokens
@@ -144,6 +153,7 @@ class Sessions:
     on_end: list[Callable[[Identity], object]] = field(factory=list, repr=False)
     tenants: bool = False
     longest_s: float = 30 * 24 * 3600.0
+    signed_in: "ProviderSessions | None" = field(default=None, repr=False)
     _proven: VerifiedTokens = field(factory=VerifiedTokens, init=False, repr=False)
 
     def issue_anonymous(self, peer: str | None = None) -> IssuedSession:
@@ -159,9 +169,7 @@ class Sessions:
             retry_after = self.rate.take(peer, time.monotonic())
             if retry_after > 0:
                 raise CommandRejected("rate_limited", "Too many new sessions; wait a moment.", retry_after)
-        return self._issue(
-            Identity(user=f"{ANONYMOUS}{secrets.token_hex(8)}", session=secrets.token_hex(8)), self.ttl_s
-        )
+        return self.issue(Identity(user=f"{ANONYMOUS}{secrets.token_hex(8)}", session=secrets.token_hex(8)), self.ttl_s)
 
     def verify(self, token: str) -> Identity:
         """Return the identity of a token: HS256 is verified with the secret, RS256 and ES256 with a key of the
@@ -239,19 +247,35 @@ class Sessions:
         left_s = began + (ANONYMOUS_MAX_S if anonymous else self.longest_s) - now
         if left_s <= 0:
             raise Unauthenticated("token_expired", "This session has lasted as long as it may; sign in again.")
-        return self._issue(evolve(identity, roles=(), groups=(), signed_in_at=began), min(life_s, left_s))
+        return self.issue(evolve(identity, roles=(), groups=(), signed_in_at=began), min(life_s, left_s))
 
     async def renew_and_revoke(self, token: str) -> IssuedSession:
         """Renew a token, and revoke the old one after a short overlap.
 
+        If its user signed in at the identity provider, that is asked whether and as what the user may stay.
+
         Raises:
-            Unauthenticated, CommandRejected: As `renew`; or no more revocations can be kept now (`busy`).
+            Unauthenticated, CommandRejected: As `renew`; or no more revocations can be kept now, or the identity
+                provider does not answer (`busy`).
             StorageUnavailable: The revocation cannot be written; the old token is still valid.
         """
-        session = self.renew(token)
-        if session.token != token:
-            await self.revoked.revoke_token(self._verify_late(token))
+        identity = self._verify_late(token)
+        session = await self._renew_at_provider(identity, token) if self.is_provided(identity) else self.renew(token)
+        if session.token != token and identity.expires_at > self.tokens.clock():
+            await self.revoked.revoke_token(identity)
         return session
+
+    async def _renew_at_provider(self, identity: Identity, token: str) -> IssuedSession:
+        if self.signed_in is None:  # the settings named a provider once
+            raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
+        now, issued_at = self.tokens.clock(), identity.issued_at or 0.0
+        if now < min(issued_at + (identity.expires_at - issued_at) / 10, identity.expires_at):
+            return IssuedSession(identity, token)
+        return await self.signed_in.renew(identity)
+
+    def is_provided(self, identity: Identity) -> bool:
+        """Whether this is a session of a user who signed in at the identity provider by OpenID Connect."""
+        return identity.session.startswith(PROVIDED)
 
     async def end_all_sessions(self, user: str) -> None:
         """End all sessions of a user, without a token of theirs: every token issued until now is refused.
@@ -262,6 +286,8 @@ class Sessions:
         """
         await self.revoked.revoke_user(user)
         self.revoked.on_revoked([user_key(user)])
+        if self.signed_in is not None:
+            await self.signed_in.forget_user(user)
 
     async def end_for_erasure(self, user: str) -> None:
         """End all sessions of a user, and wait until no server accepts their tokens. Raises as `end_all_sessions`."""
@@ -277,22 +303,43 @@ class Sessions:
             StorageUnavailable: The revocation cannot be written; the session is still valid.
         """
         identity = self._verify_late(token)
-        # No token of the session that this server gave out lasts longer, nor is renewed after that.
-        longest_s = max(identity.expires_at, self.revoked.clock() + self.ttl_s) + self.tokens.grace_s
-        await self.revoked.revoke_session(identity, longest_s)
-        for notify in self.on_end:
-            notify(identity)
+        await self.revoke(identity)
+        if self.signed_in is not None and self.is_provided(identity):
+            await self.signed_in.forget(identity.user, identity.session)
         return identity
 
+    def verify_for_sign_out(self, token: str) -> Identity:
+        """Return the identity of a token whose session can be ended, although the token may have expired.
+
+        Raises:
+            Unauthenticated: The token is invalid, or expired and not to be renewed any more.
+        """
+        return self._verify_late(token)
+
+    async def revoke(self, identity: Identity) -> None:
+        """Refuse every token of a session from now on, and close its connections. Raises as `end_session`."""
+        # No token of the session that this server gave out lasts longer, nor is renewed after that.
+        last = 0.0 if math.isinf(identity.expires_at) else identity.expires_at
+        await self.revoked.revoke_session(identity, max(last, self.revoked.clock() + self.ttl_s) + self.tokens.grace_s)
+        for notify in self.on_end:
+            notify(identity)
+
     def _verify_late(self, token: str) -> Identity:
-        """Return the identity of a token, which may have expired if it is an anonymous user's."""
+        """Return the identity of a token, which may have expired if it is an anonymous user's, or if its user signed in
+        at the identity provider, which is asked then."""
         try:
             return self.verify(token)
         except Unauthenticated as refused:
-            if refused.code != "token_expired" or not self.anonymous:
+            if refused.code != "token_expired" or not (self.anonymous or self.signed_in is not None):
                 raise
-            identity = self._with_owner(self.tokens.verify_expired(token))
-            if not identity.user.startswith(ANONYMOUS):
+            try:
+                identity = self._with_owner(
+                    self.tokens.verify_expired(token, self.longest_s if self.signed_in else None)
+                )
+            except Unauthenticated:
+                raise refused from None
+            known = identity.user.startswith(ANONYMOUS) if self.signed_in is None else self.is_provided(identity)
+            if not known:
                 raise
         self.check_not_revoked(identity)
         return identity
@@ -301,7 +348,8 @@ class Sessions:
         """Return the identity with the owner's name as its user, if the server has tenants."""
         return evolve(identity, user=owner_of(identity.user, identity.tenant)) if self.tenants else identity
 
-    def _issue(self, identity: Identity, ttl_s: float) -> IssuedSession:
+    def issue(self, identity: Identity, ttl_s: float) -> IssuedSession:
+        """Sign a token for the user and session of an identity, valid for `ttl_s` seconds from now."""
         name, began = name_of(identity.user), identity.signed_in_at
         token = self.tokens.issue(
             name,

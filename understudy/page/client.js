@@ -88,7 +88,8 @@ export class Client extends BranchCommands {
     this.storage = safeStorage(storage);
     this.session = new Session({ fetch, storage: this.storage, now, base, token });
     const parts = () => [this.threads, this.currentThreads, this.outbox];
-    forgetAtSessionEnd({ session: this.session, storage: this.storage, window, parts, onEnd: () => this.#emit("over", null) });
+    this.leadsTo = null; // where the identity provider signs the user out too
+    forgetAtSessionEnd({ session: this.session, storage: this.storage, window, parts, onEnd: () => this.#emit("over", { url: this.leadsTo }) });
     this.api = new Api(this.session, { fetch, base });
     this.listeners = new Listeners();
     this.timeouts = new Timers(timers); // of one connection; `late` ones outlive it
@@ -128,7 +129,8 @@ export class Client extends BranchCommands {
    *
    * `change` {threadId, agent, state, events} · `state` (a State) · `welcome` · `foreign` (an event of a thread that is
    * not followed here) · `alert` and `notice` {code, message, error_id, thread_id} · `typing` · `user` (another one than
-   * before) · `over` (the session has ended, and all that was kept of it is gone) · `events` (a list: the wire's, and `local.…` ones about this client's own doings).
+   * before) · `over` {url} (the session has ended, and all that was kept of it is gone; `url` is where an identity provider signs
+   * the user out too, or null) · `events` (a list: the wire's, and `local.…` ones about this client's own doings).
    * @param {string} name
    * @param {(value: any) => void} listener
    * @returns {() => void}
@@ -176,7 +178,7 @@ export class Client extends BranchCommands {
    */
   async signOut({ anyway = false } = {}) {
     try {
-      await this.api.endSession();
+      this.leadsTo = await this.api.endSession();
     } catch (fault) {
       if (!anyway && fault.status !== 401) throw fault; // 401: it has ended already
     }

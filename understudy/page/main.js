@@ -11,7 +11,7 @@ import { Composer } from "./views/composer.js";
 import { provisionalTitle, runningTurn, steerableTurn } from "./client/turns.js";
 import { Toasts } from "./views/dialog.js";
 import { Dialogs } from "./views/dialogs.js";
-import { askToken } from "./views/sign_in.js";
+import { askToSignIn, isWeb, leaveAtEnd } from "./views/sign_in.js";
 import { arrange, el, setText } from "./views/dom.js";
 import { Drafts } from "./views/drafts.js";
 import { FirstVisit, KillGuide } from "./views/first_visit.js";
@@ -126,7 +126,7 @@ class Page {
     this.client.on("state", (state) => {
       this.status.show(state);
       this.#showGuide();
-      if (state.phase === "refused" && state.signIn) askToken(this.client);
+      if (state.phase === "refused" && state.signIn) askToSignIn(this.client);
     });
     this.client.on("welcome", (event) => {
       this.clock.align(moment(event.timestamp));
@@ -140,10 +140,7 @@ class Page {
     this.client.on("alert", ({ message }) => this.alerts.show(message));
     this.client.on("typing", (event) => event.thread_id === this.current && this.composer.showTyping());
     this.client.on("user", () => [this.sidebar.forget(), this.open(randomId(), { fresh: true })]);
-    this.client.on("over", () => { // what the page itself still shows and knows goes with it
-      history.replaceState(null, "", location.pathname);
-      location.reload();
-    });
+    this.client.on("over", ({ url }) => leaveAtEnd(url)); // what the page itself still shows and knows goes with it
     this.client.on("events", (events) => this.sidebar.take(events));
     this.client.on("foreign", (event) => {
       this.sidebar.take([event]);
@@ -168,7 +165,7 @@ class Page {
   async signInAt(name, questionId = "") {
     const returnTo = location.pathname + location.search + location.hash;
     const url = await this.api.signIn(name, { returnTo, questionId });
-    if (url !== null && /^https?:/.test(url)) location.assign(url);
+    if (isWeb(url)) location.assign(url);
   }
 
   /** Draws the page anew, in another language; the settings stay open, and the reader stays where they are. */

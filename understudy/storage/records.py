@@ -17,6 +17,7 @@ from .agent_states import SaveState
 from .consents import ConsentWrite
 from .deletion import DeletionWrite
 from .deliveries import Delivery, DeliveryWrite
+from .provider_sessions import ProviderSessionWrite
 from .pushes import PushWrite
 from .revocations import RevokeSession
 from .schedules import ScheduleWrite
@@ -518,6 +519,7 @@ Write: TypeAlias = (
     | ConsentWrite
     | SetServerOn
     | SignInWrite
+    | ProviderSessionWrite
     | SaveState
     | PushWrite
     | WebPushWrite

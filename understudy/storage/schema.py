@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISIONS: Final = tuple(f"{number:04}" for number in range(1, 30))
+REVISIONS: Final = tuple(f"{number:04}" for number in range(1, 31))
 """Every revision of the schema this code knows, oldest first. Start-up reads it in place of Alembic's scripts."""
 HEAD: Final = REVISIONS[-1]
 OLDEST: Final = "0011"
@@ -502,6 +502,26 @@ sign_in_starts = Table(
 )
 oauth_clients = Table(
     "oauth_clients", metadata, Column("id", Text, primary_key=True), Column("sealed", LargeBinary, nullable=False)
+)
+
+# Sessions of users who signed in at the identity provider: see `understudy.storage.provider_sessions`.
+provider_sessions = Table(
+    "provider_sessions",
+    metadata,
+    Column("owner", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("stamp", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("provider_session", Text, nullable=False),
+    Column("signed_in_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("claimed_until", Float, nullable=False),
+    PrimaryKeyConstraint("owner", "id"),
+    ForeignKeyConstraint(["owner"], ["users.id"], ondelete="CASCADE"),
+    Index(None, "subject"),
+    Index(None, "provider_session"),
+    Index(None, "expires_at"),
 )
 
 # One row: see `OLDEST`.

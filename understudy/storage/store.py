@@ -18,6 +18,7 @@ from . import (
     deliveries,
     inbox,
     nodes,
+    provider_sessions,
     pushes,
     queries,
     revocations,
@@ -37,6 +38,7 @@ from .deletion import GONE, MORE, MergeFulltext, RemoveFiles, RemoveUser
 from .deliveries import ClaimDelivery, DelayDelivery, Delivery, EndDelivery
 from .errors import StorageUnavailable
 from .inbox import MOST_MARKS, OpenItems
+from .provider_sessions import ProviderSession
 from .pushes import AddPush, ClaimPush, DropPush, MovePush, Push
 from .queries import Which
 from .read_pool import ReadPool
@@ -320,6 +322,18 @@ class Store:
     async def oauth_client(self, client_id: str) -> bytes | None:
         """Return what is sealed of a client that is registered at an authorization server."""
         return await self._read(sign_ins.client, client_id)
+
+    async def provider_session(self, owner: str, session_id: str, now: float) -> ProviderSession | None:
+        """Return the session of a user who signed in at the identity provider; None if it has expired at `now`."""
+        return await self._read(provider_sessions.one, owner, session_id, now)
+
+    async def provider_sessions(self, owner: str) -> list[ProviderSession]:
+        """Return the sessions of a user who signed in at the identity provider, oldest first."""
+        return await self._read(provider_sessions.of_owner, owner)
+
+    async def sessions_of_provider(self, subject: str, provider_session: str) -> list[ProviderSession]:
+        """Return the sessions that the identity provider names by these digests, one of which may be empty."""
+        return await self._read(provider_sessions.of_provider, subject, provider_session)
 
     async def save_state(self, work: SaveState) -> None:
         """Store entries of a run's state, and remove others. Raises NotStored if there is no such thread."""

@@ -42,6 +42,7 @@ from . import (
     deliveries,
     inbox,
     nodes,
+    provider_sessions,
     pushes,
     queries,
     revocations,
@@ -60,6 +61,7 @@ from .deletion import MergeFulltext, RemoveFiles, RemoveUser
 from .deliveries import ClaimDelivery, DelayDelivery, EndDelivery
 from .errors import AlreadyStored, Fenced, NotStored, RunEnded, SequenceConflict
 from .fulltext import searchable
+from .provider_sessions import AddProviderSession, ChangeProviderSession, ClaimProviderSession, DropProviderSession
 from .pushes import AddPush, ClaimPush, DropPush, MovePush
 from .queries import Prepared
 from .records import (
@@ -265,6 +267,10 @@ def apply(connection: Connection, work: Write) -> int:
         case AddStart():
             add_users(connection, [(work.owner, work.now)])
             return sign_ins.write(connection, work, _INSERTS[connection.dialect.name].put)
+        case AddProviderSession() | ChangeProviderSession() | ClaimProviderSession() | DropProviderSession():
+            if isinstance(work, AddProviderSession):
+                add_users(connection, [(work.session.owner, work.now)])
+            return provider_sessions.write(connection, work, _INSERTS[connection.dialect.name].put)
         case SaveState():
             return agent_states.write(connection, work, _INSERTS[connection.dialect.name].put)
         case AddPush() | ClaimPush() | MovePush() | DropPush():

@@ -32,6 +32,7 @@ from .database import Database, DriverErrors
 from .deletion import MergeFulltext, RemoveFiles, RemoveUser
 from .deliveries import ClaimDelivery, DelayDelivery, EndDelivery
 from .errors import ChangeRefused, StorageUnavailable, Unstorable, driver_words
+from .provider_sessions import AddProviderSession, ChangeProviderSession, ClaimProviderSession, DropProviderSession
 from .pushes import AddPush, ClaimPush, DropPush, MovePush
 from .records import AddFile, Change, GiveFeedback, JoinNodes, LeaveNodes, MarkRead, ProbeWrite, RenewNode, Write
 from .revocations import RevokeSession
@@ -75,6 +76,7 @@ _OF_NO_LOG: Final = (ForgetSpending,
     RemoveUser, MergeFulltext, RevokeSession, ForgetSpending, ClaimDelivery,
     DelayDelivery, EndDelivery, AllowTool, DisallowTool, SetServerOn, AddSchedule, ChangeSchedule, DeleteSchedules,
     ClaimFiring, EndFiring, SaveState, PutSignIn, ClaimSignIn, DropSignIn, AddStart, DropStarts, TakeStart,
+    AddProviderSession, ChangeProviderSession, ClaimProviderSession, DropProviderSession,
     AddClient, DropClient,
     AddPush, ClaimPush, MovePush, DropPush, MarkRead, PutBrowser, DropBrowser, ClaimNotice, DelayNotice, EndNotice,
     AddShare, DropShare, DropExpiredShares,

@@ -29,6 +29,7 @@ from understudy.web.api import (
     memory,
     models,
     observer,
+    openid,
     operations,
     page,
     references,
@@ -126,7 +127,7 @@ def build_http_app(context: WebContext) -> QuartTrio:
     app.extensions["pages"] = Pages(json.dumps(headers))  # the worker keeps the headers with the pages
     for part in (
         a2a, account, activity, agents, agui, alerts, commands, completions, files, inbox, mcp, memory, models,
-        observer, operations, page, references, responses, runs, sanitize, schedules, servers, sessions, shares,
+        observer, openid, operations, page, references, responses, runs, sanitize, schedules, servers, sessions, shares,
         sign_ins, steers, stream, tags, threads, turns, ui, undo, web_push, widgets,
     ):  # fmt: skip
         app.register_blueprint(part.blueprint)
@@ -145,7 +146,7 @@ async def _add_headers(answer: Response) -> Response:
         answer.headers.setdefault(name, value)
     if web_context().settings.tls_certificate is not None:  # a proxy that speaks TLS answers for its own name
         answer.headers.setdefault(*HSTS)
-    if request.path.startswith(("/api/", OPENAI)):
+    if request.path.startswith(("/api/", "/auth", OPENAI)):
         answer.headers.setdefault("Cache-Control", "no-store")
     return answer
 

@@ -60,6 +60,8 @@ class WebSettings(AuthSettings, Protocol):
     @property
     def max_file_bytes(self) -> int: ...  # noqa: D102
     @property
+    def public_url(self) -> str: ...  # noqa: D102
+    @property
     def show_costs(self) -> bool: ...  # noqa: D102
     @property
     def share_links(self) -> bool: ...  # noqa: D102

@@ -1,4 +1,4 @@
-"""Why a sign-in fails, for this folder. What users read of it is said by `flow` and by the links."""
+"""Why a sign-in fails, for those who sign in; `SignInFailed` is what a user reads of it."""
 
 
 class OAuthError(Exception):
@@ -22,3 +22,11 @@ class GrantRefused(OAuthError):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class SignInFailed(Exception):
+    """A sign-in cannot be started or finished. `code` is one of `transport.wire.codes`, `message` is for its user."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message

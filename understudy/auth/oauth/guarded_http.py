@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
@@ -38,9 +39,9 @@ class GuardedHttp:
             raise Untrusted(f"its address {_host(url)} is not https")
         return url
 
-    async def get(self, url: str) -> HttpResponse:
+    async def get(self, url: str, headers: Mapping[str, str] = MappingProxyType({})) -> HttpResponse:
         """Get a document. Raises `Untrusted` and `Unreachable`."""
-        return await self._request("GET", url, {})
+        return await self._request("GET", url, headers)
 
     async def post_json(self, url: str, body: Any) -> HttpResponse:
         """Send JSON. Raises `Untrusted` and `Unreachable`."""

@@ -19,6 +19,8 @@ METHODS: Final = ("client_secret_post", "client_secret_basic", "none")
 """
 MAX_TOKEN: Final = 16 * 1024
 """Characters of a token; one in a header has fewer."""
+MAX_ID_TOKEN: Final = 64 * 1024
+"""Characters of an ID token, which may name all groups of a user."""
 TRANSIENT: Final = ("temporarily_unavailable", "server_error", "slow_down")
 """Errors of an authorization server that say nothing of the request."""
 MAX_LIFE_S: Final = 365 * 24 * 3600.0
@@ -74,8 +76,14 @@ async def ask_for_tokens(url: str, client: OAuthClient, form: Mapping[str, str],
         given = msgspec.json.decode(response.body, type=GivenTokens, strict=False)  # some say a number as a text
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise Untrusted("its authorization server's answer is no token") from None
-    for token in (given.access_token, *(each for each in (given.refresh_token, given.id_token) if each is not None)):
-        if not 0 < len(token) <= MAX_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
+    for token, most in (
+        (given.access_token, MAX_TOKEN),
+        (given.refresh_token, MAX_TOKEN),
+        (given.id_token, MAX_ID_TOKEN),
+    ):
+        if token is None:
+            continue
+        if not 0 < len(token) <= most or not token.isascii() or not token.isprintable() or " " in token:
             raise Untrusted("its authorization server's answer is no token")
     if given.token_type.lower() != "bearer":
         raise Untrusted("its authorization server's answer is a token of another type")

@@ -33,9 +33,16 @@ export class Api {
     return whole((await this.#ask("GET", "/api/me", { token, again: token === null })).json());
   }
 
-  /** Ends the session on the server: its token is refused from then on. */
-  endSession() {
-    return this.#json("DELETE", "/api/sessions");
+  /** {title, url}: where users sign in at an identity provider; null if they need a token. */
+  async provider() {
+    const answer = await this.fetch(`${this.base}/auth`, { signal: AbortSignal.timeout(ASK_MS) }).catch(() => { throw new ApiError(0, UNREACHABLE); });
+    if (!answer.ok) throw new ApiError(answer.status);
+    return (await whole(answer.json())).sign_in ?? null;
+  }
+
+  /** Ends the session on the server: its token is refused from then on. Resolves to where its user signs out at the identity provider too, or null. */
+  async endSession() {
+    return (await this.#json("POST", "/auth/sign-out", {})).url;
   }
 
   /** {threads, next_cursor}; `which` is "active", "pinned" or "archived". A word of `query` such as `#work` is a tag. */

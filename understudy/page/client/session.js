@@ -127,7 +127,7 @@ export class Session {
   #keep(body, anonymous) {
     const expiresAt = milliseconds(body.expires_at) ?? expiryOf(body.session_token) ?? this.now() + 3_600_000;
     const value = {
-      session_token: body.session_token, user: body.user ?? null, session: body.session ?? null, anonymous,
+      session_token: body.session_token, user: body.user ?? null, session: body.session ?? null, anonymous: body.anonymous ?? anonymous,
       expiresAt, madeAt: this.now(), first: this.stored?.first ?? null,
     };
     this.storage.open();

@@ -11,14 +11,25 @@ export function dialogHead(id, title) {
   }, icon("close")));
 }
 
-/** Resolves to true when the user agrees. */
+/** Resolves to true when the user agrees to what cannot be taken back. */
 export function confirmed({ title, text, agree }) {
+  return answered(title, text,
+    (answer) => el("button.secondary", { type: "button", autofocus: true, onclick: () => answer("no") }, t("action.keep")),
+    (answer) => el("button.danger", { type: "button", onclick: () => answer("yes") }, agree));
+}
+
+/** Resolves to true when the user goes on. */
+export function told({ title, text, agree }) {
+  return answered(title, text,
+    (answer) => el("button.secondary", { type: "button", onclick: () => answer("no") }, t("action.not_now")),
+    (answer) => el("button.primary", { type: "button", autofocus: true, onclick: () => answer("yes") }, agree));
+}
+
+function answered(title, text, ...buttons) {
   const id = freshId("dialog");
   const dialog = el("dialog.dialog", { "aria-labelledby": id },
     el("h2", { id }, title), el("p", {}, text),
-    el("div.dialog-actions", {},
-      el("button.secondary", { type: "button", autofocus: true, onclick: () => dialog.close("no") }, t("action.keep")),
-      el("button.danger", { type: "button", onclick: () => dialog.close("yes") }, agree)));
+    el("div.dialog-actions", {}, ...buttons.map((button) => button((answer) => dialog.close(answer)))));
   document.body.append(dialog);
   dialog.showModal();
   return new Promise((resolve) => {

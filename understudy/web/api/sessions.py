@@ -2,18 +2,23 @@
 
 from typing import Any
 
-from quart import Blueprint
+from quart import Blueprint, Response, jsonify
 
 from understudy.web.admission import peer
+from understudy.web.api.openid import HANDOVER, HANDOVER_PATH, take_handover
 from understudy.web.context import bearer, web_context
 
 blueprint = Blueprint("sessions", __name__, url_prefix="/api/sessions")
 
 
 @blueprint.post("")
-async def create() -> tuple[dict[str, Any], int]:
-    """Issue a session to an anonymous user; 401 if this server issues none."""
-    return web_context().sessions.issue_anonymous(peer()).as_json(), 201
+async def create() -> tuple[Response, int]:
+    """Issue the session of a user who has just signed in with this browser, or one to an anonymous user; else 401."""
+    found = await take_handover()
+    answer = jsonify((found or web_context().sessions.issue_anonymous(peer())).as_json())
+    if found is not None:
+        answer.delete_cookie(HANDOVER, path=HANDOVER_PATH)
+    return answer, 201
 
 
 @blueprint.post("/refresh")

@@ -5,7 +5,6 @@
 """
 
 import logging
-from html import escape
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -16,13 +15,14 @@ from transport.auth.identity import Identity
 from transport.wire.codes import ERRORS
 from transport.wire.commands import Respond
 from transport.wire.errors import CommandRejected
+from understudy.auth.oauth.errors import SignInFailed
 from understudy.chat.routing import check_id
-from understudy.observe.logs import new_error_id
 from understudy.storage.errors import StorageUnavailable
 from understudy.tools.mcp.link import LinkState
 from understudy.tools.mcp.server import McpServer
 from understudy.tools.mcp.user_links import UserLinks
 from understudy.web.context import agents_of_caller, identity, read_json, web_context
+from understudy.web.way_back import is_own_path, way_back_page
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,6 @@ COOKIE_S: Final = 600
 BODY_BYTES: Final = 4096
 MAX_CODE: Final = 4096
 """Characters of each value that a browser brings back."""
-MAX_PATH: Final = 1000
 FORM: Final = '{"return_to": "/#thread", "question_id": "…"}'
 
 
@@ -65,7 +64,7 @@ async def start(name: str) -> Response:
     back = flow.Return(given.return_to, given.question_id)
     try:
         started = await flow.start(users.accounts, caller.user, server, _redirect_uri(name), back)
-    except flow.SignInFailed as failed:
+    except SignInFailed as failed:
         raise CommandRejected(failed.code, failed.message) from None
     answer = jsonify({"url": started.url})
     answer.set_cookie(
@@ -97,34 +96,28 @@ async def callback(name: str) -> Response:
     context = web_context()
     server, users = context.mcp.signing_in.get(name), context.mcp.users
     if server is None or users is None:
-        return _page("not_found", "There is no MCP server of that name at which users sign in.")
+        return way_back_page("not_found", "There is no MCP server of that name at which users sign in.")
     from understudy.tools.mcp.oauth import flow
 
     said = {key: request.args.get(key, "") for key in ("state", "code", "iss", "error")}
     if any(len(value) > MAX_CODE for value in said.values()):
-        return _page("invalid_command", "This is no answer of a sign-in.")
+        return way_back_page("invalid_command", "This is no answer of a sign-in.")
     cookie = request.cookies.get(COOKIE, "")
     given = flow.Callback(said["state"], said["code"], said["iss"], said["error"], cookie)
     try:
         owner, back = await flow.finish(users.accounts, server, given)
-    except flow.SignInFailed as failed:
-        return _page(failed.code, failed.message)
+    except SignInFailed as failed:
+        return way_back_page(failed.code, failed.message)
     except StorageUnavailable:
-        return _page("storage_unavailable", ERRORS["storage_unavailable"].text)
+        return way_back_page("storage_unavailable", ERRORS["storage_unavailable"].text)
     await users.of(server, owner).look()
     if back.question_id:
         await _answer(Identity(owner, ""), back.question_id)
-    answer = _page("", f"You are signed in to {name}. You can close this page.")
+    answer = way_back_page("", f"You are signed in to {name}. You can close this page.")
     if back.path:
         answer.status_code, answer.headers["Location"] = 303, back.path
     answer.delete_cookie(COOKIE, path=f"/api/mcp/{name}/callback")
     return answer
-
-
-def is_own_path(path: str) -> bool:
-    """Return whether browsers take this for a path of the present origin, whatever is in it."""
-    plain = path.isascii() and path.isprintable() and " " not in path and "\\" not in path and len(path) <= MAX_PATH
-    return plain and path.startswith("/") and not path.startswith("//")
 
 
 def _server_of_caller(name: str) -> tuple[McpServer, UserLinks]:
@@ -154,17 +147,3 @@ async def _answer(caller: Identity, question_id: str) -> None:
         await web_context().streams.run_command(caller, Respond(question_id, {}))
     except CommandRejected as error:
         log.info("mcp.question_gone", extra={"code": error.code})
-
-
-def _page(code: str, sentence: str) -> Response:
-    """Return a plain page for a browser that comes back; `code` is empty if all is well."""
-    title, status, note = "Signed in", 200, ""
-    if code:
-        error_id, status, title = new_error_id(), ERRORS[code].http_status, "The sign-in failed"
-        note = f"<p><small>{escape(code)} · {escape(error_id)}</small></p>"
-        log.info("mcp.callback_refused", extra={"code": code, "error_id": error_id})
-    body = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f'<title>{title}</title><h1>{title}</h1><p>{escape(sentence)}</p>{note}<p><a href="/">Back to the chat</a></p>'
-    )
-    return Response(body, status=status, content_type="text/html; charset=utf-8")

@@ -128,7 +128,9 @@ SCHEDULED: Final[Mapping[str, Schema]] = {
     "enabled": FLAG,
 }
 FIRED: Final = {"due_at": NUMBER} | {name: or_null(TEXT) for name in ("thread_id", "run_id", "code", "message")}
-SESSION: Final = _all({"session_token": TEXT, "user": TEXT, "session": TEXT, "expires_at": WHOLE})
+SESSION: Final = _all(
+    {"session_token": TEXT, "user": TEXT, "session": TEXT, "anonymous": FLAG, "expires_at": WHOLE}, "anonymous"
+)
 ME: Final = _all(
     {
         "user": TEXT, "name": TEXT, "anonymous": FLAG, "session": TEXT, "tenant": or_null(TEXT),
@@ -512,6 +514,9 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "Switch": _all({"on": FLAG}),
     "SignIn": _all({"return_to": TEXT, "question_id": TEXT}, "return_to", "question_id"),
     "SignInStarted": _all({"url": or_null(TEXT)}),
+    "SignInAt": _all({"sign_in": or_null(_all({"title": TEXT, "url": TEXT}))}),
+    "SignOut": _all({"everywhere": FLAG}, "everywhere"),
+    "SignedOut": _all({"url": or_null(TEXT)}),
     "Server": SERVER,
     "Servers": _all({"servers": array_of(_ref("Server"))}),
     "Prompts": _all({"prompts": array_of(_ref("Prompt"))}),
@@ -622,7 +627,25 @@ _DIALECT: Final = {"type": "string", "enum": [each.value for each in Dialect]}
 
 _OPERATOR: Final = ("invalid_command", "rate_limited", "storage_unavailable", "internal")
 ROUTES: Final[Mapping[str, RouteSpec]] = {
-    "sessions.create": RouteSpec((201, "Session"), token=False, errors=("unauthenticated", "rate_limited", "internal")),
+    "sessions.create": RouteSpec(
+        (201, "Session"), token=False, errors=("unauthenticated", "token_expired", "rate_limited", "busy", *_STORED)
+    ),
+    "openid.told": RouteSpec((200, "SignInAt"), token=False),
+    "openid.sign_in": RouteSpec(
+        (303, "text/html"), query={"next": TEXT}, token=False,
+        also={400: "`next` is no path of this server.", 404: "Users need a token.", 503: "The provider is away."},
+    ),
+    "openid.callback": RouteSpec(
+        (303, "text/html"), query={"state": TEXT, "code": TEXT, "iss": TEXT, "error": TEXT}, token=False,
+        also={400: "It is no answer.", 403: "It cannot be trusted.", 404: "It has expired.", 503: "A server is away."},
+    ),
+    "openid.sign_out": RouteSpec(
+        (200, "SignedOut"), body="SignOut", errors=("invalid_command", "message_too_large", "busy", *_STORED)
+    ),
+    "openid.back_channel_logout": RouteSpec(
+        (200, "Anything"), token=False, also={400: "It is no logout token of the provider."},
+        errors=("not_found", "message_too_large", "busy", *_STORED),
+    ),
     "sessions.refresh": RouteSpec((200, "Session"), errors=("busy", *_STORED)),
     "sessions.end": RouteSpec((204, ""), errors=("busy", *_STORED)),
     "agents.agents": RouteSpec((200, "Agents"), errors=("internal",)),

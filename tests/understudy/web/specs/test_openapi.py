@@ -240,6 +240,13 @@ async def _ask_all(running: Running, document: dict[str, Any]) -> None:
     await ask("POST", "/api/mcp/{name}/sign-in", token, body=b"{}")
     await ask("DELETE", "/api/mcp/{name}/sign-in", token)
     await ask("GET", "/api/mcp/{name}/callback")
+    await ask("GET", "/auth")
+    await ask("GET", "/auth/sign-in")
+    await ask("GET", "/auth/callback")
+    await ask("POST", "/auth/back-channel-logout", content_type="application/x-www-form-urlencoded")
+    await ask("POST", "/auth/sign-out", body=b"{}")
+    leaving = (await ask("POST", "/api/sessions"))["session_token"]
+    await ask("POST", "/auth/sign-out", leaving, body=b"{}")
     await ask("GET", "/api/threads/{thread_id}/prompts", token)
     await ask("POST", "/api/threads/{thread_id}/prompts", token, body=b'{"server": "time", "name": "now"}')
     await ask("PATCH", "/api/threads/{thread_id}", token, body=b'{"title": "Sums"}')

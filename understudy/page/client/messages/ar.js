@@ -177,6 +177,8 @@ export const messages = Object.freeze({
 
   "session.refused": "لا يقبل الخادم هذا الرمز: ربما كُتب خطأً، أو انتهت جلسته.",
   "session.sign_in": "تسجيل الدخول",
+  "session.provider_wanted": "يتطلب هذا الخادم تسجيل الدخول لدى {name}.",
+  "session.sign_in_with": "تسجيل الدخول عبر {name}",
   "session.token": "رمز الجلسة",
   "session.token_wanted": "يتطلب هذا الخادم رمز جلسة. اطلبه من مشغّل الخادم.",
   "session.sign_out": "تسجيل الخروج",

@@ -174,6 +174,8 @@ export const messages = Object.freeze({
 
   "session.refused": "Der Server nimmt dieses Token nicht an: Vielleicht ist es vertippt, oder seine Sitzung ist vorbei.",
   "session.sign_in": "Anmelden",
+  "session.provider_wanted": "Dieser Server verlangt, dass du dich bei {name} anmeldest.",
+  "session.sign_in_with": "Mit {name} anmelden",
   "session.token": "Sitzungs-Token",
   "session.token_wanted": "Dieser Server verlangt ein Sitzungs-Token. Der Betreiber kann dir eines geben.",
   "session.sign_out": "Abmelden",

@@ -179,6 +179,8 @@ export const messages = Object.freeze({
 
   "session.refused": "The server does not accept this token: it may be mistyped, or its session is over.",
   "session.sign_in": "Sign in",
+  "session.provider_wanted": "This server wants you to sign in at {name}.",
+  "session.sign_in_with": "Sign in with {name}",
   "session.token": "Session token",
   "session.token_wanted": "This server wants a session token. Ask its operator for one.",
   "session.sign_out": "Sign out",

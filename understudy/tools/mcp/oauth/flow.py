@@ -15,7 +15,7 @@ from typing import Final
 import trio
 from attrs import evolve, field, frozen
 
-from understudy.auth.oauth.errors import GrantRefused, OAuthError, Unreachable
+from understudy.auth.oauth.errors import GrantRefused, OAuthError, SignInFailed, Unreachable
 from understudy.auth.oauth.token_endpoint import OAuthClient
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.sign_ins import AddClient, AddStart, DropClient, TakeStart
@@ -30,14 +30,6 @@ BEGIN_S: Final = 20.0
 """Seconds for the requests before the user's browser is sent there: up to eight, of bounded time each."""
 START_S: Final = 600.0
 """Seconds within which a user comes back from the authorization server."""
-
-
-class SignInFailed(Exception):
-    """A sign-in cannot be started or finished. `code` is one of `transport.wire.codes`, `message` is for its user."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code, self.message = code, message
 
 
 @frozen

@@ -12,10 +12,11 @@ from attrs import evolve
 from tests.servers.mcp_oauth import Provider, serving
 from tests.understudy.tools.mcp.oauth.signed_in import BACK, REDIRECT, accounts_in, begun, came_back
 from understudy import McpServer, mcp
+from understudy.auth.oauth.errors import SignInFailed
 from understudy.storage.sign_ins import AddStart, PutSignIn
 from understudy.tools.mcp.errors import SignedOut
 from understudy.tools.mcp.oauth.accounts import Accounts
-from understudy.tools.mcp.oauth.flow import SignInFailed, finish, start
+from understudy.tools.mcp.oauth.flow import finish, start
 
 
 @asynccontextmanager

@@ -1,0 +1,200 @@
+"""What a provider says: forged, of another one, late, or not at all."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import jwt
+import pytest
+import trio
+
+from tests.transport.provider import part, rsa_key, signed
+from tests.understudy.auth.openid.forger import CLIENT, NONCE, Forger, forging
+from understudy.auth.oauth import guarded_http
+from understudy.auth.oauth.errors import GrantRefused, OAuthError, Unreachable, Untrusted
+from understudy.auth.openid.claims import ClaimNames
+from understudy.auth.openid.provider import Provider, ProviderAnswer
+
+SECRET = "a secret of thirty-two characters"
+
+
+async def exchanged(provider: Provider) -> ProviderAnswer:
+    """Exchange a code."""
+    with trio.fail_after(60):
+        return await provider.exchange("code", "verifier", NONCE, "http://127.0.0.1:1/auth/callback")
+
+
+async def test_a_code_becomes_tokens_and_a_user() -> None:
+    """What the userinfo endpoint says is added to the ID token."""
+    async with forging() as (forger, provider):
+        forger.claims, forger.userinfo = {"sid": "theirs"}, {"sub": "ann", "name": "Ann", "groups": ["staff", "", 5]}
+        answer = await exchanged(provider)
+        assert answer.user is not None
+        assert (answer.user.subject, answer.user.name, answer.user.groups) == ("ann", "Ann", ("staff",))
+        assert (answer.user.left_out, answer.provider_session) == (2, "theirs")
+        form = dict(forger.asked)["/token"]
+        assert (form["code"], form["code_verifier"], form["grant_type"]) == ("code", "verifier", "authorization_code")
+
+
+def hs256(forger: Forger) -> str:
+    """Sign with the client's secret, which a provider may do; or with a public key as a secret."""
+    return jwt.encode({"iss": forger.issuer, "aud": CLIENT, "sub": "ann", "nonce": NONCE, "exp": 2**33}, SECRET)
+
+
+def unsigned(forger: Forger) -> str:
+    """Sign not at all."""
+    return f"{part({'alg': 'none'})}.{forger.id_token().split('.')[1]}."
+
+
+@pytest.mark.parametrize(
+    ("forged", "why"),
+    [
+        (lambda it: it.id_token(iss="https://evil.example"), "issuer"),
+        (lambda it: it.id_token(iss=None), "issuer"),
+        (lambda it: it.id_token(aud="another"), "aud"),
+        (lambda it: it.id_token(aud=[]), "aud"),
+        (lambda it: it.id_token(aud=[CLIENT, "another"]), "azp"),
+        (lambda it: it.id_token(azp="another"), "azp"),
+        (lambda it: it.id_token(exp=1), "exp"),
+        (lambda it: it.id_token(exp=None), "exp"),
+        (lambda it: it.id_token(iat=2**33), "iat"),
+        (lambda it: it.id_token(iat=None), "iat"),
+        (lambda it: it.id_token(nonce="another"), "nonce"),
+        (lambda it: it.id_token(nonce=None), "nonce"),
+        (lambda it: it.id_token(nonce=5), "nonce"),
+        (lambda it: it.id_token(sub=None), "sub"),
+        (lambda it: it.id_token(sub="x" * 300), "sub"),
+        (
+            lambda it: signed(rsa_key(7), {"iss": it.issuer, "aud": CLIENT, "sub": "ann", "nonce": NONCE}, "one"),
+            "signed",
+        ),
+        (hs256, "signed"),
+        (unsigned, "signed"),
+        (lambda it: "no token", "no token"),
+        (lambda it: "no.to.ken", "malformed"),
+        (lambda it: None, "ID token"),
+    ],
+)
+async def test_a_forged_id_token_signs_nobody_in(forged: Callable[[Forger], Any], why: str) -> None:
+    """The reason is in the log's sentence."""
+    async with forging(secret=SECRET) as (forger, provider):
+        forger.token = {"id_token": forged(forger)}
+        with pytest.raises(Untrusted, match=why):
+            await exchanged(provider)
+
+
+async def test_several_audiences_are_fine_if_it_was_issued_to_this_client() -> None:
+    async with forging() as (forger, provider):
+        forger.claims = {"aud": [CLIENT, "another"], "azp": CLIENT}
+        assert (await exchanged(provider)).user is not None
+
+
+async def test_a_userinfo_of_somebody_else_signs_nobody_in() -> None:
+    async with forging() as (forger, provider):
+        forger.userinfo = {"sub": "bob"}
+        with pytest.raises(Untrusted, match="another user"):
+            await exchanged(provider)
+
+
+async def test_keys_that_are_rotated_are_fetched_at_once() -> None:
+    """Tokens of the new key are taken, and of the old one no more."""
+    async with forging() as (forger, provider):
+        assert (await exchanged(provider)).user is not None
+        old = forger.id_token()
+        forger.key, forger.kid = rsa_key(1), "two"
+        assert (await exchanged(provider)).user is not None
+        forger.token = {"id_token": old}
+        with pytest.raises(Untrusted, match="does not publish"):
+            await exchanged(provider)
+
+
+@pytest.mark.parametrize(
+    ("path", "answer", "kind"),
+    [
+        ("/.well-known/openid-configuration", (500, {}), Unreachable),
+        ("/.well-known/openid-configuration", (200, b"<html>"), Untrusted),
+        ("/.well-known/openid-configuration", (200, {"issuer": "https://id.example"}), Untrusted),
+        ("/token", (503, {}), Unreachable),
+        ("/token", (200, b"<html>"), Untrusted),
+        ("/token", (200, {"access_token": "a b"}), Untrusted),
+        ("/token", (200, {"access_token": "a", "token_type": "mac"}), Untrusted),
+        ("/token", (400, {"error": "invalid_grant"}), GrantRefused),
+        ("/token", (400, {"error": 5}), Unreachable),
+        ("/token", (200, b"x" * 300_000), Unreachable),
+        ("/keys", (404, {}), Unreachable),
+        ("/keys", (200, {"keys": []}), Unreachable),
+        ("/me", (401, {}), Unreachable),
+        ("/me", (200, b"[]"), Untrusted),
+    ],
+)
+async def test_what_is_no_answer_is_an_error(path: str, answer: Any, kind: type[OAuthError]) -> None:
+    async with forging() as (forger, provider):
+        forger.userinfo, forger.answers = {"sub": "ann"}, {path: answer}
+        with pytest.raises(kind):
+            await exchanged(provider)
+
+
+async def test_a_provider_that_calls_itself_otherwise_is_refused() -> None:
+    """It could be another tenant of the same host."""
+    async with forging() as (forger, provider):
+        whole = forger.answer("/.well-known/openid-configuration", {})[1]
+        forger.answers = {"/.well-known/openid-configuration": (200, whole | {"issuer": forger.issuer + "/other"})}
+        with pytest.raises(Untrusted, match="calls itself"):
+            await provider.metadata()
+
+
+async def test_a_provider_that_hangs_or_is_gone_is_an_error_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for longer than a request may take; what it said of itself is known for a day."""
+    monkeypatch.setattr(guarded_http, "WITHIN_S", 1.0)
+    now = [0.0]
+    async with forging(lambda: now[0]) as (forger, provider):
+        at = await provider.metadata()
+        forger.hang = True
+        with pytest.raises(Unreachable):
+            await exchanged(provider)
+        now[0] = 3_600.0
+        assert await provider.metadata() == at
+        now[0] = 100_000.0
+        with pytest.raises(Unreachable):
+            await provider.metadata()
+
+
+async def test_claims_may_have_other_names_and_be_members() -> None:
+    names = ClaimNames("nick", "realm_access.roles", "https://example.org/groups", "org")
+    async with forging(claims=names) as (forger, provider):
+        forger.claims = {
+            "nick": "Annie", "realm_access": {"roles": ["operator"]}, "https://example.org/groups": "staff",
+            "org": "acme",
+        }  # fmt: skip
+        user = (await exchanged(provider)).user
+        assert user is not None
+        assert (user.name, user.roles, user.groups, user.tenant) == ("Annie", ("operator",), ("staff",), "acme")
+
+
+async def test_a_crowd_of_groups_is_cut_to_what_a_token_carries() -> None:
+    async with forging() as (forger, provider):
+        forger.claims = {"groups": [f"group-{number}" for number in range(1000)]}
+        user = (await exchanged(provider)).user
+        assert user is not None
+        assert len(json.dumps(user.groups)) <= 3_000
+        assert user.left_out == 1000 - len(user.groups) > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"events": None}, "no logout token"),
+        ({"nonce": NONCE}, "no logout token"),
+        ({"sub": None, "sid": None}, "nobody"),
+        ({"aud": "another"}, "aud"),
+        ({"iss": "https://evil.example"}, "iss"),
+        ({"exp": 5}, "expired"),
+    ],
+)
+async def test_a_forged_logout_token_ends_nothing(change: dict[str, Any], why: str) -> None:
+    event = {"http://schemas.openid.net/event/backchannel-logout": {}}
+    async with forging() as (forger, provider):
+        good = {"nonce": None, "events": event, "sid": "theirs"}
+        assert await provider.logged_out(forger.id_token(**good)) == ("ann", "theirs")
+        with pytest.raises(Untrusted, match=why):
+            await provider.logged_out(forger.id_token(**(good | change)))

@@ -1,0 +1,59 @@
+"""Sessions of users who signed in at the identity provider, on both databases."""
+
+import trio
+from attrs import evolve
+
+from tests.understudy.storage.test_store import opened
+from understudy.storage.deletion import RemoveUser
+from understudy.storage.provider_sessions import (
+    AddProviderSession,
+    ChangeProviderSession,
+    ClaimProviderSession,
+    DropProviderSession,
+    ProviderSession,
+)
+
+FIRST = ProviderSession("ann", "s1", b"sealed", "a", "subject", "theirs", 5.0, 90.0)
+
+
+async def test_a_session_changes_under_the_stamp_that_was_read_and_goes_with_its_user(database) -> None:
+    """Of two claims one wins, and what is stored late under an old stamp is dropped, also after the erasure."""
+    with trio.fail_after(30):
+        async with opened(database) as store:
+            assert await store.commit(AddProviderSession(FIRST, 1.0))
+            assert [await store.provider_session("ann", "s1", at) for at in (89.0, 90.0)] == [FIRST, None]
+            claims = [await store.commit(ClaimProviderSession("ann", "s1", "a", stamp, 70.0)) for stamp in ("b", "c")]
+            assert [bool(each) for each in claims] == [True, False]
+            newer = evolve(FIRST, sealed=b"newer", stamp="d")
+            assert not await store.commit(ChangeProviderSession(newer, "a"))
+            assert await store.commit(ChangeProviderSession(newer, "b"))
+            assert await store.provider_sessions("ann") == [newer]
+            await store.commit(RemoveUser("ann"))
+            assert await store.provider_sessions("ann") == []
+            assert not await store.commit(ChangeProviderSession(newer, "d"))
+
+
+async def test_the_provider_names_sessions_by_its_own_session_or_by_their_subject(database) -> None:
+    """A session of another subject is not named by the session alone."""
+    second = evolve(FIRST, id="s2", provider_session="other")
+    bob = evolve(FIRST, owner="bob", subject="bob", provider_session="")
+    with trio.fail_after(30):
+        async with opened(database) as store:
+            for each in (FIRST, second, bob):
+                assert await store.commit(AddProviderSession(each, 1.0))
+
+            async def named(subject: str, session: str) -> set[tuple[str, str]]:
+                return {(each.owner, each.id) for each in await store.sessions_of_provider(subject, session)}
+
+            assert await named("subject", "") == {("ann", "s1"), ("ann", "s2")}
+            assert await named("", "theirs") == await named("subject", "theirs") == {("ann", "s1")}
+            assert await named("bob", "theirs") == await named("", "") == set()
+            assert [bool(await store.commit(DropProviderSession("ann", "s1"))) for _ in range(2)] == [True, False]
+
+
+async def test_sessions_that_have_expired_are_removed_by_the_next_sign_in(database) -> None:
+    with trio.fail_after(30):
+        async with opened(database) as store:
+            assert await store.commit(AddProviderSession(FIRST, 1.0))
+            assert await store.commit(AddProviderSession(evolve(FIRST, id="s2", expires_at=200.0), 90.0))
+            assert [each.id for each in await store.provider_sessions("ann")] == ["s2"]

@@ -1,0 +1,149 @@
+"""What an identity provider says of a user: the checks of an ID token (OpenID Connect Core, 3.1.3.7), and names. Pure.
+
+An ID token is refused with the reason, which is logged and never shown.
+"""
+
+import hmac
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from attrs import frozen
+
+from transport.auth.keyring import SKEW_S, names_audience
+from transport.auth.tokens import MAX_CLAIM, MAX_ROLES
+from understudy.auth.oauth.errors import Untrusted
+
+MAX_GROUPS_BYTES: Final = 3_000
+"""Bytes of a user's groups, as JSON. A token of this server carries them, in a header of every request."""
+LOGOUT_EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
+
+
+@frozen
+class ClaimNames:
+    """The claims that hold what is used of a user. `a.b` is the member `b` of the claim `a`, unless there is one of the
+    whole name. `tenant` is empty on a server without tenants."""
+
+    name: str = ""
+    roles: str = "roles"
+    groups: str = "groups"
+    tenant: str = ""
+
+
+@frozen
+class ProviderUser:
+    """A user, as the provider says. `left_out` counts groups and roles that are none, or too many."""
+
+    subject: str
+    name: str = ""
+    roles: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    tenant: str | None = None
+    left_out: int = 0
+
+
+def check_id_token(
+    claims: Mapping[str, Any], *, issuer: str, client_id: str, now: float, nonce: str | None, subject: str | None = None
+) -> None:
+    """Check the claims of an ID token whose signature was verified. `nonce` None: it is from a refresh, of `subject`.
+
+    Raises:
+        Untrusted: It is not for this client, not from this issuer, not valid now, or of another sign-in or user.
+    """
+    _check_issued(claims, issuer, client_id, now)
+    audience, party = claims.get("aud"), claims.get("azp")
+    if (isinstance(audience, list) and len(audience) > 1 and party is None) or party not in (None, client_id):
+        raise Untrusted("its ID token is for another party (azp)")
+    if not _is_time(claims.get("exp")) or claims["exp"] <= now:
+        raise Untrusted("its ID token has expired, or does not say when it does (exp)")
+    if nonce is not None and not hmac.compare_digest(_text(claims.get("nonce")).encode(), nonce.encode()):
+        raise Untrusted("its ID token is of another sign-in (nonce)")
+    if not _is_name(claims.get("sub")):
+        raise Untrusted(f"its ID token names no user, or one of more than {MAX_CLAIM} characters (sub)")
+    if subject is not None and claims["sub"] != subject:
+        raise Untrusted("its ID token is of another user (sub)")
+
+
+def check_logout_token(claims: Mapping[str, Any], *, issuer: str, client_id: str, now: float) -> tuple[str, str]:
+    """Check the claims of a logout token whose signature was verified (OpenID Connect Back-Channel Logout, 2.6).
+
+    Return the subject and the provider's session that end; one of them may be empty.
+
+    Raises:
+        Untrusted: It is not for this client, not from this issuer, not valid now, or no logout token.
+    """
+    _check_issued(claims, issuer, client_id, now)
+    events = claims.get("events")
+    if not isinstance(events, dict) or not isinstance(events.get(LOGOUT_EVENT), dict) or "nonce" in claims:
+        raise Untrusted("it is no logout token")
+    if "exp" in claims and (not _is_time(claims["exp"]) or claims["exp"] <= now):
+        raise Untrusted("its logout token has expired (exp)")
+    subject, session = _text(claims.get("sub")), _text(claims.get("sid"))
+    if not subject and not session:
+        raise Untrusted("its logout token names nobody")
+    return subject, session
+
+
+def user_of(claims: Mapping[str, Any], names: ClaimNames) -> ProviderUser:
+    """Return the user of checked claims. What is malformed in them is left out.
+
+    Raises:
+        Untrusted: The tenant is not a name.
+    """
+    tenant = _find(claims, names.tenant) if names.tenant else None
+    if tenant is not None and not _is_name(tenant):
+        raise Untrusted("it names a tenant that is none")
+    roles, groups = _list(_find(claims, names.roles)), _list(_find(claims, names.groups))
+    granted = [each for each in roles if _is_name(each)][:MAX_ROLES]
+    member: list[str] = []
+    for each in filter(_is_name, groups):
+        if len(json.dumps([*member, each])) > MAX_GROUPS_BYTES:
+            break
+        member.append(each)
+    name = next(
+        (
+            value.strip()
+            for claim in (names.name, "name", "preferred_username", "email")
+            if claim and _is_name(value := _find(claims, claim))
+        ),
+        "",
+    )
+    left_out = len(roles) + len(groups) - len(granted) - len(member)
+    return ProviderUser(claims["sub"], name, tuple(granted), tuple(member), tenant, left_out)
+
+
+def _check_issued(claims: Mapping[str, Any], issuer: str, client_id: str, now: float) -> None:
+    if claims.get("iss") != issuer:
+        raise Untrusted("its token is from another issuer (iss)")
+    if not names_audience(claims.get("aud"), client_id):
+        raise Untrusted("its token is for another client (aud)")
+    for claim in ("iat", "nbf"):
+        if claim in claims and (not _is_time(claims[claim]) or claims[claim] > now + SKEW_S):
+            raise Untrusted(f"its token is of the future ({claim}): one of the two clocks is wrong")
+    if "iat" not in claims:
+        raise Untrusted("its token does not say when it was issued (iat)")
+
+
+def _find(claims: Mapping[str, Any], path: str) -> Any:
+    if path in claims:
+        return claims[path]
+    found: Any = claims
+    for part in path.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and len(value) <= MAX_CLAIM and value.isprintable()
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,320 @@
+"""Sessions of users who signed in at the identity provider: their tokens last minutes, and each renewal asks there.
+
+1. A token is renewed by the provider's refresh token, and has the roles and groups that the provider says now. If it
+   refuses, the session ends: its tokens are refused on every node, and its connections closed.
+2. One node asks at a time, under a claim on the stored session, and stores what it got before anybody uses it: a
+   refresh token is used once. The other tabs of the browser share the result.
+3. While the provider is away, or answers nonsense, sessions go on as they were, for `outage_s` since it was asked last.
+4. A token that has expired may still be shown for a renewal, as a computer may have slept, if it is one of the last
+   `KEPT_TOKENS` of its session.
+"""
+
+import hashlib
+import logging
+import math
+import random
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import trio
+from attrs import define, evolve, field, frozen
+
+from transport.auth.identity import Identity
+from transport.auth.tokens import MAX_CLAIM
+from transport.wire.errors import CommandRejected, Unauthenticated
+from understudy.auth.oauth.errors import GrantRefused, OAuthError, Untrusted
+from understudy.auth.oauth.seal import Seal
+from understudy.auth.oauth.token_endpoint import with_query
+from understudy.auth.openid.claims import ProviderUser
+from understudy.auth.openid.provider import Provider, ProviderAnswer
+from understudy.auth.sessions import ANONYMOUS, PROVIDED, SIGN_IN_AGAIN, IssuedSession, Sessions
+from understudy.storage.errors import StorageUnavailable
+from understudy.storage.provider_sessions import (
+    AddProviderSession,
+    ChangeProviderSession,
+    ClaimProviderSession,
+    DropProviderSession,
+    ProviderSession,
+)
+from understudy.storage.records import owner_of, tenant_of
+from understudy.storage.store import Store
+
+log = logging.getLogger(__name__)
+
+KEPT_TOKENS: Final = 4
+FRESH_S: Final = 30.0
+"""Seconds for which the provider's answer serves the other tabs of a browser."""
+CLAIM_S: Final = 60.0
+"""Seconds for which asking the provider is claimed: longer than its requests and the attempts to store the result."""
+STORE_S: Final = 20.0
+"""Seconds for which storing new tokens is tried again while the database is away."""
+WAIT_S: Final = 40.0
+"""Seconds that a caller waits for another's renewal."""
+POLL_S: Final = 0.1
+AGAIN_S: Final = 5.0
+"""Seconds before a provider that was away is asked again for the same session."""
+FORGET_S: Final = 5.0
+"""Seconds for which a sign-out waits until the provider has revoked the refresh token."""
+MAX_LOGOUT_URL: Final = 4_000
+ENDED: Final = ("invalid_grant", "access_denied", "login_required", "interaction_required", "consent_required")
+"""Refusals that concern the user. Any other is about this server, and ends nobody's session."""
+
+
+@frozen
+class _Kept:
+    """What is sealed of a session. `checked_at`: when the provider said who the user is. `tokens`: ids of its last."""
+
+    user: ProviderUser
+    refresh: str | None = field(repr=False)
+    id_token: str = field(repr=False)
+    checked_at: float
+    tokens: tuple[str, ...] = ()
+
+
+@define(eq=False)
+class ProviderSessions:
+    """The sessions of users who signed in at `provider`. `sessions` issues and revokes their tokens, which last
+    `recheck_s` seconds. `clock` is in Unix seconds."""
+
+    provider: Provider
+    store: Store
+    seal: Seal
+    sessions: Sessions
+    clock: Callable[[], float]
+    recheck_s: float
+    outage_s: float
+    chance: random.Random = field(factory=random.Random, repr=False)
+
+    async def begin(self, answer: ProviderAnswer) -> tuple[str, str]:
+        """Store the session of a user who has just signed in. Return its owner and name.
+
+        Raises:
+            Untrusted: The user has a name that only this server gives.
+            StorageUnavailable: It cannot be stored.
+        """
+        user, now = answer.user, self.clock()
+        if user is None or user.subject.startswith(ANONYMOUS):
+            raise Untrusted("its user has a name that only anonymous users have")
+        self._warn(user)
+        life_s, tokens = self.sessions.longest_s, answer.tokens
+        if tokens.refresh_token is None:  # it cannot be asked again: the session lasts as long as its access token
+            life_s = min(life_s, self.sessions.ttl_s, max(tokens.expires_in or 0.0, self.recheck_s))
+        owner = owner_of(user.subject, user.tenant) if self.sessions.tenants else user.subject
+        session_id = PROVIDED + secrets.token_hex(16)
+        kept = _Kept(user, tokens.refresh_token, tokens.id_token or "", _floored(now))
+        row = ProviderSession(
+            owner,
+            session_id,
+            self._sealed(owner, session_id, kept),
+            secrets.token_hex(16),
+            self._digest(user.subject),
+            self._digest(answer.provider_session) if answer.provider_session else "",
+            now,
+            now + life_s,
+        )
+        await self.store.commit(AddProviderSession(row, now))
+        log.info("sign_in.done", extra={"user": owner})
+        return owner, session_id
+
+    async def issue(self, owner: str, session_id: str) -> IssuedSession:
+        """Issue a token of a session. Raises as `renew`."""
+        return await self._until_issued(lambda: self._first(owner, session_id))
+
+    async def renew(self, identity: Identity) -> IssuedSession:
+        """Issue the next token of a session, after asking the provider who the user is now.
+
+        Raises:
+            Unauthenticated: The session is over: the provider refuses, or it has lasted as long as it may.
+            CommandRejected: The provider does not answer (`busy`), and has not for `outage_s`.
+            StorageUnavailable: The session cannot be read or stored.
+        """
+        return await self._until_issued(lambda: self._attempt(identity))
+
+    async def logout_url(self, identity: Identity, leads_to: str) -> str | None:
+        """Return the address at which the provider signs the user out too (RP-Initiated Logout); None without."""
+        try:
+            at = await self.provider.metadata()
+        except OAuthError as error:
+            log.info("sign_out.not_at_provider", extra={"why": str(error)})
+            return None
+        if at.end_session_endpoint is None:
+            return None
+        row = await self.store.provider_session(identity.user, identity.session, self.clock())
+        kept = None if row is None else self._open(row)
+        asked = {"client_id": self.provider.registration.client_id, "post_logout_redirect_uri": leads_to}
+        url = with_query(at.end_session_endpoint, asked)
+        if kept is not None and kept.id_token:
+            hinted = with_query(at.end_session_endpoint, {"id_token_hint": kept.id_token, **asked})
+            url = hinted if len(hinted) <= MAX_LOGOUT_URL else url
+        return url
+
+    async def forget(self, owner: str, session_id: str) -> None:
+        """Remove a session that has ended, and have its refresh token revoked at the provider, if it does that soon."""
+        row = await self.store.provider_session(owner, session_id, self.clock())
+        if row is not None:
+            await self._drop([row])
+
+    async def forget_user(self, owner: str) -> None:
+        """Remove all sessions of a user, as `forget`."""
+        await self._drop(await self.store.provider_sessions(owner))
+
+    async def log_out(self, logout_token: str) -> int:
+        """End the sessions that a logout token of the provider names (Back-Channel Logout). Return their number.
+
+        Raises:
+            Untrusted: It is no logout token of the provider.
+            Unreachable: The provider's keys cannot be fetched.
+            CommandRejected, StorageUnavailable: A session cannot be ended now.
+        """
+        subject, theirs = await self.provider.logged_out(logout_token)
+        names = [self._digest(each) if each else "" for each in (subject, theirs)]
+        rows = await self.store.sessions_of_provider(*names)
+        for row in rows:
+            await self._end(row, "the provider has signed the user out")
+        return len(rows)
+
+    async def _until_issued(self, attempt: Callable[[], Awaitable[IssuedSession | None]]) -> IssuedSession:
+        with trio.move_on_after(WAIT_S):
+            while True:
+                issued = await attempt()
+                if issued is not None:
+                    return issued
+                await trio.sleep(POLL_S * self.chance.uniform(0.5, 1.5))
+        raise self._away()
+
+    async def _first(self, owner: str, session_id: str) -> IssuedSession | None:
+        row, kept = await self._read(owner, session_id)
+        return await self._issue(row, kept)
+
+    async def _attempt(self, identity: Identity) -> IssuedSession | None:
+        """Return the next token; None if another task or node is asking the provider."""
+        (row, kept), now = await self._read(identity.user, identity.session), self.clock()
+        if now >= identity.expires_at and identity.token_id not in kept.tokens:
+            raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
+        just_asked = kept.checked_at > (identity.issued_at or 0.0) and now - kept.checked_at < FRESH_S
+        if kept.refresh is None or just_asked:
+            return await self._issue(row, kept)
+        if row.claimed_until > now:
+            return None
+        claim = secrets.token_hex(16)
+        if not await self.store.commit(ClaimProviderSession(row.owner, row.id, row.stamp, claim, now + CLAIM_S)):
+            return None
+        issued: IssuedSession | None = None
+        with trio.CancelScope(shield=True):  # the requests and the storing have bounds of their own
+            issued = await self._ask(evolve(row, stamp=claim), kept, kept.refresh)
+        return issued
+
+    async def _ask(self, row: ProviderSession, kept: _Kept, refresh: str) -> IssuedSession | None:
+        """Ask the provider under a claim."""
+        try:
+            answer = await self.provider.refresh(refresh, kept.user.subject)
+        except OAuthError as error:
+            if isinstance(error, GrantRefused) and error.code in ENDED:
+                await self._end(row, str(error))
+                raise Unauthenticated("token_expired", SIGN_IN_AGAIN) from None
+            log.warning("sign_in.not_renewed", extra={"user": row.owner, "why": str(error)})
+            return await self._go_on(row, kept)
+        kept = evolve(kept, refresh=answer.tokens.refresh_token, id_token=answer.tokens.id_token or kept.id_token)
+        user = answer.user
+        if user is None:
+            return await self._go_on(row, kept)
+        if self.sessions.tenants and user.tenant != tenant_of(row.owner):
+            await self._end(row, "the user is of another tenant now")
+            raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
+        if (user.roles, user.groups) != (kept.user.roles, kept.user.groups):
+            log.info("sign_in.rights_changed", extra={"user": row.owner})
+            self._warn(user)
+        return await self._issue(
+            evolve(row, claimed_until=0.0), evolve(kept, user=user, checked_at=_floored(self.clock()))
+        )
+
+    async def _go_on(self, row: ProviderSession, kept: _Kept) -> IssuedSession | None:
+        """Let a session go on as it was, since the provider could not say who the user is. Raises CommandRejected if it
+        could not for too long."""
+        now = self.clock()
+        rested = evolve(row, claimed_until=now + AGAIN_S)
+        if now < kept.checked_at + self.recheck_s + self.outage_s:
+            return await self._issue(rested, kept)
+        await self._store(evolve(rested, claimed_until=0.0), kept)
+        raise self._away()
+
+    async def _issue(self, row: ProviderSession, kept: _Kept) -> IssuedSession | None:
+        """Issue a token, and store the session with its id. Return None if the session was changed meanwhile."""
+        left_s = row.expires_at - self.clock()
+        life_s = left_s if kept.refresh is None else min(self.recheck_s, left_s)
+        user = kept.user
+        who = Identity(
+            row.owner, row.id, tenant_of(row.owner), user.roles, groups=user.groups, signed_in_at=row.signed_in_at,
+            name=user.name,
+        )  # fmt: skip
+        issued = self.sessions.issue(who, max(1.0, life_s))
+        tokens = (*kept.tokens, issued.identity.token_id)[-KEPT_TOKENS:]
+        return issued if await self._store(row, evolve(kept, tokens=tokens)) else None
+
+    async def _store(self, row: ProviderSession, kept: _Kept) -> bool:
+        """Store a session. Return False if it was changed meanwhile, or is gone."""
+        newer = evolve(row, sealed=self._sealed(row.owner, row.id, kept), stamp=secrets.token_hex(16))
+        deadline = trio.current_time() + STORE_S
+        while True:
+            try:
+                if await self.store.commit(ChangeProviderSession(newer, row.stamp)):
+                    return True
+                stored = await self.store.provider_session(row.owner, row.id, self.clock())
+                return stored is not None and stored.stamp == newer.stamp  # by an attempt that was not acknowledged
+            except StorageUnavailable:
+                if trio.current_time() >= deadline:
+                    raise
+                await trio.sleep(0.5)
+
+    async def _read(self, owner: str, session_id: str) -> tuple[ProviderSession, _Kept]:
+        row = await self.store.provider_session(owner, session_id, self.clock())
+        kept = None if row is None else self._open(row)
+        if row is None or kept is None:
+            raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
+        return row, kept
+
+    async def _end(self, row: ProviderSession, why: str) -> None:
+        """End a session that the provider has ended."""
+        await self.sessions.revoke(Identity(row.owner, row.id))
+        await self.store.commit(DropProviderSession(row.owner, row.id))
+        log.info("sign_in.ended", extra={"user": row.owner, "why": why})
+
+    async def _drop(self, rows: list[ProviderSession]) -> None:
+        """Remove sessions that are revoked, here and at the provider."""
+        for row in rows:
+            await self.store.commit(DropProviderSession(row.owner, row.id))
+        with trio.move_on_after(FORGET_S):
+            for kept in filter(None, map(self._open, rows)):
+                if kept.refresh is not None:
+                    try:
+                        await self.provider.revoke(kept.refresh)
+                    except OAuthError as error:
+                        log.info("sign_out.not_at_provider", extra={"why": str(error)})
+
+    def _warn(self, user: ProviderUser) -> None:
+        if user.left_out:
+            log.warning("sign_in.groups_left_out", extra={"user": user.subject, "left_out": user.left_out})
+
+    def _away(self) -> CommandRejected:
+        title = self.provider.registration.title
+        return CommandRejected("busy", f"{title} does not answer, so the session cannot be renewed now.", AGAIN_S)
+
+    def _sealed(self, owner: str, session_id: str, kept: _Kept) -> bytes:
+        return self.seal.seal(kept, *self._place(owner, session_id))
+
+    def _open(self, row: ProviderSession) -> _Kept | None:
+        """Return what is sealed of a session; None if that was done with another secret, or for another provider."""
+        return self.seal.open(row.sealed, _Kept, *self._place(row.owner, row.id))
+
+    def _place(self, owner: str, session_id: str) -> tuple[str, ...]:
+        own = self.provider.registration
+        return "openid session", owner, session_id, own.issuer, own.client_id
+
+    def _digest(self, name: str) -> str:
+        return hashlib.sha256(f"{self.provider.registration.issuer}\0{name[: MAX_CLAIM * 4]}".encode()).hexdigest()
+
+
+def _floored(now: float) -> float:
+    """Return a time in whole milliseconds, as tokens have it: the token issued next is not older than that."""
+    return math.floor(now * 1000) / 1000

@@ -1,0 +1,122 @@
+"""Reads and writes of the sessions of users who signed in at the identity provider. What is secret in them is sealed.
+
+1. A session changes only under the stamp that was read, and each change gives it a new one. So of several nodes one
+   asks the provider, and what another stores late is dropped.
+2. A session that has expired is found by nobody, and removed when the next user signs in.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+from attrs import asdict, frozen
+from sqlalchemy import Connection, Table, delete, select, update
+
+from . import schema
+
+MOST: Final = 500
+"""Sessions that are read at a time."""
+
+_s = schema.provider_sessions.c
+
+
+@frozen
+class ProviderSession:
+    """A user's session. `subject` and `provider_session` are digests of the provider's names of both, the latter empty
+    if it has none. Times are Unix seconds: `claimed_until`, a node asks the provider.
+    """
+
+    owner: str
+    id: str
+    sealed: bytes
+    stamp: str
+    subject: str
+    provider_session: str
+    signed_in_at: float
+    expires_at: float
+    claimed_until: float = 0.0
+
+
+@frozen
+class AddProviderSession:
+    """Store a new session, with its user if there is none, and remove those that have expired at `now`."""
+
+    session: ProviderSession
+    now: float
+
+
+@frozen
+class ChangeProviderSession:
+    """Store a session in place of the one with the stamp `replaces`. The answer is whether it is stored."""
+
+    session: ProviderSession
+    replaces: str
+
+
+@frozen
+class ClaimProviderSession:
+    """Claim a session with a stamp until a time. The answer is whether this is the first to do so."""
+
+    owner: str
+    id: str
+    replaces: str
+    stamp: str
+    until: float
+
+
+@frozen
+class DropProviderSession:
+    """Remove a session. The answer is whether it was there."""
+
+    owner: str
+    id: str
+
+
+ProviderSessionWrite: TypeAlias = (
+    AddProviderSession | ChangeProviderSession | ClaimProviderSession | DropProviderSession
+)
+
+
+def write(connection: Connection, work: ProviderSessionWrite, put: Callable[[Table], Any]) -> bool:
+    """Execute a write; return the answer that its class documents. `put` makes the database's own insert."""
+    match work:
+        case AddProviderSession(session, now):
+            connection.execute(delete(schema.provider_sessions).where(_s.expires_at <= now))
+            connection.execute(put(schema.provider_sessions).values(**asdict(session)))
+            return True
+        case ChangeProviderSession(session, replaces):
+            this = update(schema.provider_sessions).where(*_of(session.owner, session.id), _s.stamp == replaces)
+            return connection.execute(this.values(**asdict(session))).rowcount > 0
+        case ClaimProviderSession(owner, session_id, replaces, stamp, until):
+            this = update(schema.provider_sessions).where(*_of(owner, session_id), _s.stamp == replaces)
+            return connection.execute(this.values(stamp=stamp, claimed_until=until)).rowcount > 0
+        case DropProviderSession(owner, session_id):
+            return connection.execute(delete(schema.provider_sessions).where(*_of(owner, session_id))).rowcount > 0
+
+
+def _of(owner: str, session_id: str) -> tuple[Any, Any]:
+    return _s.owner == owner, _s.id == session_id
+
+
+def one(connection: Connection, owner: str, session_id: str, now: float) -> ProviderSession | None:
+    """Return a user's session that has not expired."""
+    found = connection.execute(_ALL.where(*_of(owner, session_id), _s.expires_at > now)).first()
+    return None if found is None else ProviderSession(*found)
+
+
+def of_owner(connection: Connection, owner: str) -> list[ProviderSession]:
+    """Return the sessions of a user, oldest first."""
+    rows = connection.execute(_ALL.where(_s.owner == owner).order_by(_s.signed_in_at).limit(MOST))
+    return [ProviderSession(*row) for row in rows]
+
+
+def of_provider(connection: Connection, subject: str, provider_session: str) -> list[ProviderSession]:
+    """Return the sessions with the provider's digest of a session; without one, those of a subject."""
+    wanted = _ALL.where(_s.provider_session == provider_session) if provider_session else _ALL
+    wanted = wanted.where(_s.subject == subject) if subject or not provider_session else wanted
+    return [ProviderSession(*row) for row in connection.execute(wanted.limit(MOST))]
+
+
+_ALL: Final = select(
+    _s.owner, _s.id, _s.sealed, _s.stamp, _s.subject, _s.provider_session, _s.signed_in_at, _s.expires_at,
+    _s.claimed_until,
+)  # fmt: skip

@@ -1,0 +1,179 @@
+"""`/auth`: sign-in of the page's users at an identity provider: its start, the way back, and sign-out there too.
+
+1. The browser brings a code and gets a cookie; `POST /api/sessions` of the same browser gives the token for it, once.
+   So neither a token nor anything else that is worth something stands in an address.
+2. The way back leads to a path of this origin only.
+"""
+
+import logging
+import time
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from attrs import frozen
+from quart import Blueprint, Response, jsonify, request
+
+from transport.auth import base64url
+from transport.wire.codes import ERRORS
+from transport.wire.errors import CommandRejected
+from understudy.auth.oauth.errors import OAuthError, SignInFailed, Unreachable
+from understudy.auth.sessions import IssuedSession
+from understudy.storage.errors import StorageUnavailable
+from understudy.web.context import bearer, read_body, read_json, web_context
+from understudy.web.way_back import is_own_path, way_back_page
+
+log = logging.getLogger(__name__)
+
+blueprint: Final = Blueprint("openid", __name__, url_prefix="/auth")
+
+SIGN_IN: Final = "/auth/sign-in"
+HANDOVER: Final = "understudy_signed_in"
+HANDOVER_S: Final = 120
+HANDOVER_PATH: Final = "/api/sessions"
+MAX_BEGUN: Final = 5
+"""Sign-ins that a browser may have begun at once: each has a cookie, and the head of a request is bounded."""
+MAX_VALUE: Final = 4096
+"""Characters of each value that a browser brings back."""
+BODY_BYTES: Final = 16 * 1024
+NO_PROVIDER: Final = "Users of this server sign in with a token."
+
+
+@frozen
+class _Handover:
+    """What the cookie of a user who has just signed in holds."""
+
+    owner: str
+    session: str
+    until: float
+
+
+@frozen
+class SignOutRequest:
+    """The body of a request to sign out. `everywhere`: all sessions of the user end, not only this one."""
+
+    everywhere: bool = False
+
+
+@blueprint.get("")
+async def told() -> dict[str, Any]:
+    """Say where users of the page sign in; `sign_in` is null if they need a token."""
+    signed_in = web_context().sessions.signed_in
+    if signed_in is None:
+        return {"sign_in": None}
+    return {"sign_in": {"title": signed_in.provider.registration.title, "url": SIGN_IN}}
+
+
+@blueprint.get("/sign-in")
+async def sign_in() -> Response:
+    """Send the browser to the identity provider. `next`: the path to which the sign-in leads, such as /#thread."""
+    signed_in, leads_to = web_context().sessions.signed_in, request.args.get("next") or "/"
+    if signed_in is None:
+        return way_back_page("not_found", NO_PROVIDER)
+    from understudy.auth.openid import flow
+
+    if not is_own_path(leads_to):
+        return way_back_page("invalid_command", "A sign-in leads to a path of this server only, such as /#thread.")
+    try:
+        started = await flow.start(signed_in.provider, signed_in.seal, leads_to, f"{_own_url()}/auth/callback")
+    except SignInFailed as failed:
+        return way_back_page(failed.code, failed.message, SIGN_IN)
+    answer = Response(b"", status=303, headers={"Location": started.url})
+    begun = [name for name in request.cookies if name.startswith(flow.COOKIE)]
+    for name in begun if len(begun) >= MAX_BEGUN else ():
+        answer.delete_cookie(name, path="/auth")
+    _set_cookie(answer, started.cookie, started.value, flow.START_S, "/auth", "Lax")
+    return answer
+
+
+@blueprint.get("/callback")
+async def callback() -> Response:
+    """Finish a sign-in in the browser that began it, and go on to where it leads."""
+    signed_in = web_context().sessions.signed_in
+    if signed_in is None:
+        return way_back_page("not_found", NO_PROVIDER)
+    from understudy.auth.openid import flow
+
+    said = {key: request.args.get(key, "") for key in ("state", "code", "iss", "error")}
+    if any(len(value) > MAX_VALUE for value in said.values()):
+        return way_back_page("invalid_command", "This is no answer of a sign-in.", SIGN_IN)
+    given = flow.BroughtBack(said["state"], said["code"], said["iss"], said["error"], request.cookies)
+    try:
+        found, leads_to = await flow.finish(signed_in.provider, signed_in.seal, given)
+        owner, session = await signed_in.begin(found)
+    except SignInFailed as failed:
+        answer = way_back_page(failed.code, failed.message, SIGN_IN)
+    except OAuthError as error:
+        log.warning("sign_in.failed", extra={"issuer": signed_in.provider.registration.issuer, "why": str(error)})
+        answer = way_back_page("forbidden", "A user of that name cannot sign in here.", SIGN_IN)
+    except StorageUnavailable:
+        answer = way_back_page("storage_unavailable", ERRORS["storage_unavailable"].text, SIGN_IN)
+    else:
+        answer = Response(b"", status=303, headers={"Location": leads_to})
+        sealed = signed_in.seal.seal(_Handover(owner, session, time.time() + HANDOVER_S), "openid handover")
+        _set_cookie(answer, HANDOVER, base64url.encode(sealed), HANDOVER_S, HANDOVER_PATH, "Strict")
+    answer.delete_cookie(flow.cookie_of(said["state"]), path="/auth")
+    return answer
+
+
+@blueprint.post("/sign-out")
+async def sign_out() -> Response:
+    """End the session, or all of the user's. `url` is where the provider signs them out too, null if it does not."""
+    given = await read_json(SignOutRequest, '{"everywhere": false}', BODY_BYTES)
+    sessions, url = web_context().sessions, None
+    caller = sessions.verify_for_sign_out(bearer())
+    if sessions.signed_in is not None and sessions.is_provided(caller):
+        url = await sessions.signed_in.logout_url(caller, f"{_own_url()}/")
+    if given.everywhere:
+        await sessions.end_all_sessions(caller.user)
+    else:
+        await sessions.end_session(bearer())
+    return jsonify({"url": url})
+
+
+@blueprint.post("/back-channel-logout")
+async def back_channel_logout() -> Response:
+    """End the sessions that a logout token of the identity provider names (OpenID Connect Back-Channel Logout)."""
+    signed_in = web_context().sessions.signed_in
+    if signed_in is None:
+        raise CommandRejected("not_found", NO_PROVIDER)
+    form = parse_qs((await read_body(BODY_BYTES)).decode("ascii", "replace"), max_num_fields=10)
+    try:
+        ended = await signed_in.log_out(form.get("logout_token", [""])[0])
+    except Unreachable:
+        raise CommandRejected("busy", "The keys of the identity provider cannot be fetched.", 5.0) from None
+    except OAuthError as error:
+        log.warning("sign_out.refused", extra={"why": str(error)})
+        answer = jsonify({"error": "invalid_request"})
+        answer.status_code = 400
+        return answer
+    log.info("sign_out.by_provider", extra={"sessions": ended})
+    return jsonify({})
+
+
+async def take_handover() -> IssuedSession | None:
+    """Return the session of a user who has just signed in with this browser; None if nobody has.
+
+    Raises:
+        Unauthenticated: The session is over.
+        StorageUnavailable: It cannot be read.
+    """
+    signed_in, value = web_context().sessions.signed_in, request.cookies.get(HANDOVER)
+    if signed_in is None or value is None:
+        return None
+    try:
+        found = signed_in.seal.open(base64url.decode(value), _Handover, "openid handover")
+    except ValueError:
+        return None
+    if found is None or time.time() >= found.until:
+        return None
+    return await signed_in.issue(found.owner, found.session)
+
+
+def _own_url() -> str:
+    """Return the address by which browsers reach this server, without a slash at its end."""
+    return (web_context().settings.public_url or request.host_url).rstrip("/")
+
+
+def _set_cookie(answer: Response, name: str, value: str, life_s: int, path: str, same_site: str) -> None:
+    secure = _own_url().startswith("https:")
+    answer.set_cookie(name, value, max_age=life_s, path=path, secure=secure, httponly=True, samesite=same_site)

@@ -1,0 +1,38 @@
+"""The end of a sign-in elsewhere: paths of this origin to which it may lead, and plain pages for returning browsers."""
+
+import logging
+from html import escape
+from typing import Final
+
+from quart import Response
+
+from transport.wire.codes import ERRORS
+from understudy.observe.logs import new_error_id
+
+log = logging.getLogger(__name__)
+
+MAX_PATH: Final = 1000
+
+
+def is_own_path(path: str) -> bool:
+    """Return whether browsers take this for a path of the present origin, whatever is in it."""
+    plain = path.isascii() and path.isprintable() and " " not in path and "\\" not in path and len(path) <= MAX_PATH
+    return plain and path.startswith("/") and not path.startswith("//")
+
+
+def way_back_page(code: str, sentence: str, again: str = "") -> Response:
+    """Return a plain page for a browser that comes back; `code` is empty if all is well.
+
+    `again`: the path at which the sign-in is begun again.
+    """
+    title, status, note = "Signed in", 200, ""
+    if code:
+        error_id, status, title = new_error_id(), ERRORS[code].http_status, "The sign-in failed"
+        note = f"<p><small>{escape(code)} · {escape(error_id)}</small></p>"
+        note += f'<p><a href="{escape(again)}">Sign in again</a></p>' if again else ""
+        log.info("sign_in.refused", extra={"code": code, "error_id": error_id})
+    body = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f'<title>{title}</title><h1>{title}</h1><p>{escape(sentence)}</p>{note}<p><a href="/">Back to the chat</a></p>'
+    )
+    return Response(body, status=status, content_type="text/html; charset=utf-8")
