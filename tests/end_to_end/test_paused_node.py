@@ -44,6 +44,9 @@ async def test_a_node_that_was_held_for_longer_than_its_lease_goes_on(
                 a.process.send_signal(signal.SIGCONT)
                 while (await request(a.address, "GET", "/readyz"))[0] != 200:  # noqa: ASYNC110 - it is another process
                     await trio.sleep(0.05)
+            assert "node.lapsed" in log.read_text(), (
+                "it said that it is ready before it knew that it was taken for dead"
+            )
             whole, before = on_b.durable(), on_a.durable()
             check_arc(whole)
             async with connected(a.address, token) as back:  # after a minute the server closed the connection
@@ -55,6 +58,5 @@ async def test_a_node_that_was_held_for_longer_than_its_lease_goes_on(
                     end = await client.until_end()
                     assert end["type"] == "final_response"
                     assert await other.until_end() == end
-        assert "node.lapsed" in log.read_text()
         for each in (a, b):
             assert await each.terminate() == 0

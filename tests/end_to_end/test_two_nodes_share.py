@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import trio
 
+from actors import ActorRef, Context
+from actors.actor import Receive
 from tests.end_to_end.chat_client import ChatClient, connected
 from tests.end_to_end.http import request
 from tests.end_to_end.server_pair import ServerPair, token_of, two_servers
@@ -85,3 +87,27 @@ async def test_a_user_has_the_limits_of_one_server_on_both(begin: Begin) -> None
                         refused = await third.until_closed() == 4429
         async with connected(two.b.address, token_of("bob")) as stranger:
             assert await ask(stranger) == "not_found"
+
+
+async def test_a_node_whose_lease_is_over_is_not_ready(begin: Begin) -> None:
+    """Others may have taken its threads; it is ready again once it has joined them."""
+    two, going_on = await begin(), trio.Event()
+
+    def held(ref: ActorRef, receive: Receive) -> Receive:
+        async def wait(message: Any, context: Context) -> None:
+            await going_on.wait()
+            await receive(message, context)
+
+        return wait if ref.path.endswith("/membership") else receive
+
+    async def until_it_says(status: str, code: int) -> None:
+        with trio.fail_after(60):
+            while (answer := await request(two.a.address, "GET", "/readyz"))[0] != code:  # noqa: ASYNC110 - a server
+                await trio.sleep(0.05)
+        assert answer[2]["status"] == status
+
+    await until_it_says("ready", 200)
+    two.a.system.intercept(held)
+    await until_it_says("rejoining", 503)
+    going_on.set()
+    await until_it_says("ready", 200)

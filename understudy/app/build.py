@@ -719,7 +719,7 @@ def _build_web(
         ledger=ledger,
         mcp=parts.mcp,
         currency=parts.settings.prices.currency,
-        node=None if parts.node is None else parts.node.id,
+        node=parts.node,
         worker=parts.worker,
     )
     return endpoint, build_http_app(context)

@@ -12,6 +12,7 @@ from attrs import define, field
 
 from actors import Actor
 from understudy.storage.nodes import alone_prefix
+from understudy.storage.records import LEASE_S
 
 
 @define(eq=False)
@@ -32,6 +33,10 @@ class Node:
 
     def __attrs_post_init__(self) -> None:
         self.rename()
+
+    def may_be_dead(self, now: float) -> bool:
+        """Whether others may take this node for dead at that time of trio's clock, as its lease is over."""
+        return now - self.renewed_at > LEASE_S
 
     def rename(self) -> None:
         """Assign a new id."""

@@ -42,6 +42,7 @@ from understudy.web.sse import EventStreams
 from understudy.web.websocket import WebSettings
 
 if TYPE_CHECKING:
+    from understudy.chat.placement import Node
     from understudy.cluster.local_link import WorkerLink
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ class WebContext:
     """The parts of the server that HTTP handlers use. `announce_change` is called with the user and the id of a
     thread that was changed, `announce_read` with the user and the threads that were marked as read up to a number
     each, None: all; `check_schedules` when a schedule was changed; `pools` returns what is `at_work` and what is
-    `waiting` in each of the server's pools; `node` is the name of this node, None for a single one."""
+    `waiting` in each of the server's pools; `node` is this node, None for a single one."""
 
     settings: WebSettings
     sessions: Sessions
@@ -90,7 +91,7 @@ class WebContext:
     ledger: Ledger | None = None
     mcp: McpCatalogue = field(factory=McpCatalogue)
     currency: str = ""
-    node: str | None = None
+    node: "Node | None" = None
     worker: "WorkerLink | None" = None
 
 

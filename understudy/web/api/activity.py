@@ -43,6 +43,7 @@ async def runs() -> dict[str, Any]:
     """List the open runs of all nodes, those that are silent for longest first, and the last that ended here."""
     rights().check_server()
     context, now = web_context(), time.time()
+    here = None if context.node is None else context.node.id  # it gets another one when its lease has lapsed
     rows = await context.archive.read(operator_queries.open_runs, MOST)
     latest = await run_off_loop(partial(_latest_events, rows))
     sent = context.metrics.watchdog.last_sent
@@ -52,7 +53,7 @@ async def runs() -> dict[str, Any]:
         shown.append({
             "run_id": row.run_id, "thread_id": row.thread_id, **_who(row.owner), "agent": row.agent,
             "age_s": round(now - row.started_at, 1), "silent_s": round(max(0.0, now - last_at), 1),
-            "here": row.node in (None, context.node), "node": row.node, "attempts": row.attempts,
+            "here": row.node in (None, here), "node": row.node, "attempts": row.attempts,
             "last_event": event, "waits_for": kind, "waits_for_name": name,
             "tokens": row.tokens, "cost": row.cost,
         })  # fmt: skip
@@ -62,7 +63,7 @@ async def runs() -> dict[str, Any]:
          "first_s": each.first_s, "seconds": each.seconds}
         for each in islice(reversed(context.metrics.recent.runs), 50)
     ]  # fmt: skip
-    return {"open": shown, "ended": ended, "currency": context.currency, "node": context.node}
+    return {"open": shown, "ended": ended, "currency": context.currency, "node": here}
 
 
 @blueprint.get("/runs/<run_id>")

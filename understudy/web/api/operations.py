@@ -105,9 +105,12 @@ async def healthz() -> tuple[dict[str, Any], int]:
 
 @blueprint.get("/readyz")
 async def readyz() -> tuple[dict[str, Any], int]:
-    """Report whether messages are accepted: 200, or 503 while the server drains or storage cannot be written."""
+    """Report whether messages are accepted: 200, or 503 while the server drains, storage cannot be written, or
+    other nodes may take this one for dead."""
     if web_context().streams.draining():
         return {"status": "leaving"}, 503
+    if (node := web_context().node) is not None and node.may_be_dead(trio.current_time()):
+        return {"status": "rejoining", "storage": "unknown"}, 503  # its threads may be on other nodes
     if not await health_probes().is_ready():
         return {"status": "unavailable", "storage": "unavailable"}, 503
     return {"status": "ready", "storage": "ok"}, 200
