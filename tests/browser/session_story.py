@@ -72,6 +72,7 @@ def main(folder: Path) -> None:
             time.sleep(1.1)  # sign-out has whole seconds, and revokes tokens issued in the same second
             sign_out_everywhere(server.address)
             for tab in (page, other):
+                tab.wait_for_function("word => !document.documentElement.outerHTML.includes(word)", arg=MARKER)
                 tab.get_by_role("dialog").wait_for()
                 assert MARKER not in tab.content()
                 assert MARKER not in tab.url
