@@ -5,6 +5,7 @@ import subprocess
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ def blocks(language: str) -> list[str]:
 
 def test_the_settings_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server with a provider starts on every address, without a secret."""
-    (example,) = blocks("toml")
+    _, example = blocks("toml")
     (tmp_path / "understudy.toml").write_text(example)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("UNDERSTUDY_SECRET", raising=False)
@@ -38,12 +39,39 @@ def test_the_settings_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert not settings.anonymous
 
 
+def test_the_settings_of_a_sign_in_in_the_page_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the two secrets in the environment; nobody is anonymous then."""
+    example = dedent(blocks("toml")[0])
+    (tmp_path / "understudy.toml").write_text(example)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UNDERSTUDY_SECRET", SECRET)
+    monkeypatch.setenv("UNDERSTUDY_OIDC_CLIENT_SECRET", "of the client")
+    settings, given = load(), tomllib.loads(example)["understudy"]
+    assert (settings.oidc_issuer, settings.public_url) == (given["oidc_issuer"], given["public_url"])
+    assert str(settings.oidc_client_secret) == "of the client"
+    assert not settings.anonymous
+
+
 def own_token(monkeypatch: pytest.MonkeyPatch) -> str:
     """Return a token by the page's own code."""
     monkeypatch.setenv("UNDERSTUDY_SECRET", SECRET)
     namespace: dict[str, Any] = {}
     exec(blocks("python")[0], namespace)
-    return str(namespace["token_for"]("ada"))
+    return str(namespace["token_for"]("ada", "s1"))
+
+
+@pytest.mark.slow
+async def test_a_newer_token_of_the_same_session_is_taken_on_an_open_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page's code makes it: a client that asks its sign-in again stays connected."""
+    async with served(tmp_path, secret=SECRET) as running:
+        first = own_token(monkeypatch)
+        async with connected(running, first) as peer:
+            await peer.send("refresh", session_token=own_token(monkeypatch))
+            await peer.send("ping", nonce="n")
+            assert (await peer.until("pong"))["data"]["nonce"] == "n"
+            assert not [each for each in peer.events if each["type"] == "error"]
 
 
 async def shell(running: Running, token: str, command: str) -> subprocess.CompletedProcess[bytes]:
