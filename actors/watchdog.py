@@ -4,7 +4,8 @@
    some time later, the task has kept the loop since.
 2. The thread looks four times in `slow_handler_s`. What holds the loop for half as long again is certain to be seen;
    what holds it for less than `slow_handler_s` is never reported. While the loop waits for the system, the thread
-   sleeps until the loop goes on: an idle program wakes for nothing.
+   sleeps until the loop goes on: an idle program wakes for nothing. While the loop often goes on, the thread looks and
+   does not sleep: to be woken at once, and to take the interpreter from the loop, costs both more than a look.
 3. The event is emitted on the loop, once, after the hold; a hold that does not end is logged from the thread.
 4. The thread measures real time, so virtual clocks make no false alarm. It ends with the last system of its loop.
 5. Code that also keeps the interpreter to itself (one call into C) is noticed by the thread's own delay, if the loop's
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 SAMPLES = 4
 """Looks at the loop in `slow_handler_s`: every 12.5 ms by default, each some 10 µs."""
+OFTEN = 4
+"""Passes of the loop between two looks beyond which the thread does not sleep."""
 MIN_INTERVAL_S = 0.001
 """Shortest interval between two samples, in seconds."""
 C_CALL_FACTOR = 5
@@ -121,7 +124,7 @@ class Watchdog:
 
     def _watch(self) -> None:
         while not self._over.wait(self._interval_s):
-            if self._step is None:
+            if self._pause.count_passes() <= OFTEN and self._step is None:
                 self._pause.sleep()
             with self._lock:
                 self._sample(time.perf_counter())
@@ -289,9 +292,15 @@ class Pause(trio.abc.Instrument):
 
     def __init__(self, on_wake: Callable[[], None]) -> None:
         self._on_wake = on_wake
+        self._passes = 0  # of the loop, since they were counted last
         self._waiting = False  # whether the loop waits for the system
         self._sleeping = False  # whether the thread sleeps, or is about to
         self._woken = threading.Event()
+
+    def count_passes(self) -> int:
+        """Return how often the loop went on since the last call. To be called in the thread."""
+        passes, self._passes = self._passes, 0
+        return passes
 
     def sleep(self) -> None:
         """Sleep until the loop goes on, or `end`; return at once if it does not wait. To be called in the thread."""
@@ -313,6 +322,7 @@ class Pause(trio.abc.Instrument):
     def after_io_wait(self, timeout: float) -> None:
         """Note that the loop goes on, and wake the thread."""
         self._waiting = False
+        self._passes += 1
         if self._sleeping:
             self._sleeping = False
             self._on_wake()

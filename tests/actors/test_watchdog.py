@@ -100,6 +100,24 @@ async def test_the_thread_sleeps_while_the_loop_waits_and_sees_the_next_hold():
     assert [0.15 < each.held_s < 3 for each in told(events)] == [True, True]
 
 
+async def test_a_loop_that_often_goes_on_need_not_wake_the_thread(monkeypatch):
+    """The thread looks all the same, and sees the next hold."""
+    events, looks, wakes = [], [], []
+    sample, note = watchdog.Watchdog._sample, watchdog.Watchdog._note_awake
+    monkeypatch.setattr(watchdog.Watchdog, "_sample", lambda self, now: (looks.append(1), sample(self, now)))
+    monkeypatch.setattr(watchdog.Watchdog, "_note_awake", lambda self: (wakes.append(1), note(self)))
+    async with ActorSystem("s", on_event=events.append):
+        with trio.fail_after(60):
+            while len(looks) < 40:
+                for _ in range(20):
+                    await trio.lowlevel.checkpoint()
+                await trio.sleep(0.0001)
+        assert len(wakes) < 20
+        time.sleep(0.3)  # noqa: ASYNC251 - the loop is held
+        await trio.lowlevel.checkpoint()
+    assert [0.15 < each.held_s < 3 for each in told(events)] == [True]
+
+
 @pytest.mark.promise("bad.blocking")
 async def test_code_that_keeps_the_interpreter_too_is_named(autojump_clock):
     """The thread cannot look meanwhile, and knows from its own delay."""
