@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from .cell import Cell
     from .timers import Expiring
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 H = TypeVar("H", bound="Handle")
 
 
-class Ask(Generic[T]):
-    """A request whose answer is a T. Subclass it as the message; attrs classes, frozen or slotted, are fine.
+class Ask(Generic[T_co]):
+    """A request whose answer is a T_co. Subclass it as the message; attrs classes, frozen or slotted, are fine.
 
     The actor answers with `reply` or `fail`: in `receive`, later, or from another task on the same trio loop. One
     instance can be asked once. If the caller is cancelled or its time is up, the handling of the request is cancelled
@@ -43,7 +43,8 @@ class Ask(Generic[T]):
     must_finish: ClassVar[bool] = False
     """Whether handling goes on after the caller has left. Set it in a class, not in an instance."""
 
-    def reply(self, value: T) -> None:
+    # Covariant although it takes the answer: `print(await ref.ask(Count()))` is an Ask[int] where an object is wanted.
+    def reply(self, value: T_co) -> None:  # type: ignore[misc]
         """Answer. If the call has ended, the answer is dropped and counted in `ActorSystem.late_replies`."""
         call: Call | None = getattr(self, "_call", None)
         if call is not None:
