@@ -10,8 +10,11 @@ import pytest
 import trio
 
 from tests.end_to_end.chat_client import connected
+from tests.end_to_end.server_pair import SECRET
 from tests.servers.needed import free_port
 from tests.servers.openid import CLIENT_ID, CLIENT_SECRET, Browser, OpenIdProvider, provider_for
+from tests.servers.postgresql import Postgres
+from tests.servers.redis import Redis
 from understudy.storage.records import owner_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning")]
@@ -225,3 +228,42 @@ async def test_what_is_stored_and_exported_shows_no_token(serve: Any, tmp_path: 
             assert b"eyJ" not in row.sealed
             assert b"refresh" not in row.sealed
             assert (await browser.api("DELETE", "/api/me", json={"confirm": "ann"})).status_code in (200, 404)
+
+
+async def test_any_node_answers_any_part_of_a_sign_in(
+    serve: Any, tmp_path: Path, postgres: Postgres, template: str, redis: Redis
+) -> None:
+    """One begins it, the other finishes it and hands over the token; both renew it, and what one ends, both refuse."""
+    redis.flush()
+    ports = free_port(), free_port()
+    public = f"http://127.0.0.1:{ports[0]}"
+    with trio.fail_after(180):
+        async with provider_for(public, tmp_path) as provider:
+            shared = {
+                "database_url": postgres.create(template), "redis_url": redis.url, "secret": SECRET,
+                "public_url": public, "oidc_issuer": provider.issuer, "oidc_client_id": CLIENT_ID,
+                "oidc_client_secret": CLIENT_SECRET,
+                "oidc_recheck_s": 10,
+            }  # fmt: skip
+            a, b = [
+                await serve(port=port, data_dir=tmp_path / name, **shared)
+                for port, name in zip(ports, "ab", strict=True)
+            ]
+            await provider.control(user="ann", accounts={"ann": ANN})
+            async with Browser(a.address) as browser:
+                callback = (await browser.go("/auth/sign-in", until=f"{a.address}/auth/callback")).headers["location"]
+                browser.address = b.address  # as a proxy does that spreads requests
+                assert (await browser.come_back(callback.replace(a.address, b.address))).status_code == 303
+                browser.address = a.address
+                assert (await browser.take_token())["user"] == "ann"
+                browser.address = b.address
+                await due()
+                assert (await browser.renew()).status_code == 200
+                async with connected(b.address, browser.token) as client:
+                    await provider.control(accounts={})
+                    browser.address = a.address
+                    await due()
+                    assert (await browser.renew()).status_code == 401
+                    assert await client.until_closed() == 4401
+                browser.address = b.address
+                assert (await browser.api("GET", "/api/me")).status_code == 401

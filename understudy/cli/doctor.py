@@ -122,6 +122,10 @@ def run_checks(
         yield CheckResult("identity provider", "note", f"{settings.jwks} was not asked")
     elif settings.jwks:
         yield _keys(settings)
+    if settings.oidc_issuer and offline:
+        yield CheckResult("sign-in", "note", f"{settings.oidc_issuer} was not asked")
+    elif settings.oidc_issuer:
+        yield _sign_in(settings)
 
 
 def check_mcp_servers(agents: Sequence[Agent], *, private: bool = False) -> list[CheckResult]:
@@ -333,6 +337,24 @@ def _keys(settings: Settings) -> CheckResult:
             "identity provider", "note", f"{found}; an attacker on the network path can insert one: use https"
         )
     return CheckResult("identity provider", "ok", found)
+
+
+def _sign_in(settings: Settings) -> CheckResult:
+    """Ask the identity provider what it says of itself, as the server would."""
+    from understudy.auth.oauth.errors import OAuthError
+    from understudy.auth.openid.provider import Provider, Registration
+
+    provider = Provider(Registration(settings.oidc_issuer, settings.oidc_client_id), time.time)
+    try:
+        at = trio.run(provider.metadata)
+    except OAuthError as error:
+        return CheckResult("sign-in", "mend", f"users cannot sign in at {settings.oidc_issuer}: {error}")
+    back = f"{settings.public_url or settings.url_at(settings.port)}/auth/callback"
+    if at.end_session_endpoint is None:
+        return CheckResult(
+            "sign-in", "note", f"users who sign out here stay signed in at {at.issuer}; {back} is the way back"
+        )
+    return CheckResult("sign-in", "ok", f"users sign in at {at.issuer}; {back} is the way back")
 
 
 def _clock(settings: Settings) -> CheckResult:

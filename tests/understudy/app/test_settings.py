@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -286,3 +287,34 @@ def test_loading_settings_imports_no_pydantic_and_leaves_it_importable(tmp_path:
         "import pydantic; load(); assert sys.modules['pydantic'] is pydantic"
     )
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"oidc_client_id": ""}, "oidc_client_id"),
+        ({"oidc_issuer": "id.example.org"}, "must be an address"),
+        ({"oidc_issuer": "http://id.example.org"}, "https"),
+        ({"oidc_issuer": "https://id.example.org/?x=1"}, "must be an address"),
+        ({"oidc_scopes": ["profile"]}, "openid"),
+        ({"oidc_recheck_s": 5}, "oidc_recheck_s"),
+        ({"public_url": ""}, "public_url"),
+        ({"public_url": "https://chat.example.org/chat"}, "public_url"),
+        ({"secret": "", "jwks": "keys.json", "jwt_audience": "chat"}, "needs secret"),
+        ({"oidc_issuer": ""}, "no effect without oidc_issuer"),
+    ],
+)
+def test_a_sign_in_has_what_it_needs(wrong: dict[str, Any], words: str) -> None:
+    """Each fault is a sentence that names the setting."""
+    good: dict[str, Any] = {
+        "host": "0.0.0.0", "secret": "x1y2" * 8, "oidc_issuer": "https://id.example.org", "oidc_client_id": "chat",
+        "public_url": "https://chat.example.org",
+    }  # fmt: skip
+    assert not load(**good).anonymous
+    assert words in refused(**(good | wrong))
+
+
+def test_a_sign_in_on_this_machine_needs_no_secret_of_its_own() -> None:
+    """The server makes one, and nobody is anonymous."""
+    settings = load(oidc_issuer="http://127.0.0.1:9/", oidc_client_id="chat")
+    assert (settings.signs, settings.anonymous) == (True, False)

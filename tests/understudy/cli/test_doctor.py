@@ -1,6 +1,7 @@
 """`understudy doctor`, on real folders, ports and clocks."""
 
 import http.server
+import json
 import os
 import re
 import shutil
@@ -329,3 +330,34 @@ def test_a_provider_that_is_away(found: Look, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("UNDERSTUDY_JWKS", "http://127.0.0.1:1/keys")
     monkeypatch.setenv("UNDERSTUDY_JWT_AUDIENCE", "chat")
     assert found()["identity provider"].state == "mend"
+
+
+class SignInServer(http.server.BaseHTTPRequestHandler):
+    """Says of itself what a provider does that has no sign-out of its own, under the issuer that it is asked for."""
+
+    def do_GET(self) -> None:
+        issuer = f"http://{self.headers['Host']}"
+        paths = {"authorization_endpoint": "a", "token_endpoint": "t", "jwks_uri": "k"}
+        body = json.dumps({"issuer": issuer, **{name: f"{issuer}/{path}" for name, path in paths.items()}}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_the_provider_at_which_users_sign_in(found: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The way back is said, as it has to be registered there; another name of the provider is a fault."""
+    assert "sign-in" not in found()
+    monkeypatch.setenv("UNDERSTUDY_OIDC_CLIENT_ID", "chat")
+    monkeypatch.setenv("UNDERSTUDY_PUBLIC_URL", "https://chat.example.org")
+    with listening(SignInServer) as port:
+        monkeypatch.setenv("UNDERSTUDY_OIDC_ISSUER", f"http://127.0.0.1:{port}")
+        finding = found()["sign-in"]
+        assert (finding.state, "https://chat.example.org/auth/callback" in finding.text) == ("note", True)
+        monkeypatch.setenv("UNDERSTUDY_OIDC_ISSUER", f"http://127.0.0.1:{port}/")
+        finding = found()["sign-in"]
+        assert (finding.state, "calls itself" in finding.text) == ("mend", True)
+    assert found()["sign-in"].state == "mend"

@@ -26,6 +26,9 @@ FRESH_S: Final = 300.0
 """Seconds for which what a provider says of itself is not asked for again."""
 STALE_S: Final = 86_400.0
 """Seconds for which it is used while the provider does not answer."""
+AWAY_S: Final = 3.0
+"""Seconds for which a provider that did not answer is not asked again for what it says of itself: nobody queues for it.
+"""
 KEY_WAIT_S: Final = 5.0
 """Seconds for which a token waits for the key that it names, while keys are being fetched."""
 
@@ -79,6 +82,7 @@ class Provider:
     )  # the operator names it, often one of their own network
     _found: Metadata | None = field(default=None, init=False)
     _found_at: float = field(default=0.0, init=False)
+    _away: tuple[float, str] | None = field(default=None, init=False)  # since when, by trio's clock, and why
     _lock: trio.Lock = field(factory=trio.Lock, init=False, repr=False)
 
     def keeper(self) -> KeyFetcher:
@@ -91,9 +95,13 @@ class Provider:
             age_s = self.clock() - self._found_at
             if self._found is None or not 0 <= age_s < FRESH_S:
                 try:
-                    self._found = await self._discover()
+                    if self._away is not None and trio.current_time() < self._away[0] + AWAY_S:
+                        raise Unreachable(self._away[1])
+                    self._found, self._away = await self._discover(), None
                     self._found_at = self.clock()
-                except Unreachable:
+                except Unreachable as error:
+                    if self._away is None or trio.current_time() >= self._away[0] + AWAY_S:
+                        self._away = trio.current_time(), str(error)
                     if self._found is None or not 0 <= age_s < STALE_S:
                         raise
             return self._found

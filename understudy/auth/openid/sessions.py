@@ -23,7 +23,7 @@ from attrs import define, evolve, field, frozen
 from transport.auth.identity import Identity
 from transport.auth.tokens import MAX_CLAIM
 from transport.wire.errors import CommandRejected, Unauthenticated
-from understudy.auth.oauth.errors import GrantRefused, OAuthError, Untrusted
+from understudy.auth.oauth.errors import GrantRefused, OAuthError, Unreachable, Untrusted
 from understudy.auth.oauth.seal import Seal
 from understudy.auth.oauth.token_endpoint import with_query
 from understudy.auth.openid.claims import ProviderUser
@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 KEPT_TOKENS: Final = 4
 FRESH_S: Final = 30.0
 """Seconds for which the provider's answer serves the other tabs of a browser."""
-CLAIM_S: Final = 60.0
+CLAIM_S: Final = 90.0
 """Seconds for which asking the provider is claimed: longer than its requests and the attempts to store the result."""
 STORE_S: Final = 20.0
 """Seconds for which storing new tokens is tried again while the database is away."""
@@ -197,6 +197,10 @@ class ProviderSessions:
             return await self._issue(row, kept)
         if row.claimed_until > now:
             return None
+        try:
+            await self.provider.metadata()  # before the claim: nothing is lost if the caller leaves meanwhile
+        except OAuthError as error:
+            return await self._go_on(row, kept, error)
         claim = secrets.token_hex(16)
         if not await self.store.commit(ClaimProviderSession(row.owner, row.id, row.stamp, claim, now + CLAIM_S)):
             return None
@@ -213,12 +217,11 @@ class ProviderSessions:
             if isinstance(error, GrantRefused) and error.code in ENDED:
                 await self._end(row, str(error))
                 raise Unauthenticated("token_expired", SIGN_IN_AGAIN) from None
-            log.warning("sign_in.not_renewed", extra={"user": row.owner, "why": str(error)})
-            return await self._go_on(row, kept)
+            return await self._go_on(row, kept, error)
         kept = evolve(kept, refresh=answer.tokens.refresh_token, id_token=answer.tokens.id_token or kept.id_token)
         user = answer.user
         if user is None:
-            return await self._go_on(row, kept)
+            return await self._go_on(row, kept, Unreachable("it does not say who the user is now"))
         if self.sessions.tenants and user.tenant != tenant_of(row.owner):
             await self._end(row, "the user is of another tenant now")
             raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
@@ -229,9 +232,10 @@ class ProviderSessions:
             evolve(row, claimed_until=0.0), evolve(kept, user=user, checked_at=_floored(self.clock()))
         )
 
-    async def _go_on(self, row: ProviderSession, kept: _Kept) -> IssuedSession | None:
+    async def _go_on(self, row: ProviderSession, kept: _Kept, error: OAuthError) -> IssuedSession | None:
         """Let a session go on as it was, since the provider could not say who the user is. Raises CommandRejected if it
         could not for too long."""
+        log.warning("sign_in.not_renewed", extra={"user": row.owner, "why": str(error)})
         now = self.clock()
         rested = evolve(row, claimed_until=now + AGAIN_S)
         if now < kept.checked_at + self.recheck_s + self.outage_s:

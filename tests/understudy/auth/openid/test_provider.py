@@ -159,6 +159,35 @@ async def test_a_provider_that_hangs_or_is_gone_is_an_error_soon(monkeypatch: py
             await provider.metadata()
 
 
+async def test_nobody_queues_for_a_provider_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many who come at once, the first waits for it, and all are told together; soon it is asked again."""
+    monkeypatch.setattr(guarded_http, "WITHIN_S", 2.0)
+    failed: list[float] = []
+    async with forging() as (forger, provider):
+        forger.hang = True
+        began = trio.current_time()
+
+        async def come() -> None:
+            with pytest.raises(Unreachable):
+                await provider.metadata()
+            failed.append(trio.current_time() - began)
+
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
+                for _ in range(50):
+                    nursery.start_soon(come)
+        assert len(failed) == 50
+        assert max(failed) < 30  # one after another would take a hundred seconds
+        forger.hang = False
+        with trio.fail_after(60):
+            while True:
+                try:
+                    assert (await provider.metadata()).issuer == forger.issuer
+                    break
+                except Unreachable:
+                    await trio.sleep(0.2)
+
+
 async def test_claims_may_have_other_names_and_be_members() -> None:
     names = ClaimNames("nick", "realm_access.roles", "https://example.org/groups", "org")
     async with forging(claims=names) as (forger, provider):

@@ -14,6 +14,7 @@ from tests.understudy.auth.openid.forger import NONCE, Forger, forging
 from tests.understudy.storage.test_store import opened
 from transport.auth.identity import Identity
 from transport.wire.errors import CommandRejected, Unauthenticated
+from understudy.auth.oauth import guarded_http
 from understudy.auth.oauth.errors import Untrusted
 from understudy.auth.oauth.seal import Seal
 from understudy.auth.openid import sessions as module
@@ -60,20 +61,24 @@ async def ended(kept: ProviderSessions, session: IssuedSession) -> bool:
     "answer",
     [
         (503, {}),
+        "hangs",
         (200, b"<html>maintenance</html>"),
         (400, {"error": "invalid_client"}),
         (400, {"error": "invalid_request"}),
         (429, {}),
     ],
 )
-async def test_a_session_outlives_an_outage_for_a_while(tmp_path: Path, answer: Any) -> None:
+async def test_a_session_outlives_an_outage_for_a_while(
+    tmp_path: Path, answer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What a provider that is away, or takes this server for another client, says of a user is nothing."""
     clock = Clock()
+    monkeypatch.setattr(guarded_http, "WITHIN_S", 1.0)
     with trio.fail_after(60):
         async with kept_in(tmp_path, clock) as (forger, kept):
             forger.claims = {"roles": ["operator"]}
             session = await signed_in(kept)
-            forger.answers = {"/token": answer}
+            forger.answers, forger.hang = {"/token": answer}, answer == "hangs"
             clock.now += RECHECK_S * 0.8
             session = await renewed(kept, session)
             assert session.identity.roles == ("operator",)
@@ -81,7 +86,7 @@ async def test_a_session_outlives_an_outage_for_a_while(tmp_path: Path, answer: 
             with pytest.raises(CommandRejected) as refused:
                 await renewed(kept, session)
             assert (refused.value.code, refused.value.retry_after) == ("busy", 5.0)
-            forger.answers = {}
+            forger.answers, forger.hang = {}, False
             clock.now += 10
             assert (await renewed(kept, session)).identity.user == "ann"
 
