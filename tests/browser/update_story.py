@@ -1,4 +1,4 @@
-"""A page whose server is of a newer version. Run by `test_story.py`.
+"""A page whose server is of a newer version, or has other settings. Run by `test_story.py`.
 
 python tests/browser/update_story.py FOLDER
 """
@@ -14,7 +14,14 @@ from served import Server, current_browser
 
 PACKAGE = Path(__file__).resolve().parents[2] / "understudy"
 VERSION = "document.querySelector('meta[name=version]').content"
+KEPT_POLICY = """async () => {
+  const name = `understudy-${document.querySelector("meta[name=page-version]").content.split("-")[0]}`;
+  if ((await navigator.serviceWorker.getRegistration()).installing) return null;
+  return (await (await caches.open(name)).match("/")).headers.get("Permissions-Policy");
+}"""
+"""Returns the header that is kept with the version that is shown; null while a worker is installed."""
 NEWER = "There is a newer version of this page."
+OTHER_SETTINGS = "The server has new settings."
 
 
 def change(site: Path, version: int) -> None:
@@ -58,8 +65,41 @@ def move_to_a_newer_version(context: BrowserContext, folder: Path) -> None:
         expect(one.locator("meta[name=version]")).to_have_attribute("content", "3")
         expect(one.get_by_text("Online")).to_be_visible()
         assert one.url == address
+        assert context.browser is not None
+        keep_the_version(context.browser.new_context(), server, site)
     finally:
         server.stop(signal.SIGTERM)
+
+
+def keep_the_version(context: BrowserContext, server: Server, site: Path) -> None:
+    """No version is newer after a restart with another setting, nor when the server goes back to the version shown."""
+    one, other = opened(context, server), opened(context, server)
+    assert "microphone=()" in one.evaluate(KEPT_POLICY)
+    server.stop(signal.SIGTERM)
+    server.start(UNDERSTUDY_VOICE_INPUT="true")
+    for tab in (one, other):
+        tab.reload()
+        tab.wait_for_function(f"async () => ((await ({KEPT_POLICY})()) ?? '').includes('microphone=(self)')")
+        expect(tab.get_by_text("Online")).to_be_visible()
+        expect(tab.get_by_text(NEWER)).to_have_count(0)
+        expect(tab.get_by_text(OTHER_SETTINGS)).to_have_count(1 if tab is one else 0)
+    with one.expect_navigation():
+        one.get_by_role("button", name="Reload").click()
+    expect(one.get_by_text("Online")).to_be_visible()
+    assert one.evaluate("document.featurePolicy?.allowsFeature('microphone') ?? true")
+    expect(one.get_by_text(OTHER_SETTINGS)).to_have_count(0)
+
+    for version in (4, 3):
+        server.stop(signal.SIGTERM)
+        change(site, version)
+        server.start()
+        one.reload()
+        expect(one.get_by_text(NEWER)).to_have_count(1 if version == 4 else 0)
+    one.wait_for_function(f"async () => (await ({KEPT_POLICY})()) !== null")
+    one.reload()
+    expect(one.get_by_text("Online")).to_be_visible()
+    assert one.evaluate(VERSION) == "3"
+    expect(one.get_by_text(NEWER)).to_have_count(0)
 
 
 def main(folder: Path) -> None:

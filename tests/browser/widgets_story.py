@@ -133,6 +133,24 @@ def harms_nothing(page: Page, server: Server) -> None:
     expect(page.locator(".turn").last.locator("iframe.widget-frame")).to_be_visible()
 
 
+def take_new_settings(page: Page, address: str) -> None:
+    """Have the page loaded under the server's new policy: a bundle is opened under the one that was kept with it."""
+    page.goto(address)
+    expect(page.get_by_text("Online")).to_be_visible()
+    current = page.locator(f'meta[name=page-version][content="{tag_of(page.request.get(address).text())}"]')
+    if current.count() == 0:
+        page.get_by_role("button", name="Reload").click()
+    expect(current).to_be_attached()
+    expect(page.get_by_text("Online")).to_be_visible()
+
+
+def tag_of(html: str) -> str:
+    """Return the tag that a page names in its head."""
+    found = re.search(r'name="page-version" content="([^"]+)"', html)
+    assert found is not None
+    return found[1]
+
+
 def main(folder: Path, shots: Path | None) -> None:
     """Off, there is no frame; on, the widget has the result, and reaches neither the page nor the network."""
     server, problems = Server(folder / "data", options=["tests.browser.making_agents:dice"]), list[str]()
@@ -157,6 +175,7 @@ def main(folder: Path, shots: Path | None) -> None:
                 assert context.request.get(apart).status == 404, apart
 
             context.clear_cookies()
+            take_new_settings(page, server.address)
             roll(page, server.address)
             frame = page.locator("iframe.widget-frame")
             expect(frame).to_have_attribute("sandbox", "allow-scripts")

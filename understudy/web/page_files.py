@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 import trio
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 TYPES: Final = {
     "html": "text/html; charset=utf-8",
@@ -35,6 +35,7 @@ SOURCES: Final = {"observer.html": "observer/index.html", "share.html": "share/i
 """The HTML of pages in a checkout, by the names they have in a bundle."""
 OTHERS: Final = ("observer", "share")
 """Pages beside the chat page, which its worker does not keep."""
+INDEX: Final = "index.html"
 WORKER: Final = "worker/worker.js"
 ICON: Final = "icon.svg"
 _WORKERS: Final = "worker/"
@@ -62,22 +63,41 @@ class PageFiles:
     """All files of the pages by their names below `/page/`."""
 
     files: Mapping[str, PageFile]
+    version: str = ""
+    """A hash of all files of the chat page; empty before `stamp`."""
+    tag: str = ""
+    """`version`, and a hash of what else belongs to the answers; empty before `stamp`."""
 
-    def worker(self, salt: str) -> PageFile:
-        """Return the chat page's service worker, with the list of what it keeps.
+    def stamp(self, salt: str) -> "PageFiles":
+        """Return the files with their version and tag. The head of the chat page names the tag (`page-version`).
 
-        Its ETag is the version: it differs if any of the files differs, or the `salt`, by which the caller says what
-        else belongs to the kept answers.
+        `salt`: what else belongs to the answers, as the headers that are kept with them.
         """
-        source = self.files[WORKER].body
-        shell = {"/": self.page("index.html").tag}
-        shell |= {f"/page/{name}": file.tag for name, file in sorted(self.files.items()) if self._of_shell(name)}
-        parts = [name for name in sorted(self.files) if name.startswith(_WORKERS) and name != WORKER]
-        tags = [salt, self.files[WORKER].tag, *shell, *shell.values(), *(self.files[part].tag for part in parts)]
-        version = hashlib.sha256("\n".join(tags).encode()).hexdigest()[:16]
-        given = {"version": version, "bundled": self.bundled, "files": shell, "parts": [f"/page/{n}" for n in parts]}
-        body = f"const SHELL = {json.dumps(given)};\n".encode() + source
-        return PageFile(body, TYPES["js"], version, forms=_compress(body))
+        kept = {**self._shell(), **{name: self.files[name].tag for name in self._workers()}}
+        version = _hash("\n".join(f"{name} {tag}" for name, tag in kept.items()).encode())
+        tag = f"{version}-{_hash(salt.encode())}"
+        name = BUNDLE + INDEX if self.bundled else INDEX
+        page = self.files[name]
+        body = page.body.replace(b"<title>", f'<meta name="page-version" content="{tag}">\n<title>'.encode(), 1)
+        stamped = evolve(page, body=body, tag=_hash(body), forms=_compress(body))
+        return PageFiles({**self.files, name: stamped}, version, tag)
+
+    def worker(self) -> PageFile:
+        """Return the chat page's service worker, with the list of what it keeps. Its ETag is the tag of the files."""
+        parts = [f"/page/{name}" for name in self._workers() if name != WORKER]
+        told = {"version": self.version, "tag": self.tag}
+        given = {**told, "bundled": self.bundled, "files": self._shell(), "parts": parts}
+        body = f"const SHELL = {json.dumps(given)};\n".encode() + self.files[WORKER].body
+        return PageFile(body, TYPES["js"], self.tag, forms=_compress(body))
+
+    def _shell(self) -> dict[str, str]:
+        """Return the addresses of all that the chat page needs, with their ETags."""
+        shell = {"/": self.page(INDEX).tag}
+        return shell | {f"/page/{name}": file.tag for name, file in sorted(self.files.items()) if self._of_shell(name)}
+
+    def _workers(self) -> list[str]:
+        """Return the names of the worker and its parts."""
+        return [name for name in sorted(self.files) if name.startswith(_WORKERS)]
 
     def _of_shell(self, name: str) -> bool:
         """Return whether the chat page may need this file while there is no network."""
@@ -90,7 +110,7 @@ class PageFiles:
     @property
     def bundled(self) -> bool:
         """Whether the pages are served as a bundle."""
-        return f"{BUNDLE}index.html" in self.files
+        return BUNDLE + INDEX in self.files
 
     def page(self, name: str) -> PageFile:
         """Return the HTML of a page by the name it has in a bundle, `index.html`, `observer.html` or `share.html`."""
@@ -102,7 +122,7 @@ class PageFiles:
 class Pages:
     """The files of the pages and the worker, read in a thread by the first who asks. Others wait for that.
 
-    `salt`: see `PageFiles.worker`; `folder`: see `read_page_files`.
+    `salt`: see `PageFiles.stamp`; `folder`: see `read_page_files`.
     """
 
     def __init__(self, salt: str, folder: Path | None = None) -> None:
@@ -125,8 +145,8 @@ class Pages:
 @lru_cache(maxsize=4)
 def _read_once(salt: str, folder: Path | None) -> tuple[PageFiles, PageFile]:
     """Read the files and build the worker, once for all servers in this process. Blocks."""
-    files = read_page_files(folder)
-    return files, files.worker(salt)
+    files = read_page_files(folder).stamp(salt)
+    return files, files.worker()
 
 
 def read_page_files(folder: Traversable | None = None) -> PageFiles:
@@ -143,11 +163,16 @@ def read_page_files(folder: Traversable | None = None) -> PageFiles:
         found[name] = PageFile(
             body,
             content_type,
-            hashlib.sha256(body).hexdigest()[:16],
+            _hash(body),
             _cache_control(name),
             found_forms or _compress(body),
         )
     return PageFiles(found)
+
+
+def _hash(body: bytes) -> str:
+    """Return a short hash of a content."""
+    return hashlib.sha256(body).hexdigest()[:16]
 
 
 def _cache_control(name: str) -> str:

@@ -55,6 +55,27 @@ def test_the_installed_pages_are_there(name: str) -> None:
     assert b"<!doctype html>" in read_page_files().page(name).body
 
 
+def test_the_version_is_that_of_the_files_and_the_tag_also_of_the_salt(tmp_path: Path) -> None:
+    """The page names the tag, so it is sent anew with another salt; the hashes of its other files stay."""
+    write(
+        tmp_path, index_html=b"<title>", views__a_js=b"let a;", worker__worker_js=b"listen();", observer__b_js=b"let b;"
+    )
+    files, other = (read_page_files(tmp_path).stamp(salt) for salt in ("one policy", "another"))
+    assert files.version == other.version != ""
+    assert files.tag != other.tag
+    assert files.tag.startswith(f"{files.version}-")
+    assert f'<meta name="page-version" content="{files.tag}">'.encode() in files.page("index.html").body
+    assert files.page("index.html").tag != other.page("index.html").tag
+    assert files.worker().tag == files.tag
+    assert f'"/": "{files.page("index.html").tag}"'.encode() in files.worker().body
+
+    write(tmp_path, observer__b_js=b"let c;")
+    assert read_page_files(tmp_path).stamp("one policy").tag == files.tag, "the chat page does not need it"
+    for name in ("views__a_js", "worker__worker_js", "index_html"):
+        write(tmp_path, **{name: b"<title> other"})
+        assert read_page_files(tmp_path).stamp("one policy").version not in {files.version, ""}, name
+
+
 async def test_pages_are_read_once_and_off_the_loop(tmp_path: Path) -> None:
     """The loop goes on while a file is read that somebody still writes, and all who ask share what was read."""
     write(tmp_path, index_html=b"<p>", worker__worker_js=b"let a = 1;" * 100)

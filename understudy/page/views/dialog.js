@@ -104,10 +104,11 @@ export class Toasts {
     setTimeout(() => toast.remove(), SHOWN_MS);
   }
 
-  /** Shows a sentence with something to do about it, until that is done or dismissed. */
+  /** Shows a sentence with something to do about it, until that is done or dismissed. Returns how to take it back. */
   offer(sentence, label, act) {
     const toast = el("div.toast", {}, el("p", {}, sentence), el("button.link", { type: "button", onclick: act }, label),
       el("button.link", { type: "button", onclick: () => toast.remove() }, t("action.dismiss")));
     this.element.append(toast);
+    return () => toast.remove();
   }
 }

@@ -1,14 +1,21 @@
-/** The page's service worker: registered once the page is connected, asked for newer versions, and switched on request. */
+/**
+ * The page's service worker: registered once the page is connected, asked for newer versions, and switched on request.
+ *
+ * The page and each worker know the version of their files, and a tag that is also of the headers sent with them. A worker
+ * of the page's own version may wait: the files are the same, and what it keeps is opened already.
+ */
 
 import { scriptUrl } from "./safe_html.js";
 import { t } from "../client/messages.js";
 
 const CHECK_MS = 60_000; // a newer version is looked for at most this often
+const ANSWER_MS = 5_000; // a worker of an older release does not answer
 
 export class Updates {
   /** `container` is `navigator.serviceWorker`, undefined without one. */
   constructor(toasts, container = navigator.serviceWorker) {
     Object.assign(this, { toasts, container, registration: null, offered: null, checkedAt: -Infinity });
+    this.tag = document.querySelector("meta[name=page-version]")?.content ?? "";
   }
 
   /** A connected page has its server: one that was away may be a newer one. */
@@ -38,15 +45,28 @@ export class Updates {
     this.container.addEventListener("controllerchange", () => this.reloading && location.reload());
   }
 
-  #offer(worker) {
-    const before = this.offered;
-    this.offered = { worker };
-    if (before) return;
-    this.toasts.offer(t("page.newer"), t("action.reload"), () => {
+  async #offer(worker) {
+    const { version, tag } = await toldBy(worker);
+    if (worker.state === "redundant") return; // another one has taken its place
+    this.offered?.withdraw();
+    this.offered = null;
+    if (tag === this.tag) return;
+    const newer = !this.tag.startsWith(`${version}-`);
+    const withdraw = this.toasts.offer(t(newer ? "page.newer" : "page.settings_changed"), t("action.reload"), () => {
       this.reloading = true;
-      const { worker: waiting } = this.offered;
-      if (waiting?.state === "installed") waiting.postMessage("activate");
-      else location.reload();
+      if (newer && worker.state === "installed") worker.postMessage("activate");
+      else location.reload(); // the other worker works already, is gone, or keeps the same files
     });
+    this.offered = { withdraw };
   }
+}
+
+/** The {version, tag} of a worker; {} if it does not say them. */
+function toldBy(worker) {
+  const { port1, port2 } = new MessageChannel();
+  return new Promise((resolve) => {
+    port1.onmessage = ({ data }) => resolve(data);
+    setTimeout(() => resolve({}), ANSWER_MS);
+    worker.postMessage("version", [port2]);
+  });
 }

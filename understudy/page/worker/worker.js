@@ -1,9 +1,13 @@
 /*
  * The service worker of the chat page: keeps its files, so that it opens at once, and without a network.
  *
- * A classic script, served as /worker.js. The server puts `const SHELL = {version, bundled, files, parts}` before it:
+ * A classic script, served as /worker.js. The server puts `const SHELL = {version, tag, bundled, files, parts}` before it:
  * `files` are the addresses of all that the chat page needs with their ETags, `parts` the other scripts of this folder,
  * each with a duty of its own. Nothing of a user is ever kept: answers of the API pass by untouched.
+ *
+ * `version` is a hash of the files, `tag` (the worker's ETag) also of the headers that the server sends with them. Workers
+ * of one version share a cache, so the newest headers are those of the next page that is opened. A message to a worker is
+ * answered with {version, tag}, if it brings a port.
  *
  * A bundle is opened from the cache. A newer version waits until the user asks for it, or until a single tab opens the
  * page again. The modules of a checkout are compared with the server's first, and taken from it if they differ.
@@ -22,7 +26,10 @@ self.importScripts(...SHELL.parts);
 
 self.addEventListener("install", (event) => event.waitUntil(install()));
 self.addEventListener("activate", (event) => event.waitUntil(activate()));
-self.addEventListener("message", ({ data }) => data === "activate" && self.skipWaiting());
+self.addEventListener("message", ({ data, ports }) => {
+  if (data === "activate") self.skipWaiting();
+  ports[0]?.postMessage({ version: SHELL.version, tag: SHELL.tag });
+});
 self.addEventListener("fetch", (event) => {
   const { method, mode, url } = event.request;
   const { origin, pathname } = new URL(url);
@@ -52,16 +59,28 @@ async function activate() {
 async function page(event) {
   const { waiting } = self.registration;
   const alone = waiting && (await self.clients.matchAll({ type: "window" })).length < 2;
-  if (alone) waiting.postMessage("activate");
+  const told = alone ? toldBy(waiting) : null;
   const checked = check();
   if (SHELL.bundled) event.waitUntil(checked);
   else outdated = await checked;
-  const newest = alone ? (await versions()).at(-1) : CACHE;
-  const cache = await caches.open(newest);
-  return (!outdated && (await cache.match("/", ANYHOW))) || fetch(event.request);
+  const newest = await told;
+  const cache = await caches.open(newest ? PREFIX + newest.version : CACHE);
+  const kept = outdated ? null : await cache.match("/", ANYHOW);
+  if (newest) waiting.postMessage("activate"); // last: it stops this worker
+  return kept || fetch(event.request);
 }
 
-/** The names of all versions' caches, the newest last. */
+/** The {version, tag} of another worker, null if it does not say them in time. */
+function toldBy(worker) {
+  const { port1, port2 } = new MessageChannel();
+  return new Promise((resolve) => {
+    port1.onmessage = ({ data }) => resolve(data);
+    setTimeout(() => resolve(null), CHECK_MS);
+    worker.postMessage("version", [port2]);
+  });
+}
+
+/** The names of all versions' caches, the one that was made last at the end. */
 async function versions() {
   return (await caches.keys()).filter((name) => name.startsWith(PREFIX));
 }
@@ -72,12 +91,12 @@ async function file(request) {
   return own || (SHELL.bundled && (await caches.match(request, ANYHOW))) || fetch(request);
 }
 
-/** Whether the server has another version. One that has no worker any more gets rid of this one. */
+/** Whether the server has other files or headers. One that has no worker any more gets rid of this one. */
 async function check() {
   try {
     const answer = await fetch("/worker.js", { method: "HEAD", cache: "no-store", signal: AbortSignal.timeout(CHECK_MS) });
     if (answer.status === 404) await self.registration.unregister();
-    return answer.status === 404 || (answer.ok && !answer.headers.get("ETag")?.includes(SHELL.version));
+    return answer.status === 404 || (answer.ok && !answer.headers.get("ETag")?.includes(SHELL.tag));
   } catch {
     return false; // no network: what is kept is what there is
   }

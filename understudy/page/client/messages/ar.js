@@ -3,6 +3,7 @@ export const messages = Object.freeze({
   "page.skip": "انتقل إلى مربع الرسالة",
   "page.open_drawer": "فتح قائمة المحادثات",
   "page.newer": "يوجد إصدار أحدث من هذه الصفحة.",
+  "page.settings_changed": "تغيّرت إعدادات الخادم. تستخدمها هذه الصفحة بعد إعادة تحميلها.",
 
   "action.cancel": "إلغاء",
   "action.close": "إغلاق",

@@ -3,6 +3,7 @@ export const messages = Object.freeze({
   "page.skip": "Zum Nachrichtenfeld springen",
   "page.open_drawer": "Liste der Chats öffnen",
   "page.newer": "Es gibt eine neuere Version dieser Seite.",
+  "page.settings_changed": "Der Server hat neue Einstellungen. Diese Seite nutzt sie, sobald sie neu geladen ist.",
 
   "action.cancel": "Abbrechen",
   "action.close": "Schließen",

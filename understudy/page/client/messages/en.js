@@ -8,6 +8,7 @@ export const messages = Object.freeze({
   "page.skip": "Skip to the message box",
   "page.open_drawer": "Open the list of chats",
   "page.newer": "There is a newer version of this page.",
+  "page.settings_changed": "The server has new settings. This page uses them once it is loaded again.",
 
   "action.cancel": "Cancel",
   "action.close": "Close",
