@@ -72,9 +72,9 @@ test("signing out ends the session here, and leads to the provider", async () =>
     const { made, calls } = await client({ url });
     const over = [];
     made.on("over", (event) => over.push(event));
-    await made.signOut();
+    await made.signOut({ everywhere: url === null });
     await settle();
-    assert.deepEqual(calls.at(-1).slice(1), ["http://x/auth/sign-out", "{}"]);
+    assert.deepEqual(calls.at(-1).slice(1), ["http://x/auth/sign-out", JSON.stringify({ everywhere: url === null })]);
     assert.deepEqual(over, [{ url }]);
     assert.equal(made.session.stored, null);
   }

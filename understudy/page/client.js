@@ -173,12 +173,12 @@ export class Client extends BranchCommands {
 
   /**
    * Ends the session on the server, and forgets all that is stored here of its user. Rejects with an `ApiError` if the
-   * server cannot end it now; `anyway` forgets nevertheless.
-   * @param {{anyway?: boolean}} [options]
+   * server cannot end it now; `anyway` forgets nevertheless. `everywhere`: all sessions of the user end.
+   * @param {{anyway?: boolean, everywhere?: boolean}} [options]
    */
-  async signOut({ anyway = false } = {}) {
+  async signOut({ anyway = false, everywhere = false } = {}) {
     try {
-      this.leadsTo = await this.api.endSession();
+      this.leadsTo = await this.api.endSession({ everywhere });
     } catch (fault) {
       if (!anyway && fault.status !== 401) throw fault; // 401: it has ended already
     }

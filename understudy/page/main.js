@@ -1,6 +1,6 @@
 /** The composition root of the page: wires all parts. */
 
-import { decoded } from "./client/address.js";
+import { decoded, isWeb, leaveAtEnd } from "./client/address.js";
 import { Account } from "./views/account.js";
 import { AGAIN_MS, Agents } from "./views/agents.js";
 import { Alerts } from "./views/alerts.js";
@@ -11,7 +11,6 @@ import { Composer } from "./views/composer.js";
 import { provisionalTitle, runningTurn, steerableTurn } from "./client/turns.js";
 import { Toasts } from "./views/dialog.js";
 import { Dialogs } from "./views/dialogs.js";
-import { askToSignIn, isWeb, leaveAtEnd } from "./views/sign_in.js";
 import { arrange, el, setText } from "./views/dom.js";
 import { Drafts } from "./views/drafts.js";
 import { FirstVisit, KillGuide } from "./views/first_visit.js";
@@ -126,7 +125,7 @@ class Page {
     this.client.on("state", (state) => {
       this.status.show(state);
       this.#showGuide();
-      if (state.phase === "refused" && state.signIn) askToSignIn(this.client);
+      if (state.phase === "refused" && state.signIn) this.dialogs.askToSignIn();
     });
     this.client.on("welcome", (event) => {
       this.clock.align(moment(event.timestamp));

@@ -16,6 +16,9 @@ from . import schema
 MOST: Final = 500
 """Sessions that are read at a time."""
 
+PER_USER: Final = 100
+"""Sessions of a user that are kept: as many browsers as nobody has."""
+
 _s = schema.provider_sessions.c
 
 
@@ -38,7 +41,8 @@ class ProviderSession:
 
 @frozen
 class AddProviderSession:
-    """Store a new session, with its user if there is none, and remove those that have expired at `now`."""
+    """Store a new session, with its user if there is none. Remove those that have expired at `now`, and the oldest of a
+    user who has more than `PER_USER`."""
 
     session: ProviderSession
     now: float
@@ -82,6 +86,13 @@ def write(connection: Connection, work: ProviderSessionWrite, put: Callable[[Tab
         case AddProviderSession(session, now):
             connection.execute(delete(schema.provider_sessions).where(_s.expires_at <= now))
             connection.execute(put(schema.provider_sessions).values(**asdict(session)))
+            kept = (
+                select(_s.id).where(_s.owner == session.owner).order_by(_s.signed_in_at.desc(), _s.id).limit(PER_USER)
+            )
+            names = list(connection.scalars(kept))
+            if len(names) == PER_USER:
+                rest = delete(schema.provider_sessions).where(_s.owner == session.owner, _s.id.not_in(names))
+                connection.execute(rest)
             return True
         case ChangeProviderSession(session, replaces):
             this = update(schema.provider_sessions).where(*_of(session.owner, session.id), _s.stamp == replaces)

@@ -6,6 +6,7 @@ from attrs import evolve
 from tests.understudy.storage.test_store import opened
 from understudy.storage.deletion import RemoveUser
 from understudy.storage.provider_sessions import (
+    PER_USER,
     AddProviderSession,
     ChangeProviderSession,
     ClaimProviderSession,
@@ -57,3 +58,16 @@ async def test_sessions_that_have_expired_are_removed_by_the_next_sign_in(databa
             assert await store.commit(AddProviderSession(FIRST, 1.0))
             assert await store.commit(AddProviderSession(evolve(FIRST, id="s2", expires_at=200.0), 90.0))
             assert [each.id for each in await store.provider_sessions("ann")] == ["s2"]
+
+
+async def test_a_user_has_a_bounded_number_of_sessions(database) -> None:
+    """The oldest go; those of others stay."""
+    with trio.fail_after(60):
+        async with opened(database) as store:
+            assert await store.commit(AddProviderSession(evolve(FIRST, owner="bob"), 1.0))
+            for number in range(PER_USER + 2):
+                each = evolve(FIRST, id=f"s{number}", signed_in_at=float(number))
+                assert await store.commit(AddProviderSession(each, 1.0))
+            kept = {each.id for each in await store.provider_sessions("ann")}
+            assert kept == {f"s{number}" for number in range(2, PER_USER + 2)}
+            assert len(await store.provider_sessions("bob")) == 1

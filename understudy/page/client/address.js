@@ -22,3 +22,18 @@ export function decoded(text) {
     return text;
   }
 }
+
+/** Whether an address is one of the web, to which a browser may be sent. */
+export function isWeb(url) {
+  return /^https?:/.test(url ?? "");
+}
+
+/** Leaves the page at the end of a session: for where an identity provider signs the user out too, or for one of nobody. */
+export function leaveAtEnd(url) {
+  if (isWeb(url)) {
+    location.replace(url);
+    return;
+  }
+  history.replaceState(null, "", location.pathname);
+  location.reload();
+}

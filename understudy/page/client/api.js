@@ -40,9 +40,12 @@ export class Api {
     return (await whole(answer.json())).sign_in ?? null;
   }
 
-  /** Ends the session on the server: its token is refused from then on. Resolves to where its user signs out at the identity provider too, or null. */
-  async endSession() {
-    return (await this.#json("POST", "/auth/sign-out", {})).url;
+  /**
+   * Ends the session on the server, or all of its user's: their tokens are refused from then on. Resolves to where the user
+   * signs out at the identity provider too, or null.
+   */
+  async endSession({ everywhere = false } = {}) {
+    return (await this.#json("POST", "/auth/sign-out", { everywhere })).url;
   }
 
   /** {threads, next_cursor}; `which` is "active", "pinned" or "archived". A word of `query` such as `#work` is a tag. */

@@ -7,7 +7,7 @@ import { initials } from "../client/format.js";
 import { t } from "../client/messages.js";
 
 export class Account {
-  /** `api` is an `Api`; `onSignOut({anyway})` ends the session, or rejects with {message}. */
+  /** `api` is an `Api`; `onSignOut({anyway, everywhere})` ends the session, or rejects with {message}. */
   constructor(api, onSignOut) {
     Object.assign(this, { api, onSignOut, who: null });
     this.mark = el("span.account-mark", { "aria-hidden": "true" });
@@ -49,16 +49,18 @@ export class Account {
     if (this.who === null) return;
     const id = freshId("dialog");
     const text = el("p", {}, t(this.who.anonymous ? "account.leave_guest" : "account.leave_user"));
+    const everywhere = el("input", { id: freshId("everywhere"), type: "checkbox" });
+    const wider = !this.who.anonymous && el("div.field-flag", {}, everywhere, el("label", { for: everywhere.id }, t("account.leave_everywhere")));
     const fault = el("p.field-error", { role: "alert", hidden: true });
     const agree = el("button.danger", { type: "button" }, t("account.sign_out"));
-    const dialog = el("dialog.dialog", { "aria-labelledby": id }, el("h2", { id }, t("account.leave_question")), text, fault,
+    const dialog = el("dialog.dialog", { "aria-labelledby": id }, el("h2", { id }, t("account.leave_question")), text, wider, fault,
       el("div.dialog-actions", {},
         el("button.secondary", { type: "button", autofocus: true, onclick: () => dialog.close() }, t("account.stay")), agree));
     let anyway = false;
     agree.addEventListener("click", async () => {
       agree.disabled = true;
       try {
-        await this.onSignOut({ anyway });
+        await this.onSignOut({ anyway, everywhere: everywhere.checked });
         dialog.close();
       } catch (refusal) {
         setText(fault, refusal.status === 0 ? t("account.leave_offline") : refusal.message);

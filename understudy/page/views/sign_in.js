@@ -28,21 +28,6 @@ function wantsToSignIn(name) {
   return told({ title: t("session.sign_in"), text: t("session.provider_wanted", { name }), agree: t("session.sign_in_with", { name }) });
 }
 
-/** Leaves the page at the end of a session: for where the provider signs the user out too, or for one of nobody. */
-export function leaveAtEnd(url) {
-  if (isWeb(url)) {
-    location.replace(url);
-    return;
-  }
-  history.replaceState(null, "", location.pathname);
-  location.reload();
-}
-
-/** Whether an address is one of the web, to which a browser may be sent. */
-export function isWeb(url) {
-  return /^https?:/.test(url ?? "");
-}
-
 /** The address at which a sign-in begins that leads back to a page of this origin. */
 export function wayTo(url, leadsTo) {
   return `${url}?next=${encodeURIComponent(leadsTo)}`;

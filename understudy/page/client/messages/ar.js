@@ -38,6 +38,7 @@ export const messages = Object.freeze({
   "account.guest_only_here": "معروف في هذا المتصفح فقط",
   "account.label": "الحساب: {name}",
   "account.leave_anyway": "امسح بيانات هذا المتصفح على أي حال",
+  "account.leave_everywhere": "على جميع الأجهزة",
   "account.leave_guest": "أنت زائر في هذا المتصفح: لن يستطيع أحد فتح محادثاتك بعد ذلك. وتُحذف أيضًا المسودات والرسائل التي لم تُرسل.",
   "account.leave_offline": "لا يمكن الوصول إلى الخادم، فلا يمكن إنهاء الجلسة هناك: ستنتهي من تلقاء نفسها عند انقضاء مدتها.",
   "account.leave_question": "تسجيل الخروج؟",

@@ -38,6 +38,7 @@ export const messages = Object.freeze({
   "account.guest_only_here": "Nur in diesem Browser bekannt",
   "account.label": "Konto: {name}",
   "account.leave_anyway": "Diesen Browser trotzdem leeren",
+  "account.leave_everywhere": "Auf allen Geräten",
   "account.leave_guest": "Du bist Gast dieses Browsers: Danach kann niemand deine Chats wieder öffnen. Auch Entwürfe und nicht gesendete Nachrichten verschwinden.",
   "account.leave_offline": "Der Server ist nicht erreichbar, die Sitzung kann dort nicht beendet werden: Sie endet von selbst, wenn ihre Zeit um ist.",
   "account.leave_question": "Abmelden?",

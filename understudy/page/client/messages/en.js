@@ -43,6 +43,7 @@ export const messages = Object.freeze({
   "account.guest_only_here": "Known to this browser only",
   "account.label": "Account: {name}",
   "account.leave_anyway": "Clear this browser anyway",
+  "account.leave_everywhere": "On all devices",
   "account.leave_guest": "You are a guest of this browser: nobody can open your chats again afterwards. Drafts and messages that were not sent go too.",
   "account.leave_offline": "The server cannot be reached, so the session cannot be ended there: it ends by itself when its time is over.",
   "account.leave_question": "Sign out?",
