@@ -8,7 +8,7 @@ path_calls          calls of our functions, and resumptions of those that wait
 path_instructions   instructions of Python's byte code in our functions
 path_publishes      publications of events to the subscribers of the thread
 path_scans          texts that are searched for what the scrubber's rules need
-path_threads        calls that are handed to a worker thread
+path_threads        calls of `trio.to_thread.run_sync`, and their resumptions: three or four for each trip to a thread
 path_tasks          tasks that are started
 
 The server runs in this process, with its threads; the client is trio-websocket, which is none of ours. All are counts,
