@@ -12,15 +12,19 @@ import random
 import sys
 import time
 import uuid
+from typing import Any
 
 from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.sync.client import connect
+from websockets.typing import Subprotocol
+
+Event = dict[str, Any]
 
 COME_BACK = {1001, 1006, 1011, 1013, 4408, 4429}  # docs/reference/protocol.md, close codes
 ATTEMPTS = 8
 
 
-def ask(url: str, content: str, token: str | None = None) -> dict:
+def ask(url: str, content: str, token: str | None = None) -> Event:
     """The data of the event that ended the run."""
     thread_id, message_id = uuid.uuid4().hex, uuid.uuid4().hex
     payload = {"content": content, "thread_id": thread_id, "message_id": message_id}
@@ -28,14 +32,15 @@ def ask(url: str, content: str, token: str | None = None) -> dict:
     for attempt in range(ATTEMPTS):
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
-            with connect(url, subprotocols=["understudy.v1"], additional_headers=headers) as socket:
+            with connect(url, subprotocols=[Subprotocol("understudy.v1")], additional_headers=headers) as socket:
                 if last_seq:
                     send(socket, "resume", {"threads": {thread_id: last_seq}})
                 else:
                     send(socket, "user_message", payload)  # the same message_id again is still one message
                 for frame in socket:
                     event = json.loads(frame)
-                    data, seq = event["data"], event.get("seq")
+                    data: Event = event["data"]
+                    seq = event.get("seq")
                     if event["type"] == "welcome":
                         token = data.get("session_token", token)
                     if event["type"] == "error" and seq is None:

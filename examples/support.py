@@ -27,7 +27,7 @@ def find(order_id: str) -> dict[str, str]:
 
 
 @tool
-async def lookup(order_id: OrderId) -> dict:
+async def lookup(order_id: OrderId) -> dict[str, str]:
     """Look up an order and say where it is."""
     return {"order_id": order_id, **find(order_id)}
 
@@ -48,7 +48,7 @@ async def deliver(order_id: OrderId, context: ToolContext) -> str:
     return f"The {order['item']} goes to {delivery.town}{', express' if delivery.express else ''}"
 
 
-def take_back(result: dict, arguments: dict) -> None:
+def take_back(result: dict[str, str], arguments: dict[str, str]) -> None:
     """Undo a cancellation."""
     ORDERS[arguments["order_id"]]["status"] = result["before"]
 

@@ -13,6 +13,10 @@ REACH: Final = 256
 CONTEXT: Final = 64
 
 
+def _compiled(regex: str | re.Pattern[str]) -> re.Pattern[str]:
+    return re.compile(regex)  # by itself it makes mypy refuse every string, as it takes bytes, too
+
+
 @frozen
 class Pattern:
     """Finds the matches of `regex`; if a match has a group named `value`, that group.
@@ -28,7 +32,7 @@ class Pattern:
     name: str
     category: Category
     kind: str
-    regex: re.Pattern[str] = field(converter=re.compile)
+    regex: re.Pattern[str] = field(converter=_compiled)
     prefilter: Prefilter | None = field(default=None, kw_only=True)
     check: Callable[[str], bool] | None = field(default=None, kw_only=True)
     replacement: str = field(default="[redacted]", kw_only=True)

@@ -103,7 +103,7 @@ async def test_the_gateway_has_the_newest_reading_of_each_sensor(capsys: pytest.
                 r"the room was killed in the midst of 300 lines, and the others heard .*'bob': 300",
                 r"room \(Topic\) running, .*1 restarts\n",
             ],
-            ["/chat/room decision=restart"],
+            ["killed path=/chat/room decision=restart"],
         ),
         (
             "job_queue",
@@ -114,7 +114,7 @@ async def test_the_gateway_has_the_newest_reading_of_each_sensor(capsys: pytest.
                 r"copy/may: set aside, attempts: 3\n    InvalidSpec: .*\n    InvalidSpec: .*\n    InvalidSpec: ",
                 r"incarnation 1 ended, killed, at work on Order; decision: back off 0.0\d+ s\n",
             ],
-            ["/office/workers/worker-2 decision=back_off"],
+            ["crashed path=/office/workers/worker-2 decision=back_off"],
         ),
         (
             "crawler",
@@ -124,7 +124,7 @@ async def test_the_gateway_has_the_newest_reading_of_each_sensor(capsys: pytest.
                 r"fetcher-4 \(Fetcher\) running, .*1 restarts\n",
                 r"nothing was left to fetch, and this was the end: .*/crawler/fetchers /crawler/throttle /crawler\n",
             ],
-            ["/crawler/fetchers/fetcher-1 decision=back_off"],
+            ["killed path=/crawler/fetchers/fetcher-1 decision=back_off"],
         ),
         (
             "device_gateway",
@@ -134,7 +134,7 @@ async def test_the_gateway_has_the_newest_reading_of_each_sensor(capsys: pytest.
                 r"/gateway/devices/roof ended: normal\n",
                 r"\d+ readings were replaced by newer ones, and on the disk is .*'roof.heat': 40",
             ],
-            ["/gateway/devices/roof decision=restart"],
+            ["killed path=/gateway/devices/roof decision=restart"],
         ),
     ],
 )
@@ -150,5 +150,5 @@ def test_the_story_is_printed(example: str, story: list[str], crashes: list[str]
     assert done.returncode == 0, done.stderr
     assert [line for line in story if not re.search(line, done.stdout)] == []
     logged = re.sub(r" type=\S+", "", done.stderr)
-    assert [crash for crash in crashes if f"actor.crashed path={crash}" not in logged] == []
+    assert [crash for crash in crashes if f"actor.{crash}" not in logged] == []
     assert "Exception ignored" not in done.stderr

@@ -92,7 +92,7 @@ def test_the_first_visit_is_small(files: PageFiles) -> None:
     """
     page = files.page("index.html")
     named = re.findall(r'(?:src|href)="/page/(bundle/[^"]+)"', page.body.decode())
-    assert sum(len(each.forms["br"]) for each in [page, *(files.files[name] for name in named)]) < 88_500
+    assert sum(len(each.forms["br"]) for each in [page, *(files.files[name] for name in named)]) < 88_800
 
 
 @pytest.fixture(scope="module")
