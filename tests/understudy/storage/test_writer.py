@@ -252,7 +252,7 @@ async def test_a_database_file_that_was_taken_away(folder, make, caplog, how) ->
     """Remove the database file: changes are refused. Put it back: changes are stored."""
     database = open_database(folder)
     path, aside = folder / FILE_NAME, folder / "aside"
-    async with running(database, deadline_s=0.1) as (store, _):
+    async with running(database, deadline_s=0.5) as (store, _):
         await store.commit(make.opening())
         path.rename(aside)
         if how == "replaced":
