@@ -1,6 +1,7 @@
 """The frame of actors that look at a queue in the database again and again, and do what is due."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 import trio
@@ -17,10 +18,11 @@ noticed that late at most."""
 class Use:
     """Whether a queue is used at all: while it is not, its poller sleeps for ASK_S.
 
-    `ask` reads the database.
+    `ask` reads the database. `began` wakes the poller: call it when something was added on this node.
     """
 
     ask: Callable[[], Awaitable[bool]]
+    began: Callable[[], object] = field(default=lambda: None, init=False)
     _used: bool = field(default=False, init=False)
     _asked_at: float = field(default=float("-inf"), init=False)
 
@@ -38,8 +40,13 @@ class Poll:
 class Poller(Actor):
     """Polls at its start, as the server may have been down, and again after as long as each poll says."""
 
+    use: Use | None = None
+    """Whether its queue is used, if that can be asked."""
+
     async def on_start(self, context: Context) -> None:
-        """Poll at once."""
+        """Poll at once, and when the use of the queue begins here."""
+        if self.use is not None:
+            self.use.began = partial(context.ref.try_tell, Poll())
         context.ref.tell(Poll())
 
     async def receive(self, message: object, context: Context) -> None:

@@ -10,19 +10,17 @@
 import logging
 import re
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Final
 
 import msgspec
 import trio
 from attrs import define, evolve, field, frozen
 
-from actors import Context
 from transport.a2a.tasks import PUSHED, TaskTranslator
 from transport.wire.codec import from_log
 from transport.wire.errors import CommandRejected, UnreadableEvent
 from understudy.auth.oauth.seal import Seal
-from understudy.chat.polling import Poll, Poller, Use
+from understudy.chat.polling import Poller, Use
 from understudy.chat.receivers import CLAIM_S, FIRST_S, GIVE_UP_S, Receivers
 from understudy.chat.webhooks import WebhookRefused, WebhookRules
 from understudy.content.texts import run_off_loop
@@ -59,13 +57,16 @@ class PushSecrets:
 
 @define(eq=False)
 class PushReceivers:
-    """The receivers of all users. `clock` gives Unix seconds; `on_add` is called when one was added here."""
+    """The receivers of all users. `clock` gives Unix seconds."""
 
     store: Store
     rules: WebhookRules
     seal: Seal
     clock: Callable[[], float]
-    on_add: Callable[[], object] = field(default=lambda: None, init=False, repr=False)
+    use: Use = field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.use = Use(self.store.has_pushes)
 
     def check(self, url: object, secrets: PushSecrets) -> str:
         """Return the address of a receiver.
@@ -96,7 +97,7 @@ class PushReceivers:
             raise CommandRejected(
                 "rate_limited", f"A task has {MOST_OF_RUN} push notification configs at most, a user {MOST_OF_USER}."
             )
-        self.on_add()
+        self.use.began()
         return push
 
     def secrets_of(self, push: Push) -> PushSecrets | None:
@@ -110,12 +111,7 @@ class PushSender(Poller):
     def __init__(self, pushes: PushReceivers, count: Callable[[str], None]) -> None:
         self.pushes, self.store, self.clock, self.count = pushes, pushes.store, pushes.clock, count
         self.receivers = Receivers(pushes.rules, pushes.clock, FIRST_S)
-        self.use = Use(self.store.has_pushes)
-
-    async def on_start(self, context: Context) -> None:
-        """Poll at once, and when a receiver is added here."""
-        self.pushes.on_add = partial(context.ref.try_tell, Poll())
-        await super().on_start(context)
+        self.use: Use = pushes.use
 
     async def poll(self) -> float:
         """Tell who is to be told. Poll again at once if something was sent, as more may follow it."""

@@ -16,6 +16,7 @@ from transport.auth import base64url
 from transport.auth.identity import Identity
 from transport.wire.errors import CommandRejected
 from understudy.auth.oauth.seal import Seal
+from understudy.chat.polling import Use
 from understudy.chat.webhooks import WebhookRefused, WebhookRules
 from understudy.content.texts import run_off_loop
 from understudy.storage.store import Store
@@ -49,7 +50,7 @@ class Browsers:
     """The browsers of all users. `make_key` is None if the server has no secret that stays; it then notifies none.
 
     The key is made when it is first used, as `cryptography` is loaded for it. `is_revoked` tells whether a session has
-    ended; `clock` gives Unix seconds; `on_add` is called when a browser was added here.
+    ended; `clock` gives Unix seconds.
     """
 
     store: Store
@@ -58,8 +59,11 @@ class Browsers:
     make_key: "Callable[[], ServerKey] | None"
     is_revoked: Callable[[Identity], bool]
     clock: Callable[[], float]
-    on_add: Callable[[], object] = field(default=lambda: None, init=False, repr=False)
+    use: Use = field(init=False, repr=False)
     _key: "ServerKey | None" = field(default=None, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.use = Use(self.store.has_browsers)
 
     @property
     def key(self) -> "ServerKey | None":
@@ -89,7 +93,7 @@ class Browsers:
         sealed = self.seal.seal(PushSubscription(checked, *of_keys, caller.session, now), PLACE, caller.user, name)
         browser = Browser(caller.user, name, urlsplit(checked).hostname or "", sealed, answers, now)
         await self.store.put_browser(browser)
-        self.on_add()
+        self.use.began()
         return browser
 
     def subscription_of(self, browser: Browser) -> PushSubscription | None:

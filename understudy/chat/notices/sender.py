@@ -9,17 +9,15 @@
 import hashlib
 import logging
 from collections.abc import Callable
-from functools import partial
 from typing import Final
 
 import msgspec
 import trio
 
-from actors import Context
 from transport.auth import base64url
 from understudy.chat.inbox import TYPES, is_open
 from understudy.chat.notices.browsers import Browsers, PushSubscription
-from understudy.chat.polling import Poll, Poller, Use
+from understudy.chat.polling import Poller, Use
 from understudy.chat.receivers import CLAIM_S, FIRST_S, Receivers, delay_s
 from understudy.content.texts import run_off_loop
 from understudy.storage.errors import StorageError
@@ -47,12 +45,7 @@ class NoticeSender(Poller):
     def __init__(self, browsers: Browsers, shown: Callable[[str, str, str], str], count: Callable[[str], None]) -> None:
         self.browsers, self.store, self.shown, self.count = browsers, browsers.store, shown, count
         self.receivers = Receivers(browsers.rules, browsers.clock, FIRST_S)
-        self.use = Use(self.store.has_browsers)
-
-    async def on_start(self, context: Context) -> None:
-        """Poll at once, and when a browser is added here."""
-        self.browsers.on_add = partial(context.ref.try_tell, Poll())
-        await super().on_start(context)
+        self.use: Use = browsers.use
 
     async def poll(self) -> float:
         """Send what is due."""
