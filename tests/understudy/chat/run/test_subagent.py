@@ -163,7 +163,7 @@ async def test_a_subagent_killed_while_an_event_is_stored_leaves_no_call_open(
         if left > 0:
             break
     assert statuses == {ToolStatus.KILLED: number - 1, ToolStatus.OK: 1}
-    assert number > 20  # records of the subagent and the one below it
+    assert number > 15  # records of the subagent and the one below it
 
 
 def test_agents_that_ask_each_other_too_deep_are_refused() -> None:
