@@ -152,7 +152,14 @@ def _data_struct(kind: type[Event]) -> Callable[[Any], msgspec.Struct]:
     return lambda event: struct(*read(event))
 
 
-_DATA: Final = {kind: _data_struct(kind) for kind, fields in _WIRE_FIELDS.items() if fields}
+def _itself(event: Event) -> Event:
+    return event
+
+
+_SENT: Final = {kind: _itself if kind in _AS_THEY_ARE else _data_struct(kind) for kind in _WIRE_FIELDS}
+"""For each type of event the function that returns what encodes as `client_data` does without `html`."""
+_LOGGED: Final = {kind: read for kind, read in _SENT.items() if kind is not PartialResult}
+"""The same for `event_data`, which has the blocks of a piece of text, too."""
 
 
 class FrameHeader(msgspec.Struct, gc=False, omit_defaults=True):
@@ -223,13 +230,7 @@ def struct_members(struct: msgspec.Struct) -> Frame:
 def log_frame(envelope: Envelope) -> CanonicalFrame:
     """Return the canonical form, but with the exact `timestamp` in Unix seconds."""
     event = envelope.event
-    kind = type(event)
-    if kind in _AS_THEY_ARE:
-        data: Any = event
-    elif kind is not PartialResult and (read := _DATA.get(kind)) is not None:
-        data = read(event)
-    else:
-        data = event_data(event)
+    data = _LOGGED.get(type(event), event_data)(event)
     return _build_frame(CanonicalFrame, envelope, envelope.timestamp, data)
 
 
@@ -248,13 +249,10 @@ def iso(timestamp: float) -> str:
 def canonical(envelope: Envelope, html: Html | None = None) -> CanonicalFrame:
     """Return the whole envelope, with the event's fields under `data`."""
     event = envelope.event
-    kind = type(event)
-    if kind in _AS_THEY_ARE:
-        data: Any = event
-    elif html is None and (read := _DATA.get(kind)) is not None:
-        data = read(event)
+    if html is None:
+        data = _SENT.get(type(event), event_data)(event)
     else:
-        data = client_data(event, html)
+        data = event if type(event) in _AS_THEY_ARE else client_data(event, html)
     return _build_frame(CanonicalFrame, envelope, iso(envelope.timestamp), data)
 
 
