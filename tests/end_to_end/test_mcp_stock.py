@@ -1,7 +1,5 @@
 """Agents with the tools of MCP's reference server (`@modelcontextprotocol/server-everything` from npm)."""
 
-import os
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,7 +17,7 @@ from tests.end_to_end.test_run_recovery import Watcher
 from tests.end_to_end.test_run_recovery import calling as calling_now
 from tests.end_to_end.test_run_recovery import ended as run_ended
 from tests.servers.needed import free_port, program
-from tests.servers.npm import install
+from tests.servers.npm import install, listening
 from understudy import McpServer, mcp
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning")]
@@ -60,30 +58,6 @@ async def served(main: Path, transport: str) -> AsyncIterator[McpServer]:
     port = free_port()
     async with listening(port, str(main), "streamableHttp"):
         yield mcp(f"http://127.0.0.1:{port}/mcp", **options)
-
-
-@asynccontextmanager
-async def listening(port: int, *words: str) -> AsyncIterator[trio.Process]:
-    """Run a program of node, which listens at the port, during the block."""
-    process = await trio.lowlevel.open_process(
-        [str(program("node", "nodejs")), *words],
-        env=os.environ | {"PORT": str(port)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        with trio.fail_after(START_S):
-            while True:
-                try:
-                    await (await trio.open_tcp_stream("127.0.0.1", port)).aclose()
-                    break
-                except OSError:
-                    await trio.sleep(0.05)
-        yield process
-    finally:
-        process.kill()
-        with trio.CancelScope(shield=True):
-            await process.wait()
 
 
 def named(name: str) -> str:

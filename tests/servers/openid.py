@@ -1,9 +1,7 @@
 """A stock OpenID provider (npm's `oidc-provider`) as a process, and a browser without a page."""
 
 import json
-import os
 import re
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,14 +9,12 @@ from typing import Any, Self
 from urllib.parse import urljoin
 
 import httpx
-import trio
 from attrs import define, field
 
-from tests.servers.needed import free_port, program
-from tests.servers.npm import install
+from tests.servers.needed import free_port
+from tests.servers.npm import install, listening
 
 STOCK = Path(__file__).resolve().parents[1] / "stock_oidc"
-START_S = 60.0
 CLIENT_ID = "chat"
 CLIENT_SECRET = "a secret of this test's client"
 
@@ -122,24 +118,5 @@ async def provider_for(address: str, folder: Path) -> AsyncIterator[OpenIdProvid
         "backchannel_logout_uri": f"{address}/auth/back-channel-logout",
         "backchannel_logout_session_required": True,
     }
-    process = await trio.lowlevel.open_process(
-        [str(program("node", "nodejs")), str(home / "provider.mjs")],
-        env=os.environ | {"PORT": str(port), "CLIENT": json.dumps(client)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    provider = OpenIdProvider(f"http://127.0.0.1:{port}")
-    try:
-        with trio.fail_after(START_S):
-            while True:
-                try:
-                    await (await trio.open_tcp_stream("127.0.0.1", port)).aclose()
-                    break
-                except OSError:
-                    assert process.poll() is None, "it has ended"
-                    await trio.sleep(0.1)
-        yield provider
-    finally:
-        process.kill()
-        with trio.CancelScope(shield=True):
-            await process.wait()
+    async with listening(port, str(home / "provider.mjs"), CLIENT=json.dumps(client)):
+        yield OpenIdProvider(f"http://127.0.0.1:{port}")
