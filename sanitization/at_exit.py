@@ -31,12 +31,12 @@ def awaited_at_exit(call: Callable[[bytes], T]) -> Callable[[bytes], T]:
         me = threading.get_ident()
         _inside.add(me)
         try:
-            if _ending.is_set() and me != threading.main_thread().ident:
-                _inside.discard(me)
-                threading.Event().wait()
-            return call(data)
+            if not _ending.is_set() or me == threading.main_thread().ident:
+                return call(data)
         finally:
             _inside.discard(me)
+        while True:
+            threading.Event().wait()
 
     return guarded
 
