@@ -6,6 +6,8 @@
 3. `finish_incarnation` is the last act of an incarnation's task: no code of the user runs there after it.
 4. A cell is buried once. In this order its name is freed, its mailbox closed, and its callers and watchers notified.
 5. An actor without a start hook and without children has started when its task is created, so its parent never waits.
+6. What a buried cell refers to does not refer back to it, but for the error of a crash. So it is freed with the last
+   reference to the actor: there are a few for each message of a server, and the garbage collector would come late.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import ReferenceType
 
 import trio
 
@@ -52,10 +55,10 @@ class Cell:
     """One actor as the runtime sees it, through all its restarts."""
 
     __slots__ = (
-        "buried", "calls", "children", "control", "dead_event", "dead_waiters", "down_waiters", "ever_started", "exit",
-        "failures_in_row", "host", "in_group_restart", "incarnation", "incarnations", "incidents", "kind", "last_error",
-        "mailbox", "path", "redeliveries", "ref", "restart_timer", "restarts", "since", "spec", "start_error",
-        "start_waiters", "state", "static", "system", "watchers",
+        "_ref", "buried", "calls", "children", "control", "dead_event", "dead_waiters", "down_waiters",
+        "ever_started", "exit", "failures_in_row", "host", "in_group_restart", "incarnation", "incarnations",
+        "incidents", "kind", "last_error", "mailbox", "path", "redeliveries", "restart_timer", "restarts", "since",
+        "spec", "start_error", "start_waiters", "state", "static", "system", "watchers",
     )  # fmt: skip
 
     incarnation: Incarnation
@@ -102,7 +105,7 @@ class Cell:
         self.static = static
         self.path: str = f"{host.owner.path if host.owner else ''}/{spec.id}"
         self.mailbox: Mailbox = Mailbox(DEFAULT_MAILBOX, ContextPropagator(system.carry) if system.carry else None)
-        self.ref: ActorRef = ActorRef(self)
+        self._ref: ActorRef | ReferenceType[ActorRef] = ActorRef(self)
         self.state: State = State.STOPPED
         self.kind: type[Actor] = Actor
         self.incarnation = Incarnation(self)
@@ -112,6 +115,16 @@ class Cell:
         self.exit = self.last_error = self.incidents = self.redeliveries = self.calls = self.watchers = None
         self.start_waiters = self.down_waiters = self.dead_waiters = self.dead_event = None
         self.start_error = self.restart_timer = self.control = self.children = None
+
+    @property
+    def ref(self) -> ActorRef:
+        """The reference to the actor: always the same, as long as anybody has it."""
+        if isinstance(self._ref, ActorRef):
+            return self._ref
+        if (known := self._ref()) is None:
+            known = ActorRef(self)
+            self._ref = ReferenceType(known)
+        return known
 
     def step(self, step: Step) -> None:
         """Change to the next state, and report it to the streams of the tree."""
@@ -155,6 +168,8 @@ class Cell:
         Of the control queue, only requests whose callers still wait are kept for it.
         """
         self.incarnation = Incarnation(self)
+        if self.buried:
+            del self.incarnation.cell  # it never runs; see invariant 6
         self.children = None
         self.mailbox.barriers = None
         if self.control:
@@ -273,6 +288,8 @@ class Cell:
             waiter()
         if self.watchers:
             notify_watchers(self, reason)
+        self._ref = ReferenceType(self.ref)
+        self._renew_incarnation()
 
     # Messages
 
