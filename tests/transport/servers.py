@@ -15,6 +15,7 @@ from websockets.frames import Frame
 from websockets.uri import parse_uri
 
 from transport.server.listener import ServerLimits, SocketHandler, Upgrade, serve
+from transport.server.stream_response import StreamHandler
 
 
 async def hello_app(scope: Any, receive: Any, send: Any) -> None:
@@ -52,13 +53,15 @@ async def open_server(
     *,
     app: Callable[..., Awaitable[None]] = hello_app,
     tls: ssl.SSLContext | None = None,
+    streams: StreamHandler | None = None,
     **limits: Any,
 ) -> AsyncIterator[int]:
     """Serve on a free port, which is yielded. The server is cancelled on exit."""
     async with trio.open_nursery() as nursery:
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
         handler = FunctionUpgradeHandler(on_upgrade)
-        listen = partial(serve, asgi_app=app, upgrade_handler=handler, limits=ServerLimits(**limits), tls=tls)
+        bounds = ServerLimits(**limits)
+        listen = partial(serve, asgi_app=app, upgrade_handler=handler, stream_handler=streams, limits=bounds, tls=tls)
         await nursery.start(listen, listeners)
         yield listeners[0].socket.getsockname()[1]
         nursery.cancel_scope.cancel()

@@ -51,17 +51,24 @@ class JoseHeader:
 
 
 class Tokens:
-    """Issues and verifies session tokens: JWTs signed with HS256 and one shared secret.
+    """Issues and verifies session tokens: JWTs signed with HS256 and a shared secret.
 
-    `secret` must have at least 32 bytes, else ValueError is raised. `clock` returns Unix seconds. `tenant_claim` is the
-    claim that names the user's tenant.
+    `secret` signs; tokens signed with one of `accepted` are valid too, so that a secret can be replaced while tokens of
+    the one before are in use. Each must have at least 32 bytes, else ValueError is raised. `clock` returns Unix
+    seconds. `tenant_claim` is the claim that names the user's tenant.
     """
 
-    def __init__(self, secret: str | bytes, clock: Callable[[], float], tenant_claim: str = TENANT) -> None:
-        key = secret.encode() if isinstance(secret, str) else secret
-        if len(key) < MIN_SECRET_BYTES:
+    def __init__(
+        self,
+        secret: str | bytes,
+        clock: Callable[[], float],
+        tenant_claim: str = TENANT,
+        accepted: Sequence[str | bytes] = (),
+    ) -> None:
+        keys = tuple(each.encode() if isinstance(each, str) else each for each in (secret, *accepted))
+        if any(len(key) < MIN_SECRET_BYTES for key in keys):
             raise ValueError(f"the secret must have at least {MIN_SECRET_BYTES} bytes")
-        self._key = key
+        self._keys = keys
         self._clock = clock
         self._tenant_claim = tenant_claim
 
@@ -103,7 +110,7 @@ class Tokens:
         if name:
             claims["name"] = name
         signed = f"{_SIGNED_HEADER}.{base64url.encode(json.dumps(claims, separators=(',', ':')).encode())}"
-        return f"{signed}.{base64url.encode(self._signature(signed))}"
+        return f"{signed}.{base64url.encode(_signature(self._keys[0], signed))}"
 
     def verify(self, token: str) -> Identity:
         """Verify a token and return its identity.
@@ -115,15 +122,17 @@ class Tokens:
             refuse_token()
         signed, _, signature = token.rpartition(".")
         try:
-            if not hmac.compare_digest(base64url.decode(signature), self._signature(signed)):
+            given = base64url.decode(signature)
+            if not any(hmac.compare_digest(given, _signature(key, signed)) for key in self._keys):
                 refuse_token()
             claims = read_claims(base64url.decode(signed.partition(".")[2]))
         except ValueError:  # not base64url
             refuse_token()
         return identity_from_claims(claims, self._clock(), tenant_claim=self._tenant_claim)
 
-    def _signature(self, signed: str) -> bytes:
-        return hmac.digest(self._key, signed.encode(), "sha256")
+
+def _signature(key: bytes, signed: str) -> bytes:
+    return hmac.digest(key, signed.encode(), "sha256")
 
 
 def refuse_token() -> NoReturn:

@@ -6,11 +6,12 @@ It ends when the client disconnects, the token expires, the server drains, or it
 import logging
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from attrs import define, frozen
 
-from actors import ActorRef, Ask, Context
+from actors import ActorDied, ActorRef, Ask, Context
 from transport.auth.identity import Identity
 from transport.connection.base import ClientConnection, ClosableSink
 from transport.connection.callbacks import ConnectionCallbacks, ConnectionLimits
@@ -26,12 +27,10 @@ READ_DEADLINE_S: Final = 30.0
 
 
 class ReadableSink(ClosableSink, Protocol):
-    """A sink that knows whether its reader has begun, and when it has ended."""
+    """A sink that knows whether its reader has begun, and calls `on_end` when either side has ended it."""
 
     reading: bool
-
-    async def wait_closed(self) -> None:
-        """Wait until either side has ended the stream."""
+    on_end: Callable[[], object] | None
 
 
 class ThreadOutbox(Outbox):
@@ -104,8 +103,9 @@ class EventStreamConnection(ClientConnection):
     async def on_start(self, context: Context) -> None:
         """Start the outbox, and watch for the end of the stream and of the token."""
         await super().on_start(context)
-        context.start_soon(self._watch, context, name="watch")
-        context.set_timer("begin", READ_DEADLINE_S, _ReadDeadline())
+        self._stream.on_end = self._on_end
+        # The request may have been cancelled while this actor was started.
+        context.set_timer("begin", READ_DEADLINE_S if self._stream.open else 0.0, _ReadDeadline())
         left_s = self._require_identity().expires_at - self._callbacks.clock()
         if math.isfinite(left_s):
             context.set_timer("token", max(0.0, left_s), _TokenExpired())
@@ -127,6 +127,6 @@ class EventStreamConnection(ClientConnection):
             case _:
                 await super().receive(message, context)
 
-    async def _watch(self, context: Context) -> None:
-        await self._stream.wait_closed()
-        context.stop()
+    def _on_end(self) -> None:
+        with suppress(ActorDied):  # it may be what ends the stream
+            self._context.stop()

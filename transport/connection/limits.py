@@ -26,12 +26,11 @@ class Limits:
     next chunk. `runs_per_tenant` bounds the concurrent runs of a tenant's users, half of `runs_total` unless set;
     `runs_waiting` bounds all queued runs. `processes_per_user` bounds a user's concurrent processes for tables and
     charts. `run_…` bound one run: turns of the model, tool calls, tokens, cost in the currency of the price table, and
-    seconds of work. `…_per_day` bound what a user, and a tenant, spends on models in a day of UTC. `files_bytes_…` and
-    `threads_bytes_…` bound the storage of a user, and of a tenant. `schedules_per_user` bounds a user's schedules,
-    `schedule_every_s` the time between two due times of one from below. `approval_s` bounds the wait for a user's
-    decision about a tool call, or answer to a question, `approval_unseen_s` that of a user without a connection,
-    `renewal_s` the life of a connection after its token has
-    expired.
+    seconds of work. `…_per_day` and `…_per_month` bound what a user, and a tenant, spends on models in a day and a
+    month of UTC. `files_bytes_…` and `threads_bytes_…` bound the storage of a user, and of a tenant.
+    `schedules_per_user` bounds a user's schedules, `schedule_every_s` the time between two due times of one from below.
+    `approval_s` bounds the wait for a user's decision about a tool call, or answer to a question, `approval_unseen_s`
+    that of a user without a connection, `renewal_s` the life of a connection after its token has expired.
 
     Each rate allows a burst of one minute's worth. `operations_per_minute` holds for each kind of a user's commands
     that is neither a message nor a signal, `signals_per_minute` for each kind of signal (see `CommandLimits`),
@@ -70,6 +69,10 @@ class Limits:
     user_cost_per_day: float | None = field(default=None, validator=validators.optional(_positive))
     tenant_tokens_per_day: int | None = field(default=None, validator=validators.optional(_at_least_one))
     tenant_cost_per_day: float | None = field(default=None, validator=validators.optional(_positive))
+    user_tokens_per_month: int | None = field(default=None, validator=validators.optional(_at_least_one))
+    user_cost_per_month: float | None = field(default=None, validator=validators.optional(_positive))
+    tenant_tokens_per_month: int | None = field(default=None, validator=validators.optional(_at_least_one))
+    tenant_cost_per_month: float | None = field(default=None, validator=validators.optional(_positive))
     schedules_per_user: int = field(default=50, validator=_at_least_one)
     schedule_every_s: int = field(default=60, validator=_at_least_one)
     approval_s: float = field(default=900.0, validator=_positive)

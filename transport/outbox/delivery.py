@@ -79,6 +79,8 @@ def same_incarnation(one: float | None, other: float | None) -> bool:
 class DeliveryCursors:
     """The cursors of one connection. Memory is bounded by `max_threads` and `max_texts`."""
 
+    __slots__ = ("_deleted", "_ended", "_max_texts", "_max_threads", "_texts", "_threads")
+
     def __init__(self, max_threads: int = MAX_THREADS, max_texts: int = MAX_TEXTS) -> None:
         self._max_threads = max_threads
         self._max_texts = max_texts

@@ -22,7 +22,7 @@ from actors import Actor, Ask, Context, Lane, MailboxSpec, Overflow
 from transport.outbox.delivery import DeliveryCursors, TextPiece, Verdict, same_incarnation
 from transport.outbox.metrics import ConnectionMetrics
 from transport.outbox.send_queue import SendQueue
-from transport.wire.codec import Encoder, WrapFrame, wrapping_encoder
+from transport.wire.codec import Encoder, WrapFrame
 from transport.wire.codes import ERRORS
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected, SocketClosed, new_error_id
@@ -166,7 +166,7 @@ class Outbox(Actor):
         self._clock = clock
         self._cursors = DeliveryCursors()
         self._queue = SendQueue(self._limits.queue_bytes, self._limits.queue_events)
-        self._encode = wrapping_encoder(encoder.encoder_for(dialect), wrap_frame)
+        self._encode = encoder.encoder_for(dialect, wrap_frame=wrap_frame)
         self._behind: dict[str, None] = {}  # the threads to be read from the log, in order
         self._reading: str | None = None  # the thread whose log is being read
         self._deferred: dict[str, _Deferred] = {}
@@ -197,8 +197,7 @@ class Outbox(Actor):
                 self._record_ack(thread_id, seq)
             case ClientCapabilities():
                 self._queue.capabilities = message
-                encode = self._encoder.encoder_for(self._dialect, html=message.html)
-                self._encode = wrapping_encoder(encode, self._wrap_frame)
+                self._encode = self._encoder.encoder_for(self._dialect, html=message.html, wrap_frame=self._wrap_frame)
             case CloseWhenDrained() if self._drained is None:
                 self._drained = trio.Event()
                 context.start_soon(self._close_when_drained, message, self._drained, context, name="finish")

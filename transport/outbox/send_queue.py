@@ -192,6 +192,8 @@ class SendQueue:
         self._counts[priority] -= events
         if not self._lanes[priority]:
             del self._lanes[priority], self._counts[priority]
+            if not self._lanes:  # an emptied dict keeps its table
+                self._lanes, self._counts = {}, {}
         self.bytes -= size
         if self.durable_full and self.bytes <= self._max_bytes // _LOW_WATER_DIVISOR:
             self.durable_full = self._counts.get(_DURABLE, 0) > self._max_events // _LOW_WATER_DIVISOR

@@ -55,6 +55,10 @@ class LimitReached(enum.Enum):
     TOTAL = "total"
 
 
+def _never_closed() -> None:
+    """An authenticated connection is not closed for another one."""
+
+
 class ConnectionPermit:
     """The permit of one open connection. `peer` is the address it counts for, None while only the proxy is known.
 
@@ -104,6 +108,7 @@ class ConnectionPermit:
         if self.held and not self.authenticated:
             self.waiting = False
             self.authenticated = True
+            self.close = _never_closed
             self._limiter.unauthenticated_held -= 1
 
     def release(self) -> None:

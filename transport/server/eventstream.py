@@ -7,7 +7,7 @@ ends, and the response to the next request says whether the client may reconnect
 import json
 import math
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 
@@ -74,26 +74,44 @@ def encode_json(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
+class StreamOutput(Protocol):
+    """Takes the payloads of a stream in place of a reader."""
+
+    def send_now(self, payloads: Sequence[bytes]) -> bool:
+        """Send payloads as far as possible without waiting. Return whether everything was sent."""
+
+    async def flush(self) -> None:
+        """Return when everything was sent, or the stream has ended because that is impossible."""
+
+    def on_end(self) -> None:
+        """Note that the stream has ended."""
+
+
 class EventStream:
     """A `transport.outbox.outbox.Sink` that is read as the body of an HTTP response: iterate it, then `aclose`.
 
     Each step of the iteration returns everything that was written, so a writer is at most two writes ahead of its
     reader. After `beat_s` seconds without payloads a step returns `beat()`. If the reader takes nothing of a write for
-    `write_s` seconds, the stream ends with 1013.
+    `write_s` seconds, the stream ends with 1013. `on_end` is called when either side has ended the stream.
+
+    Instead of iterating, `attach` an output, which takes every payload as it is written.
     """
 
     def __init__(self, beat: Callable[[], bytes], *, beat_s: float, write_s: float, head: bytes = b"") -> None:
         self.code: int | None = None
         self.reason = ""
         self.reading = False
-        self._beat = beat
-        self._beat_s = beat_s
+        self.beat = beat
+        self.beat_s = beat_s
+        self.on_end: Callable[[], object] | None = None
         self._write_s = write_s
+        self._output: StreamOutput | None = None
         self._queue: list[bytes] = [head] if head else []
-        self._queued = trio.Event()
-        self._taken = trio.Event()
-        self._closed = trio.Event()
-        self._reader_left = trio.Event()
+        # Each is created by a wait, as a stream with an output has none.
+        self._queued: trio.Event | None = None
+        self._taken: trio.Event | None = None
+        self._reader_left: trio.Event | None = None
+        self._left = False
 
     @property
     def open(self) -> bool:
@@ -106,9 +124,11 @@ class EventStream:
         """Queue payloads. Return whether the reader had taken all earlier ones. Raises SocketClosed after the end."""
         if self.code is not None:
             raise SocketClosed(self.code, self.reason)
+        if self._output is not None:
+            return self._output.send_now(payloads)
         in_step = not self._queue
         self._queue += payloads
-        self._queued.set()
+        _wake(self._queued)
         return in_step
 
     async def write(self, payloads: Sequence[bytes]) -> None:
@@ -118,25 +138,37 @@ class EventStream:
             while self._queue and self.code is None:
                 self._taken = trio.Event()
                 await self._taken.wait()
+            if self._output is not None:
+                await self._output.flush()
         if limit.cancelled_caught:
-            self._end(1013, "the client does not read")
+            self.end(1013, "the client does not read")
         await trio.lowlevel.checkpoint()
         if self.code is not None:
             raise SocketClosed(self.code, self.reason)
 
     async def close(self, code: int = 1000, reason: str = "", *, within_s: float = 2.0) -> None:
         """End the stream after waiting at most `within_s` seconds for the reader to take the queue. Idempotent."""
-        self._end(code, reason)
-        if self.reading:
+        self.end(code, reason)
+        if self.reading and not self._left:
+            self._reader_left = self._reader_left or trio.Event()
             with trio.move_on_after(within_s):
                 await self._reader_left.wait()
         await trio.lowlevel.checkpoint()
 
-    async def wait_closed(self) -> None:
-        """Wait until either side has ended the stream."""
-        await self._closed.wait()
-
     # The reading side
+
+    def attach(self, output: StreamOutput) -> None:
+        """Have `output` take what is queued, and every payload from now on."""
+        self.reading = True
+        self._output = output
+        output.send_now([self.take()])
+
+    def take(self) -> bytes:
+        """Remove and return what is queued."""
+        whole = b"".join(self._queue)
+        self._queue.clear()
+        _wake(self._taken)
+        return whole
 
     def __aiter__(self) -> "EventStream":
         return self
@@ -148,23 +180,32 @@ class EventStream:
             if self.code is not None:
                 raise StopAsyncIteration
             self._queued = trio.Event()
-            with trio.move_on_after(self._beat_s) as quiet:
+            with trio.move_on_after(self.beat_s) as quiet:
                 await self._queued.wait()
             if quiet.cancelled_caught and not self._queue and self.code is None:
-                return self._beat()
-        whole = b"".join(self._queue)
-        self._queue.clear()
-        self._taken.set()
-        return whole
+                return self.beat()
+        return self.take()
 
     async def aclose(self) -> None:
         """End the reading side: the response is complete or its client has disconnected. Does not wait."""
-        self._end(1006, "connection lost")
+        self.end(1006, "connection lost")
         self._queue.clear()
-        self._reader_left.set()
+        self._left = True
+        _wake(self._reader_left)
 
-    def _end(self, code: int, reason: str) -> None:
-        if self.code is None:
-            self.code, self.reason = code, reason
-        for event in (self._queued, self._taken, self._closed):
-            event.set()
+    def end(self, code: int, reason: str) -> None:
+        """End the stream, unless it has ended. What is queued can still be read."""
+        if self.code is not None:
+            return
+        self.code, self.reason = code, reason
+        _wake(self._queued)
+        _wake(self._taken)
+        if self._output is not None:
+            self._output.on_end()
+        if self.on_end is not None:
+            self.on_end()
+
+
+def _wake(waiting: trio.Event | None) -> None:
+    if waiting is not None:
+        waiting.set()

@@ -171,6 +171,7 @@ class Http1Server(TCPServer):
             pass  # the client has disconnected
         finally:
             await self._close()
+            vars(self).pop("protocol", None)  # it calls this back: the cycle would keep each connection
 
     async def protocol_send(self, event: Event) -> None:
         """Handle a protocol event, and keep the permit's `waiting` in step with the connection's idle state."""

@@ -1,18 +1,19 @@
 """One port for WebSockets and HTTP. The first request of a connection decides which of the two it is, unless the client
 chose HTTP/2 in the TLS handshake, which carries no WebSockets here.
 
-An upgrade request goes to the `UpgradeHandler`, which refuses or accepts it; any other request goes to an ASGI
-application over hypercorn. An error on one connection never affects another. Every connection holds a permit from
-accept on (see `transport.server.connection_limiter`); handler and application mark it once the client has
-authenticated.
+An upgrade request goes to the `UpgradeHandler`, which refuses or accepts it; a request for an event stream to the
+`StreamHandler`, if there is one; any other request goes to an ASGI application over hypercorn. An error on one
+connection never affects another. Every connection holds a permit from accept on (see
+`transport.server.connection_limiter`); handler and application mark it once the client has authenticated.
 """
 
 import errno
 import logging
 import math
 import os
+import socket
 import ssl
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
@@ -29,6 +30,7 @@ from transport.server.connection_limiter import ConnectionLimiter, ConnectionPer
 from transport.server.http import HSTS, AsgiApp, HttpConfig, HttpServer, error_body, json_response
 from transport.server.request_head import RequestHead, Unreadable, read_request_head
 from transport.server.socket import Socket, SocketLimits
+from transport.server.stream_response import StreamHandler, StreamRequest, StreamResponse, encode_head, parse_request
 from transport.server.tls import PlainRequest, Stream, TlsStream, close_now
 from transport.server.websocket import PROTOCOL_LOG, offered_extensions
 from transport.wire.errors import SocketClosed, new_error_id
@@ -171,6 +173,7 @@ async def serve(
     *,
     asgi_app: AsgiApp,
     upgrade_handler: UpgradeHandler,
+    stream_handler: StreamHandler | None = None,
     http: HttpConfig | None = None,
     limits: ServerLimits | None = None,
     tls: ssl.SSLContext | None = None,
@@ -187,7 +190,9 @@ async def serve(
     (`ConnectionPermit.claim`); any other connection counts for its own from accept on. The application finds the
     permit in its scope, as `scope["state"]["permit"]`. `http2_refused` is called with the error code when a client of
     HTTP/2 breaks a rule, or does not read a response. `elsewhere` are the connections of other processes that serve the
-    same port, which count for the limits. Once `closing` is set no further connection is accepted.
+    same port, which count for the limits. Once `closing` is set only those connections are accepted that had been made
+    before: the kernel would reset them. `stream_handler`
+    answers the first request of a connection if it is for an event stream over HTTP/1.1; None: the application does.
 
     `upgrade_handler`, and then the SocketHandler that it returns, run in the connection's own task. The socket is
     closed when the last of them returns (1000), or one raises (1011, and a log record with an `error_id`) or is
@@ -197,13 +202,18 @@ async def serve(
     limits = limits or ServerLimits()
     server = HttpServer(asgi_app, http or HttpConfig(), limits.grace_s, http2_refused)
     async with server.running(), trio.open_nursery() as connections:
-        serve_one = _Listener(server, upgrade_handler, limits, tls, proxies or TrustedProxies(), elsewhere).serve
+        serve_one = _Listener(
+            server, upgrade_handler, stream_handler, limits, tls, proxies or TrustedProxies(), elsewhere
+        ).serve
         reserving = [ReserveListener(listener) for listener in listeners]
         try:
             task_status.started(list(listeners))
             async with trio.open_nursery() as accepting:
                 accepting.start_soon(partial(trio.serve_listeners, serve_one, reserving, handler_nursery=connections))
                 await (trio.Event() if closing is None else closing).wait()
+                for listener in listeners:
+                    for stream in _connected(listener):
+                        connections.start_soon(serve_one, stream)
                 accepting.cancel_scope.cancel()
             await trio.sleep_forever()
         finally:
@@ -217,6 +227,7 @@ class _Listener:
         self,
         http: HttpServer,
         upgrade_handler: UpgradeHandler,
+        stream_handler: StreamHandler | None,
         limits: ServerLimits,
         tls: ssl.SSLContext | None,
         proxies: TrustedProxies,
@@ -224,6 +235,7 @@ class _Listener:
     ) -> None:
         self._http = http
         self._upgrade_handler = upgrade_handler
+        self._stream_handler = stream_handler
         self._limits = limits
         self._tls = tls
         self._proxies = proxies
@@ -240,10 +252,10 @@ class _Listener:
             if isinstance(permit, LimitReached):
                 await self._refuse_full(stream, permit)
                 return
-            upgraded = await self._route(stream, permit)
-            if upgraded is not None:
-                socket, handler = upgraded
-                del upgraded
+            accepted = await self._route(stream, permit)
+            if accepted is not None:
+                socket, handler = accepted
+                del accepted
                 await self._run_and_close(handler.serve_socket, socket.close)
         except* Exception as group:
             error_id = new_error_id()
@@ -296,8 +308,10 @@ class _Listener:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + self._limits.grace_s):
                 await close(code, reason)
 
-    async def _route(self, stream: Stream, permit: ConnectionPermit) -> tuple[Socket, SocketHandler] | None:
-        """Serve an HTTP connection to its end, or return the accepted socket with the handler that serves it."""
+    async def _route(
+        self, stream: Stream, permit: ConnectionPermit
+    ) -> tuple[Socket | StreamResponse, SocketHandler] | None:
+        """Serve an HTTP connection to its end, or return the accepted socket or stream with what serves it."""
         if isinstance(stream, TlsStream) and not await self._shake_hands(stream):
             return None
         if isinstance(stream, TlsStream) and stream.http2:
@@ -311,9 +325,29 @@ class _Listener:
                 await _send_response(stream, json_response(status, _REFUSED[status]), self._limits)
         elif head.upgrade:
             return await self._upgrade(stream, head, permit)
+        elif (request := self._stream_request(stream, head, permit)) is not None:
+            response = await self._answer(stream, request)
+            return None if response is None else (response, response)
         else:
             await self._http.serve(stream, head.raw + head.rest, permit)
         return None
+
+    def _stream_request(self, stream: Stream, head: RequestHead, permit: ConnectionPermit) -> StreamRequest | None:
+        if self._stream_handler is None or not self._stream_handler.takes(head.path):
+            return None
+        return parse_request(head, _peer(stream), permit, secure=isinstance(stream, TlsStream))
+
+    async def _answer(self, stream: Stream, request: StreamRequest) -> StreamResponse | None:
+        """Send the answer to a request for an event stream, or return the stream."""
+        assert self._stream_handler is not None  # noqa: S101 - for the type checker
+        answer = await self._stream_handler.handle_stream(request)
+        if isinstance(answer.body, bytes):
+            await _send_and_linger(stream, encode_head(answer) + answer.body, self._limits)
+            return None
+        limits, chunked = self._limits.socket, request.http_version != "1.0"
+        stream.socket.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, limits.send_buffer_bytes)
+        head = encode_head(answer, chunked=chunked)
+        return StreamResponse(stream, answer.body, head, chunked=chunked, write_s=limits.write_s)
 
     async def _shake_hands(self, stream: TlsStream) -> bool:
         """Perform the TLS handshake. Return whether it succeeded; answer plain HTTP with a hint to use TLS."""
@@ -333,6 +367,14 @@ class _Listener:
         self, stream: Stream, head: RequestHead, permit: ConnectionPermit
     ) -> tuple[Socket, SocketHandler] | None:
         protocol = ServerProtocol(extensions=self._extensions, logger=PROTOCOL_LOG)
+        try:
+            return await self._upgrade_by(protocol, stream, head, permit)
+        finally:
+            protocol.parser.close()  # its frame refers to the protocol: the cycle would keep each handshake
+
+    async def _upgrade_by(
+        self, protocol: ServerProtocol, stream: Stream, head: RequestHead, permit: ConnectionPermit
+    ) -> tuple[Socket, SocketHandler] | None:
         protocol.receive_data(head.raw)
         request = next(iter(protocol.events_received()), None)
         # RFC 9112 section 3.2: refuse a request without a Host, or with several. ServerProtocol does not check.
@@ -401,10 +443,15 @@ _REFUSED: Final[Mapping[int, Mapping[str, Any]]] = {
 
 
 async def _send_response(stream: Stream, response: bytes, limits: ServerLimits) -> None:
-    """Send a final response and wait up to `close_s` for the client to close, lest a reset overtakes the response."""
+    """Send a final response of the listener's own; over TLS with HSTS."""
     if isinstance(stream, TlsStream):
         first, _, rest = response.partition(b"\r\n")
         response = b"\r\n".join([first, f"{HSTS[0]}: {HSTS[1]}".encode(), rest])
+    await _send_and_linger(stream, response, limits)
+
+
+async def _send_and_linger(stream: Stream, response: bytes, limits: ServerLimits) -> None:
+    """Send a final response and wait up to `close_s` for the client to close, lest a reset overtakes the response."""
     with trio.move_on_after(limits.socket.close_s), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
         await stream.send_all(response)
         await stream.send_eof()
@@ -426,6 +473,15 @@ def _headers(request: Request) -> Mapping[str, str]:
         key = name.lower()
         joined[key] = f"{joined[key]}, {value}" if key in joined else value
     return joined
+
+
+def _connected(listener: trio.SocketListener) -> Iterator[trio.SocketStream]:
+    """Accept the connections that clients have made so far, without waiting."""
+    with socket.socket(fileno=os.dup(listener.socket.fileno())) as waiting:
+        waiting.setblocking(False)
+        with suppress(OSError):  # there is no further one, or no descriptor for it
+            while True:
+                yield trio.SocketStream(trio.socket.from_stdlib_socket(waiting.accept()[0]))
 
 
 class ReserveListener(trio.abc.Listener[trio.SocketStream]):

@@ -15,7 +15,7 @@ _CODING: Final = re.compile(rb"^transfer-encoding[ \t]*:", re.IGNORECASE | re.MU
 # A trailing blank, which no browser sends: parsers differ in whether it belongs to the value.
 _BLURRED: Final = re.compile(rb"^(?:origin|host):[ \t]*[^ \t\r\n][^\r\n]*[ \t]\r?$", re.IGNORECASE | re.MULTILINE)
 # RFC 9112 section 3: a method is a token; RFC 9110 section 9.1: in capitals, where it is one of these.
-_REQUEST: Final = re.compile(rb"(?:\r?\n)*([!#$%&'*+.^_`|~0-9A-Za-z-]+) [!-~\x80-\xff]+ HTTP/1\.[0-9]\r?\n")
+_REQUEST: Final = re.compile(rb"(?:\r?\n)*([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([!-~\x80-\xff]+) HTTP/1\.[0-9]\r?\n")
 METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 """Methods that are served; any other method is answered with 501."""
 _PREFACE: Final = b"PRI * HTTP/2"  # RFC 9113 section 3.4
@@ -33,6 +33,12 @@ class RequestHead:
     def upgrade(self) -> bool:
         """Whether the request asks for a WebSocket upgrade."""
         return _UPGRADE.search(self.raw) is not None
+
+    @property
+    def path(self) -> bytes:
+        """The path as it was sent, without the query; b"" if the head has no request line."""
+        request = _REQUEST.match(self.raw)
+        return b"" if request is None else request[2].partition(b"?")[0]
 
     @property
     def refusal_status(self) -> int | None:

@@ -98,7 +98,8 @@ class Socket:
         self._limits = limits
         self._protocol = ServerSideProtocol(limits.message_bytes, limits.bound_bytes, extensions, rest)
         self._deflate = negotiated_deflate(extensions, limits.compression_from_bytes)
-        self._lock = trio.Lock()  # held while a task waits for the kernel to take bytes
+        # Held while a task waits for the kernel to take bytes; created by the first that does.
+        self._lock: trio.Lock | None = None
         self._waiting: list[bytes] = []  # frames, or parts of one, behind those of `_buffer`
         self._buffer = b""  # whole frames, of which `_sent` bytes were sent
         self._sent = 0
@@ -177,7 +178,7 @@ class Socket:
             else:
                 add(frame_head(TEXT, len(payload)))
             add(payload)
-        if self._lock.locked():
+        if self._lock is not None and self._lock.locked():
             return False
         try:
             self._send_some()
@@ -238,6 +239,7 @@ class Socket:
                 await self._await_close_frame()
             if self._stall_scope is not None:  # wait for the client no longer
                 self._stall_scope.cancel()
+            self._lock = self._lock or trio.Lock()
             async with self._lock:
                 await self._send_close_and_discard()
         finally:
@@ -400,10 +402,11 @@ class Socket:
         Not a checkpoint if the kernel takes everything at once: a checkpoint would be a fifth of the time of a small
         message. Raises SocketClosed if the connection is lost, or the client took nothing for `write_s`.
         """
+        lock = self._lock = self._lock or trio.Lock()
         try:
-            self._lock.acquire_nowait()
+            lock.acquire_nowait()
         except trio.WouldBlock:
-            await self._lock.acquire()
+            await lock.acquire()
         try:
             while self._unsent:
                 await trio.lowlevel.checkpoint_if_cancelled()
@@ -416,7 +419,7 @@ class Socket:
             self._drop()
             raise self._closed_error() from None
         finally:
-            self._lock.release()
+            lock.release()
 
     async def _send_when_writable(self) -> None:
         send = self._tls.send_some if self._tls is not None else self._stream.socket.send

@@ -52,15 +52,16 @@ class TranslatedStream(EventStream):
         events += self._translator.pause()
         in_step = super().write_now(self.encode(events))
         if self._translator.ended:
-            self._end(1000, "the run has ended")
+            self.end(1000, "the run has ended")
         return in_step
 
     @abstractmethod
     def encode(self, events: Sequence[Any]) -> list[bytes]:
         """Encode the protocol's events as blocks of the stream."""
 
-    def _end(self, code: int, reason: str) -> None:
+    def end(self, code: int, reason: str) -> None:
+        """End the stream, and the run for its client."""
         if self.code is None and code != LOST:
             closing = self._translator.closing_events(CODE_FOR.get(code, "internal"))
             self._queue += [*self.encode(closing), *self._last]
-        super()._end(code, reason)
+        super().end(code, reason)

@@ -150,6 +150,13 @@ class ServerSideProtocol(SansIo):
         message, self._message = self._message, None
         return message
 
+    def receive_eof(self) -> None:
+        """End the input, and the parser with it, whose frame refers to this: the cycle would keep each connection."""
+        super().receive_eof()
+        self.parser.close()
+        if self.parser_exc is not None:
+            self.parser_exc.__traceback__ = None
+
     def discard_input(self) -> None:
         """Discard buffered bytes and the rest of a partial message."""
         self.reader.buffer.clear()

@@ -1,7 +1,7 @@
 """Encode events as frames, and as records of the log, which are decoded again. Pure."""
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import cattrs
@@ -13,7 +13,6 @@ from transport.wire.errors import UnreadableEvent
 from transport.wire.events import EVENTS, AskedAgent, Envelope, Event, Usage
 from transport.wire.unknown_event import UnknownEvent
 
-Encode: TypeAlias = Callable[[Envelope], bytes | None]
 WrapFrame: TypeAlias = Callable[[Envelope, bytes], bytes]
 
 
@@ -23,53 +22,69 @@ def encode(envelope: Envelope, dialect: Dialect, *, html: Html | None = None) ->
     `html`, given for a connection that takes rendered answers, converts an answer's text into safe HTML. Raises
     TypeError for values that JSON lacks.
     """
-    return make_encoder(dialect, html)(envelope)
+    return EventEncoder(dialect, html)(envelope)
 
 
-def make_encoder(dialect: Dialect, html: Html | None = None) -> Encode:
-    """Return `encode` for one dialect, as a function of the envelope."""
-    render, write = RENDER[dialect], _ENCODER.encode
+class EventEncoder:
+    """Encodes events as frames of one dialect, as `encode` does. `wrap_frame` converts each into the bytes to send."""
 
-    def encode_event(envelope: Envelope) -> bytes | None:
-        frame = render(envelope, html)
-        if frame is None:
+    __slots__ = ("_html", "_render", "_wrap_frame")
+
+    def __init__(self, dialect: Dialect, html: Html | None = None, wrap_frame: WrapFrame | None = None) -> None:
+        self._render = RENDER[dialect]
+        self._html = html
+        self._wrap_frame = wrap_frame
+
+    def __call__(self, envelope: Envelope) -> bytes | None:
+        """Encode an event. Return None if the dialect does not show it."""
+        shown = self._render(envelope, self._html)
+        if shown is None:
             return None
         try:
-            return write(frame)
+            frame = _ENCODER.encode(shown)
         except UnicodeEncodeError:
-            return write(_replace_surrogates(frame))
+            frame = _ENCODER.encode(_replace_surrogates(shown))
+        return frame if self._wrap_frame is None else self._wrap_frame(envelope, frame)
 
-    return encode_event
+    def encode_all(self, envelopes: Sequence[Envelope]) -> list[bytes | None]:
+        """Encode events as one after the other, but in one call of msgspec, which takes two thirds of its time."""
+        if len(envelopes) == 1:
+            return [self(envelopes[0])]
+        render, html, wrap_frame = self._render, self._html, self._wrap_frame
+        try:
+            lines = _ENCODER.encode_lines([render(envelope, html) for envelope in envelopes]).split(b"\n")
+        except UnicodeEncodeError:
+            return [self(envelope) for envelope in envelopes]
+        lines.pop()  # what follows the last line
+        if wrap_frame is None and b"null" not in lines:
+            return lines  # type: ignore[return-value]  # a list of bytes is one of bytes and None
+        frames = zip(envelopes, lines, strict=True)
+        return [
+            None if line == b"null" else line if wrap_frame is None else wrap_frame(envelope, line)
+            for envelope, line in frames
+        ]
 
 
 class Encoder:
-    """`codec.encode` for each dialect, with rendered answers and without; shared by all connections.
+    """An `EventEncoder` for each dialect, with rendered answers and without; shared by all connections.
 
     `html` renders answers for connections that asked for it.
     """
 
     def __init__(self, html: Html | None = None) -> None:
-        self._encoders: dict[tuple[Dialect, bool], Encode] = {
-            (dialect, rendered): make_encoder(dialect, html if rendered else None)
-            for dialect in Dialect
-            for rendered in (False, True)
-        }
+        self._html = html
+        self._encoders: dict[tuple[Dialect, bool, WrapFrame | None], EventEncoder] = {}
 
-    def encoder_for(self, dialect: Dialect, *, html: bool = False) -> Encode:
-        """Return the encoding function of a dialect: always the same object, which keys `Deliver`'s cache of frames."""
-        return self._encoders[dialect, html]
+    def encoder_for(self, dialect: Dialect, *, html: bool = False, wrap_frame: WrapFrame | None = None) -> EventEncoder:
+        """Return the encoder of a dialect: always the same object, which keys `Deliver`'s cache of frames.
 
-
-def wrapping_encoder(encode: Encode, wrap_frame: WrapFrame | None) -> Encode:
-    """Return a function that encodes an event and applies `wrap_frame` to it and its frame; `encode` without one."""
-    if wrap_frame is None:
-        return encode
-
-    def encode_and_wrap(envelope: Envelope) -> bytes | None:
-        frame = encode(envelope)
-        return None if frame is None else wrap_frame(envelope, frame)
-
-    return encode_and_wrap
+        It is kept, so `wrap_frame` is one of few functions, and none made for a connection.
+        """
+        key = dialect, html, wrap_frame
+        encoder = self._encoders.get(key)
+        if encoder is None:
+            encoder = self._encoders[key] = EventEncoder(dialect, self._html if html else None, wrap_frame)
+        return encoder
 
 
 def to_log(envelope: Envelope) -> bytes:

@@ -67,6 +67,7 @@ _ERRORS: Final = (
     ErrorCode("invalid_schedule", "That schedule can never be due, or is due too often.", False, 400),
     ErrorCode("run_ended", "That run has ended already; send it as a message.", False, 409),
     ErrorCode("run_cancelled", "The work on this message was stopped.", False, 409),
+    ErrorCode("stopped", "Stopped by an operator.", False, 409),
     ErrorCode("not_undoable", "That cannot be undone.", False, 409),
     ErrorCode("undo_expired", "It is too late to undo that.", False, 410),
     ErrorCode("already_undone", "That was undone already.", False, 409),

@@ -6,7 +6,7 @@ from typing import Final
 
 from attrs import frozen
 
-from transport.wire.codec import Encode
+from transport.wire.codec import EventEncoder
 from transport.wire.events import Envelope
 
 arrived_at: Final[ContextVar[float | None]] = ContextVar("transport.arrived_at", default=None)
@@ -14,31 +14,36 @@ arrived_at: Final[ContextVar[float | None]] = ContextVar("transport.arrived_at",
 
 Set for each frame and request. It follows the task through this process, and is neither sent nor logged.
 """
+traceparent: Final[ContextVar[str | None]] = ContextVar("transport.traceparent", default=None)
+"""The header `traceparent` (W3C Trace Context) of the HTTP request that the task is handling, unchecked; None if none.
+
+A command over a socket has it in its own `metadata`.
+"""
 
 
 class Deliver:
     """Deliver events of one thread, or of none, in order, as they happen.
 
     `shared`: the same object is sent to several outboxes, so it caches encoded frames. Each event is encoded once per
-    encoding function then, however many connections are subscribed.
+    encoder then, however many connections are subscribed.
     """
 
     __slots__ = ("_frames", "envelopes")
 
     def __init__(self, *envelopes: Envelope, shared: bool = False) -> None:
         self.envelopes = envelopes
-        self._frames: dict[Encode, list[bytes | None]] | None = {} if shared else None
+        self._frames: dict[EventEncoder, list[bytes | None]] | None = {} if shared else None
 
     def __repr__(self) -> str:
         return f"Deliver({', '.join(map(repr, self.envelopes))})"
 
-    def frames(self, encode: Encode) -> Sequence[bytes | None]:
+    def frames(self, encode: EventEncoder) -> Sequence[bytes | None]:
         """Encode each event; None for events that `encode` does not show. Propagates errors of `encode`."""
         if self._frames is None:
-            return [encode(envelope) for envelope in self.envelopes]
+            return encode.encode_all(self.envelopes)
         frames = self._frames.get(encode)
         if frames is None:
-            frames = self._frames[encode] = [encode(envelope) for envelope in self.envelopes]
+            frames = self._frames[encode] = encode.encode_all(self.envelopes)
         return frames
 
 

@@ -336,3 +336,16 @@ def test_the_tokens_themselves_are_not_kept() -> None:
     proven = VerifiedTokens()
     proven.add("a.secret.c", None, ADA)
     assert b"secret" not in b"".join(proven._entries)
+
+
+def test_another_secret_is_accepted_and_never_signs(clock) -> None:
+    """While a secret is replaced, tokens of the one before, or of the next one, are as good as this one's."""
+    old, new = SECRET, "n" * 32
+    both = Tokens(new, clock, accepted=[old])
+    assert both.verify(Tokens(old, clock).issue("ann", "s1", ttl_s=60)).user == "ann"
+    renewed = both.issue("ann", "s1", ttl_s=60)
+    assert Tokens(new, clock).verify(renewed).user == "ann"
+    assert refused(Tokens(old, clock), renewed) == "unauthenticated"
+    assert refused(both, Tokens("x" * 32, clock).issue("ann", "s1", ttl_s=60)) == "unauthenticated"
+    with pytest.raises(ValueError, match="32 bytes"):
+        Tokens(new, clock, accepted=["short"])

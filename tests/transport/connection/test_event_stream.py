@@ -91,9 +91,13 @@ class StreamCallbacks(FakeCallbacks):
 
 
 @asynccontextmanager
-async def watched(*, log: list[Envelope] | None = None, expires_at: float = math.inf) -> AsyncIterator[Watched]:
-    """A stream of the thread `t`."""
+async def watched(
+    *, log: list[Envelope] | None = None, expires_at: float = math.inf, ended: bool = False
+) -> AsyncIterator[Watched]:
+    """A stream of the thread `t`; `ended` before its actor starts."""
     stream = EventStream(lambda: encode_comment("beat"), beat_s=3600.0, write_s=60.0)
+    if ended:
+        await stream.aclose()
     counted, left = Counted(), []
 
     callbacks = StreamCallbacks(counted, log=log, left=left)
@@ -152,6 +156,14 @@ async def test_a_reader_that_never_begins_is_not_waited_for(autojump_clock: Mock
         began = trio.current_time()
         await connection.ref.wait_stopped()
         assert trio.current_time() - began == pytest.approx(READ_DEADLINE_S)
+
+
+async def test_a_stream_that_ended_before_its_actor_is_not_waited_for(autojump_clock: MockClock) -> None:
+    """Its request was cancelled: the actor ends at once."""
+    async with watched(log=[], ended=True) as connection:
+        began = trio.current_time()
+        await connection.ref.wait_stopped()
+        assert trio.current_time() == began
 
 
 async def test_a_reader_that_has_begun_may_stay(autojump_clock: MockClock) -> None:

@@ -158,6 +158,11 @@ TestText = pytest.mark.slow(TextMachine.TestCase)
 TestText.settings = settings(deadline=None, max_examples=100, stateful_step_count=30)
 
 
+def test_cursors_have_no_table_of_attributes() -> None:
+    """There are some for every connection: 100 bytes each."""
+    assert not hasattr(DeliveryCursors(), "__dict__")
+
+
 def test_events_in_turn_are_sent() -> None:
     """The usual case: each live event is the next one."""
     session = DeliveryCursors()

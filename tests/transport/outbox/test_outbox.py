@@ -765,6 +765,23 @@ def test_an_event_is_encoded_once_for_all() -> None:
     assert rendered == ["done", "done", "done"]
 
 
+def test_event_streams_share_their_frames_too() -> None:
+    """An encoder with a wrapping function is one object for all of them."""
+    wrapped: list[Envelope] = []
+
+    def wrap(envelope: Envelope, frame: bytes) -> bytes:
+        wrapped.append(envelope)
+        return b"data: " + frame
+
+    encoder = Encoder()
+    message = Deliver(thought(1), thought(2), shared=True)
+    first, second = (message.frames(encoder.encoder_for(Dialect.CANONICAL, wrap_frame=wrap)) for _ in range(2))
+    assert first is second
+    assert wrapped == [thought(1), thought(2)]
+    assert first[0] is not None
+    assert first[0].startswith(b"data: {")
+
+
 async def test_previews_are_for_clients_that_show_html() -> None:
     """Others get the text alone; a preview comes behind the text that it shows."""
     shown = Envelope(AnswerPreview(0, 2, "<p>hi</p>"), 1.0, thread_id="t", run_id="r", message_id="m")

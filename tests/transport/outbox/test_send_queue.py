@@ -1,6 +1,8 @@
 """The send queue without a socket: lanes, bounds, merging, chunks."""
 
+import gc
 import json
+import sys
 
 import pytest
 
@@ -62,6 +64,19 @@ def test_full_by_bytes_and_by_count() -> None:
         pending.add([b""], [thought(seq)])
     assert pending.durable_full
     assert not pending.full(Priority.LOW)
+
+
+def test_a_queue_that_was_drained_takes_no_more_memory_than_a_new_one() -> None:
+    """There is one for every connection, and nearly all are empty."""
+
+    def held(queue: SendQueue) -> int:
+        return sum(sys.getsizeof(part) for part in gc.get_referents(queue) if isinstance(part, dict))
+
+    pending = SendQueue(10_000, 10)
+    pending.add([b"x"], [thought(1)])
+    pending.add([b"x"], [Envelope(Alert("news"), 0.0)])
+    pending.pop(10_000, words_of)
+    assert held(pending) == held(SendQueue(10_000, 10))
 
 
 def test_text_is_merged_only_with_its_neighbours() -> None:

@@ -137,3 +137,13 @@ def test_connections_of_other_processes_count_for_both_limits() -> None:
     assert second.claim("c")
     first.release()
     assert told == [(1, {"a": 1}), (2, {"a": 1}), (2, {"a": 1, "c": 1}), (1, {"c": 1})]
+
+
+def test_an_authenticated_permit_holds_nothing_of_its_connection() -> None:
+    """It is never closed for another one, so what would close it is forgotten."""
+    closed: list[str] = []
+    permit = ConnectionLimiter(2, 2).enter("here", lambda: closed.append("x"))
+    assert isinstance(permit, ConnectionPermit)
+    permit.authenticate()
+    permit.close()
+    assert not closed

@@ -152,14 +152,23 @@ async def test_an_end_waits_for_a_reader_that_has_begun_for_a_while_only(autojum
 
 
 async def test_a_reader_that_leaves_ends_the_stream() -> None:
-    """The reader closes: a running write raises, and `wait_closed` returns."""
+    """The reader closes: a running write raises, and `on_end` is called."""
     stream = a_stream()
+    ended = end_of(stream)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(stream.wait_closed)
         nursery.start_soon(_lost, stream.write, [b"1"])
         await wait_all_tasks_blocked()
+        assert not ended.is_set()
         await stream.aclose()
+    assert ended.is_set()
     assert stream.code == 1006
+
+
+def end_of(stream: EventStream) -> trio.Event:
+    """An event that is set when the stream ends."""
+    ended = trio.Event()
+    stream.on_end = ended.set
+    return ended
 
 
 async def _lost(write: Callable[..., Any], payloads: list[bytes]) -> None:
@@ -225,10 +234,11 @@ async def test_a_client_that_reads_nothing_is_dropped_by_the_door() -> None:
     """Its stream ends while the writer waits: a bounded time after the kernel's buffers are full."""
     stream = a_stream(head=b": hello\n\n")
     config = HttpConfig(write_s=0.2)
+    ended = end_of(stream)
     async with served(stream, config) as address, streaming(address, "/"), trio.open_nursery() as nursery:
         nursery.start_soon(_fill, stream)
         with trio.fail_after(10):
-            await stream.wait_closed()
+            await ended.wait()
         nursery.cancel_scope.cancel()
     assert stream.code == 1006
 
@@ -244,9 +254,10 @@ async def _fill(stream: EventStream) -> None:
 async def test_a_client_that_leaves_ends_the_stream() -> None:
     """The client disconnects from a quiet stream without a writer: the stream ends."""
     stream = a_stream(head=b": hello\n\n")
+    ended = end_of(stream)
     async with served(stream, HttpConfig()) as address:
         async with streaming(address, "/") as client:
             await client.some()
         with trio.fail_after(5):
-            await stream.wait_closed()
+            await ended.wait()
     assert stream.code == 1006

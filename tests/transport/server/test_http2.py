@@ -17,7 +17,7 @@ from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, PingAckReceived
 
 from tests.transport.http2_client import Answer, Http2Client, http2_client
-from tests.transport.server.test_eventstream import a_stream, body_of
+from tests.transport.server.test_eventstream import a_stream, body_of, end_of
 from tests.transport.server.test_http2_frames import CHEAP, CONTINUATION, HEADERS, frame
 from tests.transport.servers import FunctionUpgradeHandler, echo, open_server
 from transport.server.eventstream import encode_block
@@ -614,6 +614,7 @@ async def test_the_grace_ends(
 async def test_an_event_stream_over_http2(server: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
     """Its events arrive as they are written, beside other requests; a reset by the client ends it."""
     stream = a_stream(head=b": hello\n\n")
+    ended = end_of(stream)
     app = body_of(stream)
     async with open_server(tls=server, app=app) as port, http2_client(port, trusting) as client:
         events = client.request()
@@ -625,7 +626,7 @@ async def test_an_event_stream_over_http2(server: ssl.SSLContext, trusting: ssl.
             await client.read_until(lambda: b"data: 1\n\n" in received)
             client.h2.reset_stream(events)
             await client.flush()
-            await stream.wait_closed()
+            await ended.wait()
         assert stream.code == 1006
 
 
@@ -634,6 +635,7 @@ async def test_an_event_stream_that_is_not_read_ends(
 ) -> None:
     """The writer is told after a bounded time; what waits is what one write holds."""
     stream = a_stream(head=b": hello\n\n")
+    ended = end_of(stream)
     written = 0
 
     async def write() -> None:
@@ -655,7 +657,7 @@ async def test_an_event_stream_that_is_not_read_ends(
         nursery.start_soon(write)
         with trio.fail_after(2 * WRITE_S):
             assert (await client.answer(events)).reset == ErrorCodes.CANCEL
-            await stream.wait_closed()
+            await ended.wait()
         assert written <= 65_535 + 2 * 10_000
 
 

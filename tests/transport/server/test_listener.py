@@ -1,6 +1,7 @@
 """The listener and its sockets, over real connections."""
 
 import asyncio
+import gc
 import logging
 import os
 import resource
@@ -25,6 +26,7 @@ from tests.transport.servers import (
     echo,
     exchange,
     get,
+    hello_app,
     open_server,
     raw_socket,
     status_and_body,
@@ -49,6 +51,29 @@ async def test_a_stock_client_gets_its_messages_back() -> None:
     async with open_server() as port:
         answers = await trio.to_thread.run_sync(talk, port)
     assert answers == ["ünïcode".encode().decode(), "\x00bytes", "x" * 200_000]
+
+
+async def test_who_has_connected_before_the_port_is_closed_is_answered() -> None:
+    """Connections that the kernel has made, and the server not yet accepted, are not reset. Later ones are refused."""
+    closing = trio.Event()
+    async with trio.open_nursery() as nursery:
+        (listener,) = listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        handler = FunctionUpgradeHandler(echo)
+        await nursery.start(partial(serve, asgi_app=hello_app, upgrade_handler=handler, closing=closing), listeners)
+        where = listener.socket.getsockname()
+        await wait_all_tasks_blocked()
+        clients = [socket.create_connection(where) for _ in range(20)]
+        closing.set()
+        await wait_all_tasks_blocked()
+        for client in clients:
+            with client:
+                client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                stream = trio.SocketStream(trio.socket.from_stdlib_socket(client))
+                with trio.fail_after(5):
+                    assert b"hello" in b"".join([piece async for piece in stream])
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(where)
+        nursery.cancel_scope.cancel()
 
 
 @pytest.mark.promise("wire.one-port")
@@ -184,6 +209,21 @@ async def test_the_servers_close_code_is_delivered() -> None:
         assert (await client.frame()).opcode is Opcode.CLOSE
         assert client.protocol.close_rcvd is not None
         assert (client.protocol.close_rcvd.code, client.protocol.close_rcvd.reason) == (4429, "ü" * 61)
+
+
+async def test_a_socket_whose_writes_never_waited_has_no_lock() -> None:
+    """There are many idle sockets: a lock takes 300 bytes."""
+
+    def locks() -> int:
+        return sum(type(each) is trio.Lock for each in gc.get_objects())
+
+    async with open_server() as port:
+        before = locks()
+        async with raw_socket(port) as client:
+            client.protocol.send_text(b"hello")
+            await client.flush()
+            assert (await client.frame()).data == b"hello"
+            assert locks() == before
 
 
 async def test_a_lost_connection_is_1006() -> None:

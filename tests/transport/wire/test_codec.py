@@ -1,6 +1,7 @@
 import json
 import time
 import tracemalloc
+from typing import Any
 
 import msgspec
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.transport.samples import SAMPLES, WHEN
 from transport.wire import command_parser
-from transport.wire.codec import encode, from_log, to_log
+from transport.wire.codec import EventEncoder, encode, from_log, to_log
 from transport.wire.codes import ERRORS
 from transport.wire.command_parser import parse_frame
 from transport.wire.commands import Say
@@ -241,6 +242,19 @@ def test_half_a_character_beside_attrs_values() -> None:
         "offset": 0,
         "blocks": [{"start": 0, "end": 10, "html": "<p>There are</p>"}],
     }
+
+
+@pytest.mark.parametrize("dialect", Dialect)
+@pytest.mark.parametrize("html", [None, lambda answer: f"<p>{answer.text}</p>"], ids=["plain", "html"])
+def test_events_encoded_together_are_those_encoded_alone(dialect: Dialect, html: Any) -> None:
+    """Every kind of event, those that a dialect hides, and one with half a character among others."""
+    encode = EventEncoder(dialect, html)
+    events = list(SAMPLES.values())
+    assert encode.encode_all(events) == [encode(event) for event in events]
+    half = Envelope(AgentThinking("guide", "\ud800", 1.0), 1.0, seq=1, thread_id="t", message="\ud800")
+    assert encode.encode_all([*events, half]) == [encode(event) for event in [*events, half]]
+    wrap = EventEncoder(dialect, html, lambda envelope, frame: envelope.event.type.encode() + frame)
+    assert wrap.encode_all(events) == [wrap(event) for event in events]
 
 
 def test_what_json_cannot_hold_is_refused() -> None:

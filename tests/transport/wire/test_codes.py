@@ -44,6 +44,7 @@ PUBLISHED = [
     "storage_unavailable",
     "run_interrupted",
     "run_cancelled",
+    "stopped",
     "internal",
 ]
 
