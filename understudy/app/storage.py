@@ -90,7 +90,9 @@ def build_cipher(settings: Settings, worker: "WorkerLink | None" = None) -> "Cip
         raise ValueError(REDIS_NEEDS_KEY)
     from understudy.storage.redis_cipher import Cipher
 
-    return Cipher(str(settings.secret) if settings.redis_url or worker is None else worker.welcome.key)
+    if settings.redis_url or worker is None:
+        return Cipher(str(settings.secret), settings.accepted_secrets)
+    return Cipher(worker.welcome.key)
 
 
 def build_store(database: Database, tree: Tree, metrics: Metrics, breakers: Breakers) -> Store:

@@ -170,16 +170,23 @@ class Damaged(DatabaseUnusable):
 
 @define
 class SchemaTooNew(DatabaseUnusable):
-    """The database was written by a newer version of understudy. It was left as it is."""
+    """The database was migrated by a newer release, and this one cannot use its schema. It was left as it is.
+
+    `oldest` is the first schema whose release can, `release` the one that migrated it; each None if it is not written.
+    """
 
     path: Path | str
     found: str
     newest_known: str
+    oldest: str | None = None
+    release: str | None = None
 
     def __str__(self) -> str:
+        needed = "" if self.oldest is None else f" and can be used by releases that know {self.oldest}"
+        release = "the newer understudy that wrote it" if self.release is None else f"understudy {self.release}"
         return (
-            f"{self.path} has schema {self.found}, this understudy knows schemas up to {self.newest_known}: "
-            "start the newer understudy that wrote it, or name another folder or database"
+            f"{self.path} has schema {self.found}{needed}, this understudy knows schemas up to {self.newest_known}: "
+            f"start {release}, or restore the backup from before the upgrade, or name another folder or database"
         )
 
 

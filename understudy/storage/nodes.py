@@ -8,6 +8,7 @@
 4. A late renewal extends the leases of all nodes that were alive at the previous one: during an outage of the database
    none could renew, and none is declared dead for it.
 5. The id of a node that runs alone, without Redis, starts with ALONE.
+6. A node says up to which revision it knows the schema, so that no migration takes away what it works with.
 """
 
 from typing import Final
@@ -132,7 +133,8 @@ def _join(connection: Connection, join: JoinNodes) -> bool:
     past = and_(~ours, or_(_n.id.startswith(ALONE), _n.expires_at < Now() - forgotten_s))
     gone = or_(_n.id == join.node, past, _n.expires_at < Now() - FORGET_S)
     connection.execute(delete(schema.nodes).where(gone))
-    connection.execute(insert(schema.nodes).values(id=join.node, started_at=Now(), expires_at=Now() + join.lease_s))
+    times = {"started_at": Now(), "expires_at": Now() + join.lease_s}
+    connection.execute(insert(schema.nodes).values(id=join.node, knows_revision=schema.HEAD, **times))
     return True
 
 

@@ -1,13 +1,14 @@
-"""Reads for operators, over all users: the open runs, what an id or a name stands for, and who used the server most.
+"""Reads for operators, over all users or those of a tenant: users, open runs, what an id or a name stands for, what was
+spent, schedules and sign-ins.
 
-None of them returns text of a user.
+None of them returns text of a user, or a secret.
 """
 
 from itertools import islice
-from typing import Final
+from typing import Any, Final, Literal, TypeAlias
 
 from attrs import field, frozen
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Column, ColumnElement, Connection, func, select, true
 
 from . import schema
 from .queries import OPEN_RUN
@@ -17,11 +18,81 @@ _r = schema.runs.c
 _e = schema.events.c
 _u = schema.users.c
 _p = schema.spending.c
+_d = schema.schedules.c
+_i = schema.sign_ins.c
+_s = schema.steps.c
+
+By: TypeAlias = Literal["user", "agent", "model", "day"]
+BY: Final[tuple[By, ...]] = ("user", "agent", "model", "day")
+MODEL_STEPS: Final = ("model", "summary", "ask")
+"""Kinds of the steps in which a model was asked."""
+NO_MODELS: Final = ("cut off", "title", "hand-written")
+"""Names of such steps that name no model."""
 
 FOUND: Final = 20
 """Rows of each kind that a search returns."""
 FAILED_RUNS: Final = 2_000
 """Failed runs, the latest, whose errors are compared with an error id."""
+
+
+@frozen
+class Scope:
+    """The users that a read is about: all of the server, or those of a `tenant`, None for those without one."""
+
+    everywhere: bool = True
+    tenant: str | None = None
+
+    def of(self, owner: "Column[Any]") -> ColumnElement[bool]:
+        """Return the condition that a column names one of these users."""
+        return true() if self.everywhere else owner.in_(select(_u.id).where(_u.tenant == self.tenant))
+
+
+@frozen
+class UserRow:
+    """A stored user: the number of threads, the time of their latest change, None without any, and the open runs."""
+
+    id: str
+    created_at: float
+    threads: int
+    updated_at: float | None
+    open_runs: int
+
+
+@frozen
+class SpendingRow:
+    """What was spent: `key` is the user's, the name of the agent or model, or the day (counted from 1970); None for
+    runs that were deleted, and for requests that name no model."""
+
+    key: str | int | None
+    tokens: int
+    cost: float
+    runs: int
+
+
+@frozen
+class ScheduleRow:
+    """A schedule without its words. `last_code`: why its last firing was refused."""
+
+    id: str
+    owner: str
+    agent: str | None
+    cron: str | None
+    every_s: int | None
+    time_zone: str
+    enabled: bool
+    next_due_at: float | None
+    last_due_at: float | None
+    last_run_id: str | None
+    last_code: str | None
+
+
+@frozen
+class SignInRow:
+    """A user's sign-in at an MCP server."""
+
+    owner: str
+    server: str
+    signed_in_at: float
 
 
 @frozen
@@ -70,22 +141,22 @@ _AGENT = func.coalesce(_r.pillar, _r.agent_type)
 _RUN = (_r.id, _r.owner, _r.thread_id, _AGENT, _r.status, _r.started_at, _r.ended_at)
 
 
-def open_runs(connection: Connection, limit: int) -> list[OpenRunRow]:
-    """Return the unfinished runs of all users on all nodes, the oldest first, at most `limit`."""
+def open_runs(connection: Connection, limit: int, scope: Scope) -> list[OpenRunRow]:
+    """Return the unfinished runs of these users on all nodes, the oldest first, at most `limit`."""
     wanted = (
         select(_r.id, _r.owner, _r.thread_id, _AGENT, _r.started_at, _r.attempts, _t.node, _TOKENS, _COST, _LAST_BODY)
         .join(schema.threads, (_t.owner == _r.owner) & (_t.id == _r.thread_id))
-        .where(OPEN_RUN)
+        .where(OPEN_RUN, scope.of(_r.owner))
         .order_by(_r.started_at, _r.id)
         .limit(limit)
     )
     return [OpenRunRow(*row[:7], int(row.tokens), float(row.cost), row[-1]) for row in connection.execute(wanted)]
 
 
-def open_run_counts(connection: Connection) -> dict[str, int]:
-    """Return how many unfinished runs each user has, on all nodes; users without any are left out."""
-    counted = connection.execute(select(_r.owner, func.count().label("open")).where(OPEN_RUN).group_by(_r.owner))
-    return {row.owner: row.open for row in counted}
+def open_run_counts(connection: Connection, scope: Scope) -> dict[str, int]:
+    """Return how many unfinished runs each of these users has, on all nodes; users without any are left out."""
+    wanted = select(_r.owner, func.count().label("open")).where(OPEN_RUN, scope.of(_r.owner)).group_by(_r.owner)
+    return {row.owner: row.open for row in connection.execute(wanted)}
 
 
 def find(connection: Connection, text: str) -> Found:
@@ -115,11 +186,48 @@ def runs_of(connection: Connection, owner: str, thread_id: str | None) -> list[F
     return [FoundRun(*row) for row in rows]
 
 
-def spent_on(connection: Connection, day: int, limit: int) -> list[tuple[str, int, float]]:
-    """Return the users who spent most tokens on a day of UTC (counted from 1970): owner, tokens, cost."""
-    tokens, cost = func.sum(_p.tokens), func.sum(_p.cost)
-    wanted = select(_p.owner, tokens, cost).where(_p.day == day).group_by(_p.owner).order_by(tokens.desc()).limit(limit)
-    return [(owner, int(count), float(price)) for owner, count, price in connection.execute(wanted)]
+def users(connection: Connection, after: str, limit: int, scope: Scope) -> list[UserRow]:
+    """Return the next of these users after an id, at most `limit`, by id."""
+    threads = select(func.count()).where(_t.owner == _u.id).scalar_subquery()
+    updated_at = select(func.max(_t.updated_at)).where(_t.owner == _u.id).scalar_subquery()
+    at_work = select(func.count()).where(OPEN_RUN, _r.owner == _u.id).scalar_subquery()
+    wanted = select(_u.id, _u.created_at, threads, updated_at, at_work).where(_u.id > after, scope.of(_u.id))
+    return [UserRow(*row) for row in connection.execute(wanted.order_by(_u.id).limit(limit))]
+
+
+def spending_by(connection: Connection, by: By, first: int, last: int, limit: int, scope: Scope) -> list[SpendingRow]:
+    """Return what these users spent on the days from `first` to `last` (of UTC, counted from 1970), at most `limit`
+    rows: those of most tokens first, or the latest day first.
+    """
+    source: Any = schema.spending
+    key: Any = {"user": _p.owner, "day": _p.day}.get(by)
+    if by == "agent":
+        source, key = source.outerjoin(schema.runs, _r.id == _p.run_id), _AGENT
+    elif by == "model":
+        named = _s.kind.in_(MODEL_STEPS) & _s.name.not_in(NO_MODELS)
+        source = source.outerjoin(schema.steps, (_s.run_id == _p.run_id) & (_s.number == _p.number) & named)
+        key = _s.name
+    tokens, cost, runs = func.sum(_p.tokens), func.sum(_p.cost), func.count(_p.run_id.distinct())
+    wanted = select(key, tokens, cost, runs).select_from(source).where(_p.day.between(first, last), scope.of(_p.owner))
+    order = key.desc() if by == "day" else tokens.desc()
+    rows = connection.execute(wanted.group_by(key).order_by(order).limit(limit))
+    return [SpendingRow(name, int(count), float(price), int(of)) for name, count, price, of in rows]
+
+
+def schedules(connection: Connection, limit: int, scope: Scope) -> list[ScheduleRow]:
+    """Return the schedules of these users, those that are due next first, and then those that are never due."""
+    wanted = select(
+        _d.id, _d.owner, _d.agent, _d.cron, _d.every_s, _d.time_zone, _d.enabled, _d.next_due_at, _d.last_due_at,
+        _d.last_run_id, _d.last_code,
+    )  # fmt: skip
+    wanted = wanted.where(scope.of(_d.owner)).order_by(_d.next_due_at.is_(None), _d.next_due_at, _d.id).limit(limit)
+    return [ScheduleRow(*row) for row in connection.execute(wanted)]
+
+
+def sign_ins(connection: Connection, limit: int, scope: Scope) -> list[SignInRow]:
+    """Return the sign-ins of these users at MCP servers, by user and server."""
+    wanted = select(_i.owner, _i.server, _i.signed_in_at).where(scope.of(_i.owner)).order_by(_i.owner, _i.server)
+    return [SignInRow(*row) for row in connection.execute(wanted.limit(limit))]
 
 
 def _runs_with_error(connection: Connection, error_id: str) -> list[FoundRun]:

@@ -69,6 +69,8 @@ _HOST: Final = re.compile(r"(?:\[([^\]]*)\]|([^:\[\]]*))(?::([0-9]*))?")
 VERSIONS: Final = "alembic_version"
 _COLUMNS: Final = "SELECT attname FROM pg_attribute WHERE attrelid = 'alembic_version'::regclass"
 FIRST_WITH_NODES: Final = schema.REVISIONS[4]
+FIRST_TO_TELL: Final = schema.REVISIONS[31]
+"""The first revision whose nodes say up to which they know the schema."""
 NODE_CONNECTIONS: Final = 1 + (READERS + 2) + FILE_TRANSFERS
 """Limit of connections per node: to write, to read, and for files."""
 _FREE: Final = """
@@ -236,17 +238,31 @@ def _migrate(connection: Connection, where: str) -> None:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION})")
         found = _known_revision(connection, where)  # another server may have been faster
     if schema.is_behind(found):
-        if found is not None and FIRST_WITH_NODES <= found < schema.OLDEST:
-            leases = select(func.count()).where(schema.nodes.c.expires_at > Now())
-            if running := connection.execute(leases).scalar_one():
-                raise SchemaInUse(where, running, found, schema.HEAD)
-        from .migrations import upgrade  # Alembic is slow to import, and most starts do not need it
+        from .migrations import oldest_reader, upgrade  # Alembic is slow to import, and most starts do not need it
 
+        if found is not None and (running := _nodes_before(connection, oldest_reader(connection), found)):
+            raise SchemaInUse(where, running, found, schema.HEAD)
         upgrade(connection)
     elif found != schema.HEAD:
         log.warning("storage.newer_schema", extra={"found": found, "known": schema.HEAD})
     if connection.exec_driver_sql("SHOW synchronous_commit").scalar_one() == "off":
         log.warning("storage.not_durable", extra={"database": where, "reason": "synchronous_commit is off"})
+
+
+def _nodes_before(connection: Connection, oldest: str, found: str) -> int:
+    """Count the living nodes that do not know a schema of the revision `oldest`.
+
+    A node of a release that does not say what it knows is taken for one of the database's schema, `found`.
+    """
+    if found < FIRST_WITH_NODES:
+        return 0
+    nodes = schema.nodes.c
+    living = select(func.count()).where(nodes.expires_at > Now())
+    if found >= FIRST_TO_TELL:
+        living = living.where(func.coalesce(nodes.knows_revision, found) < oldest)
+    elif found >= oldest:
+        return 0
+    return int(connection.execute(living).scalar_one())
 
 
 def _known_revision(connection: Connection, where: str) -> str | None:
@@ -264,11 +280,13 @@ def _known_revision(connection: Connection, where: str) -> str | None:
     found = rows[0] if rows else None
     if found is not None and not schema.is_revision(found):
         raise ForeignTables(where, VERSIONS)
-    oldest = None
+    written: dict[str, Any] = {}
     if schema.compatibility.name in tables:
-        oldest = connection.exec_driver_sql("SELECT oldest_revision FROM compatibility").scalar()
+        row = connection.exec_driver_sql("SELECT * FROM compatibility").mappings().first()
+        written = {} if row is None else dict(row)
+    oldest = written.get("oldest_revision")
     if found is not None and not schema.is_usable(found, oldest):
-        raise SchemaTooNew(where, found, schema.HEAD)
+        raise SchemaTooNew(where, found, schema.HEAD, oldest, written.get("release"))
     return found
 
 

@@ -1,7 +1,7 @@
 """Reads, as functions from a connection to rows. Every query names its owner, so none returns another owner's rows."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
@@ -10,11 +10,8 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Connection,
-    CursorResult,
-    Insert,
     Select,
     Text,
-    Update,
     and_,
     bindparam,
     case,
@@ -26,9 +23,6 @@ from sqlalchemy import (
     tuple_,
     union_all,
 )
-from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
-from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
-from sqlalchemy.engine import Dialect
 
 from transport.auth import base64url
 
@@ -36,6 +30,7 @@ from . import schema
 from .agent_memory import Remembered, remembered
 from .errors import InvalidCursor
 from .fulltext import for_fts5, for_tsquery
+from .prepared import Prepared
 from .records import (
     ONCE,
     UNFINISHED,
@@ -73,53 +68,6 @@ LAST: Final = 2**62
 """Greater than the number of any message."""
 MESSAGES_TOGETHER: Final = 25
 """Rows per fetch from PostgreSQL: a page that reaches its limit of bytes does not read the rest."""
-
-_DIALECTS: Final[dict[str, Callable[[], Dialect]]] = {
-    "sqlite": lambda: SQLiteDialect_pysqlite(paramstyle="named"),
-    "postgresql": lambda: PGDialect_psycopg(paramstyle="pyformat"),  # type: ignore[no-untyped-call]
-}
-
-
-class Prepared:
-    """A statement that is compiled once per database: compiling takes ten times as long as SQLite needs to execute it.
-
-    Its parameters are named, and of columns that the driver takes without conversion: texts, numbers and bytes.
-    """
-
-    def __init__(self, query: Select[Any] | Insert | Update) -> None:
-        self._query = query
-        self._compiled: dict[str, tuple[str, dict[str, Any]]] = {}
-
-    def _compile(self, dialect: str) -> tuple[str, dict[str, Any]]:
-        compiled = self._query.compile(dialect=_DIALECTS[dialect]())
-        constants = {name: value for name, value in compiled.params.items() if value is not None}
-        self._compiled[dialect] = compiled.string, constants
-        return self._compiled[dialect]
-
-    def run(self, connection: Connection, values: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> CursorResult[Any]:
-        """Execute the statement, which has no constants, with these values, or once per mapping of a sequence.
-
-        Passes the values to the driver unconverted: SQLAlchemy's processing of a row takes as long as SQLite's. Raises
-        the errors of SQLAlchemy.
-        """
-        dialect = connection.dialect.name
-        sql, _ = self._compiled.get(dialect) or self._compile(dialect)
-        return connection.exec_driver_sql(sql, values)
-
-    def rows(self, connection: Connection, **values: object) -> list[tuple[Any, ...]]:
-        """Return all rows, in the transaction of `connection`. Raises the errors of the driver."""
-        return list(self.each(connection, **values))
-
-    def each(self, connection: Connection, **values: object) -> Iterator[tuple[Any, ...]]:
-        """Return an iterator over the rows; a row is read from the database when it is requested."""
-        dialect = connection.dialect.name
-        sql, constants = self._compiled.get(dialect) or self._compile(dialect)
-        driver: Any = connection.connection.dbapi_connection
-        # In its text format PostgreSQL would send the bytes of an event at twice their size.
-        how = {} if dialect == "sqlite" else {"binary": True}
-        rows: Iterator[tuple[Any, ...]] = driver.execute(sql, constants | values, **how)
-        return rows
-
 
 LISTED_TAGS: Final = 200
 """Tags of a user that are listed: more than anybody can choose from."""
@@ -159,6 +107,13 @@ _live_threads = Prepared(
     select(_t.id, _t.last_seq)
     .where(_t.owner == _owner, LISTED)
     .order_by(_t.updated_at.desc(), _t.id.desc())
+    .limit(bindparam("limit"))
+)
+_begun_since = Prepared(
+    select(_r.thread_id, func.min(_e.seq) - 1)
+    .where(_e.run_id == _r.id, _r.owner == _owner, _r.started_at >= bindparam("since"))
+    .group_by(_r.thread_id)
+    .order_by(func.max(_r.started_at).desc())
     .limit(bindparam("limit"))
 )
 _events = Prepared(
@@ -242,7 +197,7 @@ def threads(
     if tags:
         wanted = wanted.where(text(schema.TAGGED), *(_t.tags.contains(f" {tag} ", autoescape=True) for tag in tags))
     if cursor is not None:
-        updated_at, thread_id = _decode(cursor, tuple[float, str])
+        updated_at, thread_id = decode_cursor(cursor, tuple[float, str])
         wanted = wanted.where(tuple_(_t.updated_at, _t.id) < tuple_(updated_at, thread_id))
     wanted = wanted.order_by(_t.updated_at.desc(), _t.id.desc()).limit(limit + 1)
     found = [Thread(*row) for row in connection.execute(wanted)]
@@ -275,7 +230,7 @@ def runs(
     if thread_id is not None:
         wanted = wanted.where(_r.thread_id == thread_id)
     if cursor is not None:
-        started_at, run_id = _decode(cursor, tuple[float, str])
+        started_at, run_id = decode_cursor(cursor, tuple[float, str])
         wanted = wanted.where(tuple_(_r.started_at, _r.id) < tuple_(started_at, run_id))
     wanted = wanted.order_by(_r.started_at.desc(), _r.id.desc()).limit(limit + 1)
     found = [RunRecord(*row) for row in connection.execute(wanted)]
@@ -318,6 +273,14 @@ def live_threads(connection: Connection, owner: str, limit: int) -> dict[str, in
     return dict(_live_threads.rows(connection, owner=owner, limit=limit))
 
 
+def begun_since(connection: Connection, owner: str, since: float, limit: int) -> dict[str, int]:
+    """Return the owner's threads with runs that began since then, most recent first.
+
+    With each comes the number of the event before the first one of these runs that is in the log.
+    """
+    return dict(_begun_since.rows(connection, owner=owner, since=since, limit=limit))
+
+
 def last_seqs(connection: Connection, owner: str, ids: Sequence[str]) -> dict[str, int]:
     """Return the last seq of the owner's threads among these ids, by thread id."""
     found = {}
@@ -337,7 +300,7 @@ def messages_forward(
     connection: Connection, owner: str, thread_id: str, cursor: str | None, limit: int
 ) -> Page[Message]:
     """Return the thread's first messages, oldest first; the next cursor leads to the page after."""
-    (number,) = _decode(cursor, tuple[int]) if cursor is not None else (0,)
+    (number,) = decode_cursor(cursor, tuple[int]) if cursor is not None else (0,)
     wanted = select(_m.number, *MESSAGE).where(_m.owner == owner, _m.thread_id == thread_id, _m.number > number)
     wanted = wanted.order_by(_m.number).limit(bindparam("limit"))
     page, more = _messages_page(connection, wanted, limit)
@@ -346,7 +309,7 @@ def messages_forward(
 
 def messages(connection: Connection, owner: str, thread_id: str, cursor: str | None, limit: int) -> Page[Message]:
     """Return the thread's last messages, oldest first; the next cursor leads to the page before."""
-    (before,) = _decode(cursor, tuple[int]) if cursor is not None else (LAST,)
+    (before,) = decode_cursor(cursor, tuple[int]) if cursor is not None else (LAST,)
     of_thread = {"owner": owner, "thread_id": thread_id, "before": before}
     page, more = _messages_page(connection, _messages_before, limit, of_thread)
     page.reverse()
@@ -368,7 +331,8 @@ def thread_page(
 
 # The path from a message to the first of its thread: each follows an answer, whose run names the message before it.
 # The numbers decrease along the path, so the recursion ends even if the rows form a cycle.
-_path = text("""
+_path = Prepared(
+    text("""
     WITH RECURSIVE way(number, message_id, answer_id, depth) AS (
         SELECT number, id, parent_id, 0 FROM messages WHERE owner = :owner AND id = :message_id
         UNION ALL
@@ -383,26 +347,27 @@ _path = text("""
     LEFT JOIN runs ON runs.id = substr(way.answer_id, 8) AND runs.owner = :owner
     ORDER BY way.depth DESC
 """)
+)
 # Of runs: how many bytes their steps have, and how many are finished summaries, whose arguments name the first run that
 # is left.
 _step_bytes = func.coalesce(func.length(cast(_s.result, Text)), 0) + func.coalesce(
     func.length(cast(_s.arguments, Text)), 0
 )
 _is_summary = and_(_s.kind == "summary", _s.ended_at.is_not(None))
-_weights = (
+_weights = Prepared(
     select(_s.run_id, func.sum(_step_bytes), func.sum(case((_is_summary, 1), else_=0)))
     .where(_s.run_id.in_(bindparam("runs", expanding=True)))
     .group_by(_s.run_id)
 )
-_summaries = (
+_summaries = Prepared(
     select(_s.run_id, _s.arguments)
     .where(_s.run_id.in_(bindparam("runs", expanding=True)), _is_summary)
     .order_by(_s.number)
 )
 _named = (_m.owner == bindparam("owner"), _m.id.in_(bindparam("names", expanding=True)))
-_sizes = select(_m.id, func.length(_m.content)).where(*_named)
-_messages_named = select(*MESSAGE).where(*_named)
-_steps_of = select(*_s).where(_s.run_id.in_(bindparam("runs", expanding=True))).order_by(_s.run_id, _s.number)
+_sizes = Prepared(select(_m.id, func.length(_m.content)).where(*_named))
+_messages_named = Prepared(select(*MESSAGE).where(*_named))
+_steps_of = Prepared(select(*_s).where(_s.run_id.in_(bindparam("runs", expanding=True))).order_by(_s.run_id, _s.number))
 
 
 def history(connection: Connection, owner: str, message_id: str, limit: int) -> History:
@@ -414,7 +379,7 @@ def history(connection: Connection, owner: str, message_id: str, limit: int) -> 
     """
     asked: list[str] = []  # messages of the user, oldest first
     answers: dict[str, tuple[str | None, str | None, str]] = {}  # of those: answer, run, status
-    path = connection.execute(_path, {"owner": owner, "message_id": message_id}).all()
+    path = _path.rows(connection, owner=owner, message_id=message_id)
     for (depth, said, *_), (_, _, answer, run_id, status) in pairwise(path):
         assert depth  # noqa: S101 - only the last row is the message itself
         if said.startswith(WIDGET):
@@ -433,13 +398,13 @@ def history(connection: Connection, owner: str, message_id: str, limit: int) -> 
     weights: dict[str, int] = {}
     first_runs: dict[str, str | None] = {}
     if runs := [run_id for said in asked if (run_id := answers[said][1]) is not None]:
-        of_runs = connection.execute(_weights, {"runs": runs}).all()
+        of_runs = _weights.rows(connection, runs=runs)
         weights = {name: size for name, size, _ in of_runs}
         if summarised := [name for name, _, summaries in of_runs if summaries]:
-            first_runs = {name: of["first_run"] for name, of in connection.execute(_summaries, {"runs": summarised})}
+            first_runs = {name: of["first_run"] for name, of in _summaries.each(connection, runs=summarised)}
     first_run = next((first_runs[name] for name in reversed(runs) if name in first_runs), None)
     names = [name for said in asked for name in (said, answers[said][0]) if name is not None]
-    sizes = dict(connection.execute(_sizes, {"owner": owner, "names": names}).all()) if names else {}
+    sizes: dict[str, int] = dict(_sizes.rows(connection, owner=owner, names=names)) if names else {}
     shown: list[str] = []
     whole: list[str] = []
     room, step_room = PAGE_BYTES, STEP_BYTES
@@ -460,12 +425,12 @@ def history(connection: Connection, owner: str, message_id: str, limit: int) -> 
     else:
         left_out = 0
     names = [name for said in shown for name in (said, answers[said][0]) if name is not None]
-    rows = connection.execute(_messages_named, {"owner": owner, "names": names}) if names else ()
-    found = {row.id: Message(*row) for row in rows}
+    rows = _messages_named.each(connection, owner=owner, names=names) if names else ()
+    found = {message.id: message for message in (Message(*row) for row in rows)}
     steps: dict[str, list[StepRecord]] = {}
     if whole:
-        for row in connection.execute(_steps_of, {"runs": whole}):
-            steps.setdefault(row.run_id, []).append(StepRecord(*row))
+        for row in _steps_of.each(connection, runs=whole):
+            steps.setdefault(row[0], []).append(StepRecord(*row))
     exchanges = []
     for said in shown:
         answer, run_id, status = answers[said]
@@ -648,7 +613,8 @@ def encode(*place: Any) -> str:
     return base64url.encode(msgspec.json.encode(place))
 
 
-def _decode(cursor: str, shape: type[T]) -> T:
+def decode_cursor(cursor: str, shape: type[T]) -> T:
+    """Return the position that a cursor stands for. Raises InvalidCursor."""
     try:
         return msgspec.json.decode(base64url.decode(cursor), type=shape)
     except (ValueError, msgspec.MsgspecError) as error:

@@ -12,8 +12,11 @@ from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 from attrs import field, frozen
 from attrs.validators import ge, in_
 
+from .accounts import AccountWrite
 from .agent_memory import MemoryWrite
 from .agent_states import SaveState
+from .attempts import AttemptWrite
+from .audit import AuditWrite
 from .consents import ConsentWrite
 from .deletion import DeletionWrite
 from .deliveries import Delivery, DeliveryWrite
@@ -25,6 +28,7 @@ from .servers_off import SetServerOn
 from .shares import ShareWrite
 from .sign_ins import SignInWrite
 from .spending import ForgetSpending, Spent
+from .stops import StopWrite
 from .web_push import WebPushWrite
 
 Json: TypeAlias = Any
@@ -517,6 +521,7 @@ Write: TypeAlias = (
     | ProbeWrite
     | MemoryWrite
     | ConsentWrite
+    | AuditWrite
     | SetServerOn
     | SignInWrite
     | ProviderSessionWrite
@@ -530,4 +535,7 @@ Write: TypeAlias = (
     | ForgetSpending
     | DeliveryWrite
     | ScheduleWrite
+    | StopWrite
+    | AccountWrite
+    | AttemptWrite
 )

@@ -11,8 +11,10 @@
 Layout: a version byte, the 16 bytes of the process, the 12 bytes of the nonce, then ciphertext and tag of AES-256-GCM.
 """
 
+import contextlib
 import os
 from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -38,12 +40,16 @@ class NotAuthentic(ValueError):
 
 
 class Cipher:
-    """Encrypts under the key of this process, and decrypts what any process with the same secret encrypted."""
+    """Encrypts under the key of this process, and decrypts what any process with the same secret encrypted.
 
-    def __init__(self, secret: str) -> None:
-        self._secret = secret.encode()
+    What was encrypted with one of the secrets `accepted` is decrypted too, so that nodes work together while their
+    secret is being replaced.
+    """
+
+    def __init__(self, secret: str, accepted: Sequence[str] = ()) -> None:
+        self._secrets = tuple(each.encode() for each in (secret, *accepted))
         self._process = os.urandom(PROCESS_BYTES)
-        self._own = self._key_of(self._process)
+        self._own = _derive(self._secrets[0], self._process)
         self._count = 0
         self._known: OrderedDict[bytes, AESGCM] = OrderedDict()
 
@@ -64,13 +70,12 @@ class Cipher:
         if len(rest) < TAG_BYTES or not head.startswith(FORMAT):
             raise NotAuthentic
         process, nonce = head[len(FORMAT) : -NONCE_BYTES], head[-NONCE_BYTES:]
-        key = self._own if process == self._process else self._known.get(process) or self._key_of(process)
-        try:
-            plain = key.decrypt(nonce, rest, _about(head, place))
-        except InvalidTag:
-            raise NotAuthentic from None
-        self._keep(process, key)
-        return plain
+        for key in self._keys_of(process):
+            with contextlib.suppress(InvalidTag):
+                plain = key.decrypt(nonce, rest, _about(head, place))
+                self._keep(process, key)
+                return plain
+        raise NotAuthentic
 
     def _keep(self, process: bytes, key: AESGCM) -> None:
         if key is not self._own:
@@ -79,9 +84,19 @@ class Cipher:
             if len(self._known) > KNOWN:
                 self._known.popitem(last=False)
 
-    def _key_of(self, process: bytes) -> AESGCM:
-        label = b"understudy: what nodes put into Redis, version 1"
-        return AESGCM(HKDF(SHA256(), 32, salt=process, info=label).derive(self._secret))
+    def _keys_of(self, process: bytes) -> Iterator[AESGCM]:
+        """Yield the keys that a process can have; only one if it is known."""
+        if process == self._process:
+            yield self._own
+        elif (known := self._known.get(process)) is not None:
+            yield known
+        else:
+            yield from (_derive(secret, process) for secret in self._secrets)
+
+
+def _derive(secret: bytes, process: bytes) -> AESGCM:
+    label = b"understudy: what nodes put into Redis, version 1"
+    return AESGCM(HKDF(SHA256(), 32, salt=process, info=label).derive(secret))
 
 
 def _about(head: bytes, place: str) -> bytes:

@@ -22,14 +22,9 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISIONS: Final = tuple(f"{number:04}" for number in range(1, 31))
+REVISIONS: Final = tuple(f"{number:04}" for number in (*range(1, 34), 35))
 """Every revision of the schema this code knows, oldest first. Start-up reads it in place of Alembic's scripts."""
 HEAD: Final = REVISIONS[-1]
-OLDEST: Final = "0011"
-"""The oldest revision whose code can use this schema. It is written into the database with each migration, so that a
-release can start on the schema of a later one. Raise it with a migration that older code cannot work with. Code from
-0016 on reads threads with events and steps of kinds that it does not know; older code cannot."""
-
 
 UNSETTLED: Final = "status = 'unsettled'"
 """Condition on a step: it is a call of an ended run whose tool is being asked whether it took effect."""
@@ -94,6 +89,7 @@ nodes = Table(
     Column("id", Text, primary_key=True),
     Column("started_at", Float, nullable=False),
     Column("expires_at", Float, nullable=False),
+    Column("knows_revision", Text),
 )
 
 # Values that agents remember about users between sessions.
@@ -524,8 +520,70 @@ provider_sessions = Table(
     Index(None, "expires_at"),
 )
 
-# One row: see `OLDEST`.
-compatibility = Table("compatibility", metadata, Column("oldest_revision", Text, nullable=False))
+# See `understudy.storage.audit`. No foreign keys: entries stay when their users are erased.
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("way", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("target", Text),
+    Column("tenant", Text),
+    Column("detail", JSON, nullable=False),
+    UniqueConstraint("id"),
+    Index(None, "at"),
+    Index(None, "who"),
+    Index(None, "target"),
+    Index(None, "tenant"),
+)
+audit_retention = Table("audit_retention", metadata, Column("before", Float, nullable=False))
+
+# See `understudy.storage.stops`.
+stops = Table(
+    "stops",
+    metadata,
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", Float, nullable=False),
+    PrimaryKeyConstraint("kind", "name"),
+)
+
+# Local accounts: see `understudy.storage.accounts`.
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("roles", JSON, nullable=False),
+    Column("groups", JSON, nullable=False),
+    Column("password", Text, nullable=False),
+    Column("invite", Text, nullable=False),
+    Column("invite_expires_at", Float, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("disabled_at", Float),
+    ForeignKeyConstraint(["owner"], ["users.id"], ondelete="CASCADE"),
+    Index(None, "invite"),
+)
+# Attempts to sign in to them: see `understudy.storage.attempts`.
+sign_in_attempts = Table(
+    "sign_in_attempts",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("attempts", Integer, nullable=False),
+    Column("retry_at", Float, nullable=False),
+    Column("forget_at", Float, nullable=False),
+    Index(None, "forget_at"),
+)
+
+# One row: the oldest revision whose code can use this schema, and the release whose migration wrote it.
+compatibility = Table(
+    "compatibility", metadata, Column("oldest_revision", Text, nullable=False), Column("release", Text)
+)
 
 
 class Now(FunctionElement[float]):

@@ -1,17 +1,18 @@
-"""What users and tenants spend on models in a day: the rows, and the limits that are checked before each turn.
+"""What users and tenants spend on models in a day and a month: the rows, and the limits, checked before each turn.
 
 1. A row is written in the transaction of the model's turn that it counts, under the turn's own key: it is counted once,
    whatever is repeated or killed.
-2. A day is a day of UTC. What was spent is summed from the rows of the day, of all nodes.
+2. Days and months are those of UTC. What was spent is summed from the rows of their days, of all nodes.
 3. Deleting a conversation does not give back what it cost.
 """
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Protocol
 
 from attrs import define, field, frozen
-from sqlalchemy import Connection, Table, delete, func, select
+from sqlalchemy import Connection, delete, func, select
 
 from transport.connection.limits import Limits
 from transport.wire.errors import CommandRejected
@@ -20,7 +21,7 @@ from . import schema
 
 DAY_S: Final = 86_400
 KEPT_DAYS: Final = 35
-"""Days for which rows are kept."""
+"""Days for which rows are kept: the sums of a month need 31."""
 DELETED: Final = 500
 """Limit of old rows deleted per transaction, as all other writes wait for it."""
 CODE: Final = "quota_exceeded"
@@ -53,11 +54,6 @@ def day_of(at: float) -> int:
     return int(at // DAY_S)
 
 
-def store(connection: Connection, rows: Sequence[dict[str, Any]], put: Callable[[Table], Any]) -> None:
-    """Insert rows that are not there yet. `put` makes the database's own insert."""
-    connection.execute(put(schema.spending).on_conflict_do_nothing(index_elements=["run_id", "number"]), rows)
-
-
 def forget(connection: Connection, work: ForgetSpending) -> bool:
     """Execute the write; return the answer that its class documents."""
     old = connection.execute(select(_s.run_id, _s.number).where(_s.day < work.before_day).limit(DELETED)).all()
@@ -66,29 +62,50 @@ def forget(connection: Connection, work: ForgetSpending) -> bool:
     return len(old) == DELETED
 
 
-def spent(connection: Connection, day: int, owner: str | None, tenant: str | None) -> tuple[int, float]:
-    """Return the tokens and the cost of a day, of a user or of all users of a tenant."""
+def month_of(at: float) -> tuple[int, float]:
+    """Return the first day of the month of a time in Unix seconds, and the time at which the next month begins."""
+    first = datetime.fromtimestamp(at, UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    following = (first + timedelta(days=31)).replace(day=1)
+    return day_of(first.timestamp()), following.timestamp()
+
+
+def spent(connection: Connection, first: int, last: int, owner: str | None, tenant: str | None) -> tuple[int, float]:
+    """Return the tokens and the cost of the days from `first` to `last`, of a user or of all users of a tenant."""
     whose = _s.owner == owner if owner is not None else _s.tenant == tenant
     sums = select(func.coalesce(func.sum(_s.tokens), 0), func.coalesce(func.sum(_s.cost), 0.0))
-    tokens, cost = connection.execute(sums.where(whose, _s.day == day)).one()
+    tokens, cost = connection.execute(sums.where(whose, _s.day.between(first, last))).one()
     return int(tokens), float(cost)
 
 
 @frozen
 class Exceeded:
-    """A limit that is reached: its setting's name, value and what was spent, with a sentence for the user."""
+    """A limit that is reached: its setting's name, value and what was spent, with a sentence for the user. `until` is
+    the time, in Unix seconds, from which on there is more."""
 
     name: str
     limit: float
     spent: float
     message: str
+    until: float
+
+
+class Spender(Protocol):
+    """The user who spends, by the key of the user's data; `SpendingLimits.raised` may read more of it."""
+
+    @property
+    def user(self) -> str: ...  # noqa: D102 - see the class
+
+
+def _nothing_raised(_: Any) -> Mapping[str, float]:
+    return {}
 
 
 @define
 class SpendingLimits:
-    """Refuses runs and turns of users, or of tenants, that have spent what they may in a day.
+    """Refuses runs and turns of users, or of tenants, that have spent what they may in a day or a month.
 
-    `spent(day, owner, tenant)` reads the sums; `clock` gives Unix seconds.
+    `spent(first, last, owner, tenant)` reads the sums of days; `clock` gives Unix seconds. `raised(who)` has the
+    bounds, as `tokens_per_day`, that are greater for this user than `limits`.
     """
 
     spent: Callable[..., Any]
@@ -96,36 +113,45 @@ class SpendingLimits:
     tenant_of: Callable[[str], str | None]
     currency: str = ""
     clock: Callable[[], float] = field(default=time.time)
+    raised: Callable[[Any], Mapping[str, float]] = _nothing_raised
 
-    async def exceeded(self, owner: str) -> Exceeded | None:
-        """Return the limit that the user, or the user's tenant, has reached today; None if there is none.
+    async def exceeded(self, who: Spender) -> Exceeded | None:
+        """Return the limit that the user, or the user's tenant, has reached by now; None if there is none.
 
         Raises StorageUnavailable.
         """
-        now, limits = self.clock(), self.limits
-        day, tenant = day_of(now), self.tenant_of(owner)
-        of_user = (limits.user_tokens_per_day, limits.user_cost_per_day)
-        of_tenant = (limits.tenant_tokens_per_day, limits.tenant_cost_per_day) if tenant is not None else (None, None)
-        for whose, bounds in (("user", of_user), ("tenant", of_tenant)):
-            if bounds == (None, None):
+        now, owner = self.clock(), who.user
+        today, tenant, (first, next_month) = day_of(now), self.tenant_of(owner), month_of(now)
+        periods = (("day", today, (today + 1) * DAY_S, "of today"), ("month", first, next_month, "of this month"))
+        raised = self.raised(who)
+        for whose in ("user", "tenant"):
+            if whose == "tenant" and tenant is None:
                 continue
             user = owner if whose == "user" else None
-            sums = await self.spent(day, user, None if whose == "user" else tenant)
-            for what, bound, value in zip(("tokens", "cost"), bounds, sums, strict=True):
-                if bound is not None and value >= bound:
-                    amount = f"{bound:,} tokens" if what == "tokens" else f"{bound:,.6g} {self.currency}".rstrip()
-                    owned = "You have" if whose == "user" else "Your organisation has"
-                    sentence = f"{owned} used the {amount} of today; there is more from 00:00 UTC on."
-                    return Exceeded(f"{whose}_{what}_per_day", bound, value, sentence)
+            for period, since, until, words in periods:
+                names = [f"{what}_per_{period}" for what in ("tokens", "cost")]
+                bounds = [getattr(self.limits, f"{whose}_{name}") for name in names]
+                if whose == "user":
+                    bounds = [raised.get(name, bound) for name, bound in zip(names, bounds, strict=True)]
+                if bounds == [None, None]:
+                    continue
+                sums = await self.spent(since, today, user, None if whose == "user" else tenant)
+                for name, bound, value in zip(names, bounds, sums, strict=True):
+                    if bound is not None and value >= bound:
+                        amount = f"{bound:,} tokens" if "tokens" in name else f"{bound:,.6g} {self.currency}".rstrip()
+                        owned = "You have" if whose == "user" else "Your organisation has"
+                        when = "00:00 UTC" if period == "day" else f"{datetime.fromtimestamp(until, UTC):%Y-%m-%d}"
+                        sentence = f"{owned} used the {amount} {words}; there is more from {when} on."
+                        return Exceeded(f"{whose}_{name}", bound, value, sentence, until)
         return None
 
-    async def check(self, owner: str) -> None:
-        """Refuse a run of a user who has spent what they may today.
+    async def check(self, who: Spender) -> None:
+        """Refuse a run of a user who has spent what they may.
 
         Raises:
-            CommandRejected: A limit is reached (`quota_exceeded`); `retry_after` is the time until the next day.
+            CommandRejected: A limit is reached (`quota_exceeded`); `retry_after` is the time until there is more.
             StorageUnavailable: The database cannot be read.
         """
-        reached = await self.exceeded(owner)
+        reached = await self.exceeded(who)
         if reached is not None:
-            raise CommandRejected(CODE, reached.message, DAY_S - self.clock() % DAY_S)
+            raise CommandRejected(CODE, reached.message, reached.until - self.clock())

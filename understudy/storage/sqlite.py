@@ -257,12 +257,14 @@ def _version(path: Path, connection: sqlite3.Connection) -> str | None:
     version = str(rows[0][0])
     if not schema.is_revision(version):
         raise NotADatabase(path, FOREIGN)
-    oldest = None
+    written: dict[str, Any] = {}
     if schema.compatibility.name in tables:
-        row = connection.execute("SELECT oldest_revision FROM compatibility").fetchone()
-        oldest = None if row is None else str(row[0])
+        found = connection.execute("SELECT * FROM compatibility")
+        row = found.fetchone()
+        written = {} if row is None else {name: value for (name, *_), value in zip(found.description, row, strict=True)}
+    oldest = written.get("oldest_revision")
     if not schema.is_usable(version, oldest):
-        raise SchemaTooNew(path, version, schema.HEAD)
+        raise SchemaTooNew(path, version, schema.HEAD, oldest, written.get("release"))
     return version
 
 

@@ -12,6 +12,7 @@ from actors import ActorDied, ActorRef, AskTimeout, Backoff, MailboxFull
 from actors.behaviours import Breaker, CircuitChange, CircuitSpec, FailureCount
 
 from . import (
+    accounts,
     agent_memory,
     agent_states,
     consents,
@@ -27,16 +28,19 @@ from . import (
     shares,
     sign_ins,
     spending,
+    stops,
     turns,
     web_push,
 )
+from .accounts import Account
 from .agent_memory import Amend, Forget, ForgetAll, ForgetExpired, Remember, Remembered
 from .agent_states import SaveState
+from .audit import AuditEntry
 from .consents import AllowTool, Consent, DisallowTool
 from .database import Database
 from .deletion import GONE, MORE, MergeFulltext, RemoveFiles, RemoveUser
 from .deliveries import ClaimDelivery, DelayDelivery, Delivery, EndDelivery
-from .errors import StorageUnavailable
+from .errors import ChangeRefused, StorageUnavailable, Unstorable
 from .inbox import MOST_MARKS, OpenItems
 from .provider_sessions import ProviderSession
 from .pushes import AddPush, ClaimPush, DropPush, MovePush, Push
@@ -80,6 +84,7 @@ from .shares import AddShare, DropExpiredShares, DropShare, Share
 from .sign_ins import DropSignIn, SignIn
 from .spending import ForgetSpending
 from .sqlite import READERS
+from .stops import StopInForce, StopWrite
 from .turns import TurnsPage
 from .web_push import Browser, ClaimNotice, DelayNotice, DropBrowser, EndNotice, PushNotice, PutBrowser
 from .writer import Flush, WriteLater, WriteRequest
@@ -287,6 +292,21 @@ class Store:
         """Take back the consent to a tool in a thread. Return False if there was none."""
         return bool(await self.commit(DisallowTool(owner, thread_id, tool_name)))
 
+    async def audit(self, entry: AuditEntry) -> None:
+        """Append an entry to the audit log. Raises StorageUnavailable, whatever the reason: its action must not be."""
+        try:
+            await self.commit(entry)
+        except (ChangeRefused, Unstorable) as error:
+            raise StorageUnavailable(f"the audit log cannot be written: {error}") from error
+
+    async def change_stop(self, work: StopWrite) -> bool:
+        """Stop an agent, a tool or a model, or allow it again. Return the answer that the write documents."""
+        return bool(await self.commit(work))
+
+    async def stops(self) -> list[StopInForce]:
+        """Return the agents, tools and models that are stopped."""
+        return await self._read(stops.stops)
+
     async def consents(self, owner: str, thread_id: str) -> list[Consent]:
         """Return the tools that are allowed always in a thread, by name."""
         return await self._read(consents.consents, owner, thread_id)
@@ -322,6 +342,14 @@ class Store:
     async def oauth_client(self, client_id: str) -> bytes | None:
         """Return what is sealed of a client that is registered at an authorization server."""
         return await self._read(sign_ins.client, client_id)
+
+    async def account(self, owner: str) -> Account | None:
+        """Return the local account of a user, or None."""
+        return await self._read(accounts.one, owner)
+
+    async def invited_account(self, invite: str, now: float) -> Account | None:
+        """Return the local account with the digest of an invite that is valid at `now`, or None."""
+        return await self._read(accounts.invited, invite, now)
 
     async def provider_session(self, owner: str, session_id: str, now: float) -> ProviderSession | None:
         """Return the session of a user who signed in at the identity provider; None if it has expired at `now`."""
@@ -408,9 +436,9 @@ class Store:
         """Return how many bytes the `files` or the `threads` of a user, or of all users of a tenant, have."""
         return await self._read(partial(queries.bytes_used, user=user, tenant=tenant), what)
 
-    async def spent(self, day: int, owner: str | None, tenant: str | None) -> tuple[int, float]:
-        """Return the tokens and the cost that a user, or all users of a tenant, spent on a day (see `spending`)."""
-        return await self._read(spending.spent, day, owner, tenant)
+    async def spent(self, first: int, last: int, owner: str | None, tenant: str | None) -> tuple[int, float]:
+        """Return the tokens and the cost that a user, or a tenant's users, spent on these days (see `spending`)."""
+        return await self._read(spending.spent, first, last, owner, tenant)
 
     async def due_deliveries(self, now: float) -> list[Delivery]:
         """Return webhooks that are due, the longest waiting first."""
@@ -593,6 +621,13 @@ class Store:
     async def live_threads(self, owner: str, limit: int = 50) -> dict[str, int]:
         """Return the last seq of the owner's most recently used threads, by thread id."""
         return await self._read(queries.live_threads, owner, _page(limit))
+
+    async def begun_since(self, owner: str, since: float, limit: int = 50) -> dict[str, int]:
+        """Return the owner's threads with runs that began since then (Unix seconds), most recent first.
+
+        With each comes the number of the event before the first one of these runs.
+        """
+        return await self._read(queries.begun_since, owner, since, _page(limit))
 
     async def last_seqs(self, owner: str, ids: Sequence[str]) -> dict[str, int]:
         """Return the last seq of the owner's threads among these ids, by thread id."""

@@ -13,6 +13,7 @@ from attrs import field, frozen
 from sqlalchemy import Connection, Float, Integer, Table, Text, bindparam, delete, literal, select, true, update
 
 from . import schema
+from .prepared import Prepared
 from .schema import Now
 
 MOST: Final = 10
@@ -143,7 +144,7 @@ _for_answers = _wanted.where(_b.answers == true())
 _COLUMNS: Final = ("owner", "thread_id", "seq", "browser", "run_id", "type", "created_at", "due_at", "attempts")
 
 
-_queueing: Final[dict[tuple[str, bool], Any]] = {}
+_queueing: Final[dict[tuple[str, bool], Prepared]] = {}
 """The statements of `queue` by database, made once: each run that ends executes one."""
 
 
@@ -155,9 +156,9 @@ def queue(connection: Connection, events: Iterable[dict[str, Any]], put: Callabl
         asks = row["type"] in ASKS
         if (statement := _queueing.get((connection.dialect.name, asks))) is None:
             of = put(schema.notices).from_select(_COLUMNS, _wanted if asks else _for_answers)
-            statement = _queueing[connection.dialect.name, asks] = of.on_conflict_do_nothing()
+            statement = _queueing[connection.dialect.name, asks] = Prepared(of.on_conflict_do_nothing())
         values = {"of": row["owner"], "of_thread": row["thread_id"], "number": row["seq"], "run": row["run_id"]}
-        connection.execute(statement, values | {"kind": row["type"], "delay": DELAY_S})
+        statement.run(connection, values | {"kind": row["type"], "delay": DELAY_S})
 
 
 def browsers(connection: Connection, owner: str) -> list[Browser]:

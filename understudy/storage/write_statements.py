@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any, Final
 
-from attrs import asdict, evolve, frozen
+from attrs import asdict, evolve, fields, frozen
 from sqlalchemy import (
     BigInteger,
     BindParameter,
@@ -34,9 +34,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
 from . import (
+    accounts,
     agent_memory,
     agent_states,
     archive_queries,
+    attempts,
+    audit,
     consents,
     deletion,
     deliveries,
@@ -52,18 +55,29 @@ from . import (
     shares,
     sign_ins,
     spending,
+    stops,
     web_push,
+)
+from .accounts import (
+    AddAccount,
+    ChangeRights,
+    DisableAccount,
+    InviteAgain,
+    ReplacePassword,
+    TakeInvite,
 )
 from .agent_memory import Amend, Forget, ForgetAll, ForgetExpired, Remember
 from .agent_states import SaveState
+from .attempts import ForgiveAttempt, TakeAttempt
+from .audit import AuditEntry, ExpireAudit
 from .consents import AllowTool, DisallowTool
 from .deletion import MergeFulltext, RemoveFiles, RemoveUser
-from .deliveries import ClaimDelivery, DelayDelivery, EndDelivery
+from .deliveries import ClaimDelivery, DelayDelivery, Delivery, EndDelivery
 from .errors import AlreadyStored, Fenced, NotStored, RunEnded, SequenceConflict
 from .fulltext import searchable
+from .prepared import Prepared
 from .provider_sessions import AddProviderSession, ChangeProviderSession, ClaimProviderSession, DropProviderSession
 from .pushes import AddPush, ClaimPush, DropPush, MovePush
-from .queries import Prepared
 from .records import (
     TRIMMED,
     AddFile,
@@ -77,12 +91,14 @@ from .records import (
     MarkThread,
     Message,
     ProbeWrite,
+    RawText,
     ReleaseThread,
     RenameThread,
     RenewNode,
     RunEnd,
     RunRecord,
     TagThread,
+    Thread,
     TrimLog,
     Write,
     tenant_of,
@@ -92,7 +108,8 @@ from .schedules import AddSchedule, ChangeSchedule, ClaimFiring, DeleteSchedules
 from .servers_off import SetServerOn
 from .shares import AddShare, DropExpiredShares, DropShare
 from .sign_ins import AddClient, AddStart, ClaimSignIn, DropClient, DropSignIn, DropStarts, PutSignIn, TakeStart
-from .spending import ForgetSpending
+from .spending import ForgetSpending, Spent
+from .stops import AddStop, DropStop
 from .web_push import ClaimNotice, DelayNotice, DropBrowser, EndNotice, PutBrowser
 
 Row = dict[str, Any]
@@ -162,28 +179,33 @@ _shrink = (
     .where(*_OF_THREAD)
     .values(stored_bytes=case((_t.stored_bytes > _GONE, _t.stored_bytes - _GONE), else_=0))
 )
-_newest = update(schema.threads).where(*_OF_THREAD).values(newest_run=bindparam("run"))
+_newest = Prepared(update(schema.threads).where(*_OF_THREAD).values(newest_run=bindparam("run")))
 _place = select(_t.last_seq, _t.node, _t.fence).where(*_OF_THREAD)
 _open_run = update(schema.runs).where(_r.id == bindparam("named"), _r.owner == bindparam("of"), _r.ended_at.is_(None))
-_end_run = _open_run.values(status=bindparam("how"), ended_at=bindparam("at"))
+_end_run = Prepared(_open_run.values(status=bindparam("how"), ended_at=bindparam("at")))
 _resume = _open_run.values(
     attempts=bindparam("times"), progress=bindparam("finished"), resume_at=bindparam("due", type_=Float)
 )
 _restart = _open_run.values(restarts=_r.restarts + 1)
-_insert_words = insert(schema.words).inline()
+_insert_words = Prepared(insert(schema.words).inline(), ("owner", "message_id", "thread_id", "text"))
 
 
 @frozen
 class _Inserts:
-    """The upserts of one database: SQLAlchemy has a class of INSERT for each, with the same clauses."""
+    """The upserts of one database: SQLAlchemy has a class of INSERT for each, with the same clauses.
 
-    message: Any
-    thread: Any
-    user: Any
+    Those of every message are prepared; SQLAlchemy makes `file` and what `put` returns each time.
+    """
+
+    message: Prepared
+    thread: Prepared
+    user: Prepared
     file: Any
-    raw: Any
-    run: Any
-    step: Any
+    raw: Prepared
+    run: Prepared
+    step: Prepared
+    spent: Prepared
+    delivery: Prepared
     put: Callable[[Table], Any]
 
 
@@ -199,23 +221,38 @@ def _build_inserts(insert_into: Callable[[Table], Any]) -> _Inserts:
         _r.thread_id == run.excluded.thread_id,
         _r.message_id == run.excluded.message_id,
     )
+
+    def once(table: Table, rows: type, *unique: str) -> Prepared:
+        return Prepared(put(table).on_conflict_do_nothing(index_elements=unique), _names(rows))
+
     return _Inserts(
         put=put,
-        message=put(schema.messages).on_conflict_do_nothing(index_elements=["owner", "id"]),
-        thread=put(schema.threads).on_conflict_do_nothing(index_elements=["owner", "id"]),
-        user=put(schema.users).on_conflict_do_nothing(index_elements=["id"]),
+        message=once(schema.messages, Message, "owner", "id"),
+        thread=once(schema.threads, Thread, "owner", "id"),
+        user=Prepared(put(schema.users).on_conflict_do_nothing(index_elements=["id"])),
         file=put(schema.files).on_conflict_do_nothing(index_elements=["owner", "id"]),
-        raw=put(schema.raw_texts).on_conflict_do_nothing(index_elements=["owner", "message_id"]),
-        run=run.on_conflict_do_update(
-            index_elements=["id"],
-            set_={"status": run.excluded.status, "started_at": run.excluded.started_at},
-            where=and_(*queued),
+        raw=once(schema.raw_texts, RawText, "owner", "message_id"),
+        run=Prepared(
+            run.on_conflict_do_update(
+                index_elements=["id"],
+                set_={"status": run.excluded.status, "started_at": run.excluded.started_at},
+                where=and_(*queued),
+            ),
+            _names(RunRecord),
         ),
-        step=step.on_conflict_do_update(
-            index_elements=["run_id", "number"],
-            set_={column.name: step.excluded[column.name] for column in schema.steps.c if not column.primary_key},
+        step=Prepared(
+            step.on_conflict_do_update(
+                index_elements=["run_id", "number"],
+                set_={column.name: step.excluded[column.name] for column in schema.steps.c if not column.primary_key},
+            )
         ),
+        spent=once(schema.spending, Spent, "run_id", "number"),
+        delivery=once(schema.deliveries, Delivery, "id"),
     )
+
+
+def _names(rows: type) -> list[str]:
+    return [each.name for each in fields(rows)]
 
 
 _INSERTS: Final = {"sqlite": _build_inserts(sqlite.insert), "postgresql": _build_inserts(postgresql.insert)}
@@ -260,6 +297,13 @@ def apply(connection: Connection, work: Write) -> int:
             return agent_memory.write(connection, work, _INSERTS[connection.dialect.name].put)
         case AllowTool() | DisallowTool():
             return consents.write(connection, work, _INSERTS[connection.dialect.name].put)
+        case AuditEntry(target=target, who=who, tenant=tenant):
+            concerns = tenant_of(target or who) if tenant is None else tenant
+            return audit.write(connection, work, _INSERTS[connection.dialect.name].put, concerns)
+        case AddStop() | DropStop():
+            return stops.write(connection, work, _INSERTS[connection.dialect.name].put)
+        case ExpireAudit():
+            return audit.write(connection, work, _INSERTS[connection.dialect.name].put, None)
         case SetServerOn():
             return servers_off.write(connection, work, _INSERTS[connection.dialect.name].put)
         case PutSignIn() | ClaimSignIn() | DropSignIn() | DropStarts() | TakeStart() | AddClient() | DropClient():
@@ -271,6 +315,12 @@ def apply(connection: Connection, work: Write) -> int:
             if isinstance(work, AddProviderSession):
                 add_users(connection, [(work.session.owner, work.now)])
             return provider_sessions.write(connection, work, _INSERTS[connection.dialect.name].put)
+        case AddAccount() | InviteAgain() | TakeInvite() | ReplacePassword() | ChangeRights() | DisableAccount():
+            if isinstance(work, AddAccount):
+                add_users(connection, [(work.account.owner, work.account.created_at)])
+            return accounts.write(connection, work, _INSERTS[connection.dialect.name].put)
+        case TakeAttempt() | ForgiveAttempt():
+            return attempts.write(connection, work, _INSERTS[connection.dialect.name].put)
         case SaveState():
             return agent_states.write(connection, work, _INSERTS[connection.dialect.name].put)
         case AddPush() | ClaimPush() | MovePush() | DropPush():
@@ -314,19 +364,19 @@ def append_all(connection: Connection, changes: Sequence[Change]) -> bool:
             return False
         _insert_event.run(connection, events)
     web_push.queue(connection, events, _INSERTS[connection.dialect.name].put)
-    if steps := [asdict(step, recurse=False) for change in changes for step in change.steps]:
-        connection.execute(_INSERTS[connection.dialect.name].step, steps)
+    if steps := [_row(step) for change in changes for step in change.steps]:
+        _INSERTS[connection.dialect.name].step.run(connection, steps)
     _store_once(connection, changes)
     return True
 
 
 def _store_once(connection: Connection, changes: Sequence[Change]) -> None:
     """Insert what turns cost, and the webhooks of events, unless they are there already."""
-    put = _INSERTS[connection.dialect.name].put
-    if spent := [asdict(each) for change in changes for each in change.spent]:
-        spending.store(connection, spent, put)
-    if queued := [asdict(each) for change in changes for each in change.deliveries]:
-        connection.execute(put(schema.deliveries).on_conflict_do_nothing(index_elements=["id"]), queued)
+    inserts = _INSERTS[connection.dialect.name]
+    if spent := [_row(each) for change in changes for each in change.spent]:
+        inserts.spent.run(connection, spent)
+    if queued := [_row(each) for change in changes for each in change.deliveries]:
+        inserts.delivery.run(connection, queued)
 
 
 def _rows_of(changes: Sequence[Change]) -> tuple[list[Row], list[Row]]:
@@ -358,8 +408,12 @@ def _rows_of(changes: Sequence[Change]) -> tuple[list[Row], list[Row]]:
 def add_users(connection: Connection, users: Sequence[tuple[str, float]]) -> bool:
     """Insert users that do not exist yet, each with the time of arrival. Return True."""
     rows = [{"id": owner, "created_at": created_at, "tenant": tenant_of(owner)} for owner, created_at in users]
-    connection.execute(_INSERTS[connection.dialect.name].user, rows)
+    _INSERTS[connection.dialect.name].user.run(connection, rows)
     return True
+
+
+def _row(record: Any) -> Row:
+    return asdict(record, recurse=False)
 
 
 def _change(connection: Connection, change: Change) -> None:
@@ -368,7 +422,7 @@ def _change(connection: Connection, change: Change) -> None:
     if thread is not None:
         add_users(connection, [(thread.owner, thread.created_at)])
         held = {} if change.fence is None else {"node": change.fence.node, "fence": change.fence.token}
-        connection.execute(insert_into.thread, asdict(thread) | {"last_seq": 0} | held)
+        insert_into.thread.run(connection, _row(thread) | {"last_seq": 0} | held)
     if not _append(connection, change):
         return
     if run is not None:
@@ -376,19 +430,19 @@ def _change(connection: Connection, change: Change) -> None:
             same = queries.run_of_request(connection, run.owner, run.request_id)
             if same is not None and same.id != run.id:
                 raise AlreadyStored("request", run.request_id)
-        if not connection.execute(insert_into.run, asdict(run)).rowcount:
+        if not insert_into.run.run(connection, _row(run)).rowcount:
             _check_same_run(queries.run(connection, run.id), run)
-        connection.execute(_newest, of_thread | {"run": run.id})
+        _newest.run(connection, of_thread | {"run": run.id})
     for message in change.messages:
-        if connection.execute(insert_into.message, asdict(message, recurse=False)).rowcount:
+        if insert_into.message.run(connection, _row(message)).rowcount:
             row = {"owner": message.owner, "message_id": message.id, "thread_id": message.thread_id}
-            connection.execute(_insert_words, row | {"text": searchable(message.owner, message.content)})
+            _insert_words.run(connection, row | {"text": searchable(message.owner, message.content)})
         else:
             _check_same_message(queries.message(connection, message.owner, message.id), message)
     if change.raw is not None:
-        connection.execute(insert_into.raw, asdict(change.raw))
+        insert_into.raw.run(connection, _row(change.raw))
     if change.steps:
-        connection.execute(insert_into.step, [asdict(step, recurse=False) for step in change.steps])
+        insert_into.step.run(connection, [_row(step) for step in change.steps])
     _store_once(connection, [change])
     if change.attempt is not None:
         resumed = {
@@ -400,7 +454,7 @@ def _change(connection: Connection, change: Change) -> None:
         connection.execute(_restart, {"of": change.owner, "named": change.restarted})
     if (end := change.run_end) is not None:
         ended = {"named": end.run_id, "of": change.owner, "how": end.status, "at": end.ended_at}
-        if not connection.execute(_end_run, ended).rowcount:
+        if not _end_run.run(connection, ended).rowcount:
             _check_same_end(queries.run(connection, end.run_id), change.owner, end)
 
 

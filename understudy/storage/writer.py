@@ -25,8 +25,11 @@ from sqlalchemy.exc import DatabaseError, IntegrityError, InternalError, Operati
 
 from actors import Actor, Ask, Context, Exit, MailboxSpec
 
+from .accounts import AddAccount, ChangeRights, DisableAccount, InviteAgain, ReplacePassword, TakeInvite
 from .agent_memory import Amend, Forget, ForgetAll, ForgetExpired, Remember
 from .agent_states import SaveState
+from .attempts import ForgiveAttempt, TakeAttempt
+from .audit import AuditEntry, ExpireAudit
 from .consents import AllowTool, DisallowTool
 from .database import Database, DriverErrors
 from .deletion import MergeFulltext, RemoveFiles, RemoveUser
@@ -41,6 +44,7 @@ from .servers_off import SetServerOn
 from .shares import AddShare, DropExpiredShares, DropShare
 from .sign_ins import AddClient, AddStart, ClaimSignIn, DropClient, DropSignIn, DropStarts, PutSignIn, TakeStart
 from .spending import ForgetSpending
+from .stops import AddStop, DropStop
 from .web_push import ClaimNotice, DelayNotice, DropBrowser, EndNotice, PutBrowser
 from .write_statements import add_users, append_all, apply
 
@@ -79,7 +83,9 @@ _OF_NO_LOG: Final = (ForgetSpending,
     AddProviderSession, ChangeProviderSession, ClaimProviderSession, DropProviderSession,
     AddClient, DropClient,
     AddPush, ClaimPush, MovePush, DropPush, MarkRead, PutBrowser, DropBrowser, ClaimNotice, DelayNotice, EndNotice,
-    AddShare, DropShare, DropExpiredShares,
+    AddShare, DropShare, DropExpiredShares, AuditEntry, ExpireAudit,
+    AddStop, DropStop,
+    AddAccount, InviteAgain, TakeInvite, ReplacePassword, ChangeRights, DisableAccount, TakeAttempt, ForgiveAttempt,
 )  # fmt: skip
 """Writes that touch no thread's log."""
 

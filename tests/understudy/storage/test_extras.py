@@ -13,14 +13,15 @@ from understudy.storage.errors import ExtraNotInstalled
 @pytest.mark.parametrize(
     ("module", "missing", "setting", "extra"),
     [
-        ("postgresql", "psycopg", "database_url", "postgres"),
-        ("redis", "coredis", "redis_url", "redis"),
+        ("auth.accounts.passwords", "argon2", "accounts", "accounts"),
+        ("storage.postgresql", "psycopg", "database_url", "postgres"),
+        ("storage.redis", "coredis", "redis_url", "redis"),
     ],
 )
-def test_storage_without_its_driver_names_the_setting_and_the_extra(
+def test_a_module_without_its_library_names_the_setting_and_the_extra(
     monkeypatch: pytest.MonkeyPatch, module: str, missing: str, setting: str, extra: str
 ) -> None:
-    name = f"understudy.storage.{module}"
+    name = f"understudy.{module}"
     monkeypatch.setitem(sys.modules, missing, None)
     monkeypatch.delitem(sys.modules, name, raising=False)
     with pytest.raises(ExtraNotInstalled, match=rf"{setting}.* needs the extra {extra}: pip install") as caught:

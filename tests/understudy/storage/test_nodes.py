@@ -214,7 +214,7 @@ def test_a_clock_that_steps_back_takes_no_thread_from_the_living(book: Book, mak
         book.connection.execute(update(schema.nodes).values(expires_at=schema.nodes.c.expires_at + 3600))
     assert book.does(ClaimThread("ann", "t1", "b")) == 0
     assert book.write(RenewNode("a"), RenewNode("b")) == [True, True]  # from here on they are what they should be
-    assert all(expires_at < time.time() + 10 for _, _, expires_at in _rows(book))
+    assert all(row.expires_at < time.time() + 10 for row in _rows(book))
 
 
 def test_a_clock_that_steps_forward_takes_nothing_either(book: Book, make: Any) -> None:

@@ -4,10 +4,13 @@ from typing import Any
 
 from understudy.storage import operator_queries
 from understudy.storage.archive_queries import Archive
-from understudy.storage.records import Change, LoggedEvent
+from understudy.storage.operator_queries import Scope
+from understudy.storage.records import Change, LoggedEvent, StepRecord
 from understudy.storage.spending import Spent
 
 from .test_writer import running
+
+ALL = Scope()
 
 
 async def test_open_runs_of_all_users_have_their_latest_event_and_what_they_spent(database: Any, make: Any) -> None:
@@ -18,13 +21,52 @@ async def test_open_runs_of_all_users_have_their_latest_event_and_what_they_spen
         spent = (Spent("r1", 1, "ann", None, 7, 100, 0.5), Spent("r1", 2, "ann", None, 7, 20, 0.25))
         await store.commit(Change("ann", "t", events=make.events(2, 3), spent=spent))
         await store.commit(Change("cy", "t", run_end=make.ending("r3")))
-        assert await archive.read(operator_queries.open_run_counts) == {"ann": 1, "bob": 1}
-        ann, bob = await archive.read(operator_queries.open_runs, 10)
+        assert await archive.read(operator_queries.open_run_counts, ALL) == {"ann": 1, "bob": 1}
+        ann, bob = await archive.read(operator_queries.open_runs, 10, ALL)
         assert (ann.run_id, ann.owner, ann.agent, ann.tokens, ann.cost) == ("r1", "ann", "guide", 120, 0.75)
         assert ann.last_body == make.events(3, 3)[0].body
         assert (bob.run_id, bob.tokens, bob.cost) == ("r2", 0, 0.0)
-        assert len(await archive.read(operator_queries.open_runs, 1)) == 1
-        assert await archive.read(operator_queries.spent_on, 7, 5) == [("ann", 120, 0.75)]
+        assert len(await archive.read(operator_queries.open_runs, 1, ALL)) == 1
+
+
+async def test_spending_is_summed_by_user_agent_model_and_day_of_a_tenant_or_of_all(database: Any, make: Any) -> None:
+    """ann of acme asked two models, and was written a title; bob has no tenant; rows of cy's have no run any more."""
+    archive, ann = Archive(database), "acme\x1fann"
+    async with running(database) as (store, _):
+        for owner, run_id in ((ann, "r1"), ("bob", "r2"), ("cy", "r3")):
+            await store.commit(make.opening(owner, "t", run_id))
+        names = ((1, "model", "big"), (2, "summary", "small"), (3, "ask", "title"), (4, "tool", "echo"))
+        steps = tuple(StepRecord("r1", n, kind, name, None, None, {}, "ok", 1.0, 2.0) for n, kind, name in names)
+        spent = tuple(Spent("r1", n, ann, "acme", 7 if n < 3 else 8, 10 * n, 0.5) for n in (1, 2, 3))
+        await store.commit(Change(ann, "t", steps=steps, spent=spent))
+        await store.commit(Change("bob", "t", spent=(Spent("r2", 1, "bob", None, 8, 5, 0.0),)))
+        await store.commit(Change("cy", "t", spent=(Spent("r3", 1, "cy", None, 6, 7, 0.0),)))
+        assert await store.delete_thread("cy", "t")
+
+        async def by(kind: str, first: int, scope: Scope) -> list[tuple[Any, int, int]]:
+            rows = await archive.read(operator_queries.spending_by, kind, first, 8, 10, scope)
+            return [(each.key, each.tokens, each.runs) for each in rows]
+
+        acme, nobody = Scope(everywhere=False, tenant="acme"), Scope(everywhere=False)
+        assert await by("user", 6, ALL) == [(ann, 60, 1), ("cy", 7, 1), ("bob", 5, 1)]
+        assert await by("user", 7, ALL) == [(ann, 60, 1), ("bob", 5, 1)]
+        assert await by("user", 6, acme) == [(ann, 60, 1)]
+        assert await by("user", 6, nobody) == [("cy", 7, 1), ("bob", 5, 1)]
+        assert await by("day", 6, ALL) == [(8, 35, 2), (7, 30, 1), (6, 7, 1)]
+        assert await by("agent", 6, ALL) == [("guide", 65, 2), (None, 7, 1)]
+        assert sorted(await by("model", 6, ALL), key=str) == [("big", 10, 1), ("small", 20, 1), (None, 42, 3)]
+        listed = await archive.read(operator_queries.users, "", 10, ALL)
+        assert [(each.id, each.threads, each.open_runs) for each in listed] == [
+            (ann, 1, 1),
+            ("bob", 1, 1),
+            ("cy", 0, 0),
+        ]
+        assert [each.id for each in await archive.read(operator_queries.users, ann, 1, ALL)] == ["bob"]
+        assert [each.id for each in await archive.read(operator_queries.users, "", 10, acme)] == [ann]
+        assert [each.run_id for each in await archive.read(operator_queries.open_runs, 10, nobody)] == ["r2"]
+        assert await archive.read(operator_queries.open_run_counts, acme) == {ann: 1}
+        assert await archive.read(operator_queries.schedules, 10, ALL) == []
+        assert await archive.read(operator_queries.sign_ins, 10, ALL) == []
 
 
 async def test_a_text_is_found_as_a_user_a_thread_a_run_and_an_error(database: Any, make: Any) -> None:

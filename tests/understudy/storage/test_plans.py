@@ -70,6 +70,7 @@ def questions(built: Built) -> dict[str, Any]:
         "thread": lambda c: queries.thread(c, OWNER, long),
         "opening": lambda c: queries.thread_with_open_runs(c, OWNER, long),
         "live_threads": lambda c: queries.live_threads(c, OWNER, 50),
+        "begun_since": lambda c: queries.begun_since(c, OWNER, 2e9, 50),
         "last_seqs": lambda c: queries.last_seqs(c, OWNER, [long]),
         "log_page": lambda c: queries.log_page(c, OWNER, long, last - 1000, 1000),
         "threads": lambda c: queries.threads(c, OWNER, "", None, 50),

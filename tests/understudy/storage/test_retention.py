@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from understudy.privacy.erasure import Eraser
 from understudy.privacy.retention import ONCE, Retention, RetentionPeriods, is_oldest_node
 from understudy.storage import archive_queries, write_statements
 from understudy.storage.archive_queries import Archive
+from understudy.storage.audit import PAGE, AuditEntry
 from understudy.storage.files import FolderFiles
 from understudy.storage.store import Store
 from understudy.storage.writer import StoreWriter
@@ -237,3 +240,15 @@ async def test_rendered_answers_of_users_with_expired_threads_or_events_are_drop
         None,
         "<p>HTML</p>",
     ]
+
+
+async def test_entries_of_the_audit_log_expire_if_the_operator_says_so(
+    database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None unless `audit_days` is set, none before that time, and never the newest."""
+    monkeypatch.setattr(sys.modules[__name__], "NOW", time.time() + 3 * DAY)
+    async with house(database, tmp_path) as parts:
+        for _ in range(3):
+            await parts[1].audit(AuditEntry("alert.sent", "ann", PAGE))
+        found = [await looked(parts[0], RetentionPeriods(audit_days=days), *parts[1:]) for days in (0.0, 4.0, 2.0, 2.0)]
+        assert found == [{}, {}, {"audit_entries": 2}, {}]

@@ -53,6 +53,9 @@ async def test_what_was_committed_is_read(store, make) -> None:
     assert await store.steps("r1") == [make.step(1)]
     assert await store.unfinished_runs() == []
     assert await store.live_threads("ann") == {"t1": 5}
+    began = (await store.run("r1")).started_at
+    assert await store.begun_since("ann", began) == {"t1": 0}
+    assert await store.begun_since("ann", began + 0.1) == await store.begun_since("bob", began) == {}
     assert await store.rename_thread("ann", "t1", "New") is True
     assert [thread.title for thread in (await store.threads("ann")).items] == ["New"]
     assert await store.delete_thread("ann", "t1") is True

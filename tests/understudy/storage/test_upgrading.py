@@ -2,20 +2,25 @@
 
 import subprocess
 import sys
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 from alembic import command
-from sqlalchemy import create_engine, inspect
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, insert, inspect, update
 from sqlalchemy.pool import NullPool
 
 from tests.servers.postgresql import Postgres
-from understudy.storage import schema
+from tests.understudy.storage.later import become
+from understudy.storage import migrations, schema
 from understudy.storage.errors import SchemaInUse, SchemaTooNew
 from understudy.storage.migrations import configuration
 from understudy.storage.postgresql import MIGRATION, connect_database, inspect_server
+from understudy.storage.sqlite import open_database
 
 from .test_postgresql import execute
 from .test_writer import running
@@ -97,7 +102,8 @@ def test_a_migration_that_running_servers_could_not_work_with_is_refused(
         connection.exec_driver_sql("DROP TABLE spending")
         connection.exec_driver_sql(
             "DROP TABLE agent_states, consents, deliveries, schedules, servers_off, sign_ins, sign_in_starts, "
-            "oauth_clients, provider_sessions, pushes, notices, browsers, shares"
+            "oauth_clients, provider_sessions, pushes, notices, browsers, shares, "
+            "audit, audit_retention, stops, accounts, sign_in_attempts"
         )
         connection.exec_driver_sql("DROP INDEX ix_threads_unread")
         connection.exec_driver_sql("ALTER TABLE threads DROP COLUMN answered_seq, DROP COLUMN read_seq")
@@ -105,33 +111,96 @@ def test_a_migration_that_running_servers_could_not_work_with_is_refused(
             "ALTER TABLE threads DROP COLUMN pinned_at, DROP COLUMN archived_at, DROP COLUMN tags"
         )
         connection.exec_driver_sql("DROP INDEX ix_runs_owner_started_at_id")
+        connection.exec_driver_sql("ALTER TABLE nodes DROP COLUMN knows_revision")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0009'")
         connection.exec_driver_sql(
-            "INSERT INTO nodes VALUES ('one', 0, extract(epoch FROM clock_timestamp()) + 60), ('dead', 0, 1)"
+            "INSERT INTO nodes (id, started_at, expires_at) "
+            "VALUES ('one', 0, extract(epoch FROM clock_timestamp()) + 60), ('dead', 0, 1)"
         )
-    monkeypatch.setattr(schema, "OLDEST", "0010")
+    monkeypatch.setattr(migrations, "oldest_reader", lambda _: "0010")
     with pytest.raises(SchemaInUse, match="used by 1 running servers"):
         connect_database(address)
     assert inspect_server(address)[1] == "0009"
-    monkeypatch.setattr(schema, "OLDEST", "0008")
+    monkeypatch.setattr(migrations, "oldest_reader", lambda _: "0008")
     connect_database(address).close()
     assert inspect_server(address)[1] == schema.HEAD
 
 
 def test_the_schema_only_grows(tmp_path: Path) -> None:
     """From one revision to the next nothing goes, and what comes to a table can be left out by who does not know it:
-    a server of the release before can go on."""
+    a server of the release before can go on. A migration of which that is not true says so, by its `oldest_reader`."""
     engine = create_engine(f"sqlite:///{tmp_path / 'grows.db'}", poolclass=NullPool)
+    with engine.connect() as connection:
+        scripts = {
+            each.revision: each for each in ScriptDirectory.from_config(configuration(connection)).walk_revisions()
+        }
+        declared = {name: getattr(each.module, "oldest_reader", "") for name, each in scripts.items()}
+        assert migrations.oldest_reader(connection) == max(declared.values())
+    assert all(oldest in ("", *schema.REVISIONS) and oldest <= name for name, oldest in declared.items())
     before: dict[str, set[str]] = {}
     for revision in schema.REVISIONS:
         with engine.begin() as connection:
             command.upgrade(configuration(connection), revision)
         with engine.connect() as connection:
             looked = inspect(connection)
-            columns = {name: looked.get_columns(name) for name in schema.metadata.tables if looked.has_table(name)}
+            columns = {name: looked.get_columns(name) for name in looked.get_table_names()}
         now = {name: {column["name"] for column in of_table} for name, of_table in columns.items()}
-        for table, names in before.items():
+        for table, names in before.items() if not declared[revision] else ():
             assert names <= now.get(table, set()), f"{revision} takes something from {table}"
             added = [column for column in columns[table] if column["name"] not in names]
             assert all(column["nullable"] or column["default"] is not None for column in added), f"{revision}: {table}"
         before = now
+
+
+ON_BOTH = pytest.mark.parametrize("postgresql", [False, True], ids=["sqlite", "postgresql"])
+
+
+@ON_BOTH
+async def test_this_release_starts_on_a_schema_that_only_grew_and_is_refused_by_one_that_shrank(
+    postgres: Postgres, template: str, folder: Path, make: Any, monkeypatch: pytest.MonkeyPatch, *, postgresql: bool
+) -> None:
+    """A later release migrates, with all that was said; the sentence of the refusal names the release that can."""
+    opens = partial(connect_database, postgres.create(template)) if postgresql else partial(open_database, folder)
+    for number in (1, 2):
+        with monkeypatch.context() as patching:
+            become(number, patching.setattr)
+            async with running(await trio.to_thread.run_sync(opens)) as (store, _):
+                await store.commit(make.opening(thread_id=f"t{number}", run_id=f"r{number}"))
+            store.database.close()
+        if number == 1:
+            async with running(await trio.to_thread.run_sync(opens)) as (store, _):
+                assert [event.seq for event in await store.events("ann", "t1", 0)] == [1]
+                await store.commit(make.opening("bob", "t9", "r9"))
+            store.database.close()
+    release = version("understudy")
+    with pytest.raises(
+        SchemaTooNew, match=f"has schema 9002 .* know 9001, .* up to {schema.HEAD}: start understudy {release}"
+    ):
+        await trio.to_thread.run_sync(opens)
+    with monkeypatch.context() as patching:
+        become(1, patching.setattr)
+        (await trio.to_thread.run_sync(opens)).close()
+
+
+def test_a_node_that_lags_behind_its_database_is_not_left_with_a_schema_it_cannot_use(
+    postgres: Postgres, template: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first of two later releases only expands, so this one goes on beside it; the second is refused while a node
+    of this release lives, and migrates as soon as all that do are of the first."""
+    address = postgres.create(template)
+    database = connect_database(address)
+    with database.writing.begin() as connection:
+        node = insert(schema.nodes).values(
+            id="here", started_at=0.0, expires_at=9e9, knows_revision=schema.REVISIONS[-2]
+        )
+        connection.execute(node)
+    become(1, monkeypatch.setattr)
+    connect_database(address).close()
+    monkeypatch.undo()
+    become(2, monkeypatch.setattr)
+    with pytest.raises(SchemaInUse, match="used by 1 running servers"):
+        connect_database(address)
+    with database.writing.begin() as connection:
+        connection.execute(update(schema.nodes).values(knows_revision="9001"))
+    connect_database(address).close()
+    database.close()

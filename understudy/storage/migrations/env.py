@@ -10,5 +10,6 @@ context.configure(
     render_as_batch=True,  # SQLite alters tables by copying them
     transactional_ddl=True,  # and can roll such a change back
 )
+context.config.attributes["scripts"] = context.script
 with context.begin_transaction():
     context.run_migrations()

@@ -7,6 +7,7 @@ revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = None
 depends_on = None
+# oldest_reader = "…"  unless it only expands: the first revision whose code can use the schema after this one
 
 
 def upgrade() -> None:

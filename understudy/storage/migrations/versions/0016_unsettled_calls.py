@@ -7,6 +7,7 @@ revision = "0016"
 down_revision = "0015"
 branch_labels = None
 depends_on = None
+oldest_reader = "0016"  # code from here on reads threads with events and steps of kinds that it does not know
 
 OPEN = sa.text("status = 'unsettled'")
 

@@ -1,0 +1,145 @@
+"""Reads and writes of local accounts: the users that this server itself knows, by name and password.
+
+1. A password is stored as its Argon2id hash only, an invite as a digest.
+2. An invite is taken once: of two requests with it, one sets the password.
+3. An account has no password until its invite is taken. A new invite removes the password.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeAlias
+
+from attrs import asdict, field, frozen
+from sqlalchemy import Connection, Table, select, update
+
+from . import schema
+
+PAGE: Final = 500
+"""Accounts that are read at a time."""
+
+_a = schema.accounts.c
+
+
+def _texts(given: Iterable[str]) -> tuple[str, ...]:
+    return tuple(given)
+
+
+@frozen
+class Account:
+    """A local account. `password` is its hash, `invite` the digest of the invite; each is empty if there is none.
+
+    Times are Unix seconds; `disabled_at` is None for an account with which one can sign in.
+    """
+
+    owner: str
+    roles: tuple[str, ...] = field(converter=_texts)
+    groups: tuple[str, ...] = field(converter=_texts)
+    password: str = field(repr=False)
+    invite: str = field(repr=False)
+    invite_expires_at: float
+    created_at: float
+    disabled_at: float | None = None
+
+
+@frozen
+class AddAccount:
+    """Store a new account, with its user if there is none. The answer is whether there was no account."""
+
+    account: Account
+
+
+@frozen
+class InviteAgain:
+    """Replace the password of an account by an invite, and enable the account. The answer is whether there is one."""
+
+    owner: str
+    invite: str = field(repr=False)
+    expires_at: float
+
+
+@frozen
+class TakeInvite:
+    """Set the password of an account and use its invite up. The answer is whether the invite was valid at `now`."""
+
+    owner: str
+    invite: str = field(repr=False)
+    password: str = field(repr=False)
+    now: float
+
+
+@frozen
+class ReplacePassword:
+    """Store another hash of the same password. The answer is whether the account still has the hash `replaces`."""
+
+    owner: str
+    replaces: str = field(repr=False)
+    password: str = field(repr=False)
+
+
+@frozen
+class ChangeRights:
+    """Replace the roles and groups of an account. The answer is whether there is one."""
+
+    owner: str
+    roles: tuple[str, ...]
+    groups: tuple[str, ...]
+
+
+@frozen
+class DisableAccount:
+    """Let nobody sign in to an account, and withdraw its invite. The answer is whether there is an account."""
+
+    owner: str
+    at: float
+
+
+AccountWrite: TypeAlias = AddAccount | InviteAgain | TakeInvite | ReplacePassword | ChangeRights | DisableAccount
+
+
+def write(connection: Connection, work: AccountWrite, put: Callable[[Table], Any]) -> bool:
+    """Execute a write; return the answer that its class documents. `put` makes the database's own insert."""
+    match work:
+        case AddAccount(account):
+            row = asdict(account) | {"roles": list(account.roles), "groups": list(account.groups)}
+            added = put(schema.accounts).values(**row).on_conflict_do_nothing()
+            return connection.execute(added).rowcount > 0
+        case InviteAgain(owner, invite, expires_at):
+            values = {"password": "", "invite": invite, "invite_expires_at": expires_at, "disabled_at": None}
+            return _change(connection, owner, values)
+        case TakeInvite(owner, invite, password, now):
+            valid = (_a.invite == invite, _a.invite_expires_at > now, _a.disabled_at.is_(None))
+            return _change(connection, owner, {"password": password, "invite": ""}, *valid)
+        case ReplacePassword(owner, replaces, password):
+            return _change(connection, owner, {"password": password}, _a.password == replaces)
+        case ChangeRights(owner, roles, groups):
+            return _change(connection, owner, {"roles": list(roles), "groups": list(groups)})
+        case DisableAccount(owner, at):
+            return _change(connection, owner, {"disabled_at": at, "invite": ""})
+
+
+def _change(connection: Connection, owner: str, values: dict[str, Any], *conditions: Any) -> bool:
+    this = update(schema.accounts).where(_a.owner == owner, *conditions)
+    return connection.execute(this.values(**values)).rowcount > 0
+
+
+def one(connection: Connection, owner: str) -> Account | None:
+    """Return the account of a user, or None."""
+    found = connection.execute(_ALL.where(_a.owner == owner)).first()
+    return None if found is None else Account(*found)
+
+
+def invited(connection: Connection, invite: str, now: float) -> Account | None:
+    """Return the account with the digest of an invite that is valid at `now`, or None."""
+    valid = _ALL.where(_a.invite == invite, _a.invite != "", _a.invite_expires_at > now, _a.disabled_at.is_(None))
+    found = connection.execute(valid).first()
+    return None if found is None else Account(*found)
+
+
+def page(connection: Connection, after: str) -> list[Account]:
+    """Return `PAGE` accounts whose owners are after this one, by owner."""
+    rows = connection.execute(_ALL.where(_a.owner > after).order_by(_a.owner).limit(PAGE))
+    return [Account(*row) for row in rows]
+
+
+_ALL: Final = select(
+    _a.owner, _a.roles, _a.groups, _a.password, _a.invite, _a.invite_expires_at, _a.created_at, _a.disabled_at
+)

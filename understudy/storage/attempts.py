@@ -1,0 +1,88 @@
+"""Reads and writes of attempts to sign in with a password, by key, for all nodes on the database.
+
+1. An attempt is counted before its password is checked: attempts that come at once cannot pass a limit together.
+2. There are at most `MOST` keys: beyond them those that would be forgotten next are forgotten at once.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+from attrs import frozen
+from sqlalchemy import Connection, Table, delete, func, select, update
+
+from . import schema
+
+MOST: Final = 20_000
+"""Keys that are stored, of some 100 bytes each: an attacker can invent names and addresses without end."""
+LONGEST_S: Final = 900.0
+"""Longest wait until the next attempt."""
+FORGET_S: Final = 24 * 3600.0
+"""Seconds without an attempt after which a key is forgotten."""
+
+_k = schema.sign_in_attempts.c
+
+
+@frozen
+class TakeAttempt:
+    """Count an attempt at `now` (Unix seconds) under each of some keys, given with the attempts that each has free.
+
+    Each attempt beyond them doubles the wait until the next, from one second to `LONGEST_S`. The answer is 0, or the
+    milliseconds to wait if the attempt comes too soon for one of the keys; then nothing is counted.
+    """
+
+    keys: tuple[tuple[str, int], ...]
+    now: float
+
+
+@frozen
+class ForgiveAttempt:
+    """Take one attempt back under some keys, and forget all under others: it was the user. The answer is True."""
+
+    give_back: tuple[str, ...]
+    forget: tuple[str, ...]
+
+
+AttemptWrite: TypeAlias = TakeAttempt | ForgiveAttempt
+
+
+def write(connection: Connection, work: AttemptWrite, put: Callable[[Table], Any]) -> int:
+    """Execute a write; return the answer that its class documents. `put` makes the database's own insert."""
+    if isinstance(work, ForgiveAttempt):
+        for key in sorted(work.give_back):
+            one = update(schema.sign_in_attempts).where(_k.key == key, _k.attempts > 0)
+            connection.execute(one.values(attempts=_k.attempts - 1, retry_at=0.0))
+        connection.execute(delete(schema.sign_in_attempts).where(_k.key.in_(sorted(work.forget))))
+        return True
+    return _take(connection, work, put)
+
+
+def _take(connection: Connection, work: TakeAttempt, put: Callable[[Table], Any]) -> int:
+    now = work.now
+    names = sorted(key for key, _ in work.keys)  # in order, so that two nodes do not wait for each other
+    connection.execute(delete(schema.sign_in_attempts).where(_k.forget_at <= now))
+    for key in names:
+        fresh = {"key": key, "attempts": 0, "retry_at": 0.0, "forget_at": now + FORGET_S}
+        connection.execute(put(schema.sign_in_attempts).values(**fresh).on_conflict_do_nothing())
+    _make_room(connection, names)
+    mine = select(_k.key, _k.attempts, _k.retry_at).where(_k.key.in_(names)).order_by(_k.key).with_for_update()
+    rows = {key: (attempts, retry_at) for key, attempts, retry_at in connection.execute(mine)}
+    wait_s = max((retry_at - now for _, retry_at in rows.values()), default=0.0)
+    if wait_s > 0:
+        return math.ceil(min(wait_s, LONGEST_S) * 1000)
+    for key, free in sorted(work.keys):
+        attempts = rows.get(key, (0, 0.0))[0] + 1
+        over = attempts - free
+        retry_at = now + min(2.0 ** min(over, 30), LONGEST_S) if over >= 0 else 0.0
+        values = {"attempts": attempts, "retry_at": retry_at, "forget_at": now + FORGET_S}
+        connection.execute(update(schema.sign_in_attempts).where(_k.key == key).values(**values))
+    return 0
+
+
+def _make_room(connection: Connection, keep: list[str]) -> None:
+    """Forget the keys that nobody has used for longest, if there are too many."""
+    count = connection.scalar(select(func.count()).select_from(schema.sign_in_attempts)) or 0
+    if count <= MOST:
+        return
+    oldest = select(_k.key).where(_k.key.not_in(keep)).order_by(_k.forget_at, _k.key).limit(count - MOST)
+    connection.execute(delete(schema.sign_in_attempts).where(_k.key.in_(oldest.scalar_subquery())))
