@@ -42,6 +42,10 @@ DELIVERY_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
 # A short text takes twenty microseconds; a megabyte that was made to take long, two seconds.
 SCRUB_S: Final = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.05, 0.25, 1.0, 4.0)
 RUN_S: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0)
+# Bounds of `gen_ai.client.token.usage` and its labels, as version 1.41 of OpenTelemetry's conventions for generative AI
+# has them. They are in development, and may change.
+TOKENS: Final = tuple(float(4**power) for power in range(14))
+TOKEN_LABELS: Final = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_token_type")
 COMMIT_ROWS: Final = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000)
 
 
@@ -163,6 +167,10 @@ class Metrics(ConnectionMetrics):
         self._threads_lost = counter("understudy_tool_threads_lost", "Threads whose call was given up.", "tool")
         self._model_s = histogram("understudy_model_turn_seconds", "Turns of models.", "model", buckets=RUN_S)
         self._tokens = counter("understudy_model_tokens", "Words or tokens of models.", "model", "kind")
+        self._requested: set[str] = set()
+        self._turn_tokens = histogram(
+            "gen_ai_client_token_usage", "Tokens of one turn of a model.", *TOKEN_LABELS, buckets=TOKENS
+        )
         self._cost = counter("understudy_model_cost", "What models cost, in the currency of the prices.", "model")
         self._findings = counter(
             "understudy_scrub_findings", "What was found in texts.", "category", "kind", "direction", "action"
@@ -171,6 +179,9 @@ class Metrics(ConnectionMetrics):
         self._scrub_failures = counter("understudy_scrub_failures", "Detectors that failed.", "direction", "detector")
         self._webhooks = counter("understudy_webhooks", "Attempts to deliver a webhook.", "outcome")
         self._notices = counter("understudy_notices", "Attempts to send a notice to a browser.", "outcome")
+        self._spans_dropped = counter(
+            "understudy_trace_spans_dropped", "Spans that did not reach the collector of traces.", "reason"
+        )
         self._pushes = counter("understudy_pushes", "Attempts to send a push notification.", "outcome")
         self._schedules = counter("understudy_schedules", "Due times of schedules.", "outcome")
         self._feedback = counter("understudy_feedback", "Ratings of answers.", "rating")
@@ -374,14 +385,30 @@ class Metrics(ConnectionMetrics):
         self._model_s[model].observe(max(0.0, seconds))
         self.recent.observe("model", seconds, model)
 
-    def model_used(self, model: str, usage: Usage) -> None:
-        """Count the words or tokens of a model's turn, and what they cost if their price is known."""
+    def model_used(self, model: str, usage: Usage, requested: str = "") -> None:
+        """Count the words or tokens of a model's turn, and what they cost if their price is known.
+
+        `requested` is the model's name in settings. The standard histogram of tokens has only turns of models named
+        `PROVIDER:NAME` whose tokens the provider has told: the convention forbids estimates.
+        """
+        provider, _, name = requested.partition(":")
         model = _capped(model, self._models, MODELS_MAX)
         cached = usage.cached if isinstance(usage.cached, int) else 0
         self._tokens[model, "input"].inc(max(0, usage.input - cached))
         self._tokens[model, "cached"].inc(cached)
         self._tokens[model, "output"].inc(usage.output)
+        if name and not (isinstance(usage.estimated, int) and usage.estimated):
+            name = _capped(name, self._requested, MODELS_MAX)
+            for kind, tokens in (("input", usage.input), ("output", usage.output)):
+                self._turn_tokens["chat", provider.removesuffix("-chat"), name, kind].observe(tokens)
         self._cost[model].inc(usage.cost if isinstance(usage.cost, float | int) else 0.0)
+
+    def spans_dropped(self, why: str, count: int) -> None:
+        """Count spans that did not reach the collector: because of the `queue`, the `collector` or `shutdown`.
+
+        Is called in any thread.
+        """
+        self._spans_dropped[why].inc(count)
 
     def tool_ended(self, tool: str | None, status: str, seconds: float) -> None:
         """Count a finished tool call. `tool` None: the model requested a tool that its agent does not have."""
@@ -428,7 +455,7 @@ class Metrics(ConnectionMetrics):
                 self._lingering[self._paths.label(event.path)].inc()
 
     def removed(self, what: str, count: int) -> None:
-        """Count threads, events or files removed because of their age; see `understudy.privacy.retention`."""
+        """Count what was removed because of its age; see `understudy.privacy.retention`."""
         self._removed[what].inc(count)
 
     def committed(self, events: int, seconds: float) -> None:

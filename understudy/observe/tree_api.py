@@ -150,6 +150,16 @@ class TreeApi:
     def kill(self, path: str, *, part: bool = False) -> str:
         """Kill the actor at this path with all below it. Return its path. Its supervisor decides about a restart.
 
+        Raises as `killable`.
+        """
+        ref = self.killable(path, part=part)
+        log.warning("observer.kill", extra={"path": ref.path})
+        ref.kill()
+        return ref.path
+
+    def killable(self, path: str, *, part: bool = False) -> ActorRef:
+        """Return the actor at this path, if it may be killed.
+
         Raises:
             CommandRejected: `forbidden` if the settings do not allow it, for the root, and for a subsystem unless
                 `part` is true; `not_found` without such an actor.
@@ -163,9 +173,7 @@ class TreeApi:
             raise CommandRejected("forbidden", "The root cannot be killed: that would be the end of the server.")
         if ref.path.count("/") == SUBSYSTEM_DEPTH and not part:
             raise CommandRejected("forbidden", 'That is a whole part of the house; add "part": true if you mean it.')
-        log.warning("observer.kill", extra={"path": ref.path})
-        ref.kill()
-        return ref.path
+        return ref
 
     def _in_state(self, path: str, state: State | None) -> bool:
         if state is None:

@@ -213,10 +213,29 @@ def test_what_models_use_is_counted_without_counting_what_was_cached_twice() -> 
     assert value(metrics, "understudy_model_cost_total", model="m") == 0.5
 
 
+def test_tokens_of_a_turn_have_the_standard_name_unless_they_are_words_or_estimated() -> None:
+    metrics = Metrics()
+    metrics.model_used("openai-chat", Usage(100, 20, 1, cached=60), "openai-chat:gpt")
+    metrics.model_used("openai-chat", Usage(5, 5, 1, estimated=10), "openai-chat:gpt")
+    metrics.model_used("offline", Usage(7, 7, 1), "offline")
+    families = {each.name: each for each in text_string_to_metric_families(metrics.render().decode())}
+    samples = [each for each in families["gen_ai_client_token_usage"].samples if each.name.endswith(("_sum", "_count"))]
+    labels = {"gen_ai_operation_name": "chat", "gen_ai_provider_name": "openai", "gen_ai_request_model": "gpt"}
+    assert {(each.name[26:], each.labels.pop("gen_ai_token_type")): each.value for each in samples} == {
+        ("count", "input"): 1,
+        ("sum", "input"): 100,
+        ("count", "output"): 1,
+        ("sum", "output"): 20,
+    }
+    assert all(each.labels == labels for each in samples)
+
+
 def test_names_end_in_units() -> None:
     metrics = Metrics()
     metrics.observe_tree(lambda: None)
     for family in text_string_to_metric_families(metrics.render().decode()):
+        if family.name == "gen_ai_client_token_usage":  # the name of a standard
+            continue
         assert family.name.startswith(("understudy_", "process_"))
         assert family.documentation
         if family.type == "histogram":

@@ -1,0 +1,87 @@
+"""A collector of traces for tests: a local HTTP server that decodes what it is sent by OTLP."""
+
+from collections.abc import Callable
+from typing import Any
+
+import trio
+from attrs import define, field, frozen
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
+
+from tests.end_to_end.receiver import Receiver
+from understudy.observe.spans import trace_id
+
+
+@frozen
+class Received:
+    """A span as the collector has it. `links` are the ids of spans, `kind` is the name without its prefix."""
+
+    name: str
+    trace: str
+    id: str
+    parent: str
+    kind: str
+    error: str
+    links: tuple[str, ...]
+    attributes: dict[str, Any]
+    started_ns: int
+    ended_ns: int
+
+
+@define
+class Collector(Receiver):
+    """Keeps the spans of all requests. One that is `hanging` takes requests and never answers them."""
+
+    done: int = 200
+    hanging: bool = False
+    spans: list[Received] = field(factory=list)
+    services: list[dict[str, str]] = field(factory=list)
+    asked: int = 0
+
+    def read(self, head: dict[str, str], body: bytes) -> Any:
+        """Decode the spans of a request."""
+        assert head["content-type"] == "application/x-protobuf"
+        for group in ExportTraceServiceRequest.FromString(body).resource_spans:
+            self.services.append({each.key: each.value.string_value for each in group.resource.attributes})
+            self.spans += [_received(each) for scope in group.scope_spans for each in scope.spans]
+
+    async def answer(self, stream: trio.SocketStream) -> None:
+        """Read a request and answer it, unless this one hangs."""
+        self.asked += 1
+        if self.hanging:
+            await trio.sleep_forever()
+        await super().answer(stream)
+
+    def named(self, start: str) -> list[Received]:
+        """Return the spans whose name starts so, in the order of their starts."""
+        return sorted((each for each in self.spans if each.name.startswith(start)), key=lambda each: each.started_ns)
+
+    def one(self, start: str) -> Received:
+        """Return the only span whose name starts so."""
+        (span,) = self.named(start)
+        return span
+
+    def of_run(self, run_id: str) -> list[Received]:
+        """Return the spans of a run's trace."""
+        return [each for each in self.spans if each.trace == trace_id(run_id)]
+
+    async def until_it(self, holds: Callable[["Collector"], object]) -> None:
+        """Wait until `holds` is true of the spans."""
+        with trio.fail_after(60):
+            while not holds(self):  # noqa: ASYNC110 - they come over a socket
+                await trio.sleep(0.01)
+
+
+def _received(span: OtlpSpan) -> Received:
+    return Received(
+        span.name,
+        span.trace_id.hex(),
+        span.span_id.hex(),
+        span.parent_span_id.hex(),
+        OtlpSpan.SpanKind.Name(span.kind).removeprefix("SPAN_KIND_"),
+        span.status.message,
+        tuple(each.span_id.hex() for each in span.links),
+        {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in span.attributes},
+        span.start_time_unix_nano,
+        span.end_time_unix_nano,
+    )

@@ -1,0 +1,423 @@
+"""Traces at a collector: from the socket to the store, over a kill, a restart and a change of node."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.chaos.test_killing import KINDS, find
+from tests.end_to_end import http
+from tests.end_to_end.chat_client import connected
+from tests.end_to_end.collector import Collector, Received
+from tests.end_to_end.process import started
+from tests.end_to_end.receiver import Receiver
+from tests.end_to_end.resumable_agent import CALLS
+from tests.end_to_end.scripted_model import Call, Gate, Hand, Raise, Say, ScriptedModel, echo, scripted, wait
+from tests.end_to_end.server_pair import SECRET, token_of, two_servers
+from tests.end_to_end.test_run_recovery import AGENT, Watcher, calling, ended, shown
+from tests.servers.postgresql import Postgres
+from tests.servers.redis import Redis
+from understudy import Agent, mcp
+from understudy.models.model import Emit, ModelUnavailable, Reply, Turn
+from understudy.observe.spans import INTERRUPTED, SpanContext, is_sampled, span_of
+
+SERVERS = Path(__file__).resolve().parents[1] / "servers"
+HELD = "tests.end_to_end.held_agent:agent"
+CALLER = SpanContext("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+async def collector(nursery: trio.Nursery) -> Collector:
+    """A collector that runs until the end of the test."""
+    made = Collector()
+    await made.start(nursery)
+    return made
+
+
+def run_ended(collector: Collector, run_id: str) -> bool:
+    """Return whether the span of the run's agent, and the commit of its end, have arrived."""
+    spans = collector.of_run(run_id)
+    agents = [each for each in spans if each.name.startswith("invoke_agent") and each.error != INTERRUPTED]
+    commits = [each for each in spans if each.name == "commit" and each.parent in {agent.id for agent in agents}]
+    return bool(agents and commits and any(each.name == "message" for each in spans))
+
+
+def no_orphans(spans: list[Received]) -> None:
+    """Check that there is one root, that each other span has its parent, and that no id is there twice."""
+    known = [each.id for each in spans]
+    assert len(set(known)) == len(known), "each span is sent once"
+    roots = [each for each in spans if not each.parent]
+    assert [each.name for each in roots] == ["message"]
+    assert [each.name for each in spans if each.parent and each.parent not in known] == []
+
+
+async def say(address: str, token: str | None = None, agent: str = "script", text: str = "go", **payload: Any) -> Any:
+    """Have a message answered. Return the last event of its run."""
+    async with connected(address, token) as client:
+        await client.say(text, agent_type=agent, thread_id="t", **payload)
+        return await client.until_end()
+
+
+async def test_a_trace_goes_from_the_socket_to_the_store(serve: Any, collector: Collector) -> None:
+    """Agent, model and tool are below the message, commits below what they are for; there is no text in any span."""
+    agent = scripted(Call([("echo", {"text": "a secret word"})]), Say("a secret answer"))
+    running = await serve(agent, otlp_endpoint=collector.origin)
+    end = await say(running.address, text="a secret question", metadata={"traceparent": CALLER.header})
+    run_id = end["run_id"]
+    await collector.until_it(lambda c: run_ended(c, run_id))
+    spans = collector.of_run(run_id)
+    assert spans == collector.spans, "one trace"
+    no_orphans(spans)
+    root, worker, tool = collector.one("message"), collector.one("invoke_agent"), collector.one("execute_tool")
+    assert (root.trace, root.id, root.kind) == (run_id, span_of(run_id).span_id, "SERVER")
+    assert root.links == (CALLER.span_id,)
+    assert (worker.name, worker.parent, worker.error) == ("invoke_agent script", root.id, "")
+    asked = collector.named("chat")
+    assert [(each.name, each.parent, each.kind) for each in asked] == [("chat script", worker.id, "CLIENT")] * 2
+    assert (tool.name, tool.parent) == ("execute_tool echo", worker.id)
+    assert tool.attributes["gen_ai.tool.name"] == "echo"
+    assert worker.attributes["gen_ai.operation.name"] == "invoke_agent"
+    assert worker.attributes["gen_ai.usage.output_tokens"] == sum(
+        each.attributes["gen_ai.usage.output_tokens"] for each in asked
+    )
+    commits = collector.named("commit")
+    assert [each.parent for each in commits] == [root.id, *[worker.id] * (len(commits) - 1)]
+    assert len(commits) >= 4
+    assert {each.attributes["db.system.name"] for each in commits} == {"sqlite"}
+    assert collector.services[0]["service.name"] == "understudy"
+    assert "secret" not in str(collector.spans)
+
+
+async def test_texts_are_in_spans_only_if_asked_for_and_as_they_are_stored(serve: Any, collector: Collector) -> None:
+    mail = "ada@example.org"
+    agent = scripted(Call([("echo", {"text": f"to {mail}"})]), Say(f"written to {mail}"))
+    running = await serve(agent, otlp_endpoint=collector.origin, trace_content=True, scrub_policy="strict")
+    end = await say(running.address, text=f"write to {mail}")
+    await collector.until_it(lambda c: run_ended(c, end["run_id"]))
+    worker, tool = collector.one("invoke_agent").attributes, collector.one("execute_tool").attributes
+    (given,) = json.loads(worker["gen_ai.input.messages"])
+    assert given["role"] == "user"
+    assert given["parts"][0]["content"].startswith("write to ")
+    assert "written to" in worker["gen_ai.output.messages"]
+    assert "to " in tool["gen_ai.tool.call.arguments"]
+    assert "to " in tool["gen_ai.tool.call.result"]
+    assert "written to" in collector.named("chat")[-1].attributes["gen_ai.output.messages"]
+    assert mail not in str(collector.spans)
+
+
+async def test_failures_are_the_errors_of_their_spans(serve: Any, collector: Collector) -> None:
+    """A tool that crashes, a model that cannot be reached, and a message that is refused."""
+    away = scripted(Raise(ModelUnavailable("The model is away.", False, "away")), name="away")
+    running = await serve(scripted(Call([("crash", {})]), Say("so")), away, otlp_endpoint=collector.origin)
+    await say(running.address)
+    await say(running.address, agent="away")
+    async with connected(running.address) as client:
+        await client.say("go", agent_type="script", thread_id="t2", parent_id="answer-nowhere")
+        refused = await client.until("error")
+    assert refused["data"]["code"] == "not_found"
+    await collector.until_it(lambda c: len(c.named("message")) == 3 and len(c.named("invoke_agent")) == 2)
+    assert collector.one("execute_tool crash").error == "failed"
+    assert collector.one("execute_tool crash").attributes["error.type"] == "failed"
+    assert [each.error for each in collector.named("message")] == ["", "", "not_found"]
+    assert collector.one("invoke_agent away").error == "no_model"
+    assert [each.error for each in collector.named("chat") if each.error] == ["ModelUnavailable"]
+
+
+async def test_a_handoff_is_two_agents_below_one_message(serve: Any, collector: Collector) -> None:
+    first = Agent("first", colleagues=["other"], model=ScriptedModel(Hand("other")))
+    running = await serve(first, scripted(Say("here"), name="other"), otlp_endpoint=collector.origin)
+    end = await say(running.address, agent="first")
+    await collector.until_it(lambda c: len(c.named("invoke_agent")) == 2)
+    no_orphans(collector.of_run(end["run_id"]))
+    assert [each.name for each in collector.named("invoke_agent")] == ["invoke_agent first", "invoke_agent other"]
+
+
+async def test_a_subagent_is_below_the_call_that_asks_it(serve: Any, collector: Collector) -> None:
+    helper = Agent("helper", tools=[echo], model=ScriptedModel(Call([("echo", {"text": "x"})]), Say("helped")))
+    model = ScriptedModel(Call([("ask_helper", {"request": "help"})]), Say("done"))
+    asking = Agent("script", tools=[helper.as_tool()], model=model)
+    running = await serve(asking, otlp_endpoint=collector.origin)
+    end = await say(running.address)
+    await collector.until_it(lambda c: run_ended(c, end["run_id"]) and len(c.named("invoke_agent")) == 2)
+    no_orphans(collector.of_run(end["run_id"]))
+    assert collector.one("invoke_agent helper").parent == collector.one("execute_tool ask_helper").id
+    assert collector.one("execute_tool echo").parent == collector.one("invoke_agent helper").id
+
+
+@pytest.mark.parametrize("orderly", [False, True], ids=["killed", "stopped"])
+async def test_one_trace_over_three_servers(orderly: bool, tmp_path: Path, collector: Collector) -> None:
+    """Two die (SIGKILL), or stop, while a tool is at work and while the model answers: one trace, with links."""
+    environment = {"UNDERSTUDY_OTLP_ENDPOINT": collector.origin, CALLS: str(tmp_path / "calls")}
+    environment |= {"UNDERSTUDY_GRACE_S": "0.4"} if orderly else {}
+    moments: list[Callable[[Collector], object]] = [
+        lambda c: c.named("message") and c.named("chat") and len(c.named("commit")) == 2,
+        lambda c: len(c.named("execute_tool")) == 2,
+    ]
+    seen, token = Watcher(), ""
+    for number in range(3):
+        async with started(tmp_path / "data", HELD, **environment) as server:
+            if not token:
+                _, _, session = await http.request(server.address, "POST", "/api/sessions")
+                token = session["session_token"]
+            async with connected(server.address, token) as client:
+                if number:
+                    await client.send({"type": "resume", "payload": {"threads": {"t": seen.seq}}})
+                else:
+                    await client.say("go", agent_type="held", thread_id="t", message_id="m")
+                await seen.until(client, (calling("hold"), shown(5), ended)[number])
+                if number < 2:
+                    await collector.until_it(moments[number])
+                    assert not [each for each in collector.named("invoke_agent") if not each.error]
+                if number == 2 or orderly:
+                    assert await server.terminate() == 0
+                else:
+                    await server.kill()
+    run_id = seen.events[0]["run_id"]
+    assert (seen.events[-1]["type"], seen.screen.text) == ("final_response", "This is said. ")
+    assert run_ended(collector, run_id)
+    spans = collector.of_run(run_id)
+    assert spans == collector.spans
+    no_orphans(spans)
+    first, second, third = collector.named("invoke_agent held")
+    assert [first.error, second.error, third.error] == [INTERRUPTED, INTERRUPTED, ""]
+    assert third.links == (second.id,), "the link of the second went down with its server"
+    assert {first.parent, second.parent, third.parent} == {collector.one("message").id}
+    cut, made = collector.named("execute_tool hold")
+    assert [cut.error, made.error] == [INTERRUPTED, ""]
+    assert [cut.parent, made.parent] == [first.id, second.id]
+    assert made.links == (cut.id,)
+    asked = [(each.parent, each.error) for each in collector.named("chat")]
+    assert asked == [(first.id, ""), *([(second.id, "cancelled")] if orderly else []), (third.id, "")]
+    instances = {each["service.instance.id"] for each in collector.services}
+    assert len(instances) == 3
+
+
+async def test_a_run_that_crashes_goes_on_in_its_trace(serve: Any, collector: Collector) -> None:
+    """Its model breaks after a tool: the span of that attempt has the error, and that of the next one links to it."""
+
+    class Broken(ScriptedModel):
+        async def respond(self, turn: Turn, emit: Emit) -> Reply:
+            if len(self.inputs) == 1:
+                self.inputs.append(turn)
+                raise RuntimeError("broken")
+            return await super().respond(turn, emit)
+
+    model = Broken(Call([("echo", {"text": "x"})]), Say("done"))
+    running = await serve(Agent("script", tools=[echo], model=model), otlp_endpoint=collector.origin)
+    end = await say(running.address)
+    assert end["type"] == "final_response"
+    await collector.until_it(lambda c: run_ended(c, end["run_id"]) and len(c.named("invoke_agent")) == 2)
+    no_orphans(collector.of_run(end["run_id"]))
+    first, second = collector.named("invoke_agent")
+    assert (first.error, second.error, second.links) == ("RuntimeError", "", (first.id,))
+    assert [each.parent for each in collector.named("chat")] == [first.id, first.id, second.id]
+
+
+async def test_a_run_that_is_killed_with_a_subagent_goes_on_in_its_trace(serve: Any, collector: Collector) -> None:
+    """The spans of both agents, and of the call between them, are recorded by the next attempt; none is twice."""
+    gate = Gate()
+    helper = Agent("helper", tools=[echo], model=ScriptedModel(Call([("echo", {"text": "x"})]), Say("helped", gate)))
+    calls = Call([("ask_helper", {"request": "help"})])
+    asking = Agent("script", tools=[helper.as_tool()], model=ScriptedModel(calls, Say("done")))
+    running = await serve(asking, otlp_endpoint=collector.origin)
+    async with connected(running.address) as client:
+        await client.say("go", agent_type="script", thread_id="t")
+        await gate.reached.wait()
+        (run,) = find(running, KINDS["run"])
+        run.kill()
+        gate.opened.set()
+        end = await client.until_end()
+    assert end["type"] == "final_response"
+    await collector.until_it(lambda c: run_ended(c, end["run_id"]) and len(c.named("invoke_agent")) == 4)
+    no_orphans(collector.of_run(end["run_id"]))
+    for name in ("invoke_agent script", "invoke_agent helper", "execute_tool ask_helper"):
+        cut, done = collector.named(name)
+        assert (cut.error, done.error, done.links) == (INTERRUPTED, "", (cut.id,)), name
+    assert collector.one("execute_tool echo").parent == collector.named("invoke_agent helper")[0].id
+
+
+async def test_a_call_that_is_out_of_time_ends_its_agent_too(serve: Any, collector: Collector) -> None:
+    helper = Agent("helper", tools=[wait], model=ScriptedModel(Call([("wait", {})]), Say("helped")), timeout_s=0.5)
+    calls = Call([("ask_helper", {"request": "help"})])
+    asking = Agent("script", tools=[helper.as_tool()], model=ScriptedModel(calls, Say("done")))
+    running = await serve(asking, otlp_endpoint=collector.origin)
+    end = await say(running.address)
+    await collector.until_it(lambda c: run_ended(c, end["run_id"]) and len(c.named("invoke_agent")) == 2)
+    no_orphans(collector.of_run(end["run_id"]))
+    assert collector.one("execute_tool ask_helper").error == "timed_out"
+    assert collector.one("execute_tool wait").error
+    assert collector.one("invoke_agent helper").error
+
+
+async def test_a_run_that_its_user_cancels_ends_its_spans(serve: Any, collector: Collector) -> None:
+    agent = Agent("script", tools=[wait], model=ScriptedModel(Call([("wait", {})])))
+    running = await serve(agent, otlp_endpoint=collector.origin)
+    async with connected(running.address) as client:
+        await client.say("go", agent_type="script", thread_id="t")
+        begun = await client.until("tool_executing")
+        await client.send({"type": "cancel", "payload": {"run_id": begun["run_id"]}})
+        await client.until_end()
+    await collector.until_it(lambda c: run_ended(c, begun["run_id"]))
+    no_orphans(collector.of_run(begun["run_id"]))
+    assert collector.one("execute_tool wait").error == collector.one("invoke_agent script").error == "cancelled"
+
+
+async def test_one_trace_over_two_nodes(
+    serve: Any, tmp_path: Path, postgres: Postgres, template: str, redis: Redis, collector: Collector
+) -> None:
+    """The second message comes to the node that does not have the thread: its command hops to the one that does."""
+    redis.flush()
+    agent = scripted(Say("here"))
+    two = await two_servers(
+        serve, tmp_path, postgres.create(template), redis.url, agent, otlp_endpoint=collector.origin
+    )
+    await say(two.a.address, token_of())
+    end = await say(two.b.address, token_of())
+    run_id = end["run_id"]
+    await collector.until_it(lambda c: run_ended(c, run_id) and c.named("forward Accept") and c.named("execute Accept"))
+    spans = collector.of_run(run_id)
+    no_orphans(spans)
+    (sent,) = (each for each in spans if each.name == "forward Accept")
+    (done,) = (each for each in spans if each.name == "execute Accept")
+    assert (sent.parent, sent.kind) == (span_of(run_id).span_id, "CLIENT")
+    assert (done.parent, done.kind) == (sent.id, "SERVER")
+    assert {each.attributes["db.system.name"] for each in spans if each.name == "commit"} == {"postgresql"}
+    async with connected(two.b.address, token_of()) as client:
+        await client.say("go", agent_type="script", thread_id="t", parent_id="answer-nowhere")
+        assert (await client.until("error"))["data"]["code"] == "not_found"
+    await collector.until_it(lambda c: len(c.named("execute Accept")) == 2 and len(c.named("message")) == 3)
+    refused = [(each.name, each.error) for each in collector.spans if each.error]
+    assert sorted(refused) == [
+        ("execute Accept", "CommandRejected"),
+        ("forward Accept", "CommandRejected"),
+        ("message", "not_found"),
+    ]
+
+
+async def test_one_trace_over_a_change_of_node(
+    tmp_path: Path, postgres: Postgres, template: str, redis: Redis, collector: Collector
+) -> None:
+    """The node of a run is killed (SIGKILL) while its tool is at work: another one, which lives, takes it over."""
+    redis.flush()
+    shared = {"UNDERSTUDY_DATABASE_URL": postgres.create(template), "UNDERSTUDY_REDIS_URL": redis.url}
+    shared |= {
+        "UNDERSTUDY_SECRET": SECRET,
+        "UNDERSTUDY_OTLP_ENDPOINT": collector.origin,
+        CALLS: str(tmp_path / "calls"),
+    }
+    (tmp_path / "calls").write_text("answer\n")  # so that the model answers the first time
+    async with started(tmp_path / "a", HELD, **shared) as a, started(tmp_path / "b", HELD, **shared) as b:
+        async with connected(a.address, token_of()) as client:
+            await client.say("go", agent_type="held", thread_id="t")
+            begun = await client.until("tool_executing")
+            await collector.until_it(lambda c: c.named("message") and c.named("chat") and len(c.named("commit")) == 2)
+            await a.kill()
+        async with connected(b.address, token_of()) as client:
+            await client.send({"type": "resume", "payload": {"threads": {"t": begun["seq"]}}})
+            end = await client.until_end()
+        assert end["type"] == "final_response"
+        await collector.until_it(lambda c: run_ended(c, end["run_id"]))
+        await b.terminate()
+    spans = collector.of_run(end["run_id"])
+    assert spans == collector.spans
+    no_orphans(spans)
+    on_a, on_b = collector.named("invoke_agent held")
+    assert (on_a.error, on_b.error, on_b.links) == (INTERRUPTED, "", (on_a.id,))
+    cut, made = collector.named("execute_tool hold")
+    assert (cut.error, made.error, made.links) == (INTERRUPTED, "", (cut.id,))
+    assert len({each["service.instance.id"] for each in collector.services}) == 2
+
+
+async def test_a_collector_that_hangs_delays_nothing_and_its_spans_are_counted(
+    tmp_path: Path, collector: Collector
+) -> None:
+    """The run ends, and the server stops within its time; what was not taken is in the log, once, and in the metric."""
+    collector.hanging, log = True, tmp_path / "log"
+    environment = {"UNDERSTUDY_OTLP_ENDPOINT": collector.origin, "UNDERSTUDY_GRACE_S": "4"}
+    async with started(tmp_path / "data", AGENT, log=log, **environment) as server:
+        _, _, session = await http.request(server.address, "POST", "/api/sessions")
+        for _ in range(3):
+            end = await say(server.address, session["session_token"], agent="resumable")
+            assert end["type"] == "final_response"
+        await collector.until_it(lambda c: c.asked)
+        began = time.monotonic()
+        assert await server.terminate() == 0
+        took_s = time.monotonic() - began
+    assert took_s < 15, "its time is 4 s, and the machine may be busy"
+    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    dropping = [each for each in lines if each["event"] == "traces.dropping"]
+    assert [each["level"] for each in dropping] == ["warning"]
+    assert not [each for each in lines if each["logger"].startswith("opentelemetry")]
+
+
+async def test_spans_that_a_collector_refuses_are_counted_by_the_metric(serve: Any, collector: Collector) -> None:
+    collector.done = 400
+    running = await serve(scripted(Say("here")), otlp_endpoint=collector.origin)
+    await say(running.address)
+    wanted, shown = 'understudy_trace_spans_dropped_total{reason="collector"}', ""
+    with trio.fail_after(60):
+        while wanted not in shown:
+            _, _, page = await http.request(running.address, "GET", "/metrics")
+            shown = str(page)
+
+
+async def test_a_share_of_runs_is_traced_whole_and_the_others_not_at_all(serve: Any, collector: Collector) -> None:
+    """Spans are sent in order: when those of a later run have come, those of an earlier one would have."""
+    running = await serve(scripted(Say("here")), otlp_endpoint=collector.origin, trace_ratio=0.5)
+    chosen: dict[str, bool] = {}
+    while list(chosen.values())[-2:] != [False, True]:
+        end = await say(running.address)
+        chosen[end["run_id"]] = is_sampled(end["run_id"], 0.5)
+        assert len(chosen) < 100
+    await collector.until_it(lambda c: all(run_ended(c, run_id) for run_id, traced in chosen.items() if traced))
+    assert {each.trace for each in collector.spans} == {run_id for run_id, traced in chosen.items() if traced}
+
+
+async def test_a_request_over_http_links_to_its_caller(serve: Any, collector: Collector) -> None:
+    running = await serve(scripted(Say("here")), otlp_endpoint=collector.origin)
+    _, _, session = await http.request(running.address, "POST", "/api/sessions")
+    body = json.dumps({"type": "user_message", "payload": {"content": "go", "agent_type": "script"}}).encode()
+    headers = {"traceparent": CALLER.header}
+    token = session["session_token"]
+    status, _, _ = await http.request(running.address, "POST", "/api/commands", token=token, body=body, headers=headers)
+    assert status == 202
+    await collector.until_it(lambda c: c.named("message"))
+    assert collector.one("message").links == (CALLER.span_id,)
+
+
+async def test_webhooks_have_the_span_that_sends_them(
+    serve: Any, nursery: trio.Nursery, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first attempt fails: each has a span of its own, whose header the receiver gets."""
+    monkeypatch.setattr("understudy.chat.webhook_sender.EVERY_S", 0.02)
+    monkeypatch.setattr("understudy.chat.webhook_sender.FIRST_S", 0.02)
+    receiver = Receiver([500])
+    await receiver.start(nursery)
+    hooks = {"webhook_urls": [receiver.origin], "webhook_private": True, "webhook_secret": "s" * 32}
+    running = await serve(scripted(Say("here")), otlp_endpoint=collector.origin, **hooks)
+    end = await say(running.address, settings={"webhook": receiver.url})
+    await receiver.until(2)
+    await collector.until_it(lambda c: len(c.named("webhook")) == 2 and run_ended(c, end["run_id"]))
+    no_orphans(collector.of_run(end["run_id"]))
+    sent = [SpanContext(each.trace, each.id).header for each in collector.named("webhook")]
+    assert sent == [head["traceparent"] for head, _ in receiver.got]
+    assert [each.error for each in collector.named("webhook")] == ["not_delivered", ""]
+
+
+async def test_mcp_servers_are_told_of_the_calls_span(serve: Any, collector: Collector) -> None:
+    server = mcp([sys.executable, str(SERVERS / "mcp_traced.py")], name="traced")
+    agent = Agent("script", tools=[server], model=ScriptedModel(Call([("traced_tell", {})]), Say("done")))
+    running = await serve(agent, otlp_endpoint=collector.origin)
+    async with connected(running.address) as client:
+        await client.say("go", agent_type="script", thread_id="t")
+        told = await client.until("tool_completed")
+        end = await client.until_end()
+    await collector.until_it(lambda c: run_ended(c, end["run_id"]))
+    call = collector.one("execute_tool traced_tell")
+    assert SpanContext(call.trace, call.id).header in str(told["data"]["result"])

@@ -1,0 +1,65 @@
+"""Sends spans to a collector by OTLP over HTTP. Nothing else imports OpenTelemetry. Needs the extra `traces`."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, SERVICE_VERSION, Resource
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExportResult
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags
+from opentelemetry.trace.status import Status, StatusCode
+
+from understudy.observe.spans import SpanContext as OwnContext
+from understudy.observe.spans import TraceSpan
+from understudy.observe.traces import Send
+
+SEND_S: Final = 5.0
+"""Seconds for one request, with its repeats when the collector says that it is busy."""
+PATH: Final = "/v1/traces"
+"""Where collectors take spans, below their address."""
+
+
+def otlp_sender(endpoint: str, headers: Mapping[str, str], version: str, instance: str) -> Send:
+    """Return the function that sends spans to a collector. `instance` tells this server from others in its spans.
+
+    Attributes of the resource can be added by the variable `OTEL_RESOURCE_ATTRIBUTES`.
+    """
+    # Each failed request is an error in the library's log; here the first one is a line, and each is in the metric.
+    logging.getLogger("opentelemetry.exporter.otlp").setLevel(logging.CRITICAL)
+    resource = Resource.create({SERVICE_NAME: "understudy", SERVICE_VERSION: version, SERVICE_INSTANCE_ID: instance})
+    scope = InstrumentationScope("understudy", version)
+    exporter = OTLPSpanExporter(endpoint.rstrip("/") + PATH, headers=dict(headers), timeout=SEND_S)
+
+    def send(spans: Sequence[TraceSpan]) -> bool:
+        return exporter.export([_readable(each, resource, scope) for each in spans]) is SpanExportResult.SUCCESS
+
+    return send
+
+
+def _readable(span: TraceSpan, resource: Resource, scope: InstrumentationScope) -> ReadableSpan:
+    return ReadableSpan(
+        span.name,
+        _context(span.context),
+        None if span.parent is None else _context(span.parent),
+        resource,
+        dict(span.attributes),
+        links=[Link(_context(each)) for each in span.links],
+        kind=SpanKind[span.kind.value],
+        status=Status(StatusCode.ERROR, span.error) if span.error else Status(),
+        start_time=_nanoseconds(span.started_at),
+        end_time=_nanoseconds(span.ended_at),
+        instrumentation_scope=scope,
+    )
+
+
+def _nanoseconds(seconds: float) -> int:
+    """Return a Unix time in nanoseconds; a float of it is right to the microsecond."""
+    return round(seconds * 1_000_000) * 1000
+
+
+def _context(named: OwnContext) -> SpanContext:
+    sampled = TraceFlags(TraceFlags.SAMPLED)
+    return SpanContext(int(named.trace_id, 16), int(named.span_id, 16), is_remote=False, trace_flags=sampled)
