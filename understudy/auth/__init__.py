@@ -1,4 +1,4 @@
-"""Identity and permission: sessions, tokens, revocation, tenants, rights, and sign-in at an identity provider.
+"""Identity and permission: sessions, tokens, revocation, tenants, rights, local accounts, and sign-in at a provider.
 
 No web framework and no routes stand here.
 """

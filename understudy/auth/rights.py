@@ -2,7 +2,8 @@
 
 1. `server_operator` grants rights over the whole server, `operator` over the users of the token's own tenant.
 2. On a server without tenants all users belong to one organisation: `operator` grants rights over the whole server.
-3. A role counts only for requests made with a token that has it; rights are stored nowhere.
+3. `server_auditor` and `auditor` reach as far, and grant nothing but to read the audit log; operators may not read it.
+4. A role counts only for requests made with a token that has it; rights are stored nowhere.
 """
 
 from collections.abc import Callable, Collection
@@ -15,6 +16,10 @@ from understudy.storage.records import tenant_of
 
 OPERATOR: Final = "operator"
 SERVER_OPERATOR: Final = "server_operator"
+OPERATORS: Final = (SERVER_OPERATOR, OPERATOR)
+AUDITOR: Final = "auditor"
+SERVER_AUDITOR: Final = "server_auditor"
+AUDITORS: Final = (SERVER_AUDITOR, AUDITOR)
 
 Whose: TypeAlias = Callable[[str], bool]
 """A predicate that selects owners (`understudy.storage.records`)."""
@@ -27,7 +32,8 @@ def everybody(_owner: str) -> bool:
 
 @frozen
 class Rights:
-    """The rights of one request: over the whole `server`, and over the `users` of `tenant`.
+    """The rights of one request: over the whole `server`, and over the `users` of `tenant`; to read the audit log of
+    that tenant (`audits`), or all of it (`audits_server`).
 
     `tenants`: whether the server has tenants. `tenant` None: the users without a tenant.
     """
@@ -36,6 +42,8 @@ class Rights:
     users: bool
     tenant: str | None
     tenants: bool
+    audits: bool = False
+    audits_server: bool = False
 
     def check_server(self) -> None:
         """Refuse a request that only an operator of the server may make.
@@ -80,8 +88,25 @@ class Rights:
             return everybody
         return lambda owner: tenant_of(owner) == reached
 
+    def audited(self, tenant: str | None) -> tuple[bool, str | None]:
+        """Return which part of the audit log a request for `tenant`, None for all that the caller may read, concerns:
+        whether it is the whole log, and else of which tenant.
+
+        Raises:
+            CommandRejected: The caller is no auditor, or one of another tenant (`forbidden`).
+        """
+        if not self.audits:
+            raise CommandRejected("forbidden", f"That needs the role {AUDITOR}.")
+        if self.audits_server:
+            return tenant is None, tenant
+        if tenant not in (None, self.tenant):
+            raise CommandRejected("forbidden", f"That needs the role {SERVER_AUDITOR}: it is another tenant's.")
+        return False, self.tenant
+
 
 def rights_of(owner: str, roles: Collection[str], *, tenants: bool) -> Rights:
     """Return the rights of a user with these roles. `tenants`: whether the server has tenants."""
     server = SERVER_OPERATOR in roles or (OPERATOR in roles and not tenants)
-    return Rights(server, server or OPERATOR in roles, tenant_of(owner), tenants)
+    audits_server = SERVER_AUDITOR in roles or (AUDITOR in roles and not tenants)
+    audits = audits_server or AUDITOR in roles
+    return Rights(server, server or OPERATOR in roles, tenant_of(owner), tenants, audits, audits_server)

@@ -23,6 +23,7 @@ from understudy.storage.records import name_of, owner_of
 
 if TYPE_CHECKING:
     from transport.auth.keyring import KeyFetcher, Keyring, KeySet, ProviderTokens
+    from understudy.auth.accounts.local_accounts import LocalAccounts
     from understudy.auth.openid.sessions import ProviderSessions
 
 REVOCATIONS_FILE: Final = "ended-sessions"
@@ -37,6 +38,8 @@ KEYS_TIMEOUT_S: Final = 5.0
 """Seconds within which a URL must return the keys."""
 PROVIDED: Final = "oidc-"
 """Prefix of the names of sessions of users who signed in at the identity provider."""
+LOCAL: Final = "local-"
+"""Prefix of the names of sessions of users who signed in with a password."""
 SIGN_IN_AGAIN: Final = "This session is over; sign in again."
 KEY_WAIT_S: Final = 2.0
 """Seconds for which the verification of a token waits for the key it names, while keys are being fetched."""
@@ -45,6 +48,8 @@ KEY_WAIT_S: Final = 2.0
 class AuthSettings(Protocol):
     """The settings that sign-in and sessions need; see `understudy.app.settings.Settings`."""
 
+    @property
+    def accepted_secrets(self) -> Sequence[str]: ...  # noqa: D102
     @property
     def allowed_origins(self) -> Sequence[str]: ...  # noqa: D102
     @property
@@ -79,13 +84,18 @@ class RenewableTokens(Tokens):
     """Tokens that can still be recognised, but not accepted, for `grace_s` seconds after their expiry."""
 
     def __init__(
-        self, secret: str | bytes, clock: Callable[[], float], grace_s: float, tenant_claim: str = TENANT
+        self,
+        secret: str | bytes,
+        clock: Callable[[], float],
+        grace_s: float,
+        tenant_claim: str = TENANT,
+        accepted: Sequence[str | bytes] = (),
     ) -> None:
-        super().__init__(secret, clock, tenant_claim)
+        super().__init__(secret, clock, tenant_claim, accepted)
         self.clock = clock
         self.grace_s = grace_s
         # The same checks by a clock that is slow by the grace, so that expiry is the only difference.
-        self._late = Tokens(secret, lambda: clock() - grace_s, tenant_claim)
+        self._late = self._slow_by(grace_s)
 
     def verify_expired(self, token: str, grace_s: float | None = None) -> Identity:
         """Return the identity of a token that may have expired, at most `grace_s` ago.
@@ -95,7 +105,11 @@ class RenewableTokens(Tokens):
         """
         if grace_s is None:
             return self._late.verify(token)
-        return Tokens(self._key, lambda: self.clock() - grace_s, self._tenant_claim).verify(token)
+        return self._slow_by(grace_s).verify(token)
+
+    def _slow_by(self, seconds: float) -> Tokens:
+        own, *accepted = self._keys
+        return Tokens(own, lambda: self.clock() - seconds, self._tenant_claim, accepted)
 
 
 @frozen
@@ -138,10 +152,10 @@ class Sessions:
 
     `anonymous` allows users without a token. Tokens are valid for `ttl_s` seconds. Without a `provider`, only tokens
     signed with the secret are accepted. `signed_in`: the sessions of users who sign in at an identity provider by
-    OpenID Connect, None if there is no such sign-in. `on_end` is called with the identity that signed out. `rate`
-    limits new sessions of one address. With `tenants`, the `user` of an identity is the owner of
-    `understudy.storage.records`, so that users of one name in two tenants differ. `longest_s`: how long after sign-in a
-    session can be renewed.
+    OpenID Connect, None if there is no such sign-in. `accounts`: those of users with a password, None likewise.
+    `on_end` is called with the identity that signed out. `rate` limits new sessions of one address. With `tenants`, the
+    `user` of an identity is the owner of `understudy.storage.records`, so that users of one name in two tenants differ.
+    `longest_s`: how long after sign-in a session can be renewed.
     """
 
     tokens: RenewableTokens
@@ -154,6 +168,7 @@ class Sessions:
     tenants: bool = False
     longest_s: float = 30 * 24 * 3600.0
     signed_in: "ProviderSessions | None" = field(default=None, repr=False)
+    accounts: "LocalAccounts | None" = field(default=None, repr=False)
     _proven: VerifiedTokens = field(factory=VerifiedTokens, init=False, repr=False)
 
     def issue_anonymous(self, peer: str | None = None) -> IssuedSession:
@@ -217,10 +232,10 @@ class Sessions:
                         await self.provider.keyring.wait_fetched(KEY_WAIT_S)
         return self.verify(token)
 
-    def renew(self, token: str) -> IssuedSession:
+    def renew(self, token: str, roles: tuple[str, ...] = (), groups: tuple[str, ...] = ()) -> IssuedSession:
         """Sign a later token for the same user and session, valid for as long as this one was, at most `ttl_s`.
 
-        The new token has no roles or groups: only their issuer knows whether the user still has them. None is issued
+        The new token has these roles and groups: only their issuer knows which the user still has. None is issued
         `longest_s` after sign-in. A token that has used less than a tenth of its time is returned unchanged.
 
         An anonymous user has only the token to come back with, and would lose their threads without it. If anonymous
@@ -247,12 +262,13 @@ class Sessions:
         left_s = began + (ANONYMOUS_MAX_S if anonymous else self.longest_s) - now
         if left_s <= 0:
             raise Unauthenticated("token_expired", "This session has lasted as long as it may; sign in again.")
-        return self.issue(evolve(identity, roles=(), groups=(), signed_in_at=began), min(life_s, left_s))
+        return self.issue(evolve(identity, roles=roles, groups=groups, signed_in_at=began), min(life_s, left_s))
 
     async def renew_and_revoke(self, token: str) -> IssuedSession:
         """Renew a token, and revoke the old one after a short overlap.
 
-        If its user signed in at the identity provider, that is asked whether and as what the user may stay.
+        If its user signed in at the identity provider, that is asked whether and as what the user may stay. For a user
+        with a password, the account is.
 
         Raises:
             Unauthenticated, CommandRejected: As `renew`; or no more revocations can be kept now, or the identity
@@ -260,7 +276,14 @@ class Sessions:
             StorageUnavailable: The revocation cannot be written; the old token is still valid.
         """
         identity = self._verify_late(token)
-        session = await self._renew_at_provider(identity, token) if self.is_provided(identity) else self.renew(token)
+        if self.is_provided(identity):
+            session = await self._renew_at_provider(identity, token)
+        elif identity.session.startswith(LOCAL):
+            if self.accounts is None:  # the settings allowed accounts once
+                raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
+            session = await self.accounts.renew(identity, token)
+        else:
+            session = self.renew(token)
         if session.token != token and identity.expires_at > self.tokens.clock():
             await self.revoked.revoke_token(identity)
         return session
@@ -447,14 +470,16 @@ def _read_file(path: Path) -> "KeySet":
     return read_key_set(document)
 
 
-def secret_for_storage(settings: AuthSettings) -> bytes:
-    """Return the secret from which the keys of what is stored sealed are derived, once `open_sessions` was called.
+def secrets_for_storage(settings: AuthSettings) -> list[bytes]:
+    """Return the secrets from which the keys of what is stored sealed are derived, once `open_sessions` was called.
 
-    A server without a secret of its own gets a new one: what was sealed before cannot be opened then.
+    The first seals; what was sealed with one of the others can be opened. A server without a secret of its own gets a
+    new one: what was sealed before cannot be opened then.
     """
     if not settings.signs:
-        return secrets.token_bytes(32)
-    return str(settings.secret).encode() or load_or_create_secret(settings.secret_file)
+        return [secrets.token_bytes(32)]
+    own = str(settings.secret).encode() or load_or_create_secret(settings.secret_file)
+    return [own, *(each.encode() for each in settings.accepted_secrets)]
 
 
 def open_tokens(settings: AuthSettings) -> RenewableTokens:
@@ -470,7 +495,8 @@ def open_tokens(settings: AuthSettings) -> RenewableTokens:
     if not secret:
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         secret = load_or_create_secret(settings.secret_file)
-    return RenewableTokens(secret, time.time, settings.grace_of_refresh_s, _claim(settings))
+    accepted = settings.accepted_secrets
+    return RenewableTokens(secret, time.time, settings.grace_of_refresh_s, _claim(settings), accepted)
 
 
 def _claim(settings: AuthSettings) -> str:

@@ -37,22 +37,6 @@ def test_lists_are_taken_for_tuples() -> None:
     assert agent.tool("nothing") is None
 
 
-@pytest.mark.parametrize(
-    ("allow", "ada", "role", "group"),
-    [
-        (None, True, True, True),
-        (("user:ada",), True, False, False),
-        (("role:clerk", "user:bob"), False, True, False),
-        (["group:support:night", "group:support"], False, False, True),
-    ],
-)
-def test_an_agent_is_for_those_that_it_allows(allow: list[str] | None, *, ada: bool, role: bool, group: bool) -> None:
-    """Each entry names a user, a role or a group; a user called as a group is none of it."""
-    agent = Agent("support", allow=allow)
-    assert (agent.allows("ada"), agent.allows("x", ["clerk"]), agent.allows("x", (), ["support"])) == (ada, role, group)
-    assert agent.allows("support", ["ada"], ["clerk"]) is (allow is None)
-
-
 @pytest.mark.parametrize("allow", [[], ["support"], ["team:support"], ["group:"], "group:support"])
 def test_an_agent_that_allows_nobody_or_in_other_words_is_refused(allow: list[str]) -> None:
     with pytest.raises((ValueError, TypeError), match=r"allow|list of texts"):

@@ -50,3 +50,33 @@ def test_only_an_operator_of_the_server_reaches_another_tenant() -> None:
     of_server.check_server()
     assert (of_server.reach(None), of_server.reach("other")) == (None, "other")
     assert [of_server.whose("other")(each) for each in USERS] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("owner", "roles", "tenants", "audited"),
+    [
+        (ADA, ["auditor"], True, (False, "acme")),
+        (PLAIN, ["auditor"], True, (False, None)),
+        (PLAIN, ["auditor"], False, (True, None)),
+        (ADA, ["server_auditor"], True, (True, None)),
+        (PLAIN, ["server_auditor"], False, (True, None)),
+    ],
+)
+def test_an_auditor_reads_the_log_of_a_tenant_or_of_all_and_is_no_operator(
+    owner: str, roles: list[str], tenants: bool, audited: tuple[bool, str | None]
+) -> None:
+    rights = rights_of(owner, roles, tenants=tenants)
+    assert rights.audited(None) == audited
+    for refused in (rights.check_users, rights.check_server, rights.whose):
+        with pytest.raises(CommandRejected):
+            refused()
+
+
+@pytest.mark.parametrize("role", ["operator", "server_operator", "Auditor", "metrics"])
+@pytest.mark.parametrize("tenants", [True, False])
+def test_nobody_else_reads_the_audit_log(role: str, tenants: bool) -> None:
+    with pytest.raises(CommandRejected, match="the role auditor"):
+        rights_of(ADA, [role], tenants=tenants).audited(None)
+    assert rights_of(ADA, ["server_auditor"], tenants=True).audited("other") == (False, "other")
+    with pytest.raises(CommandRejected, match="server_auditor"):
+        rights_of(ADA, ["auditor"], tenants=True).audited("other")

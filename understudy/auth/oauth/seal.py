@@ -1,7 +1,8 @@
 """Encryption of tokens and of what belongs to a sign-in, as they are stored.
 
 AES-256-GCM with a fresh nonce for each text. The key is derived from the server's secret by HKDF (RFC 5869). A text is
-bound to its place, so that one that is moved to another user, server or table cannot be opened there.
+bound to its place, so that one that is moved to another user, server or table cannot be opened there. While the secret
+is being replaced there are several: the first seals, and what was sealed with the others is opened.
 """
 
 import os
@@ -24,34 +25,45 @@ class Seal:
     `cryptography` is loaded with the first of them: most servers seal nothing.
     """
 
-    def __init__(self, secret: bytes) -> None:
-        self._secret = secret
+    def __init__(self, secret: bytes, *accepted: bytes) -> None:
+        self._secrets = secret, *accepted
 
     def __repr__(self) -> str:
         return "Seal(secret=…)"
 
     @cached_property
-    def _cipher(self) -> "AESGCM":
+    def _ciphers(self) -> "tuple[AESGCM, ...]":
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
         from cryptography.hazmat.primitives.hashes import SHA256
         from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-        return AESGCM(HKDF(SHA256(), 32, salt=None, info=b"understudy: sign-ins, version 1").derive(self._secret))
+        label = b"understudy: sign-ins, version 1"
+        return tuple(AESGCM(HKDF(SHA256(), 32, salt=None, info=label).derive(each)) for each in self._secrets)
 
     def seal(self, value: object, *place: str) -> bytes:
         """Return the value, sealed for a place."""
         nonce = os.urandom(NONCE_BYTES)
-        return nonce + self._cipher.encrypt(nonce, msgspec.json.encode(value), _about(place))
+        return nonce + self._ciphers[0].encrypt(nonce, msgspec.json.encode(value), _about(place))
 
     def open(self, sealed: bytes, kind: type[T], *place: str) -> T | None:
-        """Return what was sealed for a place; None if it was sealed with another secret or for another place."""
+        """Return what was sealed for a place; None if it was sealed with an unknown secret or for another place."""
+        found = self.open_with_number(sealed, kind, *place)
+        return None if found is None else found[0]
+
+    def open_with_number(self, sealed: bytes, kind: type[T], *place: str) -> tuple[T, int] | None:
+        """Return what was sealed for a place, and the number of its secret, 0 for the sealing one; None as `open`."""
         from cryptography.exceptions import InvalidTag
 
-        try:
-            plain = self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _about(place))
-            return msgspec.json.decode(plain, type=kind)
-        except (InvalidTag, ValueError, msgspec.ValidationError):
-            return None
+        for number, cipher in enumerate(self._ciphers):
+            try:
+                plain = cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _about(place))
+            except (InvalidTag, ValueError):  # ValueError: it is too short for a nonce
+                continue
+            try:
+                return msgspec.json.decode(plain, type=kind), number
+            except (ValueError, msgspec.ValidationError):
+                return None
+        return None
 
 
 def _about(place: tuple[str, ...]) -> bytes:

@@ -29,6 +29,7 @@ from understudy.auth.oauth.token_endpoint import with_query
 from understudy.auth.openid.claims import ProviderUser
 from understudy.auth.openid.provider import Provider, ProviderAnswer
 from understudy.auth.sessions import ANONYMOUS, PROVIDED, SIGN_IN_AGAIN, IssuedSession, Sessions
+from understudy.storage.audit import PROVIDER, AuditEntry
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.provider_sessions import (
     AddProviderSession,
@@ -171,6 +172,8 @@ class ProviderSessions:
         names = [self._digest(each) if each else "" for each in (subject, theirs)]
         rows = await self.store.sessions_of_provider(*names)
         for row in rows:
+            entry = AuditEntry("sessions.ended", row.owner, PROVIDER, row.owner, detail={"all": False})
+            await self.store.audit(entry)
             await self._end(row, "the provider has signed the user out")
         return len(rows)
 

@@ -1,5 +1,6 @@
 """Sessions that a provider can end: what it says while they are renewed, and what it does not say."""
 
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,6 +25,12 @@ from understudy.auth.sessions import IssuedSession, RenewableTokens, Sessions
 from understudy.storage.sqlite import open_database
 
 RECHECK_S, OUTAGE_S, LONGEST_S = 100, 1000, 10_000.0
+
+
+@pytest.fixture(autouse=True)
+def _migrated_before(migrated: Path, tmp_path: Path) -> None:
+    """The database is there before the loop runs: to migrate one holds the loop for longer than tests may."""
+    shutil.copytree(migrated, tmp_path, dirs_exist_ok=True)
 
 
 @asynccontextmanager
@@ -224,6 +231,18 @@ async def test_a_session_of_another_secret_or_server_is_none(tmp_path: Path) -> 
             kept.sessions.signed_in = None
             with pytest.raises(Unauthenticated):
                 await renewed(kept, session)
+
+
+async def test_a_session_is_sealed_anew_at_its_next_recheck(tmp_path: Path) -> None:
+    """While the secret is replaced both open it; afterwards the new one alone does."""
+    clock = Clock()
+    with trio.fail_after(60):
+        async with kept_in(tmp_path, clock) as (_, kept):
+            session = await signed_in(kept)
+            for secrets in ((b"n" * 32, b"x" * 32), (b"n" * 32,)):
+                kept.seal = Seal(*secrets)
+                clock.now += RECHECK_S * 0.8
+                session = await renewed(kept, session)
 
 
 async def test_a_user_who_is_called_like_an_anonymous_one_cannot_sign_in(tmp_path: Path) -> None:

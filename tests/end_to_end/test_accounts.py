@@ -1,0 +1,207 @@
+"""Local accounts over HTTP, with the commands of the operator, on one server and on two nodes."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import trio
+from attrs import define
+from click.testing import CliRunner
+
+from tests.end_to_end.chat_client import connected
+from tests.servers.postgresql import Postgres
+from understudy.app.server import Running
+from understudy.auth.accounts.local_accounts import FREE_OF_PAIR
+from understudy.cli.main import main
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning")]
+GOOD = "tree sky blue lamp"
+SECRET = "a secret of more than thirty-two bytes"
+
+
+async def command(*arguments: str) -> str:
+    """Run `understudy` beside the server. Return what it prints."""
+    done = await trio.to_thread.run_sync(partial(CliRunner().invoke, main, list(arguments)))
+    assert done.exit_code == 0, done.output
+    return done.stdout.strip()
+
+
+def invite_in(link: str) -> str:
+    """Return the invite of a link."""
+    address, _, invite = link.partition("/join#")
+    assert address.startswith("http://127.0.0.1:")
+    return invite
+
+
+@define
+class Person:
+    """A person at a browser: requests without cookies."""
+
+    address: str
+    token: str = ""
+
+    async def post(self, path: str, body: Any, **headers: str) -> httpx.Response:
+        return await self.send("POST", path, body, headers)
+
+    async def send(self, method: str, path: str, body: Any, headers: dict[str, str]) -> httpx.Response:
+        async with httpx.AsyncClient(timeout=60) as http:
+            return await http.request(method, f"{self.address}{path}", json=body, headers=headers)
+
+    async def join(self, invite: str, password: str = GOOD) -> dict[str, Any]:
+        return self._entered(await self.post("/auth/join", {"invite": invite, "password": password}))
+
+    async def sign_in(self, name: str, password: str = GOOD) -> dict[str, Any]:
+        return self._entered(await self.post("/auth/password", {"name": name, "password": password}))
+
+    def _entered(self, answer: httpx.Response) -> dict[str, Any]:
+        said: dict[str, Any] = answer.json()
+        assert answer.status_code == 201, said
+        self.token = said["session_token"]
+        return said
+
+    async def me(self) -> httpx.Response:
+        return await self.send("GET", "/api/me", None, {"Authorization": f"Bearer {self.token}"})
+
+    async def until_refused(self) -> None:
+        """Wait until the token is refused."""
+        while (await self.me()).status_code == 200:  # noqa: ASYNC110 (another process's file is polled for)
+            await trio.sleep(0.1)
+
+
+async def until_held(people: list[Person]) -> httpx.Response:
+    """Try wrong passwords, one person after the other, until one of them has to wait. Return that answer.
+
+    The waits double, so on the slowest machine too an attempt comes too soon once.
+    """
+    wrong = {"name": "ada", "password": "wrong"}
+    for number in range(30):
+        answer = await people[number % len(people)].post("/auth/password", wrong)
+        if answer.status_code == 429:
+            assert number >= FREE_OF_PAIR
+            return answer
+        assert answer.status_code == 401
+    raise AssertionError("nobody has to wait")
+
+
+async def test_from_an_invite_to_a_disabled_account(serve: Any, tmp_path: Path) -> None:
+    """The operator invites beside the running server; what they change ends the user's sessions within seconds."""
+    with trio.fail_after(120):
+        running: Running = await serve(accounts=True)
+        place = ["--data-dir", str(tmp_path / "data")]
+        person = Person(running.address)
+        told = (await person.send("GET", "/auth", None, {})).json()
+        assert told == {"sign_in": None, "password": True}
+        assert (await person.post("/api/sessions", None)).status_code == 401
+        link = await command("invite", "Ada", "--role", "operator", "--group", "support", *place)
+        assert (await person.post("/auth/invite", {"invite": invite_in(link)})).json() == {"user": "ada"}
+        assert (await person.join(invite_in(link)))["user"] == "ada"
+        me = (await person.me()).json()
+        assert (me["name"], me["roles"], me["groups"], me["anonymous"]) == ("ada", ["operator"], ["support"], False)
+        again = await person.post("/auth/join", {"invite": invite_in(link), "password": GOOD})
+        assert (again.status_code, again.json()["error"]["code"]) == (404, "not_found")
+
+        await command("accounts", "set", "ada", "--group", "sales", *place)
+        await person.until_refused()
+        await person.sign_in("ADA")
+        assert (await person.me()).json()["groups"] == ["sales"]
+        async with connected(running.address, person.token) as client:
+            await command("accounts", "disable", "ada", *place)
+            assert await client.until_closed() == 4401
+        wrong = await person.post("/auth/password", {"name": "ada", "password": GOOD})
+        assert (wrong.status_code, wrong.json()["error"]["code"]) == (401, "unauthenticated")
+
+        link = await command("accounts", "reset", "ada", *place)
+        assert (await person.post("/auth/password", {"name": "ada", "password": GOOD})).status_code == 401
+        await person.join(invite_in(link), "another " + GOOD)
+        await person.sign_in("ada", "another " + GOOD)
+        listed = (await command("accounts", "list", *place)).split("\t")
+        assert listed[:4] == ["ada", "active", "", "sales"]
+        actions = await command("audit", "--user", "ada", *place)
+        for action in ("account.invited", "account.joined", "account.changed", "account.disabled", "account.signed_in"):
+            assert action in actions
+        assert GOOD not in actions
+
+
+async def test_signing_out_ends_one_session_or_all(serve: Any, tmp_path: Path) -> None:
+    """By the same routes as every session."""
+    with trio.fail_after(120):
+        running = await serve(accounts=True)
+        link = await command("invite", "ada", "--data-dir", str(tmp_path / "data"))
+        one, two, three = (Person(running.address) for _ in range(3))
+        await one.join(invite_in(link))
+        await two.sign_in("ada")
+        await three.sign_in("ada")
+        out = await one.post("/auth/sign-out", {"everywhere": False}, Authorization=f"Bearer {one.token}")
+        assert (out.status_code, out.json()) == (200, {"url": None})
+        assert [(await each.me()).status_code for each in (one, two, three)] == [401, 200, 200]
+        await two.post("/auth/sign-out", {"everywhere": True}, Authorization=f"Bearer {two.token}")
+        assert [(await each.me()).status_code for each in (two, three)] == [401, 401]
+        await one.sign_in("ada")
+        assert (await one.me()).status_code == 200
+
+
+async def test_what_is_no_sign_in_is_refused(serve: Any, tmp_path: Path) -> None:
+    """Pages of other origins, bodies that are none, passwords without end, and servers without accounts."""
+    with trio.fail_after(120):
+        running = await serve(accounts=True)
+        person = Person(running.address)
+        right = {"name": "ada", "password": GOOD}
+        for origin in ("https://evil.example", "null"):
+            answer = await person.post("/auth/password", right, Origin=origin)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden")
+        same = await person.post("/auth/password", right, Origin=running.address)
+        assert same.status_code == 401
+        bodies: list[Any] = [
+            {}, [], {"name": "ada"}, {"name": 1, "password": GOOD}, right | {"password": "x" * 2000},
+            right | {"name": "x" * 2000}, right | {"password": None},
+        ]  # fmt: skip
+        for body in bodies:
+            answer = await person.post("/auth/password", body)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_command"), body
+        assert (await person.post("/auth/password", right | {"password": "x" * 10_000})).status_code == 413
+        odd = await person.post("/auth/password", {"name": "a\0da\U0001f600", "password": "\0\u202e"})
+        assert odd.status_code == 401
+        other = await serve(data_dir=tmp_path / "data-2", secret=SECRET)
+        for path, body in (
+            ("password", right),
+            ("invite", {"invite": "x"}),
+            ("join", {"invite": "x", "password": "y"}),
+        ):
+            answer = await Person(other.address).post(f"/auth/{path}", body)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+
+
+async def test_too_many_attempts_are_told_when_to_come_back(serve: Any, tmp_path: Path) -> None:
+    with trio.fail_after(120):
+        running = await serve(accounts=True)
+        link = await command("invite", "ada", "--data-dir", str(tmp_path / "data"))
+        person = Person(running.address)
+        await person.join(invite_in(link))
+        answer = await until_held([person])
+        while answer.status_code == 429:
+            assert int(answer.headers["Retry-After"]) >= 1
+            await trio.sleep(float(answer.headers["Retry-After"]))
+            answer = await person.post("/auth/password", {"name": "ada", "password": GOOD})
+        assert answer.status_code == 201
+        assert (await person.me()).status_code == 200
+
+
+async def test_two_nodes_know_the_same_accounts_and_count_attempts_together(
+    serve: Any, tmp_path: Path, postgres: Postgres, redis: Any
+) -> None:
+    """A password that was set at one is good at the other; both refuse who was disabled."""
+    with trio.fail_after(180):
+        shared = {"database_url": postgres.create(), "redis_url": redis.url, "secret": SECRET, "accounts": True}
+        nodes = [await serve(data_dir=tmp_path / name, **shared) for name in ("a", "b")]
+        place = ["--data-dir", str(tmp_path / "a"), "--database-url", shared["database_url"]]
+        a, b = (Person(each.address) for each in nodes)
+        await a.join(invite_in(await command("invite", "ada", *place)))
+        await b.sign_in("ada")
+        a.token, b.token = b.token, a.token
+        assert [(await each.me()).status_code for each in (a, b)] == [200, 200]
+        await until_held([a, b])
+        await command("accounts", "disable", "ada", *place)
+        await a.until_refused()
+        await b.until_refused()

@@ -1,0 +1,270 @@
+"""Sign-in with a password: who gets in, what the others are told, and what ends with the account."""
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import argon2
+import pytest
+import trio
+from attrs import define
+
+from tests.clock import Clock
+from tests.understudy.storage.test_store import opened
+from transport.wire.errors import CommandRejected, Unauthenticated
+from understudy.auth.accounts.invites import digest_of
+from understudy.auth.accounts.local_accounts import FREE_OF_ADDRESS, FREE_OF_NAME, FREE_OF_PAIR, LocalAccounts
+from understudy.auth.accounts.passwords import Passwords
+from understudy.auth.revocation import RevocationFile
+from understudy.auth.sessions import IssuedSession, RenewableTokens, Sessions
+from understudy.storage.accounts import Account, AddAccount, ChangeRights, DisableAccount, InviteAgain
+from understudy.storage.audit import AuditFilter, entries
+from understudy.storage.sqlite import open_database
+from understudy.storage.store import Store
+
+GOOD = "tree sky blue lamp"
+HOME = "192.0.2.1"
+QUICK = argon2.PasswordHasher(memory_cost=1024, time_cost=1, parallelism=1)
+
+
+@pytest.fixture(autouse=True)
+def _migrated_before(migrated: Path, tmp_path: Path) -> None:
+    """The database is there before the loop runs: to migrate one holds the loop for longer than tests may."""
+    shutil.copytree(migrated, tmp_path, dirs_exist_ok=True)
+
+
+@asynccontextmanager
+async def running(folder: Path, clock: Clock, hasher: argon2.PasswordHasher = QUICK) -> AsyncIterator[LocalAccounts]:
+    """Accounts in a database of their own, with ada, who has an invite."""
+    sessions = Sessions(RenewableTokens("s" * 32, clock, 50.0), False, 1000.0, RevocationFile(folder / "ended", clock))
+    async with opened(open_database(folder)) as store:
+        sessions.accounts = LocalAccounts(store, sessions, Passwords(hasher), clock, b"k" * 32)
+        invited = Account("ada", ("operator",), ("support",), "", digest_of("invite"), clock.now + 100, clock.now)
+        await store.commit(AddAccount(invited))
+        yield sessions.accounts
+
+
+async def refusal(accounts: LocalAccounts, name: str, password: str, address: str = HOME) -> tuple[str, str]:
+    """Return the code and the sentence with which somebody is refused."""
+    with pytest.raises((Unauthenticated, CommandRejected)) as caught:
+        await accounts.sign_in(name, password, address)
+    return str(caught.value.code), str(caught.value.message)
+
+
+async def test_who_is_invited_sets_a_password_once_and_signs_in_with_it(tmp_path: Path) -> None:
+    """The session has the roles and groups of the account; the name's case does not matter."""
+    with trio.fail_after(60):
+        async with running(tmp_path, Clock()) as accounts:
+            assert await accounts.invited("invite") == "ada"
+            joined = await accounts.join("invite", GOOD)
+            for session in (joined, await accounts.sign_in(" Ada", GOOD, HOME)):
+                who = accounts.sessions.verify(session.token)
+                assert (who.user, who.roles, who.groups) == ("ada", ("operator",), ("support",))
+                assert session.as_json()["anonymous"] is False
+            for invite in ("invite", "", "other"):
+                with pytest.raises(CommandRejected) as caught:
+                    await accounts.join(invite, GOOD)
+                assert caught.value.code == "not_found"
+
+
+async def test_a_weak_password_leaves_the_invite_as_it_was(tmp_path: Path) -> None:
+    with trio.fail_after(60):
+        async with running(tmp_path, Clock()) as accounts:
+            with pytest.raises(CommandRejected) as caught:
+                await accounts.join("invite", "password1234")
+            assert caught.value.code == "invalid_command"
+            assert "12 to 256 characters" in str(caught.value.message)
+            assert await accounts.join("invite", GOOD)
+
+
+async def test_an_invite_expires(tmp_path: Path) -> None:
+    clock = Clock()
+    with trio.fail_after(60):
+        async with running(tmp_path, clock) as accounts:
+            clock.now += 100
+            for use in (accounts.invited("invite"), accounts.join("invite", GOOD)):
+                with pytest.raises(CommandRejected) as caught:
+                    await use
+                assert caught.value.code == "not_found"
+
+
+async def test_of_two_browsers_with_one_invite_one_sets_the_password(tmp_path: Path) -> None:
+    """Both have read it before either has taken it."""
+    with trio.fail_after(60):
+        async with running(tmp_path, Clock()) as accounts:
+            outcomes = list[IssuedSession | str]()
+
+            async def browser(password: str) -> None:
+                try:
+                    outcomes.append(await accounts.join("invite", password))
+                except CommandRejected as rejected:
+                    outcomes.append(rejected.code)
+
+            async with trio.open_nursery() as nursery:
+                for number in range(4):
+                    nursery.start_soon(browser, f"{GOOD} {number}")
+            assert [each for each in outcomes if isinstance(each, str)] == ["not_found"] * 3
+
+
+async def test_whoever_cannot_sign_in_is_told_the_same_after_the_same_work(tmp_path: Path) -> None:
+    """A wrong password, an unknown name, what is no name, a disabled account, and one whose invite was not taken."""
+    with trio.fail_after(60):
+        async with running(tmp_path, Clock()) as accounts:
+            await accounts.join("invite", GOOD)
+            for name, password in (("bob", ""), ("eve", accounts.passwords.hasher.hash(GOOD))):
+                await accounts.store.commit(AddAccount(Account(name, (), (), password, "", 0.0, 1.0)))
+            await accounts.store.commit(DisableAccount("eve", 5.0))
+            told, work = set[tuple[str, str]](), set[int]()
+            for name in ("ada", "nobody", "no name at all", "bob", "eve"):
+                before = accounts.passwords.computed
+                told.add(await refusal(accounts, name, "wrong " + GOOD if name == "ada" else GOOD))
+                work.add(accounts.passwords.computed - before)
+            assert told == {("unauthenticated", "That name and password do not fit.")}
+            assert work == {1}
+
+
+async def test_attempts_wait_longer_and_longer_also_for_names_that_nobody_has(tmp_path: Path) -> None:
+    """The right password does not shorten the wait, and no password is compared meanwhile."""
+    clock = Clock()
+    with trio.fail_after(60):
+        async with running(tmp_path, clock) as accounts:
+            await accounts.join("invite", GOOD)
+            waits = {name: list[float]() for name in ("ada", "nobody")}
+            for name, seen in waits.items():
+                for _ in range(FREE_OF_PAIR):
+                    assert (await refusal(accounts, name, "wrong"))[0] == "unauthenticated"
+                for _ in range(3):
+                    before = accounts.passwords.computed
+                    with pytest.raises(CommandRejected) as caught:
+                        await accounts.sign_in(name, GOOD, HOME)
+                    assert (caught.value.code, accounts.passwords.computed) == ("rate_limited", before)
+                    seen.append(caught.value.retry_after)
+                    clock.now += caught.value.retry_after
+                    assert (await refusal(accounts, name, "wrong"))[0] == "unauthenticated"
+            assert waits["ada"] == waits["nobody"] == [1.0, 2.0, 4.0]
+            assert await accounts.sign_in("ada", GOOD, "198.51.100.7"), "another address does not wait"
+            clock.now += 100
+            assert await accounts.sign_in("ada", GOOD, HOME)
+            assert (await refusal(accounts, "ada", "wrong"))[0] == "unauthenticated"
+            assert await accounts.sign_in("ada", GOOD, HOME), "the success has forgotten the failures"
+
+
+async def test_attempts_that_come_at_once_do_not_pass_the_limit_together(tmp_path: Path) -> None:
+    with trio.fail_after(60):
+        async with running(tmp_path, Clock()) as accounts:
+            codes = list[str]()
+
+            async def attempt() -> None:
+                codes.append((await refusal(accounts, "ada", "wrong"))[0])
+
+            async with trio.open_nursery() as nursery:
+                for _ in range(3 * FREE_OF_PAIR):
+                    nursery.start_soon(attempt)
+            assert codes.count("unauthenticated") == FREE_OF_PAIR
+            assert codes.count("rate_limited") == 2 * FREE_OF_PAIR
+
+
+async def test_an_address_that_tries_many_names_waits_as_does_a_name_tried_from_many(
+    tmp_path: Path,
+) -> None:
+    """A network of IPv6 is one address."""
+    with trio.fail_after(60):
+        async with running(tmp_path, Clock()) as accounts:
+            for number in range(FREE_OF_ADDRESS):
+                assert (await refusal(accounts, f"name{number}", "x", f"2001:db8::{number:x}"))[0] == "unauthenticated"
+            assert (await refusal(accounts, "another", "x", "2001:db8::ffff"))[0] == "rate_limited"
+            assert (await refusal(accounts, "another", "x", "2001:db8:0:1::1"))[0] == "unauthenticated"
+            for number in range(FREE_OF_NAME):
+                assert (await refusal(accounts, "ada", "x", f"198.51.100.{number}"))[0] == "unauthenticated"
+            assert (await refusal(accounts, "ada", "x", "203.0.113.1"))[0] == "rate_limited"
+
+
+async def test_an_own_account_does_not_reset_the_attempts_of_an_address(tmp_path: Path) -> None:
+    """Who has a password here cannot use it to try the names of others without end."""
+    with trio.fail_after(60):
+        async with running(tmp_path, Clock()) as accounts:
+            await accounts.join("invite", GOOD)
+            for number in range(FREE_OF_ADDRESS):
+                assert (await refusal(accounts, f"name{number}", "x"))[0] == "unauthenticated"
+                if number < FREE_OF_ADDRESS - 1:
+                    assert await accounts.sign_in("ada", GOOD, HOME)
+            assert (await refusal(accounts, "another", "x"))[0] == "rate_limited"
+
+
+async def test_a_renewal_has_the_rights_of_now_and_ends_with_the_account(tmp_path: Path) -> None:
+    clock = Clock()
+    with trio.fail_after(60):
+        async with running(tmp_path, clock) as accounts:
+            session = await accounts.join("invite", GOOD)
+            await accounts.store.commit(ChangeRights("ada", (), ("sales",)))
+            clock.now += 500
+            session = await accounts.sessions.renew_and_revoke(session.token)
+            assert (session.identity.roles, session.identity.groups) == ((), ("sales",))
+            clock.now += 500
+            await accounts.store.commit(DisableAccount("ada", clock.now))
+            with pytest.raises(Unauthenticated):
+                await accounts.sessions.renew_and_revoke(session.token)
+            await accounts.store.commit(InviteAgain("ada", digest_of("again"), clock.now + 100))
+            with pytest.raises(Unauthenticated):
+                await accounts.sessions.renew_and_revoke(session.token)
+            assert await accounts.join("again", GOOD)
+
+
+@define
+class Meanwhile:
+    """A store in which the account is disabled before it is read for the last time."""
+
+    store: Store
+    reads: int = 0
+
+    async def account(self, owner: str) -> Account | None:
+        self.reads += 1
+        if self.reads == 2:
+            await self.store.commit(DisableAccount(owner, 1.0))
+        return await self.store.account(owner)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.store, name)
+
+
+async def test_an_account_that_is_disabled_during_a_sign_in_or_a_renewal_gives_no_session(tmp_path: Path) -> None:
+    """The sign-out of the user may have come before the token was issued, so it would not be revoked."""
+    clock = Clock()
+    with trio.fail_after(60):
+        async with running(tmp_path, clock) as accounts:
+            session = await accounts.join("invite", GOOD)
+            clock.now += 500
+            store = accounts.store
+            accounts.store = Meanwhile(store)  # type: ignore[assignment]
+            with pytest.raises(Unauthenticated):
+                await accounts.sessions.renew_and_revoke(session.token)
+            accounts.store = store
+            await store.commit(InviteAgain("ada", digest_of("again"), clock.now + 100))
+            await accounts.join("again", GOOD)
+            accounts.store = Meanwhile(store)  # type: ignore[assignment]
+            assert await refusal(accounts, "ada", GOOD) == ("token_expired", "This session is over; sign in again.")
+
+
+async def test_a_hash_of_older_parameters_is_replaced_at_the_next_sign_in(tmp_path: Path) -> None:
+    with trio.fail_after(60):
+        async with running(tmp_path, Clock()) as accounts:
+            await accounts.join("invite", GOOD)
+            accounts.passwords = Passwords(argon2.PasswordHasher(memory_cost=2048, time_cost=1, parallelism=1))
+            assert await accounts.sign_in("ada", GOOD, HOME)
+            account = await accounts.store.account("ada")
+            assert account is not None
+            assert "m=2048" in account.password
+            assert await accounts.sign_in("ada", GOOD, HOME)
+
+
+async def test_the_audit_log_has_who_joined_and_signed_in(tmp_path: Path) -> None:
+    """And no attempt that failed: nobody can fill it from outside."""
+    with trio.fail_after(60):
+        async with running(tmp_path, Clock()) as accounts:
+            await accounts.join("invite", GOOD)
+            await refusal(accounts, "ada", "wrong")
+            await accounts.sign_in("ada", GOOD, HOME)
+            with accounts.store.database.reading.connect() as connection:
+                found = [(each.action, each.who) for each in entries(connection, AuditFilter(), 10**9, 10)]
+            assert found == [("account.signed_in", "ada"), ("account.joined", "ada")]

@@ -1,0 +1,162 @@
+"""Sign-in with a name and a password, invites, and the renewal of these sessions.
+
+1. An unknown name, a disabled account, one without a password and a wrong password get the same answer after the same
+   work: one write, one read and one Argon2 comparison.
+2. Attempts are counted in the database by the pair of name and address, by name and by address, so that several nodes
+   count together. The pair's limit is the lowest: a stranger who tries a name does not keep its user out.
+3. A token is issued before the account is read for the last time. If the account was disabled or changed meanwhile the
+   token is not handed out; if that happens later, the sign-out of the user revokes the token.
+4. Tokens carry the roles and groups of the account. A change of these signs the user out, so that none outlives it.
+"""
+
+import hashlib
+import hmac
+import ipaddress
+import logging
+import secrets
+from collections.abc import Callable
+from typing import Final
+
+from attrs import define, evolve, field
+
+from transport.auth.identity import Identity
+from transport.wire.errors import CommandRejected, Unauthenticated
+from understudy.auth.accounts import password_rules
+from understudy.auth.accounts.invites import account_name, digest_of
+from understudy.auth.accounts.passwords import Passwords
+from understudy.auth.sessions import LOCAL, SIGN_IN_AGAIN, IssuedSession, Sessions
+from understudy.storage.accounts import Account, ReplacePassword, TakeInvite
+from understudy.storage.attempts import ForgiveAttempt, TakeAttempt
+from understudy.storage.audit import PAGE, AuditEntry
+from understudy.storage.store import Store
+
+log = logging.getLogger(__name__)
+
+FREE_OF_PAIR: Final = 5
+FREE_OF_NAME: Final = 50
+FREE_OF_ADDRESS: Final = 30
+"""Attempts before the waits begin: by name and address together, by name, and by address (of which an office has one).
+"""
+NO_FIT: Final = "That name and password do not fit."
+NO_INVITE: Final = "This invite has been used, withdrawn or has expired; ask for a new one."
+
+
+@define(eq=False)
+class LocalAccounts:
+    """The users whom this server knows by name and password. `sessions` issues and revokes their tokens; `secret` keys
+    the digests under which attempts are counted; `clock` returns Unix seconds."""
+
+    store: Store
+    sessions: Sessions
+    passwords: Passwords
+    clock: Callable[[], float]
+    secret: bytes = field(repr=False)
+
+    async def sign_in(self, typed: str, password: str, address: str) -> IssuedSession:
+        """Return a session of the user with this name and password. `address` is the client's.
+
+        Raises:
+            Unauthenticated: They do not fit, whatever the reason.
+            CommandRejected: Too many attempts (`rate_limited`, with the seconds to wait), or too many callers (`busy`).
+            StorageUnavailable: The account cannot be read, or the attempt not be counted.
+        """
+        name = account_name(typed) or ""
+        pair, of_name, of_address = (
+            self._key("pair", name, address), self._key("name", name), self._key("address", address),
+        )  # fmt: skip
+        keys = ((pair, FREE_OF_PAIR), (of_name, FREE_OF_NAME), (of_address, FREE_OF_ADDRESS))
+        wait_ms = await self.store.commit(TakeAttempt(keys, self.clock()))
+        if wait_ms:
+            raise CommandRejected("rate_limited", "Too many attempts to sign in; wait a moment.", wait_ms / 1000)
+        account = await self.store.account(name)
+        hashed = "" if account is None or account.disabled_at is not None else account.password
+        password = password_rules.normalized(password)
+        if not await self.passwords.verify(password, hashed) or account is None:
+            log.info("sign_in.wrong", extra={"user": None if account is None else name})
+            raise Unauthenticated("unauthenticated", NO_FIT)
+        if self.passwords.is_outdated(hashed):
+            newer = await self.passwords.hash(password)
+            if await self.store.commit(ReplacePassword(name, hashed, newer)):
+                account = evolve(account, password=newer)
+        await self.store.commit(ForgiveAttempt((of_address,), (pair, of_name)))
+        await self.store.audit(AuditEntry("account.signed_in", name, PAGE, name))
+        return await self._begin(account)
+
+    async def invited(self, invite: str) -> str:
+        """Return the name of the user whom an invite is for.
+
+        Raises:
+            CommandRejected: It is not valid any more, or never was (`not_found`).
+            StorageUnavailable: It cannot be read.
+        """
+        return (await self._invited(invite)).owner
+
+    async def join(self, invite: str, password: str) -> IssuedSession:
+        """Set the first password of a user by an invite, which is used up, and return a session of theirs.
+
+        Raises:
+            CommandRejected: The invite is not valid (`not_found`), the password is not taken (`invalid_command`; the
+                invite stays valid), or too many callers wait (`busy`).
+            StorageUnavailable: The password cannot be stored.
+        """
+        account = await self._invited(invite)
+        password = password_rules.normalized(password)
+        if not password_rules.is_taken(password, account.owner):
+            raise CommandRejected("invalid_command", password_rules.SENTENCE)
+        hashed = await self.passwords.hash(password)
+        await self.store.audit(AuditEntry("account.joined", account.owner, PAGE, account.owner))
+        if not await self.store.commit(TakeInvite(account.owner, account.invite, hashed, self.clock())):
+            raise CommandRejected("not_found", NO_INVITE)
+        return await self._begin(evolve(account, password=hashed, invite=""))
+
+    async def renew(self, identity: Identity, token: str) -> IssuedSession:
+        """Issue the next token of a session, with the roles and groups of the account.
+
+        Raises:
+            Unauthenticated: The session is over: it has lasted as long as it may, or the account is disabled or gone.
+            StorageUnavailable: The account cannot be read.
+        """
+        account = await self.store.account(identity.user)
+        if account is None or not account.password:
+            raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
+        return await self._checked(account, self.sessions.renew(token, account.roles, account.groups))
+
+    async def _begin(self, account: Account) -> IssuedSession:
+        now, session = self.clock(), LOCAL + secrets.token_hex(16)
+        who = Identity(account.owner, session, None, account.roles, groups=account.groups, signed_in_at=now)
+        issued = self.sessions.issue(who, min(self.sessions.ttl_s, self.sessions.longest_s))
+        issued = await self._checked(account, issued)
+        log.info("sign_in.done", extra={"user": account.owner})
+        return issued
+
+    async def _checked(self, account: Account, issued: IssuedSession) -> IssuedSession:
+        """Return a session that was just issued, if the account is still as it was read before and not disabled."""
+        newest = await self.store.account(account.owner)
+        if newest is None or newest.disabled_at is not None or newest != account:
+            raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
+        return issued
+
+    async def _invited(self, invite: str) -> Account:
+        found = await self.store.invited_account(digest_of(invite), self.clock())
+        if found is None:
+            raise CommandRejected("not_found", NO_INVITE)
+        return found
+
+    def _key(self, *parts: str) -> str:
+        """Return the key of attempts: a digest, because users type passwords as their names too."""
+        kind, *named = parts
+        if kind != "name":
+            named[-1] = _network(named[-1])
+        text = "\0".join((kind, *named)).encode()
+        return hmac.new(self.secret, text, hashlib.sha256).hexdigest()[:32]
+
+
+def _network(address: str) -> str:
+    """Return what one client has of addresses: an address of IPv4, or a /64 of IPv6."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is None:
+        return str(ipaddress.ip_network((found, 64), strict=False))
+    return str(found)
