@@ -3,7 +3,7 @@
 import inspect
 import math
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Annotated, Any, Final
 
@@ -16,6 +16,7 @@ from understudy.agents.framework import is_of_framework
 from understudy.agents.output import OutputType
 from understudy.agents.remote.remote import Remote, to_remote
 from understudy.agents.turn import AgentTurn
+from understudy.auth.allow import Allowed, read_allowed
 from understudy.models.model import AgentCard, Model, ModelSettings, ToolCard
 from understudy.tools.lifespan import Lifespan, to_lifespan
 from understudy.tools.mcp.server import McpServer
@@ -25,9 +26,6 @@ GUIDE: Final = "guide"
 LIAISON: Final = "liaison"
 BUILTIN: Final = (GUIDE, "content", "insights", "operations", "business_outcomes")
 """The names of the built-in agents."""
-ALLOWED: Final = ("user", "role", "group")
-"""What an entry of `Agent.allow` may name, before its colon."""
-
 MAX_DEPTH: Final = 3
 """Agents that may ask each other as tools, one below the other, beside the one that answers its user."""
 
@@ -74,17 +72,8 @@ def _texts(value: Iterable[str]) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _allowed(value: Iterable[str] | None) -> tuple[str, ...] | None:
-    if value is None:
-        return None
-    entries = _texts(value)
-    if not entries:
-        raise ValueError("allow=() would let nobody use the agent; leave it out to let everybody use it")
-    for each in entries:
-        kind, _, name = each.partition(":")
-        if kind not in ALLOWED or not name.strip():
-            raise ValueError(f"allow has {each!r}; an entry is user:NAME, role:NAME or group:NAME")
-    return entries
+def _allowed(value: Iterable[str] | None) -> Allowed:
+    return read_allowed(value, "the agent")
 
 
 def _is_model(_: Any, __: object, value: object) -> None:
@@ -138,7 +127,7 @@ class Agent:
     remembers: bool = False
     memory: str | None = field(default=None, validator=optional(_named))
     budget: Budget = field(default=Budget(), validator=instance_of(Budget))
-    allow: tuple[str, ...] | None = field(default=None, converter=_allowed)
+    allow: Allowed = field(default=None, converter=_allowed)
     settings: ModelSettings = field(default=ModelSettings(), validator=instance_of(ModelSettings))
     lifespan: Lifespan | None = field(default=None, converter=to_lifespan, repr=False)
     run: Callable[[AgentTurn], Awaitable[object]] | None = field(default=None, validator=_is_async, repr=False)
@@ -232,21 +221,6 @@ class Agent:
         about = description or self.description or f"Asks {self.display_title}."
         return evolve(made, description=about, agent=self, history=history)
 
-    def allows(self, user: str, roles: Collection[str] = (), groups: Collection[str] = ()) -> bool:
-        """Return whether a user may see and use the agent.
-
-        `user` is the key of the user's data: the name in the token, which no user of a tenant has.
-        """
-        if self.allow is None:
-            return True
-        names = {"user": (user,), "role": roles, "group": groups}
-        return any(name in names[kind] for kind, _, name in (each.partition(":") for each in self.allow))
-
-    def for_user(self, user: str, roles: Collection[str], groups: Collection[str]) -> "Agent":
-        """Return the agent without the tools that ask an agent which this user may not use; see `allows`."""
-        tools = [each for each in self.tools if each.agent is None or each.agent.allows(user, roles, groups)]
-        return self if len(tools) == len(self.tools) else evolve(self, tools=tools)
-
     def tool(self, name: str) -> Tool | None:
         """Return the agent's tool of that name, or None."""
         return next((each for each in self.tools if each.name == name), None)
@@ -310,10 +284,3 @@ class LiveAgents(Mapping[str, Agent]):
 
     def __len__(self) -> int:
         return len(self._agents)
-
-
-def usable_agents(
-    agents: Mapping[str, Agent], user: str, roles: Collection[str], groups: Collection[str]
-) -> dict[str, Agent]:
-    """Return the agents that a user with these roles and groups may see and use, in order."""
-    return {name: agent for name, agent in agents.items() if agent.allows(user, roles, groups)}

@@ -46,9 +46,9 @@ from transport.wire.events import (
     ThreadChanged,
     Typing,
 )
-from transport.wire.messages import Deliver, UnsubscribeThread, arrived_at
-from understudy.agents.agent import usable_agents
+from transport.wire.messages import Deliver, UnsubscribeThread, arrived_at, traceparent
 from understudy.agents.budget import Budget
+from understudy.agents.permissions import FORBIDDEN, NotPermitted
 from understudy.chat.messages import (
     Accept,
     AcceptSteer,
@@ -57,25 +57,40 @@ from understudy.chat.messages import (
     CancelRun,
     Decide,
     Delete,
-    FollowThread,
+    HookMessage,
     MessageInOtherThread,
-    OwnershipLost,
     RateAnswer,
     RequestSnapshot,
     UndoCalls,
     WidgetCall,
     WithdrawSteer,
 )
-from understudy.chat.placement import Active, Changed, Deleted, News, Node, OtherNodes, Read, TypingIn
-from understudy.chat.registry import STOP_WAIT_S, ConversationRegistry
+from understudy.chat.placement import (
+    Active,
+    Changed,
+    Deleted,
+    Missed,
+    News,
+    Node,
+    OtherNodes,
+    Read,
+    StopsChanged,
+    TypingIn,
+    actor_name,
+)
+from understudy.chat.registry import ConversationRegistry
 from understudy.chat.routing import Route, check_id, find_agent, route
 from understudy.chat.run.approval import MAX_ARGUMENT_BYTES, check_note
 from understudy.chat.run.continuation import check_ended
 from understudy.chat.run.questions import MAX_ANSWER_BYTES, read_secret_fields, run_of_question
 from understudy.chat.run_settings import WRITTEN, check_settings
 from understudy.chat.services import Services
+from understudy.chat.stops import sentence
 from understudy.chat.storage_away import AWAY
 from understudy.content.vault import Vault
+from understudy.observe import conventions as names
+from understudy.observe.spans import Attribute, SpanKind, parse_header, span_of
+from understudy.storage.audit import AuditEntry
 from understudy.storage.errors import BrokerUnavailable, NotStored, StorageError, StorageUnavailable
 from understudy.storage.records import Message, RunRecord
 
@@ -87,6 +102,8 @@ MAX_RESUMED = 100
 """Threads that one `resume` may name; more are refused with `invalid_command`."""
 RESUME_WORKERS = 8
 """Threads of one `resume` that are subscribed at a time; the others wait."""
+TRACEPARENT = "traceparent"
+"""The field of a message's `metadata` with the header of W3C Trace Context."""
 SOCKET = "socket"
 HTTP = "http"
 """How a user's decision or answer came, for the log: over a connection of its own, or in an HTTP request."""
@@ -119,7 +136,6 @@ class CommandDispatcher:
     ) -> None:
         self._services = services
         self._default = next(iter(services.agents))
-        self._shared = node is not None
         self._nodes = others
         self.registry = ConversationRegistry(services, conversations, node, others)
 
@@ -178,8 +194,7 @@ class CommandDispatcher:
                     case Undo():
                         await self._undo(identity, command)
                     case Disallow(thread_id=thread_id, tool_name=tool_name):
-                        if not await self._services.store.disallow_tool(identity.user, thread_id, tool_name):
-                            raise CommandRejected("not_found", "That tool is not allowed always in this conversation.")
+                        await self._disallow(identity.user, thread_id, tool_name, door)
                     case SwitchServer(thread_id=thread_id, server=server, on=on):
                         await self._switch_server(identity, thread_id, server, on=on)
                     case UserTyping(thread_id=thread_id):
@@ -190,9 +205,18 @@ class CommandDispatcher:
             raise CommandRejected("storage_unavailable", retry_after=1.0) from error
         return None
 
+    async def _disallow(self, owner: str, thread_id: str, tool_name: str, door: str) -> None:
+        """Take back the consent to a tool in a thread."""
+        check_id("thread_id", thread_id)
+        store = self._services.store
+        if all(each.tool_name != tool_name for each in await store.consents(owner, thread_id)):
+            raise CommandRejected("not_found", "That tool is not allowed always in this conversation.")
+        await store.audit(AuditEntry("consent.withdrawn", owner, door, owner, detail={"tool": tool_name}))
+        await store.disallow_tool(owner, thread_id, tool_name)
+
     async def _switch_server(self, identity: Identity, thread_id: str, server: str, *, on: bool) -> None:
         """Switch an MCP server of the user's agents in a thread."""
-        usable = usable_agents(self._services.agents, identity.user, identity.roles, identity.groups)
+        usable = self._services.permissions.usable(self._services.agents, identity)
         if all(each.name != server for agent in usable.values() for each in agent.servers):
             raise CommandRejected("not_found", "There is no MCP server of that name.")
         try:
@@ -202,7 +226,7 @@ class CommandDispatcher:
 
     def _pillars(self, identity: Identity) -> Mapping[str, str | None]:
         """Return the pillars of the agents that a user may use, by name; the others do not exist for them."""
-        usable = usable_agents(self._services.agents, identity.user, identity.roles, identity.groups)
+        usable = self._services.permissions.usable(self._services.agents, identity)
         return {name: agent.pillar for name, agent in usable.items()}
 
     async def check(self, identity: Identity, say: Say) -> None:
@@ -228,14 +252,15 @@ class CommandDispatcher:
                 missing = [file_id for file_id in say.references if not await attachments.has(file_id)]
             if missing:
                 raise CommandRejected("not_found", "A file that the message refers to is not here; upload it again.")
+        self._refuse(identity, way)
         agent, limits = self._services.agents[way.agent], self._services.limits
         settings: JsonObject = {}
-        if isinstance(say, WidgetCall):
+        if isinstance(say, WidgetCall | HookMessage):
             settings = say.settings
         elif say.settings:
             most, limit_s = agent.run_budget(limits), agent.run_limit_s(limits.run_s)
             most = most.lowered(Budget(wall_s=limit_s))
-            tools = [each.name for each in agent.for_user(identity.user, identity.roles, identity.groups).tools]
+            tools = [each.name for each in self._services.permissions.for_user(agent, identity).tools]
             settings = check_settings(say.settings, limit_s, most, agent, tools, self._services.webhooks)
         if say.context and len(msgspec.json.encode(say.context)) > CONTEXT_BYTES:
             raise CommandRejected("message_too_large", f"`context` may have at most {CONTEXT_BYTES:,} bytes of JSON.")
@@ -263,12 +288,13 @@ class CommandDispatcher:
 
         The filter runs here, not in the conversation, so that only the sender waits for it.
         """
+        self._refuse(identity, way)
         services, content_filter = self._services, self._services.content_filter
         owner, thread_id, message_id = identity.user, way.thread_id, message_id or uuid.uuid4().hex
         if services.quotas is not None:
             await services.quotas.check_message(owner, say.content)
         if services.spending is not None:
-            await services.spending.check(owner)
+            await services.spending.check(identity)
         is_new = partial(self._is_new, owner, thread_id)
         placeholders = await content_filter.thread_placeholders(owner, thread_id, is_new)
         clean = await content_filter.filter_message(owner, say.content, placeholders)
@@ -300,15 +326,16 @@ class CommandDispatcher:
                 earlier,
             )
 
+        ask = partial(self._ask_for_run, attempts, way, say.metadata.get(TRACEPARENT))
         # With the ids that the client sent, by which it knows its message.
         sent = evolve(say, thread_id=thread_id, message_id=message_id, agent_type=way.agent_type, pillar=way.pillar)
         with services.storage_waits.notify_if_slow(partial(self._show_storage_wait, sent, outbox)):
             try:
-                return Accepted(message_id, await self.registry.ask(owner, thread_id, request), thread_id)
+                return Accepted(message_id, await ask(owner, thread_id, request), thread_id)
             except MessageInOtherThread as elsewhere:
                 thread_id = elsewhere.thread_id
             try:
-                return Accepted(message_id, await self.registry.ask(owner, thread_id, request), thread_id)
+                return Accepted(message_id, await ask(owner, thread_id, request), thread_id)
             except MessageInOtherThread as elsewhere:
                 raise CommandRejected("message_id_reused") from elsewhere
 
@@ -352,7 +379,7 @@ class CommandDispatcher:
         if self._services.quotas is not None:
             await self._services.quotas.check_message(identity.user, message.content)
         if self._services.spending is not None:
-            await self._services.spending.check(identity.user)
+            await self._services.spending.check(identity)
         about = message, way, command.request_id, outbox, attempts
         return await self._answer_again(identity, *about, forks=command.run_id, after_step=command.step)
 
@@ -369,7 +396,7 @@ class CommandDispatcher:
         way = await self._route_of(identity, message)
         check_ended(run, self._services.agents.get(way.agent))
         if self._services.spending is not None:
-            await self._services.spending.check(identity.user)
+            await self._services.spending.check(identity)
         about = message, way, command.key, outbox, attempts
         return await self._answer_again(identity, *about, forks=run.id, continues=True)
 
@@ -387,6 +414,7 @@ class CommandDispatcher:
         continues: bool = False,
     ) -> Accepted:
         """Have a stored message answered by one more run; the last three arguments are as in `AnswerAgain`."""
+        self._refuse(identity, way)
 
         def request() -> AnswerAgain:
             earlier, run_id = _attempt(attempts)
@@ -405,7 +433,52 @@ class CommandDispatcher:
                 continues,
             )
 
-        return Accepted(message.id, await self.registry.ask(identity.user, way.thread_id, request), way.thread_id)
+        ask = partial(self._ask_for_run, attempts, way, None)
+        return Accepted(message.id, await ask(identity.user, way.thread_id, request), way.thread_id)
+
+    async def _ask_for_run(
+        self,
+        attempts: Sequence[str],
+        way: Route,
+        sent_from: object,
+        owner: str,
+        thread_id: str,
+        request: Callable[[], Ask[str]],
+    ) -> str:
+        """Have a conversation accept a message. Return the id of its run, whose trace begins here if it is traced.
+
+        `sent_from` is the header `traceparent` in the message, if any; else that of the HTTP request counts.
+        """
+        traces, error, run_id = self._services.traces, "", ""
+        if traces is None:
+            return await self.registry.ask(owner, thread_id, request)
+        began, first = arrived_at.get() or self._services.clock(), len(attempts)
+        try:
+            run_id = await self.registry.ask(owner, thread_id, request)
+            return run_id
+        except CommandRejected as refused:
+            error = refused.code
+            raise
+        except Exception as failure:
+            error = type(failure).__name__
+            raise
+        finally:
+            run_id = run_id or (attempts[-1] if len(attempts) > first else "")
+            # Not of a repeated message, whose run has its trace, nor of one that another thread has.
+            if run_id in attempts and error != MessageInOtherThread.__name__ and traces.of_run(run_id):
+                about = message_attributes(way, owner, thread_id, run_id)
+                caller = parse_header(sent_from) or parse_header(traceparent.get())
+                traces.add(
+                    "message",
+                    span_of(run_id),
+                    None,
+                    began,
+                    self._services.clock(),
+                    about,
+                    kind=SpanKind.SERVER,
+                    links=() if caller is None else (caller,),
+                    error=error,
+                )
 
     async def _message(self, owner: str, message_id: str, role: str) -> Message:
         message = await self._services.store.message(owner, message_id) if message_id else None
@@ -445,6 +518,25 @@ class CommandDispatcher:
         self._notify(owner, None, AnswersRead(threads))
         self._broadcast(Read(owner, None if threads is None else dict(threads)))
 
+    def announce_stops(self) -> None:
+        """Have every other node read what is stopped."""
+        self._broadcast(StopsChanged())
+
+    def _refuse(self, identity: Identity, way: Route) -> None:
+        """Refuse a message for an agent that is stopped, or that asks a model which the user may not use.
+
+        Raises:
+            CommandRejected: See above (`stopped`, `forbidden`).
+        """
+        services, agent = self._services, self._services.agents[way.agent]
+        if (stop := services.stops.find(("agent", way.agent))) is not None:
+            raise CommandRejected("stopped", sentence(stop))
+        if agent.run is None:
+            try:
+                services.permissions.check_models(services.models_of(agent), identity)
+            except NotPermitted as denied:
+                raise CommandRejected(FORBIDDEN, str(denied)) from denied
+
     def _notify(self, owner: str, thread_id: str | None, event: Event, *, sender: ActorRef | None = None) -> None:
         """Send an event that is not logged to the connections of the user here, but not to `sender`.
 
@@ -455,16 +547,22 @@ class CommandDispatcher:
             if outbox != sender:
                 outbox.try_tell(message)
 
-    async def apply_news(self, news: News | None) -> None:
-        """Apply the news of another node to the user's connections here. None: some news was missed."""
+    async def apply_news(self, news: News) -> None:
+        """Apply the news of another node to the user's connections here."""
         match news:
-            case None:
+            case StopsChanged():
+                self._services.stops.wake()
+            case Missed(since):
+                self._services.stops.wake()
+                self.registry.mark_missed(since)
                 self._services.html.cache.clear()  # some of it may have been deleted
                 with suppress(StorageUnavailable):  # they stay until the next news of them, or until they are evicted
                     await self._forget_deleted()
             case Active(owner, thread_id, after) if self._services.outboxes(owner, thread_id):
-                with suppress(*_UNAVAILABLE):  # as if the news was missed; the next request of the thread starts it
+                try:
                     await self.registry.get_or_start(owner, thread_id, after)
+                except _UNAVAILABLE:
+                    self.registry.mark_missed(self._services.clock(), owner)
             case TypingIn(owner, thread_id):
                 self._notify(owner, thread_id, Typing())
             case Changed(owner, thread_id):
@@ -503,7 +601,7 @@ class CommandDispatcher:
         async def follow_some() -> None:
             for thread_id in left:
                 try:
-                    await self._subscribe(owner, thread_id, threads[thread_id], outbox)
+                    await self.registry.subscribe(owner, thread_id, threads[thread_id], outbox)
                 except CommandRejected:  # it was deleted, or its first message was never stored
                     unknown.add(thread_id)
                 except _UNAVAILABLE as error:
@@ -523,22 +621,20 @@ class CommandDispatcher:
             names = {"thread_id": missing[0]} if len(missing) == 1 else {}
             raise CommandRejected("not_found", f"There is no conversation called {', '.join(missing)}.", names=names)
 
-    async def _subscribe(self, owner: str, thread_id: str, after: int, outbox: ActorRef) -> None:
-        try:
-            await self.registry.ask(owner, thread_id, partial(FollowThread, outbox, after))
-        except CommandRejected:
-            # A conversation that waits here for its thread's first message may not know that another node accepted it.
-            if not self._shared or not await self._services.store.last_seqs(owner, [thread_id]):
-                raise
-            stale = (await self.registry.get_or_start(owner, thread_id)).ref
-            stale.try_tell(OwnershipLost())
-            with trio.move_on_after(STOP_WAIT_S):
-                await stale.wait_stopped()
-            await self.registry.ask(owner, thread_id, partial(FollowThread, outbox, after))
-
     async def _missing(self, owner: str, ids: Sequence[str]) -> set[str]:
         """Return the ids that are no thread of the owner; no conversation is started for them."""
         return set(ids).difference(await self._services.store.last_seqs(owner, ids)) if ids else set()
+
+    async def stop_run(self, owner: str, run_id: str) -> None:
+        """End a run of a user, for an operator.
+
+        Raises:
+            CommandRejected: There is no such run (`not_found`), or it cannot be ended now (`storage_unavailable`).
+        """
+        try:
+            await self._cancel(owner, run_id)
+        except _UNAVAILABLE as error:
+            raise CommandRejected("storage_unavailable", retry_after=1.0) from error
 
     async def _cancel(self, owner: str, run_id: str) -> None:
         run = await self._services.store.run(run_id)
@@ -562,7 +658,7 @@ class CommandDispatcher:
             say = Say(steer.content, way.thread_id, steer_id, way.conversation_id, way.agent_type, way.pillar)
             return await self._accept(identity, say, way, steer_id, outbox, attempts)
         if services.spending is not None:
-            await services.spending.check(owner)
+            await services.spending.check(identity)
         if services.quotas is not None:
             await services.quotas.check_message(owner, steer.content)
         is_new = partial(self._is_new, owner, run.thread_id)
@@ -667,6 +763,12 @@ class CommandDispatcher:
         self._notify(owner, thread_id, ThreadChanged(deleted=True))
         self._broadcast(Deleted(owner, thread_id))
         return True
+
+
+def message_attributes(way: Route, owner: str, thread_id: str, run_id: str) -> dict[str, Attribute]:
+    """Return the attributes of a message's span. Ids that clients choose are not among them: they may be words."""
+    known: dict[str, Attribute] = {names.RUN: run_id, names.CONVERSATION: actor_name(owner, thread_id)}
+    return {**known, names.AGENT_NAME: way.agent}
 
 
 def _attempt(attempts: list[str]) -> tuple[tuple[str, ...], str]:

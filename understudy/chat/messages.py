@@ -1,7 +1,7 @@
 """The messages between the actors of a chat."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from attrs import define, field, frozen
 
@@ -19,6 +19,7 @@ from transport.wire.events import (
 )
 from understudy.chat.routing import Route
 from understudy.chat.run_protocol import Ending, RunProtocol
+from understudy.observe.spans import SpanContext
 from understudy.storage.records import Message, StepRecord
 from understudy.storage.schedules import PREFIX
 
@@ -57,6 +58,14 @@ class Accept(Ask[str]):
 @frozen
 class WidgetCall(Say):
     """A tool call that a user interface of the tool's server asks for, as a message: see `settings.widget`.
+
+    The server makes it, with checked `settings`; no command of a client is parsed into one.
+    """
+
+
+@frozen
+class HookMessage(Say):
+    """A message that a program sent through one of the operator's hooks.
 
     The server makes it, with checked `settings`; no command of a client is parsed into one.
     """
@@ -120,20 +129,23 @@ class WaitIdle(Ask[None]):
 class FollowThread(Ask[None]):
     """To a conversation: subscribe this outbox to the thread's events after `after`.
 
-    Fails with `CommandRejected` (`not_found`) when the thread has no events.
+    `unasked`: its client has not named the thread (see `transport.wire.messages.SubscribeThread`). Fails with
+    `CommandRejected` (`not_found`) when the thread has no events.
     """
 
     must_finish = True
 
     outbox: ActorRef
     after: int
+    unasked: bool = False
 
 
 @define(eq=False)
 class Record(Ask[None]):
     """To a conversation: commit these events and steps of a run, in order, then publish them.
 
-    `speaker` is the (agent_type, pillar) that the events come from. Fails with `StorageUnavailable`.
+    `speaker` is the (agent_type, pillar) that the events come from. `span` is that of the agent at work, None if the
+    run is not traced. Fails with `StorageUnavailable`.
     """
 
     must_finish = True
@@ -142,6 +154,7 @@ class Record(Ask[None]):
     events: Sequence[Event] = field(repr=False)
     speaker: tuple[str, str | None]
     steps: Sequence[StepRecord] = field(default=(), repr=False)
+    span: SpanContext | None = None
 
 
 @define(eq=False)
@@ -318,6 +331,17 @@ class Delta:
     preview: AnswerPreview | None = field(default=None, repr=False)
     restart: bool = False
 
+    def joined(self, later: "Delta") -> "Delta | None":
+        """Return this piece and the next one as one; None if that is of another run, or starts the answer again."""
+        if later.run_id != self.run_id or later.restart:
+            return None
+        parts = (self, later)
+        stored = None
+        if any(each.stored is not None for each in parts):
+            stored = "".join(each.text if each.stored is None else each.stored for each in parts)
+        preview = later.preview if later.blocks else self.preview
+        return Delta(self.run_id, self.text + later.text, (*self.blocks, *later.blocks), stored, preview, self.restart)
+
 
 @frozen
 class Preview:
@@ -406,6 +430,26 @@ class Stop:
 
 
 @frozen
+class TracedAttempt:
+    """An attempt at a run, for its trace.
+
+    `before` is the name of the attempt before it, None if there was none: that began at `began_at` and was last heard
+    of at `heard_at`, by the log (Unix seconds). `cut`: it was ended from outside, by the death or stop of its server or
+    of its actor, so it could not record its own end.
+    """
+
+    name: str = "0.0"
+    before: str | None = None
+    began_at: float = 0.0
+    heard_at: float = 0.0
+    cut: bool = True
+
+
+FIRST: Final = TracedAttempt()
+"""The first attempt at any run."""
+
+
+@frozen
 class RunRequest:
     """The input of a run: the message to answer, and the name of the agent.
 
@@ -414,6 +458,7 @@ class RunRequest:
     allow them. They are not stored, so a run resumed after a crash has none. `context` and `settings` (`timeout_s`,
     `max_turns`) are those of the message; they are in the log.
     `agent_id` is the id of its first agent if the log has the start of that agent already, with `findings_summary`.
+    `attempt` is the attempt at the run that this request starts.
     """
 
     run_id: str
@@ -429,6 +474,12 @@ class RunRequest:
     settings: JsonObject = field(factory=dict)
     groups: tuple[str, ...] = ()
     agent_id: str | None = None
+    attempt: TracedAttempt = FIRST
+
+    @property
+    def user(self) -> str:
+        """The owner, as permissions name users."""
+        return self.owner
 
     @property
     def scheduled(self) -> bool:

@@ -91,7 +91,17 @@ class Read(msgspec.Struct, frozen=True, tag=True):
     threads: dict[str, int] | None = None
 
 
-News: TypeAlias = Active | TypingIn | Changed | Deleted | Read
+class Missed(msgspec.Struct, frozen=True, tag=True):
+    """News since `since` (Unix seconds) may not have reached everybody."""
+
+    since: float
+
+
+class StopsChanged(msgspec.Struct, frozen=True, tag=True):
+    """An operator stopped an agent, a tool or a model, or allowed it again: the stops must be read."""
+
+
+News: TypeAlias = Active | TypingIn | Changed | Deleted | Read | Missed | StopsChanged
 
 
 class OtherNodes(Protocol):
@@ -104,4 +114,4 @@ class OtherNodes(Protocol):
         """
 
     def broadcast(self, news: News) -> None:
-        """Send news to every other node. It is lost for a node that cannot be reached."""
+        """Send news to every other node. A node that cannot be reached is told later that it has missed some."""

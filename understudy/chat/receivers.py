@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import trio
 from attrs import define, field, frozen
 
-from transport.auth.fetch import post
+from transport.auth.fetch import post, request
 from transport.wire.errors import FetchFailed
 from understudy.chat.webhooks import WebhookRefused, WebhookRules
 
@@ -32,6 +32,8 @@ AWAY_S: Final = 30.0
 REMEMBERED: Final = 1000
 """Limit of receivers that are remembered as away."""
 GONE: Final = 410
+MOST_ANSWER: Final = 64 * 1024
+"""Bytes of an answer that are read, if it is."""
 
 
 def delay_s(attempts: int, chance: random.Random, first_s: float = FIRST_S) -> float:
@@ -65,13 +67,29 @@ class Receivers:
         """Return until when a receiver is left alone; a time in the past if it is not."""
         return self._away_until.get(urlsplit(url).netloc, 0.0)
 
-    async def send(self, url: str, body: bytes, headers: Mapping[str, str]) -> SendAttempt:
-        """Send a body to a receiver, at an address that was checked; redirects are not followed."""
+    async def send(
+        self,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        refusal_in: Callable[[bytes], str] | None = None,
+    ) -> SendAttempt:
+        """Send a body to a receiver, at an address that was checked; redirects are not followed.
+
+        `refusal_in` returns why the body of an answer with 2xx is a refusal all the same, empty if it is none.
+        """
+        why = ""
         receiver = urlsplit(url).netloc
         try:
             with trio.fail_after(POST_S):
                 address = await self.rules.resolve(url)
-            status = await post(url, body, headers, connect_to=address, within_s=POST_S)
+            if refusal_in is None:
+                status = await post(url, body, headers, connect_to=address, within_s=POST_S)
+            else:
+                answer = await request(
+                    "POST", url, headers=headers, body=body, connect_to=address, max_bytes=MOST_ANSWER, within_s=POST_S
+                )
+                status, why = answer.status, refusal_in(answer.body)
         except WebhookRefused as refused:
             return SendAttempt(f"the address {refused}", final=True)
         except trio.TooSlowError:
@@ -81,6 +99,8 @@ class Receivers:
         else:
             self._away_until.pop(receiver, None)
             done = 200 <= status < 300
+            if done and why:
+                return SendAttempt(f"it answers {why}", status=status)
             return SendAttempt(status=status) if done else SendAttempt(f"it answers {status}", status == GONE, status)
         while len(self._away_until) >= REMEMBERED:
             del self._away_until[next(iter(self._away_until))]

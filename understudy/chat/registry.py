@@ -31,9 +31,10 @@ from actors import (
     Restart,
     StartChild,
 )
+from transport.wire.errors import CommandRejected
 from transport.wire.messages import SubscribeThread, UnsubscribeThread
 from understudy.chat.conversation.conversation import Conversation
-from understudy.chat.messages import EnsureRunning, OwnershipLost, WaitIdle
+from understudy.chat.messages import EnsureRunning, FollowThread, OwnershipLost, WaitIdle
 from understudy.chat.placement import Moved, Node, OtherNodes, actor_name
 from understudy.chat.services import Services
 from understudy.storage.errors import StorageUnavailable
@@ -47,6 +48,8 @@ STOP_WAIT_S: Final = 1.0
 """Seconds to wait for an actor that is stopping; then the request is repeated all the same."""
 TRIES: Final = 3
 """Attempts at one request: the actor may be stopping, or the thread moving, meanwhile. The last error is raised."""
+CLOCKS_APART_S: Final = 30.0
+"""Seconds by which the clocks of two nodes may differ. Threads of that time are looked at once more for nothing."""
 RESTART_BACKOFF: Final = Backoff(min_s=0.02, max_s=5.0)
 """Backoff before a conversation that crashed is started again. Less than `ACCEPT_S`, so that a message sent during the
 backoff is accepted by the restarted conversation, as after a crash while the database was away."""
@@ -80,6 +83,7 @@ class ConversationRegistry:
         self._entries: dict[Key, Entry] = {}
         self._locks = KeyedLock[Key]()
         self._relocated: dict[Key, ActorRef] = {}
+        self._missed: dict[str, float] = {}  # Unix time since when a user's connections may lack threads
         self.starts = 0
         """How many attempts to start the actor of a thread have ended."""
 
@@ -196,6 +200,58 @@ class ConversationRegistry:
     def relocations(self) -> int:
         """The number of relocated threads whose next actor is still to be started."""
         return len(self._relocated)
+
+    async def subscribe(
+        self, owner: str, thread_id: str, after: int, outbox: ActorRef, *, unasked: bool = False
+    ) -> None:
+        """Subscribe an outbox to a thread's events after `after`; see `FollowThread`.
+
+        Raises:
+            CommandRejected: There is no such thread (`not_found`).
+            StorageError, ActorError: The conversation cannot be started now.
+        """
+        request = partial(FollowThread, outbox, after, unasked)
+        try:
+            await self.ask(owner, thread_id, request)
+        except CommandRejected:
+            # A conversation that waits here for its thread's first message may not know that another node accepted it.
+            if self._node is None or not await self._services.store.last_seqs(owner, [thread_id]):
+                raise
+            stale = (await self.get_or_start(owner, thread_id)).ref
+            stale.try_tell(OwnershipLost())
+            with trio.move_on_after(STOP_WAIT_S):
+                await stale.wait_stopped()
+            await self.ask(owner, thread_id, request)
+
+    def mark_missed(self, since: float, owner: str | None = None) -> None:
+        """Record that connections here may lack threads in which messages were accepted since then (Unix seconds).
+
+        `owner`: only those of this user; None: those of everybody.
+        """
+        for each in self._services.users() if owner is None else (owner,):
+            self._missed[each] = min(since, self._missed.get(each, since))
+
+    @property
+    def missed(self) -> Sequence[str]:
+        """The users whose connections may lack threads, for `subscribe_missed`; those tried last are last."""
+        return tuple(self._missed)
+
+    async def subscribe_missed(self, owner: str) -> None:
+        """Subscribe the connections of a user to the threads that they may lack, from the first message on.
+
+        Raises:
+            StorageError, ActorError: A thread cannot be read now. The user stays in `missed`.
+        """
+        since = self._missed.pop(owner)
+        try:
+            found = await self._services.store.begun_since(owner, since - CLOCKS_APART_S)
+            for thread_id, after in found.items():
+                for outbox in self._services.outboxes(owner, thread_id):
+                    with suppress(CommandRejected):  # it was deleted meanwhile
+                        await self.subscribe(owner, thread_id, after, outbox, unasked=True)
+        except BaseException:
+            self.mark_missed(since, owner)
+            raise
 
     def relocated(self, most: int) -> list[tuple[Key, ActorRef]]:
         """Return at most `most` relocated threads, for `resubscribe`; the next call begins with others."""

@@ -63,6 +63,8 @@ class Ending(enum.Enum):
     BAD_OUTPUT = "invalid_output"
     NO_STORAGE = "storage_unavailable"
     BLOCKED = "content_blocked"
+    STOPPED = "stopped"
+    FORBIDDEN = "forbidden"
 
 
 CANCELLED: Final = "run_cancelled"

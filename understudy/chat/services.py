@@ -1,6 +1,6 @@
 """The dependencies of the actors of a chat; put together in `understudy.app.build` and nowhere else."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from attrs import define, field
@@ -9,16 +9,19 @@ from actors import ActorRef
 from transport.connection.limits import Limits
 from transport.wire.events import Envelope, Usage
 from understudy.agents.agent import Agent
+from understudy.agents.permissions import Permissions, model_names
 from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.attachments import Attachments
 from understudy.chat.memory import AgentMemory
 from understudy.chat.run.patience import Patience
 from understudy.chat.run_limiter import RunLimiter
+from understudy.chat.stops import Stops
 from understudy.chat.storage_away import StorageRetry, StorageWaits
 from understudy.chat.webhooks import WebhookRules
 from understudy.content.filter import ContentFilter
 from understudy.models.model import Model
 from understudy.models.prices import PriceTable
+from understudy.observe.traces import Traces
 from understudy.storage.quotas import Quotas
 from understudy.storage.spending import SpendingLimits
 from understudy.storage.store import Store
@@ -53,7 +56,7 @@ class RunMetrics(Protocol):
     def model_answered(self, model: str, seconds: float) -> None:
         """Record how long a turn of a model took, also if it failed or was cut off."""
 
-    def model_used(self, model: str, usage: Usage) -> None:
+    def model_used(self, model: str, usage: Usage, requested: str = "") -> None:
         """Count the words or tokens of a model's turn, and what they cost if their price is known."""
 
     def tool_ended(self, tool: str | None, status: str, seconds: float) -> None:
@@ -66,7 +69,8 @@ class Services:
 
     `outboxes(owner, thread_id)` gives the outboxes of the user's live connections that may receive a thread, None: all
     threads;
-    `shows_html(owner, thread_id)` says whether one of them may show answers as HTML;
+    `users()` gives the users with live connections; `shows_html(owner, thread_id)` says whether one of a user's may
+    show answers as HTML;
     `attachments(owner)` the user's files; `server(owner, roles)` the view of the server that these roles allow. `clock`
     gives Unix seconds. `content_filter` filters every text. `summary_from` is the number of findings from which the
     user is sent a summary; after `silence_s` without an event a run sends its progress; after `idle_s` without runs,
@@ -82,7 +86,8 @@ class Services:
     `webhooks` are the rules for addresses that messages name, None if the server calls none. Users' async tools
     run on `tool_loop`, or on this loop if it is None; agents of other frameworks on `asyncio_loop`.
     `mcp` has the MCP servers of agents. `widgets`: clients are told of the user interfaces that their tools have.
-    `titles`: models that can make titles are asked for those of threads.
+    `titles`: models that can make titles are asked for those of threads. `stops` are what operators have stopped,
+    `permissions` who may use what. `traces` collects the spans of runs, None if nothing is traced.
     """
 
     store: Store
@@ -95,6 +100,7 @@ class Services:
     attachments: Callable[[str], Attachments]
     server: Callable[[str, Collection[str]], ServerView]
     outboxes: Callable[[str, str | None], tuple[ActorRef, ...]]
+    users: Callable[[], Sequence[str]]
     metrics: RunMetrics
     clock: Callable[[], float]
     shows_html: Callable[[str, str], bool] = field(default=lambda *_: False)
@@ -116,12 +122,19 @@ class Services:
     mcp: McpCatalogue = field(factory=McpCatalogue)
     widgets: bool = False
     titles: bool = False
+    stops: Stops = field(factory=Stops)
+    traces: Traces | None = None
+    permissions: Permissions = field(factory=Permissions)
 
     patience: Patience = field(init=False)
     """How long questions wait for their users."""
 
     def __attrs_post_init__(self) -> None:
         self.patience = Patience(self.limits)
+
+    def models_of(self, agent: Agent) -> tuple[str, ...]:
+        """Return the names of the models with which an agent works: those of a chain in their order."""
+        return model_names(agent, self.default_model)
 
     def forget(self, owner: str, thread_id: str) -> None:
         """Drop the placeholders of a deleted thread, and the cached HTML of its owner's answers."""

@@ -103,8 +103,8 @@ async def make_title(services: Services, request: RunRequest, model: Model, mode
         derived, thread = derived_title(page.items[0].content), await store.thread(owner, thread_id)
         if thread is None or thread.title != derived:
             return None
-        if services.spending is not None and await services.spending.exceeded(owner) is not None:
-            log.info("title.not_made", extra={"run_id": request.run_id, "detail": "the limit of a day is reached"})
+        if services.spending is not None and await services.spending.exceeded(request) is not None:
+            log.info("title.not_made", extra={"run_id": request.run_id, "detail": "a limit of spending is reached"})
             return None
         used = [usage_of(each) for each in await store.steps(request.run_id)]
     except StorageError as error:
@@ -118,7 +118,7 @@ async def make_title(services: Services, request: RunRequest, model: Model, mode
     if usage is not None and (cost := services.prices.cost(model_name, usage)) is not None:
         usage = evolve(usage, cost=cost)
     if usage is not None:
-        services.metrics.model_used(model.name, usage)
+        services.metrics.model_used(model.name, usage, model_name)
     title = " ".join(str(await services.content_filter.filter_for_storage(title) or "").split())
     return TitleMade(title, derived, usage, began)
 

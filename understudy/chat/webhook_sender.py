@@ -17,9 +17,14 @@ import trio
 from transport.wire.codec import encode, from_log
 from transport.wire.dialects import Dialect
 from transport.wire.errors import UnreadableEvent
+from transport.wire.events import Envelope
+from understudy.chat.hooks.replies import SCHEME, HookReplies
 from understudy.chat.polling import Poller
-from understudy.chat.receivers import CLAIM_S, FIRST_S, GIVE_UP_S, Receivers
+from understudy.chat.receivers import CLAIM_S, FIRST_S, GIVE_UP_S, Receivers, SendAttempt
 from understudy.chat.webhooks import WebhookRules, body_of
+from understudy.observe import conventions as names
+from understudy.observe.spans import Attribute, SpanKind, span_of
+from understudy.observe.traces import Traces
 from understudy.storage.deliveries import LARGEST_BATCH, Delivery
 from understudy.storage.errors import StorageError
 from understudy.storage.store import Store
@@ -33,21 +38,28 @@ EVERY_S: Final = 1.0
 class WebhookSender(Poller):
     """Delivers the webhooks of all users, on each node. `count(outcome)` counts attempts.
 
-    `clock` gives Unix seconds. `every_s` and `first_s` replace `EVERY_S` and `FIRST_S`.
+    `rules` None: only answers of hooks are delivered, by `replies`. `clock` gives Unix seconds. `every_s` and `first_s`
+    replace `EVERY_S` and `FIRST_S`. `traces` collects spans of runs that are traced, None if none is.
     """
 
     def __init__(
         self,
         store: Store,
-        rules: WebhookRules,
+        rules: WebhookRules | None,
         count: Callable[[str], None],
         clock: Callable[[], float],
         every_s: float | None = None,
         first_s: float | None = None,
+        traces: Traces | None = None,
+        replies: HookReplies | None = None,
     ) -> None:
+        self.traces, self.replies = traces, replies
         self.store, self.rules, self.count, self.clock = store, rules, count, clock
         self.every_s = EVERY_S if every_s is None else every_s
-        self.receivers = Receivers(rules, clock, FIRST_S if first_s is None else first_s)
+        first_s = FIRST_S if first_s is None else first_s
+        self.receivers = Receivers(rules or WebhookRules((), b""), clock, first_s)
+        if replies is not None:
+            replies.first_s = first_s
 
     async def poll(self) -> float:
         """Deliver what is due. Poll again at once if there may be more."""
@@ -64,7 +76,7 @@ class WebhookSender(Poller):
     async def _try(self, delivery: Delivery) -> None:
         """Attempt one delivery; without the database it is attempted again later."""
         try:
-            until, now = self.receivers.away_until(delivery.url), self.clock()
+            until, now = self._away_until(delivery.url), self.clock()
             if until > now and now - delivery.created_at < GIVE_UP_S:
                 spread_s = self.receivers.chance.uniform(0, self.receivers.first_s)
                 await self.store.delay_delivery(delivery.id, until + spread_s)
@@ -73,13 +85,19 @@ class WebhookSender(Poller):
         except StorageError as error:
             log.debug("webhook.postponed", extra={"reason": str(error), "run_id": delivery.run_id})
 
+    def _away_until(self, url: str) -> float:
+        """Return until when the receiver of an address is left alone."""
+        if not url.startswith(SCHEME):
+            return self.receivers.away_until(url)
+        receivers = None if self.replies is None else self.replies.receivers(url)
+        return 0.0 if self.replies is None or receivers is None else receivers.away_until(self.replies.target(url))
+
     async def _deliver(self, delivery: Delivery) -> None:
-        body = await self._body(delivery)
-        if body is None:
+        envelope = await self._envelope(delivery)
+        if envelope is None:
             await self._end(delivery, "given_up", "its event is not in the log any more")
             return
-        headers = self.rules.headers(delivery.id, int(self.clock()), body)
-        attempt = await self.receivers.send(delivery.url, body, headers)
+        attempt = await self._send(delivery, envelope)
         if not attempt.reason:
             await self._end(delivery, "delivered")
             return
@@ -93,19 +111,36 @@ class WebhookSender(Poller):
         log.warning("webhook.failed", extra=extra | {"retry_s": round(due_at - now, 1)})
         await self.store.delay_delivery(delivery.id, due_at)
 
-    async def _body(self, delivery: Delivery) -> bytes | None:
-        """Return the body for a delivery's event; None if it was deleted or cannot be read."""
+    async def _send(self, delivery: Delivery, envelope: Envelope) -> SendAttempt:
+        """Make one request."""
+        if delivery.url.startswith(SCHEME):
+            if self.replies is None:
+                return SendAttempt("its hook is not in the settings any more", final=True)
+            return await self.replies.send(delivery.id, delivery.url, envelope.event, delivery.thread_id)
+        if self.rules is None:
+            return SendAttempt("webhook_urls names no address any more", final=True)
+        body, began, span = _body(envelope), self.clock(), None
+        headers = self.rules.headers(delivery.id, int(began), body)
+        if self.traces is not None and self.traces.of_run(delivery.run_id):
+            span = span_of(delivery.run_id, delivery.id, str(delivery.attempts))
+            headers["traceparent"] = span.header
+        attempt = await self.receivers.send(delivery.url, body, headers)
+        if self.traces is not None and span is not None:
+            about: dict[str, Attribute] = {names.RUN: delivery.run_id, names.RESEND_COUNT: delivery.attempts}
+            error = "not_delivered" if attempt.reason else ""
+            root, now = span_of(delivery.run_id), self.clock()
+            self.traces.add("webhook", span, root, began, now, about, kind=SpanKind.CLIENT, error=error)
+        return attempt
+
+    async def _envelope(self, delivery: Delivery) -> Envelope | None:
+        """Return the event of a delivery; None if it was deleted or cannot be read."""
         rows = await self.store.events(delivery.owner, delivery.thread_id, delivery.seq - 1, 1)
         if not rows or rows[0].seq != delivery.seq:
             return None
         try:
-            envelope = from_log(rows[0].body)
+            return from_log(rows[0].body)
         except UnreadableEvent:
             return None
-        frame = encode(envelope, Dialect.CANONICAL)
-        ids = {name: getattr(envelope, name) for name in ("run_id", "thread_id", "message_id")}
-        at = datetime.fromtimestamp(envelope.timestamp, UTC).isoformat()
-        return msgspec.json.encode(body_of(envelope.event, msgspec.Raw(frame or b"null"), ids, at))
 
     async def _end(self, delivery: Delivery, outcome: str, reason: str = "") -> None:
         await self.store.end_delivery(delivery.id)
@@ -115,3 +150,11 @@ class WebhookSender(Poller):
             log.info("webhook.delivered", extra=extra)
         else:
             log.error("webhook.given_up", extra=extra | {"reason": reason})
+
+
+def _body(envelope: Envelope) -> bytes:
+    """Return the body for an event."""
+    frame = encode(envelope, Dialect.CANONICAL)
+    ids = {name: getattr(envelope, name) for name in ("run_id", "thread_id", "message_id")}
+    at = datetime.fromtimestamp(envelope.timestamp, UTC).isoformat()
+    return msgspec.json.encode(body_of(envelope.event, msgspec.Raw(frame or b"null"), ids, at))

@@ -11,8 +11,9 @@ from attrs import asdict
 
 from understudy.storage.agent_states import StateEntry
 from understudy.storage.archive_queries import StoredMemory, User
+from understudy.storage.audit import StoredEntry
 from understudy.storage.pushes import Push
-from understudy.storage.records import File, Message, RunRecord, StepRecord, Thread
+from understudy.storage.records import File, Message, RunRecord, StepRecord, Thread, name_of, tenant_of
 from understudy.storage.schedules import Schedule
 from understudy.storage.shares import Share
 from understudy.storage.sign_ins import SignIn
@@ -131,3 +132,19 @@ def share_of(row: Share) -> dict[str, Any]:
 def user_of(row: User, name: str) -> dict[str, Any]:
     """Return the user under the name in their token."""
     return {"user": name, "tenant": row.tenant, "created_at": row.created_at}
+
+
+def audit_entry_of(row: StoredEntry) -> dict[str, Any]:
+    """Return an entry of the audit log."""
+    return {
+        "number": row.number,
+        "at": row.at,
+        "user": name_of(row.who),
+        "user_tenant": tenant_of(row.who),
+        "role": row.role or None,
+        "way": row.way,
+        "action": row.action,
+        "target": None if row.target is None else name_of(row.target),
+        "tenant": row.tenant,
+        "detail": row.detail,
+    }

@@ -1,4 +1,5 @@
-"""The actor that deletes expired data: old threads, the events of old runs, and files that nothing refers to.
+"""The actor that deletes expired data: old threads, the events of old runs, files that nothing refers to, and
+entries of the audit log.
 
 1. It works in small parts and pauses after each for a multiple of its duration, so other writes hardly wait.
 2. If several servers share the database, the one that has been alive the longest does it. Two that both believe to be
@@ -20,6 +21,7 @@ from actors import Actor, ActorError, Context
 from understudy.privacy.erasure import Eraser
 from understudy.storage import archive_queries
 from understudy.storage.archive_queries import Archive
+from understudy.storage.audit import EXPIRED, ExpireAudit
 from understudy.storage.errors import StorageError
 from understudy.storage.files import FolderFiles
 from understudy.storage.records import ONCE
@@ -50,7 +52,7 @@ class RemovalMetrics(Protocol):
     """Counts deleted data."""
 
     def removed(self, what: str, count: int) -> None:
-        """Count `threads`, `events` or `files` that were deleted because of their age."""
+        """Count `threads`, `events`, `files` or `audit_entries` that were deleted because of their age."""
 
 
 @define
@@ -59,6 +61,7 @@ class RetentionPeriods:
 
     threads_days: float = 0.0
     events_days: float = 0.0
+    audit_days: float = 0.0
 
 
 class _RemoveExpired:
@@ -119,6 +122,8 @@ class Retention(Actor):
     async def _round(self) -> None:
         await self.store.drop_expired_shares()
         await self._once()
+        if self.kept.audit_days:
+            await self._audit(self.clock() - self.kept.audit_days * DAY_S)
         if self.kept.threads_days or self.kept.events_days:
             await self._threads()
         if self.rounds % FILES_EVERY == 0:
@@ -147,6 +152,17 @@ class Retention(Actor):
                 await self.store.trim(owner, thread_id, before, rests=RESTS)
                 self.eraser.clear_html(owner)
                 self._count("events", before - first)
+
+    async def _audit(self, before: float) -> None:
+        """Delete the entries of the audit log that were stored before a time."""
+        while await self.in_charge():
+            began = trio.current_time()
+            gone = await self.store.commit(ExpireAudit(before))
+            if gone:
+                self._count("audit_entries", gone)
+            if gone < EXPIRED:
+                return
+            await _rest(began)
 
     async def _once(self) -> None:
         """Delete the threads that were for one answer."""

@@ -117,7 +117,7 @@ class _EventRecorder(EventStream):
 
     async def close(self, code: int = 1000, reason: str = "", *, within_s: float = 2.0) -> None:
         """End the stream."""
-        self._end(code, reason)
+        self.end(code, reason)
         self._send.close()
         await trio.lowlevel.checkpoint()
 
@@ -284,7 +284,8 @@ async def open_session(
 ) -> AsyncIterator[AgentSession]:
     """Open a session of a user with these agents, on a temporary database; the first one is the default agent.
 
-    `settings` are fields of `understudy.app.settings.Settings`. Without `builtin_agents` there are only `agents`.
+    `settings` are fields of `understudy.app.settings.Settings`. Without `builtin_agents` there are only `agents`;
+    without `thread_titles` no model is asked for a title.
 
     Raises:
         ValueError: The agents do not fit together, or a setting is wrong; the text says why.
@@ -297,6 +298,7 @@ async def open_session(
             "default_agent": agents[0].name if agents else "",
             "words_per_s": 100_000.0,
             "limits": LIMITS,
+            "thread_titles": False,  # how long a test lasts would decide whether a model is asked for one
         }
         async with build_app(Settings(**given | settings), agents) as app:
             yield AgentSession(identity, app.http_app.extensions["context"])

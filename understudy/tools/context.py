@@ -111,6 +111,8 @@ class ToolContext:
     shows the user an item of the result while the tool runs, and waits if these come too fast; what a generator yields
     is shown so. `while_queued` and `handle` are for the server: the first is entered while the call waits for a worker
     thread, the second is for tools of MCP servers. `attended` is False in runs of schedules: nobody waits for them.
+    `traceparent` is the header (W3C Trace Context) by which another server's spans join the trace of the call; empty if
+    the run is not traced.
     """
 
     owner: str
@@ -130,6 +132,7 @@ class ToolContext:
     while_queued: WhileQueued = field(default=nullcontext, repr=False)
     handle: CallHandle | None = field(default=None, repr=False)
     attended: bool = True
+    traceparent: str = ""
 
     async def ask(self, form: type[T], *, title: str = "", text: str = "") -> T:
         """Ask the user for the fields of `form`, a class. Return an instance with the answer.

@@ -9,12 +9,13 @@ effects; its result is dropped (see `understudy.tools.threads`). A tool that mus
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final, TypeAlias, overload
 
 from attrs import evolve, field, frozen
 
+from understudy.auth.allow import Allowed, read_allowed
 from understudy.tools.context import Files, ServerView, StoredFile, ToolContext
 from understudy.tools.effects import MAX_UNDO_S, Companion, Reconciled, Unknown
 from understudy.tools.errors import ToolError
@@ -48,6 +49,10 @@ a worker thread, within the tool's time limit; it is given a copy of the argumen
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}\Z")
 
 
+def _allowed(value: Iterable[str] | None) -> Allowed:
+    return read_allowed(value, "the tool")
+
+
 @frozen(eq=False)
 class Tool:
     """Something an agent can do. Made by `tool`; `parameters` is a JSON schema of type object.
@@ -63,7 +68,8 @@ class Tool:
     given the conversation too. `server` is the name of the MCP server that has the tool, and `digest` stands for its
     definition there: consent is remembered for that definition only. `widget` is the
     URI of its user interface on that server. All are empty for any other tool.
-    `client`: its calls are made by the client that sent the message.
+    `client`: its calls are made by the client that sent the message. `allow` names the users who may have it called, as
+    `user:NAME`, `role:NAME` or `group:NAME`; None: everybody. For all others no agent has it.
     """
 
     name: str
@@ -85,6 +91,7 @@ class Tool:
     digest: str = ""
     widget: str = ""
     client: bool = False
+    allow: Allowed = field(default=None, converter=_allowed)
     _accepts: Parameters = field(repr=False, kw_only=True)
     _run: Callable[..., Awaitable[ToolResult]] = field(repr=False, kw_only=True)
 
@@ -257,6 +264,7 @@ def _make(
     on_server_loop: bool,
     isolate: bool,
     memory_mb: int,
+    allow: Iterable[str] | None,
 ) -> Tool:
     if isinstance(function, staticmethod):
         function = function.__func__
@@ -311,6 +319,7 @@ def _make(
         asyncio,
         on_server_loop,
         isolated,
+        allow=allow,
         accepts=accepts,
         run=run,
     )
@@ -332,6 +341,7 @@ def tool(
     on_server_loop: bool = False,
     isolate: bool = False,
     memory_mb: int = MEMORY_MB,
+    allow: Iterable[str] | None = None,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 def tool(
     function: Callable[..., Any] | None = None,
@@ -348,6 +358,7 @@ def tool(
     on_server_loop: bool = False,
     isolate: bool = False,
     memory_mb: int = MEMORY_MB,
+    allow: Iterable[str] | None = None,
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Make a tool of a function, as a decorator with or without options.
 
@@ -367,11 +378,13 @@ def tool(
     `Unknown()`. `undo(result, arguments)` takes a call back that succeeded, within `undo_s` seconds. Either may take a
     third parameter, the `ToolContext`, and may be sync or async as the tool itself.
 
-    Raises TypeError or ValueError with a hint if the declaration has no schema.
+    `allow` names the users who may have it called; see `Tool`.
+
+    Raises TypeError or ValueError with a hint if the declaration has no schema, or for a bad or empty `allow`.
     """
 
     def decorate(given: Callable[..., Any]) -> Tool:
         options = (name, timeout_s, retry_safe, asyncio, approval, reconcile, undo, undo_s, on_server_loop)
-        return _make(given, *options, isolate, memory_mb)
+        return _make(given, *options, isolate, memory_mb, allow)
 
     return decorate if function is None else decorate(function)

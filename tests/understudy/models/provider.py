@@ -61,10 +61,10 @@ class Script:
 class Provider:
     """The server. `requests` are the received bodies, `models` is what it says of models, by name.
 
-    `left` is set when a client disconnects during an answer.
+    `left` is set when a client disconnects during an answer. It listens on a free port if none is given.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.scripts: list[Script] = []
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
@@ -72,7 +72,7 @@ class Provider:
         self.models: dict[str, dict[str, Any]] = {}
         self.sent = threading.Event()
         self.left = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _door(self))
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), _door(self))
         self._server.daemon_threads = False
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
 

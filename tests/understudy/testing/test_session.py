@@ -11,7 +11,7 @@ from attrs import frozen
 from transport.wire.errors import CommandRejected
 from transport.wire.events import AgentHandoff, AgentThinking, RunStatus, ToolStatus
 from understudy import Agent, Param, ToolContext, ToolError, tool
-from understudy.models.model import CallItem
+from understudy.models.model import CallItem, Emit, Reply, TextDelta, Turn
 from understudy.testing import Call, Hand, NotAnswered, Raise, Say, ScriptedModel, open_session, run_agent
 
 KEY = "ghp_" + "a1B2c3D4" * 4 + "e5F6"
@@ -164,3 +164,31 @@ async def test_a_run_that_does_not_end_is_an_error_with_its_events(mock_clock: t
 
 def test_a_run_needs_no_test_framework() -> None:
     assert trio.run(run_agent, Agent("a", model=ScriptedModel(Say("hello"))), "hi").text == "hello"
+
+
+class Titling:
+    """Answers, makes titles, and knows what it was asked for."""
+
+    name = "titling"
+    notice = ""
+    titles = True
+
+    def __init__(self) -> None:
+        self.purposes: list[str] = []
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        """Answer with what is asked for."""
+        self.purposes.append(turn.purpose)
+        await emit(TextDelta(turn.purpose))
+        return Reply(turn.purpose)
+
+
+@pytest.mark.parametrize("titles", [False, True])
+async def test_no_model_is_asked_for_a_title_unless_a_test_wants_it(titles: bool) -> None:
+    """A recorded run would have that request or not, as the test ends sooner or later."""
+    model = Titling()
+    async with open_session(Agent("titled", model=model), **({"thread_titles": True} if titles else {})) as session:
+        with trio.fail_after(20):
+            while len(model.purposes) < 3:
+                await session.say("Hello")
+    assert ("title" in model.purposes) is titles

@@ -379,7 +379,8 @@ class AnswerStream:
         content_filter, job = self.services.content_filter, self.job
         placeholders = content_filter.vault.get(job.owner, job.thread_id)
         stream, html = content_filter.outbound.stream(), self.services.html
-        return SanitizedAnswer(stream, html, placeholders, job.owner, self._shows_html)
+        shows_html = partial(self.services.shows_html, job.owner, job.thread_id)  # a method of this would be a cycle
+        return SanitizedAnswer(stream, html, placeholders, job.owner, shows_html)
 
     async def _write(self, text: str, *, restart: bool = False) -> None:
         """Publish the next piece of the answer, after a release that is under way."""

@@ -24,13 +24,14 @@ from transport.wire.events import (
     Usage,
 )
 from understudy.agents.agent import Agent
-from understudy.chat.messages import AnswerQuestion, Decide, RunRequest
+from understudy.chat.messages import FIRST, AnswerQuestion, Decide, RunRequest, TracedAttempt
 from understudy.chat.routing import find_stored_agent
 from understudy.chat.run.meter import usage_of
 from understudy.chat.run.replay import Replay
 from understudy.chat.run_protocol import RunProtocol
 from understudy.chat.title_text import derived_title
 from understudy.chat.webhooks import TYPES
+from understudy.observe.spans import SpanContext
 from understudy.storage.deliveries import Delivery
 from understudy.storage.records import (
     Change,
@@ -69,7 +70,7 @@ class ResumeAttempt:
 
     `resume_at` is when it is due (Unix seconds), None before that is decided. `progress` is the number of finished
     steps, `replay` is None if the steps cannot be read, in a run of a `later_release` because that wrote some of them.
-    `agent_type` and `pillar` are those that the message was addressed to.
+    `agent_type` and `pillar` are those that the message was addressed to. `traced` is the attempt for the run's trace.
     """
 
     number: int
@@ -79,6 +80,7 @@ class ResumeAttempt:
     pillar: str | None = None
     later_release: bool = False
     resume_at: float | None = None
+    traced: TracedAttempt = FIRST
     due: bool = field(init=False)
     recorded: bool = field(default=False, init=False)
 
@@ -86,11 +88,25 @@ class ResumeAttempt:
         self.due = self.number <= 1
 
     @classmethod
-    def next_of(cls, run: RunRecord, replay: Replay | None, *, later_release: bool = False) -> "ResumeAttempt":
-        """Return the next attempt at a run; a step finished since the last attempt restarts the count."""
+    def next_of(
+        cls,
+        run: RunRecord,
+        replay: Replay | None,
+        *,
+        later_release: bool = False,
+        began_at: float = 0.0,
+        heard_at: float = 0.0,
+    ) -> "ResumeAttempt":
+        """Return the next attempt at a run; a step finished since the last attempt restarts the count.
+
+        `began_at` and `heard_at` are those of the last attempt.
+        """
         progress = run.progress if replay is None else replay.finished_steps
         number = 1 if progress > run.progress else run.attempts + 1
-        return cls(number, progress, replay, run.agent_type, run.pillar, later_release, run.resume_at)
+        # An attempt that a stop of its server ended was taken back: the first one has no progress.
+        last = run.attempts or (1 if run.progress else 0)
+        traced = TracedAttempt(f"{progress}.{number}", f"{run.progress}.{last}", began_at, heard_at)
+        return cls(number, progress, replay, run.agent_type, run.pillar, later_release, run.resume_at, traced)
 
     def agent(self, agents: Mapping[str, Agent]) -> str | None:
         """Return the name of the run's first agent; None if that agent does not exist any more."""
@@ -141,8 +157,8 @@ class ActiveRun:
     `taken_over` is what it begins with, if it forks or continues another run. `lost_server`: its server
     has died, which its user is told. `attempt` is set if the run lost its server or its
     actor and is resumed. `decisions` and answers of its user wait
-    for a reply. `preview` is the latest one of the open end of the text. `text_epoch` names the text that is streamed:
-    pieces of two texts with different names never fit.
+    for a reply. `span` is that of the agent at work, None if it is not traced. `preview` is the latest one of the open
+    end of the text. `text_epoch` names the text that is streamed: pieces of two texts with different names never fit.
     """
 
     request: RunRequest
@@ -156,6 +172,7 @@ class ActiveRun:
     taken_over: Replay | None = field(default=None, repr=False)
     lost_server: bool = False
     decisions: list[Decide | AnswerQuestion] = field(factory=list)
+    span: SpanContext | None = field(default=None, init=False)
     text_epoch: str = field(init=False)
     preview: AnswerPreview | None = field(default=None, init=False, repr=False)
     _stored: list[str] = field(factory=list, init=False, repr=False)

@@ -42,7 +42,8 @@ from understudy.chat.conversation.thread_state import ThreadState
 from understudy.chat.conversation.undo import UndoWalk
 from understudy.chat.effects import GRACE_S, Attempt
 from understudy.chat.envelope import wrap
-from understudy.chat.messages import Checkpoint, OwnershipLost, RunRequest, WaitIdle
+from understudy.chat.messages import Checkpoint, Delta, OwnershipLost, RunRequest, WaitIdle
+from understudy.chat.run.agent_spans import commit_attributes, error_type
 from understudy.chat.run.replay import RecordedResult
 from understudy.chat.run.run import Run
 from understudy.chat.run_limiter import release_permit
@@ -50,6 +51,8 @@ from understudy.chat.services import Services, tool_context
 from understudy.chat.storage_away import AWAY
 from understudy.chat.titles import LIMIT_S, TitleMade, make_title, model_for_titles, usage_step
 from understudy.content.summary import is_suspect
+from understudy.observe.spans import SpanKind, span_of
+from understudy.observe.traces import Traces
 from understudy.storage.errors import Fenced, NotStored, SequenceConflict, StorageError
 from understudy.storage.records import Fence
 from understudy.tools.effects import Done, NotDone
@@ -87,6 +90,8 @@ class Conversation(Actor):
         self.services = services
         self.thread = ThreadState(owner, thread_id, fence)
         self.thread.title_due = services.titles
+        # Returns a stored text as its user is shown it. A method of this would be a cycle with the core.
+        self._restore_text = partial(services.content_filter.vault.restore_text, owner, thread_id)
         self.core = ConversationCore(
             self.thread,
             services.agents,
@@ -99,6 +104,7 @@ class Conversation(Actor):
         self.run_actors: dict[str, ActorRef] = {}
         self.undo_actors: dict[ActorRef, Attempt] = {}
         self.idle_waiters: list[WaitIdle] = []
+        self._text: Delta | None = None
 
     async def on_start(self, context: Context) -> None:
         """Read the end of the log, subscribe the user's connections again, and resume unfinished runs."""
@@ -131,7 +137,19 @@ class Conversation(Actor):
         context.set_timer("idle", self.services.idle_s, _CheckIdle())
 
     async def receive(self, message: object, context: Context) -> None:
-        """Handle one message: those about other actors here, the requests in the core."""
+        """Handle one message: those about other actors here, the requests in the core.
+
+        Pieces of text that wait in the mailbox one after the other are sent as one: while the event loop is busy, or a
+        model writes faster than that, a stream has fewer and longer pieces, and none waits for another.
+        """
+        if type(message) is Delta and self._text is not None and (joined := self._text.joined(message)) is not None:
+            self._text = joined
+            return
+        if self._text is not None:
+            await self._send_text()
+        if type(message) is Delta:
+            self._text = message
+            return
         match message:
             case Checkpoint(run_id, step):
                 live = self.thread.runs.get(run_id)
@@ -165,7 +183,9 @@ class Conversation(Actor):
                 await self._perform(self.core.handle(message))
 
     async def on_idle(self, context: Context) -> None:
-        """Reply to every `WaitIdle` once no run is left."""
+        """Send the text that the batch has brought, and reply to every `WaitIdle` once no run is left."""
+        if self._text is not None:
+            await self._send_text()
         while self.idle_waiters and not self.thread.runs:
             self.idle_waiters.pop().reply(None)
 
@@ -181,6 +201,10 @@ class Conversation(Actor):
         if isinstance(reason, Normal) and self.thread.fence is not None:
             with suppress(StorageError):  # else the thread belongs to this node until its lease ends
                 await self.services.store.release(self.thread.owner, self.thread.thread_id, self.thread.fence)
+
+    async def _send_text(self) -> None:
+        text, self._text = self._text, None
+        await self._perform(self.core.handle(text))
 
     async def _perform(self, steps: effects.Steps[None]) -> None:
         """Perform the effects of a request in order. Send each result, or throw each error, back into `steps`."""
@@ -230,7 +254,8 @@ class Conversation(Actor):
                     return None
                 return await read_unfinished_run(services.store, run, self._restore_text)
             case effects.StartRun(request, replay):
-                make = partial(Run, request, context.ref, services, replay)
+                live = this.runs[request.run_id]
+                make = partial(Run, request, context.ref, services, replay, lambda: bool(live.protocol.waiting_steers))
                 spec = ChildSpec(request.run_id, make, restart=Restart.TEMPORARY, shutdown_s=3.0)
                 self.run_actors[request.run_id] = ref = await context.spawn(spec)
                 context.watch(ref)
@@ -244,10 +269,10 @@ class Conversation(Actor):
                 self.run_actors[run_id].tell(message, lane=lane)
             case effects.StopRun(run_id):
                 await self.run_actors[run_id].stop(StopMode.NOW)
-            case effects.Subscribe(outbox, after, accepted, resend):
+            case effects.Subscribe(outbox, after, accepted, resend, unasked):
                 self.subscribers.incarnation = this.created_at
                 if accepted is None:
-                    self.subscribers.subscribe(outbox, this.last_seq, context, after=after)
+                    self.subscribers.subscribe(outbox, this.last_seq, context, after=after, unasked=unasked)
                 else:
                     if resend:
                         services.metrics.repeated()
@@ -374,9 +399,30 @@ class Conversation(Actor):
         notify = None if live is None else partial(self._send_away, live)
         with nullcontext() if notify is None else services.storage_waits.notify_if_slow(notify):
             ready = await self._prefetch_html(commit)
-            await services.store.commit(commit.change)
+            if services.traces is None:
+                await services.store.commit(commit.change)
+            else:
+                await self._store_traced(commit, services.traces)
             if not ready:  # a client that shows HTML may have come meanwhile
                 await self._prefetch_html(commit)
+
+    async def _store_traced(self, commit: effects.Commit, traces: Traces) -> None:
+        """Commit a change to the database, and record the span of the commit if its run is traced."""
+        store, run_id = self.services.store, commit.run_id
+        if run_id is None or not traces.of_run(run_id):
+            await store.commit(commit.change)
+            return
+        live, began, error = self.thread.runs.get(run_id), self.services.clock(), ""
+        try:
+            await store.commit(commit.change)
+        except BaseException as failure:
+            error = error_type(failure)
+            raise
+        finally:
+            parent = (None if live is None else live.span) or span_of(run_id)
+            about = commit_attributes(traces.database, len(commit.change.events), len(commit.change.steps))
+            span = traces.new_context(parent.trace_id)
+            traces.add("commit", span, parent, began, self.services.clock(), about, kind=SpanKind.CLIENT, error=error)
 
     async def _prefetch_html(self, commit: effects.Commit) -> bool:
         """Prepare the HTML of a commit's answers. Return False if no client that shows HTML is to receive them."""
@@ -386,10 +432,6 @@ class Conversation(Actor):
             answers = [answer._replace(text=self._restore_text(answer.text)) for answer in commit.answers]
             await services.html.prefetch(answers, this.owner)
         return shown
-
-    def _restore_text(self, text: str) -> str:
-        """Return a stored text as its user is shown it."""
-        return self.services.content_filter.vault.restore_text(self.thread.owner, self.thread.thread_id, text)
 
     def _send_away(self, live: ActiveRun) -> None:
         event = AgentProgress(0, AWAY)

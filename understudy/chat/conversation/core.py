@@ -315,7 +315,7 @@ class ConversationCore:
         if not thread.exists:
             yield AnswerRequest(ask, error=CommandRejected("not_found", "There is no conversation of that name."))
             return
-        yield Subscribe(ask.outbox, min(ask.after, thread.last_seq))
+        yield Subscribe(ask.outbox, min(ask.after, thread.last_seq), unasked=ask.unasked)
         if ask.after > thread.last_seq:  # as after a restore of the database
             resync = Envelope(Resync(thread.last_seq), thread.now, thread_id=thread.thread_id, message=RESYNC)
             yield Send(resync, ask.outbox, reply=True)

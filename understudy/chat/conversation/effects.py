@@ -111,6 +111,16 @@ class Commit:
     run: ActiveRun | None = None
     answers: Sequence[AnswerText] = ()
 
+    @property
+    def run_id(self) -> str | None:
+        """The id of the run that the change is about; None for one of the thread."""
+        change = self.change
+        if change.events:
+            return change.events[-1].run_id
+        return (
+            change.attempt.run_id if change.attempt is not None else next((step.run_id for step in change.steps), None)
+        )
+
 
 @frozen
 class PublishEvents:
@@ -145,13 +155,14 @@ class SendFeedback:
 class Subscribe:
     """Subscribe an outbox: from its own cursor, from `after`, or from `accepted`, which it is sent again.
 
-    `resend`: `accepted` is sent also if the client was sent it before.
+    `resend`: `accepted` is sent also if the client was sent it before. `unasked`: its client has not named the thread.
     """
 
     outbox: ActorRef | None
     after: int | None = None
     accepted: Envelope | None = None
     resend: bool = True
+    unasked: bool = False
 
 
 @frozen

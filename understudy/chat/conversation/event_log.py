@@ -10,10 +10,19 @@ import trio
 from transport.outbox.outbox import LogPage
 from transport.wire.codec import from_log
 from transport.wire.errors import UnreadableEvent
-from transport.wire.events import Envelope, MessageAccepted, SanitizationSummary, SteerAccepted, answer_text
+from transport.wire.events import (
+    AgentStarted,
+    AgentThinking,
+    Envelope,
+    Event,
+    MessageAccepted,
+    SanitizationSummary,
+    SteerAccepted,
+    answer_text,
+)
 from transport.wire.unknown_event import UnknownEvent
 from understudy.chat.answer.html import PREFETCH_S, AnswerHtml
-from understudy.chat.conversation.active_run import ActiveRun, ResumeAttempt
+from understudy.chat.conversation.active_run import RESUMED, ActiveRun, ResumeAttempt
 from understudy.chat.envelope import wrap
 from understudy.chat.messages import RunRequest
 from understudy.chat.run.replay import LaterSteps, UnreadableSteps, replay
@@ -76,11 +85,17 @@ async def read_unfinished_run(store: Store, run: RunRecord, restore: Callable[[s
     names = (run.thread_id, run.id, run.message_id, run.conversation_id, run.agent_type, run.pillar)
     template = logged[-1] if logged else Envelope(accepted, 0.0, None, *names)
     regenerates = accepted.branch_of == run.message_id
-    attempt = ResumeAttempt.next_of(run, replayed, later_release=later)
+    starts = [each.timestamp for each in logged if isinstance(each.event, AgentStarted) or _is_resumption(each.event)]
+    times = {"began_at": max(starts, default=run.started_at), "heard_at": template.timestamp or run.started_at}
+    attempt = ResumeAttempt.next_of(run, replayed, later_release=later, **times)
     live = ActiveRun(request, protocol, template, regenerates=regenerates, attempt=attempt)
     if replayed is not None:
         live.append_text(restore(replayed.shown_text), (), replayed.shown_text)
     return live
+
+
+def _is_resumption(event: Event) -> bool:
+    return isinstance(event, AgentThinking) and event.notice == RESUMED
 
 
 async def read_acceptance(store: Store, message: Message, run_id: str) -> Envelope:

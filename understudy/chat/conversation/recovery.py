@@ -88,6 +88,10 @@ class Recovery(Actor):
             await self._concurrently(self._resubscribe, self.registry.relocated(BATCH))
             if 0 < self.registry.relocations < relocations:
                 context.set_timer("look", GATHER_S, _Check())
+            if missed := self.registry.missed[:BATCH]:
+                await self._concurrently(self.registry.subscribe_missed, missed)
+                if self.registry.missed[:1] not in ((), missed[:1]):  # others wait; those that failed are last
+                    context.set_timer("look", GATHER_S, _Check())
             if self.node is not None and self.node.joined and await self._take_over(self.node):
                 context.set_timer("look", GATHER_S, _Check())
             if trio.current_time() >= self.checked_at + EVERY_S and not self._quiet:

@@ -147,7 +147,8 @@ class RunQueue:
                 yield StartTimer(f"rested {run_id}", RETRY_S, BackoffOver(run_id))
                 return
             attempt.recorded = True
-            live.request = evolve(live.request, agent=attempt.agent(self.agents) or live.request.agent)
+            agent = attempt.agent(self.agents) or live.request.agent
+            live.request = evolve(live.request, agent=agent, attempt=attempt.traced)
             extra = {"run_id": run_id, "attempt": attempt.number, "steps": attempt.progress}
             log.warning("run.taken_up", extra=extra)
             yield CountResumed("resumed")
@@ -169,6 +170,7 @@ class RunQueue:
         if live is None or live.protocol.ended:
             yield AnswerRequest(ask, error=LookupError(f"run {ask.run_id} has ended"))
             return
+        live.span = ask.span
         if ask.speaker != (live.envelope_template.agent_type, live.envelope_template.pillar):
             live.set_speaker(*ask.speaker)
         try:
@@ -263,6 +265,8 @@ class RunQueue:
             yield from self.dequeue(live)
             return
         live.resume_as(recorded)
+        if died.crash is not None:
+            attempt.traced = evolve(attempt.traced, cut=False)
         if attempt.due:
             yield self.thread.send(live, AgentProgress(0, GOES_ON))
         else:

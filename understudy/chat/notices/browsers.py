@@ -3,10 +3,12 @@
 1. Addresses are those of `web_push_urls`; without these any public one with https.
 2. Address and keys are stored sealed, and given back to nobody: who has them can send to the browser.
 3. A browser belongs to the session that subscribed it, and is forgotten with that.
+4. A push service takes notices by the key with which the browser subscribed. It is derived from the secret with which
+   the subscription is sealed, so those of a secret that is being replaced work on until that is no longer accepted.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -47,30 +49,31 @@ class PushSubscription:
 
 @define(eq=False)
 class Browsers:
-    """The browsers of all users. `make_key` is None if the server has no secret that stays; it then notifies none.
+    """The browsers of all users. `make_keys` is None if the server has no secret that stays; it then notifies none.
 
-    The key is made when it is first used, as `cryptography` is loaded for it. `is_revoked` tells whether a session has
+    The keys, in the order of the secrets of `seal`, are made when first used, as `cryptography` is loaded for them.
+    `is_revoked` tells whether a session has
     ended; `clock` gives Unix seconds.
     """
 
     store: Store
     rules: WebhookRules
     seal: Seal
-    make_key: "Callable[[], ServerKey] | None"
+    make_keys: "Callable[[], Sequence[ServerKey]] | None"
     is_revoked: Callable[[Identity], bool]
     clock: Callable[[], float]
     use: Use = field(init=False, repr=False)
-    _key: "ServerKey | None" = field(default=None, init=False, repr=False)
+    _keys: "Sequence[ServerKey]" = field(default=(), init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self.use = Use(self.store.has_browsers)
 
     @property
-    def key(self) -> "ServerKey | None":
-        """The key by which push services know this server, if it has one."""
-        if self._key is None and self.make_key is not None:
-            self._key = self.make_key()
-        return self._key
+    def keys(self) -> "Sequence[ServerKey]":
+        """The keys by which push services know this server, that of new subscriptions first; none if it has none."""
+        if not self._keys and self.make_keys is not None:
+            self._keys = self.make_keys()
+        return self._keys
 
     async def subscribe(self, caller: Identity, endpoint: str, p256dh: str, auth: str, *, answers: bool) -> Browser:
         """Store a browser of the caller, in place of the one at its address.
@@ -80,7 +83,7 @@ class Browsers:
                 server sends no notices.
             StorageUnavailable: It could not be stored.
         """
-        if self.make_key is None:
+        if self.make_keys is None:
             raise CommandRejected("not_found", "This server sends no notices.")
         try:
             checked, keys = self.rules.check_public(endpoint), await run_off_loop(_read_keys, p256dh, auth)
@@ -96,12 +99,13 @@ class Browsers:
         self.use.began()
         return browser
 
-    def subscription_of(self, browser: Browser) -> PushSubscription | None:
-        """Return the address and keys of a browser; None if they cannot be opened, or its session has ended."""
-        found = self.seal.open(browser.sealed, PushSubscription, PLACE, browser.owner, browser.id)
+    def subscription_of(self, browser: Browser) -> tuple[PushSubscription, int] | None:
+        """Return the address and keys of a browser, and the number of the server's key with which it subscribed; None
+        if they cannot be opened, or its session has ended."""
+        found = self.seal.open_with_number(browser.sealed, PushSubscription, PLACE, browser.owner, browser.id)
         if found is None:
             return None
-        identity = Identity(browser.owner, found.session, issued_at=found.subscribed_at)
+        identity = Identity(browser.owner, found[0].session, issued_at=found[0].subscribed_at)
         return None if self.is_revoked(identity) else found
 
 

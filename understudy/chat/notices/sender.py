@@ -78,7 +78,7 @@ class NoticeSender(Poller):
         elif not await self._is_news(notice):
             await self._end(notice, "obsolete")
         else:
-            await self._post(notice, subscription)
+            await self._post(notice, *subscription)
 
     async def _is_news(self, notice: PushNotice) -> bool:
         if notice.type not in ASKS:
@@ -87,9 +87,9 @@ class NoticeSender(Poller):
         rows = await self.store.newest_events(notice.owner, notice.run_id, TYPES)
         return await run_off_loop(is_open, rows, notice.seq, self.browsers.clock())
 
-    async def _post(self, notice: PushNotice, subscription: PushSubscription) -> None:
+    async def _post(self, notice: PushNotice, subscription: PushSubscription, key: int) -> None:
         title = self.shown(notice.owner, notice.thread_id, notice.title)
-        body, authorization = await run_off_loop(_sealed, self.browsers, subscription, payload(notice, title))
+        body, authorization = await run_off_loop(_sealed, self.browsers, key, subscription, payload(notice, title))
         headers = {
             "Authorization": authorization,
             "Content-Encoding": "aes128gcm",
@@ -123,13 +123,11 @@ class NoticeSender(Poller):
         log.info("notice.browser_forgotten", extra={"run_id": notice.run_id, "reason": reason})
 
 
-def _sealed(browsers: Browsers, subscription: PushSubscription, plain: bytes) -> tuple[bytes, str]:
+def _sealed(browsers: Browsers, key: int, subscription: PushSubscription, plain: bytes) -> tuple[bytes, str]:
     """Return the body for a browser, and the proof of who sends it. The first call loads `cryptography`."""
     from understudy.chat.notices.encryption import encrypt
 
-    key = browsers.key
-    assert key is not None  # noqa: S101 - for the type checker: without a key there is no sender
-    return encrypt(plain, subscription.keys()), key.authorization(subscription.endpoint)
+    return encrypt(plain, subscription.keys()), browsers.keys[key].authorization(subscription.endpoint)
 
 
 def payload(notice: PushNotice, title: str) -> bytes:

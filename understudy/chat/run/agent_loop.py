@@ -13,6 +13,7 @@ import math
 import time
 import uuid
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar, Final
 
 import msgspec
@@ -29,11 +30,12 @@ from transport.wire.events import (
     ToolStatus,
     Usage,
 )
-from understudy.agents.agent import Agent, usable_agents
+from understudy.agents.agent import Agent
 from understudy.agents.framework import is_of_framework
 from understudy.chat.answer.stream import AnswerStream
 from understudy.chat.memory import AgentMemory
 from understudy.chat.messages import RunRequest
+from understudy.chat.run.agent_spans import AgentSpans, error_type
 from understudy.chat.run.conversation_input import load_conversation
 from understudy.chat.run.equipped import Equipped, equip
 from understudy.chat.run.framework_run import FrameworkRun
@@ -54,6 +56,7 @@ from understudy.chat.run.window import SUMMARY_TOKENS, encode_compaction, estima
 from understudy.chat.run_protocol import agent_started
 from understudy.chat.run_settings import WIDGET_SETTING
 from understudy.chat.services import Services
+from understudy.chat.stops import StoppedByOperator
 from understudy.content.texts import run_off_loop
 from understudy.models.model import (
     FENCE_NOTE,
@@ -140,7 +143,8 @@ class AgentLoop:
 
     def __attrs_post_init__(self) -> None:
         self.tools.conversation = self.input
-        self.tools.said = lambda: self.stream.answer.text
+        stream = self.stream  # not of this loop, which the tools must not refer to: that would be a cycle
+        self.tools.said = lambda: stream.answer.text
         self.thoughts = Thoughts(
             self.recorder, self.services, "", self.replay.thought_count, list(self.replay.thoughts)
         )
@@ -239,11 +243,11 @@ class AgentLoop:
         return self.ended is not None
 
     async def day_is_spent(self, number: int) -> bool:
-        """Return whether turn `number` cannot be requested, as the user has spent what they may today."""
+        """Return whether turn `number` cannot be requested, as the user has spent what they may by now."""
         spending = self.services.spending
         if spending is None or number < len(self.replay.turns):
             return False
-        reached = await spending.exceeded(self.job.owner)
+        reached = await spending.exceeded(self.job)
         if reached is not None:
             self.ended = Ended(reached.name, reached.limit, reached.spent, f"Stopped. {reached.message}")
         return reached is not None
@@ -301,15 +305,22 @@ class AgentLoop:
         self.recorder.speaker = self.agent
         if self._logged_agents:
             self.agent_id = self.thoughts.agent_id = self._logged_agents.pop(0)
+            if not self._logged_agents:  # else it has handed over, as the log says
+                self._begin_span()
             return
         started = agent_started(self.agent, self.services.clock(), self.replay.taken_agent(self.agent.name))
         self.agent_id = self.thoughts.agent_id = started.agent_id
+        self._begin_span()
         await self.recorder.record(started, *beside)
+
+    def _begin_span(self) -> None:
+        if (spans := self.recorder.spans) is not None:
+            spans.begin(self.agent, self.agent_id, self.replay, self.services.clock())
 
     def colleagues(self) -> tuple[str, ...]:
         """Return the colleagues of the agent that the user may use."""
         job, agents = self.job, self.services.agents
-        usable = usable_agents(agents, job.owner, job.roles, job.groups)
+        usable = self.services.permissions.usable(agents, job)
         return tuple(name for name in self.agent.colleagues if name in usable)
 
     def colleague_cards(self) -> tuple[AgentCard, ...]:
@@ -325,6 +336,8 @@ class AgentLoop:
             now, result = self.services.clock(), f"Handed over to {name}"
             completed = AgentCompleted(self.agent_id, result, RunStatus.SUCCESS, self.own_usage + self.tools.used, now)
             await self.recorder.record(AgentHandoff(self.agent.name, name, reason), completed)
+            if (spans := self.recorder.spans) is not None:
+                spans.end(completed.usage, now)
         self.usage, self.own_usage = self.usage + self.tools.used, Usage()
         self.tools.used = Usage()
         self.agent = self.services.agents[name]
@@ -337,9 +350,10 @@ class AgentLoop:
 
     def equipped(self) -> Equipped:
         """Return the agent, with the tool that reads shortened results once the model is shown one."""
-        known, recalls = self._equipped, self.input.shortens
-        if known is None or (known.agent_id, known.recalls) != (self.agent_id, recalls):
-            known = equip(self.agent, self.agent_id, self.job, self.services.store, recalls=recalls)
+        known, recalls, permissions = self._equipped, self.input.shortens, self.services.permissions
+        same = known is not None and (known.agent_id, known.recalls) == (self.agent_id, recalls)
+        if known is None or not same or known.rules is not permissions.rules:
+            known = equip(self.agent, self.agent_id, self.job, self.services.store, permissions, recalls=recalls)
             self._equipped = known
         return known
 
@@ -394,7 +408,7 @@ class AgentLoop:
         if text:
             reply = evolve(reply, text=text)
         self.count(reply.usage)
-        self.services.metrics.model_used(model.name, reply.usage)
+        self.services.metrics.model_used(model.name, reply.usage, self.requested_name(model))
         return await self.record_turn(step, reply)
 
     async def record_turn(
@@ -433,16 +447,40 @@ class AgentLoop:
         self._answering, self._asked_from = "", 0
         began = self.services.clock()
         try:
-            return await self._respond(model, turn)
+            self._check_models()
+            with self.services.stops.enforced(partial(self._models, model)):
+                reply = await self._respond(model, turn)
         except BaseException as error:
+            if self._asked and (spans := self.recorder.spans) is not None:
+                names, usage = (self.requested_name(model), model.name), self._cut_usage(model, turn)
+                spans.model_ended(*names, usage, began, self.services.clock(), error=error_type(error))
             # A model that failed without a word may not have been reached.
-            if self._asked and (self._was_heard() or isinstance(error, trio.Cancelled)):
+            if self._asked and (self._was_heard() or isinstance(error, trio.Cancelled | StoppedByOperator)):
                 usage = self._cut_usage(model, turn)
                 self.count(usage)
                 step = self.recorder.next_step(*CUT, began)
                 result = {"usage": msgspec.to_builtins(usage)}
                 self.recorder.defer(evolve(step, result=result, status="ok", ended_at=self.services.clock()))
             raise
+        if (spans := self.recorder.spans) is not None:
+            await self._record_span(spans, model, reply, began)
+        return reply
+
+    async def _record_span(self, spans: AgentSpans, model: Model, reply: Reply, began: float) -> None:
+        now, text = self.services.clock(), ""
+        if spans.traces.content:
+            text = await self.services.content_filter.filter_for_storage(reply.text) or ""
+        spans.model_ended(self.requested_name(model), model.name, reply.usage, began, now, text=text)
+
+    def _models(self, model: Model) -> list[tuple[str, str]]:
+        """Return the names of a model: its own, and those that the settings or the agent give it."""
+        return [("model", each) for each in (model.name, *self.services.models_of(self.agent))]
+
+    def _check_models(self) -> None:
+        """Raise `NotPermitted` if the user may not use the agent's model. A resumed run keeps those of its agents: it
+        does not know its user's groups."""
+        if all(name != self.agent.name for _, name in self.replay.agents):
+            self.services.permissions.check_models(self.services.models_of(self.agent), self.job)
 
     async def _respond(self, model: Model, turn: Turn) -> Reply:
         closing_s = self.meter.closing_s(self.tools.deadline.worked_s)
@@ -498,10 +536,14 @@ class AgentLoop:
 
     def priced(self, usage: Usage, model: Model) -> Usage:
         """Return the use of a model with its cost, if the model has a price."""
+        cost = self.services.prices.cost(self.requested_name(model), usage)
+        return usage if cost is None else evolve(usage, cost=cost)
+
+    def requested_name(self, model: Model) -> str:
+        """Return the name in settings of the model that answers, of a chain the one that went on with the turn."""
         wanted = self.agent.model
         name = self.services.default_model if wanted is None else wanted if isinstance(wanted, str) else model.name
-        cost = self.services.prices.cost(self._answering or name.partition(",")[0].strip(), usage)
-        return usage if cost is None else evolve(usage, cost=cost)
+        return self._answering or name.partition(",")[0].strip()
 
     def count(self, usage: Usage, *, turns: int = 1) -> None:
         """Count a turn of a model, or with no `turns` a summary."""
@@ -554,12 +596,14 @@ class AgentLoop:
             settings = ModelSettings(max_output=min(2 * SUMMARY_TOKENS, self.input.limits.window_tokens // 8))
             older, colleagues = tuple(await run_off_loop(self.input.older, planned)), self.colleague_cards()
             turn = Turn(self.card(), older, instructions, settings=settings, listed_colleagues=colleagues)
-            summary, usage = await summarise(model, turn, self.input, self.services, self.job.run_id)
+            self._check_models()
+            with self.services.stops.enforced(partial(self._models, model)):
+                summary, usage = await summarise(model, turn, self.input, self.services, self.job.run_id)
             planned = evolve(planned, summary=summary)
             if usage is not None:
                 used = self.priced(usage, model)
                 self.count(used, turns=0)
-                self.services.metrics.model_used(model.name, used)
+                self.services.metrics.model_used(model.name, used, self.requested_name(model))
         else:
             await self.thoughts.publish("This conversation is long: I shorten the older results in it")
         first_run = None if planned.start is None else planned.start.run_id
@@ -678,6 +722,8 @@ class AgentLoop:
             AgentCompleted(self.agent_id, text, RunStatus.SUCCESS, own, self.services.clock()),
             FinalResponse(text, RunStatus.SUCCESS, usage, data or None, charts[-1] if charts else None),
         )
+        if (spans := self.recorder.spans) is not None:
+            spans.end(own, self.services.clock(), text=text)
 
 
 def _is_empty(reply: Reply) -> bool:

@@ -18,6 +18,7 @@ from understudy.chat.run.call_waits import CallWaits
 from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.tool_outcome import ToolOutcome
 from understudy.chat.services import Services
+from understudy.storage.audit import AuditEntry
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import StepRecord
 from understudy.tools.errors import ToolError
@@ -93,6 +94,8 @@ class CallConsent:
             check = functools.partial(check_parameters, tool, self.job.owner)
             decided = await approval.wait_for_decision(call_id, deadline, check)
             try:
+                if decided.decision is not ApprovalDecision.EXPIRED and decided.by is not None:
+                    await self._audit(decided, decided.by, required.tool_name)
                 if decided.remember:  # before the decision: an acknowledged one is remembered
                     now = self.services.clock()
                     await self.services.store.allow_tool(
@@ -108,6 +111,15 @@ class CallConsent:
             self.services.patience.end(self.job.owner, left_s)
             del self.waits.for_approval[call_id]
         return decided
+
+    async def _audit(self, decided: ApprovalDecided, by: str, tool_name: str) -> None:
+        """Store an entry of the audit log about a user's decision."""
+        detail: dict[str, str | bool] = {"run": self.job.run_id, "tool": tool_name}
+        allowed = decided.decision is ApprovalDecision.ALLOW
+        if allowed:
+            detail["always"] = bool(decided.remember)
+        action = "tool.allowed" if allowed else "tool.denied"
+        await self.services.store.audit(AuditEntry(action, by, decided.door or "", self.job.owner, detail=detail))
 
     async def _is_allowed_always(self, tool: Tool) -> bool:
         """Return whether the user has allowed the tool, as it is defined, always in this thread; False if that cannot

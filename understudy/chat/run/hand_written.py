@@ -422,7 +422,7 @@ class HandWritten:
             loop.silent = False
         usage = loop.priced(reply.usage, model) + loop.lost_usage
         loop.count(usage)
-        services.metrics.model_used(model.name, usage)
+        services.metrics.model_used(model.name, usage, loop.requested_name(model))
         if say and reply.text:
             self._says += 1
             self._said.append(reply.text)

@@ -11,6 +11,7 @@ from actors import ActorRef
 from transport.wire.events import AnswerPreview, Block, Event, SteerAccepted
 from understudy.agents.agent import Agent
 from understudy.chat.messages import Checkpoint, Delta, Partial, Preview, Progress, ReadProtocol, Record, TakeSteers
+from understudy.chat.run.agent_spans import AgentSpans
 from understudy.chat.run.progress_notes import ProgressNotes
 from understudy.chat.run_protocol import RunProtocol
 from understudy.chat.services import Services
@@ -22,6 +23,10 @@ RECORD_S = 15.0
 """Seconds for one request to the conversation, above the store's own limit for a commit; then the run fails."""
 
 
+async def _drop(_done: float, _total: float | None, _note: str) -> None:
+    """Publish nothing."""
+
+
 @define
 class Recorder:
     """Sends to one run's conversation. `last_sent_at` is when it last sent anything, on trio's clock.
@@ -29,7 +34,8 @@ class Recorder:
     `last_step` is the number of the last step. `deferred` are steps that are committed together with the next event:
     that of a finished turn, and those of requests that were cut off; `deferred_events` precede it. `waiting_note`
     returns a line about the approval or permit that the run waits for, empty if it does not wait. `notes` are those of
-    the calls.
+    the calls. `steers_wait` tells whether the conversation, in the same event loop, has committed steers that the run
+    has not taken. `spans` are those of the agents, None if the run is not traced.
     """
 
     run_id: str
@@ -42,11 +48,18 @@ class Recorder:
     last_step: int = 0
     deferred: tuple[StepRecord, ...] = ()
     deferred_events: tuple[Event, ...] = ()
+    steers_wait: Callable[[], bool] = lambda: True
+    spans: AgentSpans | None = field(default=None, repr=False)
     _unyielded: int = field(default=0, init=False)
     notes: ProgressNotes = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self.notes = ProgressNotes(self._publish_note)
+
+    def close(self) -> None:
+        """Call nobody back from now on: else the run, with all its text, would wait for the garbage collector."""
+        self.waiting_note = str
+        self.notes.publish = _drop
 
     async def record(self, *events: Event, steps: tuple[StepRecord, ...] = ()) -> None:
         """Commit events and steps; return after the commit.
@@ -59,7 +72,8 @@ class Recorder:
         """
         steps, self.deferred = (*self.deferred, *steps), ()
         events, self.deferred_events = (*self.deferred_events, *events), ()
-        request = Record(self.run_id, events, (self.speaker.agent_type, self.speaker.pillar), steps)
+        span = None if self.spans is None else self.spans.agent
+        request = Record(self.run_id, events, (self.speaker.agent_type, self.speaker.pillar), steps, span)
         await self.conversation.ask(request, timeout_s=RECORD_S)
         self.last_sent_at = trio.current_time()
 
@@ -70,9 +84,14 @@ class Recorder:
     async def take_steers(self, turn: int) -> tuple[SteerAccepted, ...]:
         """Take the steers that wait for the run, before turn `turn` of its model; return after the commit.
 
+        A steer that is being committed now is taken before a later turn; the conversation makes it a message if there
+        is none.
+
         Raises:
             StorageUnavailable: They could not be stored as taken.
         """
+        if not self.steers_wait():
+            return ()
         request = TakeSteers(self.run_id, turn, self.last_step, self.deferred)
         steers = await self.conversation.ask(request, timeout_s=RECORD_S)
         if steers:

@@ -8,6 +8,7 @@
 import functools
 import logging
 import math
+from collections.abc import Callable
 from contextlib import suppress
 
 import trio
@@ -16,6 +17,7 @@ from attrs import evolve
 from actors import Actor, ActorRef, Context, Supervision, Terminated
 from understudy.agents.framework import AgentFailed, is_of_framework
 from understudy.agents.output import InvalidOutput
+from understudy.agents.permissions import NotPermitted
 from understudy.agents.tool_call import calling
 from understudy.chat.answer.stream import AnswerStream
 from understudy.chat.messages import (
@@ -29,6 +31,7 @@ from understudy.chat.messages import (
     Stop,
 )
 from understudy.chat.run.agent_loop import AgentLoop
+from understudy.chat.run.agent_spans import AgentSpans
 from understudy.chat.run.call_waits import CallWaits
 from understudy.chat.run.deadline import PausableDeadline
 from understudy.chat.run.meter import Meter
@@ -39,6 +42,7 @@ from understudy.chat.run.subagent import Subagent
 from understudy.chat.run.tool_executor import ToolExecutor
 from understudy.chat.run_protocol import Ending
 from understudy.chat.services import Services
+from understudy.chat.stops import StoppedByOperator
 from understudy.content.filter import Blocked
 from understudy.models.model import ModelUnavailable
 from understudy.observe.logs import new_error_id
@@ -56,12 +60,20 @@ class _ModelPauses:
 
 
 class Run(Actor):
-    """Works on one message. `before` is the recorded progress if the run is resumed."""
+    """Works on one message. `before` is the recorded progress if the run is resumed.
+
+    `steers_wait` tells whether steers wait for it, so that it need not ask its conversation before each turn.
+    """
 
     supervision = Supervision()
 
     def __init__(
-        self, job: RunRequest, conversation: ActorRef, services: Services, before: Replay | None = None
+        self,
+        job: RunRequest,
+        conversation: ActorRef,
+        services: Services,
+        before: Replay | None = None,
+        steers_wait: Callable[[], bool] = lambda: True,
     ) -> None:
         agent, before = services.agents[job.agent], before or Replay()
         if (tool := job.settings.get("tool")) is not None:
@@ -74,6 +86,8 @@ class Run(Actor):
         self.limit_s = min(agent.run_limit_s(services.limits.run_s), job.settings.get("timeout_s") or math.inf)
         self.title = agent.display_title
         self.recorder = Recorder(job.run_id, conversation, services, agent, last_step=before.last_step)
+        self.recorder.steers_wait = steers_wait
+        self.recorder.spans = AgentSpans.of_run(services.traces, job)
         meter = Meter.of(agent, services.limits, job.settings, services.prices.currency)
         if meter.budget.wall_s is not None and agent.timeout_s is None and "timeout_s" not in job.settings:
             # The run closes by itself, in its last turn after the time of its budget; this ends one that does not.
@@ -119,13 +133,30 @@ class Run(Actor):
             case _KeepAlive():
                 context.set_timer("alive", self.recorder.keep_alive(), message)
 
+    def _agents(self) -> tuple[tuple[str, str], ...]:
+        """Return the names of the agents at work: the one that was asked, and the one that it handed over to."""
+        return ("agent", self.job.agent), ("agent", self.recorder.speaker.name)
+
     async def _work(self, context: Context) -> None:
+        try:
+            await self._answer(context)
+        except Exception as error:
+            self._end_spans(type(error).__name__)
+            raise
+        finally:
+            self.recorder.close()
+
+    async def _answer(self, context: Context) -> None:
         """Work until the answer is recorded; if that fails, have the conversation finish the run. Then stop."""
         run_id, finish = self.job.run_id, None
         self.deadline.start(self.limit_s)
         try:
-            with self.deadline.stopped, self.deadline.scope:
+            with self.deadline.stopped, self.deadline.scope, self.recorder.services.stops.enforced(self._agents):
                 await self.loop.run(context)
+        except StoppedByOperator as stopped:
+            finish = FinishRun(run_id, Ending.STOPPED, str(stopped), new_error_id(), retryable=False)
+        except NotPermitted as denied:
+            finish = FinishRun(run_id, Ending.FORBIDDEN, str(denied), new_error_id(), retryable=False)
         except ModelUnavailable as error:
             finish = FinishRun(
                 run_id, Ending.NO_MODEL, error.message, new_error_id(), error.retry_after_s, error.retryable
@@ -153,4 +184,11 @@ class Run(Actor):
                     await self.recorder.record()
             finish.usage = self.loop.usage + self.tools.used
             await self.recorder.conversation.ask(finish, timeout_s=RECORD_S)
+            self._end_spans(finish.ending.name.lower())
         context.stop()
+
+    def _end_spans(self, error: str) -> None:
+        """Record the spans of the calls and the agent that this run leaves unfinished."""
+        if (spans := self.recorder.spans) is not None:
+            self.tools.end_spans(error)
+            spans.end(self.loop.own_usage + self.tools.used, self.recorder.services.clock(), error=error)

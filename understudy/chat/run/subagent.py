@@ -22,6 +22,7 @@ from transport.wire.events import AnswerPreview, Block, Event, SanitizationSumma
 from understudy.agents.agent import Agent
 from understudy.agents.framework import AgentFailed
 from understudy.agents.output import InvalidOutput
+from understudy.agents.permissions import FORBIDDEN, NotPermitted
 from understudy.chat.messages import EndTurn, PermitGranted
 from understudy.chat.run.agent_loop import AgentLoop
 from understudy.chat.run.history import question_item
@@ -32,6 +33,7 @@ from understudy.chat.run.replay import SEPARATOR, PendingCall, Replay
 from understudy.chat.run.tool_executor import ToolExecutor
 from understudy.chat.run.tool_outcome import ToolOutcome
 from understudy.chat.run.window import NONE
+from understudy.chat.stops import StoppedByOperator
 from understudy.content.filter import Blocked
 from understudy.content.texts import run_off_loop
 from understudy.models.model import FileCard, Item, Model, ModelUnavailable, Origin, Reply, Turn, limits_of
@@ -248,6 +250,9 @@ class Subagent(Actor):
         self.loop = SubagentLoop(job, services, recorder, self.tools, stream, agent, before, meter)
         self.loop.agent_id = self.loop.thoughts.agent_id = outcome.agent_id
         self.loop.before = tuple(asking.conversation.items) if tool.history else ()
+        if asking.recorder.spans is not None:
+            recorder.spans = asking.recorder.spans.below(outcome.call_id)
+            recorder.spans.begin(agent, outcome.agent_id, before, services.clock())
         self.asking, self.outcome = asking, outcome
 
     async def on_start(self, context: Context) -> None:
@@ -275,6 +280,10 @@ class Subagent(Actor):
             await loop.run(context)
         except ModelUnavailable as error:
             outcome.fail(ToolStatus.FAILED, "model_unavailable", error.message)
+        except StoppedByOperator as stopped:
+            outcome.fail(ToolStatus.FAILED, "stopped", str(stopped))
+        except NotPermitted as denied:
+            outcome.fail(ToolStatus.FAILED, FORBIDDEN, str(denied))
         except StorageUnavailable:
             outcome.fail(ToolStatus.FAILED, "storage_unavailable", ERRORS["storage_unavailable"].text)
         except AgentFailed as failed:

@@ -8,7 +8,7 @@ import math
 import uuid
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import trio
 from attrs import define, evolve, field
@@ -31,11 +31,15 @@ from understudy.chat.run.replay import Replay
 from understudy.chat.run.saved_files import SavedFiles
 from understudy.chat.run.tool_outcome import HANDLE, ToolOutcome
 from understudy.chat.services import Services, tool_context
+from understudy.chat.stops import StoppedByOperator, sentence
 from understudy.storage.errors import StorageUnavailable
 from understudy.tools.context import CallHandle, ToolContext
 from understudy.tools.errors import EffectUnknown, ToolError
 from understudy.tools.loop import ToolLoop
 from understudy.tools.tool import Tool
+
+STOP_S: Final = 6.0
+"""Seconds for calls to stop at the end of their run; by then one that goes on is in the log as `actor.lingers`."""
 
 
 class ToolCall(Actor):
@@ -84,6 +88,11 @@ class ToolCall(Actor):
         context.stop()
 
 
+def stoppable(tool: Tool) -> tuple[tuple[str, str], ...]:
+    """Return the names under which operators may stop a call of a tool: its own, and that of the agent it asks."""
+    return ("tool", tool.name), *([] if tool.agent is None else [("agent", tool.agent.name)])
+
+
 @define(eq=False)
 class ToolCalls:
     """The calls of a run that are at work: `running` maps their actors to what they fill in.
@@ -118,10 +127,15 @@ class ToolCalls:
         outcome.ended.set()
 
     async def stop(self) -> None:
-        """Stop the calls that are running, as they are not wanted any more; return when all have stopped."""
+        """Stop the calls that are running, as they are not wanted any more; return when all have stopped.
+
+        A function that shields itself, on the server's loop, is left behind after `STOP_S`: the run ends without it.
+        """
         self._stopped = True
-        for ref in list(self.running):
-            await ref.stop(StopMode.NOW)
+        with trio.move_on_after(STOP_S):
+            async with trio.open_nursery() as nursery:
+                for ref in list(self.running):
+                    nursery.start_soon(ref.stop, StopMode.NOW)
 
     def set_redirected(self, redirected: bool) -> None:
         """Deny the calls that wait for approval from now on, as a steer that is to enter now waits; or end that.
@@ -146,6 +160,8 @@ class ToolCalls:
         names = (job.owner, job.thread_id, job.run_id, call_id)
         given = tool_context(self.services, *names, agent=speaker.name, notebook=speaker.notebook, roles=job.roles)
         found, references = job.findings_summary, job.references
+        if (spans := self.recorder.spans) is not None:
+            means["traceparent"] = spans.of_call(call_id).header
         means |= {"references": references, "found": found, "attended": not job.scheduled}
         return evolve(given, progress=progress, **means)
 
@@ -165,6 +181,9 @@ class ToolCalls:
         agent_id: str,
         context: Context,
     ) -> None:
+        if (stop := self.services.stops.find(*stoppable(tool))) is not None:
+            outcome.fail(ToolStatus.FAILED, "stopped", sentence(stop))
+            return
         outcome.limits, outcome.questions, outcome.files = [], 0, []
         asker = functools.partial(self.asking.ask_for_tool, outcome, agent_id, context)
         partials = Partials(functools.partial(self._publish_partial, outcome.call_id))
@@ -203,7 +222,13 @@ class ToolCalls:
             run_s = math.inf  # the subagent closes by itself
         with trio.move_on_after(min(tool_s, run_s)) as limit:
             outcome.limits.append(limit)
-            await outcome.ended.wait()
+            try:
+                with self.services.stops.enforced(functools.partial(stoppable, tool)):
+                    await outcome.ended.wait()
+            except StoppedByOperator as stopped:
+                self.running.pop(ref, None)
+                ref.kill()
+                outcome.fail(ToolStatus.FAILED, "stopped", str(stopped))
         if limit.cancelled_caught:
             self.running.pop(ref, None)
             ref.kill()

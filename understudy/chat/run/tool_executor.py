@@ -5,6 +5,7 @@ of one that was interrupted; `asking` has the questions of tools.
 """
 
 import functools
+import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -15,7 +16,9 @@ from attrs import asdict, define, evolve, field
 from actors import Actor, Context
 from transport.wire.events import Event, RunStatus, SubagentCompleted, ToolCompleted, ToolExecuting, ToolStatus, Usage
 from understudy.agents.agent import Agent
+from understudy.agents.permissions import FORBIDDEN, refusal
 from understudy.chat.messages import RunRequest
+from understudy.chat.run.agent_spans import AgentSpans
 from understudy.chat.run.asking import Asking
 from understudy.chat.run.call_waits import CallWaits
 from understudy.chat.run.client_tools import ClientWait, ask_client
@@ -27,10 +30,11 @@ from understudy.chat.run.questions import Questions
 from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.replay import PendingCall, Replay
 from understudy.chat.run.settling import EFFECT_UNKNOWN, CallSettling
-from understudy.chat.run.tool_call import ToolCalls
+from understudy.chat.run.tool_call import ToolCalls, stoppable
 from understudy.chat.run.tool_outcome import ToolOutcome
 from understudy.chat.run_settings import WIDGET_SETTING
 from understudy.chat.services import Services
+from understudy.chat.stops import sentence as stop_sentence
 from understudy.content.filter import Blocked
 from understudy.content.summary import build_summary, count_by_kind, is_suspect
 from understudy.content.texts import SanitizedValue
@@ -91,7 +95,8 @@ class ToolExecutor:
         self.deadline = waits.deadline
         self.consent = CallConsent(job, services, recorder, waits)
         self.asking = Asking(job, services, recorder, waits, self.questions, self.slots)
-        ask_agent = None if self.ask_agent is None else functools.partial(self.ask_agent, self)
+        # A proxy, as the calls belong to this: a reference back would be a cycle.
+        ask_agent = None if self.ask_agent is None else functools.partial(self.ask_agent, weakref.proxy(self))
         self.calls = ToolCalls(
             job, services, recorder, waits, self.meter, self.consent, self.asking, self.replays, ask_agent
         )
@@ -115,31 +120,27 @@ class ToolExecutor:
         own = {each.call_id for each in calls if each.result is None}
         of_client = {each.call_id for each in calls if (tool := agent.tool(each.request.name)) and tool.client} & own
         self.waits.unfinished |= own - of_client
+        now: list[Callable[[], Awaitable[None]]] = []
         later: list[Callable[[], Awaitable[None]]] = []  # those of the client's tools
         outcomes: list[ToolOutcome] = []
         unavailable: StorageUnavailable | None = None
         try:
-            async with trio.open_nursery() as nursery:
-                for number, call in enumerate(calls):
-                    outcomes.append(outcome := ToolOutcome(call.request, call.call_id))
-                    if (past := call.result) is None:
-                        refused = "" if number < allowed else TOO_MANY if number >= MAX_CALLS else SPENT
-                        execute = functools.partial(self._execute_one, call, outcome, refused, agent, agent_id, context)
-                        if call.call_id in of_client:
-                            later.append(execute)
-                        else:
-                            nursery.start_soon(execute)
-                        continue
-                    assert call.step is not None  # noqa: S101 - for the type checker: a result is that of a step
-                    outcome.restore(ToolStatus(call.step.status), past)
-                    self._count_past(call.call_id)
+            for number, call in enumerate(calls):
+                outcomes.append(outcome := ToolOutcome(call.request, call.call_id))
+                if (past := call.result) is None:
+                    refused = "" if number < allowed else TOO_MANY if number >= MAX_CALLS else SPENT
+                    execute = functools.partial(self._execute_one, call, outcome, refused, agent, agent_id, context)
+                    (later if call.call_id in of_client else now).append(execute)
+                    continue
+                assert call.step is not None  # noqa: S101 - for the type checker: a result is that of a step
+                outcome.restore(ToolStatus(call.step.status), past)
+                self._count_past(call.call_id)
+            await _run_all(now)
             if of_client:
                 self.waits.unfinished |= of_client
                 waited = tuple(each.call_id for each in calls if each.call_id in of_client)
                 self.client_wait = ClientWait(waited, self.said())
-            async with trio.open_nursery() as nursery:
-                for execute_later in later:
-                    nursery.start_soon(execute_later)
+            await _run_all(later)
         except* StorageUnavailable as group:
             unavailable = StorageUnavailable(str(group.exceptions[0]))
         finally:
@@ -207,9 +208,10 @@ class ToolExecutor:
                 if call.in_doubt:  # of an MCP server that is away
                     sentence, outcome.effect_unknown = f"{name} was interrupted. {EFFECT_UNKNOWN}", True
                 outcome.fail(ToolStatus.FAILED, "invalid_arguments", sentence)
-            elif tool.agent is not None and not self._may_ask(tool.agent, outcome):
-                sentence = f"Your user may not use {tool.agent.display_title}, which {name} asks."
-                outcome.fail(ToolStatus.FAILED, "forbidden", sentence)
+            elif (stop := self.services.stops.find(*stoppable(tool))) is not None:
+                outcome.fail(ToolStatus.FAILED, "stopped", stop_sentence(stop))
+            elif not self._may_call(tool, call):
+                outcome.fail(ToolStatus.FAILED, FORBIDDEN, refusal(tool))
             elif call.request.problem:
                 outcome.fail(ToolStatus.FAILED, "invalid_arguments", call.request.problem)
             elif events and tool.approval is not False:
@@ -222,6 +224,9 @@ class ToolExecutor:
             if (decided := call.decision_event) is None:
                 decided = await self.consent.ask(tool, required, outcome, context, *events, step=step)
             runs = self.consent.allows(decided, outcome)
+            if runs and not self._may_call(tool, call):  # the rules have changed meanwhile
+                outcome.fail(ToolStatus.FAILED, FORBIDDEN, refusal(tool))
+                runs = False
             outcome.waited_s = self.services.clock() - began
             arguments = dict(required.parameters if decided.parameters is None else decided.parameters)
         elif events:
@@ -240,10 +245,10 @@ class ToolExecutor:
         # An unknown name is the model's text: it must not become a label.
         await self.complete(outcome, step, None if tool is None else tool.name, agent_id, began + outcome.waited_s)
 
-    def _may_ask(self, agent: Agent, outcome: ToolOutcome) -> bool:
-        """Return whether the user may use a subagent. One that the log has at work was allowed when it began."""
-        job = self.job
-        return outcome.call_id in self.replays or bool(agent.allows(job.owner, job.roles, job.groups))
+    def _may_call(self, tool: Tool, call: PendingCall) -> bool:
+        """Return whether the user may have a tool called. A call that the log of this run has was allowed then."""
+        logged = call.call_id in self.replays or (call.step is not None and call.announced)
+        return logged or self.services.permissions.may_call(tool, self.job)
 
     async def complete(
         self, outcome: ToolOutcome, step: StepRecord, label: str | None, agent_id: str, worked_from: float
@@ -294,9 +299,48 @@ class ToolExecutor:
                 ),
             ),
         )
+        if (spans := self.recorder.spans) is not None:
+            self._record_span(spans, outcome, step, label, worked_from, now, result["value"])
         self.begun.pop(outcome.call_id, None)
         self.waits.unfinished.discard(outcome.call_id)
         self.waits.pause_if_all_wait()
+
+    @staticmethod
+    def _record_span(
+        spans: AgentSpans,
+        outcome: ToolOutcome,
+        step: StepRecord,
+        label: str | None,
+        worked_from: float,
+        now: float,
+        result: Any,
+    ) -> None:
+        error = "" if outcome.status is ToolStatus.OK else outcome.status.value
+        if outcome.below is not None:
+            outcome.below.end_agent_span(outcome)
+        given = {"arguments": step.arguments, "result": result}
+        spans.call_ended(label, outcome.call_id, worked_from, now, error=error, **given)
+
+    def end_spans(self, error: str) -> None:
+        """Record the spans of the calls that have not ended."""
+        if (spans := self.recorder.spans) is None:
+            return
+        now = self.services.clock()
+        for outcome, step, label, _, began in self.begun.values():
+            if outcome.below is not None:
+                outcome.below.end_spans(error)
+                outcome.below.end_agent_span(outcome, error)
+            arguments = step.arguments
+            spans.call_ended(label, outcome.call_id, began, now, error=error, arguments=arguments)
+
+    def end_agent_span(self, outcome: ToolOutcome, error: str = "") -> None:
+        """Record the span of the subagent that makes these calls, if it is open; the call of `outcome` asks it.
+
+        `error` is by default how the call has ended.
+        """
+        if (spans := self.recorder.spans) is not None:
+            error = error or ("" if outcome.status is ToolStatus.OK else outcome.status.value)
+            spans.end(outcome.usage, self.services.clock(), error=error)
 
     async def complete_begun(self) -> None:
         """Complete the calls that were stopped before they ended.
@@ -352,3 +396,14 @@ class ToolExecutor:
             outcome.visualization = None
             outcome.summary += " (the chart is left out: the content policy does not allow its text)"
         return clean
+
+
+async def _run_all(calls: Sequence[Callable[[], Awaitable[None]]]) -> None:
+    """Run calls beside each other; a single one, which is usual, without a task of its own."""
+    if len(calls) == 1:
+        await calls[0]()
+        return
+    if calls:
+        async with trio.open_nursery() as nursery:
+            for call in calls:
+                nursery.start_soon(call)

@@ -54,8 +54,9 @@ _RESULT: Final[TypeAdapter[types.CallToolResult | types.InputRequiredResult]] = 
 
 
 def _ids(context: ToolContext) -> Any:
-    """Return what a server is told of a call: the ids of the run and of the call."""
-    return {"understudy/run": context.run_id, "understudy/call": context.call_id}
+    """Return what a server is told of a call: the ids of the run and of the call, and of its span (SEP-414)."""
+    traced = {"traceparent": context.traceparent} if context.traceparent else {}
+    return {"understudy/run": context.run_id, "understudy/call": context.call_id, **traced}
 
 
 @define(eq=False)

@@ -20,20 +20,26 @@ from transport.wire.events import (
     AgentProgress,
     AgentStarted,
     AgentThinking,
+    AnswerPreview,
     AnswerText,
+    Block,
     Envelope,
     FinalResponse,
     MessageAccepted,
+    PartialResult,
     SanitizationSummary,
 )
 from transport.wire.messages import Deliver, Reply, UnsubscribeThread
+from understudy import Agent
 from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.attachments import Attachments
 from understudy.chat.commands import CommandDispatcher
+from understudy.chat.messages import Delta
 from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.services import Services
 from understudy.content.filter import ContentFilter
-from understudy.models.model import Model
+from understudy.models.model import Emit, Model, TextDelta, Turn
+from understudy.models.model import Reply as ModelReply
 from understudy.observe.metrics import Metrics
 from understudy.storage.files import FolderFiles
 from understudy.storage.records import Change, Write
@@ -125,6 +131,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
             ),
             server=lambda owner, roles: NoServer(),
             outboxes=lambda owner, thread_id: (outbox,),
+            users=lambda: ("ann",),
             metrics=metrics,
             clock=time.time,
             silence_s=0.05,
@@ -241,3 +248,62 @@ async def test_a_conversation_ends_when_nothing_runs(rig: Rig) -> None:
         assert isinstance(await conversation.wait_stopped(), Normal)
     await rig.desk.dispatch(ADA, say("again", "t"), None)
     await rig.until(FinalResponse, 2)
+
+
+class Bursts:
+    """A model that writes many pieces at once, then one, and waits after each."""
+
+    name = "bursts"
+    notice = ""
+
+    def __init__(self, *bursts: list[str]) -> None:
+        self.bursts = bursts
+        self.go_on = trio.Semaphore(0)
+
+    async def respond(self, turn: Turn, emit: Emit) -> ModelReply:
+        """Write each burst once it is told to."""
+        for burst in self.bursts:
+            await self.go_on.acquire()
+            for piece in burst:
+                await emit(TextDelta(piece))
+        await self.go_on.acquire()
+        return ModelReply(text="".join(piece for burst in self.bursts for piece in burst))
+
+
+async def test_pieces_that_wait_are_sent_as_one(rig: Rig) -> None:
+    """No text is lost, moved or kept back: what is written after a pause is there before more is written."""
+    rig.services.silence_s = 60.0  # a heartbeat would send what was left behind
+    words = ["Word after word. "] * 64
+    model = Bursts(words[:63], words[63:])
+    rig.services.agents["script"] = Agent("script", model=model)
+    await rig.desk.dispatch(ADA, say("go", "t"), rig.outbox)
+    for shown in (words[:63], words):
+        model.go_on.release()
+        with trio.fail_after(5):
+            while "".join(each.text for each in pieces(rig)) != "".join(shown):
+                await trio.testing.wait_all_tasks_blocked(0.005)
+    offset = 0
+    for piece in pieces(rig):
+        assert piece.offset == offset
+        offset += len(piece.text)
+    assert 2 <= len(pieces(rig)) <= 16, "one for each turn of the event loop"
+    model.go_on.release()
+    await rig.until(FinalResponse)
+
+
+def pieces(rig: Rig) -> list[PartialResult]:
+    """The pieces of text that the follower was told."""
+    return [each.event for each in rig.told if isinstance(each.event, PartialResult)]
+
+
+def test_joined_pieces_keep_their_blocks_previews_and_stored_text() -> None:
+    """The later preview counts if it follows later blocks; text with placeholders stays apart from what is shown."""
+    first = Delta("r", "a\n\n", (Block(0, 3, "<p>a</p>"),), None, AnswerPreview(3, 3, ""), restart=True)
+    second = Delta("r", "b@c.d", (), "[email-1]")
+    third = Delta("r", "\n\n", (Block(3, 10, "<p>b</p>"),), None, AnswerPreview(10, 10, "x"))
+    assert first.joined(Delta("r", "b")) == evolve(first, text="a\n\nb")
+    assert first.joined(second).joined(third) == Delta(
+        "r", "a\n\nb@c.d\n\n", (*first.blocks, *third.blocks), "a\n\n[email-1]\n\n", third.preview, restart=True
+    )
+    assert first.joined(Delta("another run", "b")) is None
+    assert first.joined(Delta("r", "b", restart=True)) is None

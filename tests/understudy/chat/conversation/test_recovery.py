@@ -23,6 +23,7 @@ class Unfinished:
     woken: dict[str, None] = field(factory=dict)
     most_queued: int = 0
     relocations: int = 0
+    missed: tuple[str, ...] = ()
     starts: int = 0
     reads: int = 0
 

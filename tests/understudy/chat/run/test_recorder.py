@@ -4,8 +4,9 @@ import trio
 import trio.testing
 
 from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context, MailboxSpec
+from transport.wire.events import SteerAccepted
 from understudy.agents.agent import Agent
-from understudy.chat.messages import Delta, Progress
+from understudy.chat.messages import Delta, Progress, TakeSteers
 from understudy.chat.run.recorder import UNYIELDED, Recorder
 
 
@@ -123,3 +124,22 @@ async def test_a_model_that_writes_without_pause_lets_other_tasks_run(autojump_c
                 pieces += 1
     assert nursery.cancel_scope.cancelled_caught
     assert pieces <= 40 * UNYIELDED
+
+
+async def test_the_conversation_is_asked_for_steers_only_if_some_wait(autojump_clock: trio.testing.MockClock) -> None:
+    asked: list[int] = []
+
+    class Steered(Actor):
+        async def receive(self, message: object, context: Context) -> None:
+            assert isinstance(message, TakeSteers)
+            asked.append(message.turn)
+            message.reply((SteerAccepted("s", "shorter", "next"),))
+
+    async with ActorSystem("s", [ChildSpec("c", Steered)]) as system:
+        run = recorder(system.root.children()[0])
+        waiting: list[str] = []
+        run.steers_wait = lambda: bool(waiting)
+        assert await run.take_steers(0) == ()
+        waiting.append("s")
+        assert [each.steer_id for each in await run.take_steers(1)] == ["s"]
+    assert asked == [1]

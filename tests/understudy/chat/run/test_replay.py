@@ -30,6 +30,7 @@ from transport.wire.events import (
     Usage,
 )
 from understudy.agents.agent import Agent
+from understudy.agents.permissions import Permissions
 from understudy.chat.answer import stream
 from understudy.chat.messages import (
     AnswerQuestion,
@@ -167,11 +168,16 @@ class Recorded:
 
 
 async def played(
-    agents: Sequence[Agent], before: Sequence[Cut] = (), choices: Sequence[str] = (), **steers: str
+    agents: Sequence[Agent],
+    before: Sequence[Cut] = (),
+    choices: Sequence[str] = (),
+    permissions: Permissions | None = None,
+    **steers: str,
 ) -> Recorded:
     """Run to the end, from the beginning or resumed from records. Questions are answered by these choices, in order."""
     limits = Limits() if choices else Limits(approval_s=0.2)
     services = FakeServices({agent.name: agent for agent in agents}, limits, RunLimiter(1, 1), content_filter=GUARD)
+    services.permissions = permissions or services.permissions
     recorded, arc = Recorded(services, list(before), choices=list(choices), **steers), RunProtocol("r")
     for event in (ASKED, *recorded.events):
         arc.apply(event)

@@ -29,6 +29,7 @@ from transport.wire.events import (
     ToolStatus,
 )
 from understudy.agents.agent import Agent
+from understudy.agents.permissions import Permissions
 from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.messages import (
     Decide,
@@ -45,6 +46,7 @@ from understudy.chat.run.patience import Patience
 from understudy.chat.run.run import Run
 from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.run_protocol import Ending, RunProtocol
+from understudy.chat.stops import Stops
 from understudy.content.filter import ContentFilter
 from understudy.models.model import Model, ResultItem, fenced
 from understudy.models.prices import PriceTable
@@ -90,6 +92,9 @@ class FakeServices:
     default_model: str = ""
     spending: None = None
     tool_loop: None = None
+    stops: Stops = field(factory=Stops)
+    permissions: Permissions = field(factory=Permissions)
+    traces: Any = None
     summary_from: int = 1
     silence_s: float = 10.0
     widgets: bool = False
@@ -111,6 +116,9 @@ class FakeServices:
         assert model is not None
         assert not isinstance(model, str)
         return model
+
+    def models_of(self, agent: Agent) -> tuple[str, ...]:
+        return (self.model_of(agent.model).name,)
 
     def clock(self) -> float:
         return trio.current_time()

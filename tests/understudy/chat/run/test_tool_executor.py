@@ -13,8 +13,9 @@ from attrs import evolve, frozen
 from actors import ActorRef, Context
 from tests.end_to_end.scripted_model import Call, Say
 from tests.understudy.chat.run.test_replay import Cut, Recorded, Thinking, played
-from transport.wire.events import Event, QuestionAnswered, QuestionAsked, ToolCompleted, ToolStatus
+from transport.wire.events import Event, QuestionAnswered, QuestionAsked, ToolCompleted, ToolExecuting, ToolStatus
 from understudy.agents.agent import Agent
+from understudy.agents.permissions import Permissions, Rules
 from understudy.chat.effects import MAX_ASKED, EffectCall
 from understudy.chat.run.questions import OpenQuestion
 from understudy.chat.run.recorder import Recorder
@@ -75,6 +76,20 @@ async def resumed(pay: Tool, *, effect: int, choices: Sequence[str] = ()) -> tup
     BANK[call_id] = effect
     recorded = await played([an_agent(pay)], before, choices)
     return recorded, completed(recorded.events)
+
+
+async def test_a_resumed_run_keeps_its_model_and_the_calls_that_it_had_begun() -> None:
+    """It does not know its user's groups: a call that it had not begun is refused."""
+    agent = an_agent(payer(retry_safe=True))
+    of_staff = ("group:staff",)
+    permissions = Permissions(Rules(("staff",), tools={"pay": of_staff}, models={"script": of_staff}))
+    begun = await cut_before_the_outcome(agent)
+    assert completed((await played([agent], begun, permissions=permissions)).events).status is ToolStatus.OK
+    before = next(n for n, cut in enumerate(begun) if any(isinstance(e, ToolExecuting) for e in cut.events))
+    BANK.clear()
+    refused = completed((await played([agent], begun[:before], permissions=permissions)).events)
+    assert (refused.status, refused.result["error"]["code"]) == (ToolStatus.FAILED, "forbidden")
+    assert not BANK
 
 
 async def test_a_call_that_took_effect_has_its_result_and_is_not_repeated() -> None:

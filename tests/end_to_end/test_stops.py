@@ -1,0 +1,151 @@
+"""The stop switch over HTTP: what is stopped is refused and ended, on every node within a second."""
+
+import json
+from typing import Any
+
+import pytest
+import trio
+from attrs import evolve
+
+from tests.end_to_end.chat_client import connected
+from tests.end_to_end.http import request
+from tests.end_to_end.scripted_model import Call, Say, scripted
+from tests.end_to_end.server_pair import SECRET, Begin, token_of
+from understudy import Agent, tool
+from understudy.app.server import Running
+from understudy.chat import stops
+from understudy.chat.polling import Poller
+from understudy.models.model import Emit, Reply, TextDelta, Turn
+
+OPERATOR = token_of("op", roles=["operator"])
+ADA = token_of()
+REASON = "It misbehaves."
+
+
+class Endless:
+    """A model that never stops."""
+
+    name = "endless"
+    notice = ""
+    ended_at = float("inf")
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        """Write a word, and go on for ever."""
+        await emit(TextDelta("Well. "))
+        try:
+            await trio.sleep_forever()
+        finally:
+            self.ended_at = trio.current_time()
+        raise AssertionError
+
+
+@tool
+async def linger() -> str:
+    """Work for ever."""
+    await trio.sleep_forever()
+    return ""
+
+
+def endless(model: Endless | None = None) -> Agent:
+    return Agent("endless", model=model or Endless())
+
+
+def lingering() -> Agent:
+    return evolve(scripted(Call([("linger", {})]), Say("Without it.")), tools=(linger,))
+
+
+async def change(running: Running, method: str, path: str, who: str = OPERATOR, **body: Any) -> tuple[int, Any]:
+    raw = json.dumps(body).encode() if body else b""
+    status, _, answer = await request(running.address, method, path, token=who, body=raw)
+    return status, answer
+
+
+@pytest.mark.promise("wire.error-stopped")
+async def test_a_stopped_agent_is_refused_and_allowed_again(serve: Any) -> None:
+    """Its sentence says who stopped it and why; unknown names are accepted and said so."""
+    running = await serve(endless(), secret=SECRET)
+    status, made = await change(running, "PUT", "/api/stops/agent/endless", reason=REASON)
+    assert (status, made["known"], made["who"], made["reason"]) == (200, True, "op", REASON)
+    assert (await change(running, "PUT", "/api/stops/tool/none_such", reason=REASON))[1]["known"] is False
+    listed = (await change(running, "GET", "/api/stops"))[1]["stops"]
+    assert [(each["kind"], each["name"], each["known"]) for each in listed] == [
+        ("agent", "endless", True),
+        ("tool", "none_such", False),
+    ]
+    async with connected(running.address, ADA) as client:
+        await client.say("go", agent_type="endless", thread_id="t")
+        with trio.fail_after(10):
+            data = (await client.until("error"))["data"]
+        assert (data["code"], data["retryable"]) == ("stopped", False)
+        assert (await change(running, "GET", "/api/threads", ADA))[1]["threads"] == []  # nothing was accepted
+        assert "op" in data["message"]
+        assert REASON in data["message"]
+        assert (await change(running, "DELETE", "/api/stops/agent/endless"))[0] == 204
+        await client.say("go", agent_type="endless", thread_id="t")
+        await client.until("partial_result")
+    assert (await change(running, "DELETE", "/api/stops/agent/endless"))[0] == 404
+
+
+async def test_only_operators_use_the_switch(serve: Any) -> None:
+    """Users get 403, and what is no kind or no reason is refused."""
+    running = await serve(endless(), secret=SECRET)
+    for method in ("PUT", "DELETE"):
+        assert (await change(running, method, "/api/stops/agent/endless", ADA, reason=REASON))[0] == 403
+    assert (await change(running, "GET", "/api/stops", ADA))[0] == 403
+    assert (await change(running, "POST", "/api/observer/runs/r/stop", ADA))[0] == 403
+    assert (await change(running, "POST", "/api/observer/runs/r/stop"))[0] == 404
+    assert (await change(running, "PUT", "/api/stops/moon/endless", reason=REASON))[0] == 400
+    assert (await change(running, "PUT", "/api/stops/agent/endless", reason=" "))[0] == 400
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["agent", "model"])
+@pytest.mark.parametrize("way", ["both", "news", "poll"])
+async def test_a_stop_ends_a_run_on_the_other_node_within_a_second(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch, kind: str, way: str
+) -> None:
+    """As shipped, by news alone, and by polls alone. What is timed is the end of the work: the event that tells the
+    client was seen to come 1 to 2 s later if it is the first of its kind in the process."""
+    if way == "news":
+        monkeypatch.setattr(stops, "POLL_S", 60.0)
+    elif way == "poll":
+        monkeypatch.setattr(stops.StopsPoller, "on_start", Poller.on_start)  # which hears no news
+    model = Endless()
+    two = await begin(endless(model))
+    async with connected(two.b.address, ADA) as client:
+        await client.say("go", agent_type="endless", thread_id="t")
+        await client.until("partial_result")
+        began = trio.current_time()
+        assert (await change(two.a, "PUT", f"/api/stops/{kind}/endless", reason=REASON))[0] == 200
+        with trio.fail_after(10):
+            data = (await client.until("error"))["data"]
+        assert model.ended_at - began < 1.0
+        assert data["code"] == "stopped"
+        assert REASON in data["message"]
+
+
+@pytest.mark.slow
+async def test_a_stopped_tool_is_an_error_that_the_model_works_with(begin: Begin) -> None:
+    """Its running call on the other node ends within a second, and the run goes on without it."""
+    two = await begin(lingering())
+    async with connected(two.b.address, ADA) as client:
+        await client.say("go", agent_type="script", thread_id="t")
+        await client.until("tool_executing")
+        began = trio.current_time()
+        assert (await change(two.a, "PUT", "/api/stops/tool/linger", reason=REASON))[0] == 200
+        with trio.fail_after(10):
+            data = (await client.until("tool_completed"))["data"]
+        assert trio.current_time() - began < 1.0
+        assert data["result"]["error"]["code"] == "stopped"
+        assert "Without it." in json.dumps(await client.until_end())
+
+
+@pytest.mark.slow
+async def test_an_operator_ends_the_run_of_a_user_on_another_node(begin: Begin) -> None:
+    """Over either node."""
+    two = await begin(endless())
+    async with connected(two.b.address, ADA) as client:
+        await client.say("go", agent_type="endless", thread_id="t")
+        run_id = (await client.until("partial_result"))["run_id"]
+        assert (await change(two.a, "POST", f"/api/observer/runs/{run_id}/stop"))[0] == 202
+        assert (await client.until("final_response"))["data"]["status"] == "cancelled"
