@@ -22,8 +22,8 @@ SOON_S = 60.0
 
 
 def token_of(user: str = "ada", session: str = "s1", roles: Sequence[str] = ()) -> str:
-    """Return a token that both servers accept."""
-    return Tokens(SECRET, time.time).issue(user, session, roles=roles, ttl_s=600)
+    """Return a token that both servers accept, also at the end of a run of all tests."""
+    return Tokens(SECRET, time.time).issue(user, session, roles=roles, ttl_s=24 * 3600)
 
 
 @define
@@ -36,6 +36,10 @@ class ServerPair:
     @property
     def both(self) -> tuple[Running, Running]:
         return self.a, self.b
+
+
+Begin = Callable[..., Awaitable[ServerPair]]
+"""What the fixture `begin` is: starts two servers with these agents and settings."""
 
 
 async def two_servers(

@@ -1,6 +1,6 @@
 """Two servers over one PostgreSQL and one Redis: each shows and controls the other's runs."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,25 +11,10 @@ from tests.end_to_end.answer_view import AnswerView
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.http import request
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
-from tests.end_to_end.server_pair import ServerPair, post, resume, token_of, two_servers
-from tests.servers.postgresql import Postgres
-from tests.servers.redis import Redis
-from understudy import Agent
+from tests.end_to_end.server_pair import Begin, ServerPair, post, resume, token_of
 
 WORDS = "one two three four five six seven eight nine ten eleven twelve"
-Begin = Callable[..., Awaitable[ServerPair]]
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def begin(serve: Any, tmp_path: Path, postgres: Postgres, template: str, redis: Redis) -> Begin:
-    """Return a function that starts two servers with these agents, over the backends that all tests share."""
-    redis.flush()
-
-    async def start(*agents: Agent, **settings: Any) -> ServerPair:
-        return await two_servers(serve, tmp_path, postgres.create(template), redis.url, *agents, **settings)
-
-    return start
 
 
 @asynccontextmanager

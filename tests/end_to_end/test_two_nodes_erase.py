@@ -2,7 +2,6 @@
 
 import re
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import trio
 from tests.end_to_end.chat_client import ChatClient, connected
 from tests.end_to_end.http import request
 from tests.end_to_end.scripted_model import Gate, Say, scripted
-from tests.end_to_end.server_pair import ServerPair, eventually, token_of, two_servers
+from tests.end_to_end.server_pair import Begin, ServerPair, eventually, token_of, two_servers
 from tests.end_to_end.test_deleting import ended
 from tests.end_to_end.test_scrubbing import PEOPLE_ONLY, PERSON, WITH_PLACEHOLDERS, policy
 from tests.servers.postgresql import Postgres
@@ -21,7 +20,6 @@ from understudy import Agent
 from understudy.app.server import Running
 from understudy.cluster.broker import inbox_name
 
-Begin = Callable[..., Awaitable[ServerPair]]
 pytestmark = pytest.mark.slow
 BACK = "You are [email-1]."
 """An answer that shows the original of the thread's first placeholder, if it is still known."""

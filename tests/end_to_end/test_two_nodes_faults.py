@@ -77,16 +77,16 @@ async def test_redis_gone_in_mid_answer_costs_a_second_and_nothing_else(
             await on_b.until_end()
         assert on_b.durable() == on_a.durable()
         await eventually(lambda: redis_is(two.a, True) and redis_is(two.b, True))
-        streams, begun = False, {}
+        streams, begun, number = False, {}, 0
         with trio.fail_after(60):
             while not streams:  # the new subscription takes longer than sending
-                status, begun = await post(
-                    two.b, token, "user_message", content="go", thread_id="t", agent_type="script"
-                )
-                if status == 503:
+                again = {"content": "go", "thread_id": "t", "agent_type": "script", "message_id": f"again-{number}"}
+                status, begun = await post(two.b, token, "user_message", **again)
+                if status == 503:  # it may have been accepted all the same
                     await trio.sleep(0.1)
                     continue
                 assert status == 202
+                number += 1
                 pieces = len(on_b.seen)
                 await on_b.until_end()
                 await on_a.until_end()
@@ -149,6 +149,54 @@ async def test_a_database_outage_longer_than_a_lease_loses_nothing(
         check_arc(on_a.durable())
     said = {record.getMessage() for record in caplog.records}
     assert not said & {"run.taken_up", "conversation.fenced", "conversation.outrun", "node.lapsed"}
+
+
+@pytest.mark.parametrize("fault", ["killed", "held"])
+async def test_a_thread_that_begins_and_ends_without_redis_reaches_the_other_server_later(
+    serve: Any, tmp_path: Path, postgres: Postgres, template: str, own_redis: Redis, fault: str
+) -> None:
+    """B cannot be told of it meanwhile. Its client, which never named the thread, gets all of it once Redis is back."""
+    two = await two_servers(serve, tmp_path, postgres.create(template), own_redis.url, scripted(Say(WORDS)))
+    token, held = token_of(), fault == "held"
+    async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
+        await trio.to_thread.run_sync(own_redis.pause if held else own_redis.kill)
+        await on_a.say("go", thread_id="t", agent_type="script")
+        await on_a.until_end()
+        await eventually(lambda: redis_is(two.a, False))
+        await trio.to_thread.run_sync(own_redis.resume if held else own_redis.start)
+        with trio.fail_after(60):
+            await on_b.until_end()
+        assert on_b.durable() == on_a.durable()
+        await on_a.say("more", thread_id="t", agent_type="script")
+        await on_a.until_end()
+        await on_b.until_end()
+        assert on_b.durable() == on_a.durable()
+
+
+async def test_a_thread_that_begins_while_a_server_cannot_read_reaches_its_clients_later(
+    serve: Any, tmp_path: Path, postgres: Postgres, template: str, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B is told of the thread while its database is away, as A's is back already."""
+    two = await two_servers(serve, tmp_path, postgres.create(template), redis.url, scripted(Say(WORDS)))
+    token, told = token_of(), trio.Event()
+    claim, away = type(two.b.store).claim, True
+
+    async def unavailable(store: Any, owner: str, thread_id: str, node: str) -> Any:
+        if store is two.b.store and away:
+            told.set()
+            raise StorageUnavailable("the database is away")
+        return await claim(store, owner, thread_id, node)
+
+    monkeypatch.setattr(type(two.b.store), "claim", unavailable)
+    async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
+        await on_a.say("go", thread_id="t", agent_type="script")
+        await on_a.until_end()
+        with trio.fail_after(10):
+            await told.wait()
+        away = False
+        with trio.fail_after(60):
+            await on_b.until_end()
+        assert on_b.durable() == on_a.durable()
 
 
 async def test_subscribers_keep_their_events_when_all_proxies_are_killed(

@@ -15,8 +15,8 @@ import trio
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import request
 from tests.end_to_end.scripted_model import Call, Gate, Say, ScriptedModel, scripted
-from tests.end_to_end.server_pair import SECRET, eventually, resume, token_of
-from tests.end_to_end.test_two_nodes import Begin, begin, on_both, said
+from tests.end_to_end.server_pair import SECRET, Begin, eventually, resume, token_of
+from tests.end_to_end.test_two_nodes import on_both, said
 from tests.servers.redis import Redis
 from transport.auth.tokens import Tokens
 from transport.wire.events import Block, Envelope, PartialResult
@@ -29,7 +29,6 @@ from understudy.cluster.messages import Ephemeral, Events, RpcRequest, command_f
 from understudy.tools.server import supervision_tree
 
 pytestmark = pytest.mark.slow
-__all__ = ["begin"]
 KEY = "ghp_" + "a1B2c3D4" * 4 + "e5F6"
 HOSTILE = '<img src=x onerror="alert(1)"><p>forged</p>'
 

@@ -10,13 +10,12 @@ from tests.end_to_end.chat_client import ChatClient
 from tests.end_to_end.http import request
 from tests.end_to_end.push_service import PushService
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
-from tests.end_to_end.server_pair import ServerPair, post, resume, token_of
+from tests.end_to_end.server_pair import Begin, ServerPair, post, resume, token_of
 from tests.end_to_end.test_inbox import inbox
 from tests.end_to_end.test_runs_api import Caller
 from tests.end_to_end.test_schedules import send
 from tests.end_to_end.test_shares import is_gone, shared
-from tests.end_to_end.test_two_nodes import Begin, on_both, said
-from tests.end_to_end.test_two_nodes import begin as begin
+from tests.end_to_end.test_two_nodes import on_both, said
 
 pytestmark = pytest.mark.slow
 THREADS = 4

@@ -1,7 +1,5 @@
 """Two servers over one PostgreSQL and one Redis share revoked sessions and a user's limits."""
 
-from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,24 +9,10 @@ from actors import ActorRef, Context
 from actors.actor import Receive
 from tests.end_to_end.chat_client import ChatClient, connected
 from tests.end_to_end.http import request
-from tests.end_to_end.server_pair import ServerPair, token_of, two_servers
-from tests.servers.postgresql import Postgres
-from tests.servers.redis import Redis
+from tests.end_to_end.server_pair import Begin, token_of
 from transport.connection.limits import Limits
 
-Begin = Callable[..., Awaitable[ServerPair]]
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def begin(serve: Any, tmp_path: Path, postgres: Postgres, template: str, redis: Redis) -> Begin:
-    """Return a function that starts two servers over the backends that all tests share."""
-    redis.flush()
-
-    async def start(**settings: Any) -> ServerPair:
-        return await two_servers(serve, tmp_path, postgres.create(template), redis.url, **settings)
-
-    return start
 
 
 async def test_a_session_ended_on_one_server_is_refused_on_the_other_within_a_second(begin: Begin) -> None:

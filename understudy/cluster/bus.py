@@ -20,7 +20,7 @@ import trio
 from attrs import define, field, frozen
 
 from actors import Actor, ChildSpec, Context
-from understudy.chat.placement import Moved, News, Node
+from understudy.chat.placement import Missed, Moved, News, Node, TypingIn
 from understudy.cluster.broker import Broker, inbox_name
 from understudy.cluster.codec import encode_news, encode_packet, reply_value
 from understudy.cluster.messages import Command, Ephemeral, Events, Item, RpcReply, RpcRequest
@@ -101,6 +101,7 @@ class MessageBus:
         self._highest_number = 0  # of the packet numbers of dropped queues
         self._published = 0
         self._news: list[News] = []
+        self._missed_since: float | None = None  # Unix time of the first news that was dropped
         self._unacked: dict[str, list[bytes]] = {}  # entries to acknowledge, by node
         self._pending: dict[str, _PendingRequest] = {}
         self._flush_at = math.inf  # time of the next batch, on trio's clock
@@ -147,10 +148,15 @@ class MessageBus:
             self._schedule_flush(self._sent_at + EPHEMERAL_DELAY_S)
 
     def broadcast(self, news: News) -> None:
-        """Queue news for all nodes; dropped if the broker is down or too many are queued."""
+        """Queue news for all nodes. If the broker is down or too many are queued, they are told later that they have
+        missed some."""
         if self._broker.up and len(self._news) < PENDING_REQUESTS:
             self._news.append(news)
-            self._schedule_flush()
+        elif isinstance(news, TypingIn):
+            return
+        else:
+            self._mark_news_missed()
+        self._schedule_flush()
 
     def report_unreadable(self, node: str, ids: Sequence[str]) -> None:
         """Tell a node that these of its requests could not be decoded."""
@@ -166,8 +172,10 @@ class MessageBus:
 
     # requests
 
-    async def ask(self, node: str, owner: str, thread_id: str, command: Command, *, timeout_s: float) -> Value:
-        """Send a command to the node that owns a thread and return its reply.
+    async def ask(
+        self, node: str, owner: str, thread_id: str, command: Command, *, timeout_s: float, traceparent: str = ""
+    ) -> Value:
+        """Send a command to the node that owns a thread and return its reply. `traceparent` names the span of this.
 
         Raises CommandRejected and MessageInOtherThread as the node does; Moved if the node does not own the thread or
         is down; StorageUnavailable if its storage is down; BrokerUnavailable if the request was not sent, or not
@@ -177,7 +185,7 @@ class MessageBus:
             raise BrokerUnavailable(self._broker.last_error)
         if len(self._pending) >= PENDING_REQUESTS:
             raise BrokerUnavailable("too many requests wait for other servers")
-        request = RpcRequest(uuid.uuid4().hex, owner, thread_id, timeout_s, command)
+        request = RpcRequest(uuid.uuid4().hex, owner, thread_id, timeout_s, command, traceparent)
         wait = self._pending[request.id] = _PendingRequest(node)
         try:
             if not self.send(node, request):
@@ -251,23 +259,33 @@ class MessageBus:
             if (wait := self._pending.get(each)) is not None:
                 wait.settle(error=error)
 
+    def _mark_news_missed(self, since: float | None = None) -> None:
+        """Have the nodes told that they may have missed news since then, by default since now."""
+        self._missed_since = since or self._missed_since or time.time()
+        self._schedule_flush()
+
     async def _flush(self) -> bool:
         """Send all queued items. Return False if some could not be sent."""
+        with_news = bool(self._news) or self._missed_since is not None
         packets, published, read = self._drain_packets(), self._drain_published(), self._unacked
         self._unacked = {}
 
         if not (packets or published or read):
             return True
+        missed, self._missed_since = self._missed_since, None
+        arrived = False
         results: Sequence[object] = (BrokerUnavailable("the sender of requests was killed"),) * len(packets)
         try:
             sealed = [(each.node, each.data) for each in packets]
             results = await self._broker.send(sealed, published, read, timeout_s=SEND_TIMEOUT_S)
-            read = {}
+            read, arrived = {}, True
         except BrokerUnavailable as error:
             results = (error,) * len(packets)
         finally:  # also if this is killed: packets that may not have arrived must leave a gap
             for node, entries in read.items():
                 self.ack(node, entries)
+            if with_news and not arrived:
+                self._mark_news_missed(missed)
             all_sent = self._record_results(packets, results)
         return all_sent
 
@@ -318,6 +336,8 @@ class MessageBus:
                 self._published += 1
                 data = encode_packet(self._node.id, self._published, portion, made_at=time.time())
                 found.append((self.ephemeral_channel(node), data))
+        if self._missed_since is not None:
+            self._news.append(Missed(self._missed_since))
         for news in self._news:
             self._published += 1
             data = encode_news(self._node.id, self._published, news, made_at=time.time())

@@ -25,7 +25,7 @@ import trio
 from attrs import define, field
 
 from actors import Actor, Context
-from understudy.chat.placement import News, Node
+from understudy.chat.placement import Missed, News, Node, TypingIn
 from understudy.cluster.broker import BLOCK_S, Broker, BusEntry, inbox_name
 from understudy.cluster.bus import MessageBus
 from understudy.cluster.codec import Packet, UnreadablePacket, decode_items, decode_news, decode_packet
@@ -39,15 +39,14 @@ KeyT = TypeVar("KeyT")
 ValueT = TypeVar("ValueT")
 
 HandleRequest = Callable[[str, RpcRequest], Awaitable[None]]
-HandleNews = Callable[[News | None], Awaitable[None]]
-"""Handles news; None: some news may have been missed."""
+HandleNews = Callable[[News], Awaitable[None]]
 
 BATCH_DELAY_S: Final = 0.001
 """Pause before the next read: under load one read returns the entries of several."""
 RETRY_S: Final = 0.05
 """Pause before the inbox is opened again after the broker failed or had lost it."""
 NEWS_AT_ONCE: Final = 256
-"""Limit of news handled concurrently; more are dropped."""
+"""Limit of news handled concurrently; more are dropped, and handled as missed."""
 FRESH_S: Final = 300.0
 """Allowed clock skew between nodes and age of the first packet of a sender, as in Kerberos (RFC 4120, section 8.2)."""
 REMEMBERED: Final = 20_000
@@ -177,6 +176,8 @@ class BusReceiver(Actor):
         self.handle_news = handle_news
         self.listening = listening
         self.news_at_work = 0
+        self.heard_at = 0.0  # Unix time at which the subscription to news certainly stood
+        self.dropped_at: float | None = None  # Unix time of the first news that was dropped here
         self.at_work: set[bytes] = set()  # entries whose requests are being handled
         self.clock_offset_s = 0.0  # the broker's clock, which numbers entries, minus trio's
 
@@ -293,8 +294,8 @@ class BusReceiver(Actor):
 
     def _on_subscribed(self, context: Context) -> None:
         if self.listening.is_set():  # a new subscription: news sent before it are lost
-            self.news_at_work += 1
-            context.start_soon(self._on_news, None, name="heard")
+            self._handle(Missed(self.heard_at), context)
+        self.heard_at = time.time()
         self.listening.set()
         self.proxies.check_logs()
 
@@ -318,12 +319,23 @@ class BusReceiver(Actor):
         except UnreadablePacket as error:
             log.debug("inbox.not_understood", extra={"reason": str(error)})
             return
-        if packet.sender != self.node.id and self.news_at_work < NEWS_AT_ONCE:
-            self.news_at_work += 1
-            context.start_soon(self._on_news, news, name="heard")
+        self.heard_at = time.time()
+        if packet.sender == self.node.id:
+            return
+        if self.news_at_work < NEWS_AT_ONCE:
+            self._handle(news, context)
+        elif not isinstance(news, TypingIn):
+            self.dropped_at = self.dropped_at or self.heard_at
 
-    async def _on_news(self, news: News | None) -> None:
+    def _handle(self, news: News, context: Context) -> None:
+        self.news_at_work += 1
+        context.start_soon(self._on_news, news, context, name="heard")
+
+    async def _on_news(self, news: News, context: Context) -> None:
         try:
             await self.handle_news(news)
         finally:
             self.news_at_work -= 1
+        if self.dropped_at is not None:
+            missed, self.dropped_at = Missed(self.dropped_at), None
+            self._handle(missed, context)

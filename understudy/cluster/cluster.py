@@ -58,11 +58,11 @@ class Cluster:
         return ConversationProxy(owner, thread_id, owner_node, self.services, self.bus, self.proxies, after)
 
     def broadcast(self, news: News) -> None:
-        """Send news to all nodes; dropped if the broker is down."""
+        """Send news to all nodes."""
         self.bus.broadcast(news)
 
     def announce(self, owner: str, thread_id: str, after: int) -> None:
-        """Tell all nodes that a thread is active; dropped if the broker is down."""
+        """Tell all nodes that a thread is active, or later that they have missed it."""
         self.bus.broadcast(Active(owner, thread_id, after))
 
     async def ready(self) -> None:
@@ -75,10 +75,10 @@ class Cluster:
     ) -> list[ChildSpec]:
         """Return the actors, in start order; `forwarders` returns the ref of the supervisor that is one of them."""
         self.services = services
-        rpc = RpcServer(dispatcher.registry, self.bus, forwarders)
+        rpc = RpcServer(dispatcher.registry, self.bus, forwarders, services.traces)
         parts = (self.broker, self.node, self.bus, self.proxies, self.reader)
         receiver = partial(BusReceiver, *parts, rpc.handle, dispatcher.apply_news, self.listening)
-        peers = partial(PeerMonitor, services.store, *parts, rpc.handle)
+        peers = partial(PeerMonitor, services.store, *parts, rpc.handle, dispatcher.apply_news)
         return [
             self.bus.sender_spec(),
             ChildSpec(

@@ -13,6 +13,7 @@ Commands and subscribers use a proxy like a conversation.
 
 import logging
 import random
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -34,6 +35,7 @@ from understudy.chat.services import Services
 from understudy.cluster import messages
 from understudy.cluster.bus import MessageBus
 from understudy.cluster.codec import decode_ephemeral, html_length
+from understudy.cluster.hop import Hop
 from understudy.cluster.messages import (
     Ephemeral,
     Events,
@@ -264,21 +266,27 @@ class ConversationProxy(Actor):
         if together:
             self.followers.deliver(*together)
 
-    def _advance(self, head: int) -> None:
-        """Record that the log extends to `head`; subscribers that are behind catch up from the log."""
+    def _advance(self, head: int, context: Context | None = None) -> None:
+        """Record that the log extends to `head`; subscribers that are behind catch up from the log.
+
+        With `context` the user's other connections here are subscribed too: a lost event may have accepted a message.
+        """
+        known = self.reorder.last_seq
         if self.reorder.advance(head):
             self.exists = True
             self.followers.catch_up(head)
+            if context is not None:
+                self.followers.subscribe_all(head, context, after=known)
             self._deliver(self.reorder.release())
 
-    async def _read_log_end(self) -> bool:
+    async def _read_log_end(self, context: Context | None = None) -> bool:
         """Read the last event number of the thread. Return whether the thread, and not a later one, exists."""
         thread = await self.services.store.thread(self.owner, self.thread_id)
         if thread is None or not self._is_this(thread.created_at):
             return False
         self.followers.incarnation = thread.created_at
         self.exists = True
-        self._advance(thread.last_seq)
+        self._advance(thread.last_seq, context)
         return True
 
     def _is_this(self, incarnation: float | None) -> bool:
@@ -307,7 +315,7 @@ class ConversationProxy(Actor):
                     return
             else:
                 if isinstance(head, int):
-                    self._advance(head)
+                    self._advance(head, context)
                 if not subscribed:
                     context.ref.tell(_TextIncomplete())  # deltas sent before the subscription were missed
                 subscribed = True
@@ -322,7 +330,7 @@ class ConversationProxy(Actor):
         """
         try:
             owner_node = await self.services.store.owner_node(self.owner, self.thread_id)
-            if not await self._read_log_end() and self.exists:  # deleted while the owner was unreachable
+            if not await self._read_log_end(context) and self.exists:  # deleted while the owner was unreachable
                 context.ref.tell(ForwardingEnded(self.name, deleted=True))
                 return False
         except StorageError:
@@ -336,19 +344,31 @@ class ConversationProxy(Actor):
 
     async def _forward(self, ask: Ask[Any], context: Context) -> None:
         """Forward a command to the owning node, and pass on its reply."""
+        hop = Hop.of(self.services.traces, getattr(ask, "run_id", None), time.time())
+        command, error = command_from_message(ask), "cancelled"
         try:
             answer = await self.bus.ask(
-                self.owner_node, self.owner, self.thread_id, command_from_message(ask), timeout_s=REPLY_TIMEOUT_S
+                self.owner_node,
+                self.owner,
+                self.thread_id,
+                command,
+                timeout_s=REPLY_TIMEOUT_S,
+                traceparent="" if hop is None else hop.span.header,
             )
             await self._publish_outcome(ask, answer, context)
         except Moved:
+            error = Moved.__name__
             context.ref.tell(OwnerDown())  # the ask fails when this actor stops, and its caller retries
-        except (CommandRejected, chat.MessageInOtherThread, StorageError) as error:
-            ask.fail(error)
+        except (CommandRejected, chat.MessageInOtherThread, StorageError) as refused:
+            error = type(refused).__name__
+            ask.fail(refused)
         else:
+            error = ""
             ask.reply(answer)
         finally:
             self.waiting -= 1
+            if hop is not None:
+                hop.end("forward", type(command).__name__, self.owner_node, time.time(), error=error)
 
     async def _publish_outcome(self, ask: Ask[Any], answer: object, context: Context) -> None:
         """Publish to the asking connection the events that the owning node would send to a connection of its own."""
@@ -406,7 +426,7 @@ class ConversationProxy(Actor):
         if not self.exists:
             ask.fail(CommandRejected("not_found", "There is no conversation of that name."))
             return
-        self.followers.subscribe(ask.outbox, head, context, after=min(ask.after, head))
+        self.followers.subscribe(ask.outbox, head, context, after=min(ask.after, head), unasked=ask.unasked)
         if ask.after > head:
             event = Envelope(Resync(head), self.services.clock(), thread_id=self.thread_id, message=RESYNC)
             ask.outbox.try_tell(Reply(event))

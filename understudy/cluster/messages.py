@@ -99,13 +99,17 @@ Command: TypeAlias = Forwarded | Subscribe | Snapshot | Unsubscribe
 
 
 class RpcRequest(msgspec.Struct, frozen=True, tag="Request"):
-    """To the node that owns a thread: execute a command within `within_s` seconds. An empty `id` wants no reply."""
+    """To the node that owns a thread: execute a command within `within_s` seconds. An empty `id` wants no reply.
+
+    `traceparent` names the span of the forwarding (W3C Trace Context), empty if its run is not traced.
+    """
 
     id: str
     owner: str
     thread_id: str
     within_s: float
     command: Command
+    traceparent: str = ""
 
 
 class RpcFault(msgspec.Struct, frozen=True, tag="Fault"):

@@ -8,13 +8,14 @@
 """
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import trio
 
 from actors import Actor, Context
-from understudy.chat.placement import Node
+from understudy.chat.placement import Missed, News, Node
 from understudy.cluster.broker import Broker, BusEntry, inbox_name
 from understudy.cluster.bus import MessageBus
 from understudy.cluster.bus_receiver import PacketReader, unexpired
@@ -22,11 +23,15 @@ from understudy.cluster.codec import UnreadablePacket, decode_items
 from understudy.cluster.conversation_proxy import ProxyTable
 from understudy.cluster.messages import RpcRequest
 from understudy.storage.errors import BrokerRefused, BrokerUnavailable, StorageUnavailable
+from understudy.storage.records import LEASE_S
 from understudy.storage.store import Store
 
 log = logging.getLogger(__name__)
 
 EVERY_S: Final = 0.5
+UNSENT_S: Final = LEASE_S + 5.0
+"""Age of news that a node may not have sent when it is found dead: it died at most a lease and a check ago, and sends
+what it has queued within seconds."""
 SCAN_EVERY_S: Final = 10.0
 """Interval of scans for inboxes of dead nodes, besides the scan when a node is seen to die."""
 RESCAN_S: Final = 1.0
@@ -40,7 +45,10 @@ class _CheckPeers:
 
 
 class PeerMonitor(Actor):
-    """Watches the other nodes for `node`. `handle_request` executes a request here that was sent to another node."""
+    """Watches the other nodes for `node`. `handle_request` executes a request here that was sent to another node.
+
+    `handle_news` is told when a node died: its last news may not have been sent.
+    """
 
     def __init__(
         self,
@@ -51,6 +59,7 @@ class PeerMonitor(Actor):
         proxies: ProxyTable,
         reader: PacketReader,
         handle_request: Callable[[str, RpcRequest], Awaitable[None]],
+        handle_news: Callable[[News], Awaitable[None]],
     ) -> None:
         self.store = store
         self.broker = broker
@@ -59,6 +68,7 @@ class PeerMonitor(Actor):
         self.proxies = proxies
         self.reader = reader
         self.handle_request = handle_request
+        self.handle_news = handle_news
         self.alive: frozenset[str] = frozenset()
         self.scanned_at = -SCAN_EVERY_S
 
@@ -82,6 +92,8 @@ class PeerMonitor(Actor):
             self.bus.drop_peer(each)
             self.reader.forget_sender(each)
             self.proxies.owner_down(each)
+        if gone:
+            context.start_soon(self.handle_news, Missed(time.time() - UNSENT_S), name="missed")
         now = trio.current_time()
         if gone or now >= self.scanned_at + SCAN_EVERY_S:
             self.scanned_at = now

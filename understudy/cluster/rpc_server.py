@@ -12,6 +12,7 @@
 """
 
 import logging
+import time
 import uuid
 from collections.abc import Callable
 from functools import partial
@@ -48,6 +49,7 @@ from understudy.chat.registry import ConversationRegistry
 from understudy.cluster import messages
 from understudy.cluster.bus import MessageBus, Value
 from understudy.cluster.codec import encode_ephemeral, fault_from_error
+from understudy.cluster.hop import Hop
 from understudy.cluster.messages import (
     Ephemeral,
     Events,
@@ -57,6 +59,7 @@ from understudy.cluster.messages import (
     RpcRequest,
     message_from_command,
 )
+from understudy.observe.traces import Traces
 from understudy.storage.errors import StorageError
 
 log = logging.getLogger(__name__)
@@ -183,11 +186,15 @@ class _Forwarding:
 
 @define(eq=False)
 class RpcServer:
-    """Handles the requests of other nodes. `supervisor` returns the ref of the supervisor of the forwarders."""
+    """Handles the requests of other nodes. `supervisor` returns the ref of the supervisor of the forwarders.
+
+    `traces` collects spans, None if nothing is traced.
+    """
 
     threads: ConversationRegistry
     bus: MessageBus
     supervisor: Callable[[], ActorRef]
+    traces: Traces | None = None
     _at_work: int = field(default=0, init=False)
     _forwarders: dict[tuple[str, str], _Forwarding] = field(factory=dict, init=False)  # by thread and node
     _sweep_at: int = field(default=64, init=False)
@@ -198,19 +205,22 @@ class RpcServer:
             self._reply(sender, RpcReply(request.id, fault=RpcFault("unavailable", "too much is asked")))
             return
         self._at_work += 1
+        hop, error_type = Hop.from_header(self.traces, request.traceparent, time.time()), "timeout"
         try:
             with trio.move_on_after(request.within_s):
                 try:
-                    answer = RpcReply(request.id, await self._execute(sender, request))
+                    answer, error_type = RpcReply(request.id, await self._execute(sender, request)), ""
                 except (CommandRejected, chat.MessageInOtherThread, Moved, StorageError) as error:
-                    answer = RpcReply(request.id, fault=fault_from_error(error))
+                    answer, error_type = RpcReply(request.id, fault=fault_from_error(error)), type(error).__name__
                 except (ActorError, trio.WouldBlock, trio.TooSlowError) as error:
                     extra = {"command": type(request.command).__name__, "reason": str(error)}
                     log.warning("rpc.failed", extra=extra)
-                    answer = RpcReply(request.id, fault=fault_from_error(error))
+                    answer, error_type = RpcReply(request.id, fault=fault_from_error(error)), type(error).__name__
                 self._reply(sender, answer)
         finally:
             self._at_work -= 1
+            if hop is not None:
+                hop.end("execute", type(request.command).__name__, sender, time.time(), error=error_type)
 
     def _reply(self, sender: str, answer: RpcReply) -> None:
         if answer.id:  # no id: no reply is wanted

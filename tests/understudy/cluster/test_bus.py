@@ -2,6 +2,7 @@
 requests."""
 
 import logging
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -19,8 +20,8 @@ from tests.end_to_end.server_pair import eventually
 from tests.servers.redis import Redis
 from transport.wire.errors import CommandRejected
 from understudy.chat import messages as chat
-from understudy.chat.placement import Active, Deleted, Moved, News, Node
-from understudy.cluster import codec, redis_stream
+from understudy.chat.placement import Active, Deleted, Missed, Moved, News, Node, TypingIn
+from understudy.cluster import bus_receiver, codec, redis_stream
 from understudy.cluster.broker import inbox_name
 from understudy.cluster.bus import QUEUE_BYTES, MessageBus
 from understudy.cluster.bus_receiver import BusReceiver, PacketReader
@@ -202,6 +203,57 @@ async def test_events_reach_the_proxy_and_news_all_other_nodes(redis: Redis) -> 
         b.post.broadcast(Deleted("ann", "t"))
         await eventually(lambda: {type(each) for each in b.received} >= {Events, Ephemeral})
         await eventually(lambda: (a.heard, b.heard) == ([Deleted("ann", "t")], [Active("ann", "t", 0)]))
+
+
+async def test_nodes_are_told_that_they_missed_news(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """News whose batch failed is not sent again, but once another batch arrives, its nodes know since when some is
+    missing. That somebody types is no loss."""
+    async with two(redis) as (a, b):
+        send, fails = type(a.post._broker).send, True
+        tried = trio.Event()
+
+        async def refuse(*args: Any, **options: Any) -> Any:
+            if fails and args[0] is a.post._broker:
+                tried.set()
+                raise BrokerUnavailable("down")
+            return await send(*args, **options)
+
+        monkeypatch.setattr(type(a.post._broker), "send", refuse)
+        began = time.time()
+        a.post.broadcast(Active("ann", "t", 0))
+        with trio.fail_after(5):
+            await tried.wait()
+        fails = False
+        await eventually(lambda: b.heard)
+        (missed,) = b.heard
+        assert isinstance(missed, Missed)
+        assert began <= missed.since <= time.time()
+        a.post.broadcast(Deleted("ann", "t"))
+        await eventually(lambda: b.heard[1:] == [Deleted("ann", "t")])
+
+
+async def test_news_that_comes_too_fast_is_handled_as_missed(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last news is dropped, as the one before is still being handled; then it is handled as missed. Of a dropped
+    word that somebody types nothing is made."""
+    monkeypatch.setattr(bus_receiver, "NEWS_AT_ONCE", 1)
+    async with house(redis) as a, house(redis) as b:
+        await a.read()
+        busy, goes_on = trio.Event(), trio.Event()
+
+        async def slowly(self: House, news: News) -> None:
+            busy.set()
+            await goes_on.wait()
+            self.heard.append(news)
+
+        monkeypatch.setattr(House, "hear", slowly)
+        await b.read()
+        for news in (Active("ann", "1", 0), TypingIn("ann", "1"), Active("ann", "2", 0)):
+            a.post.broadcast(news)
+        with trio.fail_after(5):
+            await busy.wait()
+            assert await ask(a, b) == "CancelRun"  # sent after the news
+        goes_on.set()
+        await eventually(lambda: [type(each) for each in b.heard] == [Active, Missed])
 
 
 async def test_events_of_a_former_owner_are_ignored(redis: Redis) -> None:
@@ -478,7 +530,7 @@ async def test_the_work_of_the_dead_is_done_by_one_survivor(redis: Redis) -> Non
         for each in (a, b):
             await each.relay(dead.node.id)
             parts = (RedisBroker(each.link), each.node, each.post, each.relays, each.receiver, each.serve)
-            await each.system.spawn(ChildSpec("peers", lambda parts=parts: PeerMonitor(registry, *parts)))  # type: ignore[arg-type]
+            await each.system.spawn(ChildSpec("peers", lambda parts=parts: PeerMonitor(registry, *parts, a.hear)))  # type: ignore[arg-type]
         await eventually(lambda: len(a.asked) + len(b.asked) == 2)
         name = inbox_name(dead.node.id)
         with trio.fail_after(15):
@@ -494,10 +546,12 @@ async def test_proxies_to_a_node_that_dies_are_stopped(redis: Redis) -> None:
         registry = Registry(a.node.id, "other")
         parts = (RedisBroker(a.link), a.node, a.post, a.relays, a.receiver, a.serve)
         await a.relay("other")
-        await a.system.spawn(ChildSpec("peers", lambda: PeerMonitor(registry, *parts)))  # type: ignore[arg-type]
+        await a.system.spawn(ChildSpec("peers", lambda: PeerMonitor(registry, *parts, a.hear)))  # type: ignore[arg-type]
         await trio.sleep(0.1)
+        assert not a.heard
         registry.alive.remove("other")
         await eventually(lambda: any(isinstance(each, OwnerDown) for each in a.received))
+        await eventually(lambda: [type(each) for each in a.heard] == [Missed])  # it may not have sent its last news
 
 
 @pytest.mark.slow
@@ -506,7 +560,7 @@ async def test_a_node_that_died_while_the_monitor_was_dead_is_detected(redis: Re
     async with house(redis) as a:
         parts = (RedisBroker(a.link), a.node, a.post, a.relays, a.receiver, a.serve)
         await a.relay("other")
-        await a.system.spawn(ChildSpec("peers", lambda: PeerMonitor(Registry(a.node.id), *parts)))  # type: ignore[arg-type]
+        await a.system.spawn(ChildSpec("peers", lambda: PeerMonitor(Registry(a.node.id), *parts, a.hear)))  # type: ignore[arg-type]
         await eventually(lambda: any(isinstance(each, OwnerDown) for each in a.received))
 
 
@@ -530,7 +584,7 @@ async def test_a_node_that_has_just_joined_keeps_its_stream(redis: Redis) -> Non
 
         registry.live_nodes = live_nodes  # type: ignore[method-assign]
         parts = (RedisBroker(a.link), a.node, a.post, a.relays, a.receiver, a.serve)
-        await a.system.spawn(ChildSpec("peers", lambda: PeerMonitor(registry, *parts)))  # type: ignore[arg-type]
+        await a.system.spawn(ChildSpec("peers", lambda: PeerMonitor(registry, *parts, a.hear)))  # type: ignore[arg-type]
         with trio.fail_after(10):
             while await a.link.call(lambda client: client.sismember(redis_stream.NODES_WITH_STREAM, old.node.id)):  # noqa: ASYNC110
                 await trio.sleep(0.05)

@@ -13,7 +13,7 @@ from transport.wire.errors import CommandRejected
 from transport.wire.events import AgentProgress, ApprovalDecision, Block, Envelope, PartialResult
 from understudy.chat import messages as chat
 from understudy.chat.messages import MessageInOtherThread
-from understudy.chat.placement import Active, Changed, Deleted, Moved, News, Read, TypingIn
+from understudy.chat.placement import Active, Changed, Deleted, Missed, Moved, News, Read, TypingIn
 from understudy.chat.routing import Route
 from understudy.cluster import codec
 from understudy.cluster.codec import UnreadablePacket
@@ -86,6 +86,7 @@ def test_passing_events_come_back_as_they_were(envelope: Envelope) -> None:
         Active("ann", "t", 4),
         Read("ann", {"t": 4}),
         Read("ann"),
+        Missed(1.5),
     ],
 )
 def test_news_come_back_as_they_were(news: News) -> None:
@@ -187,7 +188,7 @@ def test_the_version_is_raised_with_every_change_of_a_message() -> None:
     """The digest covers the message types; raise `codec.VERSION` if it changes by more than a class name."""
     shapes = bare(msgspec.json.schema_components([Item, News]))
     sum_of_shapes = hashlib.sha256(json.dumps(shapes, sort_keys=True).encode()).hexdigest()[:16]
-    assert (codec.VERSION, sum_of_shapes) == (15, "38d75dd45fa0c00e")
+    assert (codec.VERSION, sum_of_shapes) == (18, "e1258af980bb772a")
 
 
 def bare(shape: Any) -> Any:

@@ -236,3 +236,18 @@ async def test_a_connection_that_is_opened_later_gets_the_thread_with_its_next_m
     proxy.tell(Events(actor_name("ada", "t"), 4, [to_log(accepted)], 1.0))
     await here.until_sent(3, 4)
     assert late.numbers == [4]
+
+
+async def test_a_connection_that_is_opened_later_gets_events_that_the_proxy_missed(here: Here) -> None:
+    """Among them may be the acceptance of a message, which subscribes all connections."""
+    proxy, rig = await at_end(here), here.other.rig
+    late, outbox = await connect(rig, "late")
+    first = rig.services.outboxes("ada", "t")
+    rig.services.outboxes = lambda owner, thread_id: (*first, outbox)
+    events = tuple(LoggedEvent(seq, "agent_thinking", "r", to_log(thought(seq))) for seq in (3, 4, 5))
+    fence = Fence("other", 1)
+    await rig.services.store.commit(Change("ada", "t", events, fence=fence))
+    here.other.head = 5
+    proxy.tell(CheckLog())
+    await here.until_sent(3, 4, 5)
+    assert late.numbers == [4, 5]

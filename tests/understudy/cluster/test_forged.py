@@ -212,3 +212,15 @@ def test_a_packet_opens_with_the_same_secret_in_its_place_only() -> None:
         other.decrypt(data, "there")
     with pytest.raises(ValueError, match="not authentic"):
         Cipher("x" * 32).decrypt(data, "here")
+
+
+def test_nodes_understand_each_other_while_their_secret_is_replaced() -> None:
+    """One has the next secret announced, one has swapped them; both decrypt both, and neither takes a third one."""
+    announced, swapped = Cipher(SECRET, ["n" * 32]), Cipher("n" * 32, [SECRET])
+    for one, other in ((announced, swapped), (swapped, announced)):
+        for text in (b"first", b"again"):
+            assert other.decrypt(one.encrypt(text, "here"), "here") == text
+        with pytest.raises(ValueError, match="not authentic"):
+            other.decrypt(Cipher("x" * 32).encrypt(b"hello", "here"), "here")
+    with pytest.raises(ValueError, match="not authentic"):
+        Cipher(SECRET).decrypt(swapped.encrypt(b"hello", "here"), "here")

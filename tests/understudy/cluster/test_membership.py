@@ -403,6 +403,7 @@ class Finder:
     moved: list[tuple[tuple[str, str], ActorRef]] = field(factory=list)
     followed: list[str] = field(factory=list)
     fails: int = 0
+    missed: tuple[str, ...] = ()
 
     async def ensure_running(self, owner: str, thread_id: str, run_id: str) -> None:
         """Claim the thread unless this node works on it already."""
@@ -429,6 +430,15 @@ class Finder:
     def relocated(self, most: int) -> list[tuple[tuple[str, str], ActorRef]]:
         """Return the relocated threads."""
         return self.moved[:most]
+
+    async def subscribe_missed(self, owner: str) -> None:
+        """Record the call, or fail for a while: the user comes last then."""
+        self.missed = tuple(each for each in self.missed if each != owner)
+        self.fails -= 1
+        if self.fails >= 0:
+            self.missed += (owner,)
+            raise StorageUnavailable("not yet")
+        self.followed.append(owner)
 
     async def resubscribe(self, key: tuple[str, str], ending: ActorRef) -> None:
         """Record the call, or fail for a while."""
@@ -509,6 +519,19 @@ async def test_followers_of_a_thread_that_moved_find_it(postgres: Postgres, temp
         await until(lambda: finder.followed)
         await trio.sleep(0.2)
         assert finder.followed == ["t1"]
+
+
+async def test_users_that_may_lack_threads_are_seen_to(postgres: Postgres, template: str) -> None:
+    """More than are seen to at a time; those for whom it failed are tried again."""
+    address = postgres.create(template)
+    async with server(address) as one:
+        await (await one.join()).live()
+        finder = Finder(one, fails=3, missed=tuple(f"user-{number}" for number in range(2 * BATCH + 1)))
+        users = set(finder.missed)
+        await recovering(one, finder)
+        await until(lambda: not finder.missed)
+        assert set(finder.followed) == users
+        assert len(finder.followed) == len(users)
 
 
 def _running(node: str, thread_id: str, run_id: str) -> Change:
