@@ -4,6 +4,7 @@ Modules of PostgreSQL, Redis and the cluster are imported only if the settings n
 """
 
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -23,26 +24,30 @@ from transport.connection.heartbeat import Heartbeat
 from understudy import __version__
 from understudy.agents.agent import Agent, LiveAgents, with_subagents
 from understudy.agents.framework import is_of_framework
+from understudy.agents.permissions import BOUNDS, Permissions, check_rules
 from understudy.agents.registry import all_agents
-from understudy.app.settings import Settings
+from understudy.app.settings import Settings, describe_settings
 from understudy.app.storage import Storage, build_cipher, build_redis, build_store, open_database, open_storage
 from understudy.app.tree import BACKOFF, Tree, build_tree, supervisor
 from understudy.auth.oauth.seal import Seal
 from understudy.auth.revocation import RevocationFile, RevocationPoller, SharedRevocations
 from understudy.auth.rights import Whose, everybody
-from understudy.auth.sessions import REVOCATIONS_FILE, Sessions, open_sessions, secret_for_storage
+from understudy.auth.sessions import REVOCATIONS_FILE, Sessions, open_sessions, secrets_for_storage
 from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.attachments import Attachments
 from understudy.chat.commands import CommandDispatcher
 from understudy.chat.conversation.recovery import CheckNow, Recovery
+from understudy.chat.hooks.replies import HookReplies
 from understudy.chat.memory import AgentMemory, MemoryExpiry
 from understudy.chat.notices.browsers import Browsers
 from understudy.chat.notices.sender import NoticeSender
+from understudy.chat.permissions_file import PermissionsFile, PermissionsPoller
 from understudy.chat.polling import Poll
 from understudy.chat.pushes import PushReceivers, PushSender
 from understudy.chat.run_limiter import RunLimiter, grant_elsewhere
 from understudy.chat.schedules.firing import ScheduleRunner
 from understudy.chat.services import Services
+from understudy.chat.stops import Stops, StopsPoller
 from understudy.chat.storage_away import StorageRetry, StorageWaitMonitor
 from understudy.chat.webhook_sender import WebhookSender
 from understudy.chat.webhooks import WebhookRules, read_secret
@@ -57,6 +62,7 @@ from understudy.observe.health import Breakers, HealthCheck, HealthStatus, Restr
 from understudy.observe.loop_lag import LoopLag
 from understudy.observe.metrics import Metrics
 from understudy.observe.paths import CONNECTIONS, CONVERSATIONS, FORWARDERS, MCP, RECOVERY, SCHEDULES
+from understudy.observe.traces import Traces
 from understudy.observe.tree_api import TreeApi
 from understudy.privacy.erasure import Eraser
 from understudy.privacy.export import Exporter
@@ -64,7 +70,7 @@ from understudy.privacy.retention import Retention, RetentionPeriods, is_oldest_
 from understudy.sandbox.limiters import FairLimiter
 from understudy.storage.archive_queries import Archive
 from understudy.storage.database import Database
-from understudy.storage.errors import StorageUnavailable
+from understudy.storage.errors import ExtraNotInstalled, StorageUnavailable
 from understudy.storage.records import tenant_of
 from understudy.storage.spending import SpendingLimits
 from understudy.storage.store import Store
@@ -132,8 +138,11 @@ class _Parts:
     mcp: McpCatalogue
     pushes: PushReceivers
     browsers: Browsers
+    stops: Stops
+    permissions: Permissions
     node: "Node | None"
     worker: "WorkerLink | None"
+    traces: Traces | None
 
 
 @asynccontextmanager
@@ -175,6 +184,7 @@ async def build_app(
             check_output(agent, model)
         except ValueError as error:
             raise ValueError(f"agent {agent.name!r}: {error}") from error
+    permissions, permission_actors = await _open_permissions(settings, known)
     policy = await trio.to_thread.run_sync(load_policy, settings.scrub_policy)
     text_cipher = load_cipher(str(settings.raw_key), settings.raw_key_file) if settings.store_raw else None
     database = await trio.to_thread.run_sync(open_database, settings, worker is not None)
@@ -183,6 +193,7 @@ async def build_app(
     tool_loop, asyncio_loop = build_tool_loop(known, lifespan), build_asyncio_loop(known)
     loops = {name: loop for name, loop in (("tools", tool_loop), ("frameworks", asyncio_loop)) if loop is not None}
     mcp = await build_mcp(known, content_filter, widgets=bool(settings.widgets_origin))
+    traces = await trio.to_thread.run_sync(build_traces, settings, metrics)
     live: Mapping[str, Agent] = LiveAgents(known, mcp.with_tools, mcp.stamp) if mcp.links else known
     tree = build_tree(database, redis, metrics, recorder, shared=settings.shared)
     metrics.describe_build(__version__)
@@ -209,6 +220,7 @@ async def build_app(
             run_limiter = _build_run_limiter(settings, worker)
             revocation_poller = await _open_revocations(settings, sessions, store, presence, tree)
             sign_in_keys = _build_sign_in(settings, sessions, store)
+            _build_accounts(settings, sessions, store)
 
             def counts(whose: Whose = everybody) -> dict[str, int]:
                 return {"connections": presence.count(whose), **run_limiter.counts(whose)}
@@ -224,12 +236,14 @@ async def build_app(
                 worker.metrics = lambda: metrics.render().decode()
             html = AnswerHtml()
             rules = _build_webhooks(settings) or WebhookRules((), b"", settings.webhook_private)
-            pushes = PushReceivers(store, rules, Seal(secret_for_storage(settings)), time.time)
+            pushes = PushReceivers(store, rules, Seal(*secrets_for_storage(settings)), time.time)
             browsers = _build_browsers(settings, store, sessions)
+            stops = Stops(store.stops)
+            await stops.poll()
             parts = _Parts(
                 settings, tree, metrics, recorder, live, models, content_filter, storage, presence, run_limiter,
-                counts, status, html, tool_loop, asyncio_loop, mcp, pushes, browsers, node,
-                worker,
+                counts, status, html, tool_loop, asyncio_loop, mcp, pushes, browsers, stops, permissions, node,
+                worker, traces,
             )  # fmt: skip
             dispatcher, chat_actors = await _start_chat(parts, node, cluster)
             archive = Archive(database)
@@ -241,7 +255,7 @@ async def build_app(
             endpoint, http_app = await trio.to_thread.run_sync(  # some 40 ms: the paths of all blueprints are compiled
                 _build_web, parts, sessions, dispatcher, archive, exporter, eraser, rates, connections
             )
-            periods = RetentionPeriods(settings.keep_threads_days, settings.keep_events_days)
+            periods = RetentionPeriods(settings.keep_threads_days, settings.keep_events_days, settings.audit_days)
             retention = partial(
                 Retention, periods, store, archive, eraser, partial(is_oldest_node, store, node), metrics
             )
@@ -253,6 +267,8 @@ async def build_app(
                 *sign_in_keys,
                 *storage.file_actors,
                 revocation_poller,
+                ChildSpec("stops", partial(StopsPoller, stops), backoff=BACKOFF),
+                *permission_actors,
                 ChildSpec("retention", retention, backoff=BACKOFF),
                 ChildSpec("loop_lag", partial(LoopLag, metrics.loop_lag.observe), backoff=BACKOFF),
                 *storage.cache_actors,
@@ -270,7 +286,34 @@ async def build_app(
                 await loop.close()
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 1.0):
             await models.aclose()
+        if traces is not None:
+            with trio.CancelScope(shield=True):  # it has a limit of its own
+                await traces.aclose(settings.grace_s / 4)
         database.close()
+
+
+def build_traces(settings: Settings, metrics: Metrics) -> Traces | None:
+    """Start to send traces. Return None if the settings name no collector; OpenTelemetry is not imported then.
+
+    Takes some 0.3 s. Raises ExtraNotInstalled.
+    """
+    if not settings.otlp_endpoint:
+        return None
+    try:
+        from understudy.observe.otlp import otlp_sender
+    except ModuleNotFoundError as error:
+        raise ExtraNotInstalled("otlp_endpoint", "traces") from error
+    pairs = (each.partition("=") for each in settings.otlp_headers)
+    headers = {name.strip(): value.strip() for name, _, value in pairs}
+    traces = Traces(
+        otlp_sender(settings.otlp_endpoint, headers, __version__, uuid.uuid4().hex),
+        metrics.spans_dropped,
+        ratio=settings.trace_ratio,
+        content=settings.trace_content,
+        database="postgresql" if settings.on_postgresql else "sqlite",
+    )
+    traces.start()
+    return traces
 
 
 def check_priced(agent: Agent, settings: Settings) -> None:
@@ -280,7 +323,8 @@ def check_priced(agent: Agent, settings: Settings) -> None:
         ValueError: See above, or its budget exceeds a limit of the server.
     """
     limits, budget = settings.limits, agent.run_budget(settings.limits)
-    bounds = (budget.cost, limits.user_cost_per_day, limits.tenant_cost_per_day)
+    of_users = (limits.user_cost_per_day, limits.user_cost_per_month)
+    bounds = (budget.cost, *of_users, limits.tenant_cost_per_day, limits.tenant_cost_per_month)
     model = settings.model if agent.model is None else agent.model
     names = chain(model) if isinstance(model, str) else (model.name,)
     for name in names:
@@ -314,40 +358,57 @@ def _build_webhooks(settings: Settings) -> WebhookRules | None:
 
 def _build_browsers(settings: Settings, store: Store, sessions: Sessions) -> Browsers:
     """Build the browsers that are notified. Without a secret of its own, which stays, a server notifies none."""
-    secret, rules = secret_for_storage(settings), WebhookRules(settings.web_push_urls, b"", settings.webhook_private)
+    secrets, rules = secrets_for_storage(settings), WebhookRules(settings.web_push_urls, b"", settings.webhook_private)
 
-    def make_key() -> "ServerKey":
+    def make_keys() -> "list[ServerKey]":
         from understudy.chat.notices.encryption import ServerKey
 
-        return ServerKey(secret, settings.web_push_contact, time.time)
+        return [ServerKey(secret, settings.web_push_contact, time.time) for secret in secrets]
 
-    key = make_key if settings.signs else None
-    return Browsers(store, rules, Seal(secret), key, lambda identity: identity in sessions.revoked, time.time)
+    keys = make_keys if settings.signs else None
+    return Browsers(store, rules, Seal(*secrets), keys, lambda identity: identity in sessions.revoked, time.time)
 
 
 def _senders(parts: _Parts, rules: WebhookRules | None) -> list[ChildSpec]:
     """Return the actors that deliver push notifications, notices to browsers, and webhooks if there are any."""
     senders = [ChildSpec("pushes", partial(PushSender, parts.pushes, parts.metrics.push), backoff=BACKOFF)]
-    if parts.browsers.make_key is not None:
+    if parts.browsers.make_keys is not None:
         shown = parts.content_filter.vault.restore_text
         notify = partial(NoticeSender, parts.browsers, shown, parts.metrics.notice)
         senders.append(ChildSpec("notices", notify, backoff=BACKOFF))
-    if rules is None:
+    settings, replies = parts.settings, None
+    if settings.hooks:
+        public_url = settings.public_url or settings.url_at(settings.port)
+        replies = HookReplies(settings.hooks, time.time, public_url)
+    elif rules is None:
         return senders
-    make = partial(WebhookSender, parts.storage.store, rules, parts.metrics.webhook, time.time)
+    count, traces = parts.metrics.webhook, parts.traces
+    make = partial(WebhookSender, parts.storage.store, rules, count, time.time, traces=traces, replies=replies)
     return [*senders, ChildSpec("webhooks", make, backoff=BACKOFF)]
 
 
-def _build_spending(settings: Settings, store: Store) -> SpendingLimits | None:
-    """Build the limits of what users spend in a day; None if there are none."""
-    limits = settings.limits
-    bounds: list[float | None] = [limits.user_tokens_per_day, limits.user_cost_per_day]
-    if settings.tenant_claim:
-        bounds += [limits.tenant_tokens_per_day, limits.tenant_cost_per_day]
-    if bounds.count(None) == len(bounds):
+def _build_spending(settings: Settings, store: Store, permissions: Permissions) -> SpendingLimits | None:
+    """Build the limits of what users spend in a day and a month; None if there are none."""
+    whose = ("user", "tenant") if settings.tenant_claim else ("user",)
+    if all(getattr(settings.limits, f"{each}_{bound}") is None for each in whose for bound in BOUNDS):
         return None
     tenant = tenant_of if settings.tenant_claim else (lambda _: None)
-    return SpendingLimits(store.spent, limits, tenant, settings.prices.currency)
+    return SpendingLimits(store.spent, settings.limits, tenant, settings.prices.currency, raised=permissions.raised)
+
+
+async def _open_permissions(settings: Settings, agents: Mapping[str, Agent]) -> tuple[Permissions, list[ChildSpec]]:
+    """Read the permissions file, if there is one. Return the permissions, and the actor that looks for its changes.
+
+    Raises:
+        BadRules: The file cannot be read, or does not fit the server.
+    """
+    permissions = Permissions()
+    if settings.permissions_file is None:
+        return permissions, []
+    check = partial(check_rules, agents=agents, default_model=settings.model, limits=settings.limits)
+    file = PermissionsFile(settings.permissions_file, permissions, check)
+    permissions.rules = await trio.to_thread.run_sync(file.read)
+    return permissions, [ChildSpec("permissions", partial(PermissionsPoller, file), backoff=BACKOFF)]
 
 
 def build_tool_loop(agents: Mapping[str, Agent], lifespan: Lifespan | None) -> ToolLoop | None:
@@ -413,7 +474,7 @@ def _build_sign_ins(settings: Settings, store: Store, mcp: McpCatalogue, clean: 
     if not settings.secret and not is_loopback(settings.host):
         name = next(iter(mcp.signing_in))
         raise ValueError(f"users sign in at the MCP server {name}, whose tokens are sealed: set UNDERSTUDY_SECRET")
-    accounts = Accounts(store, Seal(secret_for_storage(settings)), time.time, settings.mcp_private)
+    accounts = Accounts(store, Seal(*secrets_for_storage(settings)), time.time, settings.mcp_private)
 
     async def spawn(child: ChildSpec) -> object:
         return await tree.find(MCP).ask(StartChild(child))
@@ -442,10 +503,20 @@ def _build_sign_in(settings: Settings, sessions: Sessions, store: Store) -> list
         settings.oidc_title or urlsplit(settings.oidc_issuer).netloc,
         names,
     )
-    provider, seal = Provider(registration, time.time), Seal(secret_for_storage(settings))
+    provider, seal = Provider(registration, time.time), Seal(*secrets_for_storage(settings))
     recheck_s, outage_s = settings.oidc_recheck_s, settings.oidc_outage_s
     sessions.signed_in = ProviderSessions(provider, store, seal, sessions, time.time, recheck_s, outage_s)
     return [ChildSpec("sign_in_keys", provider.keeper, backoff=BACKOFF)]
+
+
+def _build_accounts(settings: Settings, sessions: Sessions, store: Store) -> None:
+    """Let users of the page sign in with a password. Raises ExtraNotInstalled."""
+    if not settings.accounts:
+        return
+    from understudy.auth.accounts.local_accounts import LocalAccounts
+    from understudy.auth.accounts.passwords import Passwords
+
+    sessions.accounts = LocalAccounts(store, sessions, Passwords(), time.time, secrets_for_storage(settings)[0])
 
 
 async def _join_nodes(settings: Settings, store: Store, tree: Tree, worker: "WorkerLink | None") -> "Node | None":
@@ -566,6 +637,7 @@ async def _start_chat(
         attachments=partial(Attachments, store=store, files=storage.limited_files, content_filter=content_filter),
         server=partial(RestrictedStatus, parts.status, tenants=bool(settings.tenant_claim)),
         outboxes=parts.presence.outboxes,
+        users=parts.presence.users,
         shows_html=parts.presence.shows_html if cluster is None else lambda *_: True,  # connections to other nodes
         metrics=parts.metrics,
         clock=time.time,
@@ -575,7 +647,7 @@ async def _start_chat(
         quotas=storage.quotas,
         prices=settings.prices,
         default_model=settings.model,
-        spending=_build_spending(settings, store),
+        spending=_build_spending(settings, store, parts.permissions),
         webhooks=webhooks,
         html=parts.html,
         tool_loop=parts.tool_loop,
@@ -583,6 +655,9 @@ async def _start_chat(
         mcp=parts.mcp,
         widgets=bool(settings.widgets_origin),
         titles=settings.thread_titles,
+        stops=parts.stops,
+        traces=parts.traces,
+        permissions=parts.permissions,
         memory=partial(AgentMemory, store=store, reads=storage.reads, content_filter=content_filter, clock=time.time),
     )
     dispatcher = CommandDispatcher(services, partial(tree.find, CONVERSATIONS), node, cluster)
@@ -715,10 +790,16 @@ def _build_web(
         quotas=storage.quotas,
         announce_change=dispatcher.announce_change,
         announce_read=dispatcher.announce_read,
+        stops=parts.stops,
+        permissions=parts.permissions,
+        described_settings=partial(describe_settings, settings),
+        announce_stops=dispatcher.announce_stops,
+        stop_run=dispatcher.stop_run,
         check_schedules=check_schedules,
         ledger=ledger,
         mcp=parts.mcp,
         currency=parts.settings.prices.currency,
+        default_model=settings.model,
         node=parts.node,
         worker=parts.worker,
     )

@@ -36,6 +36,7 @@ from understudy.observe.paths import CONNECTIONS
 from understudy.sandbox.spawner import warn_if_open
 from understudy.storage.store import Store
 from understudy.tools.lifespan import Lifespan
+from understudy.web.stream_requests import StreamRequests
 
 if TYPE_CHECKING:
     from understudy.cluster.local_link import WorkerLink
@@ -122,6 +123,7 @@ async def serve_app(
             listeners,
             asgi_app=app.http_app,
             upgrade_handler=app.endpoint,
+            stream_handler=StreamRequests(app.http_app),
             limits=limits,
             tls=tls,
             proxies=TrustedProxies(settings.trusted_proxies),

@@ -5,6 +5,7 @@ then options of the command. Values are judged one by one, so that a fault can s
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,6 +24,8 @@ from transport.auth.identity import is_loopback, is_origin
 from transport.auth.tokens import MIN_SECRET_BYTES
 from transport.connection.limits import Limits
 from understudy.agents.agent import BUILTIN
+from understudy.chat.hooks.hook import Hooks, read_hooks
+from understudy.models.keys import BadKey, file_of, read_secret
 from understudy.models.prices import PriceTable, read_prices
 from understudy.models.timeouts import Timeouts, read_timeouts
 from understudy.observe.hidden import hidden
@@ -49,6 +52,15 @@ a hundred million."""
 PRESETS: Final = ("standard", "strict", "off")
 """Named policies for `scrub_policy`. Repeated here because most commands do not need the content filter."""
 
+HEADER_NAME: Final = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
+"""What the name of a header of HTTP may be (RFC 9110 section 5.1)."""
+
+DEFAULT: Final = "default"
+COMMAND: Final = "command"
+"""Sources of settings that are in no file and no variable; see `DescribedSetting`."""
+TABLES: Final = ("hooks", "limits", "prices", "timeouts")
+"""Settings that are tables of a file."""
+
 Found: TypeAlias = dict[str, tuple[Any, str]]
 """Values by the dotted names of their settings, each with the name of its source for error messages."""
 
@@ -63,19 +75,25 @@ class Settings:
 
     `workers`: processes that serve the port together. `builtin_agents`: the built-in agents to keep; `default_agent`
     answers messages that name no agent, by default the guide, or without it the first of the user's own.
-    `session_max_s`: how long after sign-in a session's tokens can be renewed. `refresh_grace_s`: how long after its
-    expiry an anonymous user's token can still be renewed; by default as long as it was valid (`token_ttl_s`), 0 for not
-    at all. `jwks`: a file or URL with an identity provider's public keys; its tokens must have `jwt_issuer` and
-    `jwt_audience`, unless these are empty. `oidc_issuer`: the identity provider at which users of the page sign in by
-    OpenID Connect, as `oidc_client_id`; `oidc_title` is what they call it, and `oidc_recheck_s` how often it is asked
-    whether and as what they may stay, `oidc_outage_s` how long they may while it is away. `public_url`: the address by
-    which browsers reach this server. `scrub_policy`: the name of a preset, or a TOML file. `raw_key`, or the
-    content of `raw_key_file`, encrypts the texts kept by `store_raw`. `storage_wait_s`: how long a message waits for an
-    unavailable database, and `storage_waiting` how many messages may. `webhook_urls`: prefixes of the addresses that
-    webhooks may have; `webhook_private`: whether their hosts may have private addresses. `web_push_urls`: prefixes of
-    the addresses of push services, any public one with https if empty; `web_push_contact`: how their operators reach
-    this server's, as `mailto:…` or an address with https. `mcp_private`: whether the authorization servers of MCP
-    servers may. `share_links`: whether users may make links by which anybody can read a thread.
+    `secret` signs and seals; what was signed or sealed with one of `accepted_secrets` is accepted too, while the secret
+    is being replaced. `permissions_file`: who may use which agents, tools and models, and spend how much.
+    `session_max_s`: how long after sign-in a session's tokens can be renewed. `refresh_grace_s`: how
+    long after its expiry an anonymous user's token can still be renewed; by default as long as it was valid
+    (`token_ttl_s`), 0 for not at all. `jwks`: a file or URL with an identity provider's public keys; its tokens must
+    have `jwt_issuer` and `jwt_audience`, unless these are empty. `oidc_issuer`: the identity provider at which users of
+    the page sign in by OpenID Connect, as `oidc_client_id`; `oidc_title` is what they call it, and `oidc_recheck_s` how
+    often it is asked whether and as what they may stay, `oidc_outage_s` how long they may while it is away.
+    `accounts`: whether the page's users sign in with a name and a password, which they set by an invite. `public_url`:
+    the address by which browsers reach this server. `scrub_policy`: the name of a preset, or a TOML file.
+    `raw_key`, or the content of `raw_key_file`, encrypts the texts kept by `store_raw`. `storage_wait_s`: how long a
+    message waits for an unavailable database, and `storage_waiting` how many messages may. `webhook_urls`: prefixes of
+    the addresses that webhooks may have; `webhook_private`: whether their hosts may have private addresses. `hooks`: by
+    whose signed requests programs send messages. `web_push_urls`: prefixes of the addresses of push services, any
+    public one with https if empty; `web_push_contact`: how their operators reach this server's, as `mailto:…` or an
+    address with https. `mcp_private`: whether the authorization servers of MCP servers may. `share_links`: whether
+    users may make links by which anybody can read a thread. `otlp_endpoint`: the address of the collector to which
+    traces are sent, with `otlp_headers` (`NAME=VALUE`); `trace_ratio` is the share of runs that are traced,
+    `trace_content`: with their texts.
     """
 
     host: str = "127.0.0.1"
@@ -96,10 +114,13 @@ class Settings:
     builtin_agents: list[str] = field(factory=lambda: list(BUILTIN))
     default_agent: str = ""
     secret: typed_settings.SecretStr = field(default=typed_settings.SecretStr(""), repr=False)
+    accepted_secrets: list[str] = field(factory=list, repr=False)
+    permissions_file: Path | None = None
     jwks: str = ""
     jwt_issuer: str = ""
     jwt_audience: str = ""
     tenant_claim: str = ""
+    accounts: bool = False
     oidc_issuer: str = ""
     oidc_client_id: str = ""
     oidc_client_secret: typed_settings.SecretStr = field(default=typed_settings.SecretStr(""), repr=False)
@@ -119,6 +140,7 @@ class Settings:
     trusted_proxies: list[str] = field(factory=list)
     keep_threads_days: float = field(default=0.0, validator=ge(0))
     keep_events_days: float = field(default=0.0, validator=ge(0))
+    audit_days: float = field(default=0.0, validator=ge(0))
     max_file_bytes: int = field(default=20 * 1024 * 1024, validator=gt(0))
     compression_from_bytes: int | None = field(default=None, validator=optional(ge(0)))
     limits: Limits = field(factory=Limits)
@@ -143,6 +165,11 @@ class Settings:
     web_push_contact: str = ""
     mcp_private: bool = False
     widgets_origin: str = ""
+    otlp_endpoint: str = ""
+    otlp_headers: list[str] = field(factory=list, repr=False)
+    trace_ratio: float = field(default=1.0, validator=[ge(0), le(1)])
+    trace_content: bool = False
+    hooks: Hooks = field(factory=dict)
     prices: PriceTable = field(factory=PriceTable)
     timeouts: Timeouts = field(factory=dict)
 
@@ -177,18 +204,21 @@ class Settings:
     @property
     def anonymous(self) -> bool:
         """Whether users without a token get a session: on a loopback address, without any sign-in or secret."""
-        return is_loopback(self.host) and not (self.secret or self.jwks or self.oidc_issuer)
+        return is_loopback(self.host) and not (self.secret or self.jwks or self.oidc_issuer or self.accounts)
 
     @property
     def weak_secrets(self) -> list[str]:
         """The settings whose secret is long enough but has so few distinct characters that it can be guessed."""
-        given = {"secret": str(self.secret), "raw_key": str(self.raw_key)}
-        return [name for name, value in given.items() if value and len(set(value)) < MIN_DISTINCT_CHARACTERS]
+        accepted = [("accepted_secrets", each) for each in self.accepted_secrets]
+        given = [("secret", str(self.secret)), *accepted, ("raw_key", str(self.raw_key))]
+        weak = [name for name, value in given if value and len(set(value)) < MIN_DISTINCT_CHARACTERS]
+        return list(dict.fromkeys(weak))
 
     @property
     def signs(self) -> bool:
-        """Whether the server can sign tokens: with a secret in the settings, or on a loopback address with its own."""
-        return bool(self.secret) or is_loopback(self.host)
+        """Whether the server can sign tokens: with a secret in the settings, or with its own on a loopback address, or
+        for its accounts if no other server shares its database."""
+        return bool(self.secret) or is_loopback(self.host) or (self.accounts and not self.on_postgresql)
 
     @property
     def grace_of_refresh_s(self) -> int:
@@ -208,7 +238,7 @@ def load(**given: Any) -> Settings:
     tables: dict[str, Any] = {}
     for path in settings_files():
         found |= _read_file(path, faults, tables)
-    found |= _read_environment()
+    found |= _read_environment(faults)
     settings = None if faults else _structure_if_valid(found)
     if settings is None:
         for name, (value, source) in found.items():
@@ -222,6 +252,43 @@ def load(**given: Any) -> Settings:
         raise BadSettings("; ".join(_explain_given_faults(given)) or str(error)) from error
     check_settings(settings)
     return settings
+
+
+@frozen
+class DescribedSetting:
+    """A setting in force. `value` is None for a secret, `is_set` whether it has another value than the default.
+
+    `source` is a file, the name of a variable, `default`, or `command`: an option, or the call that started the server.
+    """
+
+    name: str
+    value: Any
+    secret: bool
+    is_set: bool
+    source: str
+
+
+def describe_settings(settings: Settings) -> list[DescribedSetting]:
+    """Describe each setting in force, with its source: the file or variable that has this value now. Reads files."""
+    found: Found = {}
+    for path in settings_files():
+        found |= _read_file(path, [], {})
+    found |= _read_environment([])
+    loaded, defaults = _structure_if_valid(found), Settings()
+    described = []
+    for name, attribute in _fields().items():
+        value, default = _value_of(settings, name), _value_of(defaults, name)
+        if name in found and loaded is not None and _value_of(loaded, name) == value:
+            source = found[name][1]
+        else:
+            source = DEFAULT if value == default else COMMAND
+        shown = None if not attribute.repr else str(value) if isinstance(value, Path) else value
+        described.append(DescribedSetting(name, shown, not attribute.repr, bool(value != default), source))
+    return described
+
+
+def _value_of(settings: Settings, name: str) -> Any:
+    return getattr(settings.limits, name.partition(".")[2]) if "." in name else getattr(settings, name)
 
 
 def settings_files() -> list[Path]:
@@ -238,15 +305,25 @@ def check_settings(settings: Settings) -> None:
         BadSettings: See `load`.
     """
     secret = settings.secret
-    if not secret and not settings.jwks and not is_loopback(settings.host):
+    if not settings.signs and not settings.jwks:
         raise BadSettings(
             f"listening on {settings.host} needs a secret, or anybody could sign in as anybody: "
             "set UNDERSTUDY_SECRET to 32 or more random bytes (`openssl rand -hex 32` makes some)"
         )
     if secret and len(secret.encode()) < MIN_SECRET_BYTES:
         raise BadSettings(f"secret (UNDERSTUDY_SECRET) is too short: it needs {MIN_SECRET_BYTES} bytes or more")
+    if any(len(each.encode()) < MIN_SECRET_BYTES for each in settings.accepted_secrets):
+        raise BadSettings(
+            "one of accepted_secrets (UNDERSTUDY_ACCEPTED_SECRETS) is too short: each was or will be a secret, of "
+            f"{MIN_SECRET_BYTES} bytes or more"
+        )
+    if settings.accepted_secrets and not settings.signs:
+        raise BadSettings(
+            "accepted_secrets (UNDERSTUDY_ACCEPTED_SECRETS) has no effect without secret: this server signs no tokens"
+        )
     _check_provider(settings)
     _check_sign_in(settings)
+    _check_accounts(settings)
     for origin in settings.allowed_origins:
         if not is_origin(origin):
             raise BadSettings(
@@ -272,6 +349,7 @@ def check_settings(settings: Settings) -> None:
     _check_raw_texts(settings)
     _check_webhooks(settings)
     _check_web_push(settings)
+    _check_traces(settings)
 
 
 def _check_web_push(settings: Settings) -> None:
@@ -281,6 +359,23 @@ def _check_web_push(settings: Settings) -> None:
     contact = settings.web_push_contact
     if contact and not (contact.startswith("https://") or ("@" in contact and contact.startswith("mailto:"))):
         raise BadSettings("web_push_contact must be an address such as mailto:ops@example.org or https://example.org")
+
+
+def _check_traces(settings: Settings) -> None:
+    url = settings.otlp_endpoint
+    if url and (not is_fetchable(url) or "?" in url or "#" in url):
+        raise BadSettings(
+            f"otlp_endpoint must be an address such as http://localhost:4318, without /v1/traces, not {url!r}"
+        )
+    for each in settings.otlp_headers:
+        name, separator, value = each.partition("=")
+        if not separator or not HEADER_NAME.fullmatch(name.strip()):
+            raise BadSettings("otlp_headers must be like NAME=VALUE, and one of them is not (not shown here)")
+        if not (value.isascii() and value.isprintable()):
+            raise BadSettings(f"the value of {name.strip()} in otlp_headers has characters that no header may have")
+    for name in ("otlp_headers", "trace_content"):
+        if getattr(settings, name) and not url:
+            raise BadSettings(f"{name} (UNDERSTUDY_{name.upper()}) has no effect without otlp_endpoint")
 
 
 def _check_webhooks(settings: Settings) -> None:
@@ -340,6 +435,27 @@ def _check_sign_in(settings: Settings) -> None:
         raise BadSettings(
             "oidc_issuer needs public_url (UNDERSTUDY_PUBLIC_URL), such as https://chat.example.org: the provider "
             "sends browsers back there"
+        )
+
+
+def _check_accounts(settings: Settings) -> None:
+    if not settings.accounts:
+        return
+    if settings.oidc_issuer:
+        raise BadSettings(
+            "accounts and oidc_issuer are both set: users sign in either with a password or at the provider, or two "
+            "people could have one name"
+        )
+    if settings.tenant_claim:
+        raise BadSettings("accounts have no tenants: leave out tenant_claim, or have an identity provider")
+    if not settings.signs:
+        raise BadSettings("accounts on PostgreSQL need secret (UNDERSTUDY_SECRET), of which all nodes have the same")
+    private = settings.tls_certificate is not None or settings.public_url.startswith("https:")
+    if not is_loopback(settings.host) and not private:
+        raise BadSettings(
+            "accounts need https, or anybody in between could read passwords: set public_url (UNDERSTUDY_PUBLIC_URL) "
+            "to the address of the proxy that speaks TLS, such as https://chat.example.org, or tls_certificate and "
+            "tls_key"
         )
 
 
@@ -412,6 +528,9 @@ def _read_file(path: Path, faults: list[str], tables: dict[str, Any]) -> Found:
     if not isinstance(limits := section.pop("limits", {}), dict):
         faults.append(f"limits in {path} must be a table: [{APP}.limits]")
         limits = {}
+    if "hooks" in section:
+        tables["hooks"], wrong = read_hooks(section.pop("hooks"))
+        faults += [f"{each} ({path})" for each in wrong]
     if "models" in section:
         models = section.pop("models")
         if isinstance(models, dict) and "timeouts" in models:
@@ -437,14 +556,27 @@ def _resolve_path(attribute: "attrs.Attribute[Any]", value: Any, file: Path) -> 
     return str(file.parent / value) if is_path and isinstance(value, str) else value
 
 
-def _read_environment() -> Found:
+def _read_environment(faults: list[str]) -> Found:
+    """Read the variables, and the files of secrets that variables name."""
     found: Found = {}
     for name, attribute in _fields().items():
-        variable = variable_of(name)
-        if (text := os.environ.get(variable)) is not None:
-            # Separated by commas, because an origin contains colons.
+        source = variable_of(name)
+        text = os.environ.get(source)
+        file = None if attribute.repr else file_of(source)
+        if file is not None and (named := file[1] == f"{source}_FILE") and f"{name}_file" in _fields():
+            file = None  # that variable is a setting of its own
+        if file is not None and named and text:
+            faults.append(f"{source} and {source}_FILE are both set: one of them must go")
+        elif file is not None and not text:
+            try:
+                text, source = read_secret(*file), str(file[0])
+            except BadKey as error:
+                faults.append(str(error))
+        if text is not None:
+            # Separated by commas, because an origin contains colons; in a file also by lines.
             is_list = attribute.type == list[str]
-            found[name] = ([each.strip() for each in text.split(",") if each.strip()] if is_list else text, variable)
+            parts = text.replace("\n", ",").split(",") if is_list else []
+            found[name] = ([each.strip() for each in parts if each.strip()] if is_list else text, source)
     return found
 
 
@@ -454,7 +586,7 @@ def variable_of(name: str) -> str:
 
 
 def _fields() -> Mapping[str, "attrs.Attribute[Any]"]:
-    own = {each.name: each for each in attrs.fields(Settings) if each.name not in ("limits", "prices", "timeouts")}
+    own = {each.name: each for each in attrs.fields(Settings) if each.name not in TABLES}
     return own | {f"limits.{each.name}": each for each in attrs.fields(Limits)}
 
 
@@ -504,7 +636,7 @@ def _explain_given_faults(given: Mapping[str, Any]) -> Iterator[str]:
             yield from _explain_faults(
                 name, str(value) if isinstance(value, Path) else value, "the command or the call"
             )
-        elif name not in known and name not in ("limits", "prices", "timeouts"):
+        elif name not in known and name not in TABLES:
             yield f"there is no setting called {name}"
 
 

@@ -12,18 +12,23 @@ from werkzeug.sansio.multipart import Event, MultipartDecoder, NeedData, Preambl
 
 from transport.server.http import HSTS
 from transport.wire.errors import CommandRejected, OriginRefused, Unauthenticated
+from transport.wire.messages import traceparent
 from understudy.storage.errors import FileTooLarge, InvalidCursor, StorageError, StorageUnavailable, Unstorable
 from understudy.web.admission import Admission, add_cors_headers
 from understudy.web.api import (
     a2a,
     account,
+    accounts,
     activity,
+    admin,
     agents,
     agui,
     alerts,
+    audit,
     commands,
     completions,
     files,
+    hooks,
     inbox,
     mcp,
     memory,
@@ -42,6 +47,7 @@ from understudy.web.api import (
     shares,
     sign_ins,
     steers,
+    stops,
     stream,
     tags,
     threads,
@@ -126,18 +132,24 @@ def build_http_app(context: WebContext) -> QuartTrio:
     app.extensions["page_headers"] = headers
     app.extensions["pages"] = Pages(json.dumps(headers))  # the worker keeps the headers with the pages
     for part in (
-        a2a, account, activity, agents, agui, alerts, commands, completions, files, inbox, mcp, memory, models,
-        observer, openid, operations, page, references, responses, runs, sanitize, schedules, servers, sessions, shares,
-        sign_ins, steers, stream, tags, threads, turns, ui, undo, web_push, widgets,
+        a2a, account, accounts, activity, admin, agents, agui, alerts, audit, commands, completions, files, hooks,
+        inbox, mcp, memory, models, observer, openid, operations, page, references, responses, runs, sanitize,
+        schedules, servers, sessions, shares, sign_ins, steers, stops, stream, tags, threads, turns, ui, undo, web_push,
+        widgets,
     ):  # fmt: skip
         app.register_blueprint(part.blueprint)
     admission = app.extensions["admission"] = Admission(context.settings, context.ledger)
     app.extensions["health_probes"] = operations.HealthProbes(context)
     app.before_request(admission.admit_request)
+    app.before_request(_note_caller)
     app.before_request(widgets.keep_origins_apart)
     app.after_request(_add_headers)
     app.register_error_handler(Exception, _handle_error)
     return app
+
+
+async def _note_caller() -> None:
+    traceparent.set(request.headers.get("traceparent"))
 
 
 async def _add_headers(answer: Response) -> Response:

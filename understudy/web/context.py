@@ -2,8 +2,8 @@
 
 import logging
 import math
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 import trio
@@ -17,12 +17,14 @@ from transport.server.connection_limiter import ConnectionPermit, Counter
 from transport.server.http import error_body
 from transport.wire.codes import ERRORS
 from transport.wire.errors import CommandRejected, Unauthenticated
-from understudy.agents.agent import Agent, usable_agents
+from understudy.agents.agent import Agent
+from understudy.agents.permissions import Permissions
 from understudy.auth.rights import Rights, Whose, rights_of
 from understudy.auth.sessions import Sessions
 from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.notices.browsers import Browsers
 from understudy.chat.pushes import PushReceivers
+from understudy.chat.stops import Stops
 from understudy.content.filter import ContentFilter
 from understudy.models.model import Model
 from understudy.observe.health import ServerStatus
@@ -34,6 +36,7 @@ from understudy.privacy.export import Exporter
 from understudy.storage.archive_queries import Archive
 from understudy.storage.cache import CachedReads
 from understudy.storage.files import FileStore
+from understudy.storage.operator_queries import Scope
 from understudy.storage.quotas import Quotas
 from understudy.storage.store import Store
 from understudy.tools.mcp.catalogue import McpCatalogue
@@ -60,7 +63,9 @@ class WebContext:
     """The parts of the server that HTTP handlers use. `announce_change` is called with the user and the id of a
     thread that was changed, `announce_read` with the user and the threads that were marked as read up to a number
     each, None: all; `check_schedules` when a schedule was changed; `pools` returns what is `at_work` and what is
-    `waiting` in each of the server's pools; `node` is this node, None for a single one."""
+    `waiting` in each of the server's pools; `node` is this node, None for a single one. `stops` are what
+    operators have stopped; `announce_stops` is called when that changed, `stop_run` with the owner and the id of a run
+    to end. `described_settings` returns the settings in force with their sources, and reads files."""
 
     settings: WebSettings
     sessions: Sessions
@@ -86,11 +91,17 @@ class WebContext:
     browsers: Browsers
     announce_change: Callable[[str, str], None]
     announce_read: Callable[[str, Mapping[str, int] | None], None]
+    stops: Stops
+    permissions: Permissions
+    described_settings: Callable[[], Sequence[Any]]
+    announce_stops: Callable[[], None]
+    stop_run: Callable[[str, str], Awaitable[None]]
     check_schedules: Callable[[], None] = lambda: None
     exports: Counter = field(factory=lambda: Counter(MAX_EXPORTS))
     ledger: Ledger | None = None
     mcp: McpCatalogue = field(factory=McpCatalogue)
     currency: str = ""
+    default_model: str = "offline"
     node: "Node | None" = None
     worker: "WorkerLink | None" = None
 
@@ -210,14 +221,27 @@ def rights() -> Rights:
     return rights_of(caller.user, caller.roles, tenants=web_context().sessions.tenants)
 
 
+def scope() -> Scope:
+    """Return the users that a request of an operator is about: those of the tenant in the query, or all that the
+    caller's rights reach.
+
+    Raises:
+        Unauthenticated: There is no valid token.
+        CommandRejected: The caller is no operator, or one of another tenant (`forbidden`).
+    """
+    granted, asked = rights(), request.args.get("tenant") or None
+    tenant = granted.reach(asked)
+    return Scope(granted.server and asked is None, tenant)
+
+
 def agents_of_caller() -> dict[str, Agent]:
     """Return the agents that the user of the current request may see and use; the default one is first.
 
     Raises:
         Unauthenticated: There is no valid token.
     """
-    caller = identity()
-    return usable_agents(web_context().agents, caller.user, caller.roles, caller.groups)
+    context = web_context()
+    return context.permissions.usable(context.agents, identity())
 
 
 def error_response(code: str, message: str | None = None, retry_after: float | None = None) -> Response:

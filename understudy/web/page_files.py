@@ -31,9 +31,14 @@ TYPES: Final = {
 CODINGS: Final = {"br": "br", "gzip": "gz"}
 """Content codings by preference, with the endings of the files that hold them in a bundle."""
 BUNDLE: Final = "bundle/"
-SOURCES: Final = {"observer.html": "observer/index.html", "share.html": "share/index.html"}
+SOURCES: Final = {
+    "admin.html": "admin/index.html",
+    "join.html": "join/index.html",
+    "observer.html": "observer/index.html",
+    "share.html": "share/index.html",
+}
 """The HTML of pages in a checkout, by the names they have in a bundle."""
-OTHERS: Final = ("observer", "share")
+OTHERS: Final = ("admin", "join", "observer", "share")
 """Pages beside the chat page, which its worker does not keep."""
 INDEX: Final = "index.html"
 WORKER: Final = "worker/worker.js"
@@ -113,7 +118,8 @@ class PageFiles:
         return BUNDLE + INDEX in self.files
 
     def page(self, name: str) -> PageFile:
-        """Return the HTML of a page by the name it has in a bundle, `index.html`, `observer.html` or `share.html`."""
+        """Return the HTML of a page by the name it has in a bundle, `index.html`, `admin.html`, `join.html`,
+        `observer.html` or `share.html`."""
         if self.bundled:
             return self.files[BUNDLE + name]
         return self.files[SOURCES.get(name, name)]

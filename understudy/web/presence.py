@@ -93,6 +93,10 @@ class Presence:
             entry.outbox for owner, entries in self._entries.items() if whose(owner) for entry in entries.values()
         )
 
+    def users(self) -> tuple[str, ...]:
+        """Return the users with connections."""
+        return tuple(self._entries)
+
     def count(self, whose: Whose) -> int:
         """Return the number of connections of the selected users."""
         return sum(len(entries) for owner, entries in self._entries.items() if whose(owner))

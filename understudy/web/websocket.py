@@ -36,6 +36,7 @@ from understudy.auth.sessions import AuthSettings, IssuedSession, Sessions, chec
 from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.commands import Accepted, CommandDispatcher
 from understudy.chat.conversation.event_log import read_page
+from understudy.chat.hooks.hook import Hooks
 from understudy.observe.logs import new_error_id
 from understudy.observe.metrics import Metrics
 from understudy.storage.errors import StorageError
@@ -57,6 +58,8 @@ CAPABILITIES = ("batch", "chunk", "gzip", "html")
 class WebSettings(AuthSettings, Protocol):
     """The settings that HTTP and WebSocket endpoints need; see `understudy.app.settings.Settings`."""
 
+    @property
+    def hooks(self) -> Hooks: ...  # noqa: D102
     @property
     def max_file_bytes(self) -> int: ...  # noqa: D102
     @property

@@ -1,5 +1,6 @@
 """Settings: their sources, which of them wins, and the messages about wrong ones."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -318,3 +319,132 @@ def test_a_sign_in_on_this_machine_needs_no_secret_of_its_own() -> None:
     """The server makes one, and nobody is anonymous."""
     settings = load(oidc_issuer="http://127.0.0.1:9/", oidc_client_id="chat")
     assert (settings.signs, settings.anonymous) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"public_url": ""}, "accounts need https"),
+        ({"public_url": "http://chat.example.org"}, "accounts need https"),
+        ({"oidc_issuer": "https://id.example.org", "oidc_client_id": "chat"}, "both set"),
+        ({"tenant_claim": "org"}, "tenant"),
+        ({"database_url": "postgresql://me@db/x"}, "secret"),
+    ],
+)
+def test_accounts_have_what_they_need(wrong: dict[str, Any], words: str) -> None:
+    """Passwords are not sent in the clear, a name is one person, and nodes have one secret."""
+    good: dict[str, Any] = {"host": "0.0.0.0", "accounts": True, "public_url": "https://chat.example.org"}
+    settings = load(**good)
+    assert (settings.signs, settings.anonymous) == (True, False), "the server makes a secret of its own"
+    assert not load(accounts=True).anonymous
+    assert load(**good | {"database_url": "postgresql://me@db/x", "secret": "x1y2" * 8}).signs
+    assert words in refused(**(good | wrong))
+
+
+def private(path: Path, text: str = "f" * 40) -> Path:
+    """Write a file that only its owner may read."""
+    path.write_text(text)
+    path.chmod(0o600)
+    return path
+
+
+def test_a_secret_is_taken_from_its_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file that the variable with `_FILE` names goes before that in systemd's folder, and the variable before both;
+    an empty variable counts as none. A settings file is overridden."""
+    (folder / FILE).write_text(f'[understudy]\nsecret = "{"t" * 40}"\n')
+    private(folder / "UNDERSTUDY_SECRET", "c" * 40 + "\n")
+    private(folder / "UNDERSTUDY_DATABASE_URL", "postgresql://ann:pw@db/chats\n")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder))
+    assert (str(load().secret), load().database_url) == ("c" * 40, "postgresql://ann:pw@db/chats")
+    monkeypatch.setenv("UNDERSTUDY_SECRET", "")
+    monkeypatch.setenv("UNDERSTUDY_SECRET_FILE", str(private(folder / "mine")))
+    monkeypatch.setenv("UNDERSTUDY_ACCEPTED_SECRETS_FILE", str(private(folder / "more", f"{'a' * 32}\n{'b' * 32}\n")))
+    assert str(load().secret) == "f" * 40
+    assert load().accepted_secrets == ["a" * 32, "b" * 32]
+    monkeypatch.delenv("UNDERSTUDY_SECRET_FILE")
+    monkeypatch.setenv("UNDERSTUDY_SECRET", "e" * 40)
+    assert str(load().secret) == "e" * 40
+
+
+def test_a_raw_key_can_be_a_credential(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its variable with `_FILE` is the setting `raw_key_file`."""
+    monkeypatch.setenv("UNDERSTUDY_STORE_RAW", "true")
+    monkeypatch.setenv("UNDERSTUDY_RAW_KEY_FILE", str(private(folder / "key")))
+    assert (str(load().raw_key), load().raw_key_file) == ("", folder / "key")
+    monkeypatch.delenv("UNDERSTUDY_RAW_KEY_FILE")
+    private(folder / "UNDERSTUDY_RAW_KEY")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder))
+    assert str(load().raw_key) == "f" * 40
+
+
+def test_a_file_that_cannot_be_a_secret_is_named_and_not_shown(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNDERSTUDY_SECRET_FILE", str(folder / "mine"))
+    assert refused() == f"UNDERSTUDY_SECRET_FILE: the file {folder / 'mine'} cannot be read (No such file or directory)"
+    private(folder / "mine", "")
+    assert "is empty" in refused()
+    (folder / "mine").write_bytes(b"\xff" * 40)
+    assert "is no text" in refused()
+    (folder / "mine").write_text("f" * 40)
+    (folder / "mine").chmod(0o644)
+    assert refused().endswith("may be read by others than its owner: chmod 600 mine")
+    (folder / "mine").chmod(0o640)
+    assert str(load().secret) == "f" * 40
+    monkeypatch.setenv("UNDERSTUDY_SECRET", "e" * 40)
+    assert refused() == "UNDERSTUDY_SECRET and UNDERSTUDY_SECRET_FILE are both set: one of them must go"
+
+
+def test_a_secret_on_a_file_system_mounted_read_only_may_have_any_mode(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So Docker and Kubernetes mount them into a container."""
+    private(folder / "mine").chmod(0o444)
+    monkeypatch.setenv("UNDERSTUDY_SECRET_FILE", str(folder / "mine"))
+    real = os.statvfs(folder)
+    read_only = os.statvfs_result([*real[:8], real.f_flag | os.ST_RDONLY, *real[9:]])
+    monkeypatch.setattr(os, "statvfs", lambda _: read_only)
+    assert str(load().secret) == "f" * 40
+
+
+def test_accepted_secrets_are_as_long_as_a_secret_and_need_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNDERSTUDY_ACCEPTED_SECRETS", "too-short")
+    assert "too short" in refused(secret="s" * 32)
+    assert "too-short" not in refused(secret="s" * 32)
+    monkeypatch.setenv("UNDERSTUDY_ACCEPTED_SECRETS", "a" * 32)
+    jwks = {"jwks": "https://id.example.org/keys", "jwt_audience": "chat"}
+    assert "has no effect without secret" in refused(host="192.0.2.1", **jwks)
+    assert load().weak_secrets == ["accepted_secrets"]
+    assert "aaaa" not in repr(load())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"otlp_endpoint": "localhost:4318"}, "otlp_endpoint must be an address such as http://localhost:4318"),
+        ({"otlp_endpoint": "http://user:pw@localhost:4318"}, "otlp_endpoint must be an address"),
+        ({"otlp_endpoint": "http://localhost:4318/v1/traces?key=1"}, "without /v1/traces"),
+        ({"otlp_headers": ["Authorization"]}, "one of them is not (not shown here)"),
+        ({"otlp_headers": ["Author ization=Bearer 1"]}, "one of them is not (not shown here)"),
+        ({"otlp_headers": ["x-key=1\r\nx-other: 2"]}, "the value of x-key in otlp_headers"),
+        ({"otlp_headers": ["x-key=ключ"]}, "the value of x-key in otlp_headers"),
+        ({"otlp_endpoint": "", "otlp_headers": ["x-key=1"]}, "no effect without otlp_endpoint"),
+        ({"otlp_endpoint": "", "trace_content": True}, "no effect without otlp_endpoint"),
+        ({"trace_ratio": 1.5}, "trace_ratio must be a number"),
+    ],
+)
+def test_a_collector_of_traces_has_an_address_and_headers(wrong: dict[str, Any], words: str) -> None:
+    """Each fault is a sentence that names the setting, and no secret."""
+    good: dict[str, Any] = {"otlp_endpoint": "http://localhost:4318", "otlp_headers": ["x-key=a b", "y-key="]}
+    assert load(**good).otlp_headers == ["x-key=a b", "y-key="]
+    told = refused(**({"otlp_endpoint": "http://localhost:4318"} | wrong))
+    assert words in told
+    assert "Bearer" not in told
+    assert "ключ" not in told
+
+
+def test_headers_of_a_collector_can_be_in_a_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One a line, as they are a secret."""
+    path = private(folder / "otlp", "Authorization=Bearer 1f=\nx-team=blue\n")
+    monkeypatch.setenv("UNDERSTUDY_OTLP_HEADERS_FILE", str(path))
+    settings = load(otlp_endpoint="http://localhost:4318")
+    assert settings.otlp_headers == ["Authorization=Bearer 1f=", "x-team=blue"]
+    assert "1f" not in repr(settings)

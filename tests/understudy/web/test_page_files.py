@@ -50,7 +50,7 @@ def test_of_a_bundle_hashed_files_are_kept_for_ever_and_html_is_not(tmp_path: Pa
     assert "bundle/index-A1.js.br" not in files.files
 
 
-@pytest.mark.parametrize("name", ["index.html", "observer.html", "share.html"])
+@pytest.mark.parametrize("name", ["index.html", "admin.html", "join.html", "observer.html", "share.html"])
 def test_the_installed_pages_are_there(name: str) -> None:
     assert b"<!doctype html>" in read_page_files().page(name).body
 

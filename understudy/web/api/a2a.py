@@ -314,7 +314,8 @@ def _visible() -> dict[str, Agent]:
     """Return the agents of the caller; without a token those that everybody may use."""
     if "Authorization" in request.headers:
         return agents_of_caller()
-    return {name: agent for name, agent in web_context().agents.items() if agent.allow is None}
+    context = web_context()
+    return {name: agent for name, agent in context.agents.items() if context.permissions.is_public(agent)}
 
 
 def _agent(name: str, agents: Mapping[str, Agent]) -> Agent:

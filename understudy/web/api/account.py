@@ -14,6 +14,7 @@ from understudy.privacy.erasure import Erased
 from understudy.privacy.export import FORMS, ExportOptions, Pieces
 from understudy.storage import archive_queries
 from understudy.storage.records import name_of, owner_of
+from understudy.web.audit import audit
 from understudy.web.context import identity, read_json, rights, web_context
 
 blueprint = Blueprint("account", __name__, url_prefix="/api")
@@ -60,7 +61,7 @@ async def export() -> Response:
     user, what = await web_context().archive.read(archive_queries.user, identity().user), requested_export()
     if user is None:
         raise CommandRejected("not_found", "There is nothing of yours here.")
-    return download(web_context().exporter.user(user, what), "conversations", what)
+    return await download(web_context().exporter.user(user, what), "conversations", what)
 
 
 @blueprint.delete("/me")
@@ -70,30 +71,49 @@ async def erase() -> dict[str, Any]:
     body = await read_json(EraseRequest, '{"confirm": "…"} with your user name', CONFIRM_BYTES)
     if body.confirm != name_of(owner):
         raise CommandRejected("invalid_command", 'To erase everything, send {"confirm": "…"} with your user name.')
+    await audit("user.erased", target=owner)
     return _as_json(await web_context().eraser.user(owner))
 
 
 @blueprint.delete("/users/<user>")
 async def erase_user(user: str) -> dict[str, Any]:
-    """Erase all data of a user, for operators. `tenant` names the user's tenant."""
-    owner = owner_of(user, rights().reach(request.args.get("tenant") or None))
+    """Erase all data of a user, for operators. `tenant` names the user's tenant; `own`: the caller means themselves."""
+    owner = _target(user, "erases your own data, and ends your sessions")
     if await web_context().archive.read(archive_queries.user, owner) is None:
         raise CommandRejected("not_found", "Nothing is stored of a user of that name.")
+    await audit("user.erased", target=owner, as_operator=True)
     return _as_json(await web_context().eraser.user(owner))
 
 
 @blueprint.delete("/me/sessions")
 async def sign_out() -> tuple[str, int]:
     """End all sessions of the caller, this one too: every token issued until now is refused."""
-    await web_context().sessions.end_all_sessions(identity().user)
+    owner = identity().user
+    await audit("sessions.ended", target=owner, all=True)
+    await web_context().sessions.end_all_sessions(owner)
     return "", 204
 
 
 @blueprint.delete("/users/<user>/sessions")
 async def sign_out_user(user: str) -> tuple[str, int]:
-    """End all sessions of a user, for operators. `tenant` names the user's tenant."""
-    await web_context().sessions.end_all_sessions(owner_of(user, rights().reach(request.args.get("tenant") or None)))
+    """End all sessions of a user, for operators. `tenant` names the user's tenant; `own`: the caller means
+    themselves."""
+    owner = _target(user, "ends your own sessions, also the one of this request")
+    await audit("sessions.ended", target=owner, as_operator=True, all=True)
+    await web_context().sessions.end_all_sessions(owner)
     return "", 204
+
+
+def _target(user: str, warning: str) -> str:
+    """Return the key of the user whom a request of an operator is about.
+
+    Raises:
+        CommandRejected: The caller may not (`forbidden`), or is that user and has not said `own` (`invalid_command`).
+    """
+    owner = owner_of(user, rights().reach(request.args.get("tenant") or None))
+    if owner == identity().user and request.args.get("own", "").lower() not in ("1", "true"):
+        raise CommandRejected("invalid_command", f"That is you: it {warning}. Add own=true if you mean it.")
+    return owner
 
 
 def requested_export() -> ExportOptions:
@@ -109,15 +129,17 @@ def requested_export() -> ExportOptions:
     return ExportOptions(form, raw, events)
 
 
-def download(pieces: Pieces, name: str, what: ExportOptions) -> Response:
-    """Answer the current request with an export.
+async def download(pieces: Pieces, name: str, what: ExportOptions, *, thread: bool = False) -> Response:
+    """Answer the current request with an export of all data of the caller, or of a `thread`.
 
     Raises:
         CommandRejected: The user, or all users together, have too many exports in progress (`busy`).
+        StorageUnavailable: The audit log cannot be written.
     """
     user, exports = identity().user, web_context().exports
     if exports.held(user) >= MAX_EXPORTS_PER_USER or exports.held(ALL_USERS) >= MAX_EXPORTS_TOTAL:
         raise CommandRejected("busy", "Too many exports are under way; wait for one to end.", 5.0)
+    await audit("user.exported", target=user, format=what.form, raw=what.raw, events=what.events, thread=thread)
     media_type, ending = _TYPES[what.form]
     answer = Response(_counted(pieces, exports, user), content_type=media_type)
     answer.timeout = EXPORT_TIMEOUT_S

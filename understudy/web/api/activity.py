@@ -1,6 +1,7 @@
 """`/api/observer`: what the server does now, for its operators: runs, connections, users, pools; and one run's past.
 
-No answer contains text of a user or of a model.
+1. No answer contains text of a user or of a model.
+2. Runs and users are shown to operators of a tenant too: those of their tenant, and no others.
 """
 
 import time
@@ -26,7 +27,8 @@ from understudy.storage import operator_queries
 from understudy.storage.operator_queries import FoundRun, OpenRunRow
 from understudy.storage.records import name_of, tenant_of
 from understudy.storage.spending import day_of
-from understudy.web.context import rights, web_context, whole_number
+from understudy.web.audit import audit
+from understudy.web.context import rights, scope, web_context, whole_number
 
 blueprint = Blueprint("activity", __name__, url_prefix="/api/observer")
 
@@ -41,10 +43,10 @@ MAX_TEXT: Final = 200
 @blueprint.get("/runs")
 async def runs() -> dict[str, Any]:
     """List the open runs of all nodes, those that are silent for longest first, and the last that ended here."""
-    rights().check_server()
-    context, now = web_context(), time.time()
+    of, context, now = scope(), web_context(), time.time()
+    whose = rights().whose(request.args.get("tenant") or None)
     here = None if context.node is None else context.node.id  # it gets another one when its lease has lapsed
-    rows = await context.archive.read(operator_queries.open_runs, MOST)
+    rows = await context.archive.read(operator_queries.open_runs, MOST, of)
     latest = await run_off_loop(partial(_latest_events, rows))
     sent = context.metrics.watchdog.last_sent
     shown = []
@@ -61,7 +63,7 @@ async def runs() -> dict[str, Any]:
     ended = [
         {"run_id": each.run_id, **_who(each.owner), "ago_s": round(now - each.at, 1), "outcome": each.outcome,
          "first_s": each.first_s, "seconds": each.seconds}
-        for each in islice(reversed(context.metrics.recent.runs), 50)
+        for each in islice((run for run in reversed(context.metrics.recent.runs) if whose(run.owner)), 50)
     ]  # fmt: skip
     return {"open": shown, "ended": ended, "currency": context.currency, "node": here}
 
@@ -69,11 +71,10 @@ async def runs() -> dict[str, Any]:
 @blueprint.get("/runs/<run_id>")
 async def run(run_id: str) -> dict[str, Any]:
     """Return a run with its timeline: its agents, turns, calls and waits, without any text."""
-    rights().check_server()
     check_id("run_id", run_id)
-    context = web_context()
+    whose, context = rights().whose(), web_context()
     found = await context.store.run(run_id)
-    if found is None:
+    if found is None or not whose(found.owner):
         raise CommandRejected("not_found", "There is no run of that name.")
     rows = await context.store.run_events(found.owner, found.thread_id, run_id)
     steps = await context.store.steps(run_id)
@@ -85,6 +86,19 @@ async def run(run_id: str) -> dict[str, Any]:
     used = [usage for step in steps if (usage := usage_of(step)) is not None]
     tokens = sum(usage.input + usage.output for usage in used)
     return {**short_report(found), **_who(found.owner), "attempts": found.attempts, "tokens": tokens, **shown}
+
+
+@blueprint.post("/runs/<run_id>/stop")
+async def stop(run_id: str) -> tuple[dict[str, Any], int]:
+    """End the run of any user within the caller's rights; it ends with what it has, as if its user had stopped it."""
+    check_id("run_id", run_id)
+    whose, context = rights().whose(), web_context()
+    found = await context.store.run(run_id)
+    if found is None or not whose(found.owner):
+        raise CommandRejected("not_found", "There is no run of that name.")
+    await audit("run.stopped", target=found.owner, as_operator=True, run=run_id)
+    await context.stop_run(found.owner, run_id)
+    return {"run_id": run_id}, 202
 
 
 @blueprint.get("/connections")
@@ -109,8 +123,8 @@ async def connections() -> dict[str, Any]:
 @blueprint.get("/users")
 async def users() -> dict[str, Any]:
     """List the users who are connected here, or spent most today: connections, runs, tokens and cost."""
-    rights().check_server()
-    context, now = web_context(), time.time()
+    of, context, today = scope(), web_context(), day_of(time.time())
+    whose = rights().whose(request.args.get("tenant") or None)
     found: dict[str, dict[str, Any]] = {}
 
     def row(owner: str) -> dict[str, Any]:
@@ -118,13 +132,14 @@ async def users() -> dict[str, Any]:
             found[owner] = {**_who(owner), "connections": 0, "open_runs": 0, "ended_runs": 0, "tokens": 0, "cost": 0.0}
         return found[owner]
 
-    for owner, tokens, cost in await context.archive.read(operator_queries.spent_on, day_of(now), MOST):
-        row(owner).update(tokens=tokens, cost=cost)
-    for owner, count in (await context.archive.read(operator_queries.open_run_counts)).items():
+    for spent in await context.archive.read(operator_queries.spending_by, "user", today, today, MOST, of):
+        row(str(spent.key)).update(tokens=spent.tokens, cost=spent.cost)
+    for owner, count in (await context.archive.read(operator_queries.open_run_counts, of)).items():
         row(owner).update(open_runs=count)
     for ended in context.metrics.recent.runs:
-        row(ended.owner)["ended_runs"] += 1
-    for _, owner, _, _ in context.presence.connections():
+        if whose(ended.owner):
+            row(ended.owner)["ended_runs"] += 1
+    for _, owner, _, _ in context.presence.connections(whose):
         row(owner)["connections"] += 1
     ordered = sorted(found.values(), key=lambda each: (-each["open_runs"], -each["tokens"], -each["connections"]))
     return {"users": ordered[:MOST], "total": len(found), "currency": context.currency}

@@ -28,8 +28,7 @@ def _model(agent: Agent) -> dict[str, Any]:
 
 def _own(agent: Agent) -> Agent:
     """Return the agent as the caller may use it."""
-    caller = identity()
-    return agent.for_user(caller.user, caller.roles, caller.groups)
+    return web_context().permissions.for_user(agent, identity())
 
 
 @blueprint.get("/agents")

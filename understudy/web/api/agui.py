@@ -98,11 +98,11 @@ def _with_tools(say: Say, given: "AguiRequest") -> Say:
 @blueprint.get("/capabilities")
 async def told_capabilities() -> dict[str, Any]:
     """Return what an agent can do: the one that `agent` names, or the one that answers by default."""
-    caller, usable = identity(), agents_of_caller()
+    usable = agents_of_caller()
     agent = usable.get(request.args.get("agent", next(iter(usable), "")))
     if agent is None:
         raise CommandRejected("not_found", "There is no agent of that name.")
-    own = agent.for_user(caller.user, caller.roles, caller.groups)
+    own = web_context().permissions.for_user(agent, identity())
     return capabilities(own, web_context().model_of(agent.model), web_context().settings.limits)
 
 

@@ -6,6 +6,7 @@ from attrs import frozen
 from quart import Blueprint
 
 from transport.wire.errors import CommandRejected
+from understudy.web.audit import audit
 from understudy.web.context import read_json, rights, web_context
 
 blueprint = Blueprint("alerts", __name__, url_prefix="/api/alerts")
@@ -34,4 +35,6 @@ async def alert() -> tuple[dict[str, Any], int]:
     message = " ".join(body.message.split())
     if not 0 < len(message) <= MAX_ALERT:
         raise CommandRejected("invalid_command", f"An alert has 1 to {MAX_ALERT} characters.")
-    return {"connections": web_context().streams.send_alert(message, caller.whose(body.tenant or None))}, 202
+    whose = caller.whose(body.tenant or None)
+    await audit("alert.sent", tenant=body.tenant or None, as_operator=True)
+    return {"connections": web_context().streams.send_alert(message, whose)}, 202

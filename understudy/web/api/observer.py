@@ -16,6 +16,7 @@ from transport.auth.identity import Identity
 from transport.server.eventstream import CONTENT_TYPE, HEADERS
 from transport.wire.errors import CommandRejected
 from understudy.observe.paths import SYSTEM
+from understudy.web.audit import audit
 from understudy.web.context import WebContext, identity, read_json, rights, web_context, whole_number
 
 blueprint = Blueprint("observer", __name__, url_prefix="/api/observer")
@@ -86,7 +87,9 @@ async def kill() -> tuple[dict[str, Any], int]:
     """Kill the actor at `{"path": "…"}`, if the settings allow it, to observe recovery."""
     rights().check_server()
     body = await read_json(KillRequest, '{"path": "…", "part"?}')
-    return {"path": web_context().tree_api.kill(body.path, part=body.part)}, 202
+    view = web_context().tree_api
+    await audit("actor.killed", as_operator=True, path=view.killable(body.path, part=body.part).path)
+    return {"path": view.kill(body.path, part=body.part)}, 202
 
 
 def _end_reason(context: WebContext, caller: Identity) -> Callable[[], str | None]:

@@ -19,6 +19,7 @@ from transport.wire.errors import CommandRejected
 from understudy.auth.oauth.errors import OAuthError, SignInFailed, Unreachable
 from understudy.auth.sessions import IssuedSession
 from understudy.storage.errors import StorageUnavailable
+from understudy.web.audit import audit
 from understudy.web.context import bearer, read_body, read_json, web_context
 from understudy.web.way_back import is_own_path, way_back_page
 
@@ -56,11 +57,13 @@ class SignOutRequest:
 
 @blueprint.get("")
 async def told() -> dict[str, Any]:
-    """Say where users of the page sign in; `sign_in` is null if they need a token."""
-    signed_in = web_context().sessions.signed_in
-    if signed_in is None:
-        return {"sign_in": None}
-    return {"sign_in": {"title": signed_in.provider.registration.title, "url": SIGN_IN}}
+    """Say where users of the page sign in: at `sign_in`, null if there is no provider, or with a `password`; else they
+    need a token."""
+    sessions = web_context().sessions
+    password = sessions.accounts is not None
+    if sessions.signed_in is None:
+        return {"sign_in": None, "password": password}
+    return {"sign_in": {"title": sessions.signed_in.provider.registration.title, "url": SIGN_IN}, "password": password}
 
 
 @blueprint.get("/sign-in")
@@ -123,6 +126,7 @@ async def sign_out() -> Response:
     caller = sessions.verify_for_sign_out(bearer())
     if sessions.signed_in is not None and sessions.is_provided(caller):
         url = await sessions.signed_in.logout_url(caller, f"{_own_url()}/")
+    await audit("sessions.ended", by=caller, target=caller.user, all=given.everywhere)
     if given.everywhere:
         await sessions.end_all_sessions(caller.user)
     else:

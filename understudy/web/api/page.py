@@ -1,4 +1,5 @@
-"""`/`, `/observer`, `/share/…`, `/worker.js`, `/page/…`: the pages as files, compressed, with cache headers."""
+"""`/`, `/admin`, `/join`, `/observer`, `/share/…`, `/worker.js`, `/page/…`: the pages as files, compressed, with
+caching."""
 
 from typing import Final
 
@@ -31,6 +32,18 @@ async def favicon() -> Response:
 async def observer() -> Response:
     """Return the page with the live supervision tree, for operators."""
     return await _serve((await _files()).page("observer.html"))
+
+
+@blueprint.get("/admin")
+async def admin() -> Response:
+    """Return the page with which operators administer the server."""
+    return await _serve((await _files()).page("admin.html"))
+
+
+@blueprint.get("/join")
+async def join() -> Response:
+    """Return the page on which a user sets a first password; the invite is after the `#`, which is not sent here."""
+    return await _serve((await _files()).page("join.html"))
 
 
 @blueprint.get("/share/<token>")

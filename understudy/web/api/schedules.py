@@ -16,6 +16,7 @@ from understudy.chat.schedules.firing import identity_of, say_of
 from understudy.privacy import records
 from understudy.storage.schedules import FULL, Schedule
 from understudy.web.api.runs import KEY
+from understudy.web.audit import audit
 from understudy.web.context import agents_of_caller, identity, read_json, web_context
 
 blueprint = Blueprint("schedules", __name__, url_prefix="/api/schedules")
@@ -63,7 +64,9 @@ async def make() -> tuple[dict[str, Any], int]:
         blank = Schedule(
             schedule_id, owner, "", None, "", None, None, "UTC", None, "once", {}, False, now, now, None
         )  # fmt: skip
-        if await store.add_schedule(await _defined(blank, given, now), limit) == FULL:
+        defined = await _defined(blank, given, now)
+        await audit("schedule.made", target=owner, schedule=schedule_id)
+        if await store.add_schedule(defined, limit) == FULL:
             raise CommandRejected("quota_exceeded", f"You can have {limit} schedules; delete one first.")
         web_context().check_schedules()
     return records.schedule_of((await _own(schedule_id))[0]), 201
@@ -85,7 +88,9 @@ async def change(schedule_id: str) -> dict[str, Any]:
         for name, other in (("cron", "every_s"), ("every_s", "cron")):
             if body.get(name) is not None and other not in body:
                 whole[other] = None
-        if await web_context().store.change_schedule(await _defined(row, _structure(whole), now)):
+        defined = await _defined(row, _structure(whole), now)
+        await audit("schedule.changed", target=row.owner, schedule=row.id)
+        if await web_context().store.change_schedule(defined):
             web_context().check_schedules()
             return records.schedule_of((await _own(schedule_id))[0])
     raise CommandRejected("busy", "The schedule is firing right now; try again in a moment.", 1.0)
@@ -94,8 +99,9 @@ async def change(schedule_id: str) -> dict[str, Any]:
 @blueprint.delete("/<schedule_id>")
 async def delete(schedule_id: str) -> tuple[str, int]:
     """Delete a schedule. Its conversations stay."""
-    check_id("schedule_id", schedule_id)
-    if not await web_context().store.delete_schedule(identity().user, schedule_id):
+    row, _ = await _own(schedule_id)
+    await audit("schedule.deleted", target=row.owner, schedule=row.id)
+    if not await web_context().store.delete_schedule(row.owner, row.id):
         raise CommandRejected("not_found", "There is no schedule of that name.")
     return "", 204
 
@@ -162,6 +168,9 @@ async def _defined(row: Schedule, given: ScheduleRequest, now: float) -> Schedul
         if given.agent in agents_of_caller() and refused.code.startswith("unknown"):
             sentence = f"The agent {given.agent} cannot run on a schedule: it is not for everyone, and a schedule's "
             raise CommandRejected("forbidden", f"{sentence}runs have no roles and groups.") from refused
+        if refused.code == "forbidden":
+            sentence = f"{refused.message} The runs of a schedule have no roles and groups."
+            raise CommandRejected("forbidden", sentence) from refused
         raise
     if given.message != row.message:
         schedule = evolve(schedule, message=await content_filter.filter_note(owner, given.message))

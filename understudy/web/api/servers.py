@@ -125,7 +125,10 @@ async def servers_off(thread_id: str, *, must_exist: bool = True) -> list[str]:
 
 
 def _row(link: McpLink, agents: list[str], off: list[str]) -> dict[str, Any]:
-    """Return a server as it is listed. Why it cannot be reached is for operators, in the health and the log."""
+    """Return a server as it is listed, with the tools that the caller may have called. Why it cannot be reached is for
+    operators, in the health and the log."""
+    permissions, caller = web_context().permissions, identity()
+    offered = link.definitions.values() if link.state is not LinkState.AWAY else ()
     return {
         "name": link.name,
         "title": link.title,
@@ -135,7 +138,8 @@ def _row(link: McpLink, agents: list[str], off: list[str]) -> dict[str, Any]:
         "agents": agents,
         "tools": [
             {"name": each.name, "description": each.description, "approval": link.needs_approval(each)}
-            for each in (link.definitions.values() if link.state is not LinkState.AWAY else ())
+            for each in offered
+            if permissions.may_name(each.name, caller)
         ],
         "left_out": [{"name": each.name, "why": each.why} for each in link.left_out],
     }

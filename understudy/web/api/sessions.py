@@ -6,6 +6,7 @@ from quart import Blueprint, Response, jsonify
 
 from understudy.web.admission import peer
 from understudy.web.api.openid import HANDOVER, HANDOVER_PATH, take_handover
+from understudy.web.audit import audit
 from understudy.web.context import bearer, web_context
 
 blueprint = Blueprint("sessions", __name__, url_prefix="/api/sessions")
@@ -30,5 +31,8 @@ async def refresh() -> dict[str, Any]:
 @blueprint.delete("")
 async def end() -> tuple[str, int]:
     """End the session of the bearer's token: its tokens are refused, and its connections closed."""
-    await web_context().sessions.end_session(bearer())
+    sessions = web_context().sessions
+    caller = sessions.verify_for_sign_out(bearer())
+    await audit("sessions.ended", by=caller, target=caller.user, all=False)
+    await sessions.end_session(bearer())
     return "", 204

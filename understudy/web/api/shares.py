@@ -19,6 +19,7 @@ from understudy.chat.routing import check_id
 from understudy.privacy.records import share_of
 from understudy.storage.records import Message
 from understudy.storage.shares import FULL, MOST, digest_of
+from understudy.web.audit import audit
 from understudy.web.context import identity, read_json, web_context, whole_number
 
 blueprint = Blueprint("shares", __name__, url_prefix="/api")
@@ -54,6 +55,7 @@ async def make(thread_id: str) -> tuple[dict[str, Any], int]:
         raise CommandRejected("forbidden", "This server makes no links to conversations.")
     token = secrets.token_urlsafe(TOKEN_BYTES)
     share_id, store = digest_of(token), web_context().store
+    await audit("share.made", target=owner, share=share_id)
     stored = await store.add_share(share_id, owner, thread_id, asked.run_id, asked.days * DAY_S)
     if stored == FULL:
         raise CommandRejected("quota_exceeded", f"You have {MOST} links; revoke one first.")
@@ -75,7 +77,11 @@ async def listing(thread_id: str) -> dict[str, Any]:
 async def revoke(share_id: str) -> tuple[str, int]:
     """Revoke a link: it is not found from now on."""
     check_id("share_id", share_id)
-    if not await web_context().store.drop_share(identity().user, share_id):
+    owner, store = identity().user, web_context().store
+    if not await store.share_exists(share_id):
+        raise CommandRejected("not_found", "There is no such link.")
+    await audit("share.revoked", target=owner, share=share_id)
+    if not await store.drop_share(owner, share_id):
         raise CommandRejected("not_found", "There is no such link.")
     return "", 204
 

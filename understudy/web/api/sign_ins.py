@@ -21,6 +21,7 @@ from understudy.storage.errors import StorageUnavailable
 from understudy.tools.mcp.link import LinkState
 from understudy.tools.mcp.server import McpServer
 from understudy.tools.mcp.user_links import UserLinks
+from understudy.web.audit import audit
 from understudy.web.context import agents_of_caller, identity, read_json, web_context
 from understudy.web.way_back import is_own_path, way_back_page
 
@@ -83,6 +84,7 @@ async def start(name: str) -> Response:
 async def end(name: str) -> tuple[str, int]:
     """Sign out of a server: its tokens are removed here, and revoked there if it does that."""
     caller, (server, users) = identity(), _server_of_caller(name)
+    await audit("mcp.signed_out", target=caller.user, server=server.name)
     found = await users.accounts.sign_out(caller.user, server)
     users.of(server, caller.user).close(LinkState.SIGNED_OUT)
     if not found:

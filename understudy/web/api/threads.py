@@ -9,6 +9,7 @@ from attrs import asdict, frozen
 from quart import Blueprint, Response, request
 
 from transport.wire.codec import encode, from_log
+from transport.wire.commands import Disallow
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected
 from transport.wire.events import AnswerText, Envelope
@@ -88,7 +89,7 @@ async def messages(thread_id: str) -> Response:
 async def export(thread_id: str) -> Response:
     """Export a thread. `format` is json or markdown; `raw` and `events` add raw texts and the event log."""
     thread, what = (await _existing(thread_id)).value, requested_export()
-    return download(web_context().exporter.thread(thread, what), "conversation", what)
+    return await download(web_context().exporter.thread(thread, what), "conversation", what, thread=True)
 
 
 @blueprint.get("/<thread_id>/events")
@@ -126,8 +127,7 @@ async def consents(thread_id: str) -> dict[str, Any]:
 async def disallow(thread_id: str, tool_name: str) -> tuple[str, int]:
     """Take back the consent to call a tool always in this thread."""
     check_id("thread_id", thread_id)
-    if not await web_context().store.disallow_tool(identity().user, thread_id, tool_name):
-        raise CommandRejected("not_found", "That tool is not allowed always in this conversation.")
+    await web_context().streams.run_command(identity(), Disallow(thread_id, tool_name))
     return "", 204
 
 

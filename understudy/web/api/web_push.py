@@ -42,8 +42,8 @@ async def listing() -> dict[str, Any]:
     """Return the key with which browsers subscribe, null if this server notifies none, and the caller's browsers."""
     owner, browsers = identity().user, web_context().browsers
     found = await web_context().store.browsers(owner)
-    key = await run_off_loop(lambda: browsers.key)  # the first time it loads `cryptography`
-    return {"key": None if key is None else key.public, "browsers": list(map(browser_of, found))}
+    keys = await run_off_loop(lambda: browsers.keys)  # the first time it loads `cryptography`
+    return {"key": keys[0].public if keys else None, "browsers": list(map(browser_of, found))}
 
 
 @blueprint.put("/browsers")

@@ -51,7 +51,6 @@ from transport.wire.events import (
     ToolCompleted,
     ToolExecuting,
 )
-from understudy.agents.agent import usable_agents
 from understudy.storage.records import ONCE
 from understudy.web.context import WebContext
 from understudy.web.mcp.exchange import AsgiExchange
@@ -121,8 +120,9 @@ class McpDoor:
         return ListToolsResult(tools=[each.described for each in self._targets(_caller(ctx)).values()])
 
     def _targets(self, caller: Identity) -> dict[str, McpTarget]:
-        usable = usable_agents(self._context.agents, caller.user, caller.roles, caller.groups)
-        own = {name: agent.for_user(caller.user, caller.roles, caller.groups) for name, agent in usable.items()}
+        permissions = self._context.permissions
+        usable = permissions.usable(self._context.agents, caller)
+        own = {name: permissions.for_user(agent, caller) for name, agent in usable.items()}
         key = tuple((name, len(agent.tools), *(each.name for each in agent.tools)) for name, agent in own.items())
         found = self._known.get(key)
         if found is None:

@@ -23,9 +23,13 @@ from understudy.observe.actor_events import Incident
 from understudy.privacy.export import FORMS
 from understudy.privacy.records import FORMAT, VERSION
 from understudy.storage.archive_queries import StoredMemory
+from understudy.storage.audit import ACTIONS
 from understudy.storage.consents import Consent
+from understudy.storage.operator_queries import BY, ScheduleRow, SignInRow, UserRow
 from understudy.storage.queries import Which
 from understudy.storage.records import ENDED, UNFINISHED, File, Message, StepRecord, Thread
+from understudy.storage.spending import KEPT_DAYS
+from understudy.storage.stops import KINDS
 from understudy.tools.mcp.link import LinkState
 from understudy.web.specs.inbox import BROWSER, INBOX, MARKS, SUBSCRIBE, WEB_PUSH
 from understudy.web.specs.schemas import (
@@ -57,6 +61,13 @@ def _ref(name: str) -> Schema:
 
 def _all(members: Mapping[str, Schema], *optional: str) -> Schema:
     return object_of(members, [name for name in members if name not in optional])
+
+
+def _owned(kind: type[Any], owner: str = "owner", **more: Schema) -> Schema:
+    """Describe a row with the user and the tenant in place of the key of the user's data."""
+    properties = schema_of_fields(kind)["properties"]
+    named = {name: each for name, each in properties.items() if name != owner}
+    return _all({"user": TEXT, "tenant": or_null(TEXT)} | named | more)
 
 
 def _without(schema: Schema, *names: str) -> Schema:
@@ -187,7 +198,15 @@ THREAD: Final = _all(
 THREAD_CHANGE: Final = object_of(
     {"title": {"type": "string", "minLength": 1}, "pinned": FLAG, "archived": FLAG, "tags": TAGS}, []
 )
+AUDIT_ENTRY: Final = _all(
+    {
+        "number": COUNT, "at": NUMBER, "user": TEXT, "user_tenant": or_null(TEXT), "role": or_null(TEXT), "way": TEXT,
+        "action": {"type": "string", "enum": list(ACTIONS)}, "target": or_null(TEXT), "tenant": or_null(TEXT),
+        "detail": OBJECT,
+    }
+)  # fmt: skip
 ALERT: Final = object_of({"message": {"type": "string", "minLength": 1}, "tenant": TEXT}, ["message"])
+STOP: Final = _all({"kind": {"enum": [*KINDS]}, "name": TEXT, "who": TEXT, "reason": TEXT, "at": NUMBER, "known": FLAG})
 HEALTH: Final = _all(
     {
         "status": TEXT,
@@ -514,7 +533,11 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "Switch": _all({"on": FLAG}),
     "SignIn": _all({"return_to": TEXT, "question_id": TEXT}, "return_to", "question_id"),
     "SignInStarted": _all({"url": or_null(TEXT)}),
-    "SignInAt": _all({"sign_in": or_null(_all({"title": TEXT, "url": TEXT}))}),
+    "SignInAt": _all({"sign_in": or_null(_all({"title": TEXT, "url": TEXT})), "password": FLAG}),
+    "Password": _all({"name": TEXT, "password": TEXT}),
+    "Invite": _all({"invite": TEXT}),
+    "Invited": _all({"user": TEXT}),
+    "Join": _all({"invite": TEXT, "password": TEXT}),
     "SignOut": _all({"everywhere": FLAG}, "everywhere"),
     "SignedOut": _all({"url": or_null(TEXT)}),
     "Server": SERVER,
@@ -534,6 +557,11 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     ),
     "PromptText": _all({"messages": array_of(_all({"role": TEXT, "text": TEXT})), "text": TEXT}),
     "Alert": ALERT,
+    "Audit": _all({"entries": array_of(AUDIT_ENTRY), "next_cursor": or_null(TEXT)}),
+    "Stops": _all({"stops": array_of(STOP)}),
+    "Stop": STOP,
+    "RunStopped": _all({"run_id": TEXT}),
+    "StopReason": object_of({"reason": TEXT}, ["reason"]),
     "Alerted": _all({"connections": COUNT}),
     "Observed": OBSERVED,
     "ObservedTree": _all({"tree": _ref("Observed"), "found": or_null(COUNT), "more": FLAG}),
@@ -545,6 +573,13 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "OperatorConnections": _all({"connections": array_of(OBJECT), "total": COUNT}),
     "OperatorUsers": _all({"users": array_of(OBJECT), "total": COUNT, "currency": TEXT}),
     "OperatorHealth": _all({"health": OBJECT, "pools": OBJECT, "activity": OBJECT}),
+    "AdminUsers": _all({"users": array_of(_owned(UserRow, "id", connections=COUNT)), "next_cursor": or_null(TEXT)}),
+    "AdminSpending": _all({"spending": array_of(OBJECT), "since": TEXT, "until": TEXT, "currency": TEXT}),
+    "AdminSchedules": _all({"schedules": array_of(_owned(ScheduleRow))}),
+    "AdminSignIns": _all({"sign_ins": array_of(_owned(SignInRow))}),
+    "AdminSettings": _all(
+        {"settings": array_of(_all({"name": TEXT, "value": {}, "secret": FLAG, "is_set": FLAG, "source": TEXT}))}
+    ),
     "OperatorFound": _all({name: array_of(OBJECT) for name in ("users", "threads", "runs", "incidents")}),
     "Kill": KILL,
     "Counts": _all({"connections": COUNT, "runs": COUNT, "runs_waiting": COUNT}),
@@ -563,6 +598,24 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         "policy",
     ),
     "Sanitized": SANITIZED,
+    "HookAnswer": _all(
+        {
+            "challenge": TEXT,
+            "ok": FLAG,
+            "ignored": FLAG,
+            "error": TEXT,
+            "message_id": TEXT,
+            "run_id": TEXT,
+            "thread_id": TEXT,
+        },
+        "challenge",
+        "ok",
+        "ignored",
+        "error",
+        "message_id",
+        "run_id",
+        "thread_id",
+    ),
     "Anything": OBJECT,
 }
 """Every schema that a route names."""
@@ -602,6 +655,7 @@ class RouteSpec:
     also: Mapping[int, str] = {}
 
 
+_TO_500: Final = {"type": "integer", "minimum": 1, "maximum": 500}
 _PAGE: Final = {"cursor": TEXT, "limit": {"type": "integer", "minimum": 1, "maximum": 200}}
 _KEY: Final = {"Idempotency-Key": TEXT}
 _AFTER: Final = {"type": "integer", "minimum": 0}
@@ -631,6 +685,25 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
         (201, "Session"), token=False, errors=("unauthenticated", "token_expired", "rate_limited", "busy", *_STORED)
     ),
     "openid.told": RouteSpec((200, "SignInAt"), token=False),
+    "accounts.sign_in": RouteSpec(
+        (201, "Session"), body="Password", token=False,
+        errors=(
+            "invalid_command", "unauthenticated", "token_expired", "not_found", "message_too_large", "rate_limited",
+            "busy", *_STORED,
+        ),
+    ),
+    "accounts.invited": RouteSpec(
+        (200, "Invited"), body="Invite", token=False,
+        errors=("invalid_command", "not_found", "message_too_large", *_STORED),
+    ),
+    "accounts.join": RouteSpec(
+        (201, "Session"), body="Join", token=False,
+        errors=("invalid_command", "token_expired", "not_found", "message_too_large", "busy", *_STORED),
+    ),
+    "hooks.receive": RouteSpec(
+        (200, "HookAnswer"), body="Anything", token=False,
+        errors=("invalid_command", "unauthenticated", "message_too_large", "rate_limited", "busy", *_STORED),
+    ),
     "openid.sign_in": RouteSpec(
         (303, "text/html"), query={"next": TEXT}, token=False,
         also={400: "`next` is no path of this server.", 404: "Users need a token.", 503: "The provider is away."},
@@ -699,7 +772,7 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
         (200, "text/html"), token=False, also={404: "There is no such link any more.", 503: "The database is away."}
     ),
     "threads.consents": RouteSpec((200, "Consents"), errors=_THREAD),
-    "threads.disallow": RouteSpec((204, ""), errors=_THREAD),
+    "threads.disallow": RouteSpec((204, ""), errors=(*_THREAD, "rate_limited")),
     "servers.listing": RouteSpec((200, "Servers"), errors=_THREAD),
     "servers.switch": RouteSpec((200, "Server"), body="Switch", errors=_THREAD),
     "widgets.widget": RouteSpec((200, "Widget"), query={"call_id": TEXT}, errors=(*_THREAD, "forbidden", "busy")),
@@ -777,8 +850,21 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
         or_text=EVENTS,
     ),
     "alerts.alert": RouteSpec(
-        (202, "Alerted"), body="Alert", errors=("invalid_command", "message_too_large", "internal")
+        (202, "Alerted"), body="Alert", errors=("invalid_command", "message_too_large", *_STORED)
     ),
+    "audit.listing": RouteSpec(
+        (200, "Audit"),
+        query={
+            "user": TEXT, "tenant": TEXT, "action": {"type": "string", "enum": list(ACTIONS)}, "since": NUMBER,
+            "until": NUMBER, "cursor": TEXT, "limit": {"type": "integer", "minimum": 1, "maximum": 500},
+        },
+        errors=("invalid_command", *_STORED),
+    ),
+    "stops.listing": RouteSpec((200, "Stops"), errors=("internal",)),
+    "stops.stop": RouteSpec(
+        (200, "Stop"), body="StopReason", errors=("invalid_command", "message_too_large", *_STORED)
+    ),
+    "stops.allow": RouteSpec((204, ""), errors=_THREAD),
     "memory.listing": RouteSpec((200, "Memory"), query={"cursor": TEXT}, errors=_STORED),
     "memory.change": RouteSpec(
         (200, "Remembered"), body="MemoryChange",
@@ -794,9 +880,13 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
     "account.erase": RouteSpec(
         (200, "Erased"), body="Confirm", errors=("invalid_command", "message_too_large", "busy", *_STORED)
     ),
-    "account.erase_user": RouteSpec((200, "Erased"), query={"tenant": TEXT}, errors=("not_found", "busy", *_STORED)),
+    "account.erase_user": RouteSpec(
+        (200, "Erased"), query={"tenant": TEXT, "own": FLAG}, errors=(*_THREAD, "busy")
+    ),
     "account.sign_out": RouteSpec((204, ""), errors=("busy", *_STORED)),
-    "account.sign_out_user": RouteSpec((204, ""), query={"tenant": TEXT}, errors=("busy", *_STORED)),
+    "account.sign_out_user": RouteSpec(
+        (204, ""), query={"tenant": TEXT, "own": FLAG}, errors=("invalid_command", "busy", *_STORED)
+    ),
     "sanitize.sanitize": RouteSpec(
         (200, "Sanitized"), body="Sanitize",
         errors=("invalid_command", "message_too_large", "rate_limited", "busy", "internal"),
@@ -811,6 +901,8 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
     "page.favicon": RouteSpec((200, "image/svg+xml"), token=False, errors=("not_found",)),
     "page.asset": RouteSpec((200, "*/*"), token=False, errors=("not_found",)),
     "page.worker": RouteSpec((200, "text/javascript"), token=False, errors=("not_found",)),
+    "page.join": RouteSpec((200, "text/html"), token=False, errors=("not_found",)),
+    "page.admin": RouteSpec((200, "text/html"), token=False, errors=("not_found",)),
     "page.observer": RouteSpec((200, "text/html"), token=False, errors=("not_found",)),
     "observer.tree": RouteSpec(
         (200, "ObservedTree"),
@@ -829,16 +921,29 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
     "observer.changes": RouteSpec((200, "text/event-stream"), errors=("busy", "rate_limited", "internal")),
     "observer.kill": RouteSpec(
         (202, "Killed"), body="Kill",
-        errors=("invalid_command", "message_too_large", "not_found", "rate_limited", "internal"),
+        errors=("invalid_command", "message_too_large", "not_found", "rate_limited", *_STORED),
     ),
-    "activity.runs": RouteSpec((200, "OperatorRuns"), errors=_OPERATOR),
+    "activity.runs": RouteSpec((200, "OperatorRuns"), query={"tenant": TEXT}, errors=_OPERATOR),
     "activity.run": RouteSpec((200, "OperatorRun"), errors=("not_found", *_OPERATOR)),
+    "activity.stop": RouteSpec((202, "RunStopped"), errors=(*_THREAD,)),
     "activity.connections": RouteSpec(
         (200, "OperatorConnections"),
         query={"user": TEXT, "limit": {"type": "integer", "minimum": 1, "maximum": 200}},
         errors=_OPERATOR,
     ),
-    "activity.users": RouteSpec((200, "OperatorUsers"), errors=_OPERATOR),
+    "activity.users": RouteSpec((200, "OperatorUsers"), query={"tenant": TEXT}, errors=_OPERATOR),
+    "admin.users": RouteSpec(
+        (200, "AdminUsers"), query={"tenant": TEXT, "cursor": TEXT, "limit": _TO_500}, errors=_OPERATOR
+    ),
+    "admin.spending": RouteSpec(
+        (200, "AdminSpending"),
+        query={"tenant": TEXT, "by": {"type": "string", "enum": list(BY)},
+               "days": {"type": "integer", "minimum": 1, "maximum": KEPT_DAYS}},
+        errors=_OPERATOR,
+    ),
+    "admin.schedules": RouteSpec((200, "AdminSchedules"), query={"tenant": TEXT}, errors=_OPERATOR),
+    "admin.sign_ins": RouteSpec((200, "AdminSignIns"), query={"tenant": TEXT}, errors=_OPERATOR),
+    "admin.settings": RouteSpec((200, "AdminSettings"), errors=("rate_limited", "internal")),
     "activity.health": RouteSpec(
         (200, "OperatorHealth"), query={"minutes": {"type": "integer", "minimum": 1, "maximum": 60}}, errors=_OPERATOR
     ),

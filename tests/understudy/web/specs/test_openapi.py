@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
@@ -19,6 +20,8 @@ from transport.wire.codes import ERRORS
 from transport.wire.command_parser import COMMANDS
 from understudy.app.server import Running
 from understudy.app.settings import Settings
+from understudy.auth.accounts.invites import digest_of
+from understudy.storage.accounts import Account, AddAccount
 from understudy.web.api.references import routes_of
 from understudy.web.application import build_http_app
 from understudy.web.context import WebContext
@@ -92,6 +95,30 @@ def checker(document: dict[str, Any]) -> Callable[[str, str, int, Any], None]:
     return check
 
 
+@pytest.mark.slow
+async def test_a_server_with_accounts_answers_what_its_document_says(tmp_path: Path) -> None:
+    """An invite that is taken, one that is not, a sign-in, and as many wrong passwords as nobody may try at once."""
+    async with served(tmp_path, accounts=True) as running:
+        _, _, document = await request(running.address, "GET", "/openapi.json")
+        check, seen = checker(document), list[int]()
+
+        async def ask(path: str, **body: str) -> None:
+            status, _, said = await request(running.address, "POST", path, body=json.dumps(body).encode())
+            check("POST", path, status, said)
+            seen.append(status)
+
+        invited = Account("ada", (), (), "", digest_of("mine"), time.time() + 3600, 1.0)
+        await running.store.commit(AddAccount(invited))
+        for invite in ("mine", "theirs"):
+            await ask("/auth/invite", invite=invite)
+        for password in ("short", "tree sky blue lamp", "tree sky blue lamp"):
+            await ask("/auth/join", invite="mine", password=password)
+        await ask("/auth/password", name="ada", password="tree sky blue lamp")
+        while seen[-1] != 429:
+            await ask("/auth/password", name="ada", password="wrong")
+        assert seen[:7] == [200, 404, 400, 201, 404, 201, 401]
+
+
 @pytest.mark.promise("wire.endpoint-machines")
 @pytest.mark.slow
 async def test_a_real_server_answers_what_its_document_says(tmp_path: Path) -> None:
@@ -148,7 +175,7 @@ async def _ask_all(running: Running, document: dict[str, Any]) -> None:
     async def ask(method: str, path: str, token: str | None = None, **more: Any) -> Any:
         filled = path.replace("{thread_id}", "t").replace("{name}", "page.css").replace("{notebook}", "household")
         filled = filled.replace("{run_id}", more.pop("run_id", "none")).replace("{agent}", "guide")
-        filled = filled.replace("{response_id}", more.pop("response_id", "none"))
+        filled = filled.replace("{kind}", "tool").replace("{response_id}", more.pop("response_id", "none"))
         filled = filled.replace("{agent}", more.pop("agent", "none"))
         filled = filled.replace("{share_id}", more.pop("share_id", "none"))
         filled = filled.replace("{token}", more.pop("link", "none"))
@@ -185,6 +212,7 @@ async def _ask_all(running: Running, document: dict[str, Any]) -> None:
     await ask("GET", "/api/ui/{chat_id}/stream")
     await _ask_as_openai(ask, token)
     await ask("POST", "/api/alerts", token, body=b'{"message": "hello"}')
+    await ask("GET", "/api/audit", token)
     for path in ("/api/agents", "/api/tools", "/api/threads", "/api/threads/{thread_id}"):
         await ask("GET", path, token)
         await ask("GET", path)
@@ -241,6 +269,11 @@ async def _ask_all(running: Running, document: dict[str, Any]) -> None:
     await ask("DELETE", "/api/mcp/{name}/sign-in", token)
     await ask("GET", "/api/mcp/{name}/callback")
     await ask("GET", "/auth")
+    await ask("GET", "/join")
+    await ask("POST", "/auth/password", body=b'{"name": "ada", "password": "x"}')
+    await ask("POST", "/auth/invite", body=b'{"invite": "x"}')
+    await ask("POST", "/auth/join", body=b'{"invite": "x", "password": "x"}')
+    await ask("POST", "/api/hooks/{name}", body=b"{}")
     await ask("GET", "/auth/sign-in")
     await ask("GET", "/auth/callback")
     await ask("POST", "/auth/back-channel-logout", content_type="application/x-www-form-urlencoded")
@@ -293,8 +326,15 @@ async def _ask_all(running: Running, document: dict[str, Any]) -> None:
     for path in ("runs", "connections", "users", "health", "find"):
         await ask("GET", f"/api/observer/{path}", token)
     await ask("GET", "/api/observer/runs/{run_id}", token, run_id="r1")
+    await ask("POST", "/api/observer/runs/{run_id}/stop", token, run_id="r1")
+    for path in ("users", "spending", "schedules", "sign-ins", "settings"):
+        await ask("GET", f"/api/admin/{path}", token)
+    await ask("GET", "/api/stops", token)
+    await ask("PUT", "/api/stops/{kind}/{name}", token, body=b'{"reason": "It misbehaves."}')
+    await ask("DELETE", "/api/stops/{kind}/{name}", token)
     await ask("POST", "/api/observer/kill", token, body=b'{"path": "/system"}')
     await ask("GET", "/observer")
+    await ask("GET", "/admin")
     for path in ("/", "/favicon.ico", "/worker.js", "/page/{name}", "/healthz", "/readyz", "/metrics", "/openapi.json"):
         await ask("GET", path)
     await ask("GET", "/asyncapi.json")

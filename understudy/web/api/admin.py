@@ -1,0 +1,98 @@
+"""`/api/admin`: users, spending, schedules, sign-ins at MCP servers, and the settings in force, for operators.
+
+1. Operators of a tenant read what is their tenant's. Settings are for operators of the server.
+2. No answer contains text of a user or of a model, or a secret.
+"""
+
+import time
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import trio
+from attrs import asdict
+from quart import Blueprint, request
+
+from transport.wire.errors import CommandRejected
+from understudy.storage import operator_queries
+from understudy.storage.operator_queries import BY
+from understudy.storage.queries import decode_cursor, encode
+from understudy.storage.records import name_of, tenant_of
+from understudy.storage.spending import DAY_S, KEPT_DAYS, day_of
+from understudy.web.context import rights, scope, web_context, whole_number
+
+blueprint = Blueprint("admin", __name__, url_prefix="/api/admin")
+
+MOST: Final = 500
+"""Rows of one answer."""
+
+
+@blueprint.get("/users")
+async def users() -> dict[str, Any]:
+    """List the stored users by name, in pages: threads, open runs, and connections to this node."""
+    of, limit, cursor = scope(), whole_number("limit", 100, 1, MOST), request.args.get("cursor")
+    after = "" if cursor is None else decode_cursor(cursor, tuple[str])[0]
+    context = web_context()
+    found = await context.archive.read(operator_queries.users, after, limit, of)
+    connected: dict[str, int] = {}
+    for _, owner, _, _ in context.presence.connections():
+        connected[owner] = connected.get(owner, 0) + 1
+    listed = [_owned(asdict(each), "id") | {"connections": connected.get(each.id, 0)} for each in found]
+    return {"users": listed, "next_cursor": encode(found[-1].id) if len(found) == limit else None}
+
+
+@blueprint.get("/spending")
+async def spending() -> dict[str, Any]:
+    """Sum up what was spent on models in the last `days` (today is one), `by` user, agent, model or day of UTC."""
+    of, days, wanted = scope(), whole_number("days", 1, 1, KEPT_DAYS), request.args.get("by", "user")
+    by = next((each for each in BY if each == wanted), None)
+    if by is None:
+        raise CommandRejected("invalid_command", f"by must be one of {', '.join(BY)}.")
+    context, today = web_context(), day_of(time.time())
+    span = today - days + 1, today
+    rows = await context.archive.read(operator_queries.spending_by, by, *span, MOST, of)
+    listed = []
+    for row in rows:
+        fields = asdict(row)
+        key = fields.pop("key")
+        if by == "user":
+            listed.append(_who(key) | fields)
+        else:
+            listed.append({by: _date(key) if by == "day" else key} | fields)
+    return {"spending": listed, "since": _date(span[0]), "until": _date(today), "currency": context.currency}
+
+
+@blueprint.get("/schedules")
+async def schedules() -> dict[str, Any]:
+    """List schedules, those that are due next first, without their words."""
+    rows = await web_context().archive.read(operator_queries.schedules, MOST, scope())
+    return {"schedules": [_owned(asdict(each)) for each in rows]}
+
+
+@blueprint.get("/sign-ins")
+async def sign_ins() -> dict[str, Any]:
+    """List who is signed in at which MCP server, and since when."""
+    rows = await web_context().archive.read(operator_queries.sign_ins, MOST, scope())
+    return {"sign_ins": [_owned(asdict(each)) for each in rows]}
+
+
+@blueprint.get("/settings")
+async def settings() -> dict[str, Any]:
+    """List the settings in force, with the source of each; of secrets only whether they are set."""
+    rights().check_server()
+    described = await trio.to_thread.run_sync(web_context().described_settings)
+    return {"settings": [asdict(each) for each in described]}
+
+
+def _owned(row: dict[str, Any], name: str = "owner") -> dict[str, Any]:
+    """Return a row with the user and the tenant in place of the key of the user's data."""
+    owner = row.pop(name)
+    return _who(owner) | row
+
+
+def _who(owner: str) -> dict[str, Any]:
+    return {"user": name_of(owner), "tenant": tenant_of(owner)}
+
+
+def _date(day: int) -> str:
+    """Return a day, counted from 1970, as 2026-11-23."""
+    return f"{datetime.fromtimestamp(day * DAY_S, UTC):%Y-%m-%d}"

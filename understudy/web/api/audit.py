@@ -1,0 +1,67 @@
+"""`/api/audit`: the audit log, for auditors: newest first, in pages.
+
+1. The first page stores an entry of its own, `audit.read`, and its cursor names that entry. So nobody reads a page
+   without one, and no page has what came later.
+"""
+
+import math
+from typing import Any, Final
+
+from quart import Blueprint, request
+
+from transport.wire.errors import CommandRejected
+from understudy.privacy.records import audit_entry_of
+from understudy.storage import audit
+from understudy.storage.audit import ACTIONS, AuditFilter
+from understudy.storage.queries import decode_cursor, encode
+from understudy.storage.records import owner_of
+from understudy.web import audit as web_audit
+from understudy.web.context import identity, rights, web_context, whole_number
+
+blueprint = Blueprint("audit", __name__, url_prefix="/api/audit")
+
+MOST: Final = 500
+"""Entries of a page."""
+
+
+@blueprint.get("")
+async def listing() -> dict[str, Any]:
+    """List entries: of a `user`, made by or about them, of an `action`, `since` and `until` a time in Unix seconds."""
+    wanted, limit = _filter(), whole_number("limit", 100, 1, MOST)
+    archive, caller, cursor = web_context().archive, identity(), request.args.get("cursor")
+    if cursor is None:
+        read_by, before = (await web_audit.audit("audit.read")).id, None
+    else:
+        before, read_by = decode_cursor(cursor, tuple[int, str])
+    first = await archive.read(audit.number_of, read_by, caller.user)
+    if first is None:
+        raise CommandRejected("invalid_command", "That cursor is not valid here.")
+    before = first if before is None else min(first, before)
+    found = await archive.read(audit.entries, wanted, before, limit)
+    more = encode(found[-1].number - 1, read_by) if len(found) == limit else None
+    return {"entries": [audit_entry_of(each) for each in found], "next_cursor": more}
+
+
+def _filter() -> AuditFilter:
+    """Return the filter of the current request, within the caller's rights."""
+    asked = request.args.get("tenant") or None
+    everywhere, tenant = rights().audited(asked)
+    user, action = request.args.get("user") or None, request.args.get("action") or None
+    if action is not None and action not in ACTIONS:
+        raise CommandRejected("invalid_command", f"action must be one of {', '.join(ACTIONS)}.")
+    owner = None if user is None else owner_of(user, tenant)
+    return AuditFilter(everywhere, tenant, owner, action, _time("since"), _time("until"))
+
+
+def _time(name: str) -> float | None:
+    """Return the time of this query parameter, in Unix seconds."""
+    value = request.args.get(name)
+    if value is None:
+        return None
+    try:
+        at = float(value)
+    except ValueError:
+        at = math.nan
+    if not math.isfinite(at):
+        raise CommandRejected("invalid_command", f"{name} must be a time in Unix seconds.")
+    return at

@@ -1,0 +1,85 @@
+"""`/api/stops`: the stop switch, for operators of the server: agents, tools and models that no node may use."""
+
+import time
+from typing import Any, Final
+
+from attrs import asdict, frozen
+from quart import Blueprint
+
+from transport.wire.errors import CommandRejected
+from understudy.models.registry import chain
+from understudy.storage.stops import KINDS, AddStop, DropStop, Kind
+from understudy.web.audit import audit
+from understudy.web.context import identity, read_json, rights, web_context
+
+blueprint = Blueprint("stops", __name__, url_prefix="/api/stops")
+
+MAX_NAME: Final = 200
+"""Characters of a name. A longer one is refused."""
+MAX_REASON: Final = 500
+"""Characters of a reason. A longer one is refused."""
+
+
+@frozen
+class StopRequest:
+    """The body of a request to stop something: a sentence that says why, for users."""
+
+    reason: str
+
+
+@blueprint.get("")
+async def listing() -> dict[str, Any]:
+    """List what is stopped, as this node knows it."""
+    rights().check_server()
+    known = _known()
+    return {"stops": [asdict(each) | {"known": (each.kind, each.name) in known} for each in web_context().stops.all()]}
+
+
+@blueprint.put("/<kind>/<path:name>")
+async def stop(kind: str, name: str) -> dict[str, Any]:
+    """Stop an agent, a tool or a model on all nodes. `known` is false for a name that this node has none of."""
+    rights().check_server()
+    chosen, context = _kind(kind, name), web_context()
+    reason = " ".join((await read_json(StopRequest, '{"reason": "…"}')).reason.split())
+    if not 0 < len(reason) <= MAX_REASON:
+        raise CommandRejected("invalid_command", f"A reason has 1 to {MAX_REASON} characters.")
+    who = identity().user
+    await audit("stop.made", as_operator=True, kind=chosen, name=name)
+    await context.stops.change(context.store.change_stop, AddStop(chosen, name, who, reason), at := time.time())
+    context.announce_stops()
+    made = {"kind": chosen, "name": name, "who": who, "reason": reason, "at": at}
+    return made | {"known": (chosen, name) in _known()}
+
+
+@blueprint.delete("/<kind>/<path:name>")
+async def allow(kind: str, name: str) -> tuple[str, int]:
+    """Allow an agent, a tool or a model again."""
+    rights().check_server()
+    chosen, context = _kind(kind, name), web_context()
+    await audit("stop.ended", as_operator=True, kind=chosen, name=name)
+    found = await context.stops.change(context.store.change_stop, DropStop(chosen, name), time.time())
+    context.announce_stops()
+    if not found:
+        raise CommandRejected("not_found", f"No {chosen} of that name is stopped.")
+    return "", 204
+
+
+def _kind(kind: str, name: str) -> Kind:
+    """Return the kind of a request. Raises CommandRejected (`invalid_command`)."""
+    for each in KINDS:
+        if each == kind and len(name) <= MAX_NAME:
+            return each
+    known = ", ".join(KINDS)
+    raise CommandRejected("invalid_command", f"A stop has a kind, {known}, and a name of up to {MAX_NAME} characters.")
+
+
+def _known() -> set[tuple[str, str]]:
+    """Return the kinds and names of what this node has."""
+    context = web_context()
+    known = {("model", each) for each in chain(context.default_model)}
+    for name, agent in context.agents.items():
+        known |= {("agent", name), *(("tool", each.name) for each in agent.tools)}
+        if agent.model is not None:
+            names = chain(agent.model) if isinstance(agent.model, str) else (agent.model.name,)
+            known |= {("model", each) for each in names}
+    return known
