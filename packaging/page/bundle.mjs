@@ -11,7 +11,9 @@ import { basename, dirname, join, resolve } from "node:path";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 
 const BASE = "/page/bundle/";
-const PAGES = { "index.html": "index.html", "observer/index.html": "observer.html", "share/index.html": "share.html" }; // source -> name in the bundle
+const PAGES = {
+  "index.html": "index.html", "admin/index.html": "admin.html", "join/index.html": "join.html", "observer/index.html": "observer.html", "share/index.html": "share.html",
+}; // source -> name in the bundle
 const COMMON = {
   bundle: true, minify: true, write: true, metafile: true, charset: "utf8", legalComments: "none", logLevel: "warning",
   target: ["chrome111", "firefox115", "safari16.4"], external: ["/page/*"], entryNames: "[name]-[hash]", chunkNames: "chunk-[hash]",

@@ -3,6 +3,7 @@
 python tests/browser/cross_origin_story.py FOLDER
 """
 
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -12,12 +13,16 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 from served import Server, current_browser, watched
+
+TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial" / "chat-in-your-page.md"
 
 
 class Elsewhere(BaseHTTPRequestHandler):
-    """A server of another origin with one empty page; `/isolated` is cross-origin isolated."""
+    """A server of another origin with an empty page; `/isolated` is cross-origin isolated, `/chat` the tutorial's."""
+
+    chat = ""
 
     def do_GET(self) -> None:
         self.send_response(200)
@@ -25,7 +30,8 @@ class Elsewhere(BaseHTTPRequestHandler):
         if self.path == "/isolated":
             self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
         self.end_headers()
-        self.wfile.write(b"<!doctype html><title>elsewhere</title>")
+        page = self.chat if self.path == "/chat" else "<!doctype html><title>elsewhere</title>"
+        self.wfile.write(page.encode())
 
     def log_message(self, *_: Any) -> None:
         """Log nothing."""
@@ -119,12 +125,32 @@ def play(browser: Browser, server: Server, allowed: str, other: str) -> None:
     assert (found["last"], found["first"], found["renamed"]) == ("RUN_FINISHED", "What is 6 * 7?", 200)
     page.goto(f"{allowed}/isolated")
     assert page.evaluate(CLIENT, server.address) == "15% of 80 = 12"
+    _chat(page, server, allowed)
     assert not problems, problems
     page = browser.new_page()  # not watched: Firefox reports refused requests as errors of the page
     page.goto(allowed)
     assert attempts(page, server) == dict.fromkeys(ATTEMPTS, "read") | {"with credentials": "refused"}
     page.goto(other)
     assert attempts(page, server) == dict.fromkeys(ATTEMPTS, "refused")
+
+
+def _chat(page: Page, server: Server, allowed: str) -> None:
+    """The page of the tutorial shows a step and an answer, and has its thread again after a reload."""
+    host = server.address.removeprefix("http://")
+    text = TUTORIAL.read_text().replace("127.0.0.1:8002", host)
+    found = re.search(r"```html[^\n]*\n(.*?)```", text, re.DOTALL)
+    assert found is not None
+    Elsewhere.chat = found[1]
+    page.goto(f"{allowed}/chat")
+    box = page.get_by_role("textbox", name="Message")
+    box.fill("What is 15% of 80? Use your calculator.")
+    page.keyboard.press("Enter")
+    last = page.locator("article").last
+    expect(last.locator(".step")).to_have_text(re.compile("calculate: ok", re.IGNORECASE))
+    expect(last.locator(".answer")).to_contain_text("12")
+    page.reload()
+    expect(last.locator(".answer")).to_contain_text("12")
+    expect(page.get_by_role("status")).to_have_text("")
 
 
 def attempts(page: Page, server: Server) -> dict[str, str]:

@@ -19,6 +19,8 @@ LIMIT_S = 500
 
 BOTH = frozenset(
     {
+        "accounts_story",
+        "admin_story",
         "artefacts_story",
         "cross_origin_story",
         "forms_story",
@@ -29,6 +31,7 @@ BOTH = frozenset(
         "long_runs_story",
         "observer_story",
         "offline_story",
+        "openid_story",
         "past_story",
         "react_story",
         "session_story",
@@ -114,7 +117,7 @@ def test_a_story_in_a_real_browser(
 ) -> None:
     """The story ends without an error; each story's module describes its steps."""
     program(PROGRAMS[browser], PROGRAMS[browser])
-    if name == "react_story":
+    if name in ("openid_story", "react_story"):
         program("npm", "npm")
     page = None if name in MODULES else filled_once(bundle_page)
     error = player.play(browser, name, tmp_path, page)

@@ -2,14 +2,15 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { chosenLanguage, dateTime, enumerated, hasMessage, language, LANGUAGES, listed, number, parts, t, useLanguage } from "../../understudy/page/client/messages.js";
+import { ACCOUNTS } from "../../understudy/page/client/messages/accounts.js";
+import { chosenLanguage, dateTime, enumerated, hasMessage, language, LANGUAGES, learn, listed, number, parts, t, useLanguage } from "../../understudy/page/client/messages.js";
 
 const PAGE = new URL("../../understudy/page/", import.meta.url);
 const catalogues = Object.fromEntries(await Promise.all(
-  Object.entries(LANGUAGES).map(async ([tag, { load }]) => [tag, (await load()).messages])));
+  Object.entries(LANGUAGES).map(async ([tag, { load }]) => [tag, { ...(await load()).messages, ...ACCOUNTS[tag] }])));
 const { en } = catalogues;
 const modules = readdirSync(PAGE, { recursive: true })
-  .filter((name) => name.endsWith(".js") && !/^(observer|client\/messages)\//.test(name))
+  .filter((name) => name.endsWith(".js") && !/^(admin|observer|client\/messages)\//.test(name))
   .map((name) => ({ name, text: readFileSync(new URL(name, PAGE), "utf8") }));
 const placeholders = (text) => [...text.matchAll(/\{(\w+)\}/g)].map(([, name]) => name).sort();
 const inLanguage = async (tag, work) => {
@@ -99,4 +100,16 @@ test("values stand where the message wants them, elements among them; what is un
   assert.equal(t("chat.back_to", { title: "{title} <b>" }), "Back to {title} <b>");
   assert.equal(t("no.such_key"), "no.such_key");
   assert.deepEqual([hasMessage("action.send"), hasMessage("toString")], [true, false]);
+});
+
+test("texts of a part are there once they are learnt, in each language", async () => {
+  assert.equal(t("accounts.password"), "accounts.password");
+  for (const [tag, text] of [["de", "Passwort"], ["en", "Password"]]) {
+    await inLanguage(tag, () => {
+      learn(ACCOUNTS);
+      assert.equal(t("accounts.password"), text);
+      assert.equal(t("accounts.wait", { count: 2 }), ACCOUNTS[tag]["accounts.wait"].other.replace("{count}", "2"));
+      assert.notEqual(t("action.send"), "action.send");
+    });
+  }
 });

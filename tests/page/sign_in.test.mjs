@@ -29,14 +29,14 @@ async function withServer(answers, use) {
 test("the server says where users sign in, without a token", () => withServer(
   { "/auth": [200, { sign_in: { title: "Example", url: "/auth/sign-in" } }] },
   async (api, asked) => {
-    assert.deepEqual(await api.provider(), { title: "Example", url: "/auth/sign-in" });
+    assert.deepEqual(await api.signsIn(), { sign_in: { title: "Example", url: "/auth/sign-in" } });
     assert.deepEqual(asked, [["GET", "/auth", null, ""]]);
   },
 ));
 
 test("a server whose users need a token names no provider, and one that cannot say is an error", async () => {
-  await withServer({ "/auth": [200, { sign_in: null }] }, async (api) => assert.equal(await api.provider(), null));
-  await withServer({ "/auth": [503, {}] }, (api) => assert.rejects(api.provider(), ({ status }) => status === 503));
+  await withServer({ "/auth": [200, { sign_in: null }] }, async (api) => assert.deepEqual(await api.signsIn(), { sign_in: null }));
+  await withServer({ "/auth": [503, {}] }, (api) => assert.rejects(api.signsIn(), ({ status }) => status === 503));
 });
 
 test("a sign-in leads back to the chat that is open", () => {

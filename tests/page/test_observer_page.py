@@ -1,4 +1,4 @@
-"""The operators' page: what must never be in it, and that it is whole."""
+"""The operators' two pages: what must never be in them, and that they are whole."""
 
 import re
 from pathlib import Path
@@ -8,12 +8,12 @@ import pytest
 from tests.page.test_page_modules import MARKUP_SINKS, _contrast
 
 PAGE = Path(__file__).resolve().parents[2] / "understudy" / "page"
-OURS = PAGE / "observer"
-MODULES = sorted(OURS.glob("*.js"))
-FILES = sorted(OURS.iterdir())
+BOTH = (PAGE / "admin", PAGE / "observer")
+MODULES = sorted(module for folder in BOTH for module in folder.glob("*.js"))
+FILES = sorted(file for folder in BOTH for file in folder.iterdir())
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.name}")
 def test_nothing_is_markup_inline_or_from_elsewhere(file: Path) -> None:
     """No text becomes markup, no style or handler stands in an attribute, no address is outside the origin."""
     text = file.read_text(encoding="utf-8")
@@ -32,16 +32,17 @@ def test_the_token_stays_in_the_tab() -> None:
     assert re.findall(r"\$\{[^}]*token", whole) == ["${this.token"]
 
 
-def test_everything_it_names_is_there() -> None:
+@pytest.mark.parametrize("folder", BOTH, ids=lambda folder: folder.name)
+def test_everything_it_names_is_there(folder: Path) -> None:
     """Each stylesheet, script and import exists and exports what is asked of it; each module is preloaded."""
-    html = (OURS / "index.html").read_text(encoding="utf-8")
+    html = (folder / "index.html").read_text(encoding="utf-8")
     named = {PAGE / name for name in re.findall(r"/page/([\w./]+)", html)}
     assert {file for file in named if not file.is_file()} == set()
-    assert {file for file in FILES if file.suffix != ".html"} <= named
-    for module in MODULES:
+    assert {file for file in folder.iterdir() if file.suffix != ".html"} <= named
+    for module in folder.glob("*.js"):
         text = module.read_text(encoding="utf-8")
         for names, target in re.findall(r"import \{([^}]+)\} from \"(\.\.?/[\w./]+)\"", text):
-            file = (OURS / target).resolve()
+            file = (folder / target).resolve()
             assert file in named, f"{module.name} imports {target}, which is not preloaded"
             exported = set(
                 re.findall(r"^export (?:async )?(?:const|function|class) (\w+)", file.read_text(encoding="utf-8"), re.M)

@@ -12,10 +12,22 @@ from transport.wire.codes import CLOSES, ERRORS
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "understudy" / "page"
 WORKER = sorted((PAGE / "worker").glob("*.js"))  # the service worker's, which the page does not load
-MODULES = sorted({path for path in PAGE.rglob("*.js") if path.parent.name not in ("observer", "share")} - {*WORKER})
-SHARED = sorted((PAGE / "share").glob("*.js"))  # a page of its own, of these and some of the modules
+MODULES = sorted(
+    {path for path in PAGE.rglob("*.js") if path.parent.name not in ("admin", "join", "observer", "share")} - {*WORKER}
+)
+SHARED = sorted(path for name in ("join", "share") for path in (PAGE / name).glob("*.js"))
+"""Pages of their own, of these and some of the modules."""
 STYLES = sorted((PAGE / "styles").glob("*.css"))
-FILES = [*MODULES, *WORKER, *STYLES, *SHARED, PAGE / "share" / "index.html", PAGE / "index.html", PAGE / "icon.svg"]
+FILES = [
+    *MODULES,
+    *WORKER,
+    *STYLES,
+    *SHARED,
+    PAGE / "share" / "index.html",
+    PAGE / "join" / "index.html",
+    PAGE / "index.html",
+    PAGE / "icon.svg",
+]
 SETTER = "safe_html.js"
 FACE = PAGE / "branches.js"  # documented for embedders; the page itself does not load it
 XML_NAMESPACES = {"http://www.w3.org/2000/svg"}  # names, never fetched
@@ -64,7 +76,9 @@ def test_nothing_comes_from_elsewhere(file: Path) -> None:
 
 def test_page_has_no_inline_script_style_or_handler() -> None:
     """The content security policy allows none of them."""
-    html = "".join((PAGE / name).read_text(encoding="utf-8") for name in ("index.html", "share/index.html"))
+    html = "".join(
+        (PAGE / name).read_text(encoding="utf-8") for name in ("index.html", "join/index.html", "share/index.html")
+    )
     assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:", html)
     assert re.findall(r"<script[^>]*>(?!</script>)", html) == []
 

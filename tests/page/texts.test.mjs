@@ -6,7 +6,7 @@ import { literals } from "./literals.mjs";
 
 const PAGE = new URL("../../understudy/page/", import.meta.url);
 const files = (pattern) => readdirSync(PAGE, { recursive: true })
-  .filter((name) => pattern.test(name) && !/^(observer|client\/messages)\//.test(name))
+  .filter((name) => pattern.test(name) && !/^(admin|observer|client\/messages)\//.test(name))
   .map((name) => ({ name, source: readFileSync(new URL(name, PAGE), "utf8") }));
 
 /** Literals that look like texts for people, and are none. A new text belongs in the catalogue, not here. */

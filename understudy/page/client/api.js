@@ -33,11 +33,11 @@ export class Api {
     return whole((await this.#ask("GET", "/api/me", { token, again: token === null })).json());
   }
 
-  /** {title, url}: where users sign in at an identity provider; null if they need a token. */
-  async provider() {
+  /** {sign_in, password}: {title, url} of the identity provider of this server's users or null, and whether they have passwords. */
+  async signsIn() {
     const answer = await this.fetch(`${this.base}/auth`, { signal: AbortSignal.timeout(ASK_MS) }).catch(() => { throw new ApiError(0, UNREACHABLE); });
     if (!answer.ok) throw new ApiError(answer.status);
-    return (await whole(answer.json())).sign_in ?? null;
+    return whole(answer.json());
   }
 
   /**

@@ -40,6 +40,11 @@ export async function useLanguage({ language, locale = language }) {
   current = speech(language, locale, messages);
 }
 
+/** Adds the texts of a part that is loaded on demand: tag -> catalogue. They are there until another language is used. */
+export function learn(texts) {
+  current = { ...current, messages: { ...current.messages, ...texts[current.language] } };
+}
+
 /** {language, locale, dir} in use. */
 export function language() {
   return { language: current.language, locale: current.locale, dir: LANGUAGES[current.language].dir };

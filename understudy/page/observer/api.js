@@ -1,20 +1,9 @@
-/** REST client of the operators' page. The token goes in a header only: addresses end up in logs. */
+/** REST client of the operators' page. */
 
 import { EventParser } from "./events.js";
+import { OperatorRest } from "./rest.js";
 
-/** A refusal: {status, message}; status 0 when the server could not be reached. */
-class Refused extends Error {
-  constructor(status, message = "The server cannot be reached right now.") {
-    super(message);
-    this.status = status;
-  }
-}
-
-export class ObserverApi {
-  constructor(token, { fetch = globalThis.fetch.bind(globalThis) } = {}) {
-    Object.assign(this, { token, fetch });
-  }
-
+export class ObserverApi extends OperatorRest {
   /** {tree, found, more} for a query of `GET /api/observer/tree`. */
   async tree(query) {
     return (await this.#ask("GET", `tree?${new URLSearchParams(query)}`)).json();
@@ -62,12 +51,7 @@ export class ObserverApi {
     }
   }
 
-  async #ask(method, what, more = {}) {
-    const headers = { Authorization: `Bearer ${this.token}` };
-    if (more.body) headers["Content-Type"] = "application/json";
-    const answer = await this.fetch(`/api/observer/${what}`, { method, headers, ...more }).catch(() => { throw new Refused(0); });
-    if (answer.ok) return answer;
-    const refusal = await answer.json().catch(() => null);
-    throw new Refused(answer.status, refusal?.error?.message);
+  #ask(method, what, more = {}) {
+    return this.request(method, `observer/${what}`, more);
   }
 }

@@ -5,8 +5,8 @@ import { el, freshId, setText } from "../views/dom.js";
 export const TOKEN = "understudy.observer"; // its name in sessionStorage
 
 export class SignIn {
-  /** `onToken(token)` tries it. */
-  constructor(onToken) {
+  /** `onToken(token)` tries it; `title` is that of the page, `send` the word on the button. */
+  constructor(onToken, { title = "Observer", send: word = "Show the tree" } = {}) {
     const id = freshId("token");
     this.input = el("input.dialog-input", { id, type: "password", autocomplete: "off", spellcheck: false, required: true });
     this.fault = el("p.fault", { role: "alert", hidden: true });
@@ -16,13 +16,13 @@ export class SignIn {
     };
     this.element = el("main.sign-in", {},
       el("form.card", { onsubmit: send },
-        el("h1", {}, "Observer"),
+        el("h1", {}, title),
         el("p", {}, "This page is for operators. It needs a token with the role ", el("code", {}, "operator"), ". On the server's machine, this makes one:"),
         el("pre.command", {}, "understudy token --user me --role operator"),
         el("p.hint", {}, "Name the server's data folder with --data-dir if it is another one. With an identity provider, have it put the role into your token."),
         this.fault,
         el("label.field", { for: id }, "Operator's token"), this.input,
-        el("div.dialog-actions", {}, el("a.secondary", { href: "/" }, "To the chat"), el("button.primary", { type: "submit" }, "Show the tree"))));
+        el("div.dialog-actions", {}, el("a.secondary", { href: "/" }, "To the chat"), el("button.primary", { type: "submit" }, word))));
   }
 
   /** Says why the last token was not enough. */

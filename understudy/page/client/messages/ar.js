@@ -599,6 +599,7 @@ export const messages = Object.freeze({
   "code.run_interrupted": "انقطع هذا التشغيل.",
   "code.run_ended": "انتهى ذلك التشغيل بالفعل؛ أرسله كرسالة.",
   "code.run_cancelled": "أُوقف العمل على هذه الرسالة.",
+  "code.stopped": "أوقفه أحد المشغّلين.",
   "code.not_undoable": "لا يمكن التراجع عن ذلك.",
   "code.undo_expired": "فات أوان التراجع عن ذلك.",
   "code.already_undone": "تم التراجع عن ذلك من قبل.",

@@ -596,6 +596,7 @@ export const messages = Object.freeze({
   "code.run_interrupted": "Dieser Lauf wurde unterbrochen.",
   "code.run_ended": "Dieser Lauf ist schon zu Ende; sende es als Nachricht.",
   "code.run_cancelled": "Die Arbeit an dieser Nachricht wurde angehalten.",
+  "code.stopped": "Von einem Betreiber angehalten.",
   "code.not_undoable": "Das lässt sich nicht rückgängig machen.",
   "code.undo_expired": "Dafür ist es zu spät.",
   "code.already_undone": "Das wurde schon rückgängig gemacht.",

@@ -601,6 +601,7 @@ export const messages = Object.freeze({
   "code.run_interrupted": "This run was interrupted.",
   "code.run_ended": "That run has ended already; send it as a message.",
   "code.run_cancelled": "The work on this message was stopped.",
+  "code.stopped": "Stopped by an operator.",
   "code.not_undoable": "That cannot be undone.",
   "code.undo_expired": "It is too late to undo that.",
   "code.already_undone": "That was undone already.",

@@ -1,0 +1,133 @@
+"""Users with a password: invited, signed out, mistaken, signed in, signed out by the operator. Run by `test_story.py`.
+
+python tests/browser/accounts_story.py FOLDER [SCREENSHOTS]
+"""
+
+import sys
+from pathlib import Path
+
+from click.testing import CliRunner
+from playwright.sync_api import Page, ViewportSize, expect
+from served import Server, current_browser, picture, watched
+
+from understudy.cli.main import main as understudy
+
+WIDE: ViewportSize = {"width": 1280, "height": 800}
+NARROW: ViewportSize = {"width": 360, "height": 740}
+GOOD = "tree sky blue lamp"
+
+
+def main(folder: Path, shots: Path | None) -> None:
+    """Start the server, and play the story."""
+    server = Server(folder / "data", UNDERSTUDY_ACCOUNTS="true", UNDERSTUDY_BUILTIN_AGENTS="guide")
+    try:
+        _story(server, shots)
+    finally:
+        server.stop()
+
+
+def _command(server: Server, *arguments: str) -> str:
+    """Run `understudy` beside the server. Return what it prints."""
+    done = CliRunner().invoke(understudy, [*arguments, "--data-dir", str(server.folder)])
+    assert done.exit_code == 0, done.output
+    return done.stdout.strip()
+
+
+def _story(server: Server, shots: Path | None) -> None:
+    problems = list[str]()
+    link = _command(server, "invite", "Ada", "--url", server.address)
+    with current_browser() as browser:
+        page = watched(browser.new_context(viewport=NARROW).new_page(), problems)
+        _join(page, link, shots)
+        page.set_viewport_size(WIDE)
+        page.get_by_role("textbox", name="Message", exact=True).fill("Hello")
+        page.keyboard.press("Enter")
+        expect(page.locator(".prose").first).to_be_visible()
+        where = page.url
+        page.reload()
+        expect(page.get_by_role("button", name="Account: ada")).to_be_visible()
+        assert page.url == where
+
+        page.get_by_role("button", name="Account: ada").click()
+        page.get_by_role("menuitem", name="Sign out").click()
+        page.get_by_role("dialog", name="Sign out?").get_by_role("button", name="Sign out").click()
+        _sign_in(page, server, shots)
+        page.goto(where)
+        expect(page.locator(".prose").first).to_be_visible()
+        second = watched(page.context.new_page(), problems)
+        second.set_viewport_size(WIDE)
+        second.goto(server.address)
+        expect(second.get_by_role("button", name="Account: ada")).to_be_visible()
+
+        _command(server, "accounts", "disable", "ada")  # within seconds both tabs are signed out
+        for tab in (page, second):
+            expect(tab.get_by_role("dialog", name="Sign in")).to_be_visible()
+            expect(tab.get_by_text("Hello", exact=True)).to_have_count(0)
+        assert page.evaluate("!('understudy.session' in localStorage)")
+        _fill(page, "ada", GOOD)
+        expect(page.get_by_role("dialog", name="Sign in").get_by_role("alert")).to_have_text(
+            "That name and password do not fit."
+        )
+
+        page.goto(link)  # it was used
+        expect(page.get_by_role("heading", name="This invite is not valid any more")).to_be_visible()
+        picture(page, shots, "invite-gone")
+        page.goto(_command(server, "accounts", "reset", "ada", "--url", server.address))
+        _choose(page, "another " + GOOD)
+        expect(page.get_by_role("button", name="Account: ada")).to_be_visible()
+        refused = [each for each in problems if "401" not in each and "404" not in each and "400" not in each]
+        assert not refused, refused
+
+
+def _join(page: Page, link: str, shots: Path | None) -> None:
+    """Set a password: one that differs from its repetition and one that is easily guessed are refused."""
+    page.goto(link)
+    expect(page.get_by_role("heading", name="Choose a password")).to_be_visible()
+    expect(page.get_by_label("Name")).to_have_value("ada")
+    expect(page.get_by_label("Password", exact=True)).to_be_focused()
+    assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
+    picture(page, shots, "join")
+    _choose(page, GOOD, "another " + GOOD)
+    expect(page.get_by_role("alert")).to_have_text("The two passwords differ.")
+    _choose(page, "password1234")
+    expect(page.get_by_role("alert")).to_contain_text("none that is easily guessed")
+    _choose(page, GOOD)
+    expect(page.get_by_text("Online")).to_be_visible()
+    page.set_viewport_size(WIDE)
+    expect(page.get_by_role("button", name="Account: ada")).to_be_visible()
+    assert "join" not in page.url
+    page.go_back()
+    assert "join" not in page.url, "the link is no page of the history any more"
+    page.goto(link.partition("/join")[0])
+
+
+def _choose(page: Page, password: str, again: str | None = None) -> None:
+    page.get_by_label("Password", exact=True).fill(password)
+    page.get_by_label("The password again").fill(password if again is None else again)
+    page.get_by_role("button", name="Set the password").click()
+
+
+def _sign_in(page: Page, server: Server, shots: Path | None) -> None:
+    """The dialog is there in place of the box for a token; a wrong password is told, and the right one lets in."""
+    dialog = page.get_by_role("dialog", name="Sign in")
+    expect(dialog).to_be_visible()
+    expect(page.get_by_label("Session token")).to_have_count(0)
+    expect(page.get_by_label("Name")).to_be_focused()
+    picture(page, shots, "password")
+    _fill(page, "ada", "wrong " + GOOD)
+    expect(dialog.get_by_role("alert")).to_have_text("That name and password do not fit.")
+    expect(page.get_by_label("Password", exact=True)).to_be_focused()
+    _fill(page, "ADA", GOOD)
+    expect(dialog).to_have_count(0)
+    expect(page.get_by_role("button", name="Account: ada")).to_be_visible()
+    expect(page.get_by_text("Online")).to_be_visible()
+
+
+def _fill(page: Page, name: str, password: str) -> None:
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Password", exact=True).fill(password)
+    page.keyboard.press("Enter")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)

@@ -1,0 +1,135 @@
+"""An operator administers: ends a run, stops a tool and allows it again, reads settings. Run by `test_story.py`.
+
+python tests/browser/admin_story.py FOLDER [SCREENSHOTS]
+"""
+
+import json
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+from playwright.sync_api import Page, ViewportSize, expect
+from served import Server, current_browser, picture, watched
+
+from transport.auth.tokens import Tokens
+
+SECRET = "0123456789abcdef" * 3
+WIDE: ViewportSize = {"width": 1280, "height": 800}
+NARROW: ViewportSize = {"width": 360, "height": 740}
+
+
+def main(folder: Path, shots: Path | None) -> None:
+    """Start the server, and play the story."""
+    (folder / "counted").touch()  # the gardener's gate
+    agents = ["tests.browser.working_agents:gardener"]
+    server = Server(folder / "data", options=agents, STORY_GATES=str(folder), UNDERSTUDY_SECRET=SECRET)
+    try:
+        _story(server, shots)
+    finally:
+        server.stop()
+
+
+def token(user: str, *roles: str) -> str:
+    """Return a token that the server accepts."""
+    return Tokens(SECRET, time.time).issue(user, "s", roles=roles, ttl_s=600)
+
+
+def say(server: Server, user: str, agent: str) -> None:
+    """Send a message of a user. The gardener works on it for longer than the story takes."""
+    headers = {"Authorization": f"Bearer {token(user)}", "Content-Type": "application/json"}
+    payload = {"content": "Count the red pots", "thread_id": user, "agent_type": agent}
+    body = json.dumps({"type": "user_message", "payload": payload}).encode()
+    asked = urllib.request.Request(f"{server.address}/api/commands", body, headers, method="POST")
+    with urllib.request.urlopen(asked, timeout=60) as answer:
+        assert answer.status == 202
+
+
+def _story(server: Server, shots: Path | None) -> None:
+    problems = list[str]()
+    say(server, "ada", "gardener")
+    say(server, "op", "guide")
+    with current_browser() as browser:
+        page = watched(browser.new_context(viewport=WIDE).new_page(), problems)
+        page.goto(f"{server.address}/admin")
+        _sign_in(page)
+        _run(page, shots)
+        _stop(page, shots)
+        _settings(page, shots)
+        page.set_viewport_size(NARROW)
+        assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
+        page.get_by_role("link", name="Users", exact=True).click()
+        page.get_by_role("button", name="op", exact=True).click()
+        page.get_by_role("button", name="End the sessions").click()
+        expect(page.get_by_role("alert")).to_contain_text("That is you: it ends your own sessions")
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_label("Operator's token")).to_be_focused()
+        page.reload()
+        expect(page.get_by_label("Operator's token")).to_be_visible()
+        refused = [each for each in problems if "401" not in each and "403" not in each and "400" not in each]
+        assert not refused, refused
+
+
+def _sign_in(page: Page) -> None:
+    """A wrong token is refused in a sentence, and one without the role too."""
+    for given, refusal in (("nonsense", "token is needed"), (token("ada"), "needs the role operator")):
+        page.get_by_label("Operator's token").fill(given)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("alert")).to_contain_text(refusal)
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_label("Operator's token").fill(token("op", "operator"))
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Administration")).to_be_visible()
+    expect(page.get_by_role("row", name="ada")).to_be_visible()
+
+
+def _run(page: Page, shots: Path | None) -> None:
+    """A run is ended by the keyboard alone."""
+    page.get_by_role("link", name="Runs", exact=True).click()
+    expect(page.get_by_role("link", name="Runs", exact=True)).to_have_attribute("aria-current", "page")
+    row = page.get_by_role("row", name="ada")
+    expect(row).to_contain_text("gardener")
+    picture(page, shots, "admin-runs")
+    row.get_by_role("button").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("of ada?")).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("ends.")
+    expect(row).to_have_count(0)
+
+
+def _stop(page: Page, shots: Path | None) -> None:
+    """Something is stopped, and allowed again; a name that nothing has is said so."""
+    page.get_by_role("link", name="Stopped", exact=True).click()
+    page.get_by_label("What").select_option("agent")
+    page.get_by_label("Name").fill("gardner")
+    page.get_by_label("Reason, for users").fill("It counts wrong.")
+    page.get_by_role("button", name="Stop it").click()
+    expect(page.get_by_role("status")).to_contain_text("check the spelling")
+    row = page.get_by_role("row", name="Agent gardner")
+    expect(row).to_contain_text("It counts wrong.")
+    picture(page, shots, "admin-stops")
+    row.get_by_role("button").click()
+    page.get_by_role("button", name="Leave it").click()
+    expect(row).to_be_visible()
+    row.get_by_role("button").click()
+    page.get_by_role("button", name="Allow it again").click()
+    expect(page.get_by_role("status")).to_have_text("The agent gardner is allowed again.")
+    expect(page.get_by_text("Nothing is stopped.")).to_be_visible()
+
+
+def _settings(page: Page, shots: Path | None) -> None:
+    """The secret is not shown."""
+    page.get_by_role("link", name="Settings", exact=True).click()
+    secret = page.get_by_role("row", name="secret (secret) UNDERSTUDY_SECRET", exact=True)
+    expect(secret).to_be_visible()
+    assert SECRET not in page.content()
+    picture(page, shots, "admin-settings")
+    for name in ("Queues", "Spending by model", "Schedules", "MCP sign-ins"):
+        page.get_by_role("link", name=name, exact=True).click()
+        expect(page.get_by_role("heading", name=name)).to_be_visible()
+        expect(page.get_by_role("alert")).to_be_hidden()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)

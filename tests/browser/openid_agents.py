@@ -1,0 +1,23 @@
+"""An agent for everybody and one for a group, for `openid_story.py`."""
+
+from understudy import Agent
+from understudy.models.model import Emit, Reply, TextDelta, Turn
+
+
+class Naming:
+    """Says who answers."""
+
+    notice = "A script for tests."
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        """Answer with the name."""
+        said = f"This is the {self.name}."
+        await emit(TextDelta(said))
+        return Reply(said)
+
+
+front = Agent("front", model=Naming("front"))
+desk = Agent("desk", model=Naming("desk"), allow=["group:support"])

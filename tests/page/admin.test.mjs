@@ -1,0 +1,75 @@
+/** The pure parts of the administration page: its columns, and the requests behind them. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { AdminApi } from "../../understudy/page/admin/api.js";
+import { moment, SECTIONS, timing, value } from "../../understudy/page/admin/sections.js";
+
+const section = (wanted) => SECTIONS.find(({ name }) => name === wanted);
+
+/** An API whose server gives these answers by path, and the requests that it was sent. */
+function served(answers) {
+  const asked = [];
+  const fetch = async (path, { method, headers, body }) => {
+    asked.push([method, path, headers.Authorization, body ?? null]);
+    const [status, content] = answers[path] ?? [404, { error: { message: "Not found." } }];
+    return { ok: status < 400, status, json: async () => content };
+  };
+  return { api: new AdminApi("secret", { fetch }), asked };
+}
+
+test("a secret is never shown, other values are", () => {
+  assert.equal(value({ secret: true, is_set: true, value: null }), "(secret)");
+  assert.equal(value({ secret: true, is_set: false, value: null }), "(not set)");
+  assert.deepEqual([value({ value: "x" }), value({ value: null }), value({ value: ["a"] })], ["x", "null", '["a"]']);
+});
+
+test("times are dates, and schedules say when they are due", () => {
+  assert.match(moment(0), /^19(69|70)-\d\d-\d\d \d\d:\d\d$/);
+  assert.deepEqual([moment(null), moment(undefined)], ["", ""]);
+  assert.equal(timing({ cron: "0 9 * * *", time_zone: "UTC" }), "0 9 * * * UTC");
+  assert.match(timing({ cron: null, every_s: 300 }), /^every 5 min/);
+});
+
+test("names that others chose are parts of a path, and no path", async () => {
+  const { api, asked } = served({});
+  const rows = {
+    users: { user: "a/../b", tenant: "x&y" }, runs: { run_id: "r/1" }, stops: { kind: "model", name: "openai:gpt/5" },
+  };
+  for (const [name, row] of Object.entries(rows)) {
+    await assert.rejects(section(name).act.run(api, row), ({ status, message }) => status === 404 && message === "Not found.");
+  }
+  assert.deepEqual(asked.map(([method, path]) => `${method} ${path}`), [
+    "DELETE /api/users/a%2F..%2Fb/sessions?tenant=x%26y", "POST /api/observer/runs/r%2F1/stop", "DELETE /api/stops/model/openai%3Agpt%2F5",
+  ]);
+});
+
+test("each section reads rows and has a column for each of what it shows", async () => {
+  const spent = { user: "ada", tenant: null, agent: null, model: "m", day: "2026-11-23", tokens: 1200, cost: 0.5, runs: 2 };
+  const answers = {
+    "/api/admin/users?limit=500": [200, { users: [{ user: "ada", tenant: "acme", threads: 1, open_runs: 0, connections: 2, updated_at: null }] }],
+    "/api/observer/runs": [200, { open: [{ run_id: "r", user: "ada", tenant: null, agent: "a", waits_for: "tool", waits_for_name: "t", age_s: 3, tokens: 5, cost: 0 }], currency: "EUR" }],
+    "/api/observer/health": [200, { pools: { runs: { at_work: 1, waiting: 0, total: 4 } } }],
+    "/api/stops": [200, { stops: [{ kind: "tool", name: "t", who: "op", at: 1, reason: "why" }] }],
+    "/api/admin/schedules": [200, { schedules: [{ id: "s", user: "ada", tenant: null, agent: null, cron: null, every_s: 60, enabled: false, next_due_at: null, last_code: "busy", last_due_at: 1 }] }],
+    "/api/admin/sign-ins": [200, { sign_ins: [{ user: "ada", tenant: null, server: "crm", signed_in_at: 1 }] }],
+    "/api/admin/settings": [200, { settings: [{ name: "port", value: 1, secret: false, is_set: true, source: "f" }] }],
+    ...Object.fromEntries(["user", "agent", "model", "day"].map((by) => [`/api/admin/spending?by=${by}&days=30`, [200, { spending: [spent], currency: "EUR" }]])),
+  };
+  const { api, asked } = served(answers);
+  const shown = {};
+  for (const { name, read, columns, key } of SECTIONS) {
+    const [row] = await read(api);
+    assert.ok(key(row));
+    shown[name] = columns.map((column) => String(column.text(row)));
+  }
+  assert.ok(asked.every(([, path, authorization]) => authorization === "Bearer secret" && !path.includes("secret")));
+  assert.deepEqual(shown.users, ["ada (acme)", "1", "0", "2", ""]);
+  assert.deepEqual(shown.queues, ["runs", "1", "0", "4"]);
+  assert.deepEqual(shown["by-agent"], ["(not known)", "1,200", "0.5 EUR", "2"]);
+  assert.deepEqual(shown["by-model"].slice(0, 1), ["m"]);
+  assert.deepEqual(shown.schedules.slice(2, 3).concat(shown.schedules.slice(4)), ["(default)", "paused", "busy"]);
+  assert.deepEqual(shown.stops.slice(0, 2), ["Tool t", "op"]);
+  assert.deepEqual(shown.settings, ["port", "1", "f"]);
+});

@@ -1,0 +1,118 @@
+/** The frame of the administration page: its sections, what is done to a row, and what became of it. */
+
+import { Table } from "../observer/table.js";
+import { el, freshId, setText } from "../views/dom.js";
+import { KINDS, SECTIONS } from "./sections.js";
+
+const REFRESH_MS = 5000;
+const OVER = 401;
+
+export class Admin {
+  /** `onRefused(sentence)`: the token is not, or no longer, accepted. */
+  constructor(api, onRefused) {
+    Object.assign(this, { api, onRefused, busy: false });
+    this.links = SECTIONS.map(({ name, title }) => el("a.view-link", { href: `#${name}`, "data-view": name }, title));
+    this.said = el("p.hint.said", { role: "status" });
+    this.fault = el("p.fault", { role: "alert", hidden: true });
+    this.stage = el("main.view");
+    this.element = el("div.observer.admin", {},
+      el("header.topbar", {}, el("h1", {}, "Administration"), el("a.quiet", { href: "/observer" }, "Observer"), el("a.quiet", { href: "/" }, "Chat"),
+        el("button.quiet", { type: "button", onclick: () => onRefused(null) }, "Sign out")),
+      el("div.views", {}, el("nav", { "aria-label": "Sections" }, this.links)), this.said, this.fault, this.stage);
+    this.onHash = () => this.#open();
+  }
+
+  start() {
+    addEventListener("hashchange", this.onHash);
+    this.timer = setInterval(() => document.visibilityState === "visible" && !this.busy && this.#refresh(), REFRESH_MS);
+    this.#open();
+  }
+
+  stop() {
+    removeEventListener("hashchange", this.onHash);
+    clearInterval(this.timer);
+  }
+
+  #open() {
+    this.section = SECTIONS.find(({ name }) => `#${name}` === location.hash) ?? SECTIONS[0];
+    const { name, title, act, columns, none, key } = this.section;
+    this.table = new Table({ caption: title, columns, none, key, onPick: act ? (row) => this.#ask(row) : null });
+    this.asked = el("div.asked", { hidden: true });
+    for (const link of this.links) {
+      if (link.dataset.view === name) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
+    this.#say("", "");
+    const hint = act ? el("p.hint", {}, `Pick a row to ${act.label.toLowerCase()}.`) : null;
+    this.stage.replaceChildren(el("div.sheet", {}, el("h2", {}, title), this.section.stops ? this.#form() : null, this.asked, hint, this.table.element));
+    return this.#refresh();
+  }
+
+  /** Reads the section again; what was asked for meanwhile, and is not shown any more, is dropped. */
+  async #refresh() {
+    const { section, table } = this;
+    await this.#tried(async () => {
+      const rows = await section.read(this.api);
+      if (table === this.table) table.show(rows);
+    });
+  }
+
+  /** Asks whether something is to be done to a row. */
+  #ask(row) {
+    const { act } = this.section;
+    const close = () => {
+      this.asked.hidden = true;
+      this.asked.replaceChildren();
+    };
+    const agree = el("button.primary", { type: "button", onclick: async () => {
+      close();
+      if (await this.#tried(() => act.run(this.api, row))) this.#say(act.done(row), "");
+      await this.#refresh();
+    } }, act.label);
+    this.asked.replaceChildren(el("p", {}, act.question(row)), el("div.dialog-actions", {}, el("button.secondary", { type: "button", onclick: close }, "Leave it"), agree));
+    this.asked.hidden = false;
+    agree.focus();
+  }
+
+  #form() {
+    const [kind, name, reason] = ["kind", "name", "reason"].map((part) => freshId(part));
+    const kinds = el("select.dialog-input", { id: kind }, Object.entries(KINDS).map(([word, title]) => el("option", { value: word }, title)));
+    const names = el("input.dialog-input", { id: name, required: true, maxLength: 200, autocomplete: "off", spellcheck: false });
+    const reasons = el("input.dialog-input", { id: reason, required: true, maxLength: 500 });
+    const send = async (event) => {
+      event.preventDefault();
+      const path = `stops/${kinds.value}/${encodeURIComponent(names.value.trim())}`;
+      await this.#tried(async () => {
+        const made = await this.api.ask("PUT", path, { reason: reasons.value });
+        this.#say(`The ${made.kind} ${made.name} is stopped.${made.known ? "" : " This server has none of that name now: check the spelling."}`, "");
+        names.value = reasons.value = "";
+      });
+      await this.#refresh();
+    };
+    return el("form.stop-form", { onsubmit: send },
+      el("label", { for: kind }, "What"), kinds, el("label", { for: name }, "Name"), names, el("label", { for: reason }, "Reason, for users"), reasons,
+      el("button.primary", { type: "submit" }, "Stop it"));
+  }
+
+  #say(word, fault) {
+    setText(this.said, word);
+    setText(this.fault, fault);
+    this.fault.hidden = !fault;
+  }
+
+  /** Whether it succeeded. A refusal is said; without a valid token the page asks for one. */
+  async #tried(work) {
+    this.busy = true;
+    try {
+      await work();
+      return true;
+    } catch (refused) {
+      if (refused.status === undefined) throw refused;
+      if (refused.status === OVER) this.onRefused(refused.message);
+      else this.#say("", refused.message);
+      return false;
+    } finally {
+      this.busy = false;
+    }
+  }
+}

@@ -1,0 +1,8 @@
+/** The composition root of the administration page. */
+
+import { OperatorPage } from "../observer/page.js";
+import { Admin } from "./admin.js";
+import { AdminApi } from "./api.js";
+
+const words = { title: "Administration", send: "Sign in" };
+new OperatorPage((token, onRefused) => new Admin(new AdminApi(token), onRefused), words).start();

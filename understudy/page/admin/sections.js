@@ -1,0 +1,111 @@
+/** What the administration page lists, and what may be done to a row. Pure. */
+
+import { duration } from "../client/format.js";
+import { money, shortId, waiting, who } from "../observer/labels.js";
+
+const number = (title, name) => ({ title, number: true, text: (row) => row[name].toLocaleString("en"), order: (row) => row[name] });
+const text = (title, name) => ({ title, text: (row) => row[name] ?? "" });
+const user = { title: "User", text: who };
+const owned = (user) => `${encodeURIComponent(user.user)}/sessions${user.tenant ? `?tenant=${encodeURIComponent(user.tenant)}` : ""}`;
+
+/** "2026-11-23 09:05", in the time of the browser; "" for none. */
+export function moment(seconds) {
+  if (seconds === null || seconds === undefined) return "";
+  const at = new Date(seconds * 1000);
+  const two = (value) => String(value).padStart(2, "0");
+  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${two(at.getHours())}:${two(at.getMinutes())}`;
+}
+
+const time = (title, name) => ({ title, text: (row) => moment(row[name]), order: (row) => row[name] ?? -1 });
+
+/** What a setting is, in words; of a secret, whether there is one. */
+export function value(row) {
+  if (row.secret) return row.is_set ? "(secret)" : "(not set)";
+  return typeof row.value === "string" ? row.value : JSON.stringify(row.value);
+}
+
+/** "30 9 * * * UTC", "every 5 min". */
+export function timing(row) {
+  return row.cron === null ? `every ${duration(row.every_s * 1000)}` : `${row.cron} ${row.time_zone}`;
+}
+
+export const BY = Object.freeze({ user: "User", agent: "Agent", model: "Model", day: "Day" });
+export const KINDS = Object.freeze({ agent: "Agent", tool: "Tool", model: "Model" });
+
+function spending(by) {
+  const key = by === "user" ? user : { title: BY[by], text: (row) => row[by] ?? "(not known)" };
+  return {
+    name: `by-${by}`, title: `Spending by ${by}`, none: "Nothing was spent.", key: (row) => (by === "user" ? `${row.tenant}/${row.user}` : String(row[by])),
+    read: async (api) => {
+      const { spending: rows, currency } = await api.ask("GET", `admin/spending?by=${by}&days=30`);
+      return rows.map((row) => ({ ...row, currency }));
+    },
+    columns: [key, number("Tokens", "tokens"), { title: "Cost", number: true, text: (row) => money(row.cost, row.currency), order: (row) => row.cost }, number("Runs", "runs")],
+  };
+}
+
+/**
+ * Sections: `read(api)` gives the rows; `act` is what may be done to a row: `question(row)` is asked first, and `run(api,
+ * row)` does it. A section with `stops` has the form that stops something.
+ */
+export const SECTIONS = Object.freeze([
+  {
+    name: "users", title: "Users", none: "Nothing is stored of anybody.", key: (row) => `${row.tenant}/${row.user}`,
+    read: async (api) => (await api.ask("GET", "admin/users?limit=500")).users,
+    columns: [user, number("Threads", "threads"), number("Open runs", "open_runs"), number("Connections", "connections"), time("Last change", "updated_at")],
+    act: {
+      label: "End the sessions", question: (row) => `End all sessions of ${who(row)}?`, done: (row) => `The sessions of ${who(row)} have ended.`,
+      run: (api, row) => api.ask("DELETE", `users/${owned(row)}`),
+    },
+  },
+  {
+    name: "runs", title: "Runs", none: "Nobody is waiting for an answer.", key: (row) => row.run_id,
+    read: async (api) => {
+      const { open, currency } = await api.ask("GET", "observer/runs");
+      return open.map((row) => ({ ...row, currency }));
+    },
+    columns: [
+      { title: "Run", text: (row) => shortId(row.run_id) }, user, text("Agent", "agent"), { title: "Waits for", text: waiting },
+      { title: "Age", number: true, text: (row) => duration(row.age_s * 1000), order: (row) => row.age_s }, number("Tokens", "tokens"),
+      { title: "Cost", number: true, text: (row) => money(row.cost, row.currency), order: (row) => row.cost },
+    ],
+    act: {
+      label: "End the run", question: (row) => `End run ${shortId(row.run_id)} of ${who(row)}?`, done: (row) => `Run ${shortId(row.run_id)} ends.`,
+      run: (api, row) => api.ask("POST", `observer/runs/${encodeURIComponent(row.run_id)}/stop`),
+    },
+  },
+  {
+    name: "queues", title: "Queues", none: "None.", key: (row) => row.name,
+    read: async (api) => Object.entries((await api.ask("GET", "observer/health")).pools).map(([name, pool]) => ({ name, waiting: 0, ...pool })),
+    columns: [text("Pool", "name"), number("At work", "at_work"), number("Waiting", "waiting"), { title: "Of", number: true, text: (row) => row.total ?? "", order: (row) => row.total ?? -1 }],
+  },
+  ...Object.keys(BY).map(spending),
+  {
+    name: "stops", title: "Stopped", none: "Nothing is stopped.", key: (row) => `${row.kind}/${row.name}`, stops: true,
+    read: async (api) => (await api.ask("GET", "stops")).stops,
+    columns: [{ title: "What", text: (row) => `${KINDS[row.kind]} ${row.name}` }, text("By", "who"), time("Since", "at"), text("Reason", "reason")],
+    act: {
+      label: "Allow it again", question: (row) => `Allow the ${row.kind} ${row.name} again?`, done: (row) => `The ${row.kind} ${row.name} is allowed again.`,
+      run: (api, row) => api.ask("DELETE", `stops/${row.kind}/${encodeURIComponent(row.name)}`),
+    },
+  },
+  {
+    name: "schedules", title: "Schedules", none: "There are no schedules.", key: (row) => row.id,
+    read: async (api) => (await api.ask("GET", "admin/schedules")).schedules,
+    columns: [
+      { title: "Schedule", text: (row) => shortId(row.id) }, user, { title: "Agent", text: (row) => row.agent ?? "(default)" }, { title: "When", text: timing },
+      { title: "Next", text: (row) => (row.enabled ? moment(row.next_due_at) : "paused"), order: (row) => row.next_due_at ?? -1 },
+      { title: "Last", text: (row) => row.last_code ?? moment(row.last_due_at), alarm: (row) => row.last_code !== null },
+    ],
+  },
+  {
+    name: "sign-ins", title: "MCP sign-ins", none: "Nobody is signed in at an MCP server.", key: (row) => `${row.tenant}/${row.user}/${row.server}`,
+    read: async (api) => (await api.ask("GET", "admin/sign-ins")).sign_ins,
+    columns: [user, text("Server", "server"), time("Since", "signed_in_at")],
+  },
+  {
+    name: "settings", title: "Settings", none: "None.", key: (row) => row.name,
+    read: async (api) => (await api.ask("GET", "admin/settings")).settings,
+    columns: [text("Setting", "name"), { title: "Value", text: value }, text("Source", "source")],
+  },
+]);

@@ -1,0 +1,70 @@
+/** The page on which a user who was invited sets a password. The invite stands after the `#` of its address. */
+
+import { ACCOUNTS } from "../client/messages/accounts.js";
+import { learn, t } from "../client/messages.js";
+import { browserStorage, safeStorage } from "../client/safe_storage.js";
+import { Session } from "../client/session.js";
+import { el } from "../views/dom.js";
+import { startLanguage } from "../views/language.js";
+import { askServer, passwordForm } from "../views/password_form.js";
+
+const GONE = 404;
+const SERVER = { fetch: (...asked) => fetch(...asked), base: "" };
+
+function show(card) {
+  document.body.replaceChildren(el("main.join", {}, card));
+}
+
+function showGone() {
+  document.title = t("accounts.gone");
+  show(el("div.join-card", {}, el("h1", {}, t("accounts.gone")), el("p", {}, t("accounts.gone_text")),
+    el("div.dialog-actions", {}, el("a.primary", { href: "/" }, t("accounts.to_chat")))));
+}
+
+function showFault(sentence) {
+  show(el("div.join-card", {}, el("p", { role: "alert" }, sentence),
+    el("div.dialog-actions", {}, el("button.primary", { type: "button", onclick: begin }, t("action.try_again")))));
+}
+
+function showForm(invite, name, storage) {
+  document.title = t("accounts.join");
+  const form = passwordForm({
+    head: [el("h1", {}, t("accounts.join")), el("p", {}, t("accounts.join_text", { name }))],
+    fields: [
+      { label: t("accounts.name"), type: "text", autocomplete: "username", value: name, readOnly: true },
+      { label: t("accounts.password"), autocomplete: "new-password" },
+      { label: t("accounts.again"), autocomplete: "new-password" },
+    ],
+    agree: t("accounts.join_agree"),
+    send: async (_name, password, again) => {
+      if (password !== again) throw new Error(t("accounts.differ"));
+      try {
+        const said = await askServer(SERVER, "/auth/join", { invite, password }, { 400: t("accounts.weak") });
+        new Session({ fetch: SERVER.fetch, storage }).adopt(said.session_token);
+      } catch (refusal) {
+        if (refusal.status === GONE) return showGone();
+        throw refusal;
+      }
+      return location.replace("/");
+    },
+  });
+  form.element.classList.add("join-card");
+  show(form.element);
+  form.focus();
+}
+
+async function begin() {
+  const invite = location.hash.slice(1);
+  try {
+    showForm(invite, (await askServer(SERVER, "/auth/invite", { invite })).user, storage);
+  } catch (refusal) {
+    if (refusal.status === GONE) showGone();
+    else showFault(refusal.message);
+  }
+}
+
+const storage = safeStorage(browserStorage());
+await startLanguage(storage);
+learn(ACCOUNTS);
+addEventListener("hashchange", begin); // another link was opened in this tab
+await begin();

@@ -1,0 +1,25 @@
+/** Requests of the pages for operators. The token goes in a header only: addresses end up in logs. */
+
+/** A refusal: {status, message}; status 0 when the server could not be reached. */
+class Refused extends Error {
+  constructor(status, message = "The server cannot be reached right now.") {
+    super(message);
+    this.status = status;
+  }
+}
+
+export class OperatorRest {
+  constructor(token, { fetch = globalThis.fetch.bind(globalThis) } = {}) {
+    Object.assign(this, { token, fetch });
+  }
+
+  /** The answer to a request of `/api/PATH`, with `more` of fetch's options; rejects with {status, message}. */
+  async request(method, path, more = {}) {
+    const headers = { Authorization: `Bearer ${this.token}` };
+    if (more.body) headers["Content-Type"] = "application/json";
+    const answer = await this.fetch(`/api/${path}`, { method, headers, ...more }).catch(() => { throw new Refused(0); });
+    if (answer.ok) return answer;
+    const refusal = await answer.json().catch(() => null);
+    throw new Refused(answer.status, refusal?.error?.message);
+  }
+}
