@@ -3,8 +3,11 @@
 from pathlib import Path
 
 from attrs import frozen
+from sqlalchemy import select
 
 from understudy.app.settings import Settings
+from understudy.cli.user_data import open_read_only
+from understudy.storage import schema
 from understudy.storage.backup import BackupError, Copied, back_up, restore
 from understudy.storage.schema import HEAD, is_behind
 from understudy.storage.sqlite import FILES, inspect_database, open_database
@@ -31,6 +34,21 @@ def migrate_database(settings: Settings) -> OperationResult:
     if not is_behind(before):
         return OperationResult(f"the database has the newest schema already ({before})")
     return OperationResult(f"the database has schema {HEAD} now; it had {'none' if before is None else before}")
+
+
+def explain_way_back(settings: Settings) -> OperationResult:
+    """Say how to go back to an earlier release, as the schema is never taken back. Raises DatabaseUnusable."""
+    with open_read_only(settings) as database, database.reading.connect() as connection:
+        found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
+        oldest, release = connection.execute(select(schema.compatibility)).one()
+    by = "" if release is None else f", migrated by understudy {release}"
+    return OperationResult(
+        f"the database was left as it is: schema {found}{by}. It is never taken back, as that would delete what was "
+        f"stored in the tables and columns that are new. A release that knows schema {oldest} starts on it as it is: "
+        "stop this release and start that one. For an older release restore the backup from before the upgrade, "
+        "without what was stored since",
+        complete=False,
+    )
 
 
 def back_up_data(settings: Settings, target: Path) -> OperationResult:

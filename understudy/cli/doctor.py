@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -29,9 +30,12 @@ from transport.auth.identity import is_loopback
 from transport.auth.tokens import load_or_create_secret
 from transport.wire.errors import FetchFailed, KeySetInvalid
 from understudy.agents.agent import Agent, with_subagents
+from understudy.agents.permissions import Permissions, check_rules
+from understudy.agents.registry import all_agents
 from understudy.app.serve import explain_os_error
 from understudy.app.settings import DATABASE_FILE, FILE, BadSettings, Settings, load, settings_files
 from understudy.auth.sessions import read_keys
+from understudy.chat.permissions_file import PermissionsFile
 from understudy.content.filter import load_policy
 from understudy.models.inquiry import inquire
 from understudy.models.registry import UnknownModel, chain
@@ -103,6 +107,8 @@ def run_checks(
         yield CheckResult("settings", "mend", str(error))
         return
     yield _settings()
+    if settings.permissions_file is not None:
+        yield _permissions(settings, agents)
     checks: tuple[Callable[[Settings], CheckResult], ...] = (
         _policy, _secret, _clock, _port, _charts, _sandbox,
     )  # fmt: skip
@@ -126,6 +132,8 @@ def run_checks(
         yield CheckResult("sign-in", "note", f"{settings.oidc_issuer} was not asked")
     elif settings.oidc_issuer:
         yield _sign_in(settings)
+    if settings.accounts:
+        yield _accounts(settings)
 
 
 def check_mcp_servers(agents: Sequence[Agent], *, private: bool = False) -> list[CheckResult]:
@@ -243,6 +251,23 @@ def _space(settings: Settings) -> CheckResult:
     return CheckResult("disk space", "ok", text)
 
 
+def _permissions(settings: Settings, agents: Sequence[Agent]) -> CheckResult:
+    """Check the permissions file as the server would; without `agents`, its form only, as it may name yours."""
+    assert settings.permissions_file is not None  # noqa: S101 - for the type checker
+    try:
+        known = all_agents(agents, settings.builtin_agents, settings.default_agent)
+        check = partial(check_rules, agents=known, default_model=settings.model, limits=settings.limits)
+        file = PermissionsFile(settings.permissions_file, Permissions(), check)
+        rules = file.read() if agents else file.parse()
+    except ValueError as error:
+        return CheckResult("permissions", "mend", str(error))
+    text = f"{file.path}: {sum(map(len, (rules.agents, rules.tools, rules.models, rules.budgets)))} rules"
+    if not agents:
+        more = "; name your agents as MODULE:ATTR to have them compared"
+        return CheckResult("permissions", "note", text + more)
+    return CheckResult("permissions", "ok", text)
+
+
 def _policy(settings: Settings) -> CheckResult:
     try:
         load_policy(settings.scrub_policy)
@@ -355,6 +380,21 @@ def _sign_in(settings: Settings) -> CheckResult:
             "sign-in", "note", f"users who sign out here stay signed in at {at.issuer}; {back} is the way back"
         )
     return CheckResult("sign-in", "ok", f"users sign in at {at.issuer}; {back} is the way back")
+
+
+def _accounts(settings: Settings) -> CheckResult:
+    """Hash a password, as the server does at a sign-in."""
+    try:
+        from understudy.auth.accounts.passwords import Passwords
+    except ExtraNotInstalled as error:
+        return CheckResult("sign-in", "mend", str(error))
+    began = time.perf_counter()
+    trio.run(Passwords().hash, "a password that nobody has")
+    took_ms = (time.perf_counter() - began) * 1000
+    where = settings.public_url or settings.url_at(settings.port)
+    return CheckResult(
+        "sign-in", "ok", f"users sign in with a password at {where}; to check one takes {took_ms:.0f} ms"
+    )
 
 
 def _clock(settings: Settings) -> CheckResult:

@@ -1,5 +1,5 @@
-"""The command `understudy`: serve, new, chat, top, load, token, scrub, threads, users, migrate, backup, restore,
-doctor.
+"""The command `understudy`: serve, new, chat, top, load, token, invite, accounts, scrub, threads, users, audit,
+migrate, backup, restore, doctor.
 
 Exit codes: 0 success, 1 failure (or findings of `scrub --check`), 2 wrong usage.
 """
@@ -15,7 +15,17 @@ import click
 from understudy import __version__
 from understudy.app.serve import explain_os_error, is_parent, listening_early
 from understudy.app.settings import DATABASE_URL_FORMS, Settings
-from understudy.cli.options import DATA_DIR, FixableError, load_settings, refusals_in_log, storage_errors_shown
+from understudy.cli.accounts import accounts, invite
+from understudy.cli.admin import admin
+from understudy.cli.audit import audit
+from understudy.cli.options import (
+    DATA_DIR,
+    FixableError,
+    load_settings,
+    operator_of,
+    refusals_in_log,
+    storage_errors_shown,
+)
 from understudy.cli.users import threads, users
 
 if TYPE_CHECKING:
@@ -68,6 +78,7 @@ def main() -> None:
 @click.option("--model", help="offline, openai:NAME or openai-chat:NAME [offline].")
 @click.option("--no-builtin-agents", is_flag=True, help="Serve only your own agents.")
 @click.option("--default-agent", help="Agent that answers messages which name none [guide, or your first].")
+@click.option("--accounts", is_flag=True, default=None, help="Users sign in with a password; see understudy invite.")
 def serve(agents: tuple[str, ...], *, no_builtin_agents: bool, **given: Any) -> None:
     """Serve the chat page, REST and WebSocket until SIGTERM or Ctrl-C.
 
@@ -188,21 +199,9 @@ def top(url: str | None, session_token: str | None, every_s: float, data_dir: Pa
 
     Without a token one is made with the secret of the server, if that is on this machine. A pipe gets one picture.
     """
-    from understudy.cli.top import own_token, run_top
+    from understudy.cli.top import run_top
 
-    settings = load_settings(data_dir=data_dir)
-    if url is None:
-        if settings.port == 0:
-            raise FixableError("the server's port is any free one: name its address with --url")
-        url = settings.url_at(settings.port)
-    if session_token is None:
-        try:
-            session_token = own_token(settings)
-        except (OSError, ValueError) as error:
-            raise FixableError(
-                f"{explain_os_error(error)}: name the server's data folder with --data-dir, or give an operator's token"
-            ) from error
-    sys.exit(run_top(url, session_token, every_s))
+    sys.exit(run_top(*operator_of(load_settings(data_dir=data_dir), url, session_token, "top"), every_s))
 
 
 @main.command()
@@ -337,14 +336,17 @@ def scrub(files: tuple[str, ...], policy: "Policy", direction: str, **options: b
 @main.command()
 @DATA_DIR
 @click.option("--database-url", help=f"URL of the database, if it is not in the data folder: {DATABASE_URL_FORMS}.")
-def migrate(data_dir: Path | None, database_url: str | None) -> None:
+@click.option("--down", is_flag=True, help="Change nothing; say how to go back to an earlier release.")
+def migrate(data_dir: Path | None, database_url: str | None, down: bool) -> None:
     """Migrate the database to the newest schema, creating it if missing; `serve` does the same when it starts.
 
-    Fails without changing anything while a server uses the database.
+    Fails without changing anything while a server uses the data folder, or on PostgreSQL if a running server could not
+    use the new schema.
     """
-    from understudy.cli.database import migrate_database
+    from understudy.cli.database import explain_way_back, migrate_database
 
-    _run_operation(migrate_database, load_settings(data_dir=data_dir, database_url=database_url))
+    operation = explain_way_back if down else migrate_database
+    _run_operation(operation, load_settings(data_dir=data_dir, database_url=database_url))
 
 
 @main.command()
@@ -397,5 +399,9 @@ def doctor(agents: tuple[str, ...], data_dir: Path | None, offline: bool) -> Non
     sys.exit(run_doctor(data_dir, agents=found, offline=offline))
 
 
+main.add_command(accounts)
+main.add_command(admin)
+main.add_command(audit)
+main.add_command(invite)
 main.add_command(threads)
 main.add_command(users)

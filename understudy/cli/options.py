@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from understudy.app.serve import explain_os_error
 from understudy.app.settings import BadSettings, Settings, load
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
@@ -52,6 +53,29 @@ def load_settings(**given: Any) -> Settings:
         return load(**given)
     except BadSettings as error:
         raise FixableError(str(error)) from error
+
+
+def operator_of(settings: Settings, url: str | None, token: str | None, user: str) -> tuple[str, str]:
+    """Return the address of a running server and an operator's token: those given, or else the settings' address, and
+    a token that is made for `user` with the server's secret.
+
+    Raises:
+        FixableError: The settings name no address, or there is no secret here.
+    """
+    from understudy.cli.top import own_token
+
+    if url is None:
+        if settings.port == 0:
+            raise FixableError("the server's port is any free one: name its address with --url")
+        url = settings.url_at(settings.port)
+    if token is None:
+        try:
+            token = own_token(settings, user)
+        except (OSError, ValueError) as error:
+            raise FixableError(
+                f"{explain_os_error(error)}: name the server's data folder with --data-dir, or give an operator's token"
+            ) from error
+    return url, token
 
 
 @contextmanager

@@ -31,8 +31,8 @@ ROWS: Final = 12
 WORDS: Final[Mapping[str, str]] = {"queue": "its turn", "consent": "consent to", "question": "an answer"}
 
 
-def own_token(settings: Settings) -> str:
-    """Make an operator's token with the server's secret, which is on this machine.
+def own_token(settings: Settings, user: str = "top") -> str:
+    """Make an operator's token of a user with the server's secret, which is on this machine.
 
     Raises:
         OSError, ValueError: There is no usable secret here.
@@ -40,7 +40,7 @@ def own_token(settings: Settings) -> str:
     if not settings.secret and not settings.secret_file.exists():
         raise ValueError(f"there is no secret in {settings.data_dir.absolute()}")
     roles = (OPERATOR, SERVER_OPERATOR) if settings.tenant_claim else (OPERATOR,)
-    return open_tokens(settings).issue("top", secrets.token_hex(8), roles=roles, ttl_s=OWN_TOKEN_S)
+    return open_tokens(settings).issue(user, secrets.token_hex(8), roles=roles, ttl_s=OWN_TOKEN_S)
 
 
 def run_top(url: str, token: str, every_s: float) -> int:

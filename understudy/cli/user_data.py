@@ -1,10 +1,12 @@
 """Operations behind the commands users and threads: list users, export and erase their data, sign them out.
 
-Listing and exporting read the database, also while a server runs. Erasing requires that no server runs, because a
+Listing and exporting read the database, also while a server runs. An export, an erasure, a sign-out and the reading
+of the audit log have an entry in it, which is stored first. Erasing requires that no server runs, because a
 server would go on with the state of its conversations; while one runs, erase over HTTP.
 """
 
 import os
+import pwd
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -23,19 +25,22 @@ from understudy.content.encryption import TextCipher, load_cipher
 from understudy.content.vault import Vault
 from understudy.privacy.erasure import Erased, Eraser
 from understudy.privacy.export import Exporter, ExportOptions, Pieces
-from understudy.storage import archive_queries, queries
+from understudy.storage import archive_queries, audit, queries
 from understudy.storage.archive_queries import Archive, User
+from understudy.storage.audit import COMMAND_LINE, AuditEntry, AuditFilter, StoredEntry
 from understudy.storage.cache import drop_changed_answers
-from understudy.storage.database import Database, ReadDatabase
-from understudy.storage.errors import NotStored, StorageError
+from understudy.storage.database import Database, DriverErrors, ReadDatabase
+from understudy.storage.errors import NotStored, StorageError, StorageUnavailable, driver_words
 from understudy.storage.files import FileStore, FolderFiles
-from understudy.storage.records import name_of, owner_of
+from understudy.storage.records import Write, name_of, owner_of
 from understudy.storage.revocations import RevokeSession
 from understudy.storage.sqlite import FILES, open_database, read_folder
 from understudy.storage.store import Store
-from understudy.storage.writer import StoreWriter
+from understudy.storage.writer import StoreWriter, commit_group
 
 PART_SUFFIX: Final = ".part"
+AUDIT_PAGE: Final = 500
+"""Entries of the audit log that are read at a time."""
 REDIS_AWAY: Final = (
     "Redis does not answer: what servers kept there of what was read lately stays until its hour is over, for when the "
     "database is away"
@@ -61,10 +66,13 @@ def export_data(
     text_cipher = _open_text_cipher(settings) if what.raw else None
 
     async def run() -> None:
-        with _open_output(output) as file, _open_read_only(settings) as database:
+        with _open_output(output) as file, open_read_only(settings) as database:
             archive = Archive(database)
             exporter = Exporter(archive, Vault(), text_cipher, time.time)
             async with aclosing(await _export_pieces(archive, exporter, what, owner, tenant, thread)) as pieces:
+                asked = {"raw": what.raw, "events": what.events, "thread": thread is not None}
+                target = None if owner is None else owner_of(owner, tenant)
+                _record(settings, audit_entry("user.exported", target, tenant, format=what.form, **asked))
                 async for piece in pieces:
                     await trio.to_thread.run_sync(file.write, piece)
 
@@ -92,7 +100,7 @@ async def _export_pieces(
 
 def users_with_data(settings: Settings, tenant: str | None) -> Iterator[Sequence[User]]:
     """Yield the users with stored data, in pages. Raises StorageError."""
-    with _open_read_only(settings) as database:
+    with open_read_only(settings) as database:
         after = ""
 
         async def page() -> list[User]:
@@ -117,12 +125,15 @@ def erase_users(
                 name = owner_of(owner, tenant)
                 if await eraser.archive.read(archive_queries.user, name) is None:
                     raise NotStored("user", owner)
+                await eraser.store.audit(audit_entry("user.erased", name))
                 return [await eraser.user(name)]
             done: list[Erased] = []
             while all(each.whole for each in done) and (
                 users := await eraser.archive.read(archive_queries.users, "", tenant)
             ):
-                done += [await eraser.user(user.id) for user in users]
+                for user in users:
+                    await eraser.store.audit(audit_entry("user.erased", user.id))
+                    done.append(await eraser.user(user.id))
             if not done:
                 raise NotStored("user of the tenant", tenant or "")
             return done
@@ -135,8 +146,9 @@ def sign_out(settings: Settings, user: str, tenant: str | None) -> None:
 
     async def run() -> None:
         owner = owner_of(user, tenant)
-        with _open_read_only(settings):
+        with open_read_only(settings):
             pass  # nothing is made here, nor migrated
+        _record(settings, audit_entry("sessions.ended", owner, all=True))
         if not settings.on_postgresql:
             await _revoke_user(settings, None, owner)
             return
@@ -149,6 +161,60 @@ def sign_out(settings: Settings, user: str, tenant: str | None) -> None:
             database.close()
 
     trio.run(run)
+
+
+def audit_entries(settings: Settings, wanted: AuditFilter) -> Iterator[Sequence[StoredEntry]]:
+    """Yield the entries of the audit log, newest first, in pages, after storing that they are read.
+
+    Raises StorageError.
+    """
+    begun = audit_entry("audit.read", tenant=wanted.tenant)
+    _record(settings, begun)
+    with open_read_only(settings) as database, database.reading.connect() as connection:
+        before = audit.number_of(connection, begun.id, begun.who) or 0
+        while page := audit.entries(connection, wanted, before, AUDIT_PAGE):
+            yield page
+            before = page[-1].number - 1
+
+
+def audit_entry(action: str, target: str | None = None, tenant: str | None = None, **detail: str | bool) -> AuditEntry:
+    """Return an entry about what the user of the operating system does at the command line."""
+    number = os.getuid()
+    try:
+        who = pwd.getpwuid(number).pw_name
+    except KeyError:
+        who = f"uid {number}"
+    return AuditEntry(action, who, COMMAND_LINE, target, tenant=tenant, detail=detail)
+
+
+def _record(settings: Settings, entry: AuditEntry) -> None:
+    """Store an entry of the audit log beside a server, if one runs. Raises StorageError."""
+    commit_beside(settings, entry)
+
+
+def commit_beside(settings: Settings, entry: AuditEntry, *writes: Write) -> list[int]:
+    """Store an entry of the audit log, and then other writes, in one transaction beside a server, if one runs.
+
+    Return the answers of all. Raises StorageError.
+    """
+    with open_read_only(settings):
+        pass  # nothing is made here, nor migrated
+    database = _open_database(settings, beside=True)
+    try:
+        with database.writing.connect() as connection:
+            outcomes = commit_group(connection, [entry, *writes])
+    except DriverErrors.of(database.writing).all as error:
+        raise StorageUnavailable(driver_words(error)) from error
+    finally:
+        database.close()
+    if isinstance(outcomes[0], Exception):
+        raise StorageUnavailable(f"the audit log cannot be written: {outcomes[0]}") from outcomes[0]
+    answers: list[int] = []
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            raise outcome
+        answers.append(outcome)
+    return answers
 
 
 async def _revoke_user(settings: Settings, store: Store | None, owner: str) -> None:
@@ -177,7 +243,8 @@ def _open_text_cipher(settings: Settings) -> TextCipher:
 
 
 @contextmanager
-def _open_read_only(settings: Settings) -> Iterator[ReadDatabase]:
+def open_read_only(settings: Settings) -> Iterator[ReadDatabase]:
+    """Open the database for reading, beside any servers; nothing is made or migrated. Raises DatabaseUnusable."""
     if settings.on_postgresql:
         from understudy.storage.postgresql import read_server  # needs an optional dependency
 
@@ -193,7 +260,7 @@ def _open_read_only(settings: Settings) -> Iterator[ReadDatabase]:
 @asynccontextmanager
 async def _open_eraser(settings: Settings, tell: Callable[[str], object]) -> AsyncIterator[Eraser]:
     """Open an eraser with a writer of its own, after checking that no server uses the database."""
-    with _open_read_only(settings):
+    with open_read_only(settings):
         pass  # nothing is made here, nor migrated
     database = _open_database(settings)
     try:
@@ -220,9 +287,10 @@ async def _open_eraser(settings: Settings, tell: Callable[[str], object]) -> Asy
         database.close()
 
 
-def _open_database(settings: Settings) -> Database:
+def _open_database(settings: Settings, *, beside: bool = False) -> Database:
+    """Open the database for writing; on SQLite `beside` a server that has the folder, else in its place."""
     if not settings.on_postgresql:
-        return open_database(settings.database_folder)
+        return open_database(settings.database_folder, locked=beside)
     from understudy.storage.postgresql import connect_database
 
     return connect_database(settings.database_url)

@@ -21,6 +21,7 @@ from tests.end_to_end.chat_client import connected
 from tests.end_to_end.process import started
 from tests.servers.postgresql import Postgres
 from tests.understudy.storage.conftest import Make
+from understudy import __version__
 from understudy.cli.main import main
 from understudy.storage import schema
 from understudy.storage.backup import BackupError, back_up
@@ -268,3 +269,17 @@ def test_postgresql_is_migrated_and_has_backups_of_its_own(postgres: Postgres, t
     assert "already" in understudy("migrate", "--data-dir", tmp_path, **address).stdout
     done = understudy("backup", tmp_path / "saved", "--data-dir", tmp_path, **address)
     assert (done.exit_code, "pg_dump" in done.stderr) == (1, True)
+
+
+def test_a_way_back_is_told_and_not_gone(postgres: Postgres, tmp_path: Path) -> None:
+    """`migrate --down` changes nothing, in either database, and names the schema from which on releases can start."""
+    data = tmp_path / "data"
+    for address in ({}, {"UNDERSTUDY_DATABASE_URL": postgres.create()}):
+        done = understudy("migrate", "--down", "--data-dir", data, **address)
+        assert (done.exit_code, "no database" in done.stderr) == (1, True)
+        assert understudy("migrate", "--data-dir", data, **address).exit_code == 0
+        done = understudy("migrate", "--down", "--data-dir", data, **address)
+        assert done.exit_code == 1
+        assert f"schema {schema.HEAD}, migrated by understudy {__version__}" in done.output
+        assert "A release that knows schema 0016 starts on it" in done.output
+        assert "already" in understudy("migrate", "--data-dir", data, **address).stdout

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from tests.transport.provider import ec_key, key_set, published
 from tests.understudy.models.conftest import provider as provider
 from tests.understudy.models.provider import KEY, Provider, Script
 from tests.understudy.storage.test_postgresql import execute
+from understudy.agents.agent import Agent
 from understudy.app.server import serve_app
 from understudy.app.settings import Settings
 from understudy.cli import doctor
@@ -348,6 +350,17 @@ class SignInServer(http.server.BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+def test_users_with_a_password(found: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A password is hashed, as the server does it; without the extra that is a fault with what to install."""
+    monkeypatch.setenv("UNDERSTUDY_ACCOUNTS", "true")
+    finding = found()["sign-in"]
+    assert (finding.state, "with a password at http://127.0.0.1" in finding.text) == ("ok", True)
+    monkeypatch.setitem(sys.modules, "argon2", None)
+    monkeypatch.delitem(sys.modules, "understudy.auth.accounts.passwords", raising=False)
+    finding = found()["sign-in"]
+    assert (finding.state, "pip install 'understudy[accounts]'" in finding.text) == ("mend", True)
+
+
 def test_the_provider_at_which_users_sign_in(found: Look, monkeypatch: pytest.MonkeyPatch) -> None:
     """The way back is said, as it has to be registered there; another name of the provider is a fault."""
     assert "sign-in" not in found()
@@ -361,3 +374,23 @@ def test_the_provider_at_which_users_sign_in(found: Look, monkeypatch: pytest.Mo
         finding = found()["sign-in"]
         assert (finding.state, "calls itself" in finding.text) == ("mend", True)
     assert found()["sign-in"].state == "mend"
+
+
+def test_the_permissions_file_is_compared_with_the_agents_that_are_named(
+    found: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without them its form alone is checked, and that is said."""
+    path = tmp_path / "permissions.toml"
+    monkeypatch.setenv("UNDERSTUDY_PERMISSIONS_FILE", str(path))
+    assert found()["permissions"].state == "mend"
+    path.write_text('groups = ["staff"]\n[agents]\ndesk = ["group:staff"]')
+    assert (found()["permissions"].state, found()["permissions"].text.partition("; ")[0]) == (
+        "note",
+        f"{path}: 1 rules",
+    )
+    checked = {each.name: each for each in run_checks(agents=[Agent("desk", model="offline")])}["permissions"]
+    assert (checked.state, checked.text) == ("ok", f"{path}: 1 rules")
+    wrong = {each.name: each for each in run_checks(agents=[Agent("disk", model="offline")])}["permissions"]
+    assert (wrong.state, "agents.desk: there is no agent of that name" in wrong.text) == ("mend", True)
+    path.write_text("groups = 1")
+    assert "groups must be a list of names" in found()["permissions"].text

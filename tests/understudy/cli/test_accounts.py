@@ -1,0 +1,134 @@
+"""An operator invites, lists, changes, resets and disables accounts from a shell, on either database."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.servers.postgresql import Postgres
+from understudy.auth.accounts.invites import digest_of
+from understudy.cli.main import main
+from understudy.storage import accounts
+from understudy.storage.postgresql import read_server
+from understudy.storage.sqlite import read_folder
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
+    """The options that name a database without accounts."""
+    options = ["--data-dir", str(tmp_path / "data")]
+    if request.param == "sqlite":
+        shutil.copytree(request.getfixturevalue("migrated"), tmp_path / "data")
+        return options
+    postgres: Postgres = request.getfixturevalue("postgres")
+    (tmp_path / "data").mkdir()
+    return [*options, "--database-url", postgres.create(request.getfixturevalue("template"))]
+
+
+def understudy(*arguments: str) -> Result:
+    """Run the command to its end, in this process."""
+    return CliRunner().invoke(main, list(arguments))
+
+
+def listed(place: list[str]) -> list[list[str]]:
+    """Return name, state, roles and groups of each account."""
+    return [line.split("\t")[:4] for line in understudy("accounts", "list", *place).stdout.splitlines()]
+
+
+def stored(place: list[str], name: str) -> accounts.Account | None:
+    """Return an account as the database has it."""
+    with_url = "--database-url" in place
+    database = read_server(place[-1]) if with_url else read_folder(Path(place[-1]))
+    try:
+        with database.reading.connect() as connection:
+            return accounts.one(connection, name)
+    finally:
+        database.close()
+
+
+def test_an_account_from_its_invite_to_its_end(place: list[str]) -> None:
+    """Only the digest of an invite is stored; each command has its entry in the audit log."""
+    made = understudy("invite", "Ada", "--role", "operator", "--group", "b", "--group", "a", *place)
+    assert made.exit_code == 0, made.output
+    found = re.fullmatch(r"http://127\.0\.0\.1:8002/join#([\w-]{32})\n", made.stdout)
+    assert found is not None
+    account = stored(place, "ada")
+    assert account is not None
+    assert (account.invite, account.password) == (digest_of(found[1]), "")
+    assert 71 * 3600 < account.invite_expires_at - account.created_at < 73 * 3600
+    assert listed(place) == [["ada", "invited", "operator", "b,a"]]
+    assert understudy("accounts", "set", "ADA", "--group", "c", *place).exit_code == 0
+    assert listed(place) == [["ada", "invited", "", "c"]]
+    assert understudy("accounts", "disable", "ada", *place).stdout == "disabled ada and signed them out everywhere\n"
+    assert listed(place) == [["ada", "disabled", "", "c"]]
+    again = understudy("accounts", "reset", "ada", "--hours", "1", "--url", "https://chat.example.org/", *place)
+    link, _, invite = again.stdout.strip().partition("#")
+    assert link == "https://chat.example.org/join"
+    account = stored(place, "ada")
+    assert account is not None
+    assert account.invite == digest_of(invite)
+    assert listed(place) == [["ada", "invited", "", "c"]]
+    entries = [json.loads(line) for line in understudy("audit", "--user", "ada", *place).stdout.splitlines()]
+    assert [each["action"] for each in reversed(entries)] == [
+        "account.invited", "account.changed", "sessions.ended", "account.disabled", "sessions.ended", "account.invited",
+        "sessions.ended",
+    ]  # fmt: skip
+    assert {each["way"] for each in entries} == {"command line"}
+
+
+def test_what_is_not_there_or_there_already_is_a_sentence(place: list[str]) -> None:
+    for command in (("accounts", "disable"), ("accounts", "reset"), ("accounts", "set")):
+        done = understudy(*command, "bob", *place)
+        assert (done.exit_code, done.stdout) == (1, "")
+        assert "there is no account 'bob'" in done.stderr
+    assert understudy("invite", "ada", *place).exit_code == 0
+    before = stored(place, "ada")
+    done = understudy("invite", "Ada", *place)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "ada" in done.stderr
+    assert "Traceback" not in done.output
+    assert stored(place, "ada") == before, "the invite that was sent stays valid"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["invite", "a b"], "a name has 1 to 64 letters"),
+        (["invite", "anon-1"], "a name has 1 to 64 letters"),
+        (["invite", "ada", "--group", "a,b"], "without commas"),
+        (["invite", "ada", "--group", "x" * 3000], "at most 3000 bytes"),
+        (["invite", "ada", "--hours", "0"], "--hours"),
+        (["accounts", "set", "ada", "--role", "\n"], "printable"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_stored(arguments: list[str], words: str, tmp_path: Path) -> None:
+    done = understudy(*arguments, "--data-dir", str(tmp_path / "data"))
+    assert done.exit_code == 2
+    assert words in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_there_is_no_database_none_is_made(tmp_path: Path) -> None:
+    for command in (["invite", "ada"], ["accounts", "list"], ["accounts", "disable", "ada"]):
+        done = understudy(*command, "--data-dir", str(tmp_path / "data"))
+        assert (done.exit_code, "there is no database" in done.stderr) == (1, True), done.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_invite_that_nobody_took_expires(tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(migrated, tmp_path / "data")
+    place = ["--data-dir", str(tmp_path / "data")]
+    assert understudy("invite", "ada", "--hours", "1", *place).exit_code == 0
+    account = stored(place, "ada")
+    assert account is not None
+    monkeypatch.setattr("understudy.cli.accounts.time.time", lambda: account.invite_expires_at)
+    assert listed(place) == [["ada", "expired", "", ""]]
+
+
+def test_the_link_needs_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNDERSTUDY_PORT", "0")
+    done = understudy("invite", "ada", "--data-dir", str(tmp_path))
+    assert (done.exit_code, "--url" in done.stderr) == (2, True)

@@ -1,0 +1,117 @@
+"""`understudy admin` against a real server over a socket: what it prints, and what it is refused."""
+
+import json
+from collections.abc import Callable, Coroutine
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from click.testing import CliRunner, Result
+
+from tests.end_to_end.chat_client import connected
+from tests.end_to_end.conftest import serve as serve
+from tests.end_to_end.scripted_model import Gate, Say, scripted
+from tests.end_to_end.server_pair import SECRET, token_of
+from understudy.cli.main import main
+
+Command = Callable[..., Coroutine[Any, Any, Result]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty working folder, in which the secret of the servers is set."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("UNDERSTUDY_SECRET", SECRET)
+    return folder
+
+
+async def admin(url: str, *arguments: str) -> Result:
+    """Run the command to its end, in a thread."""
+    command = ["admin", "--url", url, *arguments]
+    return await trio.to_thread.run_sync(partial(CliRunner().invoke, main, command))
+
+
+async def lines(url: str, *arguments: str) -> list[str]:
+    """Return the lines that a command prints, which must succeed."""
+    done = await admin(url, *arguments)
+    assert done.exit_code == 0, done.output
+    return [" ".join(line.split()) for line in done.stdout.splitlines()]
+
+
+async def test_a_run_is_listed_and_ended_and_its_spending_summed(serve: Any, folder: Path) -> None:
+    gate = Gate()
+    running = await serve(scripted(Say("one two", gate)), secret=SECRET)
+    url = running.address
+    async with connected(url, token_of("ada")) as client:
+        await client.say("go", agent_type="script", thread_id="t")
+        await gate.reached.wait()
+        (_, run) = await lines(url, "runs")
+        run_id = run.split()[0]
+        assert run.startswith(f"{run_id} ada script model script ")
+        assert (await lines(url, "users"))[1].startswith("ada 1 1 1 ")
+        assert "runs 1 0 1000" in await lines(url, "queues")
+        assert await lines(url, "end", run_id) == ["ended", run_id]
+        gate.opened.set()
+        await client.until_end()
+        assert await lines(url, "runs") == ["none"]
+    spent = json.loads((await admin(url, "--json", "spend", "--by", "agent")).stdout)
+    assert [(each["agent"], each["runs"]) for each in spent["spending"]] == [("script", 1)]
+    assert (await lines(url, "spend", "--days", "35"))[1].startswith("ada ")
+    assert await lines(url, "schedules") == ["none"]
+    assert await lines(url, "sign-ins") == ["none"]
+
+
+async def test_what_is_stopped_is_listed_and_allowed_again(serve: Any, folder: Path) -> None:
+    running = await serve(scripted(Say("one")), secret=SECRET)
+    url = running.address
+    done = await admin(url, "stop", "tool", "echo", "--reason", "It is wrong.")
+    assert (done.exit_code, done.stderr) == (0, "")
+    unknown = await admin(url, "stop", "tool", "eco", "--reason", "It is wrong.")
+    assert unknown.stderr == "This server has no tool of that name now: check the spelling.\n"
+    listed = await lines(url, "stops")
+    assert [line.split()[:3] for line in listed[1:]] == [["tool", "echo", "admin"], ["tool", "eco", "admin"]]
+    assert listed[1].endswith("It is wrong.")
+    for name in ("echo", "eco"):
+        assert await lines(url, "allow", "tool", name) == ["allowed", f"tool {name}"]
+    assert await lines(url, "stops") == ["none"]
+    refused = await admin(url, "allow", "tool", "echo")
+    assert (refused.exit_code, refused.stderr) == (
+        1,
+        "Error: the server refused with 404: No tool of that name is stopped.\n",
+    )
+
+
+async def test_settings_are_listed_with_their_source(serve: Any, folder: Path) -> None:
+    running = await serve(scripted(Say("one")), secret=SECRET)
+    found = await lines(running.address, "settings")
+    assert "secret (secret) UNDERSTUDY_SECRET" in found
+    assert "words_per_s 5000.0 command" in found
+    assert not any(line.startswith("summary_from") for line in found)
+    assert "summary_from 1 default" in await lines(running.address, "settings", "--all")
+    assert SECRET not in "".join(found)
+
+
+async def test_users_are_signed_out_and_oneself_only_on_purpose(serve: Any, folder: Path) -> None:
+    running = await serve(scripted(Say("one")), secret=SECRET)
+    url = running.address
+    assert await lines(url, "sign-out", "ada") == ["signed out", "ada"]
+    refused = await admin(url, "sign-out", "admin")
+    assert refused.exit_code == 1
+    assert "That is you: it ends your own sessions" in refused.stderr
+    assert await lines(url, "sign-out", "admin", "--own") == ["signed out", "admin"]
+
+
+async def test_without_the_rights_or_a_server_there_is_a_sentence(serve: Any, folder: Path) -> None:
+    running = await serve(scripted(Say("one")), secret=SECRET)
+    refused = await admin(running.address, "--token", token_of("ada"), "users")
+    assert (refused.exit_code, refused.stderr) == (
+        1,
+        "Error: the server refused with 403: That needs the role operator.\n",
+    )
+    nobody = await admin("http://127.0.0.1:9", "users")
+    assert nobody.exit_code == 1
+    assert nobody.stderr.startswith("Error: there is no server at 127.0.0.1:9")

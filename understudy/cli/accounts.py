@@ -1,0 +1,153 @@
+"""The commands `understudy invite` and `accounts`: the users who sign in with a password."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from understudy.app.settings import Settings
+from understudy.cli.options import DATA_DIR, DATABASE_URL, FixableError, load_settings, storage_errors_shown
+
+HOURS = click.option(
+    "--hours", type=click.IntRange(1, 720), default=72, show_default=True, help="Validity of the link."
+)
+ROLE = click.option("--role", "roles", multiple=True, help="Role of the user; may be given several times.")
+GROUP = click.option("--group", "groups", multiple=True, help="Group of the user; may be given several times.")
+URL = click.option("--url", help="Address of the server in the link [public_url, or the settings' host and port].")
+MOST_BYTES = 3000
+"""Bytes of roles and groups: tokens carry them."""
+
+
+@click.command()
+@click.argument("name")
+@ROLE
+@GROUP
+@HOURS
+@URL
+@DATA_DIR
+@DATABASE_URL
+def invite(
+    name: str,
+    roles: tuple[str, ...],
+    groups: tuple[str, ...],
+    hours: int,
+    url: str | None,
+    data_dir: Path | None,
+    database_url: str | None,
+) -> None:
+    """Make an account for NAME, and print a link with which they set their password, once. Works beside a server."""
+    from understudy.cli.account_data import invite_user
+
+    settings = load_settings(data_dir=data_dir, database_url=database_url)
+    _check_rights(roles, groups)
+    link = _link(settings, url)
+    with storage_errors_shown():
+        made = invite_user(settings, _named(name), roles, groups, time.time() + hours * 3600.0)
+    click.echo(link(made))
+
+
+@click.group()
+def accounts() -> None:
+    """List, change, disable and reset the accounts of users who sign in with a password."""
+
+
+@accounts.command("list")
+@DATA_DIR
+@DATABASE_URL
+def list_accounts(data_dir: Path | None, database_url: str | None) -> None:
+    """Print a line for each account: name, state, roles, groups, time of the invitation; separated by tabs."""
+    from understudy.cli.account_data import accounts_of, state_of
+    from understudy.cli.console import one_line
+    from understudy.privacy.transcript import moment
+
+    settings = load_settings(data_dir=data_dir, database_url=database_url)
+    with storage_errors_shown():
+        for each in accounts_of(settings):
+            state = state_of(each, time.time())
+            fields = (each.owner, state, ",".join(each.roles), ",".join(each.groups), moment(each.created_at))
+            click.echo("\t".join(map(one_line, fields)))
+
+
+@accounts.command("disable")
+@click.argument("name")
+@DATA_DIR
+@DATABASE_URL
+def disable_account(name: str, data_dir: Path | None, database_url: str | None) -> None:
+    """Let nobody sign in as NAME, and end all their sessions: running servers do so within a second."""
+    from understudy.cli.account_data import disable
+
+    _on_account(disable, name, data_dir, database_url)
+    click.echo(f"disabled {_named(name)} and signed them out everywhere")
+
+
+@accounts.command("reset")
+@click.argument("name")
+@HOURS
+@URL
+@DATA_DIR
+@DATABASE_URL
+def reset_account(name: str, hours: int, url: str | None, data_dir: Path | None, database_url: str | None) -> None:
+    """Take the password of NAME away, end all their sessions, and print a new link. Enables a disabled account."""
+    from understudy.cli.account_data import reset
+
+    settings = load_settings(data_dir=data_dir, database_url=database_url)
+    link = _link(settings, url)
+    with storage_errors_shown():
+        made = reset(settings, _named(name), time.time() + hours * 3600.0)
+    click.echo(link(made))
+
+
+@accounts.command("set")
+@click.argument("name")
+@ROLE
+@GROUP
+@DATA_DIR
+@DATABASE_URL
+def set_account(
+    name: str, roles: tuple[str, ...], groups: tuple[str, ...], data_dir: Path | None, database_url: str | None
+) -> None:
+    """Replace the roles and groups of NAME by those given, and end all their sessions."""
+    from understudy.cli.account_data import set_rights
+
+    _check_rights(roles, groups)
+    _on_account(set_rights, name, data_dir, database_url, roles, groups)
+    click.echo(f"changed {_named(name)} and signed them out everywhere")
+
+
+def _on_account(
+    operation: Callable[..., None], name: str, data_dir: Path | None, database_url: str | None, *more: Any
+) -> None:
+    settings = load_settings(data_dir=data_dir, database_url=database_url)
+    with storage_errors_shown():
+        operation(settings, _named(name), *more)
+
+
+def _named(typed: str) -> str:
+    from understudy.auth.accounts.invites import account_name
+
+    name = account_name(typed)
+    if name is None:
+        raise FixableError("a name has 1 to 64 letters, digits and . _ @ + -, and begins with a letter or digit")
+    return name
+
+
+def _check_rights(roles: tuple[str, ...], groups: tuple[str, ...]) -> None:
+    given = (*roles, *groups)
+    if any(not each.strip() or not each.isprintable() or "," in each for each in given):
+        raise FixableError("roles and groups are printable texts without commas")
+    if sum(len(each.encode()) + 3 for each in given) > MOST_BYTES or len(roles) > 100:
+        raise FixableError(
+            f"roles and groups have at most {MOST_BYTES} bytes together, and there are at most 100 roles"
+        )
+
+
+def _link(settings: Settings, url: str | None) -> Callable[[str], str]:
+    """Return a function that makes a link of an invite."""
+    base = url or settings.public_url
+    if not base:
+        if settings.port == 0:
+            raise FixableError("the server's port is any free one: name its address with --url")
+        base = settings.url_at(settings.port)
+    return lambda made: f"{base.rstrip('/')}/join#{made}"

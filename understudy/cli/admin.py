@@ -1,0 +1,272 @@
+"""`understudy admin`: what operators read and do on a running server, over its HTTP API with an operator's token.
+
+Answers are tables on a terminal and through a pipe, or the server's JSON with `--json`. Tokens are never shown.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+from urllib.parse import quote, urlencode
+
+import click
+
+from understudy.cli.options import load_settings, operator_of
+
+Row: TypeAlias = Mapping[str, Any]
+BY: Final = ("user", "agent", "model", "day")
+"""What spending is summed by. Repeated here because most commands do not need storage."""
+KINDS: Final = ("agent", "tool", "model")
+WIDTH: Final = 10_000
+"""Characters of a line: nothing is cut, so that names and ids can be copied."""
+TENANT: Final = click.option("--tenant", help="Only users of this tenant.")
+
+
+class AskedServer:
+    """A running server, asked as an operator. `as_json`: answers are printed as the server gave them."""
+
+    def __init__(self, url: str, token: str, *, as_json: bool) -> None:
+        self.url, self.token, self.as_json = url, token, as_json
+
+    def ask(self, method: str, path: str, body: Row | None = None, **query: Any) -> dict[str, Any]:
+        """Send a request. Return the answer. Raises ClickException with the server's sentence."""
+        import trio
+
+        from understudy.cli.chat import ChatFailed, ServerAddress
+
+        given = {name: value for name, value in query.items() if value is not None}
+        whole = f"{path}?{urlencode(given)}" if given else path
+
+        async def send() -> dict[str, Any]:
+            return await ServerAddress.parse(self.url).ask(method, whole, self.token, body)
+
+        try:
+            return trio.run(send)
+        except ChatFailed as failed:
+            raise click.ClickException(str(failed)) from None
+
+    def show(self, answer: Row, rows: Sequence[Row], columns: Mapping[str, Callable[[Row], str]]) -> None:
+        """Print an answer: its rows as a table with these columns, or all of it as JSON."""
+        if self.as_json:
+            click.echo(json.dumps(answer, ensure_ascii=False))
+            return
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        from understudy.cli.console import one_line
+
+        console = Console(file=sys.stdout, width=WIDTH)
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name in columns:
+            table.add_column(name, no_wrap=True)
+        for row in rows:
+            table.add_row(*(Text(one_line(cell(row))) for cell in columns.values()))
+        console.print(table if rows else Text("none", "dim"), crop=False)
+
+
+@click.group()
+@click.option("--url", help="Address of the server [http://127.0.0.1:8002].")
+@click.option("--token", "session_token", envvar="UNDERSTUDY_TOKEN", help="An operator's token; also UNDERSTUDY_TOKEN.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Data folder of the server, for its secret [data].")
+@click.option("--json", "as_json", is_flag=True, help="Print the server's answer as JSON.")
+@click.pass_context
+def admin(
+    context: click.Context, url: str | None, session_token: str | None, data_dir: Path | None, as_json: bool
+) -> None:
+    """Administer a running server: users, runs, spending, schedules, sign-ins, stops and settings.
+
+    Without a token one is made with the secret of the server, if that is on this machine.
+    """
+    settings = load_settings(data_dir=data_dir)
+    context.obj = AskedServer(*operator_of(settings, url, session_token, "admin"), as_json=as_json)
+
+
+@admin.command()
+@TENANT
+@click.pass_obj
+def users(remote: AskedServer, tenant: str | None) -> None:
+    """List the users of whom something is stored."""
+    found: list[Row] = []
+    cursor = None
+    while True:
+        page = remote.ask("GET", "/api/admin/users", tenant=tenant, cursor=cursor, limit=500)
+        found += page["users"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    remote.show({"users": found}, found, {
+        "user": who, "threads": number("threads"), "open runs": number("open_runs"),
+        "connections": number("connections"), "last change": moment("updated_at"),
+    })  # fmt: skip
+
+
+@admin.command()
+@TENANT
+@click.pass_obj
+def runs(remote: AskedServer, tenant: str | None) -> None:
+    """List the runs at work and in the queue, those that are silent for longest first."""
+    answer = remote.ask("GET", "/api/observer/runs", tenant=tenant)
+    remote.show(answer, answer["open"], {
+        "run": text("run_id"), "user": who, "agent": text("agent"),
+        "waits for": lambda row: f"{row['waits_for']} {row['waits_for_name']}".strip(),
+        "silent": seconds("silent_s"), "age": seconds("age_s"), "tokens": number("tokens"),
+        "cost": lambda row: money(row, answer["currency"]),
+    })  # fmt: skip
+
+
+@admin.command()
+@click.argument("run_id", metavar="RUN")
+@click.pass_obj
+def end(remote: AskedServer, run_id: str) -> None:
+    """End a run of any user, with what it has."""
+    answer = remote.ask("POST", f"/api/observer/runs/{quote(run_id, safe='')}/stop")
+    remote.show(answer, [answer], {"ended": text("run_id")})
+
+
+@admin.command()
+@click.option("--by", type=click.Choice(BY), default="user", show_default=True, help="What it is summed by.")
+@click.option("--days", type=click.IntRange(1, 35), default=1, show_default=True, help="Days, of which today is one.")
+@TENANT
+@click.pass_obj
+def spend(remote: AskedServer, by: str, days: int, tenant: str | None) -> None:
+    """Sum up what was spent on models."""
+    answer = remote.ask("GET", "/api/admin/spending", by=by, days=days, tenant=tenant)
+    named: Callable[[Row], str] = who if by == "user" else lambda row: row[by] or "(not known)"
+    remote.show(answer, answer["spending"], {
+        by: named, "tokens": number("tokens"), "cost": lambda row: money(row, answer["currency"]),
+        "runs": number("runs"),
+    })  # fmt: skip
+
+
+@admin.command()
+@TENANT
+@click.pass_obj
+def schedules(remote: AskedServer, tenant: str | None) -> None:
+    """List the schedules of users, those that are due next first."""
+    answer = remote.ask("GET", "/api/admin/schedules", tenant=tenant)
+    remote.show(answer, answer["schedules"], {
+        "schedule": text("id"), "user": who, "agent": lambda row: row["agent"] or "(default)",
+        "when": lambda row: f"every {row['every_s']} s" if row["cron"] is None else f"{row['cron']} {row['time_zone']}",
+        "next": lambda row: moment("next_due_at")(row) if row["enabled"] else "paused",
+        "last": lambda row: row["last_code"] or moment("last_due_at")(row),
+    })  # fmt: skip
+
+
+@admin.command("sign-ins")
+@TENANT
+@click.pass_obj
+def sign_ins(remote: AskedServer, tenant: str | None) -> None:
+    """List who is signed in at which MCP server."""
+    answer = remote.ask("GET", "/api/admin/sign-ins", tenant=tenant)
+    columns = {"user": who, "server": text("server"), "since": moment("signed_in_at")}
+    remote.show(answer, answer["sign_ins"], columns)
+
+
+@admin.command()
+@click.pass_obj
+def stops(remote: AskedServer) -> None:
+    """List the agents, tools and models that are stopped."""
+    answer = remote.ask("GET", "/api/stops")
+    remote.show(answer, answer["stops"], STOP)
+
+
+@admin.command()
+@click.argument("kind", type=click.Choice(KINDS))
+@click.argument("name")
+@click.option("--reason", required=True, help="A sentence that says why, for users.")
+@click.pass_obj
+def stop(remote: AskedServer, kind: str, name: str, reason: str) -> None:
+    """Stop an agent, a tool or a model on all nodes."""
+    answer = remote.ask("PUT", f"/api/stops/{kind}/{quote(name)}", {"reason": reason})
+    remote.show(answer, [answer], STOP)
+    if not answer["known"]:
+        click.echo(f"This server has no {kind} of that name now: check the spelling.", err=True)
+
+
+@admin.command()
+@click.argument("kind", type=click.Choice(KINDS))
+@click.argument("name")
+@click.pass_obj
+def allow(remote: AskedServer, kind: str, name: str) -> None:
+    """Allow an agent, a tool or a model again that is stopped."""
+    remote.ask("DELETE", f"/api/stops/{kind}/{quote(name)}")
+    answer = {"kind": kind, "name": name}
+    remote.show(answer, [answer], {"allowed": lambda row: f"{row['kind']} {row['name']}"})
+
+
+@admin.command("sign-out")
+@click.argument("user")
+@click.option("--tenant", help="Tenant of the user.")
+@click.option("--own", is_flag=True, help="Say that you mean yourself.")
+@click.pass_obj
+def sign_out(remote: AskedServer, user: str, tenant: str | None, own: bool) -> None:
+    """End all sessions of a user."""
+    path = f"/api/users/{quote(user, safe='')}/sessions"
+    remote.ask("DELETE", path, tenant=tenant, own="true" if own else None)
+    remote.show(answer := {"user": user, "tenant": tenant}, [answer], {"signed out": who})
+
+
+@admin.command()
+@click.option("--all", "whole", is_flag=True, help="List also those with their default.")
+@click.pass_obj
+def settings(remote: AskedServer, whole: bool) -> None:
+    """List the settings in force, with the source of each. Secrets are not shown."""
+    answer = remote.ask("GET", "/api/admin/settings")
+    listed = [row for row in answer["settings"] if whole or row["is_set"]]
+    remote.show({"settings": listed}, listed, {"setting": text("name"), "value": shown, "source": text("source")})
+
+
+@admin.command()
+@click.pass_obj
+def queues(remote: AskedServer) -> None:
+    """List what is at work and what waits in each pool of the server."""
+    answer = remote.ask("GET", "/api/observer/health")
+    rows = [{"pool": name, "total": "", "waiting": 0} | pool for name, pool in answer["pools"].items()]
+    columns = {"pool": text("pool"), "at work": number("at_work"), "waiting": number("waiting"), "of": text("total")}
+    remote.show({"pools": answer["pools"]}, rows, columns)
+
+
+def who(row: Row) -> str:
+    """Return the user of a row, with the tenant."""
+    return str(row["user"]) if row["tenant"] is None else f"{row['user']} ({row['tenant']})"
+
+
+def text(name: str) -> Callable[[Row], str]:
+    """Return a column of texts."""
+    return lambda row: str(row[name])
+
+
+def number(name: str) -> Callable[[Row], str]:
+    """Return a column of whole numbers."""
+    return lambda row: f"{row[name]:,}"
+
+
+def seconds(name: str) -> Callable[[Row], str]:
+    """Return a column of durations."""
+    return lambda row: f"{row[name]:,.0f} s"
+
+
+def moment(name: str) -> Callable[[Row], str]:
+    """Return a column of times, in UTC; empty for none."""
+    return lambda row: "" if row[name] is None else time.strftime("%Y-%m-%d %H:%M", time.gmtime(row[name]))
+
+
+def money(row: Row, currency: str) -> str:
+    """Return the cost of a row; empty for none."""
+    return f"{row['cost']:,.4g} {currency}".strip() if row["cost"] else ""
+
+
+def shown(row: Row) -> str:
+    """Return the value of a setting; of a secret, that there is one."""
+    if row["secret"]:
+        return "(secret)" if row["is_set"] else "(not set)"
+    value = row["value"]
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+STOP: Final[Mapping[str, Callable[[Row], str]]] = {
+    "kind": text("kind"), "name": text("name"), "by": text("who"), "since": moment("at"), "reason": text("reason"),
+}  # fmt: skip
