@@ -14,7 +14,7 @@ from pathlib import Path
 from .figure import Figure, machine, pin_to_one_core, table
 from .plot import plot
 
-_NOT_FIGURES = {"__main__", "figure", "inert", "million", "peers", "plot", "soak"}
+_NOT_FIGURES = {"__main__", "actors_soak", "figure", "inert", "million", "peers", "plot"}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,18 +30,23 @@ def main(arguments: list[str] | None = None) -> int:
     form.add_argument("--into", type=Path, metavar="FILE", help="put that table into FILE, between its two comments")
     parser.add_argument("--together", action="store_true", help="put one table of all into FILE, for `all`")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="also draw the figures that have peers, as SVG")
-    parser.add_argument("--quick", action="store_true", help="too short for meaningful numbers (chat, start, wire)")
+    parser.add_argument(
+        "--quick", action="store_true", help="too short for meaningful numbers (chat, operations, start, wire)"
+    )
     parser.add_argument("--corpora", type=Path, metavar="DIR", help="a corpus of attacks and look-alikes (scrub only)")
     parser.add_argument(
         "--misses", nargs="?", const="all", metavar="FAMILY", help="only judge it, and list what failed (scrub only)"
     )
     parser.add_argument("--day", action="store_true", help="build a whole day of events, for `steady` (store only)")
-    parser.add_argument("--only", metavar="NAME", help="only one of its parts (agents, chat, page)")
+    parser.add_argument("--only", metavar="NAME", help="only one of its parts (agents, chat, operations, page)")
     parser.add_argument("--peer", metavar="NAME", help="only beside this one of its peers (chat, page)")
     parser.add_argument("--list", action="store_true", help="also list the functions by their modules (path only)")
     parser.add_argument("--keep", action="store_true", help="write the counts that must not grow (path only)")
-    parser.add_argument("--small", action="store_true", help="a small version, as the tests run it (agents, page)")
+    parser.add_argument(
+        "--small", action="store_true", help="a small version, as the tests run it (agents, page, soak)"
+    )
     parser.add_argument("--limit", type=float, metavar="S", help="begin nothing new after S s (agents, chat, page)")
+    parser.add_argument("--before", metavar="DIR", help="also beside an earlier checkout (operations only)")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.names if name not in known]
     if unknown:

@@ -7,7 +7,7 @@ reborn_us          microseconds from a kill, or a crash where there is no kill, 
                    a message
 idle_actor_bytes   memory one more idle actor holds: resident, or requested from the allocator, whichever is more
 told_actor_bytes   the same for one of ours that has handled a message: its mailbox has made a lane by then
-soak_growth_*      see `benchmarks.soak`
+soak_growth_*      see `benchmarks.actors_soak`
 
 Every peer has a process of its own on the one core this process is pinned to; rounds are interleaved, so that a noisy
 moment hits all, and every number is the median of its rounds. In all of them a counter matches a pattern over the same
@@ -23,7 +23,7 @@ from contextlib import ExitStack
 
 from attrs import frozen
 
-from . import soak
+from . import actors_soak
 from .figure import RUNS, Figure
 from .peers.catalogue import OURS, PEERS, Peer
 from .peers.home import Missing
@@ -55,7 +55,7 @@ def figures(sizes: Sizes | None = None, peers: Sequence[Peer] = PEERS) -> Iterat
     yield idle_actor_bytes(holding, sizes)
     told = median_of_fresh(OURS, "told_resident", sizes.idle_actors, sizes.rounds)
     yield Figure("told_actor_bytes", "B", told)
-    yield from soak.figures()
+    yield from actors_soak.figures()
 
 
 def start(peers: Sequence[Peer]) -> Iterator[PeerProcess]:

@@ -10,6 +10,7 @@ path_publishes      publications of events to the subscribers of the thread
 path_scans          texts that are searched for what the scrubber's rules need
 path_threads        calls of `trio.to_thread.run_sync`, and their resumptions: three or four for each trip to a thread
 path_tasks          tasks that are started
+path_steps          steps of the server's tasks: how often the loop resumes one
 
 The server runs in this process, with its threads; the client is trio-websocket, which is none of ours. All are counts,
 which do not depend on what else the machine does. Of several messages the smallest count is taken: the server's
@@ -55,6 +56,8 @@ MARKED = {
     "path_tasks": ("trio/_core/_run.py", "Runner.spawn_impl"),
 }
 """Figures that are calls of one function: the end of its file's path, and its qualified name."""
+CLIENT = ("benchmarks.path", "trio_websocket")
+"""The beginnings of the names of the client's tasks."""
 WARM = 3
 """Messages before those that are counted: what is loaded or cached at first use is then there."""
 COUNTED = 5
@@ -66,29 +69,30 @@ QUIET_S = 0.5
 TIMEOUT_S = 60.0
 
 
-@define
-class Recorder:
-    """What runs while `on`: calls by function, and how many transactions are committed. `counted` are both by message.
+@define(eq=False)
+class Recorder(trio.abc.Instrument):
+    """What runs while `on`: calls by function, transactions that are committed, and steps of tasks.
 
-    `traced` are instructions by message.
+    `counted` are these by message, `traced` are instructions by message.
     """
 
     on: bool = False
     tracing: bool = False
     calls: Counter[CodeType] = field(factory=Counter)
     transactions: int = 0
+    steps: int = 0
     instructions: int = 0
-    counted: list[tuple[Counter[CodeType], int]] = field(factory=list)
+    counted: list[tuple[Counter[CodeType], int, int]] = field(factory=list)
     traced: list[int] = field(factory=list)
 
     def start(self) -> None:
-        """Start to count calls and transactions."""
-        self.on, self.calls, self.transactions = True, Counter(), 0
+        """Start to count calls, transactions and steps."""
+        self.on, self.calls, self.transactions, self.steps = True, Counter(), 0, 0
 
     def stop(self) -> None:
         """Keep the counts."""
         self.on = False
-        self.counted.append((self.calls, self.transactions))
+        self.counted.append((self.calls, self.transactions, self.steps))
 
     def start_trace(self) -> None:
         """Start to count instructions."""
@@ -98,6 +102,10 @@ class Recorder:
         """Keep the count."""
         self.tracing = False
         self.traced.append(self.instructions)
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        """Note a step of a task, unless it is one of the client's."""
+        self.steps += self.on and not task.name.startswith(CLIENT)
 
     def call(self, frame: FrameType, what: str, _: Any) -> None:
         """Note the call of a function. A profile function of `sys.setprofile`."""
@@ -141,18 +149,19 @@ def figures(*, list: bool = False, keep: bool = False) -> Iterator[Figure]:  # n
         threading.setprofile(None)  # type: ignore[arg-type]
         threading.settrace(None)  # type: ignore[arg-type]
         event.remove(Engine, "commit", recorder.commit)
-    own = [{code: n for code, n in calls.items() if is_ours(code)} for calls, _ in recorder.counted]
+    own = [{code: n for code, n in calls.items() if is_ours(code)} for calls, *_ in recorder.counted]
     named = {code for code in set.intersection(*map(set, own)) if code.co_name not in COMPREHENSIONS}
     measured = [
         Figure("path_functions", "functions", len(named)),
         Figure("path_files", "files", len({code.co_filename for code in named})),
-        Figure("path_transactions", "transactions", min(transactions for _, transactions in recorder.counted)),
+        Figure("path_transactions", "transactions", min(transactions for _, transactions, _ in recorder.counted)),
         Figure("path_calls", "calls", min(sum(calls.values()) for calls in own)),
         Figure("path_instructions", "instructions", min(recorder.traced)),
         *(
-            Figure(name, "calls", min(called(calls, file, function) for calls, _ in recorder.counted))
+            Figure(name, "calls", min(called(calls, file, function) for calls, *_ in recorder.counted))
             for name, (file, function) in MARKED.items()
         ),
+        Figure("path_steps", "steps", min(steps for *_, steps in recorder.counted)),
     ]
     yield from measured
     if keep:
@@ -186,11 +195,13 @@ async def _measure(recorder: Recorder, folder: Path) -> None:
             async with open_websocket_url(running.address.replace("http", "ws", 1) + "/ws") as socket:
                 for _ in range(WARM):
                     await _ask(socket, "warm")
+                trio.lowlevel.add_instrument(recorder)
                 for number in range(COUNTED):
                     await _begin(socket, f"counted-{number}")
                     recorder.start()
                     await _ask(socket, f"counted-{number}")
                     recorder.stop()
+                trio.lowlevel.remove_instrument(recorder)
                 sys.setprofile(None)
                 sys.settrace(recorder.trace)
                 for number in range(TRACED):

@@ -1,6 +1,6 @@
 """What a message costs, and how many users a core carries, beside others that answer the same.
 
-`python -m benchmarks chat [--only NAME] [--peer NAME] [--limit S] [--quick]`, about an hour with all peers. Every
+`python -m benchmarks chat [--only NAME] [--peer NAME] [--limit S] [--quick]`, some forty minutes with all peers. Every
 server has a process of its own on the first core; `understudy load` runs on the last one. Each user sends every ten
 seconds, whatever became of the messages before, and receives every event. The agent is a script: `text` streams 30
 words, 20 a second, each a piece of its own; `tool` calls one tool and says its result.
@@ -233,7 +233,9 @@ def figures(
         for name in asked:
             try:
                 if name == POSTGRESQL:
-                    bench.servers[name] = stack.enter_context(servers.ours(stack.enter_context(postgresql())))
+                    bench.servers[name] = stack.enter_context(
+                        servers.ours(stack.enter_context(postgresql(servers.MEMORY)))
+                    )
                 else:
                     bench.servers[name] = stack.enter_context(everybody[name]())
             except (Missing, ServerFailed) as reason:

@@ -35,6 +35,8 @@ OWN: Final = Peer(
     ("fastapi==0.165.0", "python-socketio==5.18.1", "uvicorn[standard]==0.54.0"),
 )
 CHAINLIT: Final = Peer("Chainlit", "chainlit_app.py", "chainlit", ("chainlit==2.12.0",))
+MEMORY: Final = "/dev/shm" if Path("/dev/shm").is_dir() else None
+"""Where the data of all servers is: a disk that pauses for a third of a second now and then decides all percentiles."""
 TOKEN_S: Final = 24 * 3600.0
 WRITTEN_S: Final = 10.0
 """Longest time for a server to write what was sampled, in seconds."""
@@ -80,7 +82,7 @@ class Chat:
 @contextmanager
 def ours(database: Postgres | None = None, *, sampled: bool = False, workers: int = 1) -> Iterator[Chat]:
     """`understudy serve` on SQLite, or on a database of that PostgreSQL. Several workers have all cores."""
-    with TemporaryDirectory(prefix="understudy-bench-") as folder:
+    with TemporaryDirectory(prefix="understudy-bench-", dir=MEMORY) as folder:
         file = Path(folder) / "layers.json"
         given = {"UNDERSTUDY_WORKERS": str(workers)}
         if sampled:
@@ -110,7 +112,7 @@ def rooms() -> Iterator[Chat]:
 def _peer(file: str) -> Iterator[Server]:
     python = environment(OWN) / "bin" / "python"
     with (
-        TemporaryDirectory(prefix="understudy-bench-") as folder,
+        TemporaryDirectory(prefix="understudy-bench-", dir=MEMORY) as folder,
         Server(file, [str(python), str(HERE / file), folder]) as server,
     ):
         yield server
@@ -120,7 +122,7 @@ def _peer(file: str) -> Iterator[Server]:
 def chainlit() -> Iterator[Chat]:
     """Chainlit, without a data layer: it keeps nothing on the disk. Raises Missing."""
     python = environment(CHAINLIT) / "bin" / "python"
-    with TemporaryDirectory(prefix="understudy-bench-") as folder:
+    with TemporaryDirectory(prefix="understudy-bench-", dir=MEMORY) as folder:
         own = {"HOME": folder, "CHAINLIT_APP_ROOT": folder}
         with Server("Chainlit", [str(python), str(HERE / "chainlit_app.py")], own) as server:
             yield Chat(server, "/ws/socket.io/?EIO=4&transport=websocket", ChainlitSocket)

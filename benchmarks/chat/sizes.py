@@ -16,9 +16,9 @@ class Sizes:
     every_s: float = 10.0
     users: int = 300
     for_s: float = 30.0
-    probes: int = 7
+    probes: int = 5
     probe_s: float = 20.0
-    within: float = 1.1
+    within: float = 1.2
     burst: int = 1_000
     busy: int = 500
 

@@ -82,7 +82,7 @@ def _rounds(address: str, rounds: int, measured: dict[str, list[float]]) -> None
     doors = {name: _connect(address) for name in DOORS}
     own = _connect(address)
     try:
-        own.sendall(client.request(f"/ws?session_token={tokens['socket']}"))
+        own.sendall(client.upgrade(f"/ws?session_token={tokens['socket']}"))
         _until(own, b'"welcome"')
         for number in range(WARM + rounds):
             found = {"socket": _timed(own, _said(), b'"final_response"')}

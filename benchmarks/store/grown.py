@@ -16,7 +16,7 @@ from pathlib import Path
 from attrs import frozen
 
 from benchmarks.million import OWNER, Built, build
-from benchmarks.wire.client import Client, command, request
+from benchmarks.wire.client import Client, command, upgrade
 from benchmarks.wire.server import ServerFailed
 from transport.auth.tokens import Tokens
 
@@ -97,7 +97,7 @@ def _resumed(node: Node, built: Built, token: str, looks: int) -> Times:
 def _connected(node: Node, token: str) -> Iterator[Client]:
     with socket.create_connection(("127.0.0.1", node.port), timeout=_WAIT_S) as line:
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as browsers do: else a command may wait for 40 ms
-        line.sendall(request(f"/ws?session_token={token}"))
+        line.sendall(upgrade(f"/ws?session_token={token}"))
         client = Client(line)
         while not client.pour(client.receive()):
             pass

@@ -35,11 +35,11 @@ _DURABLE = {"fsync": "on", "full_page_writes": "on", "shared_buffers": "256MB", 
 
 
 @contextmanager
-def postgresql() -> Iterator[Postgres]:
-    """A PostgreSQL whose commits are durable, on any core. Raises Missing."""
+def postgresql(within: str | None = None) -> Iterator[Postgres]:
+    """A PostgreSQL whose commits are durable, on any core; its data is in a folder of `within`. Raises Missing."""
     if binaries() is None:
         raise Missing("there is no PostgreSQL on this machine")
-    folder = Path(tempfile.mkdtemp(prefix="understudy-bench-"))  # where the user may go that it runs as
+    folder = Path(tempfile.mkdtemp(prefix="understudy-bench-", dir=within))  # where the user may go that it runs as
     try:
         server = Postgres(folder, **_DURABLE)
         with all_cores():

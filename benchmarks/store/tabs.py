@@ -10,7 +10,7 @@ from typing import Any
 import trio
 from attrs import define, field
 
-from benchmarks.wire.client import command, request
+from benchmarks.wire.client import command, upgrade
 from benchmarks.wire.server import ServerFailed
 from transport.auth.tokens import Tokens
 
@@ -44,7 +44,7 @@ class Tab:
         token = Tokens(SECRET, time.time).issue(self.user, f"{self.user}-session", ttl_s=3600)
         with trio.fail_after(CONNECT_S):
             self._stream = await trio.open_tcp_stream("127.0.0.1", self.node.port)
-            await self._stream.send_all(request(f"/ws?session_token={token}"))
+            await self._stream.send_all(upgrade(f"/ws?session_token={token}"))
             nursery.start_soon(self._read)
             await self._welcome.wait()
 

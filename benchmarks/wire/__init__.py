@@ -8,6 +8,8 @@ fanout_batch            as fanout, with several events in a frame as the client'
 echo                    messages of 100 bytes there and back, over 50 connections, one at a time on each
 idle_connection_bytes   what the resident memory grows by for each of the last 9,900 of 10,000 idle connections: ours is
                         the whole product, with its actors
+sse_idle_bytes          the same for each of 1,000 event streams over HTTP, each of a thread
+sse_open_ms             the milliseconds that the server works to open one of them
 stalled_bytes           the same for each of 1,000 clients that read nothing while events flow
 stalled_p99_ratio       how late the others' events are then (the 99th of a hundred), by how late they were before
 stream_p99_ms           milliseconds from making to receipt, with 1,000 streamed answers, the 99th of a hundred;
@@ -31,8 +33,8 @@ from benchmarks.figure import Figure
 from benchmarks.peers.home import Missing
 
 from . import rates
-from .client import raise_file_limit
-from .idle import idle_bytes
+from .client import event_stream, raise_file_limit
+from .idle import idle
 from .product import product
 from .server import Server, ServerFailed, module, node, uvicorn
 from .sizes import QUICK, Sizes
@@ -68,6 +70,7 @@ def figures(sizes: Sizes | None = None) -> Iterator[Figure]:
     with ExitStack() as stack:
         yield from _rates(dict(_start(stack)), sizes)
     yield _idle(sizes)
+    yield from _streams(sizes)
     yield from _steady(sizes)
     with product(sizes.storm, sizes.events) as server:
         back = storm(server, sizes.storm)
@@ -124,15 +127,22 @@ def _server(who: str) -> str:
 
 def _idle(sizes: Sizes) -> Figure:
     with product() as ours:
-        held = idle_bytes(ours.server, ours.path, sizes)
+        held = idle(ours.server, ours.path, sizes.idle, sizes).bytes
     peers: dict[str, float] = {}
     for name in (UVICORN, WS):
         try:
             with Server(name, COMMANDS[name]()) as server:
-                peers[name] = idle_bytes(server, lambda _: "/events", sizes)
+                peers[name] = idle(server, lambda _: "/events", sizes.idle, sizes).bytes
         except (Missing, ServerFailed) as reason:
             say(f"{name} has no idle_connection_bytes: {reason}")
     return Figure("idle_connection_bytes", "B", held, peers)
+
+
+def _streams(sizes: Sizes) -> Iterator[Figure]:
+    with product(sizes.idle_before + sizes.sse, 1) as ours:
+        held = idle(ours.server, ours.stream, sizes.sse, sizes, event_stream)
+    yield Figure("sse_idle_bytes", "B", held.bytes)
+    yield Figure("sse_open_ms", "ms", held.open_s * 1000)
 
 
 def _steady(sizes: Sizes) -> Iterator[Figure]:

@@ -50,12 +50,17 @@ def say(content: str) -> bytes:
     return command("user_message", content=content)
 
 
-def request(path: str) -> bytes:
+def upgrade(path: str) -> bytes:
     """What asks for a WebSocket."""
     return (
         f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         f"Sec-WebSocket-Key: {_KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n"
     ).encode()
+
+
+def event_stream(path: str) -> bytes:
+    """What asks for an event stream over HTTP."""
+    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n".encode()
 
 
 @define(eq=False)
@@ -104,22 +109,23 @@ class Client:
         self.rest = data[at:]
 
     def pour(self, data: bytes) -> bool:
-        """Take a part of the server's answer to the handshake; True when it is complete and a WebSocket."""
+        """Take a part of the head of the server's answer; True when it is complete, and the request was accepted."""
         self.rest += data
         head, end, rest = self.rest.partition(b"\r\n\r\n")
         if not end:
             return False
-        if b" 101 " not in head.split(b"\r\n", 1)[0]:
-            raise ServerFailed(f"no WebSocket: {head[:80]!r}")
+        if head.split(b" ", 2)[1] not in (b"101", b"200"):
+            raise ServerFailed(f"no WebSocket or stream: {head[:80]!r}")
         self.rest, self.upgraded = rest, True
         return True
 
 
 class Crowd:
-    """Many connections to one server, under one epoll. Use it as a context."""
+    """Many connections to one server, under one epoll, each asking by `request` for its path. Use it as a context."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, request: Callable[[str], bytes] = upgrade) -> None:
         self.server = server
+        self._request = request
         self.clients: list[Client] = []
         self._epoll = select.epoll()
         self._by_number: dict[int, Client] = {}
@@ -171,11 +177,11 @@ class Crowd:
         return client
 
     def ask(self, client: Client, path: str) -> None:
-        """The socket is connected: ask for a WebSocket, and wait for the answer."""
+        """The socket is connected: send the request, and wait for the answer."""
         fault = client.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if fault:
             raise self.server.failed(f"a connection was refused (errno {fault})")
-        client.socket.send(request(path))
+        client.socket.send(self._request(path))
         client.sent = True
         self._epoll.modify(client.socket.fileno(), select.EPOLLIN)
 

@@ -1,28 +1,46 @@
-"""The memory of idle connections: what a server's resident memory grows by, divided by how many there are."""
+"""Idle connections: what a server's resident memory grows by, and the work of opening them, divided by how many there
+are."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-from .client import Crowd
+from attrs import frozen
+
+from .client import Crowd, upgrade
 from .server import Server
 from .sizes import Sizes
 
 
-def idle_bytes(server: Server, path: Callable[[int], str], sizes: Sizes) -> float:
-    """Resident bytes of one more connection that does nothing; `path(number)` is where each connects.
+@frozen
+class Idle:
+    """One more connection that does nothing: its resident `bytes`, and the seconds of work that it took to open it."""
+
+    bytes: float
+    open_s: float
+
+
+def idle(
+    server: Server,
+    path: Callable[[int], str],
+    connections: int,
+    sizes: Sizes,
+    request: Callable[[str], bytes] = upgrade,
+) -> Idle:
+    """Measure so many `connections`; `path(number)` is where each connects, and `request` what it asks with.
 
     The first few are not counted: they pay for what is made once. Raises ServerFailed.
     """
-    first, all_of_them = sizes.idle_before, sizes.idle_before + sizes.idle
-    with Crowd(server) as crowd:
+    first, all_of_them = sizes.idle_before, sizes.idle_before + connections
+    with Crowd(server, request) as crowd:
         crowd.open([path(number) for number in range(first)])
         time.sleep(sizes.settle_s)
-        before = server.memory()
+        before, worked_s = server.memory(), server.cpu_s()
         crowd.open([path(number) for number in range(first, all_of_them)])
+        worked_s = server.cpu_s() - worked_s
         time.sleep(sizes.settle_s)
-        grown = (server.memory() - before) / sizes.idle
+        grown = (server.memory() - before) / connections
     if grown <= 0:
         raise server.failed("its memory did not grow")
-    return grown
+    return Idle(grown, worked_s / connections)

@@ -79,10 +79,10 @@ def test_every_peer_has_its_file_and_the_requirements_of_what_it_imports() -> No
 
 SOAK = """
 import json, tracemalloc, trio, trio.testing
-from benchmarks import soak
+from benchmarks import actors_soak
 
 tracemalloc.start()
-held = trio.run(soak.soak, 3_000, 9_000, clock=trio.testing.MockClock(autojump_threshold=0))
+held = trio.run(actors_soak.soak, 3_000, 9_000, clock=trio.testing.MockClock(autojump_threshold=0))
 print(json.dumps([[moment.objects, moment.bytes] for moment in held]))
 """
 

@@ -14,8 +14,8 @@ from benchmarks.__main__ import put_between
 from benchmarks.figure import Figure, table
 from benchmarks.peers.home import Missing
 from benchmarks.wire import rates, server, steady
-from benchmarks.wire.client import Client, Crowd, text_frame
-from benchmarks.wire.idle import idle_bytes
+from benchmarks.wire.client import Client, Crowd, event_stream, text_frame
+from benchmarks.wire.idle import idle
 from benchmarks.wire.product import Product, product
 from benchmarks.wire.server import Server, ServerFailed, module
 from benchmarks.wire.sizes import QUICK
@@ -100,7 +100,16 @@ def test_messages_come_back(name: str) -> None:
 @pytest.mark.slow
 def test_an_idle_connection_to_the_product_has_a_size(known: Product) -> None:
     """Some kilobytes: more than a socket, less than a process."""
-    assert 2_000 < idle_bytes(known.server, known.path, QUICK) < 200_000
+    assert 2_000 < idle(known.server, known.path, QUICK.idle, QUICK).bytes < 200_000
+
+
+@pytest.mark.slow
+def test_an_idle_event_stream_has_a_size_and_takes_work() -> None:
+    """Also some kilobytes, and less than a tenth of a second."""
+    with product(QUICK.idle_before + QUICK.sse, 1) as server:
+        held = idle(server.server, server.stream, QUICK.sse, QUICK, event_stream)
+    assert 2_000 < held.bytes < 200_000
+    assert 0 < held.open_s < 0.1
 
 
 @pytest.mark.slow
@@ -158,7 +167,7 @@ def test_a_server_that_does_not_do_its_work_has_no_number(fault: dict[str, objec
 @pytest.mark.slow
 def test_a_server_that_refuses_the_handshake_has_no_number(ours: Server) -> None:
     """The server's answer is in the error."""
-    with Crowd(ours) as crowd, pytest.raises(ServerFailed, match=r"no WebSocket: b'HTTP/1\.1 4"):
+    with Crowd(ours) as crowd, pytest.raises(ServerFailed, match=r"no WebSocket or stream: b'HTTP/1\.1 4"):
         crowd.open(["/events\r\nContent-Length: 1\r\nTransfer-Encoding: chunked"])
 
 
