@@ -170,6 +170,8 @@ def test_the_service_runs_a_command_that_is_one() -> None:
     parsed(shlex.split(start)[1:])
     (variables,) = [shlex.split(value) for key, value in unit if key == "Environment"]
     assert {each.partition("=")[0] for each in variables} <= SETTINGS
+    credentials = [value.partition(":")[0] for key, value in unit if key == "LoadCredential"]
+    assert set(credentials) <= SETTINGS | {"settings"}
     (stop_s,) = [float(value) for key, value in unit if key == "TimeoutStopSec"]
     assert stop_s > load(port=0).grace_s
 

@@ -1,7 +1,11 @@
-"""A stock OpenID provider (npm's `oidc-provider`) as a process, and a browser without a page."""
+"""A stock OpenID provider (npm's `oidc-provider`) as a process, and a browser without a page.
+
+`python -m tests.servers.openid ADDRESS FOLDER` runs the provider for the server at this address, and prints its issuer.
+"""
 
 import json
 import re
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +13,7 @@ from typing import Any, Self
 from urllib.parse import urljoin
 
 import httpx
+import trio
 from attrs import define, field
 
 from tests.servers.needed import free_port
@@ -120,3 +125,14 @@ async def provider_for(address: str, folder: Path) -> AsyncIterator[OpenIdProvid
     }
     async with listening(port, str(home / "provider.mjs"), CLIENT=json.dumps(client)):
         yield OpenIdProvider(f"http://127.0.0.1:{port}")
+
+
+async def main(address: str, folder: Path) -> None:
+    """Serve until this process is ended, and print the issuer."""
+    async with provider_for(address, folder) as provider:
+        print(provider.issuer, flush=True)
+        await trio.sleep_forever()
+
+
+if __name__ == "__main__":
+    trio.run(main, sys.argv[1], Path(sys.argv[2]))

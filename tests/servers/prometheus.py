@@ -20,20 +20,26 @@ TRY_S: Final = 0.05
 
 
 class Prometheus:
-    """Scrapes these addresses, and evaluates the rules of these files, once a second."""
+    """Scrapes some addresses, and evaluates the rules of these files, once a second. `token` is that of an operator."""
 
-    def __init__(self, folder: Path, addresses: Iterable[str], rules: Iterable[Path]) -> None:
+    def __init__(self, folder: Path, addresses: Iterable[str], rules: Iterable[Path], token: str = "") -> None:
         self._binary = program("prometheus", "prometheus")
         self._folder = folder
         self._address = f"127.0.0.1:{free_port()}"
         self._process: subprocess.Popen[bytes] | None = None
-        targets = [urlsplit(each).netloc for each in addresses]
         config = {
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
             "rule_files": [str(each) for each in rules],
-            "scrape_configs": [{"job_name": "understudy", "static_configs": [{"targets": targets}]}],
+            "scrape_configs": [
+                {
+                    "job_name": "understudy",
+                    "file_sd_configs": [{"files": [str(folder / "targets.json")], "refresh_interval": "1s"}],
+                    **({"authorization": {"credentials": token}} if token else {}),
+                }
+            ],
         }
         folder.mkdir(parents=True, exist_ok=True)
+        self.scrape(addresses)
         (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
 
     def __enter__(self) -> Self:
@@ -66,6 +72,18 @@ class Prometheus:
         assert self._process is not None
         self._process.kill()
         self._process.wait()
+
+    def scrape(self, addresses: Iterable[str]) -> None:
+        """Scrape these addresses from now on, and no others."""
+        targets = [urlsplit(each).netloc for each in addresses]
+        new = self._folder / "targets.new"
+        new.write_text(json.dumps([{"targets": targets}]))
+        new.replace(self._folder / "targets.json")
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """Return the alerts that are pending or firing: their labels, state, and since when they are active."""
+        found: list[dict[str, Any]] = json.loads(self._get("/api/v1/alerts"))["data"]["alerts"]
+        return found
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """Return the series that this expression has now. Raises ValueError with the reason if it is none."""
