@@ -25,7 +25,7 @@ def shown(value: Any) -> str:
 def rows_of(kind: type[Any], prefix: str) -> list[tuple[str, str, str]]:
     """Return name, default and variable of each setting of an attrs class."""
     defaults = kind()
-    names = [each.name for each in attrs.fields(kind) if each.name not in ("limits", "prices", "timeouts")]
+    names = [each.name for each in attrs.fields(kind) if each.name not in ("hooks", "limits", "prices", "timeouts")]
     return [(name, shown(getattr(defaults, name)), f"{prefix}_{name}".upper()) for name in names]
 
 

@@ -1,5 +1,6 @@
 """The page on signing in: its examples are run against a server."""
 
+import json
 import re
 import subprocess
 import tomllib
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 
 from tests.docs.served import connected, served
 from tests.docs.tables import DOCS
+from tests.end_to_end.http import request
 from understudy.app.server import Running
 from understudy.app.settings import load
 from understudy.cli.main import main
@@ -94,10 +96,32 @@ async def test_a_token_is_made_renewed_and_ended(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.slow
+async def test_two_commands_make_a_server_for_a_team(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the setting of the first the server starts on any address, and the second prints the link of the page."""
+    monkeypatch.delenv("UNDERSTUDY_SECRET", raising=False)
+    install, export, serve, invite, link = blocks("console")[0].splitlines()
+    extras = tomllib.loads((DOCS.parent / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert extras["accounts"][0].startswith("argon2-cffi")
+    assert install == "$ pip install 'understudy[accounts]'"
+    name, _, value = export.removeprefix("$ export ").partition("=")
+    monkeypatch.setenv(name, value)
+    assert serve == "$ understudy serve --accounts"
+    async with served(tmp_path, accounts=True, public_url=value) as running:
+        result = CliRunner().invoke(main, [*invite.removeprefix("$ understudy ").split(), "--data-dir", str(tmp_path)])
+        address, _, token = result.stdout.strip().partition("#")
+        shown, _, example = link.partition("#")
+        assert (address, len(token)) == (shown, len(example))
+        body = json.dumps({"invite": token, "password": "tree sky blue lamp"}).encode()
+        status, _, session = await request(running.address, "POST", "/auth/join", body=body)
+        assert (status, session["user"]) == (201, "ada")
+    load(accounts=True, host="0.0.0.0")
+
+
+@pytest.mark.slow
 async def test_the_commands_make_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("UNDERSTUDY_SECRET", raising=False)
     async with served(tmp_path) as running:
-        for line in blocks("console")[0].splitlines():
+        for line in blocks("console")[1].splitlines():
             words = line.removeprefix("$ understudy ").split()
             result = CliRunner().invoke(main, [*words, "--data-dir", str(tmp_path)])
             assert result.exit_code == 0, result.output
