@@ -88,9 +88,10 @@ async def connected(
         stream = await trio.open_tcp_stream(where.hostname or "", where.port or 80)
         try:
             extra = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
-            socket = await trio_websocket.wrap_client_stream(
-                nursery, stream, where.netloc, path, subprotocols=subprotocols, extra_headers=extra
-            )
+            with trio.fail_after(WAIT_S):  # it waits forever for the answer of a server that closed without one
+                socket = await trio_websocket.wrap_client_stream(
+                    nursery, stream, where.netloc, path, subprotocols=subprotocols, extra_headers=extra
+                )
             peer = ChatClient(socket)
             if welcome:
                 assert (await peer.read())["type"] == "welcome"

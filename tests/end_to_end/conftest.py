@@ -11,6 +11,9 @@ import trio
 import trio.testing
 
 from sanitization import Detector
+from tests.end_to_end.server_pair import Begin, ServerPair, two_servers
+from tests.servers.postgresql import Postgres
+from tests.servers.redis import Redis
 from understudy.agents.agent import Agent
 from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings
@@ -28,6 +31,17 @@ async def serve(tmp_path: Path, nursery: trio.Nursery, migrated: Path) -> Serve:
         given = Settings(**{"port": 0, "data_dir": tmp_path / "data", "words_per_s": 5000.0} | settings)
         running: Running = await nursery.start(partial(serve_app, given, agents, detectors))
         return running
+
+    return start
+
+
+@pytest.fixture
+def begin(serve: Serve, tmp_path: Path, postgres: Postgres, template: str, redis: Redis) -> Begin:
+    """Return a function that starts two servers with these agents, over the backends that all tests share."""
+    redis.flush()
+
+    async def start(*agents: Agent, **settings: Any) -> ServerPair:
+        return await two_servers(serve, tmp_path, postgres.create(template), redis.url, *agents, **settings)
 
     return start
 

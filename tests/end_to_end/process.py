@@ -83,15 +83,19 @@ async def started(
     log: Path = Path(os.devnull),
     loads: bool = False,
     modules: tuple[str, ...] = (),
+    release: int = 0,
     **environment: str,
 ) -> AsyncIterator[Process]:
     """Start a server on a free port and wait for its ready line. It is killed at the end of the block if it still runs.
 
     Its log is written to `log`. One that `loads` loads the product, as an operator's does; any other is forked from a
-    process that has loaded it, and these `modules`.
+    process that has loaded it, and these `modules`. `release` is the number of a later one of the tests'.
     """
     arguments = ["--port", str(port), "--data-dir", str(data_dir), *options]
-    start = _executed(arguments, log, environment) if loads else _forked(arguments, data_dir, log, environment, modules)
+    if loads or release:
+        start = _executed([*command_of(release), "serve", *arguments], log, environment)
+    else:
+        start = _forked(arguments, data_dir, log, environment, modules)
     async with start as process:
         try:
             yield Process(process, await _address(process))
@@ -100,9 +104,13 @@ async def started(
                 process.kill()
 
 
+def command_of(release: int) -> list[str]:
+    """Return the command `understudy` of this release, 0, or of a later one of the tests' (`later.RELEASES`)."""
+    return [sys.executable, "-m", *(["tests.understudy.storage.later", str(release)] if release else ["understudy"])]
+
+
 @asynccontextmanager
-async def _executed(arguments: list[str], log: Path, environment: dict[str, str]) -> AsyncIterator[trio.Process]:
-    command = [sys.executable, "-m", "understudy", "serve", *arguments]
+async def _executed(command: list[str], log: Path, environment: dict[str, str]) -> AsyncIterator[trio.Process]:
     async with trio.open_nursery() as nursery, await trio.open_file(log, "wb") as errors:
         process: trio.Process = await nursery.start(
             partial(

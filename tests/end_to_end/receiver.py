@@ -30,6 +30,10 @@ class Receiver:
         """Return what is kept of a body. A subclass checks the request first."""
         return json.loads(body)
 
+    def say(self) -> bytes:
+        """Return the body of the next answer: none, unless a subclass has one."""
+        return b""
+
     async def start(self, nursery: trio.Nursery) -> None:
         """Serve until the end of the test."""
         (listener,) = await nursery.start(partial(trio.serve_tcp, self.answer, 0, host="127.0.0.1"))
@@ -48,8 +52,11 @@ class Receiver:
                 body += bytes(event.data)
         assert head is not None
         self.got.append((head, self.read(head, body)))
-        status = self.statuses.pop(0) if self.statuses else self.done
-        await stream.send_all(server.send(h11.Response(status_code=status, headers=[("Content-Length", "0")])) or b"")
+        status, said = self.statuses.pop(0) if self.statuses else self.done, self.say()
+        length = ("Content-Length", str(len(said)))
+        await stream.send_all(server.send(h11.Response(status_code=status, headers=[length])) or b"")
+        if said:
+            await stream.send_all(server.send(h11.Data(data=said)) or b"")
 
     async def until(self, count: int) -> None:
         """Wait for this many requests."""

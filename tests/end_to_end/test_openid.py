@@ -15,6 +15,8 @@ from tests.servers.needed import free_port
 from tests.servers.openid import CLIENT_ID, CLIENT_SECRET, Browser, OpenIdProvider, provider_for
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
+from understudy.storage.archive_queries import Archive
+from understudy.storage.audit import AuditFilter, entries
 from understudy.storage.records import owner_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning")]
@@ -43,7 +45,7 @@ async def test_a_user_signs_in_and_is_who_the_provider_says(serve: Any, tmp_path
     with trio.fail_after(120):
         async with signing_in(serve, tmp_path, oidc_title="Example") as (running, _, browser):
             told = (await browser.http.get(f"{running.address}/auth")).json()
-            assert told == {"sign_in": {"title": "Example", "url": "/auth/sign-in"}}
+            assert told == {"sign_in": {"title": "Example", "url": "/auth/sign-in"}, "password": False}
             answer = await browser.go("/auth/sign-in?next=/%23thread")
             assert (answer.status_code, answer.headers["location"]) == (303, "/#thread")
             session = await browser.take_token()
@@ -153,6 +155,8 @@ async def test_signing_out_at_the_provider_ends_the_session_here(serve: Any, tmp
                 assert await client.until_closed() == 4401
             assert (await browser.api("GET", "/api/me")).status_code == 401
             assert (await other.me())["user"] == "ann"
+            rows = await Archive(running.store.database).read(entries, AuditFilter(action="sessions.ended"), 2**62, 10)
+            assert [(row.way, row.who, row.target) for row in rows] == [("provider", "ann", "ann")]
 
 
 async def test_an_answer_counts_once_and_in_the_browser_that_began(serve: Any, tmp_path: Path) -> None:

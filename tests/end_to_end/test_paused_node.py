@@ -34,7 +34,6 @@ async def test_a_node_that_was_held_for_longer_than_its_lease_goes_on(
         async with connected(a.address, token) as on_a, connected(b.address, token) as on_b:
             await on_a.say(LONG, thread_id="t")
             await on_a.until("partial_result")
-            await resume(on_b)
             await on_b.until("partial_result")
             a.process.send_signal(signal.SIGSTOP)
             with trio.fail_after(HELD_S + 20):

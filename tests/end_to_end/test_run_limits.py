@@ -7,9 +7,10 @@ import trio
 
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.http import request
-from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
+from tests.end_to_end.scripted_model import Call, Gate, Say, ScriptedModel, scripted
 from transport.connection.limits import Limits
-from understudy import Agent
+from understudy import Agent, tool
+from understudy.chat.run import tool_call
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import Change
 
@@ -184,3 +185,31 @@ async def test_a_message_that_could_not_be_stored_holds_no_permit(serve: Any) ->
         await accepted(client, "a")
         assert (await client.until_end())["type"] == END
     assert not notes(client, "a")
+
+
+async def test_a_run_ends_without_a_tool_that_shields_itself(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its user is told that it was cancelled, and other conversations are answered, though the function goes on."""
+    monkeypatch.setattr(tool_call, "STOP_S", 0.1)
+    over = trio.Event()
+
+    @tool(on_server_loop=True)
+    async def linger() -> str:
+        """Go on, whatever happens."""
+        with trio.CancelScope(shield=True):
+            await over.wait()
+        return ""
+
+    model = ScriptedModel(Call([("linger", {})]), Say("done"))
+    running = await serve(Agent("script", model=model, tools=[linger]), scripted(Say("hello"), name="other"))
+    try:
+        async with connected(running.address) as client:
+            run_id = await accepted(client, "t")
+            await client.until("tool_executing")
+            await client.send({"type": "cancel", "payload": {"run_id": run_id}})
+            end = await client.until_end()
+            assert (end["run_id"], end["data"]["status"]) == (run_id, "cancelled")
+            check_arc(client.durable(run_id))
+            await client.say("go", agent_type="other", thread_id="u")
+            assert (await client.until_end())["type"] == "final_response"
+    finally:
+        over.set()

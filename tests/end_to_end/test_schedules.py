@@ -1,9 +1,11 @@
 """Schedules over REST: made, fired, paused, changed and deleted, and refused with the reason; also when servers die."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import h11
 import pytest
 import trio
 from attrs import evolve
@@ -134,7 +136,8 @@ async def test_a_firing_is_neither_lost_nor_doubled_by_kills(tmp_path: Path) -> 
     async with started(tmp_path / "data", module, **environment) as server:
         _, _, session = await request(server.address, "POST", "/api/sessions")
         ada = Caller(server, session["session_token"])
-        made = await ada.post("/api/schedules", 201, message="go", agent="script", every_s=1, policy="all")
+        with suppress(h11.RemoteProtocolError):  # on a busy machine the server dies while it answers
+            await ada.post("/api/schedules", 201, message="go", agent="script", every_s=1, policy="all")
         with trio.fail_after(60):
             await server.process.wait()
     async with started(tmp_path / "data", module, **environment) as server:
@@ -143,6 +146,7 @@ async def test_a_firing_is_neither_lost_nor_doubled_by_kills(tmp_path: Path) -> 
     async with started(tmp_path / "data", module, **environment) as server:
         ada = Caller(server, session["session_token"])
         runs = await fired(ada, "", 3)
+        (made,) = (await ada.get("/api/schedules"))["schedules"]
     assert trace.read_text() == 2 * "died\n"
     times = [int(run["message_id"].rsplit("-")[-1]) for run in runs]
     first = int(made["created_at"]) + 1

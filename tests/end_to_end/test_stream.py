@@ -7,7 +7,9 @@ import time
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import h11
 import jwt
 import pytest
 import trio
@@ -365,3 +367,61 @@ def test_the_tests_parser_follows_the_standard() -> None:
         ("message", "YHOO\n+2\n", ""), ("add", " x", "1"), ("message", "y", ""),
     ]  # fmt: skip
     assert (parser.comments, parser.retry_ms) == (["a comment"], 9)
+
+
+async def answers_of(running: Running, head: str, first: str = "") -> tuple[int, dict[str, str], bytes]:
+    """Return the status, the headers and the first bytes of the body of a request, after a `first` one if given."""
+    where = urlsplit(running.address)
+    http = h11.Connection(h11.CLIENT)
+    async with await trio.open_tcp_stream(where.hostname or "", where.port or 80) as connection:
+        for target in (first, head) if first else (head,):
+            path, _, fields = target.partition("\n")
+            lines = [("Host", where.netloc), *(tuple(line.split(": ", 1)) for line in fields.splitlines())]
+            await connection.send_all(http.send(h11.Request(method="GET", target=path, headers=lines)) or b"")
+            http.send(h11.EndOfMessage())
+            events = []
+            with trio.fail_after(60):
+                while not isinstance(event := http.next_event(), h11.Data | h11.EndOfMessage):
+                    if event is h11.NEED_DATA:
+                        http.receive_data(await connection.receive_some(65536))
+                    else:
+                        events.append(event)
+            if target == first and first:
+                while not isinstance(http.next_event(), h11.EndOfMessage):
+                    pass
+                http.start_next_cycle()
+        (answer,) = events
+        assert isinstance(answer, h11.Response)
+        named = {name.decode(): value.decode() for name, value in answer.headers}
+        return answer.status_code, named, bytes(event.data) if isinstance(event, h11.Data) else b""
+
+
+async def test_the_first_request_of_a_connection_is_answered_as_a_later_one(serve: Any, caplog: Any) -> None:
+    """A stream, and refusals: the same status, headers, body and log, whether HTTP server or listener sends them.
+
+    Only the first one's connection is closed after the answer.
+    """
+    caplog.set_level("INFO")
+    running = await serve(scripted(Say("one two")), allowed_origins=("https://page.example",))
+    token = await session(running)
+    await say(running, token)
+    authorized = f"\nAuthorization: Bearer {token}"
+    for request_ in (
+        f"/api/threads/t/stream{authorized}",
+        f"/api/threads/t/stream?after=1&dialect=flat&session_token={token}\nOrigin: https://page.example",
+        f"/api/threads/t/stream{authorized}\nOrigin: https://evil.example",
+        f"/api/threads/none/stream{authorized}\nOrigin: https://page.example",
+        f"/api/threads/t/stream?after=x{authorized}",
+        "/api/threads/t/stream\nAuthorization: Bearer x",
+        "/api/threads/t%2Fu/stream",
+    ):
+        status, headers, body = await answers_of(running, request_)
+        later_status, later_headers, later_body = await answers_of(running, request_, first="/healthz")
+        assert headers.pop("connection") == "close", request_
+        assert "connection" not in later_headers
+        assert (status, {**headers, "date": ""}) == (later_status, {**later_headers, "date": ""})
+        if status != 200:
+            error, later_error = json.loads(body)["error"], json.loads(later_body)["error"]
+            assert {**error, "error_id": ""} == {**later_error, "error_id": ""}
+            peers = {record.peer for record in caplog.records if record.msg == "request.refused"}
+            assert peers == {"127.0.0.1"}

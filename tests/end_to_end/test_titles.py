@@ -171,3 +171,18 @@ async def test_the_operator_can_switch_titles_off(start: Any, provider: Provider
         await ask(client, "Thanks")
     assert len(provider.requests) == 2
     assert await title(running, token) == FIRST
+
+
+async def test_tokens_of_answer_and_title_are_in_the_standard_histogram(start: Any, provider: Provider) -> None:
+    """Under the name of the model in the settings, once for each turn of the provider."""
+    provider.scripts = [said("They went well.", (30, 5)), said("Sales of last year")]
+    running, token = await start()
+    async with connected(running.address, token) as client:
+        await ask(client)
+        await titled(client)
+    _, _, text = await request(running.address, "GET", "/metrics", token=token)
+    labels = 'gen_ai_operation_name="chat",gen_ai_provider_name="openai",gen_ai_request_model="tiny"'
+    name = "gen_ai_client_token_usage"
+    assert f'{name}_sum{{{labels},gen_ai_token_type="input"}} 50.0' in text
+    assert f'{name}_sum{{{labels},gen_ai_token_type="output"}} 13.0' in text
+    assert f'{name}_count{{{labels},gen_ai_token_type="input"}} 2.0' in text

@@ -155,7 +155,19 @@ def all_without_extras(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -
 def all_with_extras(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """Return an environment with the four packages and every extra, to be copied. Each of their modules imports."""
     made = Environment.create(tmp_path_factory.mktemp("extras") / "venv", wheels)
-    extras = ("a2a", "postgres", "redis", "openai", "anthropic", "mcp", "langgraph", "pydantic-ai", "remote")
+    extras = (
+        "a2a",
+        "accounts",
+        "postgres",
+        "redis",
+        "openai",
+        "anthropic",
+        "mcp",
+        "langgraph",
+        "pydantic-ai",
+        "remote",
+        "traces",
+    )
     made.install(*SOURCES, extras={"understudy": extras, "transport": ("client",)})
     not_installed = "understudy.frameworks.openai_agents No module named 'agents'\n"  # it wants an older websockets
     assert made.run("-c", IMPORT_ALL, *SOURCES).stdout == not_installed
@@ -203,6 +215,7 @@ def test_a_manifest_declares_exactly_what_its_package_imports(package: str) -> N
     ours = {other: name_of(other) for other in SOURCES}
     optional = {"presidio_analyzer": "presidio-analyzer", "regex": "presidio-analyzer"}  # not installed in tests
     optional |= {"langgraph": "langgraph", "google": "protobuf"}  # which others of them share
+    optional["opentelemetry"] = "opentelemetry-exporter-otlp-proto-http"  # a namespace of several
     optional["agents"] = "openai-agents"  # not installed in tests
     found = {
         normal(ours.get(name) or optional.get(name) or top_level[name][0]) for name in imported if name != "outcome"
@@ -233,8 +246,9 @@ def test_a_wheel_alone_imports_with_what_it_declares(environment: Environment, p
     done = environment.run("-c", IMPORT_ALL, package)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    modules = "agents|anyio|coredis|httpx|httpx2|langchain_core|langgraph|mcp|mcp_types|openai|psycopg|pydantic_ai"
-    of_extras = f"needs the extra|No module named '({modules})'"
+    modules = "agents|anyio|coredis|httpx|httpx2|langchain_core|langgraph|mcp|mcp_types|openai|opentelemetry|psycopg"
+    modules += "|pydantic_ai"
+    of_extras = f"needs the extra|No module named '({modules}|pydantic_ai)'"
     assert [line for line in lines if not re.search(of_extras, line)] == []
     of_server = [line for line in lines if line.startswith(("understudy.app", "understudy.chat", "understudy.web"))]
     assert [line for line in of_server if not line.startswith("understudy.web.mcp.")] == []
@@ -247,6 +261,8 @@ def test_a_wheel_alone_imports_with_what_it_declares(environment: Environment, p
     ("variables", "extra"),
     [
         ({"UNDERSTUDY_DATABASE_URL": "postgresql://me@127.0.0.1:1/x"}, "postgres"),
+        ({"UNDERSTUDY_ACCOUNTS": "true"}, "accounts"),
+        ({"UNDERSTUDY_OTLP_ENDPOINT": "http://127.0.0.1:1"}, "traces"),
         ({"UNDERSTUDY_MODEL": "openai:tiny"}, "openai"),
         ({"UNDERSTUDY_MODEL": "anthropic:tiny"}, "anthropic"),
     ],
