@@ -20,7 +20,7 @@ from transport.wire.events import (
 from understudy.chat.routing import Route
 from understudy.chat.run_protocol import Ending, RunProtocol
 from understudy.observe.spans import SpanContext
-from understudy.storage.records import Message, StepRecord
+from understudy.storage.records import History, Message, StepRecord
 from understudy.storage.schedules import PREFIX
 
 
@@ -357,6 +357,14 @@ class Checkpoint:
 
     run_id: str
     step: StepRecord = field(repr=False)
+
+
+@frozen
+class HistoryRead:
+    """To a conversation: the store has this before the message that a run answers. It may be dropped."""
+
+    run_id: str
+    history: History = field(repr=False)
 
 
 @frozen

@@ -34,6 +34,7 @@ from transport.wire.events import AgentProgress, CallSettled, Envelope, ThreadTi
 from transport.wire.messages import Deliver, Reply
 from understudy.chat.conversation import effects
 from understudy.chat.conversation.active_run import ActiveRun, spent_in
+from understudy.chat.conversation.branch import RecentBranch
 from understudy.chat.conversation.core import ConversationCore
 from understudy.chat.conversation.event_log import read_unfinished_run
 from understudy.chat.conversation.settling import given_up
@@ -42,7 +43,7 @@ from understudy.chat.conversation.thread_state import ThreadState
 from understudy.chat.conversation.undo import UndoWalk
 from understudy.chat.effects import GRACE_S, Attempt
 from understudy.chat.envelope import wrap
-from understudy.chat.messages import Checkpoint, Delta, OwnershipLost, RunRequest, WaitIdle
+from understudy.chat.messages import Checkpoint, Delta, HistoryRead, OwnershipLost, RunRequest, WaitIdle
 from understudy.chat.run.agent_spans import commit_attributes, error_type
 from understudy.chat.run.replay import RecordedResult
 from understudy.chat.run.run import Run
@@ -100,6 +101,7 @@ class Conversation(Actor):
             services.silence_s,
             restore=self._restore_text,
         )
+        self.branch = RecentBranch()
         self.subscribers = Subscribers(owner, thread_id, services)
         self.run_actors: dict[str, ActorRef] = {}
         self.undo_actors: dict[ActorRef, Attempt] = {}
@@ -155,7 +157,10 @@ class Conversation(Actor):
                 live = self.thread.runs.get(run_id)
                 if live is not None and not live.protocol.ended:
                     change = self.thread.change(steps=(step,))
+                    self.branch.committed(change)
                     self.services.store.commit_later((run_id, step.number), change, partial(self._not_kept, run_id))
+            case HistoryRead(run_id, history):
+                self.branch.read(run_id, history)
             case Terminated(ref, reason) if (attempt := self.undo_actors.pop(ref, None)) is not None:
                 attempt.exited(reason)
                 await self._end_undo(attempt)
@@ -255,7 +260,8 @@ class Conversation(Actor):
                 return await read_unfinished_run(services.store, run, self._restore_text)
             case effects.StartRun(request, replay):
                 live = this.runs[request.run_id]
-                make = partial(Run, request, context.ref, services, replay, lambda: bool(live.protocol.waiting_steers))
+                steers_wait, known = lambda: bool(live.protocol.waiting_steers), self.branch.before(request.run_id)
+                make = partial(Run, request, context.ref, services, replay, steers_wait, known)
                 spec = ChildSpec(request.run_id, make, restart=Restart.TEMPORARY, shutdown_s=3.0)
                 self.run_actors[request.run_id] = ref = await context.spawn(spec)
                 context.watch(ref)
@@ -354,7 +360,9 @@ class Conversation(Actor):
             if made.usage is not None:
                 step = usage_step(attempt.run_id, await store.steps(attempt.run_id), made, now)
                 spent = spent_in(this.owner, step, made.usage)
-                await store.commit(this.change(steps=(step,), spent=(spent,)))
+                change = this.change(steps=(step,), spent=(spent,))
+                await store.commit(change)
+                self.branch.committed(change)
             renamed = made.title and await store.rename_thread(
                 this.owner, this.thread_id, made.title, expected=made.derived
             )
@@ -403,6 +411,7 @@ class Conversation(Actor):
                 await services.store.commit(commit.change)
             else:
                 await self._store_traced(commit, services.traces)
+            self.branch.committed(commit.change)
             if not ready:  # a client that shows HTML may have come meanwhile
                 await self._prefetch_html(commit)
 

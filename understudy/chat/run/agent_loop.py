@@ -80,7 +80,7 @@ from understudy.models.model import (
     fenced,
     limits_of,
 )
-from understudy.storage.records import StepRecord
+from understudy.storage.records import History, StepRecord
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +103,7 @@ class AgentLoop:
     agent: Agent
     replay: Replay
     meter: Meter
+    known: History | None = field(default=None, repr=False)  # before the message, if the conversation knows it
     agent_id: str = field(default="", init=False)
     origin: Origin = field(factory=Origin, init=False)  # of the last turn's items
     input: ModelInput = field(factory=ModelInput, init=False, repr=False)
@@ -293,7 +294,10 @@ class AgentLoop:
         await self._start_agent(*([] if job.findings_summary is None else [job.findings_summary]))
         if before.lost_server and before.agents:
             await self.thoughts.publish(RESUMED, "resumed")
-        history, files = await load_conversation(job, services, self._memory(), before, self.input, self.agent)
+        known, self.known = self.known, None
+        history, files = await load_conversation(job, services, self._memory(), before, self.input, self.agent, known)
+        if history is not known:
+            self.recorder.history_read(history)
         if (left_out := history.left_out) and not before.turns:
             read = f"Only the last {len(history.messages):,} messages of this conversation were read"
             older = "1 older one was" if left_out == 1 else f"{left_out:,} older ones were"

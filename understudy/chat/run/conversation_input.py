@@ -44,17 +44,20 @@ async def load_conversation(
     before: Replay,
     given: ModelInput,
     agent: Agent,
+    known: History | None = None,
 ) -> tuple[History, tuple[FileCard, ...]]:
     """Load the conversation and the message to answer into `given`. Return the history, and the files of the message.
 
-    The items are those of the branch from the root of the thread, as far as they are read. The memory, if there is one,
-    is read in the same transaction.
+    The items are those of the branch from the root of the thread, as far as they are read: `known`, else those of the
+    store. The memory, if there is one, is read in the same transaction.
 
     Raises:
         StorageUnavailable: The database cannot be read.
     """
     limit = services.limits.history_messages
-    if memory is None:
+    if known is not None and len(known.messages) <= limit:
+        history = known
+    elif memory is None:
         history = await services.store.history(job.owner, job.message_id, limit)
     else:
         history = await memory.read_with_history(job.message_id, limit)

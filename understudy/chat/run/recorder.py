@@ -10,12 +10,22 @@ from attrs import define, field
 from actors import ActorRef
 from transport.wire.events import AnswerPreview, Block, Event, SteerAccepted
 from understudy.agents.agent import Agent
-from understudy.chat.messages import Checkpoint, Delta, Partial, Preview, Progress, ReadProtocol, Record, TakeSteers
+from understudy.chat.messages import (
+    Checkpoint,
+    Delta,
+    HistoryRead,
+    Partial,
+    Preview,
+    Progress,
+    ReadProtocol,
+    Record,
+    TakeSteers,
+)
 from understudy.chat.run.agent_spans import AgentSpans
 from understudy.chat.run.progress_notes import ProgressNotes
 from understudy.chat.run_protocol import RunProtocol
 from understudy.chat.services import Services
-from understudy.storage.records import StepRecord
+from understudy.storage.records import History, StepRecord
 
 UNYIELDED = 8
 """Pieces of text that a model may write without letting other tasks run: under a millisecond of work."""
@@ -130,6 +140,10 @@ class Recorder:
     def save_checkpoint(self, step: StepRecord) -> None:
         """Save an unfinished step. Dropped if the mailbox is full."""
         self.conversation.try_tell(Checkpoint(self.run_id, step))
+
+    def history_read(self, history: History) -> None:
+        """Tell the conversation what was before the run's message."""
+        self.conversation.try_tell(HistoryRead(self.run_id, history))
 
     def send_progress(self, done: float, total: float | None, note: str) -> None:
         """Publish progress. Dropped if the mailbox is full."""

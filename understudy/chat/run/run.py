@@ -47,6 +47,7 @@ from understudy.content.filter import Blocked
 from understudy.models.model import ModelUnavailable
 from understudy.observe.logs import new_error_id
 from understudy.storage.errors import StorageUnavailable
+from understudy.storage.records import History
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,8 @@ class _ModelPauses:
 
 
 class Run(Actor):
-    """Works on one message. `before` is the recorded progress if the run is resumed.
+    """Works on one message. `before` is the recorded progress if the run is resumed. `known` is the conversation
+    before the message, None to read it.
 
     `steers_wait` tells whether steers wait for it, so that it need not ask its conversation before each turn.
     """
@@ -74,6 +76,7 @@ class Run(Actor):
         services: Services,
         before: Replay | None = None,
         steers_wait: Callable[[], bool] = lambda: True,
+        known: History | None = None,
     ) -> None:
         agent, before = services.agents[job.agent], before or Replay()
         if (tool := job.settings.get("tool")) is not None:
@@ -99,7 +102,7 @@ class Run(Actor):
         self.tools = ToolExecutor(job, services, self.recorder, waits, meter, questions, before.nested, Subagent)
         self.recorder.waiting_note = waits.note
         self.stream = AnswerStream(job, services, self.recorder, before)
-        self.loop = AgentLoop(job, services, self.recorder, self.tools, self.stream, agent, before, meter)
+        self.loop = AgentLoop(job, services, self.recorder, self.tools, self.stream, agent, before, meter, known)
 
     async def on_start(self, context: Context) -> None:
         """Start the work in tasks of their own; the conversation does not wait for it."""

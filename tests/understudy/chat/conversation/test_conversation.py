@@ -11,7 +11,7 @@ from attrs import define, evolve, field
 
 from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context, Normal, Restart, Supervisor
 from sanitization import STANDARD
-from tests.end_to_end.scripted_model import Gate, Say, scripted
+from tests.end_to_end.scripted_model import Gate, Say, ScriptedModel, scripted
 from transport.auth.identity import Identity
 from transport.connection.limits import Limits
 from transport.wire.commands import Say as SayCommand
@@ -38,11 +38,11 @@ from understudy.chat.messages import Delta
 from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.services import Services
 from understudy.content.filter import ContentFilter
-from understudy.models.model import Emit, Model, TextDelta, Turn
+from understudy.models.model import Emit, MessageItem, Model, TextDelta, Turn
 from understudy.models.model import Reply as ModelReply
 from understudy.observe.metrics import Metrics
 from understudy.storage.files import FolderFiles
-from understudy.storage.records import Change, Write
+from understudy.storage.records import Change, History, Write
 from understudy.storage.sqlite import open_database
 from understudy.storage.store import Store
 from understudy.storage.writer import StoreWriter
@@ -307,3 +307,28 @@ def test_joined_pieces_keep_their_blocks_previews_and_stored_text() -> None:
     )
     assert first.joined(Delta("another run", "b")) is None
     assert first.joined(Delta("r", "b", restart=True)) is None
+
+
+async def test_what_was_said_is_read_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not at all in a new thread; by the first message after the conversation began again. The model has it all."""
+    read, history, respond, asked = list[str](), Store.history, ScriptedModel.respond, list[str]()
+
+    async def history_noted(store: Store, owner: str, message_id: str, limit: int) -> History:
+        read.append(message_id)
+        return await history(store, owner, message_id, limit)
+
+    async def respond_noted(model: ScriptedModel, turn: Turn, emit: Emit) -> ModelReply:
+        asked[:] = [each.content for each in turn.items if isinstance(each, MessageItem)]
+        return await respond(model, turn, emit)
+
+    monkeypatch.setattr(Store, "history", history_noted)
+    monkeypatch.setattr(ScriptedModel, "respond", respond_noted)
+    rig.services.agents["script"].model.turns[0].gate.opened.set()  # type: ignore[union-attr]
+    for number in range(1, 5):
+        await rig.desk.dispatch(ADA, say(f"said {number}", "t"), rig.outbox)
+        await rig.until(FinalResponse, number)
+        assert asked == [word for n in range(1, number) for word in (f"said {n}", "word ")] + [f"said {number}"]
+        assert len(read) == (number > 2)
+        if number == 2:
+            (conversation,) = rig.system.find("/s/conversations").children()  # type: ignore[union-attr]
+            conversation.kill()
