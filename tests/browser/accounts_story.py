@@ -15,6 +15,7 @@ from understudy.cli.main import main as understudy
 WIDE: ViewportSize = {"width": 1280, "height": 800}
 NARROW: ViewportSize = {"width": 360, "height": 740}
 GOOD = "tree sky blue lamp"
+NEWER = "river under old stones"
 
 
 def main(folder: Path, shots: Path | None) -> None:
@@ -59,6 +60,7 @@ def _story(server: Server, shots: Path | None) -> None:
         second.goto(server.address)
         expect(second.get_by_role("button", name="Account: ada")).to_be_visible()
 
+        _change(page, second, shots)
         _command(server, "accounts", "disable", "ada")  # within seconds both tabs are signed out
         for tab in (page, second):
             expect(tab.get_by_role("dialog", name="Sign in")).to_be_visible()
@@ -99,6 +101,33 @@ def _join(page: Page, link: str, shots: Path | None) -> None:
     page.go_back()
     assert "join" not in page.url, "the link is no page of the history any more"
     page.goto(link.partition("/join")[0])
+
+
+def _change(page: Page, second: Page, shots: Path | None) -> None:
+    """Change the password: this tab goes on; a wrong present password and one that is easily guessed are refused."""
+    page.get_by_role("button", name="Account: ada").click()
+    page.get_by_role("menuitem", name="Change the password").click()
+    dialog = page.get_by_role("dialog", name="Change the password")
+    expect(dialog.get_by_label("Present password")).to_be_focused()
+    picture(page, shots, "change-password")
+    for present, new, sentence in (
+        ("wrong " + GOOD, NEWER, "That is not your present password."),
+        (GOOD, "password1234", "none that is easily guessed"),
+        (GOOD, NEWER, ""),
+    ):
+        dialog.get_by_label("Present password").fill(present)
+        dialog.get_by_label("New password", exact=True).fill(new)
+        dialog.get_by_label("The new password again").fill(new)
+        dialog.get_by_role("button", name="Change the password").click()
+        if sentence:
+            expect(dialog.get_by_role("alert")).to_contain_text(sentence)
+    expect(dialog).to_have_count(0)
+    expect(page.get_by_text("Online")).to_be_visible()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.reload()
+    expect(page.get_by_role("button", name="Account: ada")).to_be_visible()
+    second.reload()  # the browser has one session, which goes on in all of its tabs
+    expect(second.get_by_role("button", name="Account: ada")).to_be_visible()
 
 
 def _choose(page: Page, password: str, again: str | None = None) -> None:

@@ -102,7 +102,7 @@ async def test_from_an_invite_to_a_disabled_account(serve: Any, tmp_path: Path) 
         again = await person.post("/auth/join", {"invite": invite_in(link), "password": GOOD})
         assert (again.status_code, again.json()["error"]["code"]) == (404, "not_found")
 
-        await command("accounts", "set", "ada", "--group", "sales", *place)
+        await command("accounts", "set", "ada", "--group", "sales", "--force", *place)
         await person.until_refused()
         await person.sign_in("ADA")
         assert (await person.me()).json()["groups"] == ["sales"]
@@ -122,6 +122,75 @@ async def test_from_an_invite_to_a_disabled_account(serve: Any, tmp_path: Path) 
         for action in ("account.invited", "account.joined", "account.changed", "account.disabled", "account.signed_in"):
             assert action in actions
         assert GOOD not in actions
+
+
+async def test_a_user_changes_the_password_and_their_other_sessions_end(serve: Any, tmp_path: Path) -> None:
+    """The answer has the next token of the session; sockets of the others are closed."""
+    with trio.fail_after(120):
+        running = await serve(accounts=True)
+        link = await command("invite", "ada", "--data-dir", str(tmp_path / "data"))
+        one, two = (Person(running.address) for _ in range(2))
+        await one.join(invite_in(link))
+        await two.sign_in("ada")
+        new = {"password": GOOD, "new_password": "another " + GOOD}
+        refused = [
+            await one.send("PUT", "/auth/password", body, {"Authorization": f"Bearer {token}"})
+            for token, body in (
+                ("none", new), (one.token, new | {"password": "wrong"}), (one.token, new | {"new_password": "short"}),
+                (one.token, {"password": GOOD}),
+            )
+        ]  # fmt: skip
+        assert [each.status_code for each in refused] == [401, 403, 400, 400]
+        async with connected(running.address, two.token) as client:
+            done = await one.send("PUT", "/auth/password", new, {"Authorization": f"Bearer {one.token}"})
+            assert (done.status_code, done.json()["user"]) == (200, "ada")
+            assert await client.until_closed() == 4401
+        assert [(await each.me()).status_code for each in (one, two)] == [401, 401]
+        session = (one.token, done.json()["session"])
+        one.token = done.json()["session_token"]
+        me = (await one.me()).json()
+        assert (me["session"], me["user"]) == (session[1], "ada")
+        assert (await two.post("/auth/password", {"name": "ada", "password": GOOD})).status_code == 401
+        await two.sign_in("ada", "another " + GOOD)
+        audit = await command("audit", "--user", "ada", "--data-dir", str(tmp_path / "data"))
+        assert "account.password_changed" in audit
+        assert GOOD not in audit
+
+
+@pytest.mark.promise("wire.error-last-operator")
+async def test_the_only_operator_is_not_erased(serve: Any, tmp_path: Path) -> None:
+    """By neither of the two routes, until a second operator has joined."""
+    with trio.fail_after(120):
+        running = await serve(accounts=True)
+        place = ["--data-dir", str(tmp_path / "data")]
+        ada, kim = (Person(running.address) for _ in range(2))
+        await ada.join(invite_in(await command("invite", "ada", "--role", "operator", *place)))
+        bearer = {"Authorization": f"Bearer {ada.token}"}
+        for method, path, body in (("DELETE", "/api/me", {"confirm": "ada"}), ("DELETE", "/api/users/ada?own=1", None)):
+            answer = await ada.send(method, path, body, bearer)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (409, "last_operator")
+            assert "invite another operator first" in answer.json()["error"]["message"]
+        assert (await ada.me()).status_code == 200
+        invite = invite_in(await command("invite", "kim", "--role", "operator", *place))
+        assert (await ada.send("DELETE", "/api/me", {"confirm": "ada"}, bearer)).status_code == 409
+        await kim.join(invite)
+        assert (await ada.send("DELETE", "/api/me", {"confirm": "ada"}, bearer)).status_code == 200
+        assert [(await each.me()).status_code for each in (ada, kim)] == [401, 200]
+
+
+async def test_an_export_has_the_account_without_the_password(serve: Any, tmp_path: Path) -> None:
+    with trio.fail_after(120):
+        running = await serve(accounts=True)
+        place = ["--data-dir", str(tmp_path / "data")]
+        ada = Person(running.address)
+        await ada.join(invite_in(await command("invite", "ada", "--group", "desk", *place)))
+        answer = await ada.send("GET", "/api/me/export", None, {"Authorization": f"Bearer {ada.token}"})
+        account = answer.json()["account"]
+        assert account.pop("created_at") > 0
+        assert account == {
+            "roles": [], "groups": ["desk"], "disabled_at": None, "password": True, "invited_until": None,
+        }  # fmt: skip
+        assert "argon2" not in answer.text
 
 
 async def test_signing_out_ends_one_session_or_all(serve: Any, tmp_path: Path) -> None:

@@ -121,7 +121,10 @@ CASES = [
     Case("schedule.deleted", ("DELETE", "/api/schedules/{schedule}"), {}, {"schedule": ...}, scheduled, status=204),
     Case("mcp.signed_out", ("DELETE", "/api/mcp/notes/sign-in"), {}, {"server": "notes"}, mcp_signed_in, status=204),
 ]  # fmt: skip
-OF_ACCOUNTS = {"account.changed", "account.disabled", "account.invited", "account.joined", "account.signed_in"}
+OF_ACCOUNTS = {
+    "account.changed", "account.disabled", "account.invited", "account.joined", "account.password_changed",
+    "account.signed_in",
+}  # fmt: skip
 """Actions of operators and users of accounts: `test_accounts.py`."""
 ELSEWHERE = OF_ACCOUNTS | {"audit.read", "run.stopped", "mcp.signed_in", "tool.allowed", "tool.denied"}
 """Actions that are not one request: the other tests of this module."""

@@ -73,6 +73,7 @@ _ERRORS: Final = (
     ErrorCode("already_undone", "That was undone already.", False, 409),
     ErrorCode("not_continuable", "There is nothing to go on with here.", False, 409),
     ErrorCode("changed_meanwhile", "That was changed meanwhile; look at it again.", False, 409),
+    ErrorCode("last_operator", "That is the only operator's account; make another operator first.", False, 409),
     ErrorCode("internal", "Something went wrong on the server.", True, 500),
 )
 ERRORS: Final = MappingProxyType({row.name: row for row in _ERRORS})

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from understudy.app.settings import Settings
 from understudy.auth.accounts.invites import digest_of, make_invite
+from understudy.auth.rights import OPERATORS
 from understudy.cli.user_data import audit_entry, commit_beside, open_read_only, sign_out
 from understudy.storage import accounts
 from understudy.storage.accounts import (
@@ -18,7 +19,17 @@ from understudy.storage.accounts import (
     DisableAccount,
     InviteAgain,
 )
-from understudy.storage.errors import AlreadyStored, NotStored
+from understudy.storage.errors import AlreadyStored, NotStored, StorageError
+
+
+class LastOperator(StorageError):
+    """An account is the only one with which an operator signs in; the text is for the operator."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name} is the only operator who can sign in (last_operator): invite another operator first, or say "
+            "--force if you mean it"
+        )
 
 
 def invite_user(settings: Settings, name: str, roles: Sequence[str], groups: Sequence[str], expires_at: float) -> str:
@@ -43,21 +54,38 @@ def reset(settings: Settings, name: str, expires_at: float) -> str:
     return invite
 
 
-def disable(settings: Settings, name: str) -> None:
-    """Disable an account, and end the user's sessions. Raises StorageError; NotStored if there is no account."""
+def disable(settings: Settings, name: str, *, force: bool = False) -> None:
+    """Disable an account, and end the user's sessions.
+
+    Raises StorageError; NotStored if there is no account; LastOperator unless `force`.
+    """
+    keep_an_operator(settings, name, force=force)
     entry = audit_entry("account.disabled", name)
     _need(commit_beside(settings, entry, DisableAccount(name, time.time()))[-1], name)
     sign_out(settings, name, None)
 
 
-def set_rights(settings: Settings, name: str, roles: Sequence[str], groups: Sequence[str]) -> None:
+def set_rights(
+    settings: Settings, name: str, roles: Sequence[str], groups: Sequence[str], *, force: bool = False
+) -> None:
     """Replace roles and groups of an account, and end the user's sessions, whose tokens carry the old ones.
 
-    Raises StorageError; NotStored if there is no account.
+    Raises StorageError; NotStored if there is no account; LastOperator unless `force`.
     """
+    keep_an_operator(settings, name, force=force or not set(OPERATORS).isdisjoint(roles))
     entry = audit_entry("account.changed", name)
     _need(commit_beside(settings, entry, ChangeRights(name, tuple(roles), tuple(groups)))[-1], name)
     sign_out(settings, name, None)
+
+
+def keep_an_operator(settings: Settings, name: str, *, force: bool) -> None:
+    """Refuse to take the rights of an operator from the only account that has them and with which one can sign in.
+
+    Raises StorageError; LastOperator if it is that account, unless `force`.
+    """
+    with open_read_only(settings) as database, database.reading.connect() as connection:
+        if not force and accounts.is_sole(connection, name, OPERATORS):
+            raise LastOperator(name)
 
 
 def accounts_of(settings: Settings) -> Iterator[Account]:

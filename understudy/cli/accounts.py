@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ HOURS = click.option(
 ROLE = click.option("--role", "roles", multiple=True, help="Role of the user; may be given several times.")
 GROUP = click.option("--group", "groups", multiple=True, help="Group of the user; may be given several times.")
 URL = click.option("--url", help="Address of the server in the link [public_url, or the settings' host and port].")
+FORCE = click.option("--force", is_flag=True, help="Do it also if no operator can sign in afterwards.")
 MOST_BYTES = 3000
 """Bytes of roles and groups: tokens carry them."""
 
@@ -72,13 +74,14 @@ def list_accounts(data_dir: Path | None, database_url: str | None) -> None:
 
 @accounts.command("disable")
 @click.argument("name")
+@FORCE
 @DATA_DIR
 @DATABASE_URL
-def disable_account(name: str, data_dir: Path | None, database_url: str | None) -> None:
+def disable_account(name: str, force: bool, data_dir: Path | None, database_url: str | None) -> None:
     """Let nobody sign in as NAME, and end all their sessions: running servers do so within a second."""
     from understudy.cli.account_data import disable
 
-    _on_account(disable, name, data_dir, database_url)
+    _on_account(partial(disable, force=force), name, data_dir, database_url)
     click.echo(f"disabled {_named(name)} and signed them out everywhere")
 
 
@@ -103,16 +106,22 @@ def reset_account(name: str, hours: int, url: str | None, data_dir: Path | None,
 @click.argument("name")
 @ROLE
 @GROUP
+@FORCE
 @DATA_DIR
 @DATABASE_URL
 def set_account(
-    name: str, roles: tuple[str, ...], groups: tuple[str, ...], data_dir: Path | None, database_url: str | None
+    name: str,
+    roles: tuple[str, ...],
+    groups: tuple[str, ...],
+    force: bool,
+    data_dir: Path | None,
+    database_url: str | None,
 ) -> None:
     """Replace the roles and groups of NAME by those given, and end all their sessions."""
     from understudy.cli.account_data import set_rights
 
     _check_rights(roles, groups)
-    _on_account(set_rights, name, data_dir, database_url, roles, groups)
+    _on_account(partial(set_rights, force=force), name, data_dir, database_url, roles, groups)
     click.echo(f"changed {_named(name)} and signed them out everywhere")
 
 

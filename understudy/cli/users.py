@@ -56,12 +56,14 @@ def export_users(owner: str | None, tenant: str | None, **options: Any) -> None:
 @click.argument("owner", required=False)
 @TENANT
 @click.option("--yes", is_flag=True, help="Confirm: this cannot be undone.")
+@click.option("--force", is_flag=True, help="Do it also if no operator can sign in afterwards.")
 @DATA_DIR
 @DATABASE_URL
 def delete_users(
-    owner: str | None, tenant: str | None, yes: bool, data_dir: Path | None, database_url: str | None
+    owner: str | None, tenant: str | None, yes: bool, force: bool, data_dir: Path | None, database_url: str | None
 ) -> None:
     """Erase all data of OWNER, or without OWNER of all users of a tenant. No server may be running."""
+    from understudy.cli.account_data import keep_an_operator
     from understudy.cli.user_data import erase_users
 
     _need(owner, tenant)
@@ -70,6 +72,8 @@ def delete_users(
         raise click.UsageError("this cannot be undone: say --yes if you mean it")
     logging.getLogger("understudy").addHandler(logging.NullHandler())  # errors are printed as sentences
     with storage_errors_shown():
+        if owner is not None and tenant is None:  # accounts have no tenant
+            keep_an_operator(settings, owner, force=force)
         done = erase_users(settings, owner, tenant, lambda note: click.echo(f"Note: {note}", err=True))
     count, threads, files = len(done), sum(each.threads for each in done), sum(each.files for each in done)
     click.echo(f"erased {count} {'user' if count == 1 else 'users'} with {threads} threads and {files} files")

@@ -19,6 +19,7 @@ from understudy.content.vault import Vault
 from understudy.privacy import records
 from understudy.privacy.transcript import Transcript, attachments, opening
 from understudy.storage import (
+    accounts,
     agent_states,
     archive_queries,
     consents,
@@ -125,6 +126,8 @@ class Exporter:
                     yield piece
             return
         yield _members(records.user_of(row, name_of(row.id)))[1:]
+        account = records.account_of(await self.archive.read(accounts.one, row.id))
+        yield b',"account":' + msgspec.json.encode(account)
         yield b',"files":['
         after, edge = "", b""
         while files := await self.archive.read(archive_queries.files, row.id, after):

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from attrs import asdict
 
+from understudy.storage.accounts import Account
 from understudy.storage.agent_states import StateEntry
 from understudy.storage.archive_queries import StoredMemory, User
 from understudy.storage.audit import StoredEntry
@@ -112,6 +113,14 @@ def schedule_of(row: Schedule) -> dict[str, Any]:
 def sign_in_of(row: SignIn) -> dict[str, Any]:
     """Return that a user is signed in at an MCP server, without the token."""
     return {"server": row.server, "signed_in_at": row.signed_in_at}
+
+
+def account_of(row: Account | None) -> dict[str, Any] | None:
+    """Return the local account of a user, without password and invite; None if there is none."""
+    if row is None:
+        return None
+    own = asdict(row, filter=lambda attribute, _: attribute.name in ("roles", "groups", "created_at", "disabled_at"))
+    return own | {"password": bool(row.password), "invited_until": row.invite_expires_at if row.invite else None}
 
 
 def push_of(row: Push) -> dict[str, Any]:

@@ -5,7 +5,7 @@
 3. An account has no password until its invite is taken. A new invite removes the password.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final, TypeAlias
 
 from attrs import asdict, field, frozen
@@ -68,7 +68,10 @@ class TakeInvite:
 
 @frozen
 class ReplacePassword:
-    """Store another hash of the same password. The answer is whether the account still has the hash `replaces`."""
+    """Store another hash, of the same password or a new one.
+
+    The answer is whether the account still has the hash `replaces`, and is not disabled.
+    """
 
     owner: str
     replaces: str = field(repr=False)
@@ -109,7 +112,7 @@ def write(connection: Connection, work: AccountWrite, put: Callable[[Table], Any
             valid = (_a.invite == invite, _a.invite_expires_at > now, _a.disabled_at.is_(None))
             return _change(connection, owner, {"password": password, "invite": ""}, *valid)
         case ReplacePassword(owner, replaces, password):
-            return _change(connection, owner, {"password": password}, _a.password == replaces)
+            return _change(connection, owner, {"password": password}, _a.password == replaces, _a.disabled_at.is_(None))
         case ChangeRights(owner, roles, groups):
             return _change(connection, owner, {"roles": list(roles), "groups": list(groups)})
         case DisableAccount(owner, at):
@@ -138,6 +141,12 @@ def page(connection: Connection, after: str) -> list[Account]:
     """Return `PAGE` accounts whose owners are after this one, by owner."""
     rows = connection.execute(_ALL.where(_a.owner > after).order_by(_a.owner).limit(PAGE))
     return [Account(*row) for row in rows]
+
+
+def is_sole(connection: Connection, owner: str, roles: Collection[str]) -> bool:
+    """Return whether a user can sign in to an account that has one of these roles, and nobody else can."""
+    usable = select(_a.owner, _a.roles).where(_a.password != "", _a.disabled_at.is_(None))
+    return {each for each, has in connection.execute(usable) if not set(roles).isdisjoint(has)} == {owner}
 
 
 _ALL: Final = select(

@@ -26,6 +26,7 @@ ACTIONS: Final[Mapping[str, frozenset[str]]] = {
     "account.disabled": frozenset(),
     "account.invited": frozenset({"again"}),
     "account.joined": frozenset(),
+    "account.password_changed": frozenset(),
     "account.signed_in": frozenset(),
     "actor.killed": frozenset({"path"}),
     "alert.sent": frozenset(),

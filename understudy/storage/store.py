@@ -351,6 +351,10 @@ class Store:
         """Return the local account with the digest of an invite that is valid at `now`, or None."""
         return await self._read(accounts.invited, invite, now)
 
+    async def is_sole_account(self, owner: str, roles: Collection[str]) -> bool:
+        """Return whether a user can sign in to a local account that has one of these roles, and nobody else can."""
+        return await self._read(accounts.is_sole, owner, roles)
+
     async def provider_session(self, owner: str, session_id: str, now: float) -> ProviderSession | None:
         """Return the session of a user who signed in at the identity provider; None if it has expired at `now`."""
         return await self._read(provider_sessions.one, owner, session_id, now)

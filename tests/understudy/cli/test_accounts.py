@@ -9,8 +9,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.servers.postgresql import Postgres
+from understudy.app.settings import Settings
 from understudy.auth.accounts.invites import digest_of
 from understudy.cli.main import main
+from understudy.cli.user_data import audit_entry, commit_beside
 from understudy.storage import accounts
 from understudy.storage.postgresql import read_server
 from understudy.storage.sqlite import read_folder
@@ -91,6 +93,39 @@ def test_what_is_not_there_or_there_already_is_a_sentence(place: list[str]) -> N
     assert "ada" in done.stderr
     assert "Traceback" not in done.output
     assert stored(place, "ada") == before, "the invite that was sent stays valid"
+
+
+def joined(place: list[str], name: str) -> None:
+    """Set a password for a user who was invited."""
+    account = stored(place, name)
+    assert account is not None
+    settings = Settings(data_dir=Path(place[1]), database_url=place[-1] if "--database-url" in place else "")
+    commit_beside(
+        settings,
+        audit_entry("account.joined", name),
+        accounts.TakeInvite(name, account.invite, "hash", account.created_at),
+    )
+
+
+def test_the_only_operator_is_lost_only_on_purpose(place: list[str]) -> None:
+    """Whether they are disabled, lose the role or are erased; another one who has not joined yet does not count."""
+    for name in ("ada", "kim"):
+        assert understudy("invite", name, "--role", "operator", *place).exit_code == 0
+    joined(place, "ada")
+    commands = (("accounts", "disable", "ADA"), ("accounts", "set", "ada"), ("users", "delete", "ada", "--yes"))
+    for command in commands:
+        done = understudy(*command, *place)
+        assert (done.exit_code, done.stdout) == (1, ""), done.output
+        assert "ada is the only operator who can sign in (last_operator)" in done.stderr
+        assert listed(place)[0] == ["ada", "active", "operator", ""]
+    assert "ada" not in understudy("audit", "--action", "account.disabled", *place).stdout
+    kept = understudy("accounts", "set", "ada", "--role", "operator", "--group", "desk", *place)
+    assert kept.exit_code == 0, "the role stays"
+    joined(place, "kim")
+    assert understudy("accounts", "disable", "ada", *place).exit_code == 0
+    for command in (("accounts", "set", "kim", "--force"), ("users", "delete", "kim", "--yes", "--force")):
+        assert understudy(*command, *place).exit_code == 0
+    assert [each[0] for each in listed(place)] == ["ada"]
 
 
 @pytest.mark.parametrize(

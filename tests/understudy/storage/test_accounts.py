@@ -74,6 +74,34 @@ async def test_rights_change_and_an_account_goes_with_its_user(database) -> None
             assert await store.account("ada") is None
 
 
+async def test_only_who_can_sign_in_counts_as_the_sole_account_of_a_role(database) -> None:
+    """Neither accounts of other roles, nor invites that were not taken, nor disabled accounts."""
+    ready = evolve(ADA, password="one", invite="")
+    with trio.fail_after(30):
+        async with opened(database) as store:
+            await store.commit(AddAccount(ADA))
+            assert not await store.is_sole_account("ada", ("operator",))
+            await store.commit(TakeInvite("ada", "digest", "one", 80.0))
+            for owner, roles in (("bob", ("auditor",)), ("eve", ("server_operator",))):
+                await store.commit(AddAccount(evolve(ready, owner=owner, roles=roles)))
+            await store.commit(AddAccount(evolve(ADA, owner="kim", invite="other")))
+            await store.commit(DisableAccount("eve", 7.0))
+            roles = ("operator", "server_operator")
+            assert [await store.is_sole_account(each, roles) for each in ("ada", "bob", "eve", "kim", "no")] == [
+                True, False, False, False, False,
+            ]  # fmt: skip
+            await store.commit(TakeInvite("kim", "other", "two", 80.0))
+            assert not await store.is_sole_account("ada", roles)
+
+
+async def test_a_disabled_account_gets_no_other_hash(database) -> None:
+    with trio.fail_after(30):
+        async with opened(database) as store:
+            await store.commit(AddAccount(evolve(ADA, password="one")))
+            await store.commit(DisableAccount("ada", 7.0))
+            assert not await store.commit(ReplacePassword("ada", "one", "two"))
+
+
 def test_what_is_secret_is_not_shown() -> None:
     shown = repr(evolve(ADA, password="hash")) + repr(TakeInvite("ada", "digest", "hash", 1.0))
     assert "hash" not in shown

@@ -17,6 +17,7 @@ import secrets
 from collections.abc import Callable
 from typing import Final
 
+import trio
 from attrs import define, evolve, field
 
 from transport.auth.identity import Identity
@@ -37,6 +38,10 @@ FREE_OF_NAME: Final = 50
 FREE_OF_ADDRESS: Final = 30
 """Attempts before the waits begin: by name and address together, by name, and by address (of which an office has one).
 """
+LATER_S: Final = 0.002
+"""Seconds after which a token is certainly newer than a sign-out: its time of issue is in whole milliseconds."""
+NOT_HERE: Final = "You are not signed in with a password of this server."
+NOT_PRESENT: Final = "That is not your present password."
 NO_FIT: Final = "That name and password do not fit."
 NO_INVITE: Final = "This invite has been used, withdrawn or has expired; ask for a new one."
 
@@ -61,13 +66,7 @@ class LocalAccounts:
             StorageUnavailable: The account cannot be read, or the attempt not be counted.
         """
         name = account_name(typed) or ""
-        pair, of_name, of_address = (
-            self._key("pair", name, address), self._key("name", name), self._key("address", address),
-        )  # fmt: skip
-        keys = ((pair, FREE_OF_PAIR), (of_name, FREE_OF_NAME), (of_address, FREE_OF_ADDRESS))
-        wait_ms = await self.store.commit(TakeAttempt(keys, self.clock()))
-        if wait_ms:
-            raise CommandRejected("rate_limited", "Too many attempts to sign in; wait a moment.", wait_ms / 1000)
+        done = await self._take_attempt(name, address)
         account = await self.store.account(name)
         hashed = "" if account is None or account.disabled_at is not None else account.password
         password = password_rules.normalized(password)
@@ -78,9 +77,41 @@ class LocalAccounts:
             newer = await self.passwords.hash(password)
             if await self.store.commit(ReplacePassword(name, hashed, newer)):
                 account = evolve(account, password=newer)
-        await self.store.commit(ForgiveAttempt((of_address,), (pair, of_name)))
+        await self.store.commit(done)
         await self.store.audit(AuditEntry("account.signed_in", name, PAGE, name))
         return await self._begin(account)
+
+    async def change_password(self, identity: Identity, old: str, new: str, address: str) -> IssuedSession:
+        """Replace the password of a signed-in user, end all their sessions, and return the next token of this one.
+
+        An old password that does not fit is counted as an attempt to sign in. If the sessions cannot be ended, the
+        password is changed nevertheless.
+
+        Raises:
+            CommandRejected: The old password does not fit, or the session is none of an account (`forbidden`); the new
+                one is not taken (`invalid_command`); too many attempts (`rate_limited`), or too many callers (`busy`).
+            Unauthenticated: The account was disabled or changed meanwhile.
+            StorageUnavailable: The password cannot be stored, or the sessions cannot be ended.
+        """
+        account = await self.store.account(identity.user)
+        if account is None or not account.password or not identity.session.startswith(LOCAL):
+            raise CommandRejected("forbidden", NOT_HERE)
+        done = await self._take_attempt(account.owner, address)
+        old, new = password_rules.normalized(old), password_rules.normalized(new)
+        if not await self.passwords.verify(old, account.password):
+            log.info("sign_in.wrong", extra={"user": account.owner})
+            raise CommandRejected("forbidden", NOT_PRESENT)
+        await self.store.commit(done)
+        if new == old or not password_rules.is_taken(new, account.owner):
+            raise CommandRejected("invalid_command", password_rules.SENTENCE)
+        hashed = await self.passwords.hash(new)
+        await self.store.audit(AuditEntry("account.password_changed", account.owner, PAGE, account.owner))
+        if not await self.store.commit(ReplacePassword(account.owner, account.password, hashed)):
+            raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
+        await self.sessions.end_all_sessions(account.owner)
+        await trio.sleep(LATER_S)
+        changed = evolve(account, password=hashed)
+        return await self._issue(changed, identity.session, identity.signed_in_at or self.clock())
 
     async def invited(self, invite: str) -> str:
         """Return the name of the user whom an invite is for.
@@ -121,13 +152,31 @@ class LocalAccounts:
             raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
         return await self._checked(account, self.sessions.renew(token, account.roles, account.groups))
 
+    async def _take_attempt(self, name: str, address: str) -> ForgiveAttempt:
+        """Count an attempt, and return the write that forgives it once it was the user. Raises CommandRejected
+        (`rate_limited`) if it comes too soon."""
+        pair, of_name, of_address = (
+            self._key("pair", name, address), self._key("name", name), self._key("address", address),
+        )  # fmt: skip
+        keys = ((pair, FREE_OF_PAIR), (of_name, FREE_OF_NAME), (of_address, FREE_OF_ADDRESS))
+        wait_ms = await self.store.commit(TakeAttempt(keys, self.clock()))
+        if wait_ms:
+            raise CommandRejected("rate_limited", "Too many attempts to sign in; wait a moment.", wait_ms / 1000)
+        return ForgiveAttempt((of_address,), (pair, of_name))
+
     async def _begin(self, account: Account) -> IssuedSession:
-        now, session = self.clock(), LOCAL + secrets.token_hex(16)
-        who = Identity(account.owner, session, None, account.roles, groups=account.groups, signed_in_at=now)
-        issued = self.sessions.issue(who, min(self.sessions.ttl_s, self.sessions.longest_s))
-        issued = await self._checked(account, issued)
+        issued = await self._issue(account, LOCAL + secrets.token_hex(16), self.clock())
         log.info("sign_in.done", extra={"user": account.owner})
         return issued
+
+    async def _issue(self, account: Account, session: str, began: float) -> IssuedSession:
+        """Issue a token of a session that began at a time. Raises Unauthenticated if it has lasted as long as it may,
+        or the account is not as it was read before."""
+        left_s = began + self.sessions.longest_s - self.clock()
+        if left_s <= 0:
+            raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
+        who = Identity(account.owner, session, None, account.roles, groups=account.groups, signed_in_at=began)
+        return await self._checked(account, self.sessions.issue(who, min(self.sessions.ttl_s, left_s)))
 
     async def _checked(self, account: Account, issued: IssuedSession) -> IssuedSession:
         """Return a session that was just issued, if the account is still as it was read before and not disabled."""

@@ -69,6 +69,16 @@ export class Session {
     return this.#keep({ session_token: token, user, session }, anonymous);
   }
 
+  /**
+   * Keeps the session that `ask(token)` resolves to, of the same user: the server refuses the present token from then on.
+   * Renewals wait for it meanwhile.
+   */
+  async replace(ask) {
+    const token = await this.token();
+    while (this.pending) await this.pending.catch(() => {});
+    return this.#once(async () => this.#keep(await ask(this.stored?.session_token ?? token), false));
+  }
+
   /** Forgets the token, and with it all that was stored of its user. */
   end() {
     this.storage.removeItem(KEY);

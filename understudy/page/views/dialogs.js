@@ -13,7 +13,7 @@ export class Dialogs {
     this.schedules = lazy(() => import("./schedules.js"), ({ Schedules }) => new Schedules(api, agents, (id) => page.open(id)));
     this.memory = lazy(() => import("./memory.js"), ({ MemoryDialog }) => new MemoryDialog(api));
     this.servers = lazy(() => import("./servers.js"), ({ ServersDialog }) => new ServersDialog(api, () => page.current, (name) => page.signInAt(name)));
-    this.signIn = lazy(() => import("./sign_in.js"), ({ askToSignIn }) => () => askToSignIn(page.client));
+    this.signIn = lazy(() => import("./sign_in.js"), ({ askToSignIn, askNewPassword }) => ({ asks: () => askToSignIn(page.client), asksAnew: () => askNewPassword(page.client) }));
     this.settings = lazy(() => import("./page_settings.js"), ({ pageSettings }) => pageSettings(page, storage));
     this.schedulesButton = sideButton("clock", t("schedules.title"), () => this.openSchedules());
     this.memoryButton = sideButton("thought", t("memory.button"), () => this.openMemory());
@@ -27,7 +27,11 @@ export class Dialogs {
   }
 
   askToSignIn() {
-    return this.signIn.use((ask) => ask());
+    return this.signIn.use((part) => part.asks());
+  }
+
+  askNewPassword() {
+    return this.signIn.use((part) => part.asksAnew());
   }
 
   openMemory() {

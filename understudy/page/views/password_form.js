@@ -69,3 +69,26 @@ export function passwordForm({ head, fields, agree, actions = [], foot = null, s
   }, head, el("div.fields", {}, made.map((each) => each.element)), fault, foot, el("div.dialog-actions", {}, actions, submit));
   return { element, focus: () => first.focus() };
 }
+
+/**
+ * Shows a form in a dialog; the members are those of `passwordForm`. `send` gets a function that closes the dialog before
+ * what was typed. Resolves when it is closed.
+ */
+export function passwordDialog({ title, text = null, send, ...form }) {
+  const id = freshId("dialog");
+  const { element, focus } = passwordForm({
+    ...form, head: [el("h2", { id }, title), text && el("p", {}, text)],
+    actions: [el("button.secondary", { type: "button", onclick: () => dialog.close() }, t("action.not_now"))],
+    send: (...typed) => send(() => dialog.close(), ...typed),
+  });
+  const dialog = el("dialog.dialog", { "aria-labelledby": id }, element);
+  document.body.append(dialog);
+  dialog.showModal();
+  focus();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve();
+    });
+  });
+}

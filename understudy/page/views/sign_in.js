@@ -4,8 +4,8 @@
  */
 
 import { asked, told } from "./dialog.js";
-import { el, freshId } from "./dom.js";
-import { askServer, passwordForm } from "./password_form.js";
+import { el } from "./dom.js";
+import { askServer, passwordDialog } from "./password_form.js";
 import { ACCOUNTS } from "../client/messages/accounts.js";
 import { learn, t } from "../client/messages.js";
 
@@ -40,31 +40,42 @@ export function wayTo(url, leadsTo) {
 /** Resolves when the user has signed in with a password, or would rather not. */
 function askPassword(client) {
   learn(ACCOUNTS);
-  const id = freshId("dialog");
-  const form = passwordForm({
-    head: el("h2", { id }, t("session.sign_in")),
+  return passwordDialog({
+    title: t("session.sign_in"),
     fields: [
       { label: t("accounts.name"), type: "text", autocomplete: "username" },
       { label: t("accounts.password"), autocomplete: "current-password" },
     ],
     foot: el("p.hint", {}, t("accounts.no_account")),
     agree: t("session.sign_in"),
-    actions: [el("button.secondary", { type: "button", onclick: () => dialog.close() }, t("action.not_now"))],
-    send: async (name, password) => {
+    send: async (close, name, password) => {
       const said = await askServer(client.api, "/auth/password", { name, password }, { 401: t("accounts.no_fit") });
       await client.signIn(said.session_token);
-      dialog.close();
+      close();
     },
   });
-  const dialog = el("dialog.dialog", { "aria-labelledby": id }, form.element);
-  document.body.append(dialog);
-  dialog.showModal();
-  form.focus();
-  return new Promise((resolve) => {
-    dialog.addEventListener("close", () => {
-      dialog.remove();
-      resolve();
-    });
+}
+
+/** Asks a user who signed in with a password for another one. Resolves when it is set, or the user would rather not. */
+export function askNewPassword(client) {
+  learn(ACCOUNTS);
+  const refusals = { 400: t("accounts.weak"), 403: t("accounts.wrong") };
+  return passwordDialog({
+    title: t("account.change_password"),
+    text: t("accounts.change_text"),
+    fields: [
+      { label: t("accounts.present"), autocomplete: "current-password" },
+      { label: t("accounts.new"), autocomplete: "new-password" },
+      { label: t("accounts.new_again"), autocomplete: "new-password" },
+    ],
+    agree: t("account.change_password"),
+    send: async (close, present, chosen, again) => {
+      if (chosen !== again) throw new Error(t("accounts.differ"));
+      await client.session.replace((token) => client.api.changePassword(present, chosen, token)).catch((fault) => {
+        throw refusals[fault.status] ? new Error(refusals[fault.status]) : fault;
+      });
+      close();
+    },
   });
 }
 

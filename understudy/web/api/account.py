@@ -9,6 +9,7 @@ from quart import Blueprint, Response, request
 
 from transport.server.connection_limiter import Counter
 from transport.wire.errors import CommandRejected
+from understudy.auth.rights import OPERATORS
 from understudy.auth.sessions import ANONYMOUS
 from understudy.privacy.erasure import Erased
 from understudy.privacy.export import FORMS, ExportOptions, Pieces
@@ -26,6 +27,10 @@ EXPORT_TIMEOUT_S: Final = 600.0
 """Seconds within which an export must be read."""
 CONFIRM_BYTES: Final = 4 * 1024
 _TYPES: Final = {"json": ("application/json", "json"), "markdown": ("text/markdown; charset=utf-8", "md")}
+LAST_OPERATOR: Final = (
+    "That is the only operator's account: invite another operator first, or stop the server and use "
+    "understudy users delete --force."
+)
 ALL_USERS: Final = ""
 """Key under which the exports of all users are counted. No user has this name."""
 
@@ -71,6 +76,7 @@ async def erase() -> dict[str, Any]:
     body = await read_json(EraseRequest, '{"confirm": "…"} with your user name', CONFIRM_BYTES)
     if body.confirm != name_of(owner):
         raise CommandRejected("invalid_command", 'To erase everything, send {"confirm": "…"} with your user name.')
+    await _keep_an_operator(owner)
     await audit("user.erased", target=owner)
     return _as_json(await web_context().eraser.user(owner))
 
@@ -81,6 +87,7 @@ async def erase_user(user: str) -> dict[str, Any]:
     owner = _target(user, "erases your own data, and ends your sessions")
     if await web_context().archive.read(archive_queries.user, owner) is None:
         raise CommandRejected("not_found", "Nothing is stored of a user of that name.")
+    await _keep_an_operator(owner)
     await audit("user.erased", target=owner, as_operator=True)
     return _as_json(await web_context().eraser.user(owner))
 
@@ -114,6 +121,18 @@ def _target(user: str, warning: str) -> str:
     if owner == identity().user and request.args.get("own", "").lower() not in ("1", "true"):
         raise CommandRejected("invalid_command", f"That is you: it {warning}. Add own=true if you mean it.")
     return owner
+
+
+async def _keep_an_operator(owner: str) -> None:
+    """Refuse to erase the user of the only account with which an operator signs in.
+
+    Raises:
+        CommandRejected: It is that (`last_operator`).
+        StorageUnavailable: The accounts cannot be read.
+    """
+    context = web_context()
+    if context.sessions.accounts is not None and await context.store.is_sole_account(owner, OPERATORS):
+        raise CommandRejected("last_operator", LAST_OPERATOR)
 
 
 def requested_export() -> ExportOptions:

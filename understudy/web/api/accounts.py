@@ -12,7 +12,7 @@ from quart import Blueprint
 
 from transport.wire.errors import CommandRejected
 from understudy.web.admission import peer
-from understudy.web.context import read_json, web_context
+from understudy.web.context import identity, read_json, web_context
 
 if TYPE_CHECKING:
     from understudy.auth.accounts.local_accounts import LocalAccounts
@@ -31,6 +31,14 @@ class PasswordRequest:
 
     name: str = field(validator=max_len(LONGEST))
     password: str = field(repr=False, validator=max_len(LONGEST))
+
+
+@frozen
+class ChangePasswordRequest:
+    """The body of a request to change one's password."""
+
+    password: str = field(repr=False, validator=max_len(LONGEST))
+    new_password: str = field(repr=False, validator=max_len(LONGEST))
 
 
 @frozen
@@ -53,6 +61,15 @@ async def sign_in() -> tuple[dict[str, Any], int]:
     """Sign in with a name and a password."""
     given = await read_json(PasswordRequest, '{"name": "…", "password": "…"}', BODY_BYTES)
     return (await _accounts().sign_in(given.name, given.password, peer())).as_json(), 201
+
+
+@blueprint.put("/password")
+async def change_password() -> dict[str, Any]:
+    """Change the caller's password, and end their other sessions. The answer is the session with its next token."""
+    caller, accounts = identity(), _accounts()
+    form = '{"password": "…", "new_password": "…"}'
+    given = await read_json(ChangePasswordRequest, form, BODY_BYTES)
+    return (await accounts.change_password(caller, given.password, given.new_password, peer())).as_json()
 
 
 @blueprint.post("/invite")

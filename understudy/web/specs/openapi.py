@@ -313,6 +313,16 @@ EXPORT_HEAD: Final[dict[str, Schema]] = {
     "version": {"type": "integer", "const": VERSION},
     "exported_at": NUMBER,
 }
+EXPORTED_ACCOUNT: Final = _all(
+    {
+        "roles": array_of(TEXT),
+        "groups": array_of(TEXT),
+        "created_at": NUMBER,
+        "disabled_at": or_null(NUMBER),
+        "password": FLAG,
+        "invited_until": or_null(NUMBER),
+    }
+)
 RUN: Final = _all(
     {
         "run_id": TEXT,
@@ -471,6 +481,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             "user": TEXT,
             "tenant": or_null(TEXT),
             "created_at": NUMBER,
+            "account": or_null(EXPORTED_ACCOUNT),
             "files": array_of(schema_of_fields(File, ("owner",))),
             "contexts": array_of(schema_of_fields(StoredMemory)),
             "threads": array_of(_all(EXPORTED_THREAD, "events")),
@@ -535,6 +546,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "SignInStarted": _all({"url": or_null(TEXT)}),
     "SignInAt": _all({"sign_in": or_null(_all({"title": TEXT, "url": TEXT})), "password": FLAG}),
     "Password": _all({"name": TEXT, "password": TEXT}),
+    "NewPassword": _all({"password": TEXT, "new_password": TEXT}),
     "Invite": _all({"invite": TEXT}),
     "Invited": _all({"user": TEXT}),
     "Join": _all({"invite": TEXT, "password": TEXT}),
@@ -690,6 +702,13 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
         errors=(
             "invalid_command", "unauthenticated", "token_expired", "not_found", "message_too_large", "rate_limited",
             "busy", *_STORED,
+        ),
+    ),
+    "accounts.change_password": RouteSpec(
+        (200, "Session"), body="NewPassword",
+        errors=(
+            "invalid_command", "token_expired", "forbidden", "not_found", "message_too_large", "rate_limited", "busy",
+            *_STORED,
         ),
     ),
     "accounts.invited": RouteSpec(
@@ -878,10 +897,11 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
         (200, "UserExport"), query=_EXPORT, errors=(*_THREAD, "busy"), or_text="text/markdown"
     ),
     "account.erase": RouteSpec(
-        (200, "Erased"), body="Confirm", errors=("invalid_command", "message_too_large", "busy", *_STORED)
+        (200, "Erased"), body="Confirm",
+        errors=("invalid_command", "message_too_large", "busy", "last_operator", *_STORED),
     ),
     "account.erase_user": RouteSpec(
-        (200, "Erased"), query={"tenant": TEXT, "own": FLAG}, errors=(*_THREAD, "busy")
+        (200, "Erased"), query={"tenant": TEXT, "own": FLAG}, errors=(*_THREAD, "busy", "last_operator")
     ),
     "account.sign_out": RouteSpec((204, ""), errors=("busy", *_STORED)),
     "account.sign_out_user": RouteSpec(

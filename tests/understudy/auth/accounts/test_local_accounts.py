@@ -8,7 +8,7 @@ from pathlib import Path
 import argon2
 import pytest
 import trio
-from attrs import define
+from attrs import define, evolve
 
 from tests.clock import Clock
 from tests.understudy.storage.test_store import opened
@@ -268,3 +268,73 @@ async def test_the_audit_log_has_who_joined_and_signed_in(tmp_path: Path) -> Non
             with accounts.store.database.reading.connect() as connection:
                 found = [(each.action, each.who) for each in entries(connection, AuditFilter(), 10**9, 10)]
             assert found == [("account.signed_in", "ada"), ("account.joined", "ada")]
+
+
+async def changed_refusal(accounts: LocalAccounts, session: IssuedSession, old: str, new: str) -> tuple[str, str]:
+    """Return the code and the sentence with which a change of the password is refused."""
+    with pytest.raises((Unauthenticated, CommandRejected)) as caught:
+        await accounts.change_password(session.identity, old, new, HOME)
+    return str(caught.value.code), str(caught.value.message)
+
+
+async def test_a_changed_password_ends_all_other_sessions_and_only_the_new_one_is_good(tmp_path: Path) -> None:
+    """The session goes on with another token, and lasts no longer than it would have."""
+    clock = Clock()
+    with trio.fail_after(60):
+        async with running(tmp_path, clock) as accounts:
+            mine = await accounts.join("invite", GOOD)
+            other = await accounts.sign_in("ada", GOOD, HOME)
+            clock.now += 50
+            newer = await accounts.change_password(mine.identity, GOOD, "another " + GOOD, HOME)
+            for ended in (mine, other):
+                with pytest.raises(Unauthenticated):
+                    accounts.sessions.verify(ended.token)
+            who = accounts.sessions.verify(newer.token)
+            assert (who.user, who.session, who.roles) == ("ada", mine.identity.session, ("operator",))
+            assert who.signed_in_at == mine.identity.signed_in_at
+            assert (await refusal(accounts, "ada", GOOD))[0] == "unauthenticated"
+            assert await accounts.sign_in("ada", "another " + GOOD, HOME)
+            assert await accounts.sessions.renew_and_revoke(newer.token)
+            with accounts.store.database.reading.connect() as connection:
+                found = [each.action for each in entries(connection, AuditFilter(user="ada"), 10**9, 10)]
+            assert found.count("account.password_changed") == 1
+
+
+async def test_a_password_is_not_changed_without_the_old_one_or_to_a_bad_one(tmp_path: Path) -> None:
+    """The sessions go on."""
+    with trio.fail_after(60):
+        async with running(tmp_path, Clock()) as accounts:
+            session = await accounts.join("invite", GOOD)
+            wrong = await changed_refusal(accounts, session, "wrong " + GOOD, "another " + GOOD)
+            assert wrong == ("forbidden", "That is not your present password.")
+            for new in ("short", "password1234", GOOD):
+                assert (await changed_refusal(accounts, session, GOOD, new))[0] == "invalid_command"
+            assert accounts.sessions.verify(session.token)
+            assert await accounts.sign_in("ada", GOOD, HOME)
+
+
+async def test_old_passwords_are_tried_as_often_as_passwords_and_no_more(tmp_path: Path) -> None:
+    """Somebody at an unlocked machine has the session; a sign-in and a change count together."""
+    with trio.fail_after(60):
+        async with running(tmp_path, Clock()) as accounts:
+            session = await accounts.join("invite", GOOD)
+            for _ in range(FREE_OF_PAIR - 1):
+                assert (await changed_refusal(accounts, session, "wrong", "another " + GOOD))[0] == "forbidden"
+            assert (await refusal(accounts, "ada", "wrong"))[0] == "unauthenticated"
+            assert (await changed_refusal(accounts, session, GOOD, "another " + GOOD))[0] == "rate_limited"
+            assert (await refusal(accounts, "ada", GOOD))[0] == "rate_limited"
+
+
+async def test_only_a_session_of_an_account_that_is_there_changes_its_password(tmp_path: Path) -> None:
+    """No token that an operator made for the same name, and no session whose account was disabled or reset."""
+    clock = Clock()
+    with trio.fail_after(60):
+        async with running(tmp_path, clock) as accounts:
+            session = await accounts.join("invite", GOOD)
+            made = accounts.sessions.issue(evolve(session.identity, session="by-hand"), 100.0)
+            assert (await changed_refusal(accounts, made, GOOD, "another " + GOOD))[0] == "forbidden"
+            await accounts.store.commit(DisableAccount("ada", clock.now))
+            assert (await changed_refusal(accounts, session, GOOD, "another " + GOOD))[0] == "token_expired"
+            await accounts.store.commit(InviteAgain("ada", digest_of("again"), clock.now + 100))
+            assert (await changed_refusal(accounts, session, GOOD, "another " + GOOD))[0] == "forbidden"
+            assert await accounts.join("again", GOOD)

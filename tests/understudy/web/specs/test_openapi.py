@@ -102,10 +102,11 @@ async def test_a_server_with_accounts_answers_what_its_document_says(tmp_path: P
         _, _, document = await request(running.address, "GET", "/openapi.json")
         check, seen = checker(document), list[int]()
 
-        async def ask(path: str, **body: str) -> None:
-            status, _, said = await request(running.address, "POST", path, body=json.dumps(body).encode())
-            check("POST", path, status, said)
+        async def ask(path: str, method: str = "POST", token: str | None = None, **body: str) -> Any:
+            status, _, said = await request(running.address, method, path, token=token, body=json.dumps(body).encode())
+            check(method, path, status, said)
             seen.append(status)
+            return said
 
         invited = Account("ada", (), (), "", digest_of("mine"), time.time() + 3600, 1.0)
         await running.store.commit(AddAccount(invited))
@@ -113,10 +114,12 @@ async def test_a_server_with_accounts_answers_what_its_document_says(tmp_path: P
             await ask("/auth/invite", invite=invite)
         for password in ("short", "tree sky blue lamp", "tree sky blue lamp"):
             await ask("/auth/join", invite="mine", password=password)
-        await ask("/auth/password", name="ada", password="tree sky blue lamp")
+        session = await ask("/auth/password", name="ada", password="tree sky blue lamp")
+        for old in ("wrong", "tree sky blue lamp"):
+            await ask("/auth/password", "PUT", session["session_token"], password=old, new_password="old river stones")
         while seen[-1] != 429:
             await ask("/auth/password", name="ada", password="wrong")
-        assert seen[:7] == [200, 404, 400, 201, 404, 201, 401]
+        assert seen[:9] == [200, 404, 400, 201, 404, 201, 403, 200, 401]
 
 
 @pytest.mark.promise("wire.endpoint-machines")
@@ -271,6 +274,7 @@ async def _ask_all(running: Running, document: dict[str, Any]) -> None:
     await ask("GET", "/auth")
     await ask("GET", "/join")
     await ask("POST", "/auth/password", body=b'{"name": "ada", "password": "x"}')
+    await ask("PUT", "/auth/password", token, body=b'{"password": "x", "new_password": "y"}')
     await ask("POST", "/auth/invite", body=b'{"invite": "x"}')
     await ask("POST", "/auth/join", body=b'{"invite": "x", "password": "x"}')
     await ask("POST", "/api/hooks/{name}", body=b"{}")

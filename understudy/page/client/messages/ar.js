@@ -43,6 +43,7 @@ export const messages = Object.freeze({
   "account.leave_offline": "لا يمكن الوصول إلى الخادم، فلا يمكن إنهاء الجلسة هناك: ستنتهي من تلقاء نفسها عند انقضاء مدتها.",
   "account.leave_question": "تسجيل الخروج؟",
   "account.leave_user": "لن يحتفظ هذا المتصفح بأي شيء عنك بعد ذلك. تُحذف المسودات والرسائل التي لم تُرسل، وتبقى محادثاتك على الخادم.",
+  "account.change_password": "تغيير كلمة المرور",
   "account.sign_out": "تسجيل الخروج",
   "account.stay": "البقاء متصلًا",
   "chat.menu": "قائمة المحادثة",
@@ -604,6 +605,7 @@ export const messages = Object.freeze({
   "code.undo_expired": "فات أوان التراجع عن ذلك.",
   "code.already_undone": "تم التراجع عن ذلك من قبل.",
   "code.changed_meanwhile": "تغيّر ذلك في هذه الأثناء؛ انظر إليه مجددًا.",
+  "code.last_operator": "هذا هو حساب المشغّل الوحيد؛ أنشئ مشغّلًا آخر أولًا.",
 
   "key.control": "Ctrl",
 

@@ -43,6 +43,7 @@ export const messages = Object.freeze({
   "account.leave_offline": "Der Server ist nicht erreichbar, die Sitzung kann dort nicht beendet werden: Sie endet von selbst, wenn ihre Zeit um ist.",
   "account.leave_question": "Abmelden?",
   "account.leave_user": "Dieser Browser behält danach nichts von dir. Entwürfe und nicht gesendete Nachrichten werden gelöscht; deine Chats bleiben auf dem Server.",
+  "account.change_password": "Passwort ändern",
   "account.sign_out": "Abmelden",
   "account.stay": "Angemeldet bleiben",
   "chat.menu": "Menü des Chats",
@@ -601,6 +602,7 @@ export const messages = Object.freeze({
   "code.undo_expired": "Dafür ist es zu spät.",
   "code.already_undone": "Das wurde schon rückgängig gemacht.",
   "code.changed_meanwhile": "Das wurde inzwischen geändert; sieh es dir noch einmal an.",
+  "code.last_operator": "Das ist das einzige Konto eines Betreibers; laden Sie zuerst einen anderen Betreiber ein.",
 
   "key.control": "Strg",
 

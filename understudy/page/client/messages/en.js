@@ -48,6 +48,7 @@ export const messages = Object.freeze({
   "account.leave_offline": "The server cannot be reached, so the session cannot be ended there: it ends by itself when its time is over.",
   "account.leave_question": "Sign out?",
   "account.leave_user": "This browser keeps nothing of you afterwards. Drafts and messages that were not sent are deleted; your chats stay on the server.",
+  "account.change_password": "Change the password",
   "account.sign_out": "Sign out",
   "account.stay": "Stay signed in",
   "chat.menu": "Menu of the chat",
@@ -606,6 +607,7 @@ export const messages = Object.freeze({
   "code.undo_expired": "It is too late to undo that.",
   "code.already_undone": "That was undone already.",
   "code.changed_meanwhile": "That was changed meanwhile; look at it again.",
+  "code.last_operator": "That is the only operator's account; make another operator first.",
 
   "key.control": "Ctrl",
 
