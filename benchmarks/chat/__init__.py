@@ -96,6 +96,10 @@ class Loaded:
         return bool(sums["answered"] == sums["due"] and not self.report["errors"])
 
 
+class TimeIsUp(Exception):
+    """The time of the benchmark ended within a measurement: there is no figure."""
+
+
 @define
 class Bench:
     """The servers under measurement by name, ours first, and what is known of them."""
@@ -115,13 +119,13 @@ class Bench:
         """
         found: Found = {}
         for name, chat in self.servers.items():
-            if time.monotonic() > self.ends_at:
-                say(f"no {what} of {name}: the time is up")
-                continue
             try:
+                self.check_time()
                 for figure, value in measure(name, chat).items():
                     found.setdefault(figure, {})[name] = value
                     say(f"{name}: {figure} {value:,.4g}")
+            except TimeIsUp:
+                say(f"no {what} of {name}: the time is up")
             except (ServerFailed, LoadFailed) as error:
                 if name == OURS:
                     raise
@@ -129,6 +133,11 @@ class Bench:
         for figure, values in found.items():
             if OURS in values:
                 yield figure, values.pop(OURS), values
+
+    def check_time(self) -> None:
+        """Raise TimeIsUp if nothing new may begin."""
+        if time.monotonic() > self.ends_at:
+            raise TimeIsUp
 
     def cpu(self, kind: str, name: str, chat: Chat) -> dict[str, float]:
         """Measure the cost of a message and of an event."""
@@ -157,14 +166,13 @@ class Bench:
         return {"burst_accepted_s": done.ms("accepted", "max") / 1e3, "burst_answered_s": done.ms("end", "max") / 1e3}
 
     def most_users(self, kind: str, name: str, chat: Chat) -> dict[str, float]:
-        """Search for the number of users that the server carries."""
+        """Search for the number of users that the server carries. A peer that is late under every load has none."""
         sizes = self.sizes
         if (name, kind) not in self.cost_s:
             self.cpu(kind, name, chat)
 
         def fits(users: int) -> bool:
-            if time.monotonic() > self.ends_at:
-                return False
+            self.check_time()
             try:
                 done = load(chat, kind, users, sizes.probe_s, sizes.every_s)
             except LoadFailed as error:
@@ -177,17 +185,24 @@ class Bench:
 
         first = round(0.7 * sizes.every_s / self.cost_s[name, kind]) if sizes.probes > 1 else sizes.users
         users = most(fits, first, sizes.probes, sizes.within)
+        if not users and name not in (OURS, POSTGRESQL, "workers"):
+            raise ServerFailed("every load that was tried was late, which may be the load's own doing")
         if kind == "text":
             self.users[name] = users
         return {f"chat_users_{kind}": users}
 
     def workers(self) -> Iterator[Figure]:
         """Measure the users of several workers."""
-        if OURS not in self.users:
-            self.most_users("text", OURS, self.servers[OURS])
-        with all_cores(), servers.ours(workers=WORKERS) as chat:
-            self.cost_s["workers", "text"] = self.cost_s[OURS, "text"] / WORKERS
-            together = self.most_users("text", "workers", chat)["chat_users_text"]
+        try:
+            self.check_time()
+            if OURS not in self.users:
+                self.most_users("text", OURS, self.servers[OURS])
+            with all_cores(), servers.ours(workers=WORKERS) as chat:
+                self.cost_s["workers", "text"] = self.cost_s[OURS, "text"] / WORKERS
+                together = self.most_users("text", "workers", chat)["chat_users_text"]
+        except TimeIsUp:
+            say("no workers: the time is up")
+            return
         yield Figure("workers_scaling", "times", together / max(1, self.users[OURS]))
 
     def layers(self) -> Iterator[Figure]:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from benchmarks.chat.search import most
 from benchmarks.chat.sizes import QUICK
 from benchmarks.chat.socketio import ChainlitSocket, RoomSocket
 from benchmarks.wire.server import ServerFailed
+from understudy.load.run import LoadFailed
 from understudy.load.websocket import SocketEnded
 
 
@@ -50,6 +52,26 @@ def test_a_peer_that_fails_is_left_out_and_ours_is_an_error(capsys: pytest.Captu
     broken = {chat.OURS}
     with pytest.raises(ServerFailed):
         list(chat.compared(bench, "users", measure))
+
+
+def test_a_search_that_has_no_result_has_no_figure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not a 0: neither of a peer that was late each time, nor when the time ends before."""
+    nobody: Any = None
+    bench = chat.Bench(QUICK, time.monotonic() + 600, {chat.OURS: nobody, "peer": nobody})
+    bench.cost_s = {(chat.OURS, "text"): 0.01, ("peer", "text"): 0.01}
+
+    def load(*_: Any, **__: Any) -> Any:
+        raise LoadFailed("nobody connected")
+
+    monkeypatch.setattr(chat, "load", load)
+    (figure,) = chat.compared(bench, "users", partial(bench.most_users, "text"))
+    assert (figure.ours, figure.peers) == (0, {})
+    assert "peer has no users: every load" in capsys.readouterr().err
+    bench.ends_at, bench.users = 0.0, {}
+    assert list(chat.compared(bench, "users", partial(bench.most_users, "text"))) == []
+    assert list(bench.workers()) == []
 
 
 WORKS = """
