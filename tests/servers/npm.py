@@ -34,8 +34,9 @@ def install(source: Path, folder: Path) -> Path:
             with tempfile.TemporaryDirectory(dir=KEPT) as scratch:
                 whole = Path(scratch) / "whole"
                 whole.mkdir()
-                for name in ("package.json", "package-lock.json"):
-                    shutil.copy(source / name, whole)
+                for name in ("package.json", "package-lock.json", ".npmrc"):
+                    if (source / name).exists():
+                        shutil.copy(source / name, whole)
                 command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
                 done = subprocess.run(
                     command, cwd=whole, capture_output=True, text=True, timeout=INSTALL_S, check=False

@@ -1,0 +1,233 @@
+"""The Helm chart, rendered by Helm itself: Kubernetes' schemas accept it, and the product what its pods are given."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+import kubernetes_validate
+import pytest
+import trio
+import yaml
+
+from tests.deploy.helm.chart import CHART, EVERYTHING, Helm, container
+from tests.deploy.test_deploy import DEPLOY, parsed, paths
+from tests.docs.tables import ROOT
+from tests.end_to_end.http import request
+from tests.end_to_end.process import READY_S, started
+from tests.servers.postgresql import Postgres
+from tests.servers.redis import Redis
+from understudy import __version__
+from understudy.app.settings import BadSettings, Settings, load
+from understudy.cli.main import main
+
+LEAST: dict[str, Any] = {"existingSecret": {"name": "chat"}}
+OLDEST, NEWEST = "1.30", "1.37"
+"""Releases of Kubernetes: the one that the chart names, and the newest whose schema is there."""
+
+
+@pytest.fixture(scope="module")
+def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
+    """Return Helm."""
+    return Helm(tmp_path_factory.mktemp("helm"))
+
+
+def secrets_of(database: str, redis: str) -> dict[str, str]:
+    """Return the Secret of an operator."""
+    return {
+        "UNDERSTUDY_SECRET": "0123456789abcdef" * 4,
+        "UNDERSTUDY_DATABASE_URL": database + "\n",
+        "UNDERSTUDY_REDIS_URL": redis,
+        "OPENAI_API_KEY": "a-key",
+    }
+
+
+def labels_of(found: dict[str, Any], kind: str) -> set[tuple[str, str]]:
+    """Return the labels of the pods that this makes."""
+    return set(found[kind]["spec"]["template"]["metadata"]["labels"].items())
+
+
+def properties(schema: dict[str, Any], where: str = "") -> Iterator[str]:
+    """Yield the names of the values that a closed schema knows."""
+    for name, each in schema.get("properties", {}).items():
+        yield f"{where}{name}"
+        yield from properties(each, f"{where}{name}.")
+
+
+def keys(values: dict[str, Any], where: str = "") -> Iterator[str]:
+    """Yield the names of values."""
+    for name, each in values.items():
+        yield f"{where}{name}"
+        if isinstance(each, dict):
+            yield from keys(each, f"{where}{name}.")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("values", [LEAST, EVERYTHING], ids=["least", "everything"])
+def test_helm_and_kubernetes_accept_the_chart(helm: Helm, values: dict[str, Any]) -> None:
+    """Helm's own checks are strict, and every object has only fields that the schemas of Kubernetes know."""
+    done = helm.run("lint", "--strict", values=values)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = helm.render(values)
+    assert found.keys() >= {"Deployment", "Job", "Service", "PodDisruptionBudget"}
+    assert ("Ingress" in found, "ServiceMonitor" in found, "ConfigMap" in found) == (values is EVERYTHING,) * 3
+    for kind, each in found.items():
+        for release in (OLDEST, NEWEST):
+            if kind != "ServiceMonitor":  # of the operator of Prometheus, and not of Kubernetes
+                kubernetes_validate.validate(each, release, strict=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("values", [LEAST, EVERYTHING], ids=["least", "everything"])
+def test_pods_have_no_rights_and_are_found_by_what_selects_them(helm: Helm, values: dict[str, Any]) -> None:
+    """The standard `restricted` of Kubernetes, a root file system that cannot be written, and no token for its API."""
+    found = helm.render(values)
+    for kind in ("Deployment", "Job"):
+        pod = found[kind]["spec"]["template"]["spec"]
+        # With links a Service called understudy would set UNDERSTUDY_PORT to tcp://…, and no node would start.
+        assert (pod["automountServiceAccountToken"], pod["enableServiceLinks"]) == (False, False)
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert pod["securityContext"]["runAsUser"] == int(
+            (DEPLOY / "Dockerfile").read_text().partition("--uid ")[2].split()[0]
+        )
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        (only,) = pod["containers"]
+        assert only["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert {"memory"} <= only["resources"]["limits"].keys()
+    nodes, migration = labels_of(found, "Deployment"), labels_of(found, "Job")
+    spread = found["Deployment"]["spec"]["template"]["spec"]["topologySpreadConstraints"]
+    for selector in [
+        found["Deployment"]["spec"]["selector"]["matchLabels"],
+        found["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"],
+        found["Service"]["spec"]["selector"],
+        *(each["labelSelector"]["matchLabels"] for each in spread),
+    ]:
+        assert set(selector.items()) <= nodes
+        assert not set(selector.items()) <= migration
+    assert len(spread) == 2
+    if monitor := found.get("ServiceMonitor"):
+        assert monitor["spec"]["selector"]["matchLabels"].items() <= found["Service"]["metadata"]["labels"].items()
+        (endpoint,) = monitor["spec"]["endpoints"]
+        assert endpoint["port"] in {port["name"] for port in found["Service"]["spec"]["ports"]}
+        assert endpoint["path"] in paths()
+
+
+@pytest.mark.slow
+def test_a_pod_asks_paths_that_are_there_and_has_the_time_to_drain(helm: Helm) -> None:
+    for values, grace_s in ((LEAST, load(port=0).grace_s), (EVERYTHING, EVERYTHING["settings"]["grace_s"])):
+        pod = helm.render(values)["Deployment"]["spec"]["template"]["spec"]
+        (only,) = pod["containers"]
+        asked = {only[f"{probe}Probe"]["httpGet"]["path"] for probe in ("startup", "liveness", "readiness")}
+        assert asked == {"/healthz", "/readyz"} <= paths()
+        assert only["livenessProbe"]["httpGet"]["path"] == "/healthz"
+        (port,) = only["ports"]
+        assert only["args"][:5] == ["serve", "--host", "0.0.0.0", "--port", str(port["containerPort"])]
+        parsed(only["args"])
+        pause_s = only["lifecycle"]["preStop"]["sleep"]["seconds"]
+        assert pause_s > 0
+        assert pod["terminationGracePeriodSeconds"] > pause_s + grace_s
+
+
+@pytest.mark.slow
+async def test_the_migration_and_a_node_run_as_their_pods_say(
+    helm: Helm, postgres: Postgres, redis: Redis, tmp_path: Path
+) -> None:
+    """The Job's command migrates an empty database, and the Deployment's then serves the agents of the values there."""
+    found, secrets = helm.render(EVERYTHING), secrets_of(postgres.create(), redis.url)
+    job = container(found, "Job", tmp_path / "job", secrets)
+    command = [sys.executable, "-m", "understudy", *job.arguments]
+    with trio.fail_after(READY_S):
+        done = await trio.run_process(command, capture_stdout=True, env=os.environ | job.variables)
+    assert b"it had none" in done.stdout
+    node = container(found, "Deployment", tmp_path / "node", secrets)
+    data = Path(node.variables["UNDERSTUDY_DATA_DIR"])
+    assert data.is_relative_to(tmp_path)
+    variables = node.variables | {"PYTHONPATH": str(DEPLOY / "example_agents")}
+    async with started(data, *node.arguments[5:], loads=True, **variables) as server:
+        status, _, body = await request(server.address, "GET", "/readyz")
+        assert (status, body["status"]) == (200, "ready")
+        assert await server.terminate() == 0
+    assert not (data / "understudy.db").exists()
+
+
+@pytest.mark.slow
+def test_settings_and_secrets_of_the_values_are_the_products(
+    helm: Helm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers stay whole, tables stay tables, and secrets come from the Secret's files."""
+    monkeypatch.chdir(tmp_path)
+    secrets = secrets_of("postgresql://me:pass@db/chat", "redis://:pass@cache:6379")
+    for name, value in container(helm.render(EVERYTHING), "Deployment", tmp_path, secrets).variables.items():
+        monkeypatch.setenv(name, value)
+    settings = load(host="0.0.0.0")
+    assert settings.database_url == "postgresql://me:pass@db/chat"
+    assert settings.redis_url == "redis://:pass@cache:6379"
+    assert str(settings.secret) == secrets["UNDERSTUDY_SECRET"]
+    assert (settings.grace_s, settings.trusted_proxies) == (6.5, ["10.0.0.0/8"])
+    assert (settings.limits.heartbeat_s, settings.limits.history_messages) == (20.0, 50)
+    assert settings.prices.prices["gpt-x"].output == 8.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("missing", ["UNDERSTUDY_SECRET", "UNDERSTUDY_DATABASE_URL", "UNDERSTUDY_REDIS_URL"])
+def test_a_node_does_not_start_without_a_key_of_the_secret(
+    helm: Helm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    """Without the database's address it would store conversations in a volume that goes with the pod."""
+    monkeypatch.chdir(tmp_path)
+    secrets = secrets_of("postgresql://me@db/chat", "redis://cache:6379")
+    del secrets[missing]
+    for name, value in container(helm.render(LEAST), "Deployment", tmp_path, secrets).variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(BadSettings, match=missing):
+        load(host="0.0.0.0")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({}, "existingSecret"),
+        (LEAST | {"settings": {"database_url": "postgresql://me:pass@db/x"}}, "database_url"),
+        (LEAST | {"environment": {"OPENAI_API_KEY": "x"}}, "OPENAI_API_KEY"),
+        (LEAST | {"replicas": 3}, "replicas"),
+        (LEAST | {"agents": ["example_agents"]}, "agents"),
+        (LEAST | {"ingress": {"enabled": True}}, "hosts"),
+        (LEAST | {"serviceMonitor": {"enabled": True}}, "tokenSecret"),
+        (LEAST | {"probes": {"readinessPath": "/ready"}}, "readinessPath"),
+    ],
+)
+def test_values_that_are_wrong_or_secret_are_refused(helm: Helm, values: dict[str, Any], said: str) -> None:
+    done = helm.run("template", "chat", values=values)
+    assert done.returncode != 0
+    assert said in done.stderr
+
+
+def test_the_schema_knows_the_values_and_every_secret_setting() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    assert set(properties(schema)) - {"global"} == {
+        key for key in keys(values) if not key.startswith(("resources.limits.", "resources.requests."))
+    }
+    refused = schema["properties"]["settings"]["propertyNames"]["not"]["enum"]
+    assert refused == sorted(each.name for each in attrs.fields(Settings) if not each.repr)
+
+
+def test_the_chart_is_of_the_release() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert (chart["version"], chart["appVersion"]) == (__version__, __version__)
+    assert chart["kubeVersion"].startswith(f">={OLDEST}.")
+    notes = (CHART / "templates" / "NOTES.txt").read_text()
+    for line in notes.splitlines():
+        if "-- understudy " in line:
+            name, *words = line.partition("-- understudy ")[2].split()
+            main.commands[name].make_context(name, words, parent=click.Context(main))
+    assert (ROOT / "deploy" / "helm" / "understudy" / ".helmignore").exists()
