@@ -12,7 +12,7 @@ import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 
 const BASE = "/page/bundle/";
 const PAGES = {
-  "index.html": "index.html", "admin/index.html": "admin.html", "join/index.html": "join.html", "observer/index.html": "observer.html", "share/index.html": "share.html",
+  "index.html": "index.html", "admin/index.html": "admin.html", "embed/index.html": "embed.html", "join/index.html": "join.html", "observer/index.html": "observer.html", "share/index.html": "share.html",
 }; // source -> name in the bundle
 const COMMON = {
   bundle: true, minify: true, write: true, metafile: true, charset: "utf8", legalComments: "none", logLevel: "warning",

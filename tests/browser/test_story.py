@@ -23,6 +23,7 @@ BOTH = frozenset(
         "admin_story",
         "artefacts_story",
         "cross_origin_story",
+        "embedded_story",
         "forms_story",
         "found_story",
         "furniture_story",

@@ -50,7 +50,7 @@ def files(site: Path) -> PageFiles:
     return read_page_files(site / "understudy" / "page")
 
 
-@pytest.mark.parametrize("page", ["index.html", "admin.html", "join.html", "observer.html", "share.html"])
+@pytest.mark.parametrize("page", ["index.html", "admin.html", "embed.html", "join.html", "observer.html", "share.html"])
 def test_a_page_names_hashed_files_that_are_there(files: PageFiles, page: str) -> None:
     """One style sheet, one module and what it loads at once; nothing of the checkout but the icon."""
     assert files.bundled

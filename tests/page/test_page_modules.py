@@ -13,9 +13,10 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "understudy" / "page"
 WORKER = sorted((PAGE / "worker").glob("*.js"))  # the service worker's, which the page does not load
 MODULES = sorted(
-    {path for path in PAGE.rglob("*.js") if path.parent.name not in ("admin", "join", "observer", "share")} - {*WORKER}
+    {path for path in PAGE.rglob("*.js") if path.parent.name not in ("admin", "embed", "join", "observer", "share")}
+    - {*WORKER}
 )
-SHARED = sorted(path for name in ("join", "share") for path in (PAGE / name).glob("*.js"))
+SHARED = sorted(path for name in ("embed", "join", "share") for path in (PAGE / name).glob("*.js"))
 """Pages of their own, of these and some of the modules."""
 STYLES = sorted((PAGE / "styles").glob("*.css"))
 FILES = [
@@ -23,13 +24,14 @@ FILES = [
     *WORKER,
     *STYLES,
     *SHARED,
+    PAGE / "embed" / "index.html",
     PAGE / "share" / "index.html",
     PAGE / "join" / "index.html",
     PAGE / "index.html",
     PAGE / "icon.svg",
 ]
 SETTER = "safe_html.js"
-FACE = PAGE / "branches.js"  # documented for embedders; the page itself does not load it
+FACES = {PAGE / "branches.js", PAGE / "widget.js"}  # documented for embedders; the page itself does not load them
 XML_NAMESPACES = {"http://www.w3.org/2000/svg"}  # names, never fetched
 MARKUP_SINKS = re.compile(
     r"innerHTML|outerHTML|insertAdjacentHTML|createContextualFragment|parseFromString|setHTMLUnsafe|document\.write"
@@ -77,7 +79,8 @@ def test_nothing_comes_from_elsewhere(file: Path) -> None:
 def test_page_has_no_inline_script_style_or_handler() -> None:
     """The content security policy allows none of them."""
     html = "".join(
-        (PAGE / name).read_text(encoding="utf-8") for name in ("index.html", "join/index.html", "share/index.html")
+        (PAGE / name).read_text(encoding="utf-8")
+        for name in ("index.html", "embed/index.html", "join/index.html", "share/index.html")
     )
     assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:", html)
     assert re.findall(r"<script[^>]*>(?!</script>)", html) == []
@@ -112,7 +115,7 @@ def test_the_page_preloads_what_it_needs_at_once() -> None:
     on_demand = {target for module in MODULES for target in imported(module, "import")}
     assert len(on_demand) > 5
     assert not on_demand & needed, "these are loaded at once all the same"
-    assert set(MODULES) - needed - {FACE, first_paint} <= on_demand | {
+    assert set(MODULES) - needed - FACES - {first_paint} <= on_demand | {
         target for module in MODULES for target in imported(module, "from")
     }, "nothing loads these"
 

@@ -5,8 +5,10 @@ import { test } from "node:test";
 import { literals } from "./literals.mjs";
 
 const PAGE = new URL("../../understudy/page/", import.meta.url);
+/** Loaded by other sites without the catalogues: the button has a few texts of its own, and the other speaks to developers. */
+const FOR_SITES = new Set(["widget.js", "embed/refused.js"]);
 const files = (pattern) => readdirSync(PAGE, { recursive: true })
-  .filter((name) => pattern.test(name) && !/^(admin|observer|client\/messages)\//.test(name))
+  .filter((name) => pattern.test(name) && !/^(admin|observer|client\/messages)\//.test(name) && !FOR_SITES.has(name))
   .map((name) => ({ name, source: readFileSync(new URL(name, PAGE), "utf8") }));
 
 /** Literals that look like texts for people, and are none. A new text belongs in the catalogue, not here. */
@@ -17,8 +19,8 @@ const NO_TEXTS = new Set([
   "understudy", // the product
   "(prefers-reduced-motion: reduce)", "(prefers-color-scheme: dark)", "(any-pointer: coarse)", "(hover: hover)", "noopener noreferrer nofollow", "0 9 * * MON-FRI", "icon icon-",
 ]);
-/** Before a literal that names a key, a kind or an event, or stands in an error that only developers see. */
-const NO_READER = /(= = =|! = =|case|new (Range|Type)Error \(|\. (includes|startsWith|endsWith|has|querySelector|querySelectorAll|closest|matches) \()$/;
+/** Before a literal that names a key, a kind or an event, or stands in an error that only developers see, in a console too. */
+const NO_READER = /(= = =|! = =|case|new (Range|Type)Error \(|\. (includes|startsWith|endsWith|has|querySelector|querySelectorAll|closest|matches|problem) \()$/;
 /** Before a literal that is shown or read aloud, whatever it looks like. */
 const SHOWN = /(("aria-label"|"aria-description"|"aria-roledescription"|title|placeholder|alt|textContent) [:=]|setText \( [\w.# ]+ ,|\} ,)$/;
 

@@ -92,12 +92,12 @@ def origin_allowed(
 def origin_listed(origin: str, allow_list: Collection[str]) -> bool:
     """Return whether an origin is on the allow-list."""
     here = _parse_origin(origin)
-    return here is not None and any(_parse_origin(_ascii(entry)) == here for entry in allow_list)
+    return here is not None and any(_parse_origin(ascii_origin(entry)) == here for entry in allow_list)
 
 
 def is_origin(entry: str) -> bool:
     """Return whether an allow-list entry is a valid origin."""
-    return _parse_origin(_ascii(entry)) is not None
+    return _parse_origin(ascii_origin(entry)) is not None
 
 
 def _parse_origin(origin: str) -> tuple[str, str, int] | None:
@@ -120,7 +120,7 @@ def _is_ipv6(text: str) -> bool:
     return True
 
 
-def _ascii(entry: str) -> str:
+def ascii_origin(entry: str) -> str:
     """Return an allow-list entry as a browser sends it: international names in ASCII form."""
     if entry.isascii():
         return entry

@@ -59,7 +59,7 @@ from understudy.web.api import (
 )
 from understudy.web.api.openai_door import as_openai_error
 from understudy.web.context import WebContext, drain_body, error_response, web_context
-from understudy.web.page_files import Pages
+from understudy.web.page_files import WIDGET, Pages
 
 log = logging.getLogger(__name__)
 
@@ -173,6 +173,8 @@ def _not_allowed(error: MethodNotAllowed) -> Response:
 
 async def _handle_error(error: Exception) -> Response:
     """Convert an error to a refusal in the form that clients of the path expect."""
+    if isinstance(error, OriginRefused) and request.path == f"/page/{WIDGET}":
+        return await page.refused_widget()
     answer = await _error_response(error)
     if request.path.startswith(OPENAI):
         return await as_openai_error(answer)

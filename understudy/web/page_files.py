@@ -33,15 +33,20 @@ CODINGS: Final = {"br": "br", "gzip": "gz"}
 BUNDLE: Final = "bundle/"
 SOURCES: Final = {
     "admin.html": "admin/index.html",
+    "embed.html": "embed/index.html",
     "join.html": "join/index.html",
     "observer.html": "observer/index.html",
     "share.html": "share/index.html",
 }
 """The HTML of pages in a checkout, by the names they have in a bundle."""
-OTHERS: Final = ("admin", "join", "observer", "share")
+OTHERS: Final = ("admin", "embed", "join", "observer", "share")
 """Pages beside the chat page, which its worker does not keep."""
 INDEX: Final = "index.html"
 WORKER: Final = "worker/worker.js"
+WIDGET: Final = "widget.js"
+"""The script that pages of other origins load for a chat button."""
+REFUSED_WIDGET: Final = "embed/refused.js"
+"""What a page gets in place of it whose origin is not allowed."""
 ICON: Final = "icon.svg"
 _WORKERS: Final = "worker/"
 FOR_EVER: Final = "public, max-age=31536000, immutable"
@@ -110,7 +115,7 @@ class PageFiles:
         if self.bundled:
             other = name.removeprefix(BUNDLE).startswith(OTHERS)
             return name == ICON or (folder == "bundle" and not name.endswith(".html") and not other)
-        return not name.endswith(".html") and folder not in (*OTHERS, "worker")
+        return not name.endswith(".html") and folder not in (*OTHERS, "worker") and name != WIDGET
 
     @property
     def bundled(self) -> bool:
@@ -118,8 +123,8 @@ class PageFiles:
         return BUNDLE + INDEX in self.files
 
     def page(self, name: str) -> PageFile:
-        """Return the HTML of a page by the name it has in a bundle, `index.html`, `admin.html`, `join.html`,
-        `observer.html` or `share.html`."""
+        """Return the HTML of a page by the name it has in a bundle, `index.html`, `admin.html`, `embed.html`,
+        `join.html`, `observer.html` or `share.html`."""
         if self.bundled:
             return self.files[BUNDLE + name]
         return self.files[SOURCES.get(name, name)]

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from understudy.web.page_files import A_DAY, FOR_EVER, REVALIDATE, PageFile, PageFiles, Pages, read_page_files
+from understudy.web.page_files import A_DAY, FOR_EVER, REVALIDATE, WIDGET, PageFile, PageFiles, Pages, read_page_files
 
 
 def write(folder: Path, **files: bytes) -> Path:
@@ -50,9 +51,23 @@ def test_of_a_bundle_hashed_files_are_kept_for_ever_and_html_is_not(tmp_path: Pa
     assert "bundle/index-A1.js.br" not in files.files
 
 
-@pytest.mark.parametrize("name", ["index.html", "admin.html", "join.html", "observer.html", "share.html"])
+@pytest.mark.parametrize("name", ["index.html", "admin.html", "embed.html", "join.html", "observer.html", "share.html"])
 def test_the_installed_pages_are_there(name: str) -> None:
     assert b"<!doctype html>" in read_page_files().page(name).body
+
+
+def test_the_script_of_the_chat_button_is_small_and_whole() -> None:
+    """Sites load it on each page: at most 6,000 bytes, and nothing that it would load in its turn."""
+    widget = read_page_files().files[WIDGET]
+    assert len(widget.forms["gzip"]) <= 6_000
+    assert re.findall(rb"^import |\bimport\(", widget.body, re.M) == []
+
+
+def test_the_chat_page_keeps_nothing_of_the_chat_for_other_sites(tmp_path: Path) -> None:
+    """What only they need does not make a new version of the chat page."""
+    files = read_page_files(write(tmp_path, index_html=b"<title>", worker__worker_js=b"listen();"))
+    write(tmp_path, widget_js=b"let a;", embed__main_js=b"let b;", embed__index_html=b"<p>")
+    assert read_page_files(tmp_path).stamp("").version == files.stamp("").version
 
 
 def test_the_version_is_that_of_the_files_and_the_tag_also_of_the_salt(tmp_path: Path) -> None:

@@ -1,17 +1,22 @@
-"""`/`, `/admin`, `/join`, `/observer`, `/share/…`, `/worker.js`, `/page/…`: the pages as files, compressed, with
-caching."""
+"""`/`, `/admin`, `/embed`, `/join`, `/observer`, `/share/…`, `/worker.js`, `/page/…`: the pages as files, compressed,
+with caching."""
 
 from typing import Final
 
 from quart import Blueprint, Response, current_app, request
 
+from transport.auth.identity import ascii_origin
 from transport.wire.errors import CommandRejected
 from understudy.storage.errors import StorageUnavailable
 from understudy.web.api.shares import link_exists
-from understudy.web.page_files import CODINGS, ICON, PageFile, PageFiles
+from understudy.web.context import web_context
+from understudy.web.page_files import CODINGS, ICON, REFUSED_WIDGET, PageFile, PageFiles
 
 WORKER_POLICY: Final = "default-src 'none'; script-src 'self'; connect-src 'self'; frame-ancestors 'none'"
 """What the worker itself may load. It draws nothing, and the page's trusted types do not let it load its own parts."""
+
+UNFRAMED: Final = "frame-ancestors 'none'"
+"""The part of the policy of pages that `/embed` has otherwise."""
 
 blueprint: Final = Blueprint("page", __name__)
 
@@ -38,6 +43,32 @@ async def observer() -> Response:
 async def admin() -> Response:
     """Return the page with which operators administer the server."""
     return await _serve((await _files()).page("admin.html"))
+
+
+@blueprint.get("/embed")
+async def embed() -> Response:
+    """Return the chat for a frame in a page of an allowed origin. No other page may frame it, and no other is framed.
+
+    A page that is isolated from other origins (COEP `require-corp`) may frame it too.
+    """
+    answer = await _serve((await _files()).page("embed.html"))
+    policy = current_app.extensions["page_headers"]["Content-Security-Policy"]
+    around = " ".join(["'self'", *map(ascii_origin, web_context().settings.allowed_origins)])
+    answer.headers["Content-Security-Policy"] = policy.replace(UNFRAMED, f"frame-ancestors {around}")
+    answer.headers["Cross-Origin-Embedder-Policy"] = "require-corp"
+    answer.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    return answer
+
+
+async def refused_widget() -> Response:
+    """Return the script that tells a page whose origin is not allowed why it has no chat button.
+
+    Any page may run it: an answer that a page may not read would leave its developer with a sentence of the browser's.
+    """
+    answer = await _serve((await _files()).files[REFUSED_WIDGET])
+    answer.headers["Access-Control-Allow-Origin"] = "*"
+    answer.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    return answer
 
 
 @blueprint.get("/join")

@@ -48,6 +48,7 @@ HEADERS: Final = {
         "img-src data:; font-src data:; media-src data:; base-uri 'none'; form-action 'none'"
     ),
     "Cross-Origin-Resource-Policy": "cross-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
     "Permissions-Policy": NO_DEVICES,
 }
 FRAME: Final = """<!doctype html>

@@ -921,6 +921,7 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
     "page.favicon": RouteSpec((200, "image/svg+xml"), token=False, errors=("not_found",)),
     "page.asset": RouteSpec((200, "*/*"), token=False, errors=("not_found",)),
     "page.worker": RouteSpec((200, "text/javascript"), token=False, errors=("not_found",)),
+    "page.embed": RouteSpec((200, "text/html"), token=False, errors=("not_found",)),
     "page.join": RouteSpec((200, "text/html"), token=False, errors=("not_found",)),
     "page.admin": RouteSpec((200, "text/html"), token=False, errors=("not_found",)),
     "page.observer": RouteSpec((200, "text/html"), token=False, errors=("not_found",)),

@@ -272,6 +272,7 @@ async def _ask_all(running: Running, document: dict[str, Any]) -> None:
     await ask("DELETE", "/api/mcp/{name}/sign-in", token)
     await ask("GET", "/api/mcp/{name}/callback")
     await ask("GET", "/auth")
+    await ask("GET", "/embed")
     await ask("GET", "/join")
     await ask("POST", "/auth/password", body=b'{"name": "ada", "password": "x"}')
     await ask("PUT", "/auth/password", token, body=b'{"password": "x", "new_password": "y"}')

@@ -1,0 +1,11 @@
+/** What `widget.js` is for a site that the server does not allow: a sentence in the console, and a chat that does nothing. */
+
+const { origin } = new URL(import.meta.url);
+
+/** Says why there is no chat; as `mount` of `widget.js`. */
+export function mount() {
+  console.error(`understudy: ${origin} does not allow pages of ${globalThis.location?.origin}, so there is no chat. Its operator adds them to allowed_origins.`);
+  return Object.assign(new EventTarget(), { isOpen: false, open() {}, close() {}, destroy() {} });
+}
+
+export const chat = mount();

@@ -1,0 +1,90 @@
+/** The site around the chat: it says hello to it, and asks it for tokens. `widget.js` is the other end. */
+
+const TOKEN_MS = 20_000; // a site that does not give a token in this time is asked again later
+
+/** Which events end a run, and how. */
+const ENDS = Object.freeze({ final_response: "done", error: "failed" });
+
+export class Site {
+  /** `origin` of the page around; `port` is a MessagePort; `options` are {agent, language, theme, token, renewed}. */
+  constructor(origin, port, options) {
+    Object.assign(this, { origin, port, options, asked: new Map(), counted: 0, onShown: () => {} });
+    port.onmessage = ({ data }) => this.#told(data ?? {});
+  }
+
+  /** What the client takes as its token: null for nobody, a token, or a function that gives the first, and then newer ones. */
+  get token() {
+    const { token, renewed } = this.options;
+    if (token === null || !renewed) return token;
+    let first = token;
+    return async () => {
+      const given = first ?? await this.askToken();
+      first = null;
+      return given;
+    };
+  }
+
+  /** A newer token. Rejects if the site gives none now. */
+  askToken() {
+    this.counted += 1;
+    const id = this.counted;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => this.#settle(id, null), TOKEN_MS);
+      this.asked.set(id, { resolve, reject, timer });
+      this.port.postMessage({ type: "token", id });
+    });
+  }
+
+  /** The chat is drawn. */
+  ready() {
+    this.port.postMessage({ type: "ready" });
+  }
+
+  /** The user would like to see the page again. */
+  close() {
+    this.port.postMessage({ type: "close" });
+  }
+
+  /** Says something to the developer, in the console of the site. */
+  problem(message) {
+    this.port.postMessage({ type: "problem", message });
+  }
+
+  /** Says which answers have ended among these events of the client: ids, and never a text, which the site might take for markup. */
+  took(events) {
+    for (const { type, thread_id: threadId, run_id: runId, data } of events) {
+      if (!Object.hasOwn(ENDS, type) || !runId) continue;
+      const cancelled = data?.status === "cancelled" || data?.code === "run_cancelled";
+      this.port.postMessage({ type: "answer", threadId, runId, status: cancelled ? "cancelled" : ENDS[type] });
+    }
+  }
+
+  #told({ type, id, token }) {
+    if (type === "shown") this.onShown();
+    else if (type === "token") this.#settle(id, token);
+  }
+
+  #settle(id, token) {
+    const { resolve, reject, timer } = this.asked.get(id) ?? {};
+    if (!this.asked.delete(id)) return;
+    clearTimeout(timer);
+    if (typeof token === "string") resolve(token);
+    else reject(new Error("no_token"));
+  }
+}
+
+/**
+ * Resolves to the site as soon as it has answered. `window` is the frame's: only the page directly around it is heard, and the
+ * server lets no page of another origin than those it allows be around it.
+ */
+export function siteAround(window) {
+  return new Promise((resolve) => {
+    const hear = ({ source, origin, data, ports }) => {
+      if (source !== window.parent || data?.type !== "understudy:start" || ports.length !== 1) return;
+      window.removeEventListener("message", hear);
+      resolve(new Site(origin, ports[0], data));
+    };
+    window.addEventListener("message", hear);
+    window.parent.postMessage({ type: "understudy:hello" }, "*"); // nobody learns anything by it
+  });
+}
