@@ -299,7 +299,7 @@ async def test_a_token_that_does_not_count_opens_nothing(serve: Any, token: str,
     assert [event["type"] for event in client.seen] == ["error"]
     assert client.seen[0]["data"]["code"] == code
     told = (body["error"]["message"], client.seen[0]["data"]["message"])
-    assert set(told) == {"A valid session token is needed." if code == "unauthenticated" else told[0]}
+    assert set(told) == {"You are not signed in, or the session has ended." if code == "unauthenticated" else told[0]}
 
 
 SIGN_IN_CALLBACK = "/api/mcp/{name}/callback"

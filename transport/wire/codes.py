@@ -42,7 +42,7 @@ _ERRORS: Final = (
     ErrorCode("message_id_reused", "That message_id names another message already.", False, 409),
     ErrorCode("content_blocked", "Blocked by this server's content policy.", False, 422),
     ErrorCode("message_too_large", "The message is larger than this server accepts.", False, 413),
-    ErrorCode("unauthenticated", "A valid session token is needed.", False, 401),
+    ErrorCode("unauthenticated", "You are not signed in, or the session has ended.", False, 401),
     ErrorCode("token_expired", "The session token has run out; renew it.", False, 401),
     ErrorCode("forbidden", "That is not allowed.", False, 403),
     ErrorCode("not_found", "Not found.", False, 404),

@@ -229,7 +229,10 @@ def refused(tokens: ProviderTokens, token: str) -> str:
     """The code with which a token is refused."""
     with pytest.raises(Unauthenticated) as caught:
         tokens.verify(token)
-    assert caught.value.message in ("A valid session token is needed.", "The session token has run out; renew it.")
+    assert caught.value.message in (
+        "You are not signed in, or the session has ended.",
+        "The session token has run out; renew it.",
+    )
     return str(caught.value.code)
 
 

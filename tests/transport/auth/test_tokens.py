@@ -236,7 +236,7 @@ def test_a_refusal_does_not_say_why(tokens) -> None:
             tokens.verify(token)
         sentences.add(caught.value.message)
         assert caught.value.__cause__ is None
-    assert sentences == {"A valid session token is needed."}
+    assert sentences == {"You are not signed in, or the session has ended."}
 
 
 def test_a_short_secret_is_refused() -> None:

@@ -101,7 +101,7 @@ RAISED = [
     (RunFailed("agent_failed", "It broke.", "e-1", True, 2.5), "It broke.", RuntimeError),
     (UnreadableEvent("damaged"), "damaged", ValueError),
     (UnusableCertificate("cert.pem has expired"), "cert.pem has expired", ValueError),
-    (UnknownKey("unauthenticated"), "A valid session token is needed.", PermissionError),
+    (UnknownKey("unauthenticated"), "You are not signed in, or the session has ended.", PermissionError),
     (KeySetInvalid("it holds no keys"), "it holds no keys", ValueError),
     (FetchFailed("idp.example", "it answers 404"), "idp.example: it answers 404", OSError),
     (SocketClosed(1001, "bye"), "closed with 1001: bye", ConnectionError),

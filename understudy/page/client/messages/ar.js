@@ -581,7 +581,7 @@ export const messages = Object.freeze({
   "code.empty_message": "الرسالة فارغة.",
   "code.content_blocked": "حظرته سياسة المحتوى في هذا الخادم.",
   "code.message_too_large": "الرسالة أكبر مما يقبله هذا الخادم.",
-  "code.unauthenticated": "يلزم رمز جلسة صالح.",
+  "code.unauthenticated": "لم تسجّل الدخول.",
   "code.token_expired": "انتهت صلاحية رمز الجلسة؛ جدّده.",
   "code.forbidden": "هذا غير مسموح.",
   "code.not_found": "غير موجود.",

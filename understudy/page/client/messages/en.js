@@ -583,7 +583,7 @@ export const messages = Object.freeze({
   "code.empty_message": "The message is empty.",
   "code.content_blocked": "Blocked by this server's content policy.",
   "code.message_too_large": "The message is larger than this server accepts.",
-  "code.unauthenticated": "A valid session token is needed.",
+  "code.unauthenticated": "You are not signed in, or the session has ended.",
   "code.token_expired": "The session token has run out; renew it.",
   "code.forbidden": "That is not allowed.",
   "code.not_found": "Not found.",
