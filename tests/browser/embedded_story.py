@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 import jwt
 from look import AXE, CHECK, RULES
-from playwright.sync_api import BrowserContext, FrameLocator, Page, expect
+from playwright.sync_api import BrowserContext, Frame, FrameLocator, Page, expect
 from served import Server, current_browser, picture, watched
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "embed-the-chat.md"
@@ -41,6 +41,14 @@ window.asked = 0;
 window.ourToken = () => { asked += 1; return fetch("/token").then((answer) => answer.text()); };
 """
 HEAR = 'window.heard = []; addEventListener("message", ({ data }) => heard.push(data));'
+GREETING = f'<script>{HEAR} parent.postMessage({{ type: "understudy:hello" }}, "*");</script>'
+INTRUDE = """async (address) => {
+  const frame = document.querySelector("understudy-chat").shadowRoot.querySelector("iframe");
+  const greeted = new Promise((resolve) => addEventListener("message", () => setTimeout(resolve), { once: true }));
+  frame.src = address;
+  await greeted; // the button has heard it before, and would have answered
+  frame.contentWindow.postMessage("the end", "*");
+}"""
 PLAIN_CSS = "body { font: 1rem/1.6 Georgia, serif; margin: 3rem; }"
 PLAIN_CSS += "@media (prefers-color-scheme: dark) { body { background: #222; color: #eee; } }"
 
@@ -118,6 +126,8 @@ def write_pages(server: str) -> None:
         "/framing": ({}, f'<!doctype html><script>{HEAR}</script><iframe src="{server}/embed"></iframe>'),
         "/chat": (strict, page("report")),
         "/payer": (strict, page("payer", ' data-side="start" data-label="Pay"')),
+        "/open": ({}, page("report", head=f"<script>{HEAR}</script>")),
+        "/greeting": ({}, GREETING),
         "/slow": (strict, page("sheep")),
         "/broken": (strict, page("broken")),
         "/hostile": (strict, page("report", style="/hostile.css", head='<script src="/hostile.js"></script>')),
@@ -143,7 +153,7 @@ def say(frame: FrameLocator, text: str) -> None:
     box.press("Enter")
 
 
-def until(page: Page, condition: str) -> None:
+def until(page: Page | Frame, condition: str) -> None:
     """Wait for a condition of the page, whose policy forbids what Playwright's own wait does."""
     page.evaluate(
         f"() => new Promise((met) => {{ (function look() {{ {condition} ? met() : setTimeout(look, 20); }})(); }})"
@@ -248,6 +258,9 @@ class Widget:
         say(frame, "Break")
         expect(frame.get_by_role("button", name=re.compile("Try again"))).to_be_visible()
         self.look(page, "failed-phone")
+        if self.chromium:
+            page.emulate_media(forced_colors="active")
+            self.look(page, "failed-phone-forced")
         page.close()
 
     def stops(self) -> None:
@@ -276,6 +289,20 @@ class Widget:
         expect(frame.locator(".reply .prose").get_by_text("Without taxes.")).to_be_visible()
         picture(page, self.shots, "hostile")
         assert page.evaluate("window.heard") == ['{"type":"understudy:hello"}'], "only the window's public greeting"
+        page.close()
+
+    def intruded(self, other: str) -> None:
+        """A document of another origin in the frame, which greets like the chat, gets no answer, and so no token."""
+        page = self.page("/open")
+        opened(page)
+        page.evaluate(INTRUDE, f"{other}/greeting")
+        intruder = page.frames[-1]
+        assert intruder.url == f"{other}/greeting"
+        until_in = (
+            "() => new Promise((met) => { (function look() { heard.length ? met() : setTimeout(look, 20); })(); })"
+        )
+        intruder.evaluate(until_in)
+        assert intruder.evaluate("heard") == ["the end"]
         page.close()
 
     def isolated(self) -> None:
@@ -368,6 +395,7 @@ def main(folder: Path, shots: Path | None) -> None:
             widget.schemes()
             widget.stops()
             widget.hostile()
+            widget.intruded(other)
             widget.isolated()
             widget.lacking()
             widget.refused(other)

@@ -80,6 +80,7 @@ class EmbeddedChat {
       maxBytes: () => client.connection.maxCommandBytes, maxFileBytes: () => client.connection.maxFileBytes,
     });
     this.composer.picker.element.hidden = true; // the site has chosen
+    this.composer.voice.allowed = () => false; // a frame of another site has no microphone
     this.transcript = new Transcript({
       agents, clock, files, panel: this.panel, previews, api, widgets: new WidgetHost(api, () => this.current),
       onRetry: (turn) => this.retry(turn), onContinue: (turn) => client.continueAnswer(turn.runId) && this.#follow(), onWithdraw: (turn) => this.withdraw(turn),
