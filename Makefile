@@ -75,5 +75,15 @@ pictures: $(VENV)/.dev ## pictures of every view, each checked by axe, in pictur
 docs: $(VENV)/.docs ## the documentation, in site/
 	$(BIN)/mkdocs build --strict --quiet
 
+# What an image has unless more is asked for: make sbom EXTRAS=postgres,redis,openai
+EXTRAS := postgres,redis
+.PHONY: sbom
+sbom: $(VENV)/.dev ## bill of materials (CycloneDX) of the wheels with EXTRAS, in dist/
+	rm -rf build/sbom && $(PYTHON) -m venv --without-pip build/sbom
+	UNDERSTUDY_PAGE_BUNDLE=skip $(BIN)/python -m pip --python build/sbom/bin/python install --quiet \
+	  --disable-pip-version-check --constraint constraints.txt \
+	  packaging/actors 'packaging/transport[client]' packaging/sanitization '.[$(EXTRAS)]'
+	$(BIN)/python packaging/sbom.py build/sbom/bin/python dist/understudy.cdx.json
+
 clean: ## remove what the other targets made
 	rm -rf $(VENV) site build dist

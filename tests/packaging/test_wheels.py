@@ -5,21 +5,16 @@ removed.
 import ast
 import importlib.metadata
 import re
-import shutil
-import subprocess
 import sys
-import tomllib
-import venv
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from attrs import define
 from packaging.requirements import Requirement
 
-from tests.packaging.wheels import OFFLINE, ROOT, SOURCES, build_wheels
+from tests.packaging.environment import Environment, manifest, name_of, normal
+from tests.packaging.wheels import ROOT, SOURCES, build_wheels
 
 NEEDS = {
     "actors": (),
@@ -52,89 +47,10 @@ for name in sys.argv[1:]:
 """
 
 
-def manifest(package: str) -> dict[str, Any]:
-    """Return the `[project]` table of a package's manifest."""
-    project: dict[str, Any] = tomllib.loads((SOURCES[package] / "pyproject.toml").read_text())["project"]
-    return project
-
-
-def name_of(package: str) -> str:
-    """Return the name of a package's distribution."""
-    return str(manifest(package)["name"])
-
-
-def normal(name: str) -> str:
-    """Return a distribution's name as indexes compare it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 @pytest.fixture(scope="module")
 def wheels(filled_once: Callable[[Callable[[Path], None]], Path]) -> Path:
     """Return a folder with the four wheels, built from the checkout."""
     return filled_once(build_wheels)
-
-
-def closure(requirements: Iterable[str], extras: Iterable[str] = ()) -> dict[str, importlib.metadata.Distribution]:
-    """Return the installed distributions that these requirements bring, without our own."""
-    found: dict[str, importlib.metadata.Distribution] = {}
-    left = [(Requirement(each), tuple(extras)) for each in requirements]
-    seen: set[tuple[str, frozenset[str]]] = set()
-    while left:
-        need, wanted = left.pop()
-        if need.marker and not any(need.marker.evaluate({"extra": extra}) for extra in (*wanted, "")):
-            continue
-        key = (normal(need.name), frozenset(need.extras))
-        if key in seen or key[0].startswith("understudy"):
-            continue
-        seen.add(key)
-        found[key[0]] = importlib.metadata.distribution(need.name)
-        left += [(Requirement(each), tuple(need.extras)) for each in found[key[0]].requires or []]
-    return found
-
-
-@define
-class Environment:
-    """A virtual environment in the folder `home`."""
-
-    home: Path
-    wheels: Path
-
-    @classmethod
-    def create(cls, home: Path, wheels: Path) -> "Environment":
-        """Create an empty one."""
-        venv.EnvBuilder(with_pip=False, symlinks=True).create(home)
-        return cls(home, wheels)
-
-    def copy(self, home: Path) -> "Environment":
-        """Copy it to the folder `home`. Python finds its packages relative to its own path."""
-        shutil.copytree(self.home, home, symlinks=True)
-        return Environment(home, self.wheels)
-
-    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """Run its Python in the folder that contains it."""
-        command = [str(self.home / "bin" / "python"), "-I", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=self.home.parent, check=False)
-
-    def install(self, *packages: str, extras: Mapping[str, tuple[str, ...]] | None = None) -> None:
-        """Install wheels and link their declared requirements from this test run's environment, and no others."""
-        self._pip("install", *OFFLINE, "--no-deps", "--find-links", str(self.wheels), *map(name_of, packages))
-        (site,) = self.home.glob("lib/python3*/site-packages")
-        for package in packages:
-            project = manifest(package)
-            wanted = [*project["dependencies"]]
-            for extra in (extras or {}).get(package, ()):
-                wanted += project["optional-dependencies"][extra]
-            for distribution in closure(wanted).values():
-                _link(distribution, site)
-
-    def uninstall(self, package: str) -> None:
-        """Uninstall one package."""
-        self._pip("uninstall", *OFFLINE[:2], "--yes", name_of(package))
-
-    def _pip(self, *arguments: str) -> None:
-        command = [sys.executable, "-m", "pip", "--python", str(self.home / "bin" / "python"), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-        assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture
@@ -172,15 +88,6 @@ def all_with_extras(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> E
     not_installed = "understudy.frameworks.openai_agents No module named 'agents'\n"  # it wants an older websockets
     assert made.run("-c", IMPORT_ALL, *SOURCES).stdout == not_installed
     return made
-
-
-def _link(distribution: importlib.metadata.Distribution, site: Path) -> None:
-    """Link a distribution's top-level files and folders into `site`."""
-    tops = {file.parts[0] for file in distribution.files or [] if file.parts[0] not in ("..", "__pycache__")}
-    for top in tops:
-        target = Path(str(distribution.locate_file(top)))
-        if target.exists() and not (site / top).exists():
-            (site / top).symlink_to(target)
 
 
 @pytest.mark.slow

@@ -1,0 +1,143 @@
+"""The example of agents of one's own: from wheels in an empty environment it is served as the unit says."""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import yaml
+
+from tests.end_to_end.http import request
+from tests.packaging.environment import Environment
+from tests.packaging.wheels import OFFLINE, ROOT, SOURCES, build_wheel, build_wheels
+from tests.servers.postgresql import Postgres
+from tests.servers.redis import Redis
+
+EXAMPLE = ROOT / "deploy" / "example_agents"
+UNIT = ROOT / "deploy" / "systemd" / "understudy.service"
+AGENTS = ["--no-builtin-agents", "example_agents:AGENTS"]
+READY = "understudy is ready on "
+SECRET = "0123456789abcdef" * 4
+
+
+@pytest.fixture(scope="module")
+def environment(
+    filled_once: Callable[[Callable[[Path], None]], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Return an environment with the wheels of the product and of the example, and nothing of the checkout."""
+    folder = tmp_path_factory.mktemp("shipped")
+    made = Environment.create(folder / "venv", filled_once(build_wheels))
+    made.install(*SOURCES, extras={"understudy": ("postgres", "redis"), "transport": ("client",)})
+    build_wheel(folder / "wheels", EXAMPLE, bundle="skip")
+    (wheel,) = (folder / "wheels").glob("example_agents-*.whl")
+    command = [sys.executable, "-m", "pip", "--python", str(made.home / "bin" / "python"), "install", *OFFLINE]
+    subprocess.run([*command, "--no-deps", str(wheel)], check=True, timeout=300)
+    return made.home
+
+
+def unit(key: str) -> list[str]:
+    """Return what the unit has under a key."""
+    return re.findall(rf"^{key}=(.*)$", UNIT.read_text(), re.MULTILINE)
+
+
+@contextmanager
+def served(command: list[str], variables: dict[str, str], folder: Path) -> Iterator[str]:
+    """Start a server with these variables and no others. Yield its address; it has to stop in order."""
+    plain = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=folder, env=plain | variables, stdout=subprocess.PIPE, stderr=log, text=True
+        )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith(READY), (folder / "log").read_text()
+        yield line.removeprefix(READY).strip()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+
+async def test_the_unit_serves_the_shipped_agents_with_its_credentials(
+    environment: Path, postgres: Postgres, redis: Redis, tmp_path: Path
+) -> None:
+    """Settings and secret come from the files that systemd would make for `LoadCredential`, the agents from a wheel."""
+    credentials, state = tmp_path / "credentials", tmp_path / "state"
+    (state / "understudy").mkdir(parents=True)
+    credentials.mkdir()
+    texts = {
+        "/etc/understudy/understudy.toml": f'[understudy]\ndatabase_url = "{postgres.create()}"\n'
+        f'redis_url = "{redis.url}"\nport = 0\n',
+        "/etc/understudy/secret": SECRET,
+    }
+    for name, _, source in (each.partition(":") for each in unit("LoadCredential")):
+        (credentials / name).write_text(texts.pop(source))
+        (credentials / name).chmod(0o400)
+    assert texts == {}
+    (given,), (start,) = unit("Environment"), unit("ExecStart")
+    filled = given.replace("%d", str(credentials)).replace("%S", str(state))
+    variables = dict(each.split("=", 1) for each in shlex.split(filled))
+    command = shlex.split(start.replace("/opt/understudy", str(environment), 1))
+    assert command[1:] == ["serve", *AGENTS]
+    with served(command, variables | {"CREDENTIALS_DIRECTORY": str(credentials)}, state / "understudy") as address:
+        assert (await request(address, "GET", "/readyz"))[0] == 200
+        made = await trio.run_process(
+            [command[0], "token", "--user", "ada"],
+            env=variables | {"CREDENTIALS_DIRECTORY": str(credentials)},
+            capture_stdout=True,
+        )
+        status, _, found = await request(address, "GET", "/api/agents", token=made.stdout.decode().strip())
+        assert status == 200, found
+        assert agents_of(found) == ["parcels"]
+
+
+def agents_of(found: Any) -> list[str]:
+    """Return the names of the agents that a server lists."""
+    return [each["name"] for each in found["agents"]]
+
+
+def test_the_wheel_holds_the_agents_and_nothing_else(environment: Path) -> None:
+    """And they are not found by way of the checkout."""
+    program = "import example_agents as e, understudy as u; print(e.__file__, u.__file__, [a.name for a in e.AGENTS])"
+    done = subprocess.run(
+        [str(environment / "bin" / "python"), "-I", "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        cwd=environment,
+    )
+    example, product, names = done.stdout.split(maxsplit=2)
+    assert Path(example).is_relative_to(environment)
+    assert Path(product).is_relative_to(environment)
+    assert names.strip() == "['parcels']"
+
+
+def test_compose_the_unit_and_the_image_serve_the_same_agents() -> None:
+    """The commands of the image and of compose are the product's, with the agents; files that are copied exist."""
+    compose = yaml.safe_load((ROOT / "deploy" / "compose.yml").read_text())
+    image = (EXAMPLE / "Dockerfile").read_text()
+    (own,) = [yaml.safe_load(line) for line in re.findall(r"^CMD (\[.*\])$", image, re.MULTILINE)]
+    (product,) = [
+        yaml.safe_load(line)
+        for line in re.findall(r"^CMD (\[.*\])$", (ROOT / "deploy" / "Dockerfile").read_text(), re.MULTILINE)
+    ]
+    for node in ("node-a", "node-b"):
+        assert compose["services"][node]["command"] == own == [*product, *AGENTS]
+    for line in re.findall(r"^COPY (?!--from)(.*)$", image, re.MULTILINE):
+        for source in line.split()[:-1]:
+            assert (EXAMPLE / source).is_file()
+    (version,) = re.findall(r'^dependencies = \["understudy>=(.*)"\]$', (EXAMPLE / "pyproject.toml").read_text(), re.M)
+    assert version == re.findall(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.M)[0]
