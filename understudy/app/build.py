@@ -510,13 +510,15 @@ def _build_sign_in(settings: Settings, sessions: Sessions, store: Store) -> list
 
 
 def _build_accounts(settings: Settings, sessions: Sessions, store: Store) -> None:
-    """Let users of the page sign in with a password. Raises ExtraNotInstalled."""
+    """Let users of the page sign in with a password or a passkey. Raises ExtraNotInstalled."""
     if not settings.accounts:
         return
     from understudy.auth.accounts.local_accounts import LocalAccounts
+    from understudy.auth.accounts.passkeys import Passkeys
     from understudy.auth.accounts.passwords import Passwords
 
-    sessions.accounts = LocalAccounts(store, sessions, Passwords(), time.time, secrets_for_storage(settings)[0])
+    accounts = LocalAccounts(store, sessions, Passwords(), time.time, secrets_for_storage(settings)[0])
+    sessions.accounts, sessions.passkeys = accounts, Passkeys(accounts)
 
 
 async def _join_nodes(settings: Settings, store: Store, tree: Tree, worker: "WorkerLink | None") -> "Node | None":

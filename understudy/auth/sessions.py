@@ -24,6 +24,7 @@ from understudy.storage.records import name_of, owner_of
 if TYPE_CHECKING:
     from transport.auth.keyring import KeyFetcher, Keyring, KeySet, ProviderTokens
     from understudy.auth.accounts.local_accounts import LocalAccounts
+    from understudy.auth.accounts.passkeys import Passkeys
     from understudy.auth.openid.sessions import ProviderSessions
 
 REVOCATIONS_FILE: Final = "ended-sessions"
@@ -152,7 +153,8 @@ class Sessions:
 
     `anonymous` allows users without a token. Tokens are valid for `ttl_s` seconds. Without a `provider`, only tokens
     signed with the secret are accepted. `signed_in`: the sessions of users who sign in at an identity provider by
-    OpenID Connect, None if there is no such sign-in. `accounts`: those of users with a password, None likewise.
+    OpenID Connect, None if there is no such sign-in. `accounts`: those of users whom this server knows, None likewise,
+    and `passkeys` what they sign in with beside passwords.
     `on_end` is called with the identity that signed out. `rate` limits new sessions of one address. With `tenants`, the
     `user` of an identity is the owner of `understudy.storage.records`, so that users of one name in two tenants differ.
     `longest_s`: how long after sign-in a session can be renewed.
@@ -169,6 +171,7 @@ class Sessions:
     longest_s: float = 30 * 24 * 3600.0
     signed_in: "ProviderSessions | None" = field(default=None, repr=False)
     accounts: "LocalAccounts | None" = field(default=None, repr=False)
+    passkeys: "Passkeys | None" = field(default=None, repr=False)
     _proven: VerifiedTokens = field(factory=VerifiedTokens, init=False, repr=False)
 
     def issue_anonymous(self, peer: str | None = None) -> IssuedSession:

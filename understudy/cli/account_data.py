@@ -101,7 +101,7 @@ def state_of(account: Account, now: float) -> str:
     """Return in one word what an account can be used for."""
     if account.disabled_at is not None:
         return "disabled"
-    if account.password:
+    if account.is_joined:
         return "active"
     return "invited" if account.invite_expires_at > now else "expired"
 

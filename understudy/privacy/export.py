@@ -23,6 +23,7 @@ from understudy.storage import (
     agent_states,
     archive_queries,
     consents,
+    passkeys,
     pushes,
     queries,
     schedules,
@@ -126,7 +127,8 @@ class Exporter:
                     yield piece
             return
         yield _members(records.user_of(row, name_of(row.id)))[1:]
-        account = records.account_of(await self.archive.read(accounts.one, row.id))
+        keys = await self.archive.read(passkeys.of_owner, row.id)
+        account = records.account_of(await self.archive.read(accounts.one, row.id), keys)
         yield b',"account":' + msgspec.json.encode(account)
         yield b',"files":['
         after, edge = "", b""

@@ -13,6 +13,7 @@ from understudy.storage.accounts import Account
 from understudy.storage.agent_states import StateEntry
 from understudy.storage.archive_queries import StoredMemory, User
 from understudy.storage.audit import StoredEntry
+from understudy.storage.passkeys import Passkey, public_id
 from understudy.storage.pushes import Push
 from understudy.storage.records import File, Message, RunRecord, StepRecord, Thread, name_of, tenant_of
 from understudy.storage.schedules import Schedule
@@ -115,12 +116,21 @@ def sign_in_of(row: SignIn) -> dict[str, Any]:
     return {"server": row.server, "signed_in_at": row.signed_in_at}
 
 
-def account_of(row: Account | None) -> dict[str, Any] | None:
-    """Return the local account of a user, without password and invite; None if there is none."""
+def passkey_of(row: Passkey) -> dict[str, Any]:
+    """Return a passkey without its key, under the id by which users name it."""
+    return {"id": public_id(row.id), "name": row.name, "created_at": row.created_at, "used_at": row.used_at}
+
+
+def account_of(row: Account | None, passkeys: Sequence[Passkey]) -> dict[str, Any] | None:
+    """Return the local account of a user, without password, keys and invite; None if there is none."""
     if row is None:
         return None
     own = asdict(row, filter=lambda attribute, _: attribute.name in ("roles", "groups", "created_at", "disabled_at"))
-    return own | {"password": bool(row.password), "invited_until": row.invite_expires_at if row.invite else None}
+    return own | {
+        "password": bool(row.password),
+        "passkeys": list(map(passkey_of, passkeys)),
+        "invited_until": row.invite_expires_at if row.invite else None,
+    }
 
 
 def push_of(row: Push) -> dict[str, Any]:

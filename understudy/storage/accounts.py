@@ -2,14 +2,15 @@
 
 1. A password is stored as its Argon2id hash only, an invite as a digest.
 2. An invite is taken once: of two requests with it, one sets the password.
-3. An account has no password until its invite is taken. A new invite removes the password.
+3. An account has neither a password nor passkeys until its invite is taken. A new invite removes them.
+4. An account without a password and without an invite has a passkey (`understudy.storage.passkeys`), or is disabled.
 """
 
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final, TypeAlias
 
 from attrs import asdict, field, frozen
-from sqlalchemy import Connection, Table, select, update
+from sqlalchemy import Connection, Table, delete, or_, select, update
 
 from . import schema
 
@@ -39,6 +40,11 @@ class Account:
     created_at: float
     disabled_at: float | None = None
 
+    @property
+    def is_joined(self) -> bool:
+        """Whether its user has set a password, or stored a passkey, since the last invite."""
+        return bool(self.password) or not self.invite
+
 
 @frozen
 class AddAccount:
@@ -49,7 +55,8 @@ class AddAccount:
 
 @frozen
 class InviteAgain:
-    """Replace the password of an account by an invite, and enable the account. The answer is whether there is one."""
+    """Replace password and passkeys of an account by an invite, and enable the account. The answer is whether there is
+    one."""
 
     owner: str
     invite: str = field(repr=False)
@@ -107,6 +114,7 @@ def write(connection: Connection, work: AccountWrite, put: Callable[[Table], Any
             return connection.execute(added).rowcount > 0
         case InviteAgain(owner, invite, expires_at):
             values = {"password": "", "invite": invite, "invite_expires_at": expires_at, "disabled_at": None}
+            connection.execute(delete(schema.passkeys).where(schema.passkeys.c.owner == owner))
             return _change(connection, owner, values)
         case TakeInvite(owner, invite, password, now):
             valid = (_a.invite == invite, _a.invite_expires_at > now, _a.disabled_at.is_(None))
@@ -145,7 +153,8 @@ def page(connection: Connection, after: str) -> list[Account]:
 
 def is_sole(connection: Connection, owner: str, roles: Collection[str]) -> bool:
     """Return whether a user can sign in to an account that has one of these roles, and nobody else can."""
-    usable = select(_a.owner, _a.roles).where(_a.password != "", _a.disabled_at.is_(None))
+    ways = or_(_a.password != "", _a.owner.in_(select(schema.passkeys.c.owner)))
+    usable = select(_a.owner, _a.roles).where(ways, _a.disabled_at.is_(None))
     return {each for each, has in connection.execute(usable) if not set(roles).isdisjoint(has)} == {owner}
 
 

@@ -20,6 +20,7 @@ from .audit import AuditWrite
 from .consents import ConsentWrite
 from .deletion import DeletionWrite
 from .deliveries import Delivery, DeliveryWrite
+from .passkeys import PasskeyWrite
 from .provider_sessions import ProviderSessionWrite
 from .pushes import PushWrite
 from .revocations import RevokeSession
@@ -538,4 +539,5 @@ Write: TypeAlias = (
     | StopWrite
     | AccountWrite
     | AttemptWrite
+    | PasskeyWrite
 )

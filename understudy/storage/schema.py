@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISIONS: Final = tuple(f"{number:04}" for number in (*range(1, 34), 35))
+REVISIONS: Final = tuple(f"{number:04}" for number in (*range(1, 34), 35, 36))
 """Every revision of the schema this code knows, oldest first. Start-up reads it in place of Alembic's scripts."""
 HEAD: Final = REVISIONS[-1]
 
@@ -568,6 +568,27 @@ accounts = Table(
     Column("disabled_at", Float),
     ForeignKeyConstraint(["owner"], ["users.id"], ondelete="CASCADE"),
     Index(None, "invite"),
+)
+# Passkeys of local accounts, and the challenges for them: see `understudy.storage.passkeys`.
+passkeys = Table(
+    "passkeys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("sign_count", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("used_at", Float),
+    ForeignKeyConstraint(["owner"], ["accounts.owner"], ondelete="CASCADE"),
+    Index(None, "owner"),
+)
+passkey_challenges = Table(
+    "passkey_challenges",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("expires_at", Float, nullable=False),
+    Index(None, "expires_at"),
 )
 # Attempts to sign in to them: see `understudy.storage.attempts`.
 sign_in_attempts = Table(

@@ -19,6 +19,7 @@ from . import (
     deliveries,
     inbox,
     nodes,
+    passkeys,
     provider_sessions,
     pushes,
     queries,
@@ -42,6 +43,7 @@ from .deletion import GONE, MORE, MergeFulltext, RemoveFiles, RemoveUser
 from .deliveries import ClaimDelivery, DelayDelivery, Delivery, EndDelivery
 from .errors import ChangeRefused, StorageUnavailable, Unstorable
 from .inbox import MOST_MARKS, OpenItems
+from .passkeys import Passkey
 from .provider_sessions import ProviderSession
 from .pushes import AddPush, ClaimPush, DropPush, MovePush, Push
 from .queries import Which
@@ -354,6 +356,14 @@ class Store:
     async def is_sole_account(self, owner: str, roles: Collection[str]) -> bool:
         """Return whether a user can sign in to a local account that has one of these roles, and nobody else can."""
         return await self._read(accounts.is_sole, owner, roles)
+
+    async def passkey(self, passkey_id: str) -> Passkey | None:
+        """Return the passkey of this id, or None."""
+        return await self._read(passkeys.one, passkey_id)
+
+    async def passkeys(self, owner: str) -> list[Passkey]:
+        """Return the passkeys of a local account, oldest first."""
+        return await self._read(passkeys.of_owner, owner)
 
     async def provider_session(self, owner: str, session_id: str, now: float) -> ProviderSession | None:
         """Return the session of a user who signed in at the identity provider; None if it has expired at `now`."""

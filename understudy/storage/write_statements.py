@@ -45,6 +45,7 @@ from . import (
     deliveries,
     inbox,
     nodes,
+    passkeys,
     provider_sessions,
     pushes,
     queries,
@@ -75,6 +76,7 @@ from .deletion import MergeFulltext, RemoveFiles, RemoveUser
 from .deliveries import ClaimDelivery, DelayDelivery, Delivery, EndDelivery
 from .errors import AlreadyStored, Fenced, NotStored, RunEnded, SequenceConflict
 from .fulltext import searchable
+from .passkeys import AddChallenge, AddPasskey, JoinByPasskey, RemovePasskey, TakeChallenge, UsePasskey
 from .prepared import Prepared
 from .provider_sessions import AddProviderSession, ChangeProviderSession, ClaimProviderSession, DropProviderSession
 from .pushes import AddPush, ClaimPush, DropPush, MovePush
@@ -319,6 +321,8 @@ def apply(connection: Connection, work: Write) -> int:
             if isinstance(work, AddAccount):
                 add_users(connection, [(work.account.owner, work.account.created_at)])
             return accounts.write(connection, work, _INSERTS[connection.dialect.name].put)
+        case AddPasskey() | JoinByPasskey() | UsePasskey() | RemovePasskey() | AddChallenge() | TakeChallenge():
+            return passkeys.write(connection, work, _INSERTS[connection.dialect.name].put)
         case TakeAttempt() | ForgiveAttempt():
             return attempts.write(connection, work, _INSERTS[connection.dialect.name].put)
         case SaveState():

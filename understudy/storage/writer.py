@@ -35,6 +35,7 @@ from .database import Database, DriverErrors
 from .deletion import MergeFulltext, RemoveFiles, RemoveUser
 from .deliveries import ClaimDelivery, DelayDelivery, EndDelivery
 from .errors import ChangeRefused, StorageUnavailable, Unstorable, driver_words
+from .passkeys import AddChallenge, AddPasskey, JoinByPasskey, RemovePasskey, TakeChallenge, UsePasskey
 from .provider_sessions import AddProviderSession, ChangeProviderSession, ClaimProviderSession, DropProviderSession
 from .pushes import AddPush, ClaimPush, DropPush, MovePush
 from .records import AddFile, Change, GiveFeedback, JoinNodes, LeaveNodes, MarkRead, ProbeWrite, RenewNode, Write
@@ -86,6 +87,7 @@ _OF_NO_LOG: Final = (ForgetSpending,
     AddShare, DropShare, DropExpiredShares, AuditEntry, ExpireAudit,
     AddStop, DropStop,
     AddAccount, InviteAgain, TakeInvite, ReplacePassword, ChangeRights, DisableAccount, TakeAttempt, ForgiveAttempt,
+    AddPasskey, JoinByPasskey, UsePasskey, RemovePasskey, AddChallenge, TakeChallenge,
 )  # fmt: skip
 """Writes that touch no thread's log."""
 

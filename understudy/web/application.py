@@ -37,6 +37,7 @@ from understudy.web.api import (
     openid,
     operations,
     page,
+    passkeys,
     references,
     responses,
     runs,
@@ -133,7 +134,7 @@ def build_http_app(context: WebContext) -> QuartTrio:
     app.extensions["pages"] = Pages(json.dumps(headers))  # the worker keeps the headers with the pages
     for part in (
         a2a, account, accounts, activity, admin, agents, agui, alerts, audit, commands, completions, files, hooks,
-        inbox, mcp, memory, models, observer, openid, operations, page, references, responses, runs, sanitize,
+        inbox, mcp, memory, models, observer, openid, operations, page, passkeys, references, responses, runs, sanitize,
         schedules, servers, sessions, shares, sign_ins, steers, stops, stream, tags, threads, turns, ui, undo, web_push,
         widgets,
     ):  # fmt: skip

@@ -13,6 +13,7 @@ from understudy.storage.errors import ExtraNotInstalled
 @pytest.mark.parametrize(
     ("module", "missing", "setting", "extra"),
     [
+        ("auth.accounts.passkeys", "webauthn", "accounts", "accounts"),
         ("auth.accounts.passwords", "argon2", "accounts", "accounts"),
         ("storage.postgresql", "psycopg", "database_url", "postgres"),
         ("storage.redis", "coredis", "redis_url", "redis"),

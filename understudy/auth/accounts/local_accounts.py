@@ -79,7 +79,7 @@ class LocalAccounts:
                 account = evolve(account, password=newer)
         await self.store.commit(done)
         await self.store.audit(AuditEntry("account.signed_in", name, PAGE, name))
-        return await self._begin(account)
+        return await self.begin(account)
 
     async def change_password(self, identity: Identity, old: str, new: str, address: str) -> IssuedSession:
         """Replace the password of a signed-in user, end all their sessions, and return the next token of this one.
@@ -138,7 +138,7 @@ class LocalAccounts:
         await self.store.audit(AuditEntry("account.joined", account.owner, PAGE, account.owner))
         if not await self.store.commit(TakeInvite(account.owner, account.invite, hashed, self.clock())):
             raise CommandRejected("not_found", NO_INVITE)
-        return await self._begin(evolve(account, password=hashed, invite=""))
+        return await self.begin(evolve(account, password=hashed, invite=""))
 
     async def renew(self, identity: Identity, token: str) -> IssuedSession:
         """Issue the next token of a session, with the roles and groups of the account.
@@ -148,9 +148,18 @@ class LocalAccounts:
             StorageUnavailable: The account cannot be read.
         """
         account = await self.store.account(identity.user)
-        if account is None or not account.password:
+        if account is None or not account.is_joined:
             raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
         return await self._checked(account, self.sessions.renew(token, account.roles, account.groups))
+
+    async def count_address(self, address: str) -> None:
+        """Count an attempt of an address, whoever it is for. Raises CommandRejected (`rate_limited`) if it comes too
+        soon."""
+        await self._count((self._key("address", address), FREE_OF_ADDRESS))
+
+    async def forgive_address(self, address: str) -> None:
+        """Take back an attempt of an address: it was the user."""
+        await self.store.commit(ForgiveAttempt((self._key("address", address),), ()))
 
     async def _take_attempt(self, name: str, address: str) -> ForgiveAttempt:
         """Count an attempt, and return the write that forgives it once it was the user. Raises CommandRejected
@@ -158,13 +167,21 @@ class LocalAccounts:
         pair, of_name, of_address = (
             self._key("pair", name, address), self._key("name", name), self._key("address", address),
         )  # fmt: skip
-        keys = ((pair, FREE_OF_PAIR), (of_name, FREE_OF_NAME), (of_address, FREE_OF_ADDRESS))
+        await self._count((pair, FREE_OF_PAIR), (of_name, FREE_OF_NAME), (of_address, FREE_OF_ADDRESS))
+        return ForgiveAttempt((of_address,), (pair, of_name))
+
+    async def _count(self, *keys: tuple[str, int]) -> None:
         wait_ms = await self.store.commit(TakeAttempt(keys, self.clock()))
         if wait_ms:
             raise CommandRejected("rate_limited", "Too many attempts to sign in; wait a moment.", wait_ms / 1000)
-        return ForgiveAttempt((of_address,), (pair, of_name))
 
-    async def _begin(self, account: Account) -> IssuedSession:
+    async def begin(self, account: Account) -> IssuedSession:
+        """Return a new session of a user who has signed in, if the account is still as it was read before.
+
+        Raises:
+            Unauthenticated: It was disabled or changed meanwhile.
+            StorageUnavailable: It cannot be read.
+        """
         issued = await self._issue(account, LOCAL + secrets.token_hex(16), self.clock())
         log.info("sign_in.done", extra={"user": account.owner})
         return issued

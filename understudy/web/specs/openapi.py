@@ -313,6 +313,7 @@ EXPORT_HEAD: Final[dict[str, Schema]] = {
     "version": {"type": "integer", "const": VERSION},
     "exported_at": NUMBER,
 }
+PASSKEY: Final = _all({"id": TEXT, "name": TEXT, "created_at": NUMBER, "used_at": or_null(NUMBER)})
 EXPORTED_ACCOUNT: Final = _all(
     {
         "roles": array_of(TEXT),
@@ -320,6 +321,7 @@ EXPORTED_ACCOUNT: Final = _all(
         "created_at": NUMBER,
         "disabled_at": or_null(NUMBER),
         "password": FLAG,
+        "passkeys": array_of(PASSKEY),
         "invited_until": or_null(NUMBER),
     }
 )
@@ -547,6 +549,11 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "SignInAt": _all({"sign_in": or_null(_all({"title": TEXT, "url": TEXT})), "password": FLAG}),
     "Password": _all({"name": TEXT, "password": TEXT}),
     "NewPassword": _all({"password": TEXT, "new_password": TEXT}),
+    "PasskeySignIn": _all({"credential": OBJECT}),
+    "PasskeyJoin": _all({"invite": TEXT, "name": TEXT, "credential": OBJECT}),
+    "NewPasskey": _all({"name": TEXT, "credential": OBJECT}),
+    "Passkey": PASSKEY,
+    "Passkeys": _all({"password": FLAG, "passkeys": array_of(PASSKEY)}),
     "Invite": _all({"invite": TEXT}),
     "Invited": _all({"user": TEXT}),
     "Join": _all({"invite": TEXT, "password": TEXT}),
@@ -719,6 +726,34 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
         (201, "Session"), body="Join", token=False,
         errors=("invalid_command", "token_expired", "not_found", "message_too_large", "busy", *_STORED),
     ),
+    "passkeys.begin_sign_in": RouteSpec(
+        (200, "Anything"), token=False, errors=("invalid_command", "not_found", "rate_limited", *_STORED)
+    ),
+    "passkeys.sign_in": RouteSpec(
+        (201, "Session"), body="PasskeySignIn", token=False,
+        errors=(
+            "invalid_command", "unauthenticated", "token_expired", "forbidden", "not_found", "message_too_large",
+            *_STORED,
+        ),
+    ),
+    "passkeys.begin_join": RouteSpec(
+        (200, "Anything"), body="Invite", token=False,
+        errors=("invalid_command", "not_found", "message_too_large", "rate_limited", *_STORED),
+    ),
+    "passkeys.join": RouteSpec(
+        (201, "Session"), body="PasskeyJoin", token=False,
+        errors=("invalid_command", "token_expired", "forbidden", "not_found", "message_too_large", *_STORED),
+    ),
+    "passkeys.listing": RouteSpec((200, "Passkeys"), errors=("forbidden", "not_found", *_STORED)),
+    "passkeys.begin_add": RouteSpec(
+        (200, "Anything"),
+        errors=("invalid_command", "forbidden", "not_found", "rate_limited", "quota_exceeded", *_STORED),
+    ),
+    "passkeys.add": RouteSpec(
+        (201, "Passkey"), body="NewPasskey",
+        errors=("invalid_command", "forbidden", "not_found", "message_too_large", "quota_exceeded", *_STORED),
+    ),
+    "passkeys.remove": RouteSpec((204, ""), errors=("forbidden", "not_found", *_STORED)),
     "hooks.receive": RouteSpec(
         (200, "HookAnswer"), body="Anything", token=False,
         errors=("invalid_command", "unauthenticated", "message_too_large", "rate_limited", "busy", *_STORED),

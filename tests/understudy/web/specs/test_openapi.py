@@ -277,6 +277,12 @@ async def _ask_all(running: Running, document: dict[str, Any]) -> None:
     await ask("POST", "/auth/password", body=b'{"name": "ada", "password": "x"}')
     await ask("PUT", "/auth/password", token, body=b'{"password": "x", "new_password": "y"}')
     await ask("POST", "/auth/invite", body=b'{"invite": "x"}')
+    for way in ("/sign-in/options", "/join/options", "/sign-in", "/join"):
+        await ask("POST", f"/auth/passkeys{way}", body=b"{}")
+    for way in ("/options", ""):
+        await ask("POST", f"/auth/passkeys{way}", token, body=b"{}")
+    await ask("GET", "/auth/passkeys", token)
+    await ask("DELETE", "/auth/passkeys/{name}", token)
     await ask("POST", "/auth/join", body=b'{"invite": "x", "password": "x"}')
     await ask("POST", "/api/hooks/{name}", body=b"{}")
     await ask("GET", "/auth/sign-in")

@@ -1,0 +1,165 @@
+"""Reads and writes of passkeys (WebAuthn credentials) of local accounts, and of the challenges for them.
+
+1. A challenge is taken once, before what was signed with it is checked. There are at most `MOST` challenges: beyond
+   them those that would expire next are forgotten at once.
+2. The counter of a passkey only grows: of two uses with one count, one succeeds.
+3. The last passkey of an account without a password is not removed: nobody could sign in to it.
+"""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+from attrs import asdict, field, frozen
+from sqlalchemy import Connection, Table, delete, func, select, update
+
+from . import schema
+
+MOST: Final = 10_000
+"""Challenges that are stored, of some 100 bytes each."""
+MOST_OF_ACCOUNT: Final = 20
+"""Passkeys of an account."""
+
+_p = schema.passkeys.c
+_c = schema.passkey_challenges.c
+_a = schema.accounts.c
+
+
+@frozen
+class Passkey:
+    """A passkey. `id` is that of the credential, in base64url without padding; `public_key` is a COSE key.
+
+    Times are Unix seconds; `used_at` is None until somebody signs in with it.
+    """
+
+    id: str
+    owner: str
+    public_key: bytes = field(repr=False)
+    sign_count: int
+    name: str
+    created_at: float
+    used_at: float | None = None
+
+
+@frozen
+class AddPasskey:
+    """Store a passkey of an account that is not disabled. The answer is whether it is stored: not if the id is there
+    already, nor if the account has `MOST_OF_ACCOUNT`."""
+
+    passkey: Passkey
+
+
+@frozen
+class JoinByPasskey:
+    """Store the first passkey of an account and use its invite up. The answer is whether the invite was valid at `now`
+    and the id is not there already."""
+
+    invite: str = field(repr=False)
+    now: float
+    passkey: Passkey
+
+
+@frozen
+class UsePasskey:
+    """Store the count that a passkey has signed at `now`. The answer is whether it is there and the count has grown:
+    only if it is always 0, the passkey does not count."""
+
+    owner: str
+    id: str
+    sign_count: int
+    now: float
+
+
+@frozen
+class RemovePasskey:
+    """Remove a passkey. The answer is whether it was there, and not the only way to sign in."""
+
+    owner: str
+    id: str
+
+
+@frozen
+class AddChallenge:
+    """Store a challenge under a key until it expires (Unix seconds). The answer is True."""
+
+    key: str
+    expires_at: float
+    now: float
+
+
+@frozen
+class TakeChallenge:
+    """Remove a challenge. The answer is whether it was there, and valid at `now`."""
+
+    key: str
+    now: float
+
+
+PasskeyWrite: TypeAlias = AddPasskey | JoinByPasskey | UsePasskey | RemovePasskey | AddChallenge | TakeChallenge
+
+
+def write(connection: Connection, work: PasskeyWrite, put: Callable[[Table], Any]) -> bool:
+    """Execute a write; return the answer that its class documents. `put` makes the database's own insert."""
+    match work:
+        case AddPasskey(passkey):
+            account = select(_a.owner).where(_a.owner == passkey.owner, _a.disabled_at.is_(None)).with_for_update()
+            has = select(func.count()).select_from(schema.passkeys).where(_p.owner == passkey.owner)
+            if connection.scalar(account) is None or (connection.scalar(has) or 0) >= MOST_OF_ACCOUNT:
+                return False
+            return _insert(connection, passkey, put)
+        case JoinByPasskey(invite, now, passkey):
+            mine = _a.owner == passkey.owner
+            valid = (mine, _a.invite == invite, _a.invite_expires_at > now, _a.disabled_at.is_(None))
+            found = connection.scalar(select(_a.owner).where(*valid).with_for_update())
+            if not invite or found is None or not _insert(connection, passkey, put):
+                return False
+            return connection.execute(update(schema.accounts).where(mine).values(invite="")).rowcount > 0
+        case UsePasskey(owner, passkey_id, count, now):
+            grown = _p.sign_count < count if count else _p.sign_count == 0
+            used = update(schema.passkeys).where(_p.owner == owner, _p.id == passkey_id, grown)
+            return connection.execute(used.values(sign_count=count, used_at=now)).rowcount > 0
+        case RemovePasskey(owner, passkey_id):
+            account = select(_a.password).where(_a.owner == owner).with_for_update()
+            other = select(_p.id).where(_p.owner == owner, _p.id != passkey_id).limit(1)
+            if not connection.scalar(account) and connection.scalar(other) is None:
+                return False
+            gone = delete(schema.passkeys).where(_p.owner == owner, _p.id == passkey_id)
+            return connection.execute(gone).rowcount > 0
+        case AddChallenge(key, expires_at, now):
+            return _add_challenge(connection, key, expires_at, now, put)
+        case TakeChallenge(key, now):
+            taken = delete(schema.passkey_challenges).where(_c.key == key, _c.expires_at > now)
+            return connection.execute(taken).rowcount > 0
+
+
+def _insert(connection: Connection, passkey: Passkey, put: Callable[[Table], Any]) -> bool:
+    return connection.execute(put(schema.passkeys).values(**asdict(passkey)).on_conflict_do_nothing()).rowcount > 0
+
+
+def _add_challenge(
+    connection: Connection, key: str, expires_at: float, now: float, put: Callable[[Table], Any]
+) -> bool:
+    connection.execute(delete(schema.passkey_challenges).where(_c.expires_at <= now))
+    count = connection.scalar(select(func.count()).select_from(schema.passkey_challenges)) or 0
+    if count >= MOST:
+        oldest = select(_c.key).order_by(_c.expires_at, _c.key).limit(count - MOST + 1)
+        connection.execute(delete(schema.passkey_challenges).where(_c.key.in_(oldest.scalar_subquery())))
+    connection.execute(put(schema.passkey_challenges).values(key=key, expires_at=expires_at).on_conflict_do_nothing())
+    return True
+
+
+def public_id(passkey_id: str) -> str:
+    """Return the short id by which users and the audit log name a passkey."""
+    return hashlib.sha256(passkey_id.encode()).hexdigest()[:32]
+
+
+def one(connection: Connection, passkey_id: str) -> Passkey | None:
+    """Return the passkey of this id, or None."""
+    found = connection.execute(select(*_p).where(_p.id == passkey_id)).first()
+    return None if found is None else Passkey(*found)
+
+
+def of_owner(connection: Connection, owner: str) -> list[Passkey]:
+    """Return the passkeys of an account, oldest first."""
+    rows = connection.execute(select(*_p).where(_p.owner == owner).order_by(_p.created_at, _p.id))
+    return [Passkey(*row) for row in rows]
