@@ -49,6 +49,7 @@ BOTH = frozenset(
 )
 """Stories that are played in both browsers."""
 CHROMIUM_ALONE = {
+    "passkeys_story": "it adds virtual authenticators by CDP, which Firefox does not have",
     "views_furniture_story": "it emulates media, which Playwright cannot in Firefox",
     "views_story": "it emulates media, which Playwright cannot in Firefox; see `views_firefox_story`",
 }

@@ -74,7 +74,7 @@ class Page {
     this.dialogs = new Dialogs(this, storage);
     this.sidebar.add(this.dialogs.schedulesButton);
     this.sidebar.add(this.dialogs.memoryButton);
-    this.account = new Account(this.api, (how) => this.client.signOut(how), () => this.dialogs.askNewPassword());
+    this.account = new Account(this.api, (how) => this.client.signOut(how), (what) => this.dialogs.askToSignIn(what));
     this.sidebar.element.append(this.account.element);
     this.drafts = new Drafts(storage);
     this.composer = new Composer({

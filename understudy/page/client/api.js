@@ -13,7 +13,6 @@ export class ApiError extends Error {
 }
 
 const ASK_MS = 10_000;
-const PASSWORD_MS = 20_000; // others may sign in at the same moment, and two passwords take a while
 const UPLOAD_MS = 600_000;
 const FILE_MS = 300_000; // 20 MiB at half a megabit a second
 const ALL_DATA_MS = 900_000;
@@ -39,12 +38,6 @@ export class Api {
     const answer = await this.fetch(`${this.base}/auth`, { signal: AbortSignal.timeout(ASK_MS) }).catch(() => { throw new ApiError(0, UNREACHABLE); });
     if (!answer.ok) throw new ApiError(answer.status);
     return whole(answer.json());
-  }
-
-  /** Changes the user's password, with the `token` of the session, which goes on with the one in the answer. */
-  async changePassword(password, newPassword, token) {
-    const body = { password, new_password: newPassword };
-    return whole((await this.#ask("PUT", "/auth/password", { body, token, again: false, limitMs: PASSWORD_MS })).json());
   }
 
   /**

@@ -1,4 +1,4 @@
-/** The page on which a user who was invited sets a password. The invite stands after the `#` of its address. */
+/** The page on which a user who was invited sets a password or stores a passkey. The invite stands after the `#` of its address. */
 
 import { ACCOUNTS } from "../client/messages/accounts.js";
 import { learn, t } from "../client/messages.js";
@@ -6,6 +6,7 @@ import { browserStorage, safeStorage } from "../client/safe_storage.js";
 import { Session } from "../client/session.js";
 import { el } from "../views/dom.js";
 import { startLanguage } from "../views/language.js";
+import { hasPasskeys, joinWithPasskey } from "../views/passkeys.js";
 import { askServer, passwordForm } from "../views/password_form.js";
 
 const GONE = 404;
@@ -28,6 +29,15 @@ function showFault(sentence) {
 
 function showForm(invite, name, storage) {
   document.title = t("accounts.join");
+  const enter = async (ask) => {
+    try {
+      new Session({ fetch: SERVER.fetch, storage }).adopt((await ask()).session_token);
+    } catch (refusal) {
+      if (refusal.status === GONE) return showGone();
+      throw refusal;
+    }
+    return location.replace("/");
+  };
   const form = passwordForm({
     head: [el("h1", {}, t("accounts.join")), el("p", {}, t("accounts.join_text", { name }))],
     fields: [
@@ -36,16 +46,13 @@ function showForm(invite, name, storage) {
       { label: t("accounts.again"), autocomplete: "new-password" },
     ],
     agree: t("accounts.join_agree"),
+    other: hasPasskeys() ? {
+      label: t("accounts.join_passkey"),
+      act: () => enter(() => joinWithPasskey(SERVER, invite)),
+    } : null,
     send: async (_name, password, again) => {
       if (password !== again) throw new Error(t("accounts.differ"));
-      try {
-        const said = await askServer(SERVER, "/auth/join", { invite, password }, { 400: t("accounts.weak") });
-        new Session({ fetch: SERVER.fetch, storage }).adopt(said.session_token);
-      } catch (refusal) {
-        if (refusal.status === GONE) return showGone();
-        throw refusal;
-      }
-      return location.replace("/");
+      return enter(() => askServer(SERVER, "/auth/join", { invite, password }, { 400: t("accounts.weak") }));
     },
   });
   form.element.classList.add("join-card");

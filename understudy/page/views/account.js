@@ -1,4 +1,4 @@
-/** Who is signed in: a button at the foot of the side bar, with a menu to change the password and to sign out. */
+/** Who is signed in: a button at the foot of the side bar, with a menu for what one signs in with, and to sign out. */
 
 import { el, freshId, setText } from "./dom.js";
 import { icon } from "./icons.js";
@@ -9,8 +9,11 @@ import { t } from "../client/messages.js";
 const LOCAL = "local-"; // so begin the sessions of users whom the server itself knows
 
 export class Account {
-  /** `api` is an `Api`; `onSignOut({anyway, everywhere})` ends the session, or rejects with {message}. */
-  constructor(api, onSignOut, onNewPassword) {
+  /**
+   * `api` is an `Api`; `onSignOut({anyway, everywhere})` ends the session, or rejects with {message}; `show(what)` shows
+   * a part of sign_in.js.
+   */
+  constructor(api, onSignOut, show) {
     Object.assign(this, { api, onSignOut, who: null });
     this.mark = el("span.account-mark", { "aria-hidden": "true" });
     this.name = el("span.account-name", { dir: "auto" });
@@ -18,7 +21,10 @@ export class Account {
     this.element = el("div.account-foot", { hidden: true }, this.button);
     new Menu(this.button, t("account.label", { name: "" }), () => [
       el("p.menu-head", { dir: "auto" }, this.#title(), el("small", {}, this.#detail())),
-      ...(this.who.session?.startsWith(LOCAL) ? [{ label: t("account.change_password"), icon: "pencil", act: onNewPassword }] : []),
+      ...(this.who.session?.startsWith(LOCAL) ? [
+        { label: t("account.change_password"), icon: "pencil", act: () => show("askNewPassword") },
+        { label: t("account.passkeys"), icon: "shield", act: () => show("showPasskeys") },
+      ] : []),
       { label: t("account.sign_out"), icon: "leave", act: () => this.leave() },
     ]);
   }

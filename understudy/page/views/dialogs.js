@@ -13,7 +13,8 @@ export class Dialogs {
     this.schedules = lazy(() => import("./schedules.js"), ({ Schedules }) => new Schedules(api, agents, (id) => page.open(id)));
     this.memory = lazy(() => import("./memory.js"), ({ MemoryDialog }) => new MemoryDialog(api));
     this.servers = lazy(() => import("./servers.js"), ({ ServersDialog }) => new ServersDialog(api, () => page.current, (name) => page.signInAt(name)));
-    this.signIn = lazy(() => import("./sign_in.js"), ({ askToSignIn, askNewPassword }) => ({ asks: () => askToSignIn(page.client), asksAnew: () => askNewPassword(page.client) }));
+    this.signIn = lazy(() => import("./sign_in.js"), (part) => part);
+    this.client = page.client;
     this.settings = lazy(() => import("./page_settings.js"), ({ pageSettings }) => pageSettings(page, storage));
     this.schedulesButton = sideButton("clock", t("schedules.title"), () => this.openSchedules());
     this.memoryButton = sideButton("thought", t("memory.button"), () => this.openMemory());
@@ -26,12 +27,9 @@ export class Dialogs {
     return this.schedules.use((dialog) => dialog.show());
   }
 
-  askToSignIn() {
-    return this.signIn.use((part) => part.asks());
-  }
-
-  askNewPassword() {
-    return this.signIn.use((part) => part.asksAnew());
+  /** Shows `what` of sign_in.js. */
+  askToSignIn(what = "askToSignIn") {
+    return this.signIn.use((part) => part[what](this.client));
   }
 
   openMemory() {

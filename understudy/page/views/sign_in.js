@@ -5,6 +5,7 @@
 
 import { asked, told } from "./dialog.js";
 import { el } from "./dom.js";
+import { PasskeysDialog, askPasskeys, hasPasskeys, signInWithPasskey } from "./passkeys.js";
 import { askServer, passwordDialog } from "./password_form.js";
 import { ACCOUNTS } from "../client/messages/accounts.js";
 import { learn, t } from "../client/messages.js";
@@ -37,7 +38,7 @@ export function wayTo(url, leadsTo) {
   return `${url}?next=${encodeURIComponent(leadsTo)}`;
 }
 
-/** Resolves when the user has signed in with a password, or would rather not. */
+/** Resolves when the user has signed in with a password or a passkey, or would rather not. */
 function askPassword(client) {
   learn(ACCOUNTS);
   return passwordDialog({
@@ -48,6 +49,13 @@ function askPassword(client) {
     ],
     foot: el("p.hint", {}, t("accounts.no_account")),
     agree: t("session.sign_in"),
+    other: client.api.base === "" && hasPasskeys() ? {
+      label: t("accounts.with_passkey"),
+      act: async (close) => {
+        await client.signIn((await signInWithPasskey(client.api)).session_token);
+        close();
+      },
+    } : null,
     send: async (close, name, password) => {
       const said = await askServer(client.api, "/auth/password", { name, password }, { 401: t("accounts.no_fit") });
       await client.signIn(said.session_token);
@@ -57,8 +65,10 @@ function askPassword(client) {
 }
 
 /** Asks a user who signed in with a password for another one. Resolves when it is set, or the user would rather not. */
-export function askNewPassword(client) {
+export async function askNewPassword(client) {
   learn(ACCOUNTS);
+  const { password = true } = await askPasskeys(client).catch(() => ({}));
+  if (!password) return told({ title: t("account.change_password"), text: t("accounts.passkeys_only"), agree: t("action.close") });
   const refusals = { 400: t("accounts.weak"), 403: t("accounts.wrong") };
   return passwordDialog({
     title: t("account.change_password"),
@@ -71,12 +81,16 @@ export function askNewPassword(client) {
     agree: t("account.change_password"),
     send: async (close, present, chosen, again) => {
       if (chosen !== again) throw new Error(t("accounts.differ"));
-      await client.session.replace((token) => client.api.changePassword(present, chosen, token)).catch((fault) => {
-        throw refusals[fault.status] ? new Error(refusals[fault.status]) : fault;
-      });
+      const body = { password: present, new_password: chosen };
+      await client.session.replace((token) => askServer(client.api, "/auth/password", body, refusals, { method: "PUT", token }));
       close();
     },
   });
+}
+
+/** Shows the user's passkeys. */
+export function showPasskeys(client) {
+  return new PasskeysDialog(client).open();
 }
 
 function askToken(client) {

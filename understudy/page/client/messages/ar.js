@@ -44,6 +44,7 @@ export const messages = Object.freeze({
   "account.leave_question": "تسجيل الخروج؟",
   "account.leave_user": "لن يحتفظ هذا المتصفح بأي شيء عنك بعد ذلك. تُحذف المسودات والرسائل التي لم تُرسل، وتبقى محادثاتك على الخادم.",
   "account.change_password": "تغيير كلمة المرور",
+  "account.passkeys": "مفاتيح المرور",
   "account.sign_out": "تسجيل الخروج",
   "account.stay": "البقاء متصلًا",
   "chat.menu": "قائمة المحادثة",

@@ -44,6 +44,7 @@ export const messages = Object.freeze({
   "account.leave_question": "Abmelden?",
   "account.leave_user": "Dieser Browser behält danach nichts von dir. Entwürfe und nicht gesendete Nachrichten werden gelöscht; deine Chats bleiben auf dem Server.",
   "account.change_password": "Passwort ändern",
+  "account.passkeys": "Passkeys",
   "account.sign_out": "Abmelden",
   "account.stay": "Angemeldet bleiben",
   "chat.menu": "Menü des Chats",

@@ -49,6 +49,7 @@ export const messages = Object.freeze({
   "account.leave_question": "Sign out?",
   "account.leave_user": "This browser keeps nothing of you afterwards. Drafts and messages that were not sent are deleted; your chats stay on the server.",
   "account.change_password": "Change the password",
+  "account.passkeys": "Passkeys",
   "account.sign_out": "Sign out",
   "account.stay": "Stay signed in",
   "chat.menu": "Menu of the chat",
