@@ -77,8 +77,40 @@ def _story(server: Server, shots: Path | None) -> None:
         page.goto(_command(server, "accounts", "reset", "ada", "--url", server.address))
         _choose(page, "another " + GOOD)
         expect(page.get_by_role("button", name="Account: ada")).to_be_visible()
+        _operate(page, server, shots)
         refused = [each for each in problems if "401" not in each and "404" not in each and "400" not in each]
         assert not refused, refused
+
+
+def _operate(page: Page, server: Server, shots: Path | None) -> None:
+    """Come into the operators' pages: refused without the role, by the sign-in of the chat, by its session, and out."""
+    live = page.get_by_text("Live", exact=True)
+    page.goto(f"{server.address}/observer")
+    expect(page.get_by_role("alert")).to_have_text("ada is signed in, and is no operator.")
+    expect(page.get_by_label("Operator's token")).to_be_hidden()
+    expect(live).to_have_count(0)
+
+    _command(server, "accounts", "set", "ada", "--role", "server_operator")
+    page.goto(f"{server.address}/observer")
+    page.get_by_role("button", name="Sign in").click()
+    picture(page, shots, "operator-sign-in")
+    _fill(page, "ada", "another " + GOOD)
+    expect(live).to_be_visible()
+    page.reload()
+    expect(live).to_be_visible()
+    page.goto(f"{server.address}/admin")
+    expect(page.get_by_role("navigation", name="Sections")).to_be_visible()
+    expect(page.get_by_role("table")).to_be_visible()
+    page.goto(server.address)
+    expect(page.get_by_role("button", name="Account: ada")).to_be_visible()
+
+    page.goto(f"{server.address}/observer")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("button", name="Sign in")).to_be_focused()
+    assert page.evaluate("!('understudy.session' in localStorage)")
+    picture(page, shots, "operator-card")
+    page.get_by_text("With a token").click()
+    expect(page.get_by_label("Operator's token")).to_be_visible()
 
 
 def _join(page: Page, link: str, shots: Path | None) -> None:

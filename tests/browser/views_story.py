@@ -101,6 +101,7 @@ def chat_views(page: Page, server: Server, look: Look) -> None:
 def observer_views(page: Page, server: Server, look: Look) -> None:
     """Look at the views of the observer."""
     page.goto(f"{server.address}/observer")
+    expect(page.get_by_label("Operator's token")).to_be_focused()
     look("observer-sign-in")
     page.get_by_label("Operator's token").fill(token("op", "operator"))
     page.get_by_role("button", name="Show the tree").click()

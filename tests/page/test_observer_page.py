@@ -29,7 +29,7 @@ def test_the_token_stays_in_the_tab() -> None:
     whole = "".join(module.read_text(encoding="utf-8") for module in MODULES)
     assert "session_token" not in whole
     assert re.findall(r"localStorage", whole) == []
-    assert re.findall(r"\$\{[^}]*token", whole) == ["${this.token"]
+    assert re.findall(r"\$\{[^}]*token", whole) == ["${await this.token"]
 
 
 @pytest.mark.parametrize("folder", BOTH, ids=lambda folder: folder.name)

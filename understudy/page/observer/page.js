@@ -1,7 +1,16 @@
-/** The frame of a page for operators: it asks for a token, and keeps it with the tab, for all of these pages. */
+/**
+ * The frame of a page for operators. Who is signed in in the chat comes in by that session, if its user is an operator; else the
+ * page offers the same sign-in. Where users do not sign in, it asks for a token, and keeps it with the tab, for all of these pages.
+ */
 
-import { safeStorage } from "../client/safe_storage.js";
+import { isWeb } from "../client/address.js";
+import { Api } from "../client/api.js";
+import { browserStorage, safeStorage } from "../client/safe_storage.js";
+import { Session } from "../client/session.js";
+import { forgetAtSessionEnd } from "../client/session_end.js";
 import { SignIn, TOKEN } from "./sign_in.js";
+
+const OPERATORS = new Set(["operator", "server_operator"]);
 
 /** sessionStorage where the page may use it: the token goes with the tab. */
 function tabStorage() {
@@ -14,36 +23,98 @@ function tabStorage() {
 
 export class OperatorPage {
   /**
-   * `make(token, onRefused)` is what the page shows: {element, start(), stop()}; it calls `onRefused(sentence)` when the
-   * token is not accepted. `words` are those of the question for it.
+   * `make(token, onRefused)` is what the page shows: {element, start(), stop()}; `token` is one, or a function that gives one; it calls
+   * `onRefused(sentence)` when the token is not accepted, with null to sign out. `words` are those of the question for a token.
    */
   constructor(make, words) {
     this.make = make;
     this.tab = safeStorage(tabStorage());
-    this.signIn = new SignIn((token) => this.open(token), words);
+    const storage = safeStorage(browserStorage());
+    const fetch = globalThis.fetch.bind(globalThis);
+    this.session = new Session({ fetch, storage });
+    this.api = new Api(this.session, { fetch, base: "" });
+    this.bySession = false;
+    forgetAtSessionEnd({ session: this.session, storage, window, parts: () => [], onEnd: () => this.bySession && this.ask("The session has ended.") });
+    this.signIn = new SignIn((token) => this.open(token), () => this.signInAsInChat(), words);
     this.shown = null;
   }
 
-  start() {
+  async start() {
     const token = this.tab.getItem(TOKEN);
-    if (token) this.open(token);
-    else this.ask(null);
+    if (token) {
+      this.open(token);
+      return;
+    }
+    const { sign_in: provider = null, password = false } = await this.api.signsIn().catch(() => ({}));
+    if (provider || password) {
+      this.signIn.offer();
+      await this.enter();
+    } else {
+      this.ask(null);
+    }
+  }
+
+  /** Opens the page by the session of this browser; asks if there is none, or its user is no operator. */
+  async enter() {
+    try {
+      await this.session.token();
+      const { name, roles } = await this.api.me();
+      if (roles.some((role) => OPERATORS.has(role))) this.#show(() => this.session.token(), { bySession: true });
+      else this.ask(`${name} is signed in, and is no operator.`);
+    } catch (fault) {
+      this.ask(fault.status === 401 ? null : fault.message);
+    }
+  }
+
+  async signInAsInChat() {
+    const { askToSignIn } = await import("../views/sign_in.js");
+    let signedIn = false;
+    const signIn = async (token) => {
+      await this.api.me(token);
+      this.session.adopt(token);
+      signedIn = true;
+    };
+    await askToSignIn({ api: this.api, signIn });
+    if (signedIn) await this.enter();
   }
 
   ask(sentence) {
     this.shown?.stop();
     this.shown = null;
+    this.bySession = false;
     this.tab.removeItem(TOKEN);
     this.signIn.refuse(sentence);
     document.body.replaceChildren(this.signIn.element);
-    this.signIn.input.focus();
+    this.signIn.focus();
   }
 
   open(token) {
     this.tab.setItem(TOKEN, token);
-    const made = this.make(token, (sentence) => made === this.shown && this.ask(sentence));
+    this.#show(token);
+  }
+
+  #show(token, { bySession = false } = {}) {
+    this.bySession = bySession;
+    const refused = (sentence) => (bySession && sentence === null ? this.#signOut() : this.ask(sentence));
+    const made = this.make(token, (sentence) => made === this.shown && refused(sentence));
     this.shown = made;
     document.body.replaceChildren(made.element);
     made.start();
+  }
+
+  /** Ends the session, in the chat too; at the identity provider as well, if it has an address for that. */
+  async #signOut() {
+    let leadsTo = null;
+    try {
+      leadsTo = await this.api.endSession();
+    } catch (fault) {
+      if (fault.status !== 401) { // 401: it has ended already
+        this.ask(`You are still signed in: ${fault.message}`);
+        return;
+      }
+    }
+    this.ask(null);
+    this.session.end();
+    if (isWeb(leadsTo)) location.replace(leadsTo);
   }
 }

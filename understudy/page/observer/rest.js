@@ -9,13 +9,14 @@ class Refused extends Error {
 }
 
 export class OperatorRest {
+  /** `token`: one, or an async function that gives one that is good now; it rejects with {status, message}, or without a network. */
   constructor(token, { fetch = globalThis.fetch.bind(globalThis) } = {}) {
-    Object.assign(this, { token, fetch });
+    Object.assign(this, { token: typeof token === "function" ? token : async () => token, fetch });
   }
 
   /** The answer to a request of `/api/PATH`, with `more` of fetch's options; rejects with {status, message}. */
   async request(method, path, more = {}) {
-    const headers = { Authorization: `Bearer ${this.token}` };
+    const headers = { Authorization: `Bearer ${await this.token().catch((fault) => { throw new Refused(fault.status ?? 0, fault.status ? fault.message : undefined); })}` };
     if (more.body) headers["Content-Type"] = "application/json";
     const answer = await this.fetch(`/api/${path}`, { method, headers, ...more }).catch(() => { throw new Refused(0); });
     if (answer.ok) return answer;
