@@ -582,7 +582,7 @@ export const messages = Object.freeze({
   "code.empty_message": "الرسالة فارغة.",
   "code.content_blocked": "حظرته سياسة المحتوى في هذا الخادم.",
   "code.message_too_large": "الرسالة أكبر مما يقبله هذا الخادم.",
-  "code.unauthenticated": "لم تسجّل الدخول.",
+  "code.unauthenticated": "لم تسجّل الدخول، أو انتهت الجلسة.",
   "code.token_expired": "انتهت صلاحية رمز الجلسة؛ جدّده.",
   "code.forbidden": "هذا غير مسموح.",
   "code.not_found": "غير موجود.",

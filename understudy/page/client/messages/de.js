@@ -306,12 +306,12 @@ export const messages = Object.freeze({
   "voice.use": "Sprache verwenden",
   "voice.not_now": "Jetzt nicht",
   "voice.listening": "Hört zu. Die Taste mit dem Mikrofon oder Esc beendet es.",
-  "voice.not_allowed": "Der Browser darf das Mikrofon nicht verwenden; erlauben Sie es in den Einstellungen dieser Seite.",
+  "voice.not_allowed": "Der Browser darf das Mikrofon nicht verwenden; erlaube es in den Einstellungen dieser Seite.",
   "voice.no_microphone": "Es gibt kein Mikrofon.",
-  "voice.no_speech": "Es war nichts zu hören; versuchen Sie es noch einmal.",
-  "voice.network": "Der Browser erreicht seinen Sprachdienst nicht; versuchen Sie es gleich noch einmal.",
+  "voice.no_speech": "Es war nichts zu hören; versuche es noch einmal.",
+  "voice.network": "Der Browser erreicht seinen Sprachdienst nicht; versuche es gleich noch einmal.",
   "voice.no_language": "Der Browser versteht diese Sprache nicht.",
-  "voice.failed": "Der Browser hört nicht mehr zu; versuchen Sie es noch einmal.",
+  "voice.failed": "Der Browser hört nicht mehr zu; versuche es noch einmal.",
 
   "files.attached": "Angehängte Dateien",
   "files.unnamed": "Angehängte Datei",
@@ -415,7 +415,7 @@ export const messages = Object.freeze({
   "answer.footnote": "Fußnote {name}",
   "answer.footnote_back": "Zurück zur Stelle {name}",
   "answer.image": "Bild:",
-  "turn.you_said": "Sie sagten",
+  "turn.you_said": "Du sagtest",
   "turn.said": "{who} sagte",
   "answer.copy_code": "Code kopieren",
 
@@ -579,7 +579,7 @@ export const messages = Object.freeze({
   "code.empty_message": "Die Nachricht ist leer.",
   "code.content_blocked": "Von der Inhaltsregel dieses Servers zurückgehalten.",
   "code.message_too_large": "Die Nachricht ist größer, als dieser Server annimmt.",
-  "code.unauthenticated": "Sie sind nicht angemeldet.",
+  "code.unauthenticated": "Du bist nicht angemeldet, oder die Sitzung ist zu Ende.",
   "code.token_expired": "Das Sitzungs-Token ist abgelaufen; erneuere es.",
   "code.forbidden": "Das ist nicht erlaubt.",
   "code.not_found": "Nicht gefunden.",
@@ -603,7 +603,7 @@ export const messages = Object.freeze({
   "code.undo_expired": "Dafür ist es zu spät.",
   "code.already_undone": "Das wurde schon rückgängig gemacht.",
   "code.changed_meanwhile": "Das wurde inzwischen geändert; sieh es dir noch einmal an.",
-  "code.last_operator": "Das ist das einzige Konto eines Betreibers; laden Sie zuerst einen anderen Betreiber ein.",
+  "code.last_operator": "Das ist das einzige Konto eines Betreibers; lade zuerst einen anderen Betreiber ein.",
 
   "key.control": "Strg",
 
@@ -686,6 +686,6 @@ export const messages = Object.freeze({
   "widget.open_text": "{server} möchte {url} in einem neuen Tab öffnen.",
   "widget.open": "Link öffnen",
   "widget.send_title": "Diese Nachricht senden?",
-  "widget.send_text": "{server} möchte dies für Sie senden: „{text}“",
+  "widget.send_text": "{server} möchte dies für dich senden: „{text}“",
   "widget.stopped": "Das Widget hat zu viel gesendet und wurde beendet.",
 });
