@@ -137,6 +137,7 @@ def _join(page: Page, link: str, shots: Path | None) -> None:
 
 def _change(page: Page, second: Page, shots: Path | None) -> None:
     """Change the password: this tab goes on; a wrong present password and one that is easily guessed are refused."""
+    page.bring_to_front()  # in Firefox nothing has the focus in a tab behind another
     page.get_by_role("button", name="Account: ada").click()
     page.get_by_role("menuitem", name="Change the password").click()
     dialog = page.get_by_role("dialog", name="Change the password")

@@ -72,7 +72,7 @@ def _story(server: Server, shots: Path | None) -> None:
 
 def _sign_in(page: Page) -> None:
     """A wrong token is refused in a sentence, and one without the role too."""
-    for given, refusal in (("nonsense", "token is needed"), (token("ada"), "needs the role operator")):
+    for given, refusal in (("nonsense", "not signed in"), (token("ada"), "needs the role operator")):
         page.get_by_label("Operator's token").fill(given)
         page.get_by_role("button", name="Sign in").click()
         expect(page.get_by_role("alert")).to_contain_text(refusal)

@@ -64,7 +64,7 @@ def sign_in(page: Page, server: Server) -> None:
     page.goto(f"{server.address}/observer")
     expect(page.get_by_text("understudy token --user me --role operator")).to_be_visible()
     tries = (
-        ("nonsense", "token is needed"),
+        ("nonsense", "not signed in"),
         (token("ada"), "needs the role operator"),
         (token("op", "operator"), None),
     )
