@@ -67,34 +67,32 @@ class RecentBranch:
             self._open[run.id] = _Open(said, after)
         for step in change.steps:
             self._add(step)
-        if (end := change.run_end) is not None and (live := self._open.pop(end.run_id, None)) is not None:
+        end = change.run_end
+        if end is None or (live := self._open.pop(end.run_id, None)) is None or live.message is None:
+            return
+        if live.after is not None and live.after != self.tip:
+            return  # the run is on another branch
+        before, step_bytes = (self.exchanges, self.step_bytes) if live.after is not None else ((), 0)
+        if not live.message.id.startswith(WIDGET):
             answer = next((each for each in change.messages if each.id == ANSWER + end.run_id), None)
-            self._end(end.run_id, end.status, live, answer)
+            steps = tuple(live.steps[number] for number in sorted(live.steps))
+            before = (*before, AnsweredMessage(live.message, end.run_id, end.status, answer, steps))
+            step_bytes += _step_bytes(steps)
+        self._keep(end.run_id, before, step_bytes)
 
     def _add(self, step: StepRecord) -> None:
         if (live := self._open.get(step.run_id)) is not None:
             live.steps[step.number] = step
         elif any(each.run_id == step.run_id for each in self.exchanges):  # as of an undo
-            changed = [
-                evolve(each, steps=_sorted({**{old.number: old for old in each.steps}, step.number: step}))
-                if each.run_id == step.run_id
-                else each
-                for each in self.exchanges
-            ]
+            changed = list(self.exchanges)
+            for place, each in enumerate(changed):
+                if each.run_id == step.run_id:
+                    steps = {**{old.number: old for old in each.steps}, step.number: step}
+                    changed[place] = evolve(each, steps=tuple(steps[number] for number in sorted(steps)))
             self._keep(self.tip, changed, self.step_bytes + _step_bytes((step,)))
         else:
-            for each in self._open.values():
-                each.read = False
-
-    def _end(self, run_id: str, status: str, live: _Open, answer: Message | None) -> None:
-        if live.message is None or (live.after is not None and live.after != self.tip):
-            return  # the run is on another branch
-        before, step_bytes = (self.exchanges, self.step_bytes) if live.after is not None else ((), 0)
-        steps = _sorted(live.steps)
-        if not live.message.id.startswith(WIDGET):
-            before = (*before, AnsweredMessage(live.message, run_id, status, answer, steps))
-            step_bytes += _step_bytes(steps)
-        self._keep(run_id, before, step_bytes)
+            for live in self._open.values():
+                live.read = False
 
     def _keep(self, tip: str | None, exchanges: Sequence[AnsweredMessage], step_bytes: int) -> None:
         self.tip, self.exchanges, self.step_bytes = None, (), 0
@@ -105,10 +103,6 @@ class RecentBranch:
             if size > KEPT_BYTES or not each.whole or any(step.kind == "summary" for step in each.steps):
                 return
         self.tip, self.exchanges, self.step_bytes = tip, tuple(exchanges), step_bytes
-
-
-def _sorted(steps: dict[int, StepRecord]) -> tuple[StepRecord, ...]:
-    return tuple(steps[number] for number in sorted(steps))
 
 
 def _step_bytes(steps: Sequence[StepRecord]) -> int:
