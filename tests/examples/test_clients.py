@@ -105,7 +105,7 @@ async def test_a_refusal_is_told(tmp_path: Path, command: list[str]) -> None:
     async with served(tmp_path, secret="s" * 32) as running:
         done = await run(command, socket_url(running))
     assert done.returncode == 1
-    assert b"closed with 4401" in done.stderr or b"token" in done.stderr
+    assert b"closed with 4401" in done.stderr or b"not signed in" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["client.py", "client.mjs"])
