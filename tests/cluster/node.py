@@ -13,6 +13,7 @@ from attrs import define, field
 
 from tests.end_to_end.http import request
 from tests.end_to_end.process import Process, started
+from tests.network.server_harness import shortened
 from tests.servers.needed import free_port
 
 STOP_S = 20.0
@@ -136,5 +137,5 @@ def read_logs(where: Path, counts: Counter[str]) -> list[str]:
             broke = "Traceback" in line and not away
             refused = entry.get("event") == "server.not_started"  # its database is away: counted, and started again
             if (level == "critical" and not refused) or broke:
-                faults.append(f"{log.name}: {line[:1500]}")
+                faults.append(f"{log.name}: {shortened(line)}")
     return faults

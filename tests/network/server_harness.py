@@ -128,7 +128,12 @@ class ServerHarness:
                 what = str(entry.get("event"))
                 self.counts[f"logged {entry.get('level')}: {what}"[:80]] += 1
                 if entry.get("level") in ("error", "critical") or "Traceback" in line:
-                    self.faults.append(f"{log.name}: {line[:1500]}")
+                    self.faults.append(f"{log.name}: {shortened(line)}")
+
+
+def shortened(line: str) -> str:
+    """Return the beginning and the end of a line of a log: a traceback says at its end what failed."""
+    return line if len(line) <= 1500 else f"{line[:500]} … {line[-1000:]}"
 
 
 def _rss_mb(pid: int) -> float:
