@@ -76,7 +76,13 @@ class CheckLog:
 
 @frozen
 class OwnerDown:
-    """To a proxy: the node that owns its thread is down."""
+    """To a proxy: the node that owns its thread is down, or does not own it any more.
+
+    `unanswered` is a request that it did not answer. It is kept until the proxy stops, when it fails with `ActorDied`
+    and its caller retries: released earlier, it would fail at once as one that nobody handles.
+    """
+
+    unanswered: Ask[Any] | None = None
 
 
 @frozen
@@ -358,7 +364,7 @@ class ConversationProxy(Actor):
             await self._publish_outcome(ask, answer, context)
         except Moved:
             error = Moved.__name__
-            context.ref.tell(OwnerDown())  # the ask fails when this actor stops, and its caller retries
+            context.ref.tell(OwnerDown(ask))
         except (CommandRejected, chat.MessageInOtherThread, StorageError) as refused:
             error = type(refused).__name__
             ask.fail(refused)

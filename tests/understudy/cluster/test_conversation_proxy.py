@@ -9,7 +9,7 @@ import trio
 import trio.testing
 from attrs import define, field
 
-from actors import Actor, ActorRef, ChildSpec
+from actors import Actor, ActorDied, ActorRef, ChildSpec
 from tests.understudy.chat.conversation.test_conversation import Rig
 from tests.understudy.chat.conversation.test_conversation import rig as rig
 from transport.outbox.outbox import Outbox, OutboxLimits
@@ -19,6 +19,7 @@ from transport.wire.events import AgentThinking, Envelope, MessageAccepted
 from transport.wire.messages import Deliver
 from understudy.chat.commands import CommandDispatcher
 from understudy.chat.conversation.event_log import read_page
+from understudy.chat.messages import CancelRun
 from understudy.chat.placement import Moved, Node, actor_name
 from understudy.cluster.conversation_proxy import CheckLog, ConversationProxy, ProxyTable
 from understudy.cluster.membership import join
@@ -66,9 +67,12 @@ class OtherNode:
         await store.commit(Change("ada", "t", events, thread, fence=fence))
         self.created_at, self.head = created_at, count
 
-    async def ask(self, _node: str, _owner: str, _thread_id: str, command: object, *, timeout_s: float) -> int:
-        """Answer a subscription as the RPC server does."""
-        assert isinstance(command, Subscribe)
+    async def ask(
+        self, _node: str, _owner: str, _thread_id: str, command: object, *, timeout_s: float, traceparent: str = ""
+    ) -> int:
+        """Answer a subscription as the RPC server does; the node does not own the thread any more for a command."""
+        if not isinstance(command, Subscribe):
+            raise Moved("it went on")
         if not self.reachable:
             raise BrokerUnavailable("away")
         if command.incarnation not in (None, self.created_at):
@@ -251,3 +255,11 @@ async def test_a_connection_that_is_opened_later_gets_events_that_the_proxy_miss
     proxy.tell(CheckLog())
     await here.until_sent(3, 4, 5)
     assert late.numbers == [4, 5]
+
+
+async def test_a_command_to_a_node_that_has_lost_the_thread_fails_so_that_it_is_sent_again(here: Here) -> None:
+    """As one to an actor that has ended: its caller finds the next owner. Not as one that nobody handles."""
+    await here.other.begin_thread(1.0, 2)
+    proxy = await here.proxy()
+    with pytest.raises(ActorDied), trio.fail_after(5):
+        await proxy.ask(CancelRun("r"), timeout_s=4)
