@@ -4,7 +4,8 @@ import { decoded, isWeb, leaveAtEnd } from "./client/address.js";
 import { Account } from "./views/account.js";
 import { AGAIN_MS, Agents } from "./views/agents.js";
 import { Alerts } from "./views/alerts.js";
-import { answerId, lastRun, visible } from "./client/branches.js";
+import { lastRun, visible } from "./client/branches.js";
+import { ChatPage } from "./views/chat_page.js";
 import { Client } from "./client.js";
 import { Clock } from "./views/clock.js";
 import { Composer } from "./views/composer.js";
@@ -26,7 +27,6 @@ import { openAt, readOnAt } from "./views/reveal.js";
 import { painted } from "./views/painted.js";
 import { Panel } from "./views/panel.js";
 import { Previews } from "./views/previews.js";
-import { retryFrom } from "./views/retry_step.js";
 import { Sidebar } from "./views/sidebar.js";
 import { Status } from "./views/status.js";
 import { Transcript } from "./views/transcript.js";
@@ -41,8 +41,9 @@ const LOADING_MS = 4000; // a thread that says nothing for so long is shown as e
 const LIST_EVENTS = new Set(["message_accepted", "final_response", "error"]);
 const FLOWING = new Set(["partial_result", "answer_preview"]); // many a second, for the transcript alone
 
-class Page {
+class Page extends ChatPage {
   constructor() {
+    super();
     this.current = null; // the id of the open thread
     this.client = new Client({ paged: true, readsAbove: (threadId) => threadId === this.current && this.transcript.readsAbove });
     this.api = this.client.api;
@@ -79,28 +80,13 @@ class Page {
     this.drafts = new Drafts(storage);
     this.composer = new Composer({
       api: this.api, files, agents: this.agents, drafts: this.drafts, storage, banner: this.status.banner,
-      onSend: (said) => this.say(said), onStop: () => this.stop(), onAgent: (agent) => this.switched(agent),
-      onEditLast: () => this.transcript.editLast(() => this.composer.focus()), onTyping: () => this.client.typing(this.current), maxBytes: () => this.client.connection.maxCommandBytes, maxFileBytes: () => this.client.connection.maxFileBytes,
+      onAgent: (agent) => this.switched(agent), ...this.composerActions,
     });
     this.guide = new KillGuide();
     this.composer.element.prepend(this.guide.element);
     this.firstVisit = new FirstVisit(this);
     this.transcript = new Transcript({
-      agents: this.agents, clock: this.clock, files, panel: this.panel, previews, widgets: new WidgetHost(this.api, () => this.current),
-      onRetry: (turn) => this.retry(turn), onContinue: (turn) => this.client.continueAnswer(turn.runId) && this.transcript.follower.pin(), onWithdraw: (turn) => this.withdraw(turn), onAgain: (turn) => this.again(turn),
-      onEdit: (turn, content) => this.client.edit(turn.messageId, content), onPick: (...picked) => this.pick(...picked),
-      onRate: (turn, rating) => this.client.feedback(answerId(turn.runId), rating),
-      onStep: (turn, message) => this.say({ content: message, files: [], agent: { agent_type: turn.agentType, pillar: turn.pillar } }),
-      onApprove: (...decision) => this.client.approve(...decision),
-      onApproveChanged: (...decision) => this.client.approveChanged(...decision),
-      onDisallow: (tool) => this.disallow(tool),
-      onAnswer: (questionId, answer) => this.client.answer(questionId, answer),
-      onSignIn: (name, questionId) => this.signInAt(name, questionId),
-      onOlder: () => this.client.older(this.current), onDetails: (turn) => this.client.details(this.current, turn.runId).then(() => true, (fault) => this.fault(fault)),
-      onText: (runId) => this.client.answerText(runId), onUnsteer: (...which) => this.client.unsteer(...which), onUndo: (which) => this.client.undo(which), api: this.api, onStop: (turn) => this.stop(turn.runId),
-      onSteer: (turn, text, mode) => this.client.connection.online && this.client.steer(turn.runId, text, mode) !== null,
-      onRetryStep: (turn, step) => retryFrom(turn, step, this).catch((fault) => this.fault(fault)),
-      onShown: (state) => this.shown(state),
+      agents: this.agents, clock: this.clock, files, panel: this.panel, previews, api: this.api, widgets: new WidgetHost(this.api, () => this.current), ...this.transcriptActions,
     }, () => (this.missing ? missingChat(() => this.create()) : emptyChat(this.composer.picker.picked, (text) => this.composer.fill(text), this.firstVisit.offer())));
     this.title = el("h1.thread-title", { dir: "auto" }, t("chat.new"));
     this.back = el("button.link.back", { type: "button", hidden: true });
@@ -299,7 +285,7 @@ class Page {
   }
 
   /** `mode` says when a run at work reads it; a message with files, or to another agent, is always a message of its own. */
-  say({ content, files, agent, references = files.map((file) => file.id), mode = "after" }) {
+  say({ content, files = [], agent, references = files.map((file) => file.id), mode = "after" }) {
     const turn = steerableTurn(this.client.stateOrEmpty(this.current));
     const same = turn?.agentType === agent.agent_type && (turn?.pillar ?? null) === (agent.pillar ?? null);
     if (mode !== "after" && same && references.length === 0 && this.client.connection.online && this.client.steer(turn.runId, content, mode)) {
@@ -318,40 +304,6 @@ class Page {
     if (document.visibilityState !== "visible") return;
     this.client.ack(state.threadId, state.seq);
     this.inbox.shown();
-  }
-
-  /** Stops the run that is seen at work, or another one. */
-  stop(runId = null) {
-    const turn = runId === null ? runningTurn(this.client.stateOrEmpty(this.current)) : { runId };
-    if (!turn || turn.stopping) return;
-    const stopped = this.client.cancel({ runId: turn.runId, messageId: turn.key });
-    if (!stopped) this.toasts.show(t("chat.stop_offline"));
-  }
-
-  /** A refused message is said anew; an answer that failed is made again, beside the one that failed. */
-  retry(turn) {
-    if (turn.runId !== null && turn.content !== "") {
-      this.again(turn);
-      return;
-    }
-    this.client.withdraw(turn.key);
-    const agent = { agent_type: turn.agentType, pillar: turn.pillar };
-    this.say({ content: turn.content, files: [], agent, references: turn.references });
-  }
-
-  again(turn) {
-    this.client.regenerate(turn.messageId);
-    this.transcript.follower.pin();
-  }
-
-  pick(turn, by, what) {
-    this.transcript.hold(turn, by, what);
-    this.client.pick(this.current, turn.key);
-  }
-
-  withdraw(turn) {
-    this.client.withdraw(turn.key);
-    if (this.composer.text.value === "") this.composer.fill(turn.content);
   }
 
   /** A chat was deleted; not in this tab, if that is `elsewhere`: then what was being written stands in the new chat. */
@@ -375,20 +327,6 @@ class Page {
     this.dialogs.offerServers(this.agents.list);
     this.composer.follow(this.agentOf(this.current, this.client.stateOrEmpty(this.current)));
     this.transcript.refresh();
-  }
-
-  /** Takes back that a tool is always allowed in a chat; resolves to what became of it, for its reader. */
-  async disallow(tool, threadId = this.current) {
-    try {
-      await this.api.disallow(threadId, tool);
-      return ` ${t("approval.asks_again")}`;
-    } catch (fault) {
-      return fault.code === "not_found" ? ` ${t("approval.asks_already")}` : ` ${fault.message}`;
-    }
-  }
-
-  fault(fault) {
-    this.toasts.show(fault.message, fault.errorId);
   }
 }
 

@@ -1,6 +1,5 @@
 /** The chat in a frame of another site: wires the parts of the page that one conversation with one agent needs. */
 
-import { answerId, visible } from "../client/branches.js";
 import { isWeb } from "../client/address.js";
 import { Client } from "../client.js";
 import { moment } from "../client/format.js";
@@ -12,6 +11,7 @@ import { KEY } from "../client/session.js";
 import { runningTurn, steerableTurn } from "../client/turns.js";
 import { AGAIN_MS, Agents } from "../views/agents.js";
 import { Alerts } from "../views/alerts.js";
+import { ChatPage } from "../views/chat_page.js";
 import { Clock } from "../views/clock.js";
 import { Composer } from "../views/composer.js";
 import { Toasts } from "../views/dialog.js";
@@ -22,7 +22,6 @@ import { Files } from "../views/files.js";
 import { icon } from "../views/icons.js";
 import { Panel } from "../views/panel.js";
 import { Previews } from "../views/previews.js";
-import { retryFrom } from "../views/retry_step.js";
 import { Status } from "../views/status.js";
 import { Transcript } from "../views/transcript.js";
 import { WidgetHost } from "../views/widget_host.js";
@@ -31,8 +30,9 @@ import { siteStorage, siteWindow } from "./site_storage.js";
 
 const SETTLING_MS = 4_000; // a thread that says nothing for so long is shown as empty
 
-class EmbeddedChat {
+class EmbeddedChat extends ChatPage {
   constructor(site) {
+    super();
     this.site = site;
     [this.agentType, this.pillar = null] = String(site.options.agent).split("/");
     const storage = safeStorage(siteStorage(browserStorage(), site.origin));
@@ -56,10 +56,6 @@ class EmbeddedChat {
     this.site.ready();
   }
 
-  get state() {
-    return this.client.stateOrEmpty(this.current);
-  }
-
   get agent() {
     return this.agents.find(this.agentType, this.pillar)
       ?? { name: this.agentType, agent_type: this.agentType, pillar: this.pillar, tools: [], starters: [], title: this.agents.title(this.agentType, this.pillar), description: "" };
@@ -75,25 +71,12 @@ class EmbeddedChat {
     this.status = new Status(() => client.start());
     this.composer = new Composer({
       api, files, agents, drafts: new Drafts(storage), storage, banner: this.status.banner,
-      onSend: (said) => this.say(said), onStop: () => this.stop(), onAgent: () => {},
-      onEditLast: () => this.transcript.editLast(() => this.composer.focus()), onTyping: () => client.typing(this.current),
-      maxBytes: () => client.connection.maxCommandBytes, maxFileBytes: () => client.connection.maxFileBytes,
+      onAgent: () => {}, ...this.composerActions,
     });
     this.composer.picker.element.hidden = true; // the site has chosen
     this.composer.voice.allowed = () => false; // a frame of another site has no microphone
     this.transcript = new Transcript({
-      agents, clock, files, panel: this.panel, previews, api, widgets: new WidgetHost(api, () => this.current),
-      onRetry: (turn) => this.retry(turn), onContinue: (turn) => client.continueAnswer(turn.runId) && this.#follow(), onWithdraw: (turn) => this.withdraw(turn),
-      onAgain: (turn) => this.again(turn), onEdit: (turn, content) => client.edit(turn.messageId, content), onPick: (...picked) => this.pick(...picked),
-      onRate: (turn, rating) => client.feedback(answerId(turn.runId), rating), onStep: (turn, content) => this.say({ content }),
-      onApprove: (...decision) => client.approve(...decision), onApproveChanged: (...decision) => client.approveChanged(...decision),
-      onDisallow: (tool) => this.disallow(tool), onAnswer: (questionId, answer) => client.answer(questionId, answer),
-      onSignIn: (name, questionId) => this.signInAt(name, questionId), onOlder: () => client.older(this.current),
-      onDetails: (turn) => client.details(this.current, turn.runId).then(() => true, (fault) => this.fault(fault)),
-      onText: (runId) => client.answerText(runId), onUnsteer: (...which) => client.unsteer(...which), onUndo: (which) => client.undo(which),
-      onStop: (turn) => this.stop(turn.runId), onRetryStep: (turn, step) => retryFrom(turn, step, this).catch((fault) => this.fault(fault)),
-      onSteer: (turn, text, mode) => client.connection.online && client.steer(turn.runId, text, mode) !== null,
-      onShown: (state) => document.visibilityState === "visible" && this.current !== null && client.ack(state.threadId, state.seq),
+      agents, clock, files, panel: this.panel, previews, api, widgets: new WidgetHost(api, () => this.current), ...this.transcriptActions,
     }, () => emptyChat(this.agent, (text) => this.composer.fill(text)));
     this.title = el("h1.thread-title", { dir: "auto" }, this.agent.title);
     const button = (name, picture, onclick) => el("button.quiet.icon-button", { type: "button", "aria-label": name, title: name, onclick }, icon(picture));
@@ -181,62 +164,22 @@ class EmbeddedChat {
     this.composer.follow(this.agent);
   }
 
-  #follow() {
-    this.transcript.follower.pin();
-  }
-
   /** `mode` says when a run at work reads it; a message with files is always a message of its own. */
   say({ content, files = [], references = files.map((file) => file.id), mode = "after" }) {
     const turn = steerableTurn(this.state);
     const steered = turn && mode !== "after" && references.length === 0 && this.client.connection.online && this.client.steer(turn.runId, content, mode);
     if (!steered) this.client.say({ content, thread_id: this.current, message_id: randomId(), agent_type: this.agentType, pillar: this.pillar, references });
-    this.#follow();
+    this.transcript.follower.pin();
   }
 
-  stop(runId = null) {
-    const turn = runId === null ? runningTurn(this.state) : { runId };
-    if (!turn || turn.stopping) return;
-    if (!this.client.cancel({ runId: turn.runId, messageId: turn.key })) this.toasts.show(t("chat.stop_offline"));
-  }
-
-  /** A refused message is said anew; an answer that failed is made again, beside the one that failed. */
-  retry(turn) {
-    if (turn.runId !== null && turn.content !== "") {
-      this.again(turn);
-      return;
-    }
-    this.client.withdraw(turn.key);
-    this.say({ content: turn.content, references: turn.references });
-  }
-
-  again(turn) {
-    this.client.regenerate(turn.messageId);
-    this.#follow();
-  }
-
-  pick(turn, by, what) {
-    this.transcript.hold(turn, by, what);
-    this.client.pick(this.current, turn.key);
-  }
-
-  withdraw(turn) {
-    this.client.withdraw(turn.key);
-    if (this.composer.text.value === "") this.composer.fill(turn.content);
+  shown(state) {
+    if (document.visibilityState === "visible" && this.current !== null) this.client.ack(state.threadId, state.seq);
   }
 
   /** Opens the sign-in at an MCP server beside this page, which a frame must not leave. */
   async signInAt(name, questionId = "") {
     const url = await this.api.signIn(name, { returnTo: "/", questionId });
     if (isWeb(url)) window.open(url, "_blank", "noopener");
-  }
-
-  async disallow(tool) {
-    try {
-      await this.api.disallow(this.current, tool);
-      return ` ${t("approval.asks_again")}`;
-    } catch (fault) {
-      return fault.code === "not_found" ? ` ${t("approval.asks_already")}` : ` ${fault.message}`;
-    }
   }
 
   async readAgents() {
@@ -250,10 +193,6 @@ class EmbeddedChat {
     setText(this.title, this.agent.title);
     this.composer.follow(this.agent);
     this.transcript.refresh();
-  }
-
-  fault(fault) {
-    this.toasts.show(fault.message, fault.errorId);
   }
 }
 

@@ -1,0 +1,96 @@
+/** What the chat page and the chat in a frame of another site have in common: what a user does in the conversation that is open. */
+
+import { answerId } from "../client/branches.js";
+import { t } from "../client/messages.js";
+import { runningTurn } from "../client/turns.js";
+import { retryFrom } from "./retry_step.js";
+
+/**
+ * A page has `client`, `api`, `composer`, `transcript`, `toasts`, and `current`, the id of the open thread. It says by itself what
+ * `say({content, files, agent, references, mode})`, `shown(state)` and `signInAt(name, questionId)` do.
+ */
+export class ChatPage {
+  get state() {
+    return this.client.stateOrEmpty(this.current);
+  }
+
+  /** What a composer calls. */
+  get composerActions() {
+    const { client } = this;
+    return {
+      onSend: (said) => this.say(said), onStop: () => this.stop(), onTyping: () => client.typing(this.current),
+      onEditLast: () => this.transcript.editLast(() => this.composer.focus()),
+      maxBytes: () => client.connection.maxCommandBytes, maxFileBytes: () => client.connection.maxFileBytes,
+    };
+  }
+
+  /** What a transcript calls. */
+  get transcriptActions() {
+    const { client } = this;
+    return {
+      onRetry: (turn) => this.retry(turn), onContinue: (turn) => client.continueAnswer(turn.runId) && this.transcript.follower.pin(),
+      onWithdraw: (turn) => this.withdraw(turn), onAgain: (turn) => this.again(turn),
+      onEdit: (turn, content) => client.edit(turn.messageId, content), onPick: (...picked) => this.pick(...picked),
+      onRate: (turn, rating) => client.feedback(answerId(turn.runId), rating),
+      onStep: (turn, content) => this.say({ content, agent: agentOf(turn) }),
+      onApprove: (...decision) => client.approve(...decision), onApproveChanged: (...decision) => client.approveChanged(...decision),
+      onDisallow: (tool) => this.disallow(tool), onAnswer: (questionId, answer) => client.answer(questionId, answer),
+      onSignIn: (name, questionId) => this.signInAt(name, questionId), onOlder: () => client.older(this.current),
+      onDetails: (turn) => client.details(this.current, turn.runId).then(() => true, (fault) => this.fault(fault)),
+      onText: (runId) => client.answerText(runId), onUnsteer: (...which) => client.unsteer(...which), onUndo: (which) => client.undo(which),
+      onStop: (turn) => this.stop(turn.runId), onRetryStep: (turn, step) => retryFrom(turn, step, this).catch((fault) => this.fault(fault)),
+      onSteer: (turn, text, mode) => client.connection.online && client.steer(turn.runId, text, mode) !== null,
+      onShown: (state) => this.shown(state),
+    };
+  }
+
+  /** Stops the run that is seen at work, or another one. */
+  stop(runId = null) {
+    const turn = runId === null ? runningTurn(this.state) : { runId };
+    if (!turn || turn.stopping) return;
+    if (!this.client.cancel({ runId: turn.runId, messageId: turn.key })) this.toasts.show(t("chat.stop_offline"));
+  }
+
+  /** A refused message is said anew; an answer that failed is made again, beside the one that failed. */
+  retry(turn) {
+    if (turn.runId !== null && turn.content !== "") {
+      this.again(turn);
+      return;
+    }
+    this.client.withdraw(turn.key);
+    this.say({ content: turn.content, agent: agentOf(turn), references: turn.references });
+  }
+
+  again(turn) {
+    this.client.regenerate(turn.messageId);
+    this.transcript.follower.pin();
+  }
+
+  pick(turn, by, what) {
+    this.transcript.hold(turn, by, what);
+    this.client.pick(this.current, turn.key);
+  }
+
+  withdraw(turn) {
+    this.client.withdraw(turn.key);
+    if (this.composer.text.value === "") this.composer.fill(turn.content);
+  }
+
+  /** Takes back that a tool is always allowed in a chat; resolves to what became of it, for its reader. */
+  async disallow(tool, threadId = this.current) {
+    try {
+      await this.api.disallow(threadId, tool);
+      return ` ${t("approval.asks_again")}`;
+    } catch (fault) {
+      return fault.code === "not_found" ? ` ${t("approval.asks_already")}` : ` ${fault.message}`;
+    }
+  }
+
+  fault(fault) {
+    this.toasts.show(fault.message, fault.errorId);
+  }
+}
+
+function agentOf(turn) {
+  return { agent_type: turn.agentType, pillar: turn.pillar };
+}
