@@ -39,7 +39,7 @@ SOURCES: Final = {
     "share.html": "share/index.html",
 }
 """The HTML of pages in a checkout, by the names they have in a bundle."""
-OTHERS: Final = ("admin", "embed", "join", "observer", "share")
+OTHERS: Final = tuple(each.removesuffix(".html") for each in SOURCES)
 """Pages beside the chat page, which its worker does not keep."""
 INDEX: Final = "index.html"
 WORKER: Final = "worker/worker.js"

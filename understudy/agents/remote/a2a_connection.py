@@ -19,6 +19,7 @@ from a2a.utils.errors import A2AError, TaskNotFoundError, UnsupportedOperationEr
 from attrs import define, field
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 
+from transport.auth.fetch import PORTS
 from understudy.agents.remote.remote import Remote
 from understudy.models.model import ModelUnavailable
 
@@ -159,7 +160,7 @@ async def _card(http: httpx.AsyncClient, url: str) -> a2a.AgentCard:
 def _origin(url: str) -> tuple[str, str | None, int | None]:
     try:
         where = urlsplit(url)
-        port = where.port or {"http": 80, "https": 443}.get(where.scheme)
+        port = where.port or PORTS.get(where.scheme)
     except ValueError:
         return "", None, None
     return where.scheme, where.hostname, port

@@ -20,6 +20,7 @@ import trio
 from attrs import define, evolve, frozen
 
 from transport.auth import base64url
+from transport.auth.fetch import PORTS
 from transport.auth.identity import Identity
 from transport.wire.errors import CommandRejected, Unauthenticated
 from understudy.auth.accounts.invites import digest_of
@@ -101,8 +102,7 @@ def site_of(url: str) -> Site:
     host = found.hostname or ""
     if not host or ":" in host or host.rpartition(".")[2].isdecimal():
         raise CommandRejected("invalid_command", NEEDS_NAME)
-    default = {"https": 443, "http": 80}.get(found.scheme)
-    port = "" if found.port in (None, default) else f":{found.port}"
+    port = "" if found.port in (None, PORTS.get(found.scheme)) else f":{found.port}"
     return Site(f"{found.scheme}://{host}{port}", host)
 
 

@@ -15,7 +15,7 @@ from quart import Blueprint, Response, jsonify, request
 from transport.wire.errors import CommandRejected
 from understudy.privacy.records import passkey_of
 from understudy.web.admission import peer
-from understudy.web.api.accounts import NO_ACCOUNTS, InviteRequest
+from understudy.web.api.accounts import LONGEST, NO_ACCOUNTS, InviteRequest
 from understudy.web.context import identity, read_json, web_context
 
 if TYPE_CHECKING:
@@ -25,11 +25,8 @@ blueprint: Final = Blueprint("passkeys", __name__, url_prefix="/auth/passkeys")
 
 COOKIE: Final = "understudy_passkey"
 COOKIE_PATH: Final = "/auth/passkeys"
-COOKIE_S: Final = 120
 BODY_BYTES: Final = 32 * 1024
 """A credential has some hundred bytes, with the attestation of a company's authenticators some thousand."""
-LONGEST: Final = 1024
-"""Characters of a name or an invite that are read at all."""
 
 
 @frozen
@@ -147,7 +144,7 @@ def _begun(ceremony: "Ceremony") -> Response:
     answer.set_cookie(
         COOKIE,
         ceremony.cookie,
-        max_age=COOKIE_S,
+        max_age=ceremony.options["timeout"] // 1000,
         path=COOKIE_PATH,
         secure=_own_url().startswith("https:"),
         httponly=True,

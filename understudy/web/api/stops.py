@@ -7,7 +7,7 @@ from attrs import asdict, frozen
 from quart import Blueprint
 
 from transport.wire.errors import CommandRejected
-from understudy.models.registry import chain
+from understudy.agents.permissions import model_names
 from understudy.storage.stops import KINDS, AddStop, DropStop, Kind
 from understudy.web.audit import audit
 from understudy.web.context import identity, read_json, rights, web_context
@@ -76,10 +76,8 @@ def _kind(kind: str, name: str) -> Kind:
 def _known() -> set[tuple[str, str]]:
     """Return the kinds and names of what this node has."""
     context = web_context()
-    known = {("model", each) for each in chain(context.default_model)}
-    for name, agent in context.agents.items():
+    agents, default = context.agents, context.default_model
+    known = {("model", name) for each in (None, *agents.values()) for name in model_names(each, default)}
+    for name, agent in agents.items():
         known |= {("agent", name), *(("tool", each.name) for each in agent.tools)}
-        if agent.model is not None:
-            names = chain(agent.model) if isinstance(agent.model, str) else (agent.model.name,)
-            known |= {("model", each) for each in names}
     return known
