@@ -6,15 +6,12 @@ python tests/browser/cross_origin_story.py FOLDER
 import re
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 from playwright.sync_api import Browser, Page, expect
-from served import Server, current_browser, watched
+from served import Server, current_browser, site, watched
 
 TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial" / "chat-in-your-page.md"
 
@@ -35,20 +32,6 @@ class Elsewhere(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         """Log nothing."""
-
-
-@contextmanager
-def elsewhere() -> Iterator[str]:
-    """Run such a server. Yield its origin."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 CLIENT = """async (address) => {
@@ -160,7 +143,7 @@ def attempts(page: Page, server: Server) -> dict[str, str]:
 
 def main(folder: str) -> None:
     """Play the story in a temporary folder."""
-    with elsewhere() as allowed, elsewhere() as other:
+    with site(Elsewhere) as allowed, site(Elsewhere) as other:
         server = Server(Path(folder) / "data", UNDERSTUDY_WORDS_PER_S="500", UNDERSTUDY_ALLOWED_ORIGINS=allowed)
         try:
             with current_browser() as browser:

@@ -8,17 +8,14 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any, ClassVar
 
 import jwt
 from look import AXE, CHECK, RULES
 from playwright.sync_api import BrowserContext, Frame, FrameLocator, Page, expect
-from served import Server, current_browser, picture, watched
+from served import Server, current_browser, picture, site, watched
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "embed-the-chat.md"
 TOKEN_S = 6
@@ -80,20 +77,6 @@ class Site(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         """Log nothing."""
-
-
-@contextmanager
-def site() -> Iterator[str]:
-    """Run a site. Yield its origin."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def policy(server: str) -> dict[str, str]:
@@ -387,7 +370,7 @@ def serve(folder: Path, allowed: str, **environment: str) -> Server:
 
 def main(folder: Path, shots: Path | None) -> None:
     """Play the story in a temporary folder: at a server that takes anybody, and at one whose users have tokens."""
-    with site() as allowed, site() as other, current_browser() as browser:
+    with site(Site) as allowed, site(Site) as other, current_browser() as browser:
         server = serve(folder / "open", allowed)
         try:
             widget = Widget(browser.new_context(), server, allowed, shots)

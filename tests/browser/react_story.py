@@ -10,16 +10,13 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 from playwright.sync_api import Page, ViewportSize, expect
-from served import Server, current_browser, picture, watched
+from served import Server, current_browser, picture, site, watched
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # a story is a program of its own
@@ -53,20 +50,6 @@ class Quiet(SimpleHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         """Log nothing."""
-
-
-@contextmanager
-def serve_folder(folder: Path) -> Iterator[str]:
-    """Serve a folder. Yield its origin."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def build_example(folder: Path, address: str) -> None:
@@ -163,7 +146,10 @@ def main(folder: Path, shots: Path | None) -> None:
     problems: list[str] = []
     for name in ("example", "documented"):
         (folder / name).mkdir(parents=True)
-    with serve_folder(folder / "example") as example, serve_folder(folder / "documented") as documented:
+    example_folder, documented_folder = (
+        partial(Quiet, directory=str(folder / each)) for each in ("example", "documented")
+    )
+    with site(example_folder) as example, site(documented_folder) as documented:
         settings = {"UNDERSTUDY_WORDS_PER_S": "2", "UNDERSTUDY_ALLOWED_ORIGINS": f"{example},{documented}"}
         server = Server(folder / "data", options=["examples.support:AGENTS"], **settings)
         try:
