@@ -8,17 +8,11 @@ import trio
 
 from tests.chaos.test_killing import KINDS, check_log, find, it_goes_on, kill_at_random, wait_for, whole
 from tests.end_to_end.chat_client import check_arc, connected
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token
 from tests.end_to_end.scripted_model import Call, Say, scripted
 from understudy.app.server import Running
 
 MAIL = ("send_mail", {"to": "anna"})
-
-
-async def new_token(running: Running) -> str:
-    """Return a new anonymous user's token."""
-    _, _, session = await request(running.address, "POST", "/api/sessions")
-    return str(session["session_token"])
 
 
 def unanswered(events: list[dict[str, Any]]) -> list[str]:

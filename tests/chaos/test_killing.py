@@ -10,7 +10,7 @@ import trio.testing
 
 from actors import ActorRef, TreeNode
 from tests.end_to_end.chat_client import TERMINAL, ChatClient, check_arc, connected
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
 from transport.connection.limits import Limits
 from understudy.app.server import Running
@@ -91,8 +91,7 @@ async def test_a_run_ends_exactly_once_whichever_actor_is_killed(serve: Any, kin
     if kind == "tool call" and moment == "in the answer":
         turns = [Call([("echo", {"text": "x"})]), *turns]
     running = await serve(scripted(*turns, timeout_s=2.0), limits=BRIEF)
-    _, _, session = await request(running.address, "POST", "/api/sessions")
-    token = session["session_token"]
+    token = await new_token(running)
     async with connected(running.address, token) as client:
         await client.say("go", agent_type="script", thread_id="t")
         if moment == "in a tool":

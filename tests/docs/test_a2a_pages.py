@@ -11,10 +11,10 @@ from tests.docs.blocks import defined_by
 from tests.docs.served import served
 from tests.docs.tables import DOCS
 from tests.end_to_end.chat_client import connected
+from tests.end_to_end.http import new_token
 from tests.end_to_end.receiver import Receiver
 from tests.end_to_end.scripted_model import Call, Say, scripted
 from tests.end_to_end.test_a2a_stock import client
-from tests.end_to_end.test_stream import session
 from tests.end_to_end.test_webhooks import SECRET
 
 pytestmark = pytest.mark.filterwarnings(
@@ -40,12 +40,12 @@ def run(code: str, **replaced: str) -> dict[str, Any]:
 async def test_the_agents_of_others_answer(tmp_path: Path) -> None:
     travel, weather = blocks("how-to/ask-agents-of-others.md")
     async with served(tmp_path / "there", [scripted(Say("Sunny."))]) as there:
-        key = f"Bearer {await session(there)}"
+        key = f"Bearer {await new_token(there)}"
         ours = {"https://agents.example.org/travel": f"{there.address}/api/agui?agent=script", "Bearer …": key}
         agents = [run(travel, **ours)["travel"]]
         ours = {"https://agents.example.org": f"{there.address}/a2a/script", "Bearer …": key}
         agents.append(run(weather, **ours)["weather"])
-        async with served(tmp_path / "here", agents) as here, connected(here.address, await session(here)) as client:
+        async with served(tmp_path / "here", agents) as here, connected(here.address, await new_token(here)) as client:
             for agent in agents:
                 await client.say("go", agent_type=agent.name, thread_id=agent.name)
                 assert (await client.until("final_response"))["data"]["message"].strip() == "Sunny."
@@ -58,7 +58,7 @@ async def test_the_client_of_the_page_is_told_of_its_task(tmp_path: Path, nurser
     allowed = {"webhook_urls": [receiver.url], "webhook_private": True, "webhook_secret": SECRET}
     async with served(tmp_path, [scripted(Say("one two"))], **allowed) as running:
         with trio.fail_after(60):
-            async with client(running, await session(running), streaming=False) as agent:
+            async with client(running, await new_token(running), streaming=False) as agent:
                 task_id = await page["start"](agent, "go", receiver.url, "t0ken")
             while not receiver.got or "task" not in receiver.got[-1][1]:  # noqa: ASYNC110 - they come over a socket
                 await trio.sleep(0.01)
@@ -72,7 +72,7 @@ async def test_the_stock_client_asks_as_on_the_page(tmp_path: Path, capsys: pyte
     turns = Call([("echo", {"text": "hi"})]), Say("one two")
     async with served(tmp_path, [scripted(*turns, name="guide")]) as running:
         with trio.fail_after(60):
-            await ask(running.address, await session(running), "go")
+            await ask(running.address, await new_token(running), "go")
     told = capsys.readouterr().out
     assert "TASK_STATE_COMPLETED" in told
     assert 'artifact_id: "answer"' in told

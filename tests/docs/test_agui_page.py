@@ -13,9 +13,8 @@ from attrs import evolve
 
 from tests.docs.served import served
 from tests.docs.tables import DOCS
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.test_agui_stock import STOCK, calls_of, run_script
-from tests.end_to_end.test_stream import session
 from tests.servers.npm import install
 from understudy.models.model import Emit, Reply, Turn
 from understudy.testing.script import Call, Say, ScriptedModel
@@ -50,7 +49,7 @@ async def test_the_page_is_right(tmp_path: Path) -> None:
     agent = evolve(page.agent, model=Waiter())
     folder = await trio.to_thread.run_sync(install, STOCK, tmp_path / "client")
     async with served(tmp_path / "server", [agent]) as running:
-        token = await session(running)
+        token = await new_token(running)
         given: Mapping[str, Any] = {"server": running.address, "token": token, "receipt": "UE5H"}
         head = f"const {{ server, token, receipt }} = {json.dumps(given)};\n"
         ask, answer, tools, again, more = blocks("js")

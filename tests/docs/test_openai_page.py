@@ -8,7 +8,7 @@ import trio
 
 from tests.docs.served import served
 from tests.docs.tables import DOCS
-from tests.end_to_end.test_stream import session
+from tests.end_to_end.http import new_token
 from understudy import Agent
 from understudy.testing.script import Call, Say, ScriptedModel
 
@@ -22,7 +22,7 @@ async def test_the_page_is_right(tmp_path: Path, capsys: pytest.CaptureFixture[s
     planner = Agent("planner", model=ScriptedModel(Call([("weather", {"city": "Rome"})]), Say("A hat")))
     blocks = re.findall(r"```python[^\n]*\n(.*?)```", TEXT, re.DOTALL)
     async with served(tmp_path, [planner]) as running:
-        token = await session(running)
+        token = await new_token(running)
 
         def run() -> None:
             names: dict[str, object] = {"TOKEN": token}

@@ -47,6 +47,13 @@ def begin(serve: Serve, tmp_path: Path, postgres: Postgres, template: str, redis
 
 
 @pytest.fixture
+def quick_webhooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the sender of webhooks look and retry without delay."""
+    monkeypatch.setattr("understudy.chat.webhook_sender.EVERY_S", 0.02)
+    monkeypatch.setattr("understudy.chat.webhook_sender.FIRST_S", 0.02)
+
+
+@pytest.fixture
 def clock() -> trio.testing.MockClock:
     """Return a clock that a test sets forward. It also runs slowly by itself, so that a blocked test reaches its
     timeout.

@@ -1,7 +1,7 @@
 """Send one HTTP request over a real socket and decode a JSON answer."""
 
 import json
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import h11
@@ -80,3 +80,17 @@ def multipart(name: str, content: bytes, media_type: str = "text/csv") -> tuple[
     part = f'Content-Disposition: form-data; name="file"; filename="{name}"\r\nContent-Type: {media_type}'
     head = f"--{edge}\r\n{part}\r\n\r\n"
     return head.encode() + content + f"\r\n--{edge}--\r\n".encode(), f"multipart/form-data; boundary={edge}"
+
+
+class Served(Protocol):
+    """A server in this process or another one."""
+
+    @property
+    def address(self) -> str: ...
+
+
+async def new_token(server: Served) -> str:
+    """Return the token of a new anonymous session."""
+    status, _, session = await request(server.address, "POST", "/api/sessions")
+    assert status == 201
+    return str(session["session_token"])

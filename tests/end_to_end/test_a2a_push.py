@@ -12,11 +12,10 @@ from a2a.types import a2a_pb2 as a2a
 from a2a.utils.errors import InvalidParamsError, TaskNotFoundError
 from google.protobuf.json_format import ParseDict
 
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.receiver import Receiver
 from tests.end_to_end.scripted_model import Call, Say, scripted
 from tests.end_to_end.test_a2a_stock import client, message, told
-from tests.end_to_end.test_stream import session
 from tests.end_to_end.test_webhooks import SECRET
 from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings
@@ -86,7 +85,7 @@ async def test_a_client_is_told_of_each_state_over_failures_and_a_restart(
     receiver.statuses = [500] * 10_000
     with trio.fail_after(60):
         async with serving(tmp_path, **allowed(receiver)) as running:
-            token = await session(running)
+            token = await new_token(running)
             async with client(running, token) as agent:
                 asked = message("go")
                 asked.configuration.task_push_notification_config.CopyFrom(config(receiver.url))
@@ -112,8 +111,8 @@ async def test_the_stock_client_manages_configs(tmp_path: Path, receiver: TaskRe
     """They are the user's own, and their secrets are given to nobody."""
     with trio.fail_after(60):
         async with serving(tmp_path, **allowed(receiver)) as running:
-            token = await session(running)
-            async with client(running, token) as agent, client(running, await session(running)) as other:
+            token = await new_token(running)
+            async with client(running, token) as agent, client(running, await new_token(running)) as other:
                 _, _, task_id = await told(agent.send_message(message("go")))
                 made = await agent.create_task_push_notification_config(config(receiver.url, task_id, "c1"))
                 assert (made.id, made.url, made.task_id) == ("c1", receiver.url, task_id)
@@ -150,7 +149,7 @@ async def test_only_public_addresses_are_told(tmp_path: Path) -> None:
         "x:",
     )
     with trio.fail_after(60):
-        async with serving(tmp_path) as running, client(running, await session(running)) as agent:
+        async with serving(tmp_path) as running, client(running, await new_token(running)) as agent:
             for url in bad:
                 asked = message("go")
                 asked.configuration.task_push_notification_config.CopyFrom(config(url))

@@ -13,9 +13,8 @@ from a2a.types import a2a_pb2 as a2a
 from a2a.utils.errors import TaskNotFoundError
 from google.protobuf.json_format import MessageToDict
 
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
-from tests.end_to_end.test_stream import session
 from understudy.app.server import Running
 
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
@@ -56,7 +55,7 @@ async def told(responses: Any, opened: trio.Event | None = None) -> tuple[list[s
 async def test_the_stock_client_streams_a_task_and_goes_on_in_its_context(serve: Any) -> None:
     running = await serve(scripted(Call([("echo", {"text": "hi"})]), Say("one two")))
     with trio.fail_after(60):
-        async with client(running, await session(running)) as agent:
+        async with client(running, await new_token(running)) as agent:
             states, text, task_id = await told(agent.send_message(message("go")))
             assert (states[0], states[-1], text.strip()) == ("SUBMITTED", "COMPLETED", "one two")
             task = await agent.get_task(a2a.GetTaskRequest(id=task_id))
@@ -72,7 +71,7 @@ async def test_the_stock_client_streams_a_task_and_goes_on_in_its_context(serve:
 async def test_the_stock_client_waits_for_a_task(serve: Any) -> None:
     running = await serve(scripted(Say("one two")))
     with trio.fail_after(60):
-        async with client(running, await session(running), streaming=False) as agent:
+        async with client(running, await new_token(running), streaming=False) as agent:
             (each,) = [each async for each in agent.send_message(message("go"))]
             assert MessageToDict(each.task.status)["state"] == "TASK_STATE_COMPLETED"
 
@@ -82,7 +81,7 @@ async def test_the_stock_client_is_asked_for_consent(serve: Any) -> None:
     turns = Call([("send_mail", {"to": "ann"})]), Say("It was sent.")
     running = await serve(scripted(*turns))
     with trio.fail_after(60):
-        async with client(running, await session(running)) as agent:
+        async with client(running, await new_token(running)) as agent:
             states, _, task_id = await told(agent.send_message(message("go")))
             assert states[-1] == "INPUT_REQUIRED"
             states, text, _ = await told(agent.send_message(message("allow", task_id=task_id)))
@@ -92,7 +91,7 @@ async def test_the_stock_client_is_asked_for_consent(serve: Any) -> None:
 async def test_the_stock_client_subscribes_again_and_cancels(serve: Any) -> None:
     gate = Gate(open_after=2)
     running = await serve(scripted(Say("one two three four", gate=gate)))
-    token = await session(running)
+    token = await new_token(running)
     with trio.fail_after(60):
         async with client(running, token) as agent:
             async for each in agent.send_message(message("go")):
@@ -112,7 +111,7 @@ async def test_the_stock_client_subscribes_again_and_cancels(serve: Any) -> None
 
 async def test_a_bad_request_is_an_error_of_json_rpc(serve: Any) -> None:
     running = await serve(scripted(Say("one")))
-    token = await session(running)
+    token = await new_token(running)
     expected = {
         b"{": -32602, b"[]": -32600, b'{"method": "Dance"}': -32601, b'{"method": "SendMessage", "params": {}}': -32602,
         b'{"method": "GetTask", "params": {"id": 5}}': -32602, b'{"method": "SendMessage", "params": []}': -32600,

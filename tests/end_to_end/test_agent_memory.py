@@ -7,8 +7,7 @@ import pytest
 import trio
 
 from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import request
-from tests.end_to_end.test_rest import session
+from tests.end_to_end.http import new_token, request
 from tests.understudy.chat.test_memory import TOKEN
 from understudy import Agent, ToolContext, tool
 from understudy.models.model import FENCE_NOTE, Emit, Reply, TextDelta, ToolRequest, Turn
@@ -57,7 +56,7 @@ async def test_agent_memory_spans_threads_and_is_in_the_prompt(serve: Any) -> No
     running = await serve(
         Agent("painter", "Paint.", tools, model=model, remembers=True), Agent("silent", "Rest.", tools, model=silent)
     )
-    token = await session(running)
+    token = await new_token(running)
 
     async def say(agent: str, thread: str, token: str) -> list[str]:
         async with connected(running.address, token) as client:
@@ -72,7 +71,7 @@ async def test_agent_memory_spans_threads_and_is_in_the_prompt(serve: Any) -> No
     assert model.notes[2].endswith('\n<untrusted-data>\n{"favourite":"green"}\n</untrusted-data>')
     assert "None before" in await say("silent", "three", token)
     assert set(silent.instructions) == {f"Rest.\n\n{FENCE_NOTE}"}
-    assert "None before" in await say("painter", "one", await session(running))
+    assert "None before" in await say("painter", "one", await new_token(running))
     assert (await request(running.address, "GET", "/healthz"))[2]["status"] == "ok"
 
 
@@ -80,7 +79,7 @@ async def test_agent_memory_spans_threads_and_is_in_the_prompt(serve: Any) -> No
 async def test_a_user_sees_changes_and_deletes_what_is_remembered(serve: Any) -> None:
     """The guide remembers, another built-in agent knows it; an older sight of a value changes nothing."""
     running = await serve(Agent("own", memory="shared"), Agent("alone"))
-    token, other = await session(running), await session(running)
+    token, other = await new_token(running), await new_token(running)
 
     async def call(method: str, path: str = "", who: str = token, **body: Any) -> Any:
         raw = json.dumps(body).encode() if body else b""

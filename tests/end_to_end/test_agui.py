@@ -12,12 +12,12 @@ from ag_ui.core import AgentCapabilities
 from attrs import evolve
 
 from tests.docs.served import served
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.scripted_model import Call, Gate, Hand, Raise, Say, ScriptedModel, scripted
 from tests.end_to_end.server_pair import token_of, two_servers
 from tests.end_to_end.sse import Stream, streaming
 from tests.end_to_end.test_questions import PEARS, order
-from tests.end_to_end.test_stream import gone, say, session
+from tests.end_to_end.test_stream import gone, say
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from tests.transport.agui_checker import Checker, check_run
@@ -68,7 +68,7 @@ async def test_a_message_is_answered_in_agui(serve: Any) -> None:
     ends.
     """
     running = await serve(scripted(Call([("echo", {"text": "hi"})]), Say("one two three")))
-    async with asked(running, await session(running), run_input()) as stream:
+    async with asked(running, await new_token(running), run_input()) as stream:
         assert stream.headers["content-type"] == "text/event-stream"
         seen = await whole(stream)
         assert seen.text == "one two three "
@@ -84,7 +84,7 @@ async def test_a_message_is_answered_in_agui(serve: Any) -> None:
 
 async def test_the_conversation_is_the_users_own_and_goes_on(serve: Any) -> None:
     running = await serve(scripted(Say("one")))
-    token = await session(running)
+    token = await new_token(running)
     async with asked(running, token, run_input("first", message="m1")) as stream:
         await whole(stream)
         answer = of(stream, "TEXT_MESSAGE_START")[0]["messageId"]
@@ -97,7 +97,7 @@ async def test_the_conversation_is_the_users_own_and_goes_on(serve: Any) -> None
         await whole(stream)
     _, _, history = await request(running.address, "GET", "/api/threads/t/messages", token=token)
     assert [row["content"] for row in history["messages"] if row["role"] == "user"] == ["first", "second"]
-    async with asked(running, await session(running), run_input("mine", message="m1")) as stream:
+    async with asked(running, await new_token(running), run_input("mine", message="m1")) as stream:
         await whole(stream)
     _, _, history = await request(running.address, "GET", "/api/threads/t/messages", token=token)
     assert len(history["messages"]) == 4
@@ -107,7 +107,7 @@ async def test_the_conversation_is_the_users_own_and_goes_on(serve: Any) -> None
 async def test_the_same_message_again_is_the_same_run(serve: Any) -> None:
     gate = Gate(open_after=1)
     running = await serve(scripted(Say("one two", gate)))
-    token, given = await session(running), run_input(message="m")
+    token, given = await new_token(running), run_input(message="m")
     async with asked(running, token, given) as first:
         await first.read()
         await gate.reached.wait()
@@ -137,7 +137,7 @@ async def test_a_run_joined_after_its_conversation_stopped_is_told_whole(tmp_pat
     """The conversation actor is restarted for the request, with all of the user's connections subscribed."""
     script, given = scripted(Call([("echo", {"text": "hi"}), ("refuse", {})]), Say("one two")), run_input(message="m")
     async with served(tmp_path, [script]) as running:
-        token = await session(running)
+        token = await new_token(running)
         async with asked(running, token, given) as stream:
             before = await whole(stream)
     async with served(tmp_path, [script]) as running, asked(running, token, given) as stream:
@@ -151,7 +151,7 @@ async def test_a_run_joined_after_its_server_died_is_told_whole(tmp_path: Path) 
     calls = Call([("echo", {"text": "hi"})]), Call([("send_mail", {"to": "anna@example.org"})]), Say("one two")
     script, given = scripted(*calls), run_input(message="m")
     async with served(tmp_path, [script]) as running:
-        token = await session(running)
+        token = await new_token(running)
         async with asked(running, token, given) as stream:
             await until_asked(stream)
     async with served(tmp_path, [script]) as running, asked(running, token, given) as stream:
@@ -192,7 +192,7 @@ async def until_asked(stream: Stream) -> str:
 
 async def test_the_agent_is_chosen_by_the_application(serve: Any) -> None:
     running = await serve(scripted(Say("one")))
-    token = await session(running)
+    token = await new_token(running)
     props = {"agent_type": "liaison", "pillar": "insights"}
     for given, query, step in (
         ({"forwardedProps": props}, "", "liaison/insights"), ({"forwardedProps": None}, "?agent=script", "script"),
@@ -219,7 +219,7 @@ async def test_whatever_dies_the_run_is_whole_and_ends_once(serve: Any, turns: l
     """A model that raises, tools that crash or hang, an agent that hands over: the run has one end each time."""
     script = scripted(*turns)
     running = await serve(script)
-    async with asked(running, await session(running), run_input()) as stream:
+    async with asked(running, await new_token(running), run_input()) as stream:
         await whole(stream)
         assert last(stream).get("code") == code
         assert "secret-detail" not in json.dumps([event.data for event in stream.seen])
@@ -227,7 +227,7 @@ async def test_whatever_dies_the_run_is_whole_and_ends_once(serve: Any, turns: l
 
 async def test_a_run_that_is_stopped_says_so(serve: Any) -> None:
     running = await serve(scripted(Call([("wait", {})])))
-    token = await session(running)
+    token = await new_token(running)
     async with asked(running, token, run_input()) as stream:
         names = (await stream.read()).body["metadata"]["understudy"]
         cancel = json.dumps({"type": "cancel", "payload": {"run_id": names["run_id"]}}).encode()
@@ -241,7 +241,7 @@ async def test_a_run_that_is_stopped_says_so(serve: Any) -> None:
 async def test_a_client_that_leaves_does_not_stop_its_run(serve: Any) -> None:
     gate = Gate()
     running = await serve(scripted(Say("one two", gate)))
-    token, given = await session(running), run_input()
+    token, given = await new_token(running), run_input()
     async with asked(running, token, given) as stream:
         await stream.read()
     await gone(running)
@@ -254,7 +254,7 @@ async def test_a_client_that_leaves_does_not_stop_its_run(serve: Any) -> None:
 async def test_a_server_that_goes_away_ends_the_stream_as_a_run(serve: Any) -> None:
     gate = Gate(open_after=1)
     running = await serve(scripted(Say("one two", gate)))
-    async with asked(running, await session(running), run_input()) as stream:
+    async with asked(running, await new_token(running), run_input()) as stream:
         await gate.reached.wait()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(running.stop)
@@ -266,7 +266,7 @@ async def test_two_runs_in_one_thread_are_told_apart(serve: Any) -> None:
     """The queued run shows its position, and no event of the run before it."""
     gate = Gate()
     running = await serve(scripted(Say("one", gate)))
-    token = await session(running)
+    token = await new_token(running)
     async with asked(running, token, run_input("first")) as first:
         await first.read()
         async with asked(running, token, run_input("second")) as second:
@@ -287,7 +287,7 @@ async def test_files_in_parts_are_the_messages_files(serve: Any) -> None:
     id and a data URL are taken in its place, the same file once, and the client finds its own part in the snapshot.
     """
     running = await serve(scripted(Say("one")))
-    token, data = await session(running), base64.b64encode(b"PNG of a pear").decode()
+    token, data = await new_token(running), base64.b64encode(b"PNG of a pear").decode()
     texts = [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
     given = run_input([*texts, image("data", data) | {"metadata": {"filename": "pear.png"}}], message="m")
     for _ in range(2):
@@ -324,7 +324,7 @@ async def test_files_in_parts_are_the_messages_files(serve: Any) -> None:
 )
 async def test_parts_that_cannot_be_taken_are_refused(serve: Any, part: Any, code: str) -> None:
     running = await serve(scripted(Say("one")))
-    token = await session(running)
+    token = await new_token(running)
     async with asked(running, token, run_input([{"type": "text", "text": "see"}, part])) as stream:
         assert (await refused(stream))["code"] == code
     assert (await request(running.address, "GET", "/api/threads", token=token))[2]["threads"] == []
@@ -337,7 +337,7 @@ async def test_the_state_is_shared(serve: Any) -> None:
     running = await serve(script)
     state = {"recipe": {"title": "Soup"}, "understudy": {"run": {"status": "old"}}}
     given = run_input() | {"state": state, "context": [{"description": "page", "value": "recipes"}]}
-    async with asked(running, await session(running), given) as stream:
+    async with asked(running, await new_token(running), given) as stream:
         seen = await whole(stream)
     own = seen.state.pop("understudy")
     assert seen.state == {"recipe": {"title": "Soup"}}
@@ -365,7 +365,7 @@ async def test_a_tool_of_the_client_is_called_and_the_run_goes_on(tmp_path: Path
     """
     script, given = scripted(ASK_WEATHER, Say("sunny")), run_input(message="m") | {"tools": [WEATHER]}
     async with served(tmp_path, [script]) as running:
-        token = await session(running)
+        token = await new_token(running)
         for _ in range(2):
             async with asked(running, token, given) as stream:
                 await whole(stream)
@@ -393,7 +393,7 @@ async def test_a_hand_written_agent_calls_a_tool_of_the_client(tmp_path: Path) -
 
     agent, given = Agent("script", run=work), run_input(message="m") | {"tools": [WEATHER]}
     async with served(tmp_path, [agent]) as running:
-        token = await session(running)
+        token = await new_token(running)
         async with asked(running, token, given) as stream:
             await whole(stream)
         (call_id,) = last(stream)["outcome"]["pendingToolCallIds"]
@@ -409,7 +409,7 @@ async def test_a_message_gives_up_the_calls_before_it(serve: Any) -> None:
     """A user who says something else does not wait until the call's time is over. A name that is taken is refused."""
     script = scripted(ASK_WEATHER, Say("sunny"))
     running = await serve(script)
-    token, given = await session(running), run_input(message="m") | {"tools": [WEATHER]}
+    token, given = await new_token(running), run_input(message="m") | {"tools": [WEATHER]}
     async with asked(running, token, given) as stream:
         await whole(stream)
     async with asked(running, token, run_input(message="n")) as stream:
@@ -426,7 +426,7 @@ async def test_a_message_gives_up_the_calls_before_it(serve: Any) -> None:
 async def test_a_client_without_messages_joins_its_thread(serve: Any) -> None:
     """It gets the conversation with all calls, of which each answer is the one that the next message follows."""
     running = await serve(scripted(Call([("echo", {"text": "hi"})]), Say("one")))
-    token = await session(running)
+    token = await new_token(running)
     for name in ("m1", "m2"):
         async with asked(running, token, run_input(name, message=name)) as stream:
             await whole(stream)
@@ -441,7 +441,7 @@ async def test_a_client_without_messages_joins_its_thread(serve: Any) -> None:
 @pytest.mark.promise("wire.agui-capabilities")
 async def test_capabilities_are_told(serve: Any) -> None:
     running = await serve(scripted(Say("one")))
-    token = await session(running)
+    token = await new_token(running)
     _, _, told = await request(running.address, "GET", "/api/agui/capabilities?agent=script", token=token)
     AgentCapabilities.model_validate(told)
     assert told["identity"]["name"] == "script"
@@ -480,7 +480,7 @@ async def test_what_is_refused_is_a_run_that_failed(serve: Any, given: Any, quer
     stored.
     """
     running = await serve(scripted(Say("one")))
-    async with asked(running, await session(running), given, query) as stream:
+    async with asked(running, await new_token(running), given, query) as stream:
         told = await refused(stream)
         assert told["code"] == code
         about = told["metadata"]["understudy"]
@@ -497,7 +497,7 @@ async def test_a_run_is_interrupted_and_resumed_by_its_client(serve: Any) -> Non
     calls = Call([("send_mail", {"to": "anna@example.org"})]), Call([("order", {})]), Say("done")
     script = scripted(*calls)
     running = await serve(evolve(script, tools=(*script.tools, order)))
-    token, given = await session(running), run_input(message="m") | {"protocolVersion": "1.0"}
+    token, given = await new_token(running), run_input(message="m") | {"protocolVersion": "1.0"}
     interrupts, results = [], []
     for payload in ({"decision": "allow", "parameters": {"to": "eve@example.org"}}, PEARS, None):
         for _ in range(2):
@@ -534,7 +534,7 @@ async def test_a_run_is_interrupted_and_resumed_by_its_client(serve: Any) -> Non
 @pytest.mark.parametrize(("decision", "status"), [("allow", "ok"), ("deny", "denied")])
 async def test_a_call_that_needs_consent_is_asked_about_and_answered(serve: Any, decision: str, status: str) -> None:
     running = await serve(scripted(Call([("send_mail", {"to": "anna@example.org"})]), Say("done")))
-    token = await session(running)
+    token = await new_token(running)
     async with asked(running, token, run_input()) as stream:
         while (event := (await stream.read()).body).get("name") != "approval_required":
             assert event["type"] != "RUN_FINISHED"
@@ -550,7 +550,7 @@ async def test_a_call_that_needs_consent_is_asked_about_and_answered(serve: Any,
 
 async def test_runs_are_counted_with_other_messages(serve: Any) -> None:
     running = await serve(scripted(Say("one")), limits=Limits(messages_per_minute=2))
-    token = await session(running)
+    token = await new_token(running)
     await say(running, token)
     async with asked(running, token, run_input()) as stream:
         await whole(stream)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import trio
 
+from tests.end_to_end.http import new_token
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
-from tests.end_to_end.test_stream import session
 from tests.servers.needed import program
 from tests.servers.npm import install
 from understudy.app.server import Running
@@ -43,7 +43,7 @@ async def run_script(folder: Path, text: str) -> Any:
 
 async def play(stock: Path, running: Running, scenario: str) -> Any:
     """Run a scenario. Return what the client received."""
-    return await node(str(stock), running.address, await session(running), scenario)
+    return await node(str(stock), running.address, await new_token(running), scenario)
 
 
 def calls_of(messages: list[dict[str, Any]]) -> list[str]:

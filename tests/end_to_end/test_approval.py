@@ -8,11 +8,10 @@ import trio.testing
 from attrs import evolve
 
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel, scripted
 from transport.connection.limits import Limits
 from understudy import Agent
-from understudy.app.server import Running
 from understudy.models.model import Emit, Reply, Turn
 
 MAIL = {"to": "anna@example.org", "text": "x" * 5000}
@@ -38,12 +37,6 @@ async def approve(client: ChatClient, required: dict[str, Any], decision: str, n
     """Decide about a call."""
     payload = {"call_id": required["data"]["call_id"], "decision": decision, "note": note}
     await client.send({"type": "approve", "payload": payload})
-
-
-async def new_token(running: Running) -> str:
-    """Return a new anonymous user's token."""
-    _, _, body = await request(running.address, "POST", "/api/sessions")
-    return str(body["session_token"])
 
 
 async def asked(client: ChatClient, **payload: Any) -> dict[str, Any]:

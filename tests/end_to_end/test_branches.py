@@ -6,17 +6,11 @@ from typing import Any
 import pytest
 
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import multipart, request
+from tests.end_to_end.http import multipart, new_token, request
 from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.scripted_model import Gate, Say, scripted
 from understudy.app.server import Running
 from understudy.storage import archive_queries
-
-
-async def new_token(running: Running) -> str:
-    """Return a new anonymous session's token."""
-    _, _, body = await request(running.address, "POST", "/api/sessions")
-    return str(body["session_token"])
 
 
 async def history(running: Running, token: str, thread: str = "t") -> Any:

@@ -10,9 +10,8 @@ import trio.testing
 from attrs import define, evolve, field
 
 from tests.end_to_end.chat_client import check_arc, connected
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.scripted_model import Gate, echo, wait
-from tests.end_to_end.test_branches import new_token
 from transport.wire.events import Usage
 from understudy import Agent, Budget, ToolContext, tool
 from understudy.app.server import Running, serve_app

@@ -28,8 +28,7 @@ async def test_a_clock_that_steps_changes_times_and_nothing_else(
         postgres: Postgres = request.getfixturevalue("postgres")
         database = {"database_url": postgres.create(request.getfixturevalue("template"))}
     running = await serve(**database)
-    _, _, session = await http.request(running.address, "POST", "/api/sessions")
-    token = session["session_token"]
+    token = await http.new_token(running)
     async with connected(running.address, token) as client:
         await client.say("What is 2 + 2?", thread_id="t")
         await client.until_end()

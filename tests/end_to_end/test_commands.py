@@ -8,10 +8,10 @@ import pytest
 import trio
 
 from tests.end_to_end.chat_client import check_arc, connected
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
 from tests.end_to_end.test_endpoints import ASK, STARTS
-from tests.end_to_end.test_stream import opened, say, session
+from tests.end_to_end.test_stream import opened, say
 from transport.connection.limits import Limits
 from understudy.app.server import Running
 
@@ -28,7 +28,7 @@ async def send(running: Running, token: str | None, command: Any) -> tuple[int, 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.get("type") or form["agent_type"])
 async def test_every_form_of_say_yields_a_whole_arc(serve: Any, form: dict[str, Any]) -> None:
     running = await serve()
-    token = await session(running)
+    token = await new_token(running)
     status, _, names = await send(running, token, form)
     assert (status, set(names)) == (202, {"message_id", "run_id", "thread_id"})
     async with opened(running, token, names["thread_id"]) as stream:
@@ -40,7 +40,7 @@ async def test_every_form_of_say_yields_a_whole_arc(serve: Any, form: dict[str, 
 
 async def test_the_same_message_twice_is_one_message(serve: Any) -> None:
     running = await serve(scripted(Say("one")))
-    token, name = await session(running), uuid.uuid4().hex
+    token, name = await new_token(running), uuid.uuid4().hex
     answers = []
 
     async def again() -> None:
@@ -93,7 +93,7 @@ async def test_what_is_refused_has_the_registrys_answer(serve: Any, command: Any
     stored.
     """
     running = await serve()
-    token = await session(running)
+    token = await new_token(running)
     answered, _, body = await send(running, token, command)
     assert (answered, body["error"]["code"]) == (status, code)
     assert {"code", "message", "retryable", "error_id"} == set(body["error"])
@@ -105,7 +105,7 @@ async def test_what_is_refused_has_the_registrys_answer(serve: Any, command: Any
 async def test_a_token_is_needed_and_stands_in_the_header(serve: Any) -> None:
     """A token inside the command is ignored."""
     running = await serve()
-    token = await session(running)
+    token = await new_token(running)
     for command in ({"type": "chat", "content": "hi"}, {"type": "chat", "content": "hi", "session_token": token}):
         status, headers, body = await send(running, None, command)
         assert (status, body["error"]["code"]) == (401, "unauthenticated")
@@ -115,7 +115,7 @@ async def test_a_token_is_needed_and_stands_in_the_header(serve: Any) -> None:
 async def test_messages_are_counted_with_those_of_sockets(serve: Any) -> None:
     """HTTP and sockets share one token bucket per user; the refusal has `Retry-After`."""
     running = await serve(scripted(Say("one")), limits=Limits(messages_per_minute=2))
-    token = await session(running)
+    token = await new_token(running)
     async with connected(running.address, token) as client:
         await client.say("go", agent_type="script", thread_id="t")
         await client.until_end()
@@ -123,14 +123,14 @@ async def test_messages_are_counted_with_those_of_sockets(serve: Any) -> None:
     status, headers, body = await send(running, token, {"type": "chat", "content": "hi"})
     assert (status, body["error"]["code"]) == (429, "rate_limited")
     assert int(headers["retry-after"]) > 0
-    other = await session(running)
+    other = await new_token(running)
     await say(running, other)
 
 
 @pytest.mark.promise("wire.endpoint-commands")
 async def test_a_run_can_be_stopped(serve: Any) -> None:
     running = await serve(scripted(Call([("wait", {})])))
-    token, other = await session(running), await session(running)
+    token, other = await new_token(running), await new_token(running)
     run_id = (await say(running, token))["run_id"]
     cancel = {"type": "cancel", "payload": {"run_id": run_id}}
     async with opened(running, token) as stream:
@@ -144,7 +144,7 @@ async def test_a_run_can_be_stopped(serve: Any) -> None:
 async def test_typing_is_shown_to_subscribers(serve: Any) -> None:
     gate = Gate()
     running = await serve(scripted(Say("one", gate)))
-    token = await session(running)
+    token = await new_token(running)
     await say(running, token)
     async with opened(running, token) as stream:
         await stream.until("agent_started")
@@ -158,7 +158,7 @@ async def test_typing_is_shown_to_subscribers(serve: Any) -> None:
 async def test_what_is_said_over_http_is_shown_on_sockets(serve: Any) -> None:
     """A tab that follows the thread is in step."""
     running = await serve(scripted(Say("one")))
-    token = await session(running)
+    token = await new_token(running)
     async with connected(running.address, token) as client:
         await client.say("go", agent_type="script", thread_id="t")
         await client.until_end()
@@ -170,7 +170,7 @@ async def test_what_is_said_over_http_is_shown_on_sockets(serve: Any) -> None:
 async def test_a_branch_is_answered_with_its_names(serve: Any) -> None:
     """An edit and a further answer begin a run in the same thread; feedback has no run."""
     running = await serve(scripted(Say("one")))
-    token = await session(running)
+    token = await new_token(running)
     first = await say(running, token, message_id="m")
     async with opened(running, token) as stream:
         await stream.until("final_response")

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.scripted_model import Say, scripted
 from tests.end_to_end.sse import streaming
 from tests.end_to_end.test_agui import run_input
-from tests.end_to_end.test_stream import say, session
+from tests.end_to_end.test_stream import say
 from transport.connection.limits import Limits
 
 LISTED = "https://app.example.org"
@@ -64,7 +64,7 @@ async def test_an_allowed_origin_may_read_every_answer(serve: Any, method: str, 
     origins.
     """
     running = await serve(scripted(Say("one")), allowed_origins=[LISTED])
-    token = await session(running)
+    token = await new_token(running)
     await say(running, token)
     found, headers, _ = await request(running.address, method, path, token=token, headers={"Origin": LISTED})
     assert found == status
@@ -85,7 +85,7 @@ async def test_an_allowed_origin_may_read_every_answer(serve: Any, method: str, 
 async def test_an_allowed_origin_may_read_a_stream(serve: Any, path: str, method: str, body: bytes) -> None:
     """Event streams and AG-UI runs are readable."""
     running = await serve(scripted(Say("one")), allowed_origins=[LISTED])
-    token = await session(running)
+    token = await new_token(running)
     await say(running, token)
     async with streaming(running.address, path, token, method=method, body=body, headers={"Origin": LISTED}) as stream:
         assert stream.status == 200

@@ -8,10 +8,9 @@ import pytest
 import trio
 
 from tests.end_to_end.chat_client import ChatClient, connected
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
 from tests.end_to_end.server_pair import SECRET, token_of
-from tests.end_to_end.test_rest import session
 from tests.servers.postgresql import Postgres
 
 
@@ -19,7 +18,7 @@ from tests.servers.postgresql import Postgres
 async def test_reading_goes_on_and_messages_are_refused_until_it_is_back(serve: Any, own_postgres: Postgres) -> None:
     """Cached reads are answered and marked; messages are not acknowledged, and repeated later they are one message."""
     running = await serve(database_url=own_postgres.create())
-    token, stranger = await session(running), await session(running)
+    token, stranger = await new_token(running), await new_token(running)
     pages = ("/api/threads", "/api/threads/t", "/api/threads/t/messages", "/api/threads/t/events")
 
     async def read(path: str, token: str = token) -> tuple[int, dict[str, str], Any]:
@@ -62,7 +61,7 @@ async def test_a_message_may_wait_for_a_database_that_is_locked(serve: Any, tmp_
     """It is acknowledged when it is stored, not before, and once; of those that wait one too many is refused."""
     running = await serve(storage_wait_s=10.0, storage_waiting=1)
     running.store.deadline_s = 0.2  # messages that do not wait are refused soon
-    token = await session(running)
+    token = await new_token(running)
     lock = sqlite3.connect(tmp_path / "data" / "understudy.db", isolation_level=None, check_same_thread=False)
     async with connected(running.address, token) as client:
         await client.say("Hello", thread_id="t")
@@ -73,7 +72,7 @@ async def test_a_message_may_wait_for_a_database_that_is_locked(serve: Any, tmp_
         with trio.move_on_after(0.6):
             while True:
                 assert (await client.read())["type"] not in {"message_accepted", "error"}
-        async with connected(running.address, await session(running)) as other:
+        async with connected(running.address, await new_token(running)) as other:
             await other.say("Hello")
             assert (await other.until("error"))["data"]["code"] == "storage_unavailable"
         lock.execute("ROLLBACK")
@@ -105,7 +104,7 @@ async def test_a_lost_database_is_reported_within_a_second(
     gate = Gate(open_after=1)
     url = own_postgres.create() if gone == "stopped" else ""
     running = await serve(scripted(Call([("echo", {"text": "a"})]), Say("one two", gate)), database_url=url)
-    token = await session(running)
+    token = await new_token(running)
     async with connected(running.address, token) as client:
         await client.say("go", agent_type="script", thread_id="t", message_id="m1")
         await gate.reached.wait()

@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.scripted_model import Call, Say, scripted
 from understudy.app.server import Running
 
@@ -15,12 +15,6 @@ async def delete(running: Running, token: str, thread: str) -> int:
     """Delete a thread over REST. Return the status."""
     status, _, _ = await request(running.address, "DELETE", f"/api/threads/{thread}", token=token)
     return status
-
-
-async def new_token(running: Running) -> str:
-    """Return a new anonymous session's token."""
-    _, _, body = await request(running.address, "POST", "/api/sessions")
-    return str(body["session_token"])
 
 
 @pytest.mark.promise("wire.arc-deleted")

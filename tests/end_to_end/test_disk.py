@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from tests.end_to_end.chat_client import ChatClient, connected
-from tests.end_to_end.http import multipart, request
+from tests.end_to_end.http import multipart, new_token, request
 from tests.end_to_end.process import Process, started
 from tests.servers.postgresql import Postgres
 
@@ -39,12 +39,6 @@ def held(path: Path) -> Iterator[None]:
         assert holder.stdout.readline() == b"held\n"
         yield
         holder.kill()
-
-
-async def new_token(server: Process) -> str:
-    """Return a new anonymous session's token."""
-    _, _, body = await request(server.address, "POST", "/api/sessions")
-    return str(body["session_token"])
 
 
 async def upload(server: Process, token: str) -> tuple[int, Any]:

@@ -12,7 +12,7 @@ import trio
 import trio_websocket
 
 from tests.end_to_end.chat_client import check_arc, connected
-from tests.end_to_end.http import handshake, request
+from tests.end_to_end.http import handshake, new_token, request
 from tests.end_to_end.scripted_model import Gate, Say, scripted
 from transport.connection.limits import Limits
 
@@ -27,13 +27,6 @@ STARTS = [
 ]
 """Messages to the guide, in each form that a server accepts."""
 FORMS = [*STARTS, {"agent_type": "liaison", "pillar": "insights", "message": ASK, "metadata": {}}]
-
-
-async def new_token(address: str) -> str:
-    """Return a new anonymous session's token."""
-    status, _, body = await request(address, "POST", "/api/sessions")
-    assert status == 201
-    return str(body["session_token"])
 
 
 @pytest.mark.promise("wire.say-forms")
@@ -141,7 +134,7 @@ async def test_a_deprecated_endpoint_works_says_so_and_is_counted(serve: Any) ->
 async def test_the_same_message_twice_is_one_message(serve: Any) -> None:
     """The second gets the same message_accepted, and no second run begins; on a new connection also the answer."""
     running = await serve()
-    token = await new_token(running.address)
+    token = await new_token(running)
     message_id = uuid.uuid4().hex
     async with connected(running.address, token) as client:
         await client.say(ASK, message_id=message_id)
@@ -162,7 +155,7 @@ async def test_the_same_message_twice_is_one_message(serve: Any) -> None:
 async def test_resume_after_each_event_has_no_gap_and_no_repeat(serve: Any) -> None:
     """The socket is dropped after every durable event in turn; the pieces together are the log."""
     running = await serve()
-    token = await new_token(running.address)
+    token = await new_token(running)
     thread, last = None, 0
     for cut in range(1, 9):
         async with connected(running.address, token) as client:
@@ -188,7 +181,7 @@ async def test_resume_in_the_middle_of_an_answer_gives_the_text_again_from_the_s
     """A second connection gets what was streamed so far as text from offset 0, then the rest, as it comes."""
     gate = Gate(open_after=3)
     running = await serve(scripted(Say("one two three four five", gate)))
-    token = await new_token(running.address)
+    token = await new_token(running)
     async with connected(running.address, token) as first, connected(running.address, token) as second:
         await first.say("go", agent_type="script")
         await gate.reached.wait()
@@ -207,7 +200,7 @@ async def test_resume_in_the_middle_of_an_answer_gives_the_text_again_from_the_s
 @pytest.mark.promise("wire.tabs")
 async def test_two_tabs_of_one_user_stay_in_step(serve: Any) -> None:
     running = await serve()
-    token = await new_token(running.address)
+    token = await new_token(running)
     async with connected(running.address, token) as one, connected(running.address, token) as two:
         await one.say(ASK, thread_id="shared")
         await one.until_end()
@@ -360,7 +353,7 @@ async def test_without_a_secret_the_server_answers_under_a_name_of_this_machine_
 async def test_one_connection_too_many_of_a_user_is_refused_with_4429(serve: Any) -> None:
     """Twenty are accepted; the next is closed with the limit in its reason; a closed connection makes room."""
     running = await serve()
-    token = await new_token(running.address)
+    token = await new_token(running)
     async with AsyncExitStack() as stack:
         for _ in range(19):
             await stack.enter_async_context(connected(running.address, token))

@@ -13,11 +13,10 @@ import trio
 import trustme
 
 from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import handshake, multipart, request
+from tests.end_to_end.http import handshake, multipart, new_token, request
 from tests.end_to_end.process import refused, started
 from tests.end_to_end.test_origins import UPGRADE
 from tests.end_to_end.test_rate_limits import SECRET, token_of
-from tests.end_to_end.test_rest import session
 from transport.connection.limits import Limits
 from understudy.app.server import Running
 
@@ -182,7 +181,7 @@ async def test_the_page_may_use_the_microphone_only_if_the_operator_allows_voice
     _, headers, _ = await request(running.address, "GET", "/")
     assert "microphone=(self)" in headers["permissions-policy"]
     assert "camera=()" in headers["permissions-policy"]
-    _, _, body = await request(running.address, "GET", "/api/agents", token=await session(running))
+    _, _, body = await request(running.address, "GET", "/api/agents", token=await new_token(running))
     assert body["model"]["voice"] is True
 
 

@@ -10,9 +10,10 @@ import pytest
 from benchmarks.agents import responses_rules
 from benchmarks.agents.provider_rules import faults
 from tests.end_to_end.chat_client import check_arc, connected
+from tests.end_to_end.http import new_token
 from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.scripted_model import TOOLS, Call, Say, ScriptedModel
-from tests.end_to_end.test_branches import ended, new_token
+from tests.end_to_end.test_branches import ended
 from tests.end_to_end.test_message_options import serving
 from tests.understudy.models import responses
 from tests.understudy.models.conftest import provider as provider

@@ -23,6 +23,7 @@ from understudy.app.settings import Settings
 from understudy.chat.hooks.hook import Hook
 from understudy.chat.hooks.slack import sign
 
+pytestmark = pytest.mark.usefixtures("quick_webhooks")
 SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
 OWN = "a secret of more than thirty-two bytes"
 
@@ -52,13 +53,6 @@ async def slack(nursery: trio.Nursery) -> Slack:
     made = Slack()
     await made.start(nursery)
     return made
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the sender look and retry without delay."""
-    monkeypatch.setattr("understudy.chat.webhook_sender.EVERY_S", 0.02)
-    monkeypatch.setattr("understudy.chat.webhook_sender.FIRST_S", 0.02)
 
 
 def hook_of(slack: Slack, **changes: Any) -> dict[str, Hook]:

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.scripted_model import Say, scripted
-from tests.end_to_end.test_rest import session
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +31,7 @@ async def test_a_hostile_answer_delays_no_other_user(serve: Any, monkeypatch: py
     """The answer is read live, from the log, and from a restarted server with empty caches: the same HTML each time."""
     running = await serve(scripted(Say(ANSWER)))
     await running.html.warm_up()
-    token = await session(running)
+    token = await new_token(running)
     began = time.process_time()
     async with connected(running.address, token) as client:
         await client.send({"type": "hello", "payload": {"html": True}})

@@ -7,12 +7,11 @@ import pytest
 import trio
 
 from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.process import started
 from tests.end_to_end.scripted_model import Call, Say, scripted
 from tests.end_to_end.server_pair import post, token_of, two_servers
 from tests.end_to_end.test_approval import MAIL
-from tests.end_to_end.test_branches import new_token
 from tests.end_to_end.test_questions import PEARS, ordering
 from tests.end_to_end.test_run_recovery import AGENT
 from tests.end_to_end.test_runs_api import Caller

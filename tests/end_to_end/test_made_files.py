@@ -5,9 +5,8 @@ from typing import Any
 import msgspec
 
 from tests.end_to_end.chat_client import check_arc, connected
-from tests.end_to_end.http import multipart, request
+from tests.end_to_end.http import multipart, new_token, request
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
-from tests.end_to_end.test_approval import new_token
 from understudy import Agent, AgentTurn, ToolContext, ToolError, tool
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 20

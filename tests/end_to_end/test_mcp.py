@@ -13,9 +13,8 @@ import pytest
 import trio
 
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
-from tests.end_to_end.test_approval import new_token
 from tests.end_to_end.test_run_recovery import calling as calling_now
 from tests.end_to_end.test_run_recovery import survived
 from tests.end_to_end.test_runs_api import Caller

@@ -13,9 +13,8 @@ from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import ElicitRequestFormParams, ElicitResult
 
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
-from tests.end_to_end.test_stream import session
 from understudy import Agent, tool
 from understudy.app.server import Running
 
@@ -42,7 +41,7 @@ async def test_agents_and_their_tools_are_tools(serve: Any, mode: str) -> None:
         notes.append(message)
 
     with trio.fail_after(60):
-        async with client(running, await session(running), mode=mode) as mcp:
+        async with client(running, await new_token(running), mode=mode) as mcp:
             listed = {each.name: each for each in (await mcp.list_tools()).tools}
             assert {"ask_guide", "ask_script", "echo", "query_table"} <= listed.keys()
             answer = await mcp.call_tool("ask_script", {"message": "go"}, progress_callback=on_progress)
@@ -66,7 +65,7 @@ async def test_a_client_asks_its_user_for_consent(serve: Any) -> None:
         return ElicitResult(action="accept", content={"decision": "allow" if len(asked) == 1 else "deny"})
 
     with trio.fail_after(60):
-        async with client(running, await session(running), elicitation_callback=on_ask) as mcp:
+        async with client(running, await new_token(running), elicitation_callback=on_ask) as mcp:
             sent = await mcp.call_tool("send_mail", {"to": "ann"})
             assert sent.structured_content == {"result": "sent to ann"}
             denied = await mcp.call_tool("send_mail", {"to": "bob"})
@@ -78,7 +77,7 @@ async def test_a_client_asks_its_user_for_consent(serve: Any) -> None:
 async def test_what_fails_is_told_in_a_sentence(serve: Any) -> None:
     running = await serve(scripted(Say("x")))
     with trio.fail_after(60):
-        async with client(running, await session(running)) as mcp:
+        async with client(running, await new_token(running)) as mcp:
             refused = await mcp.call_tool("refuse", {})
             assert (refused.is_error, refused.content[0].text) == (True, "The oven is cold.")
             crashed = await mcp.call_tool("crash", {})
@@ -96,7 +95,7 @@ async def test_a_client_that_cancels_ends_its_call(serve: Any) -> None:
     """Leaving is how a client of the newer protocol cancels: the tool is stopped, and its run ends."""
     gate = Gate()
     running = await serve(scripted(Say("never", gate=gate)))
-    token = await session(running)
+    token = await new_token(running)
     with trio.fail_after(60):
         async with client(running, token) as mcp, trio.open_nursery() as nursery:
             began = trio.Event()
@@ -130,7 +129,7 @@ async def test_calls_of_one_tool_run_side_by_side_and_leave_no_threads(serve: An
         return here
 
     running = await serve(Agent("host", tools=[meet]))
-    token = await session(running)
+    token = await new_token(running)
 
     async def listed() -> list[str]:
         return [
@@ -160,4 +159,4 @@ async def test_the_example_of_the_how_to_runs(serve: Any) -> None:
     found: dict[str, Any] = {}
     exec(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0], found)
     with trio.fail_after(60):
-        assert "12" in await found["ask"](running.address, await session(running))
+        assert "12" in await found["ask"](running.address, await new_token(running))

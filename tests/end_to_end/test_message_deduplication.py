@@ -8,11 +8,11 @@ import pytest
 import trio
 
 from tests.end_to_end.chat_client import ChatClient, connected
-from tests.end_to_end.http import multipart, request
+from tests.end_to_end.http import multipart, new_token, request
 from tests.end_to_end.process import started
 from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.scripted_model import Gate, Say, scripted
-from tests.end_to_end.test_branches import ended, history, new_token, refused, send
+from tests.end_to_end.test_branches import ended, history, refused, send
 
 KEY = "my key is AKIAQWERTYUIOPASDFGH"
 
@@ -172,8 +172,7 @@ async def test_repeats_are_safe_across_a_restart_of_the_server(tmp_path: Path) -
     ]
     told = []
     async with started(tmp_path, UNDERSTUDY_WORDS_PER_S="5000") as server:
-        _, _, session = await request(server.address, "POST", "/api/sessions")
-        token = session["session_token"]
+        token = await new_token(server)
         async with connected(server.address, token) as client:
             for kind, payload in commands:
                 await send(client, kind, **payload)

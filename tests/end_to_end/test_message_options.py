@@ -11,10 +11,9 @@ import pytest
 import trio
 
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
-from tests.end_to_end.test_branches import new_token
 from tests.end_to_end.test_user_data import upload
 from understudy import Agent, chat_response
 from understudy.app.server import Running, serve_app

@@ -9,8 +9,7 @@ from attrs import evolve
 
 from actors import Backoff
 from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import request
-from tests.end_to_end.test_rest import session
+from tests.end_to_end.http import new_token, request
 from tests.understudy.models import messages_api
 from tests.understudy.models.conftest import provider as provider
 from tests.understudy.models.provider import KEY, Provider, Script, end_chunk, text_chunk, usage_chunk
@@ -27,7 +26,7 @@ async def test_it_is_refused_at_once_after_failures_in_a_row(serve: Any, monkeyp
         monkeypatch.setenv("OPENAI_API_KEY", KEY)
         monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{taken.getsockname()[1]}/v1")
         running = await serve(model="openai:tiny")
-        async with connected(running.address, await session(running)) as client:
+        async with connected(running.address, await new_token(running)) as client:
 
             async def say() -> Any:
                 await client.say("Hello", thread_id="t")
@@ -62,7 +61,7 @@ async def test_the_next_model_goes_on_in_the_middle_of_an_answer(
         Script([text_chunk("You are welcome."), end_chunk("stop"), usage_chunk(30, 4)]),
     ]
     running = await serve(model="anthropic:a, openai-chat:b", builtin_agents=["guide"], thread_titles=False)
-    async with connected(running.address, await session(running)) as client:
+    async with connected(running.address, await new_token(running)) as client:
         await client.say("Where is my parcel?", thread_id="t")
         end = await client.until_end()
         assert end["data"]["message"] == "".join(said)

@@ -7,8 +7,8 @@ import pytest
 import trio
 
 from tests.end_to_end.chat_client import ChatClient, connected
+from tests.end_to_end.http import new_token
 from tests.end_to_end.scripted_model import Call, Gate, Hand, Say, scripted
-from tests.end_to_end.test_branches import new_token
 from tests.end_to_end.test_user_data import upload
 from understudy import Agent
 

@@ -29,9 +29,9 @@ from tests.conformance.raw_websocket import (
     raw_websocket,
 )
 from tests.end_to_end.chat_client import connected
+from tests.end_to_end.http import new_token
 from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.scripted_model import Say, scripted
-from tests.end_to_end.test_branches import new_token
 from tests.end_to_end.test_rate_limits import SECRET, token_of
 from understudy.app.server import Running
 

@@ -9,9 +9,8 @@ import trio.testing
 
 from tests.conformance.raw_websocket import TEXT, close, frame, raw_websocket
 from tests.end_to_end.chat_client import TERMINAL, check_arc, connected
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.recording_model import RecordingModel
-from tests.end_to_end.test_branches import new_token
 from tests.end_to_end.test_protocol_abuse import PONG_ASKED, beside_another, end_of, port_of
 from tests.end_to_end.test_protocol_events import locked
 from tests.end_to_end.test_rate_limits import SECRET

@@ -17,10 +17,9 @@ from attrs import evolve
 
 from tests.docs.tables import code, table
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.scripted_model import Call, Gate, Hand, Raise, Say, ScriptedModel, scripted
 from tests.end_to_end.sse import streaming
-from tests.end_to_end.test_branches import new_token
 from tests.end_to_end.test_questions import PEARS, order
 from tests.end_to_end.test_rate_limits import SECRET, token_of
 from understudy import Agent, Done, tool

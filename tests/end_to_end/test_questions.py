@@ -9,11 +9,11 @@ import trio
 from attrs import asdict, frozen
 
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.process import started
 from tests.end_to_end.resumable_agent import CALLS
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
-from tests.end_to_end.test_approval import completed, new_token
+from tests.end_to_end.test_approval import completed
 from tests.end_to_end.test_run_recovery import AGENT, Watcher, allowed, calls_of, ended
 from transport.connection.limits import Limits
 from understudy import Agent, ToolContext, tool
@@ -165,8 +165,7 @@ async def test_a_form_survives_a_killed_server_and_is_answered_from_elsewhere(tm
     """The server is killed while the form is open. The tool is called again and asks the same question once."""
     seen, calls = Watcher(), tmp_path / "calls"
     async with started(tmp_path / "data", AGENT, **{CALLS: str(calls)}) as server:
-        _, _, session = await request(server.address, "POST", "/api/sessions")
-        token = session["session_token"]
+        token = await new_token(server)
         async with connected(server.address, token) as client:
             await client.say("fill", agent_type="resumable", thread_id="t", message_id="m")
             await seen.until(client, asking)
@@ -190,8 +189,7 @@ async def test_a_secret_is_given_to_the_tool_alone_and_asked_for_again_after_a_k
     seen, calls, secret = Watcher(), tmp_path / "calls", "secret-pin@example.org"
     given = {"name": "Ada", "pin": secret}
     async with started(tmp_path / "data", AGENT, **{CALLS: str(calls)}) as server:
-        _, _, session = await request(server.address, "POST", "/api/sessions")
-        token = session["session_token"]
+        token = await new_token(server)
         async with connected(server.address, token) as client:
             await client.say("sign", agent_type="resumable", thread_id="t", message_id="m")
             await seen.until(client, asking)

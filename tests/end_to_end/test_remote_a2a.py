@@ -15,11 +15,10 @@ import trio
 from attrs import frozen
 
 from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.process import started
 from tests.end_to_end.resumable_agent import SPOKEN
 from tests.end_to_end.scripted_model import Call, Say, scripted
-from tests.end_to_end.test_stream import session
 from understudy import Agent
 from understudy.agents.remote import a2a as work
 from understudy.agents.remote import a2a_connection, a2a_task
@@ -74,7 +73,7 @@ async def test_the_stock_server_works_asks_and_answers(serve: Any, tmp_path: Pat
     """Thoughts, streamed text and files are shown; a question is the user's; messages share one conversation."""
     async with stock_server(tmp_path, *options) as stock:
         running = await serve(Agent("abroad", remote=Remote(stock.address, protocol="a2a")))
-        token = await session(running)
+        token = await new_token(running)
         async with connected(running.address, token) as client:
             await client.say("work", agent_type="abroad", thread_id="t")
             answer = (await client.until("final_response"))["data"]["message"]
@@ -106,7 +105,7 @@ async def test_the_stock_server_works_asks_and_answers(serve: Any, tmp_path: Pat
 async def test_a_stopped_run_cancels_its_task(serve: Any, tmp_path: Path) -> None:
     async with stock_server(tmp_path) as stock:
         running = await serve(Agent("abroad", remote=Remote(stock.address, protocol="a2a")))
-        async with connected(running.address, await session(running)) as client:
+        async with connected(running.address, await new_token(running)) as client:
             await client.say("slow", agent_type="abroad")
             run_id = (await client.until("partial_result"))["run_id"]
             await client.send({"type": "cancel", "payload": {"run_id": run_id}})
@@ -120,8 +119,7 @@ async def test_a_killed_server_goes_on_with_its_task(tmp_path: Path) -> None:
     async with stock_server(tmp_path) as stock:
         here = partial(started, tmp_path / "data", "tests.end_to_end.abroad_agent:agent", A2A_TEST_REMOTE=stock.address)
         async with here() as server:
-            _, _, body = await request(server.address, "POST", "/api/sessions")
-            token = body["session_token"]
+            token = await new_token(server)
             async with connected(server.address, token) as client:
                 await client.say("slow", agent_type="abroad", thread_id="slow")
                 await client.until("partial_result")
@@ -151,8 +149,7 @@ async def test_both_servers_are_killed_and_go_on(tmp_path: Path) -> None:
         key, port = body["session_token"], int(remote.address.rpartition(":")[2])
         known = {"A2A_TEST_REMOTE": f"{remote.address}/a2a/resumable", "A2A_TEST_TOKEN": key}
         async with here(**known) as server:
-            _, _, body = await request(server.address, "POST", "/api/sessions")
-            token = body["session_token"]
+            token = await new_token(server)
             async with connected(server.address, token) as client:
                 await client.say("again stop", agent_type="abroad", thread_id="t")
                 await client.until("partial_result")
@@ -174,9 +171,9 @@ async def test_both_servers_are_killed_and_go_on(tmp_path: Path) -> None:
 async def test_another_understudy_asks_for_consent(serve: Any, tmp_path: Path) -> None:
     turns = Call([("echo", {"text": "hi"})]), Call([("send_mail", {"to": "ann"})]), Say("It was sent.")
     there = await serve(scripted(*turns), data_dir=tmp_path / "there")
-    headers = {"Authorization": f"Bearer {await session(there)}"}
+    headers = {"Authorization": f"Bearer {await new_token(there)}"}
     here = await serve(Agent("abroad", remote=Remote(f"{there.address}/a2a/script", "a2a", headers)))
-    async with connected(here.address, await session(here)) as client:
+    async with connected(here.address, await new_token(here)) as client:
         await client.say("go", agent_type="abroad")
         asked = (await client.until("question_asked"))["data"]
         assert asked["schema"]["properties"]["decision"]["enum"] == ["allow", "deny"]
@@ -278,7 +275,7 @@ async def test_a_remote_that_misbehaves_is_one_error_with_a_sentence(
             "elsewhere": "The card of the remote agent names another server than its own.",
             "nobody": "The remote agent cannot be reached.",
         }
-        async with connected(running.address, await session(running)) as client:
+        async with connected(running.address, await new_token(running)) as client:
             for agent in agents:
                 await client.say("go", agent_type=agent.name, thread_id=agent.name)
                 ended = await client.until("error")

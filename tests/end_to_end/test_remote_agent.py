@@ -8,9 +8,8 @@ import pytest
 import trio
 
 from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
-from tests.end_to_end.test_stream import session
 from understudy import Agent
 from understudy.agents.remote.remote import Remote
 from understudy.app.server import Running
@@ -20,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcor
 
 async def remote_of(running: Running) -> Agent:
     """Return an agent here that is the scripted one there."""
-    headers = {"Authorization": f"Bearer {await session(running)}"}
+    headers = {"Authorization": f"Bearer {await new_token(running)}"}
     return Agent("abroad", remote=Remote(f"{running.address}/api/agui?agent=script", headers=headers))
 
 
@@ -29,7 +28,7 @@ async def test_an_agent_of_another_server_thinks_asks_and_answers(serve: Any, tm
     turns = Call([("echo", {"text": "hi"})]), Call([("send_mail", {"to": "ann"})]), Say("It was sent.")
     there = await serve(scripted(*turns), data_dir=tmp_path / "there")
     here = await serve(await remote_of(there))
-    async with connected(here.address, await session(here)) as client:
+    async with connected(here.address, await new_token(here)) as client:
         await client.say("go", agent_type="abroad")
         asked = await client.until("question_asked")
         assert asked["data"]["schema"]["properties"]["decision"]["enum"] == ["allow", "deny"]
@@ -45,7 +44,7 @@ async def test_an_agent_of_another_server_thinks_asks_and_answers(serve: Any, tm
 async def test_an_agent_of_another_server_is_listed_without_a_model_of_this_one(serve: Any) -> None:
     """The page says of the others that a stand-in answers."""
     running = await serve(Agent("abroad", remote=Remote("https://agents.example.org/agui")))
-    _, _, body = await request(running.address, "GET", "/api/agents", token=await session(running))
+    _, _, body = await request(running.address, "GET", "/api/agents", token=await new_token(running))
     models = {each["name"]: each["model"]["name"] for each in body["agents"]}
     assert (models["abroad"], models["guide"]) == ("", "offline")
     assert body["model"]["name"] == "offline"
@@ -92,7 +91,7 @@ async def test_a_remote_agent_that_fails_is_one_error_with_a_sentence(serve: Any
             agents.append(Agent(f"bad{number}", remote=f"http://127.0.0.1:{port}/"))
         agents.append(Agent("nobody", remote="http://127.0.0.1:9/"))
         running = await serve(*agents)
-        async with connected(running.address, await session(running)) as client:
+        async with connected(running.address, await new_token(running)) as client:
             expected = [*(each for _, each in BAD), "The remote agent cannot be reached."]
             for agent, sentence in zip(agents, expected, strict=True):
                 await client.say("go", agent_type=agent.name, thread_id=agent.name)
@@ -132,9 +131,9 @@ async def test_a_remote_server_that_is_joined_again_shows_its_text_once(serve: A
     async with trio.open_nursery() as nursery:
         nursery.start_soon(trio.serve_listeners, relay, [listener])
         between = f"http://127.0.0.1:{listener.socket.getsockname()[1]}/api/agui?agent=script"
-        headers = {"Authorization": f"Bearer {await session(there)}", "Host": f"{host}:{port}"}
+        headers = {"Authorization": f"Bearer {await new_token(there)}", "Host": f"{host}:{port}"}
         here = await serve(Agent("abroad", remote=Remote(between, headers=headers)))
-        async with connected(here.address, await session(here)) as client:
+        async with connected(here.address, await new_token(here)) as client:
             await client.say("go", agent_type="abroad")
             await cut.wait()
             gate.opened.set()

@@ -10,9 +10,9 @@ import pytest
 import trio
 from openai import AsyncOpenAI, OpenAI
 
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.scripted_model import Call, Gate, Raise, Say, ScriptedModel, echo, scripted
-from tests.end_to_end.test_stream import gone, session
+from tests.end_to_end.test_stream import gone
 from transport.connection.limits import Limits
 from understudy import Agent
 from understudy.app.server import Running
@@ -35,7 +35,7 @@ WEATHER: Any = {
 @asynccontextmanager
 async def client(running: Running, token: str | None = None, **options: Any) -> AsyncIterator[AsyncOpenAI]:
     """Return the stock client, which does not retry."""
-    key = await session(running) if token is None else token
+    key = await new_token(running) if token is None else token
     given = {"base_url": f"{running.address}/v1", "api_key": key, "max_retries": 0, "timeout": 20} | options
     async with AsyncOpenAI(**given) as made:
         yield made
@@ -329,7 +329,7 @@ async def test_chat_completions_call_the_clients_tools(serve: Any) -> None:
 async def test_a_client_that_leaves_a_chat_completion_stops_the_run(serve: Any, streams: bool) -> None:
     gate = Gate(open_after=1)
     running = await serve(scripted(Say("one two", gate)))
-    token = await session(running)
+    token = await new_token(running)
     messages: Any = [{"role": "user", "content": "go"}]
 
     async def leave() -> None:
@@ -352,7 +352,7 @@ async def test_a_client_that_leaves_a_chat_completion_stops_the_run(serve: Any, 
 
 async def test_the_sync_client_works_from_a_thread(serve: Any) -> None:
     running = await serve(scripted(*TURNS))
-    key = await session(running)
+    key = await new_token(running)
 
     def converse() -> tuple[str, str]:
         with OpenAI(base_url=f"{running.address}/v1", api_key=key, max_retries=0, timeout=60) as api:

@@ -11,16 +11,9 @@ import trio
 from attrs import evolve
 
 from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import multipart, request
+from tests.end_to_end.http import multipart, new_token, request
 from tests.end_to_end.scripted_model import Say, scripted
 from tests.end_to_end.test_arc import Parcel
-from understudy.app.server import Running
-
-
-async def session(running: Running) -> str:
-    """Return a new anonymous session's token."""
-    _, _, body = await request(running.address, "POST", "/api/sessions")
-    return str(body["session_token"])
 
 
 @pytest.mark.promise("wire.endpoint-page")
@@ -57,7 +50,7 @@ async def test_files_of_the_page_are_compressed_and_revalidated(serve: Any) -> N
 
 async def test_the_list_of_agents_is_compressed_for_who_accepts_that(serve: Any) -> None:
     running = await serve()
-    token = await session(running)
+    token = await new_token(running)
     _, _, listed = await request(running.address, "GET", "/api/agents", token=token)
 
     def compressed() -> Any:
@@ -74,7 +67,7 @@ async def test_the_list_of_agents_is_compressed_for_who_accepts_that(serve: Any)
 async def test_threads_are_listed_searched_renamed_and_deleted(serve: Any) -> None:
     """A thread begins with a message; its title can be changed; once deleted it is gone for its user."""
     running = await serve()
-    token = await session(running)
+    token = await new_token(running)
     async with connected(running.address, token) as client:
         await client.say("What is 2 + 2? About zebras.", thread_id="a&b c")
         await client.until_end()
@@ -100,7 +93,7 @@ async def test_threads_are_listed_searched_renamed_and_deleted(serve: Any) -> No
 async def test_threads_have_tags_by_which_they_are_found(serve: Any) -> None:
     """In one form, in place of those before, counted, in exports; a wrong one changes nothing."""
     running = await serve()
-    token = await session(running)
+    token = await new_token(running)
     async with connected(running.address, token) as client:
         for thread in ("a", "b"):
             await client.say("Hello", thread_id=thread)
@@ -120,7 +113,7 @@ async def test_threads_have_tags_by_which_they_are_found(serve: Any) -> None:
     assert await found("tag=work&query=giraffes") == []
     tags = [{"tag": "work", "threads": 2}, {"tag": "holiday-plans", "threads": 1}]
     assert (await call("GET", "/api/tags"))[2] == {"tags": tags}
-    assert (await request(running.address, "GET", "/api/tags", token=await session(running)))[2] == {"tags": []}
+    assert (await request(running.address, "GET", "/api/tags", token=await new_token(running)))[2] == {"tags": []}
     for wrong in (["a!"], ["x" * 33], [f"t{number}" for number in range(9)], "work", [1]):
         status, _, refused = await call("PATCH", "/api/threads/a", title="Not this", tags=wrong)
         assert (status, refused["error"]["code"]) == (400, "invalid_command")
@@ -139,7 +132,7 @@ async def test_threads_have_tags_by_which_they_are_found(serve: Any) -> None:
 async def test_a_changed_thread_is_announced_to_the_other_devices_of_its_user(serve: Any) -> None:
     """Subscribed to the thread or not, once per change, and only if it was done; another user gets nothing."""
     running = await serve()
-    ada, bob = await session(running), await session(running)
+    ada, bob = await new_token(running), await new_token(running)
 
     async def patch(status: int, token: str = ada, **body: Any) -> None:
         answer = await request(running.address, "PATCH", "/api/threads/a", token=token, body=json.dumps(body).encode())
@@ -171,7 +164,7 @@ async def test_a_changed_thread_is_announced_to_the_other_devices_of_its_user(se
 @pytest.mark.promise("wire.endpoint-threads")
 async def test_another_user_sees_nothing(serve: Any) -> None:
     running = await serve()
-    ada, bob = await session(running), await session(running)
+    ada, bob = await new_token(running), await new_token(running)
     async with connected(running.address, ada) as client:
         await client.say("Hello", thread_id="diary")
         await client.until_end()
@@ -186,7 +179,7 @@ async def test_another_user_sees_nothing(serve: Any) -> None:
 @pytest.mark.promise("owasp.binary")
 async def test_an_uploaded_file_comes_back_as_a_download_only(serve: Any) -> None:
     running = await serve()
-    token = await session(running)
+    token = await new_token(running)
     content = b"<script>alert(1)</script>"
     body, kind = multipart("../../etc/x.html", content, "text/html")
     status, _, file = await request(running.address, "POST", "/api/files", token=token, body=body, content_type=kind)
@@ -201,7 +194,7 @@ async def test_an_uploaded_file_comes_back_as_a_download_only(serve: Any) -> Non
 async def test_a_file_that_is_too_large_is_refused_and_leaves_nothing(serve: Any, tmp_path: Path) -> None:
     """413 with a sentence, just over the file's limit and far over the body's."""
     running = await serve(max_file_bytes=100_000)
-    token = await session(running)
+    token = await new_token(running)
     for size in (100_001, 1_000_000):
         body, kind = multipart("big.csv", b"x" * size)
         status, _, answer = await request(
@@ -216,7 +209,7 @@ async def test_a_file_that_is_too_large_is_refused_and_leaves_nothing(serve: Any
 async def test_every_bad_request_has_a_code_a_sentence_and_an_id(serve: Any) -> None:
     """All errors have one shape and show no internals."""
     running = await serve()
-    token = await session(running)
+    token = await new_token(running)
     cases = [
         ("GET", "/api/threads", None, b"", 401, "unauthenticated"),
         ("GET", "/api/nothing", token, b"", 404, "not_found"),
@@ -244,7 +237,7 @@ async def test_every_bad_request_has_a_code_a_sentence_and_an_id(serve: Any) -> 
 async def test_an_address_says_which_methods_it_takes(serve: Any) -> None:
     """405 names them in `Allow`; an unknown method is 501."""
     running = await serve()
-    status, headers, _ = await request(running.address, "PUT", "/api/threads", token=await session(running))
+    status, headers, _ = await request(running.address, "PUT", "/api/threads", token=await new_token(running))
     assert (status, headers["allow"]) == (405, "GET, HEAD, OPTIONS")
     assert (await request(running.address, "BREW", "/api/threads"))[0] == 501
 
@@ -264,7 +257,7 @@ async def test_a_session_is_renewed_for_the_same_user(serve: Any) -> None:
 async def test_agents_and_tools_are_listed_with_their_schemas(serve: Any) -> None:
     """The guide and four liaisons; every tool with a JSON schema; the model with its notice."""
     running = await serve()
-    token = await session(running)
+    token = await new_token(running)
     _, _, listed = await request(running.address, "GET", "/api/agents", token=token)
     assert [agent["name"] for agent in listed["agents"]] == [
         "guide",
@@ -316,7 +309,7 @@ async def test_a_draining_server_is_not_ready(serve: Any, nursery: trio.Nursery)
 
 async def test_agents_are_listed_with_the_schema_of_their_answers(serve: Any) -> None:
     running = await serve(evolve(scripted(Say("hi")), output_type=Parcel))
-    _, _, listed = await request(running.address, "GET", "/api/agents", token=await session(running))
+    _, _, listed = await request(running.address, "GET", "/api/agents", token=await new_token(running))
     found = {each["name"]: each["output"] for each in listed["agents"]}
     assert found["script"]["properties"]["carrier"]["type"] == "string"
     assert found["guide"] is None

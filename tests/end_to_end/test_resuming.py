@@ -7,10 +7,10 @@ import trio
 import trio.testing
 
 from tests.end_to_end.chat_client import check_arc, connected
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.scripted_model import Gate, Say, scripted
-from tests.end_to_end.test_branches import ended, history, new_token, send
+from tests.end_to_end.test_branches import ended, history, send
 from understudy.storage.records import Change, LoggedEvent, Thread
 
 

@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.scripted_model import Call, Gate, Say, ScriptedModel, scripted
 from transport.connection.limits import Limits
 from understudy import Agent, tool
@@ -101,8 +101,7 @@ async def test_beyond_the_queue_a_message_is_refused_and_not_stored(serve: Any) 
     """`busy` with `retry_after`; the same message is accepted later, and none is lost."""
     agent, gate = gated()
     running = await serve(agent, limits=Limits(runs_per_user=1, runs_waiting=2))
-    _, _, session = await request(running.address, "POST", "/api/sessions")
-    token = session["session_token"]
+    token = await new_token(running)
     async with connected(running.address, token) as client:
         runs = [await accepted(client, "a"), await accepted(client, "b"), await accepted(client, "a")]
         for thread in ("c", "a"):

@@ -113,8 +113,7 @@ async def survived(
             settings["PYTHONPATH"] = str(python_path)
         async with started(tmp_path / "data", served, *options, modules=modules, **settings) as server:
             if not token:
-                _, _, session = await http.request(server.address, "POST", "/api/sessions")
-                token = session["session_token"]
+                token = await http.new_token(server)
             async with connected(server.address, token) as client:
                 if number:
                     await client.send({"type": "resume", "payload": {"threads": {"t": seen.seq}}})
@@ -215,8 +214,7 @@ async def test_the_user_says_what_became_of_a_tool_call_of_unknown_outcome(tmp_p
     for moment in (calling("once"), lambda seen: bool(seen.kinds("question_asked")), ended):
         async with started(tmp_path / "data", AGENT, **{CALLS: str(calls)}) as server:
             if not token:
-                _, _, session = await http.request(server.address, "POST", "/api/sessions")
-                token = session["session_token"]
+                token = await http.new_token(server)
             if questions := seen.kinds("question_asked"):
                 answer = {"question_id": questions[0]["question_id"], "answer": {"choice": "skip"}}
                 await allowed(server.address, token, {"type": "answer", **answer})

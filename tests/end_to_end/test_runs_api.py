@@ -6,9 +6,8 @@ from typing import Any
 import trio
 
 from tests.end_to_end.chat_client import check_arc
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.scripted_model import Call, Gate, Say, ScriptedModel, scripted
-from tests.end_to_end.test_branches import new_token
 from transport.connection.limits import Limits
 from understudy import Agent, tool
 

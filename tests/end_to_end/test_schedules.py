@@ -12,10 +12,9 @@ from attrs import evolve
 
 from tests.end_to_end import dying_scheduler
 from tests.end_to_end import test_allowed_agents as allowed
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.process import started
 from tests.end_to_end.scripted_model import Say, scripted
-from tests.end_to_end.test_branches import new_token
 from tests.end_to_end.test_budgets import Eager, agent
 from tests.end_to_end.test_runs_api import Caller
 from transport.connection.limits import Limits

@@ -16,10 +16,10 @@ from attrs import define, field
 from sanitization import Detector
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.detectors import BREAKING, BROKEN, LINGER, LINGERS_S, ORDER, ORDERS, PEOPLE, PERSON, SLOW
-from tests.end_to_end.http import multipart, request
+from tests.end_to_end.http import multipart, new_token, request
 from tests.end_to_end.process import refused, started
 from tests.end_to_end.scripted_model import TOOLS, Call, Gate, Say, ScriptedModel, scripted
-from tests.end_to_end.test_approval import approve, new_token
+from tests.end_to_end.test_approval import approve
 from understudy import Agent, NextStep, ToolContext, ToolError, ToolResult, tool
 from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings

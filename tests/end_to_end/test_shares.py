@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from tests.docs.served import served
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.scripted_model import Call, Say, scripted
-from tests.end_to_end.test_branches import new_token
 from tests.end_to_end.test_runs_api import Caller
 from tests.end_to_end.test_schedules import send
 from tests.end_to_end.test_scrubbing import PEOPLE_ONLY, PERSON, WITH_PLACEHOLDERS, policy

@@ -7,8 +7,7 @@ import pytest
 from attrs import evolve
 
 from tests.end_to_end.chat_client import check_arc, connected
-from tests.end_to_end.http import request
-from tests.end_to_end.test_branches import new_token
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.test_budgets import Eager, agent
 from transport.connection.limits import Limits
 from understudy.app.server import serve_app

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.process import started
 from tests.end_to_end.scripted_model import Call, Say, scripted
 from tests.end_to_end.steerable_agent import HEARD, agent
@@ -36,8 +36,7 @@ def types(client: ChatClient, prefix: str) -> list[tuple[str, str]]:
 @pytest.mark.promise("wire.steer", "wire.event-steer-accepted", "wire.event-steer-taken")
 async def test_a_steer_enters_before_the_next_request_to_the_model_and_other_tabs_see_it(serve: Any) -> None:
     running = await serve(agent)
-    _, _, body = await request(running.address, "POST", "/api/sessions")
-    token = body["session_token"]
+    token = await new_token(running)
     async with connected(running.address, token) as client, connected(running.address, token) as tab:
         run_id = await at_work(client, "work 3")
         await steer(tab, run_id, "deeper")
@@ -127,8 +126,7 @@ async def test_a_steer_survives_a_kill_and_enters_once(tmp_path: Path) -> None:
     for number in range(2):
         async with started(tmp_path / "data", AGENT, **{HEARD: str(heard)}) as server:
             if not token:
-                _, _, session = await request(server.address, "POST", "/api/sessions")
-                token = session["session_token"]
+                token = await new_token(server)
             async with connected(server.address, token) as client:
                 if not number:
                     run_id = await at_work(client, "work 4")

@@ -15,7 +15,7 @@ import pytest
 import trio
 
 from tests.end_to_end.chat_client import check_arc, connected
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
 from tests.end_to_end.sse import Parser, Stream, streaming
 from transport.connection.limits import Limits
@@ -23,12 +23,6 @@ from understudy import Agent, tool
 from understudy.app.server import Running
 
 SECRET = "a secret of more than 32 characters, for tests"
-
-
-async def session(running: Running) -> str:
-    """Return a new anonymous session's token."""
-    _, _, body = await request(running.address, "POST", "/api/sessions")
-    return str(body["session_token"])
 
 
 async def say(running: Running, token: str, content: str = "go", thread: str = "t", **fields: Any) -> dict[str, Any]:
@@ -68,7 +62,7 @@ async def gone(running: Running) -> None:
 async def test_a_stream_replays_the_log_and_continues_live(serve: Any) -> None:
     """Two runs before, one after: each event once, in order, with its seq as id; the arcs are complete."""
     running = await serve(scripted(Say("one two")))
-    token = await session(running)
+    token = await new_token(running)
     await say(running, token)
     async with opened(running, token) as stream:
         assert stream.status == 200
@@ -94,7 +88,7 @@ async def test_a_stream_replays_the_log_and_continues_live(serve: Any) -> None:
 async def test_a_client_that_comes_back_gets_what_came_after(serve: Any) -> None:
     """`Last-Event-ID` wins over the `after` of the address; `after` alone works too."""
     running = await serve(scripted(Say("one two")))
-    token = await session(running)
+    token = await new_token(running)
     await say(running, token)
     async with opened(running, token) as stream:
         await until_ends(stream)
@@ -112,7 +106,7 @@ async def test_a_stream_opened_during_an_answer_gets_its_text_from_the_beginning
     """One snapshot from offset 0, then the following pieces: together the text of the answer."""
     gate = Gate(open_after=3)
     running = await serve(scripted(Say("one two three four five", gate)))
-    token = await session(running)
+    token = await new_token(running)
     await say(running, token)
     await gate.reached.wait()
     async with opened(running, token) as stream:
@@ -131,7 +125,7 @@ async def test_a_stream_opened_during_an_answer_gets_its_text_from_the_beginning
 @pytest.mark.promise("wire.stream")
 async def test_events_of_other_threads_do_not_come(serve: Any) -> None:
     running = await serve(scripted(Say("one")))
-    token = await session(running)
+    token = await new_token(running)
     await say(running, token, thread="other")
     await say(running, token, thread="t")
     async with opened(running, token) as stream:
@@ -148,7 +142,7 @@ async def test_events_of_other_threads_do_not_come(serve: Any) -> None:
 async def test_streams_that_are_refused(serve: Any) -> None:
     """An unknown thread, another user's, a missing or bad token, another origin, a malformed cursor."""
     running = await serve(scripted(Say("one")))
-    mine, theirs = await session(running), await session(running)
+    mine, theirs = await new_token(running), await new_token(running)
     await say(running, mine)
     for token, thread, query, headers, status, code in (
         (mine, "none", "", {}, 404, "not_found"),
@@ -172,7 +166,7 @@ async def test_streams_that_are_refused(serve: Any) -> None:
 async def test_streams_count_as_connections(serve: Any) -> None:
     """One more than allowed is refused with 429; when one is closed its actor stops and another may open."""
     running = await serve(scripted(Say("one")), limits=Limits(connections_per_user=2))
-    token = await session(running)
+    token = await new_token(running)
     await say(running, token)
     async with connected(running.address, token), opened(running, token) as first:
         await first.read()
@@ -187,7 +181,7 @@ async def test_streams_count_as_connections(serve: Any) -> None:
 async def test_a_client_that_leaves_ends_its_actor_and_not_the_run(serve: Any) -> None:
     gate = Gate()
     running = await serve(scripted(Say("one two", gate)))
-    token = await session(running)
+    token = await new_token(running)
     await say(running, token)
     async with opened(running, token) as stream:
         await stream.until("agent_started")
@@ -201,7 +195,7 @@ async def test_a_client_that_leaves_ends_its_actor_and_not_the_run(serve: Any) -
 async def test_a_quiet_stream_gives_signs_of_life(serve: Any) -> None:
     """A `ping` at the interval of sockets, or a comment in dialects without such an event."""
     running = await serve(scripted(Say("one")), limits=Limits(heartbeat_s=0.05))
-    token = await session(running)
+    token = await new_token(running)
     await say(running, token)
     async with opened(running, token, query="?after=99") as stream:
         for _ in range(3):
@@ -217,7 +211,7 @@ async def test_a_quiet_stream_gives_signs_of_life(serve: Any) -> None:
 async def test_dialects_are_those_of_sockets(serve: Any) -> None:
     """The flat dialect has events with ids; agent response has answers only."""
     running = await serve(scripted(Say("one")))
-    token = await session(running)
+    token = await new_token(running)
     await say(running, token)
     async with opened(running, token, query="?dialect=flat") as stream:
         accepted = await stream.until("message_accepted")
@@ -245,7 +239,7 @@ async def test_a_token_that_runs_out_ends_the_stream(serve: Any) -> None:
 @pytest.mark.promise("wire.stream-ends")
 async def test_signing_out_ends_the_stream(serve: Any) -> None:
     running = await serve(scripted(Say("one")))
-    token = await session(running)
+    token = await new_token(running)
     await say(running, token)
     async with opened(running, token) as stream:
         await until_ends(stream)
@@ -261,7 +255,7 @@ async def test_signing_out_ends_the_stream(serve: Any) -> None:
 async def test_a_draining_server_announces_it_first(serve: Any) -> None:
     """The last event is `drain`, with its delay also in the stream's `retry` field."""
     running = await serve(scripted(Say("one")))
-    token = await session(running)
+    token = await new_token(running)
     await say(running, token)
     async with opened(running, token) as stream:
         await until_ends(stream)
@@ -283,7 +277,7 @@ async def test_a_slow_reader_loses_no_event_and_delays_no_run(serve: Any) -> Non
     """The client does not read while runs with megabytes of events end; then it gets each event once, in order."""
     script = scripted(Call([("large", {"size": 40_000})] * 8), Say("done"))
     running = await serve(Agent("script", tools=[large], model=script.model))
-    token = await session(running)
+    token = await new_token(running)
     await say(running, token)
     async with opened(running, token) as slow, opened(running, token) as quick:
         await until_ends(slow)
@@ -298,7 +292,7 @@ async def test_a_slow_reader_loses_no_event_and_delays_no_run(serve: Any) -> Non
 async def test_a_log_that_was_trimmed_is_said_to_be(serve: Any, tmp_path: Path) -> None:
     """`resync` with the cursor to continue from, then the later events."""
     running = await serve(scripted(Say("one")))
-    token = await session(running)
+    token = await new_token(running)
     await say(running, token)
     async with opened(running, token) as stream:
         await until_ends(stream)
@@ -346,7 +340,7 @@ async def test_only_operators_can_send_alerts(serve: Any) -> None:
 
 async def test_a_head_request_opens_nothing(serve: Any) -> None:
     running = await serve(scripted(Say("one")))
-    token = await session(running)
+    token = await new_token(running)
     await say(running, token)
     async with streaming(running.address, "/api/threads/t/stream", token, method="HEAD") as stream:
         assert stream.status == 200
@@ -403,7 +397,7 @@ async def test_the_first_request_of_a_connection_is_answered_as_a_later_one(serv
     """
     caplog.set_level("INFO")
     running = await serve(scripted(Say("one two")), allowed_origins=("https://page.example",))
-    token = await session(running)
+    token = await new_token(running)
     await say(running, token)
     authorized = f"\nAuthorization: Bearer {token}"
     for request_ in (

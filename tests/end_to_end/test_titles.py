@@ -9,9 +9,8 @@ import pytest
 import trio
 
 from tests.end_to_end.chat_client import check_arc, connected
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.server_pair import eventually
-from tests.end_to_end.test_rest import session
 from tests.understudy.models.conftest import provider as provider
 from tests.understudy.models.provider import KEY, Provider, Script, end_chunk, text_chunk, usage_chunk
 from transport.connection.limits import Limits
@@ -37,7 +36,7 @@ async def start(serve: Any, provider: Provider, monkeypatch: pytest.MonkeyPatch)
 
     async def start(**settings: Any) -> tuple[Any, str]:
         running = await serve(Agent("script", model="openai-chat:tiny"), **settings)
-        return running, await session(running)
+        return running, await new_token(running)
 
     return start
 

@@ -163,8 +163,7 @@ async def test_one_trace_over_three_servers(orderly: bool, tmp_path: Path, colle
     for number in range(3):
         async with started(tmp_path / "data", HELD, **environment) as server:
             if not token:
-                _, _, session = await http.request(server.address, "POST", "/api/sessions")
-                token = session["session_token"]
+                token = await http.new_token(server)
             async with connected(server.address, token) as client:
                 if number:
                     await client.send({"type": "resume", "payload": {"threads": {"t": seen.seq}}})

@@ -3,8 +3,8 @@
 from typing import Any
 
 from tests.end_to_end.chat_client import connected
+from tests.end_to_end.http import new_token
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
-from tests.end_to_end.test_branches import new_token
 from tests.end_to_end.test_runs_api import Caller
 
 

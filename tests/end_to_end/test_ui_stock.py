@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
-from tests.end_to_end.test_stream import session
 from tests.servers.needed import program
 from tests.servers.npm import install
 from understudy.app.server import Running
@@ -28,7 +27,7 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 async def play(stock: Path, running: Running, scenario: str, token: str | None = None) -> Any:
     """Run a scenario. Return what the client has in the end."""
-    token = token or await session(running)
+    token = token or await new_token(running)
     command = [str(program("node", "nodejs")), str(stock), running.address, token, scenario]
     with trio.fail_after(RUN_S):
         done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
@@ -77,7 +76,7 @@ async def test_the_stock_client_decides_about_a_call(serve: Any, stock: Path) ->
 async def test_the_stock_client_resumes_a_run_at_work(serve: Any, stock: Path) -> None:
     gate = Gate()
     running = await serve(scripted(Call([("echo", {"text": "hi"})]), Say("one two", gate=gate)))
-    token = await session(running)
+    token = await new_token(running)
     async with trio.open_nursery() as nursery:
 
         async def open_later() -> None:

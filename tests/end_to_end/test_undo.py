@@ -9,11 +9,10 @@ import trio
 
 from tests.chaos.test_killing import KINDS, find
 from tests.end_to_end.chat_client import TERMINAL, ChatClient, connected
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.process import started
 from tests.end_to_end.resumable_agent import CALLS, UNDO_S
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
-from tests.end_to_end.test_approval import new_token
 from understudy import Agent, Done, NotDone, ToolContext, ToolError, tool
 
 BANK: Counter[str] = Counter()
@@ -186,8 +185,7 @@ async def test_an_undo_survives_a_killed_server(tmp_path: Path) -> None:
     """Killed while the first of two calls is undone: the next server undoes both, each once in the log."""
     agent, calls = "tests.end_to_end.resumable_agent:agent", tmp_path / "calls"
     async with started(tmp_path / "data", agent, **{CALLS: str(calls)}) as server:
-        _, _, session = await request(server.address, "POST", "/api/sessions")
-        token = session["session_token"]
+        token = await new_token(server)
         async with connected(server.address, token) as client:
             await client.say("book book", agent_type="resumable", thread_id="t")
             end = await client.until_end()

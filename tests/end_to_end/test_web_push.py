@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.push_service import PushService, claims_of
 from tests.end_to_end.scripted_model import Call, Say, scripted
 from tests.end_to_end.server_pair import post
-from tests.end_to_end.test_branches import new_token
 from tests.end_to_end.test_inbox import inbox
 from tests.end_to_end.test_runs_api import Caller
 from tests.end_to_end.test_schedules import send

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 import trio
 
+from tests.end_to_end.http import new_token
 from tests.end_to_end.receiver import Receiver
 from tests.end_to_end.scripted_model import Call, Say, scripted
-from tests.end_to_end.test_branches import new_token
 from tests.end_to_end.test_runs_api import Caller
 from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings
 
+pytestmark = pytest.mark.usefixtures("quick_webhooks")
 SECRET = "a-secret-of-more-than-32-bytes-for-tests"
 
 
@@ -38,13 +39,6 @@ async def receiver(nursery: trio.Nursery) -> Receiver:
     made = SignedReceiver()
     await made.start(nursery)
     return made
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the sender look and retry without delay."""
-    monkeypatch.setattr("understudy.chat.webhook_sender.EVERY_S", 0.02)
-    monkeypatch.setattr("understudy.chat.webhook_sender.FIRST_S", 0.02)
 
 
 @asynccontextmanager
