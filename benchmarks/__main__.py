@@ -1,5 +1,6 @@
 """`python -m benchmarks [name ...] [--json | --markdown | --into FILE]`: run the named modules, or all with figures.
 
+A part (`--only`) has a table of its own in FILE, after `<!-- figures: NAME PART -->`.
 With `--plots DIR` the figures of each that has peers become a picture, DIR/NAME.svg.
 """
 
@@ -47,6 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--limit", type=float, metavar="S", help="begin nothing new after S s (agents, chat, page)")
     parser.add_argument("--before", metavar="DIR", help="also beside an earlier checkout (operations only)")
+    parser.add_argument("--minutes", type=float, metavar="N", help="length of the calm soak (operations only)")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.names if name not in known]
     if unknown:
@@ -66,7 +68,8 @@ def main(arguments: list[str] | None = None) -> int:
         if options.markdown:
             print(table(measured), where, sep="\n\n", flush=True)
         elif options.into is not None and not options.together:
-            put_between(options.into, name, f"{table(measured)}\n\n{where}")
+            part = name if options.only is None else f"{name} {options.only}"
+            put_between(options.into, part, f"{table(measured)}\n\n{where}")
         everything += measured
         if options.together and options.into is not None:  # after each: a later one may fail
             put_between(options.into, "all", f"{table(everything)}\n\n{where}")

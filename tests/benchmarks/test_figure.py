@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks import __main__ as program
-from benchmarks import actors, start
+from benchmarks import actors, operations, start
 from benchmarks.figure import Figure, table
 from benchmarks.plot import BAR, plot
 
@@ -34,6 +34,18 @@ def test_figures_are_drawn_beside_their_peers_in_one_scale() -> None:
     assert bars == [BAR, BAR / 4]
     texts = [each.text for each in picture.iter("{http://www.w3.org/2000/svg}text")]
     assert texts == ["fanout, events/s", "understudy", "400", "a <b>", "100"]
+
+
+def test_the_figures_of_one_part_go_into_a_table_of_their_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- figures: operations -->all<!-- end --><!-- figures: operations calm -->old<!-- end -->")
+    monkeypatch.setattr(operations, "figures", lambda **_: iter([Figure("calm_alerts", "alerts", 0, aim=0)]))
+    monkeypatch.setattr(program, "pin_to_one_core", lambda: None)
+    assert program.main(["operations", "--only", "calm", "--into", str(page)]) == 0
+    before, _, after = page.read_text().partition("<!-- figures: operations calm -->")
+    assert "all" in before
+    assert "| `calm_alerts` | 0 alerts (aim 0) | none |" in after
+    assert "old" not in after
 
 
 def test_all_figures_of_a_run_go_into_one_table_and_pictures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
