@@ -126,8 +126,10 @@ OF_ACCOUNTS = {
     "account.signed_in", "passkey.added", "passkey.removed",
 }  # fmt: skip
 """Actions of operators and users of accounts: `test_accounts.py`."""
-ELSEWHERE = OF_ACCOUNTS | {"audit.read", "run.stopped", "mcp.signed_in", "tool.allowed", "tool.denied"}
-"""Actions that are not one request: the other tests of this module."""
+ELSEWHERE = OF_ACCOUNTS | {
+    "audit.read", "raw_texts.resealed", "run.stopped", "mcp.signed_in", "tool.allowed", "tool.denied",
+}  # fmt: skip
+"""Actions that are not one request: the other tests of this module, and `test_raw_key_rotation.py`."""
 
 
 def write(folder: Path, statement: str) -> None:

@@ -930,6 +930,14 @@ def test_what_cannot_be_followed_fails_the_start(tmp_path: Path) -> None:
         ({"UNDERSTUDY_STORE_RAW": "true"}, ("store_raw", "key")),
         ({"UNDERSTUDY_STORE_RAW": "true", "UNDERSTUDY_RAW_KEY": "short"}, ("raw_key", "32")),
         ({"UNDERSTUDY_STORE_RAW": "true", "UNDERSTUDY_RAW_KEY_FILE": str(tmp_path / "no")}, ("raw_key_file", "read")),
+        (
+            {
+                "UNDERSTUDY_STORE_RAW": "true",
+                "UNDERSTUDY_RAW_KEY": "k" * 32,
+                "UNDERSTUDY_ACCEPTED_RAW_KEYS": f"file:{tmp_path / 'no'}",
+            },
+            ("accepted_raw_keys", "read"),
+        ),
     ):
         ended = refused(*data, **options)
         assert ended.returncode in (1, 2)

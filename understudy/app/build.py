@@ -186,7 +186,9 @@ async def build_app(
             raise ValueError(f"agent {agent.name!r}: {error}") from error
     permissions, permission_actors = await _open_permissions(settings, known)
     policy = await trio.to_thread.run_sync(load_policy, settings.scrub_policy)
-    text_cipher = load_cipher(str(settings.raw_key), settings.raw_key_file) if settings.store_raw else None
+    text_cipher = None
+    if settings.store_raw:
+        text_cipher = load_cipher(str(settings.raw_key), settings.raw_key_file, settings.accepted_raw_keys)
     database = await trio.to_thread.run_sync(open_database, settings, worker is not None)
     redis = await trio.to_thread.run_sync(build_redis, settings, metrics)
     content_filter = await trio.to_thread.run_sync(ContentFilter, policy, metrics, detectors, text_cipher)

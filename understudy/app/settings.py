@@ -25,6 +25,7 @@ from transport.auth.tokens import MIN_SECRET_BYTES
 from transport.connection.limits import Limits
 from understudy.agents.agent import BUILTIN
 from understudy.chat.hooks.hook import Hooks, read_hooks
+from understudy.content.encryption import FILE_PREFIX
 from understudy.models.keys import BadKey, file_of, read_secret
 from understudy.models.prices import PriceTable, read_prices
 from understudy.models.timeouts import Timeouts, read_timeouts
@@ -85,15 +86,16 @@ class Settings:
     often it is asked whether and as what they may stay, `oidc_outage_s` how long they may while it is away.
     `accounts`: whether the page's users sign in with a name and a password, which they set by an invite. `public_url`:
     the address by which browsers reach this server. `scrub_policy`: the name of a preset, or a TOML file.
-    `raw_key`, or the content of `raw_key_file`, encrypts the texts kept by `store_raw`. `storage_wait_s`: how long a
-    message waits for an unavailable database, and `storage_waiting` how many messages may. `webhook_urls`: prefixes of
-    the addresses that webhooks may have; `webhook_private`: whether their hosts may have private addresses. `hooks`: by
-    whose signed requests programs send messages. `web_push_urls`: prefixes of the addresses of push services, any
-    public one with https if empty; `web_push_contact`: how their operators reach this server's, as `mailto:…` or an
-    address with https. `mcp_private`: whether the authorization servers of MCP servers may. `share_links`: whether
-    users may make links by which anybody can read a thread. `otlp_endpoint`: the address of the collector to which
-    traces are sent, with `otlp_headers` (`NAME=VALUE`); `trace_ratio` is the share of runs that are traced,
-    `trace_content`: with their texts.
+    `raw_key`, or the content of `raw_key_file`, encrypts the texts kept by `store_raw`; what was encrypted with one
+    of `accepted_raw_keys` (keys, or `file:PATH`) is decrypted too, while the key is being replaced.
+    `storage_wait_s`: how long a message waits for an unavailable database, and `storage_waiting` how many messages
+    may. `webhook_urls`: prefixes of the addresses that webhooks may have; `webhook_private`: whether their hosts
+    may have private addresses. `hooks`: by whose signed requests programs send messages. `web_push_urls`: prefixes
+    of the addresses of push services, any public one with https if empty; `web_push_contact`: how their operators
+    reach this server's, as `mailto:…` or an address with https. `mcp_private`: whether the authorization servers of
+    MCP servers may. `share_links`: whether users may make links by which anybody can read a thread.
+    `otlp_endpoint`: the address of the collector to which traces are sent, with `otlp_headers` (`NAME=VALUE`);
+    `trace_ratio` is the share of runs that are traced, `trace_content`: with their texts.
     """
 
     host: str = "127.0.0.1"
@@ -149,6 +151,7 @@ class Settings:
     store_raw: bool = False
     raw_key: typed_settings.SecretStr = field(default=typed_settings.SecretStr(""), repr=False)
     raw_key_file: Path | None = None
+    accepted_raw_keys: list[str] = field(factory=list, repr=False)
     words_per_s: float = field(default=50.0, validator=gt(0))
     log_level: str = field(default="info", validator=in_(("debug", "info", "warning", "error")))
     log_format: str = field(default="auto", validator=in_(("auto", "json", "console")))
@@ -210,7 +213,8 @@ class Settings:
     def weak_secrets(self) -> list[str]:
         """The settings whose secret is long enough but has so few distinct characters that it can be guessed."""
         accepted = [("accepted_secrets", each) for each in self.accepted_secrets]
-        given = [("secret", str(self.secret)), *accepted, ("raw_key", str(self.raw_key))]
+        keys = [("accepted_raw_keys", each) for each in self.accepted_raw_keys if not each.startswith(FILE_PREFIX)]
+        given = [("secret", str(self.secret)), *accepted, ("raw_key", str(self.raw_key)), *keys]
         weak = [name for name, value in given if value and len(set(value)) < MIN_DISTINCT_CHARACTERS]
         return list(dict.fromkeys(weak))
 
@@ -469,6 +473,14 @@ def _check_raw_texts(settings: Settings) -> None:
         raise BadSettings("raw_key and raw_key_file are both set: one of them must go")
     if settings.raw_key and len(settings.raw_key.encode()) < MIN_SECRET_BYTES:
         raise BadSettings(f"raw_key (UNDERSTUDY_RAW_KEY) is too short: it needs {MIN_SECRET_BYTES} bytes or more")
+    keys = [each for each in settings.accepted_raw_keys if not each.startswith(FILE_PREFIX)]
+    if any(len(each.encode()) < MIN_SECRET_BYTES for each in keys):
+        raise BadSettings(
+            "one of accepted_raw_keys (UNDERSTUDY_ACCEPTED_RAW_KEYS) is too short: each was or will be a raw_key, of "
+            f"{MIN_SECRET_BYTES} bytes or more, or names the file of one (file:/etc/understudy/old-raw-key)"
+        )
+    if settings.accepted_raw_keys and not settings.raw_key and settings.raw_key_file is None:
+        raise BadSettings("accepted_raw_keys (UNDERSTUDY_ACCEPTED_RAW_KEYS) has no effect without raw_key")
 
 
 def _check_database_url(url: str) -> None:

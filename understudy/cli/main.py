@@ -1,5 +1,5 @@
 """The command `understudy`: serve, new, chat, top, load, token, invite, accounts, scrub, threads, users, audit,
-migrate, backup, restore, doctor.
+migrate, reseal, backup, restore, doctor.
 
 Exit codes: 0 success, 1 failure (or findings of `scrub --check`), 2 wrong usage.
 """
@@ -20,6 +20,7 @@ from understudy.cli.admin import admin
 from understudy.cli.audit import audit
 from understudy.cli.options import (
     DATA_DIR,
+    DATABASE_URL,
     FixableError,
     load_settings,
     operator_of,
@@ -347,6 +348,19 @@ def migrate(data_dir: Path | None, database_url: str | None, down: bool) -> None
 
     operation = explain_way_back if down else migrate_database
     _run_operation(operation, load_settings(data_dir=data_dir, database_url=database_url))
+
+
+@main.command()
+@DATA_DIR
+@DATABASE_URL
+def reseal(data_dir: Path | None, database_url: str | None) -> None:
+    """Encrypt raw texts again with raw_key that one of accepted_raw_keys decrypts; servers may be running.
+
+    Fails if there are raw texts that none of these keys decrypts; they are left as they are.
+    """
+    from understudy.cli.database import reseal_raw_texts
+
+    _run_operation(reseal_raw_texts, load_settings(data_dir=data_dir, database_url=database_url))
 
 
 @main.command()

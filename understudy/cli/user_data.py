@@ -63,7 +63,7 @@ def export_data(
 
     Raises StorageError; NotStored if the thread, user or tenant does not exist.
     """
-    text_cipher = _open_text_cipher(settings) if what.raw else None
+    text_cipher = open_text_cipher(settings) if what.raw else None
 
     async def run() -> None:
         with _open_output(output) as file, open_read_only(settings) as database:
@@ -152,7 +152,7 @@ def sign_out(settings: Settings, user: str, tenant: str | None) -> None:
         if not settings.on_postgresql:
             await _revoke_user(settings, None, owner)
             return
-        database = _open_database(settings)
+        database = open_for_writing(settings)
         try:
             async with ActorSystem("signing-out") as system:
                 writer = await system.spawn(ChildSpec("writer", lambda: StoreWriter(database)))
@@ -199,7 +199,7 @@ def commit_beside(settings: Settings, entry: AuditEntry, *writes: Write) -> list
     """
     with open_read_only(settings):
         pass  # nothing is made here, nor migrated
-    database = _open_database(settings, beside=True)
+    database = open_for_writing(settings, beside=True)
     try:
         with database.writing.connect() as connection:
             outcomes = commit_group(connection, [entry, *writes])
@@ -231,13 +231,14 @@ async def _revoke_user(settings: Settings, store: Store | None, owner: str) -> N
         raise DataCommandFailed(f"the sessions of {name_of(owner)} were not ended: {error}") from error
 
 
-def _open_text_cipher(settings: Settings) -> TextCipher:
+def open_text_cipher(settings: Settings) -> TextCipher:
+    """Build the cipher of the raw texts. Raises DataCommandFailed if there is no key, or a bad one."""
     if not settings.raw_key and settings.raw_key_file is None:
         raise DataCommandFailed(
             "raw texts need the key they were kept with: set raw_key (UNDERSTUDY_RAW_KEY) or raw_key_file"
         )
     try:
-        return load_cipher(str(settings.raw_key), settings.raw_key_file)
+        return load_cipher(str(settings.raw_key), settings.raw_key_file, settings.accepted_raw_keys)
     except (OSError, ValueError) as error:
         raise DataCommandFailed(str(error)) from error
 
@@ -262,7 +263,7 @@ async def _open_eraser(settings: Settings, tell: Callable[[str], object]) -> Asy
     """Open an eraser with a writer of its own, after checking that no server uses the database."""
     with open_read_only(settings):
         pass  # nothing is made here, nor migrated
-    database = _open_database(settings)
+    database = open_for_writing(settings)
     try:
         async with ActorSystem("erasing") as system:
             writer = await system.spawn(ChildSpec("writer", lambda: StoreWriter(database)))
@@ -287,7 +288,7 @@ async def _open_eraser(settings: Settings, tell: Callable[[str], object]) -> Asy
         database.close()
 
 
-def _open_database(settings: Settings, *, beside: bool = False) -> Database:
+def open_for_writing(settings: Settings, *, beside: bool = False) -> Database:
     """Open the database for writing; on SQLite `beside` a server that has the folder, else in its place."""
     if not settings.on_postgresql:
         return open_database(settings.database_folder, locked=beside)

@@ -36,6 +36,7 @@ ACTIONS: Final[Mapping[str, frozenset[str]]] = {
     "mcp.signed_out": frozenset({"server"}),
     "passkey.added": frozenset({"passkey"}),
     "passkey.removed": frozenset({"passkey"}),
+    "raw_texts.resealed": frozenset(),
     "run.stopped": frozenset({"run"}),
     "schedule.changed": frozenset({"schedule"}),
     "schedule.deleted": frozenset({"schedule"}),

@@ -290,6 +290,18 @@ def test_loading_settings_imports_no_pydantic_and_leaves_it_importable(tmp_path:
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
 
 
+def test_accepted_raw_keys_are_as_long_as_a_key_and_need_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNDERSTUDY_ACCEPTED_RAW_KEYS", f"{'a' * 32},too-short")
+    assert "one of accepted_raw_keys (UNDERSTUDY_ACCEPTED_RAW_KEYS) is too short" in refused(raw_key="r" * 32)
+    assert "too-short" not in refused(raw_key="r" * 32)
+    monkeypatch.setenv("UNDERSTUDY_ACCEPTED_RAW_KEYS", f"{'a' * 32},file:/old")
+    assert "has no effect without raw_key" in refused()
+    monkeypatch.setenv("UNDERSTUDY_RAW_KEY", "0123456789abcdef" * 2)
+    assert load().accepted_raw_keys == ["a" * 32, "file:/old"]
+    assert load().weak_secrets == ["accepted_raw_keys"]
+    assert "aaaa" not in repr(load())
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [

@@ -37,6 +37,22 @@ def test_nothing_else_opens_it() -> None:
             opener.decrypt(owner, message_id, given)
 
 
+def test_accepted_keys_decrypt_and_only_the_first_encrypts() -> None:
+    """What an accepted key encrypted is encrypted again with the first; what the first did is left."""
+    old, new = b"o" * 32, b"n" * 32
+    before = TextCipher(old).encrypt("ada", "m1", "text")
+    both = TextCipher(new, [b"x" * 32, old])
+    assert both.decrypt("ada", "m1", before) == "text"
+    after = both.reseal("ada", "m1", before)
+    assert after is not None
+    assert TextCipher(new).decrypt("ada", "m1", after) == "text"
+    assert both.reseal("ada", "m1", after) is None
+    assert both.reseal("ada", "m1", both.encrypt("ada", "m1", "more")) is None
+    for closed in (TextCipher(b"z" * 32).encrypt("ada", "m1", "text"), before[:-1]):
+        with pytest.raises(DecryptionFailed):
+            both.reseal("ada", "m1", closed)
+
+
 def test_a_key_is_long_and_can_be_had(tmp_path: Path) -> None:
     """The key comes from the setting or its file, without the final line end; an error names the problem."""
     path = tmp_path / "key"
@@ -49,3 +65,7 @@ def test_a_key_is_long_and_can_be_had(tmp_path: Path) -> None:
             load_cipher(key, file)
     with pytest.raises(OSError, match="raw_key_file"):
         load_cipher("", tmp_path / "none")
+    with pytest.raises(OSError, match="accepted_raw_keys"):
+        load_cipher(KEY.decode(), None, [f"file:{tmp_path / 'none'}"])
+    with pytest.raises(ValueError, match="too short"):
+        load_cipher(KEY.decode(), None, [f"file:{path}"])
