@@ -7,7 +7,6 @@ to play in Firefox. `chromium()` and `firefox()` start one of their own.
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -19,6 +18,7 @@ from firefox import write_launcher
 from playwright.sync_api import Browser, Page, Playwright, ViewportSize, expect, sync_playwright
 
 from tests.servers.forked import Forked
+from tests.servers.needed import SERVER_PYTHON
 
 CHROMIUM = "/usr/bin/chromium"
 BROWSERS = ("chromium", "firefox")
@@ -66,7 +66,7 @@ class Server:
         options = ["--port", str(self.port), "--data-dir", str(self.folder), *self.options]
         self.process: Forked | subprocess.Popen[str]
         if "PYTHONPATH" in self.environment:  # another version of the product
-            command = [sys.executable, "-m", "understudy", "serve", *options]
+            command = [SERVER_PYTHON, "-m", "understudy", "serve", *options]
             self.process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=self.environment
             )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.needed import program
+from tests.servers.needed import INSTALLED, program
 from tests.servers.page import bundle_page
 
 STORIES = Path(__file__).with_name("stories.py")
@@ -121,7 +121,7 @@ def test_a_story_in_a_real_browser(
     program(PROGRAMS[browser], PROGRAMS[browser])
     if name in ("openid_story", "react_story"):
         program("npm", "npm")
-    page = None if name in MODULES else filled_once(bundle_page)
+    page = None if name in MODULES or INSTALLED else filled_once(bundle_page)
     error = player.play(browser, name, tmp_path, page)
     assert not error, error
 

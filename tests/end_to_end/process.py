@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ import trio
 from attrs import define
 
 from tests.servers.forked import Forked
+from tests.servers.needed import SERVER_PYTHON
 
 READY = "understudy is ready on "
 READY_S = 120.0
@@ -106,7 +106,7 @@ async def started(
 
 def command_of(release: int) -> list[str]:
     """Return the command `understudy` of this release, 0, or of a later one of the tests' (`later.RELEASES`)."""
-    return [sys.executable, "-m", *(["tests.understudy.storage.later", str(release)] if release else ["understudy"])]
+    return [SERVER_PYTHON, "-m", *(["tests.understudy.storage.later", str(release)] if release else ["understudy"])]
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """The stop switch over HTTP: what is stopped is refused and ended, on every node within a second."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +10,12 @@ from attrs import evolve
 
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import request
+from tests.end_to_end.process import Process, started
+from tests.end_to_end.resumable_agent import CALLS
 from tests.end_to_end.scripted_model import Call, Say, scripted
-from tests.end_to_end.server_pair import SECRET, Begin, token_of
+from tests.end_to_end.server_pair import SECRET, Begin, backends_environment, token_of
+from tests.servers.postgresql import Postgres
+from tests.servers.redis import Redis
 from understudy import Agent, tool
 from understudy.app.server import Running
 from understudy.chat import stops
@@ -54,7 +59,9 @@ def lingering() -> Agent:
     return evolve(scripted(Call([("linger", {})]), Say("Without it.")), tools=(linger,))
 
 
-async def change(running: Running, method: str, path: str, who: str = OPERATOR, **body: Any) -> tuple[int, Any]:
+async def change(
+    running: Running | Process, method: str, path: str, who: str = OPERATOR, **body: Any
+) -> tuple[int, Any]:
     raw = json.dumps(body).encode() if body else b""
     status, _, answer = await request(running.address, method, path, token=who, body=raw)
     return status, answer
@@ -149,3 +156,26 @@ async def test_an_operator_ends_the_run_of_a_user_on_another_node(begin: Begin) 
         run_id = (await client.until("partial_result"))["run_id"]
         assert (await change(two.a, "POST", f"/api/observer/runs/{run_id}/stop"))[0] == 202
         assert (await client.until("final_response"))["data"]["status"] == "cancelled"
+
+
+@pytest.mark.slow
+async def test_a_stop_reaches_a_node_in_another_process(tmp_path: Path, postgres: Postgres, own_redis: Redis) -> None:
+    """Two servers as operators start them: the run on one ends, and both refuse the agent until it is allowed again."""
+    own = backends_environment(postgres, own_redis) | {CALLS: str(tmp_path / "calls")}
+    held = "tests.end_to_end.held_agent:agent"
+    async with started(tmp_path / "a", held, **own) as a, started(tmp_path / "b", held, **own) as b:
+        async with connected(b.address, ADA) as client:
+            await client.say("go", agent_type="held", thread_id="t")
+            await client.until("tool_executing")
+            assert (await change(a, "PUT", "/api/stops/agent/held", reason=REASON))[0] == 200
+            with trio.fail_after(60):
+                data = (await client.until("error"))["data"]
+            assert (data["code"], REASON in data["message"]) == ("stopped", True)
+        for node in (a, b):
+            async with connected(node.address, ADA) as client:
+                await client.say("go", agent_type="held", thread_id="u")
+                assert (await client.until("error"))["data"]["code"] == "stopped"
+        assert (await change(b, "DELETE", "/api/stops/agent/held"))[0] == 204
+        async with connected(a.address, ADA) as client:
+            await client.say("go", agent_type="held", thread_id="u")
+            await client.until("tool_executing")

@@ -11,10 +11,11 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
+
+from tests.servers.needed import SERVER_PYTHON
 
 
 @functools.cache
@@ -22,7 +23,7 @@ def _forker(modules: tuple[str, ...]) -> socket.socket:
     """Start a process that has loaded these modules, too. Return the socket for requests; it ends with this process."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
-        command = [sys.executable, "-m", f"{__package__}.forker", *modules]
+        command = [SERVER_PYTHON, "-m", f"{__package__}.forker", *modules]
         process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.DEVNULL)
 
     def end() -> None:

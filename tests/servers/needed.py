@@ -3,12 +3,20 @@
 import os
 import shutil
 import socket
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import NoReturn
 
 import pytest
+
+SERVER_PYTHON_VARIABLE = "TEST_SERVER_PYTHON"
+"""Environment: the Python of servers in processes of their own, which has the product installed from its wheels. See
+`tests/packaging/stories.py`."""
+SERVER_PYTHON = os.environ.get(SERVER_PYTHON_VARIABLE, sys.executable)
+INSTALLED = SERVER_PYTHON_VARIABLE in os.environ
+"""Whether the tests have no checkout, and the product serves the page's bundle from its wheel."""
 
 
 def program(name: str, package: str, folders: Sequence[Path] = ()) -> Path:

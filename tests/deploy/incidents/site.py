@@ -7,7 +7,6 @@ The durations of the rules are cut short (`QUICKER`), so that all incidents take
 import os
 import re
 import subprocess
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -25,7 +24,7 @@ from tests.docs.tables import ROOT
 from tests.end_to_end.chat_client import ChatClient, connected
 from tests.end_to_end.http import request
 from tests.end_to_end.server_pair import SECRET, token_of
-from tests.servers.needed import free_port
+from tests.servers.needed import SERVER_PYTHON, free_port
 from tests.servers.postgresql import Postgres
 from tests.servers.prometheus import Prometheus
 from tests.servers.redis import Redis
@@ -94,7 +93,7 @@ class Node:
         own = {"UNDERSTUDY_PORT": str(self.port), "UNDERSTUDY_DATA_DIR": str(self.folder / "data")}
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - in a millisecond
-                [sys.executable, "-m", "tests.deploy.incidents.node"],
+                [SERVER_PYTHON, "-m", "tests.deploy.incidents.node"],
                 stdout=log,
                 stderr=log,
                 cwd=ROOT,
