@@ -27,7 +27,7 @@ from .actor import Actor, ActorTimer
 from .checks import nothing_to_await
 from .children import Children, ChildrenRequest
 from .context_propagation import Values
-from .errors import Ignore, StartTimeout, unwrap
+from .errors import ActorDied, Ignore, StartTimeout, unwrap
 from .events import ShutdownOverdue
 from .exit_reasons import KILLED, NORMAL, Crashed, Exit
 from .lifecycle import State, StopMode
@@ -173,14 +173,18 @@ class Incarnation:
                 await result
         except BaseException as error:
             passing, fault = termination.split_error(error)
-            if fault is not None:
-                termination.fail(self.cell, termination.as_exception(self.cell, fault))
+            if fault is not None and not self._is_of_own_end(failure := termination.as_exception(self.cell, fault)):
+                termination.fail(self.cell, failure)
             if passing is not None:
                 raise passing from None
         finally:
             del scopes[scope]
             if self.tasks_ended is not None and not scopes:
                 self.tasks_ended.set()
+
+    def _is_of_own_end(self, failure: Exception) -> bool:
+        """Whether a task asked its own actor for something while that ended: it runs to its next checkpoint."""
+        return self.stopping and isinstance(failure, ActorDied) and failure.path == self.cell.path
 
 
 async def fail_start(life: Incarnation, error: BaseException) -> None:

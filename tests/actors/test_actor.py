@@ -4,7 +4,19 @@ import pytest
 import trio
 import trio.testing
 
-from actors import Actor, ActorCrashed, ActorDied, ChildSpec, Context, Crashed, Lane, Restart, StopMode, Supervision
+from actors import (
+    Actor,
+    ActorCrashed,
+    ActorDied,
+    ChildSpec,
+    Context,
+    Crashed,
+    Lane,
+    Restart,
+    Shutdown,
+    StopMode,
+    Supervision,
+)
 from tests.actors.troupe import Boom, Hang, Player, Read, Run, player, settled
 
 
@@ -96,6 +108,30 @@ async def test_an_own_task_that_raises_crashes_the_actor(autojump_clock, system,
     assert isinstance(exit_, Crashed)
     assert isinstance(exit_.error, KeyError)
     assert [event.path for event in events if isinstance(event, ActorCrashed)] == ["/test/a"]
+
+
+@pytest.mark.promise("bitten.failures-reach-owner")
+async def test_an_own_task_that_starts_another_while_its_actor_stops_is_no_crash(autojump_clock, system, events):
+    """It runs to its next checkpoint, and may not know yet that its actor is to end. Its other errors are crashes."""
+
+    async def start_another(context):
+        with trio.CancelScope(shield=True):
+            await trio.sleep(1)
+        context.start_soon(trio.sleep_forever)
+
+    async def fail(_):
+        with trio.CancelScope(shield=True):
+            await trio.sleep(1)
+        raise ActorDied("/test/other")
+
+    def ending_with(work):
+        return player(work.__name__, starting=lambda context: context.start_soon(work, context))
+
+    plain = await system.spawn(ending_with(start_another))
+    assert await plain.stop() == Shutdown()
+    failing = await system.spawn(ending_with(fail))
+    assert isinstance(await failing.stop(), Crashed)
+    assert [event.path for event in events if isinstance(event, ActorCrashed)] == ["/test/fail"]
 
 
 async def test_own_tasks_started_later_share_the_nursery_and_may_end(autojump_clock, system):
