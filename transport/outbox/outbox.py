@@ -485,7 +485,12 @@ class Outbox(Actor):
             with trio.fail_after(self._limits.log_s):
                 page = await self._read_log(thread_id, after, self._limits.page_events, self._queue.capabilities.html)
         except Exception as error:
-            log.error("outbox.log_unreadable", exc_info=error, extra={"after": after})
+            about: dict[str, object] = {"after": after, "reason": str(error) or type(error).__name__}
+            if isinstance(error, OSError | trio.TooSlowError):
+                # The store is away, for all connections at once: a traceback of each would hold the loop for seconds.
+                log.warning("outbox.log_unreadable", extra=about)
+            else:
+                log.error("outbox.log_unreadable", exc_info=error, extra=about)
             await self._sink.close(1013, "try again later")
             raise SocketClosed(1013, "try again later") from None
         finally:

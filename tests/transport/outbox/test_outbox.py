@@ -61,7 +61,7 @@ class Log:
     reads: list[tuple[str, int, int]] = field(factory=list)
     html: list[bool] = field(factory=list)
     trimmed: int = 0
-    broken: bool = False
+    failure: Exception | None = None
     gate: trio.Event | None = None
     incarnation: float | None = None
     exists: bool = True
@@ -72,8 +72,8 @@ class Log:
         self.reads.append((thread_id, after, limit))
         if self.gate is not None:
             await self.gate.wait()
-        if self.broken:
-            raise OSError("the disk is gone")
+        if self.failure is not None:
+            raise self.failure
         mine = [event for event in self.events if event.thread_id == thread_id]
         head = max((event.seq or 0 for event in mine), default=0)
         later = [event for event in mine if (event.seq or 0) > max(after, self.trimmed)]
@@ -326,16 +326,23 @@ async def test_a_trimmed_log_is_a_resync() -> None:
 
 
 @pytest.mark.promise("wire.close-1013")
-async def test_a_log_that_cannot_be_read_ends_the_connection_with_1013(caplog: pytest.LogCaptureFixture) -> None:
-    """Reading raises OSError: one log record, and close code 1013."""
+@pytest.mark.parametrize(("failure", "level"), [(OSError("away"), "WARNING"), (ValueError("wrong"), "ERROR")])
+async def test_a_log_that_cannot_be_read_ends_the_connection_with_1013(
+    caplog: pytest.LogCaptureFixture, failure: Exception, level: str
+) -> None:
+    """One log record, and close code 1013. A store that is away, which all connections meet, is no traceback."""
     async with open_rig() as rig:
-        rig.log.broken = True
+        rig.log.failure = failure
         rig.outbox.tell(SubscribeThread("t", 0, 3))
         assert await rig.close_code() == 1013
         await rig.outbox.wait_stopped()
-    assert [record.getMessage() for record in caplog.records if record.name == "transport.outbox.outbox"] == [
-        "outbox.log_unreadable"
-    ]
+    (record,) = (record for record in caplog.records if record.name == "transport.outbox.outbox")
+    assert (record.getMessage(), record.levelname, vars(record)["reason"]) == (
+        "outbox.log_unreadable",
+        level,
+        str(failure),
+    )
+    assert (record.exc_info is not None) is (level == "ERROR")
 
 
 @pytest.mark.promise("wire.close-1013")
