@@ -178,6 +178,30 @@ async def test_the_only_operator_is_not_erased(serve: Any, tmp_path: Path) -> No
         assert [(await each.me()).status_code for each in (ada, kim)] == [401, 200]
 
 
+async def test_of_two_operators_who_erase_each_other_one_is_left(serve: Any, tmp_path: Path) -> None:
+    """Both requests are there before either is carried out."""
+    with trio.fail_after(120):
+        running = await serve(accounts=True)
+        place = ["--data-dir", str(tmp_path / "data")]
+        people = {name: Person(running.address) for name in ("ada", "kim")}
+        for name, person in people.items():
+            await person.join(invite_in(await command("invite", name, "--role", "operator", *place)))
+        answers: dict[str, httpx.Response] = {}
+
+        async def erase(name: str, other: str) -> None:
+            bearer = {"Authorization": f"Bearer {people[name].token}"}
+            answers[name] = await people[name].send("DELETE", f"/api/users/{other}", None, bearer)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(erase, "ada", "kim")
+            nursery.start_soon(erase, "kim", "ada")
+        (left,) = [name for name, answer in answers.items() if answer.status_code == 200]
+        (refused,) = [answer for answer in answers.values() if answer.status_code != 200]
+        assert refused.status_code in (401, 409), refused.text
+        assert (await people[left].me()).status_code == 200
+        assert (await command("accounts", "list", *place)).split("\t")[:2] == [left, "active"]
+
+
 async def test_an_export_has_the_account_without_the_password(serve: Any, tmp_path: Path) -> None:
     with trio.fail_after(120):
         running = await serve(accounts=True)

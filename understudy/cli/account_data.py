@@ -19,11 +19,12 @@ from understudy.storage.accounts import (
     DisableAccount,
     InviteAgain,
 )
-from understudy.storage.errors import AlreadyStored, NotStored, StorageError
+from understudy.storage.audit import AuditEntry
+from understudy.storage.errors import AlreadyStored, NotStored, SoleAccount, StorageError
 
 
 class LastOperator(StorageError):
-    """An account is the only one with which an operator signs in; the text is for the operator."""
+    """An account is the only one with which an operator can sign in; the text is for the operator."""
 
     def __init__(self, name: str) -> None:
         super().__init__(
@@ -60,8 +61,8 @@ def disable(settings: Settings, name: str, *, force: bool = False) -> None:
     Raises StorageError; NotStored if there is no account; LastOperator unless `force`.
     """
     keep_an_operator(settings, name, force=force)
-    entry = audit_entry("account.disabled", name)
-    _need(commit_beside(settings, entry, DisableAccount(name, time.time()))[-1], name)
+    change = DisableAccount(name, time.time(), () if force else OPERATORS)
+    _commit(settings, audit_entry("account.disabled", name), change)
     sign_out(settings, name, None)
 
 
@@ -73,13 +74,15 @@ def set_rights(
     Raises StorageError; NotStored if there is no account; LastOperator unless `force`.
     """
     keep_an_operator(settings, name, force=force or not set(OPERATORS).isdisjoint(roles))
-    entry = audit_entry("account.changed", name)
-    _need(commit_beside(settings, entry, ChangeRights(name, tuple(roles), tuple(groups)))[-1], name)
+    change = ChangeRights(name, tuple(roles), tuple(groups), () if force else OPERATORS)
+    _commit(settings, audit_entry("account.changed", name), change)
     sign_out(settings, name, None)
 
 
 def keep_an_operator(settings: Settings, name: str, *, force: bool) -> None:
     """Refuse to take the rights of an operator from the only account that has them and with which one can sign in.
+
+    It is refused before anything is stored. The change itself looks again, as another may be made meanwhile.
 
     Raises StorageError; LastOperator if it is that account, unless `force`.
     """
@@ -104,6 +107,14 @@ def state_of(account: Account, now: float) -> str:
     if account.is_joined:
         return "active"
     return "invited" if account.invite_expires_at > now else "expired"
+
+
+def _commit(settings: Settings, entry: AuditEntry, change: ChangeRights | DisableAccount) -> None:
+    """Store a change with its entry. Raises StorageError; NotStored if there is no account; LastOperator."""
+    try:
+        _need(commit_beside(settings, entry, change)[-1], change.owner)
+    except SoleAccount as refused:
+        raise LastOperator(refused.owner) from refused
 
 
 def _need(found: int, name: str) -> None:

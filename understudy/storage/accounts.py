@@ -4,6 +4,8 @@
 2. An invite is taken once: of two requests with it, one sets the password.
 3. An account has neither a password nor passkeys until its invite is taken. A new invite removes them.
 4. An account without a password and without an invite has a passkey (`understudy.storage.passkeys`), or is disabled.
+5. Of two changes at once, each of which would leave the other's account as the only one with a role to keep, one is
+   refused: such a change locks all accounts to which somebody can sign in, and looks at them then.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -13,6 +15,7 @@ from attrs import asdict, field, frozen
 from sqlalchemy import Connection, Table, delete, or_, select, update
 
 from . import schema
+from .errors import SoleAccount
 
 PAGE: Final = 500
 """Accounts that are read at a time."""
@@ -87,19 +90,27 @@ class ReplacePassword:
 
 @frozen
 class ChangeRights:
-    """Replace the roles and groups of an account. The answer is whether there is one."""
+    """Replace the roles and groups of an account. The answer is whether there is one.
+
+    SoleAccount refuses it if the account is the only usable one that has one of the roles `keep`, and loses them.
+    """
 
     owner: str
     roles: tuple[str, ...]
     groups: tuple[str, ...]
+    keep: tuple[str, ...] = ()
 
 
 @frozen
 class DisableAccount:
-    """Let nobody sign in to an account, and withdraw its invite. The answer is whether there is an account."""
+    """Let nobody sign in to an account, and withdraw its invite. The answer is whether there is an account.
+
+    SoleAccount refuses it if the account is the only usable one that has one of the roles `keep`.
+    """
 
     owner: str
     at: float
+    keep: tuple[str, ...] = ()
 
 
 AccountWrite: TypeAlias = AddAccount | InviteAgain | TakeInvite | ReplacePassword | ChangeRights | DisableAccount
@@ -121,10 +132,26 @@ def write(connection: Connection, work: AccountWrite, put: Callable[[Table], Any
             return _change(connection, owner, {"password": password, "invite": ""}, *valid)
         case ReplacePassword(owner, replaces, password):
             return _change(connection, owner, {"password": password}, _a.password == replaces, _a.disabled_at.is_(None))
-        case ChangeRights(owner, roles, groups):
+        case ChangeRights(owner, roles, groups, keep):
+            _keep_another(connection, owner, () if set(keep) & set(roles) else keep)
             return _change(connection, owner, {"roles": list(roles), "groups": list(groups)})
-        case DisableAccount(owner, at):
+        case DisableAccount(owner, at, keep):
+            _keep_another(connection, owner, keep)
             return _change(connection, owner, {"disabled_at": at, "invite": ""})
+
+
+def _keep_another(connection: Connection, owner: str, roles: Collection[str]) -> None:
+    """Raise SoleAccount if an account is the only usable one that has one of these roles. Lock all usable ones."""
+    if roles and _usable(connection, roles, lock=True) == {owner}:
+        raise SoleAccount(owner)
+
+
+def _usable(connection: Connection, roles: Collection[str], *, lock: bool = False) -> set[str]:
+    """Return the users who can sign in to an account that has one of these roles."""
+    ways = or_(_a.password != "", _a.owner.in_(select(schema.passkeys.c.owner)))
+    wanted = select(_a.owner, _a.roles).where(ways, _a.disabled_at.is_(None)).order_by(_a.owner)
+    rows = connection.execute(wanted.with_for_update() if lock else wanted)  # in order, so that two do not deadlock
+    return {owner for owner, has in rows if not set(roles).isdisjoint(has)}
 
 
 def _change(connection: Connection, owner: str, values: dict[str, Any], *conditions: Any) -> bool:
@@ -153,9 +180,7 @@ def page(connection: Connection, after: str) -> list[Account]:
 
 def is_sole(connection: Connection, owner: str, roles: Collection[str]) -> bool:
     """Return whether a user can sign in to an account that has one of these roles, and nobody else can."""
-    ways = or_(_a.password != "", _a.owner.in_(select(schema.passkeys.c.owner)))
-    usable = select(_a.owner, _a.roles).where(ways, _a.disabled_at.is_(None))
-    return {each for each, has in connection.execute(usable) if not set(roles).isdisjoint(has)} == {owner}
+    return _usable(connection, roles) == {owner}
 
 
 _ALL: Final = select(

@@ -20,7 +20,8 @@ StorageError
 │   ├── SequenceConflict  its first event is not the next one of the thread
 │   ├── AlreadyStored     its message or run has an id that belongs to a different one
 │   ├── RunEnded          its run has already ended in another way
-│   └── NotStored         it refers to a row that does not exist
+│   ├── NotStored         it refers to a row that does not exist
+│   └── SoleAccount       it would take a role from the only account that has it
 ├── InvalidCursor         a paging cursor that was not made by a page
 └── FileTooLarge          an upload passed the limit; nothing of it was stored
 """
@@ -275,6 +276,16 @@ class NotStored(ChangeRefused, LookupError):
 
     def __str__(self) -> str:
         return f"there is no {self.kind} {self.id!r}"
+
+
+@define
+class SoleAccount(ChangeRefused, ValueError):
+    """The change would take a role from the only account that has it and with which one can sign in."""
+
+    owner: str
+
+    def __str__(self) -> str:
+        return f"nobody but {self.owner} can sign in to an account with such a role"
 
 
 @define

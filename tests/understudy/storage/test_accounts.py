@@ -1,5 +1,10 @@
 """Local accounts on both databases."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
 import trio
 from attrs import evolve
 
@@ -14,7 +19,12 @@ from understudy.storage.accounts import (
     TakeInvite,
 )
 from understudy.storage.deletion import RemoveUser
+from understudy.storage.errors import SoleAccount
+from understudy.storage.postgresql import connect_database
+from understudy.storage.sqlite import open_database
+from understudy.storage.writer import commit_group
 
+ROUNDS = 12
 ADA = Account("ada", ("operator",), ("support",), "", "digest", 90.0, 5.0)
 
 
@@ -92,6 +102,60 @@ async def test_only_who_can_sign_in_counts_as_the_sole_account_of_a_role(databas
             ]  # fmt: skip
             await store.commit(TakeInvite("kim", "other", "two", 80.0))
             assert not await store.is_sole_account("ada", roles)
+
+
+async def test_the_only_account_of_a_role_keeps_it_unless_told_otherwise(database) -> None:
+    """A change that leaves one of the roles is none of these, nor is one of an account that nobody can sign in to."""
+    ready, roles = evolve(ADA, password="one", invite=""), ("operator", "server_operator")
+    with trio.fail_after(30):
+        async with opened(database) as store:
+            await store.commit(AddAccount(ready))
+            for refused in (DisableAccount("ada", 7.0, roles), ChangeRights("ada", ("auditor",), (), roles)):
+                with pytest.raises(SoleAccount, match="nobody but ada"):
+                    await store.commit(refused)
+                assert await store.account("ada") == ready
+            assert await store.commit(ChangeRights("ada", ("server_operator",), (), roles))
+            await store.commit(AddAccount(evolve(ADA, owner="kim")))
+            assert await store.commit(DisableAccount("kim", 7.0, roles))
+            assert not await store.commit(DisableAccount("nobody", 7.0, roles))
+            assert await store.commit(DisableAccount("ada", 7.0))
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_of_two_changes_that_take_each_other_the_role_one_is_refused(kind: str, request: Any) -> None:
+    """Two processes' connections, at the same instant, again and again: an operator is left each time."""
+    roles, together = ("operator",), threading.Barrier(2, timeout=60)
+    if kind == "sqlite":
+        folder = request.getfixturevalue("folder")
+        databases = [open_database(folder), open_database(folder, locked=True)]
+    else:
+        address = request.getfixturevalue("postgres").create(request.getfixturevalue("template"))
+        databases = [connect_database(address) for _ in range(2)]
+    names, ready = ("ada", "kim"), evolve(ADA, password="one", invite="")
+
+    def change(number: int) -> list[Any]:
+        outcomes = []
+        with databases[number].writing.connect() as connection:
+            for turn in range(ROUNDS):
+                together.wait()
+                account = AddAccount(evolve(ready, owner=f"{names[number]}{turn}"))
+                commit_group(connection, [account])
+                together.wait()
+                other = f"{names[1 - number]}{turn}"
+                taken = ChangeRights(other, (), (), roles) if turn % 2 else DisableAccount(other, 7.0, roles)
+                outcomes += commit_group(connection, [taken])
+                together.wait()
+                commit_group(connection, [DisableAccount(f"{names[number]}{turn}", 8.0)])
+        return outcomes
+
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            one, two = pool.map(change, range(2))
+    finally:
+        for each in databases:
+            each.close()
+    kinds = [sorted((type(mine).__name__, type(others).__name__)) for mine, others in zip(one, two, strict=True)]
+    assert kinds == [["SoleAccount", "bool"]] * ROUNDS, kinds
 
 
 async def test_a_disabled_account_gets_no_other_hash(database) -> None:

@@ -14,6 +14,8 @@ from understudy.auth.sessions import ANONYMOUS
 from understudy.privacy.erasure import Erased
 from understudy.privacy.export import FORMS, ExportOptions, Pieces
 from understudy.storage import archive_queries
+from understudy.storage.accounts import DisableAccount
+from understudy.storage.errors import SoleAccount
 from understudy.storage.records import name_of, owner_of
 from understudy.web.audit import audit
 from understudy.web.context import identity, read_json, rights, web_context
@@ -78,6 +80,7 @@ async def erase() -> dict[str, Any]:
         raise CommandRejected("invalid_command", 'To erase everything, send {"confirm": "…"} with your user name.')
     await _keep_an_operator(owner)
     await audit("user.erased", target=owner)
+    await _close_account(owner)
     return _as_json(await web_context().eraser.user(owner))
 
 
@@ -89,6 +92,7 @@ async def erase_user(user: str) -> dict[str, Any]:
         raise CommandRejected("not_found", "Nothing is stored of a user of that name.")
     await _keep_an_operator(owner)
     await audit("user.erased", target=owner, as_operator=True)
+    await _close_account(owner)
     return _as_json(await web_context().eraser.user(owner))
 
 
@@ -133,6 +137,22 @@ async def _keep_an_operator(owner: str) -> None:
     context = web_context()
     if context.sessions.accounts is not None and await context.store.is_sole_account(owner, OPERATORS):
         raise CommandRejected("last_operator", LAST_OPERATOR)
+
+
+async def _close_account(owner: str) -> None:
+    """Let nobody sign in any more to the account of a user who is erased now.
+
+    Raises:
+        CommandRejected: It has become the only one with which an operator signs in (`last_operator`).
+        StorageUnavailable: That cannot be stored.
+    """
+    context = web_context()
+    if context.sessions.accounts is None:
+        return
+    try:
+        await context.store.commit(DisableAccount(owner, context.sessions.accounts.clock(), OPERATORS))
+    except SoleAccount as refused:
+        raise CommandRejected("last_operator", LAST_OPERATOR) from refused
 
 
 def requested_export() -> ExportOptions:
