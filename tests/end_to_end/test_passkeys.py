@@ -130,9 +130,8 @@ async def test_what_is_no_ceremony_is_refused_with_a_code(serve: Any, tmp_path: 
         assert (await Browser([other.address]).send("POST", "/sign-in/options")).status_code == 404
 
 
-async def test_a_ceremony_that_one_node_begins_another_ends(
-    serve: Any, tmp_path: Path, postgres: Postgres, redis: Any
-) -> None:
+async def test_what_one_node_begins_another_ends(serve: Any, tmp_path: Path, postgres: Postgres, redis: Any) -> None:
+    """Ceremonies, and the sessions of a passkey that is removed."""
     with trio.fail_after(180):
         shared = {"database_url": postgres.create(), "redis_url": redis.url, "secret": SECRET, "accounts": True}
         nodes = [(await serve(data_dir=tmp_path / name, **shared)).address for name in ("a", "b")]
@@ -140,5 +139,16 @@ async def test_a_ceremony_that_one_node_begins_another_ends(
         browser = Browser(nodes)
         invite = invite_in(await command("invite", "ada", *place))
         entered(await browser.make("/join", invite=invite), *nodes)
-        for person in entered(await browser.sign_in(), *nodes):
+        lost = entered(await browser.sign_in(), *nodes)
+        for person in lost:
+            assert (await person.me()).status_code == 200
+        mine = entered(await browser.sign_in(), *nodes)
+        browser.headers = {"Authorization": f"Bearer {mine[0].token}"}
+        (phone,) = (await browser.send("GET", "")).json()["passkeys"]
+        browser.device = Authenticator(browser.device.origin)
+        assert (await browser.make("")).status_code == 201
+        assert (await browser.send("DELETE", f"/{phone['id']}")).status_code == 204
+        for person in lost:
+            await person.until_refused()
+        for person in mine:
             assert (await person.me()).status_code == 200

@@ -40,6 +40,8 @@ USER_REVOCATION_S: Final = 400 * 24 * 3600.0
 afterwards."""
 _RENEWED: Final = "token-"
 _USER: Final = "user-"
+_FAMILY: Final = "family-"
+_SPARED: Final = "spared-"
 OVERLAP_S: Final = 30.0
 """Seconds for which a renewed token is still accepted: for requests in flight, and for two tabs that renew at once."""
 POLL_S: Final = 0.5
@@ -56,6 +58,8 @@ class RevokedSessions:
     - `token-` and the digest of one token: a later token replaced it.
     - `user-` and the digest of a user: no token is accepted that was issued `USER_REVOCATION_S` before the expiry, or
       earlier.
+    - `family-` and the digest of a user and of session names up to their last dash: no token of such a session
+      is accepted, except of one that is there with `spared-` and the digest of user and session.
 
     `on_revoked` is called with the keys of sessions and users that another process revoked. At most `cap` entries are
     kept.
@@ -71,6 +75,8 @@ class RevokedSessions:
         if not self._until:
             return False
         if self._until.get(session_key(identity), 0.0) > self.clock():
+            return True
+        if self._until.get(family_key(identity), 0.0) > self.clock() and spared_key(identity) not in self._until:
             return True
         signed_out = self._until.get(user_key(identity.user), 0.0)
         return signed_out > self.clock() and (identity.issued_at or 0.0) < signed_out - USER_REVOCATION_S
@@ -114,6 +120,12 @@ class RevokedSessions:
             StorageUnavailable: The entry cannot be written; the session is still valid.
         """
         await self.persist(session_key(identity), until)
+
+    async def revoke_family(self, identity: Identity, until: float, spared: Identity) -> None:
+        """Revoke all sessions of a user with the name of this one up to its last dash, also such as begin later, except
+        `spared`. The entries may be dropped after `until` (Unix seconds). Raises as `revoke_session`."""
+        await self.persist(spared_key(spared), until + OVERLAP_S)  # first: other processes may read in between
+        await self.persist(family_key(identity), until)
 
     async def revoke_user(self, user: str) -> None:
         """Revoke all sessions of a user: no token issued before now is accepted. Raises as `revoke_session`."""
@@ -312,6 +324,16 @@ def session_key(identity: Identity) -> str:
     """Return the key of a user's session. Sessions of one name of two users have two keys: claims hold no control
     characters."""
     return _digest(f"{identity.user}\0{identity.session}")
+
+
+def family_key(identity: Identity) -> str:
+    """Return the key of all sessions of a user with the name of this one up to its last dash."""
+    return _FAMILY + _digest(f"{identity.user}\0{identity.session.rpartition('-')[0]}")
+
+
+def spared_key(identity: Identity) -> str:
+    """Return the key of a session that goes on although its family was revoked."""
+    return _SPARED + session_key(identity)
 
 
 def token_key(identity: Identity) -> str:

@@ -17,7 +17,7 @@ from transport.auth.identity import Identity, is_loopback, origin_allowed
 from transport.auth.tokens import ALGORITHM, TENANT, Tokens, VerifiedTokens, load_or_create_secret, read_jose_header
 from transport.connection.limits import Limits, RateLimit
 from transport.wire.errors import CommandRejected, KeySetInvalid, OriginRefused, Unauthenticated, UnknownKey
-from understudy.auth.revocation import RevokedSessions, user_key
+from understudy.auth.revocation import RevokedSessions, family_key, user_key
 from understudy.storage.data_folder import keep_private
 from understudy.storage.records import name_of, owner_of
 
@@ -349,6 +349,14 @@ class Sessions:
         await self.revoked.revoke_session(identity, max(last, self.revoked.clock() + self.ttl_s) + self.tokens.grace_s)
         for notify in self.on_end:
             notify(identity)
+
+    async def revoke_family(self, user: str, family: str, spared: Identity) -> None:
+        """Refuse every token of a user's sessions whose names are `family`, a dash and something without one, except of
+        the session `spared`, and close their connections. Raises as `end_session`."""
+        any_of_them = evolve(spared, user=user, session=f"{family}-")
+        until = self.revoked.clock() + self.ttl_s + self.tokens.grace_s  # see `revoke`
+        await self.revoked.revoke_family(any_of_them, until, spared)
+        self.revoked.on_revoked([family_key(any_of_them)])
 
     def _verify_late(self, token: str) -> Identity:
         """Return the identity of a token, which may have expired if it is an anonymous user's, or if its user signed in

@@ -62,6 +62,26 @@ async def test_a_session_has_ended_until_its_tokens_have(path: Path, clock: Cloc
     assert ADA not in ended
 
 
+async def test_sessions_of_one_family_have_ended_but_for_the_spared_one(path: Path, clock: Clock) -> None:
+    """Also one that begins later, and on the next server; those of others, and with other names, go on."""
+    ended = RevocationFile(path, clock)
+    spared = Identity("ada", "local-key-2")
+    await ended.revoke_family(Identity("ada", "local-key-"), 1100.0, spared)
+    for each in (ended, loaded(path, clock)):
+        for name in ("local-key-1", "local-key-later"):
+            assert Identity("ada", name) in each
+        for other in (
+            spared,
+            Identity("bob", "local-key-1"),
+            Identity("ada", "local-1"),
+            Identity("ada", "local-key2-1"),
+        ):
+            assert other not in each
+    clock.now = 1100.0
+    assert Identity("ada", "local-key-1") not in ended
+    assert not any(b"ada" in line for line in lines(path))
+
+
 async def test_the_next_server_knows(path: Path, clock: Clock) -> None:
     ended = RevocationFile(path, clock)
     await ended.revoke_session(ADA, 1100.0)

@@ -175,14 +175,16 @@ class LocalAccounts:
         if wait_ms:
             raise CommandRejected("rate_limited", "Too many attempts to sign in; wait a moment.", wait_ms / 1000)
 
-    async def begin(self, account: Account) -> IssuedSession:
+    async def begin(self, account: Account, family: str = LOCAL.removesuffix("-")) -> IssuedSession:
         """Return a new session of a user who has signed in, if the account is still as it was read before.
+
+        `family` begins the name of the session: that of its passkey if there is one (`passkey_family`).
 
         Raises:
             Unauthenticated: It was disabled or changed meanwhile.
             StorageUnavailable: It cannot be read.
         """
-        issued = await self._issue(account, LOCAL + secrets.token_hex(16), self.clock())
+        issued = await self._issue(account, f"{family}-{secrets.token_hex(16)}", self.clock())
         log.info("sign_in.done", extra={"user": account.owner})
         return issued
 

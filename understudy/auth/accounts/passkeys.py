@@ -5,6 +5,8 @@
 2. The authenticator must verify its user, so a passkey is worth more than the device it is on.
 3. Each challenge counts as an attempt of its address, as does a password. It is forgiven when the ceremony succeeds.
 4. An unknown passkey, a removed or disabled account, and a wrong signature get the same answer.
+5. The name of a session has the public id of the passkey that began it. When a passkey is removed its sessions end,
+   also one that begins at that moment, except the session that removes it.
 """
 
 import hashlib
@@ -155,7 +157,7 @@ class Passkeys:
             raise CommandRejected("forbidden", COPIED)
         await self.accounts.forgive_address(address)
         await store.audit(AuditEntry("account.signed_in", account.owner, PAGE, account.owner, detail={"passkey": True}))
-        return await self.accounts.begin(account)
+        return await self.accounts.begin(account, passkey_family(passkey))
 
     async def begin_join(self, site: Site, invite: str, address: str) -> Ceremony:
         """Begin to make the first passkey of a user who was invited.
@@ -186,7 +188,7 @@ class Passkeys:
         account = await store.account(owner)
         if account is None or account.disabled_at is not None or account.invite:
             raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
-        return await self.accounts.begin(account)
+        return await self.accounts.begin(account, passkey_family(passkey))
 
     async def begin_add(self, site: Site, identity: Identity, address: str) -> Ceremony:
         """Begin to make another passkey of a signed-in user.
@@ -227,12 +229,14 @@ class Passkeys:
         return account, await store.passkeys(account.owner)
 
     async def remove(self, identity: Identity, name: str) -> None:
-        """Remove the passkey that has this public id. Sessions that were begun with it go on.
+        """Remove the passkey that has this public id, and end the sessions that it began, except that of `identity`.
+
+        If these cannot be ended, the passkey is removed nevertheless.
 
         Raises:
             CommandRejected: There is none (`not_found`); it is the user's only way to sign in, or the session is none
-                of an account (`forbidden`).
-            StorageUnavailable: It cannot be removed.
+                of an account (`forbidden`); or no more revocations can be kept now (`busy`).
+            StorageUnavailable: It cannot be removed, or the sessions cannot be ended.
         """
         store, (account, has) = self.accounts.store, await self.of_user(identity)
         passkey = next((each for each in has if public_id(each.id) == name), None)
@@ -241,6 +245,7 @@ class Passkeys:
         await store.audit(AuditEntry("passkey.removed", account.owner, PAGE, account.owner, detail={"passkey": name}))
         if not await store.commit(RemovePasskey(account.owner, passkey.id)):
             raise CommandRejected("forbidden", LAST)
+        await self.accounts.sessions.revoke_family(account.owner, passkey_family(passkey), identity)
 
     async def _begin_making(self, site: Site, owner: str, purpose: str, address: str, has: list[Passkey]) -> Ceremony:
         cookie, challenge = await self._begin(purpose, address)
@@ -289,6 +294,11 @@ class Passkeys:
     def _challenge(self, purpose: str, cookie: str) -> bytes:
         text = f"understudy: challenge, version 1\0{purpose}\0{cookie}"
         return hmac.digest(self.accounts.secret, text.encode(errors="replace"), "sha256")
+
+
+def passkey_family(passkey: Passkey) -> str:
+    """Return how the names of the sessions begin that this passkey begins, without the last dash."""
+    return LOCAL + public_id(passkey.id)
 
 
 def _key(purpose: str, cookie: str) -> str:

@@ -213,6 +213,34 @@ async def test_challenges_of_an_address_wait_as_its_passwords_do(tmp_path: Path)
             assert begun.options["challenge"]
 
 
+async def test_sessions_end_with_the_passkey_that_began_them_but_for_the_one_that_removes_it(tmp_path: Path) -> None:
+    """Those of other passkeys and of the password go on, and the one that removes the passkey is renewed."""
+    clock = Clock()
+    with trio.fail_after(60):
+        async with person(tmp_path, clock) as ada:
+            accounts, passkeys = ada.passkeys.accounts, ada.passkeys
+            first = await ada.join()
+            clock.now += 1
+            lost, mine = await ada.sign_in(), await ada.sign_in()
+            who = accounts.sessions.verify(mine.token)
+            (phone,) = await accounts.store.passkeys("ada")
+            other = Person(passkeys)
+            begun = await passkeys.begin_add(SITE, who, HOME)
+            await passkeys.add(SITE, begun.cookie, who, "Key", other.device.create(begun.options), HOME)
+            kept = await other.sign_in()
+            await passkeys.remove(who, public_id(phone.id))
+            for each in (first, lost):
+                with pytest.raises(Unauthenticated):
+                    accounts.sessions.verify(each.token)
+            with pytest.raises(Unauthenticated):
+                await accounts.sessions.renew_and_revoke(lost.token)
+            assert accounts.sessions.verify(kept.token).user == "ada"
+            clock.now += 500
+            again = await accounts.sessions.renew_and_revoke(mine.token)
+            assert again.token != mine.token
+            assert accounts.sessions.verify(again.token).session == who.session
+
+
 async def test_a_user_adds_and_removes_passkeys_but_not_the_only_way_in(tmp_path: Path) -> None:
     """Sessions that no account has began have none; the names are checked."""
     clock = Clock()

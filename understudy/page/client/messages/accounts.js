@@ -39,7 +39,7 @@ export const ACCOUNTS = Object.freeze({
     "accounts.passkey_used": "Last used on {date}.",
     "accounts.passkey_unused": "Not used yet.",
     "accounts.passkey_remove": "Remove {name}",
-    "accounts.passkey_remove_text": "You cannot sign in with this passkey any more. Sessions go on.",
+    "accounts.passkey_remove_text": "You cannot sign in with this passkey any more. Other sessions that began with it end.",
     "accounts.passkey_last": "That is your only way to sign in: add another passkey first.",
   }),
   de: Object.freeze({
@@ -81,7 +81,7 @@ export const ACCOUNTS = Object.freeze({
     "accounts.passkey_used": "Zuletzt verwendet am {date}.",
     "accounts.passkey_unused": "Noch nicht verwendet.",
     "accounts.passkey_remove": "{name} entfernen",
-    "accounts.passkey_remove_text": "Mit diesem Passkey kannst du dich nicht mehr anmelden. Sitzungen laufen weiter.",
+    "accounts.passkey_remove_text": "Mit diesem Passkey kannst du dich nicht mehr anmelden. Andere Sitzungen, die damit begonnen haben, enden.",
     "accounts.passkey_last": "Das ist dein einziger Weg zur Anmeldung: Füge zuerst einen anderen Passkey hinzu.",
   }),
   ar: Object.freeze({
@@ -126,7 +126,7 @@ export const ACCOUNTS = Object.freeze({
     "accounts.passkey_used": "آخر استخدام في {date}.",
     "accounts.passkey_unused": "لم يُستخدم بعد.",
     "accounts.passkey_remove": "إزالة {name}",
-    "accounts.passkey_remove_text": "لن تتمكن من تسجيل الدخول بهذا المفتاح بعد الآن. تستمر الجلسات.",
+    "accounts.passkey_remove_text": "لن تتمكن من تسجيل الدخول بهذا المفتاح بعد الآن. تنتهي الجلسات الأخرى التي بدأت به.",
     "accounts.passkey_last": "هذه طريقتك الوحيدة لتسجيل الدخول: أضف مفتاح مرور آخر أولًا.",
   }),
 });
