@@ -88,9 +88,9 @@ class Recovery(Actor):
             await self._concurrently(self._resubscribe, self.registry.relocated(BATCH))
             if 0 < self.registry.relocations < relocations:
                 context.set_timer("look", GATHER_S, _Check())
-            if missed := self.registry.missed[:BATCH]:
-                await self._concurrently(self.registry.subscribe_missed, missed)
-                if self.registry.missed[:1] not in ((), missed[:1]):  # others wait; those that failed are last
+            if missed := self.registry.missed:
+                await self._concurrently(self.registry.subscribe_missed, missed[:BATCH])
+                if 0 < len(self.registry.missed) < len(missed):  # others wait, and the store answers
                     context.set_timer("look", GATHER_S, _Check())
             if self.node is not None and self.node.joined and await self._take_over(self.node):
                 context.set_timer("look", GATHER_S, _Check())
@@ -106,7 +106,7 @@ class Recovery(Actor):
                 await self._in_batches(self._restart, await self.registry.dead_with_subscribers())
                 self.quiet_since = None if runs or effects else starts
         except StorageError as error:
-            log.warning("recovery.postponed", extra={"reason": str(error)})
+            log.warning("recovery.postponed", extra={"reason": str(error), "count": 1, "run_ids": []})
 
     @property
     def _quiet(self) -> bool:
@@ -155,18 +155,22 @@ class Recovery(Actor):
             await self._concurrently(see_to, each[first : first + BATCH])
 
     async def _concurrently(self, see_to: Callable[[T], Awaitable[None]], each: Iterable[T]) -> None:
+        """Handle a batch. What fails is found again by the next check; all that fail for one reason are one record."""
+        failed: dict[str, list[str]] = {}
+
+        async def attempt(one: T) -> None:
+            try:
+                await see_to(one)
+            except (StorageError, ActorError) as error:
+                failed.setdefault(str(error), []).append(one.id if isinstance(one, RunRecord) else "")
+
         with trio.move_on_after(LONGEST_S):
             async with trio.open_nursery() as nursery:
                 for one in each:
-                    nursery.start_soon(self._try, see_to, one)
-
-    async def _try(self, see_to: Callable[[T], Awaitable[None]], one: T) -> None:
-        """Handle one item; a failure is logged, and the item is found again by the next check."""
-        try:
-            await see_to(one)
-        except (StorageError, ActorError) as error:
-            about = {"run_id": one.id} if isinstance(one, RunRecord) else {}
-            log.warning("recovery.postponed", extra=about | {"reason": str(error)})
+                    nursery.start_soon(attempt, one)
+        for reason, names in failed.items():
+            extra = {"reason": reason, "count": len(names), "run_ids": [name for name in names if name]}
+            log.warning("recovery.postponed", extra=extra)
 
     async def _wake(self, run: RunRecord) -> None:
         await self.registry.ensure_running(run.owner, run.thread_id, run.id)

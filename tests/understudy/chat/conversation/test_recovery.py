@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, cast
 
+import pytest
 import trio
 import trio.testing
 from attrs import define, field
 
 from actors import ActorRef, ChildSpec, open_system
-from understudy.chat.conversation.recovery import QUEUED, QUEUED_OF_OWNER, Recovery
+from understudy.chat.conversation.recovery import BATCH, EVERY_S, QUEUED, QUEUED_OF_OWNER, Recovery
 from understudy.chat.run_limiter import RunLimiter
+from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import RunRecord
 
 
@@ -24,6 +26,8 @@ class Unfinished:
     most_queued: int = 0
     relocations: int = 0
     missed: tuple[str, ...] = ()
+    away: bool = False
+    tried: int = 0
     starts: int = 0
     reads: int = 0
 
@@ -46,6 +50,15 @@ class Unfinished:
 
     def peek(self, _owner: str, thread_id: str) -> object | None:
         return thread_id if thread_id in self.woken else None
+
+    async def subscribe_missed(self, owner: str) -> None:
+        """Fail while the store is away; a user who was tried goes to the end, as in the registry."""
+        self.tried += 1
+        await trio.lowlevel.checkpoint()
+        rest = tuple(each for each in self.missed if each != owner)
+        self.missed = (*rest, owner) if self.away else rest
+        if self.away:
+            raise StorageUnavailable("it did not answer lately")
 
     async def ensure_running(self, owner: str, thread_id: str, run_id: str) -> None:
         """Resume the run as its conversation would: it waits for its permit."""
@@ -103,3 +116,20 @@ async def test_an_idle_server_reads_nothing_until_a_conversation_was_started(
         store.runs, store.starts = [run(1, "ada")], 1
         await trio.sleep(5)
         assert list(store.woken) == ["r0001"]
+
+
+async def test_a_store_that_is_away_is_not_pressed_and_fills_no_log(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of hundreds of users one batch is tried at each check, for one record; all at once when the store is back."""
+    limiter = RunLimiter[Any](per_user=2, total=8)
+    store = Unfinished([], limiter, missed=tuple(f"u{number}" for number in range(300)), away=True)
+    recovery = partial(Recovery, cast(Any, store), cast(Any, store), limiter)
+    async with open_system("s", [ChildSpec("recovery", recovery)]):
+        await trio.sleep(EVERY_S * 10.5)
+        assert store.tried == 11 * BATCH
+        postponed = [vars(each) for each in caplog.records if each.getMessage() == "recovery.postponed"]
+        assert [(each["count"], each["run_ids"]) for each in postponed] == [(BATCH, [])] * 11
+        store.away = False
+        await trio.sleep(EVERY_S + 1)
+        assert store.missed == ()
