@@ -152,6 +152,15 @@ class SendQueue:
         """
         taken = FrameBatch()
         texts: list[Envelope] = []
+        if len(self._lanes) == 1 and self.bytes <= max_bytes and not urgent_only:
+            (waiting,) = self._lanes.values()
+            if len(waiting) == 1:  # as nearly always: the client reads what comes
+                self._lanes, self._counts, self.bytes, self.durable_full = {}, {}, 0, False
+                entry = waiting[0]
+                if isinstance(entry, FrameBatch):
+                    return entry
+                _encode_texts([entry], taken, encode)
+                return taken
         room = max_bytes
         for priority in _URGENT if urgent_only else _ORDER:
             lane = self._lanes.get(priority)

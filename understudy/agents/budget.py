@@ -51,6 +51,10 @@ class Budget:
 
     def lowered(self, other: "Budget") -> "Budget":
         """Return the smaller value of each field of the two."""
+        if self == UNBOUNDED:
+            return other
+        if other == UNBOUNDED:
+            return self
         values: dict[str, Any] = {}
         for name in LIMIT_OF:
             given = [value for value in (getattr(self, name), getattr(other, name)) if value is not None]
@@ -71,3 +75,7 @@ class Budget:
                     "lower the agent's budget"
                 )
         return Budget(**{name: getattr(limits, limit) for name, limit in LIMIT_OF.items()}).lowered(self)
+
+
+UNBOUNDED: Final = Budget()
+"""A budget without any bound."""

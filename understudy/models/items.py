@@ -144,7 +144,11 @@ Item: TypeAlias = MessageItem | ReasoningItem | CallItem | ResultItem | HandoffI
 
 def newest_request(items: Sequence[Item]) -> int:
     """Return the index of the newest message of the user, -1 without one."""
-    return max((n for n, each in enumerate(items) if isinstance(each, MessageItem) and each.role == "user"), default=-1)
+    for n in range(len(items) - 1, -1, -1):
+        each = items[n]
+        if isinstance(each, MessageItem) and each.role == "user":
+            return n
+    return -1
 
 
 def settled(items: Iterable[Item]) -> list[Item]:
