@@ -167,16 +167,20 @@ class Recorded:
         return list({step.number: step for cut in self.cuts for step in cut.steps}.values())
 
 
+NOBODY_ANSWERS = Limits(approval_s=0.2)
+
+
 async def played(
     agents: Sequence[Agent],
     before: Sequence[Cut] = (),
     choices: Sequence[str] = (),
     permissions: Permissions | None = None,
+    limits: Limits | None = None,
     **steers: str,
 ) -> Recorded:
     """Run to the end, from the beginning or resumed from records. Questions are answered by these choices, in order."""
-    limits = Limits() if choices else Limits(approval_s=0.2)
-    services = FakeServices({agent.name: agent for agent in agents}, limits, RunLimiter(1, 1), content_filter=GUARD)
+    named = {agent.name: agent for agent in agents}
+    services = FakeServices(named, limits or Limits(), RunLimiter(1, 1), content_filter=GUARD)
     services.permissions = permissions or services.permissions
     recorded, arc = Recorded(services, list(before), choices=list(choices), **steers), RunProtocol("r")
     for event in (ASKED, *recorded.events):

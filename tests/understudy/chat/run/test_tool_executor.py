@@ -12,7 +12,7 @@ from attrs import evolve, frozen
 
 from actors import ActorRef, Context
 from tests.end_to_end.scripted_model import Call, Say
-from tests.understudy.chat.run.test_replay import Cut, Recorded, Thinking, played
+from tests.understudy.chat.run.test_replay import NOBODY_ANSWERS, Cut, Recorded, Thinking, played
 from transport.wire.events import Event, QuestionAnswered, QuestionAsked, ToolCompleted, ToolExecuting, ToolStatus
 from understudy.agents.agent import Agent
 from understudy.agents.permissions import Permissions, Rules
@@ -74,7 +74,7 @@ async def resumed(pay: Tool, *, effect: int, choices: Sequence[str] = ()) -> tup
     before = await cut_before_the_outcome(an_agent(pay))
     ((call_id, _),) = BANK.items()
     BANK[call_id] = effect
-    recorded = await played([an_agent(pay)], before, choices)
+    recorded = await played([an_agent(pay)], before, choices, limits=None if choices else NOBODY_ANSWERS)
     return recorded, completed(recorded.events)
 
 
