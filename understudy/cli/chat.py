@@ -593,10 +593,11 @@ class ChatSession:
                 if (progress := f"{one_line(words)}{tenths}") != asked.progress:
                     asked.progress = progress
                     note(progress)
-            case SanitizationSummary(direction=direction, counts=by_kind):
+            case SanitizationSummary(direction=direction, counts=by_kind, findings=findings, omitted=omitted):
                 counts = ", ".join(f"{count} {one_line(name)}" for name, count in by_kind.items())
                 where = {"inbound": "your message", "outbound": "the answer"}.get(direction, "it")
-                note(f"! taken out of {where}: {counts}", "yellow")
+                stayed = not omitted and all(each.get("action") == "flag" for each in findings)
+                note(f"! {'pointed out in' if stayed else 'taken out of'} {where}: {counts}", "yellow")
             case PartialResult(text=text, offset=offset):
                 self._show(asked, text, offset)
             case FinalResponse(message=message, status=status, usage=usage, data=data):
