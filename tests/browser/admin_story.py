@@ -1,4 +1,6 @@
-"""An operator administers: ends a run, stops a tool and allows it again, reads settings. Run by `test_story.py`.
+"""An operator administers: takes over a run and ends it, stops a tool and allows it again, reads settings.
+
+Run by `test_story.py`.
 
 python tests/browser/admin_story.py FOLDER [SCREENSHOTS]
 """
@@ -84,11 +86,24 @@ def _sign_in(page: Page) -> None:
 
 
 def _run(page: Page, shots: Path | None) -> None:
-    """A run is ended by the keyboard alone."""
+    """A run is taken over with a reason, steered, and ended by the keyboard alone."""
     page.get_by_role("link", name="Runs", exact=True).click()
     expect(page.get_by_role("link", name="Runs", exact=True)).to_have_attribute("aria-current", "page")
     row = page.get_by_role("row", name="ada")
     expect(row).to_contain_text("gardener")
+    row.get_by_role("button").click()
+    page.get_by_role("button", name="Take it over").click()
+    page.get_by_label("Reason, for the user and for auditors").fill("The pots are blue.")
+    page.get_by_role("button", name="Take it over").click()
+    expect(page.get_by_text("Taken over by op: The pots are blue.")).to_be_visible()
+    events = page.get_by_role("list", name="Last events")
+    expect(events).to_contain_text("Count the red pots")
+    expect(events).to_contain_text("An operator has taken over this run: The pots are blue.")
+    page.get_by_label("Message to the run").fill("Count the blue ones")
+    page.get_by_role("button", name="Send").click()
+    expect(events).to_contain_text("Count the blue ones")
+    picture(page, shots, "admin-taken-run")
+    page.get_by_role("button", name="Leave it").click()
     picture(page, shots, "admin-runs")
     row.get_by_role("button").focus()
     page.keyboard.press("Enter")

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { AdminApi } from "../../understudy/page/admin/api.js";
-import { moment, SECTIONS, timing, value } from "../../understudy/page/admin/sections.js";
+import { eventText, moment, runPath, SECTIONS, timing, value } from "../../understudy/page/admin/sections.js";
 
 const section = (wanted) => SECTIONS.find(({ name }) => name === wanted);
 
@@ -30,6 +30,14 @@ test("times are dates, and schedules say when they are due", () => {
   assert.deepEqual([moment(null), moment(undefined)], ["", ""]);
   assert.equal(timing({ cron: "0 9 * * *", time_zone: "UTC" }), "0 9 * * * UTC");
   assert.match(timing({ cron: null, every_s: 300 }), /^every 5 min/);
+});
+
+test("of an event, what somebody wrote goes before the server's sentence", () => {
+  const texts = [
+    { data: { content: "Do it" }, message: "Message received" }, { data: { thought: "x" }, message: "x" }, { data: { message: "Done it" }, message: "" }, { data: {}, message: "" },
+  ].map(eventText);
+  assert.deepEqual(texts, ["Do it", "x", "Done it", ""]);
+  assert.equal(runPath({ run_id: "r/1" }), "admin/runs/r%2F1");
 });
 
 test("names that others chose are parts of a path, and no path", async () => {

@@ -284,6 +284,19 @@ test("a message to a run at work waits, is read at its place, or goes", () => {
   assert.deepEqual(taken.turns[0].steps.at(-1), { ...taken.turns[0].steps.at(-1), kind: "steer", text: "look" });
 });
 
+test("what an operator does with a run, and says to it, is marked as theirs", () => {
+  const at = (seq, type, data = {}) => ({ seq, type, thread_id: "t", run_id: "r", data });
+  const [turn] = [
+    at(1, "message_accepted", { message_id: "m", run_id: "r", content: "go" }),
+    at(2, "agent_started", { agent_id: "a", message: "on it", timestamp: 1 }),
+    at(3, "agent_thinking", { agent_id: "a", thought: "An operator has taken over this run: Help", notice: "taken_over", by: "op", reason: "Help" }),
+    at(4, "steer_accepted", { steer_id: "s1", content: "look", mode: "next", by: "op" }),
+    at(5, "steer_taken", { steer_id: "s1", turn: 1 }),
+  ].reduce(reduce, emptyConversation("t")).turns;
+  assert.deepEqual(turn.steers.map(({ state, by }) => [state, by]), [["taken", "op"]]);
+  assert.deepEqual([turn.steps[1].notice, turn.steps[1].text], ["taken_over", "An operator has taken over this run: Help"]);
+});
+
 test("what a running call yields stands at it, the last items of it, until its result is there", () => {
   const run = { thread_id: "t", run_id: "r1" };
   const call = { type: "tool_executing", ...run, seq: 1, data: { call_id: "c", tool_name: "pages" } };

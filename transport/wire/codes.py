@@ -66,6 +66,7 @@ _ERRORS: Final = (
     ErrorCode("run_interrupted", "This run was interrupted.", True, 503),
     ErrorCode("invalid_schedule", "That schedule can never be due, or is due too often.", False, 400),
     ErrorCode("run_ended", "That run has ended already; send it as a message.", False, 409),
+    ErrorCode("taken_over", "Another operator has taken over that run.", False, 409),
     ErrorCode("run_cancelled", "The work on this message was stopped.", False, 409),
     ErrorCode("stopped", "Stopped by an operator.", False, 409),
     ErrorCode("not_undoable", "That cannot be undone.", False, 409),

@@ -170,7 +170,8 @@ class AgentThinking(Event):
     """The agent's next step, in a sentence.
 
     `notice` names one that tells of the server and not of the agent, and is to stay in sight: ``model_changed``, as
-    another model goes on, or ``resumed``, as the run goes on after its server has died.
+    another model goes on, ``resumed``, as the run goes on after its server has died, or what an operator has done:
+    `TAKEN_OVER` or `ENDED_BY_OPERATOR`. Of these `by` is the operator's id, and `reason` the one that they gave.
     """
 
     type: ClassVar[str] = "agent_thinking"
@@ -178,6 +179,8 @@ class AgentThinking(Event):
     thought: str = field(repr=False)
     timestamp: float
     notice: str | None = None
+    by: str | None = None
+    reason: str | None = field(default=None, repr=False)
 
 
 @frozen
@@ -338,7 +341,8 @@ class SteerAccepted(Event):
     """A message of the user to a run at work was stored, and waits for the run's next safe point.
 
     `mode` is a `transport.wire.commands.SteerMode`: `next` or `now`. `findings` list what was redacted from the
-    content: kind, category, action and count of each; never the text itself.
+    content: kind, category, action and count of each; never the text itself. `by` is the id of the operator who sent
+    it, who has taken over the run; None if the user did.
     """
 
     type: ClassVar[str] = "steer_accepted"
@@ -346,6 +350,7 @@ class SteerAccepted(Event):
     content: str = field(repr=False)
     mode: str
     findings: Sequence[JsonObject] | None = field(default=None, converter=optional(_objects))
+    by: str | None = None
 
 
 @frozen
@@ -361,7 +366,8 @@ class SteerTaken(Event):
 class SteerWithdrawn(Event):
     """A steer does not enter its run: its user took it back, or the run ended first.
 
-    `message_id` is set if the run ended first: the ordinary message that the steer became, or became part of.
+    `message_id` is set if the run ended first: the ordinary message that the steer became, or became part of. An
+    operator's steer becomes none.
     """
 
     type: ClassVar[str] = "steer_withdrawn"
@@ -745,6 +751,10 @@ class Envelope(msgspec.Struct, frozen=True):
         return f"Envelope({self.event!r}, seq={self.seq}, thread_id={self.thread_id!r}, run_id={self.run_id!r})"
 
 
+TAKEN_OVER: Final = "taken_over"
+"""The notice of a run that an operator has taken over."""
+ENDED_BY_OPERATOR: Final = "ended_by_operator"
+"""The notice of a run that an operator ends."""
 TERMINAL: Final[tuple[type[Event], ...]] = (FinalResponse, Error)
 ANSWER: Final = "answer-"
 """Prefix of the ids of answers; the rest is the run's id. They share a namespace with the users' own message ids."""

@@ -798,7 +798,7 @@ def _build_web(
         permissions=parts.permissions,
         described_settings=partial(describe_settings, settings),
         announce_stops=dispatcher.announce_stops,
-        stop_run=dispatcher.stop_run,
+        operate=dispatcher.operate,
         check_schedules=check_schedules,
         ledger=ledger,
         mcp=parts.mcp,

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import TypeAlias
 
 import msgspec
 import trio
@@ -61,6 +62,7 @@ from understudy.chat.messages import (
     MessageInOtherThread,
     RateAnswer,
     RequestSnapshot,
+    TakeOver,
     UndoCalls,
     WidgetCall,
     WithdrawSteer,
@@ -109,6 +111,8 @@ HTTP = "http"
 """How a user's decision or answer came, for the log: over a connection of its own, or in an HTTP request."""
 _UNAVAILABLE = (StorageError, StartFailed, AskTimeout, ActorDied, MailboxFull)
 """Errors that mean that the conversation cannot be asked now; the client is advised to retry."""
+OperatorAct: TypeAlias = TakeOver | CancelRun | Steer | Approve | Respond
+"""What an operator may do about a run of a user: take it over, end it, and what its user would."""
 
 
 @frozen
@@ -625,14 +629,37 @@ class CommandDispatcher:
         """Return the ids that are no thread of the owner; no conversation is started for them."""
         return set(ids).difference(await self._services.store.last_seqs(owner, ids)) if ids else set()
 
-    async def stop_run(self, owner: str, run_id: str) -> None:
-        """End a run of a user, for an operator.
+    async def operate(self, operator: str, run: RunRecord, act: OperatorAct) -> None:
+        """Carry out an operator's act about a run of a user, with the user's own commands in the operator's name.
+
+        The caller has checked that the operator may do it. A steer is sent without the user's quotas and limits.
 
         Raises:
-            CommandRejected: There is no such run (`not_found`), or it cannot be ended now (`storage_unavailable`).
+            CommandRejected: The act was refused, and nothing was changed; with the code and sentence to send.
         """
+        about = "That is not of this run."
         try:
-            await self._cancel(owner, run_id)
+            match act:
+                case TakeOver() | CancelRun():
+                    lane = Lane.HIGH if isinstance(act, TakeOver) else Lane.NORMAL
+                    request = partial(evolve, act)  # an ask is answered once
+                    await self.registry.ask(run.owner, run.thread_id, request, lane=lane)
+                case Steer(mode=SteerMode.AFTER):
+                    raise CommandRejected("invalid_command", "An operator speaks to the run: mode is `next` or `now`.")
+                case Steer():
+                    check_id("steer_id", act.steer_id)
+                    await self._send_steer(run, act, act.steer_id or uuid.uuid4().hex, None, operator)
+                case Approve(remember=True):
+                    raise CommandRejected("invalid_command", "Only the user can allow a tool always.")
+                case Approve(call_id=call_id):
+                    found = await self._services.store.step_of_call(call_id)
+                    if found is None or found[1].id != run.id:
+                        raise CommandRejected("not_found", about)
+                    await self._approve(run.owner, act, HTTP, operator)
+                case Respond(question_id=question_id):
+                    if run_of_question(question_id) != run.id:
+                        raise CommandRejected("not_found", about)
+                    await self._answer(run.owner, act, HTTP, operator)
         except _UNAVAILABLE as error:
             raise CommandRejected("storage_unavailable", retry_after=1.0) from error
 
@@ -645,7 +672,7 @@ class CommandDispatcher:
 
     async def _steer(self, identity: Identity, steer: Steer, outbox: ActorRef | None, attempts: list[str]) -> Accepted:
         """Have the conversation of a run accept a steer; one that is to wait for the run's end is a message."""
-        services, content_filter, owner = self._services, self._services.content_filter, identity.user
+        services, owner = self._services, identity.user
         check_id("steer_id", steer.steer_id)
         steer_id = steer.steer_id or uuid.uuid4().hex
         with services.storage_waits.notify_if_slow(partial(self._show_storage_wait, steer, outbox)):
@@ -661,17 +688,24 @@ class CommandDispatcher:
             await services.spending.check(identity)
         if services.quotas is not None:
             await services.quotas.check_message(owner, steer.content)
+        with services.storage_waits.notify_if_slow(partial(self._show_storage_wait, steer, outbox)):
+            await self._send_steer(run, steer, steer_id, outbox)
+        return Accepted(steer_id, run.id, run.thread_id)
+
+    async def _send_steer(
+        self, run: RunRecord, steer: Steer, steer_id: str, outbox: ActorRef | None, by: str | None = None
+    ) -> None:
+        """Filter a steer, and have the conversation of its run accept it. `by` is as in `AcceptSteer`."""
+        content_filter, owner = self._services.content_filter, run.owner
         is_new = partial(self._is_new, owner, run.thread_id)
         placeholders = await content_filter.thread_placeholders(owner, run.thread_id, is_new)
         clean = await content_filter.filter_message(owner, steer.content, placeholders)
         raw = None
-        if content_filter.cipher is not None and clean.text != steer.content:
+        if by is None and content_filter.cipher is not None and clean.text != steer.content:
             raw = content_filter.cipher.encrypt(owner, steer_id, steer.content)
-        request = partial(AcceptSteer, run.id, steer_id, steer.mode is SteerMode.NOW, clean, outbox, raw)
-        with services.storage_waits.notify_if_slow(partial(self._show_storage_wait, steer, outbox)):
-            # Ahead of the text that the run writes.
-            await self.registry.ask(owner, run.thread_id, request, lane=Lane.HIGH)
-        return Accepted(steer_id, run.id, run.thread_id)
+        request = partial(AcceptSteer, run.id, steer_id, steer.mode is SteerMode.NOW, clean, outbox, raw, by)
+        # Ahead of the text that the run writes.
+        await self.registry.ask(owner, run.thread_id, request, lane=Lane.HIGH)
 
     async def _unsteer(self, owner: str, command: Unsteer) -> None:
         run, message = await self._services.store.run(command.run_id), None
@@ -687,7 +721,8 @@ class CommandDispatcher:
         if not withdrawn:
             raise CommandRejected("not_found", "No message of that name waits for that run.")
 
-    async def _approve(self, owner: str, approve: Approve, door: str) -> None:
+    async def _approve(self, owner: str, approve: Approve, door: str, by: str | None = None) -> None:
+        """Decide about a call of a user's run; `by` is the operator who does so, None for the user."""
         note = await self._services.content_filter.filter_note(owner, check_note(approve.note or ""))
         decision = ApprovalDecision(approve.decision.value)
         parameters = None
@@ -696,13 +731,14 @@ class CommandDispatcher:
                 raise CommandRejected("message_too_large", f"At most {MAX_ARGUMENT_BYTES:,} bytes can be shown.")
             parameters = (await self._services.content_filter.filter_context(approve.parameters)).value
         request = partial(
-            Decide, approve.call_id, decision, note, parameters, remember=approve.remember, by=owner, door=door
+            Decide, approve.call_id, decision, note, parameters, remember=approve.remember, by=by or owner, door=door
         )
         found = await self._services.store.step_of_call(approve.call_id)
         run = None if found is None else found[1]
         await self._ask_open(owner, run, request, "No tool call of that name waits for your consent.")
 
-    async def _answer(self, owner: str, answer: Respond, door: str) -> None:
+    async def _answer(self, owner: str, answer: Respond, door: str, by: str | None = None) -> None:
+        """Answer a question of a user's run; `by` is as in `_approve`."""
         given = None
         if answer.answer is not None and len(msgspec.json.encode(answer.answer)) > MAX_ANSWER_BYTES:
             raise CommandRejected("message_too_large", f"An answer has at most {MAX_ANSWER_BYTES:,} bytes of JSON.")
@@ -713,7 +749,7 @@ class CommandDispatcher:
             shown = {name: value for name, value in answer.answer.items() if name not in secrets}
             clean = (await self._services.content_filter.filter_context(shown)).value
             given = {**clean, **{name: answer.answer[name] for name in secrets if name in answer.answer}}
-        request = partial(AnswerQuestion, answer.question_id, given, owner, door)
+        request = partial(AnswerQuestion, answer.question_id, given, by or owner, door)
         refusal = "No open question has that id; it may have been answered already."
         await self._ask_open(owner, run, request, refusal)
 

@@ -192,13 +192,31 @@ class Delete(Ask[bool]):
 class CancelRun(Ask[bool]):
     """To a conversation: cancel this run. The reply is False if it has ended already.
 
-    `waiting`: only if its work has not begun; else the reply is False, and nothing has changed.
+    `waiting`: only if its work has not begun; else the reply is False, and nothing has changed. `by` is the id of the
+    operator who cancels it, with the `reason` that they gave, None if its user does.
     """
 
     must_finish = True
 
     run_id: str
     waiting: bool = False
+    by: str | None = None
+    reason: str | None = field(default=None, repr=False)
+
+
+@define(eq=False)
+class TakeOver(Ask[bool]):
+    """To a conversation: an operator takes over this run. The reply is False if the same operator has done so before.
+
+    `by` is the operator's id. Fails with `CommandRejected` (`run_ended`, `taken_over`, `busy` if no agent has started,
+    `storage_unavailable`); nothing was stored then.
+    """
+
+    must_finish = True
+
+    run_id: str
+    by: str
+    reason: str = field(repr=False)
 
 
 @define(eq=False)
@@ -206,8 +224,9 @@ class AcceptSteer(Ask[bool]):
     """To a conversation: accept this steer of a run. The reply is False if it was accepted before.
 
     `filtered` is its text after the content filter; `raw` the text as sent, encrypted, if the server keeps it.
-    `outbox` is None if it came without a connection. Fails with `CommandRejected` (`run_ended`, `busy`,
-    `message_id_reused`, `storage_unavailable`); nothing was stored then.
+    `outbox` is None if it came without a connection. `by` is the id of the operator who sent it, None if its user did.
+    Fails with `CommandRejected` (`run_ended`, `busy`, `message_id_reused`, `storage_unavailable`); nothing was stored
+    then.
     """
 
     must_finish = True
@@ -218,11 +237,13 @@ class AcceptSteer(Ask[bool]):
     filtered: Sanitized = field(repr=False)
     outbox: ActorRef | None
     raw: bytes | None = field(default=None, repr=False)
+    by: str | None = None
 
 
 @define(eq=False)
 class WithdrawSteer(Ask[bool]):
-    """To a conversation: take back a steer that its run has not taken. The reply is False if it does not wait.
+    """To a conversation: take back a steer that its run has not taken. The reply is False if it does not wait, or is
+    an operator's.
 
     Fails with `StorageUnavailable`.
     """
@@ -271,9 +292,10 @@ class Decide(Ask[bool]):
     """To a conversation, and from there to the run: its user has decided about a call that waits for approval.
 
     `parameters` are those to which the user changed the call's, None if they did not. `remember`: the tool is allowed
-    always in this thread. `by` is the user's id, `door` the way that the decision came. The reply, False if that call
-    does not wait or was decided otherwise, comes when the decision is stored. Fails with `CommandRejected`
-    (`invalid_command`) for parameters that do not fit, with which the call still waits, or with `StorageUnavailable`.
+    always in this thread. `by` is the id of the user, or of the operator who has taken over, `door` the way that the
+    decision came. The reply, False if that call does not wait or was decided otherwise, comes when the decision is
+    stored. Fails with `CommandRejected` (`invalid_command`) for parameters that do not fit, with which the call still
+    waits, or with `StorageUnavailable`.
     """
 
     call_id: str
@@ -289,9 +311,10 @@ class Decide(Ask[bool]):
 class AnswerQuestion(Ask[bool]):
     """To a conversation, and from there to the run: its user answers a question, or declines to (`answer` None).
 
-    `by` is the user's id, `door` the way that the command came. The reply, False if that question is not open or has
-    another answer, comes when the answer is stored. Fails with `CommandRejected` (`invalid_command`) for an answer that
-    does not fit, with which the question stays open, or with `StorageUnavailable`.
+    `by` is the id of the user, or of the operator who has taken over, `door` the way that the command came. The
+    reply, False if that question is not open or has another answer, comes when the answer is stored. Fails with
+    `CommandRejected` (`invalid_command`) for an answer that does not fit, with which the question stays open, or with
+    `StorageUnavailable`.
     """
 
     question_id: str

@@ -7,7 +7,8 @@
    asked for consent succeeds only if its user allowed it, and is `denied` only if the user did not. A question is asked
    once and answered at most once; one that a call asked is over with the call.
 4. A steer is accepted before it is taken or withdrawn, and only one of both happens to it.
-5. `closing_events` returns the events that keep 1 to 3 when the run itself can no longer do so.
+5. At most one operator takes over a run, once an agent has started.
+6. `closing_events` returns the events that keep 1 to 3 when the run itself can no longer do so.
 """
 
 import enum
@@ -20,10 +21,13 @@ from attrs import define, evolve, field, frozen
 from transport.wire.codes import ERRORS
 from transport.wire.commands import JsonObject
 from transport.wire.events import (
+    ENDED_BY_OPERATOR,
+    TAKEN_OVER,
     TERMINAL,
     AgentCompleted,
     AgentError,
     AgentStarted,
+    AgentThinking,
     ApprovalDecided,
     ApprovalDecision,
     ApprovalRequired,
@@ -124,7 +128,7 @@ class RunProtocol:
     """The protocol state of one run, built by `apply`-ing its durable events in order.
 
     `steers` are the accepted steers by id, in order; None for one that was taken or withdrawn. `subagents` are those at
-    work, by the id of their call.
+    work, by the id of their call. `operator` is the one who has taken over the run.
     """
 
     run_id: str
@@ -138,6 +142,7 @@ class RunProtocol:
     failed: frozenset[str] = frozenset()
     usage: Usage = field(factory=Usage)
     steers: dict[str, SteerAccepted | None] = field(factory=dict)
+    operator: str | None = None
 
     def copy(self) -> "RunProtocol":
         """Return a copy that can be changed by itself."""
@@ -233,6 +238,10 @@ class RunProtocol:
                 if agent_id not in self.agents or agent_id in self.failed:
                     raise RunProtocolError(f"agent {agent_id} failed twice, or was not at work")
                 self.failed |= {agent_id}
+            case AgentThinking(notice=notice, by=by) if notice == TAKEN_OVER:
+                if not self.any_agent or self.operator is not None:
+                    raise RunProtocolError("an operator took over twice, or before an agent started")
+                self.operator = by
             case _ if isinstance(event, TERMINAL):
                 if self.calls or self.agents or not self.any_agent:
                     raise RunProtocolError(f"{event.type} while calls or agents are open")
@@ -252,6 +261,8 @@ class RunProtocol:
         retryable: bool = True,
         in_doubt: Collection[str] = (),
         usage: Usage | None = None,
+        operator: str | None = None,
+        reason: str | None = None,
     ) -> list[Event]:
         """Return the events that end the run from here, in order; an empty list if it has ended.
 
@@ -260,7 +271,7 @@ class RunProtocol:
         streamed so far, which no later event has after an error; `sentence` replaces the error code's own text,
         `retry_after` is in seconds, and without `retryable` the error is not, whatever its code.
         The open calls `in_doubt` may have taken effect. `usage` is that of the run, by default that of its agents that
-        have completed.
+        have completed. If an `operator` has cancelled the run, a notice says so, with the `reason` if they gave one.
         """
         if self.ended:
             return []
@@ -277,12 +288,20 @@ class RunProtocol:
         if not self.any_agent:
             agents = [f"none-{self.run_id}"]
             events.append(AgentStarted(agents[0], "No agent could begin", now))
+        if ending is Ending.CANCELLED and operator is not None:
+            said = operators_act("ended", reason)
+            events.append(AgentThinking(agents[-1] if agents else "", said, now, ENDED_BY_OPERATOR, operator, reason))
         for agent_id in reversed(agents):
             if error is not None and status is RunStatus.FAILED and agent_id not in self.failed:
                 events.append(AgentError(agent_id, error.code, error.message, error.retryable, error.error_id))
             events.append(AgentCompleted(agent_id, text if error is not None else "", status, Usage(), now))
         events.append(error or FinalResponse(text, RunStatus.CANCELLED, self.usage if usage is None else usage))
         return events
+
+
+def operators_act(act: str, reason: str | None) -> str:
+    """Return the sentence that tells a user what an operator has done with their run."""
+    return f"An operator has {act} this run{'' if reason is None else f': {reason}'}"
 
 
 def agent_started(agent: Agent, now: float, agent_id: str | None = None) -> AgentStarted:

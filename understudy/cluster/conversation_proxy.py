@@ -219,6 +219,7 @@ class ConversationProxy(Actor):
                 | chat.AnswerAgain()
                 | chat.RateAnswer()
                 | chat.CancelRun()
+                | chat.TakeOver()
                 | chat.AcceptSteer()
                 | chat.WithdrawSteer()
                 | chat.Delete()

@@ -24,6 +24,7 @@ _FORWARDED: Final[dict[str, type[Any]]] = {
     "AnswerAgain": chat.AnswerAgain,
     "Rate": chat.RateAnswer,
     "CancelRun": chat.CancelRun,
+    "TakeOver": chat.TakeOver,
     "AcceptSteer": chat.AcceptSteer,
     "WithdrawSteer": chat.WithdrawSteer,
     "Decide": chat.Decide,

@@ -6,7 +6,7 @@
    a time in `audit_retention`, and then only older ones: `ExpireAudit` does so.
 3. An entry refers to no other table: it stays when its users are erased.
 4. It has the names of users, roles, tools and agents, and ids that this server made: no text of a user, no name that
-   a user or a model made up, and no secret.
+   a user or a model made up, and no secret. The `reason` is what an operator wrote, as the content filter leaves it.
 """
 
 import uuid
@@ -37,7 +37,9 @@ ACTIONS: Final[Mapping[str, frozenset[str]]] = {
     "passkey.added": frozenset({"passkey"}),
     "passkey.removed": frozenset({"passkey"}),
     "raw_texts.resealed": frozenset(),
-    "run.stopped": frozenset({"run"}),
+    "run.steered": frozenset({"act", "reason", "run"}),
+    "run.stopped": frozenset({"reason", "run"}),
+    "run.taken_over": frozenset({"reason", "run"}),
     "schedule.changed": frozenset({"schedule"}),
     "schedule.deleted": frozenset({"schedule"}),
     "schedule.made": frozenset({"schedule"}),

@@ -51,6 +51,7 @@ from understudy.web.api import (
     stops,
     stream,
     tags,
+    takeovers,
     threads,
     turns,
     ui,
@@ -135,8 +136,8 @@ def build_http_app(context: WebContext) -> QuartTrio:
     for part in (
         a2a, account, accounts, activity, admin, agents, agui, alerts, audit, commands, completions, files, hooks,
         inbox, mcp, memory, models, observer, openid, operations, page, passkeys, references, responses, runs, sanitize,
-        schedules, servers, sessions, shares, sign_ins, steers, stops, stream, tags, threads, turns, ui, undo, web_push,
-        widgets,
+        schedules, servers, sessions, shares, sign_ins, steers, stops, stream, tags, takeovers, threads, turns, ui,
+        undo, web_push, widgets,
     ):  # fmt: skip
         app.register_blueprint(part.blueprint)
     admission = app.extensions["admission"] = Admission(context.settings, context.ledger)

@@ -22,8 +22,10 @@ from understudy.agents.permissions import Permissions
 from understudy.auth.rights import Rights, Whose, rights_of
 from understudy.auth.sessions import Sessions
 from understudy.chat.answer.html import AnswerHtml
+from understudy.chat.commands import OperatorAct
 from understudy.chat.notices.browsers import Browsers
 from understudy.chat.pushes import PushReceivers
+from understudy.chat.routing import check_id
 from understudy.chat.stops import Stops
 from understudy.content.filter import ContentFilter
 from understudy.models.model import Model
@@ -38,6 +40,7 @@ from understudy.storage.cache import CachedReads
 from understudy.storage.files import FileStore
 from understudy.storage.operator_queries import Scope
 from understudy.storage.quotas import Quotas
+from understudy.storage.records import RunRecord
 from understudy.storage.store import Store
 from understudy.tools.mcp.catalogue import McpCatalogue
 from understudy.web.presence import Presence
@@ -64,8 +67,9 @@ class WebContext:
     thread that was changed, `announce_read` with the user and the threads that were marked as read up to a number
     each, None: all; `check_schedules` when a schedule was changed; `pools` returns what is `at_work` and what is
     `waiting` in each of the server's pools; `node` is this node, None for a single one. `stops` are what
-    operators have stopped; `announce_stops` is called when that changed, `stop_run` with the owner and the id of a run
-    to end. `described_settings` returns the settings in force with their sources, and reads files."""
+    operators have stopped; `announce_stops` is called when that changed, `operate` carries out what an
+    operator, by id, does about a run of a user. `described_settings` returns the settings in force with their sources,
+    and reads files."""
 
     settings: WebSettings
     sessions: Sessions
@@ -95,7 +99,7 @@ class WebContext:
     permissions: Permissions
     described_settings: Callable[[], Sequence[Any]]
     announce_stops: Callable[[], None]
-    stop_run: Callable[[str, str], Awaitable[None]]
+    operate: Callable[[str, RunRecord, OperatorAct], Awaitable[None]]
     check_schedules: Callable[[], None] = lambda: None
     exports: Counter = field(factory=lambda: Counter(MAX_EXPORTS))
     ledger: Ledger | None = None
@@ -232,6 +236,21 @@ def scope() -> Scope:
     granted, asked = rights(), request.args.get("tenant") or None
     tenant = granted.reach(asked)
     return Scope(granted.server and asked is None, tenant)
+
+
+async def reached_run(run_id: str) -> RunRecord:
+    """Return a run of a user within the rights of the current request's operator.
+
+    Raises:
+        Unauthenticated: There is no valid token.
+        CommandRejected: The caller is no operator (`forbidden`), or reaches no run of that id (`not_found`).
+    """
+    check_id("run_id", run_id)
+    whose = rights().whose()
+    found = await web_context().store.run(run_id)
+    if found is None or not whose(found.owner):
+        raise CommandRejected("not_found", "There is no run of that name.")
+    return found
 
 
 def agents_of_caller() -> dict[str, Agent]:

@@ -29,6 +29,7 @@ from understudy.chat.run_protocol import Ending, RunProtocol, RunProtocolError
 ACCEPTED = MessageAccepted("m", "r", "hello")
 STARTED = AgentStarted("a", "on it", 1.0)
 THINKING = AgentThinking("a", "hm", 1.0)
+TAKEN = AgentThinking("a", "An operator has taken over this run", 1.0, "taken_over", "op")
 CALLING = ToolExecuting("a", "c", "echo", {}, "", 2.0)
 CALLED = ToolCompleted("a", "c", "echo", 1, "", ToolStatus.OK, 1.0, 3.0)
 DONE = AgentCompleted("a", "", RunStatus.SUCCESS, Usage(1, 2, 1), 4.0)
@@ -62,6 +63,8 @@ def test_a_whole_arc_fits() -> None:
         ((), STARTED),
         ((ACCEPTED,), ACCEPTED),
         ((ACCEPTED,), THINKING),
+        ((ACCEPTED,), TAKEN),
+        ((ACCEPTED, STARTED, TAKEN), TAKEN),
         ((ACCEPTED,), CALLING),
         ((ACCEPTED,), ANSWER),
         ((ACCEPTED, STARTED), STARTED),

@@ -151,7 +151,8 @@ class ResumeAttempt:
 
 @define(eq=False)
 class ActiveRun:
-    """One run that has not ended. `started` while its actor lives.
+    """One run that has not ended. `started` while its actor lives. `cancelled_by` is the id of an operator who stops
+    it, with a `cancel_reason` if they gave one.
 
     `regenerates`: it answers a message once more; `request_id` is the client's name for the request to do so.
     `taken_over` is what it begins with, if it forks or continues another run. `lost_server`: its server
@@ -166,6 +167,8 @@ class ActiveRun:
     envelope_template: Envelope
     started: bool = False
     stopped: bool = False
+    cancelled_by: str | None = None
+    cancel_reason: str | None = field(default=None, repr=False)
     regenerates: bool = False
     request_id: str | None = None
     attempt: ResumeAttempt | None = None

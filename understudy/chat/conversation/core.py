@@ -84,6 +84,7 @@ from understudy.chat.messages import (
     ReadProtocol,
     Record,
     RequestSnapshot,
+    TakeOver,
     TakeSteers,
     UndoCalls,
     WithdrawSteer,
@@ -187,6 +188,8 @@ class ConversationCore:
                         yield from self.queue.resume_exited(live, died, error_id)
                 case CancelRun():
                     yield from self.queue.cancel(request)
+                case TakeOver():
+                    yield from self.queue.steering.take_over(request)
                 case AcceptSteer():
                     yield from self.queue.steering.accept(request)
                 case WithdrawSteer():

@@ -209,6 +209,8 @@ class RunQueue:
             retryable=finish.retryable,
             in_doubt=doubts,
             usage=finish.usage,
+            operator=live.cancelled_by,
+            reason=live.cancel_reason,
         )
         try:
             settling = yield from self.settling.begun(live, doubts)
@@ -303,7 +305,8 @@ class RunQueue:
         if (finish := self.unfinished.get(ask.run_id)) is not None:  # its end is not stored yet
             yield AnswerRequest(ask, finish.ending is Ending.CANCELLED)
             return
-        live.stopped = True
+        if not live.stopped:
+            live.stopped, live.cancelled_by, live.cancel_reason = True, ask.by, ask.reason
         if live.started:
             yield TellRun(ask.run_id, Stop())
         else:
@@ -335,4 +338,5 @@ class RunQueue:
     def _enqueue_steers(self, live: ActiveRun) -> Steps[None]:
         """Enqueue the message that the steers become which a run did not take before its end."""
         following = yield from self.steering.turn_into_message(live)
-        yield from self.enqueue(following)
+        if following is not None:
+            yield from self.enqueue(following)

@@ -1,7 +1,8 @@
-"""Steers: what a user says to a run at work. Pure.
+"""Steers: what a user says to a run at work, or an operator who has taken it over. Pure.
 
-Each accepted steer is taken by its run once, or taken back by its user, or becomes an ordinary message in the
-transaction that withdraws it: before the end of its run is committed, none waits.
+1. Each accepted steer of a user is taken by its run once, or taken back by its user, or becomes an ordinary message in
+   the transaction that withdraws it: before the end of its run is committed, none waits.
+2. A steer of an operator is taken once, or withdrawn before that end: it is never a message of the user's.
 """
 
 import uuid
@@ -13,21 +14,31 @@ from attrs import define, evolve
 from actors import Lane
 from transport.wire.commands import SteerMode
 from transport.wire.errors import CommandRejected
-from transport.wire.events import AgentProgress, AskedAgent, MessageAccepted, SteerAccepted, SteerTaken, SteerWithdrawn
+from transport.wire.events import (
+    TAKEN_OVER,
+    AgentProgress,
+    AgentThinking,
+    AskedAgent,
+    MessageAccepted,
+    SteerAccepted,
+    SteerTaken,
+    SteerWithdrawn,
+)
 from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.conversation.effects import AnswerRequest, Query, Send, Steps, Subscribe, TellRun
 from understudy.chat.conversation.event_log import read_steer
 from understudy.chat.conversation.thread_state import BUSY_S, RETRY_S, ThreadState
 from understudy.chat.envelope import wrap
-from understudy.chat.messages import AcceptSteer, EndTurn, TakeSteers, WithdrawSteer
+from understudy.chat.messages import AcceptSteer, EndTurn, TakeOver, TakeSteers, WithdrawSteer
 from understudy.chat.run.replay import SEPARATOR, steer_step
-from understudy.chat.run_protocol import RunProtocol
+from understudy.chat.run_protocol import RunProtocol, operators_act
 from understudy.chat.storage_away import AWAY
 from understudy.content.summary import build_alert, count_by_kind
 from understudy.content.vault import equal_but_for_placeholders
 from understudy.storage.errors import StorageUnavailable, Unstorable
 from understudy.storage.records import RawText
 
+QUEUED: Final = "That run waits in the queue: end it, or take it over once it is at work."
 MAX_STEERS: Final = 16
 """Steers that may wait for one run; more are refused with `busy`."""
 
@@ -38,6 +49,36 @@ class Steering:
 
     thread: ThreadState
     ending: Container[str]
+
+    def take_over(self, ask: TakeOver) -> Steps[None]:
+        """Commit that an operator has taken over a run at work, which its user is told."""
+        live = self.thread.runs.get(ask.run_id)
+        try:
+            if live is None:
+                queued = yield from self.thread.ensure_queued(ask.run_id)
+                if not queued:
+                    return
+            if live is None or live.protocol.ended or live.stopped or ask.run_id in self.ending:
+                raise CommandRejected("run_ended", "That run has ended already.")
+            if live.protocol.operator is not None:
+                if live.protocol.operator != ask.by:
+                    raise CommandRejected("taken_over")
+                yield AnswerRequest(ask, False)
+                return
+            if not live.protocol.any_agent:
+                raise CommandRejected("busy", QUEUED, BUSY_S)
+            agent_id = next(reversed(live.protocol.agents), "")
+            said = operators_act("taken over", ask.reason)
+            notice = AgentThinking(agent_id, said, self.thread.now, TAKEN_OVER, ask.by, ask.reason)
+            yield from self.thread.commit(live, [notice])
+        except CommandRejected as refused:
+            yield AnswerRequest(ask, error=refused)
+        except StorageUnavailable:
+            yield AnswerRequest(ask, error=CommandRejected("storage_unavailable", retry_after=RETRY_S))
+        except Unstorable:
+            yield AnswerRequest(ask, error=CommandRejected("invalid_command", "That text cannot be stored."))
+        else:
+            yield AnswerRequest(ask, True)
 
     def accept(self, ask: AcceptSteer) -> Steps[None]:
         """Commit a steer of a run that has not ended, and notify the run if its turn is to end."""
@@ -62,7 +103,7 @@ class Steering:
             mode = SteerMode.NOW if ask.now else SteerMode.NEXT
             findings = count_by_kind(ask.filtered.findings) or None
             yield Subscribe(ask.outbox)
-            steer = SteerAccepted(steer_id, ask.filtered.text, mode.value, findings)
+            steer = SteerAccepted(steer_id, ask.filtered.text, mode.value, findings, ask.by)
             yield from self.thread.commit(live, [steer], raw=raw)
         except CommandRejected as refused:
             yield AnswerRequest(ask, error=refused)
@@ -105,7 +146,10 @@ class Steering:
                 if not queued:
                     return
             steer = None if live is None else live.protocol.steers.get(ask.steer_id)
-            if live is None or steer is None or (live.started and steer.mode == SteerMode.NOW):
+            if live is None or steer is None or steer.by is not None:
+                yield AnswerRequest(ask, False)
+                return
+            if live.started and steer.mode == SteerMode.NOW:
                 yield AnswerRequest(ask, False)
                 return
             yield from self.thread.commit(live, [SteerWithdrawn(ask.steer_id)])
@@ -133,13 +177,19 @@ class Steering:
         else:
             yield AnswerRequest(ask, waiting)
 
-    def turn_into_message(self, live: ActiveRun) -> Steps[ActiveRun]:
+    def turn_into_message(self, live: ActiveRun) -> Steps[ActiveRun | None]:
         """Make the steers that a run did not take one message, as that run is about to end. Return the run to enqueue.
+
+        Those of an operator are withdrawn: if there are no others, there is no run.
 
         Raises:
             StorageError: They are not stored as a message, and still wait for the run.
         """
-        waiting = live.protocol.waiting_steers
+        waiting = [each for each in live.protocol.waiting_steers if each.by is None]
+        withdrawn = [SteerWithdrawn(each.steer_id) for each in live.protocol.waiting_steers if each.by is not None]
+        if not waiting:
+            yield from self.thread.commit(live, withdrawn)
+            return None
         message_id = waiting[0].steer_id
         taken = yield Query(lambda store: store.message(self.thread.owner, message_id))
         if taken is not None:
@@ -157,6 +207,6 @@ class Steering:
         )  # fmt: skip
         names = (message_id, run_id, content, (), self.thread.newest_answer, None)
         accepted = MessageAccepted(*names, live.request.context or None, live.request.settings or None)
-        withdrawn = [SteerWithdrawn(each.steer_id, message_id) for each in waiting]
+        withdrawn += [SteerWithdrawn(each.steer_id, message_id) for each in waiting]
         yield from self.thread.commit(following, [accepted], beside=(live, withdrawn))
         return following

@@ -364,7 +364,7 @@ def _replay(events: Sequence[Event], steps: Sequence[StepRecord], elsewhere: Col
         match event:
             case AgentStarted(agent_id=agent_id):
                 agents.append((agent_id, agent_id.rpartition("-")[0]))
-            case AgentThinking(thought=thought):
+            case AgentThinking(thought=thought, by=None):  # one by an operator is no thought of the run's
                 thoughts.append(thought)
             case AgentHandoff():
                 handoffs += 1

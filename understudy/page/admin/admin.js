@@ -3,6 +3,7 @@
 import { Table } from "../observer/table.js";
 import { el, freshId, setText } from "../views/dom.js";
 import { KINDS, SECTIONS } from "./sections.js";
+import { TakenRun } from "./taken_run.js";
 
 const REFRESH_MS = 5000;
 const OVER = 401;
@@ -38,12 +39,14 @@ export class Admin {
     const { name, title, act, columns, none, key } = this.section;
     this.table = new Table({ caption: title, columns, none, key, onPick: act ? (row) => this.#ask(row) : null });
     this.asked = el("div.asked", { hidden: true });
+    this.taken = null;
     for (const link of this.links) {
       if (link.dataset.view === name) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
     this.#say("", "");
-    const hint = act ? el("p.hint", {}, `Pick a row to ${act.label.toLowerCase()}.`) : null;
+    const also = this.section.taken ? ", or to take it over" : "";
+    const hint = act ? el("p.hint", {}, `Pick a row to ${act.label.toLowerCase()}${also}.`) : null;
     this.stage.replaceChildren(el("div.sheet", {}, el("h2", {}, title), this.section.stops ? this.#form() : null, this.asked, hint, this.table.element));
     return this.#refresh();
   }
@@ -54,13 +57,15 @@ export class Admin {
     await this.#tried(async () => {
       const rows = await section.read(this.api);
       if (table === this.table) table.show(rows);
+      await this.taken?.refresh();
     });
   }
 
   /** Asks whether something is to be done to a row. */
   #ask(row) {
-    const { act } = this.section;
+    const { act, taken } = this.section;
     const close = () => {
+      this.taken = null;
       this.asked.hidden = true;
       this.asked.replaceChildren();
     };
@@ -69,7 +74,15 @@ export class Admin {
       if (await this.#tried(() => act.run(this.api, row))) this.#say(act.done(row), "");
       await this.#refresh();
     } }, act.label);
-    this.asked.replaceChildren(el("p", {}, act.question(row)), el("div.dialog-actions", {}, el("button.secondary", { type: "button", onclick: close }, "Leave it"), agree));
+    const leave = el("button.secondary", { type: "button", onclick: close }, "Leave it");
+    const take = taken && el("button.secondary", { type: "button", onclick: async () => {
+      const run = new TakenRun(this.api, row, (work) => this.#tried(work));
+      this.asked.replaceChildren(run.element, el("div.dialog-actions", {}, leave, agree));
+      this.taken = run;
+      if (!(await this.#tried(() => run.open()))) close();
+    } }, "Take it over");
+    this.taken = null;
+    this.asked.replaceChildren(el("p", {}, act.question(row)), el("div.dialog-actions", {}, leave, take, agree));
     this.asked.hidden = false;
     agree.focus();
   }

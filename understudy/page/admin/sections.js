@@ -29,6 +29,14 @@ export function timing(row) {
   return row.cron === null ? `every ${duration(row.every_s * 1000)}` : `${row.cron} ${row.time_zone}`;
 }
 
+/** The path of a run for the operator who takes it over. */
+export const runPath = (row) => `admin/runs/${encodeURIComponent(row.run_id)}`;
+
+/** The text of an event of a run: what somebody wrote, or else the server's sentence. */
+export function eventText({ data, message }) {
+  return data.content || data.result || message || data.message || "";
+}
+
 export const BY = Object.freeze({ user: "User", agent: "Agent", model: "Model", day: "Day" });
 export const KINDS = Object.freeze({ agent: "Agent", tool: "Tool", model: "Model" });
 
@@ -46,7 +54,8 @@ function spending(by) {
 
 /**
  * Sections: `read(api)` gives the rows; `act` is what may be done to a row: `question(row)` is asked first, and `run(api,
- * row)` does it. A section with `stops` has the form that stops something.
+ * row)` does it. A section with `stops` has the form that stops something; rows of one with `taken` are runs, which may be
+ * taken over.
  */
 export const SECTIONS = Object.freeze([
   {
@@ -59,7 +68,7 @@ export const SECTIONS = Object.freeze([
     },
   },
   {
-    name: "runs", title: "Runs", none: "Nobody is waiting for an answer.", key: (row) => row.run_id,
+    name: "runs", title: "Runs", taken: true, none: "Nobody is waiting for an answer.", key: (row) => row.run_id,
     read: async (api) => {
       const { open, currency } = await api.ask("GET", "observer/runs");
       return open.map((row) => ({ ...row, currency }));

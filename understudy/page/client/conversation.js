@@ -284,7 +284,7 @@ function rated(state, event, { message_id: answer, rating = null }) {
 function steered(state, event, data, status) {
   return inRun(state, event, (turn) => {
     const known = turn.steers.findIndex(({ id }) => id === data.steer_id);
-    const steer = { id: data.steer_id, runId: turn.runId, content: data.content ?? "", mode: data.mode ?? "next", state: status };
+    const steer = { id: data.steer_id, runId: turn.runId, content: data.content ?? "", mode: data.mode ?? "next", state: status, by: data.by };
     return { ...turn, steers: known < 0 ? [...turn.steers, steer] : replaceAt(turn.steers, known, { ...turn.steers[known], ...steer }) };
   });
 }

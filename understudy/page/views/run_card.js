@@ -54,7 +54,8 @@ export class RunCardView {
     setText(this.stopWord, t(turn.stopping ? "composer.stopping" : "composer.stop"));
     this.#summarise(turn, steps, live);
     this.shown = { steps, live };
-    this.#unfold(this.unfolded ?? (live && turn.stream.text === ""));
+    // What an operator did is among the steps, and stays in sight.
+    this.#unfold(this.unfolded ?? ((live && turn.stream.text === "") || steps.some(({ notice }) => ["taken_over", "ended_by_operator"].includes(notice))));
     this.#read();
   }
 

@@ -23,14 +23,14 @@ export class SteersView {
     }));
   }
 
-  #row({ id, runId, content, mode, state }, live) {
+  #row({ id, runId, content, mode, state, by }, live) {
     const waits = live && state !== "taken";
-    const back = waits && state === "waiting" && mode === "next" && el("button.link", {
+    const back = waits && !by && state === "waiting" && mode === "next" && el("button.link", {
       type: "button", onclick: () => this.page.onUnsteer(runId, id),
     }, t("action.take_back"));
     const note = t(state === "sending" ? "steer.sending" : WAITS[mode] ?? "steer.waits");
     return el("div.steer", { "data-state": state },
       el(waits ? "div.bubble.is-waiting" : "div.bubble", { dir: "auto" }, content),
-      el("p.steer-note", { role: "status" }, waits ? note : t("steer.read"), back && " · ", back));
+      el("p.steer-note", { role: "status" }, by ? t("steer.of_operator") : waits ? note : t("steer.read"), back && " · ", back));
   }
 }

@@ -18,7 +18,7 @@ from transport.connection.base import DescribeConnection
 from transport.outbox.outbox import GetBacklog
 from transport.wire.codec import from_log
 from transport.wire.errors import CommandRejected
-from understudy.chat.routing import check_id
+from understudy.chat.messages import CancelRun
 from understudy.chat.run.meter import usage_of
 from understudy.chat.run.report import short_report
 from understudy.chat.run.timeline import as_json, timeline, waits_for
@@ -27,8 +27,9 @@ from understudy.storage import operator_queries
 from understudy.storage.operator_queries import FoundRun, OpenRunRow
 from understudy.storage.records import name_of, tenant_of
 from understudy.storage.spending import day_of
+from understudy.web.api.takeovers import filtered_reason
 from understudy.web.audit import audit
-from understudy.web.context import rights, scope, web_context, whole_number
+from understudy.web.context import identity, reached_run, read_body, rights, scope, web_context, whole_number
 
 blueprint = Blueprint("activity", __name__, url_prefix="/api/observer")
 
@@ -71,11 +72,7 @@ async def runs() -> dict[str, Any]:
 @blueprint.get("/runs/<run_id>")
 async def run(run_id: str) -> dict[str, Any]:
     """Return a run with its timeline: its agents, turns, calls and waits, without any text."""
-    check_id("run_id", run_id)
-    whose, context = rights().whose(), web_context()
-    found = await context.store.run(run_id)
-    if found is None or not whose(found.owner):
-        raise CommandRejected("not_found", "There is no run of that name.")
+    found, context = await reached_run(run_id), web_context()
     rows = await context.store.run_events(found.owner, found.thread_id, run_id)
     steps = await context.store.steps(run_id)
 
@@ -90,14 +87,12 @@ async def run(run_id: str) -> dict[str, Any]:
 
 @blueprint.post("/runs/<run_id>/stop")
 async def stop(run_id: str) -> tuple[dict[str, Any], int]:
-    """End the run of any user within the caller's rights; it ends with what it has, as if its user had stopped it."""
-    check_id("run_id", run_id)
-    whose, context = rights().whose(), web_context()
-    found = await context.store.run(run_id)
-    if found is None or not whose(found.owner):
-        raise CommandRejected("not_found", "There is no run of that name.")
-    await audit("run.stopped", target=found.owner, as_operator=True, run=run_id)
-    await context.stop_run(found.owner, run_id)
+    """End the run of any user within the caller's rights with what it has; the user is told that an operator did."""
+    found, body = await reached_run(run_id), await read_body()
+    reason = await filtered_reason(found.owner, body) if body else None
+    await audit("run.stopped", target=found.owner, as_operator=True, run=run_id, reason=reason or "")
+    if found.ended_at is None:
+        await web_context().operate(identity().user, found, CancelRun(run_id, by=identity().user, reason=reason))
     return {"run_id": run_id}, 202
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import uuid
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from transport.wire.command_parser import parse_frame
 from transport.wire.commands import Cancel, Continue, Edit, Regenerate, Say
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected
-from transport.wire.events import ToolCompleted
+from transport.wire.events import Envelope, ToolCompleted
 from transport.wire.messages import arrived_at
 from understudy.chat.commands import Accepted
 from understudy.chat.routing import check_id, find_stored_agent
@@ -108,36 +109,17 @@ async def start() -> tuple[dict[str, Any], int]:
 @blueprint.get("/<run_id>")
 async def one(run_id: str) -> Response:
     """Return the state of a run: usage, what is left of its budget, and the questions it waits for."""
-    run, store = await _own(run_id), web_context().store
-    steps = await store.steps(run_id)
-    rows = await store.run_events(run.owner, run.thread_id, run_id)
+    run = await _own(run_id)
     shown = partial(web_context().content_filter.vault.restore_envelope, run.owner)
-    agents = web_context().agents
-    agent = agents.get(find_stored_agent(run.agent_type, run.pillar, agents) or "")
-    limits = web_context().settings.limits
-
-    def describe() -> bytes:
-        events = [shown(from_log(row.body)).event for row in rows]
-        return msgspec.json.encode(report(run, events, steps, agent, limits))
-
-    return Response(await run_off_loop(describe), content_type="application/json")
+    return await state_of(run, shown, {})
 
 
 @blueprint.get("/<run_id>/events")
 async def events(run_id: str) -> Response:
     """Return a run's events after the sequence number `after`, as they were sent, and whether the run has ended."""
     run = await _own(run_id)
-    after, limit = whole_number("after", 0, 0, 2**53), whole_number("limit", 500, 1, 1000)
-    rows = [row for row in await web_context().store.run_events(run.owner, run.thread_id, run_id) if row.seq > after]
     shown = partial(web_context().content_filter.vault.restore_envelope, run.owner)
-
-    def encoded() -> bytes:
-        each = [encode(shown(from_log(row.body)), Dialect.CANONICAL) for row in rows[:limit]]
-        return b",".join(body for body in each if body)
-
-    more = b"true" if len(rows) > limit else b"false"
-    body = b'{"events":[%s],"more":%s,"status":"%s"}' % (await run_off_loop(encoded), more, run.status.encode())
-    return Response(body, content_type="application/json")
+    return await events_of(run, shown, whole_number("after", 0, 0, 2**53))
 
 
 @blueprint.post("/<run_id>/cancel")
@@ -175,6 +157,37 @@ async def go_on(run_id: str) -> tuple[dict[str, Any], int]:
     check_id("run_id", run_id)
     command = Continue(run_id, request.headers.get(KEY))
     return asdict(_accepted(await web_context().streams.run_command(identity(), command))), 202
+
+
+async def state_of(run: RunRecord, shown: Callable[[Envelope], Envelope], beside: Mapping[str, Any]) -> Response:
+    """Return the answer about the state of a run, with the fields of `beside`; `shown` gives an event as the caller is
+    shown it."""
+    store, agents, limits = web_context().store, web_context().agents, web_context().settings.limits
+    steps = await store.steps(run.id)
+    rows = await store.run_events(run.owner, run.thread_id, run.id)
+    agent = agents.get(find_stored_agent(run.agent_type, run.pillar, agents) or "")
+
+    def describe() -> bytes:
+        events = [shown(from_log(row.body)).event for row in rows]
+        return msgspec.json.encode({**report(run, events, steps, agent, limits), **beside})
+
+    return Response(await run_off_loop(describe), content_type="application/json")
+
+
+async def events_of(run: RunRecord, shown: Callable[[Envelope], Envelope], after: int | None) -> Response:
+    """Return the answer with at most `limit` (in the query) events of a run: those after a number, or for None the
+    last ones. `shown` gives an event as the caller is shown it."""
+    limit = whole_number("limit", 500, 1, 1000)
+    rows = await web_context().store.run_events(run.owner, run.thread_id, run.id)
+    wanted = rows[-limit:] if after is None else [row for row in rows if row.seq > after]
+
+    def encoded() -> bytes:
+        each = [encode(shown(from_log(row.body)), Dialect.CANONICAL) for row in wanted[:limit]]
+        return b",".join(body for body in each if body)
+
+    more = b"true" if len(wanted) > limit else b"false"
+    body = b'{"events":[%s],"more":%s,"status":"%s"}' % (await run_off_loop(encoded), more, run.status.encode())
+    return Response(body, content_type="application/json")
 
 
 async def _step_after(run: RunRecord, seq: int) -> int:

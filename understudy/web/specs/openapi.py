@@ -580,6 +580,9 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "Stops": _all({"stops": array_of(STOP)}),
     "Stop": STOP,
     "RunStopped": _all({"run_id": TEXT}),
+    "TakenOver": _all({"by": TEXT, "reason": or_null(TEXT), "at": NUMBER}),
+    "TakenRun": _all({**RUN_STATE, "taken_over": _ref("TakenOver")}),
+    "OperatorCommand": object_of({"type": {"type": "string", "enum": ["steer", "approve", "answer"]}}, ["type"]),
     "StopReason": object_of({"reason": TEXT}, ["reason"]),
     "Alerted": _all({"connections": COUNT}),
     "Observed": OBSERVED,
@@ -680,6 +683,7 @@ _KEY: Final = {"Idempotency-Key": TEXT}
 _AFTER: Final = {"type": "integer", "minimum": 0}
 _STORED: Final = ("storage_unavailable", "internal")
 _THREAD: Final = ("invalid_command", "not_found", *_STORED)
+_TAKEN: Final = (*_THREAD, "forbidden", "message_too_large", "run_ended", "taken_over")
 _COMMAND_ERRORS: Final = (
     "bad_json", "invalid_command", "unknown_type", "empty_message", "pillar_required", "unknown_pillar",
     "unknown_agent_type", "message_id_reused", "content_blocked", "message_too_large", "not_found", "rate_limited",
@@ -981,7 +985,19 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
     ),
     "activity.runs": RouteSpec((200, "OperatorRuns"), query={"tenant": TEXT}, errors=_OPERATOR),
     "activity.run": RouteSpec((200, "OperatorRun"), errors=("not_found", *_OPERATOR)),
-    "activity.stop": RouteSpec((202, "RunStopped"), errors=(*_THREAD,)),
+    "activity.stop": RouteSpec(
+        (202, "RunStopped"), body="StopReason", errors=(*_THREAD, "content_blocked", "message_too_large")
+    ),
+    "takeovers.take_over": RouteSpec(
+        (200, "TakenOver"), body="StopReason", errors=(*_TAKEN, "busy", "content_blocked")
+    ),
+    "takeovers.one": RouteSpec((200, "TakenRun"), errors=(*_THREAD, "forbidden", "taken_over")),
+    "takeovers.events": RouteSpec(
+        (200, "RunEvents"),
+        query={"after": _AFTER, "limit": {"type": "integer", "minimum": 1, "maximum": 1000}},
+        errors=(*_THREAD, "forbidden", "taken_over"),
+    ),
+    "takeovers.command": RouteSpec((202, "RunStopped"), body="OperatorCommand", errors=(*_TAKEN, *_COMMAND_ERRORS)),
     "activity.connections": RouteSpec(
         (200, "OperatorConnections"),
         query={"user": TEXT, "limit": {"type": "integer", "minimum": 1, "maximum": 200}},

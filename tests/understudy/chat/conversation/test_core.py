@@ -19,6 +19,7 @@ from transport.wire.events import (
     AgentCompleted,
     AgentProgress,
     AgentStarted,
+    AgentThinking,
     AnswerPreview,
     Block,
     CallSettled,
@@ -80,6 +81,7 @@ from understudy.chat.messages import (
     Record,
     RequestSnapshot,
     RunRequest,
+    TakeOver,
     TakeSteers,
     WithdrawSteer,
 )
@@ -711,6 +713,62 @@ def test_a_steer_is_taken_back_only_while_it_waits(shell: Shell) -> None:
     assert shell.published[-1].event == SteerWithdrawn("s1")
     assert answers(shell.handle(WithdrawSteer("r1", "s1"))) == [False]
     assert answers(shell.handle(TakeSteers("r1", 1, 1))) == [()]
+
+
+def test_a_run_is_taken_over_by_one_operator_once(shell: Shell) -> None:
+    """Committed before it is acknowledged; not one that waits in the queue, is being stopped, or has ended."""
+    shell.handle(accept(1))
+    shell.handle(accept(2))
+    assert answers(shell.handle(TakeOver("r1", "op", "Help"))) == [True]
+    assert shell.did == ["Commit", "PublishEvents", "AnswerRequest"]
+    notice = shell.published[-1].event
+    assert isinstance(notice, AgentThinking)
+    assert (notice.thought, notice.notice) == ("An operator has taken over this run: Help", "taken_over")
+    assert answers(shell.handle(TakeOver("r1", "op", "Again"))) == [False]
+    assert answers(shell.handle(TakeOver("r1", "other", "Mine"))) == ["taken_over"]
+    assert answers(shell.handle(TakeOver("r2", "op", "Soon"))) == ["busy"]
+    assert shell.published[-1].event is notice
+    shell.handle(CancelRun("r1"))
+    assert answers(shell.handle(TakeOver("r1", "op", "Help"))) == ["run_ended"]
+
+
+def test_a_take_over_that_is_not_stored_has_not_happened(shell: Shell) -> None:
+    shell.handle(accept(1))
+    shell.failing = [StorageUnavailable("away")]
+    assert answers(shell.handle(TakeOver("r1", "op", "Help"))) == ["storage_unavailable"]
+    assert answers(shell.handle(TakeOver("r1", "other", "Help"))) == [True]
+
+
+def test_a_steer_of_an_operator_is_neither_taken_back_nor_a_message_of_the_user(shell: Shell) -> None:
+    shell.handle(accept(1))
+    shell.handle(evolve(steer("s1"), by="op"))
+    assert answers(shell.handle(WithdrawSteer("r1", "s1"))) == [False]
+    shell.handle(answered(shell))
+    shell.exit_runs()
+    assert SteerWithdrawn("s1") in [each.event for each in shell.events]
+    assert isinstance(shell.events[-1].event, FinalResponse)
+    assert not shell.at_work
+
+
+@pytest.mark.parametrize("at_work", [True, False])
+def test_a_run_that_an_operator_ends_says_so_before_its_end(shell: Shell, *, at_work: bool) -> None:
+    """Whether it works or waits; a user who had stopped it before did that themselves."""
+    shell.handle(accept(1))
+    shell.handle(accept(2))
+    run_id = "r1" if at_work else "r2"
+    shell.handle(CancelRun(run_id, by="op", reason="Too dear"))
+    if at_work:
+        shell.handle(FinishRun(run_id, Ending.CANCELLED))
+    notice, completed, final = [each.event for each in shell.events[-3:]]
+    assert isinstance(notice, AgentThinking)
+    assert (notice.thought, notice.by) == ("An operator has ended this run: Too dear", "op")
+    assert isinstance(completed, AgentCompleted)
+    assert isinstance(final, FinalResponse)
+    assert final.status is RunStatus.CANCELLED
+    shell.handle(CancelRun("r1" if not at_work else "r2"))
+    shell.handle(CancelRun("r1" if not at_work else "r2", by="op"))
+    shell.handle(FinishRun("r1", Ending.CANCELLED))
+    assert sum(isinstance(each.event, AgentThinking) for each in shell.events) == 1
 
 
 @pytest.mark.parametrize("end", ["answer", "cancel", "failure"])

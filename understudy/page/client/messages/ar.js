@@ -374,6 +374,7 @@ export const messages = Object.freeze({
   "steer.waits": "بالانتظار",
   "steer.sending": "جارٍ الإرسال",
   "steer.read": "قرأها الوكيل",
+  "steer.of_operator": "من أحد المشغّلين",
 
   "form.list": "(واحد في كل سطر)",
   "form.json": "(JSON)",

@@ -371,6 +371,7 @@ export const messages = Object.freeze({
   "steer.waits": "Wartet",
   "steer.sending": "Wird gesendet",
   "steer.read": "Der Agent hat es gelesen",
+  "steer.of_operator": "Von einem Betreiber",
 
   "form.list": "(eines pro Zeile)",
   "form.json": "(JSON)",

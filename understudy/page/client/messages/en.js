@@ -376,6 +376,7 @@ export const messages = Object.freeze({
   "steer.waits": "Waiting",
   "steer.sending": "Sending",
   "steer.read": "The agent has read it",
+  "steer.of_operator": "From an operator",
 
   "form.list": "(one a line)",
   "form.json": "(JSON)",

@@ -1,0 +1,138 @@
+"""`/api/admin/runs/{run_id}`: an operator takes over a run of a user, reads what it does, and steers it.
+
+1. An operator is shown a text of a run only after the audit log has that this operator took it over, and why: the event
+   of the take-over is committed after that entry, and only what it names is shown.
+2. Texts are shown as they are stored: values that were redacted stay placeholders.
+3. What the operator sends are the commands of the run's user, in the operator's name.
+"""
+
+from typing import Any, Final
+
+from attrs import frozen
+from quart import Blueprint, Response, request
+
+from transport.wire.codec import from_log
+from transport.wire.command_parser import decode, parse_command
+from transport.wire.commands import Approve, Respond, Steer
+from transport.wire.errors import CommandRejected
+from transport.wire.events import TAKEN_OVER, AgentThinking
+from transport.wire.messages import arrived_at
+from understudy.chat.messages import TakeOver
+from understudy.storage.audit import LONGEST
+from understudy.storage.records import RunRecord, name_of
+from understudy.web.api.runs import events_of, state_of
+from understudy.web.audit import audit
+from understudy.web.context import decode_json, identity, reached_run, read_body, web_context, whole_number
+
+blueprint = Blueprint("takeovers", __name__, url_prefix="/api/admin/runs/<run_id>")
+
+MAX_REASON: Final = LONGEST
+"""Characters of a reason, which an entry of the audit log has whole. A longer one is refused."""
+
+
+@frozen
+class Reason:
+    """The body of a request to take over or end a run: a sentence that says why, for its user and for auditors."""
+
+    reason: str
+
+
+@blueprint.post("/take-over")
+async def take_over(run_id: str) -> dict[str, Any]:
+    """Take over the run of any user within the caller's rights; the user is told at once, with the reason."""
+    run, operator = await _open(run_id), identity().user
+    taken = await _taken(run)
+    if taken is None:
+        reason = await filtered_reason(run.owner, await read_body())
+        await audit("run.taken_over", target=run.owner, as_operator=True, run=run_id, reason=reason)
+        await web_context().operate(operator, run, TakeOver(run_id, operator, reason))
+        taken = await _taken(run)
+    return _shown(_check_own(taken))
+
+
+@blueprint.get("")
+async def one(run_id: str) -> Response:
+    """Return the state of a run that the caller has taken over, with the questions and approvals it waits for."""
+    run = await reached_run(run_id)
+    return await state_of(run, lambda envelope: envelope, {"taken_over": _shown(_check_own(await _taken(run)))})
+
+
+@blueprint.get("/events")
+async def events(run_id: str) -> Response:
+    """Return the events of a run that the caller has taken over: the last ones, or those after the number `after`."""
+    run = await reached_run(run_id)
+    _check_own(await _taken(run))
+    after = whole_number("after", 0, 0, 2**53) if "after" in request.args else None
+    return await events_of(run, lambda envelope: envelope, after)
+
+
+@blueprint.post("/commands")
+async def command(run_id: str) -> tuple[dict[str, Any], int]:
+    """Send a run that the caller has taken over a `steer`, a decision (`approve`) or an `answer`."""
+    arrived_at.set(web_context().streams.callbacks.clock())
+    run = await _open(run_id)
+    taken = _check_own(await _taken(run))
+    given = decode(await read_body())
+    if not isinstance(given, dict):
+        raise CommandRejected("invalid_command", "A command must be a JSON object.")
+    act = parse_command({**given, "run_id": run_id} if given.get("type") == "steer" else given, None)
+    match act:
+        case Steer():
+            word = "steer"
+        case Approve(decision=decision):
+            word = decision.value
+        case Respond():
+            word = "decline" if act.answer is None else "answer"
+        case _:
+            raise CommandRejected("invalid_command", "The type must be steer, approve or answer.")
+    web_context().streams.check_rate(identity(), act)
+    await audit("run.steered", target=run.owner, as_operator=True, run=run_id, act=word, reason=taken.reason or "")
+    await web_context().operate(identity().user, run, act)
+    return {"run_id": run_id}, 202
+
+
+async def filtered_reason(owner: str, body: bytes) -> str:
+    """Return the reason in a request's body, as the content filter leaves it for the log of a user.
+
+    Raises:
+        CommandRejected: There is none, or it is too long (`invalid_command`), or it is blocked.
+    """
+    reason = " ".join(decode_json(body, Reason, '{"reason": "…"}').reason.split())
+    if not 0 < len(reason) <= MAX_REASON:
+        raise CommandRejected("invalid_command", f"A reason has 1 to {MAX_REASON} characters.")
+    return (await web_context().content_filter.filter_note(owner, reason))[:MAX_REASON]
+
+
+async def _open(run_id: str) -> RunRecord:
+    """Return a run within the caller's rights that has not ended."""
+    run = await reached_run(run_id)
+    if run.ended_at is not None:
+        raise CommandRejected("run_ended", "That run has ended already.")
+    return run
+
+
+async def _taken(run: RunRecord) -> AgentThinking | None:
+    """Return the event of the run's take-over, None if nobody has taken it over."""
+    for row in await web_context().store.run_events(run.owner, run.thread_id, run.id):
+        if row.type == AgentThinking.type:
+            event = from_log(row.body).event
+            if isinstance(event, AgentThinking) and event.notice == TAKEN_OVER:
+                return event
+    return None
+
+
+def _check_own(taken: AgentThinking | None) -> AgentThinking:
+    """Return the event of a take-over by the caller.
+
+    Raises:
+        CommandRejected: Nobody has taken over the run (`forbidden`), or another operator (`taken_over`).
+    """
+    if taken is None:
+        raise CommandRejected("forbidden", "Take over that run first, with a reason.")
+    if taken.by != identity().user:
+        raise CommandRejected("taken_over")
+    return taken
+
+
+def _shown(taken: AgentThinking) -> dict[str, Any]:
+    return {"by": name_of(taken.by or ""), "reason": taken.reason, "at": taken.timestamp}
