@@ -7,8 +7,9 @@ traced      traced_cost: processor time of a turn with one tool call, with every
 stop        stop_switch_s: from an operator's stop of an agent on one node to the end of its run on another, the longest
 incidents   incident_seconds: from the cause of an alert until it fires, beyond its own `for`, the longest of all,
             with the durations of the rules cut short; incident_cleared_s: from the end of the cause until it is gone
-calm        calm_alerts: how many alerts fired in 20 minutes (`--minutes`) of ordinary work; calm_pending: how many were
-            pending without firing; calm_messages: those that were answered; calm_broken: promises that were broken
+calm        calm_alerts: how many alerts fired in 20 minutes (`--minutes`) of ordinary work; calm_minutes: how
+            long it was; calm_pending: how many were pending without firing; calm_messages: those that were answered;
+            calm_broken: promises that were broken
 """
 
 from __future__ import annotations

@@ -72,6 +72,7 @@ def figures(minutes: float | None = None) -> Iterator[Figure]:
         for alert, seconds in names.items():
             print(f"calm: {alert} was {state} for {seconds:.0f} s", file=sys.stderr, flush=True)
     yield Figure("calm_alerts", "alerts", len(alerts["firing"]), aim=0)
+    yield Figure("calm_minutes", "minutes", MINUTES if minutes is None else minutes)
     yield Figure("calm_pending", "alerts", len(alerts["pending"].keys() - alerts["firing"].keys()))
     yield Figure("calm_messages", "messages", sum(each["messages"]["answered"] for each in reports))
     yield Figure("calm_broken", "promises", sum(sum(each["violations"].values()) for each in reports), aim=0)

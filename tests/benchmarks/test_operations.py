@@ -40,7 +40,7 @@ def test_the_stop_switch_is_measured_over_two_nodes(monkeypatch: pytest.MonkeyPa
 @pytest.mark.slow
 def test_a_calm_soak_is_measured_at_two_servers() -> None:
     found = {each.figure: each for each in operations.figures(only="calm", minutes=0.1)}
-    assert [*found] == ["calm_alerts", "calm_pending", "calm_messages", "calm_broken"]
+    assert [*found] == ["calm_alerts", "calm_minutes", "calm_pending", "calm_messages", "calm_broken"]
     assert found["calm_alerts"].aim == 0
     assert found["calm_messages"].ours >= 2 * calm.USERS
 

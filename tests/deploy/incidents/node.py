@@ -22,7 +22,7 @@ from understudy.observe.metrics import Metrics
 
 OVER: Final = "INCIDENT_OVER"
 """Environment: a file; once it is there, what hangs goes on."""
-HELD_S: Final = 0.2
+HELD_S: Final = 0.4
 """How long the loop is held at a time, with pauses in which Prometheus is answered."""
 LEAK: Final = 200_000
 """Bytes that are leaked at a time, ten times a second."""
