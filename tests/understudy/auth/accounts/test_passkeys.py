@@ -178,6 +178,33 @@ async def test_what_was_signed_elsewhere_or_by_another_key_signs_nobody_in(tmp_p
             assert told == {("unauthenticated", "This passkey does not fit any account here.")}
 
 
+async def test_a_refused_passkey_is_logged_as_a_wrong_password_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the user only if the passkey is that of an account. Once an address has to wait, nothing more is logged."""
+    caplog.set_level("INFO", "understudy.auth.accounts")
+
+    def logged() -> list[tuple[str, str | None]]:
+        found = [(each.message, getattr(each, "user", None)) for each in caplog.records]
+        caplog.clear()
+        return [each for each in found if each[0].startswith("sign_in.")]
+
+    with trio.fail_after(60):
+        async with person(tmp_path, Clock()) as ada:
+            await ada.join()
+            with pytest.raises(Unauthenticated):
+                await ada.passkeys.accounts.sign_in("ada", "wrong", HOME)
+            logged()
+            mine = ada.device
+            for device, user in ((Authenticator(SITE.origin, id=mine.id), "ada"), (Authenticator(SITE.origin), None)):
+                ada.device = device
+                assert await ada.refusal() == "unauthenticated"
+                assert logged() == [("sign_in.wrong", user)]
+            while await ada.refusal() != "rate_limited":
+                assert logged() == [("sign_in.wrong", None)]
+            assert logged() == []
+
+
 async def test_a_passkey_whose_counter_goes_back_is_refused(tmp_path: Path) -> None:
     """One that does not count is not."""
     with trio.fail_after(60):
