@@ -1,8 +1,10 @@
 """A collector of traces for tests: a local HTTP server that decodes what it is sent by OTLP."""
 
+import ssl
 from collections.abc import Callable
 from typing import Any
 
+import h11
 import trio
 from attrs import define, field, frozen
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -26,31 +28,50 @@ class Received:
     attributes: dict[str, Any]
     started_ns: int
     ended_ns: int
+    service: dict[str, Any]
+    """The attributes of the resource."""
 
 
 @define
 class Collector(Receiver):
-    """Keeps the spans of all requests. One that is `hanging` takes requests and never answers them."""
+    """Keeps the spans of all requests. One that is `hanging` takes connections and never answers on them.
+
+    With `tls` it speaks that, as `localhost`; `broken` counts the connections on which no request came.
+    """
 
     done: int = 200
     hanging: bool = False
+    tls: ssl.SSLContext | None = None
+    broken: int = 0
     spans: list[Received] = field(factory=list)
-    services: list[dict[str, str]] = field(factory=list)
+    services: list[dict[str, Any]] = field(factory=list)
     asked: int = 0
+
+    @property
+    def secure(self) -> str:
+        """Its address with https."""
+        return f"https://localhost:{self.port}"
 
     def read(self, head: dict[str, str], body: bytes) -> Any:
         """Decode the spans of a request."""
         assert head["content-type"] == "application/x-protobuf"
         for group in ExportTraceServiceRequest.FromString(body).resource_spans:
-            self.services.append({each.key: each.value.string_value for each in group.resource.attributes})
-            self.spans += [_received(each) for scope in group.scope_spans for each in scope.spans]
+            service = _attributes(group.resource.attributes)
+            self.services.append(service)
+            self.spans += [_received(each, service) for scope in group.scope_spans for each in scope.spans]
 
-    async def answer(self, stream: trio.SocketStream) -> None:
+    async def answer(self, stream: trio.abc.Stream) -> None:
         """Read a request and answer it, unless this one hangs."""
         self.asked += 1
         if self.hanging:
             await trio.sleep_forever()
-        await super().answer(stream)
+        try:
+            if self.tls is not None:
+                stream = trio.SSLStream(stream, self.tls, server_side=True, https_compatible=True)
+                await stream.do_handshake()
+            await super().answer(stream)
+        except (trio.BrokenResourceError, h11.RemoteProtocolError):
+            self.broken += 1
 
     def named(self, start: str) -> list[Received]:
         """Return the spans whose name starts so, in the order of their starts."""
@@ -72,7 +93,11 @@ class Collector(Receiver):
                 await trio.sleep(0.01)
 
 
-def _received(span: OtlpSpan) -> Received:
+def _attributes(given: Any) -> dict[str, Any]:
+    return {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in given}
+
+
+def _received(span: OtlpSpan, service: dict[str, Any]) -> Received:
     return Received(
         span.name,
         span.trace_id.hex(),
@@ -81,7 +106,8 @@ def _received(span: OtlpSpan) -> Received:
         OtlpSpan.SpanKind.Name(span.kind).removeprefix("SPAN_KIND_"),
         span.status.message,
         tuple(each.span_id.hex() for each in span.links),
-        {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in span.attributes},
+        _attributes(span.attributes),
         span.start_time_unix_nano,
         span.end_time_unix_nano,
+        service,
     )

@@ -39,7 +39,7 @@ class Receiver:
         (listener,) = await nursery.start(partial(trio.serve_tcp, self.answer, 0, host="127.0.0.1"))
         self.port = listener.socket.getsockname()[1]
 
-    async def answer(self, stream: trio.SocketStream) -> None:
+    async def answer(self, stream: trio.abc.Stream) -> None:
         """Read one request, and answer it."""
         server = h11.Connection(h11.SERVER)
         body, head = b"", None

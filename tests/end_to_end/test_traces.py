@@ -1,6 +1,7 @@
 """Traces at a collector: from the socket to the store, over a kill, a restart and a change of node."""
 
 import json
+import ssl
 import sys
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import trio
+import trustme
 
 from tests.chaos.test_killing import KINDS, find
 from tests.end_to_end import http
@@ -20,6 +22,7 @@ from tests.end_to_end.resumable_agent import CALLS
 from tests.end_to_end.scripted_model import Call, Gate, Hand, Raise, Say, ScriptedModel, echo, scripted, wait
 from tests.end_to_end.server_pair import SECRET, token_of, two_servers
 from tests.end_to_end.test_run_recovery import AGENT, Watcher, calling, ended, shown
+from tests.end_to_end.test_workers import on_worker, two_workers, workers
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from understudy import Agent, mcp
@@ -364,6 +367,91 @@ async def test_spans_that_a_collector_refuses_are_counted_by_the_metric(serve: A
         while wanted not in shown:
             _, _, page = await http.request(running.address, "GET", "/metrics")
             shown = str(page)
+
+
+async def dropped(address: str) -> str:
+    """Wait until spans that the collector did not take are counted. Return the metrics."""
+    wanted, shown = 'understudy_trace_spans_dropped_total{reason="collector"}', ""
+    with trio.fail_after(60):
+        while wanted not in shown:
+            _, _, page = await http.request(address, "GET", "/metrics")
+            shown = str(page)
+    return shown
+
+
+def of_authority(authority: trustme.CA, name: str = "localhost") -> ssl.SSLContext:
+    """Return the context of a server with a certificate of this authority."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    return context
+
+
+async def test_a_collector_with_a_certificate_of_a_private_authority_gets_traces(
+    serve: Any, nursery: trio.Nursery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Standard variables name the authority and a client certificate."""
+    for others in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # they go before the variable
+        monkeypatch.delenv(others, raising=False)
+    authority, mine = trustme.CA(), tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(str(mine))
+    tls = of_authority(authority)
+    tls.verify_mode = ssl.CERT_REQUIRED
+    authority.configure_trust(tls)
+    client = authority.issue_cert("understudy")
+    client.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "client.pem"))
+    collector = Collector(tls=tls)
+    await collector.start(nursery)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", str(mine))
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", str(tmp_path / "client.pem"))
+    running = await serve(scripted(Say("here")), otlp_endpoint=collector.secure)
+    end = await say(running.address)
+    await collector.until_it(lambda c: run_ended(c, end["run_id"]))
+    no_orphans(collector.of_run(end["run_id"]))
+    assert collector.broken == 0
+
+
+@pytest.mark.parametrize("trouble", ["another authority", "another name", "no TLS", "no handshake"])
+async def test_without_a_connection_by_tls_spans_are_dropped_and_counted(
+    trouble: str, serve: Any, nursery: trio.Nursery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Messages are answered meanwhile, and no span is sent in the clear."""
+    for others in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(others, raising=False)
+    authority = trustme.CA()
+    (trustme.CA() if trouble == "another authority" else authority).cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", str(tmp_path / "ca.pem"))
+    monkeypatch.setattr("understudy.observe.otlp.SEND_S", 0.5)
+    tls = None if trouble == "no TLS" else of_authority(authority, "example.org" if "name" in trouble else "localhost")
+    collector = Collector(hanging=trouble == "no handshake", tls=tls)
+    await collector.start(nursery)
+    running = await serve(scripted(Say("one"), Say("two")), otlp_endpoint=collector.secure)
+    for _ in range(2):
+        assert (await say(running.address))["type"] == "final_response"
+        await dropped(running.address)
+    assert collector.asked
+    assert (collector.spans, collector.got) == ([], [])
+
+
+async def test_one_trace_over_two_workers(tmp_path: Path, collector: Collector) -> None:
+    """The thread is on one worker, the socket on the other. The resource of each span names its worker."""
+    async with two_workers(tmp_path, UNDERSTUDY_OTLP_ENDPOINT=collector.origin) as process:
+        address, token = process.address, token_of()
+        known = {each["pid"]: each["worker"] for each in await workers(address)}
+        one, other = known
+        async with on_worker(address, one, [*known], token) as client:
+            await client.say("What is 17 * 23? Use your calculator.", thread_id="t")
+            await client.until_end()
+        async with on_worker(address, other, [*known], token) as client:
+            await client.say("And 2 * 21? Use your calculator.", thread_id="t")
+            run_id = (await client.until_end())["run_id"]
+        await collector.until_it(lambda c: run_ended(c, run_id) and c.named("execute Accept") and c.named("forward"))
+        spans = collector.of_run(run_id)
+        no_orphans(spans)
+        named = {each.name.partition(" ")[0]: each.service for each in spans}
+        assert {(each["process.pid"], each["understudy.worker"]) for each in named.values()} == {*known.items()}
+        assert named["message"]["process.pid"] == named["forward"]["process.pid"] == other
+        assert named["invoke_agent"]["process.pid"] == named["execute"]["process.pid"] == one
+        assert len({each["service.instance.id"] for each in named.values()}) == 2
 
 
 async def test_a_share_of_runs_is_traced_whole_and_the_others_not_at_all(serve: Any, collector: Collector) -> None:

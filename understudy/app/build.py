@@ -195,7 +195,7 @@ async def build_app(
     tool_loop, asyncio_loop = build_tool_loop(known, lifespan), build_asyncio_loop(known)
     loops = {name: loop for name, loop in (("tools", tool_loop), ("frameworks", asyncio_loop)) if loop is not None}
     mcp = await build_mcp(known, content_filter, widgets=bool(settings.widgets_origin))
-    traces = await trio.to_thread.run_sync(build_traces, settings, metrics)
+    traces = await trio.to_thread.run_sync(build_traces, settings, metrics, worker)
     live: Mapping[str, Agent] = LiveAgents(known, mcp.with_tools, mcp.stamp) if mcp.links else known
     tree = build_tree(database, redis, metrics, recorder, shared=settings.shared)
     metrics.describe_build(__version__)
@@ -294,10 +294,10 @@ async def build_app(
         database.close()
 
 
-def build_traces(settings: Settings, metrics: Metrics) -> Traces | None:
+def build_traces(settings: Settings, metrics: Metrics, worker: "WorkerLink | None" = None) -> Traces | None:
     """Start to send traces. Return None if the settings name no collector; OpenTelemetry is not imported then.
 
-    Takes some 0.3 s. Raises ExtraNotInstalled.
+    Takes some 0.3 s. Raises ExtraNotInstalled; OSError if the authority of the collector's certificate cannot be read.
     """
     if not settings.otlp_endpoint:
         return None
@@ -307,8 +307,9 @@ def build_traces(settings: Settings, metrics: Metrics) -> Traces | None:
         raise ExtraNotInstalled("otlp_endpoint", "traces") from error
     pairs = (each.partition("=") for each in settings.otlp_headers)
     headers = {name.strip(): value.strip() for name, _, value in pairs}
+    number = None if worker is None else worker.welcome.number
     traces = Traces(
-        otlp_sender(settings.otlp_endpoint, headers, __version__, uuid.uuid4().hex),
+        otlp_sender(settings.otlp_endpoint, headers, __version__, uuid.uuid4().hex, number),
         metrics.spans_dropped,
         ratio=settings.trace_ratio,
         content=settings.trace_content,

@@ -1,17 +1,24 @@
 """Sends spans to a collector by OTLP over HTTP. Nothing else imports OpenTelemetry. Needs the extra `traces`."""
 
 import logging
+import os
+import ssl
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, SERVICE_VERSION, Resource
+from opentelemetry.sdk.environment_variables import (
+    OTEL_EXPORTER_OTLP_CERTIFICATE,
+    OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE,
+)
+from opentelemetry.sdk.resources import PROCESS_PID, SERVICE_INSTANCE_ID, SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.status import Status, StatusCode
 
+from understudy.observe.conventions import WORKER
 from understudy.observe.spans import SpanContext as OwnContext
 from understudy.observe.spans import TraceSpan
 from understudy.observe.traces import Send
@@ -22,14 +29,34 @@ PATH: Final = "/v1/traces"
 """Where collectors take spans, below their address."""
 
 
-def otlp_sender(endpoint: str, headers: Mapping[str, str], version: str, instance: str) -> Send:
-    """Return the function that sends spans to a collector. `instance` tells this server from others in its spans.
+def otlp_sender(
+    endpoint: str, headers: Mapping[str, str], version: str, instance: str, worker: int | None = None
+) -> Send:
+    """Return the function that sends spans to a collector. `instance` tells this process from others in its spans;
+    `worker` is its number if it is one of several workers.
 
-    Attributes of the resource can be added by the variable `OTEL_RESOURCE_ATTRIBUTES`.
+    The library reads the variables `OTEL_EXPORTER_OTLP_CERTIFICATE` (the authority of the collector's certificate),
+    `…_CLIENT_CERTIFICATE` and `…_CLIENT_KEY`; `REQUESTS_CA_BUNDLE` and `CURL_CA_BUNDLE` go before the first. Attributes
+    of the resource can be added by `OTEL_RESOURCE_ATTRIBUTES`.
+
+    Raises:
+        OSError: The file of that authority cannot be read, or has no certificate.
     """
+    for variable in (OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE, OTEL_EXPORTER_OTLP_CERTIFICATE):
+        if file := os.environ.get(variable):
+            try:
+                ssl.create_default_context(cafile=file)
+            except OSError as error:  # also of the content: ssl.SSLError
+                raise OSError(f"{variable} names {file}, which has no certificate to read: {error.strerror}") from error
     # Each failed request is an error in the library's log; here the first one is a line, and each is in the metric.
     logging.getLogger("opentelemetry.exporter.otlp").setLevel(logging.CRITICAL)
-    resource = Resource.create({SERVICE_NAME: "understudy", SERVICE_VERSION: version, SERVICE_INSTANCE_ID: instance})
+    own: dict[str, str | int] = {
+        SERVICE_NAME: "understudy",
+        SERVICE_VERSION: version,
+        SERVICE_INSTANCE_ID: instance,
+        PROCESS_PID: os.getpid(),
+    }
+    resource = Resource.create(own if worker is None else own | {WORKER: worker})
     scope = InstrumentationScope("understudy", version)
     exporter = OTLPSpanExporter(endpoint.rstrip("/") + PATH, headers=dict(headers), timeout=SEND_S)
 

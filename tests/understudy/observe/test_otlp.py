@@ -1,8 +1,10 @@
 """What is sent to a collector, and collectors that are away, refuse, or answer with nonsense."""
 
+import os
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 
 import pytest
 import trio
@@ -41,9 +43,23 @@ async def test_a_span_arrives_with_all_it_has(nursery: trio.Nursery) -> None:
     assert span.ended_ns - span.started_ns == 750_000_000
     (service,) = collector.services
     assert (service["service.name"], service["service.version"]) == ("understudy", "1.2")
-    assert service["service.instance.id"] == "here"
+    assert (service["service.instance.id"], service["process.pid"]) == ("here", os.getpid())
+    assert "understudy.worker" not in service
     ((head, _),) = collector.got
     assert head["x-team"] == "blue"
+
+
+@pytest.mark.parametrize("variable", ["OTEL_EXPORTER_OTLP_CERTIFICATE", "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE"])
+def test_an_authority_that_cannot_be_read_is_refused_at_once(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise no span would ever arrive. It is not read if nothing is traced."""
+    (tmp_path / "no.pem").write_text("no certificate")
+    for file in (tmp_path / "none.pem", tmp_path / "no.pem"):
+        monkeypatch.setenv(variable, str(file))
+        with pytest.raises(OSError, match=f"{variable} names {file}"):
+            build_traces(Settings(otlp_endpoint="https://127.0.0.1:9"), Metrics())
+        assert build_traces(Settings(), Metrics()) is None
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 500])
