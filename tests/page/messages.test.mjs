@@ -3,11 +3,12 @@ import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { ACCOUNTS } from "../../understudy/page/client/messages/accounts.js";
+import { SCHEDULES } from "../../understudy/page/client/messages/schedules.js";
 import { chosenLanguage, dateTime, enumerated, hasMessage, language, LANGUAGES, learn, listed, number, parts, t, useLanguage } from "../../understudy/page/client/messages.js";
 
 const PAGE = new URL("../../understudy/page/", import.meta.url);
 const catalogues = Object.fromEntries(await Promise.all(
-  Object.entries(LANGUAGES).map(async ([tag, { load }]) => [tag, { ...(await load()).messages, ...ACCOUNTS[tag] }])));
+  Object.entries(LANGUAGES).map(async ([tag, { load }]) => [tag, { ...(await load()).messages, ...ACCOUNTS[tag], ...SCHEDULES[tag] }])));
 const { en } = catalogues;
 const modules = readdirSync(PAGE, { recursive: true })
   .filter((name) => name.endsWith(".js") && !/^(admin|observer|client\/messages)\//.test(name))

@@ -1,7 +1,8 @@
 /** The dialog of the user's schedules: a list with pause and delete, and a form for a new one. */
 
 import { PRESETS, timingOf, timingText } from "../client/schedules.js";
-import { dateTime, t } from "../client/messages.js";
+import { dateTime, learn, t } from "../client/messages.js";
+import { SCHEDULES } from "../client/messages/schedules.js";
 import { confirmed, dialogHead } from "./dialog.js";
 import { el, freshId, setText } from "./dom.js";
 import { icon } from "./icons.js";
@@ -15,6 +16,7 @@ export class Schedules {
   }
 
   show() {
+    learn(SCHEDULES);
     const id = freshId("schedules");
     this.list = el("ul.schedules-list");
     this.hint = el("p", { role: "status" }, t("schedules.reading"));
