@@ -144,6 +144,8 @@ async def test_a_stopped_tool_is_an_error_that_the_model_works_with(begin: Begin
             data = (await client.until("tool_completed"))["data"]
         assert trio.current_time() - began < 1.0
         assert data["result"]["error"]["code"] == "stopped"
+        assert data["effect"] == "unknown"
+        assert data["result_summary"].endswith("Whether it took effect is unknown.")
         assert "Without it." in json.dumps(await client.until_end())
 
 

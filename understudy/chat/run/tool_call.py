@@ -229,6 +229,7 @@ class ToolCalls:
                 self.running.pop(ref, None)
                 ref.kill()
                 outcome.fail(ToolStatus.FAILED, "stopped", str(stopped))
+                outcome.effect_unknown = tool.agent is None and not tool.retry_safe
         if limit.cancelled_caught:
             self.running.pop(ref, None)
             ref.kill()
