@@ -1,11 +1,13 @@
 """A chat server for agents in which every connection, conversation, run and tool call is a supervised actor.
 
+```python
 from understudy import Agent, serve, tool
 
 @tool
 async def lookup(order_id: str) -> dict: ...
 
 serve(Agent("support", instructions="…", tools=[lookup]))
+```
 """
 
 from importlib.metadata import version
