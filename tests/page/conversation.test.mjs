@@ -294,7 +294,7 @@ test("what an operator does with a run, and says to it, is marked as theirs", ()
     at(5, "steer_taken", { steer_id: "s1", turn: 1 }),
   ].reduce(reduce, emptyConversation("t")).turns;
   assert.deepEqual(turn.steers.map(({ state, by }) => [state, by]), [["taken", "op"]]);
-  assert.deepEqual([turn.steps[1].notice, turn.steps[1].text], ["taken_over", "An operator has taken over this run: Help"]);
+  assert.deepEqual([turn.steps[1].notice, turn.steps[1].reason, turn.steps[2].by], ["taken_over", "Help", "op"]);
 });
 
 test("what a running call yields stands at it, the last items of it, until its result is there", () => {

@@ -291,8 +291,8 @@ function steered(state, event, data, status) {
 
 /** The agent has read it: it stands among the steps where that happened. */
 function steerTaken(state, event, data) {
-  const content = state.turns[byRun(state, event.run_id)]?.steers.find(({ id }) => id === data.steer_id)?.content ?? "";
-  const placed = step(state, event, { kind: "steer", key: `steer:${data.steer_id}`, text: content });
+  const { content = "", by } = state.turns[byRun(state, event.run_id)]?.steers.find(({ id }) => id === data.steer_id) ?? {};
+  const placed = step(state, event, { kind: "steer", key: `steer:${data.steer_id}`, text: content, ...(by && { by }) });
   return inRun(placed, event, (turn) => ({
     ...turn, steers: turn.steers.map((one) => (one.id === data.steer_id ? { ...one, state: "taken" } : one)),
   }));
@@ -318,7 +318,8 @@ const RULES = Object.freeze({
     pillar: event.pillar ?? null, text: data.message ?? "",
   }),
   agent_thinking: (state, event, data) => step(state, event, {
-    kind: data.notice ? "notice" : "thinking", by: data.agent_id, text: data.thought ?? "", ...(data.notice && { notice: data.notice }),
+    kind: data.notice ? "notice" : "thinking", by: data.agent_id, text: data.thought ?? "",
+    ...(data.notice && { notice: data.notice }), ...(data.reason && { reason: data.reason }),
   }),
   agent_handoff: (state, event, data) => step(state, event, {
     kind: "handoff", from: data.from ?? "", to: data.to ?? "", text: data.reason ?? "",

@@ -120,10 +120,13 @@ function handoffRow(step, time, { agents }) {
 const ROWS = Object.freeze({
   agent: agentRow,
   thinking: (step, time) => row(icon("thought"), step.text, null, time),
-  notice: (step, time) => row(icon("warning"), step.text, null, time),
+  notice: ({ notice, text, reason }, time) => {
+    const known = `step.${notice}`;
+    return hasMessage(known) ? row(icon("warning"), t(known), reason, time) : row(icon("warning"), text, null, time);
+  },
   tool: toolRow,
   handoff: handoffRow,
   continued: () => row(icon("continue"), t("step.continued"), null, null),
   subagent: subagentRow,
-  steer: (step) => row(icon("send"), t("step.you_sent"), step.text, null),
+  steer: (step) => row(icon("send"), t(step.by ? "steer.of_operator" : "step.you_sent"), step.text, null),
 });

@@ -499,6 +499,8 @@ export const messages = Object.freeze({
   "step.hands_over": "يسلّم إلى",
   "step.arrow": "←",
   "step.you_sent": "أرسلت رسالة",
+  "step.taken_over": "تولّى أحد المشغّلين هذا التشغيل",
+  "step.ended_by_operator": "أنهى أحد المشغّلين هذا التشغيل",
 
   "transcript.name": "المحادثة",
   "transcript.older": "تحميل رسائل أقدم",

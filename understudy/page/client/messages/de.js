@@ -496,6 +496,8 @@ export const messages = Object.freeze({
   "step.hands_over": "übergibt an",
   "step.arrow": "→",
   "step.you_sent": "Du hast eine Nachricht gesendet",
+  "step.taken_over": "Ein Betreiber hat übernommen",
+  "step.ended_by_operator": "Ein Betreiber hat das beendet",
 
   "transcript.name": "Unterhaltung",
   "transcript.older": "Ältere Nachrichten laden",

@@ -501,6 +501,8 @@ export const messages = Object.freeze({
   "step.hands_over": "hands over to",
   "step.arrow": "→",
   "step.you_sent": "You sent a message",
+  "step.taken_over": "An operator has taken over",
+  "step.ended_by_operator": "An operator has ended this",
 
   "transcript.name": "Conversation",
   "transcript.older": "Load older messages",
