@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.end_to_end import process
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import multipart, request
 from tests.end_to_end.process import started
@@ -61,7 +62,7 @@ async def test_at_1024_files_a_flood_leaves_enough_for_users_and_their_uploads(
     log = tmp_path / "log"
     ours = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, ours[1]), ours[1]))
-    monkeypatch.setattr(sys, "executable", str(_limited(tmp_path)))
+    monkeypatch.setattr(process, "SERVER_PYTHON", str(_limited(tmp_path)))
     try:
         async with (
             started(tmp_path / "data", log=log, loads=True, UNDERSTUDY_SECRET=SECRET) as server,
@@ -85,6 +86,6 @@ async def test_at_1024_files_a_flood_leaves_enough_for_users_and_their_uploads(
 def _limited(folder: Path) -> Path:
     """Return a Python executable whose processes may open at most 1,024 files."""
     script = folder / "python"
-    script.write_text(f'#!/bin/sh\nulimit -n 1024\nexec {sys.executable} "$@"\n')
+    script.write_text(f'#!/bin/sh\nulimit -n 1024\nexec {process.SERVER_PYTHON} "$@"\n')
     script.chmod(0o755)
     return script
