@@ -19,7 +19,7 @@ from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.conversation.effects import AnswerRequest, Query, Send, Steps, Subscribe
 from understudy.chat.conversation.event_log import read_acceptance
 from understudy.chat.conversation.run_queue import RunQueue
-from understudy.chat.conversation.thread_state import BUSY_S, RETRY_S, ThreadState
+from understudy.chat.conversation.thread_state import BUSY_S, RETRY_S, ThreadState, refusal_of
 from understudy.chat.envelope import wrap
 from understudy.chat.messages import Accept, AnswerAgain, MessageInOtherThread, RunRequest
 from understudy.chat.run.continuation import CODE, steps_of_continuation
@@ -75,12 +75,8 @@ class Acceptance:
             known = yield from self._accepted_before(ask)
             if not known:
                 raise refusal
-        except (CommandRejected, MessageInOtherThread) as refused:
-            yield AnswerRequest(ask, error=refused)
-        except StorageUnavailable:
-            yield AnswerRequest(ask, error=CommandRejected("storage_unavailable", retry_after=RETRY_S))
-        except Unstorable:
-            yield AnswerRequest(ask, error=CommandRejected("invalid_command", "That text cannot be stored."))
+        except (CommandRejected, MessageInOtherThread, StorageUnavailable, Unstorable) as error:
+            yield AnswerRequest(ask, error=refusal_of(error))
 
     def _admit(self, ask: Accept | AnswerAgain) -> Steps[ActiveRun]:
         """Reserve a permit or a queue position, and commit a message with its run.

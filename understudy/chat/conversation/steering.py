@@ -27,7 +27,7 @@ from transport.wire.events import (
 from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.conversation.effects import AnswerRequest, Query, Send, Steps, Subscribe, TellRun
 from understudy.chat.conversation.event_log import read_steer
-from understudy.chat.conversation.thread_state import BUSY_S, RETRY_S, ThreadState
+from understudy.chat.conversation.thread_state import BUSY_S, ThreadState, refusal_of
 from understudy.chat.envelope import wrap
 from understudy.chat.messages import AcceptSteer, EndTurn, TakeOver, TakeSteers, WithdrawSteer
 from understudy.chat.run.replay import SEPARATOR, steer_step
@@ -54,10 +54,9 @@ class Steering:
         """Commit that an operator has taken over a run at work, which its user is told."""
         live = self.thread.runs.get(ask.run_id)
         try:
-            if live is None:
-                queued = yield from self.thread.ensure_queued(ask.run_id)
-                if not queued:
-                    return
+            queued = yield from self.thread.ensure_queued(ask.run_id)
+            if not queued:
+                return
             if live is None or live.protocol.ended or live.stopped or ask.run_id in self.ending:
                 raise CommandRejected("run_ended", "That run has ended already.")
             if live.protocol.operator is not None:
@@ -71,12 +70,8 @@ class Steering:
             said = operators_act("taken over", ask.reason)
             notice = AgentThinking(agent_id, said, self.thread.now, TAKEN_OVER, ask.by, ask.reason)
             yield from self.thread.commit(live, [notice])
-        except CommandRejected as refused:
-            yield AnswerRequest(ask, error=refused)
-        except StorageUnavailable:
-            yield AnswerRequest(ask, error=CommandRejected("storage_unavailable", retry_after=RETRY_S))
-        except Unstorable:
-            yield AnswerRequest(ask, error=CommandRejected("invalid_command", "That text cannot be stored."))
+        except (CommandRejected, StorageUnavailable, Unstorable) as error:
+            yield AnswerRequest(ask, error=refusal_of(error))
         else:
             yield AnswerRequest(ask, True)
 
@@ -84,10 +79,9 @@ class Steering:
         """Commit a steer of a run that has not ended, and notify the run if its turn is to end."""
         live, run_id, steer_id = self.thread.runs.get(ask.run_id), ask.run_id, ask.steer_id
         try:
-            if live is None:
-                queued = yield from self.thread.ensure_queued(run_id)
-                if not queued:
-                    return
+            queued = yield from self.thread.ensure_queued(run_id)
+            if not queued:
+                return
             if live is None or steer_id in live.protocol.steers:
                 known = yield from self._accepted_before(ask)
                 if known:
@@ -105,14 +99,8 @@ class Steering:
             yield Subscribe(ask.outbox)
             steer = SteerAccepted(steer_id, ask.filtered.text, mode.value, findings, ask.by)
             yield from self.thread.commit(live, [steer], raw=raw)
-        except CommandRejected as refused:
-            yield AnswerRequest(ask, error=refused)
-            return
-        except StorageUnavailable:
-            yield AnswerRequest(ask, error=CommandRejected("storage_unavailable", retry_after=RETRY_S))
-            return
-        except Unstorable:
-            yield AnswerRequest(ask, error=CommandRejected("invalid_command", "That text cannot be stored."))
+        except (CommandRejected, StorageUnavailable, Unstorable) as error:
+            yield AnswerRequest(ask, error=refusal_of(error))
             return
         if ask.now and live.started:
             yield TellRun(run_id, EndTurn(steer_id), Lane.HIGH)
@@ -141,10 +129,9 @@ class Steering:
         """Commit that a waiting steer is taken back. One that ends the turn of a working run cannot be."""
         live = self.thread.runs.get(ask.run_id)
         try:
-            if live is None:
-                queued = yield from self.thread.ensure_queued(ask.run_id)
-                if not queued:
-                    return
+            queued = yield from self.thread.ensure_queued(ask.run_id)
+            if not queued:
+                return
             steer = None if live is None else live.protocol.steers.get(ask.steer_id)
             if live is None or steer is None or steer.by is not None:
                 yield AnswerRequest(ask, False)

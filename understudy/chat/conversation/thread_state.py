@@ -13,11 +13,13 @@ from attrs import define, evolve, field
 
 from actors import ActorRef
 from transport.wire.codec import to_log
+from transport.wire.errors import CommandRejected
 from transport.wire.events import ANSWER, Envelope, Event, PartialResult, answer_text
 from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.conversation.effects import Commit, PublishEvents, Query, Relocate, Send, Steps, Subscribe
 from understudy.chat.envelope import wrap
 from understudy.chat.run_protocol import RunProtocol
+from understudy.storage.errors import StorageUnavailable, Unstorable
 from understudy.storage.records import Change, Fence, LoggedEvent, RawText, StepRecord, Thread
 
 BUSY_S: Final = 5.0
@@ -142,3 +144,13 @@ class ThreadState:
     def change(self, **parts: Any) -> Change:
         """Return a change of this thread, under its fence."""
         return Change(self.owner, self.thread_id, fence=self.fence, **parts)
+
+
+def refusal_of(error: Exception) -> Exception:
+    """Return the refusal to reply to a request that could not be committed; an error that is one already, as it is."""
+    match error:
+        case StorageUnavailable():
+            return CommandRejected("storage_unavailable", retry_after=RETRY_S)
+        case Unstorable():
+            return CommandRejected("invalid_command", "That text cannot be stored.")
+    return error
