@@ -183,7 +183,8 @@ class Bench:
             say(f"{name}, {kind}, {users} users: {told}, {cores:.2f} cores, {done.report['errors'] or 'no errors'}")
             return done.whole and all(done.ms(each) <= LIMIT_MS for each in WAITS)
 
-        first = round(0.7 * sizes.every_s / self.cost_s[name, kind]) if sizes.probes > 1 else sizes.users
+        likely = round(0.7 * sizes.every_s / self.cost_s[name, kind])
+        first = min(likely, sizes.reach) if sizes.probes > 1 else sizes.users
         users = most(fits, first, sizes.probes, sizes.within)
         if not users and name not in (OURS, POSTGRESQL, "workers"):
             raise ServerFailed("every load that was tried was late, which may be the load's own doing")

@@ -10,7 +10,8 @@ class Sizes:
     """Counts and times; `_s` is seconds.
 
     `every_s` is how often each user sends. `users` send for `for_s` while processor time is measured. A search takes at
-    most `probes` runs of `probe_s`, and ends when what fits and what does not are within `within` of each other.
+    most `probes` runs of `probe_s`, and ends when what fits and what does not are within `within` of each other. It
+    begins with `reach` users at most, which one process of `understudy load` can send for.
     """
 
     every_s: float = 10.0
@@ -19,6 +20,7 @@ class Sizes:
     probes: int = 5
     probe_s: float = 20.0
     within: float = 1.2
+    reach: int = 1_400
     burst: int = 1_000
     busy: int = 500
 
