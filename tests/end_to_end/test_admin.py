@@ -62,7 +62,9 @@ async def test_spending_is_summed_by_user_agent_model_and_day(serve: Any) -> Non
     running = await of_tenants(serve, one, other, prices=prices, builtin_agents=[])
     await talk(running, ADA, "script")
     await talk(running, BOB, "talker")
-    whole = {by: await read(running, f"/api/admin/spending?by={by}") for by in ("user", "agent", "model", "day")}
+    whole = {
+        by: await read(running, f"/api/admin/spending?by={by}") for by in ("user", "group", "agent", "model", "day")
+    }
     today = time.strftime("%Y-%m-%d", time.gmtime())
     ada = {"tokens": 45, "cost": pytest.approx(0.6), "runs": 1}
     bob = {"tokens": 3, "cost": 0.0, "runs": 1}

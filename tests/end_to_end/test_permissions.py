@@ -15,6 +15,7 @@ from tests.end_to_end.test_allowed_agents import SECRET, token
 from tests.end_to_end.test_budgets import Eager
 from tests.end_to_end.test_budgets import agent as eager
 from tests.end_to_end.test_mcp import demo
+from tests.end_to_end.test_runs_api import Caller
 from transport.connection.limits import Limits
 from understudy import Agent, tool
 from understudy.agents.permissions import BadRules
@@ -295,6 +296,40 @@ async def test_members_of_a_group_may_spend_more(serve: Any, rules: Path) -> Non
 
     await until(is_answered)
     assert ended[-1]["data"]["usage"]["turns"] == 2
+
+
+@pytest.mark.promise("wire.group-together")
+async def test_members_of_a_group_spend_from_one_budget(serve: Any, rules: Path) -> None:
+    """A turn of 15 tokens: after three turns of one member the other has two; others go on.
+
+    It bounds their schedules too, whose runs have no token.
+    """
+    add(rules, '[budgets."group:staff".together]\ntokens_per_day = 75')
+    limits = Limits(schedule_every_s=1)
+    running = await start(serve, rules, eager(Eager(), turns=3), limits=limits)
+    bea = token("bea", groups=["staff"])
+    assert (await answer(running, STAFF, "script"))[-1]["data"]["usage"]["turns"] == 3
+    end = (await answer(running, bea, "script"))[-1]["data"]
+    assert (end["data"]["budget"]["ended_by"], end["usage"]["turns"]) == ("group_tokens_per_day", 2)
+    sentence = "Your group staff has used the 75 tokens of today; there is more from 00:00 UTC on."
+    assert end["data"]["budget"]["message"] == f"Stopped. {sentence}"
+    for who in (STAFF, bea):
+        refused = (await answer_or_refusal(running, who))["data"]
+        assert (refused["code"], refused["message"]) == ("quota_exceeded", sentence)
+    assert (await answer_or_refusal(running, OTHER))["type"] == "final_response"
+    caller = Caller(running, bea)
+    made = await caller.post("/api/schedules", 201, message="go", agent="script", every_s=1)
+    refusals: list[dict[str, Any]] = []
+
+    async def is_refused() -> bool:
+        refusals.append((await caller.get(f"/api/schedules/{made['id']}"))["last"] or {})
+        return bool(refusals[-1].get("code"))
+
+    await until(is_refused)
+    assert (refusals[-1]["code"], refusals[-1]["message"]) == ("quota_exceeded", sentence)
+    operator = Caller(running, token("op", roles=["server_operator"]))
+    summed = (await operator.get("/api/admin/spending?by=group"))["spending"]
+    assert summed == [{"group": "group:staff", "tokens": 75, "cost": 0.0, "runs": 2}]
 
 
 async def answer_or_refusal(running: Running, who: str) -> dict[str, Any]:

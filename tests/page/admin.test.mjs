@@ -63,7 +63,7 @@ test("each section reads rows and has a column for each of what it shows", async
     "/api/admin/schedules": [200, { schedules: [{ id: "s", user: "ada", tenant: null, agent: null, cron: null, every_s: 60, enabled: false, next_due_at: null, last_code: "busy", last_due_at: 1 }] }],
     "/api/admin/sign-ins": [200, { sign_ins: [{ user: "ada", tenant: null, server: "crm", signed_in_at: 1 }] }],
     "/api/admin/settings": [200, { settings: [{ name: "port", value: 1, secret: false, is_set: true, source: "f" }] }],
-    ...Object.fromEntries(["user", "agent", "model", "day"].map((by) => [`/api/admin/spending?by=${by}&days=30`, [200, { spending: [spent], currency: "EUR" }]])),
+    ...Object.fromEntries(["user", "group", "agent", "model", "day"].map((by) => [`/api/admin/spending?by=${by}&days=30`, [200, { spending: [spent], currency: "EUR" }]])),
   };
   const { api, asked } = served(answers);
   const shown = {};

@@ -14,6 +14,8 @@ from attrs import Attribute, define, evolve, field, fields, frozen, validators
 from transport.connection.limits import Limits
 from understudy.agents.agent import Agent, with_subagents
 from understudy.auth.allow import Allowed, Principal, fits, groups_of, is_allowed, read_allowed
+from understudy.models.prices import PriceTable
+from understudy.models.registry import OFFLINE
 from understudy.tools.tool import Tool
 
 ANY: Final = "*"
@@ -43,9 +45,11 @@ def _bound(_: Any, attribute: "Attribute[Any]", value: float | None) -> None:
 
 @frozen(kw_only=True)
 class Allowance:
-    """What each of the users that an entry names may spend on models, in place of the server's `limits.user_…`.
+    """What each of the users that an entry names may spend on models, in place of the server's `limits.user_…`, or what
+    all of them may spend together.
 
-    Costs are in the currency of the server's prices; a day and a month are those of UTC. None: the server's limit.
+    Costs are in the currency of the server's prices; a day and a month are those of UTC. None: the server's limit, or
+    for all together none.
     """
 
     tokens_per_day: int | None = field(default=None, validator=_bound)
@@ -55,12 +59,15 @@ class Allowance:
 
 
 BOUNDS: Final = tuple(each.name for each in fields(Allowance))
+TOGETHER: Final = "together"
+"""The table, within that of a budget, of what all users of the entry may spend together."""
 
 
 @frozen
 class Rules:
     """The content of a permissions file. `agents`, `tools` and `models` have lists of entries by name, `budgets` what
-    users may spend by entry. `groups` are all groups that entries may name, also those of agents and tools.
+    each user may spend by entry, `together` what all of them may. `groups` are all groups that entries may name, also
+    those of agents and tools.
     """
 
     groups: tuple[str, ...] = ()
@@ -68,6 +75,7 @@ class Rules:
     tools: Mapping[str, Allowed] = field(factory=dict)
     models: Mapping[str, Allowed] = field(factory=dict)
     budgets: Mapping[str, Allowance] = field(factory=dict)
+    together: Mapping[str, Allowance] = field(factory=dict)
 
     def of_tool(self, name: str) -> Allowed:
         """Return who may have a tool called: by its name, or else by the longest pattern that fits."""
@@ -98,18 +106,31 @@ def parse_rules(read: Mapping[str, Any]) -> Rules:
             except (TypeError, ValueError) as error:
                 faults.append(f"{name}.{key}: {error}")
     budgets: dict[str, Allowance] = {}
+    together: dict[str, Allowance] = {}
     for key, bounds in _table(read, "budgets", faults).items():
         try:
             read_allowed([key], "it")
-            if not isinstance(bounds, dict) or not bounds or not set(bounds) <= set(BOUNDS):
-                raise ValueError(f"must be a table with some of {', '.join(BOUNDS)}")
-            budgets[key] = Allowance(**bounds)
+            own = bounds
+            if isinstance(bounds, dict) and TOGETHER in bounds:
+                if key.startswith("user:"):
+                    raise ValueError(f"one user has nothing {TOGETHER}; give the bounds without it")
+                together[key] = _read_allowance(bounds[TOGETHER])
+                own = {name: value for name, value in bounds.items() if name != TOGETHER}
+            if own or key not in together:
+                budgets[key] = _read_allowance(own)
         except (TypeError, ValueError) as error:
             faults.append(f"budgets.{key}: {error}")
-    rules = Rules(tuple(groups), lists["agents"], lists["tools"], lists["models"], budgets)
+    rules = Rules(tuple(groups), lists["agents"], lists["tools"], lists["models"], budgets, together)
     if faults:
         raise BadRules("; ".join(faults))
     return rules
+
+
+def _read_allowance(bounds: Any) -> Allowance:
+    """Return the bounds of a table. Raises TypeError and ValueError."""
+    if not isinstance(bounds, dict) or not bounds or not set(bounds) <= set(BOUNDS):
+        raise ValueError(f"must be a table with some of {', '.join(BOUNDS)}")
+    return Allowance(**bounds)
 
 
 def _table(read: Mapping[str, Any], name: str, faults: list[str]) -> Mapping[str, Any]:
@@ -120,18 +141,26 @@ def _table(read: Mapping[str, Any], name: str, faults: list[str]) -> Mapping[str
     return {}
 
 
-def check_rules(rules: Rules, agents: Mapping[str, Agent], default_model: str, limits: Limits) -> None:
-    """Refuse rules that do not fit a server with these agents and limits. `default_model` is for agents without one.
+def check_rules(
+    rules: Rules,
+    agents: Mapping[str, Agent],
+    default_model: str,
+    limits: Limits,
+    prices: PriceTable,
+) -> None:
+    """Refuse rules that do not fit a server with these agents, limits and prices.
 
-    A name that nothing has is refused, as a rule with a slip of the pen would leave open what it is to close.
+    `default_model` is for agents without one. A name that nothing has is refused, as a rule with a slip of the pen
+    would leave open what it is to close.
 
     Raises:
-        BadRules: A group is not among `groups`; no agent, tool or model has a name; or a budget raises nothing.
+        BadRules: A group is not among `groups`; no agent, tool or model has a name; a budget raises nothing, or
+            bounds a cost that is not known.
     """
     known, faults = with_subagents(agents.values()), list[str]()
     known_models = {name for each in (None, *known.values()) for name in model_names(each, default_model)}
     named = {f"{table}.{key}": allow for table in TABLES for key, allow in getattr(rules, table).items()}
-    named |= {f"budgets.{key}": (key,) for key in rules.budgets}
+    named |= {f"budgets.{key}": (key,) for key in (*rules.budgets, *rules.together)}
     named |= {f"allow of the agent {each.name}": each.allow for each in known.values()}
     named |= {f"allow of the tool {tool.name}": tool.allow for each in known.values() for tool in each.tools}
     for where, allow in named.items():
@@ -151,6 +180,10 @@ def check_rules(rules: Rules, agents: Mapping[str, Agent], default_model: str, l
                     f"budgets.{key}: {name} = {value:g} raises nothing, because limits.user_{name} is {at}; "
                     "set that to what users of no group may spend"
                 )
+    unpriced = sorted(name for name in known_models if name != OFFLINE and prices.price(name) is None)
+    for key, allowance in rules.together.items():
+        if unpriced and (allowance.cost_per_day, allowance.cost_per_month) != (None, None):
+            faults.append(f"budgets.{key}.{TOGETHER}: it bounds costs, but {', '.join(unpriced)} has no price")
     if faults:
         raise BadRules("; ".join(faults))
 
@@ -232,6 +265,19 @@ class Permissions:
                     if value is not None:
                         found[name] = max(value, found.get(name, value))
         return found
+
+    def together(self) -> dict[str, dict[str, float]]:
+        """Return what all users of an entry may spend together, by entry and by the name of the bound."""
+        return {
+            entry: {name: value for name in BOUNDS if (value := getattr(allowance, name)) is not None}
+            for entry, allowance in self.rules.together.items()
+        }
+
+    def counted(self, who: Principal) -> tuple[str, ...]:
+        """Return the entries for which this user's spending counts: the groups of the permissions file, and the roles
+        that have a budget together."""
+        entries = (*(f"group:{name}" for name in self.rules.groups), *self.rules.together)
+        return tuple(entry for entry in dict.fromkeys(entries) if fits(entry, who))
 
 
 def refusal(tool: Tool) -> str:

@@ -391,12 +391,13 @@ def _senders(parts: _Parts, rules: WebhookRules | None) -> list[ChildSpec]:
 
 
 def _build_spending(settings: Settings, store: Store, permissions: Permissions) -> SpendingLimits | None:
-    """Build the limits of what users spend in a day and a month; None if there are none."""
+    """Build the limits of what users spend in a day and a month; None if there are none, and no budgets can come."""
     whose = ("user", "tenant") if settings.tenant_claim else ("user",)
-    if all(getattr(settings.limits, f"{each}_{bound}") is None for each in whose for bound in BOUNDS):
+    unlimited = all(getattr(settings.limits, f"{each}_{bound}") is None for each in whose for bound in BOUNDS)
+    if unlimited and settings.permissions_file is None:
         return None
     tenant = tenant_of if settings.tenant_claim else (lambda _: None)
-    return SpendingLimits(store.spent, settings.limits, tenant, settings.prices.currency, raised=permissions.raised)
+    return SpendingLimits(store, settings.limits, tenant, permissions, settings.prices.currency)
 
 
 async def _open_permissions(settings: Settings, agents: Mapping[str, Agent]) -> tuple[Permissions, list[ChildSpec]]:
@@ -408,7 +409,9 @@ async def _open_permissions(settings: Settings, agents: Mapping[str, Agent]) -> 
     permissions = Permissions()
     if settings.permissions_file is None:
         return permissions, []
-    check = partial(check_rules, agents=agents, default_model=settings.model, limits=settings.limits)
+    check = partial(
+        check_rules, agents=agents, default_model=settings.model, limits=settings.limits, prices=settings.prices
+    )
     file = PermissionsFile(settings.permissions_file, permissions, check)
     permissions.rules = await trio.to_thread.run_sync(file.read)
     return permissions, [ChildSpec("permissions", partial(PermissionsPoller, file), backoff=BACKOFF)]

@@ -16,7 +16,7 @@ import click
 from understudy.cli.options import load_settings, operator_of
 
 Row: TypeAlias = Mapping[str, Any]
-BY: Final = ("user", "agent", "model", "day")
+BY: Final = ("user", "group", "agent", "model", "day")
 """What spending is summed by. Repeated here because most commands do not need storage."""
 KINDS: Final = ("agent", "tool", "model")
 WIDTH: Final = 10_000

@@ -256,12 +256,16 @@ def _permissions(settings: Settings, agents: Sequence[Agent]) -> CheckResult:
     assert settings.permissions_file is not None  # noqa: S101 - for the type checker
     try:
         known = all_agents(agents, settings.builtin_agents, settings.default_agent)
-        check = partial(check_rules, agents=known, default_model=settings.model, limits=settings.limits)
+        check = partial(
+            check_rules, agents=known, default_model=settings.model, limits=settings.limits, prices=settings.prices
+        )
         file = PermissionsFile(settings.permissions_file, Permissions(), check)
         rules = file.read() if agents else file.parse()
     except ValueError as error:
         return CheckResult("permissions", "mend", str(error))
-    text = f"{file.path}: {sum(map(len, (rules.agents, rules.tools, rules.models, rules.budgets)))} rules"
+    text = (
+        f"{file.path}: {sum(map(len, (rules.agents, rules.tools, rules.models, rules.budgets, rules.together)))} rules"
+    )
     if not agents:
         more = "; name your agents as MODULE:ATTR to have them compared"
         return CheckResult("permissions", "note", text + more)

@@ -18,12 +18,13 @@ _r = schema.runs.c
 _e = schema.events.c
 _u = schema.users.c
 _p = schema.spending.c
+_g = schema.memberships.c
 _d = schema.schedules.c
 _i = schema.sign_ins.c
 _s = schema.steps.c
 
-By: TypeAlias = Literal["user", "agent", "model", "day"]
-BY: Final[tuple[By, ...]] = ("user", "agent", "model", "day")
+By: TypeAlias = Literal["user", "group", "agent", "model", "day"]
+BY: Final[tuple[By, ...]] = ("user", "group", "agent", "model", "day")
 MODEL_STEPS: Final = ("model", "summary", "ask")
 """Kinds of the steps in which a model was asked."""
 NO_MODELS: Final = ("cut off", "title", "hand-written")
@@ -203,6 +204,10 @@ def spending_by(connection: Connection, by: By, first: int, last: int, limit: in
     key: Any = {"user": _p.owner, "day": _p.day}.get(by)
     if by == "agent":
         source, key = source.outerjoin(schema.runs, _r.id == _p.run_id), _AGENT
+    elif by == "group":
+        until = func.coalesce(_g.last_day, _p.day)
+        source = source.join(schema.memberships, (_g.owner == _p.owner) & _p.day.between(_g.first_day, until))
+        key = _g.entry
     elif by == "model":
         named = _s.kind.in_(MODEL_STEPS) & _s.name.not_in(NO_MODELS)
         source = source.outerjoin(schema.steps, (_s.run_id == _p.run_id) & (_s.number == _p.number) & named)

@@ -20,6 +20,7 @@ from .audit import AuditWrite
 from .consents import ConsentWrite
 from .deletion import DeletionWrite
 from .deliveries import Delivery, DeliveryWrite
+from .memberships import SetMemberships
 from .passkeys import PasskeyWrite
 from .provider_sessions import ProviderSessionWrite
 from .pushes import PushWrite
@@ -534,6 +535,7 @@ Write: TypeAlias = (
     | DeletionWrite
     | RevokeSession
     | ForgetSpending
+    | SetMemberships
     | DeliveryWrite
     | ScheduleWrite
     | StopWrite

@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISIONS: Final = tuple(f"{number:04}" for number in (*range(1, 34), 35, 36))
+REVISIONS: Final = tuple(f"{number:04}" for number in (*range(1, 34), *range(35, 38)))
 """Every revision of the schema this code knows, oldest first. Start-up reads it in place of Alembic's scripts."""
 HEAD: Final = REVISIONS[-1]
 
@@ -348,6 +348,20 @@ spending = Table(
     Index(None, "owner", "day"),
     Index(None, "tenant", "day"),
     Index(None, "day"),
+)
+
+# See `understudy.storage.memberships`. Days count from 1970, UTC; `last_day` is null while the user is in it.
+memberships = Table(
+    "memberships",
+    metadata,
+    Column("owner", Text, nullable=False),
+    Column("entry", Text, nullable=False),
+    Column("first_day", Integer, nullable=False),
+    Column("last_day", Integer),
+    PrimaryKeyConstraint("owner", "entry", "first_day"),
+    ForeignKeyConstraint(["owner"], ["users.id"], ondelete="CASCADE"),
+    Index(None, "entry"),
+    Index(None, "last_day"),
 )
 
 # Events to be delivered as webhooks: see `understudy.storage.deliveries`.

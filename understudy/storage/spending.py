@@ -1,4 +1,4 @@
-"""What users and tenants spend on models in a day and a month: the rows, and the limits, checked before each turn.
+"""What users, tenants and groups spend on models in a day and a month: the rows, and the limits, checked before turns.
 
 1. A row is written in the transaction of the model's turn that it counts, under the turn's own key: it is counted once,
    whatever is repeated or killed.
@@ -7,13 +7,14 @@
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
 from attrs import define, field, frozen
 from sqlalchemy import Connection, delete, func, select
 
+from transport.auth.identity import Identity
 from transport.connection.limits import Limits
 from transport.wire.errors import CommandRejected
 
@@ -25,6 +26,8 @@ KEPT_DAYS: Final = 35
 DELETED: Final = 500
 """Limit of old rows deleted per transaction, as all other writes wait for it."""
 CODE: Final = "quota_exceeded"
+BOUNDS: Final = ("tokens_per_day", "cost_per_day", "tokens_per_month", "cost_per_month")
+"""The names of bounds."""
 
 _s = schema.spending.c
 
@@ -90,68 +93,133 @@ class Exceeded:
 
 
 class Spender(Protocol):
-    """The user who spends, by the key of the user's data; `SpendingLimits.raised` may read more of it."""
+    """The user who spends, by the key of the user's data; `Budgets` may read more of it."""
 
     @property
     def user(self) -> str: ...  # noqa: D102 - see the class
 
 
-def _nothing_raised(_: Any) -> Mapping[str, float]:
-    return {}
+class SpendingStore(Protocol):
+    """Who spent what, of all servers on one database: see the methods of `Store` with these names."""
+
+    async def spent(self, first: int, last: int, owner: str | None, tenant: str | None) -> tuple[int, float]: ...  # noqa: D102
+
+    async def memberships(self, owner: str) -> frozenset[str]: ...  # noqa: D102
+
+    async def set_memberships(self, owner: str, entries: tuple[str, ...], at: float) -> None: ...  # noqa: D102
+
+    async def spent_together(  # noqa: D102
+        self, owner: str, tenant: str | None, entries: Collection[str], firsts: Sequence[int], last: int
+    ) -> Mapping[str, list[tuple[int, float]]]: ...
+
+
+class Budgets(Protocol):
+    """What users may spend by their groups. Bounds are by name, such as `tokens_per_day`.
+
+    `raised` has those that are greater for a user than the server's limits of each user. `together` has those of all
+    users of an entry, by entry (`group:NAME` or `role:NAME`). `counted` names the entries for which a user's spending
+    counts by the token of a message.
+    """
+
+    def raised(self, who: Any) -> Mapping[str, float]: ...  # noqa: D102
+
+    def together(self) -> Mapping[str, Mapping[str, float]]: ...  # noqa: D102
+
+    def counted(self, who: Any) -> tuple[str, ...]: ...  # noqa: D102
+
+
+@frozen
+class _Period:
+    """A day or a month at work: `first` is its first day, `until` the time at which the next one begins."""
+
+    name: str
+    first: int
+    until: float
+
+    def of(self, bounds: Mapping[str, float | None]) -> bool:
+        """Return whether one of these bounds is of this period."""
+        return any(bounds.get(f"{what}_per_{self.name}") is not None for what in ("tokens", "cost"))
+
+    def reached(
+        self, whose: str, whom: str, bounds: Mapping[str, float | None], sums: tuple[int, float], currency: str
+    ) -> Exceeded | None:
+        """Return the first of these bounds, by name, that the sums of tokens and cost have reached."""
+        for what, value in zip(("tokens", "cost"), sums, strict=True):
+            bound = bounds.get(f"{what}_per_{self.name}")
+            if bound is not None and value >= bound:
+                amount = f"{bound:,} tokens" if what == "tokens" else f"{bound:,.6g} {currency}".rstrip()
+                words = "today" if self.name == "day" else "this month"
+                when = "00:00 UTC" if self.name == "day" else f"{datetime.fromtimestamp(self.until, UTC):%Y-%m-%d}"
+                sentence = f"{whom} used the {amount} of {words}; there is more from {when} on."
+                return Exceeded(f"{whose}_{what}_per_{self.name}", bound, value, sentence, self.until)
+        return None
+
+
+def _periods(now: float) -> tuple[_Period, _Period]:
+    today, (first, next_month) = day_of(now), month_of(now)
+    return _Period("day", today, (today + 1) * DAY_S), _Period("month", first, next_month)
 
 
 @define
 class SpendingLimits:
-    """Refuses runs and turns of users, or of tenants, that have spent what they may in a day or a month.
+    """Refuses runs and turns of users, tenants or groups that have spent what they may in a day or a month.
 
-    `spent(first, last, owner, tenant)` reads the sums of days; `clock` gives Unix seconds. `raised(who)` has the
-    bounds, as `tokens_per_day`, that are greater for this user than `limits`.
+    `clock` gives Unix seconds.
     """
 
-    spent: Callable[..., Any]
+    store: SpendingStore
     limits: Limits
     tenant_of: Callable[[str], str | None]
+    budgets: Budgets
     currency: str = ""
     clock: Callable[[], float] = field(default=time.time)
-    raised: Callable[[Any], Mapping[str, float]] = _nothing_raised
 
     async def exceeded(self, who: Spender) -> Exceeded | None:
-        """Return the limit that the user, or the user's tenant, has reached by now; None if there is none.
+        """Return the limit that the user, the user's tenant or one of the user's groups has reached by now, or None.
 
         Raises StorageUnavailable.
         """
         now, owner = self.clock(), who.user
-        today, tenant, (first, next_month) = day_of(now), self.tenant_of(owner), month_of(now)
-        periods = (("day", today, (today + 1) * DAY_S, "of today"), ("month", first, next_month, "of this month"))
-        raised = self.raised(who)
-        for whose in ("user", "tenant"):
+        today, tenant, periods = day_of(now), self.tenant_of(owner), _periods(now)
+        for whose, whom in (("user", "You have"), ("tenant", "Your organisation has")):
             if whose == "tenant" and tenant is None:
                 continue
-            user = owner if whose == "user" else None
-            for period, since, until, words in periods:
-                names = [f"{what}_per_{period}" for what in ("tokens", "cost")]
-                bounds = [getattr(self.limits, f"{whose}_{name}") for name in names]
-                if whose == "user":
-                    bounds = [raised.get(name, bound) for name, bound in zip(names, bounds, strict=True)]
-                if bounds == [None, None]:
-                    continue
-                sums = await self.spent(since, today, user, None if whose == "user" else tenant)
-                for name, bound, value in zip(names, bounds, sums, strict=True):
-                    if bound is not None and value >= bound:
-                        amount = f"{bound:,} tokens" if "tokens" in name else f"{bound:,.6g} {self.currency}".rstrip()
-                        owned = "You have" if whose == "user" else "Your organisation has"
-                        when = "00:00 UTC" if period == "day" else f"{datetime.fromtimestamp(until, UTC):%Y-%m-%d}"
-                        sentence = f"{owned} used the {amount} {words}; there is more from {when} on."
-                        return Exceeded(f"{whose}_{name}", bound, value, sentence, until)
+            bounds = {name: getattr(self.limits, f"{whose}_{name}") for name in BOUNDS}
+            if whose == "user":
+                bounds |= self.budgets.raised(who)
+            of_user, of_tenant = (owner, None) if whose == "user" else (None, tenant)
+            for period in periods:
+                if period.of(bounds):
+                    sums = await self.store.spent(period.first, today, of_user, of_tenant)
+                    if (reached := period.reached(whose, whom, bounds, sums, self.currency)) is not None:
+                        return reached
+        together = self.budgets.together()
+        if not together:
+            return None
+        firsts = [period.first for period in periods]
+        found = await self.store.spent_together(owner, tenant, tuple(together), firsts, today)
+        for entry, of_periods in found.items():
+            kind, _, name = entry.partition(":")
+            whom = f"Your group {name} has" if kind == "group" else f"All users with the role {name} together have"
+            for period, sums in zip(periods, of_periods, strict=True):
+                if (reached := period.reached("group", whom, together[entry], sums, self.currency)) is not None:
+                    return reached
         return None
 
-    async def check(self, who: Spender) -> None:
+    async def check(self, who: Identity) -> None:
         """Refuse a run of a user who has spent what they may.
+
+        The groups and roles of the token are stored if they are others than before: what the user spends counts for
+        them from now on.
 
         Raises:
             CommandRejected: A limit is reached (`quota_exceeded`); `retry_after` is the time until there is more.
-            StorageUnavailable: The database cannot be read.
+            StorageUnavailable: The database cannot be read or written.
         """
+        if who.token_id:  # work without a token, such as a schedule's, counts for the groups of the last one
+            counted = self.budgets.counted(who)
+            if frozenset(counted) != await self.store.memberships(who.user):
+                await self.store.set_memberships(who.user, counted, self.clock())
         reached = await self.exceeded(who)
         if reached is not None:
             raise CommandRejected(CODE, reached.message, reached.until - self.clock())

@@ -18,6 +18,7 @@ from . import (
     consents,
     deliveries,
     inbox,
+    memberships,
     nodes,
     passkeys,
     provider_sessions,
@@ -43,6 +44,7 @@ from .deletion import GONE, MORE, MergeFulltext, RemoveFiles, RemoveUser
 from .deliveries import ClaimDelivery, DelayDelivery, Delivery, EndDelivery
 from .errors import ChangeRefused, StorageUnavailable, Unstorable
 from .inbox import MOST_MARKS, OpenItems
+from .memberships import SetMemberships
 from .passkeys import Passkey
 from .provider_sessions import ProviderSession
 from .pushes import AddPush, ClaimPush, DropPush, MovePush, Push
@@ -593,6 +595,20 @@ class Store:
     async def end_firing(self, end: EndFiring) -> bool:
         """Record what became of a claimed firing. Return False if it is not claimed any more."""
         return bool(await self.commit(end))
+
+    async def memberships(self, owner: str) -> frozenset[str]:
+        """Return the groups and roles for which a user's spending counts, as `group:NAME` and `role:NAME`."""
+        return await self._read(memberships.memberships, owner)
+
+    async def set_memberships(self, owner: str, entries: tuple[str, ...], at: float) -> None:
+        """Count a user's spending for these groups and roles from the day of `at` (Unix seconds) on, and no others."""
+        await self.commit(SetMemberships(owner, entries, at))
+
+    async def spent_together(
+        self, owner: str, tenant: str | None, entries: Collection[str], firsts: Sequence[int], last: int
+    ) -> Mapping[str, list[tuple[int, float]]]:
+        """Return the tokens and the cost of the groups in which a user is now (see `memberships.spent_together`)."""
+        return await self._read(memberships.spent_together, owner, tenant, entries, firsts, last)
 
     async def forget_spending(self, before_day: int) -> bool:
         """Delete some rows of what was spent before a day. Return whether there may be more."""

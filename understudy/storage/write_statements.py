@@ -44,6 +44,7 @@ from . import (
     deletion,
     deliveries,
     inbox,
+    memberships,
     nodes,
     passkeys,
     provider_sessions,
@@ -76,6 +77,7 @@ from .deletion import MergeFulltext, RemoveFiles, RemoveUser
 from .deliveries import ClaimDelivery, DelayDelivery, Delivery, EndDelivery
 from .errors import AlreadyStored, Fenced, NotStored, RunEnded, SequenceConflict
 from .fulltext import searchable
+from .memberships import SetMemberships
 from .passkeys import AddChallenge, AddPasskey, JoinByPasskey, RemovePasskey, TakeChallenge, UsePasskey
 from .prepared import Prepared
 from .provider_sessions import AddProviderSession, ChangeProviderSession, ClaimProviderSession, DropProviderSession
@@ -345,8 +347,12 @@ def apply(connection: Connection, work: Write) -> int:
             return schedules.write(connection, work, _INSERTS[connection.dialect.name].put)
         case MarkRead():
             return inbox.write(connection, work)
-        case ForgetSpending():
-            return spending.forget(connection, work)
+        case ForgetSpending(before_day):
+            ended = memberships.forget(connection, before_day)
+            return spending.forget(connection, work) or ended
+        case SetMemberships(owner, at=at):
+            add_users(connection, [(owner, at)])
+            return memberships.write(connection, work, _INSERTS[connection.dialect.name].put)
         case RemoveFiles() | RemoveUser() | MergeFulltext():
             return deletion.write(connection, work)
     return True

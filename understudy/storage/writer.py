@@ -35,6 +35,7 @@ from .database import Database, DriverErrors
 from .deletion import MergeFulltext, RemoveFiles, RemoveUser
 from .deliveries import ClaimDelivery, DelayDelivery, EndDelivery
 from .errors import ChangeRefused, StorageUnavailable, Unstorable, driver_words
+from .memberships import SetMemberships
 from .passkeys import AddChallenge, AddPasskey, JoinByPasskey, RemovePasskey, TakeChallenge, UsePasskey
 from .provider_sessions import AddProviderSession, ChangeProviderSession, ClaimProviderSession, DropProviderSession
 from .pushes import AddPush, ClaimPush, DropPush, MovePush
@@ -75,10 +76,10 @@ ELSEWHERE: Final = "another server is writing the same"
 IMPATIENT: Final = "SET LOCAL lock_timeout = '10ms'"
 CONFLICTS: Final = ("40001", "40P01")
 """PostgreSQL `serialization_failure`, `deadlock_detected`: the transaction may succeed if repeated."""
-_OF_NO_LOG: Final = (ForgetSpending,
+_OF_NO_LOG: Final = (
     GiveFeedback, AddFile, ProbeWrite, Remember, Amend, Forget, ForgetAll, ForgetExpired, JoinNodes, RenewNode,
     LeaveNodes, RemoveFiles,
-    RemoveUser, MergeFulltext, RevokeSession, ForgetSpending, ClaimDelivery,
+    RemoveUser, MergeFulltext, RevokeSession, ForgetSpending, SetMemberships, ClaimDelivery,
     DelayDelivery, EndDelivery, AllowTool, DisallowTool, SetServerOn, AddSchedule, ChangeSchedule, DeleteSchedules,
     ClaimFiring, EndFiring, SaveState, PutSignIn, ClaimSignIn, DropSignIn, AddStart, DropStarts, TakeStart,
     AddProviderSession, ChangeProviderSession, ClaimProviderSession, DropProviderSession,

@@ -8,6 +8,7 @@ from transport.auth.identity import Identity
 from transport.connection.limits import Limits
 from understudy import Agent, tool
 from understudy.agents.permissions import BadRules, NotPermitted, Permissions, Rules, check_rules, parse_rules
+from understudy.models.prices import PriceTable
 
 STAFF = Identity("ada", "s", groups=("staff",))
 BOTH = Identity("bea", "s", groups=("staff", "research"))
@@ -86,6 +87,20 @@ def test_of_several_budgets_the_largest_bound_holds() -> None:
     assert permissions.raised(BOTH) == {"tokens_per_day": 300, "cost_per_month": 9}
 
 
+def test_spending_counts_for_the_groups_of_the_file_and_roles_with_a_budget_together() -> None:
+    text = 'groups = ["staff", "board"]\n[budgets."group:staff".together]\ntokens_per_day = 900\n'
+    text += '[budgets."role:clerk"]\ntokens_per_day = 5\n[budgets."role:clerk".together]\ncost_per_month = 7'
+    permissions = Permissions(rules(text))
+    assert permissions.together() == {"group:staff": {"tokens_per_day": 900}, "role:clerk": {"cost_per_month": 7}}
+    assert list(permissions.rules.budgets) == ["role:clerk"]
+    assert permissions.counted(BOTH) == ("group:staff",)
+    assert permissions.counted(Identity("c", "s", roles=("clerk", "boss"), groups=("board",))) == (
+        "group:board",
+        "role:clerk",
+    )
+    assert permissions.counted(NOBODY) == ()
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
@@ -100,6 +115,10 @@ def test_of_several_budgets_the_largest_bound_holds() -> None:
         ('[budgets."group:staff"]\ntokens_per_day = 1.5', "must be a whole number"),
         ('[budgets."group:staff"]\ncost_per_day = 0', "must be more than 0"),
         ('[budgets."group:staff"]\ncost_per_day = nan', "must be more than 0"),
+        ('[budgets."group:staff"]\ntogether = 7', "budgets.group:staff: must be a table"),
+        ('[budgets."group:staff".together]\ntokens = 7', "must be a table with some of tokens_per_day"),
+        ('[budgets."group:staff".together]\ntokens_per_day = -7', "must be more than 0"),
+        ('[budgets."user:ada".together]\ntokens_per_day = 7', "one user has nothing together"),
     ],
 )
 def test_a_malformed_rule_is_refused_by_name(text: str, fault: str) -> None:
@@ -118,11 +137,16 @@ def test_a_malformed_rule_is_refused_by_name(text: str, fault: str) -> None:
         ('groups = ["research"]\n[models]\ngpt = ["user:ada"]', "models.gpt: no agent uses that model"),
         ('groups = ["research"]\n[budgets."user:ada"]\ntokens_per_day = 100', "limits.user_tokens_per_day is 100"),
         ('groups = ["research"]\n[budgets."user:ada"]\ncost_per_month = 1', "user_cost_per_month is not set"),
+        ('groups = ["research"]\n[budgets."group:staff".together]\ntokens_per_day = 1', "there is no group 'staff'"),
+        (
+            'groups = ["research"]\n[budgets."role:clerk".together]\ncost_per_day = 1',
+            "budgets.role:clerk.together: it bounds costs, but eager has no price",
+        ),
     ],
 )
 def test_a_rule_that_fits_nothing_of_the_server_is_refused(text: str, fault: str) -> None:
     with pytest.raises(BadRules, match=fault):
-        check_rules(rules(text), AGENTS, "offline", LIMITS)
+        check_rules(rules(text), AGENTS, "eager", LIMITS, PriceTable())
 
 
 def test_rules_that_fit_are_taken() -> None:
@@ -134,8 +158,10 @@ def test_rules_that_fit_are_taken() -> None:
     "crm_*" = ["group:staff"]
     look = ["role:clerk"]
     [models]
-    offline = ["group:research"]
+    eager = ["group:research"]
     [budgets."group:staff"]
     tokens_per_day = 101
+    [budgets."group:staff".together]
+    tokens_per_day = 101
     """
-    check_rules(rules(text), AGENTS, "offline", LIMITS)
+    check_rules(rules(text), AGENTS, "eager", LIMITS, PriceTable())

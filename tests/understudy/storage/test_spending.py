@@ -1,14 +1,16 @@
 """What a day cost: rows that are counted once, and the sentence for those who have spent it."""
 
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pytest
-from attrs import evolve, frozen
+from attrs import define, evolve, field, frozen
 
+from transport.auth.identity import Identity
 from transport.connection.limits import Limits
 from transport.wire.errors import CommandRejected
 from understudy.storage.records import Change, tenant_of
-from understudy.storage.spending import DAY_S, SpendingLimits, Spent, day_of
+from understudy.storage.spending import DAY_S, SpendingLimits, Spent
 
 from .test_writer import running
 
@@ -41,37 +43,129 @@ async def test_a_turn_is_counted_once_however_often_it_is_stored(database: Any, 
         assert await store.spent(8, 8, ANN.owner, None) == (0, 0.0)
 
 
+@define
+class Books:
+    """A ledger and budgets: `sums` by user, tenant or group, and by the first day; `groups` are those of every user."""
+
+    sums: Mapping[tuple[str, int], tuple[int, float]]
+    bounds: Mapping[str, Mapping[str, float]] = field(factory=dict)
+    more: Mapping[str, Mapping[str, float]] = field(factory=dict)
+    groups: frozenset[str] = frozenset()
+    stored: list[tuple[str, ...]] = field(factory=list)
+
+    async def spent(self, first: int, last: int, owner: str | None, tenant: str | None) -> tuple[int, float]:
+        return self.sums[owner or tenant or "", first]
+
+    async def memberships(self, _: str) -> frozenset[str]:
+        return self.groups
+
+    async def set_memberships(self, _: str, entries: tuple[str, ...], at: float) -> None:
+        self.stored.append(entries)
+        self.groups = frozenset(entries)
+
+    async def spent_together(
+        self, owner: str, tenant: str | None, entries: Collection[str], firsts: Sequence[int], last: int
+    ) -> Mapping[str, list[tuple[int, float]]]:
+        return {each: [self.sums[each, first] for first in firsts] for each in sorted(self.groups & set(entries))}
+
+    def raised(self, who: Any) -> Mapping[str, float]:
+        return self.more.get(who.user, {})
+
+    def together(self) -> Mapping[str, Mapping[str, float]]:
+        return self.bounds
+
+    def counted(self, who: Any) -> tuple[str, ...]:
+        return tuple(f"group:{each}" for each in who.groups)
+
+
+def limits_of(books: Books, limits: Limits, at: float) -> SpendingLimits:
+    """Return limits of spending in EUR at this time, with the tenants of the users' names."""
+    return SpendingLimits(books, limits, tenant_of, books, "EUR", lambda: at)
+
+
 async def test_a_refusal_says_when_there_is_more() -> None:
     """At 22:00 UTC, after the tenant spent its limit."""
-
-    async def spent(first: int, last: int, owner: str | None, tenant: str | None) -> tuple[int, float]:
-        assert (first, last) == (day_of(7 * DAY_S + 1),) * 2
-        return (10, 0.1) if owner is not None else (900, 2.5)
-
+    books = Books({("ann", 7): (10, 0.1), (ANN.owner, 7): (10, 0.1), ("acme", 7): (900, 2.5)})
     limits = Limits(user_tokens_per_day=11, tenant_cost_per_day=2.5)
-    spending = SpendingLimits(spent, limits, tenant_of, "EUR", lambda: 7 * DAY_S + 22 * 3600)
-    await spending.check(Person("ann"))
+    spending = limits_of(books, limits, 7 * DAY_S + 22 * 3600)
+    await spending.check(Identity("ann", "s"))
     with pytest.raises(CommandRejected) as refused:
-        await spending.check(Person(ANN.owner))
+        await spending.check(Identity(ANN.owner, "s"))
     assert (refused.value.code, refused.value.retry_after) == ("quota_exceeded", 7200)
     assert refused.value.message == "Your organisation has used the 2.5 EUR of today; there is more from 00:00 UTC on."
 
 
 async def test_a_month_is_one_of_the_calendar_and_may_be_greater_for_some() -> None:
     """On 15 February 1970, day 45: the month began with day 31, and the next begins with day 59."""
-
-    async def spent(first: int, last: int, *_: Any) -> tuple[int, float]:
-        assert (first, last) in ((31, 45), (45, 45))
-        return (900, 2.5) if first == 31 else (90, 0.5)
-
+    books = Books({(who, day): (900, 2.5) if day == 31 else (90, 0.5) for who in ("ann", "bob") for day in (31, 45)})
     limits = Limits(user_tokens_per_day=100, user_tokens_per_month=900)
-    spending = SpendingLimits(spent, limits, lambda _: None, "EUR", lambda: 45 * DAY_S + 3600.0)
+    spending = limits_of(books, limits, 45 * DAY_S + 3600.0)
     with pytest.raises(CommandRejected) as refused:
-        await spending.check(Person("ann"))
+        await spending.check(Identity("ann", "s"))
     assert refused.value.retry_after == 14 * DAY_S - 3600
     assert refused.value.message == "You have used the 900 tokens of this month; there is more from 1970-03-01 on."
-    spending.raised = lambda who: {"tokens_per_month": 901} if who.user == "bob" else {}
-    await spending.check(Person("bob"))
+    books.more = {"bob": {"tokens_per_month": 901}}
+    await spending.check(Identity("bob", "s"))
     reached = await spending.exceeded(Person("ann"))
     assert reached is not None
     assert (reached.name, reached.limit, reached.spent) == ("user_tokens_per_month", 900, 900)
+
+
+async def test_the_first_budget_together_that_is_used_up_refuses() -> None:
+    """Of a user in two groups and a role, on the same day as above."""
+    sums = {("group:staff", 45): (5, 0.1), ("group:staff", 31): (70, 8.0), ("group:all", 45): (5, 0.1)}
+    sums |= {("group:all", 31): (70, 8.0), ("role:clerk", 45): (9, 0.2), ("role:clerk", 31): (9, 0.2)}
+    bounds = {
+        "group:all": {"tokens_per_day": 6},
+        "group:staff": {"cost_per_month": 8.0},
+        "role:clerk": {"tokens_per_day": 9},
+    }
+    books = Books(sums, bounds)
+    spending = limits_of(books, Limits(), 45 * DAY_S)
+    assert await spending.exceeded(Person("ann")) is None
+    books.groups = frozenset(["group:all", "group:staff"])
+    reached = await spending.exceeded(Person("ann"))
+    assert reached is not None
+    assert (reached.name, reached.limit, reached.spent) == ("group_cost_per_month", 8.0, 8.0)
+    assert reached.message == "Your group staff has used the 8 EUR of this month; there is more from 1970-03-01 on."
+    books.groups = frozenset(["role:clerk"])
+    reached = await spending.exceeded(Person("ann"))
+    assert reached is not None
+    assert reached.message == (
+        "All users with the role clerk together have used the 9 tokens of today; there is more from 00:00 UTC on."
+    )
+
+
+async def test_groups_are_stored_when_a_token_names_others() -> None:
+    """Work without a token changes nothing: it counts for the groups of the last one."""
+    books = Books({})
+    spending = limits_of(books, Limits(), 45 * DAY_S)
+    member, former = (Identity("ann", "s", groups=each, token_id="t") for each in (("staff",), ()))
+    for who in (former, member, member, Identity("ann", "schedule"), former):
+        await spending.check(who)
+    assert books.stored == [("group:staff",), ()]
+
+
+async def test_what_a_group_spent_is_that_of_its_members_in_their_days(database: Any, make: Any) -> None:
+    """Ann was a member up to day 7 and again from day 9 on, Bob from day 8 on; Eve of another tenant is one, too."""
+    bob, eve, staff = "acme\x1fbob", "else\x1feve", "group:staff"
+    async with running(database) as (store, _):
+        for owner in (ANN.owner, bob, eve):
+            await store.commit(make.opening(owner, "t", f"r-{owner}"))
+            for day in (7, 8, 9):
+                row = Spent(f"r-{owner}", day, owner, tenant_of(owner), day, 100, 0.5)
+                await store.commit(Change(owner, "t", spent=(row,)))
+        await store.set_memberships(eve, (staff,), 7.0 * DAY_S)
+        for day, entries in ((5, (staff, "role:a")), (7, ()), (9, (staff,)), (9, ()), (9, (staff,)), (9, (staff,))):
+            await store.set_memberships(ANN.owner, entries, day * DAY_S + 60.0)
+        await store.set_memberships(bob, (staff,), 8.0 * DAY_S)
+        assert await store.memberships(ANN.owner) == {staff}
+        asked = (staff, "role:a", "group:none")
+        assert await store.spent_together(ANN.owner, "acme", asked, (9, 7), 9) == {staff: [(200, 1.0), (400, 2.0)]}
+        assert await store.spent_together(ANN.owner, None, asked, (8,), 8) == {staff: [(200, 1.0)]}
+        assert await store.spent_together("acme\x1fdan", "acme", asked, (7,), 9) == {}
+        assert not await store.forget_spending(8)
+        assert await store.spent_together(ANN.owner, "acme", asked, (7,), 9) == {staff: [(300, 1.5)]}
+        assert await store.delete_thread(bob, "t")
+        assert await store.remove_user(bob)
+        assert await store.memberships(bob) == set()

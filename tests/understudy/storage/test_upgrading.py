@@ -103,7 +103,7 @@ def test_a_migration_that_running_servers_could_not_work_with_is_refused(
         connection.exec_driver_sql(
             "DROP TABLE agent_states, consents, deliveries, schedules, servers_off, sign_ins, sign_in_starts, "
             "oauth_clients, provider_sessions, pushes, notices, browsers, shares, "
-            "audit, audit_retention, stops, passkey_challenges, passkeys, accounts, sign_in_attempts"
+            "audit, audit_retention, stops, passkey_challenges, passkeys, accounts, sign_in_attempts, memberships"
         )
         connection.exec_driver_sql("DROP INDEX ix_threads_unread")
         connection.exec_driver_sql("ALTER TABLE threads DROP COLUMN answered_seq, DROP COLUMN read_seq")

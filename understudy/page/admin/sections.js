@@ -37,7 +37,7 @@ export function eventText({ data, message }) {
   return data.content || data.result || message || data.message || "";
 }
 
-export const BY = Object.freeze({ user: "User", agent: "Agent", model: "Model", day: "Day" });
+export const BY = Object.freeze({ user: "User", group: "Group", agent: "Agent", model: "Model", day: "Day" });
 export const KINDS = Object.freeze({ agent: "Agent", tool: "Tool", model: "Model" });
 
 function spending(by) {

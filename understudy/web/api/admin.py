@@ -42,7 +42,7 @@ async def users() -> dict[str, Any]:
 
 @blueprint.get("/spending")
 async def spending() -> dict[str, Any]:
-    """Sum up what was spent on models in the last `days` (today is one), `by` user, agent, model or day of UTC."""
+    """Sum up what was spent on models in the last `days` (today is one), by what `by` names."""
     of, days, wanted = scope(), whole_number("days", 1, 1, KEPT_DAYS), request.args.get("by", "user")
     by = next((each for each in BY if each == wanted), None)
     if by is None:

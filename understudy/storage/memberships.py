@@ -1,0 +1,81 @@
+"""Reads and writes of memberships: the groups and roles for which a user's spending counts, by days of UTC.
+
+1. A user is in what the last token said. Work without a token, such as a schedule's, counts for the same groups.
+2. What a user spends counts for a group from the first day to the last one on which the user was in it, both included;
+   a user who leaves takes nothing out of the group's sum.
+3. Rights are never read from here: those are of the token of each message.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final
+
+from attrs import frozen
+from sqlalchemy import Connection, Table, and_, delete, exists, func, or_, select, update
+
+from . import schema
+from .spending import DELETED, day_of
+
+_m = schema.memberships.c
+_s = schema.spending.c
+
+IN_FORCE: Final = _m.last_day.is_(None)
+
+
+@frozen
+class SetMemberships:
+    """A user is in these entries (`group:NAME`, `role:NAME`), and no others, from the day of `at` on (Unix seconds)."""
+
+    owner: str
+    entries: tuple[str, ...]
+    at: float
+
+
+def write(connection: Connection, work: SetMemberships, put: Callable[[Table], Any]) -> bool:
+    """Execute a write. Return True."""
+    table, of_owner, today = schema.memberships, _m.owner == work.owner, day_of(work.at)
+    left = update(table).where(of_owner, IN_FORCE, _m.entry.not_in(work.entries))
+    connection.execute(left.values(last_day=today))
+    known = memberships(connection, work.owner)
+    for entry in work.entries:
+        if entry in known:
+            continue
+        # One that ended on this day goes on, so that no day is in two rows.
+        back = update(table).where(of_owner, _m.entry == entry, _m.last_day == today).values(last_day=None)
+        if not connection.execute(back).rowcount:
+            row = put(table).values(owner=work.owner, entry=entry, first_day=today, last_day=None)
+            connection.execute(row.on_conflict_do_nothing())  # another server has just written it
+    return True
+
+
+def forget(connection: Connection, before_day: int) -> bool:
+    """Delete memberships that ended before a day, at most DELETED. Return whether there may be more."""
+    old = select(_m.owner, _m.entry, _m.first_day).where(_m.last_day < before_day).limit(DELETED)
+    rows = connection.execute(old).all()
+    for owner, entry, first_day in rows:
+        this = and_(_m.owner == owner, _m.entry == entry, _m.first_day == first_day)
+        connection.execute(delete(schema.memberships).where(this))
+    return len(rows) == DELETED
+
+
+def memberships(connection: Connection, owner: str) -> frozenset[str]:
+    """Return the entries in which a user is now."""
+    return frozenset(connection.scalars(select(_m.entry).where(_m.owner == owner, IN_FORCE)))
+
+
+def spent_together(
+    connection: Connection, owner: str, tenant: str | None, entries: Collection[str], firsts: Sequence[int], last: int
+) -> Mapping[str, list[tuple[int, float]]]:
+    """Return the tokens and the cost of all users of each of these entries in which `owner` is now.
+
+    Each has the sums of the days from every one of `firsts` to `last`. With a `tenant`, only its users count.
+    """
+    sums = select(func.coalesce(func.sum(_s.tokens), 0), func.coalesce(func.sum(_s.cost), 0.0))
+    found: dict[str, list[tuple[int, float]]] = {}
+    for entry in sorted(memberships(connection, owner) & set(entries)):
+        within = exists().where(
+            _m.owner == _s.owner, _m.entry == entry, _m.first_day <= _s.day, or_(IN_FORCE, _m.last_day >= _s.day)
+        )
+        counted = sums.where(within) if tenant is None else sums.where(within, _s.tenant == tenant)
+        rows = [connection.execute(counted.where(_s.day.between(first, last))).one() for first in firsts]
+        found[entry] = [(int(tokens), float(cost)) for tokens, cost in rows]
+    return found
