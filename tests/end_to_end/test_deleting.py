@@ -7,8 +7,10 @@ import trio
 
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.http import new_token, request
-from tests.end_to_end.scripted_model import Call, Say, scripted
+from tests.end_to_end.scripted_model import Call, Say, ScriptedModel, scripted
+from understudy import Agent, tool
 from understudy.app.server import Running
+from understudy.chat.run import tool_call
 
 
 async def delete(running: Running, token: str, thread: str) -> int:
@@ -51,6 +53,33 @@ async def test_a_thread_can_be_deleted_while_a_call_waits_for_consent(serve: Any
         assert (changed["type"], changed["thread_id"], changed["data"]) == ("thread_changed", "t", {"deleted": True})
         await client.send({"type": "approve", "call_id": required["data"]["call_id"], "decision": "allow"})
         assert (await client.read())["data"]["code"] == "not_found"
+
+
+async def test_a_thread_can_be_deleted_while_a_tool_shields_itself(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its run ends and the thread is gone, though the function goes on."""
+    monkeypatch.setattr(tool_call, "STOP_S", 0.1)
+    over = trio.Event()
+
+    @tool(on_server_loop=True)
+    async def linger() -> str:
+        """Go on, whatever happens."""
+        with trio.CancelScope(shield=True):
+            await over.wait()
+        return ""
+
+    model = ScriptedModel(Call([("linger", {})]), Say("done"))
+    running = await serve(Agent("script", model=model, tools=[linger]))
+    token = await new_token(running)
+    try:
+        async with connected(running.address, token) as client:
+            await client.say("go", agent_type="script", thread_id="t")
+            await client.until("tool_executing")
+            with trio.fail_after(8):
+                assert await delete(running, token, "t") == 204
+                assert (await client.until_end())["data"]["status"] == "cancelled"
+                check_arc(client.durable())
+    finally:
+        over.set()
 
 
 async def test_a_thread_begins_anew_under_the_name_of_a_deleted_one(serve: Any) -> None:

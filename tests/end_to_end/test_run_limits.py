@@ -212,3 +212,44 @@ async def test_a_run_ends_without_a_tool_that_shields_itself(serve: Any, monkeyp
             assert (await client.until_end())["type"] == "final_response"
     finally:
         over.set()
+
+
+async def test_messages_behind_a_tool_that_shields_itself_say_what_they_wait_for(
+    serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two wait behind a cancelled run whose tool goes on: each says so, also to a page that comes later."""
+    monkeypatch.setattr(tool_call, "STOP_S", 0.1)
+    over = trio.Event()
+
+    @tool(on_server_loop=True)
+    async def linger() -> str:
+        """Go on, whatever happens."""
+        with trio.CancelScope(shield=True):
+            await over.wait()
+        return ""
+
+    model = ScriptedModel(Call([("linger", {})]), Say("done"))
+    running = await serve(Agent("script", model=model, tools=[linger]))
+    token = await new_token(running)
+    waits, behind = "Waiting for linger, which cannot be interrupted", "Waiting: 1 before this one in this conversation"
+    try:
+        async with connected(running.address, token) as client:
+            cancelled = await accepted(client, "t")
+            await client.until("tool_executing")
+            early = await accepted(client, "t")
+            await client.send({"type": "cancel", "payload": {"run_id": cancelled}})
+            assert (await client.until_end())["run_id"] == cancelled
+            with trio.fail_after(5):
+                assert (await client.until("agent_progress", note=waits))["run_id"] == early
+                late = await accepted(client, "t")
+                assert (await client.until("agent_progress", note=waits))["run_id"] == early
+                assert (await client.until("agent_progress", note=behind))["run_id"] == late
+            async with connected(running.address, token) as page:
+                seen = client.durable()[-1]["seq"]
+                await page.send({"type": "resume", "payload": {"threads": {"t": seen}}})
+                with trio.fail_after(5):
+                    assert (await page.until("agent_progress", note=waits))["run_id"] == early
+            over.set()
+            assert {(await client.until_end())["run_id"] for _ in range(2)} == {early, late}
+    finally:
+        over.set()

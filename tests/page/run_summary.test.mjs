@@ -26,5 +26,6 @@ test("a run at work says what it does now", () => {
   assert.equal(doing({ steps: [call("look_up", "running")] }), "Look up");
   assert.equal(doing({ steps: [call("a", "running"), call("b", "running")] }), "Running 2 tools");
   assert.equal(doing({ steps: [call("a", "running", { approval: { state: "open" } })] }), "Waiting for your approval");
+  assert.equal(doing({ status: "accepted", progress: { note: "Waiting for book, which cannot be interrupted" } }), "Waiting for book, which cannot be interrupted");
   assert.equal(doing({ stopping: true, progress: { note: "x" } }), "Stopping");
 });

@@ -432,6 +432,17 @@ class PositionChanged:
 
 
 @frozen
+class CallsLinger:
+    """To a conversation: this run has ended, but calls of these `tools` go on that cannot be interrupted.
+
+    The next run of the thread starts when they have ended.
+    """
+
+    run_id: str
+    tools: tuple[str, ...]
+
+
+@frozen
 class EnsureRunning:
     """To a conversation: this run has no end in the database; make sure that it is queued."""
 

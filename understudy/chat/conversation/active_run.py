@@ -158,7 +158,8 @@ class ActiveRun:
     `taken_over` is what it begins with, if it forks or continues another run. `lost_server`: its server
     has died, which its user is told. `attempt` is set if the run lost its server or its
     actor and is resumed. `decisions` and answers of its user wait
-    for a reply. `span` is that of the agent at work, None if it is not traced. `preview` is the latest one of the open
+    for a reply. `lingering` are the tools of calls that go on after its end.
+    `span` is that of the agent at work, None if it is not traced. `preview` is the latest one of the open
     end of the text. `text_epoch` names the text that is streamed: pieces of two texts with different names never fit.
     """
 
@@ -175,6 +176,7 @@ class ActiveRun:
     taken_over: Replay | None = field(default=None, repr=False)
     lost_server: bool = False
     decisions: list[Decide | AnswerQuestion] = field(factory=list)
+    lingering: tuple[str, ...] = field(default=(), init=False)
     span: SpanContext | None = field(default=None, init=False)
     text_epoch: str = field(init=False)
     preview: AnswerPreview | None = field(default=None, init=False, repr=False)

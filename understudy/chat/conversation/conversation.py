@@ -44,6 +44,7 @@ from understudy.chat.conversation.undo import UndoWalk
 from understudy.chat.effects import GRACE_S, Attempt
 from understudy.chat.envelope import wrap
 from understudy.chat.messages import Checkpoint, Delta, HistoryRead, OwnershipLost, RunRequest, WaitIdle
+from understudy.chat.run import tool_call
 from understudy.chat.run.agent_spans import commit_attributes, error_type
 from understudy.chat.run.replay import RecordedResult
 from understudy.chat.run.run import Run
@@ -274,7 +275,8 @@ class Conversation(Actor):
             case effects.TellRun(run_id, message, lane):
                 self.run_actors[run_id].tell(message, lane=lane)
             case effects.StopRun(run_id):
-                await self.run_actors[run_id].stop(StopMode.NOW)
+                with trio.move_on_after(tool_call.STOP_S):  # a tool that shields itself is left behind
+                    await self.run_actors[run_id].stop(StopMode.NOW)
             case effects.Subscribe(outbox, after, accepted, resend, unasked):
                 self.subscribers.incarnation = this.created_at
                 if accepted is None:

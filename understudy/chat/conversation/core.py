@@ -66,6 +66,7 @@ from understudy.chat.messages import (
     AcceptSteer,
     AnswerAgain,
     AnswerQuestion,
+    CallsLinger,
     CancelRun,
     Decide,
     Delete,
@@ -232,6 +233,10 @@ class ConversationCore:
                 case PositionChanged(run_id):
                     if (live := self.thread.runs.get(run_id)) is not None:
                         yield from self.queue.send_position(live)
+                case CallsLinger(run_id, tools):
+                    if (live := self.thread.runs.get(run_id)) is not None:
+                        live.lingering = tools
+                        yield from self.queue.publish_positions()
                 case PublishPositions():
                     yield from self.queue.publish_positions()
                 case RetryFinish():
@@ -257,6 +262,8 @@ class ConversationCore:
                             yield Send(self.thread.wrap_text(live, text), outbox)
                             if live.preview is not None:
                                 yield self.thread.send(live, live.preview, outbox)
+                    for live, note in self.queue.positions():
+                        yield self.thread.send(live, AgentProgress(0, note), outbox)
                 case RateAnswer():
                     yield from self._rate(request)
                 case Delete():

@@ -10,7 +10,7 @@
 import logging
 import random
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -316,19 +316,25 @@ class RunQueue:
 
     def publish_positions(self) -> Steps[None]:
         """Send every queued run its position, and again after `silence_s`."""
+        for live, note in self.positions():
+            yield self.thread.send(live, AgentProgress(0, note))
+        if any(not live.protocol.ended and not live.started for live in self.order):
+            yield StartTimer("waiting", self.silence_s, PublishPositions())
+
+    def positions(self) -> Iterator[tuple[ActiveRun, str]]:
+        """Return the queued runs, each with a note that says what it waits for."""
         unended = [live for live in self.order if not live.protocol.ended]
         waiting = [live for live in unended if not live.started]
+        lingering = self.order[0].lingering if self.order else ()
         for ahead, live in enumerate(waiting, len(unended) - len(waiting)):
-            if not ahead and live.attempt is not None and not live.attempt.due:
-                note = f"Interrupted: goes on soon (attempt {live.attempt.number} of {MAX_ATTEMPTS})"
-                yield self.thread.send(live, AgentProgress(0, note))
-            elif ahead:
-                note = f"Waiting: {ahead} before this one in this conversation"
-                yield self.thread.send(live, AgentProgress(0, note))
-            else:
-                yield from self.send_position(live)
-        if waiting:
-            yield StartTimer("waiting", self.silence_s, PublishPositions())
+            if ahead:
+                yield live, f"Waiting: {ahead} before this one in this conversation"
+            elif lingering:
+                yield live, f"Waiting for {', '.join(lingering)}, which cannot be interrupted"
+            elif live.attempt is not None and not live.attempt.due:
+                yield live, f"Interrupted: goes on soon (attempt {live.attempt.number} of {MAX_ATTEMPTS})"
+            elif note := queue_note(self.limiter, live.request.run_id):
+                yield live, note
 
     def send_position(self, live: ActiveRun) -> Steps[None]:
         """Send the position of a run that waits for a permit."""

@@ -22,6 +22,7 @@ from understudy.agents.tool_call import calling
 from understudy.chat.answer.stream import AnswerStream
 from understudy.chat.messages import (
     AnswerQuestion,
+    CallsLinger,
     Decide,
     EndTurn,
     FinishRun,
@@ -188,6 +189,8 @@ class Run(Actor):
             finish.usage = self.loop.usage + self.tools.used
             await self.recorder.conversation.ask(finish, timeout_s=RECORD_S)
             self._end_spans(finish.ending.name.lower())
+        if lingering := self.tools.calls.lingering:
+            self.recorder.conversation.try_tell(CallsLinger(run_id, lingering))
         context.stop()
 
     def _end_spans(self, error: str) -> None:

@@ -162,7 +162,7 @@ class CallSettling:
             ask = functools.partial(self._ask_tool, tool, outcome.call_id, arguments)
             attempt = Attempt("reconcile", tool.name, self.job.run_id, outcome.call_id, tool.timeout_s, ask)
             ref = await attempt.start(context)
-            self.calls.running[ref] = attempt
+            self.calls.started(ref, attempt, tool)
             with trio.move_on_after(tool.timeout_s + GRACE_S) as limit:
                 await attempt.ended.wait()
             if limit.cancelled_caught:

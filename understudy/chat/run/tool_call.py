@@ -111,10 +111,22 @@ class ToolCalls:
     replays: Mapping[str, Replay] = field(repr=False)
     ask_agent: Callable[[Tool, str, ToolOutcome], Actor] | None
     running: dict[ActorRef, ToolOutcome | Attempt] = field(factory=dict, init=False)
+    _names: dict[ActorRef, str] = field(factory=dict, init=False)
+    """The tools of the calls whose actors have not stopped: those at work, and those that were given up."""
     _stopped: bool = field(default=False, init=False)
+
+    @property
+    def lingering(self) -> tuple[str, ...]:
+        """The tools of which a call goes on, also after `stop`: each once."""
+        return tuple(dict.fromkeys(name for ref, name in self._names.items() if ref.alive))
+
+    def started(self, ref: ActorRef, outcome: ToolOutcome | Attempt, tool: Tool) -> None:
+        """Note the actor of a call, which the run watches, and what it fills in."""
+        self.running[ref], self._names[ref] = outcome, tool.name
 
     def exited(self, ref: ActorRef, reason: Exit) -> None:
         """Complete the outcome of a call whose actor has stopped; `reason` says whether the tool crashed."""
+        self._names.pop(ref, None)
         outcome = self.running.pop(ref, None)
         if outcome is None:
             return
@@ -213,7 +225,7 @@ class ToolCalls:
             call = functools.partial(self.ask_agent, tool, request, outcome)
         spec = ChildSpec(outcome.call_id, call, restart=Restart.TEMPORARY, shutdown_s=GRACE_S)
         ref = await context.spawn(spec)
-        self.running[ref] = outcome
+        self.started(ref, outcome, tool)
         context.watch(ref)
         if self.consent.redirected:  # since the subagent began
             self._end_subagent_turn(ref)
