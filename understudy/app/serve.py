@@ -43,6 +43,7 @@ WORKER_VARIABLE: Final = "UNDERSTUDY_WORKER"
 """Environment variable by which a parent tells a process that it is a worker: the descriptor of its end of a pair of
 sockets."""
 
+RETURN_S: Final = 60.0
 M_ARENA_MAX: Final = -8
 """Parameter of glibc's `mallopt`: the number of heaps (`malloc.h`)."""
 
@@ -179,14 +180,21 @@ def tune_garbage_collector() -> None:
 
 
 def return_memory() -> None:
-    """Return to the system what loading the server has left over: measured, 10 MB of 130.
+    """Return to the system what is not used any more: measured, 10 MB of 130 after loading the server.
 
     attrs keeps the source of all methods that it has generated, for tracebacks. The C library keeps what is freed
-    between blocks that are in use.
+    between blocks that are in use: 12 MB after half an hour of load.
     """
     linecache.clearcache()
     with suppress(AttributeError):  # another C library than glibc
         ctypes.CDLL(None).malloc_trim(0)
+
+
+async def return_memory_often() -> None:
+    """Return memory to the system every minute, until cancelled. It takes a thread 1 to 2 ms."""
+    while True:
+        await trio.sleep(RETURN_S)
+        await trio.to_thread.run_sync(return_memory)
 
 
 async def _serve_until_signal(start: Callable[..., Awaitable[None]], worker: "WorkerLink | None") -> None:
@@ -199,6 +207,7 @@ async def _serve_until_signal(start: Callable[..., Awaitable[None]], worker: "Wo
             running = await nursery.start(start)
             tune_garbage_collector()
             return_memory()
+            nursery.start_soon(return_memory_often)
             log.info("server.ready", extra={"address": running.address, "version": __version__})
             if worker is None:
                 print(f"understudy is ready on {running.address}", flush=True)  # noqa: T201 - the line others wait for

@@ -1,0 +1,44 @@
+"""The memory of a process that serves."""
+
+import subprocess
+import sys
+
+import pytest
+
+from understudy.app import serve
+
+HOLES = """
+import random
+from pathlib import Path
+
+import trio
+
+from understudy.app import serve
+
+def resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+serve.share_heap()
+serve.RETURN_S = 0.05
+kept = [bytes(6000) for _ in range(10_000)]
+kept[::2] = [b""] * 5_000  # 30 MB of holes, which the C library keeps
+before = resident()
+
+async def main() -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve.return_memory_often)
+        with trio.fail_after(30):
+            while before - resident() < 5_000_000:
+                await trio.sleep(0.05)
+        nursery.cancel_scope.cancel()
+
+trio.run(main)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_holes_of_the_heap_are_returned_while_the_server_works() -> None:
+    """Half of 60 MB is freed in holes between what is kept."""
+    assert serve.RETURN_S == 60
+    done = subprocess.run([sys.executable, "-c", HOLES], capture_output=True, text=True, timeout=100, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
