@@ -1,7 +1,7 @@
-"""An agent for everybody and one for a group, for `openid_story.py`."""
+"""An agent for everybody and one for a group, whose answers cost tokens, for `openid_story.py`."""
 
 from understudy import Agent
-from understudy.models.model import Emit, Reply, TextDelta, Turn
+from understudy.models.model import Emit, Reply, TextDelta, Turn, Usage
 
 
 class Naming:
@@ -16,7 +16,7 @@ class Naming:
         """Answer with the name."""
         said = f"This is the {self.name}."
         await emit(TextDelta(said))
-        return Reply(said)
+        return Reply(said, usage=Usage(40, 2, 1))
 
 
 front = Agent("front", model=Naming("front"))

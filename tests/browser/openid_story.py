@@ -1,4 +1,4 @@
-"""Users of the page sign in at a stock OpenID provider, and leave again. Run by `test_story.py`.
+"""Users of the page and operators sign in at a stock OpenID provider, and leave again. Run by `test_story.py`.
 
 python tests/browser/openid_story.py FOLDER [SCREENSHOTS]
 """
@@ -22,7 +22,15 @@ AGREE = """form => {
   form.submit();
 }"""
 """Presses the button that this provider's page has not."""
+AS_SIGNED_IN = """async ([method, path]) => {
+  const { session_token: token } = JSON.parse(localStorage["understudy.session"]);
+  const answer = await fetch(path, { method, headers: { Authorization: `Bearer ${token}` } });
+  return [answer.status, await answer.json()];
+}"""
+"""Sends a request with the session of this browser. Returns the status and the JSON of the answer."""
 BOB = {"name": "Bob Other", "groups": ["sales"]}
+EVE = {"name": "Eve Auditor", "roles": ["auditor"]}
+OLGA = {"name": "Olga Operator", "roles": ["operator"]}
 
 
 def main(folder: Path, shots: Path | None) -> None:
@@ -55,7 +63,10 @@ def main(folder: Path, shots: Path | None) -> None:
 
 
 def _story(server: Server, issuer: str, shots: Path | None) -> None:
-    """Ann of the support sees both agents, Bob one; who is removed at the provider is asked to sign in again."""
+    """Ann of the support sees both agents, Bob one; who is removed at the provider is asked to sign in again.
+
+    Olga administers, Eve audits, and Ann does neither.
+    """
     problems = list[str]()
     with current_browser() as browser:
         page = watched(browser.new_context(viewport={"width": 1280, "height": 800}).new_page(), problems)
@@ -86,7 +97,14 @@ def _story(server: Server, issuer: str, shots: Path | None) -> None:
         other.goto(server.address)
         expect(other.get_by_role("button", name="Account: Bob Other")).to_be_visible()
 
-        _control(page, issuer, accounts={"ann": ANN})  # within ten seconds both tabs learn that Bob is gone
+        _control(page, issuer, accounts={"ann": ANN, "eve": EVE, "olga": OLGA})
+        for user, play in (("ann", _refused), ("olga", _operate), ("eve", _audit)):
+            _control(page, issuer, user=user)
+            visitor = watched(browser.new_context(viewport={"width": 1280, "height": 800}).new_page(), problems)
+            _operators_page(visitor, f"{server.address}/admin#by-user")
+            play(visitor, server.address, shots)
+            visitor.context.close()
+        # Within ten seconds of his removal both tabs have learnt that Bob is gone.
         for tab in (page, other):
             expect(tab.get_by_role("button", name="Sign in with Example")).to_be_visible()
         assert page.evaluate("!('understudy.session' in localStorage)")
@@ -106,6 +124,56 @@ def _sign_in(page: Page, name: str) -> None:
     expect(page.get_by_text("Online")).to_be_visible()
 
 
+def _operators_page(page: Page, address: str) -> None:
+    """Open an operators' page, and sign in from it; the provider leads back to the same view of it."""
+    page.goto(address)
+    expect(page.get_by_text("Sign in as one, as in the chat.")).to_be_visible()
+    expect(page.get_by_label("Operator's token")).to_be_hidden()
+    page.get_by_role("button", name="Sign in").click()
+    with page.expect_navigation(url=address):
+        page.get_by_role("dialog").get_by_role("button", name="Sign in with Example").click()
+
+
+def _refused(page: Page, address: str, _: Path | None) -> None:
+    """A plain user is told why neither page opens, and can go on to the chat."""
+    for path in ("/admin", "/observer"):
+        page.goto(f"{address}{path}")
+        expect(page.get_by_role("alert")).to_have_text("Ann Other is signed in, and is no operator.")
+        expect(page.get_by_role("table")).to_have_count(0)
+    page.get_by_role("link", name="To the chat").click()
+    expect(page.get_by_role("button", name="Account: Ann Other")).to_be_visible()
+
+
+def _operate(page: Page, address: str, shots: Path | None) -> None:
+    """An operator sees who spent what, ends a user's sessions, watches the tree, and signs out of all of it."""
+    expect(page.get_by_role("heading", name="Spending by user")).to_be_visible()
+    expect(page.get_by_role("row", name="ann")).to_contain_text("42")
+    picture(page, shots, "openid-operator")
+    page.get_by_role("link", name="Users", exact=True).click()
+    page.get_by_role("button", name="ann", exact=True).click()
+    page.get_by_role("button", name="End the sessions").click()
+    expect(page.get_by_role("status")).to_have_text("The sessions of ann have ended.")
+    status, refusal = page.evaluate(AS_SIGNED_IN, ["GET", "/api/audit"])
+    assert (status, "needs the role auditor" in refusal["error"]["message"]) == (403, True), refusal
+    page.get_by_role("link", name="Observer").click()
+    expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    page.get_by_role("link", name="Users", exact=True).click()
+    expect(page.get_by_role("table", name="Users").get_by_role("row", name="ann")).to_contain_text("42")
+    page.get_by_role("button", name="Sign out").click()
+    _agree_to_leave(page, address)
+
+
+def _audit(page: Page, address: str, _: Path | None) -> None:
+    """An auditor is refused by the pages, reads what the operator did, and does nothing to anybody."""
+    expect(page.get_by_role("alert")).to_have_text("Eve Auditor is signed in, and is no operator.")
+    status, found = page.evaluate(AS_SIGNED_IN, ["GET", "/api/audit?action=sessions.ended"])
+    entries = [(each["user"], each["target"], each["role"], each["way"]) for each in found["entries"]]
+    assert (status, ("olga", "ann", "operator", "page") in entries) == (200, True), found
+    for method, path in (("DELETE", "/api/users/ann/sessions"), ("GET", "/api/admin/users")):
+        status, refusal = page.evaluate(AS_SIGNED_IN, [method, path])
+        assert (status, "needs the role operator" in refusal["error"]["message"]) == (403, True), refusal
+
+
 def _agents(page: Page) -> list[str]:
     """Open the list of agents. Return the names in it."""
     page.get_by_role("button", name=re.compile("^Agent")).click()
@@ -119,6 +187,11 @@ def _sign_out(page: Page, address: str, name: str) -> None:
     page.get_by_role("button", name=f"Account: {name}").click()
     page.get_by_role("menuitem", name="Sign out").click()
     page.get_by_role("dialog", name="Sign out?").get_by_role("button", name="Sign out").click()
+    _agree_to_leave(page, address)
+
+
+def _agree_to_leave(page: Page, address: str) -> None:
+    """Agree at the provider, which leads back to the chat; the browser has nothing left of the session."""
     form = page.locator("form[action$='/session/end/confirm']")
     form.wait_for(state="attached")
     form.evaluate(AGREE)
