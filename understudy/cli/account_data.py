@@ -6,6 +6,7 @@ signs in or a session is renewed, so they need not be told.
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from understudy.app.settings import Settings
 from understudy.auth.accounts.invites import digest_of, make_invite
@@ -91,6 +92,15 @@ def keep_an_operator(settings: Settings, name: str, *, force: bool) -> None:
             raise LastOperator(name)
 
 
+@contextmanager
+def last_operator_kept() -> Iterator[None]:
+    """Raise LastOperator if a change in the block was refused because nobody else has the rights of an operator."""
+    try:
+        yield
+    except SoleAccount as refused:
+        raise LastOperator(refused.owner) from refused
+
+
 def accounts_of(settings: Settings) -> Iterator[Account]:
     """Yield all accounts, by name. Raises StorageError."""
     with open_read_only(settings) as database, database.reading.connect() as connection:
@@ -111,10 +121,8 @@ def state_of(account: Account, now: float) -> str:
 
 def _commit(settings: Settings, entry: AuditEntry, change: ChangeRights | DisableAccount) -> None:
     """Store a change with its entry. Raises StorageError; NotStored if there is no account; LastOperator."""
-    try:
+    with last_operator_kept():
         _need(commit_beside(settings, entry, change)[-1], change.owner)
-    except SoleAccount as refused:
-        raise LastOperator(refused.owner) from refused
 
 
 def _need(found: int, name: str) -> None:

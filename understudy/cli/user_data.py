@@ -26,6 +26,7 @@ from understudy.content.vault import Vault
 from understudy.privacy.erasure import Erased, Eraser
 from understudy.privacy.export import Exporter, ExportOptions, Pieces
 from understudy.storage import archive_queries, audit, queries
+from understudy.storage.accounts import DisableAccount
 from understudy.storage.archive_queries import Archive, User
 from understudy.storage.audit import COMMAND_LINE, AuditEntry, AuditFilter, StoredEntry
 from understudy.storage.cache import drop_changed_answers
@@ -112,11 +113,17 @@ def users_with_data(settings: Settings, tenant: str | None) -> Iterator[Sequence
 
 
 def erase_users(
-    settings: Settings, owner: str | None, tenant: str | None, tell: Callable[[str], object] = lambda _: None
+    settings: Settings,
+    owner: str | None,
+    tenant: str | None,
+    tell: Callable[[str], object] = lambda _: None,
+    *,
+    keep: tuple[str, ...] = (),
 ) -> list[Erased]:
     """Erase a user, or all users of a tenant. Raises StorageError; data erased before that is gone.
 
-    `tell` is called with notes for the operator.
+    `tell` is called with notes for the operator. SoleAccount refuses it, before anything is erased, if the account of
+    `owner` is the only usable one that has one of the roles `keep`.
     """
 
     async def run() -> list[Erased]:
@@ -126,6 +133,8 @@ def erase_users(
                 if await eraser.archive.read(archive_queries.user, name) is None:
                     raise NotStored("user", owner)
                 await eraser.store.audit(audit_entry("user.erased", name))
+                if keep:
+                    await eraser.store.commit(DisableAccount(name, time.time(), keep))
                 return [await eraser.user(name)]
             done: list[Erased] = []
             while all(each.whole for each in done) and (

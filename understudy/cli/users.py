@@ -63,7 +63,8 @@ def delete_users(
     owner: str | None, tenant: str | None, yes: bool, force: bool, data_dir: Path | None, database_url: str | None
 ) -> None:
     """Erase all data of OWNER, or without OWNER of all users of a tenant. No server may be running."""
-    from understudy.cli.account_data import keep_an_operator
+    from understudy.auth.rights import OPERATORS
+    from understudy.cli.account_data import keep_an_operator, last_operator_kept
     from understudy.cli.user_data import erase_users
 
     _need(owner, tenant)
@@ -71,10 +72,11 @@ def delete_users(
     if not yes:
         raise click.UsageError("this cannot be undone: say --yes if you mean it")
     logging.getLogger("understudy").addHandler(logging.NullHandler())  # errors are printed as sentences
-    with storage_errors_shown():
+    with storage_errors_shown(), last_operator_kept():
         if owner is not None and tenant is None:  # accounts have no tenant
             keep_an_operator(settings, owner, force=force)
-        done = erase_users(settings, owner, tenant, lambda note: click.echo(f"Note: {note}", err=True))
+        keep = () if force else OPERATORS
+        done = erase_users(settings, owner, tenant, lambda note: click.echo(f"Note: {note}", err=True), keep=keep)
     count, threads, files = len(done), sum(each.threads for each in done), sum(each.files for each in done)
     click.echo(f"erased {count} {'user' if count == 1 else 'users'} with {threads} threads and {files} files")
     sys.exit(0 if all(each.whole for each in done) else 1)

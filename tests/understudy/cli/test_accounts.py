@@ -3,7 +3,10 @@
 import json
 import re
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -11,8 +14,10 @@ from click.testing import CliRunner, Result
 from tests.servers.postgresql import Postgres
 from understudy.app.settings import Settings
 from understudy.auth.accounts.invites import digest_of
+from understudy.auth.rights import OPERATORS
+from understudy.cli import account_data, user_data
 from understudy.cli.main import main
-from understudy.cli.user_data import audit_entry, commit_beside
+from understudy.cli.user_data import audit_entry, commit_beside, erase_users
 from understudy.storage import accounts
 from understudy.storage.postgresql import read_server
 from understudy.storage.sqlite import read_folder
@@ -126,6 +131,39 @@ def test_the_only_operator_is_lost_only_on_purpose(place: list[str]) -> None:
     for command in (("accounts", "set", "kim", "--force"), ("users", "delete", "kim", "--yes", "--force")):
         assert understudy(*command, *place).exit_code == 0
     assert [each[0] for each in listed(place)] == ["ada"]
+
+
+def test_of_two_operators_who_erase_each_other_one_is_left(
+    postgres: Postgres, template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both commands have looked, and found another operator, before either erases."""
+    place = ["--data-dir", str(tmp_path), "--database-url", postgres.create(template)]
+    for name in ("ada", "kim"):
+        assert understudy("invite", name, "--role", "operator", *place).exit_code == 0
+        joined(place, name)
+    both, settings = threading.Barrier(2, timeout=60), Settings(data_dir=tmp_path, database_url=place[-1])
+    real = user_data.open_for_writing
+
+    def together(*given: Any, **more: Any) -> Any:
+        both.wait()
+        return real(*given, **more)
+
+    monkeypatch.setattr(user_data, "open_for_writing", together)
+
+    def erase(name: str) -> str:
+        try:
+            account_data.keep_an_operator(settings, name, force=False)
+            with account_data.last_operator_kept():
+                erase_users(settings, name, None, keep=OPERATORS)
+        except account_data.LastOperator as refused:
+            return str(refused)
+        return ""
+
+    with ThreadPoolExecutor(2) as pool:
+        said = dict(zip(("ada", "kim"), pool.map(erase, ("ada", "kim")), strict=True))
+    (left,) = (name for name, words in said.items() if words)
+    assert said[left].startswith(f"{left} is the only operator who can sign in (last_operator)")
+    assert listed(place) == [[left, "active", "operator", ""]]
 
 
 @pytest.mark.parametrize(
