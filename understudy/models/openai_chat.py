@@ -154,7 +154,13 @@ class OpenAIChat:
         limits: ModelLimits | None = None,
     ) -> None:
         self._client = OpenAIClient(
-            model, api_key=api_key, base_url=base_url, idle_s=idle_s, retries=retries, begin_s=first_token_s
+            model,
+            api_key=api_key,
+            base_url=base_url,
+            idle_s=idle_s,
+            retries=retries,
+            begin_s=first_token_s,
+            provider=self.name,
         )
         self.model = model
         self.limits = limits or ModelLimits()

@@ -48,7 +48,7 @@ class OpenAIClient:
     `api_key` and `base_url` default to the variables OPENAI_API_KEY and OPENAI_BASE_URL. A request is retried
     `retries` times, and only before its answer begins, for which it has `begin_s` seconds each time (by default
     `idle_s`); a piece of its answer may take as long as `next` is told, up to `longest_s`. `not_found` is the sentence
-    for an address or a model that the provider does not know.
+    for an address or a model that the provider does not know; settings name the model by `provider` and a colon.
 
     Raises `OpenAINotInstalled` if the extra `openai` is missing, ValueError for a bad time or without a key.
     """
@@ -63,11 +63,12 @@ class OpenAIClient:
         retries: int,
         longest_s: float = 0.0,
         begin_s: float | None = None,
+        provider: str = "openai",
     ) -> None:
         try:
             import openai
         except ImportError as error:
-            raise OpenAINotInstalled(f"the model openai:{model}", "openai") from error
+            raise OpenAINotInstalled(f"the model {provider}:{model}", "openai") from error
         self.model, self.idle_s, self.begin_s = model, idle_s, idle_s if begin_s is None else begin_s
         for name, value in (("idle_s", idle_s), ("first_token_s", self.begin_s)):
             if not (value > 0 and math.isfinite(value)):
