@@ -182,6 +182,8 @@ class Asking:
                     outcome.waited_s += max(0.0, self.services.clock() - began)
         if reply.answer is not None:
             return reply.answer
-        if reply.outcome is AnswerOutcome.DECLINED:
-            raise QuestionDeclined("forbidden", f"The user declined to answer: {question.title}")
-        raise QuestionExpired("forbidden", f"The user did not answer in time: {question.title}")
+        declined = reply.outcome is AnswerOutcome.DECLINED
+        sentence = f"The user {'declined to answer' if declined else 'did not answer in time'}: {question.title}"
+        if not shown.findings:  # in the title, which is the tool's; the rest is the server's own
+            outcome.unanswered = sentence
+        raise (QuestionDeclined if declined else QuestionExpired)("forbidden", sentence)

@@ -76,7 +76,7 @@ async def ask_client(
     try:
         answer = await asking.ask_for_tool(outcome, agent_id, context, question, check, wait)
     except ToolError as error:
-        outcome.fail(ToolStatus.FAILED, error.code, error.message)
+        outcome.fail(ToolStatus.FAILED, error.code, error.message, own=True)
     else:
         outcome.succeed(ToolResult(answer[OUTPUT], f"{name} was run by the client"))
     finally:

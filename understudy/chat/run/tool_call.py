@@ -78,7 +78,8 @@ class ToolCall(Actor):
             try:
                 result = await self.tool.call(self.arguments, self.tool_context, self.loop)
             except ToolError as error:
-                outcome.fail(ToolStatus.FAILED, error.code, error.message)
+                own = error.message == outcome.unanswered
+                outcome.fail(ToolStatus.FAILED, error.code, error.message, own=own)
                 outcome.effect_unknown = isinstance(error, EffectUnknown)
             else:
                 outcome.succeed(result)

@@ -35,7 +35,8 @@ class ToolOutcome:
     unless empty, is the answer of the run. `limits` are the scopes of the call's time limits, `questions` counts what
     its tool has asked, one question at a time; `waited_s` is how long it waited for the user.
     `crashed`: the tool raised something else than a `ToolError`;
-    `own`: the result is the server's own sentence, in which nothing is looked for;
+    `own`: the result is the server's own sentence, in which nothing is looked for; `unanswered` is the one that says
+    that the user did not answer;
     `effect_unknown`: the call may have taken effect although it did not succeed; `by_user`: its user says that it did;
     `undo_s` is how long it can be undone. `agent_id` is that of the subagent that it asked, if any, `usage` what that
     used of its model, and `below` executes the calls of that. `step` is that of the call, once it has one, and `handle`
@@ -58,6 +59,7 @@ class ToolOutcome:
     suspect: bool = False
     crashed: bool = False
     own: bool = False
+    unanswered: str = ""
     effect_unknown: bool = False
     by_user: bool = False
     undo_s: float | None = None
