@@ -235,11 +235,11 @@ def _question(card: ToolCard, name: str, shape: Mapping[str, Any], source: Sourc
     doing = card.name.replace("_", " ")
     match shape.get("format"):
         case "table-id":
-            asked = f"For {doing} I need a table: please attach a CSV, TSV, JSON or Parquet file to your message."
+            asked = "I need a table for this: please attach a CSV, TSV, JSON or Parquet file to your message."
             samples = _SAMPLES & source.request.look(stems, source.request.instruction)
             return f"{asked} {_SAMPLE}" if samples else asked
         case "file-id":
-            return f"For {doing} I need a file: please attach it to your message."
+            return "I need a file for this: please attach it to your message."
         case "expression":
             return "What shall I calculate? I need `expression`, such as `2 + 3` or `15% of 80`."
         case "sql":
