@@ -16,7 +16,7 @@ import attrs
 import typed_settings
 from attrs import evolve, field, frozen
 from attrs.validators import ge, gt, in_, le, optional
-from typed_settings.loaders import DictLoader
+from cattrs import BaseValidationError
 
 from transport.auth.fetch import is_fetchable
 from transport.auth.forwarded import TrustedProxies
@@ -604,7 +604,7 @@ def _fields() -> Mapping[str, "attrs.Attribute[Any]"]:
 
 # Faults of values
 
-_STRUCTURE_ERRORS: Final = (typed_settings.exceptions.TsError, ValueError, TypeError)
+_STRUCTURE_ERRORS: Final = (BaseValidationError, ValueError, TypeError)
 
 
 def _structure_if_valid(found: Found) -> Settings | None:
@@ -653,11 +653,15 @@ def _explain_given_faults(given: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _structure(values: Mapping[str, Any]) -> Settings:
-    nested: dict[str, Any] = {name: value for name, value in values.items() if "." not in name}
+    # The default is given, too: the converter makes paths absolute, but leaves a default as it is.
+    nested: dict[str, Any] = {"data_dir": attrs.fields(Settings).data_dir.default}
+    nested |= {name: value for name, value in values.items() if "." not in name}
     if limits := {name.partition(".")[2]: value for name, value in values.items() if "." in name}:
         nested["limits"] = limits
+    # Not `load_settings`: it parses this module to find the texts below the fields, for the help of a command line.
+    # That takes a tenth of the start.
     with hidden("pydantic"):  # imported only to ask whether settings are models of it: 6 MB
-        return typed_settings.load_settings(Settings, [DictLoader(nested)])
+        return typed_settings.default_converter().structure(nested, Settings)
 
 
 def describe_form(attribute: "attrs.Attribute[Any]") -> str:

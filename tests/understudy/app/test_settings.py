@@ -68,6 +68,20 @@ def test_a_path_in_a_file_is_seen_from_there(folder: Path, monkeypatch: pytest.M
     assert load().data_dir.absolute() == folder / "etc" / "here"
 
 
+def test_the_default_data_folder_is_absolute(folder: Path) -> None:
+    """A program that changes its working folder after it has read the settings still uses the same data."""
+    assert load().data_dir == folder / "data"
+
+
+def test_no_source_code_is_read_for_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To parse the module of the settings takes a tenth of the start."""
+    read: list[object] = []
+    with monkeypatch.context() as patch:
+        patch.setattr("inspect.getsource", lambda kind: (read.append(kind), "class Read:\n    pass\n")[1])
+        load()
+    assert not read
+
+
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
