@@ -26,7 +26,7 @@ BEFORE_READY = {
     "a2a", "ag_ui", "agents", "alembic", "altair", "anthropic", "anyio", "coredis", "duckdb", "google", "httpx",
     "httpx2", "langchain_core", "langgraph", "mcp", "numpy", "openai", "opentelemetry", "pandas", "presidio_analyzer",
     "psycopg", "pyarrow", "pydantic", "pydantic_ai", "schemathesis", "spacy", "vl_convert",
-    "cryptography", "jwt", "rich",
+    "cryptography", "jwt", "rich", "linkify_it", "markdown_it", "math_core", "pygments",
 }  # fmt: skip
 MODULES_BEFORE_READY = {"transport.auth.keyring", "understudy.models.anthropic", "understudy.web.specs.openapi"}
 PROGRAM = """

@@ -22,6 +22,8 @@ from pygments.lexers import get_lexer_by_name  # type: ignore[import-untyped]
 from pygments.token import STANDARD_TYPES  # type: ignore[import-untyped]
 from pygments.util import ClassNotFound  # type: ignore[import-untyped]
 
+from understudy.chat.answer.blocks import CONTEXT_CHARACTERS, CONTEXT_LINES
+
 # Languages that are highlighted, by the names written after a fence. Others are shown plain: each lexer is a set of
 # regular expressions that runs on untrusted text.
 # fmt: off
@@ -45,10 +47,6 @@ PIECE_CHARACTERS: Final = 4_000
 PIECE_MAX: Final = 2 * PIECE_CHARACTERS
 """Characters of a piece that is highlighted; a longer one has a very long line. The time of some lexers grows with the
 square of a text's length."""
-CONTEXT_CHARACTERS: Final = 1_000
-CONTEXT_LINES: Final = 40
-"""Characters and lines before a piece from which the state of the lexer is taken: a string may begin in an earlier
-piece. With both, short lines are not read again and again."""
 NAME_CHARACTERS: Final = 32
 """Characters of a language's name that are shown."""
 

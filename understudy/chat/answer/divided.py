@@ -18,30 +18,15 @@ from markdown_it import MarkdownIt
 from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 
+from understudy.chat.answer.blocks import HEAD_CHARACTERS, Begun
 from understudy.chat.answer.code import PIECE_CHARACTERS, PIECE_LINES
 
 CONTINUED: Final = "continued"
 """The class of a table or list that goes on with the one before."""
-HEAD_CHARACTERS: Final = 2_000
-"""Characters of a table's head with which it is divided: each piece repeats it."""
 
 LISTS: Final = frozenset({"bullet_list_open", "ordered_list_open"})
 DIVIDED: Final = LISTS | {"table_open"}
 """The types of tokens that open a block which may be divided."""
-
-
-class Begun(NamedTuple):
-    """A table or list of which the first pieces were emitted.
-
-    `head` is the table's head, as two lines of the text; empty for a list. `number` is that of the next item.
-    """
-
-    head: str = ""
-    number: int = 0
-
-    def fits(self) -> bool:
-        """Whether this can come from a cut; checks replies of other processes."""
-        return len(self.head) <= HEAD_CHARACTERS and self.head.count("\n") in (0, 2) and self.number >= 0
 
 
 class Seam(NamedTuple):

@@ -1,7 +1,7 @@
 """Answers as HTML: rendered once, cached for their users, and never on the event loop.
 
 1. Rendering happens in processes of the sandbox, at most `WORKERS` at a time, with limits of size and time. A text that
-   exceeds one of them is shown as plain text (`markdown.plain`).
+   exceeds one of them is shown as plain text (`blocks.plain`).
 2. HTML from a process passes the cleaner again here: a process that a text has taken over cannot inject into a page.
 3. Users take turns and have one process each: a text that takes long delays only its own user. This includes calls that
    were cancelled: their process works on, and its permit is released when it is done.
@@ -23,7 +23,7 @@ import trio
 from attrs import define, field
 
 from transport.wire.events import AnswerText
-from understudy.chat.answer.markdown import Cut, Part, plain, standard
+from understudy.chat.answer.blocks import Cut, Part, plain
 from understudy.sandbox.limiters import FairLimiter, QueueFull
 from understudy.sandbox.spawner import MIB, Program
 from understudy.sandbox.worker import WorkerFailed, Workers, shared_workers
@@ -238,7 +238,7 @@ class AnswerHtml:
         if found is None:
             return None
         began = time.thread_time()
-        html = standard().sanitizer.restrict_html(found.html)
+        html = _restrict()(found.html)
         return OpenEnd(html, found.cpu_s + time.thread_time() - began)
 
     def _cut(self, part: Part) -> Cut | None:
@@ -246,7 +246,7 @@ class AnswerHtml:
         cut = msgspec.convert(self._workers.ask(["cut", part], WORK_S), Cut | None)
         if cut is None or not cut.fits(part):
             return None
-        restrict = standard().sanitizer.restrict_html
+        restrict = _restrict()
         blocks = [(length, restrict(html)) for length, html in cut.blocks]
         return cut._replace(blocks=blocks, open_end=restrict(cut.open_end))
 
@@ -287,13 +287,24 @@ class _Job(Generic[T]):
             self.done.set()
 
 
+def _restrict() -> Callable[[str], str]:
+    """Return what restricts HTML from a process to the elements that the renderer produces. Called in threads.
+
+    The first call loads the parser of Markdown, 30 ms and 3 MB, which a server without a client that shows HTML does
+    not need.
+    """
+    from understudy.chat.answer.markdown import standard
+
+    return standard().sanitizer.restrict_html
+
+
 def _read_htmls(reply: Any) -> list[str | None]:
     """Return the HTML of texts in a process's reply, restricted to allowed elements.
 
     `restrict_html` is faster than the full cleaning of HTML from other servers. It does not detect a link whose text
     names another host than its target: this server's own process has removed those.
     """
-    restrict = standard().sanitizer.restrict_html
+    restrict = _restrict()
     return [None if html is None else restrict(html) for html in msgspec.convert(reply, list[str | None])]
 
 

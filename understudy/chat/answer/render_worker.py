@@ -20,8 +20,9 @@ from typing import Any, Final
 
 import msgspec
 
+from understudy.chat.answer.blocks import Part
 from understudy.chat.answer.code import CpuTimeExceeded
-from understudy.chat.answer.markdown import Part, Renderer
+from understudy.chat.answer.markdown import Renderer
 from understudy.sandbox.confine import Confined
 from understudy.sandbox.worker import serve
 

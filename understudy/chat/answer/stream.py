@@ -23,8 +23,8 @@ from attrs import define, evolve, field
 
 from sanitization import Direction, Finding, Placeholders, StreamSanitizer
 from transport.wire.events import AnswerPreview, AnswerText, Block, SanitizationSummary
+from understudy.chat.answer.blocks import BlockRenderer, Part
 from understudy.chat.answer.html import AnswerHtml
-from understudy.chat.answer.markdown import BlockRenderer, Part
 from understudy.chat.answer.resume import ResumedText
 from understudy.chat.messages import RunRequest
 from understudy.chat.run.recorder import Recorder

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tests.understudy.chat.answer.test_markdown import Blocks, streamed
 from understudy.chat.answer import divided
-from understudy.chat.answer.markdown import Part, Renderer, render
+from understudy.chat.answer.blocks import Part
+from understudy.chat.answer.markdown import Renderer, render
 
 ROWS = 3
 SEAM = re.compile(

@@ -14,8 +14,9 @@ from trio.testing import wait_all_tasks_blocked
 
 from transport.wire.events import AnswerText
 from understudy.chat.answer import html as module
+from understudy.chat.answer.blocks import Cut, Part, plain
 from understudy.chat.answer.html import BATCH_CHARACTERS, MAX_CHARACTERS, RENDERING, AnswerHtml, HtmlCache
-from understudy.chat.answer.markdown import Cut, Part, plain, render
+from understudy.chat.answer.markdown import render
 from understudy.sandbox.worker import Workers
 
 SLOW = "```perl\n" + '\\"' * 20_000 + "\n```\n"

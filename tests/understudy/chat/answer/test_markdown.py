@@ -12,6 +12,7 @@ from pygments.lexers import get_all_lexers
 
 from sanitization import STANDARD
 from understudy.chat.answer import code as highlighting
+from understudy.chat.answer.blocks import BlockRenderer, Cut, Part, RenderedBlock
 from understudy.chat.answer.code import (
     CODE_CLASSES,
     CODE_MAX,
@@ -23,15 +24,7 @@ from understudy.chat.answer.code import (
     CodePiece,
     CpuTimeExceeded,
 )
-from understudy.chat.answer.markdown import (
-    REFERENCES_MAX,
-    BlockRenderer,
-    Cut,
-    Part,
-    RenderedBlock,
-    Renderer,
-    render,
-)
+from understudy.chat.answer.markdown import REFERENCES_MAX, Renderer, render
 
 LINES = [
     "", " ", "text", "more *text* and `code`", "# heading", "#", "===", "---", "***", "- item", "  - nested",

@@ -9,8 +9,9 @@ import pytest
 from sanitization import STANDARD, Sanitizer
 from tests.cpu import cpu_seconds
 from tests.understudy.chat.answer.test_markdown import Blocks
+from understudy.chat.answer.blocks import Part
 from understudy.chat.answer.html import AnswerHtml
-from understudy.chat.answer.markdown import Part, Renderer, render
+from understudy.chat.answer.markdown import Renderer, render
 from understudy.chat.answer.render_worker import PREVIEW_S
 from understudy.chat.answer.stream import SanitizedAnswer
 

@@ -10,9 +10,9 @@ from pygments.lexers import find_lexer_class_by_name, get_all_lexers
 
 from sanitization import STANDARD, Sanitizer
 from transport.wire.events import AnswerText
+from understudy.chat.answer.blocks import plain
 from understudy.chat.answer.code import LANGUAGES
 from understudy.chat.answer.html import AnswerHtml
-from understudy.chat.answer.markdown import plain
 from understudy.chat.answer.render_worker import RENDER_S
 from understudy.chat.answer.stream import SanitizedAnswer
 
