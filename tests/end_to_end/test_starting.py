@@ -28,7 +28,10 @@ BEFORE_READY = {
     "psycopg", "pyarrow", "pydantic", "pydantic_ai", "schemathesis", "spacy", "vl_convert",
     "cryptography", "jwt", "rich", "linkify_it", "markdown_it", "math_core", "pygments",
 }  # fmt: skip
-MODULES_BEFORE_READY = {"transport.auth.keyring", "understudy.models.anthropic", "understudy.web.specs.openapi"}
+MODULES_BEFORE_READY = {
+    "sqlalchemy.dialects.postgresql", "transport.auth.keyring", "understudy.models.anthropic",
+    "understudy.web.specs.openapi",
+}  # fmt: skip
 PROGRAM = """
 import json, sys
 found = []

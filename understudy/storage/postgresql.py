@@ -73,6 +73,9 @@ FIRST_TO_TELL: Final = schema.REVISIONS[31]
 """The first revision whose nodes say up to which they know the schema."""
 NODE_CONNECTIONS: Final = 1 + (READERS + 2) + FILE_TRANSFERS
 """Limit of connections per node: to write, to read, and for files."""
+
+for _index in (index for table in schema.metadata.tables.values() for index in table.indexes):
+    _index.dialect_options["postgresql"]["where"] = _index.dialect_options["sqlite"]["where"]
 _FREE: Final = """
     SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int - count(*)
     FROM pg_stat_activity WHERE backend_type = 'client backend'

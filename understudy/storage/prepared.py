@@ -1,18 +1,12 @@
 """Statements that are compiled once, and executed past SQLAlchemy's processing of rows."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import msgspec
 from sqlalchemy import JSON, Connection, CursorResult, Insert, Select, TextClause, Update
-from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
-from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.engine import Dialect
 
-_DIALECTS: Final[dict[str, Callable[[], Dialect]]] = {
-    "sqlite": lambda: SQLiteDialect_pysqlite(paramstyle="named"),
-    "postgresql": lambda: PGDialect_psycopg(paramstyle="pyformat"),  # type: ignore[no-untyped-call]
-}
 _Compiled: TypeAlias = tuple[str, dict[str, Any], dict[str, bool]]
 """A statement's text, its constants, and its parameters of JSON, each with whether None is NULL."""
 
@@ -33,7 +27,7 @@ class Prepared:
         self._compiled: dict[str, _Compiled] = {}
 
     def _compile(self, dialect: str) -> "_Compiled":
-        compiled = self._query.compile(dialect=_DIALECTS[dialect](), column_keys=self._columns)
+        compiled = self._query.compile(dialect=_dialect(dialect), column_keys=self._columns)
         constants = {name: value for name, value in compiled.params.items() if value is not None}
         as_json = {bind.key: bind.type.none_as_null for bind in compiled.binds.values() if isinstance(bind.type, JSON)}
         self._compiled[dialect] = compiled.string, constants, as_json
@@ -79,6 +73,17 @@ class Prepared:
             if whole[place] is not None:
                 whole[place] = msgspec.json.decode(whole[place])
         return tuple(whole)
+
+
+def _dialect(database: str) -> Dialect:
+    """Return the dialect of this database; no other is imported."""
+    if database == "sqlite":
+        from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+
+        return SQLiteDialect_pysqlite(paramstyle="named")
+    from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+
+    return PGDialect_psycopg(paramstyle="pyformat")  # type: ignore[no-untyped-call]
 
 
 def _encoded(row: Mapping[str, Any], as_json: Mapping[str, bool]) -> dict[str, str | None]:

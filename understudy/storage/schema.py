@@ -69,8 +69,11 @@ def _of_thread() -> ForeignKeyConstraint:
 
 
 def _where(condition: str) -> Any:
-    """Return the options of a partial index for both databases."""
-    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+    """Return the options of a partial index for SQLite; `understudy.storage.postgresql` adds those for PostgreSQL.
+
+    Here they would import its dialect.
+    """
+    return {"sqlite_where": text(condition)}
 
 
 users = Table(
