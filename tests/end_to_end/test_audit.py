@@ -127,8 +127,8 @@ OF_ACCOUNTS = {
 }  # fmt: skip
 """Actions of operators and users of accounts: `test_accounts.py`."""
 ELSEWHERE = OF_ACCOUNTS | {
-    "audit.read", "raw_texts.resealed", "run.steered", "run.stopped", "run.taken_over", "mcp.signed_in", "tool.allowed",
-    "tool.denied",
+    "audit.read", "raw_texts.resealed", "run.handed_back", "run.steered", "run.stopped", "run.taken_over",
+    "mcp.signed_in", "tool.allowed", "tool.denied",
 }  # fmt: skip
 """Actions that are not one request: the other tests of this module, `test_raw_key_rotation.py`, `test_takeovers.py`."""
 

@@ -149,6 +149,42 @@ async def test_an_operators_steer_that_the_run_does_not_take_becomes_no_message(
     assert following["data"]["content"] == "right"
 
 
+@pytest.mark.promise("wire.endpoint-takeover")
+async def test_a_run_is_handed_back_and_taken_over_by_another_operator(serve: Any) -> None:
+    """By the operator who took it over, who is shown nothing more, and by another one, if that one is gone."""
+    gate = Gate()
+    running = await of_tenants(serve, scripted(Say("one two", gate)))
+
+    async def handed_back(run_id: str, who: str = ACME_OPERATOR) -> int:
+        path = f"/api/admin/runs/{run_id}/hand-back"
+        return (await request(running.address, "POST", path, token=who))[0]
+
+    async with connected(running.address, ADA) as client:
+        run_id = (await working(client, "script", "agent_started"))["run_id"]
+        await gate.reached.wait()
+        assert await handed_back(run_id) == 204, "nobody has taken it over"
+        await taken_over(running, run_id)
+        assert [await handed_back(run_id, who) for who in (ADA, AUDITOR, PLAIN_OPERATOR)] == [403, 403, 404]
+        assert [await handed_back(run_id) for _ in range(2)] == [204, 204]
+        notice = await client.until("agent_thinking", notice="handed_back")
+        assert (await ask(running, run_id))[0] == 403
+        assert (await ask(running, run_id, "/commands", type="steer", content="x"))[0] == 403
+        await taken_over(running, run_id, OTHER_OPERATOR)
+        assert await handed_back(run_id) == 204
+        await taken_over(running, run_id)
+        gate.opened.set()
+        await client.until_end()
+        check_arc(client.durable())
+    assert notice["data"]["thought"] == "An operator has handed back this run"
+    assert notice["data"]["by"] == "acme\x1fop"
+    assert await handed_back(run_id) == 409
+    said = [each["data"]["notice"] for each in client.durable() if each["data"].get("notice")]
+    assert said == ["taken_over", "handed_back", "taken_over", "handed_back", "taken_over"]
+    found = [(each["action"], each["user"]) for each in await entries(running)]
+    taken, back = "run.taken_over", "run.handed_back"
+    assert found == [(taken, "op"), (back, "op"), (taken, "second"), (back, "op"), (taken, "op")]
+
+
 @pytest.mark.slow
 @pytest.mark.promise("wire.endpoint-takeover")
 async def test_a_run_is_taken_over_on_another_node(begin: Begin) -> None:
@@ -173,6 +209,10 @@ async def test_a_run_is_taken_over_on_another_node(begin: Begin) -> None:
         assert (await client.until_end())["data"]["message"] == "Sent "
         question = await working(client, "fruit", "question_asked")
         await taken_over(two.b, question["run_id"], operator)
+        back = f"/api/admin/runs/{question['run_id']}/hand-back"
+        assert (await request(two.b.address, "POST", back, token=operator))[0] == 204
+        await client.until("agent_thinking", notice="handed_back")
+        await taken_over(two.b, question["run_id"], operator)
         (waiting,) = (await ask(two.b, question["run_id"], who=operator))[1]["waits_for"]
         given = {"type": "answer", "question_id": waiting["question_id"], "answer": PEARS}
         assert (await ask(two.b, question["run_id"], "/commands", operator, **given))[0] == 202
@@ -195,6 +235,8 @@ async def test_a_run_is_taken_over_on_another_node(begin: Begin) -> None:
         ("run.steered", "allow"),  # always: it was asked for, and refused
         ("run.steered", "allow"),
         ("tool.allowed", None),
+        ("run.taken_over", None),
+        ("run.handed_back", None),
         ("run.taken_over", None),
         ("run.steered", "answer"),
         ("run.taken_over", None),

@@ -171,7 +171,8 @@ class AgentThinking(Event):
 
     `notice` names one that tells of the server and not of the agent, and is to stay in sight: ``model_changed``, as
     another model goes on, ``resumed``, as the run goes on after its server has died, or what an operator has done:
-    `TAKEN_OVER` or `ENDED_BY_OPERATOR`. Of these `by` is the operator's id, and `reason` the one that they gave.
+    `TAKEN_OVER`, `HANDED_BACK` or `ENDED_BY_OPERATOR`. Of these `by` is the operator's id, and `reason` the one that
+    they gave.
     """
 
     type: ClassVar[str] = "agent_thinking"
@@ -753,6 +754,8 @@ class Envelope(msgspec.Struct, frozen=True):
 
 TAKEN_OVER: Final = "taken_over"
 """The notice of a run that an operator has taken over."""
+HANDED_BACK: Final = "handed_back"
+"""The notice of a run that an operator has handed back to its user."""
 ENDED_BY_OPERATOR: Final = "ended_by_operator"
 """The notice of a run that an operator ends."""
 TERMINAL: Final[tuple[type[Event], ...]] = (FinalResponse, Error)

@@ -58,6 +58,7 @@ from understudy.chat.messages import (
     CancelRun,
     Decide,
     Delete,
+    HandBack,
     HookMessage,
     MessageInOtherThread,
     RateAnswer,
@@ -111,8 +112,8 @@ HTTP = "http"
 """How a user's decision or answer came, for the log: over a connection of its own, or in an HTTP request."""
 _UNAVAILABLE = (StorageError, StartFailed, AskTimeout, ActorDied, MailboxFull)
 """Errors that mean that the conversation cannot be asked now; the client is advised to retry."""
-OperatorAct: TypeAlias = TakeOver | CancelRun | Steer | Approve | Respond
-"""What an operator may do about a run of a user: take it over, end it, and what its user would."""
+OperatorAct: TypeAlias = TakeOver | HandBack | CancelRun | Steer | Approve | Respond
+"""What an operator may do about a run of a user: take it over, hand it back, end it, and what its user would."""
 
 
 @frozen
@@ -640,8 +641,8 @@ class CommandDispatcher:
         about = "That is not of this run."
         try:
             match act:
-                case TakeOver() | CancelRun():
-                    lane = Lane.HIGH if isinstance(act, TakeOver) else Lane.NORMAL
+                case TakeOver() | HandBack() | CancelRun():
+                    lane = Lane.NORMAL if isinstance(act, CancelRun) else Lane.HIGH
                     request = partial(evolve, act)  # an ask is answered once
                     await self.registry.ask(run.owner, run.thread_id, request, lane=lane)
                 case Steer(mode=SteerMode.AFTER):

@@ -7,7 +7,7 @@
    asked for consent succeeds only if its user allowed it, and is `denied` only if the user did not. A question is asked
    once and answered at most once; one that a call asked is over with the call.
 4. A steer is accepted before it is taken or withdrawn, and only one of both happens to it.
-5. At most one operator takes over a run, once an agent has started.
+5. At most one operator has taken over a run, once an agent has started; another one can after it was handed back.
 6. `closing_events` returns the events that keep 1 to 3 when the run itself can no longer do so.
 """
 
@@ -22,6 +22,7 @@ from transport.wire.codes import ERRORS
 from transport.wire.commands import JsonObject
 from transport.wire.events import (
     ENDED_BY_OPERATOR,
+    HANDED_BACK,
     TAKEN_OVER,
     TERMINAL,
     AgentCompleted,
@@ -128,7 +129,7 @@ class RunProtocol:
     """The protocol state of one run, built by `apply`-ing its durable events in order.
 
     `steers` are the accepted steers by id, in order; None for one that was taken or withdrawn. `subagents` are those at
-    work, by the id of their call. `operator` is the one who has taken over the run.
+    work, by the id of their call. `operator` is the one who has taken over the run, None also after it was handed back.
     """
 
     run_id: str
@@ -242,6 +243,10 @@ class RunProtocol:
                 if not self.any_agent or self.operator is not None:
                     raise RunProtocolError("an operator took over twice, or before an agent started")
                 self.operator = by
+            case AgentThinking(notice=notice) if notice == HANDED_BACK:
+                if self.operator is None:
+                    raise RunProtocolError("handed back by an operator, but not taken over")
+                self.operator = None
             case _ if isinstance(event, TERMINAL):
                 if self.calls or self.agents or not self.any_agent:
                     raise RunProtocolError(f"{event.type} while calls or agents are open")

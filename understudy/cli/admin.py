@@ -138,6 +138,15 @@ def take_over(remote: AskedServer, run_id: str, reason: str) -> None:
     remote.show(answer, [answer], {"by": text("by"), "since": moment("at"), "reason": text("reason")})
 
 
+@admin.command("hand-back")
+@click.argument("run_id", metavar="RUN")
+@click.pass_obj
+def hand_back(remote: AskedServer, run_id: str) -> None:
+    """Hand a run back to its user that you, or another operator, have taken over. The user is told at once."""
+    remote.ask("POST", f"{taken(run_id)}/hand-back")
+    remote.show(answer := {"run_id": run_id}, [answer], {"handed back": text("run_id")})
+
+
 @admin.command()
 @click.argument("run_id", metavar="RUN")
 @click.option("--last", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many events.")

@@ -220,6 +220,7 @@ class ConversationProxy(Actor):
                 | chat.RateAnswer()
                 | chat.CancelRun()
                 | chat.TakeOver()
+                | chat.HandBack()
                 | chat.AcceptSteer()
                 | chat.WithdrawSteer()
                 | chat.Delete()

@@ -25,6 +25,7 @@ _FORWARDED: Final[dict[str, type[Any]]] = {
     "Rate": chat.RateAnswer,
     "CancelRun": chat.CancelRun,
     "TakeOver": chat.TakeOver,
+    "HandBack": chat.HandBack,
     "AcceptSteer": chat.AcceptSteer,
     "WithdrawSteer": chat.WithdrawSteer,
     "Decide": chat.Decide,

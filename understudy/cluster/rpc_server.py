@@ -247,7 +247,8 @@ class RpcServer:
                 if not isinstance(message, Ask):
                     conversation.try_tell(message)
                     return None
-                ahead = isinstance(message, chat.AcceptSteer | chat.WithdrawSteer | chat.TakeOver)
+                urgent = chat.AcceptSteer | chat.WithdrawSteer | chat.TakeOver | chat.HandBack
+                ahead = isinstance(message, urgent)
                 lane = Lane.HIGH if ahead else Lane.NORMAL
                 outcome: Value = await conversation.ask(message, timeout_s=within_s, lane=lane)
                 return outcome

@@ -37,6 +37,7 @@ ACTIONS: Final[Mapping[str, frozenset[str]]] = {
     "passkey.added": frozenset({"passkey"}),
     "passkey.removed": frozenset({"passkey"}),
     "raw_texts.resealed": frozenset(),
+    "run.handed_back": frozenset({"run"}),
     "run.steered": frozenset({"act", "reason", "run"}),
     "run.stopped": frozenset({"reason", "run"}),
     "run.taken_over": frozenset({"reason", "run"}),

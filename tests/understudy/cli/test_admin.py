@@ -87,6 +87,9 @@ async def test_a_run_is_taken_over_read_steered_and_ended(serve: Any, folder: Pa
         assert "That is not JSON." in (await admin(url, "answer", run_id, question, "pears")).stderr
         await lines(url, "answer", run_id, question, json.dumps(PEARS))
         await client.until("approval_required")
+        assert await lines(url, "hand-back", run_id) == ["handed back", run_id]
+        assert (await admin(url, "show", run_id)).exit_code == 1
+        await lines(url, "take-over", run_id, "--reason", "Again")
         await lines(url, "end", run_id, "--reason", "Enough")
         await client.until_end()
         whole = json.loads((await admin(url, "--json", "show", run_id)).stdout)

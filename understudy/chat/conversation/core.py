@@ -75,6 +75,7 @@ from understudy.chat.messages import (
     EnsureRunning,
     FinishRun,
     FollowThread,
+    HandBack,
     OwnershipLost,
     Partial,
     PermitGranted,
@@ -191,6 +192,8 @@ class ConversationCore:
                     yield from self.queue.cancel(request)
                 case TakeOver():
                     yield from self.queue.steering.take_over(request)
+                case HandBack():
+                    yield from self.queue.steering.hand_back(request)
                 case AcceptSteer():
                     yield from self.queue.steering.accept(request)
                 case WithdrawSteer():

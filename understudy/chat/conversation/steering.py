@@ -15,6 +15,7 @@ from actors import Lane
 from transport.wire.commands import SteerMode
 from transport.wire.errors import CommandRejected
 from transport.wire.events import (
+    HANDED_BACK,
     TAKEN_OVER,
     AgentProgress,
     AgentThinking,
@@ -29,7 +30,7 @@ from understudy.chat.conversation.effects import AnswerRequest, Query, Send, Ste
 from understudy.chat.conversation.event_log import read_steer
 from understudy.chat.conversation.thread_state import BUSY_S, ThreadState, refusal_of
 from understudy.chat.envelope import wrap
-from understudy.chat.messages import AcceptSteer, EndTurn, TakeOver, TakeSteers, WithdrawSteer
+from understudy.chat.messages import AcceptSteer, EndTurn, HandBack, TakeOver, TakeSteers, WithdrawSteer
 from understudy.chat.run.replay import SEPARATOR, steer_step
 from understudy.chat.run_protocol import RunProtocol, operators_act
 from understudy.chat.storage_away import AWAY
@@ -69,6 +70,26 @@ class Steering:
             agent_id = next(reversed(live.protocol.agents), "")
             said = operators_act("taken over", ask.reason)
             notice = AgentThinking(agent_id, said, self.thread.now, TAKEN_OVER, ask.by, ask.reason)
+            yield from self.thread.commit(live, [notice])
+        except (CommandRejected, StorageUnavailable, Unstorable) as error:
+            yield AnswerRequest(ask, error=refusal_of(error))
+        else:
+            yield AnswerRequest(ask, True)
+
+    def hand_back(self, ask: HandBack) -> Steps[None]:
+        """Commit that an operator has handed back a run that was taken over, which its user is told."""
+        live = self.thread.runs.get(ask.run_id)
+        try:
+            queued = yield from self.thread.ensure_queued(ask.run_id)
+            if not queued:
+                return
+            if live is None or live.protocol.ended or live.stopped or ask.run_id in self.ending:
+                raise CommandRejected("run_ended", "That run has ended already.")
+            if live.protocol.operator is None:
+                yield AnswerRequest(ask, False)
+                return
+            agent_id = next(reversed(live.protocol.agents), "")
+            notice = AgentThinking(agent_id, operators_act("handed back", None), self.thread.now, HANDED_BACK, ask.by)
             yield from self.thread.commit(live, [notice])
         except (CommandRejected, StorageUnavailable, Unstorable) as error:
             yield AnswerRequest(ask, error=refusal_of(error))

@@ -1,4 +1,4 @@
-/** A run that the operator has taken over: what it waits for, what it did last, and a box to steer it. */
+/** A run that the operator has taken over: what it waits for, what it did last, a box to steer it, and its return. */
 
 import { shortId, who } from "../observer/labels.js";
 import { el, freshId } from "../views/dom.js";
@@ -65,7 +65,8 @@ export class TakenRun {
       event.preventDefault();
       if (await this.#command({ type: "steer", content: text.value })) text.value = "";
     };
-    return el("form.stop-form", { onsubmit: send }, el("label", { for: id }, "Message to the run"), text, el("button.primary", { type: "submit" }, "Send"));
+    return el("form.stop-form", { onsubmit: send }, el("label", { for: id }, "Message to the run"), text, el("button.primary", { type: "submit" }, "Send"),
+      el("button.secondary", { type: "button", onclick: () => this.#handBack() }, "Hand it back"));
   }
 
   #approval({ call_id: call, tool_name: name, parameters }) {
@@ -94,6 +95,14 @@ export class TakenRun {
     return el("form.stop-form", { onsubmit: send }, el("p", { dir: "auto" }, `It asks: ${title}`), el("label", { for: id }, "Answer, as JSON"), given,
       el("div.dialog-actions", {}, el("button.secondary", { type: "button", onclick: () => this.#command({ type: "answer", question_id: question, decline: true }) }, "Decline"),
         el("button.primary", { type: "submit" }, "Answer")));
+  }
+
+  #handBack() {
+    return this.tried(async () => {
+      await this.api.ask("POST", `${runPath(this.row)}/hand-back`);
+      this.head.textContent = this.waiting = "";
+      this.element.replaceChildren(this.#reasonForm());
+    });
   }
 
   #command(body) {

@@ -1,9 +1,11 @@
-"""`/api/admin/runs/{run_id}`: an operator takes over a run of a user, reads what it does, and steers it.
+"""`/api/admin/runs/{run_id}`: an operator takes over a run of a user, reads it, steers it, hands it back.
 
 1. An operator is shown a text of a run only after the audit log has that this operator took it over, and why: the event
    of the take-over is committed after that entry, and only what it names is shown.
 2. Texts are shown as they are stored: values that were redacted stay placeholders.
-3. What the operator sends are the commands of the run's user, in the operator's name.
+3. A run that was handed back is not shown any more. Any operator within whose rights it is may hand it back: the one
+   who took it over may have lost the role, or the account.
+4. What the operator sends are the commands of the run's user, in the operator's name.
 """
 
 from typing import Any, Final
@@ -15,9 +17,9 @@ from transport.wire.codec import from_log
 from transport.wire.command_parser import decode, parse_command
 from transport.wire.commands import Approve, Respond, Steer
 from transport.wire.errors import CommandRejected
-from transport.wire.events import TAKEN_OVER, AgentThinking
+from transport.wire.events import HANDED_BACK, TAKEN_OVER, AgentThinking
 from transport.wire.messages import arrived_at
-from understudy.chat.messages import TakeOver
+from understudy.chat.messages import HandBack, TakeOver
 from understudy.storage.audit import LONGEST
 from understudy.storage.records import RunRecord, name_of
 from understudy.web.api.runs import events_of, state_of
@@ -48,6 +50,16 @@ async def take_over(run_id: str) -> dict[str, Any]:
         await web_context().operate(operator, run, TakeOver(run_id, operator, reason))
         taken = await _taken(run)
     return _shown(_check_own(taken))
+
+
+@blueprint.post("/hand-back")
+async def hand_back(run_id: str) -> tuple[str, int]:
+    """Hand back a run within the caller's rights that an operator has taken over; nothing happens if nobody has."""
+    run = await _open(run_id)
+    if await _taken(run) is not None:
+        await audit("run.handed_back", target=run.owner, as_operator=True, run=run_id)
+        await web_context().operate(identity().user, run, HandBack(run_id, identity().user))
+    return "", 204
 
 
 @blueprint.get("")
@@ -112,13 +124,14 @@ async def _open(run_id: str) -> RunRecord:
 
 
 async def _taken(run: RunRecord) -> AgentThinking | None:
-    """Return the event of the run's take-over, None if nobody has taken it over."""
+    """Return the event of the run's last take-over, None if nobody has taken it over, or it was handed back."""
+    taken = None
     for row in await web_context().store.run_events(run.owner, run.thread_id, run.id):
         if row.type == AgentThinking.type:
             event = from_log(row.body).event
-            if isinstance(event, AgentThinking) and event.notice == TAKEN_OVER:
-                return event
-    return None
+            if isinstance(event, AgentThinking) and event.notice in (TAKEN_OVER, HANDED_BACK):
+                taken = event if event.notice == TAKEN_OVER else None
+    return taken
 
 
 def _check_own(taken: AgentThinking | None) -> AgentThinking:

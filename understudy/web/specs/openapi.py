@@ -991,6 +991,7 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
     "takeovers.take_over": RouteSpec(
         (200, "TakenOver"), body="StopReason", errors=(*_TAKEN, "busy", "content_blocked")
     ),
+    "takeovers.hand_back": RouteSpec((204, ""), errors=(*_THREAD, "forbidden", "run_ended")),
     "takeovers.one": RouteSpec((200, "TakenRun"), errors=(*_THREAD, "forbidden", "taken_over")),
     "takeovers.events": RouteSpec(
         (200, "RunEvents"),

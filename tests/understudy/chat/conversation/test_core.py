@@ -75,6 +75,7 @@ from understudy.chat.messages import (
     EnsureRunning,
     FinishRun,
     FollowThread,
+    HandBack,
     OwnershipLost,
     PermitGranted,
     Preview,
@@ -730,6 +731,28 @@ def test_a_run_is_taken_over_by_one_operator_once(shell: Shell) -> None:
     assert shell.published[-1].event is notice
     shell.handle(CancelRun("r1"))
     assert answers(shell.handle(TakeOver("r1", "op", "Help"))) == ["run_ended"]
+
+
+def test_a_run_is_handed_back_once(shell: Shell) -> None:
+    """Also by another operator than the one who took it over; then any operator can take it over."""
+    shell.handle(accept(1))
+    assert answers(shell.handle(HandBack("r1", "op"))) == [False]
+    shell.handle(TakeOver("r1", "op", "Help"))
+    shell.failing = [StorageUnavailable("away")]
+    assert answers(shell.handle(HandBack("r1", "other"))) == ["storage_unavailable"]
+    assert answers(shell.handle(TakeOver("r1", "other", "Mine"))) == ["taken_over"]
+    assert answers(shell.handle(HandBack("r1", "other"))) == [True]
+    notice = shell.published[-1].event
+    assert isinstance(notice, AgentThinking)
+    assert (notice.thought, notice.notice, notice.by) == (
+        "An operator has handed back this run",
+        "handed_back",
+        "other",
+    )
+    assert answers(shell.handle(HandBack("r1", "op"))) == [False]
+    assert answers(shell.handle(TakeOver("r1", "other", "Mine"))) == [True]
+    shell.handle(CancelRun("r1"))
+    assert answers(shell.handle(HandBack("r1", "other"))) == ["run_ended"]
 
 
 def test_a_take_over_that_is_not_stored_has_not_happened(shell: Shell) -> None:

@@ -339,6 +339,7 @@ async def _ask_all(running: Running, document: dict[str, Any]) -> None:
     await ask("GET", "/api/observer/runs/{run_id}", token, run_id="r1")
     await ask("POST", "/api/observer/runs/{run_id}/stop", token, run_id="r1")
     await ask("POST", "/api/admin/runs/{run_id}/take-over", token, run_id="r1", body=b'{"reason": "Help"}')
+    await ask("POST", "/api/admin/runs/{run_id}/hand-back", token, run_id="r1")
     await ask("POST", "/api/admin/runs/{run_id}/commands", token, run_id="r1", body=b'{"type": "steer"}')
     for part in ("", "/events"):
         await ask("GET", f"/api/admin/runs/{{run_id}}{part}", token, run_id="r1")

@@ -500,6 +500,7 @@ export const messages = Object.freeze({
   "step.arrow": "←",
   "step.you_sent": "أرسلت رسالة",
   "step.taken_over": "تولّى أحد المشغّلين هذا التشغيل",
+  "step.handed_back": "أعاد أحد المشغّلين هذا التشغيل إليك",
   "step.ended_by_operator": "أنهى أحد المشغّلين هذا التشغيل",
 
   "transcript.name": "المحادثة",

@@ -497,6 +497,7 @@ export const messages = Object.freeze({
   "step.arrow": "→",
   "step.you_sent": "Du hast eine Nachricht gesendet",
   "step.taken_over": "Ein Betreiber hat übernommen",
+  "step.handed_back": "Ein Betreiber hat zurückgegeben",
   "step.ended_by_operator": "Ein Betreiber hat das beendet",
 
   "transcript.name": "Unterhaltung",

@@ -502,6 +502,7 @@ export const messages = Object.freeze({
   "step.arrow": "→",
   "step.you_sent": "You sent a message",
   "step.taken_over": "An operator has taken over",
+  "step.handed_back": "An operator has handed this back to you",
   "step.ended_by_operator": "An operator has ended this",
 
   "transcript.name": "Conversation",
