@@ -119,8 +119,8 @@ async def test_from_an_invite_to_a_disabled_account(serve: Any, tmp_path: Path) 
         listed = (await command("accounts", "list", *place)).split("\t")
         assert listed[:4] == ["ada", "active", "", "sales"]
         actions = await command("audit", "--user", "ada", *place)
-        for action in ("account.invited", "account.joined", "account.changed", "account.disabled", "account.signed_in"):
-            assert action in actions
+        for what in ("invited", "joined", "changed", "disabled", "signed_in", "sign_in_refused"):
+            assert f"account.{what}" in actions
         assert GOOD not in actions
 
 

@@ -123,7 +123,7 @@ CASES = [
 ]  # fmt: skip
 OF_ACCOUNTS = {
     "account.changed", "account.disabled", "account.invited", "account.joined", "account.password_changed",
-    "account.signed_in", "passkey.added", "passkey.removed",
+    "account.sign_in_refused", "account.signed_in", "passkey.added", "passkey.removed",
 }  # fmt: skip
 """Actions of operators and users of accounts: `test_accounts.py`."""
 ELSEWHERE = OF_ACCOUNTS | {

@@ -19,6 +19,8 @@ LONGEST_S: Final = 900.0
 """Longest wait until the next attempt."""
 FORGET_S: Final = 24 * 3600.0
 """Seconds without an attempt after which a key is forgotten."""
+NOTED: Final = -1
+"""The answer about an attempt that is to be noted if it is refused."""
 
 _k = schema.sign_in_attempts.c
 
@@ -28,11 +30,13 @@ class TakeAttempt:
     """Count an attempt at `now` (Unix seconds) under each of some keys, given with the attempts that each has free.
 
     Each attempt beyond them doubles the wait until the next, from one second to `LONGEST_S`. The answer is 0, or the
-    milliseconds to wait if the attempt comes too soon for one of the keys; then nothing is counted.
+    milliseconds to wait if the attempt comes too soon for one of the keys; then nothing is counted. It is `NOTED` if
+    the attempt is the first under all keys of `noted`, or the one with which the waits under one of these begin.
     """
 
     keys: tuple[tuple[str, int], ...]
     now: float
+    noted: tuple[str, ...] = ()
 
 
 @frozen
@@ -70,13 +74,16 @@ def _take(connection: Connection, work: TakeAttempt, put: Callable[[Table], Any]
     wait_s = max((retry_at - now for _, retry_at in rows.values()), default=0.0)
     if wait_s > 0:
         return math.ceil(min(wait_s, LONGEST_S) * 1000)
+    is_first, begins_wait = bool(work.noted), False
     for key, free in sorted(work.keys):
         attempts = rows.get(key, (0, 0.0))[0] + 1
+        if key in work.noted:
+            is_first, begins_wait = is_first and attempts == 1, begins_wait or attempts == free
         over = attempts - free
         retry_at = now + min(2.0 ** min(over, 30), LONGEST_S) if over >= 0 else 0.0
         values = {"attempts": attempts, "retry_at": retry_at, "forget_at": now + FORGET_S}
         connection.execute(update(schema.sign_in_attempts).where(_k.key == key).values(**values))
-    return 0
+    return NOTED if is_first or begins_wait else 0
 
 
 def _make_room(connection: Connection, keep: list[str]) -> None:

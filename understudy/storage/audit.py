@@ -27,6 +27,7 @@ ACTIONS: Final[Mapping[str, frozenset[str]]] = {
     "account.invited": frozenset({"again"}),
     "account.joined": frozenset({"passkey"}),
     "account.password_changed": frozenset(),
+    "account.sign_in_refused": frozenset({"passkey"}),
     "account.signed_in": frozenset({"passkey"}),
     "actor.killed": frozenset({"path"}),
     "alert.sent": frozenset(),

@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from tests.understudy.storage.test_store import opened
 from understudy.storage import attempts
-from understudy.storage.attempts import FORGET_S, LONGEST_S, ForgiveAttempt, TakeAttempt
+from understudy.storage.attempts import FORGET_S, LONGEST_S, NOTED, ForgiveAttempt, TakeAttempt
 from understudy.storage.schema import sign_in_attempts
 
 
@@ -33,6 +33,22 @@ async def test_one_key_that_waits_holds_the_attempt_and_the_others_are_not_count
                 assert await store.commit(TakeAttempt((("address", 2), ("name", 1)), 100.0)) == 1000
             assert await store.commit(TakeAttempt((("other", 1), ("address", 2)), 100.0)) == 0
             assert await store.commit(TakeAttempt((("third", 1), ("address", 2)), 100.0)) == 1000
+
+
+async def test_the_first_attempt_and_the_one_that_begins_a_wait_are_to_be_noted(database) -> None:
+    """The first under all keys that count for that, and the last free one under any of them."""
+    with trio.fail_after(30):
+        async with opened(database) as store:
+
+            async def take(pair: str, now: float = 100.0) -> int:
+                keys = ((pair, 2), ("name", 4), ("address", 1))
+                return await store.commit(TakeAttempt(keys, now, (pair, "name")))
+
+            assert await store.commit(TakeAttempt((("address", 9),), 90.0)) == 0, "no key counts for that"
+            assert [await take("one", 100.0 + 1000 * n) for n in range(2)] == [NOTED, NOTED]
+            assert [await take("two", 3000.0 + 1000 * n) for n in range(2)] == [0, NOTED]
+            assert [await take("two", 5000.0 + 1000 * n) for n in range(2)] == [0, 0]
+            assert await take("two", 5000.0 + FORGET_S + 1000.0) == NOTED, "it has begun anew"
 
 
 async def test_a_success_forgets_a_key_and_gives_one_attempt_back_to_another(database) -> None:

@@ -1,12 +1,14 @@
 """Sign-in with a name and a password, invites, and the renewal of these sessions.
 
 1. An unknown name, a disabled account, one without a password and a wrong password get the same answer after the same
-   work: one write, one read and one Argon2 comparison.
+   work: one write, one read and one Argon2 comparison, and a second write if the attempt is to be noted.
 2. Attempts are counted in the database by the pair of name and address, by name and by address, so that several nodes
    count together. The pair's limit is the lowest: a stranger who tries a name does not keep its user out.
 3. A token is issued before the account is read for the last time. If the account was disabled or changed meanwhile the
    token is not handed out; if that happens later, the sign-out of the user revokes the token.
-4. Tokens carry the roles and groups of the account. A change of these signs the user out, so that none outlives it.
+4. The audit log has, of the refused attempts for an account, the first since a success or a day without one, and those
+   with which a wait begins. So guessing cannot fill it: the waits allow some 100 attempts for a name in a day.
+5. Tokens carry the roles and groups of the account. A change of these signs the user out, so that none outlives it.
 """
 
 import hashlib
@@ -14,6 +16,7 @@ import hmac
 import ipaddress
 import logging
 import secrets
+import sys
 from collections.abc import Callable
 from typing import Final
 
@@ -27,7 +30,7 @@ from understudy.auth.accounts.invites import account_name, digest_of
 from understudy.auth.accounts.passwords import Passwords
 from understudy.auth.sessions import LOCAL, SIGN_IN_AGAIN, IssuedSession, Sessions
 from understudy.storage.accounts import Account, ReplacePassword, TakeInvite
-from understudy.storage.attempts import ForgiveAttempt, TakeAttempt
+from understudy.storage.attempts import NOTED, ForgiveAttempt, TakeAttempt
 from understudy.storage.audit import PAGE, AuditEntry
 from understudy.storage.store import Store
 
@@ -66,12 +69,14 @@ class LocalAccounts:
             StorageUnavailable: The account cannot be read, or the attempt not be counted.
         """
         name = account_name(typed) or ""
-        done = await self._take_attempt(name, address)
+        done, noted = await self._take_attempt(name, address)
         account = await self.store.account(name)
         hashed = "" if account is None or account.disabled_at is not None else account.password
         password = password_rules.normalized(password)
         if not await self.passwords.verify(password, hashed) or account is None:
             log.info("sign_in.wrong", extra={"user": None if account is None else name})
+            if noted:
+                await self._note_refusal(account)
             raise Unauthenticated("unauthenticated", NO_FIT)
         if self.passwords.is_outdated(hashed):
             newer = await self.passwords.hash(password)
@@ -96,10 +101,12 @@ class LocalAccounts:
         account = await self.store.account(identity.user)
         if account is None or not account.password or not identity.session.startswith(LOCAL):
             raise CommandRejected("forbidden", NOT_HERE)
-        done = await self._take_attempt(account.owner, address)
+        done, noted = await self._take_attempt(account.owner, address)
         old, new = password_rules.normalized(old), password_rules.normalized(new)
         if not await self.passwords.verify(old, account.password):
             log.info("sign_in.wrong", extra={"user": account.owner})
+            if noted:
+                await self._note_refusal(account)
             raise CommandRejected("forbidden", NOT_PRESENT)
         await self.store.commit(done)
         if new == old or not password_rules.is_taken(new, account.owner):
@@ -161,19 +168,43 @@ class LocalAccounts:
         """Take back an attempt of an address: it was the user."""
         await self.store.commit(ForgiveAttempt((self._key("address", address),), ()))
 
-    async def _take_attempt(self, name: str, address: str) -> ForgiveAttempt:
-        """Count an attempt, and return the write that forgives it once it was the user. Raises CommandRejected
-        (`rate_limited`) if it comes too soon."""
+    async def note_refused_passkey(self, name: str) -> None:
+        """Count a refused passkey of an account, and store an entry in the audit log if it is to be noted."""
+        key = self._key("passkey", name)
+        if await self.store.commit(TakeAttempt(((key, FREE_OF_PAIR),), self.clock(), (key,))) == NOTED:
+            await self._audit_refusal(name, passkey=True)
+
+    async def forgive_passkeys(self, name: str, address: str) -> None:
+        """Forget the refused passkeys of an account, and take back an attempt of an address: it was the user."""
+        await self.store.commit(ForgiveAttempt((self._key("address", address),), (self._key("passkey", name),)))
+
+    async def _note_refusal(self, account: Account | None) -> None:
+        """Store an entry in the audit log about a refused password. Without an account write as much elsewhere: an
+        answer that comes sooner would show that there is none."""
+        if account is None:
+            await self.store.commit(TakeAttempt(((self._key("no account"), sys.maxsize),), self.clock()))
+        else:
+            await self._audit_refusal(account.owner)
+
+    async def _audit_refusal(self, name: str, **detail: bool) -> None:
+        await self.store.audit(AuditEntry("account.sign_in_refused", name, PAGE, name, detail=detail))
+
+    async def _take_attempt(self, name: str, address: str) -> tuple[ForgiveAttempt, bool]:
+        """Count an attempt. Return the write that forgives it once it was the user, and whether its refusal is to be
+        noted. Raises CommandRejected (`rate_limited`) if it comes too soon."""
         pair, of_name, of_address = (
             self._key("pair", name, address), self._key("name", name), self._key("address", address),
         )  # fmt: skip
-        await self._count((pair, FREE_OF_PAIR), (of_name, FREE_OF_NAME), (of_address, FREE_OF_ADDRESS))
-        return ForgiveAttempt((of_address,), (pair, of_name))
+        keys = ((pair, FREE_OF_PAIR), (of_name, FREE_OF_NAME), (of_address, FREE_OF_ADDRESS))
+        noted = await self._count(*keys, noted=(pair, of_name))
+        return ForgiveAttempt((of_address,), (pair, of_name)), noted
 
-    async def _count(self, *keys: tuple[str, int]) -> None:
-        wait_ms = await self.store.commit(TakeAttempt(keys, self.clock()))
-        if wait_ms:
+    async def _count(self, *keys: tuple[str, int], noted: tuple[str, ...] = ()) -> bool:
+        """Count an attempt. Return whether its refusal is to be noted."""
+        wait_ms = await self.store.commit(TakeAttempt(keys, self.clock(), noted))
+        if wait_ms > 0:
             raise CommandRejected("rate_limited", "Too many attempts to sign in; wait a moment.", wait_ms / 1000)
+        return wait_ms == NOTED
 
     async def begin(self, account: Account, family: str = LOCAL.removesuffix("-")) -> IssuedSession:
         """Return a new session of a user who has signed in, if the account is still as it was read before.
@@ -213,7 +244,7 @@ class LocalAccounts:
     def _key(self, *parts: str) -> str:
         """Return the key of attempts: a digest, because users type passwords as their names too."""
         kind, *named = parts
-        if kind != "name":
+        if kind in ("pair", "address"):
             named[-1] = _network(named[-1])
         text = "\0".join((kind, *named)).encode()
         return hmac.new(self.secret, text, hashlib.sha256).hexdigest()[:32]

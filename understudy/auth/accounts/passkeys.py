@@ -145,17 +145,18 @@ class Passkeys:
         passkey = await store.passkey(str(credential.get("id", "")))
         account = None if passkey is None else await store.account(passkey.owner)
         if passkey is None or account is None or account.disabled_at is not None:
-            raise _refused(None)
+            raise await self._refused(None)
         try:
             verified = await trio.to_thread.run_sync(_verified, credential, challenge, site, passkey)
         except _MALFORMED:
-            raise _refused(account.owner) from None
+            raise await self._refused(account.owner) from None
         if not await store.commit(UsePasskey(passkey.owner, passkey.id, verified, now)):
             if await store.passkey(passkey.id) is None:
-                raise _refused(account.owner)
+                raise await self._refused(account.owner)
             log.warning("sign_in.passkey_copied", extra={"user": account.owner})
+            await self.accounts.note_refused_passkey(account.owner)
             raise CommandRejected("forbidden", COPIED)
-        await self.accounts.forgive_address(address)
+        await self.accounts.forgive_passkeys(account.owner, address)
         await store.audit(AuditEntry("account.signed_in", account.owner, PAGE, account.owner, detail={"passkey": True}))
         return await self.accounts.begin(account, passkey_family(passkey))
 
@@ -279,6 +280,13 @@ class Passkeys:
             raise CommandRejected("invalid_command", NO_CREDENTIAL) from None
         return evolve(made, owner=owner, name=name, created_at=self.accounts.clock())
 
+    async def _refused(self, user: str | None) -> Unauthenticated:
+        """Return the refusal of a passkey, once it is noted. `user`: its account, None without one that may sign in."""
+        log.info("sign_in.wrong", extra={"user": user})
+        if user is not None:
+            await self.accounts.note_refused_passkey(user)
+        return Unauthenticated("unauthenticated", UNKNOWN)
+
     async def _begin(self, purpose: str, address: str) -> tuple[str, bytes]:
         """Return the value of a cookie and the challenge that belongs to it."""
         await self.accounts.count_address(address)
@@ -308,11 +316,6 @@ def _key(purpose: str, cookie: str) -> str:
 def _handle_of(owner: str) -> bytes:
     """Return the user handle of an account: it does not show the name to whoever finds the authenticator."""
     return hashlib.sha256(f"understudy: user handle\0{owner}".encode()).digest()
-
-
-def _refused(user: str | None) -> Unauthenticated:
-    log.info("sign_in.wrong", extra={"user": user})
-    return Unauthenticated("unauthenticated", UNKNOWN)
 
 
 def _check_origin(credential: dict[str, Any], site: Site) -> None:

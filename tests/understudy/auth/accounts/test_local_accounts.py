@@ -4,6 +4,7 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import argon2
 import pytest
@@ -258,16 +259,77 @@ async def test_a_hash_of_older_parameters_is_replaced_at_the_next_sign_in(tmp_pa
             assert await accounts.sign_in("ada", GOOD, HOME)
 
 
-async def test_the_audit_log_has_who_joined_and_signed_in(tmp_path: Path) -> None:
-    """And no attempt that failed: nobody can fill it from outside."""
+def audited(accounts: LocalAccounts) -> list[tuple[str, str]]:
+    """Return the action of each entry of the audit log and the account concerned, oldest first."""
+    with accounts.store.database.reading.connect() as connection:
+        found = entries(connection, AuditFilter(), 10**9, 500)
+    return [(each.action.removeprefix("account."), str(each.target)) for each in reversed(found)]
+
+
+async def test_the_audit_log_has_who_joined_signed_in_and_was_refused(tmp_path: Path) -> None:
+    """Of the refused attempts for an account the first, and the one with which a wait begins; after a success anew."""
     with trio.fail_after(60):
         async with running(tmp_path, Clock()) as accounts:
             await accounts.join("invite", GOOD)
+            assert audited(accounts) == [("joined", "ada")]
             await refusal(accounts, "ada", "wrong")
-            await accounts.sign_in("ada", GOOD, HOME)
+            assert audited(accounts)[1:] == [("sign_in_refused", "ada")]
+            for _ in range(FREE_OF_PAIR - 2):
+                await refusal(accounts, "Ada", "wrong")
+            assert audited(accounts)[2:] == []
+            await refusal(accounts, "ada", "wrong")
+            assert audited(accounts)[2:] == [("sign_in_refused", "ada")]
+            assert (await refusal(accounts, "ada", "wrong"))[0] == "rate_limited"
+            assert await accounts.sign_in("ada", GOOD, "192.0.2.2")
+            await refusal(accounts, "ada", "wrong", "192.0.2.2")
+            assert audited(accounts)[3:] == [("signed_in", "ada"), ("sign_in_refused", "ada")]
+
+
+async def test_guessing_does_not_fill_the_audit_log(tmp_path: Path) -> None:
+    """A day of guesses, each as soon as its wait ends and from ever new addresses, and invented names."""
+    clock = Clock()
+    with trio.fail_after(60):
+        async with running(tmp_path, clock) as accounts:
+            await accounts.join("invite", GOOD)
+            begun, address, counted = clock.now, 0, 0
+            while clock.now < begun + 24 * 3600:
+                name = f"invented {counted}" if counted % 2 else "ada"
+                try:
+                    await accounts.sign_in(name, "wrong", f"10.0.{address // 256}.{address % 256}")
+                except Unauthenticated:
+                    counted += 1
+                except CommandRejected as refused:
+                    clock.now += refused.retry_after or 0.0
+                address = counted // FREE_OF_PAIR
+            found = audited(accounts)
+            assert set(found[1:]) == {("sign_in_refused", "ada")}
+            assert len(found) <= 32, f"{len(found)} entries of {counted} refusals"
             with accounts.store.database.reading.connect() as connection:
-                found = [(each.action, each.who) for each in entries(connection, AuditFilter(), 10**9, 10)]
-            assert found == [("account.signed_in", "ada"), ("account.joined", "ada")]
+                texts = str(entries(connection, AuditFilter(), 10**9, 500))
+            assert "invented" not in texts
+
+
+async def test_a_refused_password_of_nobody_is_written_about_as_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the time of the answer would show which names have an account."""
+    with trio.fail_after(60):
+        async with running(tmp_path, Clock()) as accounts:
+            await accounts.join("invite", GOOD)
+            committed, commit = list[object](), Store.commit
+
+            async def counting(store: Store, work: Any) -> Any:
+                committed.append(work)
+                return await commit(store, work)
+
+            monkeypatch.setattr(Store, "commit", counting)
+            numbers = []
+            for name in ("ada", "nobody"):
+                for _ in range(FREE_OF_PAIR):
+                    await refusal(accounts, name, "wrong", f"192.0.2.{len(name)}")
+                    numbers.append(len(committed))
+                    committed.clear()
+            assert numbers == [2, 1, 1, 1, 2] * 2
 
 
 async def changed_refusal(accounts: LocalAccounts, session: IssuedSession, old: str, new: str) -> tuple[str, str]:
@@ -306,6 +368,7 @@ async def test_a_password_is_not_changed_without_the_old_one_or_to_a_bad_one(tmp
         async with running(tmp_path, Clock()) as accounts:
             session = await accounts.join("invite", GOOD)
             wrong = await changed_refusal(accounts, session, "wrong " + GOOD, "another " + GOOD)
+            assert audited(accounts)[-1] == ("sign_in_refused", "ada")
             assert wrong == ("forbidden", "That is not your present password.")
             for new in ("short", "password1234", GOOD):
                 assert (await changed_refusal(accounts, session, GOOD, new))[0] == "invalid_command"

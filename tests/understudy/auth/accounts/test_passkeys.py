@@ -85,7 +85,11 @@ async def test_who_is_invited_joins_with_a_passkey_and_signs_in_with_it(tmp_path
             assert (kept.name, kept.sign_count) == ("Phone", 1)
             with accounts.store.database.reading.connect() as connection:
                 found = [(each.action, each.detail) for each in entries(connection, AuditFilter(), 10**9, 10)]
-            assert found == [("account.signed_in", {"passkey": True}), ("account.joined", {"passkey": True})]
+            assert found == [
+                ("account.sign_in_refused", {}),  # the attempt with a password
+                ("account.signed_in", {"passkey": True}),
+                ("account.joined", {"passkey": True}),
+            ]
 
 
 async def test_the_options_demand_a_verified_user_and_a_passkey_that_is_found_without_a_name(tmp_path: Path) -> None:
@@ -203,6 +207,32 @@ async def test_a_refused_passkey_is_logged_as_a_wrong_password_is(
             while await ada.refusal() != "rate_limited":
                 assert logged() == [("sign_in.wrong", None)]
             assert logged() == []
+
+
+async def test_refused_passkeys_of_an_account_are_in_the_audit_log_until_the_waits_begin(tmp_path: Path) -> None:
+    """The first, and the fifth; after a sign-in anew. A passkey that nobody here has is not."""
+    with trio.fail_after(60):
+        async with person(tmp_path, Clock()) as ada:
+            await ada.join()
+            mine, refused = ada.device, [("account.sign_in_refused", "ada", {"passkey": True})]
+
+            async def tried(device: Authenticator, times: int = 1) -> list[tuple[str, str | None, object]]:
+                ada.device = device
+                for _ in range(times):
+                    assert await ada.refusal() == "unauthenticated"
+                with ada.passkeys.accounts.store.database.reading.connect() as connection:
+                    found = entries(connection, AuditFilter(action="account.sign_in_refused"), 10**9, 100)
+                return [(each.action, each.target, each.detail) for each in found]
+
+            copy = Authenticator(SITE.origin, id=mine.id)
+            assert await tried(Authenticator(SITE.origin)) == []
+            assert await tried(copy) == refused
+            assert await tried(copy, 3) == refused
+            assert await tried(copy) == refused * 2
+            assert await tried(copy, 7) == refused * 2
+            ada.device = mine
+            assert await ada.sign_in()
+            assert await tried(copy) == refused * 3
 
 
 async def test_a_passkey_whose_counter_goes_back_is_refused(tmp_path: Path) -> None:
