@@ -110,7 +110,7 @@ async def test_the_tree_has_what_an_operator_asks_for_and_no_words_of_users(serv
     """Paths, kinds, states, restarts, mailboxes, ages and counts of an active run, without message texts."""
     gate = Gate()
     running = await serve(scripted(Say("one two", gate)), secret=SECRET)
-    async with connected(running.address, token("ada")) as client:
+    async with connected(running.address, token("zoe")) as client:
         await client.send({"type": "user_message", "payload": {"content": SECRET_WORDS, "agent_type": "script",
                                                              "thread_id": "my own thread"}})  # fmt: skip
         await gate.reached.wait()
@@ -128,7 +128,7 @@ async def test_the_tree_has_what_an_operator_asks_for_and_no_words_of_users(serv
     assert connection["children"][0]["path"] == f"{connection['path']}/outbox"
     assert all(0 <= each["age_s"] < 20 and each["restarts"] == 0 for each in (conversation, run, connection))
     assert set(parts["/system/storage"]["children"][0]["depth"]) <= {"alert", "high", "normal", "low"}
-    for words in (SECRET_WORDS, "my own thread", "ada"):
+    for words in (SECRET_WORDS, "my own thread", "zoe"):
         assert words not in json.dumps(body)
     assert await counts(running) | {"connections": 0, "dead_letters": 0} == {
         "connections": 0, "conversations": 1, "runs": 0, "runs_waiting": 0, "writes_waiting": 0, "reads_waiting": 0,
