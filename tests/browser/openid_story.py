@@ -5,6 +5,7 @@ python tests/browser/openid_story.py FOLDER [SCREENSHOTS]
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -59,7 +60,7 @@ def main(folder: Path, shots: Path | None) -> None:
             finally:
                 server.stop()
         finally:
-            provider.terminate()
+            provider.send_signal(signal.SIGINT)  # it ends its own child, the provider on node, too
 
 
 def _story(server: Server, issuer: str, shots: Path | None) -> None:
