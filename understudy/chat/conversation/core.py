@@ -190,10 +190,8 @@ class ConversationCore:
                         yield from self.queue.resume_exited(live, died, error_id)
                 case CancelRun():
                     yield from self.queue.cancel(request)
-                case TakeOver():
-                    yield from self.queue.steering.take_over(request)
-                case HandBack():
-                    yield from self.queue.steering.hand_back(request)
+                case TakeOver() | HandBack():
+                    yield from self.queue.steering.operate(request)
                 case AcceptSteer():
                     yield from self.queue.steering.accept(request)
                 case WithdrawSteer():

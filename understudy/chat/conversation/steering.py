@@ -51,8 +51,8 @@ class Steering:
     thread: ThreadState
     ending: Container[str]
 
-    def take_over(self, ask: TakeOver) -> Steps[None]:
-        """Commit that an operator has taken over a run at work, which its user is told."""
+    def operate(self, ask: TakeOver | HandBack) -> Steps[None]:
+        """Commit that an operator has taken over a run at work, or hands it back. Its user is told."""
         live = self.thread.runs.get(ask.run_id)
         try:
             queued = yield from self.thread.ensure_queued(ask.run_id)
@@ -60,41 +60,29 @@ class Steering:
                 return
             if live is None or live.protocol.ended or live.stopped or ask.run_id in self.ending:
                 raise CommandRejected("run_ended", "That run has ended already.")
-            if live.protocol.operator is not None:
-                if live.protocol.operator != ask.by:
-                    raise CommandRejected("taken_over")
-                yield AnswerRequest(ask, False)
-                return
-            if not live.protocol.any_agent:
-                raise CommandRejected("busy", QUEUED, BUSY_S)
-            agent_id = next(reversed(live.protocol.agents), "")
-            said = operators_act("taken over", ask.reason)
-            notice = AgentThinking(agent_id, said, self.thread.now, TAKEN_OVER, ask.by, ask.reason)
-            yield from self.thread.commit(live, [notice])
+            notice = self._notice(ask, live.protocol)
+            if notice is not None:
+                yield from self.thread.commit(live, [notice])
         except (CommandRejected, StorageUnavailable, Unstorable) as error:
             yield AnswerRequest(ask, error=refusal_of(error))
         else:
-            yield AnswerRequest(ask, True)
+            yield AnswerRequest(ask, notice is not None)
 
-    def hand_back(self, ask: HandBack) -> Steps[None]:
-        """Commit that an operator has handed back a run that was taken over, which its user is told."""
-        live = self.thread.runs.get(ask.run_id)
-        try:
-            queued = yield from self.thread.ensure_queued(ask.run_id)
-            if not queued:
-                return
-            if live is None or live.protocol.ended or live.stopped or ask.run_id in self.ending:
-                raise CommandRejected("run_ended", "That run has ended already.")
-            if live.protocol.operator is None:
-                yield AnswerRequest(ask, False)
-                return
-            agent_id = next(reversed(live.protocol.agents), "")
-            notice = AgentThinking(agent_id, operators_act("handed back", None), self.thread.now, HANDED_BACK, ask.by)
-            yield from self.thread.commit(live, [notice])
-        except (CommandRejected, StorageUnavailable, Unstorable) as error:
-            yield AnswerRequest(ask, error=refusal_of(error))
-        else:
-            yield AnswerRequest(ask, True)
+    def _notice(self, ask: TakeOver | HandBack, run: RunProtocol) -> AgentThinking | None:
+        """Return what the user is told of an operator's act, None if it was done before. Raises CommandRejected."""
+        agent_id = next(reversed(run.agents), "")
+        if isinstance(ask, HandBack):
+            if run.operator is None:
+                return None
+            return AgentThinking(agent_id, operators_act("handed back", None), self.thread.now, HANDED_BACK, ask.by)
+        if run.operator is not None:
+            if run.operator != ask.by:
+                raise CommandRejected("taken_over")
+            return None
+        if not run.any_agent:
+            raise CommandRejected("busy", QUEUED, BUSY_S)
+        said = operators_act("taken over", ask.reason)
+        return AgentThinking(agent_id, said, self.thread.now, TAKEN_OVER, ask.by, ask.reason)
 
     def accept(self, ask: AcceptSteer) -> Steps[None]:
         """Commit a steer of a run that has not ended, and notify the run if its turn is to end."""
