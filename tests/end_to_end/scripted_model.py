@@ -98,6 +98,19 @@ async def undecided() -> str:
 TOOLS = (echo, refuse, crash, hang, block, wait, tell_progress, send_mail, pay, hang_with_consent, undecided)
 
 
+def lingering(over: trio.Event) -> Agent:
+    """Return the agent `script`, whose tool cannot be interrupted until `over`."""
+
+    @tool(on_server_loop=True)
+    async def linger() -> str:
+        """Go on, whatever happens."""
+        with trio.CancelScope(shield=True):
+            await over.wait()
+        return ""
+
+    return Agent("script", model=ScriptedModel(Call([("linger", {})]), Say("done")), tools=[linger])
+
+
 def scripted(*turns: Say | Call | Hand | Raise, name: str = "script", timeout_s: float | None = None) -> Agent:
     """Return an agent that plays these turns and has all tools of this module."""
     return Agent(name, tools=TOOLS, model=ScriptedModel(*turns), timeout_s=timeout_s)

@@ -7,8 +7,7 @@ import trio
 
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.http import new_token, request
-from tests.end_to_end.scripted_model import Call, Say, ScriptedModel, scripted
-from understudy import Agent, tool
+from tests.end_to_end.scripted_model import Call, Say, lingering, scripted
 from understudy.app.server import Running
 from understudy.chat.run import tool_call
 
@@ -59,16 +58,7 @@ async def test_a_thread_can_be_deleted_while_a_tool_shields_itself(serve: Any, m
     """Its run ends and the thread is gone, though the function goes on."""
     monkeypatch.setattr(tool_call, "STOP_S", 0.1)
     over = trio.Event()
-
-    @tool(on_server_loop=True)
-    async def linger() -> str:
-        """Go on, whatever happens."""
-        with trio.CancelScope(shield=True):
-            await over.wait()
-        return ""
-
-    model = ScriptedModel(Call([("linger", {})]), Say("done"))
-    running = await serve(Agent("script", model=model, tools=[linger]))
+    running = await serve(lingering(over))
     token = await new_token(running)
     try:
         async with connected(running.address, token) as client:

@@ -7,9 +7,9 @@ import trio
 
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.http import new_token, request
-from tests.end_to_end.scripted_model import Call, Gate, Say, ScriptedModel, scripted
+from tests.end_to_end.scripted_model import Call, Gate, Say, lingering, scripted
 from transport.connection.limits import Limits
-from understudy import Agent, tool
+from understudy import Agent
 from understudy.chat.run import tool_call
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import Change
@@ -190,16 +190,7 @@ async def test_a_run_ends_without_a_tool_that_shields_itself(serve: Any, monkeyp
     """Its user is told that it was cancelled, and other conversations are answered, though the function goes on."""
     monkeypatch.setattr(tool_call, "STOP_S", 0.1)
     over = trio.Event()
-
-    @tool(on_server_loop=True)
-    async def linger() -> str:
-        """Go on, whatever happens."""
-        with trio.CancelScope(shield=True):
-            await over.wait()
-        return ""
-
-    model = ScriptedModel(Call([("linger", {})]), Say("done"))
-    running = await serve(Agent("script", model=model, tools=[linger]), scripted(Say("hello"), name="other"))
+    running = await serve(lingering(over), scripted(Say("hello"), name="other"))
     try:
         async with connected(running.address) as client:
             run_id = await accepted(client, "t")
@@ -220,16 +211,7 @@ async def test_messages_behind_a_tool_that_shields_itself_say_what_they_wait_for
     """Two wait behind a cancelled run whose tool goes on: each says so, also to a page that comes later."""
     monkeypatch.setattr(tool_call, "STOP_S", 0.1)
     over = trio.Event()
-
-    @tool(on_server_loop=True)
-    async def linger() -> str:
-        """Go on, whatever happens."""
-        with trio.CancelScope(shield=True):
-            await over.wait()
-        return ""
-
-    model = ScriptedModel(Call([("linger", {})]), Say("done"))
-    running = await serve(Agent("script", model=model, tools=[linger]))
+    running = await serve(lingering(over))
     token = await new_token(running)
     waits, behind = "Waiting for linger, which cannot be interrupted", "Waiting: 1 before this one in this conversation"
     try:
