@@ -15,7 +15,7 @@ from transport.connection.limits import Limits
 from understudy.agents.agent import Agent, with_subagents
 from understudy.auth.allow import Allowed, Principal, fits, groups_of, is_allowed, read_allowed
 from understudy.models.prices import PriceTable
-from understudy.models.registry import OFFLINE
+from understudy.models.registry import costs_unknown
 from understudy.tools.tool import Tool
 
 ANY: Final = "*"
@@ -180,7 +180,7 @@ def check_rules(
                     f"budgets.{key}: {name} = {value:g} raises nothing, because limits.user_{name} is {at}; "
                     "set that to what users of no group may spend"
                 )
-    unpriced = sorted(name for name in known_models if name != OFFLINE and prices.price(name) is None)
+    unpriced = sorted(name for name in known_models if costs_unknown(name, prices))
     for key, allowance in rules.together.items():
         if unpriced and (allowance.cost_per_day, allowance.cost_per_month) != (None, None):
             faults.append(f"budgets.{key}.{TOGETHER}: it bounds costs, but {', '.join(unpriced)} has no price")

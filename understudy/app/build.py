@@ -56,7 +56,7 @@ from understudy.content.encryption import load_cipher
 from understudy.content.filter import ContentFilter, load_policy
 from understudy.content.summary import is_suspect
 from understudy.models.model import Model, ModelLimits, limits_of
-from understudy.models.registry import OFFLINE, Models, chain
+from understudy.models.registry import OFFLINE, Models, chain, costs_unknown
 from understudy.observe.actor_events import ActorEventRecorder
 from understudy.observe.health import Breakers, HealthCheck, HealthStatus, RestrictedStatus, ServerStatus
 from understudy.observe.loop_lag import LoopLag
@@ -331,7 +331,7 @@ def check_priced(agent: Agent, settings: Settings) -> None:
     model = settings.model if agent.model is None else agent.model
     names = chain(model) if isinstance(model, str) else (model.name,)
     for name in names:
-        if any(bound is not None for bound in bounds) and name != OFFLINE and settings.prices.price(name) is None:
+        if any(bound is not None for bound in bounds) and costs_unknown(name, settings.prices):
             raise ValueError(
                 f"agent {agent.name!r} has a limit of cost, but its model {name!r} has no price: add "
                 f'[understudy.models.prices."{name}"] to the settings'

@@ -44,6 +44,7 @@ WORKER_VARIABLE: Final = "UNDERSTUDY_WORKER"
 sockets."""
 
 RETURN_S: Final = 60.0
+"""Seconds between two returns of unused memory to the system."""
 M_ARENA_MAX: Final = -8
 """Parameter of glibc's `mallopt`: the number of heaps (`malloc.h`)."""
 

@@ -12,6 +12,7 @@ from actors.behaviours import Breaker, CircuitChange
 from understudy.models.fallback import FallbackModel
 from understudy.models.model import Model, ModelLimits
 from understudy.models.offline import OfflineModel
+from understudy.models.prices import PriceTable
 from understudy.models.resilient import ResilientModel
 from understudy.models.timeouts import Timeouts, timeouts_of
 
@@ -42,6 +43,11 @@ def chain(name: str) -> tuple[str, ...]:
     if not all(names) or len(set(names)) < len(names):
         raise UnknownModel(f"{name!r} is no list of models: each is named once, with a comma between two")
     return names
+
+
+def costs_unknown(name: str, prices: PriceTable) -> bool:
+    """Return whether nothing would be counted for a model: it has no price, and is not the free offline one."""
+    return name != OFFLINE and prices.price(name) is None
 
 
 class Models:
