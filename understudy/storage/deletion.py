@@ -95,13 +95,13 @@ def remove_thread(connection: Connection, owner: str, thread_id: str) -> int:
         (schema.messages, select(_m.number).where(_m.owner == owner, _m.thread_id == thread_id), MESSAGES),
         (schema.runs, select(_r.id).where(_r.owner == owner, _r.thread_id == thread_id), EVENTS),
     ):
-        if _some(connection, table, rows, most) >= most:
+        if delete_some(connection, table, rows, most) >= most:
             return MORE
     connection.execute(delete(schema.threads).where(*this))
     return GONE
 
 
-def _some(connection: Connection, table: Table, rows: Any, most: int) -> int:
+def delete_some(connection: Connection, table: Table, rows: Any, most: int) -> int:
     """Delete at most `most` of these rows, given by the table's key. Return the number of deleted rows."""
     key = [table.c[column.name] for column in rows.selected_columns]
     named = key[0] if len(key) == 1 else tuple_(*key)
@@ -113,10 +113,10 @@ def _remove_user(connection: Connection, owner: str) -> int:
     files = exists().where(_f.owner == owner)
     if connection.execute(select(_u.id).where(_u.id == owner, ~threads, ~files)).one_or_none() is None:
         return 0
-    if _some(connection, schema.contexts, select(*_key_of_context()).where(_c.owner == owner), EVENTS) >= EVENTS:
+    if delete_some(connection, schema.contexts, select(*_key_of_context()).where(_c.owner == owner), EVENTS) >= EVENTS:
         return MORE
     turns = select(schema.spending.c.run_id, schema.spending.c.number).where(schema.spending.c.owner == owner)
-    if _some(connection, schema.spending, turns, EVENTS) >= EVENTS:
+    if delete_some(connection, schema.spending, turns, EVENTS) >= EVENTS:
         return MORE
     return GONE if connection.execute(delete(schema.users).where(_u.id == owner, ~threads, ~files)).rowcount else MORE
 

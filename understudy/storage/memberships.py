@@ -10,15 +10,18 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import frozen
-from sqlalchemy import Connection, Table, and_, delete, exists, func, or_, select, update
+from sqlalchemy import Connection, Table, and_, exists, or_, select, update
 
 from . import schema
-from .spending import DELETED, day_of
+from .deletion import delete_some
+from .spending import DELETED, SUMS, add_up, day_of
 
 _m = schema.memberships.c
 _s = schema.spending.c
 
 IN_FORCE: Final = _m.last_day.is_(None)
+COUNTS: Final = and_(_m.owner == _s.owner, _m.first_day <= _s.day, or_(IN_FORCE, _m.last_day >= _s.day))
+"""Condition on a membership and on what was spent: it counts for that entry."""
 
 
 @frozen
@@ -49,12 +52,8 @@ def write(connection: Connection, work: SetMemberships, put: Callable[[Table], A
 
 def forget(connection: Connection, before_day: int) -> bool:
     """Delete memberships that ended before a day, at most DELETED. Return whether there may be more."""
-    old = select(_m.owner, _m.entry, _m.first_day).where(_m.last_day < before_day).limit(DELETED)
-    rows = connection.execute(old).all()
-    for owner, entry, first_day in rows:
-        this = and_(_m.owner == owner, _m.entry == entry, _m.first_day == first_day)
-        connection.execute(delete(schema.memberships).where(this))
-    return len(rows) == DELETED
+    old = select(_m.owner, _m.entry, _m.first_day).where(_m.last_day < before_day)
+    return delete_some(connection, schema.memberships, old, DELETED) == DELETED
 
 
 def memberships(connection: Connection, owner: str) -> frozenset[str]:
@@ -69,13 +68,10 @@ def spent_together(
 
     Each has the sums of the days from every one of `firsts` to `last`. With a `tenant`, only its users count.
     """
-    sums = select(func.coalesce(func.sum(_s.tokens), 0), func.coalesce(func.sum(_s.cost), 0.0))
     found: dict[str, list[tuple[int, float]]] = {}
     for entry in sorted(memberships(connection, owner) & set(entries)):
-        within = exists().where(
-            _m.owner == _s.owner, _m.entry == entry, _m.first_day <= _s.day, or_(IN_FORCE, _m.last_day >= _s.day)
-        )
-        counted = sums.where(within) if tenant is None else sums.where(within, _s.tenant == tenant)
-        rows = [connection.execute(counted.where(_s.day.between(first, last))).one() for first in firsts]
-        found[entry] = [(int(tokens), float(cost)) for tokens, cost in rows]
+        counted = SUMS.where(exists().where(_m.entry == entry, COUNTS))
+        if tenant is not None:
+            counted = counted.where(_s.tenant == tenant)
+        found[entry] = [add_up(connection, counted.where(_s.day.between(first, last))) for first in firsts]
     return found

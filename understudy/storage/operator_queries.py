@@ -11,6 +11,7 @@ from attrs import field, frozen
 from sqlalchemy import Column, ColumnElement, Connection, func, select, true
 
 from . import schema
+from .memberships import COUNTS
 from .queries import OPEN_RUN
 
 _t = schema.threads.c
@@ -18,7 +19,6 @@ _r = schema.runs.c
 _e = schema.events.c
 _u = schema.users.c
 _p = schema.spending.c
-_g = schema.memberships.c
 _d = schema.schedules.c
 _i = schema.sign_ins.c
 _s = schema.steps.c
@@ -205,9 +205,7 @@ def spending_by(connection: Connection, by: By, first: int, last: int, limit: in
     if by == "agent":
         source, key = source.outerjoin(schema.runs, _r.id == _p.run_id), _AGENT
     elif by == "group":
-        until = func.coalesce(_g.last_day, _p.day)
-        source = source.join(schema.memberships, (_g.owner == _p.owner) & _p.day.between(_g.first_day, until))
-        key = _g.entry
+        source, key = source.join(schema.memberships, COUNTS), schema.memberships.c.entry
     elif by == "model":
         named = _s.kind.in_(MODEL_STEPS) & _s.name.not_in(NO_MODELS)
         source = source.outerjoin(schema.steps, (_s.run_id == _p.run_id) & (_s.number == _p.number) & named)

@@ -12,13 +12,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
 from attrs import define, field, frozen
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, Select, func, select
 
 from transport.auth.identity import Identity
 from transport.connection.limits import Limits
 from transport.wire.errors import CommandRejected
 
 from . import schema
+from .deletion import delete_some
 
 DAY_S: Final = 86_400
 KEPT_DAYS: Final = 35
@@ -26,10 +27,11 @@ KEPT_DAYS: Final = 35
 DELETED: Final = 500
 """Limit of old rows deleted per transaction, as all other writes wait for it."""
 CODE: Final = "quota_exceeded"
-BOUNDS: Final = ("tokens_per_day", "cost_per_day", "tokens_per_month", "cost_per_month")
-"""The names of bounds."""
 
 _s = schema.spending.c
+
+SUMS: Final = select(func.coalesce(func.sum(_s.tokens), 0), func.coalesce(func.sum(_s.cost), 0.0))
+"""The tokens and the cost of rows, to be chosen by `where`."""
 
 
 @frozen
@@ -59,10 +61,8 @@ def day_of(at: float) -> int:
 
 def forget(connection: Connection, work: ForgetSpending) -> bool:
     """Execute the write; return the answer that its class documents."""
-    old = connection.execute(select(_s.run_id, _s.number).where(_s.day < work.before_day).limit(DELETED)).all()
-    for run_id, number in old:
-        connection.execute(delete(schema.spending).where(_s.run_id == run_id, _s.number == number))
-    return len(old) == DELETED
+    old = select(_s.run_id, _s.number).where(_s.day < work.before_day)
+    return delete_some(connection, schema.spending, old, DELETED) == DELETED
 
 
 def month_of(at: float) -> tuple[int, float]:
@@ -75,8 +75,12 @@ def month_of(at: float) -> tuple[int, float]:
 def spent(connection: Connection, first: int, last: int, owner: str | None, tenant: str | None) -> tuple[int, float]:
     """Return the tokens and the cost of the days from `first` to `last`, of a user or of all users of a tenant."""
     whose = _s.owner == owner if owner is not None else _s.tenant == tenant
-    sums = select(func.coalesce(func.sum(_s.tokens), 0), func.coalesce(func.sum(_s.cost), 0.0))
-    tokens, cost = connection.execute(sums.where(whose, _s.day.between(first, last))).one()
+    return add_up(connection, SUMS.where(whose, _s.day.between(first, last)))
+
+
+def add_up(connection: Connection, sums: "Select[Any]") -> tuple[int, float]:
+    """Return the tokens and the cost of the rows that were chosen of `SUMS`."""
+    tokens, cost = connection.execute(sums).one()
     return int(tokens), float(cost)
 
 
@@ -136,22 +140,23 @@ class _Period:
     first: int
     until: float
 
-    def of(self, bounds: Mapping[str, float | None]) -> bool:
-        """Return whether one of these bounds is of this period."""
-        return any(bounds.get(f"{what}_per_{self.name}") is not None for what in ("tokens", "cost"))
+    @property
+    def bounds(self) -> tuple[str, str]:
+        """The names of the bounds of tokens and of cost."""
+        return f"tokens_per_{self.name}", f"cost_per_{self.name}"
 
     def reached(
         self, whose: str, whom: str, bounds: Mapping[str, float | None], sums: tuple[int, float], currency: str
     ) -> Exceeded | None:
         """Return the first of these bounds, by name, that the sums of tokens and cost have reached."""
-        for what, value in zip(("tokens", "cost"), sums, strict=True):
-            bound = bounds.get(f"{what}_per_{self.name}")
+        for name, value in zip(self.bounds, sums, strict=True):
+            bound = bounds.get(name)
             if bound is not None and value >= bound:
-                amount = f"{bound:,} tokens" if what == "tokens" else f"{bound:,.6g} {currency}".rstrip()
+                amount = f"{bound:,} tokens" if "tokens" in name else f"{bound:,.6g} {currency}".rstrip()
                 words = "today" if self.name == "day" else "this month"
                 when = "00:00 UTC" if self.name == "day" else f"{datetime.fromtimestamp(self.until, UTC):%Y-%m-%d}"
                 sentence = f"{whom} used the {amount} of {words}; there is more from {when} on."
-                return Exceeded(f"{whose}_{what}_per_{self.name}", bound, value, sentence, self.until)
+                return Exceeded(f"{whose}_{name}", bound, value, sentence, self.until)
         return None
 
 
@@ -184,12 +189,12 @@ class SpendingLimits:
         for whose, whom in (("user", "You have"), ("tenant", "Your organisation has")):
             if whose == "tenant" and tenant is None:
                 continue
-            bounds = {name: getattr(self.limits, f"{whose}_{name}") for name in BOUNDS}
+            bounds = {name: getattr(self.limits, f"{whose}_{name}") for each in periods for name in each.bounds}
             if whose == "user":
                 bounds |= self.budgets.raised(who)
             of_user, of_tenant = (owner, None) if whose == "user" else (None, tenant)
             for period in periods:
-                if period.of(bounds):
+                if any(bounds[name] is not None for name in period.bounds):
                     sums = await self.store.spent(period.first, today, of_user, of_tenant)
                     if (reached := period.reached(whose, whom, bounds, sums, self.currency)) is not None:
                         return reached
