@@ -126,18 +126,14 @@ def test_the_wheel_holds_the_agents_and_nothing_else(environment: Path) -> None:
 
 
 def test_compose_the_unit_and_the_image_serve_the_same_agents() -> None:
-    """The commands of the image and of compose are the product's, with the agents; files that are copied exist."""
+    """The commands of the image and of compose are the product's, with the agents; the user is the product's."""
     compose = yaml.safe_load((ROOT / "deploy" / "compose.yml").read_text())
-    image = (EXAMPLE / "Dockerfile").read_text()
+    image, below = (EXAMPLE / "Dockerfile").read_text(), (ROOT / "deploy" / "Dockerfile").read_text()
     (own,) = [yaml.safe_load(line) for line in re.findall(r"^CMD (\[.*\])$", image, re.MULTILINE)]
-    (product,) = [
-        yaml.safe_load(line)
-        for line in re.findall(r"^CMD (\[.*\])$", (ROOT / "deploy" / "Dockerfile").read_text(), re.MULTILINE)
-    ]
+    (product,) = [yaml.safe_load(line) for line in re.findall(r"^CMD (\[.*\])$", below, re.MULTILINE)]
     for node in ("node-a", "node-b"):
         assert compose["services"][node]["command"] == own == [*product, *AGENTS]
-    for line in re.findall(r"^COPY (?!--from)(.*)$", image, re.MULTILINE):
-        for source in line.split()[:-1]:
-            assert (EXAMPLE / source).is_file()
+    user = re.compile(r"^USER (.*)$", re.MULTILINE)
+    assert user.findall(image)[-1] == user.findall(below)[-1] != "root"
     (version,) = re.findall(r'^dependencies = \["understudy>=(.*)"\]$', (EXAMPLE / "pyproject.toml").read_text(), re.M)
     assert version == re.findall(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.M)[0]
