@@ -294,7 +294,19 @@ test("what an operator does with a run, and says to it, is marked as theirs", ()
     at(5, "steer_taken", { steer_id: "s1", turn: 1 }),
   ].reduce(reduce, emptyConversation("t")).turns;
   assert.deepEqual(turn.steers.map(({ state, by }) => [state, by]), [["taken", "op"]]);
-  assert.deepEqual([turn.steps[1].notice, turn.steps[1].reason, turn.steps[2].by], ["taken_over", "Help", "op"]);
+  assert.deepEqual([turn.steps[1].notice, turn.steps[1].reason, turn.steps[1].by, turn.steps[2].by], ["taken_over", "Help", "op", "op"]);
+});
+
+test("a run that an operator takes over in the queue still waits", () => {
+  const at = (seq, type, data = {}) => ({ seq, type, thread_id: "t", run_id: "r", data });
+  const taken = [
+    at(1, "message_accepted", { message_id: "m", run_id: "r", content: "go" }),
+    { ...at(null, "agent_progress", { done: 0, note: "Waiting: 1 before this one" }), seq: undefined },
+    at(2, "agent_thinking", { agent_id: "", thought: "An operator has taken over this run", notice: "taken_over", by: "op" }),
+  ].reduce(reduce, emptyConversation("t"));
+  const [turn] = taken.turns;
+  assert.deepEqual([turn.status, turn.progress.note, turn.steps[0].notice], ["accepted", "Waiting: 1 before this one", "taken_over"]);
+  assert.equal(reduce(taken, at(3, "agent_started", { agent_id: "a" })).turns[0].status, "running");
 });
 
 test("what a running call yields stands at it, the last items of it, until its result is there", () => {

@@ -45,11 +45,11 @@ test("usage says what was cached, thought and paid, and nothing of words", () =>
 });
 
 test("what subagents do stands below the calls that ask them, whichever order it came in", () => {
-  const call = (id, by) => ({ kind: "tool", key: id, callId: id, by });
+  const call = (id, agentId) => ({ kind: "tool", key: id, callId: id, agentId });
   const sub = (id, parent) => ({ kind: "subagent", key: id, agentId: id, parent });
   const steps = [
     { kind: "agent", key: "boss", agentId: "boss" }, call("c1", "boss"), call("c2", "boss"), sub("s1", "c1"), sub("s2", "c2"),
-    call("c3", "s1"), { kind: "thinking", key: "hm", by: "s2" }, sub("s3", "c3"), call("c4", "s3"), call("c5", "boss"),
+    call("c3", "s1"), { kind: "thinking", key: "hm", agentId: "s2" }, sub("s3", "c3"), call("c4", "s3"), call("c5", "boss"),
   ];
   const { top, below } = nested(steps);
   assert.deepEqual(keys(top), ["boss", "c1", "c2", "c5"]);

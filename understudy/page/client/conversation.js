@@ -113,9 +113,10 @@ function inRun(state, event, patch) {
   return change(placed, byRun(placed, event.run_id), patch);
 }
 
+/** Adds a step. One of no agent, an operator's act, does not say that a queued run works. */
 function step(state, event, fields) {
   return inRun(state, event, (turn) => ({
-    ...turn, status: LIVE.has(turn.status) ? "running" : turn.status, progress: null,
+    ...turn, ...(fields.agentId !== "" && { status: LIVE.has(turn.status) ? "running" : turn.status, progress: null }),
     steps: [...turn.steps, { key: `${fields.kind}:${event.seq ?? turn.steps.length}`, at: when(event, event.data), ...fields }],
   }));
 }
@@ -318,21 +319,19 @@ const RULES = Object.freeze({
     pillar: event.pillar ?? null, text: data.message ?? "",
   }),
   agent_thinking: (state, event, data) => step(state, event, {
-    kind: data.notice ? "notice" : "thinking", by: data.agent_id, text: data.thought ?? "",
-    ...(data.notice && { notice: data.notice }), ...(data.reason && { reason: data.reason }),
+    kind: data.notice ? "notice" : "thinking", agentId: data.agent_id, text: data.thought ?? "",
+    ...(data.notice && { notice: data.notice }), ...(data.by && { by: data.by }), ...(data.reason && { reason: data.reason }),
   }),
-  agent_handoff: (state, event, data) => step(state, event, {
-    kind: "handoff", from: data.from ?? "", to: data.to ?? "", text: data.reason ?? "",
-  }),
+  agent_handoff: (state, event, data) => step(state, event, { kind: "handoff", from: data.from ?? "", to: data.to ?? "", text: data.reason ?? "" }),
   tool_executing: (state, event, data) => step(state, event, {
-    kind: "tool", key: `tool:${data.call_id}`, status: "running", by: data.agent_id, callId: data.call_id, tool: data.tool_name,
+    kind: "tool", key: `tool:${data.call_id}`, status: "running", agentId: data.agent_id, callId: data.call_id, tool: data.tool_name,
     parameters: data.parameters ?? {}, text: data.description ?? "",
   }),
   subagent_started: (state, event, data) => step(state, event, {
     kind: "subagent", key: `subagent:${data.agent_id}`, status: "running", agentId: data.agent_id, parent: data.call_id,
     name: data.agent ?? "", text: data.message ?? "",
   }),
-  subagent_completed: (state, event, data) => endStep(state, event, (one) => one.agentId === data.agent_id, {
+  subagent_completed: (state, event, data) => endStep(state, event, (one) => one.kind === "subagent" && one.agentId === data.agent_id, {
     status: data.status ?? "success", usage: data.usage ?? null,
   }),
   tool_completed: toolCompleted,
@@ -355,7 +354,7 @@ const RULES = Object.freeze({
   steer_taken: steerTaken,
   steer_withdrawn: steerGone,
   feedback: rated,
-  agent_completed: (state, event, data) => inRun(endStep(state, event, (one) => one.agentId === data.agent_id, {
+  agent_completed: (state, event, data) => inRun(endStep(state, event, (one) => one.kind === "agent" && one.agentId === data.agent_id, {
     status: data.status ?? "success", usage: data.usage ?? null,
   }), event, (turn) => withCutText(turn, data)),
   agent_progress: progressed,

@@ -61,7 +61,7 @@ export function nested(steps) {
   for (const { kind, parent, agentId } of steps) if (kind === "subagent" && calls.has(parent)) asking.set(agentId, parent);
   const [top, below] = [[], new Map()];
   for (const step of steps) {
-    const call = asking.get(step.agentId) ?? asking.get(step.by);
+    const call = asking.get(step.agentId);
     if (call === undefined) top.push(step);
     else if (below.has(call)) below.get(call).push(step);
     else below.set(call, [step]);

@@ -55,7 +55,7 @@ export class RunCardView {
     this.#summarise(turn, steps, live);
     this.shown = { steps, live };
     // What an operator did is among the steps, and stays in sight.
-    this.#unfold(this.unfolded ?? ((live && turn.stream.text === "") || steps.some(({ notice }) => ["taken_over", "handed_back", "ended_by_operator"].includes(notice))));
+    this.#unfold(this.unfolded ?? ((live && turn.stream.text === "") || steps.some(({ by }) => by)));
     this.#read();
   }
 
