@@ -1,4 +1,4 @@
-"""An operator administers: takes over a run and ends it, stops a tool and allows it again, reads settings.
+"""An operator administers: takes over runs, hands them back and ends them, stops a tool, reads settings.
 
 Run by `test_story.py`.
 
@@ -23,11 +23,10 @@ NARROW: ViewportSize = {"width": 360, "height": 740}
 
 def main(folder: Path, shots: Path | None) -> None:
     """Start the server, and play the story."""
-    (folder / "counted").touch()  # the gardener's gate
     agents = ["tests.browser.working_agents:gardener"]
     server = Server(folder / "data", options=agents, STORY_GATES=str(folder), UNDERSTUDY_SECRET=SECRET)
     try:
-        _story(server, shots)
+        _story(server, folder, shots)
     finally:
         server.stop()
 
@@ -37,17 +36,17 @@ def token(user: str, *roles: str) -> str:
     return Tokens(SECRET, time.time).issue(user, "s", roles=roles, ttl_s=600)
 
 
-def say(server: Server, user: str, agent: str) -> None:
+def say(server: Server, user: str, agent: str, text: str = "Count the red pots") -> None:
     """Send a message of a user. The gardener works on it for longer than the story takes."""
     headers = {"Authorization": f"Bearer {token(user)}", "Content-Type": "application/json"}
-    payload = {"content": "Count the red pots", "thread_id": user, "agent_type": agent}
+    payload = {"content": text, "thread_id": user, "agent_type": agent}
     body = json.dumps({"type": "user_message", "payload": payload}).encode()
     asked = urllib.request.Request(f"{server.address}/api/commands", body, headers, method="POST")
     with urllib.request.urlopen(asked, timeout=60) as answer:
         assert answer.status == 202
 
 
-def _story(server: Server, shots: Path | None) -> None:
+def _story(server: Server, folder: Path, shots: Path | None) -> None:
     problems = list[str]()
     say(server, "ada", "gardener")
     say(server, "op", "guide")
@@ -56,6 +55,8 @@ def _story(server: Server, shots: Path | None) -> None:
         page.goto(f"{server.address}/admin")
         _sign_in(page)
         _run(page, shots)
+        user = watched(browser.new_context(viewport=WIDE).new_page(), problems)
+        _hand_back(page, user, server, folder)
         _stop(page, shots)
         _settings(page, shots)
         page.set_viewport_size(NARROW)
@@ -111,6 +112,39 @@ def _run(page: Page, shots: Path | None) -> None:
     page.keyboard.press("Enter")
     expect(page.get_by_role("status")).to_contain_text("ends.")
     expect(row).to_have_count(0)
+
+
+def _hand_back(page: Page, user: Page, server: Server, folder: Path) -> None:
+    """A run at work and one behind it are taken over and handed back. Their user reads that, and both answers."""
+    say(server, "bea", "gardener")
+    say(server, "bea", "gardener", "Count the rest")
+    user.goto(f"{server.address}/page/icon.svg")
+    user.evaluate(
+        "(kept) => localStorage.setItem('understudy.session', kept)", json.dumps({"session_token": token("bea")})
+    )
+    user.goto(f"{server.address}/#bea")
+    taken, back = (
+        user.get_by_text(each) for each in ("An operator has taken over", "An operator has handed this back")
+    )
+    for count, waits in enumerate(("count_pots", "its turn"), start=1):
+        page.get_by_role("row", name="bea").filter(has_text=waits).get_by_role("button").click()
+        page.get_by_role("button", name="Take it over").click()
+        page.get_by_label("Reason, for the user and for auditors").fill("You called.")
+        page.get_by_role("button", name="Take it over").click()
+        expect(taken).to_have_count(count)
+        expect(page.get_by_role("list", name="Last events")).to_contain_text("Count the")
+        if count == 2:
+            page.get_by_label("Message to the run").fill("And the broken ones")
+            page.get_by_role("button", name="Send").click()
+            expect(page.get_by_role("list", name="Last events")).to_contain_text("And the broken ones")
+        page.get_by_role("button", name="Hand it back").click()
+        expect(back).to_have_count(count)
+        expect(page.get_by_label("Reason, for the user and for auditors")).to_be_visible()
+        page.get_by_role("button", name="Leave it").click()
+    (folder / "counted").touch()
+    expect(user.locator(".reply .prose").first).to_contain_text("There are 17 red pots")
+    user.locator(".work-stop").first.click()
+    expect(user.locator(".reply .prose").last).to_contain_text("And the broken ones")
 
 
 def _stop(page: Page, shots: Path | None) -> None:

@@ -87,9 +87,9 @@ async def test_an_operator_takes_over_reads_and_steers_a_run(serve: Any) -> None
 
 @pytest.mark.promise("wire.endpoint-takeover", "wire.error-taken-over")
 async def test_a_take_over_is_refused_by_clear_codes(serve: Any) -> None:
-    """Of an unknown, an ended, a queued, and another operator's run; without a reason, and by others than operators."""
+    """Of an unknown, an ended, and another operator's run; without a reason, and by others than operators."""
     gate = Gate()
-    running = await of_tenants(serve, scripted(Say("one two", gate), Say("three")))
+    running = await of_tenants(serve, scripted(Say("one two", gate)))
 
     async def refused(run_id: str, who: str = ACME_OPERATOR, part: str = "/take-over", **body: Any) -> tuple[int, str]:
         status, answer = await ask(running, run_id, part, who, **(body or {"reason": WHY}))
@@ -98,8 +98,6 @@ async def test_a_take_over_is_refused_by_clear_codes(serve: Any) -> None:
     async with connected(running.address, ADA) as client:
         run_id = (await working(client, "script", "agent_started"))["run_id"]
         await gate.reached.wait()
-        await client.say("next", agent_type="script", thread_id="t")
-        queued = (await client.until("message_accepted"))["run_id"]
         assert await refused("none") == (404, "not_found")
         assert await refused(run_id, PLAIN_OPERATOR) == (404, "not_found")
         for nobody in (ADA, AUDITOR):
@@ -108,7 +106,6 @@ async def test_a_take_over_is_refused_by_clear_codes(serve: Any) -> None:
         for wrong in ({"reason": " "}, {"reason": "x" * 201}, {"why": WHY}):
             assert await refused(run_id, **wrong) == (400, "invalid_command")
         assert await entries(running) == []
-        assert await refused(queued) == (503, "busy")
         await taken_over(running, run_id)
         assert await refused(run_id, OTHER_OPERATOR) == (409, "taken_over")
         steer = {"type": "steer", "content": "left"}
@@ -125,9 +122,35 @@ async def test_a_take_over_is_refused_by_clear_codes(serve: Any) -> None:
             assert await refused(run_id, part="/commands", **wrong) == code
         gate.opened.set()
         await client.until_end()
-        await client.until_end()
     assert await refused(run_id) == (409, "run_ended")
     assert await refused(run_id, part="/commands", **steer) == (409, "run_ended")
+
+
+@pytest.mark.promise("wire.endpoint-takeover")
+async def test_a_queued_run_is_taken_over_steered_and_handed_back(serve: Any) -> None:
+    """It keeps its place, and its agent starts in its turn, with the operator's message."""
+    gate = Gate()
+    running = await of_tenants(serve, scripted(Say("one two", gate)))
+    async with connected(running.address, ADA) as client:
+        await working(client, "script", "agent_started")
+        await gate.reached.wait()
+        run_id = (await working(client, "script", "message_accepted", "next"))["run_id"]
+        await taken_over(running, run_id)
+        notice = await client.until("agent_thinking", notice="taken_over")
+        state, shown = (await ask(running, run_id))[1], (await ask(running, run_id, "/events"))[1]["events"]
+        assert (await ask(running, run_id, "/commands", type="steer", content="deeper", steer_id="s1"))[0] == 202
+        path = f"/api/admin/runs/{run_id}/hand-back"
+        assert (await request(running.address, "POST", path, token=ACME_OPERATOR))[0] == 204
+        await client.until("agent_thinking", notice="handed_back")
+        gate.opened.set()
+        await client.until_end()
+        final = await client.until_end()
+        kinds = [event["type"] for event in client.durable() if event["run_id"] == run_id]
+    assert kinds[1:5] == ["agent_thinking", "steer_accepted", "agent_thinking", "agent_started"]
+    assert notice["data"]["agent_id"] == ""
+    assert (state["status"], state["waits_for"], state["taken_over"]["reason"]) == ("running", [], WHY)
+    assert [each["type"] for each in shown] == ["message_accepted", "agent_thinking"]
+    assert (final["run_id"], final["data"]["status"]) == (run_id, "success")
 
 
 async def test_an_operators_steer_that_the_run_does_not_take_becomes_no_message(serve: Any) -> None:

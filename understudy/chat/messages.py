@@ -208,8 +208,8 @@ class CancelRun(Ask[bool]):
 class TakeOver(Ask[bool]):
     """To a conversation: an operator takes over this run. The reply is False if the same operator has done so before.
 
-    `by` is the operator's id. Fails with `CommandRejected` (`run_ended`, `taken_over`, `busy` if no agent has started,
-    `storage_unavailable`); nothing was stored then.
+    A queued run keeps its place, and starts as it would have. `by` is the operator's id. Fails with `CommandRejected`
+    (`run_ended`, `taken_over`, `storage_unavailable`); nothing was stored then.
     """
 
     must_finish = True

@@ -7,7 +7,7 @@
    asked for consent succeeds only if its user allowed it, and is `denied` only if the user did not. A question is asked
    once and answered at most once; one that a call asked is over with the call.
 4. A steer is accepted before it is taken or withdrawn, and only one of both happens to it.
-5. At most one operator has taken over a run, once an agent has started; another one can after it was handed back.
+5. At most one operator has taken over a run, also before an agent starts; another one can after it was handed back.
 6. `closing_events` returns the events that keep 1 to 3 when the run itself can no longer do so.
 """
 
@@ -240,8 +240,8 @@ class RunProtocol:
                     raise RunProtocolError(f"agent {agent_id} failed twice, or was not at work")
                 self.failed |= {agent_id}
             case AgentThinking(notice=notice, by=by) if notice == TAKEN_OVER:
-                if not self.any_agent or self.operator is not None:
-                    raise RunProtocolError("an operator took over twice, or before an agent started")
+                if self.operator is not None:
+                    raise RunProtocolError("an operator took over twice")
                 self.operator = by
             case AgentThinking(notice=notice) if notice == HANDED_BACK:
                 if self.operator is None:

@@ -30,6 +30,7 @@ ACCEPTED = MessageAccepted("m", "r", "hello")
 STARTED = AgentStarted("a", "on it", 1.0)
 THINKING = AgentThinking("a", "hm", 1.0)
 TAKEN = AgentThinking("a", "An operator has taken over this run", 1.0, "taken_over", "op")
+HANDED_BACK = AgentThinking("", "An operator has handed back this run", 1.0, "handed_back", "op")
 CALLING = ToolExecuting("a", "c", "echo", {}, "", 2.0)
 CALLED = ToolCompleted("a", "c", "echo", 1, "", ToolStatus.OK, 1.0, 3.0)
 DONE = AgentCompleted("a", "", RunStatus.SUCCESS, Usage(1, 2, 1), 4.0)
@@ -63,7 +64,9 @@ def test_a_whole_arc_fits() -> None:
         ((), STARTED),
         ((ACCEPTED,), ACCEPTED),
         ((ACCEPTED,), THINKING),
-        ((ACCEPTED,), TAKEN),
+        ((ACCEPTED,), HANDED_BACK),
+        ((ACCEPTED, TAKEN), THINKING),
+        ((ACCEPTED, TAKEN), TAKEN),
         ((ACCEPTED, STARTED, TAKEN), TAKEN),
         ((ACCEPTED,), CALLING),
         ((ACCEPTED,), ANSWER),
@@ -115,6 +118,14 @@ def test_a_call_that_asks_ends_as_its_user_decided(events: tuple[Event, ...]) ->
     """Allowed calls end with any status but denied; denied and undecided ones never with ok."""
     whole = arc(ACCEPTED, STARTED, CALLING, *events, DONE, ANSWER)
     assert whole.ended
+
+
+def test_a_queued_run_is_taken_over_and_handed_back() -> None:
+    queued = arc(ACCEPTED, TAKEN)
+    assert queued.operator == "op"
+    queued.apply(HANDED_BACK)
+    assert queued.operator is None
+    queued.apply(STARTED)
 
 
 @pytest.mark.parametrize("ending", Ending)

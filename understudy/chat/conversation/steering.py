@@ -39,7 +39,6 @@ from understudy.content.vault import equal_but_for_placeholders
 from understudy.storage.errors import StorageUnavailable, Unstorable
 from understudy.storage.records import RawText
 
-QUEUED: Final = "That run waits in the queue: end it, or take it over once it is at work."
 MAX_STEERS: Final = 16
 """Steers that may wait for one run; more are refused with `busy`."""
 
@@ -52,7 +51,7 @@ class Steering:
     ending: Container[str]
 
     def operate(self, ask: TakeOver | HandBack) -> Steps[None]:
-        """Commit that an operator has taken over a run at work, or hands it back. Its user is told."""
+        """Commit that an operator has taken over a run, queued or at work, or hands it back. Its user is told."""
         live = self.thread.runs.get(ask.run_id)
         try:
             queued = yield from self.thread.ensure_queued(ask.run_id)
@@ -79,8 +78,6 @@ class Steering:
             if run.operator != ask.by:
                 raise CommandRejected("taken_over")
             return None
-        if not run.any_agent:
-            raise CommandRejected("busy", QUEUED, BUSY_S)
         said = operators_act("taken over", ask.reason)
         return AgentThinking(agent_id, said, self.thread.now, TAKEN_OVER, ask.by, ask.reason)
 

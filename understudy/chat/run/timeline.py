@@ -13,6 +13,7 @@ from transport.wire.events import (
     AgentCompleted,
     AgentHandoff,
     AgentStarted,
+    AgentThinking,
     ApprovalDecided,
     ApprovalRequired,
     Envelope,
@@ -72,7 +73,7 @@ class Timeline:
 def waits_for(envelope: Envelope) -> tuple[str, str]:
     """Return what a run waits for after its latest logged event: its kind, as `Span` names them, and its name."""
     match envelope.event:
-        case MessageAccepted():
+        case MessageAccepted() | AgentThinking(agent_id=""):  # what an operator did before an agent started
             return "queue", ""
         case ToolExecuting(tool_name=name):
             return "tool", name

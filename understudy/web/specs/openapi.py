@@ -989,7 +989,7 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
         (202, "RunStopped"), body="StopReason", errors=(*_THREAD, "content_blocked", "message_too_large")
     ),
     "takeovers.take_over": RouteSpec(
-        (200, "TakenOver"), body="StopReason", errors=(*_TAKEN, "busy", "content_blocked")
+        (200, "TakenOver"), body="StopReason", errors=(*_TAKEN, "content_blocked")
     ),
     "takeovers.hand_back": RouteSpec((204, ""), errors=(*_THREAD, "forbidden", "run_ended")),
     "takeovers.one": RouteSpec((200, "TakenRun"), errors=(*_THREAD, "forbidden", "taken_over")),

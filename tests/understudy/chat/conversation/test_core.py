@@ -717,7 +717,7 @@ def test_a_steer_is_taken_back_only_while_it_waits(shell: Shell) -> None:
 
 
 def test_a_run_is_taken_over_by_one_operator_once(shell: Shell) -> None:
-    """Committed before it is acknowledged; not one that waits in the queue, is being stopped, or has ended."""
+    """Committed before it is acknowledged; not one that is being stopped, or has ended."""
     shell.handle(accept(1))
     shell.handle(accept(2))
     assert answers(shell.handle(TakeOver("r1", "op", "Help"))) == [True]
@@ -727,10 +727,30 @@ def test_a_run_is_taken_over_by_one_operator_once(shell: Shell) -> None:
     assert (notice.thought, notice.notice) == ("An operator has taken over this run: Help", "taken_over")
     assert answers(shell.handle(TakeOver("r1", "op", "Again"))) == [False]
     assert answers(shell.handle(TakeOver("r1", "other", "Mine"))) == ["taken_over"]
-    assert answers(shell.handle(TakeOver("r2", "op", "Soon"))) == ["busy"]
     assert shell.published[-1].event is notice
     shell.handle(CancelRun("r1"))
     assert answers(shell.handle(TakeOver("r1", "op", "Help"))) == ["run_ended"]
+
+
+def test_a_queued_run_is_taken_over_and_starts_in_its_turn(shell: Shell) -> None:
+    """The operator's steer waits for it; handed back before it starts, it starts as well."""
+    for number in (1, 2, 3):
+        shell.handle(accept(number))
+    assert answers(shell.handle(TakeOver("r2", "op", "Soon"))) == [True]
+    notice = shell.published[-1].event
+    assert isinstance(notice, AgentThinking)
+    assert (notice.agent_id, notice.notice) == ("", "taken_over")
+    shell.handle(evolve(steer("s1", run_id="r2"), by="op"))
+    shell.handle(TakeOver("r3", "op", "Too"))
+    assert answers(shell.handle(HandBack("r3", "op"))) == [True]
+    assert shell.at_work == {"r1"}
+    shell.handle(answered(shell))
+    shell.exit_runs()
+    assert shell.at_work == {"r2"}
+    assert [each.steer_id for each in answers(shell.handle(TakeSteers("r2", 1, 1)))[0]] == ["s1"]
+    shell.handle(answered(shell, "r2"))
+    shell.exit_runs()
+    assert shell.at_work == {"r3"}
 
 
 def test_a_run_is_handed_back_once(shell: Shell) -> None:

@@ -3,6 +3,7 @@
 from transport.wire.events import (
     AgentCompleted,
     AgentStarted,
+    AgentThinking,
     ApprovalDecided,
     ApprovalDecision,
     ApprovalRequired,
@@ -70,6 +71,11 @@ def test_a_run_under_way_says_what_it_waits_for() -> None:
     found = timeline(BEGIN, [])
     assert found.waits_for == "consent: pay"
     assert [span.kind for span in found.spans if span.ended is None] == ["agent", "tool", "consent"]
+
+
+def test_a_queued_run_that_an_operator_takes_over_waits_for_its_turn() -> None:
+    taken = at(2, AgentThinking("", WORDS, 2, "taken_over", "op"))
+    assert timeline([BEGIN[0], taken], []).waits_for == "queue"
 
 
 def test_a_run_that_was_cut_leaves_nothing_open() -> None:
