@@ -8,6 +8,7 @@ import { ChartPlot } from "./chart_plot.js";
 import { el } from "./dom.js";
 import { enumerated, t } from "../client/messages.js";
 import { icon } from "./icons.js";
+import { saveAs } from "./save_as.js";
 import { fileName, showTable } from "./tables.js";
 import { showJson } from "./value.js";
 import { chartTable, readChart } from "../client/chart_model.js";
@@ -79,12 +80,6 @@ async function paint(address) {
   pen.fillRect(0, 0, canvas.width, canvas.height);
   pen.drawImage(image, 0, 0, canvas.width, canvas.height);
   return new Promise((resolve) => { canvas.toBlob(resolve, "image/png"); });
-}
-
-function saveAs(content, name) {
-  const address = typeof content === "string" ? content : URL.createObjectURL(content);
-  el("a", { href: address, download: name }).click();
-  if (address !== content) setTimeout(() => URL.revokeObjectURL(address), 10_000);
 }
 
 /** A <details> whose content is made when it is first opened. */

@@ -1,7 +1,7 @@
 /** What a user does with a chat as a whole: rename, pin, archive, tag, export, share, delete. */
 
 import { confirmed } from "./dialog.js";
-import { saveAs } from "./files.js";
+import { saveAs } from "./save_as.js";
 import { LazyPart } from "./lazy_part.js";
 import { t } from "../client/messages.js";
 

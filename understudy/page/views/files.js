@@ -4,13 +4,13 @@ import { el, setText } from "./dom.js";
 import { t } from "../client/messages.js";
 import { icon } from "./icons.js";
 import { openFile } from "./made_files.js";
+import { saveAs } from "./save_as.js";
 import { whenSeen } from "./seen.js";
 import { likelyKind } from "../client/made_files.js";
 import { size } from "../client/format.js";
 
 const KEY = "understudy.files";
 const REMEMBERED = 300;
-const SAVING_MS = 10_000; // until the browser has taken what it saves
 
 export class Files {
   /** `previews` read what files hold, `panel` shows one large. */
@@ -89,13 +89,6 @@ export class Files {
       setText(note, t(fault.status === 404 ? "files.gone" : "files.not_fetched"));
     }
   }
-}
-
-/** Saves a blob as a download of the browser. */
-export function saveAs(blob, name) {
-  const address = URL.createObjectURL(blob);
-  el("a", { href: address, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(address), SAVING_MS);
 }
 
 function pictureOf(file) {

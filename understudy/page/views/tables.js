@@ -2,6 +2,7 @@
 
 import { el } from "./dom.js";
 import { icon } from "./icons.js";
+import { saveAs } from "./save_as.js";
 import { cellText, nextDirection, numberOf, sorted } from "../client/tables.js";
 import { t } from "../client/messages.js";
 
@@ -90,9 +91,7 @@ export function saveButton(name, given) {
   const label = t("chart.download", { format: "CSV" });
   return el("button.quiet.table-save", { type: "button", title: label, "aria-label": label, onclick: async ({ currentTarget }) => {
     const { csv } = await import("../client/csv.js");
-    const address = URL.createObjectURL(new Blob([csv(given(currentTarget))], { type: "text/csv;charset=utf-8" }));
-    el("a", { href: address, download: `${fileName(name)}.csv` }).click();
-    setTimeout(() => URL.revokeObjectURL(address), 10_000);
+    saveAs(new Blob([csv(given(currentTarget))], { type: "text/csv;charset=utf-8" }), `${fileName(name)}.csv`);
   } }, icon("download"), "CSV");
 }
 

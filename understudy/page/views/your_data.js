@@ -4,7 +4,7 @@ import { clearCopies } from "../client/session_end.js";
 import { t } from "../client/messages.js";
 import { confirmed } from "./dialog.js";
 import { el, setText } from "./dom.js";
-import { saveAs } from "./files.js";
+import { saveAs } from "./save_as.js";
 
 /**
  * The section of the settings for it. `onCleared()` draws the page anew, `onErased()` ends the session, which the server
