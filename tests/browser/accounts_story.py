@@ -86,11 +86,11 @@ def _operate(page: Page, server: Server, shots: Path | None) -> None:
     """Come into the operators' pages: refused without the role, by the sign-in of the chat, by its session, and out."""
     live = page.get_by_text("Live", exact=True)
     page.goto(f"{server.address}/observer")
-    expect(page.get_by_role("alert")).to_have_text("ada is signed in, and is no operator.")
+    expect(page.get_by_role("alert")).to_have_text("ada is signed in. This page needs the role operator.")
     expect(page.get_by_label("Operator's token")).to_be_hidden()
     expect(live).to_have_count(0)
 
-    _command(server, "accounts", "set", "ada", "--role", "server_operator")
+    _command(server, "accounts", "set", "ada", "--role", "server_operator", "--role", "auditor")
     page.goto(f"{server.address}/observer")
     page.get_by_role("button", name="Sign in").click()
     picture(page, shots, "operator-sign-in")
@@ -101,6 +101,11 @@ def _operate(page: Page, server: Server, shots: Path | None) -> None:
     page.goto(f"{server.address}/admin")
     expect(page.get_by_role("navigation", name="Sections")).to_be_visible()
     expect(page.get_by_role("table")).to_be_visible()
+    page.get_by_role("link", name="Audit log").click()
+    page.get_by_label("Action").select_option("account.signed_in")
+    page.get_by_role("button", name="Show", exact=True).click()
+    signed_in = page.get_by_role("row").filter(has_text="account.signed_in")
+    expect(signed_in.first.get_by_role("cell")).to_have_text(["ada", "", "account.signed_in", "ada", "", "page", ""])
     page.goto(server.address)
     expect(page.get_by_role("button", name="Account: ada")).to_be_visible()
 

@@ -66,21 +66,20 @@ def _story(server: Server, folder: Path, shots: Path | None) -> None:
         page.get_by_role("button", name="End the sessions").click()
         expect(page.get_by_role("alert")).to_contain_text("That is you: it ends your own sessions")
         page.get_by_role("button", name="Sign out").click()
-        expect(page.get_by_label("Operator's token")).to_be_focused()
+        expect(page.get_by_label("Token")).to_be_focused()
         page.reload()
-        expect(page.get_by_label("Operator's token")).to_be_visible()
+        expect(page.get_by_label("Token")).to_be_visible()
         refused = [each for each in problems if "401" not in each and "403" not in each and "400" not in each]
         assert not refused, refused
 
 
 def _sign_in(page: Page) -> None:
     """A wrong token is refused in a sentence, and one without the role too."""
-    for given, refusal in (("nonsense", "not signed in"), (token("ada"), "needs the role operator")):
-        page.get_by_label("Operator's token").fill(given)
+    for given, refusal in (("nonsense", "not signed in"), (token("ada"), "needs the role operator or auditor")):
+        page.get_by_label("Token").fill(given)
         page.get_by_role("button", name="Sign in").click()
         expect(page.get_by_role("alert")).to_contain_text(refusal)
-    page.get_by_role("button", name="Sign out").click()
-    page.get_by_label("Operator's token").fill(token("op", "operator"))
+    page.get_by_label("Token").fill(token("op", "operator"))
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Administration")).to_be_visible()
     expect(page.get_by_role("row", name="ada")).to_be_visible()

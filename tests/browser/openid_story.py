@@ -129,17 +129,19 @@ def _operators_page(page: Page, address: str) -> None:
     """Open an operators' page, and sign in from it; the provider leads back to the same view of it."""
     page.goto(address)
     expect(page.get_by_text("Sign in as one, as in the chat.")).to_be_visible()
-    expect(page.get_by_label("Operator's token")).to_be_hidden()
+    expect(page.get_by_label("Token")).to_be_hidden()
     page.get_by_role("button", name="Sign in").click()
     with page.expect_navigation(url=address):
         page.get_by_role("dialog").get_by_role("button", name="Sign in with Example").click()
 
 
 def _refused(page: Page, address: str, _: Path | None) -> None:
-    """A plain user is told why neither page opens, and can go on to the chat."""
-    for path in ("/admin", "/observer"):
+    """A plain user is told which roles open the pages, and can go on to the chat."""
+    expect(page.get_by_role("alert")).to_be_visible()  # leaving earlier would cut off the sign-in
+    for path, roles in (("/admin", "operator or auditor"), ("/observer", "operator")):
         page.goto(f"{address}{path}")
-        expect(page.get_by_role("alert")).to_have_text("Ann Other is signed in, and is no operator.")
+        sentence = f"Ann Other is signed in. This page needs the role {roles}."
+        expect(page.get_by_role("alert")).to_have_text(sentence)
         expect(page.get_by_role("table")).to_have_count(0)
     page.get_by_role("link", name="To the chat").click()
     expect(page.get_by_role("button", name="Account: Ann Other")).to_be_visible()
@@ -150,6 +152,7 @@ def _operate(page: Page, address: str, shots: Path | None) -> None:
     expect(page.get_by_role("heading", name="Spending by user")).to_be_visible()
     expect(page.get_by_role("row", name="ann")).to_contain_text("42")
     picture(page, shots, "openid-operator")
+    expect(page.get_by_role("link", name="Audit log")).to_have_count(0)
     page.get_by_role("link", name="Users", exact=True).click()
     page.get_by_role("button", name="ann", exact=True).click()
     page.get_by_role("button", name="End the sessions").click()
@@ -164,12 +167,45 @@ def _operate(page: Page, address: str, shots: Path | None) -> None:
     _agree_to_leave(page, address)
 
 
-def _audit(page: Page, address: str, _: Path | None) -> None:
-    """An auditor is refused by the pages, reads what the operator did, and does nothing to anybody."""
-    expect(page.get_by_role("alert")).to_have_text("Eve Auditor is signed in, and is no operator.")
-    status, found = page.evaluate(AS_SIGNED_IN, ["GET", "/api/audit?action=sessions.ended"])
-    entries = [(each["user"], each["target"], each["role"], each["way"]) for each in found["entries"]]
-    assert (status, ("olga", "ann", "operator", "page") in entries) == (200, True), found
+def _audit(page: Page, address: str, shots: Path | None) -> None:
+    """An auditor reads what the operator did, when she says so, and has no other section; nothing that the page asks is
+    refused. She does nothing to anybody, and does not get into the observer."""
+    asked = list[str]()
+    page.on("response", lambda answer: "/api/" in answer.url and asked.append(f"{answer.status} {answer.url}"))
+    sections = page.get_by_role("navigation", name="Sections").get_by_role("link")
+    expect(sections).to_have_count(1)  # leaving earlier would cut off the sign-in
+    page.clock.install()
+    page.reload()
+    expect(sections).to_have_text(["Audit log"])
+    expect(page.get_by_role("link", name="Observer")).to_have_count(0)
+    page.get_by_label("Action").select_option("sessions.ended")
+    page.get_by_label("Done by or to user").fill("ann")
+    page.get_by_label("From").fill("2020-01-01T00:00")
+    page.keyboard.press("Enter")
+    entry = page.get_by_role("row").filter(has_text="sessions.ended")
+    expect(entry.first.get_by_role("cell")).to_have_text(
+        ["olga", "operator", "sessions.ended", "ann", "", "page", "all: yes"]
+    )
+    expect(entry.nth(1)).to_contain_text("all: no")  # Ann's own
+    expect(page.get_by_text("2 entries, and none older.")).to_be_visible()
+    picture(page, shots, "openid-auditor")
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert page.locator(".observer").evaluate("page => page.scrollWidth") <= 360, "only the table scrolls sideways"
+    picture(page, shots, "openid-auditor-phone")
+    page.clock.run_for(20_000)
+    page.get_by_label("Action").select_option("audit.read")
+    page.get_by_label("Done by or to user").fill("")
+    page.get_by_role("button", name="Show", exact=True).click()
+    expect(page.get_by_role("row").filter(has_text="audit.read")).to_have_count(2)
+    with page.expect_download() as saving:
+        page.get_by_role("button", name="Save all as JSON Lines").click()
+    lines = [json.loads(line) for line in saving.value.path().read_text().splitlines()]
+    assert [(each["user"], each["action"]) for each in lines] == [("eve", "audit.read")] * 2
+    assert not [each for each in asked if not re.match("20[01] .*/api/(audit|me|sessions)", each)], asked
+    assert sum("/api/audit" in each for each in asked) == 2, asked
+
+    page.goto(f"{address}/observer")
+    expect(page.get_by_role("alert")).to_have_text("Eve Auditor is signed in. This page needs the role operator.")
     for method, path in (("DELETE", "/api/users/ann/sessions"), ("GET", "/api/admin/users")):
         status, refusal = page.evaluate(AS_SIGNED_IN, [method, path])
         assert (status, "needs the role operator" in refusal["error"]["message"]) == (403, True), refusal

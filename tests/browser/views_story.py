@@ -1,5 +1,5 @@
-"""Every view of the chat page and of the observer under axe: WCAG 2.2 AA and best practices, in light, in the dark on a
-phone, and in forced colours. Run by `test_story.py`; with a folder it also takes the pictures of all of them:
+"""Every view of the chat page and of the operators' pages under axe: WCAG 2.2 AA and best practices, in light, in the
+dark on a phone, and in forced colours. Run by `test_story.py`; with a folder it also takes the pictures of all of them:
 
     python tests/browser/views_story.py FOLDER [SCREENSHOTS]
 
@@ -117,12 +117,33 @@ def observer_views(page: Page, server: Server, look: Look) -> None:
     look("observer-run")
 
 
+def admin_views(page: Page, server: Server, look: Look) -> None:
+    """Look at the views of the administration page, as somebody who operates and audits."""
+    page.goto(f"{server.address}/admin")
+    expect(page.get_by_label("Token")).to_be_focused()
+    look("admin-sign-in")
+    page.get_by_label("Token").fill(token("op", "operator", "server_auditor"))
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name=look.user).click()
+    expect(page.get_by_role("button", name="End the sessions")).to_be_focused()
+    look("admin-users")
+    page.get_by_role("button", name="End the sessions").click()
+    expect(page.get_by_role("status")).to_have_text(f"The sessions of {look.user} have ended.")
+    page.get_by_role("link", name="Stopped", exact=True).click()
+    expect(page.get_by_text("Nothing is stopped.")).to_be_visible()
+    look("admin-stops")
+    page.get_by_role("link", name="Audit log", exact=True).click()
+    page.get_by_role("button", name="Show", exact=True).click()
+    expect(page.get_by_role("row", name=re.compile("sessions.ended"))).to_be_visible()
+    look("admin-audit")
+
+
 def main(folder: Path, shots: Path | None) -> None:
-    """Look at every view of the chat page, and then, when there are runs to see, of the observer."""
+    """Look at every view of the chat page, and then, when there are runs to see, of the operators' pages."""
     server, problems = serve(folder), list[str]()
     try:
         with current_browser() as browser:
-            for views in (chat_views, observer_views):
+            for views in (chat_views, observer_views, admin_views):
                 page = watched(browser.new_page(viewport=WIDE, reduced_motion="reduce"), problems)
                 look = Look(page, shots)
                 views(page, server, look)

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.page.test_page_modules import MARKUP_SINKS, _contrast
+from understudy.auth.rights import AUDITORS, OPERATORS
+from understudy.storage.audit import ACTIONS
 
 PAGE = Path(__file__).resolve().parents[2] / "understudy" / "page"
 BOTH = (PAGE / "admin", PAGE / "observer")
@@ -48,6 +50,18 @@ def test_everything_it_names_is_there(folder: Path) -> None:
                 re.findall(r"^export (?:async )?(?:const|function|class) (\w+)", file.read_text(encoding="utf-8"), re.M)
             )
             assert {name.strip() for name in names.split(",")} <= exported, f"{module.name} imports from {target}"
+
+
+def test_actions_and_roles_are_those_of_the_server() -> None:
+    """An action that the page does not list cannot be chosen, and one that the server does not have is refused."""
+    (actions,) = re.findall(
+        r"ACTIONS = Object.freeze\(\[([^]]+)\]", (PAGE / "admin" / "audit_log.js").read_text(encoding="utf-8")
+    )
+    assert re.findall(r'"([^"]+)"', actions) == sorted(ACTIONS)
+    assert set(re.findall(r'"(\w+)"', (PAGE / "observer" / "roles.js").read_text(encoding="utf-8"))) == {
+        *OPERATORS,
+        *AUDITORS,
+    }
 
 
 GROUNDS = ("--paper", "--hover", "--accent-soft", "--danger-soft")

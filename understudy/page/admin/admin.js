@@ -1,23 +1,25 @@
 /** The frame of the administration page: its sections, what is done to a row, and what became of it. */
 
+import { hasOne, OPERATORS } from "../observer/roles.js";
 import { Table } from "../observer/table.js";
 import { el, freshId, setText } from "../views/dom.js";
-import { KINDS, SECTIONS } from "./sections.js";
+import { AuditLog } from "./audit_log.js";
+import { AUDIT, KINDS, sectionsOf } from "./sections.js";
 import { TakenRun } from "./taken_run.js";
 
 const REFRESH_MS = 5000;
 const OVER = 401;
 
 export class Admin {
-  /** `onRefused(sentence)`: the token is not, or no longer, accepted. */
-  constructor(api, onRefused) {
-    Object.assign(this, { api, onRefused, busy: false });
-    this.links = SECTIONS.map(({ name, title }) => el("a.view-link", { href: `#${name}`, "data-view": name }, title));
+  /** `onRefused(sentence)`: the token is not, or no longer, accepted. `roles` are those of its user, and choose the sections. */
+  constructor(api, onRefused, roles) {
+    Object.assign(this, { api, onRefused, roles, busy: false, sections: sectionsOf(roles), log: null });
+    this.links = this.sections.map(({ name, title }) => el("a.view-link", { href: `#${name}`, "data-view": name }, title));
     this.said = el("p.hint.said", { role: "status" });
     this.fault = el("p.fault", { role: "alert", hidden: true });
     this.stage = el("main.view");
     this.element = el("div.observer.admin", {},
-      el("header.topbar", {}, el("h1", {}, "Administration"), el("a.quiet", { href: "/observer" }, "Observer"), el("a.quiet", { href: "/" }, "Chat"),
+      el("header.topbar", {}, el("h1", {}, "Administration"), hasOne(roles, OPERATORS) && el("a.quiet", { href: "/observer" }, "Observer"), el("a.quiet", { href: "/" }, "Chat"),
         el("button.quiet", { type: "button", onclick: () => onRefused(null) }, "Sign out")),
       el("div.views", {}, el("nav", { "aria-label": "Sections" }, this.links)), this.said, this.fault, this.stage);
     this.onHash = () => this.#open();
@@ -25,7 +27,7 @@ export class Admin {
 
   start() {
     addEventListener("hashchange", this.onHash);
-    this.timer = setInterval(() => document.visibilityState === "visible" && !this.busy && this.#refresh(), REFRESH_MS);
+    this.timer = setInterval(() => document.visibilityState === "visible" && !this.busy && this.table && this.#refresh(), REFRESH_MS);
     this.#open();
   }
 
@@ -35,16 +37,30 @@ export class Admin {
   }
 
   #open() {
-    this.section = SECTIONS.find(({ name }) => `#${name}` === location.hash) ?? SECTIONS[0];
-    const { name, title, act, columns, none, key } = this.section;
-    this.table = new Table({ caption: title, columns, none, key, onPick: act ? (row) => this.#ask(row) : null });
-    this.asked = el("div.asked", { hidden: true });
-    this.taken = null;
+    this.section = this.sections.find(({ name }) => `#${name}` === location.hash) ?? this.sections[0];
     for (const link of this.links) {
-      if (link.dataset.view === name) link.setAttribute("aria-current", "page");
+      if (link.dataset.view === this.section.name) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
     this.#say("", "");
+    this.taken = null;
+    return this.section === AUDIT ? this.#openLog() : this.#openRows();
+  }
+
+  /** Shows the audit log as it was left. It has no table of the frame's, so the timer reads nothing: a reading is recorded. */
+  #openLog() {
+    this.table = null;
+    this.log ??= new AuditLog(this.api, (work) => {
+      this.#say("", "");
+      return this.#tried(work);
+    }, this.roles);
+    this.stage.replaceChildren(el("div.sheet", {}, el("h2", {}, AUDIT.title), this.log.element));
+  }
+
+  #openRows() {
+    const { title, act, columns, none, key } = this.section;
+    this.table = new Table({ caption: title, columns, none, key, onPick: act ? (row) => this.#ask(row) : null });
+    this.asked = el("div.asked", { hidden: true });
     const also = this.section.taken ? ", or to take it over" : "";
     const hint = act ? el("p.hint", {}, `Pick a row to ${act.label.toLowerCase()}${also}.`) : null;
     this.stage.replaceChildren(el("div.sheet", {}, el("h2", {}, title), this.section.stops ? this.#form() : null, this.asked, hint, this.table.element));

@@ -4,5 +4,5 @@ import { OperatorPage } from "../observer/page.js";
 import { Admin } from "./admin.js";
 import { AdminApi } from "./api.js";
 
-const words = { title: "Administration", send: "Sign in" };
-new OperatorPage((token, onRefused) => new Admin(new AdminApi(token), onRefused), words).start();
+const words = { title: "Administration", send: "Sign in", auditors: true };
+new OperatorPage((token, onRefused, roles) => new Admin(new AdminApi(token), onRefused, roles), words).start();

@@ -2,18 +2,20 @@
 
 import { duration } from "../client/format.js";
 import { money, shortId, waiting, who } from "../observer/labels.js";
+import { AUDITORS, hasOne, OPERATORS } from "../observer/roles.js";
 
 const number = (title, name) => ({ title, number: true, text: (row) => row[name].toLocaleString("en"), order: (row) => row[name] });
 const text = (title, name) => ({ title, text: (row) => row[name] ?? "" });
 const user = { title: "User", text: who };
 const owned = (user) => `${encodeURIComponent(user.user)}/sessions${user.tenant ? `?tenant=${encodeURIComponent(user.tenant)}` : ""}`;
 
-/** "2026-11-23 09:05", in the time of the browser; "" for none. */
-export function moment(seconds) {
-  if (seconds === null || seconds === undefined) return "";
-  const at = new Date(seconds * 1000);
+/** "2026-11-23 09:05", with `seconds` "2026-11-23 09:05:07", in the time of the browser; "" for none. */
+export function moment(unix, { seconds = false } = {}) {
+  if (unix === null || unix === undefined) return "";
+  const at = new Date(unix * 1000);
   const two = (value) => String(value).padStart(2, "0");
-  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${two(at.getHours())}:${two(at.getMinutes())}`;
+  const minute = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${two(at.getHours())}:${two(at.getMinutes())}`;
+  return seconds ? `${minute}:${two(at.getSeconds())}` : minute;
 }
 
 const time = (title, name) => ({ title, text: (row) => moment(row[name]), order: (row) => row[name] ?? -1 });
@@ -52,8 +54,16 @@ function spending(by) {
   };
 }
 
+/** The section of the audit log, which is read when its user says so: `AuditLog` is what it shows. */
+export const AUDIT = Object.freeze({ name: "audit", title: "Audit log" });
+
+/** The sections whose requests the server answers for these roles: operators may not read the audit log, and auditors nothing else. */
+export function sectionsOf(roles) {
+  return [...(hasOne(roles, OPERATORS) ? SECTIONS : []), ...(hasOne(roles, AUDITORS) ? [AUDIT] : [])];
+}
+
 /**
- * Sections: `read(api)` gives the rows; `act` is what may be done to a row: `question(row)` is asked first, and `run(api,
+ * Sections of operators: `read(api)` gives the rows; `act` is what may be done to a row: `question(row)` is asked first, and `run(api,
  * row)` does it. A section with `stops` has the form that stops something; rows of one with `taken` are runs, which may be
  * taken over.
  */

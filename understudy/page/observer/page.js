@@ -1,6 +1,7 @@
 /**
- * The frame of a page for operators. Who is signed in in the chat comes in by that session, if its user is an operator; else the
- * page offers the same sign-in. Where users do not sign in, it asks for a token, and keeps it with the tab, for all of these pages.
+ * The frame of a page for operators. Who is signed in in the chat comes in by that session, if its user has a role that opens the
+ * page; else the page offers the same sign-in. Where users do not sign in, it asks for a token, and keeps it with the tab, for all
+ * of these pages.
  */
 
 import { isWeb } from "../client/address.js";
@@ -8,9 +9,10 @@ import { Api } from "../client/api.js";
 import { browserStorage, safeStorage } from "../client/safe_storage.js";
 import { Session } from "../client/session.js";
 import { forgetAtSessionEnd } from "../client/session_end.js";
+import { AUDITORS, hasOne, OPERATORS } from "./roles.js";
 import { SignIn, TOKEN } from "./sign_in.js";
 
-const OPERATORS = new Set(["operator", "server_operator"]);
+const OVER = 401;
 
 /** sessionStorage where the page may use it: the token goes with the tab. */
 function tabStorage() {
@@ -23,11 +25,13 @@ function tabStorage() {
 
 export class OperatorPage {
   /**
-   * `make(token, onRefused)` is what the page shows: {element, start(), stop()}; `token` is one, or a function that gives one; it calls
-   * `onRefused(sentence)` when the token is not accepted, with null to sign out. `words` are those of the question for a token.
+   * `make(token, onRefused, roles)` is what the page shows: {element, start(), stop()}; `token` is one, or a function that gives one;
+   * it calls `onRefused(sentence)` when the token is not accepted, with null to sign out. `roles` are those of its user. `words` are
+   * those of the question for a token; with `auditors` the page opens for them too.
    */
   constructor(make, words) {
     this.make = make;
+    this.roles = words?.auditors ? [...OPERATORS, ...AUDITORS] : OPERATORS;
     this.tab = safeStorage(tabStorage());
     const storage = safeStorage(browserStorage());
     const fetch = globalThis.fetch.bind(globalThis);
@@ -42,7 +46,7 @@ export class OperatorPage {
   async start() {
     const token = this.tab.getItem(TOKEN);
     if (token) {
-      this.open(token);
+      await this.open(token);
       return;
     }
     const { sign_in: provider = null, password = false } = await this.api.signsIn().catch(() => ({}));
@@ -54,15 +58,13 @@ export class OperatorPage {
     }
   }
 
-  /** Opens the page by the session of this browser; asks if there is none, or its user is no operator. */
+  /** Opens the page by the session of this browser; asks if there is none, or its user has no role that opens it. */
   async enter() {
     try {
       await this.session.token();
-      const { name, roles } = await this.api.me();
-      if (roles.some((role) => OPERATORS.has(role))) this.#show(() => this.session.token(), { bySession: true });
-      else this.ask(`${name} is signed in, and is no operator.`);
+      this.#admit(await this.api.me(), () => this.session.token(), { bySession: true });
     } catch (fault) {
-      this.ask(fault.status === 401 ? null : fault.message);
+      this.ask(fault.status === OVER ? null : fault.message);
     }
   }
 
@@ -88,15 +90,28 @@ export class OperatorPage {
     this.signIn.focus();
   }
 
-  open(token) {
-    this.tab.setItem(TOKEN, token);
-    this.#show(token);
+  /** Opens the page by a token, and keeps it for the tab, also while the server cannot say whose it is. */
+  async open(token) {
+    try {
+      const me = await this.api.me(token);
+      this.tab.setItem(TOKEN, token);
+      this.#admit(me, token);
+    } catch (fault) {
+      this.ask(fault.message);
+      if (fault.status !== OVER) this.tab.setItem(TOKEN, token);
+    }
   }
 
-  #show(token, { bySession = false } = {}) {
+  #admit({ name, roles }, token, how) {
+    if (hasOne(roles, this.roles)) this.#show(token, roles, how);
+    else this.ask(`${name} is signed in. This page needs the role ${this.roles === OPERATORS ? "operator" : "operator or auditor"}.`);
+  }
+
+  #show(token, roles, { bySession = false } = {}) {
+    this.shown?.stop();
     this.bySession = bySession;
     const refused = (sentence) => (bySession && sentence === null ? this.#signOut() : this.ask(sentence));
-    const made = this.make(token, (sentence) => made === this.shown && refused(sentence));
+    const made = this.make(token, (sentence) => made === this.shown && refused(sentence), roles);
     this.shown = made;
     document.body.replaceChildren(made.element);
     made.start();

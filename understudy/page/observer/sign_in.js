@@ -7,10 +7,11 @@ export const TOKEN = "understudy.observer"; // its name in sessionStorage
 export class SignIn {
   /**
    * `onToken(token)` tries it; `onSignIn()` asks as the chat page does, if `offer()` was called. `title` is that of the page,
-   * `send` the word on the button.
+   * `send` the word on the button. `auditors`: whether it is theirs too.
    */
-  constructor(onToken, onSignIn, { title = "Observer", send: word = "Show the tree" } = {}) {
+  constructor(onToken, onSignIn, { title = "Observer", send: word = "Show the tree", auditors = false } = {}) {
     const id = freshId("token");
+    const whose = `This page is for operators${auditors ? " and auditors" : ""}.`;
     this.input = el("input.dialog-input", { id, type: "password", autocomplete: "off", spellcheck: false, required: true });
     this.fault = el("p.fault", { role: "alert", hidden: true });
     const send = (event) => {
@@ -19,13 +20,13 @@ export class SignIn {
     };
     this.button = el("button.primary", { type: "button", onclick: onSignIn }, "Sign in");
     this.offered = el("div", { hidden: true },
-      el("p", {}, "This page is for operators. Sign in as one, as in the chat."),
+      el("p", {}, `${whose} Sign in as one, as in the chat.`),
       el("div.dialog-actions", {}, el("a.secondary", { href: "/" }, "To the chat"), this.button));
     this.form = el("form", { onsubmit: send },
-      el("p", {}, "This page is for operators. It needs a token with the role ", el("code", {}, "operator"), ". On the server's machine, this makes one:"),
+      el("p", {}, `${whose} It needs a token with the role `, el("code", {}, "operator"), auditors && " or ", auditors && el("code", {}, "auditor"), ". On the server's machine, this makes one:"),
       el("pre.command", {}, "understudy token --user me --role operator"),
       el("p.hint", {}, "Name the server's data folder with --data-dir if it is another one. With an identity provider, have it put the role into your token."),
-      el("label.field", { for: id }, "Operator's token"), this.input,
+      el("label.field", { for: id }, auditors ? "Token" : "Operator's token"), this.input,
       el("div.dialog-actions", {}, el("a.secondary", { href: "/" }, "To the chat"), el("button.primary", { type: "submit" }, word)));
     this.element = el("main.sign-in", {}, el("div.card", {}, el("h1", {}, title), this.fault, this.offered, this.form));
   }

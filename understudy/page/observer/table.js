@@ -5,7 +5,7 @@ import { arrange, el, setText } from "../views/dom.js";
 
 export class Table {
   /**
-   * `columns`: [{title, text(row), number, order(row), alarm(row)}]; the first column is the row's header and, with
+   * `columns`: [{title, text(row), number, wraps, order(row), alarm(row)}]; the first column is the row's header and, with
    * `onPick(row)`, a button. `key(row)` names a row. `caption` is read out before the table, `none` stands for no rows.
    */
   constructor({ columns, key, caption, none, onPick = null }) {
@@ -50,7 +50,7 @@ export class Table {
   #cell(column, at, key) {
     const kind = column.number ? "number" : null;
     if (at > 0) {
-      const cell = el("td", { class: kind });
+      const cell = el("td", column.wraps ? { class: "wraps", dir: "auto" } : { class: kind });
       return { cell, text: cell };
     }
     const text = this.onPick ? el("button.link", { type: "button", onclick: () => this.onPick(this.lines.get(key).row) }) : el("span");

@@ -1,0 +1,67 @@
+/** The audit log's section of the administration page: who sees it, what it asks for, and what it shows and saves. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { auditQuery, COLUMNS, Reading } from "../../understudy/page/admin/audit_log.js";
+import { AUDIT, moment, SECTIONS, sectionsOf } from "../../understudy/page/admin/sections.js";
+
+const entry = (number, more = {}) => ({
+  number, at: 1_795_400_000.5, user: "op", user_tenant: null, role: "operator", way: "http", action: "user.erased", target: "ada", tenant: null, detail: {}, ...more,
+});
+
+/** An API with these numbers of entries a page, and the requests that it was sent. */
+function log(...pages) {
+  const asked = [];
+  let last = 100;
+  const ask = async (method, path) => {
+    asked.push(`${method} ${path}`);
+    const entries = Array.from({ length: pages.shift() }, () => entry(last--));
+    return { entries, next_cursor: pages.length > 0 ? `after ${last + 1}` : null };
+  };
+  return { api: { ask }, asked };
+}
+
+test("operators do not get the audit log, auditors get nothing else, and who is both gets all", () => {
+  for (const role of ["operator", "server_operator"]) assert.deepEqual(sectionsOf([role]), SECTIONS);
+  for (const role of ["auditor", "server_auditor"]) assert.deepEqual(sectionsOf(["metrics", role]), [AUDIT]);
+  assert.deepEqual(sectionsOf(["auditor", "operator"]), [...SECTIONS, AUDIT]);
+  assert.deepEqual(sectionsOf(["metrics"]), []);
+});
+
+test("what was chosen becomes parameters, and what was not is left out", () => {
+  assert.deepEqual(auditQuery({ user: "", tenant: " ", action: "", since: "", until: "" }), {});
+  const until = new Date(2026, 10, 23, 9, 5).getTime() / 1000;
+  assert.deepEqual(auditQuery({ user: " ada ", action: "audit.read", since: "", until: "2026-11-23T09:05" }), { user: "ada", action: "audit.read", until: String(until) });
+});
+
+test("a page begins a reading, and the older ones belong to it", async () => {
+  const { api, asked } = log(2, 1);
+  const reading = new Reading(api, { user: "a&b" });
+  await reading.older();
+  assert.deepEqual([reading.entries.map(({ number }) => number), reading.goesOn], [[100, 99], true]);
+  await reading.older();
+  assert.deepEqual([reading.entries.map(({ number }) => number), reading.goesOn], [[100, 99, 98], false]);
+  assert.deepEqual(asked, ["GET audit?user=a%26b&limit=100", "GET audit?user=a%26b&limit=100&cursor=after+99"]);
+});
+
+test("what is saved is the whole reading, and what is shown stays as it was", async () => {
+  const { api, asked } = log(1, 1, 1);
+  const reading = new Reading(api, {});
+  await reading.older();
+  const all = await reading.whole();
+  assert.deepEqual(all.lines.split("\n").filter(Boolean).map((line) => JSON.parse(line)), [entry(100), entry(99), entry(98)]);
+  assert.equal(reading.entries.length, 1);
+  assert.deepEqual(asked.slice(1), ["GET audit?limit=500&cursor=after+100", "GET audit?limit=500&cursor=after+99"]);
+  assert.deepEqual([(await all.whole()).entries.length, asked.length], [3, 3]);
+});
+
+test("an entry is a line of texts", () => {
+  const texts = (row) => COLUMNS.map((column) => column.text(row));
+  const time = moment(1_795_400_000.5, { seconds: true });
+  assert.match(time, /^2026-11-2\d \d\d:\d\d:\d\d$/);
+  assert.deepEqual(texts(entry(1)), [time, "op", "operator", "user.erased", "ada", "", "http", ""]);
+  const allowed = { user: "ada", user_tenant: "acme", role: null, target: null, tenant: "acme", way: "socket", action: "tool.allowed", detail: { tool: "<b>mail</b>", always: true, run: "r" } };
+  assert.deepEqual(texts(entry(2, allowed)), [time, "ada (acme)", "", "tool.allowed", "", "acme", "socket", "tool: <b>mail</b>, always: yes, run: r"]);
+  assert.equal(COLUMNS.at(-1).text(entry(3, { detail: { all: false } })), "all: no");
+});

@@ -1,0 +1,152 @@
+/** The section of the audit log: its filters, a table of the entries, and what saves them. */
+
+import { count, who } from "../observer/labels.js";
+import { SERVER_AUDITOR } from "../observer/roles.js";
+import { Table } from "../observer/table.js";
+import { el, freshId, setText } from "../views/dom.js";
+import { saveAs } from "../views/save_as.js";
+import { moment } from "./sections.js";
+
+const SHOWN = 100; // entries of a page in the table
+const SAVED = 500; // and of one that is only saved: the server's most
+
+/** Actions of entries, as the server names them. */
+export const ACTIONS = Object.freeze([
+  "account.changed", "account.disabled", "account.invited", "account.joined", "account.password_changed", "account.sign_in_refused",
+  "account.signed_in", "actor.killed", "alert.sent", "audit.read", "consent.withdrawn", "mcp.signed_in", "mcp.signed_out",
+  "passkey.added", "passkey.removed", "raw_texts.resealed", "run.handed_back", "run.steered", "run.stopped", "run.taken_over",
+  "schedule.changed", "schedule.deleted", "schedule.made", "sessions.ended", "share.made", "share.revoked", "stop.ended", "stop.made",
+  "tool.allowed", "tool.denied", "user.erased", "user.exported",
+]);
+
+const said = (value) => (typeof value === "boolean" ? (value ? "yes" : "no") : String(value));
+
+/** "tool: send_mail, always: yes". */
+export function detailText(detail) {
+  return Object.entries(detail).map(([name, value]) => `${name}: ${said(value)}`).join(", ");
+}
+
+export const COLUMNS = Object.freeze([
+  { title: "Time", text: (row) => moment(row.at, { seconds: true }), order: (row) => row.number },
+  { title: "Who", text: ({ user, user_tenant: tenant }) => who({ user, tenant }) },
+  { title: "By role", text: (row) => row.role ?? "" },
+  { title: "What", text: (row) => row.action },
+  { title: "To whom", text: (row) => row.target ?? "" },
+  { title: "Tenant", text: (row) => row.tenant ?? "" },
+  { title: "Way", text: (row) => row.way },
+  { title: "Details", text: (row) => detailText(row.detail), wraps: true },
+]);
+
+/** The parameters of `GET /api/audit` for what was chosen; `since` and `until` are times of the browser, as its fields give them. */
+export function auditQuery({ since = "", until = "", ...texts }) {
+  const query = { ...texts };
+  for (const [name, at] of Object.entries({ since, until })) query[name] = at && String(new Date(at).getTime() / 1000);
+  return Object.fromEntries(Object.entries(query).map(([name, text]) => [name, text.trim()]).filter(([, text]) => text));
+}
+
+/** Entries that were read, the newest first. Only the first page stores an entry of the reading: the others have its cursor. */
+export class Reading {
+  constructor(api, query) {
+    Object.assign(this, { api, query, entries: [], cursor: "" });
+  }
+
+  /** Whether there may be older entries. */
+  get goesOn() {
+    return this.cursor !== null;
+  }
+
+  /** Reads a page of older entries, or the first. */
+  async older(limit = SHOWN) {
+    const parameters = new URLSearchParams({ ...this.query, limit, ...(this.cursor && { cursor: this.cursor }) });
+    const { entries, next_cursor: next } = await this.api.ask("GET", `audit?${parameters}`);
+    this.entries = [...this.entries, ...entries];
+    this.cursor = next;
+  }
+
+  /** Returns this reading with all older entries; this one stays as it is. */
+  async whole() {
+    const all = Object.assign(new Reading(this.api, this.query), { entries: this.entries, cursor: this.cursor });
+    while (all.goesOn) await all.older(SAVED);
+    return all;
+  }
+
+  /** The entries as JSON Lines, as `understudy audit` prints them. */
+  get lines() {
+    return this.entries.map((entry) => `${JSON.stringify(entry)}\n`).join("");
+  }
+}
+
+export class AuditLog {
+  /** `tried(work)` runs a request, says a refusal, and resolves to whether it succeeded. `roles` are the user's. */
+  constructor(api, tried, roles) {
+    Object.assign(this, { api, tried, reading: null, working: false });
+    this.counted = el("p.hint", { role: "status" });
+    this.table = new Table({ caption: "Audit log", columns: COLUMNS, none: "No entry fits.", key: (row) => row.number });
+    this.more = el("button.secondary", { type: "button", onclick: () => this.#older() }, "Show older entries");
+    this.save = el("button.secondary", { type: "button", onclick: () => this.#save() }, "Save all as JSON Lines");
+    this.after = el("div.dialog-actions", {}, this.more, this.save);
+    this.element = el("div.audit", {}, this.#form(roles),
+      el("p.hint", {}, `Each reading is itself recorded in the log, so nothing is read until you say so. Times are in ${Intl.DateTimeFormat().resolvedOptions().timeZone}.`),
+      this.counted, this.table.element, this.after);
+    this.table.element.hidden = this.after.hidden = true;
+  }
+
+  #form(roles) {
+    const text = () => el("input.dialog-input", { maxLength: 200, autocomplete: "off", spellcheck: false });
+    const time = () => el("input.dialog-input", { type: "datetime-local" });
+    const actions = el("select.dialog-input", {}, el("option", { value: "" }, "All actions"), ACTIONS.map((action) => el("option", { value: action }, action)));
+    this.inputs = { user: text(), ...(roles.includes(SERVER_AUDITOR) && { tenant: text() }), action: actions, since: time(), until: time() };
+    const titles = { user: "Done by or to user", tenant: "Tenant", action: "Action", since: "From", until: "Before" };
+    const fields = Object.entries(this.inputs).map(([name, input]) => {
+      input.id = freshId(name);
+      return el("div", {}, el("label", { for: input.id }, titles[name]), input);
+    });
+    const send = (event) => {
+      event.preventDefault();
+      this.#begin();
+    };
+    return el("form.audit-filter", { onsubmit: send }, fields, el("button.primary", { type: "submit" }, "Show"));
+  }
+
+  #begin() {
+    return this.#read(async () => {
+      const reading = new Reading(this.api, auditQuery(Object.fromEntries(Object.entries(this.inputs).map(([name, { value }]) => [name, value]))));
+      await reading.older();
+      this.reading = reading;
+      this.#show();
+    });
+  }
+
+  #older() {
+    return this.#read(async () => {
+      await this.reading.older();
+      this.#show();
+      if (!this.reading.goesOn) this.table.element.focus(); // the button is gone
+    });
+  }
+
+  #save() {
+    return this.#read(async () => {
+      const all = await this.reading.whole();
+      saveAs(new Blob([all.lines], { type: "application/jsonl" }), "audit.jsonl");
+      setText(this.counted, `${count(all.entries.length, "entry", "entries")} saved.`);
+    });
+  }
+
+  /** Runs one request at a time: a second press while one is under way would be recorded too. */
+  async #read(work) {
+    if (this.working) return;
+    this.working = true;
+    await this.tried(work).finally(() => { this.working = false; });
+  }
+
+  #show() {
+    const { entries, goesOn } = this.reading;
+    this.table.show(entries);
+    this.table.element.hidden = false;
+    this.after.hidden = entries.length === 0;
+    this.more.hidden = !goesOn;
+    const number = count(entries.length, "entry", "entries");
+    setText(this.counted, entries.length === 0 ? "" : goesOn ? `The newest ${number}.` : `${number}, and none older.`);
+  }
+}
