@@ -26,7 +26,6 @@ from typing import Any
 import httpx
 from attrs import frozen
 
-from tests.packaging.environment import Environment
 from tests.packaging.stories import make
 from tests.packaging.wheels import ROOT, SOURCES, build_wheel, build_wheels
 from tests.servers.needed import free_port
@@ -39,6 +38,8 @@ SECRET = "both-releases-have-one-secret-of-32-bytes"
 SETTINGS = {"UNDERSTUDY_SECRET": SECRET, "UNDERSTUDY_WORDS_PER_S": "50", "UNDERSTUDY_SHARE_LINKS": "true"}
 WAIT_S = 120.0
 ENDS = ("final_response", "error")
+REFUSAL = "this understudy knows schemas up to "
+"""What each release so far says of a schema that it cannot use. The words around it were not always the same."""
 CSV = b"region,sales\n" + b"".join(b"north,%d\n" % number for number in range(500))
 LONG = "Summarise at length: " + " ".join(f"Thing {n} matters because of reason {n}." for n in range(60))
 
@@ -101,20 +102,22 @@ class Server:
 
 @frozen
 class Release:
-    """A release that is installed from its wheels."""
+    """A release: its command `understudy`, and the folder in which its programs run."""
 
-    environment: Environment
+    command: tuple[str, ...]
+    folder: Path
 
     def run(self, *words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         """Run the command `understudy`, which ends by itself."""
+        command = [*self.command, *words]
         return subprocess.run(
-            self._command(*words), capture_output=True, text=True, timeout=WAIT_S, check=False, **self._how(environment)
+            command, capture_output=True, text=True, timeout=WAIT_S, check=False, **self._how(environment)
         )
 
     @contextmanager
     def server(self, folder: Path, **environment: str) -> Iterator[Server]:
         """Yield a server with this data folder. It is killed at the end of the block if it still runs."""
-        words = self._command("serve", "--port", str(free_port()), "--data-dir", str(folder))
+        words = [*self.command, "serve", "--port", str(free_port()), "--data-dir", str(folder)]
         with (folder.parent / "log").open("a") as log:
             process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log, text=True, **self._how(environment))
         assert process.stdout is not None
@@ -126,13 +129,10 @@ class Release:
             finally:
                 process.kill()
 
-    def _command(self, *words: str) -> list[str]:
-        return [str(self.environment.home / "bin" / "python"), "-m", "understudy", *words]
-
     def _how(self, environment: dict[str, str]) -> dict[str, Any]:
-        """Return where and with which variables its programs run: nothing of the checkout is in reach."""
+        """Return where and with which variables its programs run: nothing of the tests' own path is in reach."""
         own = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "UNDERSTUDY"))}
-        return {"cwd": self.environment.home, "env": own | SETTINGS | environment}
+        return {"cwd": self.folder, "env": own | SETTINGS | environment}
 
 
 def install(folder: Path, name: str, commit: str | None) -> Release:
@@ -147,7 +147,8 @@ def install(folder: Path, name: str, commit: str | None) -> Release:
             archive.extractall(source, filter="data")
         build_wheel(wheels, *(source / each.relative_to(ROOT) for each in SOURCES.values()), bundle="skip")
         shutil.rmtree(source)
-    return Release(make(folder, name, wheels, EXTRAS))
+    home = make(folder, name, wheels, EXTRAS).home
+    return Release((str(home / "bin" / "python"), "-m", "understudy"), home)
 
 
 def upgraded(earlier: Release, later: Release, folder: Path, **environment: str) -> None:
@@ -188,9 +189,10 @@ def back(earlier: Release, data: Path, had: dict[str, Any], log: list[dict[str, 
     tried = earlier.run("migrate", "--data-dir", str(data), **env)
     says = (tried.stdout + tried.stderr).strip().splitlines()[-1]
     print(f"  the earlier release says: {says}")
-    if "can be used by releases that know" in says:
+    if REFUSAL in says:
         assert tried.returncode == 1
         return 0
+    assert tried.returncode == 0, says
     with earlier.server(data, **env) as server:
         same(server.kept(), had)
         assert server.events()[: len(log)] == log
@@ -239,7 +241,7 @@ def fill(server: Server) -> None:
 def same(found: dict[str, Any], had: dict[str, Any]) -> None:
     """What there is, is what there was, and perhaps more texts."""
     texts, before = found.pop("texts"), had["texts"]
-    assert texts[: len(before)] == before
+    assert texts[: len(before)] == before, (texts, before)
     assert json.dumps(found, default=repr) == json.dumps({k: v for k, v in had.items() if k != "texts"}, default=repr)
 
 

@@ -10,7 +10,7 @@ oldest_reader = "9001"
 
 
 def upgrade() -> None:
-    op.drop_table("shares")
+    op.drop_table("provider_sessions")
 
 
 def downgrade() -> None:
