@@ -1,11 +1,12 @@
-"""Statements that are compiled once, and executed past SQLAlchemy's processing of rows."""
+"""Statements that are compiled once, and executed by the driver: SQLAlchemy's processing costs more than SQLite's."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
-from sqlalchemy import JSON, Connection, CursorResult, Insert, Select, TextClause, Update
+from sqlalchemy import JSON, Connection, Insert, Select, TextClause, Update
 from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import DBAPIError
 
 _Compiled: TypeAlias = tuple[str, dict[str, Any], dict[str, bool]]
 """A statement's text, its constants, and its parameters of JSON, each with whether None is NULL."""
@@ -33,18 +34,25 @@ class Prepared:
         self._compiled[dialect] = compiled.string, constants, as_json
         return self._compiled[dialect]
 
-    def run(self, connection: Connection, values: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> CursorResult[Any]:
-        """Execute the statement with these values, or once per mapping of a sequence.
+    def run(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Any:
+        """Execute the statement once per mapping of values, of which there is at least one. Return the driver's cursor.
 
-        SQLAlchemy's processing of a row takes longer than SQLite's: only JSON is converted here. Raises the errors of
-        SQLAlchemy.
+        SQLAlchemy's processing of a statement takes longer than SQLite's: the driver is called in the transaction of
+        `connection`, and only JSON is converted here. Raises the errors of SQLAlchemy.
         """
-        dialect = connection.dialect.name
-        sql, constants, as_json = self._compiled.get(dialect) or self._compile(dialect)
-        rows = [values] if isinstance(values, Mapping) else values
+        dialect = connection.dialect
+        sql, constants, as_json = self._compiled.get(dialect.name) or self._compile(dialect.name)
         if constants or as_json:
             rows = [{**constants, **row, **_encoded(row, as_json)} for row in rows]
-        return connection.exec_driver_sql(sql, rows if len(rows) > 1 else rows[0])
+        driver: Any = connection.connection.dbapi_connection
+        try:
+            if len(rows) == 1:
+                return driver.execute(sql, rows[0])
+            cursor = driver.cursor()
+            cursor.executemany(sql, rows)
+        except dialect.loaded_dbapi.Error as error:
+            raise DBAPIError.instance(sql, None, error, dialect.loaded_dbapi.Error, dialect=dialect) from error
+        return cursor
 
     def rows(self, connection: Connection, **values: object) -> list[tuple[Any, ...]]:
         """Return all rows, in the transaction of `connection`. Raises the errors of the driver."""

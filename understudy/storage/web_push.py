@@ -158,7 +158,7 @@ def queue(connection: Connection, events: Iterable[dict[str, Any]], put: Callabl
             of = put(schema.notices).from_select(_COLUMNS, _wanted if asks else _for_answers)
             statement = _queueing[connection.dialect.name, asks] = Prepared(of.on_conflict_do_nothing())
         values = {"of": row["owner"], "of_thread": row["thread_id"], "number": row["seq"], "run": row["run_id"]}
-        statement.run(connection, values | {"kind": row["type"], "delay": DELAY_S})
+        statement.run(connection, [values | {"kind": row["type"], "delay": DELAY_S}])
 
 
 def browsers(connection: Connection, owner: str) -> list[Browser]:

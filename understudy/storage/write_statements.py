@@ -10,7 +10,7 @@ from functools import cache
 from operator import attrgetter
 from typing import Any, Final
 
-from attrs import asdict, evolve, fields, frozen
+from attrs import evolve, fields, frozen
 from sqlalchemy import (
     ARRAY,
     BigInteger,
@@ -256,6 +256,7 @@ def _build_inserts(insert_into: Callable[[Table], Any]) -> _Inserts:
     )
 
 
+@cache
 def _names(rows: type) -> list[str]:
     return [each.name for each in fields(rows)]
 
@@ -300,7 +301,7 @@ def apply(connection: Connection, work: Write) -> int:
             return connection.execute(answer.values(rating=rating, note=note)).rowcount > 0
         case AddFile(file):
             add_users(connection, [(file.owner, file.created_at)])
-            added = connection.execute(_inserts(connection.dialect.name).file, asdict(file)).rowcount
+            added = connection.execute(_inserts(connection.dialect.name).file, _row(file)).rowcount
             if not added and queries.file(connection, file.owner, file.id) != file:
                 raise AlreadyStored("file", file.id)
         case ProbeWrite():
@@ -377,7 +378,7 @@ def append_all(connection: Connection, changes: Sequence[Change]) -> bool:
     moves, events = _rows_of(changes)
     if connection.dialect.name == "postgresql":
         columns = {name: [row[name] for row in rows] for rows in (moves, events) for name in rows[0]}
-        if _append_arrays.run(connection, columns).scalar_one() != len(moves):
+        if _append_arrays.run(connection, [columns]).fetchone()[0] != len(moves):
             return False
     else:
         if _move.run(connection, moves).rowcount != len(moves):
@@ -433,7 +434,7 @@ def add_users(connection: Connection, users: Sequence[tuple[str, float]]) -> boo
 
 
 def _row(record: Any) -> Row:
-    return asdict(record, recurse=False)
+    return {name: getattr(record, name) for name in _names(record.__class__)}
 
 
 def _change(connection: Connection, change: Change) -> None:
@@ -442,7 +443,7 @@ def _change(connection: Connection, change: Change) -> None:
     if thread is not None:
         add_users(connection, [(thread.owner, thread.created_at)])
         held = {} if change.fence is None else {"node": change.fence.node, "fence": change.fence.token}
-        insert_into.thread.run(connection, _row(thread) | {"last_seq": 0} | held)
+        insert_into.thread.run(connection, [_row(thread) | {"last_seq": 0} | held])
     if not _append(connection, change):
         return
     if run is not None:
@@ -450,17 +451,17 @@ def _change(connection: Connection, change: Change) -> None:
             same = queries.run_of_request(connection, run.owner, run.request_id)
             if same is not None and same.id != run.id:
                 raise AlreadyStored("request", run.request_id)
-        if not insert_into.run.run(connection, _row(run)).rowcount:
+        if not insert_into.run.run(connection, [_row(run)]).rowcount:
             _check_same_run(queries.run(connection, run.id), run)
-        _newest.run(connection, of_thread | {"run": run.id})
+        _newest.run(connection, [of_thread | {"run": run.id}])
     for message in change.messages:
-        if insert_into.message.run(connection, _row(message)).rowcount:
+        if insert_into.message.run(connection, [_row(message)]).rowcount:
             row = {"owner": message.owner, "message_id": message.id, "thread_id": message.thread_id}
-            _insert_words.run(connection, row | {"text": searchable(message.owner, message.content)})
+            _insert_words.run(connection, [row | {"text": searchable(message.owner, message.content)}])
         else:
             _check_same_message(queries.message(connection, message.owner, message.id), message)
     if change.raw is not None:
-        insert_into.raw.run(connection, _row(change.raw))
+        insert_into.raw.run(connection, [_row(change.raw)])
     if change.steps:
         insert_into.step.run(connection, [_row(step) for step in change.steps])
     _store_once(connection, [change])
@@ -474,7 +475,7 @@ def _change(connection: Connection, change: Change) -> None:
         connection.execute(_restart, {"of": change.owner, "named": change.restarted})
     if (end := change.run_end) is not None:
         ended = {"named": end.run_id, "of": change.owner, "how": end.status, "at": end.ended_at}
-        if not _end_run.run(connection, ended).rowcount:
+        if not _end_run.run(connection, [ended]).rowcount:
             _check_same_end(queries.run(connection, end.run_id), change.owner, end)
 
 
@@ -491,10 +492,10 @@ def _append(connection: Connection, change: Change) -> bool:
         times.append(change.run_end.ended_at)
     at = max(times, default=None)
     if change.events:
-        (move,), events = _rows_of([change])
+        moves, events = _rows_of([change])
         end = change.run_end
         touch = _move_and_touch if end is None or end.status == "cancelled" else _move_and_answer
-        moved = _move.run(connection, move) if at is None else touch.run(connection, move | {"at": at})
+        moved = _move.run(connection, moves) if at is None else touch.run(connection, [moves[0] | {"at": at}])
         if moved.rowcount:
             _insert_event.run(connection, events)
             web_push.queue(connection, events, _inserts(connection.dialect.name).put)

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from sqlalchemy import event
 
 from understudy.storage import queries
+from understudy.storage.database import Database
 from understudy.storage.errors import Fenced, Unstorable
+from understudy.storage.prepared import Prepared
 from understudy.storage.records import Change, DeleteThread, Fence, LoggedEvent, ProbeWrite, RenameThread, Thread
 from understudy.storage.sqlite import FILE_NAME, open_database
 from understudy.storage.writer import commit_group
@@ -69,19 +71,32 @@ def test_grouping_makes_no_difference(migrated, tmp_path_factory, todo, cuts) ->
     assert seen["groups"] == seen["singles"]
 
 
-def test_appends_of_a_group_cost_as_many_statements_as_one(database, kind, make) -> None:
+def note_statements(database: Database, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list that gets the first word of each statement, of those that SQLAlchemy executes and the prepared."""
+    words, run = [], Prepared.run
+    event.listen(database.writing, "before_cursor_execute", lambda *args: words.append(args[2].split()[0]))
+
+    def noted(self, connection, rows):
+        cursor = run(self, connection, rows)
+        words.append(self._compiled[connection.dialect.name][0].split()[0])
+        return cursor
+
+    monkeypatch.setattr(Prepared, "run", noted)
+    return words
+
+
+def test_appends_of_a_group_cost_as_many_statements_as_one(database, kind, make, monkeypatch) -> None:
     """A hundred changes that only append are two statements, on PostgreSQL one: it would parse each row's anew."""
-    statements = []
     with database.writing.connect() as connection:
         commit_group(connection, [make.opening("ann", f"t{number}", f"r{number}") for number in range(100)])
-        event.listen(database.writing, "before_cursor_execute", lambda *args: statements.append(args[2]))
+        statements = note_statements(database, monkeypatch)
         appends = [make.change("ann", f"t{number}", events=make.events(2, 3)) for number in range(100)]
         assert commit_group(connection, appends) == [True] * 100
     wanted = {"sqlite": ["BEGIN", "UPDATE", "INSERT"], "postgresql": ["BEGIN;", "WITH"]}
-    assert [statement.split()[0] for statement in statements] == wanted[kind]
+    assert statements == wanted[kind]
 
 
-def test_steps_go_along_with_the_appends_of_a_group(database, kind, make) -> None:
+def test_steps_go_along_with_the_appends_of_a_group(database, kind, make, monkeypatch) -> None:
     """Steps of a group are stored in one statement; a step without its run is refused alone."""
     names = [f"t{number}" for number in range(50)]
 
@@ -92,14 +107,13 @@ def test_steps_go_along_with_the_appends_of_a_group(database, kind, make) -> Non
         ]
 
     own = dict(zip(names, names, strict=True))
-    statements = []
     with database.writing.connect() as connection:
         commit_group(connection, [make.opening("ann", name, name) for name in names])
         assert commit_group(connection, ended(2, own)) == [True] * 50
-        event.listen(database.writing, "before_cursor_execute", lambda *args: statements.append(args[2]))
+        statements = note_statements(database, monkeypatch)
         assert commit_group(connection, ended(3, own)) == [True] * 50
         wanted = {"sqlite": ["BEGIN", "UPDATE", "INSERT", "INSERT"], "postgresql": ["BEGIN;", "WITH", "INSERT"]}
-        assert [statement.split()[0] for statement in statements] == wanted[kind]
+        assert statements == wanted[kind]
         outcomes = commit_group(connection, ended(4, {"t1": "t1", "t2": "nobody", "t3": "t3"}))
         assert [type(outcome) for outcome in outcomes] == [bool, Unstorable, bool]
     with database.reading.begin() as connection:

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import pytest
 from attrs import asdict
 from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from tests.understudy.storage.conftest import Make
 from understudy.storage import schema
@@ -66,6 +68,21 @@ def test_a_statement_has_its_constants_and_tells_how_many_rows_it_changed(databa
     )
     with database.writing.begin() as connection:
         apply(connection, make.opening())
-        changed = [end.run(connection, {"named": "r1"}).rowcount for _ in range(2)]
+        changed = [end.run(connection, [{"named": "r1"}]).rowcount for _ in range(2)]
         status = connection.execute(select(_r.status)).scalar_one()
     assert (changed, status) == ([1, 0], "failed")
+
+
+@pytest.mark.parametrize("numbers", [(1,), (2, 1)])
+def test_a_refused_row_raises_sqlalchemys_error_with_the_drivers(
+    database: Database, make: Make, numbers: tuple[int, ...]
+) -> None:
+    """The writer decides by its class whether one change or the whole group has failed."""
+    put = Prepared(insert(schema.steps))
+    rows = [asdict(make.step(number), recurse=False) for number in numbers]
+    with database.writing.connect() as connection, connection.begin():
+        apply(connection, make.opening())
+        put.run(connection, [asdict(make.step(1), recurse=False)])
+        with pytest.raises(IntegrityError) as refused:
+            put.run(connection, rows)
+    assert isinstance(refused.value.orig, connection.dialect.loaded_dbapi.IntegrityError)
