@@ -24,13 +24,17 @@ _COMPACT_ABOVE = 64
 
 
 class Timer:
-    """One entry: calls `action` once at `at` (seconds on trio's clock) unless cancelled before."""
+    """One entry: calls `action` once at `at` (seconds on trio's clock) unless cancelled before.
 
-    __slots__ = ("_timers", "action", "at")
+    A shared entry has a `group`, and calls nothing if all of that have been removed.
+    """
+
+    __slots__ = ("_timers", "action", "at", "group")
 
     def __init__(self, at: float, action: Callable[[], None], timers: Timers) -> None:
         self.at: float = at
         self.action: Callable[[], None] | None = action
+        self.group: dict[Expiring, None] | None = None
         self._timers = timers
 
     def cancel(self) -> None:
@@ -85,16 +89,23 @@ class Timers:
         group = self._shared.get(at)
         if group is None:
             group = self._shared[at] = {}
-            self._add(at, lambda: self._expire(at))
+            self._add(at, lambda: self._expire(at)).group = group
         group[entry] = None
         return group
 
     async def run(self) -> None:
-        """Fire due timers until cancelled."""
+        """Fire due timers until cancelled.
+
+        Entries without effect go as soon as they are the first: nearly all asks are answered long before their
+        deadline, and to wake for each would cost more than the ask.
+        """
         while True:
             now = self.now()
-            while self._heap and (self._heap[0][0] <= now or self._heap[0][2].action is None):
-                timer = heapq.heappop(self._heap)[2]
+            while self._heap:
+                at, _, timer = self._heap[0]
+                if at > now and timer.action is not None and (timer.group is None or timer.group):
+                    break
+                heapq.heappop(self._heap)
                 action, timer.action = timer.action, None
                 if action is None:
                     self._cancelled -= 1

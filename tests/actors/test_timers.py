@@ -54,3 +54,24 @@ async def test_deadlines_of_one_moment_share_an_entry_and_are_never_early(autoju
         assert 1.0 + number * 1e-5 <= entry.expired_at <= 1.0 + number * 1e-5 + ASK_GRAIN_S
     assert called_off.expired_at is None
     nursery.cancel_scope.cancel()
+
+
+async def test_deadlines_that_nothing_waits_for_do_not_wake_the_task(autojump_clock, nursery):
+    """Asks that were answered leave empty entries: they go with the entry before them, and one that is left fires."""
+    timers, kept, again = Timers(), Entry(), Entry()
+    nursery.start_soon(timers.run)
+    timers.after(1.0, lambda: None)
+    for seconds in range(3, 9):
+        entry = Entry()
+        group = timers.share(seconds, entry)
+        if seconds == 6:
+            timers.share(seconds, kept)
+        group.pop(entry)
+    assert len(timers) == 7
+    await trio.sleep(2)
+    assert len(timers) == 3, "the deadlines at 6, 7 and 8 seconds"
+    timers.share(2.0, again)
+    await trio.sleep(5)
+    assert (again.expired_at, kept.expired_at) == (4.0, 6.0)
+    assert len(timers) == 0
+    nursery.cancel_scope.cancel()
