@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 from attrs import field, frozen
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
@@ -24,6 +24,7 @@ from . import schema
 from .data_folder import LOCK_NAME, WAIT_S, FolderLock, keep_private, lock_folder
 from .database import NO_DATABASE, OLDER_SCHEMA, ReadDatabase
 from .errors import CannotOpen, Damaged, NotADatabase, SchemaTooNew, StorageUnavailable, driver_words
+from .prepared import Prepared
 
 log = logging.getLogger(__name__)
 FILE_NAME: Final = "understudy.db"
@@ -287,9 +288,11 @@ def _engine(path: Path, busy_timeout_ms: int, *, writing: bool) -> Engine:
         for pragma in (f"busy_timeout={busy_timeout_ms}", "foreign_keys=ON", *(WRITING if writing else READING)):
             connection.execute(f"PRAGMA {pragma}").close()
 
+    opening = Prepared(text("BEGIN IMMEDIATE" if writing else "BEGIN"))
+
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+        opening.run(connection, [{}])
 
     return engine
 
