@@ -7,7 +7,7 @@ Fields have their wire names; times are Unix seconds unless a name says otherwis
 import enum
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
+from typing import Any, ClassVar, Final, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 from attrs import field, frozen
@@ -99,21 +99,27 @@ class Usage:
     cache_written: int | UnsetType = UNSET
 
     def __add__(self, other: "Usage") -> "Usage":
-        costs = [each.cost for each in (self, other) if not isinstance(each.cost, UnsetType)]
-        cached = [each.cached for each in (self, other) if not isinstance(each.cached, UnsetType)]
-        reasoning = [each.reasoning for each in (self, other) if not isinstance(each.reasoning, UnsetType)]
-        estimated = [each.estimated for each in (self, other) if not isinstance(each.estimated, UnsetType)]
-        written = [each.cache_written for each in (self, other) if not isinstance(each.cache_written, UnsetType)]
+        cost = _sum(self.cost, other.cost)
         return Usage(
             self.input + other.input,
             self.output + other.output,
             self.turns + other.turns,
-            round(sum(costs), 10) if costs else UNSET,
-            sum(cached) if cached else UNSET,
-            sum(reasoning) if reasoning else UNSET,
-            sum(estimated) if estimated else UNSET,
-            sum(written) if written else UNSET,
+            cost if isinstance(cost, UnsetType) else round(cost, 10),
+            _sum(self.cached, other.cached),
+            _sum(self.reasoning, other.reasoning),
+            _sum(self.estimated, other.estimated),
+            _sum(self.cache_written, other.cache_written),
         )
+
+
+Number = TypeVar("Number", int, float)
+
+
+def _sum(one: Number | UnsetType, other: Number | UnsetType) -> Number | UnsetType:
+    """Return the sum of what is set."""
+    if isinstance(one, UnsetType):
+        return other
+    return one if isinstance(other, UnsetType) else one + other
 
 
 # Sequences become tuples, so that an event is immutable throughout. One converter per type: mypy rejects `tuple`.

@@ -44,7 +44,7 @@ from understudy.chat.run.history import steer_item, turn_items
 from understudy.chat.run.meter import CUT, Ended, Meter
 from understudy.chat.run.model_input import ModelInput
 from understudy.chat.run.output import fitting_reply, read_output
-from understudy.chat.run.recorder import Recorder
+from understudy.chat.run.recorder import RECORD_S, Recorder
 from understudy.chat.run.repetition import REPEATED, Repetition
 from understudy.chat.run.replay import SEPARATOR, PastTurn, PendingCall, Replay, encode_reply, read_turn
 from understudy.chat.run.saved_files import files_of_answer
@@ -86,6 +86,9 @@ log = logging.getLogger(__name__)
 
 RESUMED: Final = "Continued after a restart of the server"
 """What the user is told once a run goes on whose server has died."""
+PUBLISH_S: Final = 4 * RECORD_S
+"""Longest time to publish one event of a model, in seconds: some requests to the conversation, and a block to render.
+The deadline of a turn is moved only if it is nearer: to move it for each piece costs as much as to scan the piece."""
 
 
 @define
@@ -646,11 +649,18 @@ class AgentLoop:
         if limit.cancel_called:
             await trio.lowlevel.checkpoint()  # raises Cancelled: the time is over
         until = limit.deadline
-        if until != math.inf:
+        if near := until < trio.current_time() + PUBLISH_S:
             limit.deadline = math.inf  # an event is published whole
         self._publishing = True
         try:
             match event:
+                case TextDelta(text):  # nearly all events
+                    await self.thoughts.flush_reasoning(whole=True)
+                    self.recorder.activity = "writing"
+                    await self.thoughts.ensure()
+                    self._written.append(text)
+                    if not self.silent:
+                        await self.stream.feed(text)
                 case Thought(text):
                     await self.thoughts.publish(await self.services.content_filter.filter_output(text))
                 case UsageSoFar(usage):
@@ -660,16 +670,9 @@ class AgentLoop:
                 case ReasoningDelta(text):
                     self._reasoned.append(text)
                     await self.thoughts.reason(text)
-                case TextDelta(text):
-                    await self.thoughts.flush_reasoning(whole=True)
-                    self.recorder.activity = "writing"
-                    await self.thoughts.ensure()
-                    self._written.append(text)
-                    if not self.silent:
-                        await self.stream.feed(text)
         finally:
             self._publishing = False
-            if self._urgent or until != math.inf:
+            if self._urgent or near:
                 limit.deadline = -math.inf if self._urgent else until
 
     async def _change_model(self, change: ModelChanged) -> None:
