@@ -74,7 +74,8 @@ def _story(server: Server, folder: Path, shots: Path | None) -> None:
 
 
 def _sign_in(page: Page) -> None:
-    """A wrong token is refused in a sentence, and one without the role too."""
+    """A wrong token is refused in a sentence, and one without the role too. The tab keeps a good one while the server
+    cannot say whose it is."""
     for given, refusal in (("nonsense", "not signed in"), (token("ada"), "needs the role operator or auditor")):
         page.get_by_label("Token").fill(given)
         page.get_by_role("button", name="Sign in").click()
@@ -82,6 +83,12 @@ def _sign_in(page: Page) -> None:
     page.get_by_label("Token").fill(token("op", "operator"))
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Administration")).to_be_visible()
+    expect(page.get_by_role("row", name="ada")).to_be_visible()
+    page.route("**/api/me", lambda route: route.abort())
+    page.reload()
+    expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
+    page.unroute("**/api/me")
+    page.reload()
     expect(page.get_by_role("row", name="ada")).to_be_visible()
 
 
