@@ -15,7 +15,7 @@ import trio.testing
 from tests.conformance.raw_websocket import CLOSE, PING, TEXT, RawWebSocket, frame, raw_websocket
 from tests.docs.tables import code, table
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
 from tests.end_to_end.test_branches import ended
@@ -82,6 +82,27 @@ async def test_a_queued_run_reports_its_position_every_ten_seconds(clock: trio.t
         gate.opened.set()
         for _ in range(2):
             assert (await client.until_end())["type"] == "final_response"
+
+
+@pytest.mark.promise("wire.arc-place")
+async def test_a_client_that_begins_to_follow_is_told_a_position_once(serve: Any) -> None:
+    """By a message of its own, which is queued, and by a resume."""
+    gate = Gate()
+    running = await serve(scripted(Say("words", gate)))
+    token = await new_token(running)
+    async with connected(running.address, token) as client:
+        await client.say("one", agent_type="script", thread_id="t")
+        await gate.reached.wait()
+        async with connected(running.address, token) as second, connected(running.address, token) as third:
+            await second.say("two", agent_type="script", thread_id="t")
+            await second.until("agent_progress")
+            await third.send({"type": "resume", "payload": {"threads": {"t": 0}}})
+            await third.until("agent_progress")
+            gate.opened.set()
+            for each in (second, third):
+                await each.until_end()
+                await each.until_end()
+                assert [event["type"] for event in each.seen].count("agent_progress") == 1
 
 
 @pytest.mark.promise("wire.limit-run")

@@ -26,7 +26,17 @@ from transport.wire.codec import Encoder, WrapFrame
 from transport.wire.codes import ERRORS
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected, SocketClosed, new_error_id
-from transport.wire.events import TERMINAL, AnswerPreview, Envelope, Error, Event, PartialResult, Priority, Resync
+from transport.wire.events import (
+    TERMINAL,
+    AgentProgress,
+    AnswerPreview,
+    Envelope,
+    Error,
+    Event,
+    PartialResult,
+    Priority,
+    Resync,
+)
 from transport.wire.messages import Acked, CloseWhenDrained, Deliver, Reply, SubscribeThread, UnsubscribeThread
 from transport.wire.payloads import ClientCapabilities
 
@@ -248,6 +258,10 @@ class Outbox(Actor):
         event, thread_id = envelope.event, envelope.thread_id or ""
         if isinstance(event, AnswerPreview):
             self._deliver_preview(envelope)
+        elif isinstance(event, AgentProgress) and (
+            thread_id in self._deferred or thread_id in (self._snapshots_needed or ())
+        ):
+            pass  # it would overtake the events that it is about; positions in the queue come with the snapshot
         elif not isinstance(event, PartialResult):
             if not self._queue.full(event.priority):
                 self._queue_event(envelope, message.frames(self._encode)[index])

@@ -545,6 +545,7 @@ async def test_lanes() -> None:
     """Alerts overtake everything, answers to the client come next, progress last; a thread's story keeps its order."""
     async with open_rig() as rig:
         rig.outbox.tell(SubscribeThread("t", 0, 0))
+        await wait_all_tasks_blocked()
         failed = Envelope(Error("agent_failed", "No.", True, "e"), 1.0, seq=2, thread_id="t")
         rig.tell(
             Envelope(AgentProgress(1, "going on"), 1.0, thread_id="t"),
@@ -564,6 +565,23 @@ async def test_events_without_seq_are_dropped_when_there_is_no_room() -> None:
         rig.tell(*(Envelope(AgentProgress(done, "…"), 1.0) for done in range(9)))
         assert [frame["data"]["done"] for frame in await rig.frames(5)] == [0, 1, 2, 3, 4]
         assert rig.counts.dropped == ["agent_progress"] * 4
+
+
+async def test_progress_does_not_overtake_the_events_that_are_read_from_the_log() -> None:
+    """It is dropped until the snapshot is requested, which has what a queued run waits for."""
+    async with open_rig() as rig:
+        rig.log.events, rig.log.gate = [thought(1)], trio.Event()
+        rig.outbox.tell(SubscribeThread("t", 0, 1))
+        rig.tell(Envelope(AgentProgress(1, "early"), 1.0, thread_id="t"))
+        rig.tell(Envelope(AgentProgress(1, "other"), 1.0, thread_id="u"))
+        assert (await rig.frames(1))[0]["thread_id"] == "u"
+        assert rig.snapshots == []
+        rig.log.gate.set()
+        assert await rig.seqs(1) == [1]
+        await wait_all_tasks_blocked()
+        assert rig.snapshots == ["t"]
+        rig.tell(Envelope(AgentProgress(1, "late"), 1.0, thread_id="t"))
+        assert (await rig.frames(1))[0]["data"]["note"] == "late"
 
 
 @pytest.mark.usefixtures("one_batch")

@@ -232,8 +232,7 @@ class ConversationCore:
                         live.attempt.due = True
                         yield from self.queue.start_next()
                 case PositionChanged(run_id):
-                    if (live := self.thread.runs.get(run_id)) is not None:
-                        yield from self.queue.send_position(live)
+                    yield from self.queue.send_position(run_id)
                 case CallsLinger(run_id, tools):
                     if (live := self.thread.runs.get(run_id)) is not None:
                         live.lingering = tools

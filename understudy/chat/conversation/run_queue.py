@@ -336,10 +336,11 @@ class RunQueue:
             elif note := queue_note(self.limiter, live.request.run_id):
                 yield live, note
 
-    def send_position(self, live: ActiveRun) -> Steps[None]:
-        """Send the position of a run that waits for a permit."""
-        if note := queue_note(self.limiter, live.request.run_id):
-            yield self.thread.send(live, AgentProgress(0, note))
+    def send_position(self, run_id: str) -> Steps[None]:
+        """Send the position of a run, if it is queued."""
+        for live, note in self.positions():
+            if live.request.run_id == run_id:
+                yield self.thread.send(live, AgentProgress(0, note))
 
     def _enqueue_steers(self, live: ActiveRun) -> Steps[None]:
         """Enqueue the message that the steers become which a run did not take before its end."""
