@@ -57,6 +57,7 @@ def _story(server: Server, folder: Path, shots: Path | None) -> None:
         _run(page, shots)
         user = watched(browser.new_context(viewport=WIDE).new_page(), problems)
         _hand_back(page, user, server, folder)
+        user.context.close()  # in Firefox nothing has the focus in a tab behind another
         _stop(page, shots)
         _settings(page, shots)
         page.set_viewport_size(NARROW)
