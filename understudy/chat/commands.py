@@ -14,7 +14,7 @@ import msgspec
 import trio
 from attrs import evolve, frozen
 
-from actors import ActorDied, ActorError, ActorRef, Ask, AskTimeout, Lane, MailboxFull, StartFailed
+from actors import ActorDied, ActorError, ActorRef, Ask, AskTimeout, MailboxFull, StartFailed
 from transport.auth.identity import Identity
 from transport.wire.commands import (
     Approve,
@@ -642,9 +642,8 @@ class CommandDispatcher:
         try:
             match act:
                 case TakeOver() | HandBack() | CancelRun():
-                    lane = Lane.NORMAL if isinstance(act, CancelRun) else Lane.HIGH
                     request = partial(evolve, act)  # an ask is answered once
-                    await self.registry.ask(run.owner, run.thread_id, request, lane=lane)
+                    await self.registry.ask(run.owner, run.thread_id, request)
                 case Steer(mode=SteerMode.AFTER):
                     raise CommandRejected("invalid_command", "An operator speaks to the run: mode is `next` or `now`.")
                 case Steer():
@@ -705,15 +704,14 @@ class CommandDispatcher:
         if by is None and content_filter.cipher is not None and clean.text != steer.content:
             raw = content_filter.cipher.encrypt(owner, steer_id, steer.content)
         request = partial(AcceptSteer, run.id, steer_id, steer.mode is SteerMode.NOW, clean, outbox, raw, by)
-        # Ahead of the text that the run writes.
-        await self.registry.ask(owner, run.thread_id, request, lane=Lane.HIGH)
+        await self.registry.ask(owner, run.thread_id, request)
 
     async def _unsteer(self, owner: str, command: Unsteer) -> None:
         run, message = await self._services.store.run(command.run_id), None
         withdrawn = False
         if run is not None and run.owner == owner:
             request = partial(WithdrawSteer, run.id, command.steer_id)
-            withdrawn = run.ended_at is None and await self.registry.ask(owner, run.thread_id, request, lane=Lane.HIGH)
+            withdrawn = run.ended_at is None and await self.registry.ask(owner, run.thread_id, request)
             if not withdrawn:  # it may be a message by now, or have been one from the beginning
                 message = await self._services.store.message(owner, command.steer_id)
         if message is not None and run is not None and message.thread_id == run.thread_id:

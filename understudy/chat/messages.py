@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from attrs import define, field, frozen
 
-from actors import ActorRef, Ask
+from actors import ActorRef, Ask, Lane
 from sanitization import Finding, Sanitized
 from transport.wire.commands import JsonObject, Say
 from transport.wire.events import (
@@ -266,6 +266,11 @@ class WithdrawSteer(Ask[bool]):
 
     run_id: str
     steer_id: str
+
+
+def lane_of(request: Ask[Any]) -> Lane:
+    """Return the lane of a request to a conversation: what is said to a run goes ahead of the text that it writes."""
+    return Lane.HIGH if isinstance(request, AcceptSteer | WithdrawSteer | TakeOver | HandBack) else Lane.NORMAL
 
 
 @define(eq=False)

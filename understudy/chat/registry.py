@@ -25,7 +25,6 @@ from actors import (
     AskTimeout,
     Backoff,
     ChildSpec,
-    Lane,
     MailboxFull,
     Normal,
     Restart,
@@ -34,7 +33,7 @@ from actors import (
 from transport.wire.errors import CommandRejected
 from transport.wire.messages import SubscribeThread, UnsubscribeThread
 from understudy.chat.conversation.conversation import Conversation
-from understudy.chat.messages import EnsureRunning, FollowThread, OwnershipLost, WaitIdle
+from understudy.chat.messages import EnsureRunning, FollowThread, OwnershipLost, WaitIdle, lane_of
 from understudy.chat.placement import Moved, Node, OtherNodes, actor_name
 from understudy.chat.services import Services
 from understudy.storage.errors import StorageUnavailable
@@ -87,7 +86,7 @@ class ConversationRegistry:
         self.starts = 0
         """How many attempts to start the actor of a thread have ended."""
 
-    async def ask(self, owner: str, thread_id: str, request: Callable[[], Ask[T]], *, lane: Lane = Lane.NORMAL) -> T:
+    async def ask(self, owner: str, thread_id: str, request: Callable[[], Ask[T]]) -> T:
         """Ask a thread's conversation, on any node; `request` makes the same request for each attempt.
 
         Raises:
@@ -98,7 +97,8 @@ class ConversationRegistry:
         while True:
             conversation = (await self.get_or_start(owner, thread_id)).ref
             try:
-                return await conversation.ask(request(), timeout_s=ACCEPT_S, lane=lane)
+                asked = request()
+                return await conversation.ask(asked, timeout_s=ACCEPT_S, lane=lane_of(asked))
             except ActorDied:
                 # The actor stopped (idle), crashed or lost the thread meanwhile; a repeat is safe because requests have
                 # ids.

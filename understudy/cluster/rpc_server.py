@@ -29,7 +29,6 @@ from actors import (
     ChildSpec,
     Context,
     Exit,
-    Lane,
     MailboxSpec,
     Normal,
     Overflow,
@@ -247,10 +246,7 @@ class RpcServer:
                 if not isinstance(message, Ask):
                     conversation.try_tell(message)
                     return None
-                urgent = chat.AcceptSteer | chat.WithdrawSteer | chat.TakeOver | chat.HandBack
-                ahead = isinstance(message, urgent)
-                lane = Lane.HIGH if ahead else Lane.NORMAL
-                outcome: Value = await conversation.ask(message, timeout_s=within_s, lane=lane)
+                outcome: Value = await conversation.ask(message, timeout_s=within_s, lane=chat.lane_of(message))
                 return outcome
 
     async def _get_or_start_forwarder(self, thread: str, node: str, conversation: ActorRef) -> ActorRef:
