@@ -45,6 +45,7 @@ ACTIONS: Final[Mapping[str, frozenset[str]]] = {
     "schedule.changed": frozenset({"schedule"}),
     "schedule.deleted": frozenset({"schedule"}),
     "schedule.made": frozenset({"schedule"}),
+    "sessions.begun": frozenset(),
     "sessions.ended": frozenset({"all"}),
     "share.made": frozenset({"share"}),
     "share.revoked": frozenset({"share"}),

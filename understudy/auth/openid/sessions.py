@@ -114,6 +114,7 @@ class ProviderSessions:
             now,
             now + life_s,
         )
+        await self.store.audit(AuditEntry("sessions.begun", owner, PROVIDER, owner))
         await self.store.commit(AddProviderSession(row, now))
         log.info("sign_in.done", extra={"user": owner})
         return owner, session_id

@@ -15,7 +15,7 @@ export const ACTIONS = Object.freeze([
   "account.changed", "account.disabled", "account.invited", "account.joined", "account.password_changed", "account.sign_in_refused",
   "account.signed_in", "actor.killed", "alert.sent", "audit.read", "consent.withdrawn", "mcp.signed_in", "mcp.signed_out",
   "passkey.added", "passkey.removed", "raw_texts.resealed", "run.handed_back", "run.steered", "run.stopped", "run.taken_over",
-  "schedule.changed", "schedule.deleted", "schedule.made", "sessions.ended", "share.made", "share.revoked", "stop.ended", "stop.made",
+  "schedule.changed", "schedule.deleted", "schedule.made", "sessions.begun", "sessions.ended", "share.made", "share.revoked", "stop.ended", "stop.made",
   "tool.allowed", "tool.denied", "user.erased", "user.exported",
 ]);
 
