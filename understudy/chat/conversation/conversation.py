@@ -149,7 +149,7 @@ class Conversation(Actor):
             self._text = joined
             return
         if self._text is not None:
-            await self._send_text()
+            self._send_text()
         if type(message) is Delta:
             self._text = message
             return
@@ -190,8 +190,7 @@ class Conversation(Actor):
 
     async def on_idle(self, context: Context) -> None:
         """Send the text that the batch has brought, and reply to every `WaitIdle` once no run is left."""
-        if self._text is not None:
-            await self._send_text()
+        self._send_text()
         while self.idle_waiters and not self.thread.runs:
             self.idle_waiters.pop().reply(None)
 
@@ -208,9 +207,18 @@ class Conversation(Actor):
             with suppress(StorageError):  # else the thread belongs to this node until its lease ends
                 await self.services.store.release(self.thread.owner, self.thread.thread_id, self.thread.fence)
 
-    async def _send_text(self) -> None:
+    def _send_text(self) -> None:
         text, self._text = self._text, None
-        await self._perform(self.core.handle(text))
+        if text is not None:
+            self.thread.now = self.services.clock()
+            for envelope in self.core.append_text(text):
+                self._send_passing(envelope)
+
+    def _send_passing(self, envelope: Envelope) -> None:
+        """Send every subscriber an event that is not logged."""
+        self.subscribers.deliver(envelope)
+        if envelope.run_id is not None:
+            self.services.metrics.passing(envelope.run_id)
 
     async def _perform(self, steps: effects.Steps[None]) -> None:
         """Perform the effects of a request in order. Send each result, or throw each error, back into `steps`."""
@@ -243,9 +251,7 @@ class Conversation(Actor):
                 elif alert:
                     self.subscribers.send_alert(envelope)
                 else:
-                    self.subscribers.deliver(envelope)
-                    if envelope.run_id is not None:
-                        services.metrics.passing(envelope.run_id)
+                    self._send_passing(envelope)
             case effects.AnswerRequest(ask, value, error):
                 if error is None:
                     ask.reply(value)

@@ -61,6 +61,7 @@ from understudy.chat.conversation.run_queue import RunQueue
 from understudy.chat.conversation.settling import UNSETTLED, Settling
 from understudy.chat.conversation.thread_state import ThreadState
 from understudy.chat.conversation.undo import Undos, UndoWalk
+from understudy.chat.envelope import wrap
 from understudy.chat.messages import (
     Accept,
     AcceptSteer,
@@ -157,18 +158,9 @@ class ConversationCore:
         """Return the steps of one request; `understudy.chat.messages` says what each request means."""
         try:
             match request:
-                case Delta(run_id):
-                    if (live := self.thread.runs.get(run_id)) is not None and not live.protocol.ended:
-                        if request.restart:
-                            live.restart_text()
-                        piece = live.append_text(request.text, tuple(request.blocks), request.stored)
-                        if request.text:
-                            yield Send(self.thread.wrap_text(live, piece))
-                        if request.preview is not None:
-                            yield from self._show_preview(live, request.preview)
                 case Preview(run_id, preview):
                     if (live := self.thread.runs.get(run_id)) is not None and not live.protocol.ended:
-                        yield from self._show_preview(live, preview)
+                        yield Send(self._keep_preview(live, preview))
                 case Partial(run_id, call_id, offset, items):
                     if (live := self.thread.runs.get(run_id)) is not None and call_id in live.protocol.calls:
                         yield self.thread.send(live, ToolPartial(call_id, offset, items))
@@ -275,10 +267,27 @@ class ConversationCore:
         except (SequenceConflict, NotStored) as outrun:
             yield Relocate(type(outrun).__name__)  # its text may have the thread's id, which is the user's own word
 
-    def _show_preview(self, live: ActiveRun, preview: AnswerPreview) -> Steps[None]:
-        """Send how the open end of a text looks; who asks for the text later gets it, too."""
+    def append_text(self, delta: Delta) -> list[Envelope]:
+        """Append text to the answer of a run. Return the events that show it to every subscriber.
+
+        No request: as nothing is committed or awaited, a piece of text does without effects, which cost as much again.
+        """
+        live, shown = self.thread.runs.get(delta.run_id), list[Envelope]()
+        if live is None or live.protocol.ended:
+            return shown
+        if delta.restart:
+            live.restart_text()
+        piece = live.append_text(delta.text, tuple(delta.blocks), delta.stored)
+        if delta.text:
+            shown.append(self.thread.wrap_text(live, piece))
+        if delta.preview is not None:
+            shown.append(self._keep_preview(live, delta.preview))
+        return shown
+
+    def _keep_preview(self, live: ActiveRun, preview: AnswerPreview) -> Envelope:
+        """Return the event that shows how the open end of a text looks; who asks for the text later gets it, too."""
         live.preview = preview
-        yield self.thread.send(live, preview)
+        return wrap(preview, live.envelope_template, now=self.thread.now)
 
     def _decide(self, ask: Decide) -> Steps[None]:
         """Pass a decision to the run whose call waits for it, or keep it until that run is started."""

@@ -485,7 +485,7 @@ def test_a_restart_does_not_put_off_a_run_again_that_backs_off(shell: Shell) -> 
 
 def test_a_killed_run_keeps_its_users_roles_and_the_text_of_the_log(shell: Shell) -> None:
     shell.handle(evolve(accept(1), roles=("admin",)))
-    shell.handle(Delta("r1", "never stored"))
+    shell.it.append_text(Delta("r1", "never stored"))
     shell.exit_runs()
     assert shell.it.thread.runs["r1"].text == ""
     request = [each.request for each in shell.effects if isinstance(each, StartRun)][-1]
@@ -522,9 +522,9 @@ def test_events_that_break_the_protocol_leave_the_run_as_it_was(shell: Shell) ->
 
 def test_streamed_text_is_sent_with_its_offset_and_restarts_as_another_text(shell: Shell) -> None:
     shell.handle(accept(1))
-    sent = [shell.handle(Delta("r1", text, restart=restart)) for text, restart in (("one ", 0), ("two", 0), ("x", 1))]
-    sent.append(shell.handle(RequestSnapshot(None)))  # type: ignore[arg-type]
-    pieces = [each.envelope for effects in sent for each in effects]
+    deltas = [Delta("r1", text, restart=restart) for text, restart in (("one ", False), ("two", False), ("x", True))]
+    pieces = [piece for delta in deltas for piece in shell.it.append_text(delta)]
+    pieces += [each.envelope for each in shell.handle(RequestSnapshot(None))]  # type: ignore[arg-type]
     assert [(each.event.text, each.event.offset) for each in pieces] == [("one ", 0), ("two", 4), ("x", 0), ("x", 0)]
     first, second, third, whole = (each.text_epoch for each in pieces)
     assert (first == second, second == third, third == whole) == (True, False, True)
@@ -534,12 +534,9 @@ def test_the_preview_of_what_follows_a_block_comes_with_the_block(shell: Shell) 
     """Who asks for the text afterwards gets both; a preview that comes alone replaces it."""
     shell.handle(accept(1))
     block, preview, later = Block(0, 3, "<p>a</p>"), AnswerPreview(3, 4, "<p>b</p>"), AnswerPreview(3, 5, "<p>bc</p>")
-    sent = [
-        *shell.handle(Delta("r1", "a\n\nb", (block,), None, preview)),
-        *shell.handle(RequestSnapshot(None)),  # type: ignore[arg-type]
-        *shell.handle(Preview("r1", later)),
-    ]
-    shown = [each.envelope.event for each in sent]
+    shown = [each.event for each in shell.it.append_text(Delta("r1", "a\n\nb", (block,), None, preview))]
+    sent = [*shell.handle(RequestSnapshot(None)), *shell.handle(Preview("r1", later))]  # type: ignore[arg-type]
+    shown += [each.envelope.event for each in sent]
     piece = PartialResult("a\n\nb", 0, (block,))
     assert shown == [piece, preview, piece, preview, later]
 
