@@ -147,19 +147,13 @@ class RunProtocol:
 
     def copy(self) -> "RunProtocol":
         """Return a copy that can be changed by itself."""
-        return RunProtocol(
-            self.run_id,
-            self.accepted,
-            self.ended,
-            self.any_agent,
-            dict(self.agents),
-            dict(self.calls),
-            dict(self.subagents),
-            dict(self.questions),
-            self.failed,
-            self.usage,
-            dict(self.steers),
-            self.operator,
+        return evolve(
+            self,
+            agents=dict(self.agents),
+            calls=dict(self.calls),
+            subagents=dict(self.subagents),
+            questions=dict(self.questions),
+            steers=dict(self.steers),
         )
 
     @property

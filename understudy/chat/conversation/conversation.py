@@ -148,8 +148,7 @@ class Conversation(Actor):
         if type(message) is Delta and self._text is not None and (joined := self._text.joined(message)) is not None:
             self._text = joined
             return
-        if self._text is not None:
-            self._send_text()
+        self._send_text()
         if type(message) is Delta:
             self._text = message
             return
