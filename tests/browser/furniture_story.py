@@ -373,6 +373,8 @@ def share(browser: Browser, server: Server, shots: Path | None, problems: list[s
     dialog = page.get_by_role("dialog", name="Share this chat")
     expect(dialog.get_by_role("button", name="Make a link")).to_be_focused()
     dialog.get_by_role("button", name="Make a link").click()  # while the list of links is read
+    while not held:  # the browser tells of the request later than it shows the dialog
+        page.wait_for_timeout(30)
     held[0].continue_()
     expect(dialog.get_by_text(re.compile("^The link is"))).to_be_visible()
     link = dialog.get_by_label("Address of the link").input_value()
