@@ -23,7 +23,7 @@ from typing import Any, Final
 import msgspec
 from attrs import field, frozen
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
-from sqlalchemy.engine import URL, ExceptionContext, make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -143,21 +143,37 @@ def connect_database(address: str) -> PostgresDatabase:
 
 
 def _move_together(*engines: Engine) -> None:
-    """After a server has refused a write as read-only, drop all pooled connections: another server is primary now."""
+    """After a server has refused a write as read-only, drop all pooled connections: another server is primary now.
+
+    The driver's cursors see the refusal, since many statements do not pass SQLAlchemy (`understudy.storage.prepared`).
+    """
     moves = 0
 
-    def refused(context: ExceptionContext) -> None:
-        nonlocal moves
-        moves += isinstance(context.original_exception, psycopg.errors.ReadOnlySqlTransaction)
+    class WatchedCursor(psycopg.Cursor[Any]):
+        def execute(self, *args: Any, **options: Any) -> Any:
+            nonlocal moves
+            try:
+                return super().execute(*args, **options)
+            except psycopg.errors.ReadOnlySqlTransaction:
+                moves += 1
+                raise
 
-    def connected(_connection: Any, record: ConnectionPoolEntry) -> None:
+        def executemany(self, *args: Any, **options: Any) -> None:
+            nonlocal moves
+            try:
+                super().executemany(*args, **options)
+            except psycopg.errors.ReadOnlySqlTransaction:
+                moves += 1
+                raise
+
+    def connected(connection: psycopg.Connection[Any], record: ConnectionPoolEntry) -> None:
+        connection.cursor_factory = WatchedCursor
         record.info[MOVES] = moves
 
     def taken(_connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
         if record.info[MOVES] != moves:
             raise DisconnectionError  # the pool makes another
 
-    event.listen(engines[0], "handle_error", refused)
     for engine in engines:
         event.listen(engine, "connect", connected)
         event.listen(engine, "checkout", taken)

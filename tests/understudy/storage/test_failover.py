@@ -1,17 +1,29 @@
 """Failover of PostgreSQL: the address names both servers, and connections find the primary."""
 
+from collections.abc import Awaitable, Callable
+from contextlib import closing
 from typing import Any
 
+import psycopg
 import pytest
 import trio
+from sqlalchemy import Connection, Engine, insert
+from sqlalchemy.exc import SQLAlchemyError
 
-from tests.servers.postgresql import Pair
+from tests.servers.postgresql import Pair, Postgres
+from understudy.storage import schema
 from understudy.storage.errors import CannotConnect, StorageUnavailable
-from understudy.storage.postgresql import _url, _where, connect_database, inspect_server
+from understudy.storage.postgresql import PostgresDatabase, _url, _where, connect_database, inspect_server
+from understudy.storage.prepared import Prepared
 from understudy.storage.store import Store
 
+from .conftest import Make
 from .test_postgresql import execute
 from .test_writer import running
+
+_add_user = insert(schema.users)
+_add_user_prepared = Prepared(_add_user)
+_USER = {"id": "ann", "created_at": 1.0, "tenant": None}
 
 
 @pytest.mark.parametrize(
@@ -71,33 +83,95 @@ async def test_the_primary_dies_and_the_standby_is_promoted(postgres_pair: Pair,
     database.close()
 
 
+async def try_probes(store: Store, _: Make) -> None:
+    """Check the store until it cannot write. SQLAlchemy sends the statement."""
+    while True:
+        await store.check()
+
+
+async def try_events(store: Store, make: Make) -> None:
+    """Append events until they cannot be stored. The driver alone sends the statements."""
+    (last,) = (await store.last_seqs("ann", ["t1"])).values()
+    while True:
+        last += 1
+        await store.commit(make.change(events=make.events(last, last)))
+
+
 @pytest.mark.slow
-async def test_the_primary_takes_no_more_writes_and_lives(postgres_pair: Pair, make: Any) -> None:
-    """As in a planned change: whoever wrote to it goes to the new one, and so does whoever only read, so that nobody is
-    told what was so before."""
+@pytest.mark.parametrize("attempts", [try_probes, try_events])
+async def test_the_primary_takes_no_more_writes_and_lives(
+    postgres_pair: Pair, make: Make, attempts: Callable[[Store, Make], Awaitable[None]]
+) -> None:
+    """As in a planned change: after the first refused write, whichever it is, also reads go to the new primary. On the
+    former one they would find what was stored before.
+    """
     database = connect_database(postgres_pair.create())
     async with running(database, deadline_s=0.3) as (store, _):
         await store.commit(make.opening())
-        assert await store.last_seqs("ann", ["t1"]) == {"t1": 1}
+        await store.check()  # a connection is pooled that can only read
         await trio.to_thread.run_sync(postgres_pair.primary.set, "default_transaction_read_only", "on")
-        await until_refused(store)
-        with pytest.raises(StorageUnavailable):
-            await store.commit(make.change(events=make.events(2, 2)))
+        with trio.fail_after(10), pytest.raises(StorageUnavailable):  # a session hears of a setting a little later
+            await attempts(store, make)
         await trio.to_thread.run_sync(postgres_pair.standby.promote)
         store.deadline_s = 10.0
-        await store.commit(make.change(events=make.events(2, 2)))
-        assert await store.last_seqs("ann", ["t1"]) == {"t1": 2}
+        await store.commit(make.opening(thread_id="t2", run_id="r2"))
+        assert await store.last_seqs("ann", ["t2"]) == {"t2": 1}
     database.close()
 
 
-async def until_refused(store: Store) -> None:
-    """Wait until nothing can be written: a session hears of a setting a little later."""
-    with trio.fail_after(10):
-        while True:
-            try:
-                await store.check()
-            except StorageUnavailable:
-                return
+def by_sqlalchemy(connection: Connection) -> None:
+    """Write a row through SQLAlchemy."""
+    connection.execute(_add_user, _USER)
+
+
+def prepared(connection: Connection) -> None:
+    """Write a row by a prepared statement."""
+    _add_user_prepared.run(connection, [_USER])
+
+
+def prepared_many(connection: Connection) -> None:
+    """Write two rows by a prepared statement."""
+    _add_user_prepared.run(connection, [_USER, _USER | {"id": "bob"}])
+
+
+def by_the_driver(connection: Connection) -> None:
+    """Write a row past SQLAlchemy."""
+    driver: Any = connection.connection.driver_connection
+    driver.execute("INSERT INTO users (id, created_at) VALUES ('ann', 1)")
+
+
+def backends(database: PostgresDatabase) -> list[int]:
+    """Return the server's process of one pooled connection of each engine."""
+    pids = []
+    for engine in (database.writing, database.reading, database.files):
+        with engine.begin() as connection:
+            pids.append(connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one())
+    return pids
+
+
+def refuse(engine: Engine, write: Callable[[Connection], None], before: str) -> None:
+    """Have a write fail in a transaction in which a statement was executed before."""
+    with engine.connect() as connection:
+        connection.exec_driver_sql(before)
+        with pytest.raises((SQLAlchemyError, psycopg.Error)):
+            write(connection)
+
+
+@pytest.mark.parametrize("write", [by_sqlalchemy, prepared, prepared_many, by_the_driver])
+@pytest.mark.parametrize("pool", ["writing", "files"])
+def test_a_write_refused_as_read_only_renews_all_pools(
+    postgres: Postgres, template: str, pool: str, write: Callable[[Connection], None]
+) -> None:
+    """Whichever pool it used, and whichever way the statement took. Another error renews none of them."""
+    with closing(connect_database(postgres.create(template) + "?target_session_attrs=any")) as database:
+        first = backends(database)
+        engine = getattr(database, pool)
+        refuse(engine, write, "INSERT INTO users (id, created_at) VALUES ('ann', 1)")
+        assert backends(database) == first
+        refuse(engine, write, "SET TRANSACTION READ ONLY")
+        renewed = backends(database)
+        assert not set(renewed) & set(first)
+        assert backends(database) == renewed
 
 
 @pytest.mark.slow
