@@ -60,12 +60,18 @@ def _story(server: Server, folder: Path, shots: Path | None) -> None:
         user.context.close()  # in Firefox nothing has the focus in a tab behind another
         _stop(page, shots)
         _settings(page, shots)
+        _outage(page, server, shots)
         page.set_viewport_size(NARROW)
         assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
         page.get_by_role("link", name="Users", exact=True).click()
         page.get_by_role("button", name="op", exact=True).click()
         page.get_by_role("button", name="End the sessions").click()
-        expect(page.get_by_role("alert")).to_contain_text("That is you: it ends your own sessions")
+        refusal = page.get_by_role("alert")
+        expect(refusal).to_contain_text("That is you: it ends your own sessions")
+        for _ in range(2):  # the first reading may have begun before the refusal
+            with page.expect_response(lambda answer: "/api/admin/users" in answer.url and answer.ok):
+                pass
+        expect(refusal).to_contain_text("That is you: it ends your own sessions")
         page.get_by_role("button", name="Sign out").click()
         expect(page.get_by_label("Token")).to_be_focused()
         page.reload()
@@ -185,6 +191,41 @@ def _settings(page: Page, shots: Path | None) -> None:
         page.get_by_role("link", name=name, exact=True).click()
         expect(page.get_by_role("heading", name=name)).to_be_visible()
         expect(page.get_by_role("alert")).to_be_hidden()
+
+
+NOTE_SENTENCES = """() => {
+  const fault = document.querySelector(".admin > .fault");
+  window.sentences = [];
+  const note = () => { if (window.sentences.at(-1) !== fault.textContent) window.sentences.push(fault.textContent); };
+  new MutationObserver(note).observe(fault, { childList: true, characterData: true, subtree: true });
+}"""
+
+
+def _outage(page: Page, server: Server, shots: Path | None) -> None:
+    """The server is gone for some readings. A sentence says so all that time, also in another section, and then goes by
+    itself; of one reading that fails alone nothing is said."""
+    page.get_by_role("link", name="Queues", exact=True).click()
+    expect(page.get_by_role("row", name="runs")).to_be_visible()
+    page.evaluate(NOTE_SENTENCES)
+    page.route("**/api/observer/health", lambda route: route.abort(), times=1)
+    for _ in range(2):
+        with page.expect_response("**/api/observer/health"):
+            pass
+    assert page.evaluate("sentences") == []
+    server.stop()
+    fault = page.get_by_role("alert")
+    expect(fault).to_contain_text("cannot be reached")
+    page.get_by_role("link", name="Schedules", exact=True).click()
+    for _ in range(3):
+        with page.expect_event("requestfailed", lambda asked: "/api/admin/schedules" in asked.url):
+            pass
+    expect(fault).to_contain_text("cannot be reached")
+    expect(page.get_by_text("There are no schedules.")).to_be_hidden()
+    picture(page, shots, "admin-outage")
+    server.start()
+    expect(page.get_by_text("There are no schedules.")).to_be_visible()
+    expect(fault).to_be_hidden()
+    assert page.evaluate("sentences") == ["The server cannot be reached right now.", ""]
 
 
 if __name__ == "__main__":

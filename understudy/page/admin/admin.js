@@ -1,5 +1,7 @@
 /** The frame of the administration page: its sections, what is done to a row, and what became of it. */
 
+import { backoff } from "../client/close_codes.js";
+import { OVER } from "../observer/rest.js";
 import { hasOne, OPERATORS } from "../observer/roles.js";
 import { Table } from "../observer/table.js";
 import { el, freshId, setText } from "../views/dom.js";
@@ -8,12 +10,11 @@ import { AUDIT, KINDS, sectionsOf } from "./sections.js";
 import { TakenRun } from "./taken_run.js";
 
 const REFRESH_MS = 5000;
-const OVER = 401;
 
 export class Admin {
   /** `onRefused(sentence)`: the token is not, or no longer, accepted. `roles` are those of its user, and choose the sections. */
   constructor(api, onRefused, roles) {
-    Object.assign(this, { api, onRefused, roles, busy: false, sections: sectionsOf(roles), log: null });
+    Object.assign(this, { api, onRefused, roles, sections: sectionsOf(roles), log: null, acts: 0, readings: 0, unreached: 0, refusal: "", unread: "" });
     this.links = this.sections.map(({ name, title }) => el("a.view-link", { href: `#${name}`, "data-view": name }, title));
     this.said = el("p.hint.said", { role: "status" });
     this.fault = el("p.fault", { role: "alert", hidden: true });
@@ -22,18 +23,20 @@ export class Admin {
       el("header.topbar", {}, el("h1", {}, "Administration"), hasOne(roles, OPERATORS) && el("a.quiet", { href: "/observer" }, "Observer"), el("a.quiet", { href: "/" }, "Chat"),
         el("button.quiet", { type: "button", onclick: () => onRefused(null) }, "Sign out")),
       el("div.views", {}, el("nav", { "aria-label": "Sections" }, this.links)), this.said, this.fault, this.stage);
-    this.onHash = () => this.#open();
   }
 
   start() {
-    addEventListener("hashchange", this.onHash);
-    this.timer = setInterval(() => document.visibilityState === "visible" && !this.busy && this.table && this.#refresh(), REFRESH_MS);
+    this.listening = new AbortController();
+    const options = { signal: this.listening.signal };
+    addEventListener("hashchange", () => this.#open(), options);
+    addEventListener("online", () => this.#refreshAgain(), options);
+    document.addEventListener("visibilitychange", () => this.#refreshAgain(), options);
     this.#open();
   }
 
   stop() {
-    removeEventListener("hashchange", this.onHash);
-    clearInterval(this.timer);
+    this.listening.abort();
+    this.#dropReading();
   }
 
   #open() {
@@ -42,18 +45,17 @@ export class Admin {
       if (link.dataset.view === this.section.name) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
-    this.#say("", "");
+    this.#say("", ""); // why the last section could not be read stays until this one was: mostly it is the server
     this.taken = null;
     return this.section === AUDIT ? this.#openLog() : this.#openRows();
   }
 
   /** Shows the audit log as it was left. It has no table of the frame's, so the timer reads nothing: a reading is recorded. */
   #openLog() {
+    this.#dropReading();
     this.table = null;
-    this.log ??= new AuditLog(this.api, (work) => {
-      this.#say("", "");
-      return this.#tried(work);
-    }, this.roles);
+    this.#sayUnread("");
+    this.log ??= new AuditLog(this.api, (work) => this.#tried(work), this.roles);
     this.stage.replaceChildren(el("div.sheet", {}, el("h2", {}, AUDIT.title), this.log.element));
   }
 
@@ -67,14 +69,35 @@ export class Admin {
     return this.#refresh();
   }
 
-  /** Reads the section again; what was asked for meanwhile, and is not shown any more, is dropped. */
+  /**
+   * Reads the section again, and then in REFRESH_MS, or sooner if the server could not be reached. Of several readings the
+   * last one is shown. The first that does not reach the server is repeated before that is said.
+   */
   async #refresh() {
-    const { section, table } = this;
-    await this.#tried(async () => {
+    this.#dropReading();
+    const { section, table, readings } = this;
+    const refused = await this.#refusalOf(async () => {
       const rows = await section.read(this.api);
-      if (table === this.table) table.show(rows);
+      if (readings === this.readings) table.show(rows);
       await this.taken?.refresh();
     });
+    if (readings !== this.readings) return;
+    this.unreached = refused?.status === 0 ? this.unreached + 1 : 0;
+    if (this.unreached !== 1) this.#sayUnread(refused?.message ?? "");
+    this.timer = setTimeout(() => this.#refreshAgain(), this.unreached > 0 ? backoff(this.unreached - 1) : REFRESH_MS);
+  }
+
+  /** Reads the section if somebody sees it; after an act under way, which changes it. */
+  #refreshAgain() {
+    if (document.visibilityState !== "visible" || !this.table) return;
+    clearTimeout(this.timer);
+    if (this.acts > 0) this.timer = setTimeout(() => this.#refreshAgain(), REFRESH_MS);
+    else this.#refresh();
+  }
+
+  #dropReading() {
+    clearTimeout(this.timer);
+    this.readings += 1;
   }
 
   /** Asks whether something is to be done to a row. */
@@ -123,25 +146,43 @@ export class Admin {
       el("button.primary", { type: "submit" }, "Stop it"));
   }
 
-  #say(word, fault) {
+  /** Says what became of the last act. */
+  #say(word, refusal) {
     setText(this.said, word);
+    this.refusal = refusal;
+    this.#showFault();
+  }
+
+  /** Says why the section cannot be read, and after a reading nothing. */
+  #sayUnread(unread) {
+    this.unread = unread;
+    this.#showFault();
+  }
+
+  #showFault() {
+    const fault = this.refusal || this.unread;
     setText(this.fault, fault);
     this.fault.hidden = !fault;
   }
 
-  /** Whether it succeeded. A refusal is said; without a valid token the page asks for one. */
+  /** Whether an act succeeded. A refusal is said until the next act, or, if the server was not reached, until the next reading. */
   async #tried(work) {
-    this.busy = true;
+    this.acts += 1;
+    const refused = await this.#refusalOf(work).finally(() => { this.acts -= 1; });
+    this.#say(refused ? "" : this.said.textContent, refused?.status ? refused.message : "");
+    this.#sayUnread(refused?.status === 0 ? refused.message : "");
+    return refused === null;
+  }
+
+  /** The refusal of a request, null without one. If the token is not valid, the page asks for another. */
+  async #refusalOf(work) {
     try {
       await work();
-      return true;
+      return null;
     } catch (refused) {
       if (refused.status === undefined) throw refused;
       if (refused.status === OVER) this.onRefused(refused.message);
-      else this.#say("", refused.message);
-      return false;
-    } finally {
-      this.busy = false;
+      return refused;
     }
   }
 }

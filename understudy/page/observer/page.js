@@ -9,10 +9,9 @@ import { Api } from "../client/api.js";
 import { browserStorage, safeStorage } from "../client/safe_storage.js";
 import { Session } from "../client/session.js";
 import { forgetAtSessionEnd } from "../client/session_end.js";
+import { OVER } from "./rest.js";
 import { AUDITORS, hasOne, OPERATORS } from "./roles.js";
 import { SignIn, TOKEN } from "./sign_in.js";
-
-const OVER = 401;
 
 /** sessionStorage where the page may use it: the token goes with the tab. */
 function tabStorage() {
@@ -123,7 +122,7 @@ export class OperatorPage {
     try {
       leadsTo = await this.api.endSession();
     } catch (fault) {
-      if (fault.status !== 401) { // 401: it has ended already
+      if (fault.status !== OVER) { // else it has ended already
         this.ask(`You are still signed in: ${fault.message}`);
         return;
       }

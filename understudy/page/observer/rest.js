@@ -1,7 +1,9 @@
 /** Requests of the pages for operators. The token goes in a header only: addresses end up in logs. */
 
+export const OVER = 401; // the status of a refusal: the token is not, or no longer, accepted
+
 /** A refusal: {status, message}; status 0 when the server could not be reached. */
-class Refused extends Error {
+export class Refused extends Error {
   constructor(status, message = "The server cannot be reached right now.") {
     super(message);
     this.status = status;

@@ -17,7 +17,7 @@ export class Table {
       el("button.sort", { type: "button", onclick: () => this.#sortBy(at) }, column.title)));
     this.body = el("tbody");
     this.table = el("table.rows", {}, el("caption.offscreen", {}, caption), el("thead", {}, el("tr", {}, this.heads)), this.body);
-    this.none = el("p.hint.none", {}, none);
+    this.none = el("p.hint.none", { hidden: true }, none); // until rows were read, that is not known
     this.element = el("div.rows-frame", { tabIndex: 0, role: "region", "aria-label": caption }, this.table, this.none);
   }
 
