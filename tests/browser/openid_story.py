@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from served import Server, current_browser, picture, watched
 
 from tests.servers.needed import free_port
@@ -197,18 +197,74 @@ def _audit(page: Page, address: str, shots: Path | None) -> None:
     page.get_by_label("Done by or to user").fill("")
     page.get_by_role("button", name="Show", exact=True).click()
     expect(page.get_by_role("row").filter(has_text="audit.read")).to_have_count(2)
-    with page.expect_download() as saving:
-        page.get_by_role("button", name="Save all as JSON Lines").click()
-    lines = [json.loads(line) for line in saving.value.path().read_text().splitlines()]
-    assert [(each["user"], each["action"]) for each in lines] == [("eve", "audit.read")] * 2
     assert not [each for each in asked if not re.match("20[01] .*/api/(audit|me|sessions)", each)], asked
     assert sum("/api/audit" in each for each in asked) == 2, asked
+    _save(page, shots)
 
     page.goto(f"{address}/observer")
     expect(page.get_by_role("alert")).to_have_text("Eve Auditor is signed in. This page needs the role operator.")
     for method, path in (("DELETE", "/api/users/ann/sessions"), ("GET", "/api/admin/users")):
         status, refusal = page.evaluate(AS_SIGNED_IN, [method, path])
         assert (status, "needs the role operator" in refusal["error"]["message"]) == (403, True), refusal
+
+
+PICK = """() => {
+  window.writes = 0;
+  window.showSaveFilePicker = async ({ suggestedName }) => {
+    const file = await (await navigator.storage.getDirectory()).getFileHandle(suggestedName, { create: true });
+    return { createWritable: async () => {
+      const stream = await file.createWritable();
+      const write = stream.write.bind(stream);
+      stream.write = (text) => { window.writes += 1; return write(text); };
+      return stream;
+    } };
+  };
+}"""
+"""Stands in for the dialog in which a user picks a file: takes one of the page's own, and counts its writes."""
+PICKED = """async () => {
+  const file = await (await navigator.storage.getDirectory()).getFileHandle("audit.jsonl", { create: true });
+  return (await file.getFile()).text();
+}"""
+
+
+def _save(page: Page, shots: Path | None) -> None:
+    """The log is saved page by page: to a file that is picked, and as a download. Stopped, it saves nothing."""
+    held = list[Route]()
+    holding = False
+
+    def one_each(route: Route) -> None:
+        if holding and "cursor=" in route.request.url:
+            held.append(route)
+        else:
+            route.fulfill(response=route.fetch(url=re.sub(r"limit=\d+", "limit=1", route.request.url)))
+
+    page.route("**/api/audit?*", one_each)
+    page.get_by_role("button", name="Show", exact=True).click()
+    expect(page.get_by_text("The newest 1 entry.")).to_be_visible()
+    save = page.get_by_role("button", name="Save all as JSON Lines")
+    everything = page.get_by_text("3 entries saved.")
+    page.evaluate(PICK)
+    save.click()
+    expect(everything).to_be_visible()
+    assert page.evaluate("window.writes") >= 3
+    lines = page.evaluate(PICKED)
+    page.evaluate("window.showSaveFilePicker = undefined")
+    with page.expect_download() as saving:
+        save.click()
+    assert saving.value.path().read_text() == lines
+    entries = [json.loads(line) for line in lines.splitlines()]
+    assert [(each["user"], each["action"]) for each in entries] == [("eve", "audit.read")] * 3
+
+    holding = True
+    for picks in (True, False):
+        page.evaluate(PICK if picks else "window.showSaveFilePicker = undefined")
+        save.click()
+        expect(page.get_by_text("1 entry read.", exact=True)).to_be_visible()
+        picture(page, shots, "openid-auditor-saves")
+        page.get_by_role("button", name="Stop saving").click()
+        held.pop().continue_()
+        expect(page.get_by_text("1 entry read, none saved.")).to_be_visible()
+        assert page.evaluate(PICKED) == lines, "the file that was picked keeps its text"
 
 
 def _agents(page: Page) -> list[str]:

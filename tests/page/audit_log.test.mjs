@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { auditQuery, COLUMNS, Reading } from "../../understudy/page/admin/audit_log.js";
+import { auditQuery, COLUMNS, linesOf, Reading } from "../../understudy/page/admin/audit_log.js";
 import { AUDIT, moment, SECTIONS, sectionsOf } from "../../understudy/page/admin/sections.js";
 
 const entry = (number, more = {}) => ({
@@ -45,15 +45,28 @@ test("a page begins a reading, and the older ones belong to it", async () => {
   assert.deepEqual(asked, ["GET audit?user=a%26b&limit=100", "GET audit?user=a%26b&limit=100&cursor=after+99"]);
 });
 
-test("what is saved is the whole reading, and what is shown stays as it was", async () => {
+test("a whole reading comes in pages, and what is shown stays as it was", async () => {
   const { api, asked } = log(1, 1, 1);
   const reading = new Reading(api, {});
   await reading.older();
-  const all = await reading.whole();
-  assert.deepEqual(all.lines.split("\n").filter(Boolean).map((line) => JSON.parse(line)), [entry(100), entry(99), entry(98)]);
+  const numbers = [];
+  for await (const page of reading.pages()) numbers.push([page.map(({ number }) => number), asked.length]);
+  assert.deepEqual(numbers, [[[100], 1], [[99], 2], [[98], 3]]);
   assert.equal(reading.entries.length, 1);
   assert.deepEqual(asked.slice(1), ["GET audit?limit=500&cursor=after+100", "GET audit?limit=500&cursor=after+99"]);
-  assert.deepEqual([(await all.whole()).entries.length, asked.length], [3, 3]);
+});
+
+test("of a reading that ended, nothing is read again", async () => {
+  const { api, asked } = log(1);
+  const reading = new Reading(api, {});
+  await reading.older();
+  for await (const page of reading.pages()) assert.deepEqual(page, [entry(100)]);
+  assert.equal(asked.length, 1);
+});
+
+test("entries are saved as JSON Lines", () => {
+  const lines = linesOf([entry(2), entry(1)]);
+  assert.deepEqual(lines.split("\n").map((line) => line && JSON.parse(line)), [entry(2), entry(1), ""]);
 });
 
 test("an entry is a line of texts", () => {

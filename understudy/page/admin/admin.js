@@ -37,6 +37,7 @@ export class Admin {
   stop() {
     this.listening.abort();
     this.#dropReading();
+    this.log?.stop();
   }
 
   #open() {

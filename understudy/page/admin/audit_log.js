@@ -9,6 +9,7 @@ import { moment } from "./sections.js";
 
 const SHOWN = 100; // entries of a page in the table
 const SAVED = 500; // and of one that is only saved: the server's most
+const SAVE = "Save all as JSON Lines";
 
 /** Actions of entries, as the server names them. */
 export const ACTIONS = Object.freeze([
@@ -63,27 +64,42 @@ export class Reading {
     this.cursor = next;
   }
 
-  /** Returns this reading with all older entries; this one stays as it is. */
-  async whole() {
-    const all = Object.assign(new Reading(this.api, this.query), { entries: this.entries, cursor: this.cursor });
-    while (all.goesOn) await all.older(SAVED);
-    return all;
+  /** Yields the entries that were read, and then all older ones, as they are read; this reading stays as it is. */
+  async *pages() {
+    yield this.entries;
+    const rest = Object.assign(new Reading(this.api, this.query), { cursor: this.cursor });
+    while (rest.goesOn) {
+      rest.entries = [];
+      await rest.older(SAVED);
+      yield rest.entries;
+    }
   }
+}
 
-  /** The entries as JSON Lines, as `understudy audit` prints them. */
-  get lines() {
-    return this.entries.map((entry) => `${JSON.stringify(entry)}\n`).join("");
-  }
+/** Entries as JSON Lines, as `understudy audit` prints them. */
+export const linesOf = (entries) => entries.map((entry) => `${JSON.stringify(entry)}\n`).join("");
+
+/**
+ * Opens a file to write to: {write(text), close(), abort()}; until `close()` nothing is saved. In browsers with a picker it is
+ * on the disk already; in others its parts are blobs, which the browser may move to the disk, and it is a download in the end.
+ */
+async function openFile(name) {
+  if (globalThis.showSaveFilePicker) return (await globalThis.showSaveFilePicker({ suggestedName: name })).createWritable();
+  const parts = [];
+  return {
+    write: (text) => parts.push(new Blob([text])), abort: () => parts.splice(0),
+    close: () => saveAs(new Blob(parts, { type: "application/jsonl" }), name),
+  };
 }
 
 export class AuditLog {
   /** `tried(work)` runs a request, says a refusal, and resolves to whether it succeeded. `roles` are the user's. */
   constructor(api, tried, roles) {
-    Object.assign(this, { api, tried, reading: null, working: false });
+    Object.assign(this, { api, tried, reading: null, working: false, saving: null });
     this.counted = el("p.hint", { role: "status" });
     this.table = new Table({ caption: "Audit log", columns: COLUMNS, none: "No entry fits.", key: (row) => row.number });
     this.more = el("button.secondary", { type: "button", onclick: () => this.#older() }, "Show older entries");
-    this.save = el("button.secondary", { type: "button", onclick: () => this.#save() }, "Save all as JSON Lines");
+    this.save = el("button.secondary", { type: "button", onclick: () => (this.saving ? this.stop() : this.#save()) }, SAVE);
     this.after = el("div.dialog-actions", {}, this.more, this.save);
     this.element = el("div.audit", {}, this.#form(roles),
       el("p.hint", {}, `Each reading is itself recorded in the log, so nothing is read until you say so. Times are in ${Intl.DateTimeFormat().resolvedOptions().timeZone}.`),
@@ -125,12 +141,44 @@ export class AuditLog {
     });
   }
 
+  /** Ends the saving that is under way; nothing is saved then. */
+  stop() {
+    this.saving?.abort();
+  }
+
+  /** Saves a page at a time: a log of years does not fit into the memory. */
   #save() {
     return this.#read(async () => {
-      const all = await this.reading.whole();
-      saveAs(new Blob([all.lines], { type: "application/jsonl" }), "audit.jsonl");
-      setText(this.counted, `${count(all.entries.length, "entry", "entries")} saved.`);
+      this.saving = new AbortController();
+      try {
+        await this.#saveTo(await openFile("audit.jsonl"), this.saving.signal);
+      } catch (fault) {
+        if (fault.status !== undefined) throw fault;
+        if (fault.name !== "AbortError") setText(this.counted, `The file cannot be written: ${fault.message}`); // else no file was picked
+      } finally {
+        this.saving = null;
+        setText(this.save, SAVE);
+      }
     });
+  }
+
+  async #saveTo(file, stopped) {
+    let read = 0;
+    let saved = false;
+    setText(this.save, "Stop saving");
+    try {
+      for await (const entries of this.reading.pages()) {
+        if (stopped.aborted) return;
+        await file.write(linesOf(entries));
+        read += entries.length;
+        setText(this.counted, `${count(read, "entry", "entries")} read.`);
+      }
+      await file.close();
+      saved = true;
+    } finally {
+      if (!saved) await file.abort();
+      setText(this.counted, `${count(read, "entry", "entries")} ${saved ? "saved" : "read, none saved"}.`);
+    }
   }
 
   /** Runs one request at a time: a second press while one is under way would be recorded too. */
