@@ -32,6 +32,7 @@ from transport.wire.events import (
 )
 from understudy.agents.agent import Agent
 from understudy.agents.framework import is_of_framework
+from understudy.chat.answer.html import PERMIT_S, WORK_S
 from understudy.chat.answer.stream import AnswerStream
 from understudy.chat.memory import AgentMemory
 from understudy.chat.messages import RunRequest
@@ -86,8 +87,9 @@ log = logging.getLogger(__name__)
 
 RESUMED: Final = "Continued after a restart of the server"
 """What the user is told once a run goes on whose server has died."""
-PUBLISH_S: Final = 4 * RECORD_S
-"""Longest time to publish one event of a model, in seconds: some requests to the conversation, and a block to render.
+PUBLISH_S: Final = 4 * RECORD_S + 2 * (PERMIT_S + WORK_S)
+"""Longest time to publish one event of a model, in seconds, but for its scan: a thought, text that is just being
+released, the piece, and the summary of a blocked answer are a request each, and both texts may have blocks to render.
 The deadline of a turn is moved only if it is nearer: to move it for each piece costs as much as to scan the piece."""
 
 

@@ -1,0 +1,119 @@
+"""An event of a model is published whole, though the turn's time ends meanwhile.
+
+In virtual time: the conversation and the renderer take as long as their callers wait for them.
+"""
+
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from attrs import define, field
+
+from actors import ActorRef, ActorSystem, Ask, ChildSpec, Restart
+from tests.understudy.chat.run.test_run import FakeServices, Listener, RunLog, one_permit
+from transport.connection.limits import Limits
+from transport.wire.events import MessageAccepted
+from understudy.agents.agent import Agent
+from understudy.agents.budget import Budget
+from understudy.chat.answer.blocks import Cut, Part
+from understudy.chat.answer.html import PERMIT_S, WORK_S, AnswerHtml, OpenEnd
+from understudy.chat.answer.stream import PAUSE_S
+from understudy.chat.messages import Delta, RunRequest
+from understudy.chat.run.agent_loop import PUBLISH_S
+from understudy.chat.run.recorder import RECORD_S
+from understudy.chat.run.run import Run
+from understudy.chat.run_protocol import RunProtocol
+from understudy.models.model import Emit, ReasoningDelta, Reply, TextDelta, Turn
+
+LASTS_S = 2 * RECORD_S + PERMIT_S + WORK_S
+"""Text before the piece that is being released (beside it the reasoning is recorded), its blocks, and the piece."""
+WALL_S = 1000.0
+
+
+@define
+class SlowConversation:
+    """A conversation that replies, and has room for text, only when its asker is about to give up."""
+
+    ref: ActorRef
+
+    async def ask(self, request: Ask[Any], *, timeout_s: float) -> Any:
+        await trio.sleep(timeout_s)
+        return await self.ref.ask(request)
+
+    async def send(self, message: object, *, timeout_s: float) -> None:
+        await trio.sleep(timeout_s)
+        self.ref.tell(message)
+
+    def try_tell(self, message: object) -> bool:
+        return not isinstance(message, Delta) and self.ref.try_tell(message)
+
+
+class SlowHtml(AnswerHtml):
+    """A renderer that takes as long as it may, and closes no block."""
+
+    async def cut(self, part: Part, owner: str) -> Cut | None:
+        await trio.sleep(PERMIT_S + WORK_S)
+        return Cut([], references={})
+
+    async def preview(self, part: Part, owner: str) -> OpenEnd | None:
+        return None
+
+
+class Shown(FakeServices):
+    """The services of a user whose client shows HTML."""
+
+    def shows_html(self, owner: str, thread_id: str) -> bool:
+        return True
+
+
+@define
+class Slow:
+    """A model whose last piece has everything to wait for. It comes `left_s` before the time of the turn ends."""
+
+    ends: float
+    left_s: float
+    name: str = "slow"
+    notice: str = ""
+    lasted_s: float = 0.0
+    published: trio.Event = field(factory=trio.Event)
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        await emit(TextDelta("One.\n\n"))
+        await trio.sleep_until(self.ends - self.left_s - 2 * PAUSE_S)
+        await emit(TextDelta("Two"))  # held back, and released after the pause
+        await emit(ReasoningDelta("And now"))
+        await trio.sleep(2 * PAUSE_S)
+        began = trio.current_time()
+        try:
+            await emit(TextDelta(".\n\nThree.\n\n"))
+            self.published.set()
+        finally:
+            self.lasted_s = trio.current_time() - began
+        return await trio.sleep_forever()
+
+
+@pytest.mark.parametrize("left_s", [1.0, LASTS_S - 1.0, PUBLISH_S + 1.0])
+async def test_a_piece_is_published_whole_whenever_the_time_ends(
+    autojump_clock: trio.testing.MockClock, left_s: float
+) -> None:
+    """The deadline is moved away from a piece only if it is nearer than `PUBLISH_S`, so no piece may take longer."""
+    log = RunLog(trio.current_time(), RunProtocol("r"))
+    log.protocol.apply(MessageAccepted("m", "r", "go"))
+    model = Slow(trio.current_time() + WALL_S, left_s)
+    agent = Agent("slow", model=model, budget=Budget(wall_s=WALL_S), timeout_s=2 * WALL_S)
+    limiter = one_permit()
+    services = Shown({agent.name: agent}, Limits(), limiter, html=SlowHtml())
+    job = RunRequest("r", "ada", "t", "m", "go", (), agent.name)
+    listener = ChildSpec("conversation", lambda: Listener(log), restart=Restart.TEMPORARY)
+    async with ActorSystem("s", [listener]) as system:
+        (conversation,) = system.root.children()
+        limiter.acquire("r", "ada", conversation)
+        slow: Any = SlowConversation(conversation)
+        spec = ChildSpec("run", lambda: Run(job, slow, services), restart=Restart.TEMPORARY)  # type: ignore[arg-type]
+        run = await system.spawn(spec)
+        with trio.move_on_after(2 * WALL_S):
+            await model.published.wait()
+        run.tell("end")
+    assert model.published.is_set()
+    assert LASTS_S <= model.lasted_s <= PUBLISH_S
