@@ -7,7 +7,8 @@
 3. Packets are encrypted and bound to their inbox or channel (`understudy.storage.redis_cipher`). Numbers to a node
    only rise while this process lives, so the node can detect replays.
 4. Packets are never sent twice. A request that may or may not have arrived fails, and its caller may retry it.
-5. Every queue is bounded: an item that does not fit is not sent, as if the broker were down.
+5. A request is sent only while this node has an inbox under its present id: its reply would be lost otherwise.
+6. Every queue is bounded: an item that does not fit is not sent, as if the broker were down.
 """
 
 import math
@@ -104,6 +105,8 @@ class MessageBus:
         self._missed_since: float | None = None  # Unix time of the first news that was dropped
         self._unacked: dict[str, list[bytes]] = {}  # entries to acknowledge, by node
         self._pending: dict[str, _PendingRequest] = {}
+        self._inbox = ""  # the id under which this node has an inbox
+        self._inbox_changed = trio.Event()
         self._flush_at = math.inf  # time of the next batch, on trio's clock
         self._rescheduled = trio.Event()
         self._sent_at = -math.inf
@@ -179,18 +182,24 @@ class MessageBus:
 
         Raises CommandRejected and MessageInOtherThread as the node does; Moved if the node does not own the thread or
         is down; StorageUnavailable if its storage is down; BrokerUnavailable if the request was not sent, or not
-        answered in time: the command may or may not have been executed.
+        answered in time: the command may or may not have been executed. Waits first, also within `timeout_s`, until
+        this node has an inbox.
         """
+        deadline = trio.current_time() + timeout_s
+        if self._broker.up and self._inbox != self._node.id:
+            await self._wait_for_inbox(deadline)
         if not self._broker.up:
             raise BrokerUnavailable(self._broker.last_error)
+        if self._inbox != self._node.id:
+            raise BrokerUnavailable("this server has no inbox")
         if len(self._pending) >= PENDING_REQUESTS:
             raise BrokerUnavailable("too many requests wait for other servers")
-        request = RpcRequest(uuid.uuid4().hex, owner, thread_id, timeout_s, command, traceparent)
+        request = RpcRequest(uuid.uuid4().hex, owner, thread_id, deadline - trio.current_time(), command, traceparent)
         wait = self._pending[request.id] = _PendingRequest(node)
         try:
             if not self.send(node, request):
                 raise BrokerUnavailable("too much waits for another server")
-            with trio.move_on_after(timeout_s):
+            with trio.move_on_at(deadline):
                 await wait.settled.wait()
             if wait.error is not None:
                 raise wait.error
@@ -199,6 +208,17 @@ class MessageBus:
             return reply_value(wait.answer)
         finally:
             del self._pending[request.id]
+
+    def set_inbox(self, name: str) -> None:
+        """Send requests from now on while this node's id is `name`: there is an inbox for their replies; "": none."""
+        changed, self._inbox, self._inbox_changed = self._inbox_changed, name, trio.Event()
+        changed.set()
+
+    async def _wait_for_inbox(self, deadline: float) -> None:
+        """Wait until this node has an inbox under its present id, or the broker is down."""
+        with trio.move_on_at(deadline):
+            while self._broker.up and self._inbox != self._node.id:
+                await self._inbox_changed.wait()
 
     def accept_reply(self, answer: RpcReply) -> None:
         """Settle the request that a reply belongs to; ignore a reply that came too late."""

@@ -198,12 +198,15 @@ class BusReceiver(Actor):
                     entries = await self.broker.read_new(name, name, wait=True)
                     await self._accept_entries(name, entries, context)
                     await trio.sleep(BATCH_DELAY_S)
-                self.bus.fail_all("this server was taken for dead")
             except BrokerRefused as refused:  # the inbox was deleted
                 log.warning("inbox.lost", extra={"reason": refused.reason})
-                await trio.sleep(RETRY_S)
             except BrokerUnavailable:
-                await trio.sleep(RETRY_S)
+                pass
+            else:
+                self.bus.fail_all("this server was taken for dead")
+                continue
+            self.bus.set_inbox("")
+            await trio.sleep(RETRY_S)
 
     async def _open_inbox(self, name: str, context: Context) -> None:
         """Create the inbox if there is none, and handle the entries that were read before but not acknowledged."""
@@ -211,6 +214,7 @@ class BusReceiver(Actor):
         self.clock_offset_s = now - trio.current_time()
         if made:  # a reply that came before it found no inbox
             self.bus.fail_all("replies to this server were lost")
+        self.bus.set_inbox(name)
         start, entries = await self.broker.claim(name, name, "0-0", 0)
         await self._accept_entries(name, entries, context)
         while start != "0-0":

@@ -264,9 +264,8 @@ async def test_events_of_a_former_owner_are_ignored(redis: Redis) -> None:
         for item in (Events("thread", 2, [b"{}"]), ForwardingEnded("thread"), Events("thread", 3, [b"{}"])):
             stale.post.send(b.node.id, item)
         stale.post.send_ephemeral(b.node.id, Ephemeral("thread", 1, [b"{}"]))
-        with pytest.raises(BrokerUnavailable):  # nobody reads for it; what it sent before has arrived by then
-            await ask(stale, b, timeout_s=0.5)
-        assert b.asked
+        stale.post.send(b.node.id, RpcRequest("r", "ann", "t", 60.0, command_from_message(chat.CancelRun("r1"))))
+        await eventually(lambda: b.asked)  # what was sent before has arrived by then
         a.post.send(b.node.id, Events("thread", 1, [b"{}"]))
         await eventually(lambda: b.received)
         assert b.received == [Events("thread", 1, [b"{}"])]
@@ -437,18 +436,38 @@ async def test_while_redis_is_away_nothing_waits(own_redis: Redis, caplog: pytes
 
 
 async def test_a_reply_that_found_no_inbox_is_not_waited_for(redis: Redis) -> None:
-    """A node asks before it has made its inbox, as after Redis lost all it had: the request fails once it is made."""
-    async with house(redis) as a, house(redis) as b, trio.open_nursery() as nursery:
-        await b.read()
+    """The inbox is deleted before the reply, as if Redis had lost all it had: the request fails at the next."""
+    async with house(redis) as a, house(redis) as b:
 
-        async def read_when_asked() -> None:
-            await eventually(lambda: b.asked)
-            await a.read()
+        async def lose(sender: str, request: RpcRequest) -> None:
+            if not b.asked:
+                await b.link.call(lambda client: client.delete([inbox_name(sender)]))
+            await b.serve(sender, request)
 
-        nursery.start_soon(read_when_asked)
+        await a.read()
+        await b.read(lose)
         with pytest.raises(BrokerUnavailable, match="replies to this server were lost"):
-            await ask(a, b)
+            await ask(a, b, timeout_s=60)
         assert await ask(a, b) == "CancelRun"
+
+
+async def test_a_node_that_has_just_got_another_id_asks_once_replies_can_arrive(redis: Redis) -> None:
+    """It was taken for dead and joined again; its receiver still waits for entries of the old inbox."""
+    async with two(redis) as (a, b):
+        assert await ask(a, b) == "CancelRun"
+        a.node.rename()
+        assert await ask(a, b, timeout_s=60) == "CancelRun"
+        assert len(b.asked) == 2
+
+
+async def test_a_node_without_an_inbox_does_not_ask(redis: Redis) -> None:
+    async with house(redis) as a, house(redis) as b:
+        await b.read()
+        with pytest.raises(BrokerUnavailable, match="has no inbox"):
+            await ask(a, b, timeout_s=0.2)
+        await a.read()
+        assert await ask(a, b) == "CancelRun"
+        assert len(b.asked) == 1, "the first request was never sent"
 
 
 async def test_a_request_outlives_the_receiver_if_its_inbox_is_still_there(redis: Redis) -> None:
