@@ -11,6 +11,7 @@ from actors import (
     Actor,
     ActorRef,
     ActorSystem,
+    Ask,
     ChildSpec,
     Context,
     MailboxFull,
@@ -20,13 +21,21 @@ from actors import (
     open_system,
 )
 from actors.testing import settle, virtual_time
+from tests.understudy.chat.test_registry import REQUESTS, check_order
 from transport.outbox.delivery import DeliveryCursors, TextPiece
 from transport.wire.codec import from_log
 from transport.wire.events import AgentProgress, AgentThinking, Block, Envelope, FeedbackGiven, PartialResult
 from transport.wire.messages import Deliver, SubscribeThread, UnsubscribeThread
 from understudy.chat.messages import FollowThread
 from understudy.cluster.codec import decode_ephemeral
-from understudy.cluster.messages import Ephemeral, Events, ForwardingEnded, RpcRequest, Subscribe
+from understudy.cluster.messages import (
+    Ephemeral,
+    Events,
+    ForwardingEnded,
+    RpcRequest,
+    Subscribe,
+    command_from_message,
+)
 from understudy.cluster.rpc_server import LEASE_S, EventForwarder, RenewLease, RpcServer, StopForwarding
 
 
@@ -113,6 +122,19 @@ async def test_a_forwarder_that_could_not_subscribe_is_started_again(
         await office.handle("b", RpcRequest("2", "ann", "t", 2.0, Subscribe()))
         assert [(each.id, each.fault) for each in bag.sent] == [("2", None)]
         assert couriers.children() == followers
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+async def test_what_is_said_on_another_node_goes_ahead_of_the_text_too(
+    autojump_clock: trio.testing.MockClock, name: str
+) -> None:
+    """As if it were said on the node that has the conversation."""
+
+    async def send(conversation: ActorRef, request: Ask[Any]) -> None:
+        office = RpcServer(Threads(conversation), Bag(), lambda: conversation)  # type: ignore[arg-type]
+        await office.handle("b", RpcRequest("1", "ann", "t", 2.0, command_from_message(request)))
+
+    await check_order(name, send)
 
 
 async def begun(system: ActorSystem, bag: Bag) -> tuple[ActorRef, ActorRef]:
