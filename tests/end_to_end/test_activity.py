@@ -57,6 +57,26 @@ async def test_an_open_run_is_shown_with_its_user_and_what_it_waits_for(serve: A
     assert "one two" not in shown
 
 
+async def test_a_queued_run_waits_for_its_turn_also_after_its_user_has_steered_it(serve: Any) -> None:
+    gate = Gate()
+    running = await serve(scripted(Say("one two", gate)), secret=SECRET)
+    async with connected(running.address, token("ada")) as client:
+        await client.say("go", agent_type="script", thread_id="t1")
+        await gate.reached.wait()
+        await client.say("more", agent_type="script", thread_id="t1", message_id="m2")
+        run_id = (await client.until("message_accepted", message_id="m2"))["run_id"]
+        await client.send({"type": "steer", "payload": {"run_id": run_id, "content": "shorter", "steer_id": "s1"}})
+        await client.until("steer_accepted")
+        _, runs = await read(running, "runs")
+        _, one = await read(running, f"runs/{run_id}")
+        gate.opened.set()
+        for _ in range(2):
+            await client.until("final_response")
+    (row,) = [each for each in runs["open"] if each["run_id"] == run_id]
+    assert (row["last_event"], row["waits_for"], row["waits_for_name"]) == ("steer_accepted", "queue", "")
+    assert one["waits_for"] == "queue"
+
+
 async def test_open_runs_of_a_user_are_all_counted(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are more than the rows of one answer."""
     monkeypatch.setattr("understudy.web.api.activity.MOST", 2)

@@ -4,6 +4,7 @@ spent, schedules and sign-ins.
 None of them returns text of a user, or a secret.
 """
 
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any, Final, Literal, TypeAlias
 
@@ -99,7 +100,7 @@ class SignInRow:
 @frozen
 class OpenRunRow:
     """A run without an end. `node` owns its thread, None on a single node; `tokens` and `cost` are spent so far;
-    `last_body` is its latest logged event."""
+    `last_body` is its latest logged event, `work_body` the latest whose type was not left aside."""
 
     run_id: str
     owner: str
@@ -111,6 +112,7 @@ class OpenRunRow:
     tokens: int
     cost: float
     last_body: bytes | None = field(repr=False)
+    work_body: bytes | None = field(repr=False)
 
 
 @frozen
@@ -135,23 +137,28 @@ class Found:
     runs: tuple[FoundRun, ...]
 
 
-_LAST_BODY = select(_e.body).where(_e.run_id == _r.id).order_by(_e.seq.desc()).limit(1).scalar_subquery()
+_NEWEST_FIRST = select(_e.body).where(_e.run_id == _r.id).order_by(_e.seq.desc())
+_LAST_BODY = _NEWEST_FIRST.limit(1).scalar_subquery()
 _TOKENS = select(func.coalesce(func.sum(_p.tokens), 0)).where(_p.run_id == _r.id).scalar_subquery().label("tokens")
 _COST = select(func.coalesce(func.sum(_p.cost), 0.0)).where(_p.run_id == _r.id).scalar_subquery().label("cost")
 _AGENT = func.coalesce(_r.pillar, _r.agent_type)
 _RUN = (_r.id, _r.owner, _r.thread_id, _AGENT, _r.status, _r.started_at, _r.ended_at)
 
 
-def open_runs(connection: Connection, limit: int, scope: Scope) -> list[OpenRunRow]:
-    """Return the unfinished runs of these users on all nodes, the oldest first, at most `limit`."""
+def open_runs(connection: Connection, limit: int, scope: Scope, aside: Sequence[str] = ()) -> list[OpenRunRow]:
+    """Return the unfinished runs of these users on all nodes, the oldest first, at most `limit`.
+
+    `aside` are the types of events that `work_body` leaves out.
+    """
+    bodies = _LAST_BODY, _NEWEST_FIRST.where(_e.type.not_in(aside)).limit(1).scalar_subquery()
     wanted = (
-        select(_r.id, _r.owner, _r.thread_id, _AGENT, _r.started_at, _r.attempts, _t.node, _TOKENS, _COST, _LAST_BODY)
+        select(_r.id, _r.owner, _r.thread_id, _AGENT, _r.started_at, _r.attempts, _t.node, _TOKENS, _COST, *bodies)
         .join(schema.threads, (_t.owner == _r.owner) & (_t.id == _r.thread_id))
         .where(OPEN_RUN, scope.of(_r.owner))
         .order_by(_r.started_at, _r.id)
         .limit(limit)
     )
-    return [OpenRunRow(*row[:7], int(row.tokens), float(row.cost), row[-1]) for row in connection.execute(wanted)]
+    return [OpenRunRow(*row[:7], int(row.tokens), float(row.cost), *row[-2:]) for row in connection.execute(wanted)]
 
 
 def open_run_counts(connection: Connection, scope: Scope) -> dict[str, int]:

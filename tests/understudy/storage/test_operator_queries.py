@@ -26,6 +26,11 @@ async def test_open_runs_of_all_users_have_their_latest_event_and_what_they_spen
         assert (ann.run_id, ann.owner, ann.agent, ann.tokens, ann.cost) == ("r1", "ann", "guide", 120, 0.75)
         assert ann.last_body == make.events(3, 3)[0].body
         assert (bob.run_id, bob.tokens, bob.cost) == ("r2", 0, 0.0)
+        said = LoggedEvent(4, "steer_accepted", "r1", b"{}")
+        await store.commit(Change("ann", "t", events=(said,)))
+        for aside, work in (((), said), (("steer_accepted",), make.events(3, 3)[0])):
+            ann, _ = await archive.read(operator_queries.open_runs, 10, ALL, aside)
+            assert (ann.last_body, ann.work_body) == (said.body, work.body)
         assert len(await archive.read(operator_queries.open_runs, 1, ALL)) == 1
 
 

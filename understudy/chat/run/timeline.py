@@ -22,7 +22,9 @@ from transport.wire.events import (
     MessageAccepted,
     QuestionAnswered,
     QuestionAsked,
+    SteerAccepted,
     SteerTaken,
+    SteerWithdrawn,
     SubagentCompleted,
     SubagentStarted,
     ToolCompleted,
@@ -33,6 +35,8 @@ from understudy.storage.records import StepRecord
 
 MOST_SPANS: Final = 2_000
 """Spans of one timeline; the earliest are kept."""
+ASIDE: Final = (AgentThinking, SteerAccepted, SteerWithdrawn)
+"""Events that do not change what a run waits for: thoughts, and what users and operators say to it meanwhile."""
 
 
 @define
@@ -71,9 +75,10 @@ class Timeline:
 
 
 def waits_for(envelope: Envelope) -> tuple[str, str]:
-    """Return what a run waits for after its latest logged event: its kind, as `Span` names them, and its name."""
+    """Return what a run waits for after its latest logged event that is not of `ASIDE`: the kind, as `Span` names
+    them, and the name."""
     match envelope.event:
-        case MessageAccepted() | AgentThinking(agent_id=""):  # what an operator did before an agent started
+        case MessageAccepted():
             return "queue", ""
         case ToolExecuting(tool_name=name):
             return "tool", name
@@ -92,7 +97,8 @@ def timeline(envelopes: Iterable[Envelope], steps: Iterable[StepRecord]) -> Time
     marks: list[Mark] = []
     latest = ""
     for envelope in envelopes:
-        latest = ": ".join(filter(None, waits_for(envelope)))
+        if not isinstance(envelope.event, ASIDE):
+            latest = ": ".join(filter(None, waits_for(envelope)))
         _apply(envelope, spans, marks)
     for step in steps:
         if step.kind in ("model", "summary", "ask"):

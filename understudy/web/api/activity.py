@@ -21,7 +21,7 @@ from transport.wire.errors import CommandRejected
 from understudy.chat.messages import CancelRun
 from understudy.chat.run.meter import usage_of
 from understudy.chat.run.report import short_report
-from understudy.chat.run.timeline import as_json, timeline, waits_for
+from understudy.chat.run.timeline import ASIDE, as_json, timeline, waits_for
 from understudy.content.texts import run_off_loop
 from understudy.storage import operator_queries
 from understudy.storage.operator_queries import FoundRun, OpenRunRow
@@ -47,7 +47,8 @@ async def runs() -> dict[str, Any]:
     of, context, now = scope(), web_context(), time.time()
     whose = rights().whose(request.args.get("tenant") or None)
     here = None if context.node is None else context.node.id  # it gets another one when its lease has lapsed
-    rows = await context.archive.read(operator_queries.open_runs, MOST, of)
+    aside = [each.type for each in ASIDE]
+    rows = await context.archive.read(operator_queries.open_runs, MOST, of, aside)
     latest = await run_off_loop(partial(_latest_events, rows))
     sent = context.metrics.watchdog.last_sent
     shown = []
@@ -182,14 +183,13 @@ def _found(each: FoundRun) -> dict[str, Any]:
 
 
 def _latest_events(rows: list[OpenRunRow]) -> list[tuple[float | None, str | None, str, str]]:
-    """Return of each run when its latest event was, its type, and what the run waits for since then."""
+    """Return of each run when its latest event was, its type, and what the run waits for."""
     found: list[tuple[float | None, str | None, str, str]] = []
     for row in rows:
-        if row.last_body is None:
-            found.append((None, None, "queue", ""))
-            continue
-        envelope = from_log(row.last_body)
-        found.append((envelope.timestamp, envelope.event.type, *waits_for(envelope)))
+        latest = None if row.last_body is None else from_log(row.last_body)
+        kind, name = ("queue", "") if row.work_body is None else waits_for(from_log(row.work_body))
+        at, event = (None, None) if latest is None else (latest.timestamp, latest.event.type)
+        found.append((at, event, kind, name))
     return found
 
 

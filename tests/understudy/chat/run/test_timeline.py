@@ -1,5 +1,7 @@
 """A run as spans: agents, turns, calls, consents and subagents, and what it waits for."""
 
+import pytest
+
 from transport.wire.events import (
     AgentCompleted,
     AgentStarted,
@@ -12,6 +14,8 @@ from transport.wire.events import (
     FinalResponse,
     MessageAccepted,
     RunStatus,
+    SteerAccepted,
+    SteerWithdrawn,
     SubagentCompleted,
     SubagentStarted,
     ToolCompleted,
@@ -73,9 +77,18 @@ def test_a_run_under_way_says_what_it_waits_for() -> None:
     assert [span.kind for span in found.spans if span.ended is None] == ["agent", "tool", "consent"]
 
 
-def test_a_queued_run_that_an_operator_takes_over_waits_for_its_turn() -> None:
-    taken = at(2, AgentThinking("", WORDS, 2, "taken_over", "op"))
-    assert timeline([BEGIN[0], taken], []).waits_for == "queue"
+@pytest.mark.parametrize(
+    "said",
+    [
+        AgentThinking("a", WORDS, 6, "taken_over", "op"),
+        SteerAccepted("s", WORDS, "next"),
+        SteerWithdrawn("s"),
+    ],
+)
+def test_what_is_said_to_a_run_does_not_change_what_it_waits_for(said: Event) -> None:
+    """It waits for its turn, its model, a tool or a consent, as before."""
+    for number in range(1, len(BEGIN) + 1):
+        assert timeline([*BEGIN[:number], at(6, said)], []).waits_for == timeline(BEGIN[:number], []).waits_for
 
 
 def test_a_run_that_was_cut_leaves_nothing_open() -> None:
