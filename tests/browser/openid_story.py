@@ -258,7 +258,8 @@ def _save(page: Page, shots: Path | None) -> None:
     holding = True
     for picks in (True, False):
         page.evaluate(PICK if picks else "window.showSaveFilePicker = undefined")
-        save.click()
+        with page.expect_request(lambda asked: "cursor=" in asked.url):
+            save.click()
         expect(page.get_by_text("1 entry read.", exact=True)).to_be_visible()
         picture(page, shots, "openid-auditor-saves")
         page.get_by_role("button", name="Stop saving").click()
