@@ -54,12 +54,44 @@ def read_without_a_server(context: BrowserContext, server: Server, shots: Path |
     expect(page.get_by_text("Online")).to_be_visible()
 
 
+def without_stop(context: BrowserContext, server: Server, shots: Path | None) -> None:
+    """A page that is loaded without a server has no Stop for a run at work. When the server is back it has, and shows
+    the account and the archive, although the first question for the account fails."""
+    page = opened(context, server)
+    page.get_by_role("button", name="New chat").click()
+    page.get_by_role("button", name=re.compile("^Agent")).click()
+    page.get_by_role("option", name=re.compile("gardener", re.IGNORECASE)).click()
+    page.get_by_role("textbox", name=re.compile("message", re.IGNORECASE)).fill("Count my pots")
+    page.keyboard.press("Enter")
+    stops = page.get_by_role("button", name=re.compile("^Stop"))
+    account = page.get_by_role("button", name=re.compile("^Account"))
+    archive = page.get_by_role("button", name="Archived chats")
+    expect(stops).to_have_count(2)  # of the run and of the message box
+    for known in (account, archive):
+        expect(known).to_be_visible()
+    server.stop()
+    expect(stops).to_have_count(0)
+    page.reload()
+    expect(page.locator(".work-now")).to_be_visible()
+    expect(page.locator(".status:not([data-phase=online])")).to_be_visible()
+    expect(stops).to_have_count(0)
+    picture(page, shots, f"no-stop-{context.browser.browser_type.name if context.browser else ''}")
+    page.route("**/api/me", lambda route: route.abort(), times=1)
+    with page.expect_event("requestfailed", lambda asked: asked.url == f"{server.address}/api/me"):
+        server.start()
+    for back in (account, archive):
+        expect(back).to_be_visible()
+    expect(stops).to_have_count(2)
+
+
 def main(folder: Path, shots: Path | None) -> None:
     """Play the story in this process's browser."""
-    server = Server(folder / "data")
+    gates = folder / "gates"  # of which none is opened: the gardener counts for ever
+    server = Server(folder / "data", options=["tests.browser.working_agents:gardener"], STORY_GATES=str(gates))
     try:
         with current_browser() as browser:
             read_without_a_server(browser.new_context(), server, shots)
+            without_stop(browser.new_context(), server, shots)
     finally:
         server.stop(signal.SIGTERM)
 

@@ -116,10 +116,7 @@ class Page extends ChatPage {
     this.client.on("welcome", (event) => {
       this.clock.align(moment(event.timestamp));
       this.readAgents();
-      Promise.all([this.account.refresh(), this.sidebar.refresh()]).then(() => {
-        this.transcript.refreshEmpty();
-        return goneThreads(this.client, this.sidebar.all);
-      }).then((gone) => gone.forEach((threadId) => this.removed(threadId, { elsewhere: true })));
+      this.readUser();
     });
     this.client.on("change", ({ threadId, state, events }) => this.changed(threadId, state, events));
     this.client.on("alert", ({ message }) => this.alerts.show(message));
@@ -315,6 +312,14 @@ class Page extends ChatPage {
     if (elsewhere) this.drafts.write(next, draft);
     this.open(next, { fresh: true });
     if (elsewhere) this.toasts.show(t("chat.deleted_elsewhere"));
+  }
+
+  /** Reads who is signed in, and their chats; what has never been read is tried again. */
+  async readUser() {
+    await Promise.all([this.account.refresh(), this.sidebar.refresh()]);
+    if (!this.account.who || !this.sidebar.loaded) setTimeout(() => this.client.connection.online && this.readUser(), AGAIN_MS);
+    this.transcript.refreshEmpty();
+    (await goneThreads(this.client, this.sidebar.all)).forEach((threadId) => this.removed(threadId, { elsewhere: true }));
   }
 
   async readAgents() {

@@ -121,7 +121,7 @@ export class InboxView {
     return this.#row(`run:${run.run_id}`, run, `${this.#agent(run)} · ${words}`, (row) => {
       row.time = el("span.inbox-time");
       this.page.clock.count(row.time, run.started_at * 1000);
-      return [row.time, el("button.secondary", { type: "button", "aria-label": t("action.of", { action: t("composer.stop"), title: run.title }), onclick: ({ currentTarget }) => {
+      return [row.time, el("button.secondary.inbox-stop", { type: "button", "aria-label": t("action.of", { action: t("composer.stop"), title: run.title }), onclick: ({ currentTarget }) => {
         currentTarget.disabled = true;
         this.page.onStop(run.run_id);
       } }, t("composer.stop"))];

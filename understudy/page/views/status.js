@@ -17,6 +17,7 @@ export class Status {
   show({ phase, waiting, reason, draining }) {
     this.phase = phase;
     this.element.dataset.phase = phase;
+    document.body.classList.toggle("offline", phase !== "online");
     setText(this.word, wordFor(draining && (phase === "offline" || phase === "connecting") ? "restarts" : phase, waiting));
     this.button.hidden = phase === "online" || phase === "connecting";
     setText(this.button, t(phase === "refused" ? "status.reconnect" : "status.try_now"));
