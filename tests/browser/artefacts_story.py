@@ -15,6 +15,8 @@ WIDE: ViewportSize = {"width": 1280, "height": 800}
 NARROW: ViewportSize = {"width": 360, "height": 740}
 LINES = "each => { const text = new Range(); text.selectNodeContents(each); return text.getClientRects().length; }"
 """Counts the lines of an element's text."""
+FADES = "each => getComputedStyle(each, '::after').content !== 'none'"
+"""Whether a preview fades out at its end, as it does if there is more."""
 SMALL = {"UNDERSTUDY_MAX_FILE_BYTES": "1000000"}
 DROP = """(name) => {
   const dataTransfer = new DataTransfer();
@@ -62,6 +64,10 @@ def files(page: Page, shots: Path | None) -> None:
     drawn.scroll_into_view_if_needed()
     expect(drawn.get_by_role("img", name="plot.svg")).to_be_visible()
     assert page.title() != "broken"
+    for file, cut in ((table, True), (html, False)):
+        shown = file.locator(".file-preview")
+        assert shown.evaluate(FADES) is cut
+        assert cut or shown.locator(".code").bounding_box() == shown.locator(".preview").bounding_box()
     picture(page, shots, "files")
 
     with page.expect_download() as download:

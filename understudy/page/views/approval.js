@@ -42,7 +42,7 @@ export class ApprovalView {
     }, word);
     this.fields = null;
     const edit = approval.schema && Object.keys(approval.schema.properties ?? {}).length > 0
-      ? el("button.quiet", { type: "button", onclick: () => this.#edit(approval, edit) }, t("approval.change")) : null;
+      ? el("button.secondary", { type: "button", onclick: () => this.#edit(approval, edit) }, t("approval.change")) : null;
     this.buttons = [answer("allow", t("approval.allow"), "primary"), answer("deny", t("approval.deny"), "secondary"), ...(edit ? [edit] : [])];
     const alwaysId = freshId("always");
     this.always = el("input", { id: alwaysId, type: "checkbox" });

@@ -38,6 +38,7 @@ export class Previews {
     const content = preview.kind === "image" ? await this.#picture(file) : contentOf(file, preview);
     box.dataset.kind = preview.kind;
     box.replaceChildren(...content);
+    box.classList.toggle("is-cut", box.scrollHeight > box.parentElement?.clientHeight);
   }
 
   /** A small, decorative image of a file. Rejects if it is no picture. */
