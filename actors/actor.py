@@ -8,7 +8,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Hashable, Iterable
 from contextlib import AbstractAsyncContextManager, nullcontext
-from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -97,15 +96,20 @@ class Actor:
 class ActorTimer:
     """A timer of an actor. A new one under the same key replaces it; it is received at most once."""
 
-    __slots__ = ("entry", "key", "message", "values")
+    __slots__ = ("cell", "entry", "key", "message", "values")
 
     entry: Timer
 
-    def __init__(self, key: Hashable, message: object, values: Values) -> None:
+    def __init__(self, cell: Cell, key: Hashable, message: object, values: Values) -> None:
+        self.cell: Cell = cell
         self.key: Hashable = key
         self.message: object = message
         self.values: Values = values
         """The values of the propagated context variables when the timer was set."""
+
+    def fire(self) -> None:
+        """Hand the timer to its actor."""
+        self.cell.put_control(self)
 
 
 class Context:
@@ -208,8 +212,8 @@ class Context:
         hash(key)
         self.cancel_timer(key)
         carrier = cell.mailbox.propagator
-        timer = ActorTimer(key, message, () if carrier is None else carrier.current_values(stamped=False))
-        timer.entry = cell.system.timers.after(delay_s, partial(cell.put_control, timer))
+        timer = ActorTimer(cell, key, message, () if carrier is None else carrier.current_values(stamped=False))
+        timer.entry = cell.system.timers.after(delay_s, timer.fire)
         life = cell.incarnation
         if life.timers is None:
             life.timers = {}

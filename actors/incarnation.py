@@ -348,7 +348,7 @@ async def _serve(life: Incarnation, actor: Actor, context: Context) -> None:
     receive: Receive = actor.receive
     version = -1
     idle = None if type(actor).on_idle is Actor.on_idle else actor.on_idle
-    task, wait_task_rescheduled = life.task, trio.lowlevel.wait_task_rescheduled
+    task, wait_task_rescheduled = trio.lowlevel.current_task(), trio.lowlevel.wait_task_rescheduled
 
     mailbox.interrupt = True
     while True:
@@ -383,7 +383,7 @@ async def _serve(life: Incarnation, actor: Actor, context: Context) -> None:
         elif not mailbox.interrupt:
             if life.stop_mode is not None:
                 return
-            mailbox.parked = task
+            mailbox.park(task)
             await wait_task_rescheduled(mailbox.unpark)
 
 

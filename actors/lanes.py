@@ -104,12 +104,16 @@ class Waiter:
         self.admitted: bool = False
 
 
+_RELEASED: Any = ()
+"""The items of a queue that was given up."""
+
+
 class LaneQueue:
     """A lane that does not conflate."""
 
     __slots__ = (
-        "bound", "capacity", "conflated", "dropped", "high_water", "items", "lane", "left", "overflow", "rejected",
-        "skipped", "waiters",
+        "bound", "capacity", "carrier", "conflated", "dropped", "high_water", "items", "lane", "left", "overflow",
+        "rejected", "skipped", "waiters",
     )  # fmt: skip
 
     bound: int
@@ -124,10 +128,21 @@ class LaneQueue:
 
     def __init__(self, lane: Lane, bound: int, policy: Policy, carrier: ContextPropagator | None = None) -> None:
         self.lane: Lane = lane
-        self.items: Any = deque() if carrier is None else carrier.queue()
+        self.carrier: ContextPropagator | None = carrier
+        self.items: Any = _RELEASED
+        self.restore()
         self.waiters: deque[Waiter] | None = None
         self.dropped = self.rejected = self.conflated = self.high_water = self.skipped = self.left = 0
         self.configure(bound, policy)
+
+    def release(self) -> None:
+        """Give up the queue, which is empty, until `restore`: a deque without items takes 760 bytes."""
+        self.items = _RELEASED
+
+    def restore(self) -> None:
+        """Make a queue for messages, unless there is one."""
+        if self.items is _RELEASED:
+            self.items = deque() if self.carrier is None else self.carrier.queue()
 
     def configure(self, bound: int, policy: Policy) -> None:
         """Apply a bound and a policy; waiting messages stay."""
@@ -249,6 +264,9 @@ class ConflatingQueue(LaneQueue):
     def __init__(self, lane: Lane, bound: int, policy: Conflate, carrier: ContextPropagator | None = None) -> None:
         super().__init__(lane, bound, policy)
         self.items = KeyedItems(policy.key, carrier)
+
+    def release(self) -> None:
+        """Keep the queue: an empty one of this kind is small."""
 
     def configure(self, bound: int, policy: Policy) -> None:
         """Apply a bound, and make `tell` hand every message to `replace`."""

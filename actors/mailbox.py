@@ -139,12 +139,22 @@ class Mailbox:
         if self.parked is not None:
             if self.thread != get_ident():
                 raise WrongLoop
-            task, self.parked = self.parked, None
-            trio.lowlevel.reschedule(task)
+            trio.lowlevel.reschedule(self.parked)
+            self.parked = None
+            for queue in self.open_lanes:
+                queue.restore()
+
+    def park(self, task: trio.lowlevel.Task) -> None:
+        """Have `task`, which waits next, woken by the first message. All lanes are empty."""
+        self.parked = task
+        for queue in self.open_lanes:
+            queue.release()
 
     def unpark(self, _: object) -> trio.lowlevel.Abort:
         """Abort the consumer's wait."""
         self.parked = None
+        for queue in self.open_lanes:
+            queue.restore()
         return trio.lowlevel.Abort.SUCCEEDED
 
     def take(self) -> Any:

@@ -78,8 +78,7 @@ class ActorRef(Handle):
         """
         mailbox = self._mailbox
         queue = mailbox.lanes[lane] or mailbox.open(lane)
-        items = queue.items
-        depth = len(items)
+        depth = len(queue.items)
         if isinstance(message, Notice):
             raise TypeError("notices such as Terminated come from the runtime only")
         if depth >= queue.capacity:
@@ -87,7 +86,7 @@ class ActorRef(Handle):
             return
         if mailbox.parked is not None:
             mailbox.wake()  # first, since it raises `WrongLoop` for a caller on another loop
-        items.append(message)
+        queue.items.append(message)
         if depth >= queue.high_water:
             queue.high_water = depth + 1
 

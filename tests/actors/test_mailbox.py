@@ -1,10 +1,24 @@
+import tracemalloc
+
 import pytest
 import trio
 import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors import ActorDied, ChildSpec, Lane, MailboxFull, MailboxSpec, Overflow, StopMode
+from actors import (
+    ActorDied,
+    ActorSystem,
+    ChildSpec,
+    Lane,
+    MailboxFull,
+    MailboxSpec,
+    Overflow,
+    StopMode,
+    context_propagation,
+    lanes,
+)
+from actors.context_propagation import enqueued_at
 from actors.mailbox import EMPTY, FAIR_SHARE, Mailbox
 from tests.actors.troupe import Hang, Player, Read, Run, settled
 
@@ -227,3 +241,27 @@ async def test_a_batch_yields_after_about_a_millisecond():
         await trio.lowlevel.checkpoint()
         assert 0 < ref.statistics()[Lane.NORMAL].depth < 10_000
         await ref.stop()
+
+
+@pytest.mark.parametrize("carry", [(), (enqueued_at,)], ids=["plain", "propagating"])
+async def test_an_actor_that_waits_keeps_no_empty_queue(carry):
+    """A deque without items takes 760 bytes. It is there again for the next message, and after the end of the wait."""
+    count = 100
+    async with ActorSystem("test", carry=carry) as system:
+        refs = [await system.spawn(ChildSpec(f"a{number}", Player)) for number in range(count)]
+        tracemalloc.start()
+        try:
+            for ref in refs:
+                ref.tell("first")
+            for ref in refs:
+                await ref.ask(Read())
+            await settled()
+            queues = [tracemalloc.Filter(True, module.__file__) for module in (lanes, context_propagation)]
+            kept = tracemalloc.take_snapshot().filter_traces(queues)
+        finally:
+            tracemalloc.stop()
+        assert sum(each.size for each in kept.statistics("filename")) < 500 * count
+        refs[0].kill()
+        for ref in refs:
+            ref.tell("second")
+        assert [await ref.ask(Read()) for ref in refs] == [["second"]] + [["first", "second"]] * (count - 1)
