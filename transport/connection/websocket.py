@@ -5,7 +5,6 @@ and an `error_id` that is also in the log; the client sees no details.
 """
 
 import logging
-import math
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -62,7 +61,8 @@ class WebSocketConnection(ClientConnection):
     """
 
     __slots__ = (
-        "_assembler", "_close_with", "_default_agent", "_expired", "_fault_limit", "_granted", "_resumed", "_socket",
+        "_assembler", "_close_with", "_default_agent", "_expired", "_fault_limit", "_given_token", "_resumed",
+        "_socket",
     )  # fmt: skip
 
     def __init__(
@@ -86,7 +86,7 @@ class WebSocketConnection(ClientConnection):
             limits=limits,
             label=dialect.value,
         )
-        self._granted = (identity, given_token)
+        self._given_token = given_token
         self._socket = socket
         self._default_agent = default_agent
         self._expired = False
@@ -142,8 +142,10 @@ class WebSocketConnection(ClientConnection):
         own.
         """
         try:
+            first_decides = self.identity is None or self._given_token is not None
             joined = self.identity is None or await self._join(self.identity)
-            if joined and (self.identity is None or self._granted[1] is not None):
+            self._given_token = None  # the welcome has it
+            if joined and first_decides:
                 joined = await self._handle_first_message()
             while joined and self._close_with is None:
                 command = await self._receive_command()
@@ -202,14 +204,16 @@ class WebSocketConnection(ClientConnection):
     async def _handle_first_message(self) -> bool:
         """Handle the first message, which must bring a token if there is no identity. Return whether to go on."""
         needed = self.identity is None
-        command = None
-        with trio.move_on_after(self._limits.first_message_s if needed else math.inf):
-            command = await self._receive_command()
-            if command is None and needed:
+        if needed:
+            with trio.move_on_after(self._limits.first_message_s) as scope:
+                command = await self._receive_command()
+            if scope.cancelled_caught:
+                return self._close_when_drained(4408, "no first message")
+            if command is None:
                 return self._close_when_drained(4400)
+        else:  # an idle connection holds no scope
+            command = await self._receive_command()
         token = getattr(command, "session_token", None)
-        if command is None and needed:
-            return self._close_when_drained(4408, "no first message")
         if (token is not None or needed) and not await self._authenticate(token):
             return False
         if command is not None:
@@ -238,9 +242,8 @@ class WebSocketConnection(ClientConnection):
             self._callbacks.leave(self.connection_id)
             raise SocketClosed(1006, "closed while joining")
         self._set_identity(identity)
-        given_to, token = self._granted
-        if token is not None and given_to == identity:
-            welcome = evolve(welcome, session_token=token)
+        if self._given_token is not None:
+            welcome = evolve(welcome, session_token=self._given_token)
         self._send_event(welcome, f"Connected as {identity.user}.")
         return True
 
@@ -285,6 +288,8 @@ class WebSocketConnection(ClientConnection):
     # The token
 
     def _set_identity(self, identity: Identity) -> None:
+        if identity == self.identity and not self._expired:
+            return
         self.identity, self._expired = identity, False
         self._context.cancel_timer("renewal")
         self._schedule_check()

@@ -256,7 +256,8 @@ class _Listener:
             if accepted is not None:
                 socket, handler = accepted
                 del accepted
-                await self._run_and_close(handler.serve_socket, socket.close)
+                async with _ClosedAtEnd(socket.close, self._limits.grace_s):
+                    await handler.serve_socket()
         except* Exception as group:
             error_id = new_error_id()
             log.error("listener.connection_failed", exc_info=group, extra={"error_id": error_id})
@@ -291,22 +292,6 @@ class _Listener:
                 await _send_response(stream, json_response(status, body, _AGAIN), self._limits)
         finally:
             self._refusing -= 1
-
-    async def _run_and_close(
-        self, run: Callable[[], Awaitable[None]], close: Callable[[int, str], Awaitable[None]]
-    ) -> None:
-        """Run a handler and close with the code that fits how it ended."""
-        code, reason = 1011, "internal error"
-        try:
-            await run()
-            code, reason = 1000, ""
-        except SocketClosed:
-            code, reason = 1000, ""
-        finally:
-            if trio.current_effective_deadline() == -math.inf:  # being cancelled, in whatever shape it came here
-                code, reason = 1001, "server going away"
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + self._limits.grace_s):
-                await close(code, reason)
 
     async def _route(
         self, stream: Stream, permit: ConnectionPermit
@@ -384,15 +369,13 @@ class _Listener:
             await self._refuse_handshake(stream, response)
             return None
         upgrade = Upgrade(stream, protocol, request, response, head.rest, self._limits, permit)
-        await self._run_and_close(partial(self._handle_upgrade, upgrade), partial(self._close_upgrade, upgrade))
+        async with _ClosedAtEnd(partial(self._close_upgrade, upgrade), self._limits.grace_s):
+            upgrade.socket_handler = await self._upgrade_handler.handle_upgrade(upgrade)
+            if upgrade.socket_handler is not None and upgrade.socket is None:
+                raise RuntimeError("the upgrade was not accepted")
         if upgrade.socket is None or upgrade.socket_handler is None:
             return None
         return upgrade.socket, upgrade.socket_handler
-
-    async def _handle_upgrade(self, upgrade: Upgrade) -> None:
-        upgrade.socket_handler = await self._upgrade_handler.handle_upgrade(upgrade)
-        if upgrade.socket_handler is not None and upgrade.socket is None:
-            raise RuntimeError("the upgrade was not accepted")
 
     async def _close_upgrade(self, upgrade: Upgrade, code: int, reason: str) -> None:
         if upgrade.socket_handler is not None and code == 1000:
@@ -410,6 +393,31 @@ class _Listener:
             kept |= {name: response.headers[name] for name in ("Allow", "Upgrade") if name in response.headers}
         body = error_body("invalid_command", "That is not a valid WebSocket handshake.")
         await _send_response(stream, json_response(status, body, kept), self._limits)
+
+
+class _ClosedAtEnd:
+    """Closes at the end of the block, with the code that fits how it ended; a `SocketClosed` goes no further.
+
+    An object, as a coroutine around the block is five times larger, and each connection would keep it.
+    """
+
+    __slots__ = ("_close", "_grace_s")
+
+    def __init__(self, close: Callable[[int, str], Awaitable[None]], grace_s: float) -> None:
+        self._close = close
+        self._grace_s = grace_s
+
+    async def __aenter__(self) -> None:
+        """Do nothing."""
+
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        closed = isinstance(error, SocketClosed)
+        code, reason = (1000, "") if error is None or closed else (1011, "internal error")
+        if trio.current_effective_deadline() == -math.inf:  # being cancelled, in whatever shape it came here
+            code, reason = 1001, "server going away"
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + self._grace_s):
+            await self._close(code, reason)
+        return closed
 
 
 _AGAIN: Final = {"Retry-After": "1"}

@@ -152,7 +152,13 @@ class Socket:
             if self._unsent:  # pongs: nothing more is read from a client that does not take them
                 with suppress(SocketClosed):
                     await self._flush()
-            message = await self._read()
+            if self._protocol.has_buffered:
+                await trio.lowlevel.checkpoint()  # a burst of frames in one read must not hold up other tasks
+                message = None if self._closed else self._parse(b"")
+            elif self._unfinished_since is None:
+                message = self._parse_received(await self._receive_some(_READ_BYTES))
+            else:
+                message = await self._read_on(self._unfinished_since + self._limits.message_s)
             if isinstance(message, CommandRejected):
                 raise message
             if message is not None:
@@ -259,7 +265,12 @@ class Socket:
             return
         self._closing = True
         while not self._protocol.eof_sent:
-            await self._read()
+            if self._protocol.has_buffered:
+                await trio.lowlevel.checkpoint()
+                if not self._closed:
+                    self._parse(b"")
+            else:
+                self._parse_received(await self._receive_some(_READ_ON_BYTES))
         if self._protocol.close_rcvd is None:
             await self._discard_after_fault()
 
@@ -288,27 +299,26 @@ class Socket:
                 self._on_lost()
         return left
 
-    async def _read(self) -> Message | CommandRejected | None:
-        """Parse buffered bytes, or wait for some; send the protocol's replies. Return a message if one is complete."""
+    async def _read_on(self, deadline: float) -> Message | CommandRejected | None:
+        """Receive more of a message that has begun, and fail if it is not finished by the deadline."""
+        with trio.CancelScope(deadline=deadline) as scope:
+            data = await self._receive_some(_READ_ON_BYTES)
+        if scope.cancelled_caught:
+            self._fail(1008, "a message was not finished in time")
+            return None
+        return self._parse_received(data)
+
+    def _parse_received(self, data: bytes) -> Message | CommandRejected | None:
+        """Parse what was received, b"" at the end of the stream."""
+        if not data:
+            self._on_lost()
+            return None
+        self._last_read_at = trio.current_time()
+        return self._parse(data)
+
+    def _parse(self, data: bytes) -> Message | CommandRejected | None:
+        """Parse bytes behind those that are buffered; send the protocol's replies. Return a complete message."""
         protocol = self._protocol
-        if protocol.has_buffered:
-            await trio.lowlevel.checkpoint()  # a burst of frames in one read must not hold up other tasks
-            if self._closed:
-                return None
-            data = b""
-        else:
-            if self._unfinished_since is None:
-                data = await self._receive_some(_READ_BYTES)
-            else:
-                with trio.CancelScope(deadline=self._unfinished_since + self._limits.message_s) as scope:
-                    data = await self._receive_some(_READ_ON_BYTES)
-                if scope.cancelled_caught:
-                    self._fail(1008, "a message was not finished in time")
-                    return None
-            if not data:
-                self._on_lost()
-                return None
-            self._last_read_at = trio.current_time()
         message = protocol.feed(data)
         if protocol.writes:
             self._queue_protocol_output()

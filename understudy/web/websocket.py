@@ -314,8 +314,7 @@ class LoggedConnection:
     async def serve_socket(self) -> None:
         """Serve the connection to its end."""
         connection = self.connection
-        names = {"connection_id": connection.connection_id, "peer": self.peer}
-        log.info("connection.opened", extra=names | {"origin": self.origin})
+        log.info("connection.opened", extra=self._names() | {"origin": self.origin})
         began = trio.current_time()
         try:
             await connection.serve_socket()
@@ -323,4 +322,8 @@ class LoggedConnection:
             self.unauthenticated.pop(connection.connection_id, None)
             identity = connection.identity
             more = {"user": None if identity is None else identity.user, "code": connection.close_code}
-            log.info("connection.closed", extra=names | more | {"duration_s": round(trio.current_time() - began, 3)})
+            duration_s = round(trio.current_time() - began, 3)
+            log.info("connection.closed", extra=self._names() | more | {"duration_s": duration_s})
+
+    def _names(self) -> dict[str, object]:
+        return {"connection_id": self.connection.connection_id, "peer": self.peer}
