@@ -102,8 +102,8 @@ async def try_events(store: Store, make: Make) -> None:
 async def test_the_primary_takes_no_more_writes_and_lives(
     postgres_pair: Pair, make: Make, attempts: Callable[[Store, Make], Awaitable[None]]
 ) -> None:
-    """As in a planned change: after the first refused write, whichever it is, also reads go to the new primary. On the
-    former one they would find what was stored before.
+    """As in a planned change: from the first refused write on, whichever it is, also reads wait for the new primary. On
+    the former one they would find what was stored before.
     """
     database = connect_database(postgres_pair.create())
     async with running(database, deadline_s=0.3) as (store, _):
@@ -112,6 +112,8 @@ async def test_the_primary_takes_no_more_writes_and_lives(
         await trio.to_thread.run_sync(postgres_pair.primary.set, "default_transaction_read_only", "on")
         with trio.fail_after(10), pytest.raises(StorageUnavailable):  # a session hears of a setting a little later
             await attempts(store, make)
+        with pytest.raises(StorageUnavailable):
+            await store.last_seqs("ann", ["t1"])
         await trio.to_thread.run_sync(postgres_pair.standby.promote)
         store.deadline_s = 10.0
         await store.commit(make.opening(thread_id="t2", run_id="r2"))
