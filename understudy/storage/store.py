@@ -191,15 +191,16 @@ class Store:
         """
         cause: StorageUnavailable | None = None
         while True:
-            left_s = deadline - trio.current_time()
             try:
                 writer = self._writer()
                 if writer is None:
                     raise StorageUnavailable("the writer is not there")
+                left_s = deadline - trio.current_time()
                 return await writer.ask(WriteRequest(write), timeout_s=max(left_s, RETRY_S))
             except (ActorDied, AskTimeout, MailboxFull, StorageUnavailable) as error:
                 cause = error if isinstance(error, StorageUnavailable) else cause
-                if left_s <= RETRY_S:  # the database's reason says more than the timeout of the last try
+                # The database's reason says more than the timeout of the last try.
+                if deadline - trio.current_time() <= RETRY_S:
                     raise StorageUnavailable(str(error) if cause is None else cause.reason) from error
             await trio.sleep(RETRY_S)
 
@@ -792,10 +793,12 @@ class Store:
 
         Writes a page, and checks that the database file is still the one that was opened.
         """
+        deadline = trio.current_time() + PROBE_DEADLINE_S
+        # The writer first: its error says most. Its deadline leaves time for the read. The one of the read does not
+        # include it: on a busy machine both would pass in the same moment, and the error would be lost.
+        await self.commit(ProbeWrite(), min(self.deadline_s, PROBE_DEADLINE_S - 2 * RETRY_S))
         try:
-            with trio.fail_after(PROBE_DEADLINE_S):
-                # The writer first: its error says most. Its deadline leaves time for the read.
-                await self.commit(ProbeWrite(), min(self.deadline_s, PROBE_DEADLINE_S - 2 * RETRY_S))
+            with trio.fail_at(deadline):
                 await self._read(queries.alive)
         except trio.TooSlowError:
             raise StorageUnavailable(f"no answer within {PROBE_DEADLINE_S:g} s") from None
