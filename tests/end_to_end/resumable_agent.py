@@ -19,6 +19,8 @@ SPOKEN: Final = " ".join(f"This is sentence number {number} of it, and it says s
 OTHER: Final = SPOKEN[:120] + "but here it is another text. " * 3
 CALLS: Final = "UNDERSTUDY_TEST_CALLS"
 """Environment variable with the path of the file in which the start of each call is recorded."""
+HOLD: Final = "hold"
+"""Name of a file beside that of the calls: calls of `again` do not end while it is there."""
 PACE_S: Final = 0.012
 UNDO_S: Final = 0.6
 
@@ -46,6 +48,9 @@ async def again(context: ToolContext) -> str:
     """Do what may be done twice."""
     note("again", context)
     await trio.sleep(0.4)
+    if path := os.environ.get(CALLS):
+        while Path(path).with_name(HOLD).exists():  # noqa: ASYNC110 - the test is another process
+            await trio.sleep(0.01)
     return "done again"
 
 

@@ -16,7 +16,7 @@ from actors import ActorRef
 from tests.chaos.test_killing import KINDS, find
 from tests.end_to_end import http
 from tests.end_to_end.answer_view import AnswerView
-from tests.end_to_end.chat_client import TERMINAL, ChatClient, check_arc, connected
+from tests.end_to_end.chat_client import TERMINAL, WAIT_S, ChatClient, check_arc, connected
 from tests.end_to_end.process import started
 from tests.end_to_end.resumable_agent import CALLS, OTHER, SPOKEN, agent
 from transport.connection.limits import Limits
@@ -138,12 +138,12 @@ async def survived(
 async def allowed(address: str, token: str, command: dict[str, Any]) -> None:
     """Send a decision or an answer once the run that waits for it has been resumed."""
     body = json.dumps(command).encode()
-    for _ in range(100):
-        status, _, _ = await http.request(address, "POST", "/api/commands", token=token, body=body)
-        if status < 300:
-            return
-        await trio.sleep(0.05)
-    raise AssertionError("its run did not come back")
+    with trio.fail_after(WAIT_S):
+        while True:
+            status, _, _ = await http.request(address, "POST", "/api/commands", token=token, body=body)
+            if status < 300:
+                return
+            await trio.sleep(0.05)
 
 
 def calls_of(tmp_path: Path) -> dict[str, int]:

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.process import Process, started
-from tests.end_to_end.resumable_agent import CALLS
+from tests.end_to_end.resumable_agent import CALLS, HOLD
 from tests.end_to_end.server_pair import backends_environment, resume, token_of
 from tests.end_to_end.test_run_recovery import AGENT, allowed
 from tests.end_to_end.test_runs_api import Caller
@@ -52,15 +53,19 @@ async def test_runs_are_steered_answered_and_undone_on_the_other_server_which_ta
         connected(a.address, token) as on_a,
         connected(b.address, token) as on_b,
     ):
-        await controlled(on_a, on_b, Caller(b, token))
+        await controlled(on_a, on_b, Caller(b, token), trio.Path(tmp_path / HOLD))
         await killed(a, b, on_a, on_b, token)
     calls = Counter(line.split()[0] for line in (tmp_path / "calls").read_text().splitlines())
     assert calls.pop("unbook") in (2, 3), "an undo that was interrupted is repeated"
     assert calls == {"again": 3, "ask": 1, "fill": 2, "book": 2, "once": 1}
 
 
-async def controlled(on_a: ChatClient, on_b: ChatClient, caller: Caller) -> None:
-    """Control runs of the first server on the second, over its socket and its REST API."""
+async def controlled(on_a: ChatClient, on_b: ChatClient, caller: Caller, hold: trio.Path) -> None:
+    """Control runs of the first server on the second, over its socket and its REST API.
+
+    The file `hold` keeps the run in its first call until the steer that waits for its end has been taken back.
+    """
+    await hold.touch()
     run_id = await say(on_a, "t", "again ask fill")
     await resume(on_b)
     await on_b.until("tool_executing", tool_name="again")
@@ -68,6 +73,7 @@ async def controlled(on_a: ChatClient, on_b: ChatClient, caller: Caller) -> None
         await command(on_b, "steer", run_id=run_id, content=steer_id, mode="next", steer_id=steer_id)
     await command(on_b, "unsteer", run_id=run_id, steer_id="left")
     await on_b.until("steer_withdrawn", steer_id="left")
+    await hold.unlink()
     required = await on_b.until("approval_required")
     (waiting,) = (await caller.get(f"/api/runs/{run_id}"))["waits_for"]
     assert (waiting["kind"], waiting["call_id"]) == ("approval", required["data"]["call_id"])
