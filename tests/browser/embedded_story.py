@@ -46,6 +46,10 @@ INTRUDE = """async (address) => {
   await greeted; // the button has heard it before, and would have answered
   frame.contentWindow.postMessage("the end", "*");
 }"""
+SETTLED = """async () => {
+  const ending = document.getAnimations().filter(({ effect }) => effect.getComputedTiming().endTime !== Infinity);
+  await Promise.allSettled(ending.map(({ finished }) => finished));
+}"""
 PLAIN_CSS = "body { font: 1rem/1.6 Georgia, serif; margin: 3rem; }"
 PLAIN_CSS += "@media (prefers-color-scheme: dark) { body { background: #222; color: #eee; } }"
 
@@ -163,6 +167,7 @@ class Widget:
         """Check the page and the frame, if it is shown, with axe, and take a picture."""
         picture(page, self.shots, name)
         for each in page.frames if page.locator("understudy-chat iframe").is_visible() else [page.main_frame]:
+            each.evaluate(SETTLED)  # a message that fades in has less contrast for a moment
             each.evaluate(f"{AXE}; null")
             broken = each.evaluate(CHECK, RULES)
             assert not broken, (name, each.url, broken)
