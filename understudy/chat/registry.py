@@ -248,6 +248,8 @@ class ConversationRegistry:
             for thread_id, after in found.items():
                 for outbox in self._services.outboxes(owner, thread_id):
                     with suppress(CommandRejected):  # it was deleted meanwhile
+                        # A proxy that starts without `after` subscribes all connections at the end, where they stay.
+                        await self.get_or_start(owner, thread_id, after)
                         await self.subscribe(owner, thread_id, after, outbox, unasked=True)
         except BaseException:
             self.mark_missed(since, owner)
