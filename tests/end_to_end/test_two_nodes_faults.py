@@ -1,5 +1,6 @@
 """Two servers while a shared backend or one of them fails: no event is lost or delivered twice."""
 
+import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,10 @@ from tests.end_to_end.scripted_model import Gate, Say, scripted
 from tests.end_to_end.server_pair import backends_environment, eventually, post, resume, token_of, two_servers
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
+from transport.outbox.outbox import OutboxLimits
 from understudy.app.server import Running
+from understudy.chat.placement import Active, Missed, News
+from understudy.cluster.bus import MessageBus
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import LEASE_S
 
@@ -170,6 +174,31 @@ async def test_a_thread_that_begins_and_ends_without_redis_reaches_the_other_ser
         await on_a.say("more", thread_id="t", agent_type="script")
         await on_a.until_end()
         await on_b.until_end()
+        assert on_b.durable() == on_a.durable()
+
+
+async def test_a_thread_whose_news_were_lost_reaches_a_page_that_has_been_open_for_a_while(
+    serve: Any, tmp_path: Path, postgres: Postgres, template: str, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B starts its proxy when it is told that it has missed something: the thread has ended by then."""
+    two = await two_servers(serve, tmp_path, postgres.create(template), redis.url, scripted(Say(WORDS)))
+    token, broadcast = token_of(), MessageBus.broadcast
+    missed: list[MessageBus] = []
+
+    def lose(bus: MessageBus, news: News) -> None:
+        if isinstance(news, Active):
+            missed.append(bus)
+        else:
+            broadcast(bus, news)
+
+    monkeypatch.setattr(MessageBus, "broadcast", lose)
+    async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
+        await trio.sleep(OutboxLimits().defer_s)  # a younger page waits for what its client asks for
+        await on_a.say("go", thread_id="t", agent_type="script")
+        await on_a.until_end()
+        broadcast(missed[0], Missed(time.time()))
+        with trio.fail_after(20):
+            await on_b.until_end()
         assert on_b.durable() == on_a.durable()
 
 

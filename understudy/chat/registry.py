@@ -86,8 +86,10 @@ class ConversationRegistry:
         self.starts = 0
         """How many attempts to start the actor of a thread have ended."""
 
-    async def ask(self, owner: str, thread_id: str, request: Callable[[], Ask[T]]) -> T:
+    async def ask(self, owner: str, thread_id: str, request: Callable[[], Ask[T]], after: int | None = None) -> T:
         """Ask a thread's conversation, on any node; `request` makes the same request for each attempt.
+
+        `after`: see `get_or_start`.
 
         Raises:
             StorageError, ActorError: The conversation cannot be started now.
@@ -95,7 +97,7 @@ class ConversationRegistry:
         """
         tries = 1
         while True:
-            conversation = (await self.get_or_start(owner, thread_id)).ref
+            conversation = (await self.get_or_start(owner, thread_id, after)).ref
             try:
                 asked = request()
                 return await conversation.ask(asked, timeout_s=ACCEPT_S, lane=lane_of(asked))
@@ -206,13 +208,16 @@ class ConversationRegistry:
     ) -> None:
         """Subscribe an outbox to a thread's events after `after`; see `FollowThread`.
 
+        `unasked`: a proxy that is started for it subscribes the user's other connections there, too. At the end of the
+        log, where it puts them else, they would stay: only a client that asks moves its connection.
+
         Raises:
             CommandRejected: There is no such thread (`not_found`).
             StorageError, ActorError: The conversation cannot be started now.
         """
-        request = partial(FollowThread, outbox, after, unasked)
+        request, others_after = partial(FollowThread, outbox, after, unasked), after if unasked else None
         try:
-            await self.ask(owner, thread_id, request)
+            await self.ask(owner, thread_id, request, others_after)
         except CommandRejected:
             # A conversation that waits here for its thread's first message may not know that another node accepted it.
             if self._node is None or not await self._services.store.last_seqs(owner, [thread_id]):
@@ -221,7 +226,7 @@ class ConversationRegistry:
             stale.try_tell(OwnershipLost())
             with trio.move_on_after(STOP_WAIT_S):
                 await stale.wait_stopped()
-            await self.ask(owner, thread_id, request)
+            await self.ask(owner, thread_id, request, others_after)
 
     def mark_missed(self, since: float, owner: str | None = None) -> None:
         """Record that connections here may lack threads in which messages were accepted since then (Unix seconds).
@@ -248,8 +253,6 @@ class ConversationRegistry:
             for thread_id, after in found.items():
                 for outbox in self._services.outboxes(owner, thread_id):
                     with suppress(CommandRejected):  # it was deleted meanwhile
-                        # A proxy that starts without `after` subscribes all connections at the end, where they stay.
-                        await self.get_or_start(owner, thread_id, after)
                         await self.subscribe(owner, thread_id, after, outbox, unasked=True)
         except BaseException:
             self.mark_missed(since, owner)
