@@ -153,8 +153,7 @@ class Socket:
                 with suppress(SocketClosed):
                     await self._flush()
             if self._protocol.has_buffered:
-                await trio.lowlevel.checkpoint()  # a burst of frames in one read must not hold up other tasks
-                message = None if self._closed else self._parse(b"")
+                message = await self._parse_buffered()
             elif self._unfinished_since is None:
                 message = self._parse_received(await self._receive_some(_READ_BYTES))
             else:
@@ -266,9 +265,7 @@ class Socket:
         self._closing = True
         while not self._protocol.eof_sent:
             if self._protocol.has_buffered:
-                await trio.lowlevel.checkpoint()
-                if not self._closed:
-                    self._parse(b"")
+                await self._parse_buffered()
             else:
                 self._parse_received(await self._receive_some(_READ_ON_BYTES))
         if self._protocol.close_rcvd is None:
@@ -298,6 +295,11 @@ class Socket:
             if not data:
                 self._on_lost()
         return left
+
+    async def _parse_buffered(self) -> Message | CommandRejected | None:
+        """Parse bytes that were received with earlier ones."""
+        await trio.lowlevel.checkpoint()  # a burst of frames in one read must not hold up other tasks
+        return None if self._closed else self._parse(b"")
 
     async def _read_on(self, deadline: float) -> Message | CommandRejected | None:
         """Receive more of a message that has begun, and fail if it is not finished by the deadline."""
