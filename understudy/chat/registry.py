@@ -119,6 +119,13 @@ class ConversationRegistry:
         with suppress(Moved):
             (await self.get_or_start(owner, thread_id, here=True)).ref.try_tell(EnsureRunning(run_id))
 
+    def remind(self, owner: str, thread_id: str, run_id: str) -> bool:
+        """Have the live actor of a thread resume or end an unfinished run. Return False if there is no such actor."""
+        ref = self.peek(owner, thread_id)
+        if ref is not None:
+            ref.try_tell(EnsureRunning(run_id))
+        return ref is not None
+
     async def get_local(self, owner: str, thread_id: str) -> ActorRef:
         """Return the conversation of a thread that this node owns, for a request of another node.
 

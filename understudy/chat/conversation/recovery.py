@@ -127,10 +127,9 @@ class Recovery(Actor):
     async def _wake_some(self, runs: Sequence[RunRecord]) -> bool:
         """Wake the conversations of the oldest unfinished runs, as many as may wait. Return True if some are left.
 
-        A live conversation is sent all its runs: it should know them.
+        A live conversation is sent all its runs, at once and without a task: it should know them, and has work.
         """
-        live = [run for run in runs if self.registry.peek(run.owner, run.thread_id) is not None]
-        asleep = [run for run in runs if self.registry.peek(run.owner, run.thread_id) is None]
+        asleep = [run for run in runs if not self.registry.remind(run.owner, run.thread_id, run.id)]
         queued, woken = self.limiter.queued_by_owner(), list[RunRecord]()
         room = QUEUED - queued.total()
         for run in asleep:
@@ -139,7 +138,6 @@ class Recovery(Actor):
             if queued[run.owner] < QUEUED_OF_OWNER:
                 queued[run.owner] += 1
                 woken.append(run)
-        await self._in_batches(self._wake, live)
         await self._in_batches(self._wake, woken)
         return len(woken) < len(asleep)
 

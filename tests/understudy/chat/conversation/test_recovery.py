@@ -48,8 +48,8 @@ class Unfinished:
     def relocated(self, _most: int) -> Sequence[tuple[tuple[str, str], ActorRef]]:
         return []
 
-    def peek(self, _owner: str, thread_id: str) -> object | None:
-        return thread_id if thread_id in self.woken else None
+    def remind(self, _owner: str, thread_id: str, _run_id: str) -> bool:
+        return thread_id in self.woken
 
     async def subscribe_missed(self, owner: str) -> None:
         """Fail while the store is away; a user who was tried goes to the end, as in the registry."""
