@@ -99,6 +99,10 @@ class Usage:
     cache_written: int | UnsetType = UNSET
 
     def __add__(self, other: "Usage") -> "Usage":
+        if other is NO_USAGE:
+            return self
+        if self is NO_USAGE:
+            return other
         cost = _sum(self.cost, other.cost)
         return Usage(
             self.input + other.input,
@@ -112,6 +116,8 @@ class Usage:
         )
 
 
+NO_USAGE: Final = Usage()
+"""The use of nothing: where a sum begins."""
 Number = TypeVar("Number", int, float)
 
 

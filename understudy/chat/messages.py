@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
+import msgspec
 from attrs import define, field, frozen
 
 from actors import ActorRef, Ask, Lane
@@ -358,20 +359,23 @@ class UndoCalls(Ask[None]):
     roles: tuple[str, ...] = ()
 
 
-@frozen
-class Delta:
+class Delta(msgspec.Struct, frozen=True):
     """To a conversation: the next piece of a run's answer, the blocks it closed, and a preview of what follows them.
 
     `stored` is the piece as it is stored, with placeholders, if that differs from `text`. `restart`: the answer starts
-    again with this piece, which replaces the text sent before.
+    again with this piece, which replaces the text sent before. Made for every piece of text, so it is a Struct, as an
+    `Envelope` is.
     """
 
     run_id: str
-    text: str = field(repr=False)
-    blocks: Sequence[Block] = field(default=(), repr=False)
-    stored: str | None = field(default=None, repr=False)
-    preview: AnswerPreview | None = field(default=None, repr=False)
+    text: str
+    blocks: tuple[Block, ...] = ()
+    stored: str | None = None
+    preview: AnswerPreview | None = None
     restart: bool = False
+
+    def __repr__(self) -> str:
+        return f"Delta({self.run_id!r}, {len(self.text)} characters, restart={self.restart})"
 
     def joined(self, later: "Delta") -> "Delta | None":
         """Return this piece and the next one as one; None if that is of another run, or starts the answer again."""

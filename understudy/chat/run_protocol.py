@@ -23,6 +23,7 @@ from transport.wire.commands import JsonObject
 from transport.wire.events import (
     ENDED_BY_OPERATOR,
     HANDED_BACK,
+    NO_USAGE,
     TAKEN_OVER,
     TERMINAL,
     AgentCompleted,
@@ -141,7 +142,7 @@ class RunProtocol:
     subagents: dict[str, SubagentStarted] = field(factory=dict)
     questions: dict[str, AskedQuestion] = field(factory=dict)
     failed: frozenset[str] = frozenset()
-    usage: Usage = field(factory=Usage)
+    usage: Usage = NO_USAGE
     steers: dict[str, SteerAccepted | None] = field(factory=dict)
     operator: str | None = None
 

@@ -6,8 +6,7 @@
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final, TypeAlias
 
@@ -41,10 +40,23 @@ def sentence(stop: StopInForce) -> str:
 
 
 @define(eq=False)
-class _Watch:
+class Watch:
+    """Cancels `scope` when something that its block works with is stopped. The block is around that of the scope."""
+
+    _stops: "Stops"
     names: Names
     scope: trio.CancelScope
-    stop: StopInForce | None = None
+    stop: StopInForce | None = field(default=None, init=False)
+
+    def __enter__(self) -> None:
+        if (stop := self._stops.find(*self.names())) is not None:
+            raise StoppedByOperator(stop)
+        self._stops.watches.add(self)
+
+    def __exit__(self, kind: type[BaseException] | None, _: object, __: object) -> None:
+        self._stops.watches.discard(self)
+        if kind is None and self.stop is not None and self.scope.cancelled_caught:
+            raise StoppedByOperator(self.stop)
 
 
 async def _none() -> Sequence[StopInForce]:
@@ -61,7 +73,7 @@ class Stops:
     read: Callable[[], Awaitable[Sequence[StopInForce]]] = _none
     wake: Callable[[], object] = field(default=lambda: None, init=False)
     _stops: Mapping[tuple[str, str], StopInForce] = field(factory=dict, init=False)
-    _watches: set[_Watch] = field(factory=set, init=False)
+    watches: set[Watch] = field(factory=set, init=False, repr=False)
     _lock: trio.Lock = field(factory=trio.Lock, init=False)
 
     def all(self) -> list[StopInForce]:
@@ -72,29 +84,18 @@ class Stops:
         """Return a stop of one of these kinds and names, if there is one."""
         return next((stop for name in names if (stop := self._stops.get(name)) is not None), None)
 
-    @contextmanager
-    def enforced(self, names: Names) -> Generator[None]:
-        """Cancel the block when something that it works with is stopped.
+    def enforced(self, names: Names, scope: trio.CancelScope) -> Watch:
+        """Return a context manager that cancels `scope`, which its block enters, when one of `names` is stopped.
 
-        Raises:
+        Raises, from the `with` statement:
             StoppedByOperator: It was cancelled so, or something is stopped already; then the block does not begin.
         """
-        if (stop := self.find(*names())) is not None:
-            raise StoppedByOperator(stop)
-        with trio.CancelScope() as scope:
-            watch = _Watch(names, scope)
-            self._watches.add(watch)
-            try:
-                yield
-            finally:
-                self._watches.discard(watch)
-        if scope.cancelled_caught and watch.stop is not None:
-            raise StoppedByOperator(watch.stop)
+        return Watch(self, names, scope)
 
     def apply(self, stops: Iterable[StopInForce]) -> None:
         """Replace the set, and end what works with something that is stopped."""
         self._stops = {(stop.kind, stop.name): stop for stop in stops}
-        for watch in list(self._watches) if self._stops else ():
+        for watch in list(self.watches) if self._stops else ():
             if watch.stop is None and (stop := self.find(*watch.names())) is not None:
                 watch.stop = stop
                 watch.scope.cancel()

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, Protocol, TypeAlias
 import msgspec
 from attrs import asdict, evolve, field, frozen
 
+from transport.wire.events import NO_USAGE
 from transport.wire.events import Usage as Usage
 from understudy.models.items import NOWHERE, newest_request
 from understudy.models.items import CallItem as CallItem
@@ -134,9 +135,13 @@ class ModelSettings:
         if value is not None and value < 1:
             raise ValueError(f"max_output is a number of tokens above 0, not {value!r}")
 
+    def output_limit(self, limits: "ModelLimits") -> int:
+        """Return the limit of one reply in tokens: the model's, unless their own is smaller."""
+        return min(self.max_output or limits.max_output, limits.max_output)
+
     def capped(self, limits: "ModelLimits") -> "ModelSettings":
-        """Return these settings with the limit of one reply: the model's, unless their own is smaller."""
-        return evolve(self, max_output=min(self.max_output or limits.max_output, limits.max_output))
+        """Return these settings with the limit of one reply."""
+        return evolve(self, max_output=self.output_limit(limits))
 
 
 @frozen
@@ -221,7 +226,7 @@ class Reply:
     text: str = field(default="", repr=False)
     calls: tuple[ToolRequest, ...] = ()
     handoff: Handoff | None = None
-    usage: Usage = field(factory=Usage)
+    usage: Usage = NO_USAGE
     reasoning: str = field(default="", repr=False)
     state: ProviderState | None = None
     cut: str = ""

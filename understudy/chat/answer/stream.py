@@ -73,7 +73,8 @@ class SanitizedAnswer:
     Output is never taken back. Calls must not overlap, and none may follow a cancelled call. With `placeholders`,
     those of the thread are restored in the shown text and stay in the stored text. `owner` is the answer's user.
     `shows_html` says whether a client of theirs shows HTML now; else no blocks are closed (until `UNRENDERED_MAX`).
-    `sanitizer` has the findings. `seconds` is the time spent on sanitizing, `length` is that of `text`.
+    `sanitizer` has the findings. `seconds` is the time spent on sanitizing, `length` is that of `text`, `previewed` is
+    whether a client showed HTML when text was last shown.
     """
 
     def __init__(
@@ -87,13 +88,14 @@ class SanitizedAnswer:
         self.sanitizer = sanitizer
         self.seconds = 0.0
         self.length = 0
+        self.previewed = False
         self._owner = owner
         self._html = html
         self._shows_html = shows_html
         self._restorer = None if placeholders is None else PlaceholderRestorer(placeholders)
         self._blocks = BlockRenderer()
         self._pieces: list[str] = []
-        self._shown: list[str] = []
+        self._shown = self._pieces if placeholders is None else list[str]()
         self._block_html: list[str] = []
         self._unrendered = 0
         self._has_text = False
@@ -163,7 +165,9 @@ class SanitizedAnswer:
         if stored:
             self._pieces.append(stored)
             self.length += len(stored)
-        shown = stored if self._restorer is None else self._restorer.feed(stored)
+        if self._restorer is None:
+            return stored, stored
+        shown = self._restorer.feed(stored)
         if shown:
             self._shown.append(shown)
         return stored, shown
@@ -179,7 +183,8 @@ class SanitizedAnswer:
 
     def _cut_now(self, shown: str) -> Part | None:
         """Add shown text. Return the part to cut now, None if there is none or nobody wants HTML."""
-        if self._unrendered <= UNRENDERED_MAX and not self._shows_html():
+        self.previewed = self._shows_html()
+        if not self.previewed and self._unrendered <= UNRENDERED_MAX:
             self._unrendered += len(shown)
             self._blocks.hold(shown)
             return None
@@ -264,7 +269,7 @@ class AnswerStream:
         else:
             fresh = self._resumed.feed(text)
             await self._write(fresh.text, restart=fresh.restart)
-        now, length, (saved_at, saved) = trio.current_time(), self.answer.length, self._checkpointed
+        now, length, (saved_at, saved) = self._written_at, self.answer.length, self._checkpointed
         new = length - saved
         if self._step is None or not new or new < length / 32:
             return
@@ -396,7 +401,7 @@ class AnswerStream:
             self.answer = self._new_answer()
             text = SEPARATOR.join(part for part in (self._finished_text, text) if part)
         await self._show(await self.answer.feed(text), restart=restart)
-        self._writing, self._written_at = False, trio.current_time()
+        self._writing, self._written_at = False, self.recorder.now()
         if self.answer.sanitizer.held:
             self._wake_after(PAUSE_S)
 
@@ -406,7 +411,7 @@ class AnswerStream:
     async def _publish(self, piece: Piece, *, restart: bool = False) -> None:
         """Publish a piece, and have the open end previewed for the clients that show HTML."""
         await self.recorder.send_delta(*piece, restart=restart)
-        if self._shows_html():
+        if piece.text and self.answer.previewed:
             if not self._previewing:
                 self._previewing = True
                 self.start_soon(self._preview_as_written)

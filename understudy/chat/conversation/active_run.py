@@ -206,8 +206,8 @@ class ActiveRun:
         piece = PartialResult(text, self._length, blocks)
         self._stored.append(text if stored is None else stored)
         self._shown.append(text)
-        self._blocks.extend(blocks)
         if blocks:
+            self._blocks.extend(blocks)
             self.preview = None
         self._length += len(text)
         return piece

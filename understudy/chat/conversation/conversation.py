@@ -145,13 +145,15 @@ class Conversation(Actor):
         Pieces of text that wait in the mailbox one after the other are sent as one: while the event loop is busy, or a
         model writes faster than that, a stream has fewer and longer pieces, and none waits for another.
         """
-        if type(message) is Delta and self._text is not None and (joined := self._text.joined(message)) is not None:
+        waiting = self._text
+        if type(message) is Delta:
+            if waiting is None or (joined := waiting.joined(message)) is None:
+                self._send_text()
+                joined = message
             self._text = joined
             return
-        self._send_text()
-        if type(message) is Delta:
-            self._text = message
-            return
+        if waiting is not None:
+            self._send_text()
         match message:
             case Checkpoint(run_id, step):
                 live = self.thread.runs.get(run_id)

@@ -277,7 +277,7 @@ class ConversationCore:
             return shown
         if delta.restart:
             live.restart_text()
-        piece = live.append_text(delta.text, tuple(delta.blocks), delta.stored)
+        piece = live.append_text(delta.text, delta.blocks, delta.stored)
         if delta.text:
             shown.append(self.thread.wrap_text(live, piece))
         if delta.preview is not None:

@@ -22,6 +22,7 @@ from attrs import define, evolve, field
 
 from actors import Context
 from transport.wire.events import (
+    NO_USAGE,
     AgentCompleted,
     AgentHandoff,
     Event,
@@ -113,8 +114,8 @@ class AgentLoop:
     origin: Origin = field(factory=Origin, init=False)  # of the last turn's items
     input: ModelInput = field(factory=ModelInput, init=False, repr=False)
     outcomes: list[ToolOutcome] = field(factory=list, init=False)
-    usage: Usage = field(factory=Usage, init=False)
-    own_usage: Usage = field(factory=Usage, init=False)  # of the present agent, without those before a handoff
+    usage: Usage = field(default=NO_USAGE, init=False)
+    own_usage: Usage = field(default=NO_USAGE, init=False)  # of the present agent, without those before a handoff
     repetition: Repetition = field(factory=Repetition, init=False)
     ended: Ended | None = field(default=None, init=False)  # the bound that closes the run
     charts: list[dict[str, Any]] = field(factory=list, init=False, repr=False)  # of a hand-written agent
@@ -128,7 +129,7 @@ class AgentLoop:
     _reported: Usage | None = field(default=None, init=False)  # by the provider in this turn
     _asked: bool = field(default=False, init=False)  # whether the model of this turn is asked
     _asked_turn: tuple[Model, Turn] | None = field(default=None, init=False, repr=False)
-    lost_usage: Usage = field(factory=Usage, init=False)  # of earlier requests for this turn, with its cost
+    lost_usage: Usage = field(default=NO_USAGE, init=False)  # of earlier requests for this turn, with its cost
     _answering: str = field(default="", init=False)  # the model of a chain that went on with this turn
     _asked_from: int = field(default=0, init=False)  # its first piece of `_written`
     _told: set[str] = field(factory=set, init=False, repr=False)  # notices of this run
@@ -184,7 +185,7 @@ class AgentLoop:
                 closing = self._close(number)
                 turn, calls = await self._take_turn(number, files, last=closing)
                 self._answer, self._cut = turn.reply.text, turn.reply.cut
-                origin = self.origin = evolve(self.origin, step=turn.number, agent=self.agent.name)
+                origin = self.origin = Origin(self.job.message_id, self.job.run_id, turn.number, self.agent.name)
                 handoff = turn.reply.handoff
                 # A recorded handoff was allowed when it was recorded: a resumed run does not know its user's roles.
                 colleagues = self.agent.colleagues if number < len(self.replay.turns) else self.colleagues()
@@ -347,8 +348,8 @@ class AgentLoop:
             await self.recorder.record(AgentHandoff(self.agent.name, name, reason), completed)
             if (spans := self.recorder.spans) is not None:
                 spans.end(completed.usage, now)
-        self.usage, self.own_usage = self.usage + self.tools.used, Usage()
-        self.tools.used = Usage()
+        self.usage, self.own_usage = self.usage + self.tools.used, NO_USAGE
+        self.tools.used = NO_USAGE
         self.agent = self.services.agents[name]
         self.meter.lower(self.agent, self.services.limits)
         await self._start_agent()
@@ -410,8 +411,9 @@ class AgentLoop:
             interrupted is not None and not before.partial_taken
         ):  # its model was asked before, and the answer to that is lost
             lost += self.priced(evolve(self.estimated_usage(turn, before.partial_text), turns=0), model)
-        reply = evolve(reply, usage=self.priced(reply.usage, model) + lost)
-        if last:  # some providers ignore that no tool may be called
+        if (usage := self.priced(reply.usage, model) + lost) is not reply.usage:
+            reply = evolve(reply, usage=usage)
+        if last and reply.calls:  # some providers ignore that no tool may be called
             reply = evolve(reply, calls=())
         text = await self.stream.end_turn(cut=self._turn_limit.cancelled_caught)
         if text:
@@ -452,13 +454,12 @@ class AgentLoop:
         """
         self._written.clear()
         self._reasoned.clear()
-        self._reported, self._asked, self.lost_usage = None, False, Usage()
+        self._reported, self._asked, self.lost_usage = None, False, NO_USAGE
         self._answering, self._asked_from = "", 0
         began = self.services.clock()
         try:
             self._check_models()
-            with self.services.stops.enforced(partial(self._models, model)):
-                reply = await self._respond(model, turn)
+            reply = await self._respond(model, turn)
         except BaseException as error:
             if self._asked and (spans := self.recorder.spans) is not None:
                 names, usage = (self.requested_name(model), model.name), self._cut_usage(model, turn)
@@ -493,10 +494,10 @@ class AgentLoop:
 
     async def _respond(self, model: Model, turn: Turn) -> Reply:
         closing_s = self.meter.closing_s(self.tools.deadline.worked_s)
-        self._turn_limit = trio.CancelScope(deadline=trio.current_time() + closing_s)
-        with self._turn_limit:
+        limit = self._turn_limit = trio.CancelScope(deadline=trio.current_time() + closing_s)
+        with self.services.stops.enforced(partial(self._models, model), limit), limit:
             if self._urgent:
-                self._turn_limit.cancel()
+                limit.cancel()
                 await trio.lowlevel.checkpoint()  # raises Cancelled: the model is not asked
             began, self._asked, self._asked_turn = time.monotonic(), True, (model, turn)
             try:
@@ -606,7 +607,8 @@ class AgentLoop:
             older, colleagues = tuple(await run_off_loop(self.input.older, planned)), self.colleague_cards()
             turn = Turn(self.card(), older, instructions, settings=settings, listed_colleagues=colleagues)
             self._check_models()
-            with self.services.stops.enforced(partial(self._models, model)):
+            scope = trio.CancelScope()
+            with self.services.stops.enforced(partial(self._models, model), scope), scope:
                 summary, usage = await summarise(model, turn, self.input, self.services, self.job.run_id)
             planned = evolve(planned, summary=summary)
             if usage is not None:
@@ -625,7 +627,7 @@ class AgentLoop:
     @property
     def reserve(self) -> int:
         """The part of the model's window that is kept free for its reply, in tokens."""
-        return self.agent.settings.capped(self.input.limits).max_output or 0
+        return self.agent.settings.output_limit(self.input.limits)
 
     async def _storable_result(self, reply: Reply, calls: Sequence[PendingCall]) -> dict[str, Any]:
         """Return the result of the turn's step: the reply without the parts that the content policy blocks."""
@@ -651,15 +653,17 @@ class AgentLoop:
         if limit.cancel_called:
             await trio.lowlevel.checkpoint()  # raises Cancelled: the time is over
         until = limit.deadline
-        if near := until < trio.current_time() + PUBLISH_S:
+        if near := until < self.recorder.now() + PUBLISH_S:
             limit.deadline = math.inf  # an event is published whole
         self._publishing = True
         try:
             match event:
                 case TextDelta(text):  # nearly all events
-                    await self.thoughts.flush_reasoning(whole=True)
+                    if self.thoughts.reasoning:
+                        await self.thoughts.flush_reasoning(whole=True)
                     self.recorder.activity = "writing"
-                    await self.thoughts.ensure()
+                    if not self.thoughts.count:
+                        await self.thoughts.ensure()
                     self._written.append(text)
                     if not self.silent:
                         await self.stream.feed(text)

@@ -34,8 +34,8 @@ def suspend_deadlines(scopes: Sequence[trio.CancelScope]) -> Generator[None]:
 class PausableDeadline:
     """The deadline of one run, which holds a permit of `limiter` when it starts.
 
-    `scope` is the cancel scope of its work, `stopped` is cancelled by its user. `on_queued` is called if the run has to
-    wait for a permit again. `worked_before_s` is how long the run had worked before it was interrupted.
+    `scope` is the cancel scope of its work, `stopped` says whether its user has cancelled it. `on_queued` is called if
+    the run has to wait for a permit again. `worked_before_s` is how long the run had worked before it was interrupted.
     """
 
     run_id: str
@@ -44,7 +44,7 @@ class PausableDeadline:
     on_queued: Callable[[], None]
     worked_before_s: float = 0.0
     scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
-    stopped: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    stopped: bool = field(default=False, init=False)
     _left_s: float | None = field(default=None, init=False)
     _granted: trio.Event | None = field(default=None, init=False)
     _worked_s: float = field(default=0.0, init=False)  # until the last pause
@@ -55,6 +55,11 @@ class PausableDeadline:
         self._working_since = trio.current_time()
         self.scope.deadline = self._working_since + limit_s
 
+    def stop(self) -> None:
+        """Cancel the work, as its user asks."""
+        self.stopped = True
+        self.scope.cancel()
+
     @property
     def worked_s(self) -> float:
         """How long the run has worked, in seconds, also before it was interrupted; pauses do not count."""
@@ -64,7 +69,7 @@ class PausableDeadline:
     @property
     def over(self) -> bool:
         """Whether the run was stopped by its user, or its time is over."""
-        return self.stopped.cancel_called or self.scope.cancel_called
+        return self.scope.cancel_called
 
     @property
     def paused(self) -> bool:

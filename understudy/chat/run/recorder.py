@@ -45,7 +45,8 @@ class Recorder:
     that of a finished turn, and those of requests that were cut off; `deferred_events` precede it. `waiting_note`
     returns a line about the approval or permit that the run waits for, empty if it does not wait. `notes` are those of
     the calls. `steers_wait` tells whether the conversation, in the same event loop, has committed steers that the run
-    has not taken. `spans` are those of the agents, None if the run is not traced.
+    has not taken. `spans` are those of the agents, None if the run is not traced. `now` is trio's clock, as
+    `trio.current_time`, which takes three times as long.
     """
 
     run_id: str
@@ -60,6 +61,7 @@ class Recorder:
     deferred_events: tuple[Event, ...] = ()
     steers_wait: Callable[[], bool] = lambda: True
     spans: AgentSpans | None = field(default=None, repr=False)
+    now: Callable[[], float] = field(factory=lambda: trio.lowlevel.current_clock().current_time, init=False, repr=False)
     _unyielded: int = field(default=0, init=False)
     notes: ProgressNotes = field(init=False, repr=False)
 
@@ -126,7 +128,7 @@ class Recorder:
         `restart`: it replaces all text published before.
         """
         if text or stored or restart:
-            self.last_sent_at = trio.current_time()
+            self.last_sent_at = self.now()
             delta = Delta(self.run_id, text, blocks, stored, preview, restart)
             self._unyielded += 1
             if self._unyielded >= UNYIELDED or not self.conversation.try_tell(delta):

@@ -20,6 +20,7 @@ from attrs import evolve, field, frozen
 
 from sanitization import Action, Finding
 from transport.wire.events import (
+    NO_USAGE,
     AgentHandoff,
     AgentStarted,
     AgentThinking,
@@ -172,7 +173,7 @@ class Replay:
     unmatched_tools: tuple[str, ...] = ()
     questions: Mapping[str, LoggedQuestion] = field(factory=dict, repr=False)
     worked_s: float = 0.0
-    summary_usage: Usage = field(factory=Usage)
+    summary_usage: Usage = NO_USAGE
     steers: tuple[PastSteer, ...] = ()
     written: tuple[StepRecord, ...] = ()
     used: tuple[Usage, ...] = ()

@@ -118,7 +118,7 @@ class Run(Actor):
         """Handle cancellation, steers, decisions, answers, ended tool calls, permit and queue position."""
         match message:
             case Stop():
-                self.deadline.stopped.cancel()
+                self.deadline.stop()
             case EndTurn(steer_id):
                 self.loop.end_turn(steer_id)
             case Decide():
@@ -155,7 +155,8 @@ class Run(Actor):
         run_id, finish = self.job.run_id, None
         self.deadline.start(self.limit_s)
         try:
-            with self.deadline.stopped, self.deadline.scope, self.recorder.services.stops.enforced(self._agents):
+            scope = self.deadline.scope
+            with self.recorder.services.stops.enforced(self._agents, scope), scope:
                 await self.loop.run(context)
         except StoppedByOperator as stopped:
             finish = FinishRun(run_id, Ending.STOPPED, str(stopped), new_error_id(), retryable=False)
@@ -174,9 +175,9 @@ class Run(Actor):
         except InvalidOutput as invalid:
             finish = FinishRun(run_id, Ending.BAD_OUTPUT, invalid.message, new_error_id())
         else:
-            if self.deadline.stopped.cancelled_caught:
+            if scope.cancelled_caught and self.deadline.stopped:
                 finish = FinishRun(run_id, Ending.CANCELLED)
-            elif self.deadline.scope.cancelled_caught:
+            elif scope.cancelled_caught:
                 sentence = f"{self.title} did not finish within {self.limit_s:g} s."
                 finish = FinishRun(run_id, Ending.TIMED_OUT, sentence, new_error_id())
         if finish is not None:

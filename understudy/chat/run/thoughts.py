@@ -19,7 +19,8 @@ MAX_REASONING_TEXT = 600
 class Thoughts:
     """Publishes the thoughts of the agent at work, whose id is `agent_id`.
 
-    `count` is their number so far, `logged` has those of an interrupted turn that are in the log already.
+    `count` is their number so far, `logged` has those of an interrupted turn that are in the log already. `reasoning`
+    is the model's, as far as it is not published.
     """
 
     recorder: Recorder
@@ -27,13 +28,13 @@ class Thoughts:
     agent_id: str = ""
     count: int = 0
     logged: list[str] = field(factory=list, repr=False)
-    _reasoning: str = field(default="", init=False, repr=False)  # not published yet
+    reasoning: str = field(default="", init=False, repr=False)
     _reasoned: int = field(default=0, init=False)
     _reasoned_at: float = field(default=-math.inf, init=False)
 
     async def reason(self, text: str) -> None:
         """Take the next text of the model's reasoning."""
-        self._reasoning += text
+        self.reasoning += text
         await self.flush_reasoning()
 
     async def flush_reasoning(self, *, whole: bool = False) -> None:
@@ -42,14 +43,14 @@ class Thoughts:
         A thought is logged, so there are few: one per `REASONING_S`, at most `MAX_REASONING_THOUGHTS` a run, each cut
         at `MAX_REASONING_TEXT` characters.
         """
-        if not self._reasoning:
+        if not self.reasoning:
             return
-        now, text = trio.current_time(), self._reasoning.strip()
+        now, text = trio.current_time(), self.reasoning.strip()
         if not whole and (now < self._reasoned_at + REASONING_S or not text.endswith((".", "!", "?", ":"))):
-            if len(self._reasoning) > 8 * MAX_REASONING_TEXT:
-                self._reasoning = self._reasoning[-4 * MAX_REASONING_TEXT :]
+            if len(self.reasoning) > 8 * MAX_REASONING_TEXT:
+                self.reasoning = self.reasoning[-4 * MAX_REASONING_TEXT :]
             return
-        self._reasoning = ""
+        self.reasoning = ""
         if not text or self._reasoned >= MAX_REASONING_THOUGHTS:
             return
         self._reasoned, self._reasoned_at = self._reasoned + 1, now

@@ -233,23 +233,24 @@ class ToolCalls:
         tool_s, run_s = tool.timeout_s + GRACE_S, self.meter.left_s(self.waits.deadline.worked_s)
         if tool.agent is not None:
             run_s = math.inf  # the subagent closes by itself
-        with trio.move_on_after(min(tool_s, run_s)) as limit:
-            outcome.limits.append(limit)
-            try:
-                with self.services.stops.enforced(functools.partial(stoppable, tool)):
-                    await outcome.ended.wait()
-            except StoppedByOperator as stopped:
-                self.running.pop(ref, None)
-                ref.kill()
-                outcome.fail(ToolStatus.FAILED, "stopped", str(stopped))
-                outcome.effect_unknown = tool.agent is None and not tool.retry_safe
-        if limit.cancelled_caught:
+        limit = trio.CancelScope(deadline=trio.current_time() + min(tool_s, run_s))
+        outcome.limits.append(limit)
+        try:
+            with self.services.stops.enforced(functools.partial(stoppable, tool), limit), limit:
+                await outcome.ended.wait()
+        except StoppedByOperator as stopped:
             self.running.pop(ref, None)
             ref.kill()
-            why = "did not stop when its time was up."
-            if run_s < tool_s:
-                why = "was stopped: the run's budget of time is spent."
-            outcome.fail(ToolStatus.TIMED_OUT, "tool_timeout", f"{tool.name} {why}")
+            outcome.fail(ToolStatus.FAILED, "stopped", str(stopped))
+            outcome.effect_unknown = tool.agent is None and not tool.retry_safe
+        else:
+            if limit.cancelled_caught:
+                self.running.pop(ref, None)
+                ref.kill()
+                why = "did not stop when its time was up."
+                if run_s < tool_s:
+                    why = "was stopped: the run's budget of time is spent."
+                outcome.fail(ToolStatus.TIMED_OUT, "tool_timeout", f"{tool.name} {why}")
         if outcome.questions:
             await self.waits.deadline.resume(context.ref)  # still paused if the tool gave up its question itself
 

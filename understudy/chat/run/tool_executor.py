@@ -14,7 +14,16 @@ import trio
 from attrs import asdict, define, evolve, field
 
 from actors import Actor, Context
-from transport.wire.events import Event, RunStatus, SubagentCompleted, ToolCompleted, ToolExecuting, ToolStatus, Usage
+from transport.wire.events import (
+    NO_USAGE,
+    Event,
+    RunStatus,
+    SubagentCompleted,
+    ToolCompleted,
+    ToolExecuting,
+    ToolStatus,
+    Usage,
+)
 from understudy.agents.agent import Agent
 from understudy.agents.permissions import FORBIDDEN, refusal
 from understudy.chat.messages import RunRequest
@@ -79,7 +88,7 @@ class ToolExecutor:
     replays: Mapping[str, Replay] = field(factory=dict, repr=False)
     ask_agent: "Callable[[ToolExecutor, Tool, str, ToolOutcome], Actor] | None" = None
     conversation: ModelInput = field(factory=ModelInput, init=False, repr=False)
-    used: Usage = field(factory=Usage, init=False)
+    used: Usage = field(default=NO_USAGE, init=False)
     client_wait: ClientWait = field(default=ClientWait((), ""), init=False, repr=False)
     begun: dict[str, tuple[ToolOutcome, StepRecord, str | None, str, float]] = field(factory=dict, init=False)
     said: Callable[[], str] = field(default=str, init=False, repr=False)

@@ -7,7 +7,7 @@ import trio
 from attrs import asdict, define, field
 
 from transport.wire.codes import ERRORS
-from transport.wire.events import ToolStatus, Usage
+from transport.wire.events import NO_USAGE, ToolStatus, Usage
 from understudy.chat.run.replay import RecordedResult
 from understudy.models.model import ToolRequest
 from understudy.observe.logs import new_error_id
@@ -69,7 +69,7 @@ class ToolOutcome:
     waited_s: float = 0.0
     asking: trio.Lock = field(factory=trio.Lock, repr=False)
     agent_id: str = ""
-    usage: Usage = field(factory=Usage)
+    usage: Usage = NO_USAGE
     below: "ToolExecutor | None" = field(default=None, repr=False)
     step: StepRecord | None = field(default=None, repr=False)
     handle: str | None = field(default=None, repr=False)
