@@ -11,7 +11,7 @@ import enum
 from collections.abc import Iterable
 from typing import Final
 
-from attrs import define, frozen
+from attrs import define
 
 from transport.wire.errors import CommandRejected
 from transport.wire.events import AnswerPreview, Block, Envelope, PartialResult
@@ -37,14 +37,6 @@ class _Need(enum.Enum):
 
 
 SNAPSHOT_NEEDED: Final = _Need.SNAPSHOT
-
-
-@frozen
-class TextPiece:
-    """Text to send: `offset` is the number of characters before it."""
-
-    offset: int
-    text: str
 
 
 @define(eq=False)
@@ -195,36 +187,40 @@ class DeliveryCursors:
         """Return all subscribed threads."""
         return list(self._threads)
 
-    def offer_text(
-        self, thread_id: str, run_id: str, offset: int, text: str, epoch: str = ""
-    ) -> TextPiece | _Need | None:
-        """Judge a piece of a streamed answer, live or a snapshot (offset 0). Return the part to send.
+    def offer_text(self, thread_id: str, run_id: str, offset: int, text: str, epoch: str = "") -> int | _Need | None:
+        """Judge a piece of a streamed answer, live or a snapshot (offset 0). Return how many characters were sent.
 
-        Return None if all of it was sent, or SNAPSHOT_NEEDED if text before `offset` is missing; the latter once, and
-        again after ASK_AGAIN more pieces without a snapshot. An empty text at the cursor is returned as a TextPiece: it
-        may carry rendered blocks. A text of another `epoch` replaces the text so far, so it is sent from offset 0.
+        The caller must send the rest. Return None if all of it was sent, or SNAPSHOT_NEEDED if text before `offset` is
+        missing; the latter once, and again after ASK_AGAIN more pieces without a snapshot. An empty text at the cursor
+        is to be sent: it may carry rendered blocks. A text of another `epoch` replaces the text so far, so it is sent
+        from offset 0.
         """
-        if run_id in self._ended:
-            return None
-        state = self._texts.pop(run_id, None)
-        if state is None or state.epoch != epoch:
-            state = _Text(thread_id, epoch)
-        self._texts[run_id] = state
-        if len(self._texts) > self._max_texts:
-            del self._texts[next(iter(self._texts))]
-        if offset > state.position:
+        texts = self._texts
+        state = texts.get(run_id)
+        if state is None:
+            if run_id in self._ended:
+                return None
+            state = texts[run_id] = _Text(thread_id, epoch)
+            if len(texts) > self._max_texts:
+                del texts[next(iter(texts))]
+        else:
+            if state.epoch != epoch:
+                state = texts[run_id] = _Text(thread_id, epoch)
+            if 2 * len(texts) > self._max_texts:  # the order by use is kept once eviction is near
+                texts[run_id] = texts.pop(run_id)
+        position = state.position
+        if offset > position:
             if state.pieces_since_request is not None and state.pieces_since_request < ASK_AGAIN:
                 state.pieces_since_request += 1
                 return None
             state.pieces_since_request = 0
             return SNAPSHOT_NEEDED
         end = offset + len(text)
-        if end < state.position or (end == state.position and text):
+        if end < position or (end == position and text):
             return None
-        piece = TextPiece(state.position, text[state.position - offset :])
         state.position = end
         state.pieces_since_request = None
-        return piece
+        return position - offset
 
     def finish_text(self, run_id: str) -> None:
         """Mark an answer as finished: late pieces of its text are dropped."""

@@ -19,7 +19,7 @@ import trio
 from attrs import define, evolve, frozen
 
 from actors import Actor, Ask, Context, Lane, MailboxSpec, Overflow
-from transport.outbox.delivery import DeliveryCursors, TextPiece, Verdict, same_incarnation
+from transport.outbox.delivery import DeliveryCursors, Verdict, same_incarnation
 from transport.outbox.metrics import ConnectionMetrics
 from transport.outbox.send_queue import SendQueue
 from transport.wire.codec import Encoder, WrapFrame
@@ -256,33 +256,38 @@ class Outbox(Actor):
     def _deliver_ephemeral(self, message: Deliver, index: int) -> None:
         envelope = message.envelopes[index]
         event, thread_id = envelope.event, envelope.thread_id or ""
-        if isinstance(event, AnswerPreview):
+        if isinstance(event, PartialResult):
+            self._deliver_text(envelope, event, thread_id)
+        elif isinstance(event, AnswerPreview):
             self._deliver_preview(envelope)
         elif isinstance(event, AgentProgress) and (
             thread_id in self._deferred or thread_id in (self._snapshots_needed or ())
         ):
             pass  # it would overtake the events that it is about; positions in the queue come with the snapshot
-        elif not isinstance(event, PartialResult):
-            if not self._queue.full(event.priority):
-                self._queue_event(envelope, message.frames(self._encode)[index])
-            elif event.priority is Priority.LOW:
-                self._metrics.on_dropped(event.type)
-            else:  # an event that must not be lost has no room: close, so that the client reconnects
-                self._overrun = True
-        elif self._dialect is Dialect.AGENT_RESPONSE or self._cursors.find(thread_id) is None:
-            pass
-        elif thread_id in self._behind or thread_id == self._reading:
+        elif not self._queue.full(event.priority):
+            self._queue_event(envelope, message.frames(self._encode)[index])
+        elif event.priority is Priority.LOW:
+            self._metrics.on_dropped(event.type)
+        else:  # an event that must not be lost has no room: close, so that the client reconnects
+            self._overrun = True
+
+    def _deliver_text(self, envelope: Envelope, event: PartialResult, thread_id: str) -> None:
+        """Queue a text piece, the most frequent event. If the client is behind, drop it or have the text sent again."""
+        cursors = self._cursors
+        if cursors.find(thread_id) is None or self._dialect is Dialect.AGENT_RESPONSE:
+            return
+        if thread_id in self._behind or thread_id == self._reading:
             self._need_snapshot(thread_id)
         elif self._queue.durable_full:
             self._metrics.on_dropped(event.type)
         else:
-            epoch = envelope.text_epoch
-            piece = self._cursors.offer_text(thread_id, _text_id(envelope), event.offset, event.text, epoch)
-            if isinstance(piece, TextPiece):
-                if piece.offset != event.offset:  # its beginning was sent
-                    envelope = envelope.replace(event=evolve(event, text=piece.text, offset=piece.offset))
+            offset, text = event.offset, event.text
+            sent = cursors.offer_text(thread_id, _text_id(envelope), offset, text, envelope.text_epoch)
+            if isinstance(sent, int):
+                if sent:
+                    envelope = envelope.replace(event=evolve(event, text=text[sent:], offset=offset + sent))
                 self._queue.add_text(envelope)
-            elif piece is not None:
+            elif sent is not None:
                 self._request_snapshot(thread_id)
 
     def _deliver_preview(self, envelope: Envelope) -> None:
@@ -433,15 +438,17 @@ class Outbox(Actor):
 
     def _write_now(self, context: Context) -> None:
         """Write without waiting; start a task for the rest."""
-        done, writes = True, 0
+        queue = self._queue
+        more, done, writes = bool(queue), True, 0
         try:
-            while self._queue and done and writes < _WRITES_AT_ONCE:
+            while more and done and writes < _WRITES_AT_ONCE:
                 done = self._sink.write_now(self._next_write())
+                more = bool(queue)
                 writes += 1
         except SocketClosed:
             self._stop(context)
             return
-        if not done or self._queue or self._behind:
+        if more or not done or self._behind:
             self._writing = True
             context.start_soon(self._write_rest, context, name="write")
         elif self._drained is not None or self._snapshots_needed:

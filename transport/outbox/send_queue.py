@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Final, TypeAlias
 
-from attrs import Factory, define
+import msgspec
+from attrs import define
 
 from transport.outbox.delivery import merge_text
 from transport.wire.events import AnswerPreview, Envelope, PartialResult, Priority
-from transport.wire.payloads import CHUNK_BYTES, ClientCapabilities, pack, split
+from transport.wire.payloads import CHUNK_BYTES, GZIP_BYTES, ClientCapabilities, pack, split
 
 # Bytes of a text frame besides the text, roughly.
 _FRAME_OVERHEAD: Final = 300
@@ -27,8 +28,7 @@ _DURABLE: Final = Priority.NORMAL
 Encode: TypeAlias = Callable[[Envelope], bytes | None]
 
 
-@define
-class FrameBatch:
+class FrameBatch(msgspec.Struct):
     """Frames in order, the types of their events, and the times of the live events (Unix seconds).
 
     A replayed event has no entry in `times`, as its age is not its delivery lag. A queued batch is live or replayed as
@@ -36,14 +36,22 @@ class FrameBatch:
     would cost their text twice.
     """
 
-    frames: list[bytes] = Factory(list)
-    types: list[str] = Factory(list)
-    times: list[float] = Factory(list)
+    frames: list[bytes] = msgspec.field(default_factory=list)
+    types: list[str] = msgspec.field(default_factory=list)
+    times: list[float] = msgspec.field(default_factory=list)
     thread_id: str | None = None
 
 
 # Frames; or a text piece or preview, encoded as late as possible so that consecutive pieces can be merged.
 QueueEntry: TypeAlias = FrameBatch | Envelope
+
+
+@define
+class _Lane:
+    """Entries of one priority, first in, first out, and the number of their events."""
+
+    entries: deque[QueueEntry]
+    events: int
 
 
 class SendQueue:
@@ -56,7 +64,7 @@ class SendQueue:
     """
 
     __slots__ = (
-        "_chunk_ids", "_chunks", "_counts", "_lanes", "_max_bytes", "_max_events", "bytes", "capabilities",
+        "_chunk_ids", "_chunks", "_lanes", "_max_bytes", "_max_events", "_only", "bytes", "capabilities",
         "durable_full",
     )  # fmt: skip
 
@@ -66,17 +74,25 @@ class SendQueue:
         self.bytes = 0
         self.durable_full = False
         self.capabilities = ClientCapabilities()
-        # Empty lanes have no entry, so that an idle client costs little memory.
-        self._lanes: dict[Priority, deque[QueueEntry]] = {}
-        self._counts: dict[Priority, int] = {}
+        # The only entry, its priority and the number of its events. Nearly always there is one or none, as the client
+        # reads what comes: it gets no lane, which would cost as much as all else that is done for a word of an answer.
+        self._only: tuple[Priority, QueueEntry, int] | None = None
+        self._lanes: dict[Priority, _Lane] | None = None  # those that have entries
         self._chunks: deque[bytes] | None = None  # the remaining chunks of a large event, and frames after it
         self._chunk_ids: count[int] | None = None
 
     def __len__(self) -> int:
-        return sum(self._counts.values())
+        return sum(lane.events for lane in self._filled_lanes().values())
 
     def __bool__(self) -> bool:
-        return bool(self._lanes) or self._chunks is not None
+        return self._only is not None or self._lanes is not None or self._chunks is not None
+
+    def _filled_lanes(self) -> dict[Priority, _Lane]:
+        """Return the lanes that have entries, after moving an only entry to its lane."""
+        if self._only is not None:
+            priority, entry, events = self._only
+            self._only, self._lanes = None, {priority: _Lane(deque((entry,)), events)}
+        return self._lanes or {}
 
     def full(self, priority: Priority) -> bool:
         """Return whether there is no room for ephemeral events of this priority.
@@ -84,14 +100,14 @@ class SendQueue:
         LOW is full once a quarter of the queue's bytes are used. Other lanes have a bound of their own, however many
         durable events are queued: an alert must reach slow readers too.
         """
-        if priority is Priority.LOW:
-            return (
-                self.bytes >= self._max_bytes // _LOW_WATER_DIVISOR or self._counts.get(priority, 0) >= self._max_events
-            )
-        lane = self._lanes.get(priority, ())
-        if self._counts.get(priority, 0) >= 2 * self._max_events:
+        if priority is Priority.LOW and self.bytes >= self._max_bytes // _LOW_WATER_DIVISOR:
             return True
-        return sum(map(_entry_bytes, lane)) >= 2 * self._max_bytes
+        lane = self._filled_lanes().get(priority)
+        if lane is None:
+            return False
+        if priority is Priority.LOW:
+            return lane.events >= self._max_events
+        return lane.events >= 2 * self._max_events or sum(map(_entry_bytes, lane.entries)) >= 2 * self._max_bytes
 
     def add(self, frames: list[bytes], envelopes: Sequence[Envelope], *, live: bool = True) -> None:
         """Queue durable events of one thread, or an ephemeral event in the lane of its priority, with their frames.
@@ -109,22 +125,25 @@ class SendQueue:
         self._append(_DURABLE, envelope, 1, _entry_bytes(envelope))
 
     def _append(self, priority: Priority, entry: QueueEntry, events: int, size: int) -> None:
-        lane = self._lanes.get(priority)
-        if lane is None:
-            lane = self._lanes[priority] = deque()
-            self._counts[priority] = 0
-        lane.append(entry)
-        self._counts[priority] += events
+        if self._lanes is None and self._only is None:
+            self._only = priority, entry, events
+        else:
+            lanes = self._filled_lanes()
+            lane = lanes.get(priority)
+            if lane is None:
+                lane = lanes[priority] = _Lane(deque(), 0)
+            lane.entries.append(entry)
+            events = lane.events = lane.events + events
         self.bytes += size
-        if self.bytes >= self._max_bytes or (priority is _DURABLE and self._counts[priority] >= self._max_events):
+        if self.bytes >= self._max_bytes or (priority is _DURABLE and events >= self._max_events):
             self.durable_full = True
 
     def discard_thread(self, thread_id: str) -> list[Envelope]:
         """Remove a thread's durable events, text and previews, which will be read from the log. Return the text."""
-        lane = self._lanes.get(_DURABLE, ())
-        gone = [entry for entry in lane if entry.thread_id == thread_id]
-        if gone:
-            self._lanes[_DURABLE] = deque(entry for entry in lane if entry.thread_id != thread_id)
+        lane = self._filled_lanes().get(_DURABLE)
+        gone = [] if lane is None else [entry for entry in lane.entries if entry.thread_id == thread_id]
+        if lane is not None and gone:
+            lane.entries = deque(entry for entry in lane.entries if entry.thread_id != thread_id)
             events = sum(len(entry.frames) if isinstance(entry, FrameBatch) else 1 for entry in gone)
             self._remove(_DURABLE, events, sum(map(_entry_bytes, gone)))
         return [entry for entry in gone if isinstance(entry, Envelope) and isinstance(entry.event, PartialResult)]
@@ -135,11 +154,12 @@ class SendQueue:
         The payloads have about `max_bytes`. Urgent events overtake the remaining chunks of a large one.
         """
         capabilities = self.capabilities
-        if self._chunks is None and not capabilities.chunk:
-            batch = self.pop(max_bytes, encode)
-        else:
-            batch = self.pop(max_bytes, encode, urgent_only=self._chunks is not None)
-            batch.frames = self._chunked(batch.frames, max_bytes)
+        batch = self.pop(max_bytes, encode, urgent_only=self._chunks is not None)
+        frames = batch.frames
+        if self._chunks is None and len(frames) == 1 and len(frames[0]) <= GZIP_BYTES:  # no capability changes it
+            return batch
+        if capabilities.chunk or self._chunks is not None:
+            batch.frames = self._chunked(frames, max_bytes)
         if capabilities.batch or capabilities.gzip:
             batch.frames = pack(batch.frames, capabilities)
         return batch
@@ -150,27 +170,27 @@ class SendQueue:
         `encode` encodes text pieces, consecutive ones merged. `urgent_only`: take only events that may overtake an
         event that was sent in part.
         """
+        only = self._only
+        if only is not None and self.bytes <= max_bytes and not urgent_only:
+            self._only, self.bytes, self.durable_full = None, 0, False
+            entry = only[1]
+            if isinstance(entry, FrameBatch):
+                return entry
+            frame = encode(entry)
+            return FrameBatch() if frame is None else FrameBatch([frame], [entry.event.type], [entry.timestamp])
         taken = FrameBatch()
         texts: list[Envelope] = []
-        if len(self._lanes) == 1 and self.bytes <= max_bytes and not urgent_only:
-            (waiting,) = self._lanes.values()
-            if len(waiting) == 1:  # as nearly always: the client reads what comes
-                self._lanes, self._counts, self.bytes, self.durable_full = {}, {}, 0, False
-                entry = waiting[0]
-                if isinstance(entry, FrameBatch):
-                    return entry
-                _encode_texts([entry], taken, encode)
-                return taken
-        room = max_bytes
+        lanes, room = self._filled_lanes(), max_bytes
         for priority in _URGENT if urgent_only else _ORDER:
-            lane = self._lanes.get(priority)
+            lane = lanes.get(priority)
             if lane is None:
                 continue
+            entries = lane.entries
             size = events = 0
-            while lane and size < room:
-                entry = lane[0]
+            while entries and size < room:
+                entry = entries[0]
                 if isinstance(entry, Envelope):
-                    lane.popleft()
+                    entries.popleft()
                     texts.append(entry)
                     size += _entry_bytes(entry)
                     events += 1
@@ -187,7 +207,7 @@ class SendQueue:
                 taken.types += entry.types[:number]
                 taken.times += entry.times[:number]
                 if number == len(frames):
-                    lane.popleft()
+                    entries.popleft()
                 else:
                     del frames[:number], entry.types[:number], entry.times[:number]
             room -= size
@@ -197,15 +217,17 @@ class SendQueue:
         return taken
 
     def _remove(self, priority: Priority, events: int, size: int) -> None:
-        """Account for removed events; an empty lane goes."""
-        self._counts[priority] -= events
-        if not self._lanes[priority]:
-            del self._lanes[priority], self._counts[priority]
-            if not self._lanes:  # an emptied dict keeps its table
-                self._lanes, self._counts = {}, {}
+        """Account for events that were removed from a lane; an empty lane goes."""
+        lanes = self._filled_lanes()
+        lanes[priority].events -= events
+        if not lanes[priority].entries:
+            del lanes[priority]
+            if not lanes:
+                self._lanes = None
         self.bytes -= size
         if self.durable_full and self.bytes <= self._max_bytes // _LOW_WATER_DIVISOR:
-            self.durable_full = self._counts.get(_DURABLE, 0) > self._max_events // _LOW_WATER_DIVISOR
+            durable = lanes.get(_DURABLE)
+            self.durable_full = durable is not None and durable.events > self._max_events // _LOW_WATER_DIVISOR
 
     def _chunked(self, frames: list[bytes], max_bytes: int) -> list[bytes]:
         """Split large frames. Return what to write now; urgent frames precede the remaining chunks."""
@@ -229,10 +251,10 @@ class SendQueue:
 def _entry_bytes(entry: QueueEntry) -> int:
     if isinstance(entry, FrameBatch):
         return sum(map(len, entry.frames))
-    match entry.event:
-        case PartialResult(text=shown) | AnswerPreview(html=shown):
-            return _FRAME_OVERHEAD + len(shown)
-    return _FRAME_OVERHEAD
+    event = entry.event
+    if isinstance(event, PartialResult):
+        return _FRAME_OVERHEAD + len(event.text)
+    return _FRAME_OVERHEAD + (len(event.html) if isinstance(event, AnswerPreview) else 0)
 
 
 def _encode_texts(texts: list[Envelope], taken: FrameBatch, encode: Encode) -> None:

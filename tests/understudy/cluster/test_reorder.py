@@ -6,7 +6,7 @@ from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transport.outbox.delivery import SNAPSHOT_NEEDED, DeliveryCursors, TextPiece, Verdict
+from transport.outbox.delivery import SNAPSHOT_NEEDED, DeliveryCursors, Verdict
 from transport.wire.events import AgentThinking, Envelope, PartialResult
 from understudy.cluster.reorder import HELD, ReorderBuffer
 
@@ -94,12 +94,12 @@ class Client:
         self.read()
 
     def _text(self, event: PartialResult) -> None:
-        part = self.session.offer_text("t", "r", event.offset, event.text)
-        if isinstance(part, TextPiece):
-            assert part.offset == len(self.text)
-            self.text += part.text
-            self.got.append(piece(part.offset, part.text))
-        self.wants |= part is SNAPSHOT_NEEDED
+        sent = self.session.offer_text("t", "r", event.offset, event.text)
+        if isinstance(sent, int):
+            assert event.offset + sent == len(self.text)
+            self.got.append(piece(event.offset + sent, event.text[sent:]))
+            self.text += event.text[sent:]
+        self.wants |= sent is SNAPSHOT_NEEDED
 
     def read(self, head: int = 0) -> None:
         """Read missing events from the log."""

@@ -22,7 +22,7 @@ from actors import (
 )
 from actors.testing import settle, virtual_time
 from tests.understudy.chat.test_registry import REQUESTS, check_order
-from transport.outbox.delivery import DeliveryCursors, TextPiece
+from transport.outbox.delivery import DeliveryCursors
 from transport.wire.codec import from_log
 from transport.wire.events import AgentProgress, AgentThinking, Block, Envelope, FeedbackGiven, PartialResult
 from transport.wire.messages import Deliver, SubscribeThread, UnsubscribeThread
@@ -186,9 +186,10 @@ def test_an_answer_that_is_written_again_replaces_the_text_of_a_client_on_anothe
                 courier.tell(Deliver(passing(PartialResult(text, offset)).replace(text_epoch=epoch)))
         for body in (each for item in bag.sent if isinstance(item, Ephemeral) for each in item.bodies):
             envelope = decode_ephemeral(body)
-            piece = client.offer_text("t", "r", envelope.event.offset, envelope.event.text, envelope.text_epoch)
-            assert isinstance(piece, TextPiece)
-            shown = shown[: piece.offset] + piece.text
+            offset, words = envelope.event.offset, envelope.event.text
+            sent = client.offer_text("t", "r", offset, words, envelope.text_epoch)
+            assert isinstance(sent, int)
+            shown = shown[: offset + sent] + words[sent:]
         assert shown == "abc\n\nabc"
 
     in_virtual_time(story)
