@@ -93,6 +93,11 @@ class BatchHistogram(Collector):
     def observe_since(self, times: Sequence[float], now: float) -> None:
         """Record the time from each of `times` to `now`. A time in the future is recorded as 0."""
         counts, bounds = self._counts, self._bounds
+        if len(times) == 1:  # as is usual for a word of an answer
+            took = max(0.0, now - times[0])
+            counts[bisect_left(bounds, took)] += 1
+            self._sum += took
+            return
         shortest, longest = now - max(times), now - min(times)
         bucket = bisect_left(bounds, shortest)
         if shortest > 0.0 and bucket == bisect_left(bounds, longest):  # as is usual in one write
@@ -107,6 +112,36 @@ class BatchHistogram(Collector):
         """Yield the cumulative buckets and the sum."""
         named = zip(map(floatToGoString, self._bounds), accumulate(self._counts), strict=True)
         yield HistogramMetricFamily(self._name, self._help, buckets=list(named), sum_value=self._sum)
+
+
+class BatchCounter(Collector):
+    """A counter with one label, for events at some hundred thousand a second: counting takes a tenth of `Counter.inc`.
+
+    prometheus_client takes a lock for each call. Here one thread counts, and any thread may scrape.
+    """
+
+    def __init__(self, name: str, help_text: str, label: str, registry: CollectorRegistry) -> None:
+        self._name = name
+        self._help = help_text
+        self._label = label
+        self._counts: dict[str, int] = {}
+        self._began: dict[str, float] = {}
+        registry.register(self)
+
+    def add(self, label: str, count: int = 1) -> None:
+        """Count events of a label."""
+        try:
+            self._counts[label] += count
+        except KeyError:
+            self._began[label] = time.time()
+            self._counts[label] = count
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the counts, each with the time of its first event."""
+        family = CounterMetricFamily(self._name, self._help, labels=[self._label])
+        for label, count in list(self._counts.items()):
+            family.add_metric([label], count, created=self._began[label])
+        yield family
 
 
 class Metrics(ConnectionMetrics):
@@ -131,10 +166,10 @@ class Metrics(ConnectionMetrics):
         self._connections = gauge("understudy_connections", "Open connections.", "dialect")
         self._closed = counter("understudy_connections_closed", "Closed sockets, by close code.", "code")
         self._reconnects = counter("understudy_reconnects", "Connections of clients that came back.")
-        self._messages = counter("understudy_messages", "Commands received.", "type")
+        self._messages = BatchCounter("understudy_messages", "Commands received.", "type", self.registry)
         self._repeated = counter("understudy_messages_repeated", "Messages that had been accepted, sent again.")
         self._ignored = counter("understudy_messages_ignored", "Commands beyond their limit, not taken.", "type")
-        self._sent = counter("understudy_events_sent", "Events handed to sockets.", "type")
+        self._sent = BatchCounter("understudy_events_sent", "Events handed to sockets.", "type", self.registry)
         self._replayed = counter("understudy_events_replayed", "Older events sent from the log.")
         self._dropped = counter("understudy_events_dropped", "Events dropped for slow readers.", "type")
         self._delivery = BatchHistogram(
@@ -234,7 +269,7 @@ class Metrics(ConnectionMetrics):
 
     def on_received(self, command_type: str) -> None:
         """Count a command received."""
-        self._messages[command_type].inc()
+        self._messages.add(command_type)
 
     def on_returned(self) -> None:
         """Count a client that reconnected."""
@@ -242,14 +277,14 @@ class Metrics(ConnectionMetrics):
 
     def on_sent(self, event_types: Sequence[str], times: Sequence[float], now: float) -> None:
         """Count events handed to their socket; those with a time were not replayed. Clocks may differ slightly."""
-        first = event_types[0]
-        if event_types.count(first) == len(event_types):  # a burst is mostly of one kind
-            self._sent[first].inc(len(event_types))
+        first, number = event_types[0], len(event_types)
+        if number == 1 or event_types.count(first) == number:  # a burst is mostly of one kind
+            self._sent.add(first, number)
         else:
             for event_type, count in Tally(event_types).items():
-                self._sent[event_type].inc(count)
-        if len(times) < len(event_types):
-            self._replayed.inc(len(event_types) - len(times))
+                self._sent.add(event_type, count)
+        if len(times) < number:
+            self._replayed.inc(number - len(times))
         if times:
             self._delivery.observe_since(times, now)
 

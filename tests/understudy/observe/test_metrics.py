@@ -1,5 +1,6 @@
 """Every metric can be read; servers count separately; the number of labels is bounded."""
 
+import time
 from collections.abc import Mapping
 
 import pytest
@@ -57,13 +58,16 @@ def test_commands_and_events_by_type() -> None:
     metrics.on_sent(["final_response", "error", "final_response"], [99.98, 99.995, 100.5], 100.0)
     metrics.on_sent(["typing"] * 3, [99.95, 99.96, 99.97], 100.0)
     metrics.on_sent(["final_response"], [40.0], 100.0)
+    metrics.on_sent(["final_response"] * 2, [], 100.0)
     metrics.on_dropped("typing")
     metrics.on_ignored("ack")
     assert value(metrics, "understudy_messages_ignored_total", type="ack") == 1
     assert value(metrics, "understudy_messages_total", type="say") == 1
     assert value(metrics, "understudy_reconnects_total") == 1
-    assert value(metrics, "understudy_events_sent_total", type="final_response") == 3
+    assert value(metrics, "understudy_events_sent_total", type="final_response") == 5
+    assert value(metrics, "understudy_events_replayed_total") == 2
     assert value(metrics, "understudy_events_sent_total", type="error") == 1
+    assert time.time() - value(metrics, "understudy_events_sent_created", type="error") < 60.0
     for bound, count in (("0.0005", 1), ("0.01", 2), ("0.025", 3), ("0.05", 6), ("10.0", 6), ("+Inf", 7)):
         assert value(metrics, "understudy_delivery_latency_seconds_bucket", le=bound) == count
     assert value(metrics, "understudy_delivery_latency_seconds_count") == 7
