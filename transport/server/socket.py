@@ -33,6 +33,8 @@ from transport.server.websocket import (
 from transport.wire.errors import CommandRejected, SocketClosed
 from transport.wire.payloads import Binary
 
+# A write may also find the connection gone, and close it: then trio refuses to wait for it.
+_LOST: Final = (OSError, ValueError, trio.ClosedResourceError, trio.BrokenResourceError)
 _PING: Final = b"?"  # distinguishes its pong from unsolicited ones
 _READ_BYTES: Final = 16 * 1024
 _READ_ON_BYTES: Final = 64 * 1024  # in the middle of a message
@@ -154,10 +156,20 @@ class Socket:
                     await self._flush()
             if self._protocol.has_buffered:
                 message = await self._parse_buffered()
-            elif self._unfinished_since is None:
-                message = self._parse_received(await self._receive_some(_READ_BYTES))
-            else:
+            elif self._unfinished_since is not None:
                 message = await self._read_on(self._unfinished_since + self._limits.message_s)
+            elif self._tls is not None:
+                message = self._parse_received(await self._receive_some(_READ_BYTES))
+            else:  # waits here: each idle connection would keep the coroutine of `_receive_some`
+                self._reading = True
+                try:
+                    await trio.lowlevel.wait_readable(self._stream.socket)
+                    data = self._read_now(_READ_BYTES)
+                except _LOST:
+                    data = b""
+                finally:
+                    self._reading = False
+                message = None if data is None else self._parse_received(data)
             if isinstance(message, CommandRejected):
                 raise message
             if message is not None:
@@ -186,16 +198,12 @@ class Socket:
         if self._lock is not None and self._lock.locked():
             return False
         try:
-            self._send_some()
+            return self._send_some()
         except BlockingIOError:
             return False
         except OSError:
             self._drop()
             raise self._closed_error() from None
-        if self._unsent:
-            return False
-        self._buffer, self._sent = b"", 0
-        return True
 
     async def write(self, payloads: Sequence[bytes]) -> None:
         """Send each payload as a frame, all in one write, and return when the kernel has taken them.
@@ -344,18 +352,22 @@ class Socket:
         try:
             if self._tls is not None:
                 return await self._tls.receive_some(max_bytes)
-            stream = self._stream.socket
-            while stream.fileno() >= 0:  # a write may have found the connection gone, and closed it
-                await trio.lowlevel.wait_readable(stream)
-                try:
-                    return os.read(stream.fileno(), max_bytes)
-                except BlockingIOError:
-                    continue
-        except (OSError, trio.ClosedResourceError, trio.BrokenResourceError):
-            pass
+            data = None
+            while data is None:
+                await trio.lowlevel.wait_readable(self._stream.socket)
+                data = self._read_now(max_bytes)
+            return data
+        except _LOST:
+            return b""
         finally:
             self._reading = False
-        return b""
+
+    def _read_now(self, max_bytes: int) -> bytes | None:
+        """Return bytes that the kernel has, b"" at the end, None if there are none yet. Raises OSError."""
+        try:
+            return os.read(self._stream.socket.fileno(), max_bytes)
+        except BlockingIOError:
+            return None
 
     def _queue_protocol_output(self) -> None:
         writes = self._protocol.data_to_send()
@@ -394,19 +406,27 @@ class Socket:
         self._waiting.clear()
         self._buffer, self._sent = b"", 0
 
-    def _send_some(self) -> None:
+    def _send_some(self) -> bool:
         """Send what the kernel takes without waiting: the rest of a write, or everything that waits as the next one.
 
-        Raises BlockingIOError if the kernel takes nothing, OSError if the connection is lost.
+        Return whether nothing is left. Raises BlockingIOError if the kernel takes nothing, OSError if the connection is
+        lost.
         """
-        if self._sent == len(self._buffer):
-            self._buffer, self._sent = b"".join(self._waiting), 0
+        buffer, sent = self._buffer, self._sent
+        if sent == len(buffer):
+            buffer, sent = b"".join(self._waiting), 0
             self._waiting.clear()
-        rest = memoryview(self._buffer)[self._sent :] if self._sent else self._buffer
+            self._buffer, self._sent = buffer, 0
+        rest = memoryview(buffer)[sent:] if sent else buffer
         if self._tls is None:
-            self._sent += os.write(self._stream.socket.fileno(), rest)
+            sent += os.write(self._stream.socket.fileno(), rest)
         else:
-            self._sent += self._tls.write_now(rest)
+            sent += self._tls.write_now(rest)
+        if sent < len(buffer):
+            self._sent = sent
+            return False
+        self._buffer, self._sent = b"", 0
+        return not self._waiting and (self._tls is None or not self._tls.backlog)
 
     async def _flush(self) -> None:
         """Send everything. Frames that other tasks queue meanwhile join this write or the next one.
