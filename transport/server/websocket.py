@@ -4,13 +4,16 @@
    before a protocol error are handled before the error, and no burst of frames blocks the loop.
 2. Invalid UTF-8 fails as soon as Python's decoder detects it, also in the middle of a frame.
 3. A close frame is honoured between the fragments of a message too (RFC 6455 section 5.4).
-4. permessage-deflate (RFC 7692) compresses each message by itself, and only if that makes it smaller. Neither side
+4. Between frames there is no parser, which an idle connection would keep: a message that arrives whole, as nearly all
+   do, needs none.
+5. permessage-deflate (RFC 7692) compresses each message by itself, and only if that makes it smaller. Neither side
    keeps a window between messages, so an idle connection costs no memory. Incoming messages are inflated by
    `websockets`, which stops at the bound of a message's size and closes the socket with 1009.
 """
 
 import codecs
 import logging
+import uuid
 import zlib
 from collections.abc import Generator, Sequence
 from functools import lru_cache
@@ -33,6 +36,15 @@ FRAMES_PER_FEED: Final = 64
 _OPEN: Final = State.OPEN
 _CONT, _TEXT, _BINARY, _CLOSE, _PONG = Opcode.CONT, Opcode.TEXT, Opcode.BINARY, Opcode.CLOSE, Opcode.PONG
 _UTF8: Final = codecs.getincrementaldecoder("utf-8")
+
+# The first byte of an unfragmented frame: FIN, and the opcode; for a compressed text also RSV1 (RFC 7692 section 6.1).
+TEXT: Final = 0x81
+BINARY: Final = 0x82
+DEFLATED: Final = TEXT | 0x40
+
+_NO_PARSER: Final[Generator[None, None, None]] = (None for _ in ())
+"""Stands for the parser of a protocol that waits for a frame."""
+_NO_ID: Final = uuid.UUID(int=0)
 
 # Drop the library's own debug and info lines ("connection open").
 PROTOCOL_LOG: Final = logging.getLogger("transport.server.websocket")
@@ -127,8 +139,9 @@ class ServerSideProtocol(SansIo):
         self.pong: bytes | None = None
         """The payload of the last pong; the reader resets it to None."""
         self.reader = _LimitedReader(self._assembler, plain=not extensions)
-        self.parser = self.parse()
-        next(self.parser)
+        self._whole_bytes = min(message_bytes, bound_bytes)
+        self.id = _NO_ID  # in place of one that is made for each connection and told to nobody
+        self.parser = _NO_PARSER
         self.reader.feed_data(rest)
         self.has_buffered = bool(rest)
         """Whether buffered bytes are left for another `feed`."""
@@ -142,16 +155,46 @@ class ServerSideProtocol(SansIo):
         messages after a close frame was sent or received.
         """
         reader = self.reader
+        if self.parser is _NO_PARSER:
+            if self._state is _OPEN and not reader.buffer and (whole := self._whole_message(data)) is not None:
+                return whole
+            self._start_parser()
         reader.frames_left = FRAMES_PER_FEED
         self.receive_data(data)
         self.has_buffered = bool(reader.buffer) and reader.frames_left <= 0
         unparsed = bool(reader.buffer) and not self.has_buffered
         self.mid_message = unparsed or reader.reads > 0 or self._assembler.partial
+        if not (self.mid_message or self.has_buffered) and self._state is _OPEN:
+            self.parser.close()
+            self.parser = _NO_PARSER
         message, self._message = self._message, None
         return message
 
+    def _whole_message(self, data: bytes) -> Message | None:
+        """Return the message whose only frame `data` is, not compressed and below 64 KiB; None for any other data."""
+        if len(data) < 6 or data[0] not in (TEXT, BINARY) or data[1] < 0x80:
+            return None
+        length, start = data[1] & 0x7F, 6
+        if length == 126:
+            length, start = int.from_bytes(data[2:4], "big"), 8
+        elif length == 127:
+            return None
+        if len(data) != start + length or length > self._whole_bytes:
+            return None
+        payload = apply_mask(data[start:], data[start - 4 : start])
+        try:
+            return str(payload, "utf-8") if data[0] == TEXT else payload
+        except UnicodeDecodeError:
+            return None  # the parser closes the socket
+
+    def _start_parser(self) -> None:
+        self.parser = self.parse()
+        next(self.parser)
+
     def receive_eof(self) -> None:
         """End the input, and the parser with it, whose frame refers to this: the cycle would keep each connection."""
+        if self.parser is _NO_PARSER:
+            self._start_parser()
         super().receive_eof()
         self.parser.close()
         if self.parser_exc is not None:
@@ -235,12 +278,6 @@ class _LimitedReader(StreamReader):
             return None
         reserved, opcode = self._head[0] & 0x70, Opcode(self._head[0] & 0x0F)
         return None if reserved else self._assembly.probe(opcode, length)
-
-
-# The first byte of an unfragmented frame: FIN, and the opcode; for a compressed text also RSV1 (RFC 7692 section 6.1).
-TEXT: Final = 0x81
-BINARY: Final = 0x82
-DEFLATED: Final = TEXT | 0x40
 
 
 @lru_cache(maxsize=4096)

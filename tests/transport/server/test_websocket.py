@@ -77,6 +77,57 @@ def test_what_was_begun() -> None:
     assert protocol.mid_message
 
 
+@pytest.mark.parametrize("length", [0, 1, 125, 126, 400, 401, 1000, 1001, 65_535, 65_536])
+@pytest.mark.parametrize("kind", [TEXT, BINARY])
+def test_a_message_in_one_read_is_taken_as_in_pieces(kind: int, length: int) -> None:
+    """Of every length, up to the two bounds and beyond, with a mask, and another message behind it."""
+    for message_bytes, bound_bytes in ((400, 1000), (70_000, 80_000)):
+        data = frame(kind, b"m" * length, mask=b"\x01\x82\x03\xf4")
+        whole, other = (ServerSideProtocol(message_bytes, bound_bytes) for _ in range(2))
+        taken, size = drained(whole, data), 1 + length // 50
+        pieces = [found for at in range(0, len(data), size) for found in drained(other, data[at : at + size])]
+        expected = [b"m" * length if kind == BINARY else "m" * length]
+        if length > message_bytes:
+            expected = ["message_too_large"] if length <= bound_bytes else []
+        for found in (taken, pieces):
+            assert [getattr(message, "code", message) for message in found] == expected
+        assert code(whole) == code(other) == (1009 if length > bound_bytes else None)
+        if length <= bound_bytes:
+            assert drained(whole, frame(TEXT, b"next")) == ["next"]
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"\x81\x02hi", 1002),
+        (b"\xc1\x82\0\0\0\0hi", 1002),
+        (b"\x83\x82\0\0\0\0hi", 1002),
+        (b"\x80\x82\0\0\0\0hi", 1002),
+        (frame(TEXT, b"\xff"), 1007),
+    ],
+    ids=["unmasked", "reserved bit", "unknown kind", "nothing to continue", "not UTF-8"],
+)
+def test_a_faulty_frame_in_one_read_closes(data: bytes, status: int) -> None:
+    """As it does in pieces."""
+    protocol = ServerSideProtocol(100, 1000)
+    assert protocol.feed(frame(TEXT, b"one")) == "one"
+    assert protocol.feed(data) is None
+    assert code(protocol) == status
+
+
+def test_between_frames_there_is_no_parser() -> None:
+    """An idle connection would keep its generators: half a kilobyte. One is there in the middle of a frame only."""
+    protocol = ServerSideProtocol(100, 1000)
+    empty = protocol.parser
+    for data in (frame(TEXT, b"one"), frame(PING, b"p"), frame(TEXT, b"o", fin=False) + frame(CONT, b"ne")):
+        protocol.feed(data[:3])
+        assert protocol.parser is not empty
+        protocol.feed(data[3:])
+        assert protocol.parser is empty
+        protocol.feed(data)
+        assert protocol.parser is empty
+
+
 def test_what_came_with_the_handshake_waits() -> None:
     """It is read in the first turn."""
     protocol = ServerSideProtocol(100, 1000, rest=frame(TEXT, b"early"))
