@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -47,13 +48,14 @@ class TrustedProxies:
 
     def trusts(self, peer: str) -> bool:
         """Return whether this address is a trusted proxy's."""
-        address = _address(peer)
+        address = _address(peer) if self._networks else None
         return address is not None and self._trusts(address)
 
     def _trusts(self, address: Address) -> bool:
         return any(address in network for network in self._networks)
 
 
+@lru_cache(maxsize=1024)  # asked twice for each connection
 def _address(text: str) -> Address | None:
     try:
         address = ipaddress.ip_address(text.partition("%")[0])

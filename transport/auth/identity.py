@@ -6,6 +6,7 @@ import ipaddress
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from attrs import field, frozen
@@ -132,6 +133,7 @@ def ascii_origin(entry: str) -> str:
         return entry
 
 
+@lru_cache(maxsize=64)  # asked three times for each connection, mostly about the server's own names
 def is_loopback(host: str) -> bool:
     """Return whether `host`, with or without a port, is a loopback name: `localhost`, 127.0.0.0/8 or ::1."""
     match = _HOST.fullmatch(host)
