@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 from urllib.parse import parse_qsl
 
 import trio
@@ -148,10 +148,15 @@ class Upgrade:
         if subprotocol is not None:
             self._response.headers["Sec-WebSocket-Protocol"] = subprotocol
         self._protocol.send_response(self._response)
+        response, sent = b"".join(self._protocol.data_to_send()), 0
         try:
-            with trio.fail_after(self._limits.head_s):
-                await self._stream.send_all(b"".join(self._protocol.data_to_send()))
-        except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
+            if not isinstance(self._stream, TlsStream):  # nearly always taken at once, without a deadline
+                with suppress(BlockingIOError):
+                    sent = os.write(self._stream.socket.fileno(), response)
+            if sent < len(response):
+                with trio.fail_after(self._limits.head_s):
+                    await self._stream.send_all(response[sent:])
+        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
             raise SocketClosed(1006, "the client left during the handshake") from None
         self.socket = Socket(
             self._stream,
@@ -209,7 +214,8 @@ async def serve(
         try:
             task_status.started(list(listeners))
             async with trio.open_nursery() as accepting:
-                accepting.start_soon(partial(trio.serve_listeners, serve_one, reserving, handler_nursery=connections))
+                for each in reserving:
+                    accepting.start_soon(_accept, each, serve_one, connections)
                 await (trio.Event() if closing is None else closing).wait()
                 for listener in listeners:
                     for stream in _connected(listener):
@@ -218,6 +224,16 @@ async def serve(
             await trio.sleep_forever()
         finally:
             await server.drain()
+
+
+async def _accept(
+    listener: "ReserveListener", serve_one: Callable[[trio.SocketStream], Awaitable[None]], connections: trio.Nursery
+) -> None:
+    """Start a task for each connection, which closes its stream: `trio.serve_listeners` would keep a coroutine in each
+    and close it once more."""
+    async with listener:
+        while True:
+            connections.start_soon(serve_one, await listener.accept())
 
 
 class _Listener:
@@ -369,17 +385,17 @@ class _Listener:
             await self._refuse_handshake(stream, response)
             return None
         upgrade = Upgrade(stream, protocol, request, response, head.rest, self._limits, permit)
-        async with _ClosedAtEnd(partial(self._close_upgrade, upgrade), self._limits.grace_s):
+        async with _ClosedAtEnd(partial(self._close_upgrade, upgrade), self._limits.grace_s) as closed_at_end:
             upgrade.socket_handler = await self._upgrade_handler.handle_upgrade(upgrade)
-            if upgrade.socket_handler is not None and upgrade.socket is None:
-                raise RuntimeError("the upgrade was not accepted")
+            if upgrade.socket_handler is not None:
+                if upgrade.socket is None:
+                    raise RuntimeError("the upgrade was not accepted")
+                closed_at_end.keep_open()
         if upgrade.socket is None or upgrade.socket_handler is None:
             return None
         return upgrade.socket, upgrade.socket_handler
 
     async def _close_upgrade(self, upgrade: Upgrade, code: int, reason: str) -> None:
-        if upgrade.socket_handler is not None and code == 1000:
-            return
         if upgrade.socket is not None:
             await upgrade.socket.close(code, reason)
         elif not upgrade.answered:
@@ -401,16 +417,24 @@ class _ClosedAtEnd:
     An object, as a coroutine around the block is five times larger, and each connection would keep it.
     """
 
-    __slots__ = ("_close", "_grace_s")
+    __slots__ = ("_close", "_grace_s", "_kept_open")
 
     def __init__(self, close: Callable[[int, str], Awaitable[None]], grace_s: float) -> None:
         self._close = close
         self._grace_s = grace_s
+        self._kept_open = False
 
-    async def __aenter__(self) -> None:
+    def keep_open(self) -> None:
+        """Close only if the block raises after this."""
+        self._kept_open = True
+
+    async def __aenter__(self) -> Self:
         """Do nothing."""
+        return self
 
     async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        if self._kept_open and error is None:
+            return False
         closed = isinstance(error, SocketClosed)
         code, reason = (1000, "") if error is None or closed else (1011, "internal error")
         if trio.current_effective_deadline() == -math.inf:  # being cancelled, in whatever shape it came here
