@@ -3,9 +3,11 @@
 1. Only this actor writes, through one connection, in one worker thread at a time.
 2. The thread is never abandoned: a cancelled writer stops after its commit, and acknowledges it.
 3. A write is acknowledged only after the transaction containing it has committed.
-4. Each write has a savepoint, so a refused one does not affect the others.
+4. A refused write does not affect the others: a group is tried without savepoints, and if one of its writes is refused,
+   it is rolled back and repeated with a savepoint for each. SQLite copies each page that is changed after a savepoint,
+   to a file if there are more than 15, and for PostgreSQL a savepoint is two round trips.
 5. Changes that only append events, maybe with steps, are stored together first, which is several times faster. If one
-   of them does not fit, they are rolled back and each is retried with a savepoint. A locked row is waited for once.
+   of them does not fit, each is retried with a savepoint. A locked row is waited for once.
 6. Changes of one thread keep their order.
 7. A write that may wait (`WriteLater`) starts no transaction of its own before `LATER_S`: it goes, first, with the next
    group. Whoever is answered after it was sent, so finds it stored.
@@ -276,26 +278,44 @@ def commit_group(connection: Connection, group: Sequence[Write]) -> list[Outcome
 
     Raises the errors of `DriverErrors` if the transaction as a whole fails; then nothing was stored.
     """
-    outcomes: list[Outcome | None] = [None] * len(group)
+    with connection.begin() as transaction:
+        try:
+            return _store(connection, group, _at_once, apply)
+        except Exception as error:
+            if _is_of_the_database(error):
+                raise
+            transaction.rollback()
+            locked = _sqlstate(error) == LOCKED
     with connection.begin():
-        if connection.dialect.name == "postgresql":
-            # The users of new threads first, sorted by name, so that two servers cannot deadlock. If one of the names
-            # cannot be stored, each user is inserted with its change instead.
-            new = {
-                work.owner: work.thread.created_at
-                for work in group
-                if isinstance(work, Change) and work.thread is not None
-            }
-            if new:
-                _together(connection, add_users, sorted(new.items()))
-        appends = _appends(group)
-        if appends and _together(connection, append_all, [work for _, work in appends]):
-            for place, _ in appends:
-                outcomes[place] = True
-        return [
-            outcome if outcome is not None else _attempt(connection, work)
-            for outcome, work in zip(outcomes, group, strict=True)
-        ]
+        if locked:
+            _driver(connection).execute(IMPATIENT)
+        return _store(connection, group, _together, _attempt)
+
+
+def _store(
+    connection: Connection,
+    group: Sequence[Write],
+    together: Callable[[Connection, Callable[[Connection, list[Any]], bool], list[Any]], bool],
+    attempt: Callable[[Connection, Write], Outcome],
+) -> list[Outcome]:
+    """Execute the writes of a group: rows of several by `together`, the other writes by `attempt`."""
+    outcomes: list[Outcome | None] = [None] * len(group)
+    if connection.dialect.name == "postgresql":
+        # The users of new threads first, sorted by name, so that two servers cannot deadlock. If one of the names
+        # cannot be stored, each user is inserted with its change instead.
+        new = {
+            work.owner: work.thread.created_at for work in group if isinstance(work, Change) and work.thread is not None
+        }
+        if new:
+            together(connection, add_users, sorted(new.items()))
+    appends = _appends(group)
+    if appends and together(connection, append_all, [work for _, work in appends]):
+        for place, _ in appends:
+            outcomes[place] = True
+    return [
+        outcome if outcome is not None else attempt(connection, work)
+        for outcome, work in zip(outcomes, group, strict=True)
+    ]
 
 
 def _appends(group: Sequence[Write]) -> list[tuple[int, Change]]:
@@ -312,12 +332,25 @@ def _appends(group: Sequence[Write]) -> list[tuple[int, Change]]:
     return [(place, work) for place, work in plain if (work.owner, work.thread_id) not in touched]
 
 
-def _together(connection: Connection, write: Callable[[Connection, list[T]], bool], rows: list[T]) -> bool:
-    """Run `write(connection, rows)` in a savepoint. Return False, with nothing written, if it returns False or fails.
+class _Unfit(Exception):
+    """A change of a group does not fit."""
 
-    Uses the driver's connection: savepoints through SQLAlchemy cost as much as the rest of a small change.
-    """
-    driver: Any = connection.connection.driver_connection
+
+def _at_once(connection: Connection, write: Callable[[Connection, list[T]], bool], rows: list[T]) -> bool:
+    """Run `write(connection, rows)`. Raises _Unfit if it returns False."""
+    if not write(connection, rows):
+        raise _Unfit
+    return True
+
+
+def _driver(connection: Connection) -> Any:
+    """Return the driver's connection: statements through SQLAlchemy cost as much as the rest of a small change."""
+    return connection.connection.driver_connection
+
+
+def _together(connection: Connection, write: Callable[[Connection, list[T]], bool], rows: list[T]) -> bool:
+    """Run `write(connection, rows)` in a savepoint. Return False, with nothing written, if it does or fails."""
+    driver = _driver(connection)
     driver.execute("SAVEPOINT together")
     stored = locked = False
     try:
@@ -334,7 +367,7 @@ def _together(connection: Connection, write: Callable[[Connection, list[T]], boo
 
 
 def _attempt(connection: Connection, work: Write, *, again: bool = False) -> Outcome:
-    driver: Any = connection.connection.driver_connection
+    driver = _driver(connection)
     driver.execute("SAVEPOINT change")
     try:
         outcome: Outcome = apply(connection, work)

@@ -2,16 +2,18 @@
 
 import itertools
 import sqlite3
+from typing import Any
 
+import psycopg
 import pytest
 from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 
 from understudy.storage import queries
 from understudy.storage.database import Database
-from understudy.storage.errors import Fenced, Unstorable
+from understudy.storage.errors import AlreadyStored, Fenced, Unstorable
 from understudy.storage.prepared import Prepared
 from understudy.storage.records import Change, DeleteThread, Fence, LoggedEvent, ProbeWrite, RenameThread, Thread
 from understudy.storage.sqlite import FILE_NAME, open_database
@@ -83,6 +85,50 @@ def note_statements(database: Database, monkeypatch: pytest.MonkeyPatch) -> list
 
     monkeypatch.setattr(Prepared, "run", noted)
     return words
+
+
+def note_savepoints(connection: Connection) -> list[str]:
+    """Return a list that gets the first words of each statement about savepoints that the driver executes."""
+    noted: list[str] = []
+
+    def note(statement: object) -> None:
+        words = str(statement).split()[:2]
+        if {"SAVEPOINT", "RELEASE", "ROLLBACK"} & set(words):
+            noted.append(" ".join(words))
+
+    class NotingCursor(psycopg.Cursor[Any]):
+        def execute(self, query: Any, *args: Any, **options: Any) -> Any:
+            note(query)
+            return super().execute(query, *args, **options)
+
+    driver: Any = connection.connection.driver_connection
+    if connection.dialect.name == "sqlite":
+        driver.set_trace_callback(note)
+    else:
+        driver.cursor_factory = NotingCursor
+    return noted
+
+
+def test_only_a_group_with_a_refused_write_has_savepoints(database, make) -> None:
+    """A group of several kinds that all fit has none; after a refusal it is repeated, and the others are stored."""
+    with database.writing.connect() as connection:
+        noted = note_savepoints(connection)
+        opening = [make.opening("ann", name, name) for name in ("t1", "t2")]
+        append = make.change("ann", "t1", events=make.events(2, 2))
+        assert commit_group(connection, [*opening, RenameThread("ann", "t2", "New")]) == [True] * 3
+        assert commit_group(connection, [append]) == [True]
+        assert noted == []
+        taken = evolve(make.opening("ann", "t3", "t3"), messages=(make.message(thread_id="t3", message_id="m-t1"),))
+        outcomes = commit_group(
+            connection, [RenameThread("ann", "t1", "Newer"), taken, make.opening("ann", "t4", "t4")]
+        )
+        assert [type(outcome) for outcome in outcomes] == [bool, AlreadyStored, bool]
+        assert noted.count("SAVEPOINT change") == 3
+    with database.reading.begin() as connection:
+        titles = {name: queries.thread(connection, "ann", name) for name in ("t1", "t2", "t3", "t4")}
+    assert {name: found and found.title for name, found in titles.items()} == {
+        "t1": "Newer", "t2": "New", "t3": None, "t4": make.thread("ann", "t4").title
+    }  # fmt: skip
 
 
 def test_appends_of_a_group_cost_as_many_statements_as_one(database, kind, make, monkeypatch) -> None:
