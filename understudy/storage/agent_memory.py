@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Table, bindparam, delete, func, select, updat
 
 from . import schema
 from .errors import NotStored
+from .prepared import Prepared
 
 _c = schema.contexts.c
 
@@ -22,7 +23,7 @@ KEPT: Final = 50
 """Limit of values per notebook and user; concurrent writes of several nodes may exceed it by a few."""
 FORGOTTEN: Final = 500
 """Limit of expired values deleted per transaction, as all other writes wait for it."""
-_remembered = (
+_remembered = Prepared(  # each message reads it
     select(_c.name, _c.value, _c.updated_at, _c.expires_at)
     .where(_c.owner == bindparam("owner"), _c.agent == bindparam("agent"), _c.expires_at > bindparam("now"))
     .order_by(_c.updated_at.desc(), _c.name)
@@ -173,5 +174,4 @@ def _forget_expired(connection: Connection, work: ForgetExpired) -> bool:
 
 def remembered(connection: Connection, owner: str, agent: str, now: float) -> list[Remembered]:
     """Return the unexpired values about a user in a notebook, latest first."""
-    rows = connection.execute(_remembered, {"owner": owner, "agent": agent, "now": now})
-    return [Remembered(*row) for row in rows]
+    return [Remembered(*row) for row in _remembered.each(connection, owner=owner, agent=agent, now=now)]

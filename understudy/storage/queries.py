@@ -565,17 +565,26 @@ def files(connection: Connection, owner: str, ids: Sequence[str]) -> list[File]:
     return [found[name] for name in dict.fromkeys(ids) if name in found]
 
 
+def _bytes_of(whose: str, owner: Any, size: Any) -> Prepared:
+    used = select(func.coalesce(func.sum(size), 0)).select_from(owner.table)
+    if whose == "user":
+        return Prepared(used.where(owner == bindparam("name")))
+    of_tenant = used.join(schema.users, schema.users.c.id == owner).where(schema.users.c.tenant == bindparam("name"))
+    return Prepared(of_tenant)
+
+
+# Queries of every third message or so.
+_bytes_used = {
+    (what, whose): _bytes_of(whose, owner, size)
+    for what, owner, size in (("files", _f.owner, _f.size), ("threads", _t.owner, _t.stored_bytes))
+    for whose in ("user", "tenant")
+}
+
+
 def bytes_used(connection: Connection, what: str, *, user: str | None = None, tenant: str | None = None) -> int:
     """Return how many bytes the `files` or `threads` of a user have, or those of all users of a tenant."""
-    table, size, owner = (
-        (schema.files, _f.size, _f.owner) if what == "files" else (schema.threads, _t.stored_bytes, _t.owner)
-    )
-    used = select(func.coalesce(func.sum(size), 0)).select_from(table)
-    if tenant is None:
-        used = used.where(owner == user)
-    else:
-        used = used.join(schema.users, schema.users.c.id == owner).where(schema.users.c.tenant == tenant)
-    return int(connection.execute(used).scalar_one())
+    whose, name = ("user", user) if tenant is None else ("tenant", tenant)
+    return int(_bytes_used[what, whose].rows(connection, name=name)[0][0])
 
 
 def alive(connection: Connection) -> bool:

@@ -7,9 +7,11 @@ from attrs import frozen
 from sqlalchemy import Connection, Table, delete, select
 
 from . import schema
+from .prepared import Prepared
 from .schema import Now
 
 _s = schema.stops.c
+_stops = Prepared(select(_s.kind, _s.name, _s.who, _s.reason, _s.at).order_by(_s.kind, _s.name))
 
 Kind: TypeAlias = Literal["agent", "tool", "model"]
 KINDS: Final[tuple[Kind, ...]] = ("agent", "tool", "model")
@@ -59,5 +61,4 @@ def write(connection: Connection, work: StopWrite, put: Callable[[Table], Any]) 
 
 def stops(connection: Connection) -> list[StopInForce]:
     """Return all stops, by kind and name."""
-    found = select(_s.kind, _s.name, _s.who, _s.reason, _s.at).order_by(_s.kind, _s.name)
-    return [StopInForce(*row) for row in connection.execute(found)]
+    return [StopInForce(*row) for row in _stops.each(connection)]
