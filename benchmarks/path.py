@@ -8,7 +8,7 @@ path_calls          calls of our functions, and resumptions of those that wait
 path_instructions   instructions of Python's byte code in our functions
 path_publishes      publications of events to the subscribers of the thread
 path_scans          texts that are searched for what the scrubber's rules need
-path_threads        calls of `trio.to_thread.run_sync`, and their resumptions: three or four for each trip to a thread
+path_threads        trips to a worker thread
 path_tasks          tasks that are started
 path_steps          steps of the server's tasks: how often the loop resumes one
 
@@ -54,7 +54,7 @@ KEPT = Path(__file__).with_suffix(".json")
 MARKED = {
     "path_publishes": ("understudy/chat/conversation/subscribers.py", "Subscribers.publish"),
     "path_scans": ("sanitization/prefilter.py", "build_prefilter.<locals>.find_active"),
-    "path_threads": ("trio/_threads.py", "to_thread_run_sync"),
+    "path_threads": ("trio/_core/_thread_cache.py", "ThreadCache.start_thread_soon"),
     "path_tasks": ("trio/_core/_run.py", "Runner.spawn_impl"),
 }
 """Figures that are calls of one function: the end of its file's path, and its qualified name."""

@@ -18,6 +18,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
 import trio
@@ -153,7 +154,6 @@ class StoreWriter(Actor):
         self.later: dict[Hashable, WriteLater] = {}
         self.later_since = math.inf
         self.connection: Connection | None = None
-        self.one_thread = trio.CapacityLimiter(1)
         self.failures: tuple[type[Exception], ...] = (StorageUnavailable, *DriverErrors.of(database.writing).all)
         self.logged_at = -math.inf
         self.file_gone = False
@@ -199,8 +199,7 @@ class StoreWriter(Actor):
         if self.later and not reason.abnormal:
             await self.commit()
         if self.connection is not None:
-            with trio.CancelScope(shield=True):  # also when killed: only this actor can close it, and it is quick
-                await trio.to_thread.run_sync(self.connection.close, limiter=self.one_thread)
+            await _in_thread(self.connection.close)  # also when killed: only this actor can close it, and it is quick
 
     async def commit(self) -> None:
         """Commit the waiting writes in one transaction and answer every request."""
@@ -208,9 +207,8 @@ class StoreWriter(Actor):
         group, self.waiting = self.waiting, []
         began = self.began = trio.current_time()
         try:
-            outcomes = await trio.to_thread.run_sync(
-                self._commit, [*(each.change for each in later), *(ask.write for ask in group)], limiter=self.one_thread
-            )
+            writes: list[Write] = [*(each.change for each in later), *(ask.write for ask in group)]
+            outcomes = await _in_thread(partial(self._commit, writes))
         except self.failures as error:
             self._failed(group, later, error)
             return
@@ -271,6 +269,20 @@ class StoreWriter(Actor):
                 if not tries or not isinstance(error, self.failures) or _sqlstate(error) not in CONFLICTS:
                     raise
             time.sleep(random.uniform(0.0, APART_S))  # noqa: S311 - jitter, so that the two servers do not collide again
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    """Return the result of `work` in a worker thread, or raise its error. Not cancelled meanwhile, nor before.
+
+    `trio.to_thread.run_sync` also passes a limiter, copies the context and names the thread after the task: half as
+    much work again for the loop.
+    """
+    task, token = trio.lowlevel.current_task(), trio.lowlevel.current_trio_token()
+    trio.lowlevel.start_thread_soon(
+        work, lambda outcome: token.run_sync_soon(trio.lowlevel.reschedule, task, outcome), "understudy-writer"
+    )
+    result: T = await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)
+    return result
 
 
 def commit_group(connection: Connection, group: Sequence[Write]) -> list[Outcome]:
