@@ -228,12 +228,15 @@ PICKED = """async () => {
 
 
 def _save(page: Page, shots: Path | None) -> None:
-    """The log is saved page by page: to a file that is picked, and as a download. Stopped, it saves nothing."""
+    """The log is saved page by page: to a file that is picked, and as a download. A page that fails is asked for again.
+    Stopped, it saves nothing."""
     held = list[Route]()
-    holding = False
+    holding = failing = False
 
     def one_each(route: Route) -> None:
-        if holding and "cursor=" in route.request.url:
+        if failing and "cursor=" in route.request.url:
+            route.abort()
+        elif holding and "cursor=" in route.request.url:
             held.append(route)
         else:
             route.fulfill(response=route.fetch(url=re.sub(r"limit=\d+", "limit=1", route.request.url)))
@@ -254,6 +257,19 @@ def _save(page: Page, shots: Path | None) -> None:
     assert saving.value.path().read_text() == lines
     entries = [json.loads(line) for line in lines.splitlines()]
     assert [(each["user"], each["action"]) for each in entries] == [("eve", "audit.read")] * 3
+
+    failing = True
+    page.evaluate(PICK)
+    save.click()
+    again = page.get_by_text("1 entry read. The server cannot be reached right now. Trying again.")
+    expect(again).to_be_visible()
+    page.clock.run_for(10_000)
+    expect(again).to_be_visible()
+    picture(page, shots, "openid-auditor-waits")
+    failing = False
+    page.clock.run_for(10_000)
+    expect(everything).to_be_visible()
+    assert page.evaluate(PICKED) == lines
 
     holding = True
     for picks in (True, False):

@@ -10,12 +10,15 @@ const entry = (number, more = {}) => ({
   number, at: 1_795_400_000.5, user: "op", user_tenant: null, role: "operator", way: "http", action: "user.erased", target: "ada", tenant: null, detail: {}, ...more,
 });
 
-/** An API with these numbers of entries a page, and the requests that it was sent. */
+const running = new AbortController().signal;
+
+/** An API with these numbers of entries a page, a status for a request that is refused, and the requests that it was sent. */
 function log(...pages) {
   const asked = [];
   let last = 100;
   const ask = async (method, path) => {
     asked.push(`${method} ${path}`);
+    if (typeof pages[0] === "object") throw Object.assign(new Error("Not now."), pages.shift());
     const entries = Array.from({ length: pages.shift() }, () => entry(last--));
     return { entries, next_cursor: pages.length > 0 ? `after ${last + 1}` : null };
   };
@@ -50,7 +53,7 @@ test("a whole reading comes in pages, and what is shown stays as it was", async 
   const reading = new Reading(api, {});
   await reading.older();
   const numbers = [];
-  for await (const page of reading.pages()) numbers.push([page.map(({ number }) => number), asked.length]);
+  for await (const page of reading.pages(running)) numbers.push([page.map(({ number }) => number), asked.length]);
   assert.deepEqual(numbers, [[[100], 1], [[99], 2], [[98], 3]]);
   assert.equal(reading.entries.length, 1);
   assert.deepEqual(asked.slice(1), ["GET audit?limit=500&cursor=after+100", "GET audit?limit=500&cursor=after+99"]);
@@ -60,8 +63,62 @@ test("of a reading that ended, nothing is read again", async () => {
   const { api, asked } = log(1);
   const reading = new Reading(api, {});
   await reading.older();
-  for await (const page of reading.pages()) assert.deepEqual(page, [entry(100)]);
+  for await (const page of reading.pages(running)) assert.deepEqual(page, [entry(100)]);
   assert.equal(asked.length, 1);
+});
+
+/** A clock on which waits pass at once; `stop` is aborted in the one of this number. */
+function slept(stop = null, stopAt = Infinity) {
+  const clock = { waits: [], ms: 0, now: () => clock.ms };
+  clock.wait = async (ms) => {
+    clock.ms += ms;
+    if (clock.waits.push(ms) === stopAt) stop.abort();
+  };
+  return clock;
+}
+
+/** The numbers of the entries that a reading of these pages yields, and its refusal. */
+async function readAll(api, clock, stopped = running) {
+  const reading = new Reading(api, {});
+  await reading.older();
+  const found = { numbers: [], said: [] };
+  try {
+    for await (const page of reading.pages(stopped, ({ status }) => found.said.push(status), clock)) found.numbers.push(...page.map(({ number }) => number));
+  } catch (refusal) {
+    found.refused = refusal.status;
+  }
+  return found;
+}
+
+test("a page that is refused for now is asked for again, ever more slowly, and none is missing or twice", async () => {
+  const { api, asked } = log(1, { status: 0 }, { status: 503 }, { status: 429 }, 1, { status: 500 }, 1);
+  const clock = slept();
+  assert.deepEqual(await readAll(api, clock), { numbers: [100, 99, 98], said: [0, 503, 429, 500] });
+  assert.equal(asked.length, 7);
+  assert.equal(new Set(asked.slice(1, 5)).size, 1);
+  assert.ok(clock.waits[2] > clock.waits[0] && clock.waits[3] < clock.waits[2], `${clock.waits}`);
+});
+
+test("a page that is refused for two minutes ends the reading", async () => {
+  const clock = slept();
+  const found = await readAll(log(1, ...Array.from({ length: 1000 }, () => ({ status: 503 }))).api, clock);
+  assert.deepEqual([found.numbers, found.refused], [[100], 503]);
+  assert.ok(clock.ms > 60_000 && clock.ms <= 120_000, `${clock.ms}`);
+});
+
+test("what does not pass is not asked for again", async () => {
+  for (const status of [400, 401, 403, undefined]) {
+    const { api, asked } = log(1, { status }, 1);
+    assert.deepEqual(await readAll(api, slept()), { numbers: [100], said: [], refused: status });
+    assert.equal(asked.length, 2);
+  }
+});
+
+test("a reading that is stopped while it waits asks for nothing more", async () => {
+  const stop = new AbortController();
+  const { api, asked } = log(1, { status: 0 }, { status: 0 }, 1);
+  assert.deepEqual(await readAll(api, slept(stop, 2), stop.signal), { numbers: [100], said: [0, 0] });
+  assert.equal(asked.length, 3);
 });
 
 test("entries are saved as JSON Lines", () => {

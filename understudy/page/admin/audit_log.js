@@ -1,5 +1,6 @@
 /** The section of the audit log: its filters, a table of the entries, and what saves them. */
 
+import { backoff } from "../client/close_codes.js";
 import { count, who } from "../observer/labels.js";
 import { SERVER_AUDITOR } from "../observer/roles.js";
 import { Table } from "../observer/table.js";
@@ -10,6 +11,7 @@ import { moment } from "./sections.js";
 const SHOWN = 100; // entries of a page in the table
 const SAVED = 500; // and of one that is only saved: the server's most
 const SAVE = "Save all as JSON Lines";
+const RETRIED_MS = 120_000; // how long a page to be saved is asked for again: longer than a server takes to restart
 
 /** Actions of entries, as the server names them. */
 export const ACTIONS = Object.freeze([
@@ -45,6 +47,18 @@ export function auditQuery({ since = "", until = "", ...texts }) {
   return Object.fromEntries(Object.entries(query).map(([name, text]) => [name, text.trim()]).filter(([, text]) => text));
 }
 
+/** Whether a refusal may pass: the server was not reached, restarts, is busy, or limits the rate. */
+const passes = ({ status }) => status === 0 || status === 429 || status >= 500;
+
+/** Real time: {now(), wait(ms, stopped)}; a wait ends early when its signal `stopped` is aborted. */
+const CLOCK = {
+  now: () => Date.now(),
+  wait: (ms, stopped) => new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    stopped.addEventListener("abort", () => { clearTimeout(timer); resolve(); }, { once: true });
+  }),
+};
+
 /** Entries that were read, the newest first. Only the first page stores an entry of the reading: the others have its cursor. */
 export class Reading {
   constructor(api, query) {
@@ -64,14 +78,33 @@ export class Reading {
     this.cursor = next;
   }
 
-  /** Yields the entries that were read, and then all older ones, as they are read; this reading stays as it is. */
-  async *pages() {
+  /**
+   * Yields the entries that were read, and then all older ones, as they are read; this reading stays as it is. A page whose
+   * refusal may pass is asked for again, ever more slowly, for RETRIED_MS; `waits(refusal)` is called before each wait. Once
+   * the signal `stopped` is aborted no page is asked for.
+   */
+  async *pages(stopped, waits, clock = CLOCK) {
     yield this.entries;
     const rest = Object.assign(new Reading(this.api, this.query), { cursor: this.cursor });
-    while (rest.goesOn) {
+    while (rest.goesOn && !stopped.aborted) {
       rest.entries = [];
-      await rest.older(SAVED);
+      await rest.#retried(stopped, waits, clock);
       yield rest.entries;
+    }
+  }
+
+  async #retried(stopped, waits, clock) {
+    const until = clock.now() + RETRIED_MS;
+    for (let attempt = 0; !stopped.aborted; attempt += 1) {
+      try {
+        await this.older(SAVED);
+        return;
+      } catch (refusal) {
+        const ms = backoff(attempt);
+        if (!passes(refusal) || clock.now() + ms > until) throw refusal;
+        waits(refusal);
+        await clock.wait(ms, stopped);
+      }
     }
   }
 }
@@ -166,8 +199,9 @@ export class AuditLog {
     let read = 0;
     let saved = false;
     setText(this.save, "Stop saving");
+    const waits = ({ message }) => setText(this.counted, `${count(read, "entry", "entries")} read. ${message} Trying again.`);
     try {
-      for await (const entries of this.reading.pages()) {
+      for await (const entries of this.reading.pages(stopped, waits)) {
         if (stopped.aborted) return;
         await file.write(linesOf(entries));
         read += entries.length;
