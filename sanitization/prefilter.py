@@ -52,8 +52,7 @@ class Prefilter:
     If a find contains blanks, the prefilter must match the part before the first blank. This lets a stream pass on
     everything but its last word while no prefilter matches. (Of a word that is not ASCII, 32 characters are held.)
 
-    With `tail`, only the last so many characters of a text are searched, for what more text could make a find. If a
-    text is no longer than that, the detector's other prefilters must match only where one of these does. Patterns
+    With `tail`, only the last so many characters of a text are searched, for what more text could make a find. Patterns
     without literals are searched by detector and `batch` when all prefilters together are slow.
     """
 
@@ -122,50 +121,33 @@ def build_prefilter(
     return find_active
 
 
-_Row = tuple[int, str, Prefilter]
-
-
 @lru_cache(maxsize=64)
 def _search(prefilters: tuple[tuple[NamedPrefilter, ...], ...]) -> Callable[[str], Sequence[tuple[int, str]]]:
     """Return the function that lists the matching prefilters of a text, by number of the detector and name.
 
-    A text is searched by one automaton, and the end of a long one by a second: that of a short text, in which the
-    prefilters of detectors with `tail` ones count only if one of those matches.
+    One automaton searches all of them. If a prefilter with a `tail` matches a longer text, it searches the end again:
+    most of them match at the end only, or nowhere.
     """
     rows = [(number, name, prefilter) for number, named in enumerate(prefilters) for name, prefilter in named]
+    names = [(number, name) for number, name, _ in rows]
+    at_end = frozenset([index for index, (_, _, prefilter) in enumerate(rows) if prefilter.tail])
     tail = max((prefilter.tail for _, _, prefilter in rows), default=0)
-    tailed = {number for number, _, prefilter in rows if prefilter.tail}
-    match, names = _matcher([row for row in rows if not row[2].tail])
-    if not tail:
-        return lambda text: [names[index] for index in found] if (found := match(_bytes(text))) else ()
-    match_short, short_names = _matcher([row for row in rows if row[2].tail or row[0] not in tailed])
-    at_end = {index for index, row in enumerate(short_names) if row[0] in tailed}
+    match = build_matcher([((number, prefilter.batch, prefilter.tail), prefilter) for number, _, prefilter in rows])
 
     def search(text: str) -> Sequence[tuple[int, str]]:
-        data = _bytes(text)
-        if len(text) <= tail:
-            matching = match_short(data)
-            if not matching:
-                return ()
-            found = [short_names[index] for index in matching]
-            if tailed.isdisjoint([number for number, _ in found]):
-                return found
-            return found + [names[index] for index in match(data) or () if names[index][0] in tailed]
-        end = match_short(_bytes(text[-tail:]))
-        found = [names[index] for index in match(data) or ()]
-        return found + [short_names[index] for index in end or () if index in at_end]
+        found = match(_bytes(text))
+        if not found:
+            return ()
+        if len(text) > tail and not at_end.isdisjoint(found):
+            end = match(_bytes(text[-tail:])) or ()
+            found = [*[index for index in found if index not in at_end], *at_end.intersection(end)]
+        return [names[index] for index in found]
 
     return search
 
 
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
-
-
-def _matcher(rows: Sequence[_Row]) -> tuple[Callable[[bytes], Iterable[int] | None], Sequence[tuple[int, str]]]:
-    return build_matcher([((number, prefilter.batch), prefilter) for number, _, prefilter in rows]), [
-        (number, name) for number, name, _ in rows
-    ]
 
 
 def check_prefilters(prefilters: Iterable[NamedPrefilter]) -> None:

@@ -72,7 +72,7 @@ def test_a_tail_is_searched_at_the_end_of_a_text_only() -> None:
     named = (("row", Prefilter(pattern="give +me")), ("row$", Prefilter(pattern="give +(?:me|$)", tail=10)))
     active = build_prefilter((named, (("signs", SIGNS),)))
     assert active("give ") == {0: ["row$"]}
-    assert active("give me") == {0: ["row$", "row"]}
+    assert {number: sorted(names) for number, names in active("give me").items()} == {0: ["row", "row$"]}
     assert active("give me the rest^") == {0: ["row"], 1: ["signs"]}
     assert active("give me, and give ") == {0: ["row", "row$"]}
     assert not active("give you the rest")

@@ -252,7 +252,6 @@ class ContentFilter:
     def _build_categories(self) -> None:
         for each in (self.inbound, self.tool, self.outbound, self._chart_words, self._output_words, self._files):
             each.sanitize(_CATEGORIES)
-            each.sanitize(_CATEGORIES + 100 * _PLAIN)  # long texts have an automaton of their own
 
     def _build_sanitizer(self, policy: Policy, direction: Direction, clean: CleanTexts) -> Sanitizer:
         """Build a sanitizer and run it once: building its prefilters takes a tenth of a second."""
