@@ -53,6 +53,14 @@ _STYLE: Final = Late(rf"url\([ \t]{{0,4}}[\"']?([^\s\"'()]{{0,{ADDRESS_MAX}}})",
 _PICTURE: Final = Late(r"[^?#]*\.(?:png|jpe?g|gif|webp|svg|bmp|ico|avif|tiff?)(?:[?#]|\Z)", re.IGNORECASE)
 _OPAQUE: Final = r"[:/?&#=.](?:[A-Za-z0-9+_%-]{14}|//[A-Za-z0-9_%+.~-]{1,64}@)"
 
+# For the prefilter: the beginning of a label, with brackets in it but no blank line.
+_PLAIN: Final = r"(?:[^\[\]\\\n]|\\.)"
+_LABEL: Final = rf"\[(?:\n?(?:{_PLAIN}|\[(?:\n?{_PLAIN})*\n?\]))*\n?"
+_OPENED: Final = (
+    # A label before an address, a reference or the end of the text; an open label; the label of a definition.
+    rf"{_LABEL}(?:\](?:[(\[]|$)|\\?$)|(?:^|\n)[ \t>*+\-0-9.)]*{_LABEL}\]:"
+)
+
 KINDS: Final = kinds_of(
     "markup",
     """
@@ -88,7 +96,7 @@ class Links:
     category = Category.MARKUP
     kinds = KINDS
     prefilters = (
-        ("bracket", Prefilter(literals=("[",))),
+        ("bracket", Prefilter(literals=("[",), pattern=_OPENED)),
         ("close", Prefilter(literals=("](", "]["))),
         ("angle", Prefilter(literals=("<",), pattern=r"<[A-Za-z][A-Za-z0-9+.-]{1,31}:")),
         ("tag", Prefilter(literals=("<",), pattern=f"(?i:{html_in_text.OPENING})")),
