@@ -23,7 +23,9 @@ MARKS: Final = (
 )
 """Character class of the marks that the view drops."""
 
-_MARK: Final = Late(f"[{MARKS}]")
+# Ranges that ASCII is not in come first, so that `re` skips it quickly.
+_MARK: Final = Late(f"[^\0-\x7f](?<=[{MARKS}])")
+_NOT_ASCII: Final = Late("[^\0-\x7f]+")
 _KEPT: Final = Late(f"[^{MARKS}]+")
 _FOREIGN: Final = {
     alien: latin.lower() for table in BY_SCRIPT.values() for alien, latin in pairs(table).items() if latin.isalpha()
@@ -55,9 +57,10 @@ _SAME: Final = {
     **dict.fromkeys("\u00a0\u2002\u2003\u2009\u202f\u3000", " "),
 }
 CACHE_MAX: Final = 20_000  # characters whose fold is remembered
+FEW: Final = 20  # times as many characters as those that are not ASCII, for these to be folded one by one
 
 _ALIKE: Final = f"[{LOOK_ALIKES}]{{1,8}}"
-_ANY_ALIKE: Final = Late(f"[{LOOK_ALIKES}]")
+_ANY_ALIKE: Final = Late(f"[^\0-\x7f](?<=[{LOOK_ALIKES}])")
 _BESIDE_LATIN: Final = Late(f"(?<=[a-z]){_ALIKE}|{_ALIKE}(?=[a-z])")
 
 
@@ -78,8 +81,22 @@ def normalize(text: str) -> NormalizedText:
         kept = [index for run in _KEPT.finditer(text) for index in range(run.start(), run.end())]
         places = [*kept, len(text)]
         text = _MARK.sub("", text)
-    view = text.translate(_FOLD)
+    view = _fold_all(text)
     return NormalizedText(_BESIDE_LATIN.sub(_latin, view) if _ANY_ALIKE.search(view) else view, places)
+
+
+def _fold_all(text: str) -> str:
+    """Return the text with every character folded."""
+    data = text.encode("utf-8", "surrogatepass")
+    if len(text) < FEW * (len(data) - len(text)):  # about as many as there are characters that are not ASCII
+        return text.translate(_FOLD)
+    if not data.isascii():
+        data = _NOT_ASCII.sub(_folded, text).encode("utf-8", "surrogatepass")
+    return data.lower().decode("utf-8", "surrogatepass")
+
+
+def _folded(match: re.Match[str]) -> str:
+    return match[0].translate(_FOLD)
 
 
 def folded(text: str) -> str:

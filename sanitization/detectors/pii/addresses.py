@@ -50,17 +50,26 @@ _QUOTED_PENDING: Final = rf"\"[A-Za-z0-9._'+ -]{{1,{QUOTED_MAX}}}(?:\"(?:@[^\x00
 _PENDING: Final = Late(rf"{_QUOTED_PENDING}\Z")
 
 
-_SIGN: Final = Late(r"@|[\[({](?:at|AT|At|arroba|ät)[\])}]")
+_AT: Final = Late(r"[\[({](?:at|AT|At|arroba|ät)[\])}]")
 
 
 def first_mail(text: str, position: int, _topics: NamedTopics) -> Hit | None:
     """Return the first mail address at `position` or later."""
-    at = position
-    while sign := _SIGN.search(text, at):
+    sign = text.find("@", position)
+    while sign >= 0:
+        found = _address(text, sign)
+        if found and found.start >= position:
+            return found
+        sign = text.find("@", sign + 1)
+    return None
+
+
+def first_spelled(text: str, position: int, _topics: NamedTopics) -> Hit | None:
+    """Return the first mail address such as `name[at]host[dot]org` at `position` or later."""
+    for sign in _AT.finditer(text, position):
         found = _address(text, sign.start())
         if found and found.start >= position:
             return found
-        at = sign.start() + 1
     return None
 
 
@@ -113,7 +122,7 @@ _OCTET: Final = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IPV4: Final = Late(
     rf"{_OCTET}(?:\.{_OCTET}){{3}}(?![0-9A-Za-z_]|\.[0-9])(?P<mask>/(?:3[0-2]|[12]?[0-9])(?![0-9A-Za-z./]))?"
 )
-_FOUR: Final = Late(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]")
+_LAST_THREE: Final = Late(r"\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]")
 _COLON: Final = Late(r":[0-9A-Fa-f]{0,4}:")
 _IPV6: Final = Late(r"[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,8}(?:(?:\.[0-9]{1,3}){3})?(?![0-9A-Za-z_])")
 _ZONE_OR_PREFIX: Final = Late(r"%[0-9A-Za-z._~-]{1,16}|/(?:12[0-8]|1[01][0-9]|[1-9]?[0-9])(?![0-9A-Za-z./])")
@@ -136,16 +145,19 @@ _SAID: Final = Late(
     r"(?i:\b(?:ip|ipv6|ipv4|addr|address|from|connect|connecting|host|listen|listening|bind|ping|server|src|dst|source|route"
     r"|dns|gateway|client|remote|peer|to|mac|ether|ethernet|physical)\b[^\n]{0,12})\Z"
 )
+_DIGITS: Final = frozenset("0123456789")
 _MASKED: Final = ("0.0.0.0", "255.")  # noqa: S104 - the address of no machine, and masks
 
 
 def first_ipv4(text: str, position: int, _topics: NamedTopics) -> Hit | None:
     """Return the first IPv4 address at `position` or later."""
     at = position
-    while match := _FOUR.search(text, at):
-        start = match.start()
-        at = start + 1
-        if text[start - 1 : start].isdigit() and start:
+    while match := _LAST_THREE.search(text, at):
+        start = dot = match.start()
+        at = dot + 1
+        while start > position and dot - start < 3 and text[start - 1] in _DIGITS:
+            start -= 1
+        if start == dot or text[start - 1 : start].isdigit():
             continue
         address = _IPV4.match(text, start)
         if address and _free(text, start) and not address[0].startswith(_MASKED):
@@ -272,13 +284,18 @@ MAIL: Final = PiiPart(
     (
         ("mail", Prefilter(literals=("@",), pattern=_MAIL_PREFILTER)),
         ("quoted", Prefilter(literals=('"',), pattern=f"{_QUOTED_PENDING}$")),
+    ),
+    first_mail,
+    pending_mail,
+)
+SPELLED: Final = PiiPart(
+    (
         (
             "spelled",
             Prefilter(literals=("[at]", "(at)", "{at}", "[arroba]", "(arroba)", "(ät)", "[ät]"), ignore_case=True),
         ),
     ),
-    first_mail,
-    pending_mail,
+    first_spelled,
 )
 IPV4: Final = PiiPart((("ipv4", Prefilter(pattern=r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]")),), first_ipv4)
 COLONS: Final = PiiPart((("colons", Prefilter(literals=(":",), pattern=r":[0-9A-Fa-f]{0,4}:")),), first_with_colons)

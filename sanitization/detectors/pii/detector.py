@@ -9,7 +9,7 @@ from typing import Final
 
 from sanitization.findings import Category, Hit, kinds_of
 
-from .addresses import COLONS, HARDWARE, IPV4, MAIL, WALLETS
+from .addresses import COLONS, HARDWARE, IPV4, MAIL, SPELLED, WALLETS
 from .context import NamedTopics
 from .digits import DIGITS
 from .labelled import BIRTHS, LABELLED
@@ -17,7 +17,7 @@ from .part import CONTEXT, REACH, PiiPart
 from .places import GERMANIC, NUMBER_FIRST, ROMANCE
 
 PARTS: Final[tuple[PiiPart, ...]] = (
-    MAIL, BIRTHS, LABELLED, WALLETS, COLONS, IPV4, HARDWARE, DIGITS, NUMBER_FIRST, GERMANIC, ROMANCE,
+    MAIL, SPELLED, BIRTHS, LABELLED, WALLETS, COLONS, IPV4, HARDWARE, DIGITS, NUMBER_FIRST, GERMANIC, ROMANCE,
 )  # fmt: skip
 _BY_PREFILTER: Final = {name: number for number, part in enumerate(PARTS) for name, _ in part.prefilters}
 

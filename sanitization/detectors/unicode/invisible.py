@@ -32,8 +32,9 @@ _PRIVATE: Final = char_class(code_points.PRIVATE)
 _JOINS: Final = char_class(code_points.JOINS)
 _EMOJI: Final = char_class(code_points.EMOJI)
 
-# Begins with one set of characters, so that `re` skips all others. The rest passes over the most
-# frequent honest ones: a joiner within a word or an emoji, an emoji's form, one mark or two.
+# Begins with one range of characters, so that `re` skips all before it, ASCII above all, many times as fast as by the
+# whole set. The rest passes over the most frequent honest ones: a joiner within a word or an emoji, an emoji's form,
+# one mark or two.
 _ALL: Final = code_points.merged(
     code_points.HIDDEN,
     code_points.MARKS,
@@ -44,7 +45,7 @@ _ALL: Final = code_points.merged(
     ((0xAD, 0xAD),),
 )
 _SUSPECT: Final = Late(
-    f"[{char_class(_ALL)}]"
+    f"[^\0-{chr(_ALL[0][0] - 1)}](?<=[{char_class(_ALL)}])"
     f"(?<!(?:[{_JOINS}][\u200c\u200d]|[{_EMOJI}]\ufe0f)(?![{_HIDDEN}]))"
     f"(?<![{_EMOJI}]\u200d(?=[{_EMOJI}]))"
     f"(?<![{_MARK}](?![{_MARK}]{{2}}))"
