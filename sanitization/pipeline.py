@@ -229,6 +229,7 @@ class PipelineStage:
             return ""
         if self._words:
             upto = _last_word(held, max(0, size - WORD_MAX))
+        text, start = "", 0
         if active:
             text, start = self._with_context()
             for number, detector in self._detectors:
@@ -239,7 +240,7 @@ class PipelineStage:
                         self._fail(detector, error)
         if size - upto > 2 * self._reach:
             upto = max(upto, size - self._reach)
-        out = self.flush(active, upto) if upto else ""
+        out = self._release(active, upto, text, start) if upto else ""
         size = len(self.held)
         self.rescan_at = size * (PATIENCE + 1) // PATIENCE if size > PATIENT else 0
         return out
@@ -260,21 +261,25 @@ class PipelineStage:
         return out
 
     def pass_context(self, chunk: str) -> None:
-        """Keep already passed text as context, at most twice what the detectors read, so that it is seldom cut."""
+        """Keep already passed text as context: what the detectors read, and some more, so that it is seldom cut."""
         if chunk:
             self._passed.append(chunk)
             self._passed_size += len(chunk)
-        if self._passed_size > max(self._context, PASSED_MAX):
-            self._join_context()
+            if self._passed_size > PASSED_MAX and self._passed_size >= self._context:
+                self._join_context()
 
     def _join_context(self) -> None:
-        behind = "".join((self._behind, *self._passed))
+        passed = self._passed[0] if len(self._passed) == 1 else "".join(self._passed)
         self._passed.clear()
+        behind, size = self._behind, len(self._behind) + self._passed_size
+        if size <= self._context + PASSED_MAX:
+            self._behind = behind + passed
+        else:
+            # Cut before joining: of a long text most would be copied for nothing.
+            missing = self._context - self._passed_size
+            self._behind = behind[-missing:] + passed if missing > 0 else passed[len(passed) - self._context :]
+            self._before += size - self._context
         self._passed_size = 0
-        if len(behind) > 2 * self._context:
-            self._before += len(behind) - self._context
-            behind = behind[len(behind) - self._context :]
-        self._behind = behind
 
     def _with_context(self) -> tuple[str, int]:
         """Return the context and the held text in one, and where the held text begins."""
@@ -282,12 +287,18 @@ class PipelineStage:
             self._join_context()
         return self._behind + self.held, len(self._behind)
 
-    def flush(self, active: ActiveDetectors, upto: int | None = None) -> str:
-        """Return the first `upto` held characters, or fewer so that no find is cut; by default all: nothing follows."""
-        upto = len(self.held) if upto is None else upto
+    def flush(self, active: ActiveDetectors) -> str:
+        """Return all held characters: nothing follows."""
+        text, start = self._with_context() if active else ("", 0)
+        return self._release(active, len(self.held), text, start)
+
+    def _release(self, active: ActiveDetectors, upto: int, text: str, start: int) -> str:
+        """Return the first `upto` held characters, or fewer so that no find is cut.
+
+        If detectors are active, `text` is the context and the held text, which begins at `start`.
+        """
         found: list[_Finds] = []
         if active:
-            text, start = self._with_context()
             found, whole = self._finds(text, start, active)
             if whole:
                 upto = _clear(whole, start + upto) - start

@@ -97,8 +97,13 @@ class Sanitizer:
         return found
 
     def _scan(self, text: str, placeholders: Placeholders | None) -> Sanitized:
-        stream = self.stream(placeholders)
-        return stream.result(stream.feed(text) + stream.flush())
+        stream, size = self.stream(placeholders), len(text)
+        if size <= PIECE:
+            return stream.result(stream.feed(text) + stream.flush())
+        # Joined once: a long text is not copied piece by piece and again as a whole.
+        parts = [stream.feed(text[start : start + PIECE]) for start in range(0, size, PIECE)]
+        parts.append(stream.flush())
+        return stream.result("".join(parts))
 
     def sanitize_html(self, html: str) -> Sanitized:
         """Sanitize markup for a page: no script, no handler, no foreign image. Text content stays.
@@ -289,12 +294,15 @@ class StreamSanitizer:
         """
         self._catch_up()
         whole = chunk
-        for stage in self._early:
+        for (detector, _, _), stage in zip(self._to_build, self._early, strict=True):
             if seen is not None and chunk == whole and not stage.held:
                 active = seen
             else:
                 active = self._find_active_early(stage.held + chunk)
-            chunk = stage.feed(chunk, active)
+            if stage.held or detector.number in active:
+                chunk = stage.feed(chunk, active)
+            else:
+                stage.pass_context(chunk)
             if not chunk:
                 break
         self._busy = any(stage.held for stage in self._early)

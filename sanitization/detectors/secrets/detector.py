@@ -7,7 +7,6 @@ twice; the cost is linear.
 
 import re
 from collections.abc import Collection, Iterator
-from functools import lru_cache
 from operator import itemgetter
 from typing import Final
 
@@ -46,43 +45,53 @@ class Secrets:
 
     def find(self, text: str, start: int = 0, active: Collection[str] = tuple(_BY_NAME)) -> Iterator[Hit]:
         """Yield the secret parts only: of `password = …` the value, of `scheme://user:…@host` the password."""
-        lowered = _lowered(text)
-        anchors: list[Anchor] = []
-        for name in active:
-            anchors += _BY_NAME[name].anchors(text, lowered, start)
-        anchors.sort(key=_IN_ORDER)
-        end = start
-        outer, until = start, start  # an assignment given up for a token within it, and where that ends
-        for index, anchor in enumerate(anchors):
-            if anchor.place < end:
-                continue
-            hit = anchor.attempt(text, anchor.place)
-            if hit is None:
-                continue
-            if anchor.order == ORDER and (within := _within(text, hit, anchors, index)) is not None:
-                if anchor.place >= until:
-                    outer = anchor.place
-                until = max(until, within.end)
-                continue
-            # Whether the assignment is given up depends on its content: neither is settled without the other.
-            yield hit._replace(anchor=min(hit.anchor, outer)) if anchor.place < until else hit
-            end = hit.end
+        cut = max(0, start - rules.CONTEXT)  # of a stream, the context is as long as the piece
+        if not cut:
+            yield from _find(text, start, active)
+            return
+        for hit in _find(text[cut:], start - cut, active):
+            yield hit._replace(start=hit.start + cut, end=hit.end + cut, anchor=hit.anchor + cut)
 
     def settled(self, text: str, start: int = 0, active: Collection[str] = tuple(_BY_NAME)) -> int:
         """Return where the last word, an assignment whose value may still come, or an open private key begins."""
+        cut = max(0, start - rules.CONTEXT)
+        text, start = text[cut:], start - cut
         lowered = _lowered(text)
         word = max(start, len(text.rstrip(PRINTABLE)))
-        return min([len(text), *(_BY_NAME[name].settled(text, lowered, start, word) for name in active)])
+        return cut + min([len(text), *(_BY_NAME[name].settled(text, lowered, start, word) for name in active)])
+
+
+def _find(text: str, start: int, active: Collection[str]) -> Iterator[Hit]:
+    lowered = _lowered(text)
+    anchors: list[Anchor] = []
+    for name in active:
+        anchors += _BY_NAME[name].anchors(text, lowered, start)
+    anchors.sort(key=_IN_ORDER)
+    end = start
+    outer, until = start, start  # an assignment given up for a token within it, and where that ends
+    for index, anchor in enumerate(anchors):
+        if anchor.place < end:
+            continue
+        hit = anchor.attempt(text, anchor.place)
+        if hit is None:
+            continue
+        if anchor.order == ORDER and (within := _within(text, hit, anchors, index)) is not None:
+            if anchor.place >= until:
+                outer = anchor.place
+            until = max(until, within.end)
+            continue
+        # Whether the assignment is given up depends on its content: neither is settled without the other.
+        yield hit._replace(anchor=min(hit.anchor, outer)) if anchor.place < until else hit
+        end = hit.end
 
 
 def _lowered(text: str) -> str:
     """Return the text with ASCII in lower case, character by character."""
-    return text.lower() if text.isascii() else _lowered_foreign(text)
-
-
-@lru_cache(maxsize=1)  # `settled` and `find` ask about the same piece
-def _lowered_foreign(text: str) -> str:
-    return text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
+    return (
+        text.lower()
+        if text.isascii()
+        else text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
+    )
 
 
 def _within(text: str, outer: Hit, anchors: list[Anchor], index: int) -> Hit | None:
