@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from threading import get_ident
 from typing import Final, TypeVar
 
 T = TypeVar("T")
@@ -17,7 +18,9 @@ T = TypeVar("T")
 LONGEST_S: Final = 5.0
 """Seconds that the interpreter's end waits for a scan. RE2 takes time in proportion to the text."""
 
-_inside: Final[set[int]] = set()  # threads in C++ code; adding and discarding are atomic
+_main: int | None = threading.main_thread().ident
+"""The thread that ends the interpreter, and so is in no C++ code then."""
+_inside: Final[set[int]] = set()  # other threads in C++ code; adding and discarding are atomic
 _ending: Final = threading.Event()
 
 
@@ -28,10 +31,12 @@ def awaited_at_exit(call: Callable[[bytes], T]) -> Callable[[bytes], T]:
     """
 
     def guarded(data: bytes) -> T:
-        me = threading.get_ident()
+        me = get_ident()
+        if me == _main:
+            return call(data)
         _inside.add(me)
         try:
-            if not _ending.is_set() or me == threading.main_thread().ident:
+            if not _ending.is_set():
                 return call(data)
         finally:
             _inside.discard(me)
@@ -49,4 +54,11 @@ def _wait_for_calls() -> None:
         time.sleep(0.001)
 
 
-os.register_at_fork(after_in_child=_inside.clear)  # a fork has only one of the threads
+def _begin_again() -> None:
+    """Know the only thread of a forked process."""
+    global _main
+    _main = get_ident()
+    _inside.clear()
+
+
+os.register_at_fork(after_in_child=_begin_again)

@@ -228,22 +228,41 @@ class PipelineStage:
         if size < self.rescan_at:
             return ""
         if self._words:
-            upto = _last_word(held, max(0, size - WORD_MAX))
-        text, start = "", 0
+            upto = _last_word(held)
         if active:
-            text, start = self._with_context()
-            for number, detector in self._detectors:
-                if number in active:
-                    try:
-                        upto = min(upto, max(0, detector.settled(text, start, active[number]) - start))
-                    except Exception as error:
-                        self._fail(detector, error)
-        if size - upto > 2 * self._reach:
-            upto = max(upto, size - self._reach)
-        out = self._release(active, upto, text, start) if upto else ""
+            out = self._read(active, upto)
+        elif upto:
+            out = self._pass_on(upto)
+        else:
+            out = ""
         size = len(self.held)
         self.rescan_at = size * (PATIENCE + 1) // PATIENCE if size > PATIENT else 0
-        return out
+        return "" if self._engine.blocked else out
+
+    def _read(self, active: ActiveDetectors, upto: int) -> str:
+        """Return the first `upto` held characters, or as many as the active detectors call settled."""
+        text, start = self._with_context()
+        for number, detector in self._detectors:
+            if number in active:
+                try:
+                    upto = min(upto, max(0, detector.settled(text, start, active[number]) - start))
+                except Exception as error:
+                    self._fail(detector, error)
+        size = len(self.held)
+        if size - upto > 2 * self._reach:
+            upto = max(upto, size - self._reach)
+        return self._release(active, upto, text, start) if upto else ""
+
+    def _pass_on(self, upto: int) -> str:
+        """Return the first `upto` held characters, which no detector has to read, and keep them as context."""
+        held, shown = self.held, self.shown
+        passed = held[:upto]
+        self.held = held[upto:]
+        self.pass_context(passed)
+        if shown:
+            self.shown = max(0, shown - upto)
+            return passed[shown:]
+        return passed
 
     def pause(self, active: ActiveDetectors) -> str:
         """Return the text that can be shown while no more arrives, including the harmless beginning of a last word.
@@ -289,25 +308,26 @@ class PipelineStage:
 
     def flush(self, active: ActiveDetectors) -> str:
         """Return all held characters: nothing follows."""
-        text, start = self._with_context() if active else ("", 0)
-        return self._release(active, len(self.held), text, start)
+        if active:
+            text, start = self._with_context()
+            out = self._release(active, len(self.held), text, start)
+        else:
+            out = self._pass_on(len(self.held))
+        return "" if self._engine.blocked else out
 
     def _release(self, active: ActiveDetectors, upto: int, text: str, start: int) -> str:
-        """Return the first `upto` held characters, or fewer so that no find is cut.
+        """Act on the finds in the first `upto` held characters, and return these, or fewer so that no find is cut.
 
-        If detectors are active, `text` is the context and the held text, which begins at `start`.
+        `text` is the context and the held text, which begins at `start`.
         """
-        found: list[_Finds] = []
-        if active:
-            found, whole = self._finds(text, start, active)
-            if whole:
-                upto = _clear(whole, start + upto) - start
-        passed = self.held[:upto]
-        out = self._apply(_in_order(found, start + upto), text, start, start + upto) if found else passed[self.shown :]
-        self.shown = max(0, self.shown - upto)
-        self.held = self.held[upto:]
-        self.pass_context(passed)
-        return "" if self._engine.blocked else out
+        found, whole = self._finds(text, start, active)
+        if whole:
+            upto = _clear(whole, start + upto) - start
+        if not found:
+            return self._pass_on(upto)
+        out = self._apply(_in_order(found, start + upto), text, start, start + upto)
+        self._pass_on(upto)
+        return out
 
     def _finds(self, text: str, start: int, active: ActiveDetectors) -> tuple[list[_Finds], list[Hit]]:
         """Return the claims by detector, and all hits: the text must not be cut within any of them.
@@ -471,11 +491,11 @@ def _in_order(found: Sequence[_Finds], upto: int) -> Iterable[_Claim]:
     return claims
 
 
-def _last_word(text: str, start: int) -> int:
-    """Return where the last word begins, `start` at the earliest: it may become part of anything."""
-    tail = text[start:]
+def _last_word(text: str) -> int:
+    """Return where the last word begins, or its last `WORD_MAX` characters: it may become part of anything."""
+    tail = text[-WORD_MAX:]
     if tail.isascii():
-        return start + len(tail.rstrip(PRINTABLE))
+        return len(text) - len(tail) + len(tail.rstrip(PRINTABLE))
     word = _DROW.match(tail[::-1])
     return len(text) - (word.end() if word else 0)
 

@@ -135,19 +135,15 @@ def _search(prefilters: tuple[tuple[NamedPrefilter, ...], ...]) -> Callable[[str
     match = build_matcher([((number, prefilter.batch, prefilter.tail), prefilter) for number, _, prefilter in rows])
 
     def search(text: str) -> Sequence[tuple[int, str]]:
-        found = match(_bytes(text))
+        found = match(text.encode("utf-8", "surrogatepass"))
         if not found:
             return ()
         if len(text) > tail and not at_end.isdisjoint(found):
-            end = match(_bytes(text[-tail:])) or ()
+            end = match(text[-tail:].encode("utf-8", "surrogatepass")) or ()
             found = [*[index for index in found if index not in at_end], *at_end.intersection(end)]
         return [names[index] for index in found]
 
     return search
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
 
 
 def check_prefilters(prefilters: Iterable[NamedPrefilter]) -> None:

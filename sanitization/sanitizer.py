@@ -244,8 +244,9 @@ class StreamSanitizer:
         if self._busy:
             return self._run_all(chunk)
         late = self._late
-        waits = len(late.held) + len(chunk) < late.rescan_at
-        active = self._find_active_early(chunk) if waits else self._find_active(late.held + chunk)
+        held = late.held + chunk
+        waits = len(held) < late.rescan_at
+        active = self._find_active_early(chunk) if waits else self._find_active(held)
         if active and min(active) < self._first_late:
             return self._run_all(chunk, None if waits else active)
         if self._to_build:
@@ -254,7 +255,7 @@ class StreamSanitizer:
             if self._skipped_size > PIECE:
                 self._catch_up()
         if waits:
-            late.held += chunk
+            late.held = held
             self._active = None
             return ""
         self._active = active

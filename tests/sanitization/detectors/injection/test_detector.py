@@ -252,7 +252,7 @@ def test_a_first_word_alone_is_held_as_the_last_word_of_a_text() -> None:
     for name, each in {**BY_NAME, **FOREIGN}.items():
         for stem in each.begins if isinstance(each, OrderRule) else each.stems:
             for word in variants(stem.split()[0]):
-                assert _last_word(f" {word}", 0) == 1, (name, word)
+                assert _last_word(f" {word}") == 1, (name, word)
     assert not matching("show")
     assert matching("show ")
 
