@@ -54,7 +54,8 @@ _BINARY: Final = Late("[01]+")
 
 _READABLE: Final = " \n\t.,:;!?'\"-_()<>[]{}|/#*=&@$+%"
 _HIGH: Final = bytes(range(0x80, 0x100))
-_FINE: Final = _HIGH + b"\x00" + (string.ascii_letters + string.digits + _READABLE).encode()
+_LEGIBLE: Final = (string.ascii_letters + string.digits + _READABLE).encode()
+_FINE: Final = _HIGH + b"\x00" + _LEGIBLE
 
 
 def _text(raw: bytes) -> str:
@@ -66,7 +67,10 @@ def _text(raw: bytes) -> str:
     text = raw.decode("utf-8", "ignore")
     if len(text) < 0.8 * len(raw) and b"\x00" in raw:
         text = raw.replace(b"\x00", b"").decode("utf-8", "ignore")
-    readable = sum([each.isalnum() or each in _READABLE for each in text])
+    if text.isascii():
+        readable = len(text) - len(text.encode().translate(None, _LEGIBLE))
+    else:
+        readable = sum([each.isalnum() or each in _READABLE for each in text])
     return text if text and readable >= PRINTED * max(len(text), len(raw) // 4) else ""
 
 

@@ -52,6 +52,7 @@ _HOST: Final = Late(r"https?://[^/?#\s]{1,255}")
 _STYLE: Final = Late(rf"url\([ \t]{{0,4}}[\"']?([^\s\"'()]{{0,{ADDRESS_MAX}}})", re.IGNORECASE)
 _PICTURE: Final = Late(r"[^?#]*\.(?:png|jpe?g|gif|webp|svg|bmp|ico|avif|tiff?)(?:[?#]|\Z)", re.IGNORECASE)
 _OPAQUE: Final = r"[:/?&#=.](?:[A-Za-z0-9+_%-]{14}|//[A-Za-z0-9_%+.~-]{1,64}@)"
+_HIDING: Final = Late(_OPAQUE)
 
 # For the prefilter: the beginning of a label, with brackets in it but no blank line.
 _PLAIN: Final = r"(?:[^\[\]\\\n]|\\.)"
@@ -277,7 +278,9 @@ def _standing(text: str, place: int, addresses: Addresses) -> _Reading:
         end = place + len(address)
     at = _HOST.match(address)
     known = at is not None and at[0].rpartition("/")[2].lower() in addresses.links
-    kind = None if known else bare(address)
+    # Most addresses have no part long enough to hide a text, no name before the host, and nothing that is encoded.
+    worth = not known and ("&" in address or "@" in address or _HIDING.search(address) is not None)
+    kind = bare(address) if worth else None
     return _Reading(Hit(place, end, kind, 0.9, GONE, place) if kind else None, edge)
 
 
