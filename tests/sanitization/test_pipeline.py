@@ -412,3 +412,24 @@ def test_an_empty_policy_needs_no_detectors() -> None:
     """Text passes unchanged, without hold-back or findings."""
     stream = StreamSanitizer(Policy(), extra=[FIRST])
     assert (stream.feed("abc"), stream.pause(), stream.flush(), stream.findings) == ("abc", "", "", ())
+
+
+@pytest.mark.parametrize("size", [7, 700, 1_500, 5_000])
+def test_a_find_far_into_a_stream_has_its_place(size: int) -> None:
+    """Context that is cut meanwhile moves no finding, of an early stage nor of the last."""
+    text = f"{'some words ' * 300}a\u200bb {TOKEN} " * 3
+    stream = StreamSanitizer()
+    out = "".join([stream.feed(text[start : start + size]) for start in range(0, len(text), size)])
+    assert "AKIA" not in out + stream.flush()
+    hidden = [place for place, letter in enumerate(text) if letter == "\u200b"]
+    expected = sorted((start, end) for at in hidden for start, end in ((at, at + 1), (at + 3, at + 3 + len(TOKEN))))
+    assert [(each.start, each.end) for each in stream.findings] == expected
+
+
+def test_a_blocked_stage_returns_nothing_more() -> None:
+    """Neither the text that it held nor the next piece, though no detector is active in them."""
+    engine = PolicyEngine(PII, PII.outbound, None)
+    stage = PipelineStage([Numbered(0, FIRST)], engine, words=True)
+    assert stage.feed("shown held", {}) == "shown "
+    engine.blocked = True
+    assert stage.feed(" next one", {}) == stage.flush({}) == ""
