@@ -100,6 +100,32 @@ async def test_the_thread_sleeps_while_the_loop_waits_and_sees_the_next_hold():
     assert [0.15 < each.held_s < 3 for each in told(events)] == [True, True]
 
 
+async def test_a_busy_loop_has_no_instrument_and_a_quiet_one_gets_it_again():
+    """A hold is seen in either case, and none is left when the system has ended."""
+    events = []
+
+    def seen_installed(pause) -> bool:
+        until = time.monotonic() + 60
+        while not pause.installed and time.monotonic() < until:
+            time.sleep(0.001)
+        return pause.installed
+
+    async with ActorSystem("s", on_event=events.append):
+        pause = watchdog._watchdog.get()._pause
+        for _ in range(2):
+            assert not pause.installed
+            time.sleep(0.3)  # noqa: ASYNC251 - the loop is held
+            assert await trio.to_thread.run_sync(seen_installed, pause)
+            with trio.fail_after(60):
+                while pause.installed:
+                    await trio.lowlevel.checkpoint()
+        assert await trio.to_thread.run_sync(seen_installed, pause)
+    assert not pause.installed
+    with pytest.raises(KeyError):
+        trio.lowlevel.remove_instrument(pause)
+    assert [0.15 < each.held_s < 3 for each in told(events)] == [True, True]
+
+
 async def test_a_loop_that_often_goes_on_need_not_wake_the_thread(monkeypatch):
     """The thread looks all the same, and sees the next hold."""
     events, looks, wakes = [], [], []
