@@ -20,6 +20,7 @@ from weakref import ref
 import trio
 
 from .errors import ActorError, AskTimeout, NotAnAsk, Unanswered, WrongLoop
+from .wakeup import WOKEN
 
 if TYPE_CHECKING:
     from .cell import Cell
@@ -148,7 +149,7 @@ class Call(Handle):
         self.error = error
         self.close()
         if self.parked:
-            trio.lowlevel.reschedule(self.task)
+            trio.lowlevel.reschedule(self.task, WOKEN)
 
     def _lose(self, _: object) -> None:
         """Fail the call with `Unanswered`: its request was released without an answer."""

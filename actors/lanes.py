@@ -104,8 +104,8 @@ class Waiter:
         self.admitted: bool = False
 
 
-_RELEASED: Any = ()
-"""The items of a queue that was given up."""
+RELEASED: Any = ()
+"""The items of a lane without a queue: one that is empty, and whose actor waits."""
 
 
 class LaneQueue:
@@ -129,20 +129,19 @@ class LaneQueue:
     def __init__(self, lane: Lane, bound: int, policy: Policy, carrier: ContextPropagator | None = None) -> None:
         self.lane: Lane = lane
         self.carrier: ContextPropagator | None = carrier
-        self.items: Any = _RELEASED
+        self.items: Any = RELEASED
         self.restore()
         self.waiters: deque[Waiter] | None = None
         self.dropped = self.rejected = self.conflated = self.high_water = self.skipped = self.left = 0
         self.configure(bound, policy)
 
     def release(self) -> None:
-        """Give up the queue, which is empty, until `restore`: a deque without items takes 760 bytes."""
-        self.items = _RELEASED
+        """Give up the queue, which is empty: a deque without items takes 760 bytes."""
+        self.items = RELEASED
 
     def restore(self) -> None:
-        """Make a queue for messages, unless there is one."""
-        if self.items is _RELEASED:
-            self.items = deque() if self.carrier is None else self.carrier.queue()
+        """Make a queue for a message, after `release`."""
+        self.items = deque() if self.carrier is None else self.carrier.queue()
 
     def configure(self, bound: int, policy: Policy) -> None:
         """Apply a bound and a policy; waiting messages stay."""

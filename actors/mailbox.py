@@ -19,6 +19,7 @@ from attrs import field, frozen
 from .context_propagation import ContextPropagator
 from .errors import InvalidSpec, WrongLoop
 from .lanes import Conflate, Lane, LaneQueue, LaneStatistics, Overflow, Policy, make_queue
+from .wakeup import WOKEN
 
 DEFAULT_CAPACITY = 1024
 """Default capacity of a lane in messages: about 8 KB of references. A full lane applies its overflow policy."""
@@ -139,22 +140,26 @@ class Mailbox:
         if self.parked is not None:
             if self.thread != get_ident():
                 raise WrongLoop
-            trio.lowlevel.reschedule(self.parked)
+            trio.lowlevel.reschedule(self.parked, WOKEN)
             self.parked = None
-            for queue in self.open_lanes:
-                queue.restore()
 
-    def park(self, task: trio.lowlevel.Task) -> None:
-        """Have `task`, which waits next, woken by the first message. All lanes are empty."""
-        self.parked = task
+    def park(self, task: trio.lowlevel.Task) -> bool:
+        """Have `task`, which waits next, woken by the first message. Return False if a message or notice waits now.
+
+        Empty lanes give up their queues: `tell` makes one for its message.
+        """
+        if self.barriers is not None:
+            return False
         for queue in self.open_lanes:
+            if queue.items:
+                return False
             queue.release()
+        self.parked = task
+        return True
 
     def unpark(self, _: object) -> trio.lowlevel.Abort:
         """Abort the consumer's wait."""
         self.parked = None
-        for queue in self.open_lanes:
-            queue.restore()
         return trio.lowlevel.Abort.SUCCEEDED
 
     def take(self) -> Any:

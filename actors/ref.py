@@ -13,7 +13,7 @@ from .ask import Ask, Call, Handle, StartWait, find_cycle
 from .channels import ActorChannel
 from .errors import ActorUnavailable, AskCycle, MailboxFull, SelfCall, WrongLoop
 from .exit_reasons import Exit
-from .lanes import Lane, LaneStatistics, Overflow
+from .lanes import RELEASED, Lane, LaneStatistics, Overflow
 from .lifecycle import State, StopMode
 from .watch import Notice
 
@@ -84,8 +84,11 @@ class ActorRef(Handle):
         if depth >= queue.capacity:
             dead_letters.handle_overflow(self._cell, queue, message)
             return
-        if mailbox.parked is not None:
-            mailbox.wake()  # first, since it raises `WrongLoop` for a caller on another loop
+        if not depth:
+            if mailbox.parked is not None:
+                mailbox.wake()  # first, since it raises `WrongLoop` for a caller on another loop
+            if queue.items is RELEASED:
+                queue.restore()
         queue.items.append(message)
         if depth >= queue.high_water:
             queue.high_water = depth + 1

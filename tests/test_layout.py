@@ -14,7 +14,7 @@ ROOTS = {
         "__init__", "actor", "ask", "backoff", "cell", "channels", "checks", "children", "context_propagation",
         "coordinated_shutdown", "dead_letters", "errors", "events", "exit_reasons",
         "incarnation", "incidents", "lanes", "lifecycle", "mailbox", "reaper", "ref", "signals", "spec", "stash",
-        "strategy", "supervisor", "system", "termination", "timers", "tree", "watch", "watchdog",
+        "strategy", "supervisor", "system", "termination", "timers", "tree", "wakeup", "watch", "watchdog",
     },
     "transport": {"__init__"},
     "sanitization": {

@@ -243,6 +243,31 @@ async def test_a_batch_yields_after_about_a_millisecond():
         await ref.stop()
 
 
+@pytest.mark.promise("bad.self-flood")
+async def test_a_batch_that_begins_with_one_message_goes_on_and_yields_too():
+    """An actor that tells itself the next message in each gives way, and not after each."""
+
+    class Feeder(Player):
+        seen = 0
+
+        async def receive(self, message, context):
+            self.seen = message
+            if message < 20_000:
+                context.ref.tell(message + 1)
+
+    async with ActorSystem("busy") as system:
+        feeder = Feeder()
+        ref = await system.spawn(ChildSpec("feeder", lambda: feeder))
+        await settled()
+        ref.tell(1)
+        passes = 0
+        with trio.fail_after(60):
+            while feeder.seen != 20_000:
+                await trio.lowlevel.checkpoint()
+                passes += 1
+        assert 2 < passes < 10_000
+
+
 @pytest.mark.parametrize("carry", [(), (enqueued_at,)], ids=["plain", "propagating"])
 async def test_an_actor_that_waits_keeps_no_empty_queue(carry):
     """A deque without items takes 760 bytes. It is there again for the next message, and after the end of the wait."""
