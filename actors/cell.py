@@ -145,6 +145,7 @@ class Cell:
         if self.mailbox.propagator is not None:
             self.mailbox.propagator.reset()
         life = self.incarnation
+        life.scope = trio.CancelScope()
         context = life.context = Context(self)
         nursery, start_soon = self.host.nursery, self.system.start_soon
         try:
@@ -186,7 +187,7 @@ class Cell:
         _mark_taken(actor, True)
         if not isinstance(actor.mailbox, MailboxSpec):
             raise InvalidSpec("mailbox", f"must be a MailboxSpec, not {actor.mailbox!r}")
-        if not isinstance(actor.supervision, Supervision | None):
+        if actor.supervision is not None and not isinstance(actor.supervision, Supervision):
             raise InvalidSpec("supervision", f"must be a Supervision or None, not {actor.supervision!r}")
         self.kind = type(actor)
         if self.spec.restart is Restart.TEMPORARY:
@@ -264,7 +265,7 @@ class Cell:
         if self.down_waiters is not None:
             waiting, self.down_waiters = [*waiting, *self.down_waiters], None
         self.host.child_ended(self, reason)
-        if self.state in (State.STOPPED, State.BACKING_OFF):
+        if not self.buried and self.state in (State.STOPPED, State.BACKING_OFF):
             self._renew_incarnation()
         for waiter in waiting:
             waiter()
@@ -281,7 +282,8 @@ class Cell:
             dead_letters.fail_calls(self, self.calls, reason)
         if reason.abnormal or self.system.streams:
             self.system.ended(self, reason)
-        self.system.emit(ActorStopped(self.path, reason, self.incarnation.message_type))
+        if self.system.has_listeners():
+            self.system.emit(ActorStopped(self.path, reason, self.incarnation.message_type))
         waiting = [*(self.start_waiters or ()), *(self.dead_waiters or ())]
         self.start_waiters = self.dead_waiters = None
         for waiter in waiting:

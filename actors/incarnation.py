@@ -54,6 +54,11 @@ Run = Callable[["Incarnation", Actor, "Context"], Awaitable[None]]
 class Incarnation:
     """One life of the actor in `cell`."""
 
+    scope: trio.CancelScope
+    """Around what the actor's own task is doing now. Cancelling it ends the incarnation or the current message.
+
+    Unset before the start: no task waits in it, and many an incarnation is never started."""
+
     __slots__ = (
         "actor", "cancelling_current", "cell", "context", "current", "current_is_control", "declined", "failure",
         "grace_timer", "killed", "killed_before_failure", "no_restart", "scope", "started", "stashed_current",
@@ -70,8 +75,6 @@ class Incarnation:
         """The scopes of the running tasks that the actor started."""
         self.tasks_ended: trio.Event | None = None
         """Set by the last of those tasks once the incarnation waits for their end."""
-        self.scope: trio.CancelScope = trio.CancelScope()
-        """Around what the actor's own task is doing now. Cancelling it ends the incarnation or the current message."""
         self.watching: dict[Cell, Watch] | None = None
         self.timers: dict[Hashable, ActorTimer] | None = None
         self.stashes: list[Stash] | None = None

@@ -123,10 +123,14 @@ class Mailbox:
     def open(self, lane: Lane) -> LaneQueue:
         """Make the lane's queue, and end the consumer's batch so that it sees the lane."""
         lane = lane if type(lane) is Lane else Lane(lane)
+        queue = make_queue(lane, self.spec.capacity[lane], self.spec.overflow[lane], self.propagator)
         if self.lanes is _UNUSED:
             self.lanes = list(_UNUSED)
-        queue = self.lanes[lane] = make_queue(lane, self.spec.capacity[lane], self.spec.overflow[lane], self.propagator)
-        self.open_lanes = tuple([known for known in self.lanes if known is not None])
+            self.lanes[lane] = queue
+            self.open_lanes = (queue,)
+        else:
+            self.lanes[lane] = queue
+            self.open_lanes = tuple([known for known in self.lanes if known is not None])
         self.interrupt = True
         return queue
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from attrs import frozen
+from attrs import fields, frozen
 
 from .backoff import Backoff
 from .checks import MUST_BE_PLAIN, check_count, is_number
@@ -133,7 +132,10 @@ class ChildSpec:
         """Return a copy that releases the factory. Starting a child from it raises `SpentSpec`."""
         if self.factory is _spent:
             return self
-        twin = copy.copy(self)
+        kind = type(self)
+        twin = object.__new__(kind)  # `copy.copy` takes more than twice as long
+        for each in fields(kind):
+            object.__setattr__(twin, each.name, getattr(self, each.name))
         object.__setattr__(twin, "factory", _spent)
         return twin
 
