@@ -76,6 +76,7 @@ from .ref import ActorRef as ActorRef
 from .signals import NotMainThread as NotMainThread
 from .signals import stop_on_signals as stop_on_signals
 from .signals import wait_for_signal as wait_for_signal
+from .sleeping import sleep as sleep
 from .spec import AutoShutdown as AutoShutdown
 from .spec import ChildSpec as ChildSpec
 from .spec import Directive as Directive

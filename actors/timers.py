@@ -85,13 +85,24 @@ class Timers:
         grain = ASK_GRAIN_S
         if timeout_s > ASK_FINE_S:
             grain *= 2 ** math.ceil(math.log2(timeout_s / ASK_FINE_S))
-        at = math.ceil((self.now() + timeout_s) / grain) * grain
+        return self.share_at(math.ceil((self.now() + timeout_s) / grain) * grain, entry)
+
+    def share_at(self, at: float, entry: Expiring) -> dict[Expiring, None]:
+        """Expire `entry` at `at`, in seconds on trio's clock; a moment that others have too costs no timer of its own.
+
+        Remove it from the result to cancel that.
+        """
         group = self._shared.get(at)
         if group is None:
             group = self._shared[at] = {}
             self._add(at, lambda: self._expire(at)).group = group
         group[entry] = None
         return group
+
+    def pop_shared(self) -> list[Expiring]:
+        """Remove and return all entries that share deadlines."""
+        groups, self._shared = self._shared, {}
+        return [entry for group in groups.values() for entry in group]
 
     async def run(self) -> None:
         """Fire due timers until cancelled.

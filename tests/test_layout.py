@@ -13,8 +13,8 @@ ROOTS = {
     "actors": {
         "__init__", "actor", "ask", "backoff", "cell", "channels", "checks", "children", "context_propagation",
         "coordinated_shutdown", "dead_letters", "errors", "events", "exit_reasons",
-        "incarnation", "incidents", "lanes", "lifecycle", "mailbox", "reaper", "ref", "signals", "spec", "stash",
-        "strategy", "supervisor", "system", "termination", "timers", "tree", "wakeup", "watch", "watchdog",
+        "incarnation", "incidents", "lanes", "lifecycle", "mailbox", "reaper", "ref", "signals", "sleeping", "spec",
+        "stash", "strategy", "supervisor", "system", "termination", "timers", "tree", "wakeup", "watch", "watchdog",
     },
     "transport": {"__init__"},
     "sanitization": {
