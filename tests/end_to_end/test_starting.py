@@ -33,16 +33,21 @@ MODULES_BEFORE_READY = {
     "understudy.web.specs.openapi",
 }  # fmt: skip
 PROGRAM = """
-import json, sys
+import gc, json, sys
+from collections import Counter
 found = []
 sys.addaudithook(lambda event, _: event == "socket.bind" and not found and found.append(sorted(sys.modules)))
 from understudy.cli.main import main
 try:
     main()
 finally:
-    print(json.dumps([*found, sorted(sys.modules)]))
+    copies = Counter((each.__module__, each.__qualname__) for each in object.__subclasses__())
+    unused = sum(count - 1 for (module, _), count in copies.items() if module.startswith(("understudy.", "transport.")))
+    print(json.dumps([*found, sorted(sys.modules), unused, gc.get_threshold(), len(gc.callbacks)]))
 """
-"""Runs `understudy` and prints the imported modules at the first bind of a socket and at the end."""
+"""Runs `understudy`. Prints the imported modules at the first bind of a socket and at the end, how many copies of
+classes are still in memory, and how the garbage collector is set at the end.
+"""
 
 
 def free_port() -> int:
@@ -61,10 +66,23 @@ def test_a_server_listens_before_it_loads_the_rest_and_loads_nothing_it_does_not
             assert process.stdout is not None
             assert process.stdout.readline().startswith(READY)
             process.send_signal(signal.SIGTERM)
-            listening, ended = json.loads(process.communicate(timeout=120)[0])
+            listening, ended, *_ = json.loads(process.communicate(timeout=120)[0])
     assert {name.partition(".")[0] for name in listening} & (BEFORE_LISTENING | BEFORE_READY) == set()
     assert {name.partition(".")[0] for name in ended} & BEFORE_READY == set()
     assert MODULES_BEFORE_READY & set(ended) == set()
+
+
+@pytest.mark.slow
+def test_a_start_leaves_few_copies_of_classes_behind(tmp_path: Path) -> None:
+    """attrs makes each class with slots twice. Some 600 first copies would stay, as a server freezes what it loaded."""
+    command = [sys.executable, "-c", PROGRAM, "serve", "--port", "0", "--data-dir", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(READY)
+        process.send_signal(signal.SIGTERM)
+        *_, unused, thresholds, callbacks = json.loads(process.communicate(timeout=120)[0])
+    assert unused < 60
+    assert (thresholds, callbacks) == ([700, 10, 10], 0)
 
 
 async def test_a_server_renders_for_the_first_client_that_shows_html(

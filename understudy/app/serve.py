@@ -43,6 +43,11 @@ WORKER_VARIABLE: Final = "UNDERSTUDY_WORKER"
 """Environment variable by which a parent tells a process that it is a worker: the descriptor of its end of a pair of
 sockets."""
 
+LOADING_OBJECTS: Final = 2_000
+"""New objects after which the garbage collector looks at them while the server loads. At 500 it misses classes that are
+not finished yet, at 30,000 more is in use at a time."""
+NEVER: Final = 1_000_000
+"""A threshold of the garbage collector that is not reached."""
 RETURN_S: Final = 60.0
 """Seconds between two returns of unused memory to the system."""
 M_ARENA_MAX: Final = -8
@@ -118,19 +123,36 @@ def run_server(
 
 @contextmanager
 def listening_early(settings: Settings) -> Iterator[list[socket.socket]]:
-    """Listen early, and disable the garbage collector, which takes a quarter of the time to load the server.
+    """Listen early, and keep what loading the server leaves behind small.
 
-    `tune_garbage_collector` enables it once the server is ready. The sockets are closed on exit.
+    The garbage collector looks at each new object once and never again. So a class of attrs with slots, which is made
+    twice, is made the second time where an earlier one's first copy lay: measured, 7 MB less of 93, in the same time as
+    without a collector. The source that attrs keeps of all generated methods, for tracebacks, is dropped as often:
+    another 3 MB.
+    `tune_garbage_collector` ends this once the server is ready. The sockets are closed on exit.
     Blocks; call it outside any event loop.
     """
     sockets = _open_early(settings)
-    gc.disable()
+    thresholds = gc.get_threshold()
+    gc.set_threshold(LOADING_OBJECTS, NEVER, NEVER)
+    gc.callbacks.append(_forget_sources)
     try:
         yield sockets
     finally:
-        gc.enable()
+        _stop_forgetting()
+        gc.set_threshold(*thresholds)
         for each in sockets:
             each.close()
+
+
+def _forget_sources(phase: str, _: object) -> None:
+    if phase == "stop":
+        linecache.clearcache()
+
+
+def _stop_forgetting() -> None:
+    with suppress(ValueError):  # the server was ready, or `serve` was not what loaded it
+        gc.callbacks.remove(_forget_sources)
 
 
 def is_parent(settings: Settings) -> bool:
@@ -174,9 +196,9 @@ def tune_garbage_collector() -> None:
 
     Pauses of 100 ms become 30 ms, and a storm of connections costs a fifth less.
     """
+    _stop_forgetting()
     gc.collect()
     gc.freeze()
-    gc.enable()
     gc.set_threshold(20_000, 50, 100)
 
 
