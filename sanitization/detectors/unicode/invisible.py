@@ -68,15 +68,7 @@ _PARTS: Final = Late(
     f"|(?P<bidi>[{char_class(code_points.BIDI)}]+)"
     f"|(?P<zero_width>[{char_class(code_points.DIRECTION_MARKS, code_points.ZERO_WIDTH, code_points.EMBRACING)}]+)"
 )
-_KINDS: Final = {
-    **dict.fromkeys(members(code_points.TAGS), "invisible.tag"),
-    **dict.fromkeys(members(code_points.SELECTORS), "invisible.variation"),
-    **dict.fromkeys(members(code_points.BIDI), "invisible.bidi"),
-    **dict.fromkeys(
-        members((*code_points.DIRECTION_MARKS, *code_points.ZERO_WIDTH, *code_points.EMBRACING)), "invisible.zero_width"
-    ),
-}
-_RUNS: Final = members(code_points.HIDDEN) | members(code_points.MARKS) | {"\xad"}
+_IN_RUN: Final = Late(f"[{_HIDDEN}{_MARK}\xad]")
 _ANY_MARKS: Final = members(code_points.ANY_MARKS)
 # Characters that are judged by the text behind them, and how far.
 _BY_LATER: Final = Late(f"[\u2066-\u2069\u202a-\u202c\u200e\u200f\u061c\u200b\u2800\xad{_EMBRACING}{_MARK}]")
@@ -121,7 +113,7 @@ class Invisible:
         """Yield runs of hidden characters without the legitimate ones, one hit for each kind in a row."""
         # A run is judged from its beginning, also when `start` is in the middle of it.
         position = start
-        while position > 0 and start - position < RUN_MAX and text[position - 1] in _RUNS:
+        while position > 0 and start - position < RUN_MAX and _IN_RUN.match(text, position - 1):
             position -= 1
         while found := _SUSPECT.search(text, position):
             what = _WHAT.match(text, found.start())
@@ -130,7 +122,7 @@ class Invisible:
             begin, position = what.span()
             if position - begin == 1 and what.lastgroup == "run":  # most of them: a character by itself
                 if begin >= start and not honest(text, begin, position):
-                    yield make_hit((begin, position, _KINDS[text[begin]], 1.0, "", begin, (), None))
+                    yield make_hit((begin, position, _kind(text, begin), 1.0, "", begin, (), None))
                 continue
             if what.lastgroup in _ALWAYS:
                 kind, sign = _ALWAYS[what.lastgroup]
@@ -152,6 +144,12 @@ class Invisible:
         return end
 
 
+def _kind(text: str, index: int) -> str:
+    """Return the kind of a hidden character."""
+    found = _PARTS.match(text, index, index + 1)
+    return f"invisible.{found.lastgroup}" if found is not None else ""  # not reached: each is in one of its parts
+
+
 def _run(text: str, begin: int, end: int) -> Iterator[Hit]:
     """Yield the hits in a run of hidden characters: legitimate ones stay; in a long run only those that belong to the
     character before it.
@@ -166,9 +164,9 @@ def _run(text: str, begin: int, end: int) -> Iterator[Hit]:
         if works:
             index += works
             continue
-        kind, first = _KINDS[text[index]], index
+        kind, first = _kind(text, index), index
         index += 1
-        while index < end and _KINDS[text[index]] == kind and not honest(text, index, end):
+        while index < end and _kind(text, index) == kind and not honest(text, index, end):
             index += 1
         yield make_hit((first, index, kind, 1.0, "", first, (), None))
 

@@ -49,7 +49,7 @@ _MARKED: Final = _one_of(code_points.merged(code_points.MARKS, code_points.HEBRE
 _KEYCAPS: Final = frozenset("0123456789#*")
 _EMBRACING: Final = members(code_points.EMBRACING)
 _DIRECTION_MARKS: Final = members(code_points.DIRECTION_MARKS)
-_HIDDEN: Final = members(code_points.HIDDEN)
+_HIDDEN: Final = _one_of(code_points.HIDDEN)
 _BIDI: Final = members(code_points.BIDI)
 _OPENING: Final = frozenset("\u2066\u2067\u2068\u202a\u202b")
 _CLOSING: Final = {"\u2066": "\u2069", "\u2067": "\u2069", "\u2068": "\u2069", "\u202a": "\u202c", "\u202b": "\u202c"}
@@ -105,7 +105,7 @@ def _joins(text: str, index: int) -> bool:
     if last - first > 2 or after in _JOINERS:
         return False
     # Behind a letter that joins, a Persian ending on a Latin word, an Arabic letter as it is written within a word.
-    return bool(_JOINS.match(before) or (last == first + 1 and before not in _HIDDEN and _ARABIC.match(after)))
+    return bool(_JOINS.match(before) or (last == first + 1 and not _HIDDEN.match(before) and _ARABIC.match(after)))
 
 
 def _is_paired(text: str, index: int) -> bool:
@@ -116,7 +116,7 @@ def _is_paired(text: str, index: int) -> bool:
     opening = index if text[index] in _OPENING else _opening(text, index)
     closing = _closing(text, opening) if opening >= 0 else -1
     content = text[opening + 1 : max(0, closing)]
-    if not any(letter.isprintable() and letter not in _HIDDEN for letter in content):
+    if not any(letter.isprintable() and not _HIDDEN.match(letter) for letter in content):
         return False
     if text[opening] == "\u2068" and _BIDI.isdisjoint(content):
         return True
@@ -172,7 +172,7 @@ def _directs(text: str, index: int) -> bool:
 def _behind(text: str, index: int, which: frozenset[str]) -> int:
     """Return how many of these stand in the run of hidden characters before `index`; no more than two matter."""
     found, place = 0, index - 1
-    while place >= 0 and found < 2 and index - place <= RUN_BEHIND and text[place] in _HIDDEN:
+    while place >= 0 and found < 2 and index - place <= RUN_BEHIND and _HIDDEN.match(text, place):
         found += text[place] in which
         place -= 1
     return found
@@ -190,7 +190,7 @@ def _is_near(what: Late, text: str, begin: int, end: int, *, by: int = NEARBY, l
 def _divides(text: str, index: int) -> bool:
     """Return whether this is a zero-width space near letters of a script without blanks, and no third one in a row."""
     before, after = text[index - 1 : index], text[index + 1 : index + 2]
-    if before in _SHAPERS or after in _SHAPERS or (before in _HIDDEN and _behind(text, index, _BREAK) > 1):
+    if before in _SHAPERS or after in _SHAPERS or (_HIDDEN.match(before) and _behind(text, index, _BREAK) > 1):
         return False
     return bool(_UNSPACED.match(before) and _UNSPACED.match(after)) or _is_near(
         _SOUTH_EAST, text, index, index + 1, by=BREAK_NEARBY, line=True
