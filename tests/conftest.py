@@ -3,6 +3,7 @@
 import gc
 import signal
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,12 @@ they take longer than all others."""
 
 
 def pytest_collection() -> None:
-    """Collect the tests without the garbage collector: it would walk the growing heap again and again."""
+    """Collect the tests without the garbage collector: it would walk the growing heap again and again.
+
+    The rules of the offline model are imported before: a thread that did so in a test would let virtual time jump on.
+    """
     gc.disable()
+    import_module("understudy.models.offline.provider")
 
 
 def pytest_collection_finish() -> None:

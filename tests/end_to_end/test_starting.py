@@ -18,6 +18,7 @@ from tests.end_to_end.process import READY, started
 from transport.client import Exchange, Status, open_client
 from understudy.chat.answer.html import AnswerHtml
 from understudy.content.filter import ContentFilter
+from understudy.models.offline import OfflineModel
 from understudy.storage.sqlite import FILE_NAME
 
 AGENT = "tests.end_to_end.resumable_agent:agent"
@@ -30,7 +31,7 @@ BEFORE_READY = {
 }  # fmt: skip
 MODULES_BEFORE_READY = {
     "sqlalchemy.dialects.postgresql", "transport.auth.keyring", "understudy.models.anthropic",
-    "understudy.web.specs.openapi",
+    "understudy.models.offline.provider", "understudy.models.offline.scan", "understudy.web.specs.openapi",
 }  # fmt: skip
 PROGRAM = """
 import gc, json, sys
@@ -106,23 +107,24 @@ async def test_a_server_renders_for_the_first_client_that_shows_html(
     assert begun == [running.html]
 
 
-async def test_a_server_builds_what_few_texts_need_for_the_first_client(
-    serve: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("owner", "name"), [(ContentFilter, "_warm_up"), (OfflineModel, "warm_up")])
+async def test_a_server_builds_what_few_texts_and_the_offline_model_need_for_the_first_client(
+    serve: Any, monkeypatch: pytest.MonkeyPatch, owner: type, name: str
 ) -> None:
     """The start builds none of it, and a second client nothing more."""
-    begun: list[ContentFilter] = []
+    begun: list[object] = []
 
-    async def warm_up(content_filter: ContentFilter) -> None:
-        begun.append(content_filter)
+    async def warm_up(built: object) -> None:
+        begun.append(built)
 
-    monkeypatch.setattr(ContentFilter, "_warm_up", warm_up)
+    monkeypatch.setattr(owner, name, warm_up)
     running = await serve()
     assert begun == []
     for _ in range(2):
         async with connected(running.address) as client:
             await client.say("What is 2 + 3?")
             await client.until_end()
-    assert len(begun) == 1
+    assert [type(each) for each in begun] == [owner]
 
 
 @pytest.mark.slow

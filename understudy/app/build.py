@@ -218,7 +218,12 @@ async def build_app(
                 lambda: store.read_statistics()["reads_waiting"], lambda: 0 if node is None else node.lapses
             )
             storage = await open_storage(settings, store, redis, cipher, metrics, worker)
-            presence = Presence(settings.limits.connections_per_user, content_filter.expect_texts)
+
+            def expect_messages() -> None:
+                content_filter.expect_texts()
+                models.expect_turns()
+
+            presence = Presence(settings.limits.connections_per_user, expect_messages)
             run_limiter = _build_run_limiter(settings, worker)
             revocation_poller = await _open_revocations(settings, sessions, store, presence, tree)
             sign_in_keys = _build_sign_in(settings, sessions, store)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Final
 
+import trio
+
 from actors.behaviours import Breaker, CircuitChange
 from understudy.models.fallback import FallbackModel
 from understudy.models.model import Model, ModelLimits
@@ -72,6 +74,7 @@ class Models:
         self._default, self._words_per_s, self._on_change = default, words_per_s, on_change
         self._limits, self._timeouts = limits, timeouts or {}
         self._models: dict[str, Model] = {}
+        self._expected = False
         self.of(default)
 
     def of(self, wanted: str | Model | None) -> Model:
@@ -102,6 +105,16 @@ class Models:
         times = timeouts_of(name, self._timeouts)
         client: Model = load_provider(provider)(model, retries=0, limits=self._limits, **times)
         return client
+
+    def expect_turns(self) -> None:
+        """Import the rules of the offline model, if there is one, at the first call only.
+
+        Called when a client connects. A turn that comes before imports them on its way.
+        """
+        offline = self._models.get(OFFLINE)
+        if not self._expected and isinstance(offline, OfflineModel):
+            trio.lowlevel.spawn_system_task(offline.warm_up, name="understudy.models.offline.warm_up")
+        self._expected = True
 
     def breakers(self) -> Sequence[Breaker]:
         """Return the breakers of all models created so far."""

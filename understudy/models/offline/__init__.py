@@ -3,4 +3,4 @@
 It sees only what a provider sees, and calls nothing over a network.
 """
 
-from understudy.models.offline.provider import OfflineModel as OfflineModel
+from understudy.models.offline.model import OfflineModel as OfflineModel

@@ -1,10 +1,7 @@
-"""The offline model: rules in place of a language model, so that a server works without a network, and can be tested.
-
-It reads the turn, lets the pure modules decide, and emits. The same turn gives the same answer.
+"""The rules of the offline model: reads a turn, lets the pure modules decide, and emits. The same turn gives the same
+answer.
 """
 
-import math
-import uuid
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -30,27 +27,14 @@ PACE_S: Final = 10.0
 """Seconds of pauses in one answer; a longer answer is written faster, because pauses count as work of the run."""
 
 
-class OfflineModel:
-    """A rule-based stand-in for a language model: it picks tools by their words and fills arguments by their formats.
+class Provider:
+    """Answers turns as `OfflineModel` promises, with a pause of `pause_s` after each word."""
 
-    `words_per_s` slows answers down to the pace of a reader, long ones to `PACE_S` in all; 0: no pauses. An interrupted
-    answer continues after the shown text, because the same turn gives the same words; if some were redacted it starts
-    again. `new_id` makes the ids of tool calls, which must be unique in a thread.
-    """
-
-    name = "offline"
-    notice = wording.NOTICE
-
-    def __init__(
-        self, words_per_s: float = 0.0, new_id: Callable[[], str] = lambda: f"call-{uuid.uuid4().hex}"
-    ) -> None:
-        if not 0 <= words_per_s < math.inf:
-            raise ValueError(f"words_per_s must be 0 or more, not {words_per_s!r}")
-        self._pause_s = 1 / words_per_s if words_per_s else 0.0
-        self._new_id = new_id
+    def __init__(self, pause_s: float, new_id: Callable[[], str]) -> None:
+        self._pause_s, self._new_id = pause_s, new_id
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        """Answer one turn with tool calls, a handoff, or text. Never raises `ModelUnavailable`."""
+        """Answer one turn with tool calls, a handoff, or text."""
         request = read_request(turn).with_columns()
         await trio.lowlevel.checkpoint()
         wished = wish(request.text, turn.tools)

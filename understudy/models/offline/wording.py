@@ -8,10 +8,9 @@ from understudy.models.model import MessageItem, ToolCard, Turn
 from understudy.models.offline import markdown, scan
 from understudy.models.offline.fitting import features, matched, stems
 from understudy.models.offline.memory import called, remembered
+from understudy.models.offline.model import NOTICE
 from understudy.models.offline.planning import Planned
 from understudy.models.offline.request import Request, Result
-
-NOTICE: Final = "Answers come from a rule-based stand-in that picks tools by their words; it is not a language model."
 
 SMALL_TALK: Final = "No tool is needed for that, or none fits, so I answer without one."
 _HINT: Final = "Ask “What can you do?” to see what I can help with."

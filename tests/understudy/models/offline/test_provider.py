@@ -1,6 +1,8 @@
 """Whole conversations with the offline model, with various tools and agents."""
 
+import sys
 import time
+from importlib.abc import MetaPathFinder
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -96,6 +98,16 @@ def shout(text: str) -> str:
 
 ALL = [shout, calculate, profile_table, query_table, chart_table, summarise_text, lookup, forecast, notify, convert]
 SALES = FileCard("f-1", "sales.csv", "text/csv", 120, ("date", "region", "sales"))
+
+
+class Imports(MetaPathFinder):
+    """Notes which modules are searched, and whether on the loop; finds none itself."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[str, bool]] = []
+
+    def find_spec(self, name: str, *_: object) -> None:
+        self.found.append((name, trio.lowlevel.in_trio_run()))
 
 
 class LongestStep(trio.abc.Instrument):
@@ -396,6 +408,18 @@ def test_a_pace_is_a_number_of_words(pace: float) -> None:
     """A negative or infinite pace raises ValueError."""
     with pytest.raises(ValueError, match="words_per_s"):
         OfflineModel(words_per_s=pace)
+
+
+async def test_its_rules_are_imported_at_the_first_turn_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Creating it imports none, and the import does not run on the loop."""
+    monkeypatch.delitem(sys.modules, "understudy.models.offline.provider")
+    imports = Imports()
+    monkeypatch.setattr(sys, "meta_path", [imports, *sys.meta_path])
+    model = a_model()
+    assert imports.found == []
+    for _ in range(2):
+        await model.respond(a_turn("hello"), ignore)
+    assert imports.found == [("understudy.models.offline.provider", False)]
 
 
 async def test_it_can_be_cancelled_between_words() -> None:
