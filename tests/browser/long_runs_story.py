@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from playwright.sync_api import BrowserContext, Page, Route, ViewportSize, expect
-from served import Server, current_browser, picture, watched
+from served import Server, current_browser, picture, plays_common_parts, watched
 
 WIDE: ViewportSize = {"width": 1280, "height": 800}
 NARROW: ViewportSize = {"width": 390, "height": 844}
@@ -359,10 +359,12 @@ def child(story: Story) -> None:
 
 FOLDED = ["23 calls", re.compile("^Check a shelf"), "36 calls"]
 PARTS = (steering, again_from_a_step, stopping, undoing, doubt, cut, abroad, many_calls, elsewhere, child)
+IN_EVERY_BROWSER = (steering, stopping, many_calls)
+"""Parts about reloads, keys and layout. The others are common parts: see `served.plays_common_parts`."""
 
 
 def main(folder: Path, shots: Path | None, names: list[str]) -> None:
-    """Play all parts, or those named, in two tabs of one browser."""
+    """Play all parts of this browser, or those named, in two tabs of it."""
     gates = folder / "gates"
     gates.mkdir()
     agents = [
@@ -374,7 +376,7 @@ def main(folder: Path, shots: Path | None, names: list[str]) -> None:
         with current_browser() as browser:
             context = browser.new_context(viewport=WIDE)
             story = Story(context, server, gates, shots)
-            for part in PARTS:
+            for part in PARTS if plays_common_parts() else IN_EVERY_BROWSER:
                 if not names or part.__name__ in names:
                     part(story)
             assert not story.problems, story.problems

@@ -169,6 +169,14 @@ def current_browser() -> Iterator[Browser]:
             context.close()
 
 
+def plays_common_parts() -> bool:
+    """Return whether this process plays the parts of a story that test the server and the document: Chromium does.
+
+    Firefox plays what differs between browsers: rendering, scrolling, focus, storage, sockets, downloads.
+    """
+    return shared is None or shared.browser_type.name == "chromium"
+
+
 @contextmanager
 def mouse_in_frames() -> Iterator[Browser]:
     """Yield a browser whose mouse reaches into a frame of another origin, which is a process of its own.

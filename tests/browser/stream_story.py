@@ -14,7 +14,7 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 from playwright.sync_api import TimeoutError as TooSlow
-from served import Server, current_browser, watched
+from served import Server, current_browser, plays_common_parts, watched
 
 SAY = """async ([token, content, message]) => {
   const payload = { content, thread_id: "t", message_id: message };
@@ -329,9 +329,10 @@ def main(folder: str) -> None:
     try:
         with current_browser() as browser:
             watch_an_answer(browser.new_page(), server)
-            catch_up(browser.new_page(), server)
-            lose_previews(browser.new_page(), server)
-            grow_long_blocks(browser.new_page(), server)
+            if plays_common_parts():
+                catch_up(browser.new_page(), server)
+                lose_previews(browser.new_page(), server)
+                grow_long_blocks(browser.new_page(), server)
             play(browser.new_page(), server)
     finally:
         if server.process.poll() is None:

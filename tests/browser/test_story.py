@@ -20,7 +20,6 @@ LIMIT_S = 500
 BOTH = frozenset(
     {
         "accounts_story",
-        "admin_story",
         "artefacts_story",
         "cross_origin_story",
         "embedded_story",
@@ -34,11 +33,9 @@ BOTH = frozenset(
         "offline_story",
         "openid_story",
         "past_story",
-        "react_story",
         "session_story",
         "shell_story",
         "sign_in_story",
-        "sleep_story",
         "story",
         "stream_story",
         "turns_story",
@@ -49,7 +46,10 @@ BOTH = frozenset(
 )
 """Stories that are played in both browsers."""
 CHROMIUM_ALONE = {
+    "admin_story": "it tests what the server does and says; `accounts_story` opens the same pages in Firefox",
     "passkeys_story": "it adds virtual authenticators by CDP, which Firefox does not have",
+    "react_story": "its pages are React's; `cross_origin_story` tests the origins and a streamed answer in Firefox",
+    "sleep_story": "it tests what the page asks the server for; `past_story` tests in Firefox that nothing read moves",
     "views_furniture_story": "it emulates media, which Playwright cannot in Firefox",
     "views_story": "it emulates media, which Playwright cannot in Firefox; see `views_firefox_story`",
 }

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, ViewportSize, WebSocketRoute, expect
-from served import Server, current_browser, picture, watched
+from served import Server, current_browser, picture, plays_common_parts, watched
 
 LONG_MS = 30_000
 NARROW: ViewportSize = {"width": 360, "height": 740}
@@ -356,13 +356,15 @@ def main(folder: Path, shots: Path | None) -> None:
             typing(page, other)
             approval(page, other, shots)
             branches(page, other, shots)
-            thumbs(page, other, shots, problems)
+            if plays_common_parts():
+                thumbs(page, other, shots, problems)
             stopped(page)
             offline(page, context)
             restart(page, other, server, shots)
-            told(browser, server, shots, problems)
             switched(browser, server, problems)
-            sent_while_switching(browser, server, problems)
+            if plays_common_parts():
+                told(browser, server, shots, problems)
+                sent_while_switching(browser, server, problems)
             turned(browser, server, problems)
             kept(page, server)
             assert not problems, problems
