@@ -39,7 +39,8 @@ class Forked:
 
     `data_dir` is given a database at the newest schema if it has none, so the server has nothing to migrate. `modules`
     are loaded before the fork: what is large and shared by several servers of a test module. `page` is a folder from
-    which the pages are served instead of those of the checkout: see `tests/servers/page.py`.
+    which the pages are served instead of those of the checkout: see `tests/servers/page.py`. `program` is a module that
+    runs in place of `understudy serve`, as by `python -m`.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Forked:
         data_dir: Path | None = None,
         modules: tuple[str, ...] = (),
         page: Path | None = None,
+        program: str | None = None,
     ) -> None:
         self.line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         read, write = os.pipe()
@@ -62,6 +64,7 @@ class Forked:
             "folder": os.getcwd(),
             "data_dir": data,
             "page": None if page is None else str(page),
+            "program": program,
         }
         try:
             given = [theirs.fileno(), write, errors.fileno()]

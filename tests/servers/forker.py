@@ -4,9 +4,9 @@ python -m tests.servers.forker [MODULE …]
 
 It loads these modules, too. Standard input is a socket of `tests/servers/forked.py`: each message of it is a JSON
 object (`options` of `understudy serve`, `environment`, `folder`: the current one, `data_dir`, `page`: the folder of the
-pages, null for those of the checkout) with three descriptors: the socket that is sent the server's process id and, at
-its end, its exit code; its output; its errors. A data folder without a database is given one at the newest schema,
-unless it is null: running all migrations takes half of the rest.
+pages, null for those of the checkout, `program`: a module to run instead, null for none) with three descriptors: the
+socket that is sent the server's process id and, at its end, its exit code; its output; its errors. A data folder
+without a database is given one at the newest schema, unless it is null: running all migrations takes half of the rest.
 """
 
 import functools
@@ -14,6 +14,7 @@ import gc
 import importlib
 import json
 import os
+import runpy
 import shutil
 import signal
 import socket
@@ -92,6 +93,8 @@ def _serve(request: Any, descriptors: list[int], migrated: Path) -> None:
         pages: Any = functools.partial(application.Pages, folder=Path(request["page"]))
         application.Pages = pages
     sys.argv = ["understudy", "serve", *request["options"]]
+    if request["program"] is not None:
+        runpy.run_module(request["program"], run_name="__main__")
     main_command()
 
 

@@ -6,7 +6,6 @@ The durations of the rules are cut short (`QUICKER`), so that all incidents take
 
 import os
 import re
-import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -24,7 +23,8 @@ from tests.docs.tables import ROOT
 from tests.end_to_end.chat_client import ChatClient, connected
 from tests.end_to_end.http import request
 from tests.end_to_end.server_pair import SECRET, token_of
-from tests.servers.needed import SERVER_PYTHON, free_port
+from tests.servers.forked import Forked
+from tests.servers.needed import free_port
 from tests.servers.postgresql import Postgres
 from tests.servers.prometheus import Prometheus
 from tests.servers.redis import Redis
@@ -70,7 +70,7 @@ class Node:
     folder: Path
     environment: Mapping[str, str]
     port: int = field(factory=free_port)
-    _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _process: Forked | None = field(default=None, init=False)
 
     @property
     def address(self) -> str:
@@ -90,15 +90,12 @@ class Node:
     async def start(self) -> None:
         """Start it, and wait until it is ready."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        own = {"UNDERSTUDY_PORT": str(self.port), "UNDERSTUDY_DATA_DIR": str(self.folder / "data")}
+        self.kill()
+        data = self.folder / "data"
+        own = {"UNDERSTUDY_PORT": str(self.port), "UNDERSTUDY_DATA_DIR": str(data), "INCIDENT_OVER": str(self.over)}
+        environment = os.environ | SETTINGS | own | self.environment
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: ASYNC220 - in a millisecond
-                [SERVER_PYTHON, "-m", "tests.deploy.incidents.node"],
-                stdout=log,
-                stderr=log,
-                cwd=ROOT,
-                env=os.environ | SETTINGS | own | {"INCIDENT_OVER": str(self.over)} | self.environment,
-            )
+            self._process = Forked([], environment, log, data_dir=data, program="tests.deploy.incidents.node")
         with trio.fail_after(READY_S):
             while not await self.is_ready():
                 assert self.runs, (self.folder / "log").read_text()[-2000:]
@@ -126,6 +123,7 @@ class Node:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+            self._process.stdout.close()
 
     def client(self, user: str = "ada") -> Any:
         """Open a socket of a user."""
