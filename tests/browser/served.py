@@ -6,7 +6,6 @@ to play in Firefox. `chromium()` and `firefox()` start one of their own.
 
 import os
 import signal
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -18,7 +17,6 @@ from firefox import write_launcher
 from playwright.sync_api import Browser, Page, Playwright, ViewportSize, expect, sync_playwright
 
 from tests.servers.forked import Forked
-from tests.servers.needed import SERVER_PYTHON
 
 CHROMIUM = "/usr/bin/chromium"
 BROWSERS = ("chromium", "firefox")
@@ -64,16 +62,8 @@ class Server:
         """Start the server, with these further variables, and wait for its ready line."""
         self.environment |= environment
         options = ["--port", str(self.port), "--data-dir", str(self.folder), *self.options]
-        self.process: Forked | subprocess.Popen[str]
-        if "PYTHONPATH" in self.environment:  # another version of the product
-            command = [SERVER_PYTHON, "-m", "understudy", "serve", *options]
-            self.process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=self.environment
-            )
-        else:
-            with open(os.devnull, "wb") as nothing:
-                self.process = Forked(options, self.environment, nothing, data_dir=self.folder, page=page)
-        assert self.process.stdout is not None
+        with open(os.devnull, "wb") as nothing:
+            self.process = Forked(options, self.environment, nothing, data_dir=self.folder, page=page)
         self.address = self.process.stdout.readline().strip().removeprefix(READY)
         self.port = int(self.address.rpartition(":")[2])
 
@@ -81,7 +71,6 @@ class Server:
         """Stop the server, by default with SIGKILL."""
         self.process.send_signal(number)
         self.process.wait()
-        assert self.process.stdout is not None
         self.process.stdout.close()
 
 

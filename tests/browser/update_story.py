@@ -3,16 +3,18 @@
 python tests/browser/update_story.py FOLDER
 """
 
+import re
 import shutil
 import signal
 import sys
 from pathlib import Path
 
+import served
 from offline_story import opened
 from playwright.sync_api import BrowserContext, expect
 from served import Server, current_browser
 
-PACKAGE = Path(__file__).resolve().parents[2] / "understudy"
+PAGE = Path(__file__).resolve().parents[2] / "understudy" / "page"
 VERSION = "document.querySelector('meta[name=version]').content"
 KEPT_POLICY = """async () => {
   const name = `understudy-${document.querySelector("meta[name=page-version]").content.split("-")[0]}`;
@@ -26,20 +28,24 @@ OTHER_SETTINGS = "The server has new settings."
 
 def change(site: Path, version: int) -> None:
     """Make what an installed wheel has: a page of a bundle, which differs by its version."""
-    page = site / "understudy" / "page"
-    html = (page / "index.html").read_text()
-    (page / "bundle").mkdir(exist_ok=True)
-    named = html.replace("<title>", f'<meta name="version" content="{version}"><title>')
-    (page / "bundle" / "index.html").write_text(named)
-    (page / "bundle" / "observer.html").write_text(named)
+    index = site / "bundle" / "index.html"
+    html = re.sub('<meta name="version" content="[0-9]+">', "", index.read_text())
+    for packed in index.parent.glob("index.html.*"):
+        packed.unlink()
+    index.write_text(html.replace("<title>", f'<meta name="version" content="{version}"><title>'))
 
 
 def move_to_a_newer_version(context: BrowserContext, folder: Path) -> None:
     """A newer version asks while two tabs are open, and comes by itself when one tab loads the page again."""
     site = folder / "site"
-    shutil.copytree(PACKAGE, site / "understudy", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(served.page or PAGE, site)
+    if not (site / "bundle").exists():  # of the checkout, which has none
+        (site / "bundle").mkdir()
+        for name in ("index.html", "observer.html"):
+            shutil.copy(site / "index.html", site / "bundle" / name)
     change(site, 1)
-    server = Server(folder / "versions", PYTHONPATH=str(site), PYTHONSAFEPATH="1")
+    served.page = site
+    server = Server(folder / "versions")
     try:
         one, other = opened(context, server), opened(context, server)
         server.stop(signal.SIGTERM)
