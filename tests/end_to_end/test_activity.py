@@ -7,9 +7,9 @@ import pytest
 
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import request
-from tests.end_to_end.scripted_model import Gate, Say, scripted
+from tests.end_to_end.scripted_model import Call, Gate, Say, ScriptedModel, scripted
 from tests.end_to_end.test_observer import OPERATOR, SECRET, SECRET_WORDS, token
-from understudy import Agent
+from understudy import Agent, tool
 from understudy.app.server import Running
 
 
@@ -75,6 +75,34 @@ async def test_a_queued_run_waits_for_its_turn_also_after_its_user_has_steered_i
     (row,) = [each for each in runs["open"] if each["run_id"] == run_id]
     assert (row["last_event"], row["waits_for"], row["waits_for_name"]) == ("steer_accepted", "queue", "")
     assert one["waits_for"] == "queue"
+
+
+async def test_a_run_waits_for_its_tool_again_once_the_call_is_allowed(serve: Any) -> None:
+    gate = Gate()
+
+    @tool(approval=True, on_server_loop=True)
+    async def careful() -> str:
+        """Work until the gate opens."""
+        gate.reached.set()
+        await gate.opened.wait()
+        return ""
+
+    agent = Agent("script", model=ScriptedModel(Call([("careful", {})]), Say("done")), tools=[careful])
+    running = await serve(agent, secret=SECRET)
+    async with connected(running.address, token("ada")) as client:
+        await client.say("go", agent_type="script", thread_id="t1")
+        required = await client.until("approval_required")
+        _, before = await read(running, "runs")
+        payload = {"call_id": required["data"]["call_id"], "decision": "allow"}
+        await client.send({"type": "approve", "payload": payload})
+        await gate.reached.wait()
+        _, after = await read(running, "runs")
+        _, one = await read(running, f"runs/{required['run_id']}")
+        gate.opened.set()
+        await client.until("final_response")
+    rows = [(row["last_event"], row["waits_for"], row["waits_for_name"]) for (row,) in (before["open"], after["open"])]
+    assert rows == [("approval_required", "consent", "careful"), ("approval_decided", "tool", "careful")]
+    assert one["waits_for"] == "tool: careful"
 
 
 async def test_open_runs_of_a_user_are_all_counted(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from actors.events import ActorRestarting, DeadLetter, ShutdownOverdue, SlowHand
 from sanitization import Finding
 from transport.outbox.metrics import ConnectionMetrics
 from transport.wire.codes import CLOSES, ERRORS
-from transport.wire.events import Envelope, Error, FinalResponse, ToolCompleted, ToolExecuting, Usage
+from transport.wire.events import Envelope, Error, FinalResponse, Usage
 from understudy.observe.paths import OTHER, PathLabels
 from understudy.observe.recent import EndedRun, Recent
 from understudy.observe.run_watchdog import RunWatchdog
@@ -331,10 +331,11 @@ class Metrics(ConnectionMetrics):
         if envelope.run_id is None:
             return None
         run = self.watchdog.open.get(envelope.run_id)
-        call_id = envelope.event.call_id if isinstance(envelope.event, ToolExecuting | ToolCompleted) else ""
+        call_id = getattr(envelope.event, "call_id", None) or ""
+        question_id = getattr(envelope.event, "question_id", "")
         first_s, ended_s = self.watchdog.record_event(
             envelope.run_id, kind, envelope.timestamp, arrived_at, owner,
-            thread_id=envelope.thread_id, call_id=call_id, watched=watched,
+            thread_id=envelope.thread_id, call_id=call_id, question_id=question_id, watched=watched,
         )  # fmt: skip
         if first_s is not None:
             self._first.observe(max(0.0, first_s))

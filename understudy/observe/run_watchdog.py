@@ -11,8 +11,10 @@ from attrs import define, field
 
 from transport.wire.events import (
     TERMINAL,
+    ApprovalDecided,
     ApprovalRequired,
     MessageAccepted,
+    QuestionAnswered,
     QuestionAsked,
     ToolCompleted,
     ToolExecuting,
@@ -26,7 +28,8 @@ SILENT_S: Final = 60.0
 """Seconds without any event after which a run is silent: a model may think for longer, which is rare."""
 
 _ENDING: Final = frozenset(event.type for event in TERMINAL)
-_WAITS: Final = frozenset({ApprovalRequired.type, QuestionAsked.type})
+_ASKS: Final = frozenset({ApprovalRequired.type, QuestionAsked.type})
+_SETTLES: Final = frozenset({ApprovalDecided.type, QuestionAnswered.type})
 
 
 @define
@@ -34,8 +37,9 @@ class OpenRun:
     """An accepted run without a terminal event.
 
     `arrived` and `accepted` are when its message did and was, `last_at` is when its latest event was committed (Unix
-    seconds), `first_s` the seconds to its first event. `calls` are the tool calls that began and did not end;
-    `watched`: a client of the user was connected at its acceptance.
+    seconds), `first_s` the seconds to its first event. `calls` are the tool calls that began and did not end; `asked`
+    has the id of each approval and question that a person has not settled, with the call that asked. `watched`: a
+    client of the user was connected at its acceptance.
     """
 
     arrived: float
@@ -46,6 +50,7 @@ class OpenRun:
     first_s: float | None = None
     thread_id: str | None = None
     calls: set[str] = field(factory=set)
+    asked: dict[str, str] = field(factory=dict)
     watched: bool = False
 
 
@@ -84,14 +89,15 @@ class RunWatchdog:
         *,
         thread_id: str | None = None,
         call_id: str = "",
+        question_id: str = "",
         watched: bool = False,
     ) -> tuple[float | None, float | None]:
         """Record an event of a run. A repeated `message_accepted` is ignored; the order of other events is not checked.
 
         Return two durations in seconds, None if this event does not complete them: from the message's arrival to the
         run's first event, and from acceptance to the terminal event. `now` is in seconds of any one clock;
-        `arrived_at`: when the accepted message arrived, None at its acceptance; `call_id` is that of a tool's event;
-        `watched`: a client of the user is connected.
+        `arrived_at`: when the accepted message arrived, None at its acceptance; `call_id` is that of the call that the
+        event is about, `question_id` that of a question; `watched`: a client of the user is connected.
         """
         run = self.open.get(run_id)
         if event_type in _ENDING:
@@ -112,6 +118,11 @@ class RunWatchdog:
             run.calls.add(call_id)
         elif event_type == ToolCompleted.type:
             run.calls.discard(call_id)
+            run.asked = {name: call for name, call in run.asked.items() if call != call_id}
+        elif event_type in _ASKS:
+            run.asked[question_id or call_id] = call_id
+        elif event_type in _SETTLES:
+            run.asked.pop(question_id or call_id, None)
         first_s = None
         if run.first_s is None:
             first_s = run.first_s = max(0.0, now - run.arrived)
@@ -135,5 +146,5 @@ class RunWatchdog:
             queued = run.last_event == MessageAccepted.type and run.thread_id in begun
             begun.add(run.thread_id)
             last_at = max(run.last_at, self.last_sent.get(run_id, 0.0))
-            silent += now - last_at > SILENT_S and not queued and run.last_event not in _WAITS
+            silent += now - last_at > SILENT_S and not queued and not run.asked
         return silent

@@ -100,7 +100,8 @@ class SignInRow:
 @frozen
 class OpenRunRow:
     """A run without an end. `node` owns its thread, None on a single node; `tokens` and `cost` are spent so far;
-    `last_body` is its latest logged event, `work_body` the latest whose type was not left aside."""
+    `last_body` is its latest logged event, `work_body` the latest whose type was not left aside, `call` the tool of the
+    latest call without a result, None if all have one."""
 
     run_id: str
     owner: str
@@ -113,6 +114,7 @@ class OpenRunRow:
     cost: float
     last_body: bytes | None = field(repr=False)
     work_body: bytes | None = field(repr=False)
+    call: str | None
 
 
 @frozen
@@ -141,6 +143,13 @@ _NEWEST_FIRST = select(_e.body).where(_e.run_id == _r.id).order_by(_e.seq.desc()
 _LAST_BODY = _NEWEST_FIRST.limit(1).scalar_subquery()
 _TOKENS = select(func.coalesce(func.sum(_p.tokens), 0)).where(_p.run_id == _r.id).scalar_subquery().label("tokens")
 _COST = select(func.coalesce(func.sum(_p.cost), 0.0)).where(_p.run_id == _r.id).scalar_subquery().label("cost")
+_CALL = (
+    select(_s.name)
+    .where(_s.run_id == _r.id, _s.kind == "tool", _s.ended_at.is_(None))
+    .order_by(_s.number.desc())
+    .limit(1)
+    .scalar_subquery()
+)
 _AGENT = func.coalesce(_r.pillar, _r.agent_type)
 _RUN = (_r.id, _r.owner, _r.thread_id, _AGENT, _r.status, _r.started_at, _r.ended_at)
 
@@ -150,15 +159,15 @@ def open_runs(connection: Connection, limit: int, scope: Scope, aside: Sequence[
 
     `aside` are the types of events that `work_body` leaves out.
     """
-    bodies = _LAST_BODY, _NEWEST_FIRST.where(_e.type.not_in(aside)).limit(1).scalar_subquery()
+    at_work = _LAST_BODY, _NEWEST_FIRST.where(_e.type.not_in(aside)).limit(1).scalar_subquery(), _CALL
     wanted = (
-        select(_r.id, _r.owner, _r.thread_id, _AGENT, _r.started_at, _r.attempts, _t.node, _TOKENS, _COST, *bodies)
+        select(_r.id, _r.owner, _r.thread_id, _AGENT, _r.started_at, _r.attempts, _t.node, _TOKENS, _COST, *at_work)
         .join(schema.threads, (_t.owner == _r.owner) & (_t.id == _r.thread_id))
         .where(OPEN_RUN, scope.of(_r.owner))
         .order_by(_r.started_at, _r.id)
         .limit(limit)
     )
-    return [OpenRunRow(*row[:7], int(row.tokens), float(row.cost), *row[-2:]) for row in connection.execute(wanted)]
+    return [OpenRunRow(*row[:7], int(row.tokens), float(row.cost), *row[-3:]) for row in connection.execute(wanted)]
 
 
 def open_run_counts(connection: Connection, scope: Scope) -> dict[str, int]:

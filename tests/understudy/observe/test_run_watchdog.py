@@ -86,6 +86,28 @@ def test_a_run_that_waits_for_a_person_is_not_silent(event: str) -> None:
     assert watchdog.count_silent(1000.0) == 0
 
 
+@pytest.mark.parametrize(
+    ("asks", "settles", "question"),
+    [
+        ("approval_required", "approval_decided", ""),
+        ("question_asked", "question_answered", "q"),
+        ("question_asked", "tool_completed", "q"),
+    ],
+)
+def test_a_run_waits_for_a_person_until_that_is_settled(asks: str, settles: str, question: str) -> None:
+    """Also if another call ends meanwhile, or its user steers it. A call that is cut off leaves its question behind."""
+    watchdog = RunWatchdog()
+    watchdog.record_event("r", "message_accepted", 0.0)
+    for call in ("a", "b"):
+        watchdog.record_event("r", "tool_executing", 0.0, call_id=call)
+    watchdog.record_event("r", asks, 0.0, call_id="a", question_id=question)
+    watchdog.record_event("r", "tool_completed", 0.0, call_id="b")
+    watchdog.record_event("r", "steer_accepted", 0.0)
+    assert watchdog.count_silent(1000.0) == 0
+    watchdog.record_event("r", settles, 0.0, call_id="a", question_id="" if settles == "tool_completed" else question)
+    assert watchdog.count_silent(1000.0) == 1
+
+
 def test_a_run_that_waits_for_another_of_its_thread_is_not_silent() -> None:
     watchdog = RunWatchdog()
     for run, thread in (("first", "t"), ("second", "t"), ("other", "u")):

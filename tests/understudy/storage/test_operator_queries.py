@@ -24,14 +24,18 @@ async def test_open_runs_of_all_users_have_their_latest_event_and_what_they_spen
         assert await archive.read(operator_queries.open_run_counts, ALL) == {"ann": 1, "bob": 1}
         ann, bob = await archive.read(operator_queries.open_runs, 10, ALL)
         assert (ann.run_id, ann.owner, ann.agent, ann.tokens, ann.cost) == ("r1", "ann", "guide", 120, 0.75)
-        assert ann.last_body == make.events(3, 3)[0].body
+        assert (ann.last_body, ann.call) == (make.events(3, 3)[0].body, None)
         assert (bob.run_id, bob.tokens, bob.cost) == ("r2", 0, 0.0)
         said = LoggedEvent(4, "steer_accepted", "r1", b"{}")
         await store.commit(Change("ann", "t", events=(said,)))
         for aside, work in (((), said), (("steer_accepted",), make.events(3, 3)[0])):
             ann, _ = await archive.read(operator_queries.open_runs, 10, ALL, aside)
             assert (ann.last_body, ann.work_body) == (said.body, work.body)
-        assert len(await archive.read(operator_queries.open_runs, 1, ALL)) == 1
+        begun = ((1, "tool", "pay", None), (2, "tool", "look", 2.0), (3, "model", "big", None))
+        steps = tuple(StepRecord("r1", n, kind, name, None, None, {}, "", 1.0, end) for n, kind, name, end in begun)
+        await store.commit(Change("ann", "t", steps=steps))
+        (ann,) = await archive.read(operator_queries.open_runs, 1, ALL)
+        assert ann.call == "pay"
 
 
 async def test_spending_is_summed_by_user_agent_model_and_day_of_a_tenant_or_of_all(database: Any, make: Any) -> None:

@@ -74,9 +74,9 @@ class Timeline:
     waits_for: str
 
 
-def waits_for(envelope: Envelope) -> tuple[str, str]:
+def waits_for(envelope: Envelope, call: str | None = None) -> tuple[str, str]:
     """Return what a run waits for after its latest logged event that is not of `ASIDE`: the kind, as `Span` names
-    them, and the name."""
+    them, and the name. `call` names the tool of its latest call without a result, None if all have one."""
     match envelope.event:
         case MessageAccepted():
             return "queue", ""
@@ -88,6 +88,8 @@ def waits_for(envelope: Envelope) -> tuple[str, str]:
             return "question", ""
         case SubagentStarted(agent=name):
             return "subagent", name
+    if call is not None:  # allowed, answered, or beside a call that has ended
+        return "tool", call
     return "model", envelope.pillar or envelope.agent_type or ""
 
 
@@ -95,10 +97,10 @@ def timeline(envelopes: Iterable[Envelope], steps: Iterable[StepRecord]) -> Time
     """Return the timeline of a run from its events and steps, each in order."""
     spans: dict[str, Span] = {}
     marks: list[Mark] = []
-    latest = ""
+    latest: Envelope | None = None
     for envelope in envelopes:
         if not isinstance(envelope.event, ASIDE):
-            latest = ": ".join(filter(None, waits_for(envelope)))
+            latest = envelope
         _apply(envelope, spans, marks)
     for step in steps:
         if step.kind in ("model", "summary", "ask"):
@@ -106,12 +108,15 @@ def timeline(envelopes: Iterable[Envelope], steps: Iterable[StepRecord]) -> Time
             key = f"step {step.number}"
             spans[key] = Span(key, "model", step.name, step.started_at, step.ended_at, step.status, agent)
     ended = bool(marks) and marks[-1].kind == "end"
+    waiting = ""
     if ended:
-        latest = ""
         for span in spans.values():
             span.ended = marks[-1].at if span.ended is None else span.ended
+    elif latest is not None:
+        calls = [span.name for span in spans.values() if span.kind == "tool" and span.ended is None]
+        waiting = ": ".join(filter(None, waits_for(latest, calls[-1] if calls else None)))
     ordered = sorted(spans.values(), key=lambda span: span.began)[:MOST_SPANS]
-    return Timeline(ordered, marks, latest)
+    return Timeline(ordered, marks, waiting)
 
 
 def as_json(found: Timeline, steps: Iterable[StepRecord]) -> dict[str, Any]:

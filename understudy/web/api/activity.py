@@ -187,7 +187,7 @@ def _latest_events(rows: list[OpenRunRow]) -> list[tuple[float | None, str | Non
     found: list[tuple[float | None, str | None, str, str]] = []
     for row in rows:
         latest = None if row.last_body is None else from_log(row.last_body)
-        kind, name = ("queue", "") if row.work_body is None else waits_for(from_log(row.work_body))
+        kind, name = ("queue", "") if row.work_body is None else waits_for(from_log(row.work_body), row.call)
         at, event = (None, None) if latest is None else (latest.timestamp, latest.event.type)
         found.append((at, event, kind, name))
     return found

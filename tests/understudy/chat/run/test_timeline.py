@@ -33,6 +33,10 @@ def at(second: float, event: Event) -> Envelope:
     return Envelope(event, second, agent_type="guide")
 
 
+def completed(call_id: str, tool: str) -> Envelope:
+    return at(12, ToolCompleted("a", call_id, tool, WORDS, WORDS, ToolStatus.FAILED, 4000.0, 12))
+
+
 BEGIN = [
     at(1, MessageAccepted("m", "r", WORDS)),
     at(2, AgentStarted("a", WORDS, 2)),
@@ -43,7 +47,7 @@ END = [
     at(8, ApprovalDecided("c1", ApprovalDecision.ALLOW)),
     at(9, SubagentStarted("b", "c1", "clerk", WORDS, 9)),
     at(11, SubagentCompleted("b", "c1", RunStatus.SUCCESS, Usage(), 11)),
-    at(12, ToolCompleted("a", "c1", "pay", WORDS, WORDS, ToolStatus.FAILED, 4000.0, 12)),
+    completed("c1", "pay"),
     at(13, AgentCompleted("a", WORDS, RunStatus.SUCCESS, Usage(), 13)),
     at(13, FinalResponse(WORDS, RunStatus.SUCCESS, Usage())),
 ]
@@ -75,6 +79,19 @@ def test_a_run_under_way_says_what_it_waits_for() -> None:
     found = timeline(BEGIN, [])
     assert found.waits_for == "consent: pay"
     assert [span.kind for span in found.spans if span.ended is None] == ["agent", "tool", "consent"]
+
+
+@pytest.mark.parametrize(
+    ("then", "waits"),
+    [
+        ([at(8, ApprovalDecided("c1", ApprovalDecision.ALLOW))], "tool: pay"),
+        ([at(6, ToolExecuting("a", "c2", "look", {}, WORDS, 6)), completed("c1", "pay")], "tool: look"),
+        ([completed("c1", "pay")], "model: guide"),
+    ],
+)
+def test_a_run_waits_for_the_latest_call_that_has_no_result(then: list[Envelope], waits: str) -> None:
+    """Also if the latest event is that the call is allowed, or that one beside it has ended."""
+    assert timeline([*BEGIN, *then], []).waits_for == waits
 
 
 @pytest.mark.parametrize(
