@@ -1,6 +1,7 @@
 """The glossary, the names of classes, and the links to the architecture page (file names: tests/test_layout.py)."""
 
 import ast
+import json
 import re
 from collections import defaultdict
 
@@ -36,6 +37,16 @@ def test_readers_are_led_to_the_page() -> None:
     for file in ("README.md", "CONTRIBUTING.md"):
         assert "docs/explanation/architecture.md" in (ROOT / file).read_text(), file
     assert "explanation/architecture.md" in (ROOT / "mkdocs.yml").read_text()
+
+
+def test_the_way_of_a_message_is_as_long_as_it_is_counted() -> None:
+    """The page rounds what `python -m benchmarks path` counts, by 5 % at most."""
+    page = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
+    counted = json.loads((ROOT / "benchmarks" / "path.json").read_text())
+    said = re.search(r"some (\d+) functions in (\d+) files", page)
+    assert said is not None
+    for number, name in zip(said.groups(), ("path_functions", "path_files"), strict=True):
+        assert abs(int(number) - counted[name]) <= 0.05 * counted[name], name
 
 
 def test_a_public_class_name_stands_for_one_class() -> None:
