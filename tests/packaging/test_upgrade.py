@@ -10,12 +10,27 @@ from tests.packaging.wheels import ROOT
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "says"), [(1, "storage.newer_schema"), (2, "knows schemas up to")])
+@pytest.mark.parametrize(
+    ("database", "number", "says"),
+    [
+        ("sqlite", 1, "storage.newer_schema"),
+        ("sqlite", 2, "knows schemas up to"),
+        ("postgresql", 1, "storage.newer_schema"),
+    ],
+)
 def test_an_upgrade_keeps_what_was_stored(
-    number: int, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    database: str,
+    number: int,
+    says: str,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The release before it comes back, or refuses the schema if the later one has taken something away. What the
     earlier release says then tells which of both was played."""
     earlier, later = (Release(tuple(command_of(release)), ROOT) for release in (0, number))
-    upgraded(earlier, later, tmp_path, UNDERSTUDY_WORDS_PER_S="200")
+    stored = {}
+    if database == "postgresql":
+        stored = {"UNDERSTUDY_DATABASE_URL": request.getfixturevalue("postgres").create()}
+    upgraded(earlier, later, tmp_path, UNDERSTUDY_WORDS_PER_S="200", **stored)
     assert says in capsys.readouterr().out
