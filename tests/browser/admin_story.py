@@ -170,6 +170,8 @@ def _stop(page: Page, shots: Path | None) -> None:
     expect(page.get_by_role("status")).to_contain_text("check the spelling")
     row = page.get_by_role("row", name="Agent gardner")
     expect(row).to_contain_text("It counts wrong.")
+    hint = page.get_by_text("Pick a row to allow it again.")
+    expect(hint).to_be_visible()
     picture(page, shots, "admin-stops")
     row.get_by_role("button").click()
     page.get_by_role("button", name="Leave it").click()
@@ -178,6 +180,7 @@ def _stop(page: Page, shots: Path | None) -> None:
     page.get_by_role("button", name="Allow it again").click()
     expect(page.get_by_role("status")).to_have_text("The agent gardner is allowed again.")
     expect(page.get_by_text("Nothing is stopped.")).to_be_visible()
+    expect(hint).to_be_hidden()
 
 
 def _settings(page: Page, shots: Path | None) -> None:
@@ -191,6 +194,7 @@ def _settings(page: Page, shots: Path | None) -> None:
         page.get_by_role("link", name=name, exact=True).click()
         expect(page.get_by_role("heading", name=name)).to_be_visible()
         expect(page.get_by_role("alert")).to_be_hidden()
+        expect(page.get_by_text("Of the last 30 days, in UTC.")).to_have_count(1 if name == "Spending by model" else 0)
 
 
 NOTE_SENTENCES = """() => {

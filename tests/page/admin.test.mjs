@@ -22,7 +22,8 @@ function served(answers) {
 test("a secret is never shown, other values are", () => {
   assert.equal(value({ secret: true, is_set: true, value: null }), "(secret)");
   assert.equal(value({ secret: true, is_set: false, value: null }), "(not set)");
-  assert.deepEqual([value({ value: "x" }), value({ value: null }), value({ value: ["a"] })], ["x", "null", '["a"]']);
+  assert.deepEqual([value({ value: "x" }), value({ value: 0 }), value({ value: ["a"] })], ["x", "0", '["a"]']);
+  assert.deepEqual([value({ value: null }), value({ value: "" })], ["(not set)", "(not set)"]);
 });
 
 test("times are dates, and schedules say when they are due", () => {

@@ -61,12 +61,13 @@ export class Admin {
   }
 
   #openRows() {
-    const { title, act, columns, none, key } = this.section;
+    const { title, act, columns, none, key, hint } = this.section;
     this.table = new Table({ caption: title, columns, none, key, onPick: act ? (row) => this.#ask(row) : null });
     this.asked = el("div.asked", { hidden: true });
     const also = this.section.taken ? ", or to take it over" : "";
-    const hint = act ? el("p.hint", {}, `Pick a row to ${act.label.toLowerCase()}${also}.`) : null;
-    this.stage.replaceChildren(el("div.sheet", {}, el("h2", {}, title), this.section.stops ? this.#form() : null, this.asked, hint, this.table.element));
+    const about = act ? `Pick a row to ${act.label.toLowerCase()}${also}.` : hint;
+    this.hint = about ? el("p.hint", { hidden: true }, about) : null; // of no rows nothing is picked
+    this.stage.replaceChildren(el("div.sheet", {}, el("h2", {}, title), this.section.stops ? this.#form() : null, this.asked, this.hint, this.table.element));
     return this.#refresh();
   }
 
@@ -79,7 +80,10 @@ export class Admin {
     const { section, table, readings } = this;
     const refused = await this.#refusalOf(async () => {
       const rows = await section.read(this.api);
-      if (readings === this.readings) table.show(rows);
+      if (readings === this.readings) {
+        table.show(rows);
+        if (this.hint) this.hint.hidden = rows.length === 0;
+      }
       await this.taken?.refresh();
     });
     if (readings !== this.readings) return;

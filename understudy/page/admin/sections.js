@@ -22,7 +22,8 @@ const time = (title, name) => ({ title, text: (row) => moment(row[name]), order:
 
 /** What a setting is, in words; of a secret, whether there is one. */
 export function value(row) {
-  if (row.secret) return row.is_set ? "(secret)" : "(not set)";
+  if (row.secret && row.is_set) return "(secret)";
+  if (row.secret || row.value === null || row.value === "") return "(not set)";
   return typeof row.value === "string" ? row.value : JSON.stringify(row.value);
 }
 
@@ -45,7 +46,7 @@ export const KINDS = Object.freeze({ agent: "Agent", tool: "Tool", model: "Model
 function spending(by) {
   const key = by === "user" ? user : { title: BY[by], text: (row) => row[by] ?? "(not known)" };
   return {
-    name: `by-${by}`, title: `Spending by ${by}`, none: "Nothing was spent.", key: (row) => (by === "user" ? `${row.tenant}/${row.user}` : String(row[by])),
+    name: `by-${by}`, title: `Spending by ${by}`, hint: "Of the last 30 days, in UTC.", none: "Nothing was spent in the last 30 days.", key: (row) => (by === "user" ? `${row.tenant}/${row.user}` : String(row[by])),
     read: async (api) => {
       const { spending: rows, currency } = await api.ask("GET", `admin/spending?by=${by}&days=30`);
       return rows.map((row) => ({ ...row, currency }));
@@ -64,7 +65,7 @@ export function sectionsOf(roles) {
 
 /**
  * Sections of operators: `read(api)` gives the rows; `act` is what may be done to a row: `question(row)` is asked first, and `run(api,
- * row)` does it. A section with `stops` has the form that stops something; rows of one with `taken` are runs, which may be
+ * row)` does it. A section may have a `hint`. One with `stops` has the form that stops something; rows of one with `taken` are runs, which may be
  * taken over.
  */
 export const SECTIONS = Object.freeze([
@@ -96,7 +97,7 @@ export const SECTIONS = Object.freeze([
   {
     name: "queues", title: "Queues", none: "None.", key: (row) => row.name,
     read: async (api) => Object.entries((await api.ask("GET", "observer/health")).pools).map(([name, pool]) => ({ name, waiting: 0, ...pool })),
-    columns: [text("Pool", "name"), number("At work", "at_work"), number("Waiting", "waiting"), { title: "Of", number: true, text: (row) => row.total ?? "", order: (row) => row.total ?? -1 }],
+    columns: [text("Pool", "name"), number("At work", "at_work"), number("Waiting", "waiting"), { title: "At most", number: true, text: (row) => row.total?.toLocaleString("en") ?? "", order: (row) => row.total ?? -1 }],
   },
   ...Object.keys(BY).map(spending),
   {
