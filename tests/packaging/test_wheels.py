@@ -144,6 +144,14 @@ def test_the_four_have_one_version_and_require_each_other_by_it() -> None:
         assert required == {name_of(other): f"=={versions[other]}" for other in others}
 
 
+@pytest.mark.parametrize("package", SOURCES)
+def test_a_package_asks_for_the_version_of_its_own_distribution(package: str) -> None:
+    """Alone it is installed without the others."""
+    asked = re.compile(r"""\bversion\(["']([\w-]+)["']\)""")
+    names = {name for file in (ROOT / package).rglob("*.py") for name in asked.findall(file.read_text())}
+    assert names <= {name_of(package)}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("package", SOURCES)
 def test_a_wheel_alone_imports_with_what_it_declares(environment: Environment, package: str) -> None:

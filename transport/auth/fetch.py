@@ -141,7 +141,7 @@ async def _exchange(
         "Host": where.netloc,
         "Accept": "application/json",
         "Accept-Encoding": "identity",
-        "User-Agent": f"understudy/{version('understudy')}",
+        "User-Agent": f"understudy/{version('understudy-transport')}",
         "Connection": "close",
         **headers,
     }
