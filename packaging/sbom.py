@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-MAIN = "understudy"
+MAIN = "understudy-server"
 INSTALLERS = ("pip", "setuptools", "wheel")
 """Put into an environment by whatever made it."""
 LICENCES = {"protobuf": "BSD-3-Clause"}

@@ -47,7 +47,7 @@ from understudy.tools.tool import ToolError as ToolError
 from understudy.tools.tool import ToolResult as ToolResult
 from understudy.tools.tool import tool as tool
 
-__version__ = version("understudy")
+__version__ = version("understudy-server")
 
 __all__ = [
     "Agent",

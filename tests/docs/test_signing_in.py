@@ -102,7 +102,7 @@ async def test_two_commands_make_a_server_for_a_team(tmp_path: Path, monkeypatch
     install, export, serve, invite, link = blocks("console")[0].splitlines()
     extras = tomllib.loads((DOCS.parent / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert extras["accounts"][0].startswith("argon2-cffi")
-    assert install == "$ pip install 'understudy[accounts]'"
+    assert install == "$ pip install --find-links ../wheels 'understudy-server[accounts]'"
     name, _, value = export.removeprefix("$ export ").partition("=")
     monkeypatch.setenv(name, value)
     assert serve == "$ understudy serve --accounts"

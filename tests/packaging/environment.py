@@ -76,7 +76,7 @@ class Environment:
 
     def install(self, *packages: str, extras: Mapping[str, tuple[str, ...]] | None = None) -> None:
         """Install wheels and link their declared requirements from this test run's environment, and no others."""
-        self._pip("install", *OFFLINE, "--no-deps", "--find-links", str(self.wheels), *map(name_of, packages))
+        self._pip("install", *OFFLINE, "--no-deps", *(str(self._wheel(package)) for package in packages))
         (site,) = self.home.glob("lib/python3*/site-packages")
         for package in packages:
             project = manifest(package)
@@ -89,6 +89,11 @@ class Environment:
     def uninstall(self, package: str) -> None:
         """Uninstall one package."""
         self._pip("uninstall", *OFFLINE[:2], "--yes", name_of(package))
+
+    def _wheel(self, package: str) -> Path:
+        """Return the wheel of a package. Earlier commits called the product's distribution as its package."""
+        names = (name_of(package).replace("-", "_"), package)
+        return next(wheel for name in names for wheel in self.wheels.glob(f"{name}-*.whl"))
 
     def _pip(self, *arguments: str) -> None:
         command = [sys.executable, "-m", "pip", "--python", str(self.home / "bin" / "python"), *arguments]

@@ -74,7 +74,7 @@ def play(folder: Path, wheels: Path, tests: tuple[str, ...]) -> int:
     """Play these tests in an empty folder. Return the exit code of pytest."""
     assert not folder.resolve().is_relative_to(ROOT), f"{folder} is inside the checkout"
     dev = manifest("understudy")["optional-dependencies"]["dev"]
-    own = next(need for need in map(Requirement, dev) if need.name == "understudy")
+    own = next(need for need in map(Requirement, dev) if need.name == manifest("understudy")["name"])
     servers = make(folder, "servers", wheels, EXTRAS)
     runner = make(folder, "runner", wheels, ("dev", *own.extras))
     there = folder / "there"

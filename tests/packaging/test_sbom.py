@@ -73,8 +73,8 @@ def test_it_lists_all_that_the_wheels_bring_with_pinned_versions_and_licences(bi
         assert each["version"] == (ours.get(name) or pins[name])
         assert each["purl"] == f"pkg:pypi/{name}@{each['version']}"
         assert each["licenses"]
-    assert bill["metadata"]["component"]["name"] == "understudy"
-    (needs,) = [each["dependsOn"] for each in bill["dependencies"] if each["ref"].startswith("understudy==")]
+    assert bill["metadata"]["component"]["name"] == "understudy-server"
+    (needs,) = [each["dependsOn"] for each in bill["dependencies"] if each["ref"].startswith("understudy-server==")]
     assert f"trio=={pins['trio']}" in needs
 
 
@@ -111,5 +111,5 @@ def test_an_environment_without_the_product_is_refused(
     empty = Environment.create(tmp_path / "venv", filled_once(build_wheels))
     done = make(empty.home / "bin" / "python", tmp_path / "bill.json")
     assert done.returncode == 1
-    assert done.stderr.strip() == f"understudy is not installed for {empty.home / 'bin' / 'python'}"
+    assert done.stderr.strip() == f"understudy-server is not installed for {empty.home / 'bin' / 'python'}"
     assert not (tmp_path / "bill.json").exists()

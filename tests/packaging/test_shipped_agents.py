@@ -135,5 +135,6 @@ def test_compose_the_unit_and_the_image_serve_the_same_agents() -> None:
         assert compose["services"][node]["command"] == own == [*product, *AGENTS]
     user = re.compile(r"^USER (.*)$", re.MULTILINE)
     assert user.findall(image)[-1] == user.findall(below)[-1] != "root"
-    (version,) = re.findall(r'^dependencies = \["understudy>=(.*)"\]$', (EXAMPLE / "pyproject.toml").read_text(), re.M)
+    example = (EXAMPLE / "pyproject.toml").read_text()
+    (version,) = re.findall(r'^dependencies = \["understudy-server>=(.*)"\]$', example, re.M)
     assert version == re.findall(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.M)[0]

@@ -190,7 +190,7 @@ def test_a_setting_whose_extra_is_not_installed_is_refused_at_start(
     program = f"import os; {assignments} from understudy.cli.main import main; main()"
     done = all_without_extras.run("-c", program, "serve", "--port", "0", "--data-dir", str(tmp_path / "data"))
     assert done.returncode == 1
-    assert f"needs the extra {extra}: pip install 'understudy[{extra}]'" in done.stderr
+    assert f"needs the extra {extra}: pip install 'understudy-server[{extra}]'" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -459,7 +459,7 @@ async def build_mcp(
             for name in modules:
                 await trio.to_thread.run_sync(import_module, f"understudy.tools.mcp.{name}")
         except ModuleNotFoundError as error:
-            raise ValueError(f"MCP servers need the extra: pip install 'understudy[mcp]' ({error})") from error
+            raise ValueError(f"MCP servers need the extra: pip install 'understudy-server[mcp]' ({error})") from error
     return McpCatalogue.of(servers, partial(_clean, content_filter), widgets=widgets)
 
 

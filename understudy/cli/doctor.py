@@ -145,7 +145,7 @@ def check_mcp_servers(agents: Sequence[Agent], *, private: bool = False) -> list
     if not servers:
         return []
     if importlib.util.find_spec("mcp") is None:
-        return [CheckResult("MCP servers", "mend", "they need the extra: pip install 'understudy[mcp]'")]
+        return [CheckResult("MCP servers", "mend", "they need the extra: pip install 'understudy-server[mcp]'")]
     try:
         catalogue = McpCatalogue.of(servers)
     except ValueError as error:

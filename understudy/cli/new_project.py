@@ -17,7 +17,7 @@ from understudy import __version__
 TEMPLATES: Final = "project"
 NAME: Final = "my_app"
 TITLE: Final = "My app"
-VERSION: Final = "understudy>=0.0.0"
+VERSION: Final = "understudy-server>=0.0.0"
 _VALID: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
@@ -49,7 +49,7 @@ def make_project(path: Path) -> list[Path]:
 
 def _filled(text: str, name: str) -> str:
     title = name.replace("_", " ").strip().capitalize()
-    return text.replace(VERSION, f"understudy>={__version__}").replace(TITLE, title).replace(NAME, name)
+    return text.replace(VERSION, f"understudy-server>={__version__}").replace(TITLE, title).replace(NAME, name)
 
 
 def _templates(folder: Traversable, at: str = "") -> Iterator[tuple[str, Traversable]]:

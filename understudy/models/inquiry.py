@@ -35,7 +35,7 @@ def inquire(name: str, *, ask: bool = True) -> Inquiry:
         return Inquiry("mend", f"there is no model {name!r}: set UNDERSTUDY_MODEL to offline or openai:NAME")
     package = PACKAGES[provider]
     if importlib.util.find_spec(package) is None:
-        return Inquiry("mend", f"{name} needs the extra: pip install 'understudy[{package}]'")
+        return Inquiry("mend", f"{name} needs the extra: pip install 'understudy-server[{package}]'")
     variable = f"{package.upper()}_API_KEY"
     try:
         if not read_key(variable):

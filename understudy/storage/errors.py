@@ -320,4 +320,4 @@ class ExtraNotInstalled(ImportError):
         self.extra = extra
 
     def __str__(self) -> str:
-        return f"{self.setting} needs the extra {self.extra}: pip install 'understudy[{self.extra}]'"
+        return f"{self.setting} needs the extra {self.extra}: pip install 'understudy-server[{self.extra}]'"

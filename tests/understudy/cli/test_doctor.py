@@ -358,7 +358,7 @@ def test_users_with_a_password(found: Look, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "argon2", None)
     monkeypatch.delitem(sys.modules, "understudy.auth.accounts.passwords", raising=False)
     finding = found()["sign-in"]
-    assert (finding.state, "pip install 'understudy[accounts]'" in finding.text) == ("mend", True)
+    assert (finding.state, "pip install 'understudy-server[accounts]'" in finding.text) == ("mend", True)
 
 
 def test_the_provider_at_which_users_sign_in(found: Look, monkeypatch: pytest.MonkeyPatch) -> None:

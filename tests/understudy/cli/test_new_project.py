@@ -34,7 +34,8 @@ def test_a_project_has_the_name_that_it_was_given(tmp_path: Path, monkeypatch: p
     for each in project.rglob("*.*"):
         assert not each.is_file() or ("my_app" not in each.read_text() and "My app" not in each.read_text())
     built = tomllib.loads((project / "pyproject.toml").read_text())
-    assert (built["project"]["name"], built["project"]["dependencies"]) == ("shop_desk", [f"understudy>={__version__}"])
+    assert built["project"]["name"] == "shop_desk"
+    assert built["project"]["dependencies"] == [f"understudy-server>={__version__}"]
     assert (project / "README.md").read_text().startswith("# Shop desk\n")
     monkeypatch.chdir(project)
     assert (load().builtin_agents, load().default_agent) == ([], "assistant")

@@ -328,5 +328,5 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="idle_s"):
         Anthropic("tiny", api_key=KEY, idle_s=0.0)
     monkeypatch.setitem(sys.modules, "anthropic", None)
-    with pytest.raises(AnthropicNotInstalled, match=r"understudy\[anthropic\]"):
+    with pytest.raises(AnthropicNotInstalled, match=r"understudy-server\[anthropic\]"):
         Anthropic("tiny", api_key=KEY)

@@ -299,7 +299,7 @@ async def test_what_the_listener_raises_is_its_own(provider: Provider) -> None:
 
 def test_without_the_package_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openai", None)
-    with pytest.raises(OpenAINotInstalled, match=r"the model openai-chat:tiny needs .*understudy\[openai\]"):
+    with pytest.raises(OpenAINotInstalled, match=r"the model openai-chat:tiny needs .*understudy-server\[openai\]"):
         OpenAIChat("tiny", api_key=KEY)
 
 

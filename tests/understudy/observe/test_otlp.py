@@ -100,6 +100,6 @@ def test_a_server_that_lacks_the_extra_says_which(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delitem(sys.modules, "understudy.observe.otlp")
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
     with pytest.raises(
-        ExtraNotInstalled, match=r"otlp_endpoint needs the extra traces: pip install 'understudy\[traces\]'"
+        ExtraNotInstalled, match=r"otlp_endpoint needs the extra traces: pip install 'understudy-server\[traces\]'"
     ):
         build_traces(Settings(otlp_endpoint="http://127.0.0.1:9"), Metrics())

@@ -172,7 +172,7 @@ async def test_this_release_starts_on_a_schema_that_only_grew_and_is_refused_by_
                 assert [event.seq for event in await store.events("ann", "t1", 0)] == [1]
                 await store.commit(make.opening("bob", "t9", "r9"))
             store.database.close()
-    release = version("understudy")
+    release = version("understudy-server")
     with pytest.raises(
         SchemaTooNew, match=f"has schema 9002 .* know 9001, .* up to {schema.HEAD}: start understudy {release}"
     ):

@@ -53,7 +53,8 @@ class Remote:
             raise ValueError(f"a remote agent's protocol is one of {', '.join(PROTOCOLS)}, not {self.protocol!r}")
         protocol = PROTOCOLS[self.protocol]
         if find_spec(protocol.package) is None:
-            raise ValueError(f"a remote agent by {self.protocol} needs `pip install 'understudy[{protocol.extra}]'`")
+            extra = f"understudy-server[{protocol.extra}]"
+            raise ValueError(f"a remote agent by {self.protocol} needs `pip install '{extra}'`")
         if not self.idle_s > 0:
             raise ValueError(f"idle_s must be more than 0 seconds, not {self.idle_s!r}")
 

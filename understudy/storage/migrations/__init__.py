@@ -41,6 +41,6 @@ def upgrade(connection: Connection) -> None:
     config = configuration(connection)
     command.upgrade(config, "head")
     # The scripts that Alembic has loaded: to load them again takes a tenth of a first start.
-    written = {"oldest_revision": _oldest_reader(config.attributes["scripts"]), "release": version("understudy")}
+    written = {"oldest_revision": _oldest_reader(config.attributes["scripts"]), "release": version("understudy-server")}
     connection.execute(delete(schema.compatibility))
     connection.execute(insert(schema.compatibility).values(**written))

@@ -194,7 +194,7 @@ class McpLink:
                     said,
                     self.end,
                     lambda: self._changed.set(),
-                    version("understudy"),
+                    version("understudy-server"),
                     self.token,
                     widgets=self.widgets,
                 ) as connection:

@@ -26,7 +26,7 @@ def capabilities(agent: Agent, model: Model, limits: Limits) -> dict[str, Any]:
             "name": agent.name,
             "type": "understudy",
             "description": agent.description,
-            "version": version("understudy"),
+            "version": version("understudy-server"),
             "metadata": {"understudy": {"title": agent.display_title, "starters": list(agent.starters)}},
         },
         "transport": {"streaming": True, "websocket": False, "httpBinary": False, "resumable": True},

@@ -56,5 +56,5 @@ def _build(context: WebContext) -> "McpDoor":
     try:
         from understudy.web.mcp.server import McpDoor
     except ModuleNotFoundError as error:
-        raise CommandRejected("not_found", "MCP is not installed here: it needs `understudy[mcp]`.") from error
+        raise CommandRejected("not_found", "MCP is not installed here: it needs `understudy-server[mcp]`.") from error
     return McpDoor(context)

@@ -51,13 +51,13 @@ def routes_of(app: Quart) -> "list[AppRoute]":
 def _asyncapi(limits: Limits) -> dict[str, Any]:
     from understudy.web.specs.asyncapi import asyncapi
 
-    return asyncapi(version("understudy"), limits)
+    return asyncapi(version("understudy-server"), limits)
 
 
 def _openapi(routes: "list[AppRoute]") -> dict[str, Any]:
     from understudy.web.specs.openapi import openapi
 
-    return openapi(version("understudy"), routes, "/")
+    return openapi(version("understudy-server"), routes, "/")
 
 
 async def _served(document: dict[str, Any]) -> Response:

@@ -101,7 +101,7 @@ class McpDoor:
         self._known: OrderedDict[object, dict[str, McpTarget]] = OrderedDict()
         self._server: Server[Any] = Server(
             "understudy",
-            version=version("understudy"),
+            version=version("understudy-server"),
             instructions=INSTRUCTIONS,
             on_list_tools=self._list_tools,
             on_call_tool=self._call_tool,
