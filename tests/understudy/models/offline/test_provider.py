@@ -397,7 +397,7 @@ async def test_words_come_at_a_reader_s_pace(autojump_clock: Any) -> None:
     began = trio.current_time()
     reply = await OfflineModel(words_per_s=10.0).respond(a_turn("hello"), ignore)
     words = len(reply.text.split(" "))
-    assert trio.current_time() - began == pytest.approx(words / 10)
+    assert words / 10 <= trio.current_time() - began < words / 10 + 0.01, "the last pause may be 8 ms late"
     began = trio.current_time()
     await a_model().respond(a_turn("hello"), ignore)
     assert trio.current_time() == began
