@@ -20,7 +20,6 @@ SHARED = {
     "Say": SCRIPT,
     "State": LIBRARY,
     "Subscribe": BUS,
-    "TextPiece": BUS,
     "Unsubscribe": BUS,
 }
 """Class names that are defined more than once on purpose, each with the reason."""

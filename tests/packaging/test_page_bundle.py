@@ -31,7 +31,7 @@ let read = "";
 
 def unpack(wheels: Path, folder: Path) -> Path:
     """Unpack the wheel of understudy within `folder`. Return the folder of its packages."""
-    (wheel,) = wheels.glob("understudy-*.whl")
+    (wheel,) = wheels.glob("understudy_server-*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder / "site")
     return folder / "site"

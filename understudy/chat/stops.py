@@ -40,7 +40,7 @@ def sentence(stop: StopInForce) -> str:
 
 
 @define(eq=False)
-class Watch:
+class Enforcement:
     """Cancels `scope` when something that its block works with is stopped. The block is around that of the scope."""
 
     _stops: "Stops"
@@ -73,7 +73,7 @@ class Stops:
     read: Callable[[], Awaitable[Sequence[StopInForce]]] = _none
     wake: Callable[[], object] = field(default=lambda: None, init=False)
     _stops: Mapping[tuple[str, str], StopInForce] = field(factory=dict, init=False)
-    watches: set[Watch] = field(factory=set, init=False, repr=False)
+    watches: set[Enforcement] = field(factory=set, init=False, repr=False)
     _lock: trio.Lock = field(factory=trio.Lock, init=False)
 
     def all(self) -> list[StopInForce]:
@@ -84,13 +84,13 @@ class Stops:
         """Return a stop of one of these kinds and names, if there is one."""
         return next((stop for name in names if (stop := self._stops.get(name)) is not None), None)
 
-    def enforced(self, names: Names, scope: trio.CancelScope) -> Watch:
+    def enforced(self, names: Names, scope: trio.CancelScope) -> Enforcement:
         """Return a context manager that cancels `scope`, which its block enters, when one of `names` is stopped.
 
         Raises, from the `with` statement:
             StoppedByOperator: It was cancelled so, or something is stopped already; then the block does not begin.
         """
-        return Watch(self, names, scope)
+        return Enforcement(self, names, scope)
 
     def apply(self, stops: Iterable[StopInForce]) -> None:
         """Replace the set, and end what works with something that is stopped."""

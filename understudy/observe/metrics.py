@@ -123,7 +123,7 @@ class BatchCounter(Collector):
     def __init__(self, name: str, help_text: str, label: str, registry: CollectorRegistry) -> None:
         self._name = name
         self._help = help_text
-        self._label = label
+        self._labelnames = (label,)
         self._counts: dict[str, int] = {}
         self._began: dict[str, float] = {}
         registry.register(self)
@@ -138,7 +138,7 @@ class BatchCounter(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the counts, each with the time of its first event."""
-        family = CounterMetricFamily(self._name, self._help, labels=[self._label])
+        family = CounterMetricFamily(self._name, self._help, labels=self._labelnames)
         for label, count in list(self._counts.items()):
             family.add_metric([label], count, created=self._began[label])
         yield family

@@ -78,7 +78,7 @@ class Prepared:
         """Return a row of SQLite with its JSON decoded, which the driver of PostgreSQL does itself."""
         whole = list(row)
         for place in self._json_at:
-            if whole[place] is not None:
+            if isinstance(whole[place], str):  # the column's affinity makes a number of one
                 whole[place] = msgspec.json.decode(whole[place])
         return tuple(whole)
 

@@ -419,8 +419,9 @@ class Finder:
         """Return no dead conversations."""
         return []
 
-    def peek(self, owner: str, thread_id: str) -> None:
-        """Return None: no conversation is alive."""
+    def remind(self, owner: str, thread_id: str, run_id: str) -> bool:
+        """Return False: no conversation is alive."""
+        return False
 
     @property
     def relocations(self) -> int:

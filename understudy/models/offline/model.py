@@ -16,7 +16,7 @@ import trio
 from understudy.models.model import Emit, Reply, Turn
 
 if TYPE_CHECKING:
-    from understudy.models.offline.provider import Provider
+    from understudy.models.offline.provider import OfflineRules
 
 _RULES: Final = "understudy.models.offline.provider"
 NOTICE: Final = "Answers come from a rule-based stand-in that picks tools by their words; it is not a language model."
@@ -40,7 +40,7 @@ class OfflineModel:
             raise ValueError(f"words_per_s must be 0 or more, not {words_per_s!r}")
         self._pause_s = 1 / words_per_s if words_per_s else 0.0
         self._new_id = new_id
-        self._provider: Provider | None = None
+        self._provider: OfflineRules | None = None
 
     async def warm_up(self) -> None:
         """Import the rules, without holding up the loop. Does nothing if they have been imported."""
@@ -52,10 +52,10 @@ class OfflineModel:
             self._provider = (await self._rules())(self._pause_s, self._new_id)
         return await self._provider.respond(turn, emit)
 
-    async def _rules(self) -> "type[Provider]":
+    async def _rules(self) -> "type[OfflineRules]":
         # A module that another thread is importing is listed already, but has no class yet.
-        found: Any = getattr(sys.modules.get(_RULES), "Provider", None)
+        found: Any = getattr(sys.modules.get(_RULES), "OfflineRules", None)
         if found is None:
-            found = (await trio.to_thread.run_sync(import_module, _RULES)).Provider
-        rules: type[Provider] = found
+            found = (await trio.to_thread.run_sync(import_module, _RULES)).OfflineRules
+        rules: type[OfflineRules] = found
         return rules

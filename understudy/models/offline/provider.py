@@ -30,7 +30,7 @@ LATE_S: Final = 0.01
 """Seconds that an answer catches up on, as a sleep ends up to 8 ms late; one held up for longer goes on at its pace."""
 
 
-class Provider:
+class OfflineRules:
     """Answers turns as `OfflineModel` promises, with a pause of `pause_s` after each word."""
 
     def __init__(self, pause_s: float, new_id: Callable[[], str]) -> None:
