@@ -105,7 +105,7 @@ class Waiter:
 
 
 RELEASED: Any = ()
-"""The items of a lane without a queue: one that is empty, and whose actor waits."""
+"""The items of a lane without a queue: the lane is empty, and its actor waits."""
 
 
 class LaneQueue:

@@ -4,7 +4,7 @@
    the loop. Each sleep is measured from its own call.
 2. A sleeper has no cancel scope and gets no `Cancelled` at its end, which are most of what `trio.sleep` costs.
 3. The task that wakes the others is a system task of the loop. It starts with the first sleep, waits without a deadline
-   while nobody sleeps, and ends with the loop; whoever sleeps even then goes on with trio's own timeout.
+   while no task sleeps, and ends with the loop. A task that still sleeps then goes on with trio's own timeout.
 """
 
 from __future__ import annotations

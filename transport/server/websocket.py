@@ -140,7 +140,7 @@ class ServerSideProtocol(SansIo):
         """The payload of the last pong; the reader resets it to None."""
         self.reader = _LimitedReader(self._assembler, plain=not extensions)
         self._whole_bytes = min(message_bytes, bound_bytes)
-        self.id = _NO_ID  # in place of one that is made for each connection and told to nobody
+        self.id = _NO_ID  # the library makes an id for each connection, which is never used here
         self.parser = _NO_PARSER
         self.reader.feed_data(rest)
         self.has_buffered = bool(rest)
