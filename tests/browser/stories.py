@@ -18,7 +18,10 @@ import served
 
 def main() -> None:
     """Play the stories that the input names, each as its own program would."""
-    with served.started(sys.argv[1]) as served.shared:
+    browser = sys.argv[1]
+    with served.started(browser) as served.shared:
+        if served.plays_common_parts() is not (browser == "chromium"):  # else no browser might play them, unnoticed
+            raise RuntimeError(f"plays_common_parts() is wrong in {browser}")
         for line in sys.stdin:
             name, folder, page = json.loads(line)
             served.page = None if page is None else Path(page)

@@ -640,6 +640,12 @@ async def _start_chat(
     settings, tree, storage, content_filter = parts.settings, parts.tree, parts.storage, parts.content_filter
     store, wait_s = storage.store, settings.storage_wait_s
     webhooks = _build_webhooks(settings)
+
+    def shows_html(owner: str, thread_id: str) -> bool:  # another node does not say what its clients show
+        return parts.presence.shows_html(owner, thread_id) or (
+            cluster is not None and cluster.forwards(owner, thread_id)
+        )
+
     services = Services(
         store=store,
         agents=parts.agents,
@@ -651,7 +657,7 @@ async def _start_chat(
         server=partial(RestrictedStatus, parts.status, tenants=bool(settings.tenant_claim)),
         outboxes=parts.presence.outboxes,
         users=parts.presence.users,
-        shows_html=parts.presence.shows_html if cluster is None else lambda *_: True,  # connections to other nodes
+        shows_html=parts.presence.shows_html if cluster is None else shows_html,
         metrics=parts.metrics,
         clock=time.time,
         summary_from=settings.summary_from,

@@ -45,6 +45,7 @@ class Cluster:
     proxies: ProxyTable = field(factory=ProxyTable, init=False)
     reader: PacketReader = field(init=False)
     services: Services | None = field(default=None, init=False)
+    rpc: RpcServer | None = field(default=None, init=False)
     listening: trio.Event = field(factory=trio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -65,6 +66,10 @@ class Cluster:
         """Tell all nodes that a thread is active, or later that they have missed it."""
         self.bus.broadcast(Active(owner, thread_id, after))
 
+    def forwards(self, owner: str, thread_id: str) -> bool:
+        """Return whether clients of other nodes receive a thread of this node."""
+        return self.rpc is not None and self.rpc.forwards(owner, thread_id)
+
     async def ready(self) -> None:
         """Wait up to READY_S for the subscription to the channels; start without it if the broker is down."""
         with trio.move_on_after(READY_S):
@@ -75,10 +80,10 @@ class Cluster:
     ) -> list[ChildSpec]:
         """Return the actors, in start order; `forwarders` returns the ref of the supervisor that is one of them."""
         self.services = services
-        rpc = RpcServer(dispatcher.registry, self.bus, forwarders, services.traces)
+        self.rpc = RpcServer(dispatcher.registry, self.bus, forwarders, services.traces)
         parts = (self.broker, self.node, self.bus, self.proxies, self.reader)
-        receiver = partial(BusReceiver, *parts, rpc.handle, dispatcher.apply_news, self.listening)
-        peers = partial(PeerMonitor, services.store, *parts, rpc.handle, dispatcher.apply_news)
+        receiver = partial(BusReceiver, *parts, self.rpc.handle, dispatcher.apply_news, self.listening)
+        peers = partial(PeerMonitor, services.store, *parts, self.rpc.handle, dispatcher.apply_news)
         return [
             self.bus.sender_spec(),
             ChildSpec(

@@ -256,8 +256,9 @@ class ConversationProxy(Actor):
         self.followers.incarnation = self.followers.incarnation or events.incarnation
         envelopes = await _decode(events.bodies)
         shown = [self.followers.restore(each).event for each in envelopes]
-        answers = [answer for each in shown if (answer := answer_text(each)) is not None]
-        await self.services.html.prefetch(answers, self.owner)
+        if self.services.shows_html(self.owner, self.thread_id):
+            answers = [answer for each in shown if (answer := answer_text(each)) is not None]
+            await self.services.html.prefetch(answers, self.owner)
         last = events.first + len(envelopes) - 1
         if last > self.reorder.last_seq and any(isinstance(each, MessageAccepted) for each in shown):
             self.followers.subscribe_all(last, context, after=events.first - 1)

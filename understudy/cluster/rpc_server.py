@@ -195,8 +195,13 @@ class RpcServer:
     supervisor: Callable[[], ActorRef]
     traces: Traces | None = None
     _at_work: int = field(default=0, init=False)
-    _forwarders: dict[tuple[str, str], _Forwarding] = field(factory=dict, init=False)  # by thread and node
+    _forwarders: dict[tuple[str, str], dict[str, _Forwarding]] = field(factory=dict, init=False)
+    """By user and thread id, then by node."""
     _sweep_at: int = field(default=64, init=False)
+
+    def forwards(self, owner: str, thread_id: str) -> bool:
+        """Return whether a thread's events are forwarded to another node, whose clients may show HTML."""
+        return any(sent.forwarder.alive for sent in self._forwarders.get((owner, thread_id), {}).values())
 
     async def handle(self, sender: str, request: RpcRequest) -> None:
         """Execute a request of another node and send the reply."""
@@ -227,19 +232,19 @@ class RpcServer:
 
     async def _execute(self, sender: str, request: RpcRequest) -> Value:
         owner, thread_id, within_s = request.owner, request.thread_id, request.within_s
-        thread = actor_name(owner, thread_id)
+        sent = self._forwarders.get((owner, thread_id), {}).get(sender)
         match request.command:
             case messages.Unsubscribe():
-                if (sent := self._forwarders.get((thread, sender))) is not None:
+                if sent is not None:
                     sent.forwarder.try_tell(StopForwarding())
                 return None
             case messages.Snapshot():
-                if (sent := self._forwarders.get((thread, sender))) is not None:
+                if sent is not None:
                     sent.conversation.try_tell(chat.RequestSnapshot(sent.forwarder))
                 return None
             case messages.Subscribe(incarnation=incarnation):
                 conversation = await self.threads.get_local(owner, thread_id)
-                forwarder = await self._get_or_start_forwarder(thread, sender, conversation)
+                forwarder = await self._get_or_start_forwarder(owner, thread_id, sender, conversation)
                 return await forwarder.ask(RenewLease(incarnation), timeout_s=within_s)
             case command:
                 conversation, message = await self.threads.get_local(owner, thread_id), message_from_command(command)
@@ -249,20 +254,21 @@ class RpcServer:
                 outcome: Value = await conversation.ask(message, timeout_s=within_s, lane=chat.lane_of(message))
                 return outcome
 
-    async def _get_or_start_forwarder(self, thread: str, node: str, conversation: ActorRef) -> ActorRef:
+    async def _get_or_start_forwarder(self, owner: str, thread_id: str, node: str, conversation: ActorRef) -> ActorRef:
         """Return the forwarder of a conversation's events to a node; start one if there is none."""
-        sent = self._forwarders.get((thread, node))
+        sent = self._forwarders.get((owner, thread_id), {}).get(node)
         if sent is not None and sent.forwarder.alive and sent.conversation == conversation:
             return sent.forwarder
-        make = partial(EventForwarder, thread, node, conversation, self.bus)
+        make = partial(EventForwarder, actor_name(owner, thread_id), node, conversation, self.bus)
         spec = ChildSpec(uuid.uuid4().hex, make, restart=Restart.TEMPORARY)
         forwarder = await self.supervisor().ask(StartChild(spec))
-        self._forwarders[thread, node] = _Forwarding(forwarder, conversation)
         self._sweep()
+        by_node = self._forwarders.setdefault((owner, thread_id), {})
+        by_node[node] = _Forwarding(forwarder, conversation)
         try:
             await conversation.ask(chat.FollowThread(forwarder, 0))
         except BaseException:  # or cancelled: it may not be subscribed, so the next request starts another
-            self._forwarders.pop((thread, node), None)
+            by_node.pop(node, None)
             forwarder.try_tell(StopForwarding())
             raise
         return forwarder
@@ -270,5 +276,5 @@ class RpcServer:
     def _sweep(self) -> None:
         """Remove stopped forwarders from the table each time it has doubled."""
         if len(self._forwarders) >= self._sweep_at:
-            self._forwarders = {key: sent for key, sent in self._forwarders.items() if sent.forwarder.alive}
+            self._forwarders = {key: sent for key, sent in self._forwarders.items() if self.forwards(*key)}
             self._sweep_at = 2 * len(self._forwarders) + 64

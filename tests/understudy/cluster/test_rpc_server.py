@@ -34,6 +34,7 @@ from understudy.cluster.messages import (
     ForwardingEnded,
     RpcRequest,
     Subscribe,
+    Unsubscribe,
     command_from_message,
 )
 from understudy.cluster.rpc_server import LEASE_S, EventForwarder, RenewLease, RpcServer, StopForwarding
@@ -122,6 +123,29 @@ async def test_a_forwarder_that_could_not_subscribe_is_started_again(
         await office.handle("b", RpcRequest("2", "ann", "t", 2.0, Subscribe()))
         assert [(each.id, each.fault) for each in bag.sent] == [("2", None)]
         assert couriers.children() == followers
+
+
+async def test_a_thread_is_forwarded_from_its_subscription_until_the_node_leaves(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """That of one user to one node says nothing about other threads and users."""
+    opened, followers = trio.Event(), list[ActorRef]()
+    opened.set()
+    async with open_system("s", [ChildSpec("forwarders", Supervisor)]) as system:
+        couriers = system.find("/s/forwarders")
+        assert couriers is not None
+        conversation = await system.spawn(ChildSpec("talk", lambda: Busy(opened, followers)))
+        office = RpcServer(Threads(conversation), Bag(), lambda: couriers)  # type: ignore[arg-type]
+        assert not office.forwards("ann", "t")
+        for node in "bc":
+            await office.handle(node, RpcRequest("1", "ann", "t", 2.0, Subscribe()))
+        assert office.forwards("ann", "t")
+        assert not office.forwards("ann", "u")
+        assert not office.forwards("bob", "t")
+        for node, left in (("b", True), ("c", False)):
+            await office.handle(node, RpcRequest("", "ann", "t", 2.0, Unsubscribe()))
+            await settle()
+            assert office.forwards("ann", "t") is left
 
 
 @pytest.mark.parametrize("name", REQUESTS)
