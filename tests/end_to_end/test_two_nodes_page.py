@@ -49,7 +49,8 @@ async def test_a_tab_on_the_other_server_has_the_same_inbox_list_links_and_previ
     two = await begin(scripted(Say("one **two** three four", gate)), asking, share_links=True)
     at_a, at_b = Caller(two.a, token_of()), Caller(two.b, token_of())
     async with on_both(two) as (on_a, on_b):
-        await on_b.send({"type": "hello", "payload": {"html": True}})
+        for client in (on_a, on_b):
+            await client.send({"type": "hello", "payload": {"html": True}})
         await said(on_a)
         await gate.reached.wait()
         await inbox(at_b, running=1)
