@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transport.outbox.delivery import SNAPSHOT_NEEDED, DeliveryCursors, Verdict
-from transport.wire.events import AgentThinking, Envelope, PartialResult
+from transport.wire.events import (
+    NO_USAGE,
+    AgentProgress,
+    AgentThinking,
+    Envelope,
+    FinalResponse,
+    PartialResult,
+    RunStatus,
+)
 from understudy.cluster.reorder import HELD, ReorderBuffer
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -61,6 +69,26 @@ def test_what_came_before_is_not_shown_again() -> None:
     joining.add_numbered(1, [numbered(1), numbered(2)])
     assert joining.add_numbered(1, [numbered(1), numbered(2)]) == []
     assert numbers(joining.add_numbered(2, [numbered(2), numbered(3)])) == [3]
+
+
+def test_text_that_is_late_does_not_come_after_the_end_of_its_run() -> None:
+    """A client that came back after the end would show it as new. Text held before the end comes out before it."""
+    end = Envelope(FinalResponse("ab", RunStatus.SUCCESS, NO_USAGE), 0.0, 3, "t", "r")
+    progress, other = Envelope(AgentProgress(1.0, "half"), 0.0, None, "t", "r"), piece(0, "x").replace(run_id="s")
+    joining = ReorderBuffer(1)
+    assert joining.add_ephemeral(2, [piece(0, "a")]) == []
+    assert joining.add_numbered(2, [numbered(2), end]) == [numbered(2), piece(0, "a"), end]
+    assert joining.add_ephemeral(2, [piece(1, "b"), progress, other]) == [progress, other]
+    assert joining.add_ephemeral(4, [piece(1, "b")]) == []
+    assert joining.add_numbered(4, [numbered(4)]) == [numbered(4)]
+    assert not joining
+
+    read = ReorderBuffer(1)
+    assert read.advance(3)
+    assert read.add_ephemeral(2, [piece(1, "b"), progress]) == [progress]
+    assert read.add_ephemeral(3, [piece(1, "b")]) == [piece(1, "b")]
+    assert read.add_numbered(3, [end]) == []
+    assert read.add_ephemeral(3, [piece(1, "b")]) == []
 
 
 def test_a_hole_is_not_waited_for() -> None:
