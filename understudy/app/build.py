@@ -639,13 +639,7 @@ async def _start_chat(
     """
     settings, tree, storage, content_filter = parts.settings, parts.tree, parts.storage, parts.content_filter
     store, wait_s = storage.store, settings.storage_wait_s
-    webhooks = _build_webhooks(settings)
-
-    def shows_html(owner: str, thread_id: str) -> bool:  # another node does not say what its clients show
-        return parts.presence.shows_html(owner, thread_id) or (
-            cluster is not None and cluster.forwards(owner, thread_id)
-        )
-
+    webhooks, shows_html = _build_webhooks(settings), parts.presence.shows_html
     services = Services(
         store=store,
         agents=parts.agents,
@@ -657,7 +651,9 @@ async def _start_chat(
         server=partial(RestrictedStatus, parts.status, tenants=bool(settings.tenant_claim)),
         outboxes=parts.presence.outboxes,
         users=parts.presence.users,
-        shows_html=parts.presence.shows_html if cluster is None else shows_html,
+        shows_html=shows_html
+        if cluster is None  # another node does not say what its clients show
+        else lambda *thread: shows_html(*thread) or cluster.forwards(*thread),
         metrics=parts.metrics,
         clock=time.time,
         summary_from=settings.summary_from,
