@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from tests.end_to_end.answer_view import AnswerView
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
@@ -97,8 +98,9 @@ async def test_neither_server_renders_an_answer_for_clients_that_show_plain_text
             await said(on_a, agent="slow")
             await gate.reached.wait()
             await resume(on_b)
-            while "<em>first</em>" not in str(await on_b.read()):
-                assert not gate.opened.is_set()
+            with trio.fail_after(20):
+                while "<em>first</em>" not in str(await on_b.read()):
+                    pass
             gate.opened.set()
             assert (await on_b.until_end())["data"]["html"].startswith("<p><em>first</em></p>")
     assert rendered

@@ -33,7 +33,7 @@ class ReorderBuffer:
     _held: deque[tuple[int, Envelope]] = field(factory=deque, init=False, repr=False)
     _ended: dict[str | None, None] = field(factory=dict, init=False, repr=False)
     _read_to: int = field(default=0, init=False)
-    """The last event that came out of the log, as it was lost on the way."""
+    """The last event that subscribers were sent to the log for: it did not come from the other node, or not yet."""
 
     def __len__(self) -> int:
         """Return the number of held ephemeral events."""
