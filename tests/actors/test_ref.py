@@ -372,13 +372,6 @@ async def test_a_hanging_stop_hook_is_killed_at_the_end_of_the_grace(autojump_cl
     assert trio.current_time() - start == 5.0
 
 
-def test_errors_survive_pickling():
-    """With their fields."""
-    error = pickle.loads(pickle.dumps(AskTimeout("/a", "Read", 5.0)))
-    assert (error.path, error.message_type, error.timeout_s) == ("/a", "Read", 5.0)
-    assert str(error) == "/a did not answer Read within 5 s"
-
-
 @pytest.mark.promise("ask.late-reply")
 async def test_an_answer_after_the_crash_is_late(autojump_clock, system):
     """A reply from a task of the old incarnation, after the crash failed the call, is late and counted."""

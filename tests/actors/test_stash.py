@@ -1,6 +1,5 @@
 """What an actor sets aside: the order in which it comes back, and how much there may be of it."""
 
-import pickle
 from contextvars import ContextVar
 
 import pytest
@@ -417,11 +416,3 @@ async def test_a_request_that_is_answered_and_then_given_up_is_no_failure(autoju
     await keeper.do(lambda keeper, _: keeper.stash.clear())
     assert lost(system) == []
     assert system.late_replies == 0
-
-
-@pytest.mark.parametrize("error", [StashFull("/a", 3), StashCleared("/a", "Put")])
-def test_the_errors_survive_pickling(error):
-    """With what they say."""
-    copy = pickle.loads(pickle.dumps(error))
-    assert type(copy) is type(error)
-    assert str(copy) == str(error)

@@ -1,5 +1,3 @@
-import pickle
-
 import pytest
 import trio
 import trio.testing
@@ -293,10 +291,3 @@ async def test_a_loop_over_a_refusing_breaker_lets_others_run(autojump_clock):
             except CircuitOpen:
                 continue
     assert refused == 50
-
-
-@pytest.mark.parametrize("error", [CircuitOpen("db", 3.0), CallTimeout("db", 2.0)])
-def test_errors_survive_pickling(error):
-    """With their fields."""
-    copy = pickle.loads(pickle.dumps(error))
-    assert (type(copy), copy.args, str(copy)) == (type(error), error.args, str(error))

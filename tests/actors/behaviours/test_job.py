@@ -1,5 +1,3 @@
-import math
-import pickle
 from functools import partial
 
 import pytest
@@ -26,7 +24,7 @@ from actors import (
 )
 from actors.behaviours.breaker import Breaker
 from actors.behaviours.circuit import CircuitSpec, FailureCount
-from actors.behaviours.job import AttemptTimeout, GetJob, Job, JobCancelled, JobFailed, JobTimedOut, job
+from actors.behaviours.job import GetJob, Job, JobCancelled, JobFailed, JobTimedOut, job
 from actors.behaviours.job_state import JobState
 from actors.behaviours.retry import Retry
 from actors.testing import Probe
@@ -367,23 +365,6 @@ def test_two_jobs_of_one_name_are_refused():
     """They are children like any other."""
     with pytest.raises(InvalidSpec, match="twice"):
         Supervisor([job("a", trio.sleep, 1), job("a", trio.sleep, 2)])
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        JobFailed("/a", (OSError("1"), ValueError("2"))),
-        JobTimedOut("/a", 3.0, (OSError("1"),)),
-        JobCancelled("/a", Killed()),
-        AttemptTimeout("/a", 2, 3.0),
-    ],
-)
-def test_errors_survive_pickling(error):
-    """With their fields."""
-    copy = pickle.loads(pickle.dumps(error))
-    assert type(copy) is type(error)
-    assert str(copy) == str(error)
-    assert math.isfinite(getattr(copy, "timeout_s", 0.0))
 
 
 def test_an_error_of_many_attempts_stays_readable():

@@ -1,7 +1,6 @@
 """Pools of workers: who gets work, and what becomes of it when workers fail."""
 
 import math
-import pickle
 from collections import Counter
 from contextlib import suppress
 
@@ -593,14 +592,6 @@ async def test_the_pool_in_numbers(autojump_clock, system):
             2,
         )
         assert (second.depth, second.unanswered, second.routed) == (0, 0, 2)
-
-
-async def test_errors_survive_pickling():
-    """With their fields."""
-    for error in (NoWorkers("/test/pool"), AskedPool("/test/pool", "Who")):
-        copy = pickle.loads(pickle.dumps(error))
-        assert type(copy) is type(error)
-        assert str(copy) == str(error)
 
 
 @define

@@ -1,7 +1,5 @@
 """Names and groups: who has them, until when, and who is told."""
 
-import pickle
-
 import pytest
 import trio
 import trio.testing
@@ -453,13 +451,6 @@ async def test_a_registry_of_a_system_that_ended_is_empty(autojump_clock):
     assert registry.statistics() == EMPTY
     assert closed.statistics().entries == 1
     assert closed.lookup("name") is None
-
-
-async def test_errors_survive_pickling(autojump_clock):
-    """One that holds a reference to an actor cannot leave the process, and its text can."""
-    error = NotRegistered("name", 5.0)
-    copy = pickle.loads(pickle.dumps(error))
-    assert (copy.name, copy.timeout_s, str(copy)) == ("name", 5.0, str(error))
 
 
 STEPS = st.lists(

@@ -1,5 +1,4 @@
 import math
-import pickle
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -14,7 +13,6 @@ from actors import (
     AskTimeout,
     Backoff,
     ChildSpec,
-    InvalidSpec,
     Killed,
     MailboxFull,
     Restart,
@@ -25,7 +23,7 @@ from actors import (
 )
 from actors.behaviours.leases import ResourceLost, ResourceUnavailable
 from actors.behaviours.resource import Resource, resource
-from actors.behaviours.resource_actor import CheckTimeout, OpenTimeout, ResourceActor, ResourceEnded, ResourceOptions
+from actors.behaviours.resource_actor import ResourceActor, ResourceOptions
 from tests.actors.troupe import Read, settled
 
 OPTIONS = ResourceOptions(backoff=Backoff(min_s=1.0, max_s=8.0, jitter=0.0))
@@ -590,39 +588,6 @@ async def test_nothing_is_left_behind(autojump_clock, system, exchange):
     await settled()
     assert trio.lowlevel.current_statistics().tasks_living == tasks
     assert len(system.timers) == 0
-
-
-@pytest.mark.parametrize(
-    ("make", "wrong"),
-    [
-        (lambda: ResourceOptions(open_timeout_s=0), "open_timeout_s"),
-        (lambda: ResourceOptions(exit_timeout_s=-1), "exit_timeout_s"),
-        (lambda: ResourceOptions(check_every_s=math.nan), "check_every_s"),
-        (lambda: ResourceActor(Exchange().source, limit=0), "limit"),
-        (lambda: ResourceActor(Exchange().source, waiting=0), "waiting"),
-    ],
-)
-async def test_numbers_that_make_no_sense_are_refused(make, wrong):
-    """The error names them."""
-    with pytest.raises(InvalidSpec) as caught:
-        make()
-    assert caught.value.field == wrong
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        ResourceUnavailable("/a", 1.0, 2.0),
-        ResourceLost("/a"),
-        OpenTimeout("/a", 3.0),
-        CheckTimeout("/a", 3.0),
-        ResourceEnded("/a"),
-    ],
-)
-def test_errors_survive_pickling(error):
-    """With their fields."""
-    copy = pickle.loads(pickle.dumps(error))
-    assert (type(copy), str(copy)) == (type(error), str(error))
 
 
 class EchoServer:

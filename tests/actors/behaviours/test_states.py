@@ -1,12 +1,11 @@
 """States: the table between them, their names, their errors."""
 
-import pickle
 from typing import ClassVar
 
 import pytest
 
 from actors import Crashed, InvalidSpec, Restart, StartFailed
-from actors.behaviours.state_machine import OutsideHandler, TransitionRefused, check_table, check_transition
+from actors.behaviours.state_machine import TransitionRefused, check_table, check_transition
 from tests.actors.behaviours.lights import Light, Note, start, to
 
 
@@ -75,11 +74,3 @@ def test_a_table_can_be_checked_without_a_machine():
         check_transition(table, "a", "a")
     with pytest.raises(TransitionRefused):
         check_transition(table, "c", "a")
-
-
-@pytest.mark.parametrize("error", [TransitionRefused("a", "b"), OutsideHandler("become")])
-def test_the_errors_survive_pickling(error):
-    """With what they say."""
-    copy = pickle.loads(pickle.dumps(error))
-    assert type(copy) is type(error)
-    assert str(copy) == str(error)
