@@ -1,6 +1,7 @@
 """Actors of every kind are killed while a tool call waits for approval: each run still has exactly one end."""
 
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from tests.chaos.test_killing import KINDS, check_log, find, it_goes_on, kill_at
 from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.http import new_token
 from tests.end_to_end.scripted_model import Call, Say, scripted
+from tests.end_to_end.test_message_options import serving
 from understudy.app.server import Running
 
 MAIL = ("send_mail", {"to": "anna"})
@@ -86,14 +88,20 @@ async def test_a_waiting_run_ends_exactly_once_whichever_actor_is_killed(serve: 
 
 
 @pytest.mark.slow
-async def test_a_server_that_stops_while_a_call_waits_does_not_wait_for_it(serve: Any) -> None:
-    """The request stays in the log and can be answered after a restart."""
-    running = await serve(scripted(Call([MAIL]), Say("done")))
-    async with connected(running.address) as client:
-        await client.say("go", agent_type="script", thread_id="t")
-        await client.until("approval_required")
-        with trio.fail_after(5):
-            await running.stop()
+async def test_a_server_that_stops_while_a_call_waits_leaves_it_to_the_next_start(tmp_path: Path) -> None:
+    """The user would have a quarter of an hour; the server stops, and its request is answered after the restart."""
+    agent = scripted(Call([MAIL]), Say("done"))
+    with trio.fail_after(120):
+        async with serving(tmp_path, agent) as running:
+            token = await new_token(running)
+            async with connected(running.address, token) as client:
+                await client.say("go", agent_type="script", thread_id="t")
+                await client.until("approval_required")
+        async with serving(tmp_path, agent) as running:
+            events = await answered(running, token)
+    check_arc(events)
+    mail = next(event["data"] for event in events if event["type"] == "tool_completed")
+    assert (mail["status"], events[-1]["type"]) == ("ok", "final_response")
 
 
 @pytest.mark.slow

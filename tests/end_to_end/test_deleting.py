@@ -88,6 +88,7 @@ async def test_a_thread_begins_anew_under_the_name_of_a_deleted_one(serve: Any) 
 
 
 async def test_a_message_said_while_its_thread_is_deleted_is_answered_or_refused(serve: Any) -> None:
+    """Exactly once; a message after the deletion is answered in a thread of its own."""
     running = await serve(scripted(Say("hello")))
     token = await new_token(running)
     async with connected(running.address, token) as client:
@@ -99,16 +100,19 @@ async def test_a_message_said_while_its_thread_is_deleted_is_answered_or_refused
                 nursery.start_soon(delete, running, token, thread)
                 await client.say("second", agent_type="script", thread_id=thread)
             await ended(client, thread)
-            await client.say("third", agent_type="script", thread_id=thread)
-            await ended(client, thread)
+            client.seen.clear()
+            await client.say("third", agent_type="script", thread_id=thread, message_id=f"third-{number}")
+            end = await ended(client, thread)
+            assert (end["type"], end["message_id"]) == ("final_response", f"third-{number}")
+            check_arc(client.durable(end["run_id"]))
 
 
-async def ended(client: ChatClient, thread: str) -> None:
-    """Read to the end of the next run in the thread, or to the refusal of the message."""
+async def ended(client: ChatClient, thread: str) -> dict[str, Any]:
+    """Read to the end of the next run in the thread, or to the refusal of the message. Return that event."""
     while True:
         event = await client.read()
         if event["type"] in ("final_response", "error") and event.get("thread_id") in (thread, None):
-            return
+            return event
 
 
 @pytest.mark.promise("wire.names-valid")

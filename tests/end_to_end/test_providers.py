@@ -120,6 +120,7 @@ async def test_a_new_key_renews_in_place(tmp_path: Path) -> None:
         await client.send({"type": "refresh", "payload": {"session_token": second()}})
         await client.send({"type": "ping"})
         await client.until("pong")
+        assert [event["type"] for event in client.seen] == ["welcome", "pong"]
 
 
 async def test_the_provider_may_be_unavailable_at_start(tmp_path: Path) -> None:

@@ -79,7 +79,8 @@ async def test_messages_edits_and_repeats_share_one_limit(serve: Any) -> None:
         for command in (REFUSED["edit"], REFUSED["regenerate"], REFUSED["edit"]):
             await client.send(command)
         await client.say("hello")
-        await client.until("error", code="rate_limited")
+        errors = [await client.until("error") for _ in range(4)]
+    assert [error["data"]["code"] for error in errors] == ["not_found"] * 3 + ["rate_limited"]
 
 
 @pytest.mark.promise("wire.limit-signals")

@@ -188,7 +188,8 @@ async def test_a_client_that_leaves_ends_its_actor_and_not_the_run(serve: Any) -
     await gone(running)
     gate.opened.set()
     async with opened(running, token) as stream:
-        await until_ends(stream)
+        end = await stream.until("final_response")
+    assert (end["data"]["status"], end["data"]["message"]) == ("success", "one two ")
 
 
 @pytest.mark.promise("wire.event-ping", "wire.stream-alive")

@@ -118,8 +118,9 @@ async def test_an_open_screen_gets_what_was_stored_when_all_conversations_died(s
                     await other.say("one", agent_type="script", thread_id="new", message_id="m")
                     while (await other.read())["type"] not in ("error", "final_response"):
                         pass
-        while screen.seen[-1].get("data", {}).get("thought") != "stored":
-            await screen.read()
+        while (stored := await screen.read())["thread_id"] != "t0":
+            pass
+        assert (stored["type"], stored["data"]["thought"]) == ("agent_thinking", "stored")
 
 
 async def store_another(running: Running, screen: ChatClient, thread_id: str) -> None:

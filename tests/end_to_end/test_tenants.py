@@ -196,11 +196,11 @@ async def test_the_users_of_one_tenant_do_not_hold_all_permits(serve: Any) -> No
         await other.until("agent_progress", note=note)
         await bob.say("go", agent_type="script", thread_id="t")
         await bob.until("agent_started")
+        assert not [event for event in bob.seen if event["type"] == "agent_progress"]
         gate.opened.set()
-        await bob.until_end()
-        for client in (ada, other):
-            await client.until_end()
-            await client.until_end()
+        for client, count in ((bob, 1), (ada, 2), (other, 2)):
+            ends = [await client.until_end() for _ in range(count)]
+            assert [end["data"].get("status") for end in ends] == ["success"] * count
 
 
 @pytest.mark.promise("wire.limit-runs")

@@ -165,3 +165,6 @@ def test_rules_that_fit_are_taken() -> None:
     tokens_per_day = 101
     """
     check_rules(rules(text), AGENTS, "eager", LIMITS, PriceTable())
+    for fits, fits_not in (("desk =", "desks ="), ("look =", "looks ="), ("eager =", "lazy ="), ("crm_*", "cms_*")):
+        with pytest.raises(BadRules):
+            check_rules(rules(text.replace(fits, fits_not)), AGENTS, "eager", LIMITS, PriceTable())

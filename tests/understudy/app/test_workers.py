@@ -19,7 +19,7 @@ from understudy.app.settings import Settings
 from understudy.app.workers import GaveUp, Parent, reserve_port
 from understudy.cluster import local_frames
 from understudy.cluster.broker import TokensTaken
-from understudy.cluster.local_frames import AskWorker, HeldElsewhere, Ready, WorkerWelcome
+from understudy.cluster.local_frames import AskWorker, FrameStream, FromWorker, HeldElsewhere, Ready, WorkerWelcome
 from understudy.cluster.local_link import WorkerLink, read_welcome
 from understudy.storage.errors import BrokerRefused, BrokerUnavailable
 
@@ -110,16 +110,23 @@ async def test_a_parent_that_does_not_read_is_gone(monkeypatch: pytest.MonkeyPat
     """The worker then stops, as it does when its parent has died."""
     monkeypatch.setattr(local_frames, "STUCK_BYTES", 100_000)
     ours, theirs = socket.socketpair()
-    with theirs, trio.fail_after(60):
-        ours.setblocking(False)
-        stream = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
-        link = WorkerLink(stream, WorkerWelcome(1, 2, True, "group", "00", []))
-        link.metrics = lambda: "x" * 10_000
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(link.run)
-            while link.up:
-                link._take(AskWorker(1, "metrics"))
-                await trio.lowlevel.checkpoint()
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    stream, parent = (trio.SocketStream(trio.socket.from_stdlib_socket(each)) for each in (ours, theirs))
+    asks = FrameStream(parent, FromWorker)
+    link = WorkerLink(stream, WorkerWelcome(1, 2, True, "group", "00", []))
+    link.metrics = lambda: "x" * 10_000
+    changes: list[bool] = []
+    link.on_change.append(changes.append)
+    with trio.fail_after(60):
+        async with parent, trio.open_nursery() as nursery:
+            nursery.start_soon(asks.write)
+            for number in range(100):  # each is answered by a tenth of what may wait
+                asks.post(AskWorker(number, "metrics"))
+            await link.run()
+            nursery.cancel_scope.cancel()
+    assert changes == [False]
+    assert not link.up
 
 
 @pytest.mark.slow

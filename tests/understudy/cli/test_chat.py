@@ -551,6 +551,9 @@ async def test_a_question_that_is_decided_elsewhere_is_asked_no_more(serve: Any)
         sitter.type("n")
         await sitter.notes.until("✗ send_mail")
         sitter.type("/quit")
+    path = f"/api/threads/{body['threads'][0]['id']}/messages"
+    _, _, history = await request(house.running.address, "GET", path, token=token)
+    assert [each["content"] for each in history["messages"] if each["role"] == "user"] == ["go", "y"]
 
 
 # What is shown

@@ -101,13 +101,22 @@ async def test_threads_at_work_are_bounded() -> None:
 
 async def test_a_cancelled_call_does_not_wait_for_its_thread() -> None:
     """A cancelled call returns at once while its thread is still running."""
-    done = threading.Event()
-    with trio.fail_after(5):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(run_off_loop, done.wait)
-            await wait_all_tasks_blocked()
-            nursery.cancel_scope.cancel()
-    done.set()
+    go_on, began, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        began.set()
+        go_on.wait()
+        ended.set()
+
+    try:
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(run_off_loop, work)
+                await trio.to_thread.run_sync(began.wait)
+                nursery.cancel_scope.cancel()
+        assert not ended.is_set()
+    finally:
+        go_on.set()
 
 
 @pytest.mark.parametrize(

@@ -105,11 +105,20 @@ def test_only_ids_are_looked_for(copies: FileCache, name: str) -> None:
             attempt()
 
 
-async def test_copies_go_though_nobody_asks(copies: FileCache, clock: Clock) -> None:
-    """A keeper looks now and then."""
-    path = put(copies, IDS[0], 1)
+async def test_copies_go_though_nobody_asks(copies: FileCache, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sweeper deletes the expired copy, and leaves the other one."""
+    put(copies, IDS[0], 1)
     clock.now += KEPT_S + 1
-    with trio.fail_after(5):
+    put(copies, IDS[1], 1)
+    expire, expired = copies.expire, trio.Event()
+
+    def sweep() -> int:
+        count = expire()
+        trio.from_thread.run_sync(expired.set)
+        return count
+
+    monkeypatch.setattr(copies, "expire", sweep)
+    with trio.fail_after(60):
         async with ActorSystem("test", children=[ChildSpec("copies", lambda: FileCacheSweeper(copies, every_s=0.01))]):
-            while await trio.to_thread.run_sync(path.exists):  # noqa: ASYNC110 (a folder tells nobody)
-                await trio.sleep(0.005)
+            await expired.wait()
+    assert names(copies) == [IDS[1]]

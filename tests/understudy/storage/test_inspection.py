@@ -40,7 +40,10 @@ def test_broken_pages_are_told_at_start(damaged) -> None:
 def test_a_large_database_is_not_looked_through(damaged, monkeypatch) -> None:
     """A database above LARGEST_CHECKED_BYTES with broken pages is opened."""
     monkeypatch.setattr(sqlite, "LARGEST_CHECKED_BYTES", 1000)
-    open_database(damaged).close()
+    database = open_database(damaged)
+    with database.reading.connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM threads").scalar_one() == 50
+    database.close()
 
 
 def test_looking_says_the_schema_and_makes_nothing(folder, tmp_path) -> None:

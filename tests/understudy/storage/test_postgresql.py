@@ -92,8 +92,10 @@ def test_what_is_not_ours_is_left_as_it_is(
 def test_tables_of_others_under_other_names_are_no_matter(postgres: Postgres, template: str) -> None:
     """A database may be shared with them."""
     address = postgres.create()
-    execute(address, "CREATE TABLE invoices (id text)")
+    execute(address, "CREATE TABLE invoices (id text)", "INSERT INTO invoices VALUES ('first')")
     connect_database(address).close()
+    assert inspect_server(address)[1] == schema.HEAD
+    assert [tuple(row) for row in execute(address, "SELECT id FROM invoices")] == [("first",)]
 
 
 @pytest.mark.parametrize("attempt", [connect_database, inspect_server])

@@ -166,8 +166,9 @@ async def test_subscribers_hear_and_are_told_of_each_gap(own_redis: Redis) -> No
             await trio.to_thread.run_sync(own_redis.restart)
             await eventually(lambda: len(joined) == 2)
             await link.call(lambda client: client.publish("news", b"two"))
-            await eventually(lambda: heard == [("news", b"one"), ("news", b"two")])
+            await eventually(lambda: len(heard) == 2)
         nursery.cancel_scope.cancel()
+    assert (heard, len(joined)) == ([("news", b"one"), ("news", b"two")], 2)
 
 
 @pytest.mark.slow
@@ -199,9 +200,10 @@ async def test_many_given_up_calls_leave_the_link_whole(redis: Redis) -> None:
         for number in range(200):
             with trio.move_on_after(number * 2e-6):
                 await link.call(lambda client: client.get("a"))
-        with trio.fail_after(SOON_S):
-            for _ in range(100):
-                await link.call(lambda client: client.ping())
+        with trio.fail_after(2 * SOON_S):
+            for number in range(100):
+                text = f"{number}"
+                assert await link.call(lambda client, text=text: client.echo(text)) == text.encode()
 
 
 @pytest.mark.parametrize("url", ["redis://host:port/0", "redis://host/name"])

@@ -228,6 +228,12 @@ def test_two_starts_at_once_migrate_once(tmp_path) -> None:
     """The second waits for the first one's end and finds the work done."""
     from concurrent.futures import ThreadPoolExecutor
 
+    def start(folder: Path) -> list[str]:
+        database = open_database(folder, wait_s=60)
+        with database.reading.connect() as connection:
+            revisions = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars().all()
+        database.close()
+        return list(revisions)
+
     with ThreadPoolExecutor(2) as pool:
-        for _ in pool.map(lambda folder: open_database(folder).close(), [tmp_path, tmp_path]):
-            pass
+        assert list(pool.map(start, [tmp_path, tmp_path])) == [[schema.HEAD]] * 2

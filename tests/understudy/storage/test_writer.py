@@ -359,11 +359,18 @@ async def test_a_check_says_why_within_its_second(database, folder, clock, passe
 @pytest.mark.slow
 async def test_more_writes_than_the_mailbox_holds_wait_their_turn(database, make) -> None:
     """A flood is slowed down, not refused."""
+    renamed: list[bool] = []
+
     async with running(database) as (store, _):
         await store.commit(make.opening())
+
+        async def rename(number: int) -> None:
+            renamed.append(await store.rename_thread("ann", "t1", f"title {number}"))
+
         async with trio.open_nursery() as nursery:
             for number in range(1500):
-                nursery.start_soon(store.rename_thread, "ann", "t1", f"title {number}")
+                nursery.start_soon(rename, number)
+    assert renamed == [True] * 1500
 
 
 async def test_a_message_it_does_not_know(database) -> None:

@@ -388,6 +388,12 @@ def test_arguments_become_what_the_annotations_say() -> None:
     assert given_["pick"] == 1
 
 
+KINDS: dict[str, Any] = {
+    "text": str, "whole": int, "number": float, "flag": bool, "maybe": str | None, "names": list | None,
+    "table": dict | None, "pick": str | int, "color": Color, "size": dict | None, "points": list | None,
+    "day": datetime.date | None, "either": int | float | str, "percent": float,
+}  # fmt: skip
+"""The classes of the values of `everything`."""
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
@@ -397,9 +403,10 @@ JSON = st.recursive(
 
 @given(st.dictionaries(st.sampled_from(sorted(everything.parameters["properties"])), JSON))
 def test_random_arguments_are_accepted_or_refused(arguments: dict[str, Any]) -> None:
-    """Random JSON is accepted or refused with a `ToolError`."""
+    """Random JSON becomes what the annotations say, or is refused with a `ToolError`."""
     with contextlib.suppress(ToolError):
-        everything.check({"text": "a", **arguments})
+        given_ = everything.check({"text": "a", **arguments})
+        assert {name: value for name, value in given_.items() if not isinstance(value, KINDS[name])} == {}
 
 
 class Level(enum.StrEnum):

@@ -243,6 +243,10 @@ async def test_a_session_is_sealed_anew_at_its_next_recheck(tmp_path: Path) -> N
                 kept.seal = Seal(*secrets)
                 clock.now += RECHECK_S * 0.8
                 session = await renewed(kept, session)
+            kept.seal = Seal(b"x" * 32)
+            clock.now += RECHECK_S * 0.8
+            with pytest.raises(Unauthenticated):
+                await renewed(kept, session)
 
 
 async def test_a_user_who_is_called_like_an_anonymous_one_cannot_sign_in(tmp_path: Path) -> None:
