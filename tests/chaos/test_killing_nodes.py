@@ -59,7 +59,7 @@ async def killed_and_seen(two: ServerPair, on_a: ChatClient, token: str, part: s
             async with trio.open_nursery() as nursery:
                 for victim in victims(two, part):
                     nursery.start_soon(kill_soon, victim, chance.random() * 0.05)
-                with trio.fail_after(12):
+                with trio.fail_after(60):
                     await said(two, token, f"m{number}")
                     await ends(on_b, number + 1)
                     await ends(on_a, number + 1)

@@ -311,7 +311,7 @@ async def test_a_run_that_waits_for_approval_releases_its_permit(serve: Any) -> 
     running = await serve(mailing(), limits=Limits(runs_per_user=1))
     async with connected(running.address) as client:
         required = await asked(client, thread_id="a")
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             await client.say("What is 2 + 2?", thread_id="b")
             assert (await client.until("final_response"))["thread_id"] == "b"
         await approve(client, required, "allow")

@@ -72,7 +72,7 @@ async def test_the_text_of_a_cut_answer_comes_as_html_before_its_end(serve: Any,
         await client.send({"type": "hello", "payload": {"html": True}})
         await client.say("go", agent_type="halting", thread_id="t")
         shown = ""
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while shown != TEXT:
                 shown += (await client.until("partial_result"))["data"]["text"]
             if how == "killed":

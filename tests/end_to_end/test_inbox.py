@@ -18,7 +18,7 @@ from tests.end_to_end.test_runs_api import Caller
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 
-SOON_S = 30.0
+SOON_S = 60.0
 
 
 async def inbox(caller: Caller, **counts: int) -> Any:

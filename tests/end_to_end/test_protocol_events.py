@@ -313,7 +313,7 @@ async def test_one_run_has_the_same_events_in_every_dialect(serve: Any) -> None:
 
 async def frame_of(client: ChatClient, parts: dict[str, str]) -> tuple[str | bytes, list[dict[str, Any]]]:
     """Return the next frame and the events completed by it; `parts` holds the incomplete ones."""
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         raw = await client.socket.get_message()
     value = json.loads(gzip.decompress(raw) if isinstance(raw, bytes) else raw)
     if isinstance(value, dict) and value["type"] == "chunk":

@@ -167,7 +167,7 @@ async def test_after_kill_9_the_answer_goes_on_where_the_client_is_within_three_
     ):
         message = await client.say("hello", agent_type="resumable", thread_id="t")
         arc = client.exchange(message)
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while len(client.text(message)) < 100:
                 await anext(arc)
         await server.kill()
@@ -178,7 +178,7 @@ async def test_after_kill_9_the_answer_goes_on_where_the_client_is_within_three_
         await _read_all(arc)  # events sent before the kill
         async with started(tmp_path, AGENT, port=port, loads=True):
             ready = time.monotonic()
-            with trio.fail_after(10):
+            with trio.fail_after(60):
                 await anext(arc)
             resumed = time.monotonic()
     load = os.getloadavg()[0]

@@ -81,7 +81,7 @@ async def test_a_stopped_agent_is_refused_and_allowed_again(serve: Any) -> None:
     ]
     async with connected(running.address, ADA) as client:
         await client.say("go", agent_type="endless", thread_id="t")
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             data = (await client.until("error"))["data"]
         assert (data["code"], data["retryable"]) == ("stopped", False)
         assert (await change(running, "GET", "/api/threads", ADA))[1]["threads"] == []  # nothing was accepted
@@ -124,7 +124,7 @@ async def test_a_stop_ends_a_run_on_the_other_node_within_a_second(
         await client.until("partial_result")
         began = trio.current_time()
         assert (await change(two.a, "PUT", f"/api/stops/{kind}/endless", reason=REASON))[0] == 200
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             data = (await client.until("error"))["data"]
         assert model.ended_at - began < 1.0
         assert data["code"] == "stopped"
@@ -140,7 +140,7 @@ async def test_a_stopped_tool_is_an_error_that_the_model_works_with(begin: Begin
         await client.until("tool_executing")
         began = trio.current_time()
         assert (await change(two.a, "PUT", "/api/stops/tool/linger", reason=REASON))[0] == 200
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             data = (await client.until("tool_completed"))["data"]
         assert trio.current_time() - began < 1.0
         assert data["result"]["error"]["code"] == "stopped"

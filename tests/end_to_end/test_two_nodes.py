@@ -98,7 +98,7 @@ async def test_neither_server_renders_an_answer_for_clients_that_show_plain_text
             await said(on_a, agent="slow")
             await gate.reached.wait()
             await resume(on_b)
-            with trio.fail_after(20):
+            with trio.fail_after(60):
                 while "<em>first</em>" not in str(await on_b.read()):
                     pass
             gate.opened.set()

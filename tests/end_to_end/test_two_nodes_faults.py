@@ -197,7 +197,7 @@ async def test_a_thread_whose_news_were_lost_reaches_a_page_that_has_been_open_f
         await on_a.say("go", thread_id="t", agent_type="script")
         await on_a.until_end()
         broadcast(missed[0], Missed(time.time()))
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             await on_b.until_end()
         assert on_b.durable() == on_a.durable()
 
@@ -220,7 +220,7 @@ async def test_a_thread_that_begins_while_a_server_cannot_read_reaches_its_clien
     async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
         await on_a.say("go", thread_id="t", agent_type="script")
         await on_a.until_end()
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             await told.wait()
         away = False
         with trio.fail_after(60):

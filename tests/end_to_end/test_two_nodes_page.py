@@ -29,7 +29,7 @@ async def row(caller: Caller, thread_id: str = "t", which: str = "") -> Any:
 
 async def previewed(client: ChatClient, html: str) -> None:
     """Read until the open end of the answer is shown as this HTML."""
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         while (await client.until("answer_preview"))["data"]["html"] != html:
             pass
 
@@ -112,7 +112,7 @@ async def test_two_servers_tell_a_browser_once(
         await (at_a, at_b)[number % 2].post("/api/runs", message="go", agent="script", thread_id=thread_id)
     await service.until(THREADS)
 
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         while await delivered(two) < THREADS:  # noqa: ASYNC110 - as an operator asks
             await trio.sleep(0.05)
     assert sorted(told["thread_id"] for _, told in service.got) == threads

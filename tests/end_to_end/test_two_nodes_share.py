@@ -26,7 +26,7 @@ async def test_a_session_ended_on_one_server_is_refused_on_the_other_within_a_se
         assert await status(token) == 200
         assert (await request(two.a.address, "DELETE", "/api/sessions", token=token))[0] == 204
         began = trio.current_time()
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             assert await client.until_closed() == 4401
         assert trio.current_time() - began < 1.5
         assert await status(token) == 401

@@ -39,7 +39,7 @@ clients = pytest.mark.parametrize("command", [python, javascript])
 
 async def run(command: list[str], url: str) -> subprocess.CompletedProcess[bytes]:
     """Run a client to its end."""
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         return await trio.run_process([*command, url], cwd=ROOT, capture_stdout=True, capture_stderr=True, check=False)
 
 

@@ -236,7 +236,7 @@ async def linked(count: int = 2) -> AsyncIterator[list[WorkerLink]]:
             link = WorkerLink(trio.SocketStream(trio.socket.from_stdlib_socket(theirs)), welcome)
             links.append(link)
             nursery.start_soon(link.run)
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             yield links
         nursery.cancel_scope.cancel()
     for end in (*(each.frames for each in parent._workers), *(each._frames for each in links)):
@@ -327,7 +327,7 @@ async def test_every_call_fails_at_once_when_the_parent_is_gone() -> None:
         nursery.start_soon(link.run)
         nursery.start_soon(close_soon, ours)
         with (
-            trio.fail_after(5),
+            trio.fail_after(60),
             pytest.raises(BrokerUnavailable, match=r"^The other servers cannot be reached: .*parent"),
         ):
             await link.open_inbox("a")

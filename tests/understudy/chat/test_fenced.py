@@ -90,7 +90,7 @@ async def test_a_fenced_conversation_ends_without_a_word(shared: Shared, caplog:
     assert len(before[1]) == 1
     await shared.lose()
     shared.open_gate()
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         assert isinstance(await conversation.wait_stopped(), Normal)
     assert await shared.stored() == before
     numbered = [each for each in shared.rig.told[told:] if each.seq is not None]
@@ -167,7 +167,7 @@ async def test_a_conversation_that_comes_back_after_its_thread_was_taken_ends(sh
     conversation = shared.conversation
     await shared.lose()
     conversation.kill()
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         await conversation.wait_stopped()
     assert [(owner, thread_id) for owner, thread_id, _ in shared.moved] == [("ada", "t")]
 
@@ -189,7 +189,7 @@ async def test_a_conversation_that_comes_back_before_its_last_commit_reads_the_l
 
     monkeypatch.setattr(kind, "thread_with_open_runs", read_too_early)
     conversation.kill()
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         await conversation.wait_stopped()
     assert [(owner, thread_id) for owner, thread_id, _ in shared.moved] == [("ada", "t")]
     assert [record.why for record in caplog.records if record.message == "conversation.outrun"] == ["NotStored"]
@@ -200,7 +200,7 @@ async def test_a_conversation_that_stands_down_is_taken_up_again(shared: Shared)
     await shared.at_work()
     first = shared.conversation
     first.tell(OwnershipLost())
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         await first.wait_stopped()
     assert await shared.store.owner_node("ada", "t") is None
     (run,) = (await shared.stored())[1]
@@ -223,7 +223,7 @@ async def test_one_that_begins_too_late_ends(shared: Shared) -> None:
     before = await shared.stored()
     first = shared.conversation
     first.tell(OwnershipLost())
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         await first.wait_stopped()
     stale = await shared.store.claim("ada", "t", shared.node.id)
     assert isinstance(stale, Fence)
@@ -233,7 +233,7 @@ async def test_one_that_begins_too_late_ends(shared: Shared) -> None:
     assert conversations is not None
     late = await conversations.ask(StartChild(ChildSpec("late", make, restart=Restart.TRANSIENT)))
     shared.open_gate()
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         assert isinstance(await late.wait_stopped(), Normal)
     assert await shared.stored() == before
     assert await shared.store.owner_node("ada", "t") == "other"
@@ -247,7 +247,7 @@ async def test_a_thread_at_rest_is_let_go_of(shared: Shared) -> None:
     assert await shared.store.owner_node("ada", "t") == shared.node.id
     shared.open_gate()
     await shared.rig.until(FinalResponse)
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         await conversation.wait_stopped()
     assert await shared.store.owner_node("ada", "t") is None
 
@@ -258,7 +258,7 @@ async def test_a_run_whose_thread_another_server_has_is_left_to_it(shared: Share
     conversation = shared.conversation
     await shared.lose()
     conversation.tell(OwnershipLost())
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         await conversation.wait_stopped()
     await shared.store.join(shared.node.id, lease_s=60.0)
     (run,) = (await shared.stored())[1]

@@ -90,7 +90,7 @@ async def test_an_ending_that_cannot_be_stored_is_the_one_that_is_stored_later(r
         await rig.desk.dispatch(ADA, Cancel(accepted.run_id), rig.outbox)
     else:
         open_gate(rig)
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         while notes(rig).count("Waiting for the database") < 3:  # noqa: ASYNC110 - that is what is waited for
             await trio.sleep(0.01)
     away.writes = False
@@ -144,7 +144,7 @@ async def test_a_run_whose_events_cannot_be_read_ends_and_its_thread_goes_on(
     await rig.until(AgentStarted)
     (conversation,) = rig.system.find("/s/conversations").children()  # type: ignore[union-attr]
     conversation.tell(OwnershipLost())
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         await conversation.wait_stopped()
 
     def damage() -> None:

@@ -68,7 +68,7 @@ async def sent(*rows: Delivery, now: float = 0.0, hook_url: str = "") -> list[tu
         return WebhookSender(queue, rules, lambda _: None, lambda: now, 0.001, replies=replies)
 
     spec = ChildSpec("webhooks", make)
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         async with ActorSystem("s", [spec]):
             await queue.looked.wait()
     return list(queue.done)
@@ -100,7 +100,7 @@ async def test_without_addresses_in_the_settings_what_was_queued_for_one_is_give
     """The operator has taken webhook_urls away: nothing is sent, least of all unsigned."""
     queue: Any = Queue([Delivery("r-1", "ann", "t", "r", 1, "https://hooks.example.org/", 0.0, 0.0)])
     spec = ChildSpec("webhooks", lambda: WebhookSender(queue, None, lambda _: None, lambda: 0.0, 0.001))
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         async with ActorSystem("s", [spec]):
             await queue.looked.wait()
     assert queue.done == [("claimed", "r-1"), ("ended", "r-1")]

@@ -100,7 +100,7 @@ async def test_a_backup_under_load_is_the_state_of_one_moment(tmp_path: Path) ->
                 if number == 5:
                     growing.release()
 
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             async with trio.open_nursery() as nursery:
                 for thread in range(8):
                     nursery.start_soon(grow, f"t{thread}")

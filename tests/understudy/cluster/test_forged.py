@@ -34,7 +34,7 @@ async def publish(house: House, channel: str, data: bytes) -> None:
 async def dealt_with(house: House) -> None:
     """Wait until a node's stream is empty."""
     name = inbox_name(house.node.id)
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         while await house.link.call(lambda redis: redis.xlen(name)):  # noqa: ASYNC110 - Redis tells nobody
             await trio.sleep(0.01)
 

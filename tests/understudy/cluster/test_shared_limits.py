@@ -52,7 +52,7 @@ async def started(redis: Redis, clock: Callable[[], float] = lambda: 0.0) -> Asy
 
 async def until(holds: Callable[[], bool]) -> None:
     """Wait until a condition holds."""
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         while not holds():  # noqa: ASYNC110
             await trio.sleep(0.01)
 

@@ -74,7 +74,7 @@ async def talking(provider: Provider, **options: Any) -> AsyncIterator[Anthropic
         "tiny", **{"api_key": KEY, "base_url": provider.root, "first_token_s": 5.0, "idle_s": 5.0, **options}
     )
     try:
-        with trio.fail_after(15):
+        with trio.fail_after(60):
             yield model
     finally:
         with trio.CancelScope(shield=True):

@@ -60,7 +60,7 @@ async def talking(provider: Provider, **options: Any) -> AsyncIterator[OpenAICha
     settings = {"api_key": KEY, "base_url": provider.url, "retries": 0, "idle_s": 5.0, **options}
     model = OpenAIChat("tiny", **settings)
     try:
-        with trio.fail_after(15):
+        with trio.fail_after(60):
             yield model
     finally:
         with trio.CancelScope(shield=True):

@@ -30,7 +30,7 @@ ADA = Account("ada", ("operator",), ("support",), "", "digest", 90.0, 5.0)
 
 async def test_an_invite_is_taken_once_and_not_after_its_time(database) -> None:
     """Of two requests one sets the password; a digest that is empty names nobody."""
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with opened(database) as store:
             assert [bool(await store.commit(AddAccount(ADA))) for _ in range(2)] == [True, False]
             assert [await store.invited_account("digest", at) for at in (89.0, 90.0)] == [ADA, None]
@@ -42,7 +42,7 @@ async def test_an_invite_is_taken_once_and_not_after_its_time(database) -> None:
 
 
 async def test_a_new_invite_takes_the_password_away_and_lets_the_user_in_again(database) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with opened(database) as store:
             await store.commit(AddAccount(ADA))
             assert await store.commit(DisableAccount("ada", 7.0))
@@ -56,7 +56,7 @@ async def test_a_new_invite_takes_the_password_away_and_lets_the_user_in_again(d
 
 async def test_a_disabled_account_takes_no_invite(database) -> None:
     """The invite was read before the account was disabled."""
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with opened(database) as store:
             await store.commit(AddAccount(ADA))
             await store.commit(DisableAccount("ada", 7.0))
@@ -65,7 +65,7 @@ async def test_a_disabled_account_takes_no_invite(database) -> None:
 
 
 async def test_a_hash_is_replaced_only_if_the_password_is_still_the_same(database) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with opened(database) as store:
             await store.commit(AddAccount(evolve(ADA, password="one")))
             replaced = [await store.commit(ReplacePassword("ada", "one", new)) for new in ("two", "three")]
@@ -74,7 +74,7 @@ async def test_a_hash_is_replaced_only_if_the_password_is_still_the_same(databas
 
 
 async def test_rights_change_and_an_account_goes_with_its_user(database) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with opened(database) as store:
             await store.commit(AddAccount(ADA))
             assert await store.commit(ChangeRights("ada", (), ("sales", "desk")))
@@ -87,7 +87,7 @@ async def test_rights_change_and_an_account_goes_with_its_user(database) -> None
 async def test_only_who_can_sign_in_counts_as_the_sole_account_of_a_role(database) -> None:
     """Neither accounts of other roles, nor invites that were not taken, nor disabled accounts."""
     ready = evolve(ADA, password="one", invite="")
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with opened(database) as store:
             await store.commit(AddAccount(ADA))
             assert not await store.is_sole_account("ada", ("operator",))
@@ -107,7 +107,7 @@ async def test_only_who_can_sign_in_counts_as_the_sole_account_of_a_role(databas
 async def test_the_only_account_of_a_role_keeps_it_unless_told_otherwise(database) -> None:
     """A change that leaves one of the roles is none of these, nor is one of an account that nobody can sign in to."""
     ready, roles = evolve(ADA, password="one", invite=""), ("operator", "server_operator")
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with opened(database) as store:
             await store.commit(AddAccount(ready))
             for refused in (DisableAccount("ada", 7.0, roles), ChangeRights("ada", ("auditor",), (), roles)):
@@ -159,7 +159,7 @@ def test_of_two_changes_that_take_each_other_the_role_one_is_refused(kind: str, 
 
 
 async def test_a_disabled_account_gets_no_other_hash(database) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with opened(database) as store:
             await store.commit(AddAccount(evolve(ADA, password="one")))
             await store.commit(DisableAccount("ada", 7.0))

@@ -12,7 +12,7 @@ from understudy.storage.errors import NotStored
 @pytest.fixture
 async def store(database, make):
     """A store that knows of two users."""
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with opened(database) as store:
             await store.commit(make.opening())
             await store.commit(make.opening("bob", "t2", "r2"))

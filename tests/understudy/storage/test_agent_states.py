@@ -11,7 +11,7 @@ from understudy.storage.errors import NotStored
 
 async def test_a_run_has_its_state_until_the_thread_ends_and_its_bytes_count(database, make) -> None:
     """Entries are replaced and removed by key."""
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with opened(database) as store:
             await store.commit(make.opening())
             used = await store.bytes_used("threads", user="ann")
@@ -32,7 +32,7 @@ async def test_the_states_of_the_oldest_runs_go(database, make, monkeypatch: pyt
     """By number and by size; that of the run which writes stays."""
     monkeypatch.setattr(agent_states, "MAX_RUNS", 3)
     monkeypatch.setattr(agent_states, "MAX_THREAD_BYTES", 100)
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with opened(database) as store:
             await store.commit(make.opening())
             used = await store.bytes_used("threads", user="ann")

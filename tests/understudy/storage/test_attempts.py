@@ -12,7 +12,7 @@ from understudy.storage.schema import sign_in_attempts
 
 async def test_waits_double_after_the_free_attempts_and_end(database) -> None:
     """An attempt that comes too soon is told how long to wait, and is not counted."""
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with opened(database) as store:
             now, waits = 100.0, list[float]()
             for _ in range(13):
@@ -26,7 +26,7 @@ async def test_waits_double_after_the_free_attempts_and_end(database) -> None:
 
 
 async def test_one_key_that_waits_holds_the_attempt_and_the_others_are_not_counted(database) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with opened(database) as store:
             assert await store.commit(TakeAttempt((("name", 1), ("address", 2)), 100.0)) == 0
             for _ in range(3):
@@ -37,7 +37,7 @@ async def test_one_key_that_waits_holds_the_attempt_and_the_others_are_not_count
 
 async def test_the_first_attempt_and_the_one_that_begins_a_wait_are_to_be_noted(database) -> None:
     """The first under all keys that count for that, and the last free one under any of them."""
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with opened(database) as store:
 
             async def take(pair: str, now: float = 100.0) -> int:
@@ -52,7 +52,7 @@ async def test_the_first_attempt_and_the_one_that_begins_a_wait_are_to_be_noted(
 
 
 async def test_a_success_forgets_a_key_and_gives_one_attempt_back_to_another(database) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with opened(database) as store:
             keys = (("name", 1), ("address", 2))
             assert await store.commit(TakeAttempt(keys, 100.0)) == 0
@@ -66,7 +66,7 @@ async def test_a_success_forgets_a_key_and_gives_one_attempt_back_to_another(dat
 async def test_invented_names_take_a_bounded_room(database, monkeypatch: pytest.MonkeyPatch) -> None:
     """The keys that were used last stay."""
     monkeypatch.setattr(attempts, "MOST", 10)
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with opened(database) as store:
             for number in range(30):
                 assert await store.commit(TakeAttempt(((f"invented {number}", 1),), 100.0 + number)) == 0

@@ -14,7 +14,7 @@ from understudy.storage.writer import StoreWriter
 @contextlib.asynccontextmanager
 async def opened(database) -> AsyncIterator[Store]:
     """A store with its writer."""
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with ActorSystem("test") as system:
             writer = await system.spawn(ChildSpec("writer", lambda: StoreWriter(database)))
             yield Store(database, lambda: writer)

@@ -61,7 +61,7 @@ class Away:
 @pytest.fixture
 async def reads(shelf, database, on_sqlite, make) -> AsyncIterator[CachedReads]:
     """Reads of a store with one thread of ann's and one of bob's, with a clock that stands still."""
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with opened(database) as store, shelved(shelf) as kept:
             reads = CachedReads(Away(store), kept, lambda: 1000.0, Tally())
             store.on_write = reads.invalidate
@@ -279,7 +279,7 @@ async def test_a_local_shelf_has_bounds(autojump_clock) -> None:
 async def test_nodes_share_what_they_have_read(redis) -> None:
     """Two nodes on one Redis: an answer of one serves the other; a drop by one holds for both."""
     redis.flush()
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with linked(redis) as one, linked(redis) as other:
             one.put("ann", "q", b"answer", trio.current_time())
             await put(one)
@@ -294,7 +294,7 @@ async def test_a_command_beside_the_servers_drops_too(redis, caplog, monkeypatch
     """A command drops cached answers; with Redis down it continues and logs a warning."""
     monkeypatch.setattr("understudy.storage.redis_cache.WAIT_S", 0.3)
     redis.flush()
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with linked(redis) as server:
             server.put("ann", "q", b"answer", trio.current_time())
             await put(server)
@@ -310,7 +310,7 @@ async def test_a_command_beside_the_servers_drops_too(redis, caplog, monkeypatch
 async def test_names_and_texts_of_users_are_not_in_redis(redis) -> None:
     """Keys and values in Redis contain no name and no text of a user."""
     redis.flush()
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with linked(redis) as shelf:
             shelf.put("ann@example.org", "('thread', 'my divorce')", b"her words", trio.current_time())
             await put(shelf)
@@ -325,7 +325,7 @@ async def test_names_and_texts_of_users_are_not_in_redis(redis) -> None:
 async def test_what_somebody_else_put_there_is_not_believed(redis, caplog) -> None:
     """Forged values, and answers moved to another key, are rejected."""
     redis.flush()
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with linked(redis) as shelf:
             shelf.put("ann", "one", b"answer", trio.current_time())
             shelf.put("bob", "one", b"bobs", trio.current_time())
@@ -346,7 +346,7 @@ async def test_what_somebody_else_put_there_is_not_believed(redis, caplog) -> No
 @pytest.mark.slow
 async def test_what_did_not_get_to_redis_is_not_given_while_that_is_away(own_redis) -> None:
     """While Redis is down, queued answers are not served: another node may have dropped them."""
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with linked(own_redis) as shelf:
             own_redis.pause()
             while shelf.link.up:
@@ -362,7 +362,7 @@ async def test_what_did_not_get_to_redis_is_not_given_while_that_is_away(own_red
 @pytest.mark.slow
 async def test_a_drop_that_redis_missed_is_made_up_for(own_redis, monkeypatch) -> None:
     """A drop during an outage: this node serves no answer of the owner; afterwards the drop is made up."""
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with linked(own_redis) as one, linked(own_redis) as other:
             one.put("ann", "q", b"answer", trio.current_time())
             one.put("bob", "q", b"another", trio.current_time())

@@ -10,7 +10,7 @@ from understudy.storage.errors import NotStored
 
 async def test_a_tool_is_allowed_in_one_thread_of_one_user(database, make) -> None:
     """The first consent to a definition counts; it goes when it is taken back, and with its thread."""
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with opened(database) as store:
             await store.commit(make.opening())
             await store.commit(make.opening("bob", "t2", "r2"))

@@ -110,7 +110,7 @@ async def test_the_primary_takes_no_more_writes_and_lives(
         await store.commit(make.opening())
         await store.check()  # a connection is pooled that can only read
         await trio.to_thread.run_sync(postgres_pair.primary.set, "default_transaction_read_only", "on")
-        with trio.fail_after(10), pytest.raises(StorageUnavailable):  # a session hears of a setting a little later
+        with trio.fail_after(60), pytest.raises(StorageUnavailable):  # a session hears of a setting a little later
             await attempts(store, make)
         with pytest.raises(StorageUnavailable):
             await store.last_seqs("ann", ["t1"])

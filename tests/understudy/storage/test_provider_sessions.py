@@ -19,7 +19,7 @@ FIRST = ProviderSession("ann", "s1", b"sealed", "a", "subject", "theirs", 5.0, 9
 
 async def test_a_session_changes_under_the_stamp_that_was_read_and_goes_with_its_user(database) -> None:
     """Of two claims one wins, and what is stored late under an old stamp is dropped, also after the erasure."""
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with opened(database) as store:
             assert await store.commit(AddProviderSession(FIRST, 1.0))
             assert [await store.provider_session("ann", "s1", at) for at in (89.0, 90.0)] == [FIRST, None]
@@ -38,7 +38,7 @@ async def test_the_provider_names_sessions_by_its_own_session_or_by_their_subjec
     """A session of another subject is not named by the session alone."""
     second = evolve(FIRST, id="s2", provider_session="other")
     bob = evolve(FIRST, owner="bob", subject="bob", provider_session="")
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with opened(database) as store:
             for each in (FIRST, second, bob):
                 assert await store.commit(AddProviderSession(each, 1.0))
@@ -53,7 +53,7 @@ async def test_the_provider_names_sessions_by_its_own_session_or_by_their_subjec
 
 
 async def test_sessions_that_have_expired_are_removed_by_the_next_sign_in(database) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with opened(database) as store:
             assert await store.commit(AddProviderSession(FIRST, 1.0))
             assert await store.commit(AddProviderSession(evolve(FIRST, id="s2", expires_at=200.0), 90.0))

@@ -203,7 +203,7 @@ async def test_reads_of_tasks_that_are_cancelled_take_no_thread_away(engine: Eng
         async with trio.open_nursery() as nursery:
             nursery.start_soon(reader.read, number)
             nursery.cancel_scope.cancel()
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         answers = [(await reader.read(number))[0] for _ in range(4)]
         while reader.at_work:
             await reader.read(number)
@@ -234,7 +234,7 @@ async def test_a_database_that_does_not_answer_is_not_waited_for(engine: Engine)
     with pytest.raises(StorageUnavailable):
         await reader.read(number)
     gate.open.set()
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         while True:
             try:
                 assert (await reader.read(number))[0] == 7
@@ -275,7 +275,7 @@ async def test_reads_are_refused_at_once_after_failures_in_a_row(engine: Engine,
     async def ask(query: Callable[[Connection], str]) -> None:
         answers.append(await reader.read(query))
 
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ask, gate)
             while not gate.entered.is_set():  # noqa: ASYNC110 - of a thread

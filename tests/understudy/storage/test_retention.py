@@ -45,7 +45,7 @@ def restless(monkeypatch: pytest.MonkeyPatch) -> None:
 @contextlib.asynccontextmanager
 async def house(database, folder: Path):
     """Yield a store with its writer, an archive and an eraser."""
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with ActorSystem("test") as system:
             writer = await system.spawn(ChildSpec("writer", lambda: StoreWriter(database)))
             store = Store(database, lambda: writer)

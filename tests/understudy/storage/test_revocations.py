@@ -26,7 +26,7 @@ ADA, BOB = Identity("ada", "s1"), Identity("bob", "s1")
 @pytest.fixture
 async def store(database) -> AsyncIterator[Store]:
     """A store with its writer running."""
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with opened(database) as store:
             yield store
 

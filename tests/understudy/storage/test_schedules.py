@@ -16,7 +16,7 @@ ONE = Schedule(
 
 async def test_a_due_time_is_claimed_once_and_stays_until_its_end(database: Any) -> None:
     """Also after the claim ran out: then it is claimed again, for the same due time."""
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with opened(database) as store:
             assert await store.add_schedule(ONE, 9) == ADDED
             due = await store.due_schedules()
@@ -42,7 +42,7 @@ async def test_a_due_time_is_claimed_once_and_stays_until_its_end(database: Any)
 
 async def test_a_change_and_a_claim_exclude_each_other(database: Any) -> None:
     """A paused schedule ends the firing that it has begun, and is not due afterwards."""
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with opened(database) as store:
             await store.add_schedule(ONE, 9)
             paused = evolve(ONE, enabled=False, next_due_at=None)
@@ -62,7 +62,7 @@ async def test_a_change_and_a_claim_exclude_each_other(database: Any) -> None:
 
 
 async def test_schedules_are_bounded_and_their_owners_own(database: Any, make: Any) -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with opened(database) as store:
             await store.commit(make.opening("bob", "t", "r"))
             added = [await store.add_schedule(evolve(ONE, id=name), 2) for name in ("s1", "s1", "s2", "s3")]

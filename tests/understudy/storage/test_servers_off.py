@@ -9,7 +9,7 @@ from understudy.storage.errors import NotStored
 
 async def test_a_server_is_off_in_one_thread_of_one_user(database, make) -> None:
     """Switching it twice is no error; it is on again when it is switched, and the thread's end is its too."""
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with opened(database) as store:
             await store.commit(make.opening())
             await store.commit(make.opening("bob", "t2", "r2"))

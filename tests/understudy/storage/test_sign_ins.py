@@ -21,7 +21,7 @@ from understudy.storage.sign_ins import (
 async def test_a_sign_in_changes_under_the_stamp_that_was_read_and_goes_with_its_user(database) -> None:
     """Of two claims one wins, and what is stored late under an old stamp is dropped, also after the erasure."""
     first = SignIn("ann", "notes", b"sealed", "a", 5.0, keep_at=90.0)
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with opened(database) as store:
             assert not await store.commit(PutSignIn(first))  # there is no such user
             assert await store.commit(AddStart("s", "ann", b"x", 9.0, 1.0))
@@ -43,7 +43,7 @@ async def test_a_sign_in_changes_under_the_stamp_that_was_read_and_goes_with_its
 
 async def test_a_state_is_taken_once_and_expires(database) -> None:
     """A user has a bounded number of them; those that expired make room."""
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with opened(database) as store:
             for n in range(STARTS):
                 assert await store.commit(AddStart(f"s{n}", "ann", b"x", 10.0 + n, 1.0))
@@ -56,7 +56,7 @@ async def test_a_state_is_taken_once_and_expires(database) -> None:
 
 
 async def test_the_first_registration_of_a_client_is_kept(database) -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with opened(database) as store:
             assert [bool(await store.commit(AddClient("c", each))) for each in (b"1", b"2")] == [True, False]
             assert await store.oauth_client("c") == b"1"

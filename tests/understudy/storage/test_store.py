@@ -26,7 +26,7 @@ async def opened(database, deadline_s: float = 5.0):
 @pytest.fixture
 async def store(database):
     """A store with its writer running."""
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with opened(database) as store:
             yield store
 

@@ -284,7 +284,7 @@ async def test_a_deadlock_is_tried_again(postgres: Postgres, template: str, make
         assert await one.last_seqs("ann", ["t1", "t2"]) == {"t1": 2, "t2": 2}
         assert await failed(ref) == 0
     deadlocks = f"SELECT deadlocks FROM pg_stat_database WHERE datname = '{address.rpartition('/')[2]}'"
-    with trio.fail_after(10):  # it is counted a little later
+    with trio.fail_after(60):  # it is counted a little later
         while execute(address, deadlocks) == [(0,)]:  # noqa: ASYNC110 - what it looks at is no event
             await trio.sleep(0.05)
 

@@ -188,7 +188,7 @@ async def test_no_model_is_asked_for_a_title_unless_a_test_wants_it(titles: bool
     """A recorded run would have that request or not, as the test ends sooner or later."""
     model = Titling()
     async with open_session(Agent("titled", model=model), **({"thread_titles": True} if titles else {})) as session:
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while len(model.purposes) < 3:
                 await session.say("Hello")
     assert ("title" in model.purposes) is titles

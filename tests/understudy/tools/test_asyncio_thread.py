@@ -26,7 +26,7 @@ class Given:
 @asynccontextmanager
 async def opened() -> AsyncIterator[ToolLoop]:
     loop = ToolLoop({}, asyncio=False, thread=AsyncioThread)
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         await loop.open()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(loop.watch)

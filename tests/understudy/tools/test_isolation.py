@@ -45,7 +45,7 @@ async def test_an_isolated_function_is_called_in_a_process() -> None:
 
 async def test_the_process_of_a_call_that_is_given_up_is_killed(tmp_path: Path) -> None:
     file = tmp_path / "pid"
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(hang.call, {"file": str(file)}, a_context())
             while not (file.exists() and file.read_text()):  # noqa: ASYNC110 - a file tells nobody

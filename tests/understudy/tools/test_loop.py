@@ -31,7 +31,7 @@ VARIABLE = contextvars.ContextVar("VARIABLE", default="none")
 async def opened(lifespans: dict[str, Lifespan] | None = None) -> AsyncIterator[ToolLoop]:
     """Open a loop for tools of both kinds, and watch it."""
     loop = ToolLoop(lifespans or {}, asyncio=True)
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         await loop.open()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(loop.watch)
@@ -335,7 +335,7 @@ async def test_who_holds_the_tools_loop_is_reported(brisk: None) -> None:
         time.sleep(0.15)  # noqa: ASYNC251
 
     events = lambda event: held.append(event) if isinstance(event, SlowHandler) else None  # noqa: E731
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with ActorSystem("s", [ChildSpec("tools", lambda: ToolLoopActor(loop))], on_event=events) as system:
             await loop.open(system)
             await blocks.call({}, a_context(), loop)

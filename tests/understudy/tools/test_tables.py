@@ -355,7 +355,7 @@ async def test_a_query_that_eats_memory_is_refused_and_the_server_does_not_grow(
 
 async def test_a_late_query_is_killed(file: StoredFile, killed: list[int]) -> None:
     """The process is killed, and the error is `tool_timeout`."""
-    with trio.fail_after(30), pytest.raises(ToolError, match=r"longer than 0\.5 seconds") as caught:
+    with trio.fail_after(60), pytest.raises(ToolError, match=r"longer than 0\.5 seconds") as caught:
         await query(file, ENDLESS, limit_s=0.5)
     assert caught.value.code == "tool_timeout"
     assert len(killed) == 1
@@ -399,7 +399,7 @@ async def test_a_cancelled_query_has_ended_when_the_call_returns(
 
 async def test_a_call_that_is_cancelled_at_once_returns(file: StoredFile) -> None:
     """The call is cancelled before it has a process."""
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         with trio.CancelScope() as scope:
             scope.cancel()
             await query(file, ENDLESS)
@@ -412,7 +412,7 @@ async def test_endless_queries_of_one_user_do_not_delay_another(file: StoredFile
         for _ in range(10):
             nursery.start_soon(query, file, ENDLESS)
         await wait_all_tasks_blocked()
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             answer = await query(file, "SELECT count(*) FROM data", "bob")
         assert answer.rows == [[2]]
         assert table_limiter().queued("ada") == 8

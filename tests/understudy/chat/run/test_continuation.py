@@ -151,7 +151,7 @@ async def stopped_when(session: AgentSession, message: str, ready: Callable[[], 
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(say)
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             while not ready():  # noqa: ASYNC110 - the model or the tool sets it
                 await trio.sleep(0.01)
             await trio.sleep(0.3)
@@ -306,7 +306,7 @@ async def test_a_continuation_that_is_stopped_before_it_begins_keeps_the_text() 
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(go_on)
-            with trio.fail_after(30):
+            with trio.fail_after(60):
                 while (run_id := await newest_run(session)) == cut.of(MessageAccepted)[0].run_id:
                     await trio.lowlevel.checkpoint()
                 await session.cancel(run_id)
@@ -334,7 +334,7 @@ async def test_a_message_is_answered_again_from_a_call_on() -> None:
 
 async def ended(session: AgentSession, run_id: str) -> None:
     """Wait until a run has ended."""
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         while (run := await session._context.store.run(run_id)) and run.ended_at is None:  # noqa: ASYNC110
             await trio.sleep(0.01)
 

@@ -195,7 +195,7 @@ async def played(
         services.limiter.acquire("r", "ada", ref)
         make = lambda: Run(job, ref, services, where)  # type: ignore[arg-type]  # noqa: E731
         run = recorded.run = await system.spawn(ChildSpec("run", make, restart=Restart.TEMPORARY))
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             for steer in arc.waiting_steers:
                 if steer.mode == "now":
                     run.tell(EndTurn(steer.steer_id))

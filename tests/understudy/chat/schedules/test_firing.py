@@ -63,7 +63,7 @@ async def done(table: Table, refusal: str | None = None) -> tuple[list[Any], lis
 
     store: Any = table
     make: Callable[[], ScheduleRunner] = lambda: ScheduleRunner(store, {}, send, counted.append, 9.0)  # noqa: E731
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         async with ActorSystem("s", [ChildSpec("schedules", make)]):
             await table.looked.wait()
     return table.done, sent, counted

@@ -75,7 +75,7 @@ async def test_metadata_that_do_not_match_are_refused() -> None:
         "address that is none": {"authorization_endpoint": "https://a:b@evil.example/authorize"},
     }
     pages: Pages = {}
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with answering(pages) as (origin, _):
             for words, change in evil.items():
                 pages |= metadata(origin, **change)
@@ -91,7 +91,7 @@ async def test_metadata_that_do_not_match_are_refused() -> None:
 async def test_no_private_address_is_called_that_another_named() -> None:
     """Neither by the metadata's address, nor the issuer's or an endpoint's, nor by a redirect."""
     pages: Pages = {}
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with answering({}) as (inner, called), answering(pages) as (origin, _):
             challenge = f'Bearer resource_metadata="{inner}/secret"'
             refusal = f"HTTP/1.1 401 No\r\nWWW-Authenticate: {challenge}\r\nContent-Length: 0\r\n\r\n".encode()
@@ -127,7 +127,7 @@ async def test_a_token_endpoint_that_floods_hangs_or_babbles_ends_the_request(mo
         "/moved": (b"HTTP/1.1 307 No\r\nLocation: /token\r\nContent-Length: 0\r\n\r\n", Unreachable),
         "/refused": (b'HTTP/1.1 400 No\r\nContent-Length: 25\r\n\r\n{"error":"invalid_grant"}', GrantRefused),
     }
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with answering({path: given for path, (given, _) in told.items()}) as (origin, _):
             server = AuthorizationServer(origin, f"{origin}/authorize", "", f"{origin}/mcp", "none")
             for path, (_, kind) in told.items():
