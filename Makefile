@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 PARTS  := --editable packaging/actors --editable 'packaging/transport[client]' --editable packaging/sanitization
 MANIFESTS := pyproject.toml packaging/actors/pyproject.toml packaging/transport/pyproject.toml packaging/sanitization/pyproject.toml
 
-.PHONY: setup serve test quick check bench pictures docs clean
+.PHONY: setup serve test proof faults check bench pictures docs clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -40,11 +40,15 @@ setup: $(VENV)/.dev ## everything a contributor needs, in .venv
 serve: $(VENV)/.product ## the chat server on http://127.0.0.1:8002 (ARGS="--port 9000")
 	$(BIN)/understudy serve $(ARGS)
 
-test: $(VENV)/.dev ## the whole suite (ARGS="tests/actors -x")
-	$(BIN)/python -m pytest $(ARGS)
+# As many processes as there are cores. One that crashes or hangs ends the run: if xdist replaced it, the run would wait
+# for ever in the end.
+SPREAD := --numprocesses=auto --dist=loadfile --no-loadscope-reorder --max-worker-restart=0
+test proof faults: export PYTHONDONTWRITEBYTECODE = # each process would compile the tests and the product anew
+test: $(VENV)/.dev ## what a change may break, in as many processes as cores (ARGS="tests/actors -x")
+	$(BIN)/python -m pytest $(SPREAD) $(ARGS)
 
-quick: $(VENV)/.dev ## the tests that are not slow, in two processes
-	$(BIN)/python -m pytest -m "not slow" --numprocesses=2 --dist=loadfile $(ARGS)
+proof: $(VENV)/.dev ## what takes longer, before a release (ARGS="fuzz soak", ARGS=--changed)
+	$(BIN)/python -m tests.proof $(ARGS)
 
 check: types style arrows exported ## style, types, import arrows; faster with --jobs=2 --output-sync
 

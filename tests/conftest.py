@@ -12,7 +12,7 @@ import trio
 from hypothesis import HealthCheck, settings
 
 from actors import incarnation
-from tests import spread
+from tests import durations, proof, spread
 
 pytest_plugins = ["tests.servers.fixtures"]
 
@@ -29,10 +29,19 @@ settings.register_profile(
 settings.load_profile("untimed")  # both measure by the wall clock, which other programs of the machine hold up
 
 ROOT = Path(__file__).parent
-_FOLDERS = ("conformance", "end_to_end", "packaging", "understudy/cli", "understudy/cluster", "understudy/storage")
-SERVED = tuple(ROOT / folder for folder in _FOLDERS)
-"""Folders whose tests start servers, databases or processes, and so count as slow: each test is short, but together
-they take longer than all others."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of `tests/durations.py` and `tests/proof.py`."""
+    parser.addoption("--durations-to", type=Path, help="append the seconds of tests and fixtures to this file")
+    parser.addoption("--proof", metavar="PART,…", help="run these parts of the proof, `all` for every one")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Record the durations if a file for them is given; each process of a run records its own tests."""
+    path = config.getoption("--durations-to")
+    if path is not None and (hasattr(config, "workerinput") or not config.getoption("numprocesses", None)):
+        config.pluginmanager.register(durations.Recorder(path), "durations")
 
 
 def pytest_collection() -> None:
@@ -59,13 +68,15 @@ def pytest_unconfigure() -> None:
     gc.unfreeze()
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of `SERVED` as slow, before `-m` selects, and put long ones first."""
-    for item in items:
-        if any(item.path.is_relative_to(folder) for folder in SERVED):
-            item.add_marker(pytest.mark.slow)
-    items[:] = spread.longest_first(items)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what belongs to the proof, unless it is asked for or named by its id, and put long files first."""
+    wanted = config.getoption("--proof")
+    if wanted is not None or not any("::" in str(arg) for arg in config.args):
+        chosen = proof.select(items, wanted)
+        kept = set(chosen)
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = chosen
+    items[:] = spread.longest_first(items, spread.recorded())
 
 
 @pytest.hookimpl(optionalhook=True)

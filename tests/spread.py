@@ -1,17 +1,19 @@
-"""How the tests are spread over the processes of `--numprocesses`: by whole files, except those of `SPREAD`.
+"""How the tests are spread over the processes of `--numprocesses`: by whole files, those that take longest first.
 
 A file stays in one process, so that its module's fixtures are made once. The files of `SPREAD` hold long tests which
-share little: each of their tests goes to the next free process. They are started before all others, as the end of a run
-waits for the long test that was started last.
+share little: each of their tests goes to the next free process.
 """
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from typing import Protocol, TypeVar
 
 from xdist.scheduler import LoadFileScheduling
 
-SPREAD = ("tests/cluster/test_chaos.py", "tests/network/test_soak.py", "tests/browser/test_story.py")
-"""Modules whose tests are started first and one by one, in this order."""
+from tests.durations import KEPT, UNKNOWN_S
+
+SPREAD = ("tests/cluster/test_chaos.py", "tests/network/test_soak.py", "tests/packaging/test_stories.py")
+"""Modules whose tests are given to processes one by one."""
 
 
 def unit(nodeid: str) -> str:
@@ -30,10 +32,17 @@ class Named(Protocol):
 T = TypeVar("T", bound=Named)
 
 
-def longest_first(items: Iterable[T]) -> list[T]:
-    """Return the items with those of `SPREAD` first. The others stay in order."""
-    places = {file: place for place, file in enumerate(SPREAD)}
-    return sorted(items, key=lambda item: places.get(item.nodeid.partition("::")[0], len(places)))
+def recorded() -> dict[str, float]:
+    """Return the seconds of each file in `tests/durations.json`."""
+    seconds: dict[str, float] = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
+    return seconds
+
+
+def longest_first(items: Iterable[T], seconds: Mapping[str, float]) -> list[T]:
+    """Return the items by the seconds of their files, most first: a run ends with short ones, which no process waits
+    for. Those of one file, and of files that take the same time, stay in order.
+    """
+    return sorted(items, key=lambda item: -seconds.get(item.nodeid.partition("::")[0], UNKNOWN_S))
 
 
 class Spread(LoadFileScheduling):

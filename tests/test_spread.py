@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pytest
 from attrs import frozen
 
 from tests import spread
@@ -17,9 +16,10 @@ class Named:
     nodeid: str
 
 
-@pytest.mark.parametrize("file", spread.SPREAD)
-def test_a_file_whose_tests_are_spread_exists(file: str) -> None:
-    assert (ROOT / file).is_file()
+def test_files_that_are_named_exist() -> None:
+    """A file that was moved would start last again, or stay whole, and nobody would notice."""
+    named = {*spread.SPREAD, *spread.recorded()}
+    assert [file for file in sorted(named) if not (ROOT / file).is_file()] == []
 
 
 def test_tests_of_a_file_stay_together_unless_it_is_spread() -> None:
@@ -28,6 +28,8 @@ def test_tests_of_a_file_stay_together_unless_it_is_spread() -> None:
     assert spread.unit(story) == story
 
 
-def test_spread_tests_come_first_and_the_others_keep_their_order() -> None:
-    items = [Named("tests/b.py::b"), Named(f"{spread.SPREAD[0]}::a"), Named("tests/a.py::a")]
-    assert spread.longest_first(items) == [items[1], items[0], items[2]]
+def test_long_files_come_first_and_the_others_keep_their_order() -> None:
+    """A file without a record counts as `UNKNOWN_S`."""
+    short, new, new_too, long = (Named(f"tests/{name}.py::test") for name in ("short", "new", "new_too", "long"))
+    seconds = {"tests/short.py": spread.UNKNOWN_S / 2, "tests/long.py": spread.UNKNOWN_S * 2}
+    assert spread.longest_first([short, new, new_too, long], seconds) == [long, new, new_too, short]

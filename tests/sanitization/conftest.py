@@ -1,12 +1,13 @@
-"""Runs a sample of the cases of each function, and all cases if `CI` is set.
+"""Runs a sample of the cases of each function; the others belong to the proof (`tests/proof.toml`, part `cases`).
 
 The parameters of these tests are products of texts, policies and ways to cut them: thousands of cases of a few hundred
-functions. `SANITIZATION_SEED` chooses another sample; `CI=1` runs the whole. A test named by its id is always run.
+functions. `SANITIZATION_SEED` chooses another sample. A test named by its id is always run.
 """
 
 import os
 import random
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -19,10 +20,8 @@ LEAST: Final = 6
 SHARE: Final = 8
 """Of functions with many cases one in eight is run."""
 
-_left_out = pytest.StashKey[int]()
 
-
-def sampled(items: list[pytest.Item], seed: str) -> set[pytest.Item]:
+def sampled(items: Iterable[pytest.Item], seed: str) -> set[pytest.Item]:
     """Return the items to run: for each function the same ones whenever the seed is the same."""
     by_function: dict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
@@ -34,21 +33,16 @@ def sampled(items: list[pytest.Item], seed: str) -> set[pytest.Item]:
     return chosen
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect the cases that are not in the sample."""
-    if os.environ.get("CI") or any("::" in str(arg) for arg in config.args):
-        return
-    ours = [item for item in items if item.path.is_relative_to(HERE)]
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the cases that are not in the sample, before `tests/conftest.py` selects."""
+    ours = [item for item in items if item.path.is_relative_to(HERE) and item.get_closest_marker("proof") is None]
     chosen = sampled(ours, SEED)
-    left_out = [item for item in ours if item not in chosen]
-    if left_out:
-        gone = set(left_out)
-        items[:] = [item for item in items if item not in gone]
-        config.hook.pytest_deselected(items=left_out)
-    config.stash[_left_out] = len(left_out)
+    for item in ours:
+        if item not in chosen:
+            item.add_marker(pytest.mark.proof("cases"))
 
 
-def pytest_report_collectionfinish(config: pytest.Config) -> str | None:
-    """Name the seed and what was left out, in the header of the run."""
-    left_out = config.stash.get(_left_out, 0)
-    return f"sanitization: SANITIZATION_SEED={SEED}, {left_out} cases left out (CI=1 runs all)" if left_out else None
+def pytest_report_header() -> str:
+    """Name the seed of the sample."""
+    return f"sanitization: a sample of the cases by SANITIZATION_SEED={SEED}; --proof=cases runs the others"
