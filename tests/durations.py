@@ -28,6 +28,8 @@ KEPT: Final = Path(__file__).with_suffix(".json")
 UNKNOWN_S: Final = 5.0
 SHORTEST_S: Final = 1.0
 """Files below this are not kept: their order makes no difference."""
+SHORT_S: Final = 0.001
+"""Setups of fixtures below this are not recorded."""
 SERVERS: Final = frozenset(
     {"postgres", "own_postgres", "postgres_pair", "pgbouncer", "redis", "own_redis", "migrated", "template"}
 )
@@ -53,7 +55,9 @@ class Recorder:
             yield
         finally:
             wall_s, cpu_s, children_s = (round(now - then, 4) for now, then in zip(_spent(), before, strict=True))
-            self._file.write(json.dumps({**what, "wall_s": wall_s, "cpu_s": cpu_s, "children_s": children_s}) + "\n")
+            if "test" in what or wall_s >= SHORT_S:
+                spent = {"wall_s": wall_s, "cpu_s": cpu_s, "children_s": children_s}
+                self._file.write(json.dumps(what | spent) + "\n")
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[Any]:

@@ -65,7 +65,7 @@ def test_tests_of_the_proof_run_only_when_their_part_is_asked_for() -> None:
 @pytest.mark.parametrize("wanted", ["fuss", "fuzz,", ""])
 def test_a_part_that_does_not_exist_is_refused(wanted: str) -> None:
     """Nothing would run, and that would look like success."""
-    with pytest.raises(pytest.UsageError, match="parts are cases, chaos"):
+    with pytest.raises(pytest.UsageError, match="parts are benchmarks, cases"):
         proof.select([Item("fuzz")], wanted)
 
 
