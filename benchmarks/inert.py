@@ -25,7 +25,8 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import BrowserContext, Dialog, Error, Frame, Page, Request, sync_playwright
 
-CHROMIUM: Final = "/usr/bin/chromium"
+from tests.servers.needed import program
+
 HOME: Final = "inert.test"
 """The host of the pages themselves."""
 TOGETHER: Final = 24
@@ -382,7 +383,8 @@ def _serve() -> None:
     """Answer the requests of a `Browser`, one in each line."""
     with _proxy() as proxy, sync_playwright() as playwright:
         server = f"http://127.0.0.1:{proxy.server_address[1]}"
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS, proxy={"server": server})
+        options: Any = {"executable_path": program("chromium"), "args": ARGUMENTS, "proxy": {"server": server}}
+        chromium = playwright.chromium.launch(**options)
         for line in sys.stdin:
             task, *arguments = json.loads(line)
             done = _shown(chromium, *arguments) if task == "shown" else _inert(chromium, proxy, *arguments)

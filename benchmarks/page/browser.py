@@ -14,7 +14,8 @@ from typing import Final
 from attrs import frozen
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from benchmarks.inert import ARGUMENTS, CHROMIUM
+from benchmarks.inert import ARGUMENTS
+from tests.servers.needed import program
 
 READY: Final = "understudy is ready on "
 WAIT_MS: Final = 60_000.0
@@ -96,7 +97,7 @@ def served(folder: Path, **given: object) -> Iterator[Served]:
 def chromium() -> Iterator[Browser]:
     """Yield a headless Chromium. A context of it has nothing cached."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS, _LOCAL])
+        browser = playwright.chromium.launch(executable_path=program("chromium"), args=[*ARGUMENTS, _LOCAL])
         try:
             yield browser
         finally:

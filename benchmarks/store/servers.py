@@ -13,7 +13,8 @@ from pathlib import Path
 from benchmarks.figure import all_cores
 from benchmarks.peers.home import Missing
 from benchmarks.wire.server import Server
-from tests.servers.postgresql import Postgres, binaries
+from tests.servers.needed import found
+from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 
 SECRET = "a secret of the benchmark's own, long enough"
@@ -37,7 +38,7 @@ _DURABLE = {"fsync": "on", "full_page_writes": "on", "shared_buffers": "256MB", 
 @contextmanager
 def postgresql(within: str | None = None) -> Iterator[Postgres]:
     """A PostgreSQL whose commits are durable, on any core; its data is in a folder of `within`. Raises Missing."""
-    if binaries() is None:
+    if found("postgresql") is None:
         raise Missing("there is no PostgreSQL on this machine")
     folder = Path(tempfile.mkdtemp(prefix="understudy-bench-", dir=within))  # where the user may go that it runs as
     try:
@@ -55,7 +56,7 @@ def postgresql(within: str | None = None) -> Iterator[Postgres]:
 @contextmanager
 def redis() -> Iterator[Redis]:
     """A Redis, on any core. Raises Missing."""
-    if shutil.which("redis-server") is None:
+    if found("redis") is None:
         raise Missing("there is no Redis on this machine")
     with tempfile.TemporaryDirectory(prefix="understudy-bench-") as folder:
         server = Redis(Path(folder))

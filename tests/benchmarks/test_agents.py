@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 
-from tests.servers.needed import lack, program
-from tests.servers.postgresql import binaries
 
 
 def small(name: str) -> dict[str, Any]:
@@ -45,9 +43,7 @@ def test_a_long_run_is_stored_small_and_goes_on_after_a_kill() -> None:
 
 @pytest.mark.slow
 def test_no_due_time_is_lost_or_doubled_while_two_servers_are_killed() -> None:
-    program("redis-server", "redis-server")
-    if binaries() is None:
-        lack("there is no PostgreSQL on this machine (Debian: apt-get install postgresql)")
+@pytest.mark.needs("postgresql", "redis")
     figures = small("schedules")
     assert figures.pop("schedule_fired") >= 60
     assert figures.pop("schedule_kills") >= 2

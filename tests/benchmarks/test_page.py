@@ -20,7 +20,7 @@ LIMIT_S: Final = 180
 
 def measured(name: str) -> dict[str, Any]:
     """Return the small figures of this name."""
-    program("chromium", "chromium")
+    program("chromium")
     command = [sys.executable, "-m", "benchmarks", "page", "--only", name, "--small", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     assert done.returncode == 0, done.stderr

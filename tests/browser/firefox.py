@@ -25,7 +25,6 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.sync.server import Server, ServerConnection, serve
 
-FIREFOX: Final = "/usr/bin/firefox-esr"
 UNKNOWN: Final = frozenset({"emulation.setMediaFeaturesOverride"})
 """Commands that are acknowledged without Firefox."""
 DOWNLOAD: Final = ("browsingContext.downloadWillBegin", "browsingContext.downloadEnd")
@@ -33,10 +32,10 @@ _LISTENING: Final = re.compile(r"(WebDriver BiDi listening on )(ws://\S+)")
 _OPEN_S: Final = 30.0
 
 
-def write_launcher(folder: Path) -> Path:
-    """Write the program that Playwright can start as its browser. Return its path."""
+def write_launcher(folder: Path, firefox: Path) -> Path:
+    """Write the program that Playwright can start as its browser, which runs `firefox`. Return its path."""
     path = folder / "firefox"
-    path.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(__file__)} "$@"\n')
+    path.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, __file__, str(firefox)])} "$@"\n')
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     return path
 
@@ -102,8 +101,8 @@ def _between(address: str) -> Server:
 
 
 def main() -> int:
-    """Run Firefox with the arguments of this program, and name our own port in place of its port."""
-    firefox = subprocess.Popen([FIREFOX, *sys.argv[1:]], stderr=subprocess.PIPE, text=True, env=os.environ)
+    """Run the command that the arguments are, which starts Firefox, and name our own port in place of its port."""
+    firefox = subprocess.Popen(sys.argv[1:], stderr=subprocess.PIPE, text=True, env=os.environ)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: firefox.send_signal(number))
     assert firefox.stderr is not None

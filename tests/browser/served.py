@@ -17,8 +17,8 @@ from firefox import write_launcher
 from playwright.sync_api import Browser, Page, Playwright, ViewportSize, expect, sync_playwright
 
 from tests.servers.forked import Forked
+from tests.servers.needed import program
 
-CHROMIUM = "/usr/bin/chromium"
 BROWSERS = ("chromium", "firefox")
 COARSE = 1
 """What Firefox takes for a finger: `PointerCapabilities::Coarse`, without `Hover` (4)."""
@@ -113,7 +113,7 @@ def _playwright() -> Iterator[Playwright]:
 def chromium() -> Iterator[Browser]:
     """Yield a headless Chromium; it is started for the block."""
     with _playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=program("chromium"), args=ARGUMENTS)
         try:
             yield browser
         finally:
@@ -129,7 +129,7 @@ def firefox(preferences: Mapping[str, str | int | bool] | None = None, **environ
     with tempfile.TemporaryDirectory() as folder, _playwright() as playwright:
         browser = playwright.firefox.launch(
             channel="moz-firefox",
-            executable_path=write_launcher(Path(folder)),
+            executable_path=write_launcher(Path(folder), program("firefox")),
             firefox_user_prefs={"browser.download.alwaysOpenPanel": False, **(preferences or {})},  # it takes the focus
             env={**os.environ, **environment},
         )

@@ -18,7 +18,7 @@ RENDERER = Renderer(STANDARD)
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Yield one browser for all tests of the module."""
-    program("chromium", "chromium")
+    program("chromium")
     with Browser() as browser:
         yield browser
 

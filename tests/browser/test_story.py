@@ -62,7 +62,6 @@ PLAYED = [
     *(("chromium", name) for name in sorted(BOTH | CHROMIUM_ALONE.keys())),
     *(("firefox", name) for name in sorted(BOTH | FIREFOX_ALONE)),
 ]
-PROGRAMS = {"chromium": "chromium", "firefox": "firefox-esr"}
 
 
 class Player:
@@ -118,9 +117,9 @@ def test_a_story_in_a_real_browser(
     player: Player, browser: str, name: str, tmp_path: Path, filled_once: Callable[[Callable[[Path], None]], Path]
 ) -> None:
     """The story ends without an error; each story's module describes its steps."""
-    program(PROGRAMS[browser], PROGRAMS[browser])
+    program(browser)
     if name in ("openid_story", "react_story"):
-        program("npm", "npm")
+        program("npm")
     page = None if name in MODULES or INSTALLED else filled_once(bundle_page)
     error = player.play(browser, name, tmp_path, page)
     assert not error, error

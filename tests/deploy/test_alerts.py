@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.docs.tables import ROOT
@@ -33,7 +34,7 @@ SCRAPED_S = 30.0
 
 def test_each_alert_fires_and_clears() -> None:
     """Rules whose series are written by hand; `promtool` plays them through time."""
-    promtool = program("promtool", "prometheus")
+    promtool = program("prometheus", "promtool")
     done = subprocess.run(
         [promtool, "test", "rules", FOLDER / "alerts_test.yml"], capture_output=True, text=True, check=False
     )
@@ -46,6 +47,7 @@ def test_no_alert_is_left_out() -> None:
     assert {case["alertname"] for case in cases if case.get("exp_alerts")} == {rule["alert"] for rule in RULES}
 
 
+@pytest.mark.needs("prometheus")
 async def test_prometheus_finds_what_rules_and_dashboards_ask_for(tmp_path: Path) -> None:
     """A server at work, scraped every second: all rules are evaluated and quiet, all panels have data."""
     async with started(tmp_path / "data") as server:

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,6 @@ import yaml
 from quart import Quart
 
 from tests.docs.tables import ROOT
-from tests.servers.needed import program
 from understudy.app.settings import FILES_VARIABLE, Settings, load, variable_of
 from understudy.cli.main import main
 from understudy.observe.metrics import Metrics
@@ -160,7 +160,7 @@ def test_the_image_without_a_registry_says_what_it_needs(tmp_path: Path) -> None
     tools = tmp_path / "bin"
     tools.mkdir()
     for name in ("sh", "dirname"):
-        (tools / name).symlink_to(program(name, "coreutils"))
+        (tools / name).symlink_to(shutil.which(name) or name)
     done = subprocess.run(
         [str(DEPLOY / "image.sh")], env={"PATH": str(tools)}, capture_output=True, text=True, timeout=60, check=False
     )

@@ -28,7 +28,7 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def node(*words: str) -> Any:
     """Run a program of node. Return the JSON that it prints."""
     with trio.fail_after(RUN_S):
-        command = [str(program("node", "nodejs")), *words]
+        command = [str(program("node")), *words]
         done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
     assert done.returncode == 0, done.stderr.decode()[-2000:]
     return json.loads(done.stdout)

@@ -53,7 +53,7 @@ async def served(main: Path, transport: str) -> AsyncIterator[McpServer]:
     """Name the server over stdio, or start it and name its address."""
     options: dict[str, Any] = {"name": NAME, "approval": False, "start_s": START_S}
     if transport == "stdio":
-        yield mcp([str(program("node", "nodejs")), str(main)], **options)
+        yield mcp([str(program("node")), str(main)], **options)
         return
     port = free_port()
     async with listening(port, str(main), "streamableHttp"):

@@ -28,7 +28,7 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def play(stock: Path, running: Running, scenario: str, token: str | None = None) -> Any:
     """Run a scenario. Return what the client has in the end."""
     token = token or await new_token(running)
-    command = [str(program("node", "nodejs")), str(stock), running.address, token, scenario]
+    command = [str(program("node")), str(stock), running.address, token, scenario]
     with trio.fail_after(RUN_S):
         done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
     assert done.returncode == 0, done.stderr.decode()[-2000:]

@@ -1,7 +1,6 @@
 """Tabs on the chat page's own client, in one Node process (`pages.mjs`)."""
 
 import json
-import shutil
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,8 +13,7 @@ from attrs import define, field
 
 from tests.network.received import SentMessage
 from tests.network.tab import Tab
-
-NODE = shutil.which("node")
+from tests.servers.needed import found
 
 
 @define(eq=False)
@@ -28,8 +26,9 @@ class Pages:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run the process and hand its clients' events to the tabs, until cancelled."""
-        assert NODE is not None
-        command = [NODE, str(Path(__file__).with_suffix(".mjs"))]
+        node = found("node")
+        assert node is not None
+        command = [str(node), str(Path(__file__).with_suffix(".mjs"))]
         async with trio.open_nursery() as nursery:
             starting = partial(trio.run_process, command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             self._process = await nursery.start(starting)

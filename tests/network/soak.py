@@ -18,22 +18,27 @@ import trio
 from attrs import define, field
 
 from tests.network.checker import Checker
-from tests.network.pages import NODE, Pages, PageTab
+from tests.network.pages import Pages, PageTab
 from tests.network.plain_tab import PlainTab
 from tests.network.proxy import Proxy
 from tests.network.received import Ledger, SentMessage
 from tests.network.server_harness import SECRET, ServerHarness
 from tests.network.stream_tab import StreamTab
 from tests.network.tab import ProductTab, Tab
+from tests.servers.needed import found
 from transport.auth.tokens import Tokens
 
 TABS_PER_USER = 2.5
-KINDS: tuple[Any, ...] = (ProductTab, ProductTab, PageTab if NODE else ProductTab, PlainTab, PlainTab, StreamTab)
 SLOW_S = (0.0, 0.0, 0.0, 0.0, 0.02, 0.2)
 MEMORY_MB = 100
 """Allowed growth of a server's memory during its life."""
 READ_ATTEMPTS = 20
 """Attempts at reading a log at the end, 0.3 s apart."""
+
+
+def every_kind() -> tuple[Any, ...]:
+    """Return the kinds of tabs, as often as there are of each. Without Node none is on the page's client."""
+    return (ProductTab, ProductTab, PageTab if found("node") else ProductTab, PlainTab, PlainTab, StreamTab)
 
 
 @define(eq=False)
@@ -58,7 +63,7 @@ class Soak:
     patience: int = 1000
     threads_per_user: tuple[int, int] = (1, 3)
     silent: bool = False
-    kinds: Sequence[Any] = KINDS
+    kinds: Sequence[Any] = field(factory=every_kind)
     faults: list[str] = field(factory=list)
     counts: Counter[str] = field(factory=Counter)
     _tabs: list[Tab] = field(factory=list)

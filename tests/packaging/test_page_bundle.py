@@ -40,7 +40,7 @@ def unpack(wheels: Path, folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, filled_once: Callable[[Callable[[Path], None]], Path]) -> Path:
     """Return the packages of a wheel that was built as for a release."""
-    program("npm", "npm")
+    program("npm")
     return unpack(filled_once(build_wheels), tmp_path_factory.mktemp("wheel"))
 
 
@@ -79,7 +79,7 @@ def test_compressed_forms_are_those_of_the_files(files: PageFiles) -> None:
     for name, file in bundled.items():
         assert gzip.decompress(file.forms["gzip"]) == file.body, name
     lines = "\n".join(base64.b64encode(file.forms["br"]).decode() for file in bundled.values())
-    node = program("node", "nodejs")
+    node = program("node")
     done = subprocess.run([node, "-e", UNPACK], input=lines, capture_output=True, text=True, timeout=60, check=True)
     assert [base64.b64decode(line) for line in done.stdout.split()] == [file.body for file in bundled.values()]
 

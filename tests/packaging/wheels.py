@@ -1,10 +1,11 @@
 """The wheels of the four distributions, built once in a run."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+from tests.servers.needed import found
 
 ROOT = Path(__file__).parents[2]
 SOURCES = {
@@ -29,4 +30,4 @@ def build_wheel(folder: Path, *sources: Path, bundle: str) -> None:
 
 def build_wheels(folder: Path) -> None:
     """Build all wheels into `folder`, as for a release if there is npm. Give it to the fixture `filled_once`."""
-    build_wheel(folder, *SOURCES.values(), bundle="require" if shutil.which("npm") else "skip")
+    build_wheel(folder, *SOURCES.values(), bundle="require" if found("npm") else "skip")

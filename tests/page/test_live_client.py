@@ -12,7 +12,7 @@ from tests.servers.needed import program
 @pytest.mark.slow
 def test_client_against_the_real_server() -> None:
     """Messages, cuts, parts, agents, reloads, tabs, refusals, branches, approval and a restart, over real sockets."""
-    node = program("node", "nodejs")
+    node = program("node")
     story = Path(__file__).with_name("live.mjs")
     environment = {"PATH": "/usr/bin:/bin", "PYTHON": sys.executable}
     done = subprocess.run(

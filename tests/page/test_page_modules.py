@@ -42,7 +42,7 @@ MARKUP_SINKS = re.compile(
 @pytest.mark.slow
 def test_node_suite() -> None:
     """The pure parts and the protocol client pass their own suite under Node."""
-    node = program("node", "nodejs")
+    node = program("node")
     files = [str(file) for file in sorted(Path(__file__).parent.glob("*.test.mjs"))]
     done = subprocess.run([node, "--test", *files], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]

@@ -1,16 +1,56 @@
-"""The servers that tests ask for by name."""
+"""The servers that tests ask for by name. Without the program of a server its tests are skipped; see `needed.py`."""
 
 import fcntl
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from tests.servers import needed
 from tests.servers.pgbouncer import PgBouncer
 from tests.servers.postgresql import Pair, Postgres
 from tests.servers.redis import Redis
+
+PROGRAMS: Mapping[str, tuple[str, ...]] = {
+    "own_postgres": ("postgresql",),
+    "own_redis": ("redis",),
+    "pgbouncer": ("postgresql", "pgbouncer"),
+    "postgres": ("postgresql",),
+    "postgres_pair": ("postgresql",),
+    "redis": ("redis",),
+    "template": ("postgresql",),
+}
+"""The fixtures that start servers, and the programs that each needs."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """End the run if `TEST_WITHOUT` names an unknown program. Declare the marker `needs`."""
+    needed.without()
+    config.addinivalue_line("markers", "needs(*names): skip the test without these programs of tests/servers/needed.py")
+
+
+def programs_of(request: pytest.FixtureRequest) -> list[str]:
+    """Return the programs that a test needs by its markers, and those of its servers.
+
+    Servers that it got by `getfixturevalue` are among them as soon as it has them.
+    """
+    marked = {name for marker in request.node.iter_markers("needs") for name in marker.args}
+    return sorted(marked.union(*(PROGRAMS.get(fixture, ()) for fixture in request.fixturenames)))
+
+
+@pytest.fixture(autouse=True)
+def _ask_for_programs(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Ask for the programs of a test before its other fixtures do work.
+
+    Afterwards, record those of `getfixturevalue`: the fixture of a server that already runs does not ask.
+    """
+    for name in programs_of(request):
+        needed.program(name)
+    yield
+    for name in programs_of(request):
+        needed.found(name)
 
 
 def _postgres(*initdb: str) -> Iterator[Postgres]:

@@ -24,7 +24,7 @@ KEPT: Final = Path(sys.prefix) / "npm"
 
 def install(source: Path, folder: Path) -> Path:
     """Copy a package to a folder, and link there what its lock file names. Return the folder."""
-    npm = program("npm", "npm")
+    npm = program("npm")
     shutil.copytree(source, folder, ignore=shutil.ignore_patterns("node_modules", "dist"), dirs_exist_ok=True)
     kept = KEPT / sha256((source / "package-lock.json").read_bytes()).hexdigest()[:16]
     KEPT.mkdir(exist_ok=True)
@@ -51,7 +51,7 @@ def install(source: Path, folder: Path) -> Path:
 async def listening(port: int, *words: str, **environment: str) -> AsyncIterator[trio.Process]:
     """Run a program of node, which listens at the port, during the block."""
     process = await trio.lowlevel.open_process(
-        [program("node", "nodejs"), *words],
+        [program("node"), *words],
         env=os.environ | {"PORT": str(port)} | environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

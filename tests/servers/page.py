@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 def bundle_page(folder: Path) -> None:
     """Copy the pages with their bundle into an empty folder. Needs npm."""
-    program("npm", "npm")
+    program("npm")
     spec = importlib.util.spec_from_file_location("page_build", ROOT / "packaging/page/hatch_build.py")
     assert spec is not None
     assert spec.loader is not None

@@ -20,7 +20,7 @@ class PgBouncer:
     """One on a free port of the loopback address, for all databases of a server."""
 
     def __init__(self, folder: Path, server: Postgres) -> None:
-        binary = program("pgbouncer", "pgbouncer", [Path("/usr/sbin")])
+        binary = program("pgbouncer")
         self.port = free_port()
         folder.mkdir(parents=True, exist_ok=True)
         user = pwd.getpwnam("nobody") if os.getuid() == 0 else None  # it refuses to run as root

@@ -2,7 +2,6 @@
 
 import os
 import pwd
-import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ import psycopg
 from attrs import frozen
 from psycopg import sql
 
-from tests.servers.needed import free_port, lack
+from tests.servers.needed import free_port, program
 
 USER = "understudy"
 START_S = 30
@@ -31,14 +30,6 @@ OPTIONS: Mapping[str, str] = {
 }
 
 
-def binaries() -> Path | None:
-    """The folder of the newest PostgreSQL on this machine."""
-    found = shutil.which("pg_ctl")
-    folders = [Path(found).parent] if found else []
-    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
-    return next((folder for folder in reversed(folders) if (folder / "initdb").exists()), None)
-
-
 class Postgres:
     """A server on a free port of the loopback address, with its data in a folder; with `of`, a standby of that one.
 
@@ -48,10 +39,7 @@ class Postgres:
     def __init__(
         self, folder: Path, *, of: "Postgres | None" = None, initdb: Sequence[str] = (), **options: str
     ) -> None:
-        found = binaries()
-        if found is None:
-            lack("there is no PostgreSQL on this machine (Debian: apt-get install postgresql)")
-        self._binaries = found
+        self._binaries = program("postgresql").parent
         self._data = folder / "data"
         self._options = {**OPTIONS, **options}
         user = pwd.getpwnam("nobody") if os.getuid() == 0 else None  # it refuses to run as root

@@ -23,7 +23,7 @@ class Prometheus:
     """Scrapes some addresses, and evaluates the rules of these files, once a second. `token` is that of an operator."""
 
     def __init__(self, folder: Path, addresses: Iterable[str], rules: Iterable[Path], token: str = "") -> None:
-        self._binary = program("prometheus", "prometheus")
+        self._binary = program("prometheus")
         self._folder = folder
         self._address = f"127.0.0.1:{free_port()}"
         self._process: subprocess.Popen[bytes] | None = None

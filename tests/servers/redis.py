@@ -18,7 +18,7 @@ class Redis:
     """A server on a free port of the loopback address, with its files in a folder; `options` go to its command."""
 
     def __init__(self, folder: Path, *options: str, password: str = "") -> None:
-        self._binary = program("redis-server", "redis-server")
+        self._binary = program("redis")
         self._folder = folder
         self._options = (*OPTIONS, *options, *(("--requirepass", password) if password else ()))
         self._password = password
