@@ -117,6 +117,7 @@ def test_pages_are_judged_by_the_browser(corpora: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.slow
+@pytest.mark.needs("chromium")
 def test_markup_is_inert_and_reads_the_same(corpora: Path) -> None:
     report = judged(corpora, "markup")
     assert (report.recall, report.false_alarms) == (100, 0)

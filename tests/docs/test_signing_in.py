@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from tests.docs.served import connected, served
 from tests.docs.tables import DOCS
 from tests.end_to_end.http import request
+from tests.servers.needed import program
 from understudy.app.server import Running
 from understudy.app.settings import load
 from understudy.cli.main import main
@@ -79,11 +80,12 @@ async def test_a_newer_token_of_the_same_session_is_taken_on_an_open_connection(
 async def shell(running: Running, token: str, command: str) -> subprocess.CompletedProcess[bytes]:
     """Run one of the page's commands against a server."""
     words: Sequence[str] = ["sh", "-c", f"{command} -s -o /dev/null -w '%{{http_code}}'"]
-    environment = {"TOKEN": token, "SERVER": running.address, "PATH": "/usr/bin:/bin"}
+    environment = {"TOKEN": token, "SERVER": running.address, "PATH": f"{program('curl').parent}:/usr/bin:/bin"}
     return await trio.run_process(words, capture_stdout=True, env=environment)
 
 
 @pytest.mark.slow
+@pytest.mark.needs("curl")
 async def test_a_token_is_made_renewed_and_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     token = own_token(monkeypatch)
     renew, end = (block.strip() for block in blocks("sh"))

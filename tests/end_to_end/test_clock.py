@@ -13,7 +13,7 @@ HOUR = 3600.0
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("where", ["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgresql"))])
 @pytest.mark.parametrize("step", [-HOUR, HOUR])
 async def test_a_clock_that_steps_changes_times_and_nothing_else(
     serve: Any, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, where: str, step: float

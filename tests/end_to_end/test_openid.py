@@ -19,7 +19,11 @@ from understudy.storage.archive_queries import Archive
 from understudy.storage.audit import AuditFilter, entries
 from understudy.storage.records import owner_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.needs("npm"),
+    pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning"),
+]
 ANN = {"name": "Ann Other", "email": "ann@example.org", "groups": ["staff"], "roles": ["operator"]}
 
 

@@ -146,7 +146,7 @@ async def test_tokens_of_an_erased_user_are_refused(serve: Any) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgresql"))])
 @pytest.mark.promise("wire.sign-out-everywhere")
 async def test_an_operator_ends_sessions_from_a_shell(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest

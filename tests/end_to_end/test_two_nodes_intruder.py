@@ -17,6 +17,7 @@ from tests.end_to_end.http import request
 from tests.end_to_end.scripted_model import Call, Gate, Say, ScriptedModel, scripted
 from tests.end_to_end.server_pair import SECRET, Begin, eventually, resume, token_of
 from tests.end_to_end.test_two_nodes import on_both, said
+from tests.servers.needed import program
 from tests.servers.redis import Redis
 from transport.auth.tokens import Tokens
 from transport.wire.events import Block, Envelope, PartialResult
@@ -37,7 +38,7 @@ HOSTILE = '<img src=x onerror="alert(1)"><p>forged</p>'
 async def monitored(redis: Redis, folder: Path) -> AsyncIterator[Path]:
     """Record every command that Redis receives, as escaped text, in the file that is yielded."""
     path = folder / "monitored"
-    command = ["redis-cli", "-p", str(redis.port), "MONITOR"]
+    command = [program("redis", "redis-cli"), "-p", str(redis.port), "MONITOR"]
     with path.open("wb") as file:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(partial(trio.run_process, command, stdout=file, check=False))

@@ -187,12 +187,15 @@ async def test_two_workers_are_one_server(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgresql"))])
 async def test_a_run_goes_on_in_another_worker_when_its_own_is_killed(
-    tmp_path: Path, postgres: Postgres, template: str, database: str
+    tmp_path: Path, request: pytest.FixtureRequest, database: str
 ) -> None:
     """A tab on the other worker follows it to its one end without losing an event, and another worker is started."""
-    more = {"UNDERSTUDY_DATABASE_URL": postgres.create(template)} if database == "postgresql" else {}
+    more = {}
+    if database == "postgresql":
+        postgres: Postgres = request.getfixturevalue("postgres")
+        more = {"UNDERSTUDY_DATABASE_URL": postgres.create(request.getfixturevalue("template"))}
     async with two_workers(tmp_path, **more) as process:
         address, token = process.address, token_of()
         one, other = await pids(address)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +18,7 @@ from sqlalchemy.pool import NullPool
 from tests.servers.postgresql import Postgres
 from tests.understudy.storage.later import become
 from understudy.storage import migrations, schema
+from understudy.storage.database import Database
 from understudy.storage.errors import SchemaInUse, SchemaTooNew
 from understudy.storage.migrations import configuration
 from understudy.storage.postgresql import MIGRATION, connect_database, inspect_server
@@ -152,15 +154,19 @@ def test_the_schema_only_grows(tmp_path: Path) -> None:
         before = now
 
 
-ON_BOTH = pytest.mark.parametrize("postgresql", [False, True], ids=["sqlite", "postgresql"])
+ON_POSTGRESQL = pytest.param(True, marks=pytest.mark.needs("postgresql"))
+ON_BOTH = pytest.mark.parametrize("postgresql", [False, ON_POSTGRESQL], ids=["sqlite", "postgresql"])
 
 
 @ON_BOTH
 async def test_this_release_starts_on_a_schema_that_only_grew_and_is_refused_by_one_that_shrank(
-    postgres: Postgres, template: str, folder: Path, make: Any, monkeypatch: pytest.MonkeyPatch, *, postgresql: bool
+    request: pytest.FixtureRequest, folder: Path, make: Any, monkeypatch: pytest.MonkeyPatch, *, postgresql: bool
 ) -> None:
     """A later release migrates, with all that was said; the sentence of the refusal names the release that can."""
-    opens = partial(connect_database, postgres.create(template)) if postgresql else partial(open_database, folder)
+    opens: Callable[[], Database] = partial(open_database, folder)
+    if postgresql:
+        postgres: Postgres = request.getfixturevalue("postgres")
+        opens = partial(connect_database, postgres.create(request.getfixturevalue("template")))
     for number in (1, 2):
         with monkeypatch.context() as patching:
             become(number, patching.setattr)
