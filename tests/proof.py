@@ -159,7 +159,9 @@ def _commands(part: Part, result: Result) -> Result:
     for each in part.commands:
         print(f"\n{part.name}: python -m {each}", flush=True)
         began = time.monotonic()
-        code = subprocess.run([sys.executable, "-m", *shlex.split(each)], cwd=ROOT, check=False).returncode
+        with tempfile.TemporaryDirectory() as folder:
+            words = shlex.split(each.format(folder=folder))
+            code = subprocess.run([sys.executable, "-m", *words], cwd=ROOT, check=False).returncode
         seconds += time.monotonic() - began
         outcomes["failed" if code else "passed"] += 1
         failures += [each] if code else []

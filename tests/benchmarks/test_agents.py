@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.proof("benchmarks")
 
 
 def small(name: str) -> dict[str, Any]:
@@ -42,8 +43,8 @@ def test_a_long_run_is_stored_small_and_goes_on_after_a_kill() -> None:
 
 
 @pytest.mark.slow
-def test_no_due_time_is_lost_or_doubled_while_two_servers_are_killed() -> None:
 @pytest.mark.needs("postgresql", "redis")
+def test_no_due_time_is_lost_or_doubled_while_two_servers_are_killed() -> None:
     figures = small("schedules")
     assert figures.pop("schedule_fired") >= 60
     assert figures.pop("schedule_kills") >= 2

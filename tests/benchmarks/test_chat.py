@@ -20,6 +20,8 @@ from benchmarks.wire.server import ServerFailed
 from understudy.load.run import LoadFailed
 from understudy.load.websocket import SocketEnded
 
+pytestmark = pytest.mark.proof("benchmarks")
+
 
 @pytest.mark.slow
 def test_messages_cost_time_that_is_told_by_layer() -> None:

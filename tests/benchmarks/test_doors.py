@@ -10,6 +10,8 @@ import pytest
 from benchmarks.doors.overhead import DOORS
 from benchmarks.doors.rejoin import CLIENTS
 
+pytestmark = pytest.mark.proof("benchmarks")
+
 LIMIT_S: Final = 300
 
 
@@ -29,9 +31,9 @@ def test_one_turn_is_measured_at_each_door_beside_the_socket() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.needs("npm")
 def test_each_stock_client_comes_back_to_its_answer() -> None:
     """Each is cut in the middle of an answer, once as it leaves, and once as the server is killed."""
-@pytest.mark.needs("npm")
     figures = measured("rejoin")
     assert [each["figure"] for each in figures] == [f"stock_rejoin_{name}" for name in CLIENTS]
     assert [(each["ours"], each["unit"]) for each in figures] == [(2, "of 2")] * len(CLIENTS)

@@ -12,6 +12,8 @@ from benchmarks.operations import calm, stop_switch, traced
 from benchmarks.wire.server import ServerFailed
 from tests.servers.prometheus import Prometheus
 
+pytestmark = pytest.mark.proof("benchmarks")
+
 
 @pytest.mark.slow
 def test_traces_are_measured_at_two_servers() -> None:
@@ -30,18 +32,18 @@ def test_the_collector_counts_what_it_takes() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.needs("postgresql", "redis")
 def test_the_stop_switch_is_measured_over_two_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stop_switch, "ROUNDS", 2)
-@pytest.mark.needs("postgresql", "redis")
     [figure] = operations.figures(only="stop")
     assert (figure.figure, figure.aim) == ("stop_switch_s", 1.0)
     assert 0 < figure.ours < 30
 
 
 @pytest.mark.slow
+@pytest.mark.needs("postgresql", "prometheus", "redis")
 def test_a_calm_soak_is_measured_at_two_servers() -> None:
     found = {each.figure: each for each in operations.figures(only="calm", minutes=0.1)}
-@pytest.mark.needs("postgresql", "prometheus", "redis")
     assert [*found] == ["calm_alerts", "calm_minutes", "calm_pending", "calm_messages", "calm_broken"]
     assert found["calm_alerts"].aim == 0
     assert found["calm_messages"].ours >= 2 * calm.USERS

@@ -15,6 +15,8 @@ from benchmarks.page.chats import Chat, Understudy
 from benchmarks.peers.home import Missing
 from tests.servers.needed import program
 
+pytestmark = pytest.mark.proof("benchmarks")
+
 LIMIT_S: Final = 180
 
 

@@ -4,6 +4,8 @@ import pytest
 
 from benchmarks import soak
 
+pytestmark = pytest.mark.proof("benchmarks")
+
 
 @pytest.mark.slow
 def test_a_server_is_loaded_while_its_actors_are_killed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,9 +58,15 @@ FIREFOX_ALONE = frozenset({"views_firefox_story"})
 MODULES = frozenset({"offline_story", "story", "widgets_story"})
 """Stories that load the modules of the checkout, as contributors do. The others load the bundle of an installed wheel,
 which takes a third of the processor time."""
+WAY = ("offline_story", "past_story", "story", "turns_story", "visit_story")
+"""Stories of `make test`, played in Chromium: a user's way from the first visit on. The proof plays all others."""
 PLAYED = [
-    *(("chromium", name) for name in sorted(BOTH | CHROMIUM_ALONE.keys())),
-    *(("firefox", name) for name in sorted(BOTH | FIREFOX_ALONE)),
+    *(
+        pytest.param("chromium", name, marks=pytest.mark.proof("chromium"))
+        for name in sorted((BOTH | CHROMIUM_ALONE.keys()) - set(WAY))
+    ),
+    *(pytest.param("firefox", name, marks=pytest.mark.proof("firefox")) for name in sorted(BOTH | FIREFOX_ALONE)),
+    *(("chromium", name) for name in WAY),
 ]
 
 
@@ -111,7 +117,6 @@ def player() -> Iterator[Player]:
 
 
 @pytest.mark.promise("wire.endpoint-page")
-@pytest.mark.slow
 @pytest.mark.parametrize(("browser", "name"), PLAYED)
 def test_a_story_in_a_real_browser(
     player: Player, browser: str, name: str, tmp_path: Path, filled_once: Callable[[Callable[[Path], None]], Path]
@@ -129,6 +134,7 @@ def test_every_story_is_played_and_says_where() -> None:
     stories = {path.stem for path in STORIES.parent.glob("*story.py")} - {Path(__file__).stem}
     assert BOTH | CHROMIUM_ALONE.keys() | FIREFOX_ALONE == stories
     assert MODULES <= BOTH
+    assert BOTH | CHROMIUM_ALONE.keys() >= set(WAY)
     assert not BOTH & (CHROMIUM_ALONE.keys() | FIREFOX_ALONE)
 
 

@@ -8,6 +8,8 @@ import trio
 
 from tests.cluster.chaos import Chaos
 
+pytestmark = pytest.mark.proof("chaos")
+
 FIRST = (
     "node, held past its lease", "Redis, flushed", "node, SIGKILL", "storage writer", "PostgreSQL, crashed",
     "sockets, half open", "Redis, killed", "node, SIGTERM",
@@ -16,9 +18,9 @@ FIRST = (
 
 
 @pytest.mark.slow
+@pytest.mark.needs("postgresql", "redis")
 async def test_every_client_has_the_whole_log_after_the_kills(tmp_path: Path) -> None:
     """Two servers, six clients, 25 kills: each message ends once, each client has the log, no call is made twice."""
-@pytest.mark.needs("postgresql", "redis")
     options: dict[str, Any] = {"pause_s": 0.6, "within_s": 120.0, "hold_s": (2.5, 3.0)}
     chaos = Chaos(clients=6, seconds=60.0, seed=3, where=tmp_path, kills=25, first=FIRST, **options)
     with trio.fail_after(500):

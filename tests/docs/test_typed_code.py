@@ -12,6 +12,8 @@ import pytest
 
 from tests.docs.tables import DOCS, ROOT
 
+pytestmark = pytest.mark.proof("docs")
+
 BLOCK = re.compile(r"^```python(?: title=\"(?P<title>[^\"]+)\")?[^\n]*\n(?P<text>.*?)^```", re.DOTALL | re.MULTILINE)
 OPTIONS = ("--strict", "--config-file=", "--implicit-reexport", "--disable-error-code=empty-body")
 BROUGHT = {

@@ -20,7 +20,7 @@ from tests.servers.needed import free_port, program
 from tests.servers.npm import install, listening
 from understudy import McpServer, mcp
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning")]
+pytestmark = [pytest.mark.proof("clients"), pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning")]
 STOCK = Path(__file__).resolve().parents[1] / "stock_mcp"
 MAIN = Path("node_modules/@modelcontextprotocol/server-everything/dist/index.js")
 NAME = "everything"
@@ -164,3 +164,5 @@ async def test_a_task_whose_run_is_stopped_is_cancelled(serve: Any, main: Path, 
             await client.send({"type": "cancel", "payload": {"run_id": began["run_id"]}})
             await ended(client)
             await noted(notes, "cancelled")
+        assert client.seen[-1]["data"]["status"] == "cancelled"
+        assert lines_of(notes).count("cancelled") == 1

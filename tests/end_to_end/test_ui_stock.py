@@ -13,7 +13,7 @@ from tests.servers.needed import program
 from tests.servers.npm import install
 from understudy.app.server import Running
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.proof("clients")
 
 STOCK = Path(__file__).resolve().parents[1] / "stock_ui"
 RUN_S = 60

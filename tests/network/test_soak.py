@@ -7,6 +7,8 @@ import trio
 
 from tests.network.soak import Soak
 
+pytestmark = pytest.mark.proof("soak")
+
 
 @pytest.mark.slow
 async def test_every_client_ends_a_soak_with_the_whole_log_in_order(tmp_path: Path) -> None:

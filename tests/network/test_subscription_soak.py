@@ -7,6 +7,8 @@ import trio
 
 from tests.network.subscription_soak import SubscriptionSoak
 
+pytestmark = pytest.mark.proof("soak")
+
 
 @pytest.mark.slow
 async def test_every_open_screen_gets_the_whole_log_whatever_conversation_is_killed(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ import pytest
 from tests.nested import LEAN
 from tests.packaging.wheels import ROOT, build_wheels
 
+pytestmark = pytest.mark.proof("packaging")
+
 NEEDED = ("trio", "attr", "attrs", "outcome", "sniffio", "sortedcontainers", "idna")
 """trio, attrs, and what trio needs on POSIX."""
 

@@ -18,6 +18,8 @@ from tests.packaging.wheels import ROOT, build_wheel, build_wheels
 from tests.servers.needed import program
 from understudy.web.page_files import FOR_EVER, REVALIDATE, PageFiles, read_page_files
 
+pytestmark = pytest.mark.proof("packaging")
+
 READY = "understudy is ready on "
 UNPACK = """
 const { brotliDecompressSync } = require("node:zlib");

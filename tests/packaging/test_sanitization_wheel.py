@@ -14,6 +14,8 @@ import pytest
 
 from tests.packaging.wheels import ROOT, SOURCES, build_wheels
 
+pytestmark = pytest.mark.proof("packaging")
+
 SOURCE = SOURCES["sanitization"]
 NEEDED = ("attr", "attrs", "nh3", "re2")
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

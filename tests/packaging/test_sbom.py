@@ -22,7 +22,7 @@ PINS = dict(
     for line in (ROOT / "constraints.txt").read_text().splitlines()
     if line and not line.startswith("#")
 )
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.proof("packaging")
 
 
 def make(python: Path, output: Path) -> "subprocess.CompletedProcess[str]":

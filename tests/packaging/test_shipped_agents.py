@@ -21,6 +21,8 @@ from tests.packaging.wheels import OFFLINE, ROOT, SOURCES, build_wheel, build_wh
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 
+pytestmark = pytest.mark.proof("packaging")
+
 EXAMPLE = ROOT / "deploy" / "example_agents"
 UNIT = ROOT / "deploy" / "systemd" / "understudy.service"
 AGENTS = ["--no-builtin-agents", "example_agents:AGENTS"]

@@ -8,6 +8,8 @@ from tests.end_to_end.process import command_of
 from tests.packaging.upgrade import Release, upgraded
 from tests.packaging.wheels import ROOT
 
+pytestmark = pytest.mark.proof("upgrade")
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ from packaging.requirements import Requirement
 from tests.packaging.environment import Environment, manifest, name_of, normal
 from tests.packaging.wheels import ROOT, SOURCES, build_wheels
 
+pytestmark = pytest.mark.proof("packaging")
+
 NEEDS = {
     "actors": (),
     "transport": ("actors",),
