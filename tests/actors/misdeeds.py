@@ -52,7 +52,7 @@ async def neighbour(system):
 
     async def well():
         assert await ref.ask(Read()) == []
-        assert ref._cell.incarnations == 1
+        assert system.explain(ref.path).incarnation == 1
 
     return well
 

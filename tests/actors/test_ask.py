@@ -6,8 +6,8 @@ from functools import partial
 import pytest
 import trio
 
-from actors import Actor, ActorDied, Ask, AskCycle, AskTimeout, ChildSpec, Restart, SelfCall, StopMode, termination
-from tests.actors.troupe import Player, Read, Run, player, settled, sleeping
+from actors import Actor, ActorDied, Ask, AskCycle, AskTimeout, ChildSpec, Restart, SelfCall, StopMode
+from tests.actors.troupe import Player, Read, Run, held, player, settled, sleeping
 
 
 class Lasting(Run):
@@ -40,7 +40,7 @@ async def test_cancelling_an_ask_cancels_its_handling(autojump_clock, system):
     await trio.sleep(20)
     assert done == ["begun"]
     assert system.tree().children[0].restarts == 0
-    assert not ref._cell.calls
+    assert held(ref) == {}
 
 
 @pytest.mark.promise("bitten.cancelled-ask")
@@ -413,18 +413,23 @@ async def test_a_condemned_actor_handles_no_further_message(autojump_clock, syst
     """They are for the next incarnation: what this one did with them would be lost."""
     handled = []
 
+    async def fail():
+        raise ValueError("an own task failed")
+
     class Doomed(Actor):
         async def receive(self, message, context):
             handled.append((context.incarnation, message))
             if message == 0 and end == "kill":
                 context.ref.kill()
             elif message == 0:
-                termination.fail(context._cell, ValueError("an own task failed"))
+                context.start_soon(fail)
+                with trio.CancelScope(shield=True):
+                    await trio.sleep(1)
 
     ref = await system.spawn(ChildSpec("a", Doomed))
     for number in range(4):
         ref.tell(number)
-    await settled()
+    await trio.sleep(2)
     assert handled == [(1, 0), (2, 1), (2, 2), (2, 3)]
 
 

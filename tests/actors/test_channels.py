@@ -322,20 +322,24 @@ async def test_a_message_is_either_lost_or_its_senders_still(autojump_clock):
 
 
 async def test_a_send_may_be_cancelled_in_the_moment_of_a_close(autojump_clock, system):
-    """At either end, and of a channel to an actor: as a clean-up does it."""
+    """At either end, and of a channel to an actor: as a clean-up does it. No send that waits is sent or left."""
     ref = await system.spawn(ChildSpec("a", Small))
     ref.tell(Run(sleeping(10)))
     await settled()
     channel = ref.channel()
-    ends = [(channel, channel)]
+    ends = [(channel, channel, ref)]
     for which in (0, 1):
-        pair = open_mailbox(MailboxSpec(2))
-        ends.append((pair[0], pair[which]))
-    for sending, closing in ends:
+        sender, receiver = open_mailbox(MailboxSpec(2))
+        ends.append((sender, (sender, receiver)[which], receiver))
+    for sending, closing, counting in ends:
         async with trio.open_nursery() as nursery:
             for number in range(3):
                 nursery.start_soon(sending.send, number)
             await settled()
+            assert counting.statistics()[Lane.NORMAL].waiting_senders == 1
             nursery.cancel_scope.cancel()
             with trio.CancelScope(shield=True):
                 await closing.aclose()
+        assert nursery.cancel_scope.cancelled_caught
+        left = [(lane.depth, lane.waiting_senders) for lane in counting.statistics().values()]
+        assert left == ([] if closing is receiver else [(2, 0)])

@@ -18,6 +18,7 @@ from actors import (
     TooManyChildren,
 )
 from tests.actors.troupe import Boom, Run, player, settled, sleeping
+from tests.memory import kept_bytes
 
 
 async def test_who_backs_off_does_not_start_again_while_the_supervisor_closes(autojump_clock):
@@ -106,16 +107,16 @@ async def test_a_supervisor_may_never_give_up(autojump_clock):
 async def test_waiting_for_an_end_leaves_nothing_behind(autojump_clock, system):
     """A health check that waits for a second, again and again."""
     ref = await system.spawn(player("a"))
-    for _ in range(100):
-        with trio.move_on_after(1):
-            await ref.wait_stopped()
-    assert len(ref._cell.dead_waiters) == 1
+    with kept_bytes() as left:
+        for _ in range(1000):
+            with trio.move_on_after(1):
+                await ref.wait_stopped()
+    assert left.size < 20_000  # twenty bytes for each
     async with trio.open_nursery() as nursery:
         for _ in range(3):
             nursery.start_soon(ref.wait_stopped)
         await settled()
         await ref.stop()
-    assert ref._cell.dead_waiters is None
 
 
 async def test_the_end_of_a_child_costs_the_same_among_many(autojump_clock):

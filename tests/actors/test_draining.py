@@ -42,8 +42,8 @@ async def draining(nursery, ref):
 @pytest.mark.promise("stop.drain-closes")
 async def test_a_stream_of_messages_does_not_keep_a_drain_from_its_end(autojump_clock, system):
     """Twenty a second come while ten a second are handled."""
-    ref = await system.spawn(ChildSpec("worker", Worker))
-    worker = ref._cell.incarnation.actor
+    worker = Worker()
+    ref = await system.spawn(ChildSpec("worker", lambda: worker))
     for number in range(5):
         ref.tell(number)
     later = []
@@ -92,8 +92,8 @@ async def test_what_was_there_before_the_order_is_finished(autojump_clock, syste
     class Parent(Worker):
         supervision = Supervision()
 
-    ref = await system.spawn(ChildSpec("parent", Parent, shutdown_s=100.0))
-    parent, got = ref._cell.incarnation.actor, []
+    parent, got = Parent(), []
+    ref = await system.spawn(ChildSpec("parent", lambda: parent, shutdown_s=100.0))
     gate = trio.Event()
 
     async def hold(context):

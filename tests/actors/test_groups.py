@@ -194,7 +194,7 @@ async def test_a_child_that_crashes_while_later_siblings_start_is_replaced_with_
     ref, kids = await open_family(system, *specs, strategy=strategy)
     assert list(kids) == ["a", "b", "c"]
     assert [await child.ask(Read()) for child in kids.values()] == [[], [], []]
-    assert (len(starts), ref._cell.incarnations) == (2, 1)
+    assert (len(starts), system.explain(ref.path).incarnation) == (2, 1)
 
 
 @pytest.mark.slow

@@ -25,11 +25,18 @@ from actors import (
     Terminated,
     UnhandledMessage,
 )
-from tests.actors.troupe import Boom, Hang, Player, Read, Run, player, settled, sleeping
+from tests.actors.troupe import Boom, Hang, Player, Read, Run, held, player, settled, sleeping
 
 
 class Patient(Player):
-    """Gets "silence" when it was told nothing for ten seconds: a timer, set again under its key by each message."""
+    """Gets "silence" when it was told nothing for ten seconds: a timer, set again under its key by each message.
+
+    Each incarnation adds what it hears as a list of its own to `lives`.
+    """
+
+    def __init__(self, lives):
+        super().__init__("patient")
+        lives.append(self.heard)
 
     async def on_start(self, context):
         await super().on_start(context)
@@ -46,29 +53,31 @@ class Patient(Player):
 @pytest.mark.promise("timers.receive-timeout", "timers.replace")
 async def test_a_receive_timeout_is_a_timer_that_each_message_sets_again(autojump_clock, system):
     """It comes ten seconds after the last message, once; and not at all after it was cancelled."""
-    ref = await system.spawn(ChildSpec("patient", Patient))
+    lives = []
+    ref = await system.spawn(ChildSpec("patient", lambda: Patient(lives)))
     for number in range(5):
         await trio.sleep(9)
         ref.tell(number)
     await trio.sleep(9.9)
-    assert "silence" not in ref._cell.incarnation.actor.heard
+    assert "silence" not in lives[-1]
     await trio.sleep(0.2)
-    assert ref._cell.incarnation.actor.heard == [0, 1, 2, 3, 4, "silence"]
+    assert lives[-1] == [0, 1, 2, 3, 4, "silence"]
     ref.tell("enough")
     await trio.sleep(100)
-    assert ref._cell.incarnation.actor.heard[-1] == "enough"
+    assert lives[-1][-1] == "enough"
 
 
 @pytest.mark.promise("timers.receive-timeout", "timers.die")
 async def test_a_receive_timeout_dies_with_its_incarnation_and_the_next_has_its_own(autojump_clock, system):
     """Counted from the new start."""
-    ref = await system.spawn(ChildSpec("patient", Patient))
+    lives = []
+    ref = await system.spawn(ChildSpec("patient", lambda: Patient(lives)))
     await trio.sleep(8)
     ref.tell(Boom())
     await trio.sleep(9)
-    assert ref._cell.incarnation.actor.heard == []
+    assert lives[-1] == []
     await trio.sleep(2)
-    assert ref._cell.incarnation.actor.heard == ["silence"]
+    assert lives[-1] == ["silence"]
 
 
 @pytest.mark.promise("timers.die")
@@ -170,7 +179,7 @@ async def test_a_request_about_children_outlives_a_crash_as_any_that_waits(autoj
     ref.tell(Run(fail))
     await settled()
     assert (await ref.ask(CountChildren())).specs == 0
-    assert ref._cell.incarnations == 2
+    assert system.explain(ref.path).incarnation == 2
 
 
 @pytest.mark.promise("mailbox.unexpected")
@@ -186,7 +195,7 @@ async def test_an_unexpected_message_is_told_and_counted(autojump_clock, system,
         ("/test/plain", "str"), ("/test/plain", "object"), ("/test/plain", "Read"),
     ]  # fmt: skip
     assert system.unhandled == 3
-    assert ref._cell.incarnations == 1
+    assert system.explain(ref.path).incarnation == 1
 
 
 @pytest.mark.promise("mailbox.unexpected-may-fail")
@@ -200,7 +209,7 @@ async def test_an_actor_may_take_an_unexpected_message_for_a_failure(autojump_cl
     ref = await system.spawn(ChildSpec("strict", Strict))
     ref.tell("what?")
     await settled()
-    assert (ref.alive, ref._cell.incarnations) == (True, 2)
+    assert (ref.alive, system.explain(ref.path).incarnation) == (True, 2)
     assert system.tree().children[0].last_error == "UnhandledMessage: /test/strict does not understand str"
 
 
@@ -253,7 +262,7 @@ async def test_an_ask_ends_at_the_earlier_of_its_timeout_and_its_callers_deadlin
     with pytest.raises(trio.TooSlowError), trio.fail_after(5):
         await ref.ask(Read(), timeout_s=2)
     assert trio.current_time() - start == pytest.approx(4, abs=0.02)
-    assert not ref._cell.calls
+    assert held(ref) == {}
 
 
 @pytest.mark.promise("ask.dead-fails-at-once")

@@ -66,7 +66,7 @@ async def test_a_child_with_a_delay_longer_than_the_period_never_trips_it(autoju
         kids["a"].tell(Boom())
         assert await kids["a"].ask(Read(), timeout_s=10) == []
     assert ref.alive
-    assert kids["a"]._cell.restarts == 150
+    assert system.explain(kids["a"].path).restarts == 150
 
 
 @pytest.mark.promise("restart.intensity")
@@ -86,9 +86,9 @@ async def test_a_supervisor_that_comes_back_has_a_clean_slate(autojump_clock, sy
     _, kids = await open_family(system, spec, intensity=9)
     for _ in range(2):
         await crash(kids["inner"].children()[0])
-    assert kids["inner"]._cell.incarnations == 2
+    assert system.explain(kids["inner"].path).incarnation == 2
     await crash(kids["inner"].children()[0])
-    assert kids["inner"]._cell.incarnations == 2
+    assert system.explain(kids["inner"].path).incarnation == 2
 
 
 @pytest.mark.promise("restart.intensity")

@@ -118,13 +118,18 @@ async def test_a_lifespan_is_left_however_the_actor_ends(autojump_clock, how):
 @pytest.mark.promise("stop.lifespan")
 async def test_a_task_of_the_lifespan_that_raises_crashes_the_actor(autojump_clock, system, events):
     """With that error, and the next incarnation has a nursery of its own."""
-    diary = []
+    diary, lives = [], []
 
     async def fail():
         raise KeyError("lost")
 
-    ref = await system.spawn(housed(diary, restart=Restart.PERMANENT))
-    ref.tell(Run(lambda context: context._cell.incarnation.actor.nursery.start_soon(fail)))
+    class Known(Housed):
+        def __init__(self, diary):
+            super().__init__(diary)
+            lives.append(self)
+
+    ref = await system.spawn(housed(diary, restart=Restart.PERMANENT, kind=Known))
+    lives[0].nursery.start_soon(fail)
     await settled()
     assert await ref.ask(Read()) == []
     (crash,) = [event for event in events if isinstance(event, ActorCrashed)]

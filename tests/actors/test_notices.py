@@ -18,7 +18,7 @@ from actors import (
     Supervision,
     Terminated,
 )
-from tests.actors.troupe import Boom, Hang, Player, Read, Run, player, settled, sleeping
+from tests.actors.troupe import Boom, Hang, Player, Read, Run, held, player, settled, sleeping
 
 
 def watching(*targets):
@@ -145,9 +145,7 @@ async def test_two_that_watch_each_other_and_themselves_leave_nothing_behind(aut
     await a.stop()
     await b.stop()
     for ref in (a, b):
-        assert not ref._cell.watchers
-        assert not ref._cell.incarnation.watching
-        assert not ref._cell.control
+        assert held(ref) == {}
 
 
 @pytest.mark.promise("watch.tables-empty", "bad.old-context")
@@ -160,9 +158,9 @@ async def test_a_context_whose_incarnation_is_over_watches_nobody(autojump_clock
     for act in (lambda: old.watch(b), old.stop, lambda: old.set_timer("t", 1, "late")):
         with pytest.raises(ActorDied):
             act()
-    assert not b._cell.watchers
+    assert held(b) == {}
     assert await a.ask(Read()) == []
-    assert a._cell.incarnations == 2
+    assert system.explain(a.path).incarnation == 2
 
 
 @pytest.mark.promise("watch.tables-empty", "timers.die")
@@ -171,16 +169,19 @@ async def test_nothing_outlives_an_actor(autojump_clock, system, how):
     """No watch, timer, call, waiter, queue, task or child: all tables are as they were before."""
     target = await system.spawn(player("target"))
 
-    async def never():
-        await trio.sleep_forever()
+    crash = trio.Event()
+
+    async def boom():
+        await crash.wait()
+        raise ValueError("task")
 
     async def settle_in(context):
         context.watch(target)
         context.set_timer("t", 1000, "late")
-        context.start_soon(never)
+        context.start_soon(boom)
         await context.spawn(player("kid"))
 
-    timers, tasks = len(system.timers), count_tasks(system)
+    timers, tasks = len(system.timers), count_tasks()
     ref = await system.spawn(player("a", supervision=Supervision(), restart=Restart.TEMPORARY, starting=settle_in))
     async with trio.open_nursery() as nursery:
 
@@ -192,38 +193,21 @@ async def test_nothing_outlives_an_actor(autojump_clock, system, how):
         await settled()
         ref.tell("waits")
         if how == "crash":
-            ref._cell.incarnation.start_task(None, boom, ())
+            crash.set()
         elif how == "kill":
             ref.kill()
         else:
             nursery.start_soon(ref.stop)
         await ref.wait_stopped()
     await settled()
-    cell = ref._cell
-    held = (
-        cell.incarnation.watching,
-        cell.incarnation.timers,
-        cell.calls,
-        cell.control,
-        cell.children,
-        cell.incarnation.task_scopes,
-        cell.incarnation.actor,
-        cell.incarnation.current,
-    )
-    assert not any((*held, cell.mailbox.barriers))
-    assert not target._cell.watchers
+    assert held(ref) == held(target) == {}
     assert ref.statistics() == {}
-    assert (len(system.timers), count_tasks(system)) == (timers, tasks)
+    assert (len(system.timers), count_tasks()) == (timers, tasks)
 
 
-async def boom():
-    """A task that fails."""
-    raise ValueError("task")
-
-
-def count_tasks(system):
-    """The tasks that live in the tree."""
-    return sum(len(nursery.child_tasks) for nursery in (system.nursery, system.root._cell.children.nursery))
+def count_tasks():
+    """Return how many tasks the loop has."""
+    return trio.lowlevel.current_statistics().tasks_living
 
 
 @pytest.mark.promise("watch.tables-empty")

@@ -22,7 +22,7 @@ from actors import (
     Terminated,
 )
 from actors.testing import Probe
-from tests.actors.troupe import Boom, Player, Read, Run, player, settled
+from tests.actors.troupe import Boom, Player, Read, Run, held, player, settled
 
 
 def watching(target, **wishes):
@@ -172,7 +172,7 @@ async def test_no_restart_is_told_after_unwatch(autojump_clock, system):
     target.tell(Boom())
     await settled()
     assert await ref.ask(Read()) == []
-    assert not target._cell.watchers
+    assert held(target) == {}
 
 
 @pytest.mark.promise("bitten.no-forged-death")

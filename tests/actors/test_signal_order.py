@@ -27,7 +27,7 @@ from actors import (
     conflate,
 )
 from actors.mailbox import EMPTY, Mailbox
-from tests.actors.troupe import Boom, Hang, Player, Read, Run, player, settled, sleeping
+from tests.actors.troupe import Boom, Hang, Player, Read, Run, held, player, settled, sleeping
 
 
 class Busy:
@@ -259,7 +259,7 @@ async def test_a_watcher_that_comes_back_hears_the_messages_first_too(autojump_c
     await child.ask(telling(busy.ref, "result"))
     await child.stop()
     assert await busy.heard() == ["result", Terminated(child, Shutdown())]
-    assert busy.ref._cell.incarnations == 2
+    assert system.explain(busy.ref.path).incarnation == 2
 
 
 @pytest.mark.promise("watch.signal-order")
@@ -333,7 +333,7 @@ async def test_a_notice_that_waits_behind_messages_can_be_taken_back(autojump_cl
     await first.stop()
     await second.stop()
     assert await busy.heard() == ["between", Terminated(second, Shutdown())]
-    assert busy.ref._cell.mailbox.barriers is None
+    assert held(busy.ref) == {}
 
 
 @pytest.mark.promise("watch.signal-order", "watch.vital")
@@ -396,7 +396,7 @@ async def test_a_request_that_nobody_waits_for_among_notices_is_cancelled_alone(
         await child.stop()
         busy.gate.set()
     assert await busy.ref.ask(Read()) == [Terminated(child, Shutdown())]
-    assert busy.ref._cell.incarnations == 1
+    assert system.explain(busy.ref.path).incarnation == 1
 
 
 async def test_values_that_travel_with_messages_are_not_those_of_a_notice(autojump_clock):
@@ -429,12 +429,12 @@ async def test_no_notice_that_waits_outlives_its_watcher(autojump_clock, system)
     busy = await Busy.open(system, child)
     busy.ref.tell(Hang())
     await child.stop(StopMode.NOW)
-    assert busy.ref._cell.mailbox.barriers is not None
+    assert "notices" in held(busy.ref)
     busy.ref.kill()
     await settled()
-    assert busy.ref._cell.mailbox.barriers is None
+    assert held(busy.ref) == {}
     assert await busy.ref.stop(StopMode.NOW) == Shutdown()
-    assert busy.ref._cell.mailbox.barriers is None
+    assert held(busy.ref) == {}
 
 
 OPERATIONS = st.lists(

@@ -6,7 +6,7 @@ import pytest
 import trio
 from attrs import frozen
 
-from actors import Actor, ActorCrashed, ActorSystem, ChildSpec, InvalidSpec, Lane, MessageUnhandled, StopMode
+from actors import Actor, ActorCrashed, ActorSystem, ChildSpec, InvalidSpec, Lane, MessageUnhandled, Shutdown, StopMode
 from actors.stash import Stash, StashCleared, StashFull
 from tests.actors.keepers import Keeper, Note, Open, Put, Restless, crash, keeping, lost, taking
 from tests.actors.troupe import Boom, settled
@@ -224,9 +224,10 @@ async def test_a_long_chain_of_unstashing_one_by_one_uses_no_stack(autojump_cloc
 
 
 class Endless(Keeper):
-    """Has every note again at once."""
+    """Has every note again at once, and writes down each time."""
 
     async def receive(self, message, context):
+        self.done.append(message.word)
         self.stash.stash(message)
         self.stash.unstash_all()
 
@@ -238,8 +239,10 @@ async def test_a_message_that_always_comes_back_holds_neither_the_loop_nor_a_sto
     keeper.ref.tell(Note("a"))
     for _ in range(10):
         await trio.lowlevel.checkpoint()
+    assert len(keeper.done) > 1
     with trio.fail_after(1):
-        await keeper.ref.stop(StopMode.AFTER_MESSAGE)
+        assert await keeper.ref.stop(StopMode.AFTER_MESSAGE) == Shutdown()
+    assert lost(system) == [("a", "stash", "stopped")]
 
 
 async def test_an_idle_actor_takes_what_its_own_task_unstashes(autojump_clock, keeper):

@@ -3,9 +3,9 @@
 import pytest
 import trio
 
-from actors import ActorDied, Backoff, DeadLetter, Killed, Normal, Restart, Shutdown, StopMode
+from actors import ActorDied, Backoff, DeadLetter, Normal, Restart, Shutdown, StopMode
 from tests.actors.keepers import Keeper, Note, Open, Put, hang, keeping, lost, restless, taking
-from tests.actors.troupe import Boom, Run, settled
+from tests.actors.troupe import Boom, Run, held, settled
 
 
 @pytest.fixture
@@ -35,10 +35,7 @@ async def test_what_is_set_aside_when_the_actor_ends_is_told(autojump_clock, sys
     assert lost(system) == [("a", "stash", "stopped"), ("b", "stash", "stopped")]
     assert len(keeper.incarnations) == 1
     assert len(keeper.stash) == 0
-    cell = keeper.ref._cell
-    assert not cell.incarnation.stashes
-    assert not cell.redeliveries
-    assert not cell.calls
+    assert held(keeper.ref) == {}
 
 
 async def bring_to_its_end(keeper, how):
@@ -131,4 +128,4 @@ async def test_an_actor_that_is_killed_over_a_message_that_came_back_keeps_the_o
     await settled()
     assert keeper.done == ["a"]
     assert keeper.aside == ["c"]
-    assert isinstance(keeper.ref._cell.exit, Killed)
+    assert [each.reason for each in system.explain("/test/keeper").incidents] == ["killed"]

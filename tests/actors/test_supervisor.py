@@ -6,6 +6,7 @@ from actors import (
     ActorCrashed,
     ActorDied,
     ActorRestarting,
+    ActorStopped,
     AutoShutdown,
     Backoff,
     ChildSpec,
@@ -167,7 +168,7 @@ async def test_restarts_spaced_wider_than_the_period_never_trip(autojump_clock, 
         await crash(children[0])
         await trio.sleep(36)
     assert children[0].alive
-    assert ref._cell.restarts == 0
+    assert system.explain(ref.path).restarts == 0
 
 
 @pytest.mark.promise("restart.failed-restart-retried", "restart.failed-restart-counts")
@@ -185,7 +186,7 @@ async def test_a_restart_that_fails_is_tried_again_and_counted(autojump_clock, s
     await crash(child)
     assert await child.ask(Read()) == []
     assert attempts == [0, 1, 2, 3]
-    assert child._cell.restarts == 3
+    assert system.explain(child.path).restarts == 3
 
 
 @pytest.mark.promise("restart.failed-restart-counts", "peers.crash-loop")
@@ -428,9 +429,15 @@ async def test_nobody_is_restarted_by_a_supervisor_that_fails(autojump_clock, sy
             ChildSpec("sup", lambda children=children: Supervisor(children, intensity=9), restart=Restart.TEMPORARY)
         )
         a, b = ref.children()
-        a._cell.when_dead(b.kill)
+
+        def kill_other(event, a=a, b=b):
+            if isinstance(event, ActorStopped) and event.path == a.path:
+                b.kill()
+
+        forget = system.listen(kill_other)
         a.tell(Boom())
         assert isinstance(await ref.wait_stopped(), Crashed)
+        forget()
         assert diary == ["start b", "stop b (killed)"]
 
 

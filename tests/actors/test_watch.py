@@ -2,7 +2,7 @@ import pytest
 
 from actors import Backoff, Crashed, Killed, Restart, Shutdown, Terminated
 from actors.testing import Probe, ProbeFailure
-from tests.actors.troupe import Boom, Run, player, settled
+from tests.actors.troupe import Boom, Read, Run, held, player, settled
 
 
 @pytest.mark.promise("watch.once")
@@ -56,8 +56,7 @@ async def test_none_comes_after_unwatch(autojump_clock, system):
 
     await watcher.ask(Run(stop_and_unwatch))
     await settled()
-    waiting = await watcher.ask(Run(lambda context: (context._cell.control, context._cell.mailbox.barriers)))
-    assert not any(waiting)
+    assert await watcher.ask(Read()) == []
 
 
 @pytest.mark.promise("watch.independent")
@@ -94,15 +93,14 @@ async def test_no_watch_outlives_its_actors(autojump_clock, system):
     target = await system.spawn(player("target"))
     watcher = await system.spawn(player("watcher"))
     await watcher.ask(Run(lambda context: context.watch(target)))
-    assert target._cell.watchers
+    assert held(target).keys() == {"watchers"}
     watcher.kill()
     await settled()
-    assert not target._cell.watchers
+    assert held(target) == {}
     await watcher.ask(Run(lambda context: context.watch(target)))
     await target.stop()
     await settled()
-    assert not watcher._cell.incarnation.watching
-    assert target._cell.watchers is None
+    assert held(watcher) == held(target) == {}
 
 
 async def test_a_probe_says_what_it_missed(autojump_clock, system):

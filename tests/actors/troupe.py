@@ -10,7 +10,7 @@ from typing import Any
 import trio
 from attrs import field, frozen
 
-from actors import Actor, Ask, ChildSpec, Context, Exit, Supervision
+from actors import Actor, ActorRef, Ask, ChildSpec, Context, Exit, Supervision
 
 
 @frozen(eq=False)
@@ -100,3 +100,25 @@ def sleeping(seconds: float = math.inf) -> Callable[[Context], Any]:
 def settled() -> Any:
     """Wait until every task waits for something."""
     return trio.testing.wait_all_tasks_blocked()
+
+
+def held(ref: ActorRef) -> dict[str, Any]:
+    """Return the tables of an actor that hold something: calls, watches, timers, tasks, what waits outside its lanes.
+
+    Tests look into the runtime here only: but for the memory that it takes, nobody notices what stays in a table.
+    """
+    cell = ref._cell
+    life = cell.incarnation
+    tables = {
+        "calls": cell.calls,
+        "control": cell.control,
+        "redeliveries": cell.redeliveries,
+        "watchers": cell.watchers,
+        "watching": life.watching,
+        "timers": life.timers,
+        "tasks": life.task_scopes,
+        "notices": cell.mailbox.barriers,
+    }
+    if not ref.alive:
+        tables |= {"children": cell.children, "stashes": life.stashes, "actor": life.actor, "message": life.current}
+    return {name: table for name, table in tables.items() if table}

@@ -104,6 +104,25 @@ def losses(system):
     return [(letter.path, letter.message, letter.why) for letter in system.dead_letters]
 
 
+@pytest.fixture
+def listeners(system, monkeypatch):
+    """Those who listen to the system's events at the moment."""
+    listening, listen = [], system.listen
+
+    def listen_and_note(listener):
+        forget = listen(listener)
+        listening.append(forget)
+
+        def forget_and_note():
+            forget()
+            listening.remove(forget)
+
+        return forget_and_note
+
+    monkeypatch.setattr(system, "listen", listen_and_note)
+    return listening
+
+
 @pytest.mark.promise("pool.routing")
 async def test_workers_take_turns(autojump_clock, system):
     """Asked or told; each message goes to one."""
@@ -445,7 +464,7 @@ async def test_a_resize_whose_caller_leaves_starts_nobody(autojump_clock, system
     assert len(pool.ref.children()) == 1
 
 
-async def test_a_pool_whose_worker_does_not_start_does_not_start(autojump_clock, system):
+async def test_a_pool_whose_worker_does_not_start_does_not_start(autojump_clock, system, listeners):
     """Nor one of a size that cannot be. Nothing is left of it."""
     with pytest.raises(StartFailed, match="no seat"):
         await open_pool(system, starting=lambda _: (_ for _ in ()).throw(OSError("no seat")))
@@ -453,7 +472,7 @@ async def test_a_pool_whose_worker_does_not_start_does_not_start(autojump_clock,
     with pytest.raises(StartFailed, match="size: must be a whole number above zero"):
         await system.spawn(ChildSpec("pool", lambda: Pool(pool, worker(), 0)))
     assert system.find("/test/pool") is None
-    assert not system._listeners
+    assert not listeners
 
 
 async def test_a_pool_that_restarts_is_the_same_to_its_callers(autojump_clock, system):
@@ -472,7 +491,7 @@ async def test_a_pool_that_restarts_is_the_same_to_its_callers(autojump_clock, s
 
 
 @pytest.mark.promise("watch.tables-empty")
-async def test_a_pool_that_is_dead_is_said_to_be(autojump_clock, system):
+async def test_a_pool_that_is_dead_is_said_to_be(autojump_clock, system, listeners):
     """As for any actor: an error for requests, a dead letter for the rest, and nothing stays behind."""
     pool = await open_pool(system)
     workers = pool.workers
@@ -486,7 +505,7 @@ async def test_a_pool_that_is_dead_is_said_to_be(autojump_clock, system):
     assert losses(system)[-1] == ("/test/pool", "late", "dead")
     assert pool.workers == ()
     assert not any(ref.alive for ref in workers)
-    assert not system._listeners
+    assert not listeners
     await system.spawn(ChildSpec("pool", lambda: Pool(pool, worker(), 1)))
     assert await names(pool, 1) == ["w-1"]
 
@@ -504,13 +523,13 @@ async def test_a_pool_that_was_never_started_has_no_workers(autojump_clock):
     assert pool.workers == ()
 
 
-async def test_a_pool_ref_serves_one_pool(autojump_clock, system):
+async def test_a_pool_ref_serves_one_pool(autojump_clock, system, listeners):
     """The second pool with it does not start, and the first is left alone."""
     pool = await open_pool(system)
     with pytest.raises(StartFailed, match="its PoolRef belongs to /test/pool"):
         await system.spawn(ChildSpec("other", lambda: Pool(pool, worker(), 1)))
     assert await names(pool, 3) == ["w-1", "w-2", "w-3"]
-    assert len(tuple(system._listeners)) == 1
+    assert len(listeners) == 1
 
 
 async def test_what_is_told_to_the_pools_actor_is_passed_on(autojump_clock, system):

@@ -349,12 +349,15 @@ async def test_no_more_may_wait_than_there_is_room_for(autojump_clock, system, e
 
 
 async def test_those_who_gave_up_waiting_make_room(autojump_clock, system, exchange):
-    """Also while it is used."""
-    wire = Resource(await system.spawn(ChildSpec("wire", lambda: ResourceActor(exchange.source, waiting=1))))
+    """The second request that waits would be one too many."""
+    spec = ChildSpec("wire", lambda: ResourceActor(exchange.source, limit=1, waiting=1))
+    wire = Resource(await system.spawn(spec))
     async with wire.borrow():
         for _ in range(3):
-            with trio.move_on_after(1):
+            with trio.move_on_after(1) as scope:
                 await wire.use(Wire.hang)
+            assert scope.cancelled_caught
+            assert (await wire.status()).waiting == 0
 
 
 async def test_its_check_is_made_every_so_often_and_opens_it_again_when_it_fails(autojump_clock, system, exchange):

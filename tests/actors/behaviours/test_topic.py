@@ -1,6 +1,7 @@
 """Topics: who gets what is published, and who is harmed by whom."""
 
 import gc
+import weakref
 
 import pytest
 import trio
@@ -22,7 +23,7 @@ from actors import (
 )
 from actors.behaviours.pool import Pool, PoolRef
 from actors.behaviours.topic import InspectTopic, Publish, Subscribe, SubscriberStatistics, Unsubscribe, topic
-from tests.actors.troupe import Boom, Hang, Player, Read, player, settled
+from tests.actors.troupe import Boom, Hang, Player, Read, held, player, settled
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ async def test_who_unsubscribes_gets_no_more(autojump_clock, system, news):
     news.tell(Publish(1))
     await news.ask(Unsubscribe(ref))
     await news.ask(Unsubscribe(ref))
-    assert not ref._cell.watchers
+    assert held(ref) == {}
     news.tell(Publish(2))
     await news.ask(Subscribe(ref))
     news.tell(Publish(3))
@@ -108,7 +109,7 @@ async def test_the_dead_leave_by_themselves(autojump_clock, system, news):
     assert system.dead_letters.count == 0
     await refs[3].stop()
     assert await counts(news) == {}
-    assert not news._cell.incarnation.watching
+    assert held(news) == {}
 
 
 async def test_a_dead_actor_cannot_subscribe(autojump_clock, system):
@@ -223,23 +224,27 @@ async def test_subscriptions_outlive_a_crash_of_the_topic(autojump_clock, system
 
 @pytest.mark.promise("watch.tables-empty")
 async def test_a_topic_that_ended_leaves_nothing_behind(autojump_clock, system):
-    """No watch, and no audience with the factory; one that starts later under its name begins without."""
-    factory = topic(retain=1)
+    """No watch, and with the factory nothing that was published; one that starts later begins without subscribers."""
+
+    class News:
+        """Can be referred to weakly."""
+
+    factory, published = topic(retain=1), News()
     news = await system.spawn(ChildSpec("news", factory))
     ref = await subscribed(system, news, "a")
-    news.tell(Publish("kept"))
+    news.tell(Publish(published))
     await settled()
-    audiences = factory()._audiences
-    assert len(audiences) == 1
     await news.stop()
-    assert not ref._cell.watchers
+    assert held(ref) == {}
     again = await system.spawn(ChildSpec("news", factory))
     again.tell(Publish("new"))
     assert await counts(again) == {}
-    assert await ref.ask(Read()) == ["kept"]
-    del news
+    assert await ref.ask(Read()) == [published]
+    await ref.stop()
+    known = weakref.ref(published)
+    del news, published
     gc.collect()
-    assert len(audiences) == 1
+    assert known() is None
 
 
 async def test_a_pool_may_subscribe(autojump_clock, system, news):

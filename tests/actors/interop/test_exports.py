@@ -1,7 +1,5 @@
 """The names that the package around foreign code has."""
 
-import subprocess
-import sys
 import types
 
 from actors import interop
@@ -19,9 +17,3 @@ def test_the_public_names_are_these():
         "ThreadContext", "ThreadSpec", "TooManyAbandoned", "in_trio", "late_calls", "run_asyncio", "run_in_thread",
     ]  # fmt: skip
     assert [name for name, value in public.items() if not value.__doc__] == []
-
-
-def test_nothing_of_asyncio_is_touched_by_the_import():
-    """Not before the first coroutine runs."""
-    program = "import sys, actors.interop; assert 'trio_asyncio' not in sys.modules"
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
