@@ -145,3 +145,17 @@ async def test_a_child_that_waits_is_killed_stopped_or_told_without_any_effect_o
     assert diary[2:] == ["start a"]
     await trio.sleep(100)
     assert diary[3:] == []
+
+
+@pytest.mark.promise("bitten.backoff-is-a-state")
+async def test_a_child_that_is_stopped_while_it_waits_does_not_come_back(autojump_clock, system):
+    """It is stopped five seconds before its delay is over: no incarnation starts, and it is gone from the tree."""
+    diary = []
+    ref = await system.spawn(player("a", diary, backoff=AGAIN))
+    await end(ref, "crash")
+    await trio.sleep(5)
+    await ref.stop()
+    await trio.sleep(100)
+    assert diary == ["start a", "stop a (crashed: ValueError)"]
+    assert not ref.alive
+    assert system.tree().children == ()

@@ -146,6 +146,30 @@ async def test_send_waits_for_room_in_order(autojump_clock, system):
 
 
 @pytest.mark.promise("mailbox.policies")
+async def test_one_waiting_sender_gets_in_for_each_message_taken(autojump_clock, system):
+    """A lane of two is full, and three senders wait for room: it never holds more than two."""
+
+    class Small(Player):
+        mailbox = MailboxSpec(capacity=2)
+
+    ref = await system.spawn(ChildSpec("small", Small))
+    gate, depths = trio.Event(), []
+    note = [Run(lambda _: depths.append(ref.statistics()[Lane.NORMAL].depth)) for _ in range(5)]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: ref.ask(Run(lambda _: gate.wait())))
+        await settled()
+        ref.tell(note[0])
+        ref.tell(note[1])
+        for message in note[2:]:
+            nursery.start_soon(ref.send, message)
+        await settled()
+        assert ref.statistics()[Lane.NORMAL].waiting_senders == 3
+        gate.set()
+    await settled()
+    assert depths == [2, 2, 2, 1, 0]
+
+
+@pytest.mark.promise("mailbox.policies")
 async def test_send_gives_up_after_its_time_and_leaves_nothing_behind(autojump_clock, system):
     """`MailboxFull` names the lane; the message never arrives."""
 

@@ -32,6 +32,11 @@ def test_a_mask_keeps_the_shape(text: str, mask: Mask, covered: str) -> None:
     assert mask_text(text, mask) == covered
 
 
+def test_four_characters_stay_of_twelve_and_none_of_fewer() -> None:
+    assert mask_text("12345678901", Mask.LAST_FOUR) == COVER * 11
+    assert mask_text("123456789012", Mask.LAST_FOUR) == COVER * 8 + "9012"
+
+
 @given(st.text(max_size=40), st.sampled_from(Mask))
 def test_a_mask_is_as_long_as_the_text_and_shows_four_at_most(text: str, mask: Mask) -> None:
     """Random text: the mask has its length, and shows at most four characters."""

@@ -438,6 +438,18 @@ async def test_a_token_can_be_renewed_in_place(autojump_clock: trio.testing.Mock
         assert trio.current_time() - started == pytest.approx(60, abs=1)
 
 
+@pytest.mark.promise("wire.close-4403")
+@pytest.mark.parametrize(("user", "tenant"), [("bob", None), ("ann", "other")])
+async def test_a_token_of_another_user_ends_the_connection(user: str, tenant: str | None) -> None:
+    """A socket of ann, who has no tenant, gets a token of bob, or of the ann of a tenant: an error, then 4403."""
+    async with open_rig(ANN) as rig:
+        await rig.event()
+        another = rig.server.tokens.issue(user, "s1", tenant=tenant, ttl_s=600)
+        await rig.send({"type": "refresh", "payload": {"session_token": another}})
+        assert (await rig.event())["data"]["code"] == "forbidden"
+        assert (await rig.closed())[0] == 4403
+
+
 @pytest.mark.promise("wire.hello-batch")
 async def test_hello_changes_how_events_come() -> None:
     """With `batch`, events that wait together come in one frame."""
