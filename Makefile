@@ -50,6 +50,9 @@ test: $(VENV)/.dev ## what a change may break, in as many processes as cores (AR
 proof: $(VENV)/.dev ## what takes longer, before a release (ARGS="fuzz soak", ARGS=--changed)
 	$(BIN)/python -m tests.proof $(ARGS)
 
+faults: $(VENV)/.dev ## each fault in tests/faults must turn a test red (ARGS="NAME --processes 2")
+	$(BIN)/python -m tests.faults $(ARGS)
+
 check: types style arrows exported ## style, types, import arrows; faster with --jobs=2 --output-sync
 
 .PHONY: types style arrows exported

@@ -223,6 +223,16 @@ def test_permits_held_by_other_processes_count_towards_every_limit() -> None:
     assert slots.note_elsewhere({}) == [("a2", "a2")]
 
 
+def test_all_runs_that_fit_at_once_are_told() -> None:
+    """Another process, which held all permits, has died: each of the queued runs is to be started."""
+    slots: RunLimiter[str] = RunLimiter(per_user=2, total=2)
+    slots.note_elsewhere({"cat": 2})
+    for run in ("a", "b", "c"):
+        assert not slots.acquire(run, f"user-{run}", run)
+    assert slots.note_elsewhere({}) == [("a", "a"), ("b", "b")]
+    assert (slots.running, slots.position("c")) == (2, 1)
+
+
 def test_permits_of_a_tenant_held_by_other_processes_count_for_it() -> None:
     slots: RunLimiter[str] = RunLimiter(per_user=9, total=9, per_tenant=1)
     slots.note_elsewhere({"ann": 1})
