@@ -103,9 +103,9 @@ def program(name: str, binary: str = "") -> Path:
     left_out = [each for each in names if each in without()]
     if left_out:
         pytest.skip(f"without {' and '.join(left_out)} ({WITHOUT_VARIABLE})")
-    missing = [PROGRAMS[each] for each in names if PROGRAMS[each].folder() is None]
-    binaries = " and ".join(name for each in missing for name in each.binaries)
-    reason = f"no {binaries} on this machine (Debian: apt-get install {' '.join(each.package for each in missing)})"
+    missing = [each for each in names if PROGRAMS[each].folder() is None]
+    packages = " ".join(PROGRAMS[each].package for each in missing)
+    reason = f"no {' and no '.join(missing)} on this machine (Debian: apt-get install {packages})"
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
