@@ -27,7 +27,7 @@ def test_traces_are_measured_at_two_servers() -> None:
 def test_the_collector_counts_what_it_takes() -> None:
     with traced.collector() as collector:
         for _ in range(2):
-            urllib.request.urlopen(f"http://127.0.0.1:{collector.port}/v1/traces", b"12345", timeout=30).close()
+            urllib.request.urlopen(f"http://127.0.0.1:{collector.port}/v1/traces", b"12345", timeout=60).close()
     assert collector.size == 10
 
 

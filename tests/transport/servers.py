@@ -126,7 +126,7 @@ async def exchange(port: int, data: bytes) -> bytes:
 
 def get(port: int, path: str = "/", **headers: str) -> tuple[int, bytes, http.client.HTTPMessage]:
     """One GET by the standard library's client: status, body, headers."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request("GET", path, headers=headers)
         response = connection.getresponse()

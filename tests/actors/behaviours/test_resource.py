@@ -650,7 +650,7 @@ async def test_a_real_connection_is_opened_again_when_its_server_comes_back():
             nursery.cancel_scope.cancel()
 
     options = ResourceOptions(backoff=Backoff(min_s=0.02, max_s=0.05))
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery, ActorSystem("s", on_event=lambda _: None) as system:
             alive = await nursery.start(server.serve)
             wire = await Resource.start(system, "wire", connect, options=options)

@@ -103,7 +103,7 @@ async def test_a_refusal_without_end_is_cut_off() -> None:
 async def test_nobody_at_the_address() -> None:
     """A name that leads nowhere is a failed attempt as any other."""
     async with open_client("ws://name.invalid/ws", reconnect=BRIEF) as client:
-        with trio.fail_after(5), pytest.raises(SocketClosed, match="cannot be reached: no connection can be made"):
+        with trio.fail_after(60), pytest.raises(SocketClosed, match="cannot be reached: no connection can be made"):
             await anext(client)
         assert client.state.status is Status.REFUSED
 
@@ -137,7 +137,7 @@ async def test_a_secure_connection(trusted: bool) -> None:
     async with raw(serve) as (url, _):
         url = url.replace("ws://127.0.0.1", "wss://localhost")
         async with open_client(url, reconnect=BRIEF, ssl_context=client_side) as client:
-            with trio.fail_after(5):
+            with trio.fail_after(60):
                 if trusted:
                     assert await kinds(client, 1) == ["welcome"]
                 else:
@@ -151,7 +151,7 @@ async def test_a_server_that_does_not_speak_tls() -> None:
         raw(saying(b"HTTP/1.1 400 Bad\r\n\r\n")) as (url, _),
         open_client(url.replace("ws://", "wss://"), reconnect=BRIEF) as client,
     ):
-        with trio.fail_after(5), pytest.raises(SocketClosed, match="no secure connection"):
+        with trio.fail_after(60), pytest.raises(SocketClosed, match="no secure connection"):
             await anext(client)
 
 
@@ -241,7 +241,7 @@ async def test_chunks_that_are_never_finished_are_bounded() -> None:
         await stay(socket)
 
     async with talking(begin, many, fine) as (client, script):
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             assert (await anext(client)).type == "pong"
     assert len(script.came) == 3
 
@@ -265,7 +265,7 @@ async def test_a_frame_that_is_too_large_is_not_taken() -> None:
         assert await kinds(client, 1) == ["pong"]
     assert len(script.came) == 2
     async with talking(text) as (client, _):
-        with trio.fail_after(20), pytest.raises(SocketClosed, match="1009"):
+        with trio.fail_after(60), pytest.raises(SocketClosed, match="1009"):
             await anext(client)
 
 

@@ -182,7 +182,7 @@ async def test_the_time_there_and_back_is_known() -> None:
     """Of the last ping."""
     async with talking(stay_after_welcome, reconnect=Reconnect(ping_s=0.02)) as (client, _):
         assert client.rtt_s is None
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             while client.rtt_s is None:
                 await trio.lowlevel.checkpoint()
         assert 0 < client.rtt_s < 1
@@ -283,7 +283,7 @@ async def test_a_refused_token_is_asked_for_once_more(way: str) -> None:
         for given in (source, "stale"):
             script = Script([])
             async with open_client(f"ws://127.0.0.1:{port}/ws", token=given, reconnect=QUICK) as client:
-                with trio.fail_after(5), pytest.raises(Unauthenticated if way == "handshake" else SocketClosed):
+                with trio.fail_after(60), pytest.raises(Unauthenticated if way == "handshake" else SocketClosed):
                     await anext(client)
             assert script.came == []
     assert len(asked) == 2
@@ -324,7 +324,7 @@ async def test_a_source_that_fails_is_tried_again_and_one_that_hangs_is_left(aut
 async def test_what_cannot_be_a_token_is_not_sent(given: str) -> None:
     """It would break out of its header."""
     async with talking(stay_after_welcome, token=given) as (client, script):
-        with trio.fail_after(5), pytest.raises(Unauthenticated):
+        with trio.fail_after(60), pytest.raises(Unauthenticated):
             await anext(client)
     assert script.came == []
 

@@ -265,7 +265,7 @@ async def test_a_message_can_be_taken_back_before_it_is_sent() -> None:
                 await client.answer("hi", message_id="mine")
             failed.append(failure.value)
 
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(ask)
                 await trio.testing.wait_all_tasks_blocked()
@@ -308,7 +308,7 @@ async def test_a_program_that_is_started_again_has_lost_nothing(tmp_path: Path) 
     async with talking(take_one, store=FileOutbox(path)) as (client, _):
         assert client.unaccepted == ["m1", "m2"]
         assert await kinds(client, 1) == ["message_accepted"]
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             while len(await FileOutbox(path).load()) > 1:
                 await trio.lowlevel.checkpoint()
     assert [each["payload"]["content"] for each in heard] == ["one", "two"]
@@ -354,7 +354,7 @@ async def test_a_store_that_fails_later_ends_the_block(tmp_path: Path) -> None:
 
     async def wait() -> None:
         async with talking(take, store=Full()):
-            with trio.fail_after(5):
+            with trio.fail_after(60):
                 await trio.sleep_forever()
 
     with pytest.raises(ExceptionGroup) as group:

@@ -146,7 +146,7 @@ class Rig:
 
     async def frames(self, count: int) -> list[Any]:
         """The next frames, as JSON."""
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             return [json.loads(bytes((await self.client.frame()).data)) for _ in range(count)]
 
     async def seqs(self, count: int) -> list[int]:
@@ -155,7 +155,7 @@ class Rig:
 
     async def close_code(self) -> int:
         """Read to the close frame."""
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while (await self.client.frame()).opcode is not Opcode.CLOSE:
                 pass
         await self.client.flush()

@@ -46,7 +46,7 @@ async def test_requests_of_one_connection_follow_each_other() -> None:
     """The head that was read early is replayed once; bodies, and later requests on the connection, arrive whole."""
 
     def talk(port: int) -> list[Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         told = []
         for method, body in (("POST", b"x" * 300_000), ("GET", None), ("PUT", b"abc")):
             connection.request(method, "/a%20b?q=1", body=body)
