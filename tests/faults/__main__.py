@@ -86,7 +86,8 @@ def detect(copies: "SimpleQueue[Path]", fault: Fault) -> bool:
         try:
             code, output = run_python(copy, ("-m", *_PYTEST, "-x", *fault.tests), LIMIT_S)
         finally:
-            apply(copy, fault, "-R")
+            if not apply(copy, fault, "-R"):
+                raise RuntimeError(f"{fault.name} cannot be taken back: its tests have changed {fault.changed}")
     finally:
         copies.put(copy)
     took_s, failed = time.monotonic() - began, first_failure(output)

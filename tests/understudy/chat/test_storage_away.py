@@ -11,9 +11,11 @@ from attrs import define, evolve, field
 from sqlalchemy import update
 
 from actors import ChildSpec, open_system
-from transport.wire.commands import Cancel
+from tests.end_to_end.scripted_model import Call, scripted
+from tests.end_to_end.scripted_model import Say as SayTurn
+from transport.wire.commands import Approve, Cancel, Decision
 from transport.wire.errors import CommandRejected
-from transport.wire.events import AgentProgress, AgentStarted, Error, FinalResponse, RunStatus
+from transport.wire.events import AgentProgress, AgentStarted, ApprovalRequired, Error, FinalResponse, RunStatus
 from understudy.chat.messages import EnsureRunning, OwnershipLost
 from understudy.chat.storage_away import StorageRetry, StorageWaitMonitor, StorageWaits
 from understudy.storage import schema
@@ -100,6 +102,21 @@ async def test_an_ending_that_cannot_be_stored_is_the_one_that_is_stored_later(r
     else:
         (end,) = await rig.until(Error)
         assert getattr(end.event, "code", None) == "storage_unavailable"
+
+
+async def test_a_decision_that_cannot_be_stored_is_not_acknowledged(rig: Rig, away: Away) -> None:
+    """A user allows a call while writes fail: the approval is refused, and the log holds no decision."""
+    mailing = scripted(Call([("send_mail", {"to": "anna"})]), SayTurn("Done"))
+    rig.services.agents["script"] = mailing  # type: ignore[index]
+    await rig.desk.dispatch(ADA, say("go", "t"), rig.outbox)
+    (required,) = await rig.until(ApprovalRequired)
+    away.writes = True
+    with pytest.raises(CommandRejected) as refused:
+        await rig.desk.dispatch(ADA, Approve(required.event.call_id, Decision.ALLOW), rig.outbox)  # type: ignore[union-attr]
+    assert refused.value.code == "storage_unavailable"
+    away.writes = False
+    await rig.until(Error)
+    assert "approval_decided" not in [each.type for each in await rig.services.store.events("ada", "t", 0)]
 
 
 async def test_a_thread_that_could_not_be_deleted_goes_on(rig: Rig, away: Away) -> None:
