@@ -156,26 +156,31 @@ async def test_a_cancel_ends_a_waiting_run_at_once(clock: trio.testing.MockClock
 
 
 @pytest.mark.promise("wire.limit-run")
-async def test_waiting_for_the_user_is_not_work(serve: Any) -> None:
+async def test_waiting_for_the_user_is_not_work(clock: trio.testing.MockClock, serve: Any) -> None:
     """Waiting for several times the run's deadline is no timeout; the rest of the deadline still applies afterwards."""
     calls = Call([("send_mail", MAIL)]), Call([("wait", {})])
-    running = await serve(scripted(*calls, timeout_s=1.0))
+    running = await serve(scripted(*calls, timeout_s=20.0))
     async with connected(running.address) as client:
         required = await asked(client)
-        await trio.sleep(2.0)  # real time: longer than the run's limit
+        clock.jump(50.0)
         await approve(client, required, "allow")
+        await client.until("tool_completed", status="ok")
+        await client.until("tool_executing", tool_name="wait")
+        clock.jump(20.0)
         end = await client.until_end()
         check_arc(client.durable())
-    assert completed(client)["status"] == "ok"
-    assert completed(client)["duration_ms"] < 500
+    assert completed(client)["duration_ms"] < 50_000
     assert end["data"]["code"] == "agent_timeout"
 
 
-async def test_while_another_call_works_the_clock_goes_on(serve: Any) -> None:
+async def test_while_another_call_works_the_clock_goes_on(clock: trio.testing.MockClock, serve: Any) -> None:
     """One call waits for consent, another works: the run's limit holds, and both are completed."""
-    running = await serve(scripted(Call([("send_mail", MAIL), ("wait", {})]), timeout_s=1.5))
+    running = await serve(scripted(Call([("send_mail", MAIL), ("wait", {})]), timeout_s=20.0))
     async with connected(running.address) as client:
         await asked(client)
+        if not any(event["type"] == "tool_executing" for event in client.seen):
+            await client.until("tool_executing")
+        clock.jump(20.0)
         assert (await client.until_end())["data"]["code"] == "agent_timeout"
         check_arc(client.durable())
 
@@ -203,12 +208,12 @@ async def test_several_calls_wait_side_by_side(serve: Any) -> None:
 TOOL_END = "tool_completed"
 
 
-async def test_an_allowed_call_has_its_own_time_limit_from_then_on(serve: Any) -> None:
+async def test_an_allowed_call_has_its_own_time_limit_from_then_on(clock: trio.testing.MockClock, serve: Any) -> None:
     """A tool that hangs after consent is stopped by its own timeout."""
     running = await serve(scripted(Call([("hang_with_consent", {})]), Say("Done")))
     async with connected(running.address) as client:
         required = await asked(client)
-        await trio.sleep(0.4)  # twice the tool's own limit
+        clock.jump(0.4)  # twice the tool's own limit
         await approve(client, required, "allow")
         await client.until_end()
         check_arc(client.durable())

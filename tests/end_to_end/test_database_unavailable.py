@@ -59,7 +59,7 @@ async def test_reading_goes_on_and_messages_are_refused_until_it_is_back(serve: 
 @pytest.mark.slow
 async def test_a_message_may_wait_for_a_database_that_is_locked(serve: Any, tmp_path: Path) -> None:
     """It is acknowledged when it is stored, not before, and once; of those that wait one too many is refused."""
-    running = await serve(storage_wait_s=10.0, storage_waiting=1)
+    running = await serve(storage_wait_s=30.0, storage_waiting=1)
     running.store.deadline_s = 0.2  # messages that do not wait are refused soon
     token = await new_token(running)
     lock = sqlite3.connect(tmp_path / "data" / "understudy.db", isolation_level=None, check_same_thread=False)
@@ -69,12 +69,12 @@ async def test_a_message_may_wait_for_a_database_that_is_locked(serve: Any, tmp_
         lock.execute("BEGIN IMMEDIATE")
         seen = len(client.seen)
         await client.say("What is 2 + 2?", thread_id="t")
-        with trio.move_on_after(0.6):
+        async with connected(running.address, await new_token(running)) as other:
+            await other.say("Hello")  # its first attempt fails after that of the first message, which waits then
+            assert (await other.until("error"))["data"]["code"] == "storage_unavailable"
+        with trio.move_on_after(0.3):
             while True:
                 assert (await client.read())["type"] not in {"message_accepted", "error"}
-        async with connected(running.address, await new_token(running)) as other:
-            await other.say("Hello")
-            assert (await other.until("error"))["data"]["code"] == "storage_unavailable"
         lock.execute("ROLLBACK")
         await client.until_end()
         accepted = [each for each in client.seen[seen:] if each["type"] == "message_accepted"]
@@ -86,21 +86,21 @@ async def test_a_message_may_wait_for_a_database_that_is_locked(serve: Any, tmp_
     lock.close()
 
 
-async def sign_within(client: ChatClient, seconds: float) -> dict[str, Any]:
+async def sign_of_waiting(client: ChatClient) -> dict[str, Any]:
     """Return the next progress event of a message that waits for the database."""
-    with trio.fail_after(seconds):
-        while True:
-            event = await client.read()
-            if event["type"] == "agent_progress" and event["data"]["note"] == "Waiting for the database":
-                return event
+    while True:
+        event = await client.read()
+        if event["type"] == "agent_progress" and event["data"]["note"] == "Waiting for the database":
+            return event
 
 
 @pytest.mark.promise("wire.database-away")
 @pytest.mark.slow
 @pytest.mark.parametrize("gone", ["locked", "stopped"])
-async def test_a_lost_database_is_reported_within_a_second(
+async def test_a_lost_database_is_reported_while_it_is_waited_for(
     serve: Any, gone: str, own_postgres: Postgres, tmp_path: Path
 ) -> None:
+    """To a client whose message is not stored yet, and to one whose run cannot go on."""
     gate = Gate(open_after=1)
     url = own_postgres.create() if gone == "stopped" else ""
     running = await serve(scripted(Call([("echo", {"text": "a"})]), Say("one two", gate)), database_url=url)
@@ -114,11 +114,11 @@ async def test_a_lost_database_is_reported_within_a_second(
             lock = sqlite3.connect(tmp_path / "data" / "understudy.db", isolation_level=None, check_same_thread=False)
             lock.execute("BEGIN IMMEDIATE")
         await client.say("go", agent_type="script", thread_id="t2", message_id="m2")
-        said = await sign_within(client, 1.0)
+        said = await sign_of_waiting(client)
         assert (said["thread_id"], said["message_id"], said["agent_type"]) == ("t2", "m2", "script")
         assert "run_id" not in said
         gate.opened.set()
-        worked = await sign_within(client, 1.0)
+        worked = await sign_of_waiting(client)
         assert (worked["thread_id"], worked["message_id"]) == ("t", "m1")
         if gone == "stopped":
             await trio.to_thread.run_sync(own_postgres.start)

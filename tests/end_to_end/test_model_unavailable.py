@@ -4,7 +4,6 @@ import socket
 from typing import Any
 
 import pytest
-import trio
 from attrs import evolve
 
 from actors import Backoff
@@ -23,6 +22,7 @@ async def test_it_is_refused_at_once_after_failures_in_a_row(serve: Any, monkeyp
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and does not listen
         monkeypatch.setattr(resilient, "RETRY", evolve(resilient.RETRY, backoff=Backoff(min_s=0.01, max_s=0.02)))
+        monkeypatch.setattr(resilient, "CIRCUIT", evolve(resilient.CIRCUIT, reset=Backoff(min_s=60, max_s=60)))
         monkeypatch.setenv("OPENAI_API_KEY", KEY)
         monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{taken.getsockname()[1]}/v1")
         running = await serve(model="openai:tiny")
@@ -35,11 +35,9 @@ async def test_it_is_refused_at_once_after_failures_in_a_row(serve: Any, monkeyp
             first = await say()
             assert (first["data"]["code"], first["data"].get("retry_after")) == ("model_unavailable", None)
             await say()
-            began = trio.current_time()
             third = await say()
-            assert trio.current_time() - began < 0.5
             assert third["data"]["code"] == "model_unavailable"
-            assert 1.0 <= third["data"]["retry_after"] <= 1.2
+            assert 30 < third["data"]["retry_after"] <= 72, "which only a refusal without an attempt can tell"
             _, _, health = await request(running.address, "GET", "/healthz")
             assert (health["status"], health["checks"]["model openai:tiny"]["status"]) == ("degraded", "degraded")
 

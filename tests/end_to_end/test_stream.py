@@ -16,6 +16,8 @@ import trio
 
 from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.http import new_token, request
+from tests.end_to_end.passing_time import Clocks
+from tests.end_to_end.passing_time import clocks as clocks
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
 from tests.end_to_end.sse import Parser, Stream, streaming
 from transport.connection.limits import Limits
@@ -225,11 +227,13 @@ async def test_dialects_are_those_of_sockets(serve: Any) -> None:
 
 
 @pytest.mark.promise("wire.stream-ends", "owasp.session-expiry")
-async def test_a_token_that_runs_out_ends_the_stream(serve: Any) -> None:
+async def test_a_token_that_runs_out_ends_the_stream(clocks: Clocks, serve: Any) -> None:
     running = await serve(scripted(Say("one")), secret=SECRET)
     claims = {"sub": "ada", "sid": "s", "exp": time.time() + 60}
     await say(running, jwt.encode(claims, SECRET, "HS256"))
-    async with opened(running, jwt.encode(claims | {"exp": time.time() + 0.3}, SECRET, "HS256")) as stream:
+    async with opened(running, jwt.encode(claims | {"exp": time.time() + 20}, SECRET, "HS256")) as stream:
+        await stream.until("final_response")
+        clocks.forward(20.1)
         await stream.until_end()
     last = stream.seen[-1]
     assert (last.kind, last.body["data"]["code"]) == ("error", "token_expired")

@@ -15,7 +15,7 @@ import annotated_types
 import attrs
 import pytest
 import trio
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from understudy.agents.agent import Agent
@@ -401,7 +401,8 @@ JSON = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(sorted(everything.parameters["properties"])), JSON))
+@given(st.dictionaries(st.sampled_from(sorted(everything.parameters["properties"])), JSON, max_size=3))
+@example({"number": 3, "day": "2026-11-20"})
 def test_random_arguments_are_accepted_or_refused(arguments: dict[str, Any]) -> None:
     """Random JSON becomes what the annotations say, or is refused with a `ToolError`."""
     with contextlib.suppress(ToolError):
