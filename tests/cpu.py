@@ -17,3 +17,13 @@ def cpu_seconds(work: Callable[[], object], bound: float = 0.0) -> float:
         if least < bound:
             break
     return least
+
+
+def takes_linear_time(work: Callable[[str], object], text: str, quick_s: float) -> bool:
+    """Whether `work` takes less than `quick_s` CPU seconds for the text, or no more than linear time allows.
+
+    A slow machine may need longer: then the whole text may take 25 times as long as a tenth of it, where quadratic work
+    takes a hundred times as long.
+    """
+    took_s = cpu_seconds(lambda: work(text), quick_s)
+    return took_s < quick_s or took_s <= 25 * cpu_seconds(lambda: work(text[: len(text) // 10]))

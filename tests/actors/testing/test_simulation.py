@@ -82,9 +82,8 @@ def test_arguments_and_results_go_through():
         await trio.sleep(3600)
         return a + b
 
-    began, worked = time.monotonic(), time.process_time()
+    began = time.monotonic()
     assert simulate(add, 1, 2) == 3
-    assert time.process_time() - worked < 0.25
     assert time.monotonic() - began < 60  # a busy machine takes its time, but no hour
 
 

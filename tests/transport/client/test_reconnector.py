@@ -185,7 +185,7 @@ async def test_the_time_there_and_back_is_known() -> None:
         with trio.fail_after(60):
             while client.rtt_s is None:
                 await trio.lowlevel.checkpoint()
-        assert 0 < client.rtt_s < 1
+        assert 0 < client.rtt_s < 60
 
 
 # Tokens
