@@ -118,7 +118,10 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=1, help="faults tried at once, each in a copy of its own")
     parser.add_argument("--no-baseline", action="store_true", help="do not run the tests without a fault first")
     given = parser.parse_args()
-    faults = load(given.names)
+    try:
+        faults = load(given.names)
+    except FileNotFoundError as error:
+        parser.error(f"there is no patch {error.filename}")
     copies: SimpleQueue[Path] = SimpleQueue()
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         for number in range(given.processes):
