@@ -84,19 +84,16 @@ def backup_of(tmp_path: Path, secret: dict[str, str]) -> Any:
 
 async def test_a_backup_under_load_is_the_state_of_one_moment(tmp_path: Path) -> None:
     make, database = Make(), open_database(tmp_path / "data")
-    longest, growing = 0.0, trio.Semaphore(0)
+    growing = trio.Semaphore(0)
     async with ActorSystem("test") as system:
         writer = await system.spawn(ChildSpec("writer", lambda: StoreWriter(database)))
         store = Store(database, lambda: writer)
 
         async def grow(thread: str) -> None:
-            nonlocal longest
             await store.commit(make.opening("ann", thread, f"r-{thread}"))
             for number in count(2):
-                began = trio.current_time()
                 events = make.events(number, number, f"r-{thread}", "x" * 500)
                 await store.commit(make.change("ann", thread, events=events))
-                longest = max(longest, trio.current_time() - began)
                 if number == 5:
                     growing.release()
 
@@ -111,7 +108,6 @@ async def test_a_backup_under_load_is_the_state_of_one_moment(tmp_path: Path) ->
                     await trio.to_thread.run_sync(back)
                 nursery.cancel_scope.cancel()
     database.close()
-    assert longest < 2.0
     heads = []
     for number in range(3):
         with contextlib.closing(sqlite3.connect(tmp_path / f"saved{number}" / FILE_NAME)) as connection:

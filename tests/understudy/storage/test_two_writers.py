@@ -17,7 +17,7 @@ from actors import ActorRef
 from tests.servers.postgresql import Postgres
 from understudy.storage import store
 from understudy.storage.errors import AlreadyStored, Fenced, NotStored, StorageUnavailable
-from understudy.storage.postgresql import IDLE_S, LOCK_S, connect_database
+from understudy.storage.postgresql import LOCK_S, connect_database
 from understudy.storage.records import ClaimThread, Fence, JoinNodes
 from understudy.storage.store import Store
 from understudy.storage.write_statements import apply
@@ -196,41 +196,41 @@ async def test_a_row_that_is_locked_holds_up_its_change_alone(postgres: Postgres
         for name in ("t1", "t2"):
             await one.commit(opening(make, "ann", name))
         await one.join("a")
-        done: dict[str, float] = {}
+        done: set[str] = set()
 
         async def append(name: str) -> None:
             await one.commit(make.change("ann", name, events=make.events(2, 2)))
-            done[name] = trio.current_time()
+            done.add(name)
 
-        began = trio.current_time()
         async with trio.open_nursery() as nursery:
             with held(address, "UPDATE threads SET title = 'x' WHERE id = 't1'"):
                 nursery.start_soon(append, "t1")
                 nursery.start_soon(append, "t2")
                 assert await one.renew("a")
-                while trio.current_time() < began + 1.6:
+                while "t2" not in done:
                     assert await one.renew("a")
                     await trio.sleep(0.1)
-                assert set(done) == {"t2"}
-        assert done["t2"] < began + 1.5
+                assert done == {"t2"}
+        assert done == {"t1", "t2"}
         assert (await one.last_seqs("ann", ["t1"])) == {"t1": 2}
         assert await failed(ref) == 0
 
 
 @pytest.mark.slow
 def test_a_row_that_is_locked_is_waited_for_once(postgres: Postgres, template: str, make: Any) -> None:
-    """Two appends, one to a locked row: the group waits for `LOCK_S` once, and stores the other."""
+    """Appends to twenty locked rows and to a free one: the group waits for `LOCK_S` once, and stores the last one."""
     address = postgres.create(template)
     database = connect_database(address)
+    names = [f"t{number}" for number in range(21)]
     with database.writing.connect() as connection:
-        commit_group(connection, [opening(make, "ann", name) for name in ("t1", "t2")])
-        appends = [make.change("ann", name, events=make.events(2, 2)) for name in ("t1", "t2")]
-        with held(address, "UPDATE threads SET title = 'x' WHERE id = 't1'"):
+        commit_group(connection, [opening(make, "ann", name) for name in names])
+        appends = [make.change("ann", name, events=make.events(2, 2)) for name in names]
+        with held(address, "UPDATE threads SET title = 'x' WHERE id <> 't20'"):
             began = time.monotonic()
             outcomes = commit_group(connection, appends)
-            assert LOCK_S <= time.monotonic() - began < 1.8 * LOCK_S
-        assert [type(outcome) for outcome in outcomes] == [StorageUnavailable, bool]
-        assert commit_group(connection, appends) == [True, True]
+            assert LOCK_S <= time.monotonic() - began < 10 * LOCK_S, "twenty times as long if each append waited"
+        assert [type(outcome) for outcome in outcomes] == [StorageUnavailable] * 20 + [bool]
+        assert commit_group(connection, appends) == [True] * 21
     database.close()
 
 
@@ -303,7 +303,7 @@ async def test_a_server_that_is_held_in_a_transaction_lets_go(postgres: Postgres
         with database.writing.connect() as connection, connection.begin():
             apply(connection, evolve(make.change(events=make.events(2, 2)), fence=Fence("gone", 1)))
             reached.set()
-            assert paused.wait(20)
+            assert paused.wait(120)
             connection.exec_driver_sql("SELECT 1")
 
     results: list[BaseException | None] = []
@@ -320,9 +320,8 @@ async def test_a_server_that_is_held_in_a_transaction_lets_go(postgres: Postgres
     async with two(address) as [(one, _), _]:
         await trio.to_thread.run_sync(reached.wait)
         await one.join("a", lease_s=60.0)
-        began = trio.current_time()
         assert await one.claim("ann", "t1", "a") == Fence("a", 2)
-        assert trio.current_time() < began + IDLE_S + 1.5
+        assert not results
         await one.commit(evolve(make.change(events=make.events(2, 3)), fence=Fence("a", 2)))
         with pytest.raises(Fenced):
             await one.commit(evolve(make.change(events=make.events(4, 4)), fence=Fence("gone", 1)))

@@ -75,23 +75,21 @@ async def test_a_cancelled_call_is_given_cancelled_error_and_one_that_swallows_i
         for _ in range(2):
             try:
                 began.set()
-                await asyncio.sleep(60)
+                await asyncio.sleep(600)  # longer than a test may hang
             except asyncio.CancelledError:
                 seen.append("stays")
 
     async with opened() as loop:
-        for function, grace_s in ((wait, 0.9), (stay, 20)):
+        for function in (wait, stay):
             began.clear()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(loop.run, "call", function, Given())
                 await trio.to_thread.run_sync(began.wait)
-                cut = trio.current_time()
                 nursery.cancel_scope.cancel()
-            assert trio.current_time() - cut < grace_s + 5
         assert seen == ["cancelled", "stays"]
 
 
-async def test_a_blocked_loop_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_blocked_loop_is_replaced(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(loops, "BLOCKED_S", 0.2)
     freed = threading.Event()
 
@@ -106,7 +104,7 @@ async def test_a_blocked_loop_is_replaced(monkeypatch: pytest.MonkeyPatch) -> No
         before = await loop.run("name", name, Given())  # type: ignore[type-var]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(loop.run, "block", block, Given())
-            while not loop._blocked:  # noqa: ASYNC110 - the loop tells nobody
+            while "tools.loop_blocked" not in caplog.messages:  # noqa: ASYNC110 - what is logged is no event
                 await trio.sleep(0.02)
             assert await loop.run("name", name, Given()) != before  # type: ignore[type-var]
             freed.set()
