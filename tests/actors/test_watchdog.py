@@ -33,8 +33,8 @@ async def waiting(context):
 
 
 def told(events):
-    """Holds that were told."""
-    return [event for event in events if isinstance(event, SlowHandler)]
+    """Return the holds that were told, but for short ones: a busy machine holds the loop up too."""
+    return [event for event in events if isinstance(event, SlowHandler) and event.held_s > 0.15]
 
 
 WHERE = {
@@ -70,7 +70,7 @@ async def test_a_hold_outside_of_receive_is_named_with_its_place(autojump_clock,
             await settled()
     (held,) = told(events)
     assert (held.path, held.message_type) == (path, None)
-    assert 0.15 < held.held_s < 3
+    assert held.held_s < 3
     assert "time.sleep(0.3)" in held.stack
     assert "unrolled_run" not in held.stack
     if "own" in where or "foreign" in where:
@@ -97,7 +97,7 @@ async def test_the_thread_sleeps_while_the_loop_waits_and_sees_the_next_hold():
             assert await trio.to_thread.run_sync(seen_asleep)
             time.sleep(0.3)  # noqa: ASYNC251 - the loop is held
             await trio.lowlevel.checkpoint()
-    assert [0.15 < each.held_s < 3 for each in told(events)] == [True, True]
+    assert [each.held_s < 3 for each in told(events)] == [True, True]
 
 
 async def test_a_busy_loop_has_no_instrument_and_a_quiet_one_gets_it_again():
@@ -123,7 +123,7 @@ async def test_a_busy_loop_has_no_instrument_and_a_quiet_one_gets_it_again():
     assert not pause.installed
     with pytest.raises(KeyError):
         trio.lowlevel.remove_instrument(pause)
-    assert [0.15 < each.held_s < 3 for each in told(events)] == [True, True]
+    assert [each.held_s < 3 for each in told(events)] == [True, True]
 
 
 async def test_a_loop_that_often_goes_on_need_not_wake_the_thread(monkeypatch):
@@ -141,7 +141,7 @@ async def test_a_loop_that_often_goes_on_need_not_wake_the_thread(monkeypatch):
         assert len(wakes) < 20
         time.sleep(0.3)  # noqa: ASYNC251 - the loop is held
         await trio.lowlevel.checkpoint()
-    assert [0.15 < each.held_s < 3 for each in told(events)] == [True]
+    assert [each.held_s < 3 for each in told(events)] == [True]
 
 
 @pytest.mark.promise("bad.blocking")
@@ -161,6 +161,7 @@ async def hog():
     re.match(r"(a|aa)+$", "a" * 33 + "b")
 
 
+@pytest.mark.proof("timing")
 @pytest.mark.promise("bad.blocking")
 async def test_many_short_steps_and_long_waits_are_no_hold(autojump_clock):
     """However busy the loop is, in virtual and in real time."""
