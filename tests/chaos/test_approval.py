@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 
-from tests.chaos.test_killing import KINDS, check_log, find, it_goes_on, kill_at_random, wait_for, whole
+from tests.chaos.test_killing import KINDS, check_log, find, it_goes_on, kill_at_random, seeds, wait_for, whole
 from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.http import new_token
 from tests.end_to_end.scripted_model import Call, Say, scripted
@@ -105,7 +105,7 @@ async def test_a_server_that_stops_while_a_call_waits_leaves_it_to_the_next_star
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", seeds(6))
 async def test_random_kills_around_decisions_never_break_a_promise(serve: Any, seed: int) -> None:
     """Seeded: calls wait, are decided and run while random actors are killed; a denied call never runs."""
     chance = random.Random(seed)

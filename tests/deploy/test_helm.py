@@ -136,6 +136,7 @@ def test_a_pod_asks_paths_that_are_there_and_has_the_time_to_drain(helm: Helm) -
         assert pod["terminationGracePeriodSeconds"] > pause_s + grace_s
 
 
+@pytest.mark.proof("operations")
 @pytest.mark.slow
 async def test_the_migration_and_a_node_run_as_their_pods_say(
     helm: Helm, postgres: Postgres, redis: Redis, tmp_path: Path

@@ -14,6 +14,7 @@ def test_every_alert_has_an_incident() -> None:
     assert sorted(alerts) == sorted([*CAUSES, NOBODY_SERVES])
 
 
+@pytest.mark.proof("operations")
 @pytest.mark.slow
 @pytest.mark.needs("postgresql", "prometheus", "redis")
 async def test_each_alert_fires_in_its_incident_and_clears(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ SECRET = "a secret of more than 32 characters, for tests"
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 
 
+@pytest.mark.proof("fuzz")
 @pytest.mark.promise("wire.endpoint-machines", "owasp.crash")
 @pytest.mark.slow
 async def test_no_request_breaks_the_server(serve: Any, tmp_path: Path) -> None:

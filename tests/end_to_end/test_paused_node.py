@@ -19,6 +19,7 @@ HELD_S = float(os.environ.get("UNDERSTUDY_TEST_HELD_S", "6"))
 """Longer than a lease and every timeout between nodes; manual runs may use a minute."""
 
 
+@pytest.mark.proof("timing")
 @pytest.mark.slow
 async def test_a_node_that_was_held_for_longer_than_its_lease_goes_on(
     tmp_path: Path, postgres: Postgres, redis: Redis

@@ -59,6 +59,7 @@ async def clients_of(two: ServerPair) -> AsyncIterator[list[tuple[Client, str]]]
         yield pairs
 
 
+@pytest.mark.proof("timing")
 async def test_all_answers_arrive_despite_ten_seconds_without_redis(
     serve: Any, tmp_path: Path, postgres: Postgres, template: str, own_redis: Redis
 ) -> None:

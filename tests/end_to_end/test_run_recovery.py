@@ -178,6 +178,7 @@ async def test_a_run_outlives_five_servers(tmp_path: Path) -> None:
     assert calls["again"] <= 2
 
 
+@pytest.mark.proof("chaos")
 @pytest.mark.slow
 async def test_a_run_outlives_servers_on_postgresql(tmp_path: Path, postgres: Any, template: str) -> None:
     """Servers are killed during a tool and during the answer."""

@@ -337,6 +337,7 @@ async def test_one_trace_over_a_change_of_node(
     assert len({each["service.instance.id"] for each in collector.services}) == 2
 
 
+@pytest.mark.proof("timing")
 async def test_a_collector_that_hangs_delays_nothing_and_its_spans_are_counted(
     tmp_path: Path, collector: Collector
 ) -> None:
@@ -430,6 +431,7 @@ async def test_without_a_connection_by_tls_spans_are_dropped_and_counted(
     assert (collector.spans, collector.got) == ([], [])
 
 
+@pytest.mark.proof("timing")
 async def test_one_trace_over_two_workers(tmp_path: Path, collector: Collector) -> None:
     """The thread is on one worker, the socket on the other. The resource of each span names its worker."""
     async with two_workers(tmp_path, UNDERSTUDY_OTLP_ENDPOINT=collector.origin) as process:

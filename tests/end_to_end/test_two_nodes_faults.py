@@ -117,6 +117,7 @@ async def test_messages_without_redis_are_delivered_within_a_second(
         await trio.to_thread.run_sync(own_redis.start)
 
 
+@pytest.mark.proof("timing")
 async def test_a_database_outage_longer_than_a_lease_loses_nothing(
     serve: Any, tmp_path: Path, own_postgres: Postgres, redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -77,6 +77,7 @@ async def test_a_browser_is_told_of_the_chat_and_nothing_more(tmp_path: Path, se
         assert service.subscription["endpoint"] not in json.dumps(exported)
 
 
+@pytest.mark.proof("timing")
 async def test_a_notice_survives_failures_and_a_restart_of_the_server(tmp_path: Path, service: PushService) -> None:
     service.statuses += [500, 503]
     async with serving(tmp_path, service) as running:

@@ -88,6 +88,7 @@ async def test_a_lost_acceptance_is_one_message(tmp_path: Path, command: list[st
     assert runs in metrics.stdout
 
 
+@pytest.mark.proof("timing")
 @clients
 async def test_what_is_refused_for_the_moment_is_said_again(tmp_path: Path, command: list[str]) -> None:
     async with served(tmp_path, limits=Limits(messages_per_minute=10)) as running:

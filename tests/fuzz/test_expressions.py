@@ -25,6 +25,7 @@ BOUNDED: Final = {
 """Files with expressions that grow faster than their text, and why that text is short or trusted."""
 
 
+@pytest.mark.proof("fuzz")
 @pytest.mark.slow
 def test_every_expression_takes_linear_time() -> None:
     """Every compiled expression of a file that is not in `BOUNDED` is tried on texts made for each of its repeats."""
@@ -35,6 +36,7 @@ def test_every_expression_takes_linear_time() -> None:
     assert found["slow"] == []
 
 
+@pytest.mark.proof("fuzz")
 @pytest.mark.slow
 def test_an_expression_that_grows_is_seen() -> None:
     """Quadratic and exponential expressions are reported, linear ones are not."""

@@ -135,6 +135,7 @@ async def test_hundreds_of_threads_are_resumed(tmp_path: Path) -> None:
     assert seqs == list(range(1, told + 1))
 
 
+@pytest.mark.proof("timing")
 @pytest.mark.parametrize("same", [True, False])
 async def test_tokens_that_last_two_seconds(tmp_path: Path, same: bool) -> None:
     """Renewed in place if they are of one session; else the server refuses the newer one, and the client comes back."""

@@ -351,6 +351,7 @@ class Lines:
         return line.decode()
 
 
+@pytest.mark.proof("chaos")
 @pytest.mark.slow
 async def test_the_database_restarted_killed_and_away(own_postgres: Postgres) -> None:
     """Each lasts longer than a lease. Afterwards all nodes are alive under their old ids with their threads, alone

@@ -62,6 +62,7 @@ def test_what_is_no_address_is_refused_without_a_word_of_the_password(address: s
     assert "ter2" not in f"{caught.value!s} {caught.value!r}"
 
 
+@pytest.mark.proof("chaos")
 @pytest.mark.slow
 async def test_the_primary_dies_and_the_standby_is_promoted(postgres_pair: Pair, make: Any) -> None:
     """Meanwhile askers hear that storage is not available; then storing and reading go on, and nothing is lost."""
@@ -97,6 +98,7 @@ async def try_events(store: Store, make: Make) -> None:
         await store.commit(make.change(events=make.events(last, last)))
 
 
+@pytest.mark.proof("chaos")
 @pytest.mark.slow
 @pytest.mark.parametrize("attempts", [try_probes, try_events])
 async def test_the_primary_takes_no_more_writes_and_lives(
@@ -176,6 +178,7 @@ def test_a_write_refused_as_read_only_renews_all_pools(
         assert backends(database) == renewed
 
 
+@pytest.mark.proof("chaos")
 @pytest.mark.slow
 def test_a_standby_alone_is_not_served_from(postgres_pair: Pair) -> None:
     """With the address that wants one which takes writes, a start says that there is none."""

@@ -30,6 +30,7 @@ ROOM = 2 * 1024 * 1024
 """What a file of a full disk may have: more than any of the server's own, and its log, need."""
 
 
+@pytest.mark.proof("chaos")
 @pytest.mark.slow
 async def test_a_full_disk_of_postgresql(own_postgres: Postgres, make: Any) -> None:
     """Its tables cannot grow: of the group that needs room nothing is stored, and its askers hear why. What is there
@@ -53,6 +54,7 @@ async def test_a_full_disk_of_postgresql(own_postgres: Postgres, make: Any) -> N
     database.close()
 
 
+@pytest.mark.proof("chaos")
 @pytest.mark.slow
 async def test_damaged_pages_of_postgresql(own_postgres: Postgres, make: Any) -> None:
     """Reads of damaged pages fail with StorageUnavailable; other reads and writes succeed."""

@@ -109,6 +109,7 @@ async def test_the_answers_of_a_page_are_rendered_together(html: AnswerHtml, scr
     assert await html.render_page([*map(AnswerText, [])], "ada") == []
 
 
+@pytest.mark.proof("timing")
 async def test_a_page_does_not_wait_for_ever(
     html: AnswerHtml, scripted: Scripted, autojump_clock: trio.testing.MockClock
 ) -> None:
