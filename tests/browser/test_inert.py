@@ -10,7 +10,7 @@ from tests.browser.attacks import MARKDOWN, MARKUP
 from tests.servers.needed import program
 from understudy.chat.answer.markdown import Renderer
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.proof("inert")
 SANITIZER = Sanitizer(STANDARD)
 RENDERER = Renderer(STANDARD)
 
