@@ -253,7 +253,7 @@ async def test_a_waiting_read_gets_what_another_worker_sends() -> None:
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(read)
-            await trio.sleep(0.05)
+            await trio.testing.wait_all_tasks_blocked(0.01)
             assert list(await a.send([("b", b"hello"), ("c", b"nobody")], [], {})) == [b"", None]
         assert found == [b"hello"]
         assert list(await b.read_new("b", "b")) == []

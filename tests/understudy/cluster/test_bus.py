@@ -102,7 +102,9 @@ class House:
         self.inbox = await self.system.spawn(make)
         with trio.fail_after(60):
             await listening.wait()
-            await trio.sleep(0.05)
+            name = inbox_name(self.node.id)
+            while not await self.link.call(lambda client: client.exists([name])):  # noqa: ASYNC110 - in Redis
+                await trio.sleep(0.005)
 
 
 @asynccontextmanager
@@ -126,7 +128,7 @@ async def two(redis: Redis) -> AsyncIterator[tuple[House, House]]:
         yield a, b
 
 
-async def ask(a: House, b: House, timeout_s: float = 5.0) -> Any:
+async def ask(a: House, b: House, timeout_s: float = 60.0) -> Any:
     """Send a cancel request from one node to the other."""
     return await a.post.ask(b.node.id, "ann", "t", command_from_message(chat.CancelRun("r1")), timeout_s=timeout_s)
 
@@ -201,8 +203,8 @@ async def test_events_reach_the_proxy_and_news_all_other_nodes(redis: Redis) -> 
         a.post.send_ephemeral(b.node.id, Ephemeral("thread", 1, [b"{}"]))
         a.post.broadcast(Active("ann", "t", 0))
         b.post.broadcast(Deleted("ann", "t"))
-        await eventually(lambda: len(b.received) == 2)
-        assert {type(each) for each in b.received} == {Events, Ephemeral}
+        await eventually(lambda: {type(each) for each in b.received} >= {Events, Ephemeral})
+        assert {type(each) for each in b.received} <= {Events, Ephemeral, CheckLog}
         await eventually(lambda: a.heard and b.heard)
         a.post.broadcast(Active("ann", "u", 1))  # on each channel, what a node's own news would have come before
         b.post.broadcast(Deleted("ann", "u"))
@@ -314,17 +316,16 @@ async def test_the_queue_is_sent_although_the_sender_is_killed(
                     with pytest.raises(BrokerUnavailable, match="was killed"):
                         await ask(a, b)
         if when != "before":
-            await eventually(lambda: any(isinstance(each, CheckLog) for each in b.received), 3.0)
+            await eventually(lambda: any(isinstance(each, CheckLog) for each in b.received))
 
 
 async def test_a_request_to_an_unknown_node_fails_at_once(redis: Redis) -> None:
     """The node has no stream, and a request creates none."""
     async with house(redis) as a, house(redis) as b:
         await a.read()
-        began = trio.current_time()
-        with pytest.raises(BrokerUnavailable):
+        with pytest.raises(BrokerUnavailable) as failed:
             await ask(a, b)
-        assert trio.current_time() - began < 2
+        assert "within" not in str(failed.value)
         name = inbox_name(b.node.id)
         assert not await a.link.call(lambda client: client.exists([name]))
 
@@ -425,10 +426,9 @@ async def test_while_redis_is_away_nothing_waits(own_redis: Redis, caplog: pytes
             await trio.to_thread.run_sync(own_redis.kill)
             await eventually(lambda: not a.link.up)
             for _ in range(20):
-                began = trio.current_time()
-                with pytest.raises(BrokerUnavailable):
+                with pytest.raises(BrokerUnavailable) as failed:
                     await ask(a, b)
-                assert trio.current_time() - began < 0.2
+                assert "within" not in str(failed.value)
             assert not a.post.send(b.node.id, Events("thread", 1, [b"{}"]))
             await trio.to_thread.run_sync(own_redis.start)
             await eventually(lambda: a.link.up and b.link.up)
@@ -524,8 +524,10 @@ class Registry:
 
     def __init__(self, *alive: str) -> None:
         self.alive = list(alive)
+        self.asked = 0
 
     async def live_nodes(self) -> list[str]:
+        self.asked += 1
         return self.alive
 
 
@@ -572,7 +574,7 @@ async def test_proxies_to_a_node_that_dies_are_stopped(redis: Redis) -> None:
         parts = (RedisBroker(a.link), a.node, a.post, a.relays, a.receiver, a.serve)
         await a.relay("other")
         await a.system.spawn(ChildSpec("peers", lambda: PeerMonitor(registry, *parts, a.hear)))  # type: ignore[arg-type]
-        await trio.sleep(0.1)
+        await eventually(lambda: registry.asked > 1)
         assert not a.heard
         registry.alive.remove("other")
         await eventually(lambda: any(isinstance(each, OwnerDown) for each in a.received))
