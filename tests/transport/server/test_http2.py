@@ -173,7 +173,7 @@ async def test_a_tunnel_is_refused(server: ssl.SSLContext, trusting: ssl.SSLCont
 
 async def test_an_unread_body_holds_up_nothing(server: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
     """A client may send WINDOW bytes ahead of an application that does not read, and other requests are answered."""
-    async with open_server(tls=server, app=App()) as port, http2_client(port, trusting) as client:
+    async with open_server(tls=server, app=App(), grace_s=0.1) as port, http2_client(port, trusting) as client:
         await client.get()
         numb = client.request("/numb", "POST", end=False)
         sent = 0
@@ -316,7 +316,7 @@ async def test_rapid_resets_end_the_connection(
 ) -> None:
     """CVE-2023-44487: ENHANCE_YOUR_CALM, one line in the log, few requests begun, and others are served meanwhile."""
     app = App()
-    async with open_server(tls=server, app=app) as port:
+    async with open_server(tls=server, app=app, grace_s=0.1) as port:
         async with http2_client(port, trusting) as client, http2_client(port, trusting) as other:
             client.greedy = False
             for _ in range(3 * BURST):
@@ -499,7 +499,10 @@ async def test_a_client_that_reads_nothing_is_dropped(
 
 @pytest.mark.parametrize("bound", [{"connections": 1}, {"connections_per_peer": 1}])
 async def test_a_connection_over_the_limit_is_answered(
-    bound: dict[str, int], server: ssl.SSLContext, trusting: ssl.SSLContext
+    bound: dict[str, int],
+    server: ssl.SSLContext,
+    trusting: ssl.SSLContext,
+    autojump_clock: trio.testing.MockClock,
 ) -> None:
     """503 or 429 in JSON for the first request, and a GOAWAY; a client that sends nothing is let go, too."""
     async with open_server(tls=server, app=App(), **bound) as port, http2_client(port, trusting) as first:
