@@ -156,10 +156,25 @@ async def _connected_to(port: int) -> trio.SocketStream:
 
 
 @pytest.mark.slow
-async def test_after_kill_9_the_answer_goes_on_where_the_client_is_within_three_seconds(tmp_path: Path) -> None:
+async def test_after_kill_9_the_answer_goes_on_where_the_client_is(tmp_path: Path) -> None:
+    await resumed_after_kill(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.proof("timing")
+async def test_after_kill_9_the_answer_goes_on_within_three_seconds(tmp_path: Path) -> None:
     """The client adds little to the start. As the start takes processor time, a loaded machine is given three times as
     long, or as many times as programs want a processor.
     """
+    since_kill_s, since_ready_s = await resumed_after_kill(tmp_path)
+    load = os.getloadavg()[0]
+    patience = 1 if load < 1 else max(3, load)
+    assert since_kill_s < 3 * patience
+    assert since_ready_s < 1 * patience
+
+
+async def resumed_after_kill(tmp_path: Path) -> tuple[float, float]:
+    """Kill a server in mid answer and start it again. Return the seconds since the kill and since it was ready."""
     port = free_port()
     async with (
         started(tmp_path, AGENT, port=port, loads=True) as server,
@@ -181,10 +196,7 @@ async def test_after_kill_9_the_answer_goes_on_where_the_client_is_within_three_
             with trio.fail_after(60):
                 await anext(arc)
             resumed = time.monotonic()
-    load = os.getloadavg()[0]
-    patience = 1 if load < 1 else max(3, load)
-    assert resumed - killed < 3 * patience
-    assert resumed - ready < 1 * patience
+    return resumed - killed, resumed - ready
 
 
 async def _read_all(arc: Exchange) -> None:

@@ -19,6 +19,7 @@ from tests.servers.redis import Redis
 from transport.outbox.outbox import OutboxLimits
 from understudy.app.server import Running
 from understudy.chat.placement import Active, Missed, News
+from understudy.cluster import conversation_proxy
 from understudy.cluster.bus import MessageBus
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import LEASE_S
@@ -33,6 +34,13 @@ def redis_is(running: Running, up: bool) -> bool:
     health = running.system.find("/system/storage/redis")
     assert health is not None
     return bool(health._cell.incarnation.actor.link.up is up)
+
+
+async def living(running: Running, nodes: list[str]) -> None:
+    """Wait until these nodes are alive; on a busy machine one may be late to renew its lease."""
+    with trio.fail_after(60):
+        while await running.store.live_nodes() != nodes:  # noqa: ASYNC110 - it is in the database
+            await trio.sleep(0.05)
 
 
 async def in_mid_answer(client: Any, gate: Gate, thread_id: str = "t") -> AnswerView:
@@ -99,10 +107,11 @@ async def test_redis_gone_in_mid_answer_costs_a_second_and_nothing_else(
         check_arc(on_b.durable(begun["run_id"]))
 
 
-async def test_messages_without_redis_are_delivered_within_a_second(
-    serve: Any, tmp_path: Path, postgres: Postgres, template: str, own_redis: Redis
+async def test_messages_without_redis_are_delivered_by_polls(
+    serve: Any, tmp_path: Path, postgres: Postgres, template: str, own_redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Redis fails while the thread is idle: the proxy polls the log from then on, ahead of its usual interval."""
+    monkeypatch.setattr(conversation_proxy, "RENEW_S", 600.0)
     two = await two_servers(serve, tmp_path, postgres.create(template), own_redis.url, scripted(Say(WORDS)))
     token = token_of()
     async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
@@ -111,8 +120,7 @@ async def test_messages_without_redis_are_delivered_within_a_second(
                 await trio.to_thread.run_sync(own_redis.kill)
             await on_a.say("go", thread_id="t", agent_type="script")
             await on_a.until_end()
-            with trio.fail_after(4.0):  # allows for a loaded machine, and is less than a proxy's usual interval
-                await on_b.until_end()
+            await on_b.until_end()
         assert on_b.durable() == on_a.durable()
         await trio.to_thread.run_sync(own_redis.start)
 
@@ -143,7 +151,7 @@ async def test_a_database_outage_longer_than_a_lease_loses_nothing(
                         break
                 await trio.sleep(0.05)
         await trio.sleep(2 * LEASE_S)
-        assert await two.b.store.live_nodes() == nodes
+        await living(two.b, nodes)
         (run,) = await two.a.store.unfinished_runs()
         assert run.attempts == 0
         gate.opened.set()
@@ -271,7 +279,7 @@ async def test_a_server_whose_cluster_supervisor_was_killed_rejoins(
         before = sorted(each.path for each in part.children())
         part.kill()
         await trio.sleep(2 * LEASE_S)
-        assert await two.a.store.live_nodes() == nodes
+        await living(two.a, nodes)
         assert sorted(each.path for each in part.children()) == before
         for client in (on_b, on_a):
             await client.say("go", thread_id="t", agent_type="script")
@@ -288,6 +296,17 @@ async def test_a_server_killed_in_mid_answer_is_taken_over_by_the_other(
 
     One end, no event twice or missing, and the text of an uninterrupted answer.
     """
+    await taken_over(tmp_path, postgres, redis)
+
+
+@pytest.mark.proof("timing")
+async def test_a_killed_server_is_taken_over_within_seconds(tmp_path: Path, postgres: Postgres, redis: Redis) -> None:
+    """The lease is 2 s, and a dead one is found within one more."""
+    assert await taken_over(tmp_path, postgres, redis) < 6
+
+
+async def taken_over(tmp_path: Path, postgres: Postgres, redis: Redis) -> float:
+    """Kill a server in mid answer. Return the seconds until a client of the other one is shown more of it."""
     shared, token = backends_environment(postgres, redis, 5) | {"UNDERSTUDY_WORDS_PER_S": "30"}, token_of()
     begin = partial(started, **shared)
     screen, other = AnswerView(), AnswerView()
@@ -321,4 +340,4 @@ async def test_a_server_killed_in_mid_answer_is_taken_over_by_the_other(
         assert screen.shows(*on_b.seen).text.strip() == end["data"]["message"].strip()
         assert other.shows(*back.seen).text.strip() == end["data"]["message"].strip()
         assert (screen.jumps, other.jumps) == (0, 0)
-        assert took_s < 6, "the lease is 2 s, and a dead one is found within one more"
+        return float(took_s)

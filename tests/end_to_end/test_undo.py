@@ -1,5 +1,6 @@
 """Undo over real sockets: one call, a whole run, a failing undo, and a server that is killed meanwhile."""
 
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,8 @@ async def test_a_run_is_undone_backwards_and_stops_at_a_failure(serve: Any) -> N
 async def test_a_call_that_was_cancelled_is_settled_and_can_be_undone(serve: Any, effect: str, dies: bool) -> None:
     """Its tool is asked after the end of the run whether it took effect, also if the conversation dies before."""
 
+    begun = threading.Event()
+
     async def ask(call_id: str, arguments: dict[str, Any]) -> Done | NotDone:
         return Done({"paid": arguments["amount"]}) if BANK[call_id] else NotDone()
 
@@ -136,6 +139,7 @@ async def test_a_call_that_was_cancelled_is_settled_and_can_be_undone(serve: Any
     async def pay_slowly(amount: int, context: ToolContext) -> None:
         """Pay, and take long."""
         BANK[context.call_id] += effect == "done"
+        begun.set()
         await trio.sleep_forever()
 
     BANK.clear()
@@ -144,7 +148,7 @@ async def test_a_call_that_was_cancelled_is_settled_and_can_be_undone(serve: Any
     async with connected(running.address) as client:
         await client.say("go", agent_type="script", thread_id="t")
         run_id = (await client.until("tool_executing"))["run_id"]
-        await trio.sleep(0.1)  # real time: the tool begins
+        assert await trio.to_thread.run_sync(begun.wait, 60)
         await client.send({"type": "cancel", "payload": {"run_id": run_id}})
         completed = (await client.until("tool_completed"))["data"]
         assert (completed["status"], completed["effect"]) == ("cancelled", "unknown")
