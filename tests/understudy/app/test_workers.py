@@ -320,7 +320,8 @@ async def close_soon(end: socket.socket) -> None:
 async def test_every_call_fails_at_once_when_the_parent_is_gone() -> None:
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
-    link = WorkerLink(trio.SocketStream(trio.socket.from_stdlib_socket(theirs)), None)  # type: ignore[arg-type]
+    stream = trio.SocketStream(trio.socket.from_stdlib_socket(theirs))
+    link = WorkerLink(stream, None)  # type: ignore[arg-type]
     changes: list[bool] = []
     link.on_change.append(changes.append)
     async with trio.open_nursery() as nursery:
@@ -335,4 +336,4 @@ async def test_every_call_fails_at_once_when_the_parent_is_gone() -> None:
     assert changes == [False]
     with pytest.raises(BrokerUnavailable):
         await link.inboxes()
-    link._frames.close()
+    stream.socket.close()

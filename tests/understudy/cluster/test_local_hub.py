@@ -65,8 +65,10 @@ def test_an_inbox_that_nobody_reads_drops_its_oldest_entries() -> None:
     hub = LocalHub(Clock())
     hub.open_inbox("a")
     hub.send([("a", b"%d" % number) for number in range(INBOX_MAXLEN + 3)], {})
-    assert len(hub._inboxes["a"].unread) == INBOX_MAXLEN
-    assert hub.read_new("a", "a")[0].data == b"3"
+    kept: list[bytes] = []
+    while entries := hub.read_new("a", "a"):
+        kept += [each.data for each in entries]
+    assert (len(kept), kept[0]) == (INBOX_MAXLEN, b"3")
 
 
 def test_the_counts_of_nodes_are_limited_together_while_they_live() -> None:

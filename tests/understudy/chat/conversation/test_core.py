@@ -959,7 +959,7 @@ def test_every_accepted_message_ends_once_whatever_fails(steps: list[tuple[str, 
         shell.fire()
         for run_id in list(shell.it.thread.runs):
             shell.handle(BackoffOver(run_id))
-            if run_id in shell.limiter._running:
+            if shell.limiter.is_running(run_id):
                 shell.handle(PermitGranted(run_id))
         shell.exit_runs()
     # Runs that seemed not to be stored, and that nobody asked about again; their steers become further ones.
