@@ -67,6 +67,7 @@ def broken(*, step: int = 1, size: int = 240, then: str = "pass") -> Server:
     return Server("broken", [sys.executable, "-c", code])
 
 
+@pytest.mark.proof("benchmarks")
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "work",
@@ -93,6 +94,7 @@ def test_every_peer_does_the_same_work() -> None:
                 assert 100 < rates.rate(peer, work, QUICK) < 10_000_000
 
 
+@pytest.mark.proof("benchmarks")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["our echo", wire.RAW, wire.TRIO_WEBSOCKET])
 def test_messages_come_back(name: str) -> None:
@@ -100,12 +102,14 @@ def test_messages_come_back(name: str) -> None:
         assert 100 < rates.rate(echoing, rates.echo, QUICK) < 1_000_000
 
 
+@pytest.mark.proof("benchmarks")
 @pytest.mark.slow
 def test_an_idle_connection_to_the_product_has_a_size(known: Product) -> None:
     """Some kilobytes: more than a socket, less than a process."""
     assert 2_000 < idle(known.server, known.path, QUICK.idle, QUICK).bytes < 200_000
 
 
+@pytest.mark.proof("benchmarks")
 @pytest.mark.slow
 def test_an_idle_event_stream_has_a_size_and_takes_work() -> None:
     """Also some kilobytes, and less than a tenth of a second."""
@@ -115,6 +119,7 @@ def test_an_idle_event_stream_has_a_size_and_takes_work() -> None:
     assert 0 < held.open_s < 0.1
 
 
+@pytest.mark.proof("benchmarks")
 @pytest.mark.slow
 def test_streamed_answers_arrive_within_moments(ours: Server) -> None:
     """The 99th percentile is above zero and below five seconds; about as many events arrive as were sent."""
@@ -123,6 +128,7 @@ def test_streamed_answers_arrive_within_moments(ours: Server) -> None:
     assert streams.events_per_s > QUICK.streams * 5
 
 
+@pytest.mark.proof("benchmarks")
 @pytest.mark.slow
 def test_clients_that_stall_hold_memory_and_the_others_still_read(ours: Server) -> None:
     """Memory is bounded by a few outboxes; the readers' latency is reported before and during the stall."""
@@ -132,6 +138,7 @@ def test_clients_that_stall_hold_memory_and_the_others_still_read(ours: Server) 
     assert 0 < stalls.stalled_p99_s < 5
 
 
+@pytest.mark.proof("benchmarks")
 @pytest.mark.slow
 def test_clients_that_come_back_at_once_get_what_they_lack(known: Product) -> None:
     """Every user of the product resumes their thread, and no event is lost."""
@@ -141,6 +148,7 @@ def test_clients_that_come_back_at_once_get_what_they_lack(known: Product) -> No
     assert 0 < back.p99_s < 10
 
 
+@pytest.mark.proof("benchmarks")
 @pytest.mark.slow
 def test_events_that_never_come_are_counted_as_lost(known: Product) -> None:
     """The clients expect a longer thread: the missing events are counted, and the wait ends."""
@@ -148,6 +156,7 @@ def test_events_that_never_come_are_counted_as_lost(known: Product) -> None:
     assert storm(longer, 2, within_s=1.0) == Storm(math.inf, lost=2 * 2, resumed=0)
 
 
+@pytest.mark.proof("benchmarks")
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "said"),
@@ -171,6 +180,7 @@ def test_a_server_that_does_not_do_its_work_has_no_number(
         rates.rate(wrong, rates.own, QUICK)
 
 
+@pytest.mark.proof("benchmarks")
 @pytest.mark.slow
 def test_a_server_that_refuses_the_handshake_has_no_number(ours: Server) -> None:
     """The server's answer is in the error."""
@@ -185,6 +195,7 @@ def test_a_server_that_ends_at_once_is_an_error_with_its_last_words() -> None:
         Server("broken", [sys.executable, "-c", "raise ValueError('no port today')"])
 
 
+@pytest.mark.proof("benchmarks")
 @pytest.mark.slow
 def test_our_failure_is_an_error_and_a_peers_is_left_out(
     ours: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

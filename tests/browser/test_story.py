@@ -55,7 +55,7 @@ CHROMIUM_ALONE = {
 }
 """Stories that are played in Chromium alone, and why."""
 FIREFOX_ALONE = frozenset({"views_firefox_story"})
-MODULES = frozenset({"offline_story", "story", "widgets_story"})
+MODULES = frozenset({"story", "widgets_story"})
 """Stories that load the modules of the checkout, as contributors do. The others load the bundle of an installed wheel,
 which takes a third of the processor time."""
 WAY = ("offline_story", "past_story", "story", "turns_story", "visit_story")

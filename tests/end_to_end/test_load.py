@@ -75,6 +75,7 @@ async def test_all_messages_are_due_at_once_if_asked(serve: Any) -> None:
     assert report["messages"]["answered"] == report["messages"]["due"] == 5
 
 
+@pytest.mark.proof("operations")
 async def test_promises_hold_for_every_behaviour(serve: Any) -> None:
     report = await loaded(await serve(words_per_s=20.0), *Behaviour, users=12, every_s=3.0, for_s=6.0)
     assert report["behaviours"] == {each.value: 2 for each in Behaviour}
@@ -147,6 +148,7 @@ async def run(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
     )
 
 
+@pytest.mark.proof("operations")
 async def test_the_command_shows_a_table_and_prints_a_report(tmp_path: Path) -> None:
     """Also with tokens of the server's own secret, and as JSON."""
     async with started(tmp_path / "data") as server:
@@ -176,6 +178,7 @@ def test_mistakes_are_told_in_a_sentence(arguments: list[str], code: int, senten
     assert (done.exit_code, sentence in done.output) == (code, True)
 
 
+@pytest.mark.proof("operations")
 async def test_sigint_ends_early_with_the_report(tmp_path: Path) -> None:
     async with started(tmp_path / "data") as server:
         command = [sys.executable, "-m", "understudy", "load", server.address, "--users", "2", "--every", "0.5"]

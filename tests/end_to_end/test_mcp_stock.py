@@ -20,7 +20,10 @@ from tests.servers.needed import free_port, program
 from tests.servers.npm import install, listening
 from understudy import McpServer, mcp
 
-pytestmark = [pytest.mark.proof("clients"), pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning")]
+pytestmark = [
+    pytest.mark.proof("clients"),
+    pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning"),
+]
 STOCK = Path(__file__).resolve().parents[1] / "stock_mcp"
 MAIN = Path("node_modules/@modelcontextprotocol/server-everything/dist/index.js")
 NAME = "everything"

@@ -105,6 +105,7 @@ async def test_who_is_removed_at_the_provider_is_signed_out(serve: Any, tmp_path
             assert answer.status_code >= 400
 
 
+@pytest.mark.proof("timing")
 async def test_an_expired_token_is_renewed_by_the_provider_only_and_only_the_latest(serve: Any, tmp_path: Path) -> None:
     """A computer has slept: its token opens nothing, but asks the provider. One that was replaced long ago does not."""
     with trio.fail_after(180):

@@ -8,6 +8,8 @@ from typing import Any
 
 import jwt
 import pytest
+import trio
+import trio.testing
 
 from tests.end_to_end.chat_client import ChatClient, connected
 from tests.end_to_end.http import request
@@ -176,9 +178,9 @@ async def test_without_tenants_an_operators_agent_sees_all_and_a_users_does_not(
 
 
 @pytest.mark.promise("wire.limit-runs")
-async def test_the_users_of_one_tenant_do_not_hold_all_permits(serve: Any) -> None:
+async def test_the_users_of_one_tenant_do_not_hold_all_permits(clock: trio.testing.MockClock, serve: Any) -> None:
     """Two users have all permits of their tenant, half of the server's; a run of another tenant's user begins
-    at once.
+    at once. A run that waits says why after ten seconds.
     """
     gate = Gate()
     running = await of_tenants(serve, scripted(Say("word", gate)), limits=Limits(runs_total=4, runs_per_user=2))
@@ -192,6 +194,8 @@ async def test_the_users_of_one_tenant_do_not_hold_all_permits(serve: Any) -> No
             for thread in "ab":
                 await client.say("go", agent_type="script", thread_id=thread)
                 await client.until("message_accepted")
+        await trio.testing.wait_all_tasks_blocked(0.1)
+        clock.jump(10.0)
         note = "Your organisation has as many answers at work as it may; number 1 in line"
         await other.until("agent_progress", note=note)
         await bob.say("go", agent_type="script", thread_id="t")
