@@ -15,6 +15,7 @@ from mcp_types import ElicitRequestFormParams, ElicitResult
 
 from tests.end_to_end.http import new_token, request
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
+from tests.end_to_end.test_runs_api import Caller
 from understudy import Agent, tool
 from understudy.app.server import Running
 
@@ -105,12 +106,10 @@ async def test_a_client_that_cancels_ends_its_call(serve: Any) -> None:
 
             nursery.start_soon(lambda: mcp.call_tool("wait", {}, progress_callback=on_progress))
             await began.wait()
+            _, _, working = await request(running.address, "GET", "/api/runs", token=token)
             nursery.cancel_scope.cancel()
-        while True:
-            _, _, body = await request(running.address, "GET", "/api/runs", token=token)
-            if [each["status"] for each in body["runs"]] == ["cancelled"]:
-                break
-            await trio.sleep(0.05)
+        (run,) = working["runs"]
+        assert (await Caller(running, token).ended(run["run_id"]))["status"] == "cancelled"
 
 
 async def test_calls_of_one_tool_run_side_by_side_and_leave_no_threads(serve: Any) -> None:

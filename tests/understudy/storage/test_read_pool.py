@@ -11,7 +11,7 @@ from sqlalchemy.pool import StaticPool
 from actors import Backoff
 from actors.behaviours import Breaker, CircuitSpec, CircuitState, FailureCount
 from understudy.storage.errors import InvalidCursor, StorageUnavailable, Unstorable
-from understudy.storage.read_pool import BUSY_S, TOGETHER, ReadPool
+from understudy.storage.read_pool import BUSY_S, TOGETHER, TRIAL_S, ReadPool
 
 
 def busy(caplog: pytest.LogCaptureFixture) -> list[tuple[int, int, int]]:
@@ -277,8 +277,10 @@ async def test_reads_are_refused_at_once_after_failures_in_a_row(
     for _ in range(2):
         with pytest.raises(StorageUnavailable, match="nothing"):
             await reader.read(broken)
+    began = trio.current_time()
     with pytest.raises(StorageUnavailable, match="lately"):
         await reader.read(seen)
+    assert trio.current_time() - began < TRIAL_S / 2
     assert entered == []
     clock.jump(20.1)
     gate, answers = Gate(), []
