@@ -4,12 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.mark.slow
 def test_imports_go_one_way_only() -> None:
     """import-linter's contracts in pyproject.toml hold."""
     ended = subprocess.run(

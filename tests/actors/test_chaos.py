@@ -42,7 +42,6 @@ def living(system):
     return {node.path: system.find(node.path) for node in system.tree().walk()}
 
 
-@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.sampled_from(list(Strategy)), min_size=1, max_size=3), RATES, st.integers(0, 2**16))
 def test_a_tree_under_chaos_comes_back(shape, rates, seed):

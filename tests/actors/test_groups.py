@@ -197,7 +197,6 @@ async def test_a_child_that_crashes_while_later_siblings_start_is_replaced_with_
     assert (len(starts), system.explain(ref.path).incarnation) == (2, 1)
 
 
-@pytest.mark.slow
 @pytest.mark.promise("restart.one-for-all", "restart.rest-for-one", "bitten.supervisor-serves-others")
 @settings(max_examples=100, deadline=None)
 @given(

@@ -55,7 +55,6 @@ async def wide(system: ActorSystem) -> ActorRef:
     return await system.spawn(ChildSpec("parent", lambda: Parent(WIDE), restart=Restart.TEMPORARY, start_timeout_s=1e6))
 
 
-@pytest.mark.slow
 @pytest.mark.promise("report.tree")
 @pytest.mark.parametrize("end", ["stop", "kill"])
 async def test_a_tree_deeper_than_the_stack_is_read_and_ended(autojump_clock, end):
@@ -77,7 +76,6 @@ async def test_a_tree_deeper_than_the_stack_is_read_and_ended(autojump_clock, en
         assert len(list(system.tree().walk())) == 1
 
 
-@pytest.mark.slow
 @pytest.mark.promise("stop.in-batches")
 async def test_a_kill_of_very_many_lets_others_run_meanwhile(autojump_clock):
     """Each round of the loop ends a batch of them only; the watcher hears of the end when all are gone."""
@@ -101,7 +99,6 @@ async def test_a_kill_of_very_many_lets_others_run_meanwhile(autojump_clock):
         assert steps.rounds > WIDE / 200
 
 
-@pytest.mark.slow
 @pytest.mark.promise("stop.in-batches")
 async def test_a_stop_of_very_many_at_once_lets_others_run_meanwhile(autojump_clock):
     """`stop_together` tells them in batches."""
@@ -119,7 +116,6 @@ async def test_a_stop_of_very_many_at_once_lets_others_run_meanwhile(autojump_cl
         assert most <= 200
 
 
-@pytest.mark.slow
 async def test_a_small_family_that_is_killed_does_not_wait_for_a_large_one(autojump_clock):
     """Its batch is its own."""
     async with ActorSystem("s", on_event=lambda _: None) as system:

@@ -58,7 +58,6 @@ def program():
         process.communicate()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_a_program_in_order(program, number):
     """Its stop hooks get their time, and it ends as if it had nothing more to do."""
@@ -69,7 +68,6 @@ def test_a_signal_stops_a_program_in_order(program, number):
     assert err == f"signal.received signal={number.name} does=stop\n"
 
 
-@pytest.mark.slow
 def test_a_second_signal_kills(program):
     """Stop hooks have no time left; another one of the two does as well."""
     process = program("1000")
@@ -84,7 +82,6 @@ def test_a_second_signal_kills(program):
     ]
 
 
-@pytest.mark.slow
 def test_a_third_signal_ends_even_a_program_that_cannot_be_killed(program):
     """Here a thread holds it up: the signal does what it does to any program."""
     process = program("thread")

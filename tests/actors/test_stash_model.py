@@ -104,7 +104,6 @@ class Real(Actor):
                 message.reply(None)
 
 
-@pytest.mark.slow
 @given(steps=st.lists(STEPS, max_size=25))
 def test_nothing_is_lost_doubled_or_out_of_order(steps):
     """Whatever is told, asked, brought back, crashed and given up in whichever order."""

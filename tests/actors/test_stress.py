@@ -11,7 +11,6 @@ from actors.testing.stress.command import main, play_many
 from actors.testing.stress.plan import End, PlannedFault, make_plan
 
 
-@pytest.mark.slow
 @pytest.mark.promise("testing.random-trees")
 def test_random_trees_under_random_faults_come_back():
     """Whoever is left answers, every ask ended, every message came to one end, and no table holds anything."""
@@ -83,7 +82,6 @@ PLANTED = {
 STRATEGY = Strategy.ONE_FOR_ALL
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("planted", PLANTED)
 def test_a_fault_planted_in_the_runtime_is_found(planted, monkeypatch):
     """Within some hundred rounds, and again by its seed."""
@@ -102,7 +100,6 @@ def test_the_command_sums_up(capsys):
     assert re.fullmatch(r"5 rounds, seeds 1000 to 1004, \d+ incarnations, 0 failed, [\d.]+ s\n", printed)
 
 
-@pytest.mark.slow
 def test_the_command_names_the_seed_that_failed_and_replays_it(capsys, monkeypatch):
     """With everything that happened in it."""
     monkeypatch.setattr(dead_letters, "bury_message", lose)
@@ -128,7 +125,6 @@ def test_the_command_stops_in_time(capsys):
     assert capsys.readouterr().out.startswith("0 rounds, no seeds, 0 incarnations, 0 failed")
 
 
-@pytest.mark.slow
 def test_the_command_uses_several_processes(capsys):
     """With the same rounds as one alone."""
     assert main(["--rounds", "60", "--processes", "2"]) == 0

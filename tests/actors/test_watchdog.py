@@ -13,7 +13,7 @@ import trio.testing
 from actors import ActorSystem, InvalidSpec, SlowHandler, watchdog
 from tests.actors.troupe import Run, player, settled
 
-pytestmark = [pytest.mark.slow, pytest.mark.blocking("it is the fault under test")]
+pytestmark = [pytest.mark.blocking("it is the fault under test")]
 
 
 def block(*_):

@@ -18,7 +18,6 @@ def small(name: str) -> dict[str, Any]:
     return {line["figure"]: line["ours"] for line in map(json.loads, done.stdout.splitlines())}
 
 
-@pytest.mark.slow
 def test_no_order_is_paid_twice_or_lost_while_actors_and_a_server_are_killed() -> None:
     figures = small("effects")
     assert figures.pop("effects_kills") >= 20
@@ -27,7 +26,6 @@ def test_no_order_is_paid_twice_or_lost_while_actors_and_a_server_are_killed() -
     assert found == {"twice": 0, "lost": 0, "asked": 0, "unended": 0}
 
 
-@pytest.mark.slow
 def test_no_steer_is_lost_or_enters_twice_while_actors_and_a_server_are_killed() -> None:
     figures = small("steer")
     assert figures.pop("steer_sent") >= 40
@@ -35,14 +33,12 @@ def test_no_steer_is_lost_or_enters_twice_while_actors_and_a_server_are_killed()
     assert figures == {"steer_lost": 0, "steer_twice": 0, "steer_unended": 0}
 
 
-@pytest.mark.slow
 def test_a_long_run_is_stored_small_and_goes_on_after_a_kill() -> None:
     figures = small("long_run")
     assert figures["long_run_rows_mb"] < 0.5  # of texts of 70 KB
     assert figures["long_run_resume_s"] - figures["long_run_ready_s"] < 5
 
 
-@pytest.mark.slow
 @pytest.mark.needs("postgresql", "redis")
 def test_no_due_time_is_lost_or_doubled_while_two_servers_are_killed() -> None:
     figures = small("schedules")

@@ -23,7 +23,6 @@ def company() -> Iterator[list[PeerProcess]]:
         yield [ours, trio_alone]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "count"), [("tell", 1_000), ("ask", 20), ("spawn", 100)])
 def test_a_figure_has_our_number_and_the_peers_beside_it(company: list[PeerProcess], name: str, count: int) -> None:
     figure = actors.compare(company, name, "1/s", count, rounds=1)
@@ -33,7 +32,6 @@ def test_a_figure_has_our_number_and_the_peers_beside_it(company: list[PeerProce
     assert figure.peers["trio"] > 0
 
 
-@pytest.mark.slow
 def test_a_peer_without_a_figure_is_left_out_of_it(company: list[PeerProcess]) -> None:
     """Trio tasks have no restart figure; our actors have one."""
     figure = actors.compare(company, "reborn_us", "us", 10, rounds=1)
@@ -41,7 +39,6 @@ def test_a_peer_without_a_figure_is_left_out_of_it(company: list[PeerProcess]) -
     assert figure.peers == {}
 
 
-@pytest.mark.slow
 def test_memory_is_measured_by_the_larger_of_both_ways(capsys: pytest.CaptureFixture[str]) -> None:
     """Resident and traced bytes are both on the error output; the figure is the larger."""
     figure = actors.idle_actor_bytes([catalogue.OURS], actors.Sizes(idle_actors=500, rounds=1))
@@ -52,7 +49,6 @@ def test_memory_is_measured_by_the_larger_of_both_ways(capsys: pytest.CaptureFix
     assert figure.ours > 1_000
 
 
-@pytest.mark.slow
 def test_a_measurement_that_raises_fails_with_its_error_and_the_process_goes_on(company: list[PeerProcess]) -> None:
     """An unknown figure is the peer's error; the next order is answered."""
     with pytest.raises(PeerFailed, match="KeyError"):
@@ -87,7 +83,6 @@ print(json.dumps([[moment.objects, moment.bytes] for moment in held]))
 """
 
 
-@pytest.mark.slow
 def test_nothing_is_held_after_a_soak_that_was_not_held_before() -> None:
     """After thirty rounds no object per round is left, nor three bytes a message; virtual time passes the deadlines.
 

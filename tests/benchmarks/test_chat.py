@@ -23,7 +23,6 @@ from understudy.load.websocket import SocketEnded
 pytestmark = pytest.mark.proof("benchmarks")
 
 
-@pytest.mark.slow
 def test_messages_cost_time_that_is_told_by_layer() -> None:
     """One server answers both kinds: its processor time is counted, sampled, and its users are searched for."""
     with servers.ours(sampled=True) as ours:

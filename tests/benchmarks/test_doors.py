@@ -23,14 +23,12 @@ def measured(name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.slow
 def test_one_turn_is_measured_at_each_door_beside_the_socket() -> None:
     figures = measured("overhead")
     assert [each["figure"] for each in figures] == [f"door_overhead_ms_{name}" for name in DOORS]
     assert all(each["ours"] > 1 and each["peers"]["socket"] > 1 for each in figures)
 
 
-@pytest.mark.slow
 @pytest.mark.needs("npm")
 def test_each_stock_client_comes_back_to_its_answer() -> None:
     """Each is cut in the middle of an answer, once as it leaves, and once as the server is killed."""
@@ -39,14 +37,12 @@ def test_each_stock_client_comes_back_to_its_answer() -> None:
     assert [(each["ours"], each["unit"]) for each in figures] == [(2, "of 2")] * len(CLIENTS)
 
 
-@pytest.mark.slow
 def test_calls_of_mcp_tools_are_measured_beside_the_sdk() -> None:
     figures = measured("mcp_call")
     assert [each["figure"] for each in figures] == ["mcp_call_ms_stdio", "mcp_call_ms_http"]
     assert all(each["ours"] > 0 and each["peers"]["sdk"] > 0 for each in figures)
 
 
-@pytest.mark.slow
 def test_unattended_calls_are_not_refused_for_an_hour() -> None:
     found = {each["figure"].removeprefix("mcp_unattended_"): each["ours"] for each in measured("mcp_unattended")}
     assert found["calls"] > 50

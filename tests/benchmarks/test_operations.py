@@ -15,7 +15,6 @@ from tests.servers.prometheus import Prometheus
 pytestmark = pytest.mark.proof("benchmarks")
 
 
-@pytest.mark.slow
 def test_traces_are_measured_at_two_servers() -> None:
     """The numbers of so small a load mean nothing, but that both servers have worked."""
     turn, cost = operations.figures(operations.QUICK)
@@ -31,7 +30,6 @@ def test_the_collector_counts_what_it_takes() -> None:
     assert collector.size == 10
 
 
-@pytest.mark.slow
 @pytest.mark.needs("postgresql", "redis")
 def test_the_stop_switch_is_measured_over_two_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stop_switch, "ROUNDS", 2)
@@ -40,7 +38,6 @@ def test_the_stop_switch_is_measured_over_two_nodes(monkeypatch: pytest.MonkeyPa
     assert 0 < figure.ours < 30
 
 
-@pytest.mark.slow
 @pytest.mark.needs("postgresql", "prometheus", "redis")
 def test_a_calm_soak_is_measured_at_two_servers() -> None:
     found = {each.figure: each for each in operations.figures(only="calm", minutes=0.1)}

@@ -7,7 +7,6 @@ from benchmarks.orders import english
 from benchmarks.orders.making import texts
 
 
-@pytest.mark.slow
 def test_each_family_is_left_out_once(capsys: pytest.CaptureFixture[str]) -> None:
     """Six figures in per cent; the families are named on the error output."""
     figures = list(orders.figures(orders.Sizes(scale=0.02, epochs=1, prose=20)))

@@ -29,7 +29,6 @@ def measured(name: str) -> dict[str, Any]:
     return {each["figure"]: each["ours"] for each in map(json.loads, done.stdout.splitlines())}
 
 
-@pytest.mark.slow
 def test_the_first_visit_is_measured() -> None:
     figures = measured("paint")
     assert figures["slow4g_paint_ms"] >= 150, "the emulated network was not there"
@@ -38,14 +37,12 @@ def test_the_first_visit_is_measured() -> None:
     assert figures["requests_first"] > 1
 
 
-@pytest.mark.slow
 def test_the_way_back_after_a_restart_is_measured() -> None:
     figures = measured("restart")
     assert figures["online_after_restart_worst_ms"] >= figures["online_after_restart_ms"] >= 0
     assert figures["said_after_restart_worst_ms"] >= figures["said_after_restart_ms"] > 0
 
 
-@pytest.mark.slow
 def test_opening_a_long_thread_is_measured() -> None:
     figures = measured("history")
     assert figures["open_1000_ms"] > 0
@@ -54,7 +51,6 @@ def test_opening_a_long_thread_is_measured() -> None:
     assert figures["nodes_10000_read"] > 100
 
 
-@pytest.mark.slow
 def test_an_answer_is_measured_while_it_is_written() -> None:
     figures = measured("streaming")
     assert figures["raw_markdown_looks"] == 5, "the looks did not end with the answer"

@@ -116,7 +116,6 @@ def test_pages_are_judged_by_the_browser(corpora: Path, monkeypatch: pytest.Monk
     assert sorted(asked) == ["<b><evil</b>", "<b>evil</b>", "<b>good</b>"]
 
 
-@pytest.mark.slow
 @pytest.mark.needs("chromium")
 def test_markup_is_inert_and_reads_the_same(corpora: Path) -> None:
     report = judged(corpora, "markup")
@@ -147,7 +146,6 @@ def test_misses_are_listed_and_nothing_else_is_measured(corpora: Path, capsys: p
     assert "attack                      1 of    3 pass" in err
 
 
-@pytest.mark.slow
 def test_every_figure_of_speed_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     """Each figure is above zero, without a corpus, with the installed peers."""
     figures = {figure.figure: figure for figure in scrub.figures(scrub.QUICK)}

@@ -7,7 +7,6 @@ from benchmarks import soak
 pytestmark = pytest.mark.proof("benchmarks")
 
 
-@pytest.mark.slow
 def test_a_server_is_loaded_while_its_actors_are_killed(capsys: pytest.CaptureFixture[str]) -> None:
     """Every message is answered, no promise is broken, and what the server holds is counted twice."""
     found = {each.figure: each.ours for each in soak.figures(small=True)}

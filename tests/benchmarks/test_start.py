@@ -9,7 +9,6 @@ import pytest
 from benchmarks import start
 
 
-@pytest.mark.slow
 @pytest.mark.proof("benchmarks")
 def test_a_start_is_timed_and_weighed() -> None:
     """The processor time is part of the time, as the server has one thread that works; it has more than Python has."""

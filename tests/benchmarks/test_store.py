@@ -15,7 +15,6 @@ from benchmarks.store.tabs import Tab
 from benchmarks.wire.server import ServerFailed
 
 
-@pytest.mark.slow
 def test_events_reach_the_disk_and_a_follower(tmp_path: Path) -> None:
     """The product and the bare store both deliver as many events as were committed."""
     for rate in (
@@ -26,7 +25,6 @@ def test_events_reach_the_disk_and_a_follower(tmp_path: Path) -> None:
         assert 0 < rate.p50_ms <= rate.p99_ms
 
 
-@pytest.mark.slow
 def test_an_event_that_is_not_delivered_leaves_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A subscriber that gets fewer events than were committed is an error."""
 
@@ -42,14 +40,12 @@ def test_an_event_that_is_not_delivered_leaves_no_number(tmp_path: Path, monkeyp
         durable(tmp_path, QUICK.producers, QUICK.durable_s)
 
 
-@pytest.mark.slow
 def test_threads_of_a_grown_database_are_opened_and_resumed(tmp_path: Path) -> None:
     """Full pages, and every event in order."""
     for times in read(tmp_path, QUICK.events, QUICK.looks, tmp_path):
         assert 0 < times.p50_ms <= times.p99_ms
 
 
-@pytest.mark.slow
 def test_commits_of_a_grown_database_are_measured_beside_those_of_an_empty_one(tmp_path: Path) -> None:
     empty, full = committed(tmp_path, QUICK.steady_events, QUICK.commits)
     assert 0 < empty.p50_ms < 1e4

@@ -68,7 +68,6 @@ def broken(*, step: int = 1, size: int = 240, then: str = "pass") -> Server:
 
 
 @pytest.mark.proof("benchmarks")
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "work",
     [rates.own, lambda: rates.own(batch=True), lambda: rates.room(QUICK.connections)],
@@ -79,7 +78,6 @@ def test_events_reach_clients_as_fast_as_they_can(ours: Server, work: Callable[[
     assert 1_000 < rates.rate(ours, work, QUICK) < 10_000_000
 
 
-@pytest.mark.slow
 def test_every_peer_does_the_same_work() -> None:
     """The installed peers send the same events in the same order, and echo."""
     for name in PEERS:
@@ -95,7 +93,6 @@ def test_every_peer_does_the_same_work() -> None:
 
 
 @pytest.mark.proof("benchmarks")
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["our echo", wire.RAW, wire.TRIO_WEBSOCKET])
 def test_messages_come_back(name: str) -> None:
     with Server(name, wire.COMMANDS[name]()) as echoing:
@@ -103,14 +100,12 @@ def test_messages_come_back(name: str) -> None:
 
 
 @pytest.mark.proof("benchmarks")
-@pytest.mark.slow
 def test_an_idle_connection_to_the_product_has_a_size(known: Product) -> None:
     """Some kilobytes: more than a socket, less than a process."""
     assert 2_000 < idle(known.server, known.path, QUICK.idle, QUICK).bytes < 200_000
 
 
 @pytest.mark.proof("benchmarks")
-@pytest.mark.slow
 def test_an_idle_event_stream_has_a_size_and_takes_work() -> None:
     """Also some kilobytes, and less than a tenth of a second."""
     with product(QUICK.idle_before + QUICK.sse, 1) as server:
@@ -120,7 +115,6 @@ def test_an_idle_event_stream_has_a_size_and_takes_work() -> None:
 
 
 @pytest.mark.proof("benchmarks")
-@pytest.mark.slow
 def test_streamed_answers_arrive_within_moments(ours: Server) -> None:
     """The 99th percentile is above zero and below five seconds; about as many events arrive as were sent."""
     streams = steady.streamed(ours, QUICK)
@@ -129,7 +123,6 @@ def test_streamed_answers_arrive_within_moments(ours: Server) -> None:
 
 
 @pytest.mark.proof("benchmarks")
-@pytest.mark.slow
 def test_clients_that_stall_hold_memory_and_the_others_still_read(ours: Server) -> None:
     """Memory is bounded by a few outboxes; the readers' latency is reported before and during the stall."""
     stalls = steady.stalled(ours, QUICK)
@@ -139,7 +132,6 @@ def test_clients_that_stall_hold_memory_and_the_others_still_read(ours: Server) 
 
 
 @pytest.mark.proof("benchmarks")
-@pytest.mark.slow
 def test_clients_that_come_back_at_once_get_what_they_lack(known: Product) -> None:
     """Every user of the product resumes their thread, and no event is lost."""
     back = storm(known, QUICK.storm)
@@ -149,7 +141,6 @@ def test_clients_that_come_back_at_once_get_what_they_lack(known: Product) -> No
 
 
 @pytest.mark.proof("benchmarks")
-@pytest.mark.slow
 def test_events_that_never_come_are_counted_as_lost(known: Product) -> None:
     """The clients expect a longer thread: the missing events are counted, and the wait ends."""
     longer = Product(known.server, events=QUICK.events + 2)
@@ -157,7 +148,6 @@ def test_events_that_never_come_are_counted_as_lost(known: Product) -> None:
 
 
 @pytest.mark.proof("benchmarks")
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
@@ -181,14 +171,12 @@ def test_a_server_that_does_not_do_its_work_has_no_number(
 
 
 @pytest.mark.proof("benchmarks")
-@pytest.mark.slow
 def test_a_server_that_refuses_the_handshake_has_no_number(ours: Server) -> None:
     """The server's answer is in the error."""
     with Crowd(ours) as crowd, pytest.raises(ServerFailed, match=r"no WebSocket or stream: b'HTTP/1\.1 4"):
         crowd.open(["/events\r\nContent-Length: 1\r\nTransfer-Encoding: chunked"])
 
 
-@pytest.mark.slow
 def test_a_server_that_ends_at_once_is_an_error_with_its_last_words() -> None:
     """The error has the last line of the server's error output."""
     with pytest.raises(ServerFailed, match=r"it ended \(ValueError: no port today\)"):
@@ -196,7 +184,6 @@ def test_a_server_that_ends_at_once_is_an_error_with_its_last_words() -> None:
 
 
 @pytest.mark.proof("benchmarks")
-@pytest.mark.slow
 def test_our_failure_is_an_error_and_a_peers_is_left_out(
     ours: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -65,7 +65,6 @@ async def answered(running: Running, token: str, runs: int = 1, decision: str = 
                 await trio.sleep(0.05)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_waiting_run_ends_exactly_once_whichever_actor_is_killed(serve: Any, kind: str) -> None:
     """Its request can still be answered."""
@@ -87,7 +86,6 @@ async def test_a_waiting_run_ends_exactly_once_whichever_actor_is_killed(serve: 
     await it_goes_on(running, token)
 
 
-@pytest.mark.slow
 async def test_a_server_that_stops_while_a_call_waits_leaves_it_to_the_next_start(tmp_path: Path) -> None:
     """The user would have a quarter of an hour; the server stops, and its request is answered after the restart."""
     agent = scripted(Call([MAIL]), Say("done"))
@@ -104,7 +102,6 @@ async def test_a_server_that_stops_while_a_call_waits_leaves_it_to_the_next_star
     assert (mail["status"], events[-1]["type"]) == ("ok", "final_response")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", seeds(6))
 async def test_random_kills_around_decisions_never_break_a_promise(serve: Any, seed: int) -> None:
     """Seeded: calls wait, are decided and run while random actors are killed; a denied call never runs."""

@@ -84,7 +84,6 @@ def seeds(number: int) -> list[Any]:
 
 
 @pytest.mark.promise("wire.arc-tools-paired", "wire.arc-agents-paired", "wire.arc-one-end")
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("moment", ["in a tool", "in the answer"])
 async def test_a_run_ends_exactly_once_whichever_actor_is_killed(serve: Any, kind: str, moment: str) -> None:
@@ -113,7 +112,6 @@ async def test_a_run_ends_exactly_once_whichever_actor_is_killed(serve: Any, kin
 
 
 @pytest.mark.promise("wire.arc-one-end", "wire.seq")
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", seeds(12))
 async def test_random_kills_never_break_a_promise(serve: Any, seed: int) -> None:
     """Seeded: three users chat while random actors are killed; every accepted message ends once, every log is

@@ -31,7 +31,6 @@ async def ends(client: ChatClient, count: int) -> None:
         await client.read()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("part", PARTS)
 async def test_nodes_work_together_whatever_of_that_is_killed(
     serve: Any, tmp_path: Path, postgres: Postgres, template: str, redis: Redis, part: str

@@ -36,7 +36,6 @@ def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     assert [record.getMessage() for record in caplog.get_records("call") if record.levelno >= logging.ERROR] == []
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("quiet")
 async def test_a_message_whose_acceptance_was_in_doubt_still_ends(serve: Any) -> None:
     running = await serve(scripted(Say("hello")))
@@ -54,7 +53,6 @@ async def test_a_message_whose_acceptance_was_in_doubt_still_ends(serve: Any) ->
         assert (await client.until_end())["type"] == "final_response"
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("kind", ["agent_thinking", "tool_executing", "tool_completed", "final_response"])
 async def test_a_step_whose_recording_was_in_doubt_leaves_one_whole_arc(serve: Any, kind: str) -> None:

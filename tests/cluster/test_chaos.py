@@ -17,7 +17,6 @@ FIRST = (
 """Faults that a short run must include; the others are drawn."""
 
 
-@pytest.mark.slow
 @pytest.mark.needs("postgresql", "redis")
 async def test_every_client_has_the_whole_log_after_the_kills(tmp_path: Path) -> None:
     """Two servers, six clients, 25 kills: each message ends once, each client has the log, no call is made twice."""

@@ -66,7 +66,6 @@ def keys(values: dict[str, Any], where: str = "") -> Iterator[str]:
             yield from keys(each, f"{where}{name}.")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("values", [LEAST, EVERYTHING], ids=["least", "everything"])
 def test_helm_and_kubernetes_accept_the_chart(helm: Helm, values: dict[str, Any]) -> None:
     """Helm's own checks are strict, and every object has only fields that the schemas of Kubernetes know."""
@@ -81,7 +80,6 @@ def test_helm_and_kubernetes_accept_the_chart(helm: Helm, values: dict[str, Any]
                 kubernetes_validate.validate(each, release, strict=True)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("values", [LEAST, EVERYTHING], ids=["least", "everything"])
 def test_pods_have_no_rights_and_are_found_by_what_selects_them(helm: Helm, values: dict[str, Any]) -> None:
     """The standard `restricted` of Kubernetes, a root file system that cannot be written, and no token for its API."""
@@ -120,7 +118,6 @@ def test_pods_have_no_rights_and_are_found_by_what_selects_them(helm: Helm, valu
         assert endpoint["path"] in paths()
 
 
-@pytest.mark.slow
 def test_a_pod_asks_paths_that_are_there_and_has_the_time_to_drain(helm: Helm) -> None:
     for values, grace_s in ((LEAST, load(port=0).grace_s), (EVERYTHING, EVERYTHING["settings"]["grace_s"])):
         pod = helm.render(values)["Deployment"]["spec"]["template"]["spec"]
@@ -137,7 +134,6 @@ def test_a_pod_asks_paths_that_are_there_and_has_the_time_to_drain(helm: Helm) -
 
 
 @pytest.mark.proof("operations")
-@pytest.mark.slow
 async def test_the_migration_and_a_node_run_as_their_pods_say(
     helm: Helm, postgres: Postgres, redis: Redis, tmp_path: Path
 ) -> None:
@@ -159,7 +155,6 @@ async def test_the_migration_and_a_node_run_as_their_pods_say(
     assert not (data / "understudy.db").exists()
 
 
-@pytest.mark.slow
 def test_settings_and_secrets_of_the_values_are_the_products(
     helm: Helm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,7 +172,6 @@ def test_settings_and_secrets_of_the_values_are_the_products(
     assert settings.prices.prices["gpt-x"].output == 8.5
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("missing", ["UNDERSTUDY_SECRET", "UNDERSTUDY_DATABASE_URL", "UNDERSTUDY_REDIS_URL"])
 def test_a_node_does_not_start_without_a_key_of_the_secret(
     helm: Helm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
@@ -192,7 +186,6 @@ def test_a_node_does_not_start_without_a_key_of_the_secret(
         load(host="0.0.0.0")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "said"),
     [

@@ -15,7 +15,6 @@ def test_every_alert_has_an_incident() -> None:
 
 
 @pytest.mark.proof("operations")
-@pytest.mark.slow
 @pytest.mark.needs("postgresql", "prometheus", "redis")
 async def test_each_alert_fires_in_its_incident_and_clears(tmp_path: Path) -> None:
     """PostgreSQL crashes, machines sleep, tools leak: with the durations of the rules cut short, side by side."""

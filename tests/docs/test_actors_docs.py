@@ -46,7 +46,6 @@ REAL_TIME = {"how-to/actors/websocket-client.md"}
 """Pages that use sockets: virtual time would jump ahead while data is in transit."""
 OWN_PROCESS = {"how-to/actors/anyio.md"}
 """Pages that run asyncio's own loop, which does not exist once trio-asyncio is imported."""
-SLOW = REAL_TIME | {"how-to/actors/quart.md"}
 COMMANDS = {
     "pip install ./packaging/actors          # in a checkout of understudy",
     "pip install pytest pytest-trio",
@@ -112,9 +111,7 @@ def check(page: str) -> None:
                 printed = None
 
 
-@pytest.mark.parametrize(
-    "page", [pytest.param(page, marks=pytest.mark.slow) if page in SLOW else page for page in PAGES]
-)
+@pytest.mark.parametrize("page", PAGES)
 def test_its_code_runs_and_prints_what_it_says(page: str) -> None:
     """The blocks of a page are one program, from top to bottom; an output block belongs to the code above it."""
     if page not in OWN_PROCESS:
@@ -134,7 +131,6 @@ def files(page: str) -> dict[str, str]:
     return written
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if any(block.tests for block in blocks(page))])
 def test_its_tests_pass(page: str, tmp_path: Path) -> None:
     """Tests on a page pass when put into files beside the code they test."""
@@ -174,7 +170,6 @@ def test_every_block_is_checked() -> None:
                 assert set(commands) <= COMMANDS, f"{page}, line {block.line}"
 
 
-@pytest.mark.slow
 def test_the_stress_harness_says_what_the_page_shows() -> None:
     """The program ends with one line in the shown form."""
     (shown,) = [block.text for block in blocks("how-to/actors/chaos.md") if block.language == "console"]
@@ -356,7 +351,6 @@ def test_the_delivery_guarantee_names_every_reason_of_a_dead_letter() -> None:
     assert reasons <= {reason for row in rows(under("Delivery"), "what happened") for reason in code(row[1])}
 
 
-@pytest.mark.slow
 def test_its_code_has_the_types_of_the_library(tmp_path: Path) -> None:
     """Copied code dereferences no optional reference, and may use an answer as any object, under `mypy --strict`."""
     for page in PAGES:

@@ -41,7 +41,6 @@ class Waiter(ScriptedModel):
         return await ScriptedModel(*turns).respond(turn, emit)
 
 
-@pytest.mark.slow
 @pytest.mark.needs("npm")
 async def test_the_page_is_right(tmp_path: Path) -> None:
     """A run is interrupted for a consent and a form, joined by a client without messages, and given a file."""

@@ -15,8 +15,6 @@ from understudy import Agent, tool
 from understudy.app.server import Running
 from understudy.models.model import Reply, TextDelta, ToolRequest, Turn
 
-pytestmark = pytest.mark.slow
-
 
 @tool
 async def hold() -> str:

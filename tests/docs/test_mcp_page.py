@@ -30,7 +30,6 @@ def agents(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     return defined_by(PAGE)
 
 
-@pytest.mark.slow
 async def test_the_agent_of_the_page_tells_the_time(agents: dict[str, object]) -> None:
     asked = {"source_timezone": "Europe/Berlin", "time": "12:00", "target_timezone": "Asia/Tokyo"}
     model = ScriptedModel(Call([("time_convert_time", asked)]), Say("Done"))
@@ -42,7 +41,6 @@ async def test_the_agent_of_the_page_tells_the_time(agents: dict[str, object]) -
     assert "Asia/Tokyo" in str(call.result)
 
 
-@pytest.mark.slow
 def test_doctor_says_what_servers_offer(agents: dict[str, object]) -> None:
     clock = agents["clock"]
     assert isinstance(clock, Agent)

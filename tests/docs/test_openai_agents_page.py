@@ -11,7 +11,6 @@ from understudy.testing import run_agent
 PAGE = "how-to/use-openai-agents.md"
 
 
-@pytest.mark.slow
 async def test_the_agent_of_the_page_finds_an_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(await trio.to_thread.run_sync(sdk))
     monkeypatch.setenv("OPENAI_AGENTS_DISABLE_TRACING", "1")  # else it may speak to the provider

@@ -16,7 +16,6 @@ TEXT = (DOCS / "how-to/use-openai-clients.md").read_text()
 ADDRESS = "http://127.0.0.1:8002"
 
 
-@pytest.mark.slow
 async def test_the_page_is_right(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Two answers, a stream that is taken up again, and an answer with a tool of the client."""
     planner = Agent("planner", model=ScriptedModel(Call([("weather", {"city": "Rome"})]), Say("A hat")))

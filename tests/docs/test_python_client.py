@@ -27,7 +27,6 @@ def example(name: str) -> Any:
     return module
 
 
-@pytest.mark.slow
 async def test_a_question_is_answered_and_watched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async with served(tmp_path) as running:
         with trio.fail_after(60):
@@ -39,7 +38,6 @@ async def test_a_question_is_answered_and_watched(tmp_path: Path, capsys: pytest
     assert lines[-1] == "15% of 80 = 12"
 
 
-@pytest.mark.slow
 async def test_a_session_is_asked_for(tmp_path: Path) -> None:
     module = example("token")
     async with served(tmp_path) as running:
@@ -52,14 +50,12 @@ async def test_a_session_is_asked_for(tmp_path: Path) -> None:
                 await module.signed_in(socket_url(running), module.Session([]))
 
 
-@pytest.mark.slow
 async def test_unsent_messages_are_kept_in_the_outbox(tmp_path: Path) -> None:
     path = tmp_path / "outbox.json"
     await example("keep").tell("ws://127.0.0.1:9/ws", "token", path, "remember this")
     assert [each["payload"]["content"] for each in await FileOutbox(path).load()] == ["remember this"]
 
 
-@pytest.mark.slow
 async def test_states_are_shown(tmp_path: Path) -> None:
     seen: list[str] = []
     async with trio.open_nursery() as nursery, served(tmp_path) as running:

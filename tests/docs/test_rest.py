@@ -13,8 +13,6 @@ from tests.docs.served import connected, served
 from tests.docs.tables import DOCS
 from understudy.app.server import Running
 
-pytestmark = pytest.mark.slow
-
 SHAPES = [
     json.loads(block) for block in re.findall(r"```json\n(.*?)```", (DOCS / "reference/rest.md").read_text(), re.DOTALL)
 ]

@@ -73,7 +73,6 @@ def console(path: Path) -> list[tuple[str, str]]:
     return [(command, printed) for command, printed in found if not any(word in command for word in SHOWN_ONLY)]
 
 
-@pytest.mark.slow
 def test_the_commands_print_what_the_page_says(tmp_path: Path) -> None:
     commands = console(DOCS / PIPE)
     assert len(commands) == 9

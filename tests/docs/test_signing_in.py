@@ -63,7 +63,6 @@ def own_token(monkeypatch: pytest.MonkeyPatch) -> str:
     return str(namespace["token_for"]("ada", "s1"))
 
 
-@pytest.mark.slow
 async def test_a_newer_token_of_the_same_session_is_taken_on_an_open_connection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,7 +83,6 @@ async def shell(running: Running, token: str, command: str) -> subprocess.Comple
     return await trio.run_process(words, capture_stdout=True, env=environment)
 
 
-@pytest.mark.slow
 @pytest.mark.needs("curl")
 async def test_a_token_is_made_renewed_and_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     token = own_token(monkeypatch)
@@ -97,7 +95,6 @@ async def test_a_token_is_made_renewed_and_ended(tmp_path: Path, monkeypatch: py
         assert (await shell(running, token, end)).stdout == b"401"
 
 
-@pytest.mark.slow
 async def test_two_commands_make_a_server_for_a_team(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the setting of the first the server starts on any address, and the second prints the link of the page."""
     monkeypatch.delenv("UNDERSTUDY_SECRET", raising=False)
@@ -119,7 +116,6 @@ async def test_two_commands_make_a_server_for_a_team(tmp_path: Path, monkeypatch
     load(accounts=True, host="0.0.0.0")
 
 
-@pytest.mark.slow
 async def test_the_commands_make_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("UNDERSTUDY_SECRET", raising=False)
     async with served(tmp_path) as running:

@@ -22,7 +22,6 @@ def block(language: str) -> str:
     return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)[0]
 
 
-@pytest.mark.slow
 async def test_the_settings_are_taken_and_the_code_sends_a_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,7 +50,6 @@ async def test_the_tests_of_the_tutorial_pass(monkeypatch: pytest.MonkeyPatch) -
             await outcome
 
 
-@pytest.mark.slow
 async def test_its_questions_are_answered_as_it_says(tmp_path: Path) -> None:
     """Every question of the tutorial calls its tool, over a real socket: with form, consent, undo and handoff."""
     expected = {
@@ -85,7 +84,6 @@ async def test_its_questions_are_answered_as_it_says(tmp_path: Path) -> None:
     assert (handoff["data"]["from"], handoff["data"]["to"]) == ("support", "parcels")
 
 
-@pytest.mark.slow
 async def test_the_first_question_is_answered(tmp_path: Path) -> None:
     """What is 15% of 80?"""
     async with served(tmp_path) as running, connected(running) as peer:

@@ -75,7 +75,6 @@ SHARED = {"my_app": "docs_tutorial_first_agent"}
 """Modules that one page writes and others import."""
 
 
-@pytest.mark.slow
 def test_every_block_passes_mypy_strict(tmp_path: Path) -> None:
     for page in [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]:
         if str(page.relative_to(ROOT)) not in UNTYPED:

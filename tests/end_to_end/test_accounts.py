@@ -16,7 +16,7 @@ from understudy.app.server import Running
 from understudy.auth.accounts.local_accounts import FREE_OF_PAIR
 from understudy.cli.main import main
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning")]
+pytestmark = [pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning")]
 GOOD = "tree sky blue lamp"
 SECRET = "a secret of more than thirty-two bytes"
 

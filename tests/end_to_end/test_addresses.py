@@ -61,7 +61,6 @@ for number, (words, address) in enumerate(json.load(sys.stdin)):
 """
 
 
-@pytest.mark.slow
 def test_what_cannot_start_tells_no_password(locked: str, tmp_path: Path) -> None:
     """Commands with a wrong password, an unknown host, a closed port or a malformed address end with a sentence that
     names the address without its password; the log contains no password either.
@@ -95,7 +94,6 @@ def test_what_cannot_start_tells_no_password(locked: str, tmp_path: Path) -> Non
     assert clean(done.stdout)
 
 
-@pytest.mark.slow
 async def test_a_server_whose_database_and_redis_fail_tells_no_password(
     locked: str, postgres: Postgres, locked_redis: Redis, tmp_path: Path
 ) -> None:

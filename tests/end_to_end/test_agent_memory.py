@@ -46,7 +46,6 @@ class Told:
         return Reply("Done.")
 
 
-@pytest.mark.slow
 async def test_agent_memory_spans_threads_and_is_in_the_prompt(serve: Any) -> None:
     """A value stored in one thread is readable in another thread and connection. It is in the prompt only of agents
     that ask for it, and never of another user.

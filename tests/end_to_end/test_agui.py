@@ -166,7 +166,6 @@ async def test_a_run_joined_after_its_server_died_is_told_whole(tmp_path: Path) 
     ]
 
 
-@pytest.mark.slow
 @pytest.mark.promise("wire.agui-repeat")
 async def test_a_run_joined_on_another_server_is_told_whole(
     serve: Any, tmp_path: Path, postgres: Postgres, template: str, redis: Redis

@@ -12,7 +12,6 @@ from tests.servers.postgresql import Postgres
 HOUR = 3600.0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("where", ["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgresql"))])
 @pytest.mark.parametrize("step", [-HOUR, HOUR])
 async def test_a_clock_that_steps_changes_times_and_nothing_else(

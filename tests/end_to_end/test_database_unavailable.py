@@ -14,7 +14,6 @@ from tests.end_to_end.server_pair import SECRET, token_of
 from tests.servers.postgresql import Postgres
 
 
-@pytest.mark.slow
 async def test_reading_goes_on_and_messages_are_refused_until_it_is_back(serve: Any, own_postgres: Postgres) -> None:
     """Cached reads are answered and marked; messages are not acknowledged, and repeated later they are one message."""
     running = await serve(database_url=own_postgres.create())
@@ -56,7 +55,6 @@ async def test_reading_goes_on_and_messages_are_refused_until_it_is_back(serve: 
         assert (await read("/healthz"))[2]["checks"]["database"]["status"] == "ok"
 
 
-@pytest.mark.slow
 async def test_a_message_may_wait_for_a_database_that_is_locked(serve: Any, tmp_path: Path) -> None:
     """It is acknowledged when it is stored, not before, and once; of those that wait one too many is refused."""
     running = await serve(storage_wait_s=30.0, storage_waiting=1)
@@ -95,7 +93,6 @@ async def sign_of_waiting(client: ChatClient) -> dict[str, Any]:
 
 
 @pytest.mark.promise("wire.database-away")
-@pytest.mark.slow
 @pytest.mark.parametrize("gone", ["locked", "stopped"])
 async def test_a_lost_database_is_reported_while_it_is_waited_for(
     serve: Any, gone: str, own_postgres: Postgres, tmp_path: Path

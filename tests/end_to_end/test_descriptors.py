@@ -37,7 +37,6 @@ LIMITS = [
 ]
 
 
-@pytest.mark.slow
 def test_the_soft_limit_is_raised_and_what_does_not_fit_is_said() -> None:
     """Each limit is that of a process of its own, forked by one that has loaded the server."""
     cases = json.dumps([each[:3] for each in LIMITS])
@@ -51,7 +50,6 @@ def test_the_soft_limit_is_raised_and_what_does_not_fit_is_said() -> None:
             assert f"to {wanted + 200}" in text
 
 
-@pytest.mark.slow
 @pytest.mark.promise("owasp.connections")
 async def test_at_1024_files_a_flood_leaves_enough_for_users_and_their_uploads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 import trio
 
 from tests.end_to_end.chat_client import ChatClient, connected
@@ -76,7 +75,6 @@ async def check_log(server: Process, token: str) -> None:
     assert [event["seq"] for event in body["events"]] == list(range(1, body["last_seq"] + 1))
 
 
-@pytest.mark.slow
 async def test_a_full_disk_takes_nothing_in_and_loses_nothing(tmp_path: Path) -> None:
     """Messages and uploads are refused in words that clients understand, reading goes on; with room again the same
     message is one message, and of the upload that failed nothing is left."""
@@ -99,7 +97,6 @@ async def test_a_full_disk_takes_nothing_in_and_loses_nothing(tmp_path: Path) ->
     assert len(list((tmp_path / "data" / "files").iterdir())) == 1
 
 
-@pytest.mark.slow
 async def test_a_full_disk_of_a_node_costs_uploads_only(tmp_path: Path, postgres: Postgres, template: str) -> None:
     async with started(tmp_path / "data", "--database-url", postgres.create(template)) as server:
         token = await new_token(server)
@@ -115,7 +112,6 @@ async def test_a_full_disk_of_a_node_costs_uploads_only(tmp_path: Path, postgres
     assert len(list((tmp_path / "data" / "copies").iterdir())) == 1
 
 
-@pytest.mark.slow
 async def test_a_database_that_another_process_holds(tmp_path: Path) -> None:
     """A shell or a backup with the write lock: messages are refused until it is gone."""
     path = tmp_path / "data" / "understudy.db"

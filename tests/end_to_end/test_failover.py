@@ -17,7 +17,6 @@ WORDS = "one two three four five six seven eight nine ten eleven twelve"
 
 
 @pytest.mark.proof("chaos")
-@pytest.mark.slow
 async def test_two_nodes_find_the_new_primary(
     serve: Any, tmp_path: Path, postgres_pair: Pair, own_redis: Redis
 ) -> None:

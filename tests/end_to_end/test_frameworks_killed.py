@@ -24,7 +24,6 @@ def further(module: str) -> Path | None:
     return sdk() if module == OPENAI_AGENTS else None
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("module", [LANGGRAPH, PYDANTIC_AI, OPENAI_AGENTS])
 async def test_an_agent_goes_on_in_its_second_tool(module: str, tmp_path: Path) -> None:
     """The first tool has run once, and so have the requests to the model that were answered."""
@@ -45,7 +44,6 @@ async def test_an_agent_goes_on_in_its_second_tool(module: str, tmp_path: Path) 
     assert done["model"] <= 4  # one may have been asked when the first server was killed
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("module", [LANGGRAPH, PYDANTIC_AI, OPENAI_AGENTS])
 async def test_consent_to_a_call_outlives_the_server(module: str, tmp_path: Path) -> None:
     served: Any = {"served": f"{module}:careful", "agent_type": "careful", "python_path": further(module)}

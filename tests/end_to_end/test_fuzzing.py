@@ -19,7 +19,6 @@ CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,re
 
 @pytest.mark.proof("fuzz")
 @pytest.mark.promise("wire.endpoint-machines", "owasp.crash")
-@pytest.mark.slow
 async def test_no_request_breaks_the_server(serve: Any, tmp_path: Path) -> None:
     """Each operation is called a few times; every status and body must be one that the document names."""
     running = await serve(secret=SECRET, limits=Limits(messages_per_minute=100_000, requests_per_minute=100_000))

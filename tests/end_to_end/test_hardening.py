@@ -238,7 +238,6 @@ def test_trusting_every_proxy_is_refused(proxies: str) -> None:
     assert "trusted_proxies" in done.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("secret", "weak"), [("x" * 32, True), ("ab" * 20, True), ("0123456789abcdef" * 2, False)])
 async def test_a_secret_that_is_easily_guessed_is_warned_of(tmp_path: Path, secret: str, weak: bool) -> None:
     log = tmp_path / "log"

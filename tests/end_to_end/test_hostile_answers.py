@@ -12,8 +12,6 @@ from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import new_token, request
 from tests.end_to_end.scripted_model import Say, scripted
 
-pytestmark = pytest.mark.slow
-
 CODE = "\n" * 8_000
 LINE = '\\"' * 20_000
 """A line that the lexer of its language reads for seconds."""

@@ -162,7 +162,6 @@ async def test_edits_and_new_answers_can_be_repeated(serve: Any) -> None:
 
 
 @pytest.mark.promise("wire.repeat")
-@pytest.mark.slow
 async def test_repeats_are_safe_across_a_restart_of_the_server(tmp_path: Path) -> None:
     """A message, an edit and a further answer, sent again after a restart: the same acceptances, and no new run."""
     commands: list[tuple[str, dict[str, Any]]] = [

@@ -15,7 +15,6 @@ from tests.understudy.models.provider import KEY, Provider, Script, end_chunk, t
 from understudy.models import resilient
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore|openai):ResourceWarning")
 @pytest.mark.blocking("the provider's package builds what it needs at its first request, for some 60 ms")
 async def test_it_is_refused_at_once_after_failures_in_a_row(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,7 +41,6 @@ async def test_it_is_refused_at_once_after_failures_in_a_row(serve: Any, monkeyp
             assert (health["status"], health["checks"]["model openai:tiny"]["status"]) == ("degraded", "degraded")
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore|openai|anthropic):ResourceWarning")
 @pytest.mark.blocking("the providers' packages build what they need at their first request, for some 60 ms")
 async def test_the_next_model_goes_on_in_the_middle_of_an_answer(

@@ -149,7 +149,6 @@ async def test_a_run_is_shown_step_by_step_in_every_dialect_with_events(serve: A
         ("content", "What is 2 + 2?", "message"),
     ],
 )
-@pytest.mark.slow
 async def test_the_kind_of_an_answer_follows_from_its_tool_results(
     serve: Any, csv_of_sales: Path, pillar: str, question: str, kind: str
 ) -> None:

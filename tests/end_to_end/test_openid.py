@@ -20,7 +20,6 @@ from understudy.storage.audit import AuditFilter, entries
 from understudy.storage.records import owner_of
 
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.needs("npm"),
     pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning"),
 ]

@@ -4,7 +4,6 @@ import time
 from typing import Any
 
 import jwt
-import pytest
 
 from tests.end_to_end.chat_client import connected
 
@@ -26,7 +25,6 @@ async def answer(address: str, who: str, text: str, path: str = "/ws") -> tuple[
     return [event["type"] for event in client.seen], final
 
 
-@pytest.mark.slow
 async def test_the_liaison_answers_with_figures_of_this_server(serve: Any) -> None:
     """An operator gets percentiles of commits and reads, in every dialect with events; a user those of own runs."""
     running = await serve(secret=SECRET)

@@ -14,7 +14,7 @@ from tests.servers.authenticator import Authenticator
 from tests.servers.postgresql import Postgres
 from understudy.auth.accounts.local_accounts import FREE_OF_ADDRESS
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning")]
+pytestmark = [pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning")]
 
 
 @define

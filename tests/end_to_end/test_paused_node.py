@@ -20,7 +20,6 @@ HELD_S = float(os.environ.get("UNDERSTUDY_TEST_HELD_S", "6"))
 
 
 @pytest.mark.proof("timing")
-@pytest.mark.slow
 async def test_a_node_that_was_held_for_longer_than_its_lease_goes_on(
     tmp_path: Path, postgres: Postgres, redis: Redis
 ) -> None:

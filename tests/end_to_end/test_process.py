@@ -54,7 +54,6 @@ Path(os.environ["STATE"]).write_text(json.dumps(state))
 
 
 @pytest.mark.promise("wire.arc-one-end")
-@pytest.mark.slow
 @pytest.mark.parametrize("where", ["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgresql"))])
 async def test_a_server_killed_in_mid_answer_comes_back_with_the_conversation(
     tmp_path: Path, request: pytest.FixtureRequest, where: str
@@ -67,7 +66,6 @@ async def test_a_server_killed_in_mid_answer_comes_back_with_the_conversation(
     await resumed_after(tmp_path, *database)
 
 
-@pytest.mark.slow
 @pytest.mark.proof("timing")
 async def test_a_server_that_comes_back_shows_more_of_the_answer_within_three_seconds(tmp_path: Path) -> None:
     assert await resumed_after(tmp_path) < 3, "the promise of the protocol page"
@@ -104,13 +102,11 @@ async def resumed_after(tmp_path: Path, *database: str) -> float:
 
 
 @pytest.mark.promise("wire.drain", "wire.close-1001")
-@pytest.mark.slow
 async def test_sigterm_tells_clients_first_and_ends_the_server(tmp_path: Path) -> None:
     """Each client gets `drain` with a hint, then 1001; the exit code is 0, also in the middle of an answer."""
     await ended_after(tmp_path)
 
 
-@pytest.mark.slow
 @pytest.mark.proof("timing")
 async def test_sigterm_ends_the_server_within_five_seconds(tmp_path: Path) -> None:
     assert await ended_after(tmp_path) < 5
@@ -134,7 +130,6 @@ async def ended_after(tmp_path: Path) -> float:
     return time.monotonic() - began
 
 
-@pytest.mark.slow
 async def test_a_forked_server_has_what_one_has_that_loads_the_product(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,7 +149,6 @@ async def test_a_forked_server_has_what_one_has_that_loads_the_product(
     assert states[0]["environment"]["LATER"] == "1"
 
 
-@pytest.mark.slow
 async def test_what_is_imported_is_not_walked_by_collections_on_the_loop(tmp_path: Path) -> None:
     (tmp_path / "collecting.py").write_text(COLLECTIONS)
     async with started(tmp_path / "data", "collecting:agent", loads=True, PYTHONPATH=str(tmp_path)) as server:
@@ -167,7 +161,6 @@ async def test_what_is_imported_is_not_walked_by_collections_on_the_loop(tmp_pat
 
 
 @pytest.mark.promise("wire.anonymous-nowhere-else")
-@pytest.mark.slow
 def test_it_refuses_to_listen_to_the_world_without_a_secret(tmp_path: Path) -> None:
     ended = refused("--host", "0.0.0.0", "--data-dir", str(tmp_path))
     assert ended.returncode != 0
@@ -175,7 +168,6 @@ def test_it_refuses_to_listen_to_the_world_without_a_secret(tmp_path: Path) -> N
     assert "Traceback" not in ended.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "environment", "word"),
     [
@@ -203,7 +195,6 @@ def test_a_wrong_start_says_what_is_wrong(
 
 
 @pytest.mark.promise("wire.no-way-round")
-@pytest.mark.slow
 async def test_with_a_secret_every_client_needs_a_token(tmp_path: Path) -> None:
     """REST issues no anonymous session; a socket without a token must send one in its first message."""
     secret = "0123456789abcdef" * 3

@@ -181,7 +181,6 @@ def asking(seen: Watcher) -> bool:
     return bool(seen.kinds("question_asked"))
 
 
-@pytest.mark.slow
 @pytest.mark.promise("wire.answer")
 async def test_a_form_survives_a_killed_server_and_is_answered_from_elsewhere(tmp_path: Path) -> None:
     """The server is killed while the form is open. The tool is called again and asks the same question once."""
@@ -204,7 +203,6 @@ async def test_a_form_survives_a_killed_server_and_is_answered_from_elsewhere(tm
     assert calls_of(tmp_path) == {"fill": 1}
 
 
-@pytest.mark.slow
 @pytest.mark.promise("wire.event-question-answered")
 async def test_a_secret_is_given_to_the_tool_alone_and_asked_for_again_after_a_kill(tmp_path: Path) -> None:
     """It is in no event, no tab and no file; the content policy, which redacts e-mail addresses, leaves it."""

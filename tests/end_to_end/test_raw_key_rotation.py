@@ -56,7 +56,6 @@ async def reseal(folder: Path, **settings: Any) -> Result:
     return await trio.to_thread.run_sync(partial(CliRunner().invoke, main, arguments, env=given))
 
 
-@pytest.mark.slow
 async def test_no_raw_text_is_lost_while_its_key_is_replaced(
     tmp_path: Path, database: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,7 +86,6 @@ async def test_no_raw_text_is_lost_while_its_key_is_replaced(
         assert await raw_of(running) == [None, None, None]
 
 
-@pytest.mark.slow
 async def test_nodes_read_what_the_other_key_encrypts(
     tmp_path: Path, postgres: Postgres, template: str, redis: Redis
 ) -> None:

@@ -16,8 +16,6 @@ from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from transport.client import Client, RunFailed, open_client
 
-pytestmark = pytest.mark.slow
-
 USERS = ("ada", "bob", "cyd")
 BEFORE_S, AWAY_S, AFTER_S = 2.0, 10.0, 3.0
 PAUSE_S = 0.2

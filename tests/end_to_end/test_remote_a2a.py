@@ -67,7 +67,6 @@ def told(client: Any, kind: str, name: str) -> list[str]:
     return [each["data"][name] for each in client.seen if each["type"] == kind]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("--no-streams",)])
 async def test_the_stock_server_works_asks_and_answers(serve: Any, tmp_path: Path, options: Sequence[str]) -> None:
     """Thoughts, streamed text and files are shown; a question is the user's; messages share one conversation."""
@@ -101,7 +100,6 @@ async def test_the_stock_server_works_asks_and_answers(serve: Any, tmp_path: Pat
         assert [path.read_bytes() for path in stored].count(b"x,y\n1,2\n") == 2
 
 
-@pytest.mark.slow
 async def test_a_stopped_run_cancels_its_task(serve: Any, tmp_path: Path) -> None:
     async with stock_server(tmp_path) as stock:
         running = await serve(Agent("abroad", remote=Remote(stock.address, protocol="a2a")))
@@ -113,7 +111,6 @@ async def test_a_stopped_run_cancels_its_task(serve: Any, tmp_path: Path) -> Non
             await stock.until("cancelled")
 
 
-@pytest.mark.slow
 async def test_a_killed_server_goes_on_with_its_task(tmp_path: Path) -> None:
     """Killed in the middle of the text, and while a question waits: each message is sent once, the text comes once."""
     async with stock_server(tmp_path) as stock:
@@ -139,7 +136,6 @@ async def test_a_killed_server_goes_on_with_its_task(tmp_path: Path) -> None:
         assert sorted(line.split()[2] for line in stock.noted) == ["ask", "blue", "slow"]
 
 
-@pytest.mark.slow
 async def test_both_servers_are_killed_and_go_on(tmp_path: Path) -> None:
     """The remote is another understudy in its own process. The answer is whole, and its task is one."""
     there = partial(started, tmp_path / "there", "tests.end_to_end.resumable_agent:agent")

@@ -20,7 +20,6 @@ from understudy.app.server import Running
 
 # The stock client leaves generators of its HTTP stack to the collector.
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore|openai):ResourceWarning"),
 ]
 

@@ -16,7 +16,6 @@ from tests.end_to_end.process import started
 from tests.end_to_end.resumable_agent import CALLS, SPOKEN
 
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore|openai):ResourceWarning"),
 ]
 AGENT = "tests.end_to_end.resumable_agent:agent"

@@ -45,7 +45,6 @@ async def migrated(release: int, folder: Path, environment: dict[str, str]) -> t
 
 
 @pytest.mark.proof("upgrade")
-@pytest.mark.slow
 async def test_an_older_node_that_dies_in_an_upgrade_comes_back(
     tmp_path: Path, postgres: Postgres, own_redis: Redis
 ) -> None:

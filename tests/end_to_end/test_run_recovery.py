@@ -157,7 +157,6 @@ def calls_of(tmp_path: Path) -> dict[str, int]:
     return dict(zip(names, lines.values(), strict=True))
 
 
-@pytest.mark.slow
 async def test_a_run_outlives_five_servers(tmp_path: Path) -> None:
     """Servers are killed during a tool, between turns, while waiting for approval, and twice during the answer: one
     arc, one answer.
@@ -179,7 +178,6 @@ async def test_a_run_outlives_five_servers(tmp_path: Path) -> None:
 
 
 @pytest.mark.proof("chaos")
-@pytest.mark.slow
 async def test_a_run_outlives_servers_on_postgresql(tmp_path: Path, postgres: Any, template: str) -> None:
     """Servers are killed during a tool and during the answer."""
     options = ("--database-url", postgres.create(template))
@@ -191,7 +189,6 @@ async def test_a_run_outlives_servers_on_postgresql(tmp_path: Path, postgres: An
 ORDER = ("once", "again", "ask")
 
 
-@pytest.mark.slow
 async def test_a_run_outlives_drained_servers(tmp_path: Path) -> None:
     seen = await survived(tmp_path, "again", calling("again"), shown(300), orderly=True)
     assert (seen.events[-1]["type"], seen.events[-1]["data"]["message"]) == ("final_response", SPOKEN)
@@ -199,7 +196,6 @@ async def test_a_run_outlives_drained_servers(tmp_path: Path) -> None:
     assert [data["status"] for data in seen.kinds("tool_completed")] == ["ok"]
 
 
-@pytest.mark.slow
 async def test_calls_that_were_killed_are_reconciled_and_take_effect_once(tmp_path: Path) -> None:
     """One was killed after its effect, the other before it. The file of calls is what their tools ask."""
     (tmp_path / "calls").touch()
@@ -210,7 +206,6 @@ async def test_calls_that_were_killed_are_reconciled_and_take_effect_once(tmp_pa
     assert not seen.kinds("question_asked")
 
 
-@pytest.mark.slow
 async def test_the_user_says_what_became_of_a_tool_call_of_unknown_outcome(tmp_path: Path) -> None:
     """The server is killed while the call is at work, and again while the question is open: it is asked once."""
     seen, calls, token = Watcher(), tmp_path / "calls", ""
@@ -246,7 +241,6 @@ def conversation(running: Running) -> ActorRef:
     return ref
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("manner", "kind"),
     [("on", "conversation"), ("over", "conversation"), ("tail", "conversation"), ("other", "conversation"),
@@ -273,7 +267,6 @@ async def test_a_connected_client_sees_the_resumed_text(serve: Any, manner: str,
     assert end["usage"]["estimated"] > 100, "what the interrupted request has used"
 
 
-@pytest.mark.slow
 async def test_a_waiting_call_keeps_its_remaining_time_after_a_restart(clocks: Clocks, serve: Any) -> None:
     """The request for approval is not repeated, and expires at its original time."""
     running = await serve(agent, limits=Limits(approval_s=1000.0, heartbeat_s=10_000.0))
@@ -301,7 +294,6 @@ async def stand(running: Running, attempts: int, progress: int = 0) -> None:
 
 
 @pytest.mark.promise("wire.error-run-interrupted")
-@pytest.mark.slow
 async def test_a_run_that_gets_no_further_is_set_aside(serve: Any) -> None:
     """After five attempts the run ends with an error that says so; its text stays, and the next message is answered."""
     running = await serve(agent)
@@ -324,7 +316,6 @@ async def test_a_run_that_gets_no_further_is_set_aside(serve: Any) -> None:
     assert 'understudy_runs_taken_up_total{outcome="set_aside"} 1.0' in str(page)
 
 
-@pytest.mark.slow
 async def test_a_later_attempt_backs_off_and_reports_it(serve: Any) -> None:
     """The second attempt backs off for about a second; a completed step resets the count."""
     running = await serve(agent)

@@ -125,7 +125,6 @@ async def test_a_users_schedules_are_bounded_and_go_with_them(serve: Any) -> Non
     assert (await running.store.due_schedules()).next_at is None
 
 
-@pytest.mark.slow
 @pytest.mark.promise("wire.schedule-once")
 async def test_a_firing_is_neither_lost_nor_doubled_by_kills(tmp_path: Path) -> None:
     """One server is killed between the claim and the message, the next between the message and its record."""

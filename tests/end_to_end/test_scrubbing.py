@@ -103,7 +103,6 @@ class Dripping:
 
 
 @pytest.mark.promise("wire.scrubbed-in")
-@pytest.mark.slow
 async def test_a_secret_that_a_user_sends_is_written_nowhere(tmp_path: Path) -> None:
     """Sent by every command and endpoint, the secret is in neither database, log, events nor metrics."""
     log = tmp_path / "log"
@@ -527,7 +526,6 @@ class Halting:
 
 
 @pytest.mark.promise("wire.scrubbed-out")
-@pytest.mark.slow
 @pytest.mark.parametrize(("cut", "seen"), [("Hello fri", "Hello fri"), (f"It is {SECRET[:-4]}", "It is ")])
 async def test_held_back_text_is_shown_when_a_model_pauses(serve: Any, cut: str, seen: str) -> None:
     """The beginning of a word is shown, the beginning of a secret is not; the final text is the same."""
@@ -920,7 +918,6 @@ async def test_without_the_setting_no_raw_text_is_kept(serve: Any) -> None:
     assert [message["raw"] for message in raw["messages"]] == [None, None]
 
 
-@pytest.mark.slow
 def test_what_cannot_be_followed_fails_the_start(tmp_path: Path) -> None:
     wrong = policy(tmp_path, '[inbound]\nsecret = "hide"\n')
     data = ("--data-dir", str(tmp_path / "data"))
@@ -945,7 +942,6 @@ def test_what_cannot_be_followed_fails_the_start(tmp_path: Path) -> None:
         assert "Traceback" not in ended.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("door", ["socket", "http"])
 async def test_the_time_to_the_first_event_has_the_time_for_scrubbing(serve: Any, door: str) -> None:
     running = await serve(scripted(Say("Hm.")), detectors=[SLOW])

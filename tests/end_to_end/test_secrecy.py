@@ -79,7 +79,6 @@ async def drive(address: str, token: str) -> None:
 
 
 @pytest.mark.promise("owasp.token-in-url", "owasp.logging-secrets")
-@pytest.mark.slow
 async def test_no_token_is_written_anywhere(tmp_path: Path) -> None:
     """No token is in the debug log, the output, the metrics, or answers to other clients."""
     log, brought = tmp_path / "log", tokens()

@@ -3,7 +3,6 @@
 import time
 from pathlib import Path
 
-import pytest
 import trio
 
 from tests.end_to_end.http import request
@@ -31,7 +30,6 @@ async def notified(ada: Caller, service: PushService, number: int, thread: str) 
     return str(service.got[number - 1][0]["authorization"])
 
 
-@pytest.mark.slow
 async def test_nobody_is_signed_out_while_the_secret_is_replaced(tmp_path: Path, service: PushService) -> None:
     new = Tokens(NEW, time.time)
     token = Tokens(OLD, lambda: time.time() - 120).issue("ada", "s1", ttl_s=600)  # a fresh one would not be renewed

@@ -145,7 +145,6 @@ async def test_tokens_of_an_erased_user_are_refused(serve: Any) -> None:
         assert await counts(running.address, token_of(user))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgresql"))])
 @pytest.mark.promise("wire.sign-out-everywhere")
 async def test_an_operator_ends_sessions_from_a_shell(

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import multipart, request
 from tests.end_to_end.server_pair import token_of, two_servers
@@ -14,7 +12,6 @@ from tests.servers.redis import Redis
 TABLE = b"month,sales\n" + b"".join(b"2026-%02d,%d\n" % (month, 100 + month) for month in range(1, 13))
 
 
-@pytest.mark.slow
 async def test_an_upload_to_one_is_read_on_the_other(
     serve: Any, tmp_path: Path, postgres: Postgres, template: str, redis: Redis
 ) -> None:

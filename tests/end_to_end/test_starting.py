@@ -58,7 +58,6 @@ def free_port() -> int:
         return int(held.getsockname()[1])
 
 
-@pytest.mark.slow
 def test_a_server_listens_before_it_loads_the_rest_and_loads_nothing_it_does_not_need(tmp_path: Path) -> None:
     """The second start is measured, as the first one in a new folder loads Alembic."""
     for _ in range(2):
@@ -73,7 +72,6 @@ def test_a_server_listens_before_it_loads_the_rest_and_loads_nothing_it_does_not
     assert MODULES_BEFORE_READY & set(ended) == set()
 
 
-@pytest.mark.slow
 def test_a_start_leaves_few_copies_of_classes_behind(tmp_path: Path) -> None:
     """attrs makes each class with slots twice. Some 600 first copies would stay, as a server freezes what it loaded."""
     command = [sys.executable, "-c", PROGRAM, "serve", "--port", "0", "--data-dir", str(tmp_path)]
@@ -127,7 +125,6 @@ async def test_a_server_builds_what_few_texts_and_the_offline_model_need_for_the
     assert [type(each) for each in begun] == [owner]
 
 
-@pytest.mark.slow
 async def test_a_client_that_connects_while_the_server_starts_waits_and_is_served(tmp_path: Path) -> None:
     """The port accepts the connection before the ready line, and answers on it afterwards."""
     port = free_port()
@@ -155,12 +152,10 @@ async def _connected_to(port: int) -> trio.SocketStream:
             await trio.sleep(0.005)
 
 
-@pytest.mark.slow
 async def test_after_kill_9_the_answer_goes_on_where_the_client_is(tmp_path: Path) -> None:
     await resumed_after_kill(tmp_path)
 
 
-@pytest.mark.slow
 @pytest.mark.proof("timing")
 async def test_after_kill_9_the_answer_goes_on_within_three_seconds(tmp_path: Path) -> None:
     """The client adds little to the start. As the start takes processor time, a loaded machine is given three times as

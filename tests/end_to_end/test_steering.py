@@ -117,7 +117,6 @@ async def test_a_steer_that_waits_for_the_end_is_a_message_and_can_be_taken_back
         assert (await client.until_end())["run_id"] == run_id
 
 
-@pytest.mark.slow
 @pytest.mark.promise("wire.steer")
 async def test_a_steer_survives_a_kill_and_enters_once(tmp_path: Path) -> None:
     """Killed as soon as a steer was accepted: the resumed run takes it once, although it is sent again."""

@@ -21,7 +21,6 @@ LONG = "Summarise at length: " + " ".join(f"Sentence number {n} tells of the thi
 
 
 @pytest.mark.promise("wire.arc-stopped")
-@pytest.mark.slow
 async def test_a_run_that_outlasts_a_server_that_stops_goes_on_at_the_next_start(tmp_path: Path) -> None:
     """A queued run is resumed too. Neither is ended by the drain, and no attempt is counted."""
     async with started(tmp_path, UNDERSTUDY_WORDS_PER_S="3") as server:
@@ -73,7 +72,6 @@ async def test_a_run_that_ends_within_the_time_of_the_drain_is_not_cut_off(serve
     assert kinds[-2:] == ["agent_completed", "final_response"]
 
 
-@pytest.mark.slow
 async def test_a_second_sigterm_does_not_cut_the_drain_short(tmp_path: Path) -> None:
     """After a second SIGTERM the answers still end, clients get `drain`, and the exit code is 0."""
     async with started(tmp_path, UNDERSTUDY_WORDS_PER_S="3") as server, connected(server.address) as client:

@@ -105,7 +105,6 @@ async def test_only_operators_use_the_switch(serve: Any) -> None:
     assert (await change(running, "PUT", "/api/stops/agent/endless", reason=" "))[0] == 400
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["agent", "model"])
 @pytest.mark.parametrize("way", ["both", "news", "poll"])
 async def test_a_stop_ends_a_run_on_the_other_node(
@@ -119,7 +118,6 @@ async def test_a_stop_ends_a_run_on_the_other_node(
     await stopped_after(begin, kind)
 
 
-@pytest.mark.slow
 @pytest.mark.proof("timing")
 @pytest.mark.parametrize("kind", ["agent", "model"])
 async def test_a_stop_ends_a_run_on_the_other_node_within_a_second(begin: Begin, kind: str) -> None:
@@ -144,7 +142,6 @@ async def stopped_after(begin: Begin, kind: str) -> float:
     return model.ended_at - began
 
 
-@pytest.mark.slow
 async def test_a_stopped_tool_is_an_error_that_the_model_works_with(begin: Begin) -> None:
     """Its running call on the other node ends, and the run goes on without it."""
     two = await begin(lingering())
@@ -159,7 +156,6 @@ async def test_a_stopped_tool_is_an_error_that_the_model_works_with(begin: Begin
         assert "Without it." in json.dumps(await client.until_end())
 
 
-@pytest.mark.slow
 async def test_an_operator_ends_the_run_of_a_user_on_another_node(begin: Begin) -> None:
     """Over either node."""
     two = await begin(endless())
@@ -170,7 +166,6 @@ async def test_an_operator_ends_the_run_of_a_user_on_another_node(begin: Begin) 
         assert (await client.until("final_response"))["data"]["status"] == "cancelled"
 
 
-@pytest.mark.slow
 async def test_a_stop_reaches_a_node_in_another_process(tmp_path: Path, postgres: Postgres, own_redis: Redis) -> None:
     """Two servers as operators start them: the run on one ends, and both refuse the agent until it is allowed again."""
     own = backends_environment(postgres, own_redis) | {CALLS: str(tmp_path / "calls")}

@@ -98,7 +98,6 @@ async def test_a_repeat_gets_the_whole_answer_though_its_conversation_was_killed
         check_arc(again.durable())
 
 
-@pytest.mark.slow
 @pytest.mark.promise("wire.seq")
 async def test_an_open_screen_gets_what_was_stored_when_all_conversations_died(serve: Any) -> None:
     """The conversations of many threads are killed together after an event is committed and before it is published. The

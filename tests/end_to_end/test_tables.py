@@ -21,7 +21,6 @@ async def attach(address: str, client: ChatClient, name: str, content: bytes) ->
     return str(file["id"])
 
 
-@pytest.mark.slow
 async def test_ten_users_with_tables_of_their_own_see_no_row_of_anybody_else(serve: Any) -> None:
     """Ten users query their own file at the same time."""
     running = await serve()
@@ -42,7 +41,6 @@ async def test_ten_users_with_tables_of_their_own_see_no_row_of_anybody_else(ser
             nursery.start_soon(one, number)
 
 
-@pytest.mark.slow
 async def test_the_story_of_the_readme_over_the_wire(serve: Any, csv_of_sales: Path) -> None:
     """The guide hands over, the table is profiled and charted, and the answer has the chart."""
     running = await serve()
@@ -61,7 +59,6 @@ async def test_the_story_of_the_readme_over_the_wire(serve: Any, csv_of_sales: P
 
 
 @pytest.mark.promise("wire.error-of-a-tool", "owasp.binary")
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "content", "ask", "code"),
     [

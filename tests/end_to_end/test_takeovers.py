@@ -208,7 +208,6 @@ async def test_a_run_is_handed_back_and_taken_over_by_another_operator(serve: An
     assert found == [(taken, "op"), (back, "op"), (taken, "second"), (back, "op"), (taken, "op")]
 
 
-@pytest.mark.slow
 @pytest.mark.promise("wire.endpoint-takeover")
 async def test_a_run_is_taken_over_on_another_node(begin: Begin) -> None:
     """The operator, on the other server, allows its call and answers its question; then ends a third run."""

@@ -17,7 +17,6 @@ from transport.connection.limits import Limits
 from understudy.agents.agent import Agent
 
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore|openai):ResourceWarning"),
     pytest.mark.blocking("the provider's package builds what it needs at its first request, for some 60 ms"),
 ]

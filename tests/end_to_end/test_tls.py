@@ -26,7 +26,6 @@ def authority(tmp_path: Path) -> trustme.CA:
 
 
 @pytest.mark.promise("wire.one-port", "owasp.tls")
-@pytest.mark.slow
 async def test_one_port_serves_https_and_wss(authority: trustme.CA, tmp_path: Path) -> None:
     """The ready line says https; REST answers there by HTTP/1.1 and HTTP/2, and a stock client gets `welcome` on the
     socket. An event stream over HTTP/2 does not hold up the end.
@@ -69,7 +68,6 @@ async def test_one_port_serves_https_and_wss(authority: trustme.CA, tmp_path: Pa
             assert await server.terminate() == 0
 
 
-@pytest.mark.slow
 def test_it_refuses_to_start_with_files_that_cannot_be_used(authority: trustme.CA, tmp_path: Path) -> None:
     """A missing file or the key of another certificate: exit code 1 and the reason; one file without the other: 2."""
     certificate, other = str(tmp_path / "certificate.pem"), str(tmp_path / "other.pem")

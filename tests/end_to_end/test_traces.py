@@ -32,7 +32,6 @@ from understudy.observe.spans import INTERRUPTED, SpanContext, is_sampled, span_
 SERVERS = Path(__file__).resolve().parents[1] / "servers"
 HELD = "tests.end_to_end.held_agent:agent"
 CALLER = SpanContext("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from tests.end_to_end.server_pair import Begin, ServerPair, post, resume, token_
 from understudy.chat.answer.html import AnswerHtml
 
 WORDS = "one two three four five six seven eight nine ten eleven twelve"
-pytestmark = pytest.mark.slow
 
 
 @asynccontextmanager

@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pytest
 import trio
 
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
@@ -16,8 +15,6 @@ from tests.end_to_end.test_run_recovery import AGENT, allowed
 from tests.end_to_end.test_runs_api import Caller
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
-
-pytestmark = pytest.mark.slow
 
 
 async def command(client: ChatClient, kind: str, **payload: Any) -> None:

@@ -20,7 +20,6 @@ from understudy import Agent
 from understudy.app.server import Running
 from understudy.cluster.broker import inbox_name
 
-pytestmark = pytest.mark.slow
 BACK = "You are [email-1]."
 """An answer that shows the original of the thread's first placeholder, if it is still known."""
 

@@ -26,7 +26,6 @@ from understudy.storage.records import LEASE_S
 
 WORDS = "one two three four five six seven eight nine ten eleven twelve"
 LONG = "Summarise at length: " + " ".join(f"Sentence number {n} tells of the thing numbered {n}." for n in range(14))
-pytestmark = pytest.mark.slow
 
 
 def redis_is(running: Running, up: bool) -> bool:

@@ -29,7 +29,6 @@ from understudy.cluster.broker import inbox_name
 from understudy.cluster.messages import Ephemeral, Events, RpcRequest, command_from_message
 from understudy.tools.server import supervision_tree
 
-pytestmark = pytest.mark.slow
 KEY = "ghp_" + "a1B2c3D4" * 4 + "e5F6"
 HOSTILE = '<img src=x onerror="alert(1)"><p>forged</p>'
 

@@ -17,7 +17,6 @@ from tests.end_to_end.test_schedules import send
 from tests.end_to_end.test_shares import is_gone, shared
 from tests.end_to_end.test_two_nodes import on_both, said
 
-pytestmark = pytest.mark.slow
 THREADS = 4
 
 

@@ -12,8 +12,6 @@ from tests.end_to_end.http import request
 from tests.end_to_end.server_pair import Begin, token_of
 from transport.connection.limits import Limits
 
-pytestmark = pytest.mark.slow
-
 
 async def test_a_session_ended_on_one_server_is_refused_on_the_other(begin: Begin) -> None:
     """Its sockets there are closed too, also without Redis; another session of the user stays open."""

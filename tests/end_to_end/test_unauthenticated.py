@@ -42,7 +42,6 @@ async def flooded(address: str, number: int, sent: bytes) -> AsyncIterator[list[
             await trio.aclose_forcefully(stream)
 
 
-@pytest.mark.slow
 @pytest.mark.promise("wire.limit-strangers", "owasp.connections")
 @pytest.mark.parametrize("sent", HELD_BACK.values(), ids=HELD_BACK)
 async def test_connections_without_a_token_keep_no_user_out(
@@ -63,7 +62,6 @@ async def test_connections_without_a_token_keep_no_user_out(
         assert trio.current_time() - began < 3
 
 
-@pytest.mark.slow
 @pytest.mark.promise("wire.limit-peer", "owasp.connections")
 async def test_an_address_holds_no_more_than_its_connections_from_accept_on(
     clock: trio.testing.MockClock, serve: Any

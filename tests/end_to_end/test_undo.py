@@ -183,7 +183,6 @@ async def test_a_run_at_work_is_not_undone(serve: Any) -> None:
         )
 
 
-@pytest.mark.slow
 @pytest.mark.promise("wire.undo")
 async def test_an_undo_survives_a_killed_server(tmp_path: Path) -> None:
     """Killed while the first of two calls is undone: the next server undoes both, each once in the log."""

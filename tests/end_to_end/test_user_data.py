@@ -84,7 +84,6 @@ def ids(values: Sequence[dict[str, Any]]) -> list[str]:
     return [each["id"] for each in values]
 
 
-@pytest.mark.slow
 async def test_an_export_has_all_that_a_user_has(serve: Any, database: dict[str, str]) -> None:
     """Threads with every branch, runs with their steps, files, agent memory, and events if requested."""
     running = await serve(scripted(Call([("echo", {"text": "three"})]), Say("Three.")), **database)
@@ -134,7 +133,6 @@ async def test_an_export_has_all_that_a_user_has(serve: Any, database: dict[str,
     assert (await request(running.address, "GET", "/api/me/export"))[0] == 401
 
 
-@pytest.mark.slow
 async def test_erasing_a_user_leaves_nothing_and_keeps_other_users_data(
     serve: Any, database: dict[str, str], tmp_path: Path
 ) -> None:

@@ -122,7 +122,6 @@ async def two_workers(tmp_path: Path, **environment: str) -> AsyncIterator[Proce
         yield process
 
 
-@pytest.mark.slow
 async def test_two_workers_are_one_server(tmp_path: Path) -> None:
     """Two tabs on two workers see the same; limits, health and metrics are those of both; SIGHUP replaces each worker
     while users chat; SIGTERM ends all of it."""
@@ -186,7 +185,6 @@ async def test_two_workers_are_one_server(tmp_path: Path) -> None:
         assert {each.get("worker") for each in log if each["event"] == "node.joined"} == {1, 2}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgresql"))])
 async def test_a_run_goes_on_in_another_worker_when_its_own_is_killed(
     tmp_path: Path, request: pytest.FixtureRequest, database: str
@@ -217,7 +215,6 @@ async def test_a_run_goes_on_in_another_worker_when_its_own_is_killed(
         assert sum(each["restarts"] for each in await workers(address)) == 1
 
 
-@pytest.mark.slow
 async def test_no_worker_outlives_its_parent(tmp_path: Path) -> None:
     """They stop in order when it is killed."""
     async with two_workers(tmp_path) as process:
@@ -230,7 +227,6 @@ async def test_no_worker_outlives_its_parent(tmp_path: Path) -> None:
             await trio.open_tcp_stream("127.0.0.1", urlsplit(process.address).port or 0)
 
 
-@pytest.mark.slow
 def test_a_port_in_use_is_refused_in_a_sentence(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

@@ -13,8 +13,6 @@ from actors.behaviours.breaker import BreakerStatistics
 from examples import chat_room, crawler, device_gateway, job_queue
 from tests.docs.tables import ROOT
 
-pytestmark = pytest.mark.slow
-
 LIMIT_S = 120
 """Timeout of one example, for a loaded machine; examples take one or two seconds."""
 

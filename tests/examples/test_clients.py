@@ -18,8 +18,6 @@ from transport.connection.limits import Limits
 from transport.wire.codes import CLOSES
 from understudy.app.server import Running
 
-pytestmark = pytest.mark.slow
-
 NODE = Path(playwright.__file__).parent / "driver" / "node"  # has WebSocket; the system's may be older
 QUESTION = "What is 15% of 80?"
 ARC = [

@@ -13,8 +13,6 @@ import trio
 from examples.scrub import sanitized
 from tests.docs.tables import ROOT
 
-pytestmark = pytest.mark.slow
-
 
 def test_counters_survive_each_other() -> None:
     """The crashed counter restarts at zero, the other one continues."""

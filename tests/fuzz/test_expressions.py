@@ -26,7 +26,6 @@ BOUNDED: Final = {
 
 
 @pytest.mark.proof("fuzz")
-@pytest.mark.slow
 def test_every_expression_takes_linear_time() -> None:
     """Every compiled expression of a file that is not in `BOUNDED` is tried on texts made for each of its repeats."""
     command = [sys.executable, "-m", expressions.__name__, *BOUNDED]
@@ -37,7 +36,6 @@ def test_every_expression_takes_linear_time() -> None:
 
 
 @pytest.mark.proof("fuzz")
-@pytest.mark.slow
 def test_an_expression_that_grows_is_seen() -> None:
     """Quadratic and exponential expressions are reported, linear ones are not."""
     code = "from tests.fuzz.expressions import slow; from understudy.chat.answer.render_worker import install_handler;"

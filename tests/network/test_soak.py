@@ -10,7 +10,6 @@ from tests.network.soak import Soak
 pytestmark = pytest.mark.proof("soak")
 
 
-@pytest.mark.slow
 async def test_every_client_ends_a_soak_with_the_whole_log_in_order(tmp_path: Path) -> None:
     """Twelve clients, a faulty network, a server that is killed and restarted: each client has the log's events, once,
     in order.

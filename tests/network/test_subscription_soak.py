@@ -10,7 +10,6 @@ from tests.network.subscription_soak import SubscriptionSoak
 pytestmark = pytest.mark.proof("soak")
 
 
-@pytest.mark.slow
 async def test_every_open_screen_gets_the_whole_log_whatever_conversation_is_killed(tmp_path: Path) -> None:
     """150 rounds of kills and resets: no open connection lacks an event of the log."""
     soak = SubscriptionSoak(rounds=150, seed=3, where=tmp_path)

@@ -82,7 +82,6 @@ def metadata(wheel):
     return Parser().parsestr(wheel.read(name).decode())
 
 
-@pytest.mark.slow
 def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     """All modules, `py.typed` and the licence."""
     names = [PurePosixPath(name) for name in wheel.namelist()]
@@ -93,7 +92,6 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     assert sorted(name.name for name in rest) == ["LICENSE", "METADATA", "RECORD", "WHEEL", "entry_points.txt"]
 
 
-@pytest.mark.slow
 def test_the_wheel_needs_trio_and_attrs_only(metadata):
     """asyncio is an extra; the version ranges and the version are those of the server."""
     needs = metadata.get_all("Requires-Dist")
@@ -109,7 +107,6 @@ def test_the_wheel_needs_trio_and_attrs_only(metadata):
         assert metadata[name] == server[value]
 
 
-@pytest.mark.slow
 def test_the_wheel_brings_the_pytest_plugin(wheel):
     (name,) = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
     assert wheel.read(name).decode().split() == ["[pytest11]", "actors.testing.plugin", "=", "actors.testing.plugin"]
@@ -124,7 +121,6 @@ def site(wheel, tmp_path_factory):
     return folder
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("conftest", ["", 'pytest_plugins = ["actors.testing.plugin"]'])
 def test_the_plugin_is_there_once_whether_a_conftest_names_it_or_not(site, tmp_path, conftest):
     """The wheel registers it; a checkout's conftest may name it as well."""
@@ -170,7 +166,6 @@ def alone(wheel, tmp_path_factory):
     return run
 
 
-@pytest.mark.slow
 def test_the_wheel_works_alone(alone):
     """A system starts and an actor restarts after a crash; using asyncio without the extra fails with a clear
     message.
@@ -185,7 +180,6 @@ def test_the_wheel_works_alone(alone):
     ]
 
 
-@pytest.mark.slow
 def test_the_first_program_a_reader_meets_works(alone):
     text = (ROOT / "packaging/actors/README.md").read_text()
     program = text.partition("```python\n")[2].partition("```")[0]

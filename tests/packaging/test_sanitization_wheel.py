@@ -78,7 +78,6 @@ def alone(wheel: zipfile.ZipFile, tmp_path_factory: pytest.TempPathFactory) -> R
     return run
 
 
-@pytest.mark.slow
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
     """All modules, `py.typed` and the licence."""
     names = [PurePosixPath(name) for name in wheel.namelist()]
@@ -90,7 +89,6 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) ->
     assert sorted(name.name for name in rest) == ["LICENSE", "METADATA", "RECORD", "WHEEL"]
 
 
-@pytest.mark.slow
 def test_the_wheel_needs_attrs_re2_and_nh3_only(metadata: Message) -> None:
     """Presidio is an extra; all version ranges are those of the server."""
     needs = metadata.get_all("Requires-Dist") or []
@@ -111,7 +109,6 @@ def test_the_wheel_needs_attrs_re2_and_nh3_only(metadata: Message) -> None:
         assert metadata[name] == server[value]
 
 
-@pytest.mark.slow
 def test_the_wheel_works_alone(alone: Run) -> None:
     """Every module imports; texts and markup are sanitized."""
     done = alone(PROGRAM)
@@ -125,7 +122,6 @@ def test_the_wheel_works_alone(alone: Run) -> None:
     ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "printed"),
     [

@@ -22,7 +22,6 @@ def wheels(filled_once: Callable[[Callable[[Path], None]], Path]) -> Path:
     return filled_once(build_wheels)
 
 
-@pytest.mark.slow
 def test_stories_are_played_with_what_the_wheels_install(wheels: Path, tmp_path: Path) -> None:
     """A server in the process of the test, one that is forked, and one that is started."""
     assert stories.play(tmp_path, wheels, (STOP, KILL)) == 0
@@ -33,7 +32,6 @@ def test_stories_are_played_with_what_the_wheels_install(wheels: Path, tmp_path:
         assert found == {site / package / "__init__.py" for package in stories.SOURCES}
 
 
-@pytest.mark.slow
 def test_a_package_that_is_not_of_the_wheels_is_refused(wheels: Path, tmp_path: Path) -> None:
     """A folder on the path before the installed packages, as a checkout is for a process that is started in it."""
     made = stories.make(tmp_path, "servers", wheels, ())

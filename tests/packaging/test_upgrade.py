@@ -11,7 +11,6 @@ from tests.packaging.wheels import ROOT
 pytestmark = pytest.mark.proof("upgrade")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("database", "number", "says"),
     [

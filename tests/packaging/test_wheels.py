@@ -92,7 +92,6 @@ def all_with_extras(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> E
     return made
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("package", SOURCES)
 def test_a_wheel_holds_its_package_and_nothing_else(wheels: Path, package: str) -> None:
     (path,) = wheels.glob(f"{name_of(package).replace('-', '_')}-[0-9]*.whl")
@@ -154,7 +153,6 @@ def test_a_package_asks_for_the_version_of_its_own_distribution(package: str) ->
     assert names <= {name_of(package)}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("package", SOURCES)
 def test_a_wheel_alone_imports_with_what_it_declares(environment: Environment, package: str) -> None:
     """With its own requirements and those of our distributions it names, only modules of extras fail to import."""
@@ -173,7 +171,6 @@ def test_a_wheel_alone_imports_with_what_it_declares(environment: Environment, p
         assert environment.run("-c", f"import {other}").returncode != 0, other
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variables", "extra"),
     [
@@ -196,7 +193,6 @@ def test_a_setting_whose_extra_is_not_installed_is_refused_at_start(
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("removed", SOURCES)
 def test_removing_one_of_four_leaves_the_others_whole(
     all_with_extras: Environment, tmp_path: Path, removed: str

@@ -4,12 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.servers.needed import program
 
 
-@pytest.mark.slow
 def test_client_against_the_real_server() -> None:
     """Messages, cuts, parts, agents, reloads, tabs, refusals, branches, approval and a restart, over real sockets."""
     node = program("node")

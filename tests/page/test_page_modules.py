@@ -39,7 +39,6 @@ MARKUP_SINKS = re.compile(
 )
 
 
-@pytest.mark.slow
 def test_node_suite() -> None:
     """The pure parts and the protocol client pass their own suite under Node."""
     node = program("node")

@@ -21,8 +21,6 @@ SECONDS: float = 1.2
 PARTS = [*hostile.UNITS.values(), *FRAGMENTS]
 HELD_MAX = sum(3 * max(each.reach for each in group) + WORD_MAX for group in (*([each] for each in DISGUISES), CONTENT))
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_no_text_takes_long(name: str) -> None:

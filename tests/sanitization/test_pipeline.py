@@ -118,7 +118,6 @@ LETTERS = st.text(st.sampled_from("abcd =x1."), max_size=30)
 ACTIONS = st.sampled_from([Action.REMOVE, Action.MASK, Action.FLAG, Action.TOKENISE])
 
 
-@pytest.mark.slow
 @given(
     text=st.lists(st.one_of(LETTERS, st.sampled_from(["key=", "abc", "bcd"])), max_size=8).map("".join),
     cuts=st.lists(st.integers(0, 60), max_size=8),

@@ -131,7 +131,6 @@ def test_either_way_of_re2_matches_what_rules_need(monkeypatch: pytest.MonkeyPat
     build_prefilter.cache_clear()
 
 
-@pytest.mark.slow
 def test_random_letters_do_not_slow_all_prefilters_down() -> None:
     """Many bounded repeats side by side, each begun at every place."""
     letters = "".join(random.Random(1).choices(string.ascii_letters + string.digits, k=400_000))
@@ -149,7 +148,6 @@ def test_no_detectors_no_prefilters() -> None:
     assert not build_prefilter(())("anything")
 
 
-@pytest.mark.slow
 @given(texts)
 @settings(max_examples=300, deadline=None)
 @pytest.mark.parametrize("detector", DETECTORS, ids=lambda each: each.name)
@@ -160,7 +158,6 @@ def test_prefilters_are_no_narrower_than_rules(detector: Detector, text: str) ->
     assert list(detector.find(text, 0, active[0]) if active else ()) == everything
 
 
-@pytest.mark.slow
 @given(texts)
 @settings(max_examples=150, deadline=None)
 def test_the_part_before_the_first_blank_matches_the_prefilter(text: str) -> None:

@@ -35,7 +35,6 @@ def pieces(stream: StreamSanitizer, chunks: list[str]) -> str:
     return "".join([*map(stream.feed, chunks), stream.flush()])
 
 
-@pytest.mark.slow
 @given(cut_texts())
 @settings(max_examples=400, deadline=None)
 @example(["password is", " hunter2!"])
@@ -52,7 +51,6 @@ def test_any_cut_gives_the_text_and_the_findings_of_the_whole(chunks: list[str])
     assert stream.held == 0
 
 
-@pytest.mark.slow
 @given(texts)
 @settings(max_examples=150, deadline=None)
 def test_letter_by_letter_gives_the_whole(text: str) -> None:
@@ -60,7 +58,6 @@ def test_letter_by_letter_gives_the_whole(text: str) -> None:
     assert pieces(StreamSanitizer(), list(text)) == Sanitizer().sanitize(text).text
 
 
-@pytest.mark.slow
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=10).map("".join))
 @example("❤\ufe0f\u200d🏴")
 @settings(max_examples=150, deadline=None)
@@ -108,7 +105,6 @@ def test_a_private_key_is_held_until_its_end() -> None:
     assert "".join(out[: PRIVATE_KEY.count("\n") + 1]) == "key:\n"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("detector", DETECTORS, ids=lambda each: each.name)
 @pytest.mark.parametrize(
     "unit", ["a", "\u200b", "\x00", "-----BEGIN RSA PRIVATE KEY-----", "\x1b]", "password=", "eyJ"]
@@ -240,7 +236,6 @@ def test_text_shown_by_a_pause_is_not_repeated() -> None:
     assert out + stream.pause() + stream.flush() == text
 
 
-@pytest.mark.slow
 @given(
     chunks=cut_texts(),
     pauses=st.integers(0, 2**13 - 1),
@@ -274,7 +269,6 @@ def test_a_pause_changes_no_finding(chunks: list[str], pauses: int, action: Acti
     assert action is not Action.REMOVE or out == whole.text or len(out) - len(whole.text) <= early
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", SECRETS)
 def test_no_pause_shows_eight_characters_of_a_secret(kind: str) -> None:
     """A pause after every letter shows at most seven characters of a secret."""
@@ -308,7 +302,6 @@ def test_broken_text_passes() -> None:
     assert StreamSanitizer().flush() == ""
 
 
-@pytest.mark.slow
 def test_a_line_of_ten_megabytes_passes() -> None:
     """In bounded CPU time, with the secret in it found."""
     secret = SECRETS["secret.github.token"]
@@ -318,7 +311,6 @@ def test_a_line_of_ten_megabytes_passes() -> None:
     assert results[0] == text.replace(secret, "[redacted]")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "held", ["", "a" * 400, 'password = "one two three ', "-----BEGIN RSA PRIVATE KEY-----\n" + "MIIB" * 16]
 )

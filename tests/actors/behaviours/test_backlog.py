@@ -105,7 +105,6 @@ STEP = st.one_of(
 )
 
 
-@pytest.mark.slow
 @given(st.lists(STEP, max_size=100), st.integers(1, 3))
 def test_it_gives_what_a_plain_search_through_a_list_would(steps, burst):
     """Against the simplest reading of the rules, with any history."""

@@ -1,4 +1,3 @@
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,7 +62,6 @@ def test_idle_keys_are_forgotten_and_those_in_use_are_not():
     assert buckets.ready_at(9_999, 999.9) == 1000.9
 
 
-@pytest.mark.slow
 @given(
     st.floats(0.1, 100.0),
     st.integers(1, 5),

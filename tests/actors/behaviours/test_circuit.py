@@ -307,7 +307,7 @@ class AnyHistory(RuleBasedStateMachine):
         assert self.target.retry_after_s(self.now) <= 80.0
 
 
-TestAnyHistory = pytest.mark.slow(AnyHistory.TestCase)
+TestAnyHistory = AnyHistory.TestCase
 
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 5)), max_size=60))

@@ -1,6 +1,5 @@
 """State machines against a model of three lists: what is inserted, what comes back, what is in the mailbox."""
 
-import pytest
 import trio
 import trio.testing
 from attrs import field, frozen
@@ -89,7 +88,6 @@ def modelled(events):
     return diary, sorted(postponed, key=ages.__getitem__)
 
 
-@pytest.mark.slow
 @given(events=EVENTS)
 def test_a_machine_does_what_its_model_does(events):
     """Event by event and state by state, whatever is postponed, inserted and entered again."""

@@ -286,7 +286,6 @@ class Steps(trio.abc.Instrument):
         self.count += task.name == self.name
 
 
-@pytest.mark.slow
 async def test_a_large_audience_does_not_hold_the_loop(autojump_clock, system, news):
     """One publication to very many is given out in several steps, between which others run."""
     refs = [await subscribed(system, news, f"r{number}") for number in range(1100)]

@@ -260,7 +260,6 @@ async def test_without_the_extra_the_error_names_it(autojump_clock, system):
     assert isinstance(caught.value.cause, ExtraMissing)
 
 
-@pytest.mark.slow
 def test_trio_asyncio_is_imported_at_the_first_use_only():
     """asyncio is left alone as long as nobody asks for it."""
     program = (

@@ -39,7 +39,6 @@ def run(tmp_path):
     return run_pytest
 
 
-@pytest.mark.slow
 @pytest.mark.promise("testing.virtual-time")
 def test_a_system_with_all_fixtures_lives_in_virtual_time(run):
     """Also for a test that does not name the clock; a day passes at once."""
@@ -66,7 +65,6 @@ async def test_by_name(virtual_time, actor_system):
     assert "2 passed" in printed, printed
 
 
-@pytest.mark.slow
 def test_an_unexpected_crash_fails_the_test_unless_it_is_allowed(run):
     """By error; a kill is no crash; a system of the test's own is watched over too."""
     printed = run(
@@ -115,7 +113,6 @@ def test_outside(crashes):
     assert "2 failed, 5 passed, 1 error" in printed
 
 
-@pytest.mark.slow
 @pytest.mark.promise("testing.chaos")
 def test_the_seed_of_a_failure_is_printed_and_brings_the_same_failure(run):
     """With the same order of steps, in another process."""
@@ -163,7 +160,6 @@ def test_well(chaos_seed):
     assert re.findall(r"run again with --chaos-seed=(\d+)", again) == [other, other]
 
 
-@pytest.mark.slow
 def test_real_time_is_one_fixture_away(run):
     """Overriding the clock with none at all."""
     printed = run(
@@ -181,7 +177,6 @@ async def test_real(actor_system):
     assert "1 passed" in printed, printed
 
 
-@pytest.mark.slow
 def test_nobody_is_bothered_who_does_not_load_it(run):
     """The fixtures are not there, the rest of the tools works, and pytest is not imported by it."""
     printed = run(

@@ -113,7 +113,6 @@ def test_one_program_under_two_seeds_takes_other_steps():
     assert len({traced(seed) for seed in range(6)}) == 6
 
 
-@pytest.mark.slow
 def test_the_same_seed_takes_the_same_steps_in_another_process():
     """With other addresses and other hashes of strings."""
     script = (
@@ -202,7 +201,6 @@ print(simulate(trio.sleep, 1))
 """
 
 
-@pytest.mark.slow
 def test_a_simulation_ends_even_if_a_task_shields_itself_from_its_end():
     """Its tasks are left as they are then, so this runs apart; the next simulation is not disturbed."""
     command = [sys.executable, "-c", SHIELDED]

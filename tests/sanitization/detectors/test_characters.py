@@ -124,7 +124,6 @@ def check_memory(detector: Terminal | Homoglyphs | Invisible, text: str) -> None
             assert list(detector.find(text, place)) == [hit for hit in hits if hit.anchor >= place]
 
 
-@pytest.mark.slow
 @of_each("units")
 def test_a_hostile_text_takes_linear_time(name: str, value: str) -> None:
     """250 kB in CPU time; quadratic work would take a minute."""

@@ -284,7 +284,6 @@ def test_half_a_secret_is_refused(tmp_path, content) -> None:
     assert path.read_text() == content
 
 
-@pytest.mark.slow
 def test_processes_that_start_together_share_the_secret(tmp_path: Path) -> None:
     """Several processes that find no file all end with the same secret."""
     with multiprocessing.get_context("spawn").Pool(3) as pool:

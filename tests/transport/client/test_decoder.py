@@ -180,7 +180,6 @@ def test_batches_chunks_and_gzip() -> None:
     assert (ping.type, pong.type) == ("ping", "pong")
 
 
-@pytest.mark.slow
 def test_a_bomb_is_refused_before_it_goes_off() -> None:
     """200 MB in a frame of 200 KB: not more than the bound is held."""
     bomb = gzip.compress(b" " * 200_000_000, 9)

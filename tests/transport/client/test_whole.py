@@ -18,8 +18,6 @@ from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings
 from understudy.auth.sessions import open_tokens
 
-pytestmark = pytest.mark.slow
-
 QUICK = Reconnect(first_s=0.02, max_s=0.1)
 
 

@@ -151,9 +151,9 @@ class TextMachine(RuleBasedStateMachine):
         assert getattr(self, "text", "").startswith(getattr(self, "given", ""))
 
 
-TestDelivery = pytest.mark.slow(DeliveryMachine.TestCase)
+TestDelivery = DeliveryMachine.TestCase
 TestDelivery.settings = settings(deadline=None, max_examples=150, stateful_step_count=40)
-TestText = pytest.mark.slow(TextMachine.TestCase)
+TestText = TextMachine.TestCase
 TestText.settings = settings(deadline=None, max_examples=100, stateful_step_count=30)
 
 

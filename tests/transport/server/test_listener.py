@@ -667,7 +667,6 @@ def no_descriptors_left() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
-@pytest.mark.slow
 @pytest.mark.promise("owasp.connections")
 async def test_without_descriptors_clients_are_closed_and_later_ones_served(caplog: pytest.LogCaptureFixture) -> None:
     """Open connections go on, new ones are closed with one log line; with free descriptors clients are served again."""

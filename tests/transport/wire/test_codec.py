@@ -115,7 +115,6 @@ def outcome(frame: str | bytes) -> object:
         return rejected
 
 
-@pytest.mark.slow
 @given(FRAMES)
 def test_any_object_is_a_command_or_is_refused(frame) -> None:
     """No JSON object makes the parser fail in any other way than CommandRejected with a known code."""
@@ -136,7 +135,6 @@ def test_any_bytes_are_a_command_or_are_refused(frame) -> None:
     assert result.code in ERRORS
 
 
-@pytest.mark.slow
 @given(st.dictionaries(st.text(), JSON, max_size=5))
 def test_names_are_counted_exactly(context) -> None:
     """An object in which every name stands once is never taken for one with a repeated name."""

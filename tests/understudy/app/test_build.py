@@ -14,7 +14,6 @@ from understudy.app.settings import Settings
 from understudy.storage.errors import AlreadyServed
 
 
-@pytest.mark.slow
 @pytest.mark.blocking("a server puts its parts together in one piece, before it serves anybody")
 async def test_a_second_server_does_not_start(postgres: Postgres, tmp_path: Path) -> None:
     address = postgres.create()
@@ -56,7 +55,6 @@ async def _start(settings: Settings, *agents: Agent) -> None:
         pytest.fail("it is not to start")
 
 
-@pytest.mark.slow
 @pytest.mark.blocking("a server puts its parts together in one piece, before it serves anybody")
 async def test_a_lifespan_that_fails_ends_the_start_with_a_sentence(tmp_path: Path) -> None:
     @asynccontextmanager

@@ -72,7 +72,6 @@ async def until(holds: Any) -> None:
             await trio.sleep(0.02)
 
 
-@pytest.mark.slow
 async def test_a_worker_that_dies_is_started_again_and_one_that_is_replaced_is_not_counted() -> None:
     async with kept(WORKER) as found:
         assert found.announced == ["http://here"]
@@ -86,7 +85,6 @@ async def test_a_worker_that_dies_is_started_again_and_one_that_is_replaced_is_n
         assert [each.restarts for each in found.parent.places] == [1, 0]
 
 
-@pytest.mark.slow
 async def test_a_worker_that_was_stopped_is_killed_when_too_much_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """What may not be dropped is bounded, too; the worker that takes its place gets frames again."""
     monkeypatch.setattr(local_frames, "STUCK_BYTES", 100_000)
@@ -129,7 +127,6 @@ async def test_a_parent_that_does_not_read_is_gone(monkeypatch: pytest.MonkeyPat
     assert not link.up
 
 
-@pytest.mark.slow
 async def test_all_are_stopped_when_one_dies_too_often(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -143,14 +140,12 @@ async def test_all_are_stopped_when_one_dies_too_often(
     assert [each.levelname for each in caplog.records if each.msg == "workers.gave_up"] == ["CRITICAL"]
 
 
-@pytest.mark.slow
 async def test_a_worker_that_is_never_ready_is_killed_and_the_start_fails() -> None:
     parent = Parent(Settings(workers=2, port=0), [*PYTHON, "import time; time.sleep(60)"], [], ready_s=0.3)
     with trio.fail_after(60), pytest.raises(GaveUp, match="worker 1 was not ready"):
         await parent.run()
 
 
-@pytest.mark.slow
 async def test_a_replacement_that_is_not_ready_leaves_the_old_worker(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -164,7 +159,6 @@ async def test_a_replacement_that_is_not_ready_leaves_the_old_worker(
         assert "workers.not_replaced" in [each.msg for each in caplog.records]
 
 
-@pytest.mark.slow
 async def test_a_signal_stops_workers_that_do_not_heed_one() -> None:
     """They are killed after the grace."""
     deaf = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{WORKER}"
@@ -177,7 +171,6 @@ async def test_a_signal_stops_workers_that_do_not_heed_one() -> None:
     assert parent.places[0].worker.process.returncode == -signal.SIGKILL
 
 
-@pytest.mark.slow
 def test_a_parent_loads_nothing_of_a_server() -> None:
     """It stays beside its workers, and has no database, no page and no client."""
     program = "import sys; from understudy.app.workers import run_parent; print(*sys.modules)"

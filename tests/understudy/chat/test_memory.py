@@ -115,7 +115,6 @@ async def test_names_are_judged_everywhere(memory: Any) -> None:
     assert await failed(memory.recall("a b")) == await failed(memory.forget("a b")) == "invalid_arguments"
 
 
-@pytest.mark.slow
 async def test_there_is_room_for_so_many(memory: Any) -> None:
     """A value beyond the limit is refused until another is forgotten."""
     for number in range(VALUES):

@@ -9,7 +9,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import pytest
 import trio
 
 from tests.end_to_end.process import started
@@ -52,7 +51,6 @@ def test_what_is_done_at_the_command_line_is_in_the_log(address: list[str], tmp_
     assert (refused.exit_code, "user.erased" in refused.stderr) == (2, True)
 
 
-@pytest.mark.slow
 async def test_what_is_done_beside_a_server_is_in_its_log(tmp_path: Path) -> None:
     async with started(tmp_path):
         options = ["--data-dir", str(tmp_path)]

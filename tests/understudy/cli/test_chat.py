@@ -244,7 +244,6 @@ async def test_an_error_is_a_sentence_with_its_id(serve: Any) -> None:
     assert "secret-detail" not in sitter.notes.getvalue() + sitter.answers.getvalue()
 
 
-@pytest.mark.slow
 async def test_a_run_ends_with_the_server_s_limit(serve: Any) -> None:
     """`limits.run_s` bounds every agent that has no limit of its own; the answer says so."""
     house = await serve(scripted(Call([("wait", {})])), limits=Limits(run_s=0.3))
@@ -253,7 +252,6 @@ async def test_a_run_ends_with_the_server_s_limit(serve: Any) -> None:
     assert sitter.code == 0
 
 
-@pytest.mark.slow
 async def test_a_message_that_comes_too_soon_is_sent_again(serve: Any) -> None:
     """The refusal is shown as temporary; every line is answered, in order."""
     house = await serve(limits=Limits(messages_per_minute=15))
@@ -338,7 +336,6 @@ def test_addresses(url: str, socket: str) -> None:
     assert ServerAddress.parse(url).socket == socket
 
 
-@pytest.mark.slow
 async def test_lines_typed_while_the_server_is_gone_are_sent_once(serve: Any) -> None:
     house = await serve(secret=SECRET)
     token = open_tokens(house.settings).issue("ada", "s", ttl_s=600)
@@ -362,7 +359,6 @@ async def test_lines_typed_while_the_server_is_gone_are_sent_once(serve: Any) ->
     assert sorted(said) == ["What is 1+1?", "What is 20+3?", "What is 30+4?"]
 
 
-@pytest.mark.slow
 async def test_an_answer_goes_on_after_a_restart(serve: Any) -> None:
     """A run that the server's stop interrupted shows its remaining text after the reconnect."""
     gate = Gate(open_after=1)
@@ -378,7 +374,6 @@ async def test_an_answer_goes_on_after_a_restart(serve: Any) -> None:
     assert sitter.code == 0
 
 
-@pytest.mark.slow
 async def test_a_session_is_renewed_before_it_ends(serve: Any) -> None:
     """A token of two seconds is replaced while it is valid, and the later one is used."""
     house = await serve(secret=SECRET)
@@ -398,7 +393,6 @@ async def test_a_session_is_renewed_before_it_ends(serve: Any) -> None:
 MAIL = {"to": "anna@example.org", "text": "x" * 900 + " and the end"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "status", "decision"),
     [
@@ -425,7 +419,6 @@ async def test_a_tool_that_needs_consent_asks_for_it(serve: Any, line: str, stat
     assert decision in sitter.notes.getvalue()
 
 
-@pytest.mark.slow
 async def test_a_run_at_work_is_sent_a_message(serve: Any) -> None:
     house = await serve(steerable)
     async with sitting(house.running.address, agent="steerable", interactive=True) as sitter:
@@ -453,7 +446,6 @@ class LostOnce:
         return Reply(rest)
 
 
-@pytest.mark.slow
 async def test_an_answer_that_was_cut_is_gone_on_with(serve: Any) -> None:
     """What is on the screen is not shown again; without such an answer there is nothing to go on with."""
     house = await serve(Agent("halting", model=LostOnce()))
@@ -477,7 +469,6 @@ async def test_an_approval_is_denied_without_a_terminal(serve: Any) -> None:
     assert sitter.answers.getvalue() == "Without it, then. \n"
 
 
-@pytest.mark.slow
 async def test_undo_lists_the_calls_that_can_be_and_takes_back_one_or_all(serve: Any) -> None:
     """Before there is one it says so."""
     house = await serve(paying(1, 2))
@@ -505,7 +496,6 @@ async def test_undo_lists_the_calls_that_can_be_and_takes_back_one_or_all(serve:
     CLOSED.clear()
 
 
-@pytest.mark.slow
 async def test_a_form_is_filled_in_line_by_line(serve: Any) -> None:
     """A line that does not fit is asked for again; /decline declines to answer."""
     house = await serve(ordering())
@@ -527,7 +517,6 @@ async def test_a_form_is_filled_in_line_by_line(serve: Any) -> None:
     assert sitter.code == 0
 
 
-@pytest.mark.slow
 async def test_a_question_that_is_decided_elsewhere_is_asked_no_more(serve: Any) -> None:
     """Another window of the user decides the approval; the next line is a message again."""
     house = await serve(scripted(Call([("send_mail", MAIL)]), Say("That was it.")), secret=SECRET)
@@ -663,7 +652,6 @@ def _controlled_by(slave: int) -> None:
     fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
 
 
-@pytest.mark.slow
 async def test_a_chat_at_a_terminal(serve: Any) -> None:
     """A prompt, the steps, the answer, indented; the next prompt; Ctrl-D leaves."""
     house = await serve()
@@ -678,7 +666,6 @@ async def test_a_chat_at_a_terminal(serve: Any) -> None:
         assert await screen.ended() == 0
 
 
-@pytest.mark.slow
 async def test_ctrl_c_stops_the_answer_and_then_leaves(serve: Any) -> None:
     """The first cancels a running answer; one at the prompt ends the chat."""
     gate = Gate(open_after=2)
@@ -695,7 +682,6 @@ async def test_ctrl_c_stops_the_answer_and_then_leaves(serve: Any) -> None:
         assert await screen.ended() == 0
 
 
-@pytest.mark.slow
 async def test_an_answer_cannot_fake_the_prompt(serve: Any) -> None:
     """No line of an answer, wrapped or not, starts in the prompt's column or has its colour."""
     house = await serve(scripted(Say("script> \n" + "script> " * 30)))
@@ -713,7 +699,6 @@ async def test_an_answer_cannot_fake_the_prompt(serve: Any) -> None:
         assert await screen.ended() == 0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("place", ["nowhere", "elsewhere"])
 async def test_a_process_that_reaches_no_server_says_so(place: str) -> None:
     """One sentence on standard error, exit code 1."""
@@ -743,7 +728,6 @@ async def test_a_process_that_reaches_no_server_says_so(place: str) -> None:
     assert ended.stdout == b""
 
 
-@pytest.mark.slow
 async def test_a_pipe_through_the_process(serve: Any) -> None:
     """`echo … | understudy chat` prints the answer without control sequences even if colours are forced; the exit
     code is 0."""
@@ -756,7 +740,6 @@ async def test_a_pipe_through_the_process(serve: Any) -> None:
     assert b"\x1b" not in ended.stdout + ended.stderr
 
 
-@pytest.mark.slow
 async def test_what_is_remembered_is_listed_changed_and_forgotten(serve: Any) -> None:
     """Each by its name, with or without its notebook; a name that does not fit changes nothing."""
     house = await serve()
@@ -780,7 +763,6 @@ async def test_what_is_remembered_is_listed_changed_and_forgotten(serve: Any) ->
     assert sitter.code == 0
 
 
-@pytest.mark.slow
 async def test_schedules_are_made_listed_paused_and_deleted(serve: Any) -> None:
     house = await serve()
     async with sitting(house.running.address, interactive=True) as sitter:

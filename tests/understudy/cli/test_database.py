@@ -55,7 +55,6 @@ def folder(migrated: Path, tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.slow
 async def test_a_backup_of_a_running_server_goes_on_elsewhere(tmp_path: Path) -> None:
     secret = {"UNDERSTUDY_SECRET": "0123456789abcdef" * 3}
     token = understudy("token", "--user", "ada", "--data-dir", tmp_path, **secret).stdout.strip()

@@ -156,7 +156,6 @@ def test_errors_of_the_system_are_reported(folder: Path, arguments: list[str]) -
     assert sorted(folder.rglob("*")) == before
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("command", [["migrate"], ["users", "list"], ["users", "export", "ann"], ["doctor"]])
 def test_an_output_that_is_full_is_reported(folder: Path, command: list[str]) -> None:
     """Once, and not again when the process ends."""

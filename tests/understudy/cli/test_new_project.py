@@ -67,7 +67,6 @@ def run(command: Sequence[str], folder: Path) -> Any:
 
 
 @pytest.mark.proof("packaging")
-@pytest.mark.slow
 async def test_the_tests_of_a_project_pass_and_it_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its agent is the only one, and the default one."""
     make_project(tmp_path / "shop_desk")

@@ -62,7 +62,6 @@ def running(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
-@pytest.mark.slow
 def test_text_is_written_and_findings_are_reported_apart() -> None:
     """Secrets are removed, ordinary text is unchanged, and findings are counted on standard error."""
     text = f"a < b && c\n\x1b[31mkey\x1b[0m {SECRET}\r\nno end"
@@ -86,7 +85,6 @@ def test_bytes_that_are_no_utf_8_pass_as_they_are(scrub: Scrub) -> None:
     assert "invisible.zero_width (1)" in errors
 
 
-@pytest.mark.slow
 def test_what_came_in_goes_out_before_more_comes() -> None:
     """A finished line is written before the next one is read."""
     with running() as process:
@@ -101,7 +99,6 @@ def test_what_came_in_goes_out_before_more_comes() -> None:
         assert b"secret.github.token (1)" in errors
 
 
-@pytest.mark.slow
 def test_a_reader_that_goes_away_ends_it_in_silence() -> None:
     with running() as process:
         assert process.stdin
@@ -117,7 +114,6 @@ def test_a_reader_that_goes_away_ends_it_in_silence() -> None:
         assert process.stderr.read() == b""
 
 
-@pytest.mark.slow
 def test_an_unwritable_output_is_reported() -> None:
     """The disk is full."""
     with open("/dev/full", "wb") as full:
@@ -144,7 +140,6 @@ def peak(source: Path, target: Path) -> int:
     return int(done.stderr.splitlines()[-1]) * 1024
 
 
-@pytest.mark.slow
 def test_ten_megabytes_on_one_line_need_little_memory(tmp_path: Path) -> None:
     """Memory grows neither with a line's length nor with the number of findings."""
     small, large, out = tmp_path / "small", tmp_path / "large", tmp_path / "out"
@@ -236,7 +231,6 @@ def test_wrong_usage_is_a_sentence(scrub: Scrub, tmp_path: Path, arguments: list
     assert "Traceback" not in errors
 
 
-@pytest.mark.slow
 def test_a_closed_input_is_reported() -> None:
     done = subprocess.run(["sh", "-c", '"$@" <&-', "sh", *COMMAND], capture_output=True, timeout=WAIT_S)
     assert (done.returncode, done.stdout) == (2, b"")

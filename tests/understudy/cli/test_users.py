@@ -164,7 +164,6 @@ def test_nothing_is_erased_while_a_server_is_alive(postgres: Postgres, template:
     assert len(understudy("users", "list", *options).stdout.splitlines()) == 3
 
 
-@pytest.mark.slow
 async def test_beside_a_running_server_it_is_read_and_not_erased(tmp_path: Path) -> None:
     async with started(tmp_path / "data") as server, connected(server.address) as client:
         await client.say("What is 2 + 2?", thread_id="sums")

@@ -405,7 +405,6 @@ async def test_a_node_of_another_release_refuses_politely(redis: Redis, monkeypa
         assert not b.asked
 
 
-@pytest.mark.slow
 async def test_lost_packets_are_noticed(own_redis: Redis) -> None:
     """A gap in the packet numbers, and a new stream, make the proxies check their logs."""
     async with two(own_redis) as (a, b):
@@ -422,7 +421,6 @@ async def test_lost_packets_are_noticed(own_redis: Redis) -> None:
         assert await ask(a, b) == "CancelRun"
 
 
-@pytest.mark.slow
 async def test_while_redis_is_away_nothing_waits(own_redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
     """Requests fail at once; when Redis is back, packets continue with the next number."""
     async with two(own_redis) as (a, b):
@@ -504,7 +502,6 @@ async def test_a_request_outlives_the_receiver_if_its_inbox_is_still_there(redis
         assert await ask(a, b) == "CancelRun"
 
 
-@pytest.mark.slow
 async def test_a_redis_that_comes_back_with_all_it_had_is_heard_again(own_redis: Redis) -> None:
     """Redis was held or unreachable: entries that are still in the stream are read."""
     async with two(own_redis) as (a, b):
@@ -535,7 +532,6 @@ class Registry:
         return self.alive
 
 
-@pytest.mark.slow
 async def test_the_work_of_the_dead_is_done_by_one_survivor(redis: Redis) -> None:
     """Requests from one dead node to another, read or unread, are executed once. Expired requests, and those of
     living senders, are not. The stream is deleted."""
@@ -570,7 +566,6 @@ async def test_the_work_of_the_dead_is_done_by_one_survivor(redis: Redis) -> Non
         assert sorted(request.id for request in [*a.asked, *b.asked]) == ["begun", "unread"]
 
 
-@pytest.mark.slow
 async def test_proxies_to_a_node_that_dies_are_stopped(redis: Redis) -> None:
     """Its proxies get OwnerDown, and pending requests to it fail."""
     async with house(redis) as a:
@@ -585,7 +580,6 @@ async def test_proxies_to_a_node_that_dies_are_stopped(redis: Redis) -> None:
         await eventually(lambda: [type(each) for each in a.heard] == [Missed])  # it may not have sent its last news
 
 
-@pytest.mark.slow
 async def test_a_node_that_died_while_the_monitor_was_dead_is_detected(redis: Redis) -> None:
     """The peer monitor was dead when the node died: after its restart the node's proxies get OwnerDown."""
     async with house(redis) as a:
@@ -596,7 +590,6 @@ async def test_a_node_that_died_while_the_monitor_was_dead_is_detected(redis: Re
         assert [type(each) for each in a.received] == [OwnerDown]
 
 
-@pytest.mark.slow
 async def test_a_node_that_has_just_joined_keeps_its_stream(redis: Redis) -> None:
     """The list of living nodes was read before it joined."""
     async with house(redis, 7) as a, house(redis, 7) as old:

@@ -280,7 +280,6 @@ async def test_all_conversations_stand_down() -> None:
 # held, and without a database
 
 
-@pytest.mark.slow
 async def test_a_server_that_is_held_has_nothing_when_it_goes_on(postgres: Postgres, template: str) -> None:
     """It is stopped by SIGSTOP for longer than its lease, and another server claims its thread. Its later appends
     are refused by the fence, its conversations stop, and it joins under a new id. The log has no event of it after
@@ -352,7 +351,6 @@ class Lines:
 
 
 @pytest.mark.proof("chaos")
-@pytest.mark.slow
 async def test_the_database_restarted_killed_and_away(own_postgres: Postgres) -> None:
     """Each lasts longer than a lease. Afterwards all nodes are alive under their old ids with their threads, alone
     or together, and nothing stored is lost."""
@@ -468,7 +466,6 @@ async def recovering(server: Server, finder: Finder) -> ActorRef:
     return await server.system.spawn(ChildSpec("recovery", recovery))
 
 
-@pytest.mark.slow
 async def test_what_a_dead_node_had_is_shared_among_those_that_are_left(postgres: Postgres, template: str) -> None:
     """After its lease, and not before, each run is claimed by one survivor, and few are requested twice."""
     address = postgres.create(template)

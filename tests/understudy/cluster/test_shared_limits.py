@@ -135,7 +135,6 @@ async def test_many_users_are_reported_in_several_calls(pair: tuple[Node, Node],
     await until(lambda: all(left(other, f"u{number}") < 2 for number in range(10)))
 
 
-@pytest.mark.slow
 async def test_connections_of_a_user_are_limited_over_all_nodes(pair: tuple[Node, Node]) -> None:
     """One more is refused on either node; after one has left there is room again."""
     one, other = pair
@@ -150,7 +149,6 @@ async def test_connections_of_a_user_are_limited_over_all_nodes(pair: tuple[Node
     assert await refused(other, "ada", "c5")
 
 
-@pytest.mark.slow
 async def test_the_last_place_is_given_once(pair: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch) -> None:
     """Two connections come at the same moment on two nodes, and one is admitted."""
     monkeypatch.setattr(shared_limits, "PATIENCE_S", 3.0)
@@ -176,7 +174,6 @@ async def test_a_connection_counts_for_its_latest_user_only(pair: tuple[Node, No
     assert await other.connections.enter("ada", "c3")
 
 
-@pytest.mark.slow
 async def test_a_connection_may_leave_while_it_is_retried(pair: tuple[Node, Node]) -> None:
     """A socket that closes while it is retried is not counted."""
     one, other = pair
@@ -188,7 +185,6 @@ async def test_a_connection_may_leave_while_it_is_retried(pair: tuple[Node, Node
     assert await other.connections.enter("ada", "c4")
 
 
-@pytest.mark.slow
 async def test_a_dead_node_s_connections_do_not_count(redis: Redis) -> None:
     """Their user reconnects to another node and is admitted as soon as the dead node's presence has expired."""
     redis.flush()
@@ -202,7 +198,6 @@ async def test_a_dead_node_s_connections_do_not_count(redis: Redis) -> None:
         assert await refused(one, "ada", "c5")
 
 
-@pytest.mark.slow
 async def test_each_counts_alone_while_redis_is_away(own_redis: Redis) -> None:
     """No connection is refused by the old counts of Redis; after Redis comes back empty, all counts are
     reported again."""

@@ -12,8 +12,6 @@ from tests.understudy.frameworks.test_langgraph import noted
 from understudy import Agent
 from understudy.testing import open_session, run_agent
 
-pytestmark = pytest.mark.slow  # the first installs the SDK
-
 
 @pytest.fixture(autouse=True)
 def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

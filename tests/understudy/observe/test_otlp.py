@@ -84,7 +84,6 @@ async def test_nothing_at_the_address_is_no_delivery(monkeypatch: pytest.MonkeyP
     assert not await trio.to_thread.run_sync(otlp_sender("http://127.0.0.1:9", {}, "1", "here"), [SPAN])
 
 
-@pytest.mark.slow
 def test_a_server_without_traces_does_not_import_it() -> None:
     """Not even with everything else that a server loads."""
     code = (

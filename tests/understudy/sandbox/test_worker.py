@@ -10,8 +10,6 @@ from understudy.sandbox.worker import SandboxWorker, WorkerFailed, Workers
 
 PROGRAM = Program("tests.understudy.sandbox.endless", memory=256 * MIB, address_space=1024 * MIB)
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def workers() -> Iterator[Workers]:

@@ -289,7 +289,6 @@ async def test_nodes_share_what_they_have_read(redis) -> None:
             assert await one.get("ann", "q") is None
 
 
-@pytest.mark.slow
 async def test_a_command_beside_the_servers_drops_too(redis, caplog, monkeypatch) -> None:
     """A command drops cached answers; with Redis down it continues and logs a warning."""
     monkeypatch.setattr("understudy.storage.redis_cache.WAIT_S", 0.3)
@@ -343,7 +342,6 @@ async def test_what_somebody_else_put_there_is_not_believed(redis, caplog) -> No
     assert caplog.messages.count("cache.not_authentic") == 4
 
 
-@pytest.mark.slow
 async def test_what_did_not_get_to_redis_is_not_given_while_that_is_away(own_redis) -> None:
     """While Redis is down, queued answers are not served: another node may have dropped them."""
     with trio.fail_after(60):
@@ -359,7 +357,6 @@ async def test_what_did_not_get_to_redis_is_not_given_while_that_is_away(own_red
             assert await shelf.get("ann", "q") == b"answer"
 
 
-@pytest.mark.slow
 async def test_a_drop_that_redis_missed_is_made_up_for(own_redis, monkeypatch) -> None:
     """A drop during an outage: this node serves no answer of the owner; afterwards the drop is made up."""
     with trio.fail_after(60):

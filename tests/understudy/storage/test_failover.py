@@ -63,7 +63,6 @@ def test_what_is_no_address_is_refused_without_a_word_of_the_password(address: s
 
 
 @pytest.mark.proof("chaos")
-@pytest.mark.slow
 async def test_the_primary_dies_and_the_standby_is_promoted(postgres_pair: Pair, make: Any) -> None:
     """Meanwhile askers hear that storage is not available; then storing and reading go on, and nothing is lost."""
     address = postgres_pair.create()
@@ -99,7 +98,6 @@ async def try_events(store: Store, make: Make) -> None:
 
 
 @pytest.mark.proof("chaos")
-@pytest.mark.slow
 @pytest.mark.parametrize("attempts", [try_probes, try_events])
 async def test_the_primary_takes_no_more_writes_and_lives(
     postgres_pair: Pair, make: Make, attempts: Callable[[Store, Make], Awaitable[None]]
@@ -179,7 +177,6 @@ def test_a_write_refused_as_read_only_renews_all_pools(
 
 
 @pytest.mark.proof("chaos")
-@pytest.mark.slow
 def test_a_standby_alone_is_not_served_from(postgres_pair: Pair) -> None:
     """With the address that wants one which takes writes, a start says that there is none."""
     address = postgres_pair.create()

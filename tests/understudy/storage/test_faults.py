@@ -31,7 +31,6 @@ ROOM = 2 * 1024 * 1024
 
 
 @pytest.mark.proof("chaos")
-@pytest.mark.slow
 async def test_a_full_disk_of_postgresql(own_postgres: Postgres, make: Any) -> None:
     """Its tables cannot grow: of the group that needs room nothing is stored, and its askers hear why. What is there
     can be read, and with room again it all is stored."""
@@ -55,7 +54,6 @@ async def test_a_full_disk_of_postgresql(own_postgres: Postgres, make: Any) -> N
 
 
 @pytest.mark.proof("chaos")
-@pytest.mark.slow
 async def test_damaged_pages_of_postgresql(own_postgres: Postgres, make: Any) -> None:
     """Reads of damaged pages fail with StorageUnavailable; other reads and writes succeed."""
     address = own_postgres.create()
@@ -126,7 +124,6 @@ def test_too_many_connections(postgres: Postgres, template: str) -> None:
         execute(address, f"ALTER DATABASE {name} CONNECTION LIMIT -1", "DROP ROLE limited")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("revision", [schema.REVISIONS[0], schema.REVISIONS[-2]])
 def test_an_older_schema_is_brought_up_to_date(
     postgres: Postgres, template: str, migrated: Path, tmp_path: Path, make: Any, revision: str

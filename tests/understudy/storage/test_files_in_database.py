@@ -169,7 +169,6 @@ async def test_slow_readers_hold_no_session_of_a_pooler(
     opened.close()
 
 
-@pytest.mark.slow
 async def test_a_database_that_says_nothing_is_not_waited_for(
     own_postgres: Postgres, tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,7 +192,6 @@ async def test_a_database_that_says_nothing_is_not_waited_for(
     opened.close()
 
 
-@pytest.mark.slow
 async def test_a_transfer_that_is_late_is_ended_in_its_middle(
     own_postgres: Postgres, tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,7 +220,6 @@ async def test_a_transfer_that_is_late_is_ended_in_its_middle(
     opened.close()
 
 
-@pytest.mark.slow
 async def test_a_database_whose_disk_is_full(own_postgres: Postgres, tmp_path) -> None:
     """The upload is refused, and nothing of it is left there or here; what is there is read. With room it is taken."""
     opened = await trio.to_thread.run_sync(connect_database, own_postgres.create())

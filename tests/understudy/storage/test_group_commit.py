@@ -51,7 +51,6 @@ def state(path):
     return rows
 
 
-@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(todo=st.lists(works(), max_size=14), cuts=st.sets(st.integers(1, 13)))
 def test_grouping_makes_no_difference(migrated, tmp_path_factory, todo, cuts) -> None:

@@ -26,7 +26,6 @@ def test_a_database_is_made_and_looked_at(postgres: Postgres, pgbouncer: PgBounc
     assert inspect_server(address)[1] == schema.HEAD
 
 
-@pytest.mark.slow
 async def test_two_servers_share_fewer_sessions_than_they_open(
     postgres: Postgres, pgbouncer: PgBouncer, template: str, make: Any
 ) -> None:

@@ -160,7 +160,6 @@ def test_a_nul_cannot_be_stored(postgres: Postgres, template: str, make: Any) ->
     assert [type(outcome) for outcome in outcomes] == [bool, Unstorable, bool]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
 async def test_a_restart_of_the_server_is_survived(own_postgres: Postgres, make: Any, mode: str) -> None:
     """While it is away storing fails within its deadline; afterwards everything acknowledged is there, and storing and
@@ -184,7 +183,6 @@ async def test_a_restart_of_the_server_is_survived(own_postgres: Postgres, make:
     database.close()
 
 
-@pytest.mark.slow
 async def test_a_server_that_says_nothing_is_not_waited_for(
     own_postgres: Postgres, make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,7 +20,6 @@ def busy(caplog: pytest.LogCaptureFixture) -> list[tuple[int, int, int]]:
     return [(record.threads, record.at_work, record.waiting) for record in told]
 
 
-@pytest.mark.slow
 async def test_how_long_reads_wait_is_told(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
     """Reads behind a slow one report their waits when they start; long waits are logged once a second."""
     waits: list[float] = []
@@ -39,7 +38,6 @@ async def test_how_long_reads_wait_is_told(engine: Engine, caplog: pytest.LogCap
     assert busy(caplog) == [(1, 1, 5)]
 
 
-@pytest.mark.slow
 async def test_threads_that_do_not_come_back_are_told_of(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
     """The reads that wait for one give up, and the log says why."""
     reader, gate = ReadPool(engine, 1, 2 * BUSY_S), Gate()

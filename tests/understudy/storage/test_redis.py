@@ -76,7 +76,6 @@ async def test_a_refusal_does_not_speak_against_redis(redis: Redis) -> None:
         assert link.up
 
 
-@pytest.mark.slow
 async def test_it_is_away_at_once_when_killed_and_comes_back(
     own_redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -100,7 +99,6 @@ async def test_it_is_away_at_once_when_killed_and_comes_back(
     assert counts.outcomes.count("away") == 50
 
 
-@pytest.mark.slow
 async def test_a_held_redis_is_waited_for_as_long_as_the_call_may_take(own_redis: Redis) -> None:
     """A server that holds still refuses nothing: the calls' own deadline does."""
     async with linked(own_redis.url) as link:
@@ -131,7 +129,6 @@ async def test_a_call_that_ends_after_a_pause_of_the_whole_process_failed(
             await link.call(held, timeout_s=0.1)
 
 
-@pytest.mark.slow
 async def test_it_starts_without_a_server_and_finds_it_later(
     own_redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -148,7 +145,6 @@ async def test_it_starts_without_a_server_and_finds_it_later(
     assert caplog.messages.count("redis.away") == 1
 
 
-@pytest.mark.slow
 async def test_subscribers_hear_and_are_told_of_each_gap(own_redis: Redis) -> None:
     """Messages published during an outage are lost; `joined` is called again afterwards."""
     heard: list[tuple[str, bytes]] = []
@@ -167,7 +163,6 @@ async def test_subscribers_hear_and_are_told_of_each_gap(own_redis: Redis) -> No
     assert (heard, len(joined)) == ([("news", b"one"), ("news", b"two")], 2)
 
 
-@pytest.mark.slow
 @pytest.mark.needs("redis")
 async def test_a_password_is_used_and_never_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """With the right one it works; with a wrong one it is away, and neither stands anywhere."""

@@ -63,7 +63,6 @@ def test_a_failed_migration_leaves_nothing_behind(tmp_path) -> None:
     other.close()
 
 
-@pytest.mark.slow
 def test_a_start_at_head_does_not_import_alembic(folder) -> None:
     """Most starts find the newest schema; they must not pay for the migrations' machinery."""
     code = (

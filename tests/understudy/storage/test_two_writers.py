@@ -63,7 +63,6 @@ def opening(make: Any, owner: str, thread_id: str) -> Any:
     return make.opening(owner, thread_id, f"r-{owner}-{thread_id}")
 
 
-@pytest.mark.slow
 def test_the_same_new_users_on_both_never_wait_in_a_circle(postgres: Postgres, template: str, make: Any) -> None:
     """Groups that add the same users in opposite orders: no deadlock, and all of it is stored."""
     address, owners, rounds = postgres.create(template), [f"u{number}" for number in range(150)], 4
@@ -120,7 +119,6 @@ async def test_a_message_is_one_threads_wherever_it_came_in(postgres: Postgres, 
             ]
 
 
-@pytest.mark.slow
 async def test_deleting_meets_appending(postgres: Postgres, template: str, make: Any) -> None:
     """One server deletes a thread while the other appends to it: later appends are refused, and no row is left."""
     address = postgres.create(template)
@@ -147,7 +145,6 @@ async def test_deleting_meets_appending(postgres: Postgres, template: str, make:
         assert execute(address, f"SELECT count(*) FROM {table}") == [(0,)]
 
 
-@pytest.mark.slow
 async def test_trimming_leaves_a_run_that_begins_meanwhile(postgres: Postgres, template: str, make: Any) -> None:
     """One server trims the whole log while another starts runs: each run keeps its first event."""
     async with two(postgres.create(template)) as [(one, _), (other, _)]:
@@ -188,7 +185,6 @@ def held(address: str, statement: str) -> Any:
         connection.rollback()
 
 
-@pytest.mark.slow
 async def test_a_row_that_is_locked_holds_up_its_change_alone(postgres: Postgres, template: str, make: Any) -> None:
     """The others of its group are stored meanwhile, leases among them; it is when the row is free."""
     address = postgres.create(template)
@@ -216,7 +212,6 @@ async def test_a_row_that_is_locked_holds_up_its_change_alone(postgres: Postgres
         assert await failed(ref) == 0
 
 
-@pytest.mark.slow
 def test_a_row_that_is_locked_is_waited_for_once(
     postgres: Postgres, template: str, make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,7 +234,6 @@ def test_a_row_that_is_locked_is_waited_for_once(
     database.close()
 
 
-@pytest.mark.slow
 async def test_leases_do_not_wait_their_turn(
     postgres: Postgres, template: str, make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,7 +256,6 @@ async def test_leases_do_not_wait_their_turn(
         assert await one.last_seqs("ann", ["t1"]) == {"t1": 2}
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("one_batch")
 async def test_a_deadlock_is_tried_again(postgres: Postgres, template: str, make: Any) -> None:
     """A real one, of which our transaction is the victim: the askers do not hear of it."""
@@ -294,7 +287,6 @@ async def test_a_deadlock_is_tried_again(postgres: Postgres, template: str, make
             await trio.sleep(0.05)
 
 
-@pytest.mark.slow
 async def test_a_server_that_is_held_in_a_transaction_lets_go(postgres: Postgres, template: str, make: Any) -> None:
     """A node is paused between its append and its commit: its thread is claimed soon all the same, and what it had
     written by then is not stored when it goes on."""

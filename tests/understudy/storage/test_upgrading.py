@@ -36,7 +36,6 @@ NEWER = (
 )
 
 
-@pytest.mark.slow
 def test_servers_that_start_at_once_migrate_once(postgres: Postgres) -> None:
     """On an empty database, each in a process of its own: none fails, and the schema is whole."""
     address = postgres.create()

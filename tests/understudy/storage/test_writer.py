@@ -122,7 +122,6 @@ async def test_a_refused_change_does_not_hurt_its_group(database, folder, make) 
     assert stored(folder) == {f"t{number}": [1] for number in range(90) if number % 3}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 async def test_killed_in_the_middle_nothing_is_lost_and_nothing_is_twice(database, folder, make, seed) -> None:
     """Producers commit event after event while the writer is killed at random; every acknowledgement holds."""
@@ -356,7 +355,6 @@ async def test_a_check_says_why_within_its_second(database, folder, clock, passe
         assert ((await ref.ask(ReadStatistics())).failed_groups > 1) == (passes_s < 1)
 
 
-@pytest.mark.slow
 async def test_more_writes_than_the_mailbox_holds_wait_their_turn(database, make) -> None:
     """A flood is slowed down, not refused."""
     renamed: list[bool] = []
@@ -411,7 +409,6 @@ trio.run(main)
 """
 
 
-@pytest.mark.slow
 def test_a_killed_process_keeps_its_word(folder) -> None:
     """SIGKILL in the middle of commits: the log opens again, without gaps, with all that was acknowledged."""
     told: dict[str, int] = {}

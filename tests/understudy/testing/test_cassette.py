@@ -16,7 +16,6 @@ from understudy import Agent, tool
 from understudy.testing import Cassette, NotRecorded, run_agent
 
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore|openai|anthropic):ResourceWarning"),
     pytest.mark.blocking("the providers' packages build what they need at their first request"),
 ]

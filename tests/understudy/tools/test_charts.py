@@ -16,8 +16,6 @@ from attrs import evolve
 from understudy.tools import ToolContext, ToolError, ToolResult, charts
 from understudy.tools.charts import chart_table, render
 
-pytestmark = pytest.mark.slow  # each test starts a process
-
 Attach = Callable[..., ToolContext]
 
 ORDERS = "ordered,region,Total Amount,age\n" + "".join(

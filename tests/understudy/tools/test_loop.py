@@ -22,8 +22,6 @@ from understudy.tools.lifespan import Lifespan, LifespanFailed, names_asyncio
 from understudy.tools.loop import ToolLoop, ToolLoopActor
 from understudy.tools.tool import ToolContext, ToolError, tool
 
-pytestmark = pytest.mark.slow
-
 VARIABLE = contextvars.ContextVar("VARIABLE", default="none")
 
 

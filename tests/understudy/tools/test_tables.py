@@ -23,8 +23,6 @@ from understudy.tools.queries import Answer
 from understudy.tools.table_worker import GIVEN
 from understudy.tools.tables import TABLE, ask_table, profile_table, query_table, table_limiter
 
-pytestmark = pytest.mark.slow  # each test starts a process
-
 Attach = Callable[..., ToolContext]
 
 SALES = "region,amount,day\nN,1.5,2024-01-01\nS,2,2024-02-01\nS,2,2024-02-01\n"
@@ -259,7 +257,6 @@ async def test_odd_tables_have_a_profile(attach: Attach, content: str) -> None:
     assert json.dumps(result.value, allow_nan=False)
 
 
-@pytest.mark.slow
 async def test_a_wide_table_has_a_profile_of_bounded_size(attach: Attach) -> None:
     """200 of 300 columns are described, and a note says so."""
     names = ",".join(f"c{n}" for n in range(300))
@@ -270,7 +267,6 @@ async def test_a_wide_table_has_a_profile_of_bounded_size(attach: Attach) -> Non
     assert len(json.dumps(result.value)) < 200_000
 
 
-@pytest.mark.slow
 async def test_a_large_table_takes_seconds_at_most(tmp_path: Path, attach: Attach) -> None:
     """200,000 rows are described in under five seconds of CPU."""
     path = tmp_path / "large"

@@ -207,7 +207,6 @@ def in_pieces(chunks: list[str]) -> str:
     )
 
 
-@pytest.mark.slow
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join), st.data())
 @settings(max_examples=300, deadline=None)
 def test_any_cut_gives_the_whole_and_the_prefilters_miss_nothing(text: str, data: st.DataObject) -> None:
@@ -222,7 +221,6 @@ def test_any_cut_gives_the_whole_and_the_prefilters_miss_nothing(text: str, data
     assert in_pieces(list(text)) == expected
 
 
-@pytest.mark.slow
 @given(st.lists(st.sampled_from(PIECES), max_size=10).map("".join))
 @settings(max_examples=200, deadline=None)
 def test_it_has_no_memory(text: str) -> None:
@@ -264,7 +262,6 @@ def test_only_an_open_bracket_is_held() -> None:
         assert given - out < 1_200
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "unit",
     ["[", "](", "][", "[a](", "![a][b] ", "[a]: x\n", "<a ", "<img src='", "<a b=\"<a c='", "<script>", "https://a@",

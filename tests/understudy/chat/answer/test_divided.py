@@ -38,7 +38,6 @@ def pieces_of(count: int) -> Iterator[None]:
         yield
 
 
-@pytest.mark.slow
 @given(documents, st.integers(1, 9))
 @settings(max_examples=600, deadline=None)
 @example("- item\n- item\n- item\n- item\n- a|b\n-|-\n- item\n", 1)
@@ -53,7 +52,6 @@ def test_pieces_are_the_same_however_the_text_arrives(text: str, size: int) -> N
         assert [block.start for block in found] == [0, *(block.end for block in found)][: len(found)]
 
 
-@pytest.mark.slow
 @given(rows)
 @settings(max_examples=200, deadline=None)
 def test_a_divided_table_has_the_rows_of_the_whole(lines: list[str]) -> None:
@@ -63,7 +61,6 @@ def test_a_divided_table_has_the_rows_of_the_whole(lines: list[str]) -> None:
         assert SEAM.sub("", render(text)) == whole
 
 
-@pytest.mark.slow
 @given(items)
 @settings(max_examples=200, deadline=None)
 def test_a_divided_list_has_the_items_of_the_whole(lines: list[str]) -> None:

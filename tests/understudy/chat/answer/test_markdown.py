@@ -71,7 +71,6 @@ def streamed(chunks: list[str], renderer: Renderer | None = None) -> tuple[Block
     return blocks, [block for chunk in chunks for block in blocks.write(chunk)] + blocks.rest()
 
 
-@pytest.mark.slow
 @given(documents, st.integers(1, 9))
 @settings(max_examples=400, deadline=None)
 @example("[x]\n\n[x]: /url\n", 1)
@@ -87,7 +86,6 @@ def test_blocks_joined_are_the_whole(text: str, size: int) -> None:
     assert not text[found[-1].end if found else 0 :].strip()
 
 
-@pytest.mark.slow
 @given(documents, st.data())
 @settings(max_examples=200, deadline=None)
 def test_blocks_do_not_depend_on_the_cut(text: str, data: st.DataObject) -> None:
@@ -375,7 +373,6 @@ LONG = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", LONG)
 def test_streaming_a_long_answer_costs_little_more_than_rendering_it(name: str) -> None:
     """10 to 40 KB in pieces of five letters take at most ten times as long as one rendering."""
@@ -389,7 +386,6 @@ def test_streaming_a_long_answer_costs_little_more_than_rendering_it(name: str) 
     assert "".join(block.html for block in found) == whole
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("unit", ["[", "![", "*a ", "_a__", "http://", "`", "](", ">", "~~a ", "<", "&", "\\", "|a"])
 def test_hostile_answers_take_bounded_time(unit: str) -> None:
     """50 KB of any repeated markup take under five seconds."""

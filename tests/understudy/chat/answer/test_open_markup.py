@@ -159,7 +159,6 @@ def test_code_that_goes_on_is_previewed_from_its_last_piece() -> None:
     assert "".join(block.html for block in [*closed, *rest]).count("Python") == 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "shown", "least"),
     [
@@ -180,7 +179,6 @@ def test_a_block_of_60_kb_is_previewed_within_the_limit(text: str, shown: str, l
     assert not RAW.search(words(html))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("unit", ["[", "![", "*a ", "_a__", "`", "](", "> ", "~~a ", "<h", "\\", "|a", "- ", "$a "])
 def test_hostile_ends_are_previewed_in_bounded_time(unit: str) -> None:
     """A preview of 24 KB of any repeated markup takes a fraction of a second, also on a busy machine."""

@@ -16,8 +16,6 @@ from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.answer.render_worker import RENDER_S
 from understudy.chat.answer.stream import SanitizedAnswer
 
-pytestmark = pytest.mark.slow
-
 HTML = AnswerHtml()
 SIZE = 8_000
 UNITS = {

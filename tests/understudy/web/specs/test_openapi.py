@@ -95,7 +95,6 @@ def checker(document: dict[str, Any]) -> Callable[[str, str, int, Any], None]:
     return check
 
 
-@pytest.mark.slow
 async def test_a_server_with_accounts_answers_what_its_document_says(tmp_path: Path) -> None:
     """An invite that is taken, one that is not, a sign-in, and as many wrong passwords as nobody may try at once."""
     async with served(tmp_path, accounts=True) as running:
@@ -123,7 +122,6 @@ async def test_a_server_with_accounts_answers_what_its_document_says(tmp_path: P
 
 
 @pytest.mark.promise("wire.endpoint-machines")
-@pytest.mark.slow
 async def test_a_real_server_answers_what_its_document_says(tmp_path: Path) -> None:
     """Every route, requested once successfully, and most once with an error."""
     async with served(tmp_path, share_links=True) as running:
