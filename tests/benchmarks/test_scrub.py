@@ -116,6 +116,7 @@ def test_pages_are_judged_by_the_browser(corpora: Path, monkeypatch: pytest.Monk
     assert sorted(asked) == ["<b><evil</b>", "<b>evil</b>", "<b>good</b>"]
 
 
+@pytest.mark.proof("benchmarks")
 @pytest.mark.needs("chromium")
 def test_markup_is_inert_and_reads_the_same(corpora: Path) -> None:
     report = judged(corpora, "markup")

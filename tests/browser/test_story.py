@@ -58,8 +58,8 @@ FIREFOX_ALONE = frozenset({"views_firefox_story"})
 MODULES = frozenset({"story", "widgets_story"})
 """Stories that load the modules of the checkout, as contributors do. The others load the bundle of an installed wheel,
 which takes a third of the processor time."""
-WAY = ("offline_story", "past_story", "story", "turns_story", "visit_story")
-"""Stories of `make test`, played in Chromium: a user's way from the first visit on. The proof plays all others."""
+WAY = ("offline_story", "past_story", "session_story", "story", "turns_story")
+"""Stories of `make test`, played in Chromium: a user's way from the first message on. The proof plays all others."""
 PLAYED = [
     *(
         pytest.param("chromium", name, marks=pytest.mark.proof("chromium"))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from tests.chaos.test_killing import KINDS, check_log, find, it_goes_on, kill_at_random, seeds, wait_for, whole
 from tests.end_to_end.chat_client import check_arc, connected
@@ -32,7 +33,7 @@ def undecided(events: list[dict[str, Any]]) -> list[str]:
 
 async def answered(running: Running, token: str, runs: int = 1, decision: str = "allow") -> list[dict[str, Any]]:
     """Return the log's events once `runs` runs have ended. A client allows every call that still waits."""
-    with trio.fail_after(60):  # a run killed four times backs off for twenty seconds in total
+    with trio.fail_after(180):  # a run killed four times backs off for twenty seconds in total
         while True:
             try:
                 async with connected(running.address, token) as client:
@@ -66,7 +67,9 @@ async def answered(running: Running, token: str, runs: int = 1, decision: str = 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_waiting_run_ends_exactly_once_whichever_actor_is_killed(serve: Any, kind: str) -> None:
+async def test_a_waiting_run_ends_exactly_once_whichever_actor_is_killed(
+    clock: trio.testing.MockClock, serve: Any, kind: str
+) -> None:
     """Its request can still be answered."""
     calls = [("wait", {}), MAIL] if kind == "tool call" else [MAIL]
     running = await serve(scripted(Call(calls), Say("done"), timeout_s=20.0))
@@ -103,7 +106,9 @@ async def test_a_server_that_stops_while_a_call_waits_leaves_it_to_the_next_star
 
 
 @pytest.mark.parametrize("seed", seeds(6))
-async def test_random_kills_around_decisions_never_break_a_promise(serve: Any, seed: int) -> None:
+async def test_random_kills_around_decisions_never_break_a_promise(
+    clock: trio.testing.MockClock, serve: Any, seed: int
+) -> None:
     """Seeded: calls wait, are decided and run while random actors are killed; a denied call never runs."""
     chance = random.Random(seed)
     running = await serve(scripted(Call([MAIL, ("echo", {"text": "x"}), MAIL]), Say("a few words"), timeout_s=5.0))

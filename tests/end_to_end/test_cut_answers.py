@@ -61,7 +61,9 @@ async def end(how: str, running: Running, client: ChatClient, model: Halting) ->
         run.kill()
 
 
-@pytest.mark.parametrize("how", ["lost", "stopped", "timed out", "killed"])
+@pytest.mark.parametrize(
+    "how", ["lost", "stopped", pytest.param("timed out", marks=pytest.mark.proof("timing")), "killed"]
+)
 async def test_the_text_of_a_cut_answer_comes_as_html_before_its_end(serve: Any, how: str) -> None:
     """The same HTML as the history has, in which half-written markup is closed or withheld."""
     model = Halting()

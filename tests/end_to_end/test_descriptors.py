@@ -37,6 +37,7 @@ LIMITS = [
 ]
 
 
+@pytest.mark.proof("operations")
 def test_the_soft_limit_is_raised_and_what_does_not_fit_is_said() -> None:
     """Each limit is that of a process of its own, forked by one that has loaded the server."""
     cases = json.dumps([each[:3] for each in LIMITS])

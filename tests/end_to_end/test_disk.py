@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 
 from tests.end_to_end.chat_client import ChatClient, connected
@@ -112,6 +113,7 @@ async def test_a_full_disk_of_a_node_costs_uploads_only(tmp_path: Path, postgres
     assert len(list((tmp_path / "data" / "copies").iterdir())) == 1
 
 
+@pytest.mark.proof("timing")
 async def test_a_database_that_another_process_holds(tmp_path: Path) -> None:
     """A shell or a backup with the write lock: messages are refused until it is gone."""
     path = tmp_path / "data" / "understudy.db"

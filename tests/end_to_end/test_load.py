@@ -42,6 +42,7 @@ async def loaded(running: Running, *behaviours: Behaviour, **given: Any) -> dict
         return await run_load(Load(SocketUrl.parse(address.socket), **fields), sign_in, lambda _line: None)
 
 
+@pytest.mark.proof("operations")
 async def test_every_message_of_typists_is_measured_from_due_to_end(serve: Any) -> None:
     report = await loaded(await serve())
     counts = report["messages"]
@@ -54,6 +55,7 @@ async def test_every_message_of_typists_is_measured_from_due_to_end(serve: Any) 
     assert (report["errors"], report["violations"], report["kept"]) == ({}, {}, True)
 
 
+@pytest.mark.proof("operations")
 async def test_a_stall_counts_in_every_message_that_was_due_in_it(serve: Any, nursery: trio.Nursery) -> None:
     """Ten users send every second, and nothing moves for 0.8 s: some eight messages are late, not one."""
 
@@ -108,6 +110,7 @@ def faulty(monkeypatch: pytest.MonkeyPatch, kind: str, times: int, *, one: bool 
     monkeypatch.setattr(SendQueue, "add", add_wrongly)
 
 
+@pytest.mark.proof("operations")
 @pytest.mark.parametrize(
     ("kind", "times", "broken"),
     [("agent_thinking", 0, "gap"), ("tool_completed", 2, "repeat"), ("final_response", 0, "unanswered")],

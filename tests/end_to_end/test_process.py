@@ -54,7 +54,9 @@ Path(os.environ["STATE"]).write_text(json.dumps(state))
 
 
 @pytest.mark.promise("wire.arc-one-end")
-@pytest.mark.parametrize("where", ["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgresql"))])
+@pytest.mark.parametrize(
+    "where", ["sqlite", pytest.param("postgresql", marks=[pytest.mark.needs("postgresql"), pytest.mark.proof("chaos")])]
+)
 async def test_a_server_killed_in_mid_answer_comes_back_with_the_conversation(
     tmp_path: Path, request: pytest.FixtureRequest, where: str
 ) -> None:

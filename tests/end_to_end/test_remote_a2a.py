@@ -136,6 +136,7 @@ async def test_a_killed_server_goes_on_with_its_task(tmp_path: Path) -> None:
         assert sorted(line.split()[2] for line in stock.noted) == ["ask", "blue", "slow"]
 
 
+@pytest.mark.proof("chaos")
 async def test_both_servers_are_killed_and_go_on(tmp_path: Path) -> None:
     """The remote is another understudy in its own process. The answer is whole, and its task is one."""
     there = partial(started, tmp_path / "there", "tests.end_to_end.resumable_agent:agent")

@@ -54,6 +54,7 @@ async def run(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
     )
 
 
+@pytest.mark.proof("operations")
 async def test_a_pipe_gets_one_picture_and_mistakes_a_sentence(serve: Any, tmp_path: Path) -> None:
     running: Running = await serve(data_dir=tmp_path / "data")
     done = await run("--url", running.address, "--data-dir", str(tmp_path / "data"), cwd=tmp_path)

@@ -152,6 +152,7 @@ async def test_a_subagent_is_below_the_call_that_asks_it(serve: Any, collector: 
     assert collector.one("execute_tool echo").parent == collector.one("invoke_agent helper").id
 
 
+@pytest.mark.proof("timing")
 @pytest.mark.parametrize("orderly", [False, True], ids=["killed", "stopped"])
 async def test_one_trace_over_three_servers(orderly: bool, tmp_path: Path, collector: Collector) -> None:
     """Two die (SIGKILL), or stop, while a tool is at work and while the model answers: one trace, with links."""
@@ -301,6 +302,7 @@ async def test_one_trace_over_two_nodes(
     ]
 
 
+@pytest.mark.proof("timing")
 async def test_one_trace_over_a_change_of_node(
     tmp_path: Path, postgres: Postgres, template: str, redis: Redis, collector: Collector
 ) -> None:

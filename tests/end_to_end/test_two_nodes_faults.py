@@ -264,6 +264,7 @@ async def test_subscribers_keep_their_events_when_all_proxies_are_killed(
         assert on_b.durable() == on_a.durable()
 
 
+@pytest.mark.proof("chaos")
 async def test_a_server_whose_cluster_supervisor_was_killed_rejoins(
     serve: Any, tmp_path: Path, postgres: Postgres, template: str, redis: Redis
 ) -> None:

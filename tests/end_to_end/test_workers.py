@@ -122,6 +122,7 @@ async def two_workers(tmp_path: Path, **environment: str) -> AsyncIterator[Proce
         yield process
 
 
+@pytest.mark.proof("operations")
 async def test_two_workers_are_one_server(tmp_path: Path) -> None:
     """Two tabs on two workers see the same; limits, health and metrics are those of both; SIGHUP replaces each worker
     while users chat; SIGTERM ends all of it."""
@@ -185,7 +186,10 @@ async def test_two_workers_are_one_server(tmp_path: Path) -> None:
         assert {each.get("worker") for each in log if each["event"] == "node.joined"} == {1, 2}
 
 
-@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgresql"))])
+@pytest.mark.parametrize(
+    "database",
+    ["sqlite", pytest.param("postgresql", marks=[pytest.mark.needs("postgresql"), pytest.mark.proof("chaos")])],
+)
 async def test_a_run_goes_on_in_another_worker_when_its_own_is_killed(
     tmp_path: Path, request: pytest.FixtureRequest, database: str
 ) -> None:

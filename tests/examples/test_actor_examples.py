@@ -78,6 +78,7 @@ async def test_the_crawler_finds_every_page_at_the_rate_of_each_host() -> None:
     assert ended[4:] == ["/crawler/fetchers", "/crawler/throttle", "/crawler"]
 
 
+@pytest.mark.proof("timing")
 @pytest.mark.promise("bitten.three-stops", "restart.dynamic-template")
 async def test_the_gateway_has_the_newest_reading_of_each_sensor(capsys: pytest.CaptureFixture[str]) -> None:
     with trio.fail_after(LIMIT_S):

@@ -252,6 +252,7 @@ async def test_a_run_ends_with_the_server_s_limit(serve: Any) -> None:
     assert sitter.code == 0
 
 
+@pytest.mark.proof("timing")
 async def test_a_message_that_comes_too_soon_is_sent_again(serve: Any) -> None:
     """The refusal is shown as temporary; every line is answered, in order."""
     house = await serve(limits=Limits(messages_per_minute=15))

@@ -140,6 +140,7 @@ def peak(source: Path, target: Path) -> int:
     return int(done.stderr.splitlines()[-1]) * 1024
 
 
+@pytest.mark.proof("timing")
 def test_ten_megabytes_on_one_line_need_little_memory(tmp_path: Path) -> None:
     """Memory grows neither with a line's length nor with the number of findings."""
     small, large, out = tmp_path / "small", tmp_path / "large", tmp_path / "out"

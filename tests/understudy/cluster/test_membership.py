@@ -103,6 +103,7 @@ def execute(address: str, statement: str) -> Any:
 # joining
 
 
+@pytest.mark.proof("timing")
 async def test_a_second_server_is_refused_as_long_as_one_serves_alone(postgres: Postgres, template: str) -> None:
     """The message says what to do, whether or not the second would serve alone; when the first has left, the second
     starts at once."""

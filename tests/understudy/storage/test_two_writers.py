@@ -212,6 +212,7 @@ async def test_a_row_that_is_locked_holds_up_its_change_alone(postgres: Postgres
         assert await failed(ref) == 0
 
 
+@pytest.mark.proof("timing")
 def test_a_row_that_is_locked_is_waited_for_once(
     postgres: Postgres, template: str, make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,6 +288,7 @@ async def test_a_deadlock_is_tried_again(postgres: Postgres, template: str, make
             await trio.sleep(0.05)
 
 
+@pytest.mark.proof("timing")
 async def test_a_server_that_is_held_in_a_transaction_lets_go(postgres: Postgres, template: str, make: Any) -> None:
     """A node is paused between its append and its commit: its thread is claimed soon all the same, and what it had
     written by then is not stored when it goes on."""

@@ -86,6 +86,7 @@ async def test_an_answer_of_another_issuer_or_with_a_fault_signs_nobody_in() -> 
             assert "cannot be trusted" in (await refused(provider, given))[1]
 
 
+@pytest.mark.proof("timing")
 async def test_a_provider_that_is_away_or_hangs_is_a_sentence_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """At the start of a sign-in, and at its end."""
     monkeypatch.setattr(guarded_http, "WITHIN_S", 1.0)

@@ -64,6 +64,7 @@ async def ended(kept: ProviderSessions, session: IssuedSession) -> bool:
     return await kept.store.provider_sessions(session.identity.user) == []
 
 
+@pytest.mark.proof("timing")
 @pytest.mark.parametrize(
     "answer",
     [

@@ -98,6 +98,7 @@ def test_a_preview_shows_only_what_is_new(text: str) -> None:
     assert SEAM.sub("", "".join(block.html for block in blocks.rest()))
 
 
+@pytest.mark.proof("timing")
 def test_a_table_with_a_very_long_head_is_one_piece() -> None:
     """Each piece would repeat it."""
     head = "|" + "a|" * 1_500 + "\n|" + "-|" * 1_500 + "\n"

@@ -373,6 +373,7 @@ LONG = {
 }
 
 
+@pytest.mark.proof("timing")
 @pytest.mark.parametrize("name", LONG)
 def test_streaming_a_long_answer_costs_little_more_than_rendering_it(name: str) -> None:
     """10 to 40 KB in pieces of five letters take at most ten times as long as one rendering."""

@@ -159,6 +159,7 @@ def test_code_that_goes_on_is_previewed_from_its_last_piece() -> None:
     assert "".join(block.html for block in [*closed, *rest]).count("Python") == 1
 
 
+@pytest.mark.proof("timing")
 @pytest.mark.parametrize(
     ("text", "shown", "least"),
     [

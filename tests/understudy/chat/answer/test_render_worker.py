@@ -74,6 +74,7 @@ async def test_long_code_for_a_slow_lexer_is_shown(language: str, name: str) -> 
     await check_shown(language, name, SIZE)
 
 
+@pytest.mark.proof("timing")
 async def test_code_of_every_other_name_is_shown() -> None:
     """Each name is tried by itself, and within Markdown, whose lexer calls any other lexer by name."""
     await HTML.warm_up()

@@ -125,6 +125,7 @@ async def test_turns_of_the_model_are_paragraphs_of_their_own() -> None:
     assert answer.text == "one\n\ntwo"
 
 
+@pytest.mark.proof("timing")
 @pytest.mark.parametrize(("size", "end"), [(4, "\nend\n\n"), (10_000, "\nend\n\n"), (4, "")])
 async def test_a_long_table_does_not_hold_the_loop(size: int, end: str) -> None:
     """26 KB take some 100 ms to render; the fixture of every test fails on a step of that length."""

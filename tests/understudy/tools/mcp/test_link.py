@@ -52,6 +52,7 @@ def tools_of(catalogue: McpCatalogue, server: McpServer) -> dict[str, Tool]:
     return {each.name: each for each in catalogue.with_tools(Agent("a", tools=[server])).tools}
 
 
+@pytest.mark.proof("timing")
 async def test_a_server_that_misbehaves_harms_its_own_call_only(tmp_path: Path) -> None:
     """Forged answers are dropped, what cannot be read fails the call, a line without end costs the connection."""
     context = context_of(tmp_path)
