@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import trio
-import trio.testing
 
 from tests.chaos.test_killing import KINDS, check_log, find, it_goes_on, kill_at_random, seeds, wait_for, whole
 from tests.end_to_end.chat_client import check_arc, connected
@@ -67,9 +66,7 @@ async def answered(running: Running, token: str, runs: int = 1, decision: str = 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_waiting_run_ends_exactly_once_whichever_actor_is_killed(
-    clock: trio.testing.MockClock, serve: Any, kind: str
-) -> None:
+async def test_a_waiting_run_ends_exactly_once_whichever_actor_is_killed(serve: Any, kind: str) -> None:
     """Its request can still be answered."""
     calls = [("wait", {}), MAIL] if kind == "tool call" else [MAIL]
     running = await serve(scripted(Call(calls), Say("done"), timeout_s=20.0))
@@ -106,9 +103,7 @@ async def test_a_server_that_stops_while_a_call_waits_leaves_it_to_the_next_star
 
 
 @pytest.mark.parametrize("seed", seeds(6))
-async def test_random_kills_around_decisions_never_break_a_promise(
-    clock: trio.testing.MockClock, serve: Any, seed: int
-) -> None:
+async def test_random_kills_around_decisions_never_break_a_promise(serve: Any, seed: int) -> None:
     """Seeded: calls wait, are decided and run while random actors are killed; a denied call never runs."""
     chance = random.Random(seed)
     running = await serve(scripted(Call([MAIL, ("echo", {"text": "x"}), MAIL]), Say("a few words"), timeout_s=5.0))

@@ -247,6 +247,7 @@ async def test_after_a_handoff_only_the_second_agent_has_failed(serve: Any) -> N
 
 
 @pytest.mark.promise("wire.limit-heartbeat")
+@pytest.mark.proof("timing")
 async def test_a_long_run_is_no_silent_client(serve: Any) -> None:
     """Only a socket that answers no ping is closed: a client that does nothing else outlives the longest silence."""
     running = await serve(scripted(Call([("wait", {})]), timeout_s=3.2), limits=Limits(heartbeat_s=0.3))

@@ -10,7 +10,7 @@ import trio
 from tests.end_to_end.chat_client import ChatClient, connected
 from tests.end_to_end.http import new_token, request
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
-from tests.end_to_end.server_pair import SECRET, token_of
+from tests.end_to_end.server_pair import SECRET, eventually, token_of
 from tests.servers.postgresql import Postgres
 
 
@@ -55,7 +55,9 @@ async def test_reading_goes_on_and_messages_are_refused_until_it_is_back(serve: 
         assert (await read("/healthz"))[2]["checks"]["database"]["status"] == "ok"
 
 
-async def test_a_message_may_wait_for_a_database_that_is_locked(serve: Any, tmp_path: Path) -> None:
+async def test_a_message_may_wait_for_a_database_that_is_locked(
+    serve: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """It is acknowledged when it is stored, not before, and once; of those that wait one too many is refused."""
     running = await serve(storage_wait_s=30.0, storage_waiting=1)
     running.store.deadline_s = 0.2  # messages that do not wait are refused soon
@@ -67,8 +69,9 @@ async def test_a_message_may_wait_for_a_database_that_is_locked(serve: Any, tmp_
         lock.execute("BEGIN IMMEDIATE")
         seen = len(client.seen)
         await client.say("What is 2 + 2?", thread_id="t")
+        await eventually(lambda: "storage.commit_failed" in [each.message for each in caplog.records])  # it waits
         async with connected(running.address, await new_token(running)) as other:
-            await other.say("Hello")  # its first attempt fails after that of the first message, which waits then
+            await other.say("Hello")
             assert (await other.until("error"))["data"]["code"] == "storage_unavailable"
         with trio.move_on_after(0.3):
             while True:
