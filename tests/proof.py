@@ -21,7 +21,7 @@ import tempfile
 import time
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -37,7 +37,15 @@ ROW: Final = re.compile(
     r"^\| `(?P<name>\w+)` \|.*\| (?P<verdict>passed|failed): .*\| `(?P<digest>\w+)` \|$", re.MULTILINE
 )
 DIGITS: Final = 12
-TESTS: Final = ("--numprocesses=auto", "--dist=loadfile", "--no-loadscope-reorder", "--max-worker-restart=0", "-q")
+PROCESSES: Final = (len(os.sched_getaffinity(0)) * 3 + 1) // 2
+"""As many as `make test` has."""
+TESTS: Final = (
+    f"--numprocesses={PROCESSES}",
+    "--dist=loadfile",
+    "--no-loadscope-reorder",
+    "--max-worker-restart=0",
+    "-q",
+)
 
 
 @frozen
@@ -133,18 +141,18 @@ def recorded(page: str) -> dict[str, str]:
     return {row["name"]: row["digest"] for row in ROW.finditer(page) if row["verdict"] == "passed"}
 
 
-def run(parts: Sequence[Part]) -> dict[str, Result]:
-    """Run the tests of these parts in one pytest, then their commands, and return each part's result."""
+def run(parts: Sequence[Part]) -> Iterator[tuple[Part, Result]]:
+    """Run the tests of these parts in one pytest, then the commands of each part, and yield each part's result."""
     with tempfile.TemporaryDirectory() as folder:
         durations = Path(folder) / "durations.jsonl"
         wanted = ",".join(part.name for part in parts)
         command = [sys.executable, "-m", "pytest", *TESTS, f"--proof={wanted}", f"--durations-to={durations}"]
         code = subprocess.run(command, cwd=ROOT, check=False).returncode
         lines = [json.loads(line) for line in durations.read_text().splitlines()] if durations.exists() else []
-    results = {part.name: of_tests(part.name, lines) for part in parts}
-    if code not in (0, 1, 5):  # passed, failed, none collected: the tests of a process that died have no line
-        results = {name: Result(Counter(ended=1), (f"pytest ended with {code}",)) for name in results}
-    return {part.name: _commands(part, results[part.name]) for part in parts}
+    ended = code not in (0, 1, 5)  # passed, failed, none collected: the tests of a process that died have no line
+    for part in sorted(parts, key=lambda part: len(part.commands)):
+        result = Result(Counter(ended=1), (f"pytest ended with {code}",)) if ended else of_tests(part.name, lines)
+        yield part, _commands(part, result)
 
 
 def of_tests(name: str, lines: Iterable[Mapping[str, Any]]) -> Result:
@@ -210,17 +218,15 @@ def main() -> int:
         print("parts of the proof that this change touches:", ", ".join(names) or "none", flush=True)
     if not names:
         return 0
-    began = time.monotonic()
-    results = run([table.parts[name] for name in names])
-    if not given.changed:
-        git = ["git", "rev-parse", "--short=8", "HEAD"]
-        commit = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
-        where, now = machine(), datetime.now(UTC)
-        rows = {
-            name: row(table.parts[name], result, now_digests[name], commit, where, now)
-            for name, result in results.items()
-        }
-        PAGE.write_text(written(page, rows, table.parts), encoding="utf-8")
+    began, results = time.monotonic(), {}
+    git = ["git", "rev-parse", "--short=8", "HEAD"]
+    commit = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    for part, result in run([table.parts[name] for name in names]):
+        results[part.name] = result
+        if not given.changed:  # at once: what ends before the last part keeps its results
+            line = row(part, result, now_digests[part.name], commit, machine(), datetime.now(UTC))
+            page = written(page, {part.name: line}, table.parts)
+            PAGE.write_text(page, encoding="utf-8")
     print(f"\nthe proof took {time.monotonic() - began:.0f} s")
     for name, result in results.items():
         print(f"{name}: {'passed' if result.passed else 'FAILED'} {dict(result.outcomes)} in {result.seconds:.0f} s")
