@@ -112,13 +112,15 @@ async def test_only_the_users_connections_can_decide_and_only_once(serve: Any) -
     ):
         required = await asked(asking)
         await approve(stranger, required, "allow")
-        assert (await stranger.read())["data"]["code"] == "not_found"
+        assert (await stranger.until("error"))["data"]["code"] == "not_found"
         await approve(other_tab, {"data": {"call_id": "unknown"}}, "allow")
-        assert (await other_tab.read())["data"]["code"] == "not_found"
+        assert (await other_tab.until("error"))["data"]["code"] == "not_found"
         await approve(other_tab, required, "deny")
         await asking.until("approval_decided", decision="deny")
         await approve(other_tab, required, "deny")
-        assert (await other_tab.read())["data"]["code"] == "not_found"
+        while (event := await other_tab.read())["type"] != "error":
+            pass
+        assert event["data"]["code"] == "not_found"
         await asking.until_end()
         check_arc(asking.durable())
     assert completed(asking)["status"] == "denied"

@@ -123,8 +123,10 @@ async def test_what_is_no_ceremony_is_refused_with_a_code(serve: Any, tmp_path: 
         assert (await browser.send("POST", "/sign-in", {"credential": {"x": "y" * 40_000}})).status_code == 413
         for method, path in (("GET", ""), ("POST", ""), ("POST", "/options"), ("DELETE", "/x")):
             assert (await browser.send(method, path, {})).status_code == 401
-        for _ in range(FREE_OF_ADDRESS + 2):
+        for _ in range(10 * FREE_OF_ADDRESS):  # on a slow machine some are free again before the last is used
             last = await browser.send("POST", "/sign-in/options")
+            if last.status_code == 429:
+                break
         assert (last.status_code, int(last.headers["Retry-After"]) >= 1) == (429, True)
         other = await serve(data_dir=tmp_path / "data-2", secret=SECRET)
         assert (await Browser([other.address]).send("POST", "/sign-in/options")).status_code == 404

@@ -246,13 +246,10 @@ def conversation(running: Running) -> ActorRef:
     [("on", "conversation"), ("over", "conversation"), ("tail", "conversation"), ("other", "conversation"),
      ("on", "run"), ("over", "run")],
 )  # fmt: skip
-async def test_a_connected_client_sees_the_resumed_text(
-    serve: Any, manner: str, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_connected_client_sees_the_resumed_text(serve: Any, manner: str, kind: str) -> None:
     """The model repeats, continues or changes its text, before and after the first checkpoint: the client shows the
     answer.
     """
-    monkeypatch.setattr("understudy.chat.conversation.active_run.BACKOFF_S", 0.05)
     running = await serve(agent)
     seen = Watcher()
     async with connected(running.address) as client:
