@@ -176,7 +176,9 @@ class Soak:
             found: dict[str, Any] = json.loads(answer.read())
         finally:
             connection.close()
-        if answer.status >= HTTPStatus.BAD_REQUEST and answer.status != HTTPStatus.NOT_FOUND:
+        # Gone before it was killed; or the kill cannot be noted while the store comes back from another one.
+        missed = (HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE)
+        if answer.status >= HTTPStatus.BAD_REQUEST and answer.status not in missed:
             raise self.server.failed(f"{method} {path}: {answer.status} {found}")
         return found
 
