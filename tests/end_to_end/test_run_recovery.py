@@ -241,6 +241,7 @@ def conversation(running: Running) -> ActorRef:
     return ref
 
 
+@pytest.mark.proof("chaos")
 @pytest.mark.parametrize(
     ("manner", "kind"),
     [("on", "conversation"), ("over", "conversation"), ("tail", "conversation"), ("other", "conversation"),
