@@ -40,12 +40,11 @@ setup: $(VENV)/.dev ## everything a contributor needs, in .venv
 serve: $(VENV)/.product ## the chat server on http://127.0.0.1:8002 (ARGS="--port 9000")
 	$(BIN)/understudy serve $(ARGS)
 
-# Three processes for two cores: half of the time of tests is waiting for servers, browsers and backoffs. A process that
-# crashes or hangs ends the run: if xdist replaced it, the run would wait for ever in the end.
-PROCESSES := $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2 )))
-SPREAD := --numprocesses=$(PROCESSES) --dist=loadfile --no-loadscope-reorder --max-worker-restart=0
+# tests/spread.py says how many processes `auto` is. One that crashes or hangs ends the run: if xdist replaced it, the run
+# would wait for ever in the end.
+SPREAD := --numprocesses=auto --dist=loadfile --no-loadscope-reorder --max-worker-restart=0
 test proof faults: export PYTHONDONTWRITEBYTECODE = # each process would compile the tests and the product anew
-test: $(VENV)/.dev ## what a change may break, in as many processes as cores (ARGS="tests/actors -x")
+test: $(VENV)/.dev ## what a change may break, in three processes for two cores (ARGS="tests/actors -x")
 	$(BIN)/python -m pytest $(SPREAD) $(ARGS)
 
 proof: $(VENV)/.dev ## what takes longer, before a release (ARGS="fuzz soak", ARGS=--changed)

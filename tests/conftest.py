@@ -1,6 +1,7 @@
 """Fixtures of every test: a limit for the CPU time of a task's step, and a working Ctrl-C."""
 
 import gc
+import os
 import signal
 import sys
 import time
@@ -78,6 +79,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=[item for item in items if item not in kept])
         items[:] = chosen
     items[:] = spread.longest_first(items, spread.recorded())
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Say how many processes `--numprocesses=auto` is."""
+    return spread.processes(len(os.sched_getaffinity(0)))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,6 +1,6 @@
 """Record how long each test and fixture took, tell what the time went into, and start long files first.
 
-    pytest --durations-to=FILE       writes a JSON object a line: phases of tests, and fixtures that were set up
+    pytest --durations-to=FILE       writes a JSON object a line: tests, and fixtures that were set up
     python -m tests.durations FILE   prints the table of kinds, and the longest files and tests
     python -m tests.durations FILE --keep   also keeps the seconds of each file in `tests/durations.json`
     python -m tests.durations FILE --asked  prints the files whose tests asked for programs of the machine
@@ -132,7 +132,8 @@ def main() -> None:
     given = parser.parse_args()
     lines = [json.loads(line) for line in given.file.read_text().splitlines()]
     if given.asked:
-        return print("\n".join(sorted({line["file"] for line in lines if "program" in line and line["file"]})))
+        print(*sorted({line["file"] for line in lines if "program" in line and line["file"]}), sep="\n")
+        return
     tests = [line for line in lines if "test" in line]
     total = sum(line["wall_s"] for line in tests)
     print(f"{len(tests)} tests, {total:.0f} s in all processes")

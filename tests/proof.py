@@ -37,10 +37,8 @@ ROW: Final = re.compile(
     r"^\| `(?P<name>\w+)` \|.*\| (?P<verdict>passed|failed): .*\| `(?P<digest>\w+)` \|$", re.MULTILINE
 )
 DIGITS: Final = 12
-PROCESSES: Final = (len(os.sched_getaffinity(0)) * 3 + 1) // 2
-"""As many as `make test` has."""
 TESTS: Final = (
-    f"--numprocesses={PROCESSES}",
+    "--numprocesses=auto",
     "--dist=loadfile",
     "--no-loadscope-reorder",
     "--max-worker-restart=0",

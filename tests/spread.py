@@ -12,8 +12,18 @@ from xdist.scheduler import LoadFileScheduling
 
 from tests.durations import KEPT, UNKNOWN_S
 
-SPREAD = ("tests/cluster/test_chaos.py", "tests/network/test_soak.py", "tests/packaging/test_stories.py")
+SPREAD = (
+    "tests/browser/test_story.py",
+    "tests/cluster/test_chaos.py",
+    "tests/network/test_soak.py",
+    "tests/packaging/test_stories.py",
+)
 """Modules whose tests are given to processes one by one."""
+
+
+def processes(cores: int) -> int:
+    """Return how many processes run the tests: half of their time is waiting for servers, browsers and backoffs."""
+    return (cores * 3 + 1) // 2
 
 
 def unit(nodeid: str) -> str:

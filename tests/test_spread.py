@@ -17,7 +17,7 @@ class Named:
 
 
 def test_files_that_are_named_exist() -> None:
-    """A file that was moved would start last again, or stay whole, and nobody would notice."""
+    """A file that was moved would start last again, or stay whole, without an error."""
     named = {*spread.SPREAD, *spread.recorded()}
     assert [file for file in sorted(named) if not (ROOT / file).is_file()] == []
 

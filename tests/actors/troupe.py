@@ -105,7 +105,7 @@ def settled() -> Any:
 def held(ref: ActorRef) -> dict[str, Any]:
     """Return the tables of an actor that hold something: calls, watches, timers, tasks, what waits outside its lanes.
 
-    Tests look into the runtime here only: but for the memory that it takes, nobody notices what stays in a table.
+    Tests look into the runtime here only: a reference that stays in its tables shows otherwise in memory alone.
     """
     cell = ref._cell
     life = cell.incarnation

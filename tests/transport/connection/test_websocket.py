@@ -443,7 +443,7 @@ async def test_a_token_can_be_renewed_in_place(autojump_clock: trio.testing.Mock
 async def test_a_token_of_another_user_ends_the_connection(
     autojump_clock: trio.testing.MockClock, user: str, tenant: str | None
 ) -> None:
-    """A socket of ann, who has no tenant, gets a token of bob, or of the ann of a tenant: an error, then 4403."""
+    """A socket of ann without a tenant is renewed with a token of bob, or of a tenant's ann: an error, then 4403."""
     async with open_rig(ANN) as rig:
         await rig.event()
         another = rig.server.tokens.issue(user, "s1", tenant=tenant, ttl_s=600)
