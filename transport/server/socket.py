@@ -33,8 +33,7 @@ from transport.server.websocket import (
 from transport.wire.errors import CommandRejected, SocketClosed
 from transport.wire.payloads import Binary
 
-# A write may also find the connection gone, and close it: then trio refuses to wait for it.
-_LOST: Final = (OSError, ValueError, trio.ClosedResourceError, trio.BrokenResourceError)
+_LOST: Final = (OSError, trio.ClosedResourceError, trio.BrokenResourceError)
 _PING: Final = b"?"  # distinguishes its pong from unsolicited ones
 _READ_BYTES: Final = 16 * 1024
 _READ_ON_BYTES: Final = 64 * 1024  # in the middle of a message
@@ -154,6 +153,7 @@ class Socket:
             if self._unsent:  # pongs: nothing more is read from a client that does not take them
                 with suppress(SocketClosed):
                     await self._flush()
+                continue  # it may have closed the socket
             if self._protocol.has_buffered:
                 message = await self._parse_buffered()
             elif self._unfinished_since is not None:
@@ -347,7 +347,13 @@ class Socket:
         return message
 
     async def _receive_some(self, max_bytes: int) -> bytes:
-        """Return received bytes, b"" at the end. Waits before reading: trio's `recv` reads first, mostly in vain."""
+        """Return received bytes, b"" at the end. Waits before reading: trio's `recv` reads first, mostly in vain.
+
+        Nobody waits for a closed socket: trio 0.35 would take the wait of the next such one for a second on the same
+        descriptor, -1, and raise `BusyResourceError`.
+        """
+        if self._closed:
+            return b""
         self._reading = True
         try:
             if self._tls is not None:

@@ -603,6 +603,24 @@ async def test_a_client_that_does_not_read_is_closed_with_1013(autojump_clock: t
             assert client.protocol.close_rcvd.code == 1013
 
 
+async def test_a_reader_whose_client_takes_no_pong_ends_with_1013(autojump_clock: trio.testing.MockClock) -> None:
+    """Also the second one: waiting for the descriptor of a closed socket would leave its mark in trio's poll."""
+    ended: list[int] = []
+
+    async def judge(upgrade: Upgrade) -> None:
+        socket = await upgrade.accept()
+        assert not socket.write_now([b"x" * 5_000_000])
+        with pytest.raises(SocketClosed) as closed:
+            await socket.receive()
+        ended.append(closed.value.code)
+
+    async with open_server(judge) as port:
+        for _ in range(2):
+            async with raw_socket(port):
+                await trio.sleep(25.0)
+    assert ended == [1013, 1013]
+
+
 async def test_a_cancelled_write_never_leaves_half_a_frame() -> None:
     """A write cancelled in the middle of a frame is finished by the next thing that is sent: here the close frame."""
 
