@@ -194,6 +194,8 @@ async def drain(
                 await trio.sleep(within_s / 5 / WAVES)
         for connection in connections:
             await connection.wait_stopped()
+    for connection in connections:  # its client takes nothing, or does not answer the close
+        connection.kill()
 
 
 def fit_connection_limit(wanted: int) -> int:
