@@ -349,8 +349,8 @@ class Socket:
     async def _receive_some(self, max_bytes: int) -> bytes:
         """Return received bytes, b"" at the end. Waits before reading: trio's `recv` reads first, mostly in vain.
 
-        Nobody waits for a closed socket: trio 0.35 would take the wait of the next such one for a second on the same
-        descriptor, -1, and raise `BusyResourceError`.
+        Returns b"" for a closed socket without waiting: its descriptor is -1. trio 0.35 keeps a wait for -1 although
+        epoll refuses it, and raises `BusyResourceError` at the next one.
         """
         if self._closed:
             return b""

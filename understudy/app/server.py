@@ -3,7 +3,8 @@
 1. Every client is sent a reconnect delay. The delays differ, so that clients do not reconnect all at once.
 2. No run starts any more. Active runs may finish within three fifths of the time. The others stay unfinished in the
    log, and are resumed by the next server.
-3. In the remaining time, connections are closed with 1001 in waves. Then the tree is stopped.
+3. In the remaining time, connections are closed with 1001 in waves. Those that have not closed by its end are killed.
+   Then the tree is stopped.
 """
 
 import logging

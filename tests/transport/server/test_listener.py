@@ -604,7 +604,7 @@ async def test_a_client_that_does_not_read_is_closed_with_1013(autojump_clock: t
 
 
 async def test_a_reader_whose_client_takes_no_pong_ends_with_1013(autojump_clock: trio.testing.MockClock) -> None:
-    """Also the second one: waiting for the descriptor of a closed socket would leave its mark in trio's poll."""
+    """The second one too: trio keeps a wait for a closed socket, and refuses the next such wait."""
     ended: list[int] = []
 
     async def judge(upgrade: Upgrade) -> None:

@@ -26,7 +26,7 @@ class Connection(Actor):
 
 
 async def test_a_client_that_does_not_answer_the_close_holds_no_shutdown(autojump_clock: object) -> None:
-    """Phones without a network fail no shutdown: the tree finds no connection of them, and stops at once."""
+    """The drain kills its connection at the end of its time, so the stop of the tree takes none."""
     nothing: Any = None
     threads = ConversationRegistry(nothing, nothing)
     async with ActorSystem("s") as system:
