@@ -199,6 +199,12 @@ def written(page: str, rows: Mapping[str, str], names: Iterable[str]) -> str:
     return "\n".join([f"{head}<!-- results -->", *top, *(kept[name] for name in sorted(names) if name in kept)]) + "\n"
 
 
+def head() -> str:
+    """Return the short hash of the commit that is checked out."""
+    git = ["git", "rev-parse", "--short=8", "HEAD"]
+    return subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+
 def main() -> int:
     """Run parts of the proof; exit code 1 unless all of them passed."""
     table = load()
@@ -217,8 +223,7 @@ def main() -> int:
     if not names:
         return 0
     began, results = time.monotonic(), {}
-    git = ["git", "rev-parse", "--short=8", "HEAD"]
-    commit = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    commit = "" if given.changed else head()  # at the start: HEAD may move while the parts run
     for part, result in run([table.parts[name] for name in names]):
         results[part.name] = result
         if not given.changed:  # at once: what ends before the last part keeps its results
