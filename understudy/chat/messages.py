@@ -24,6 +24,9 @@ from understudy.observe.spans import SpanContext
 from understudy.storage.records import History, Message, StepRecord
 from understudy.storage.schedules import PREFIX
 
+FIRST_ATTEMPT: Final = "0.0"
+"""The name of the first attempt at any run."""
+
 
 @define(eq=False)
 class Accept(Ask[str]):
@@ -363,8 +366,8 @@ class Delta(msgspec.Struct, frozen=True):
     """To a conversation: the next piece of a run's answer, the blocks it closed, and a preview of what follows them.
 
     `stored` is the piece as it is stored, with placeholders, if that differs from `text`. `restart`: the answer starts
-    again with this piece, which replaces the text sent before. Made for every piece of text, so it is a Struct, as an
-    `Envelope` is.
+    again with this piece, which replaces the text sent before. `attempt` names the run's attempt that sent it. Made for
+    every piece of text, so it is a Struct, as an `Envelope` is.
     """
 
     run_id: str
@@ -373,20 +376,22 @@ class Delta(msgspec.Struct, frozen=True):
     stored: str | None = None
     preview: AnswerPreview | None = None
     restart: bool = False
+    attempt: str = FIRST_ATTEMPT
 
     def __repr__(self) -> str:
         return f"Delta({self.run_id!r}, {len(self.text)} characters, restart={self.restart})"
 
     def joined(self, later: "Delta") -> "Delta | None":
-        """Return this piece and the next one as one; None if that is of another run, or starts the answer again."""
-        if later.run_id != self.run_id or later.restart:
+        """Return this piece and the next one as one; None if that is of another run or attempt, or restarts."""
+        if later.run_id != self.run_id or later.attempt != self.attempt or later.restart:
             return None
         parts = (self, later)
         stored = None
         if any(each.stored is not None for each in parts):
             stored = "".join(each.text if each.stored is None else each.stored for each in parts)
         preview = later.preview if later.blocks else self.preview
-        return Delta(self.run_id, self.text + later.text, (*self.blocks, *later.blocks), stored, preview, self.restart)
+        blocks = (*self.blocks, *later.blocks)
+        return Delta(self.run_id, self.text + later.text, blocks, stored, preview, self.restart, self.attempt)
 
 
 @frozen
@@ -395,6 +400,7 @@ class Preview:
 
     run_id: str
     preview: AnswerPreview = field(repr=False)
+    attempt: str = FIRST_ATTEMPT
 
 
 @frozen
@@ -431,6 +437,7 @@ class Partial:
     call_id: str
     offset: int
     items: Sequence[Any] = field(repr=False)
+    attempt: str = FIRST_ATTEMPT
 
 
 @frozen
@@ -503,7 +510,7 @@ class TracedAttempt:
     of its actor, so it could not record its own end.
     """
 
-    name: str = "0.0"
+    name: str = FIRST_ATTEMPT
     before: str | None = None
     began_at: float = 0.0
     heard_at: float = 0.0

@@ -201,6 +201,10 @@ class ActiveRun:
         asked_agent = None if same else asked
         self.envelope_template = template.replace(agent_type=agent_type, pillar=pillar, asked_agent=asked_agent)
 
+    def takes(self, attempt: str) -> bool:
+        """Whether text of this attempt belongs to the answer. That of a dead one may still wait in the mailbox."""
+        return self.started and attempt == self.request.attempt.name and not self.protocol.ended
+
     def append_text(self, text: str, blocks: tuple[Block, ...], stored: str | None = None) -> PartialResult:
         """Append text to the answer. Return the event that shows it; `stored` is the text as stored if it differs."""
         piece = PartialResult(text, self._length, blocks)

@@ -158,11 +158,12 @@ class ConversationCore:
         """Return the steps of one request; `understudy.chat.messages` says what each request means."""
         try:
             match request:
-                case Preview(run_id, preview):
-                    if (live := self.thread.runs.get(run_id)) is not None and not live.protocol.ended:
+                case Preview(run_id, preview, attempt):
+                    if (live := self.thread.runs.get(run_id)) is not None and live.takes(attempt):
                         yield Send(self._keep_preview(live, preview))
-                case Partial(run_id, call_id, offset, items):
-                    if (live := self.thread.runs.get(run_id)) is not None and call_id in live.protocol.calls:
+                case Partial(run_id, call_id, offset, items, attempt):
+                    live = self.thread.runs.get(run_id)
+                    if live is not None and live.takes(attempt) and call_id in live.protocol.calls:
                         yield self.thread.send(live, ToolPartial(call_id, offset, items))
                 case Progress(run_id, note, done, total):
                     if (live := self.thread.runs.get(run_id)) is not None:
@@ -273,7 +274,7 @@ class ConversationCore:
         No request: as nothing is committed or awaited, a piece of text does without effects, which cost as much again.
         """
         live, shown = self.thread.runs.get(delta.run_id), list[Envelope]()
-        if live is None or live.protocol.ended:
+        if live is None or not live.takes(delta.attempt):
             return shown
         if delta.restart:
             live.restart_text()

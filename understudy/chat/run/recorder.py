@@ -11,6 +11,7 @@ from actors import ActorRef
 from transport.wire.events import AnswerPreview, Block, Event, SteerAccepted
 from understudy.agents.agent import Agent
 from understudy.chat.messages import (
+    FIRST_ATTEMPT,
     Checkpoint,
     Delta,
     HistoryRead,
@@ -45,8 +46,8 @@ class Recorder:
     that of a finished turn, and those of requests that were cut off; `deferred_events` precede it. `waiting_note`
     returns a line about the approval or permit that the run waits for, empty if it does not wait. `notes` are those of
     the calls. `steers_wait` tells whether the conversation, in the same event loop, has committed steers that the run
-    has not taken. `spans` are those of the agents, None if the run is not traced. `now` is trio's clock, as
-    `trio.current_time`, which takes three times as long.
+    has not taken. `attempt` names the run's attempt. `spans` are those of the agents, None if the run is not traced.
+    `now` is trio's clock, as `trio.current_time`, which takes three times as long.
     """
 
     run_id: str
@@ -60,6 +61,7 @@ class Recorder:
     deferred: tuple[StepRecord, ...] = ()
     deferred_events: tuple[Event, ...] = ()
     steers_wait: Callable[[], bool] = lambda: True
+    attempt: str = FIRST_ATTEMPT
     spans: AgentSpans | None = field(default=None, repr=False)
     now: Callable[[], float] = field(factory=lambda: trio.lowlevel.current_clock().current_time, init=False, repr=False)
     _unyielded: int = field(default=0, init=False)
@@ -129,7 +131,7 @@ class Recorder:
         """
         if text or stored or restart:
             self.last_sent_at = self.now()
-            delta = Delta(self.run_id, text, blocks, stored, preview, restart)
+            delta = Delta(self.run_id, text, blocks, stored, preview, restart, self.attempt)
             self._unyielded += 1
             if self._unyielded >= UNYIELDED or not self.conversation.try_tell(delta):
                 self._unyielded = 0
@@ -137,7 +139,7 @@ class Recorder:
 
     def send_preview(self, preview: AnswerPreview) -> bool:
         """Publish how the open end of the answer looks. Return False if the mailbox is full."""
-        return self.conversation.try_tell(Preview(self.run_id, preview))
+        return self.conversation.try_tell(Preview(self.run_id, preview, self.attempt))
 
     def save_checkpoint(self, step: StepRecord) -> None:
         """Save an unfinished step. Dropped if the mailbox is full."""
@@ -158,7 +160,7 @@ class Recorder:
     async def send_partial(self, call_id: str, offset: int, items: Sequence[Any]) -> None:
         """Publish what a call has yielded. Waits for room in the mailbox, so that the tool is held back."""
         self.last_sent_at = trio.current_time()
-        await self.conversation.send(Partial(self.run_id, call_id, offset, items), timeout_s=RECORD_S)
+        await self.conversation.send(Partial(self.run_id, call_id, offset, items, self.attempt), timeout_s=RECORD_S)
 
     def send_heartbeat(self) -> None:
         """Publish what the run waits for, or its current activity."""

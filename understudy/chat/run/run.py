@@ -90,7 +90,7 @@ class Run(Actor):
         self.limit_s = min(agent.run_limit_s(services.limits.run_s), job.settings.get("timeout_s") or math.inf)
         self.title = agent.display_title
         self.recorder = Recorder(job.run_id, conversation, services, agent, last_step=before.last_step)
-        self.recorder.steers_wait = steers_wait
+        self.recorder.steers_wait, self.recorder.attempt = steers_wait, job.attempt.name
         self.recorder.spans = AgentSpans.of_run(services.traces, job)
         meter = Meter.of(agent, services.limits, job.settings, services.prices.currency)
         if meter.budget.wall_s is not None and agent.timeout_s is None and "timeout_s" not in job.settings:

@@ -25,6 +25,7 @@ from transport.wire.events import (
     CallSettled,
     Envelope,
     Error,
+    Event,
     FinalResponse,
     MessageAccepted,
     PartialResult,
@@ -33,6 +34,7 @@ from transport.wire.events import (
     SteerAccepted,
     SteerTaken,
     SteerWithdrawn,
+    ToolExecuting,
     Usage,
 )
 from understudy.agents.agent import Agent
@@ -77,6 +79,7 @@ from understudy.chat.messages import (
     FollowThread,
     HandBack,
     OwnershipLost,
+    Partial,
     PermitGranted,
     Preview,
     Record,
@@ -285,7 +288,7 @@ class Shell:
         for each in logged:
             protocol.apply(each.event)
         request = RunRequest(run.id, "ada", "t", run.message_id, "Hello", (), "guide")
-        attempt = ResumeAttempt(run.attempts + 1, 0, Replay(), "guide", resume_at=run.resume_at)
+        attempt = ResumeAttempt.next_of(run, Replay())
         return ActiveRun(request, protocol, logged[-1], attempt=attempt)
 
     def exit_runs(self, crash: BaseException | None = None) -> None:
@@ -490,6 +493,26 @@ def test_a_killed_run_keeps_its_users_roles_and_the_text_of_the_log(shell: Shell
     assert shell.it.thread.runs["r1"].text == ""
     request = [each.request for each in shell.effects if isinstance(each, StartRun)][-1]
     assert request.roles == ("admin",)
+
+
+def test_what_a_dead_attempt_left_in_the_mailbox_is_not_shown(shell: Shell) -> None:
+    """Text, a preview and a part of a call's result: neither before the next attempt begins nor after that."""
+    shell.handle(accept(1))
+    shell.handle(Record("r1", [AgentStarted("a", "begins", 0.0), ToolExecuting("a", "c1", "t", {}, "", 0.0)], SPEAKER))
+    late = Delta("r1", "late"), Preview("r1", AnswerPreview(0, 4, "")), Partial("r1", "c1", 0, ["late"])
+
+    def shown(delta: Delta, *requests: object) -> list[Event]:
+        sent = [each.envelope for request in requests for each in shell.handle(request) if isinstance(each, Send)]
+        return [each.event for each in (*shell.it.append_text(delta), *sent)]
+
+    assert len(shown(*late)) == 3
+    shell.failing = [StorageUnavailable("disk")]
+    shell.exit_runs()
+    assert (shown(*late), shell.at_work) == ([], set())
+    shell.fire()
+    assert (shown(*late), shell.at_work) == ([], {"r1"})
+    resumed = shell.it.thread.runs["r1"].request.attempt.name
+    assert shown(Delta("r1", "anew", attempt=resumed)) == [PartialResult("anew", 0)]
 
 
 def test_a_run_that_was_killed_as_it_was_cancelled_ends_as_cancelled(shell: Shell) -> None:
