@@ -3,6 +3,7 @@
 import io
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -160,8 +161,7 @@ async def test_a_question_through_a_pipe_is_answered(serve: Any) -> None:
     assert sitter.code == 0
     assert sitter.answers.getvalue() == "17 * 23 = 391\n"
     assert "calculate running" in sitter.notes.getvalue()
-    assert "✓ calculate" in sitter.notes.getvalue()
-    assert "ms" in sitter.notes.getvalue()
+    assert re.search(r"✓ calculate (\d+ ms|\d+\.\d s)", sitter.notes.getvalue())
 
 
 async def test_lines_of_a_pipe_are_asked_one_after_the_other(serve: Any) -> None:
@@ -483,8 +483,7 @@ async def test_undo_lists_the_calls_that_can_be_and_takes_back_one_or_all(serve:
         await sitter.answers.until("Done")
         sitter.type("/undo")
         await sitter.notes.until("/undo 1 takes back the first")
-        listed = [line for line in sitter.notes.getvalue().splitlines() if " until " in line]
-        assert [line.split()[:2] for line in listed] == [["1", "pay"], ["2", "pay"]]
+        assert re.findall(r"(\d) +(\w+) .* until ", sitter.notes.getvalue()) == [("1", "pay"), ("2", "pay")]
         sitter.type("/undo 3")
         await sitter.notes.until("/undo takes a number from 1 to 2, or all")
         sitter.type("/undo 2")
