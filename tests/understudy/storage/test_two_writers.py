@@ -1,6 +1,7 @@
 """Two servers that write to one PostgreSQL at once: nothing is lost or stored twice, and no write waits for long."""
 
 import contextlib
+import itertools
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -31,10 +32,12 @@ from .test_writer import running
 async def two(address: str) -> AsyncIterator[list[tuple[Store, ActorRef]]]:
     """Two servers' stores of one database, each with its writer."""
     databases = [connect_database(address) for _ in range(2)]
-    async with running(databases[0]) as one, running(databases[1]) as other:
-        yield [one, other]
-    for database in databases:
-        database.close()
+    try:
+        async with running(databases[0]) as one, running(databases[1]) as other:
+            yield [one, other]
+    finally:
+        for database in databases:
+            database.close()
 
 
 async def at_once(*calls: Callable[[], Any]) -> list[Any]:
@@ -127,17 +130,17 @@ async def test_deleting_meets_appending(postgres: Postgres, template: str, make:
             name = f"t{turn}"
             await one.commit(opening(make, "ann", name))
 
-            async def append(name: str = name) -> int:
-                for seq in range(2, 40):
+            async def append(name: str = name) -> None:
+                for seq in itertools.count(2):
                     message = make.message(thread_id=name, message_id=f"m-{name}-{seq}")
                     await one.commit(make.change("ann", name, events=make.events(seq, seq), messages=(message,)))
-                return seq
 
             async def delete(name: str = name, after_s: float = 0.002 * turn) -> bool:
                 await trio.sleep(after_s)
                 return await other.delete_thread("ann", name)
 
-            appended, deleted = await at_once(append, delete)
+            with trio.fail_after(60):
+                appended, deleted = await at_once(append, delete)
             assert isinstance(appended, NotStored)
             assert deleted is True
         assert await failed(ref1, ref2) == 0
