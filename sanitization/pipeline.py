@@ -4,6 +4,7 @@ A stage holds back the text that its detectors call unsettled: usually the word 
 little more than twice the detectors' reach, because a hit ends within that reach.
 """
 
+import signal
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
@@ -100,7 +101,7 @@ class PolicyEngine:
                 self.blocked = True
         return action, hit.replacement
 
-    def record_failure(self, detector: str, error: Exception) -> None:
+    def record_failure(self, detector: str, error: BaseException) -> None:
         """Record that a detector raised an error."""
         self.failures.append(Failure(detector, type(error).__name__))
         if self.policy.failing is Failing.BLOCK:
@@ -246,7 +247,7 @@ class PipelineStage:
             if number in active:
                 try:
                     upto = min(upto, max(0, detector.settled(text, start, active[number]) - start))
-                except Exception as error:
+                except BaseException as error:
                     self._fail(detector, error)
         size = len(self.held)
         if size - upto > 2 * self._reach:
@@ -342,7 +343,7 @@ class PipelineStage:
                 continue
             try:
                 hits = self._hits(detector, text, start, active[number], whole)
-            except Exception as error:
+            except BaseException as error:
                 self._fail(detector, error)
                 continue
             if hits:
@@ -453,8 +454,13 @@ class PipelineStage:
         out.append(text[max(position, visible) : upto])
         return "".join(out)
 
-    def _fail(self, detector: Detector, error: Exception) -> None:
-        """Drop a detector for the rest of this text, record its failure, and mark where it stopped reading."""
+    def _fail(self, detector: Detector, error: BaseException) -> None:
+        """Drop a detector for the rest of this text, record its failure, and mark where it stopped reading.
+
+        A detector that raises what ends programs fails as with any error. Only a user's Ctrl-C passes.
+        """
+        if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            raise error
         self._engine.record_failure(detector.name, error)
         self._detectors = [each for each in self._detectors if each.detector is not detector]
         start = self._before + len(self._behind) + self._passed_size

@@ -1,6 +1,8 @@
 """Several detectors on one text: overlaps, hold-back, and detectors that fail."""
 
+import asyncio
 import random
+import signal
 from collections.abc import Collection, Iterator
 from itertools import pairwise
 from typing import Any
@@ -169,6 +171,7 @@ class Breaks:
     """Finds `x`, and raises an error at a chosen point."""
 
     at: str
+    error: type[BaseException] = RuntimeError
     category: Category = Category.PII
     prefilters: tuple[NamedPrefilter, ...] = (("x", Prefilter(literals=("x", "!"))),)
     context: int = 0
@@ -179,7 +182,7 @@ class Breaks:
     def _come(self, place: str, text: str) -> None:
         self.calls.append(place)
         if place == self.at and "!" in text:
-            raise RuntimeError(f"cannot read {text}")
+            raise self.error(f"cannot read {text}")
 
     def find(self, text: str, start: int, active: Collection[str]) -> Iterator[Hit]:
         self._come("find", text)
@@ -229,6 +232,29 @@ def test_a_detector_that_fails_may_only_mark_the_text(at: str, cut: int) -> None
     asked = len(broken.calls)
     stream.feed("x x x ")
     assert len(broken.calls) == asked
+
+
+@pytest.mark.parametrize("error", [SystemExit, GeneratorExit, asyncio.CancelledError])
+def test_a_detector_that_would_end_the_program_fails_as_others_do(error: type[BaseException]) -> None:
+    stream = StreamSanitizer(everywhere({Category.PII: Action.REMOVE}), extra=[Breaks("find", error)])
+    stream.feed("x ! x")
+    stream.flush()
+    assert (stream.blocked, stream.failures) == (True, (Failure("breaks", error.__name__),))
+
+
+def test_an_interrupt_passes_where_it_is_a_users() -> None:
+    """Where Python's own handler raises it; a server has another one."""
+    policy = everywhere({Category.PII: Action.REMOVE})
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            StreamSanitizer(policy, extra=[Breaks("find", KeyboardInterrupt)]).feed("x ! x y")
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        stream = StreamSanitizer(policy, extra=[Breaks("find", KeyboardInterrupt)])
+        stream.feed("x ! x y")
+        assert stream.failures == (Failure("breaks", "KeyboardInterrupt"),)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_disguise_that_fails_blocks_too() -> None:

@@ -36,6 +36,7 @@ from understudy.models.model import (
 )
 from understudy.storage.errors import StorageError
 from understudy.storage.records import ONCE, StepRecord
+from understudy.tools.containment import contained
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +145,8 @@ async def _ask(model: Model, turn: Turn, run_id: str) -> tuple[str, Usage | None
     """Return the title, empty without one, and what the model used: an estimate if its time was over."""
     with trio.move_on_after(MODEL_S):
         try:
-            reply = await model.respond(turn, _ignore)
+            with contained(model.name):
+                reply = await model.respond(turn, _ignore)
         except ModelUnavailable as error:
             log.info("title.not_made", extra={"run_id": run_id, "detail": error.detail})
             return "", None

@@ -7,6 +7,7 @@
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from typing import Final
@@ -14,9 +15,12 @@ from typing import Final
 from attrs import define, field
 
 from actors import ActorSystem
+from understudy.tools.containment import contain
 from understudy.tools.lifespan import Lifespan
 from understudy.tools.loop import ToolThread
 from understudy.tools.loop_call import GRACE_S, LoopCall
+
+log = logging.getLogger(__name__)
 
 LAST_S: Final = GRACE_S / 2
 """Seconds for cancelled calls before the loop is closed: the server waits a little longer."""
@@ -38,10 +42,12 @@ class AsyncioCall(LoopCall):
         try:
             if self.take_ticket():
                 self.value = [await self.function(self._context())]
-        except (SystemExit, KeyboardInterrupt) as error:
-            self.error = RuntimeError(f"{self.name} raised {error!r}")
         except Exception as error:
             self.error = error
+        except BaseException as error:
+            if self.task is not None and self.task.cancelling():
+                raise
+            self.error = contain(self.name, error, cancelled=False)
 
 
 class AsyncioThread(ToolThread):
@@ -52,6 +58,7 @@ class AsyncioThread(ToolThread):
     def __init__(self, lifespans: Mapping[str, Lifespan], system: ActorSystem | None, *, asyncio: bool) -> None:
         super().__init__(lifespans, system, asyncio=False)
         self._events: _Loop | None = None
+        self._ending = False
 
     def post(self, function: Callable[[], object]) -> bool:
         """Run a function on the asyncio loop. Return False if that has ended, or not begun."""
@@ -73,6 +80,7 @@ class AsyncioThread(ToolThread):
     def cancel(self) -> None:
         """End the loop."""
         assert self._events is not None  # noqa: S101 - as above
+        self._ending = True
         self._events.stop()
 
     async def _end_soon(self) -> None:
@@ -86,7 +94,11 @@ class AsyncioThread(ToolThread):
             with closing(_Loop()) as loop:
                 self._events = loop
                 self.tell_server(self.opened.set)
-                loop.run_forever()
+                while not self._ending:
+                    try:
+                        loop.run_forever()
+                    except (SystemExit, KeyboardInterrupt) as error:  # of a task or callback; the task has it, too
+                        log.warning("tools.exit_ignored", exc_info=error)
         except BaseException as error:
             self.error = error
         finally:

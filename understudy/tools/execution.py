@@ -9,6 +9,7 @@ from typing import Any
 import trio
 from attrs import evolve
 
+from understudy.tools.containment import contained
 from understudy.tools.context import ToolContext
 from understudy.tools.result import ToolResult, Yielded, is_small, to_result
 from understudy.tools.signature import plain_function
@@ -72,7 +73,8 @@ async def _in_thread(
 
 
 async def _on_trio(tool: str, function: Callable[..., Any], given: dict[str, Any], context: ToolContext) -> ToolResult:
-    value = await function(**given)
+    with contained(tool):
+        value = await function(**given)
     if is_small(value):
         return to_result(value)
     return await tool_threads().run(partial(to_result, value), context.owner, tool, while_queued=context.while_queued)
@@ -82,6 +84,8 @@ async def _on_asyncio(
     tool: str, function: Callable[..., Any], given: dict[str, Any], context: ToolContext
 ) -> ToolResult:
     import trio_asyncio
+
+    from understudy.tools.contained_task import contained_task
 
     def for_asyncio(context: ToolContext) -> ToolContext:
         return evolve(context, asker=trio_asyncio.trio_as_aio(context.asker))
@@ -93,7 +97,8 @@ async def _on_asyncio(
     if trio_asyncio.current_loop.get() is not None:  # that of the tools' loop, whose contexts know asyncio
         return await _on_trio(tool, trio_asyncio.aio_as_trio(function), given, context)
     given = {name: for_asyncio(each) if isinstance(each, ToolContext) else each for name, each in given.items()}
-    async with trio_asyncio.open_loop():
+    async with trio_asyncio.open_loop() as loop:
+        loop.set_task_factory(contained_task)
         return await _on_trio(tool, trio_asyncio.aio_as_trio(function), given, context)
 
 

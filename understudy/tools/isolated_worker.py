@@ -65,5 +65,5 @@ def _answer(request: dict[str, Any]) -> tuple[int, str]:
         return REFUSED, json.dumps([error.code, error.message])
     except MemoryError:
         return NO_MEMORY, ""
-    except (Exception, SystemExit):
+    except BaseException:  # its process has no more to do
         return CRASHED, traceback.format_exc()[-MAX_TRACEBACK:]

@@ -156,7 +156,10 @@ class ToolThread:
                 if self._asyncio:
                     import trio_asyncio
 
+                    from understudy.tools.contained_task import contained_task
+
                     self._loop = await stack.enter_async_context(trio_asyncio.open_loop())
+                    self._loop.set_task_factory(contained_task)
                 for name, lifespan in self._lifespans.items():
                     self._opening, manager = name, lifespan.open()
                     if lifespan.on_asyncio:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import trio
 from attrs import define, field, frozen
 
+from understudy.tools.containment import contained
 from understudy.tools.errors import ToolError
 
 if TYPE_CHECKING:
@@ -120,9 +121,8 @@ class LoopCall:
             with self.scope:
                 await trio.lowlevel.checkpoint_if_cancelled()
                 if self.take_ticket():
-                    self.value = [await self.function(self._context())]
-        except (SystemExit, KeyboardInterrupt) as error:
-            self.error = RuntimeError(f"{self.name} raised {error!r}")
+                    with contained(self.name):
+                        self.value = [await self.function(self._context())]
         except Exception as error:
             self.error = error
         finally:

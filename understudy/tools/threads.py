@@ -14,12 +14,14 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, Final, TypeVar, cast
 
 import trio
 from attrs import define, field
 
 from understudy.sandbox.limiters import FairLimiter, QueueFull, RunLocal
+from understudy.tools.containment import contain
 from understudy.tools.errors import ToolError
 
 T = TypeVar("T")
@@ -115,7 +117,7 @@ class ToolThreads:
         with permit.scope:
             try:
                 return await trio.to_thread.run_sync(
-                    function,
+                    partial(_contained, tool, function),
                     thread_name=f"tool {tool}",
                     abandon_on_cancel=True,
                     limiter=cast("trio.CapacityLimiter", permit),
@@ -170,6 +172,18 @@ class ToolThreads:
             raise ToolError("busy", f"{tool} hangs: {PER_TOOL} of its calls have not ended; try again later.")
         if len(self._lost) >= THREADS + MAX_LOST:
             raise ToolError("busy", "Too many of the server's tools hang; try again later.")
+
+
+def _contained(tool: str, function: Callable[[], T]) -> T:
+    """Run a function of a user in this thread. Only `trio.from_thread` raises `trio.Cancelled` here."""
+    try:
+        return function()
+    except Exception:
+        raise
+    except BaseException as error:
+        if (failure := contain(tool, error, cancelled=True)) is error:
+            raise
+        raise failure from error
 
 
 tool_threads: Final = RunLocal("understudy.tool_threads", ToolThreads)

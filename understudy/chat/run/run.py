@@ -49,6 +49,7 @@ from understudy.models.model import ModelUnavailable
 from understudy.observe.logs import new_error_id
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import History
+from understudy.tools.containment import contained
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +157,7 @@ class Run(Actor):
         self.deadline.start(self.limit_s)
         try:
             scope = self.deadline.scope
-            with self.recorder.services.stops.enforced(self._agents, scope), scope:
+            with self.recorder.services.stops.enforced(self._agents, scope), scope, contained(self.job.agent):
                 await self.loop.run(context)
         except StoppedByOperator as stopped:
             finish = FinishRun(run_id, Ending.STOPPED, str(stopped), new_error_id(), retryable=False)

@@ -1,0 +1,215 @@
+"""What a tool raises that is no `Exception` fails its own call, whichever way it runs; calls beside it go on."""
+
+import argparse
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+from attrs import evolve
+
+from tests.understudy.tools.test_loop import opened
+from tests.understudy.tools.test_tool import a_context
+from understudy.tools.loop import ToolLoop
+from understudy.tools.tool import Tool, tool
+
+
+class Own(BaseException):
+    """Of a library that wants to pass every `except Exception`."""
+
+
+def wrong_arguments() -> None:
+    parser = argparse.ArgumentParser("convert")
+    parser.add_argument("--to", choices=["csv"])
+    parser.parse_args(["--to", "pdf"])
+
+
+def throw(error: BaseException) -> None:
+    raise error
+
+
+RAISES: dict[str, Callable[[], None]] = {
+    "argparse": wrong_arguments,
+    "exit": partial(throw, SystemExit("bye")),
+    "interrupt": partial(throw, KeyboardInterrupt()),
+    "generator exit": partial(throw, GeneratorExit()),
+    "cancelled error": partial(throw, asyncio.CancelledError()),
+    "own": partial(throw, Own("all of it")),
+    "group": partial(throw, BaseExceptionGroup("two", [Own(), ValueError("x")])),
+}
+
+
+def ways(act: Callable[[], None]) -> list[tuple[str, Tool]]:
+    """Return tools that do this, one for each way to run one."""
+
+    @tool
+    def plain() -> str:
+        act()
+        return "done"
+
+    @tool
+    def generator() -> Any:
+        yield 1
+        act()
+
+    @tool
+    async def on_trio() -> str:
+        await trio.lowlevel.checkpoint()
+        act()
+        return "done"
+
+    @tool
+    async def in_a_nursery() -> str:
+        async def child() -> None:
+            act()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            nursery.start_soon(child)
+        return "done"
+
+    @tool
+    async def trio_generator() -> Any:
+        yield 1
+        act()
+
+    @tool(on_server_loop=True)
+    async def on_the_servers_loop() -> str:
+        act()
+        return "done"
+
+    @tool(asyncio=True)
+    async def on_asyncio() -> str:
+        await asyncio.sleep(0)
+        act()
+        return "done"
+
+    @tool(asyncio=True)
+    async def asyncio_generator() -> Any:
+        yield 1
+        act()
+
+    @tool(asyncio=True)
+    async def in_a_task() -> str:
+        async def child() -> None:
+            await asyncio.sleep(0)
+            act()
+
+        await asyncio.create_task(child())
+        return "done"
+
+    made = plain, generator, on_trio, in_a_nursery, trio_generator, on_the_servers_loop
+    return [(each.name, each) for each in (*made, on_asyncio, asyncio_generator, in_a_task)]
+
+
+NAMES = [name for name, _ in ways(lambda: None)]
+
+
+@tool(asyncio=True)
+async def transfer() -> str:
+    """Of another conversation: at work meanwhile."""
+    await asyncio.sleep(0.2)
+    return "sent"
+
+
+async def failure_of(each: Tool, loop: ToolLoop | None) -> str:
+    context = evolve(a_context(), show_partial=partial(trio.sleep, 0))
+
+    async def shown(_: Any) -> None:
+        """Show nothing."""
+
+    try:
+        await each.call({}, evolve(context, show_partial=shown), loop)
+    except (RuntimeError, ExceptionGroup) as error:
+        return repr(error)
+    return "no failure"
+
+
+@pytest.mark.parametrize("way", NAMES)
+@pytest.mark.parametrize("raised", RAISES)
+async def test_the_call_fails_and_the_others_go_on(way: str, raised: str) -> None:
+    each = dict(ways(RAISES[raised]))[way]
+    async with opened() as loop, trio.open_nursery() as nursery:
+        results: list[Any] = []
+
+        async def beside() -> None:
+            results.append((await transfer.call({}, a_context(), loop)).value)
+
+        nursery.start_soon(beside)
+        assert " raised " in await failure_of(each, loop)
+    assert results == ["sent"]
+
+
+@pytest.mark.parametrize("way", NAMES)
+async def test_a_call_without_a_loop_fails_alike(way: str) -> None:
+    """As in a test of a tool."""
+    each = dict(ways(RAISES["exit"]))[way]
+    assert "raised SystemExit: bye" in await failure_of(each, None)
+
+
+async def test_a_cancellation_that_was_kept_fails_the_call() -> None:
+    """trio raised it for another scope, which has ended."""
+
+    @tool
+    async def keeps() -> None:
+        kept = None
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            try:
+                await trio.sleep(1)
+            except trio.Cancelled as error:
+                kept = error
+                raise
+        assert kept is not None
+        raise kept
+
+    async with opened() as loop:
+        assert "keeps raised Cancelled" in await failure_of(keeps, loop)
+        assert (await transfer.call({}, a_context(), loop)).value == "sent"
+
+
+def leave(*_: Any) -> Any:
+    raise SystemExit("beside")
+
+
+def ask(call_id: str, arguments: Any) -> Any:
+    leave()
+
+
+async def ask_later(call_id: str, arguments: Any) -> Any:
+    leave()
+
+
+def take_back(result: str, arguments: Any) -> None:
+    leave()
+
+
+async def take_back_later(result: str, arguments: Any) -> None:
+    leave()
+
+
+def paying(**given: Any) -> Tool:
+    @tool(**given)
+    def pay() -> str:
+        return "paid"
+
+    return pay
+
+
+BESIDE: dict[str, Callable[[ToolLoop], Awaitable[Any]]] = {
+    "approval": lambda loop: paying(approval=leave).needs_approval({}, "ada"),
+    "reconcile": lambda loop: paying(reconcile=ask).settle("c", {}, a_context(), loop),
+    "reconcile on the loop": lambda loop: paying(reconcile=ask_later).settle("c", {}, a_context(), loop),
+    "undo": lambda loop: paying(undo=take_back).take_back("paid", {}, a_context(), loop),
+    "undo on the loop": lambda loop: paying(undo=take_back_later).take_back("paid", {}, a_context(), loop),
+}
+
+
+@pytest.mark.parametrize("part", BESIDE)
+async def test_what_stands_beside_a_tool_fails_alone(part: str) -> None:
+    async with opened() as loop:
+        with pytest.raises(RuntimeError, match="raised SystemExit: beside"):
+            await BESIDE[part](loop)
+        assert (await transfer.call({}, a_context(), loop)).value == "sent"
