@@ -22,6 +22,7 @@ from understudy.models.model import (
     ModelUnavailable,
     Reply,
     TextDelta,
+    TextDropped,
     Turn,
     limits_of,
 )
@@ -43,6 +44,8 @@ class _Said:
         self.scope.deadline = math.inf
         if isinstance(event, TextDelta):
             self.text.append(event.text)
+        elif isinstance(event, TextDropped):
+            self.text.clear()
         await self.emit(event)
 
 

@@ -247,6 +247,11 @@ class TextDelta:
 
 
 @frozen
+class TextDropped:
+    """The text of this turn so far is no part of `Reply.text`: it was reasoning, or an answer that is begun again."""
+
+
+@frozen
 class ReasoningDelta:
     """The next piece of the reasoning that `Reply.reasoning` will hold."""
 
@@ -272,7 +277,7 @@ class ModelChanged:
     message: str
 
 
-ModelEvent: TypeAlias = Thought | TextDelta | ReasoningDelta | UsageSoFar | ModelChanged
+ModelEvent: TypeAlias = Thought | TextDelta | TextDropped | ReasoningDelta | UsageSoFar | ModelChanged
 Emit: TypeAlias = Callable[[ModelEvent], Awaitable[None]]
 
 
@@ -293,7 +298,7 @@ class Model(Protocol):
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Answer one turn; await `emit` for every thought and piece of text.
 
-        The concatenated `TextDelta`s equal `Reply.text`. Raises `ModelUnavailable`.
+        The `TextDelta`s since the last `TextDropped` make `Reply.text`. Raises `ModelUnavailable`.
         """
 
 

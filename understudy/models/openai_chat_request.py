@@ -23,12 +23,16 @@ STATE: Final = "openai"
 """The provider of states of this API, by the name that it had when only this one of OpenAI's was spoken."""
 
 
+REASONING: Final = ("reasoning_content", "reasoning")
+"""Fields of a message for its reasoning. Who sends one wants it back before calls (DeepSeek), or lets it be."""
+
+
 def build_request(turn: Turn, model: str) -> dict[str, Any]:
     """Return the body of the request: streaming, with usage, and with tools if there are any."""
     items = (*turn.items, *turn.notes)
-    messages = [{"role": "system", "content": system_text(turn)}, *build_messages(items, model)]
+    messages = build_messages(items, model, system_text(turn))
     if turn.partial_text:
-        messages += [{"role": "assistant", "content": turn.partial_text}, {"role": "system", "content": CONTINUE}]
+        messages += [{"role": "assistant", "content": turn.partial_text}, {"role": "user", "content": noted(CONTINUE)}]
     options = {"stream": True, "stream_options": {"include_usage": True}}
     body: dict[str, Any] = {"model": model, "messages": messages, **options}
     if tools := offered_tools(turn):
@@ -56,12 +60,16 @@ def _options(turn: Turn, has_tools: bool) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def build_messages(items: Sequence[Item], model: str = "") -> list[dict[str, Any]]:
-    """Return the conversation for the API, which rejects a call without a result and a result without a call.
+def build_messages(items: Sequence[Item], model: str = "", system: str = "") -> list[dict[str, Any]]:
+    """Return the conversation for the API, behind a system message with this text.
 
-    The state that this provider gave with a reply is given back with it, to the model it is from.
+    The API rejects a call without a result and a result without a call; many servers also a system message that is not
+    the first, and two messages of one role in a row. So a note stands, marked, in the user's message beside it; in the
+    system message only if there is none, as that costs a prompt cache. The state that this provider gave with a reply
+    is given back with it, to the model it is from.
     """
     built: list[dict[str, Any]] = []
+    notes: list[str] = []
     state: Mapping[str, Any] = {}
     for each in settled(items):
         match each:
@@ -71,10 +79,17 @@ def build_messages(items: Sequence[Item], model: str = "") -> list[dict[str, Any
             case ReasoningItem():
                 continue
             case MessageItem(role="assistant", content=content):
-                built.append({"role": "assistant", "content": content, **state.get("message", {})})
+                if built and built[-1]["role"] == "assistant":  # of two agents, or of a text and its continuation
+                    _add_text(built[-1], content)
+                else:
+                    built.append({"role": "assistant", "content": content, **state.get("message", {})})
             case MessageItem(content=content, files=files, images=images):
-                text = user_text(content, files)
-                built.append({"role": "user", "content": _parts(text, images) if images else text})
+                text = "\n\n".join(part for part in (*notes, user_text(content, files)) if part)
+                notes.clear()
+                if built and built[-1]["role"] == "user" and not images:  # of a message that has no answer
+                    _add_text(built[-1], text)
+                else:
+                    built.append({"role": "user", "content": _parts(text, images) if images else text})
             case CallItem(id=call_id, name=name, arguments=arguments):
                 if not built or built[-1]["role"] != "assistant":
                     built.append({"role": "assistant", "content": None, **state.get("message", {})})
@@ -85,11 +100,26 @@ def build_messages(items: Sequence[Item], model: str = "") -> list[dict[str, Any
                 continue
             case ResultItem(call_id=call_id, content=content):
                 built.append({"role": "tool", "tool_call_id": call_id, "content": content})
+            case _ if built and built[-1]["role"] == "user" and not notes:
+                _add_text(built[-1], noted(each.content))
             case _:
-                built.append({"role": "system", "content": each.content})
+                notes.append(noted(each.content))
         if not isinstance(each, MessageItem) or each.role == "user":
             state = {}
-    return built
+    first = "\n\n".join(part for part in (system, *notes) if part)
+    return [{"role": "system", "content": first}, *built] if first else built
+
+
+def noted(note: str) -> str:
+    """Return a note of the server as it stands in a user's message."""
+    return f"[Note of the server, not of the user: {note}]"
+
+
+def _add_text(message: dict[str, Any], text: str) -> None:
+    if isinstance(message["content"], list):
+        message["content"].append({"type": "text", "text": text})
+    else:
+        message["content"] += f"\n\n{text}"
 
 
 def _parts(text: str, images: Sequence[ImagePart]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
 import trio
 
 from understudy.models.keys import read_key
@@ -32,6 +33,8 @@ _CODES: Final[Mapping[str, tuple[str, bool]]] = {
     "vector_store_timeout": (_FAILED, True),
 }
 """Sentences for error codes, and whether the same request may succeed later."""
+MAX_WHOLE: Final = 8 * 1024 * 1024
+"""Bytes of an answer that comes whole."""
 _HOPELESS: Final = ("invalid", "policy", "image", "unsupported", "mismatch", "not_found")
 """Parts of further codes of a request that cannot succeed."""
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -139,6 +142,29 @@ class OpenAIClient:
                 return await anext(chunks, None)
         except (self._openai.OpenAIError, trio.TooSlowError, ValueError, RecursionError) as error:
             failure = self._failure(error)
+        raise failure
+
+    async def whole(self, chunks: Any, seconds: float) -> dict[str, Any]:
+        """Return an answer that came whole, although a stream was asked for. Raises `ModelUnavailable`."""
+        import httpx2  # as `openai` does
+
+        failure = ModelUnavailable("The language model sent something unreadable.", True, "no whole answer")
+        try:
+            with trio.fail_after(seconds):
+                size, pieces = 0, list[bytes]()
+                async for piece in chunks.response.aiter_bytes():
+                    pieces.append(piece)
+                    if (size := size + len(piece)) > MAX_WHOLE:
+                        raise failure
+            body = msgspec.json.decode(b"".join(pieces), type=dict[str, Any])
+        except trio.TooSlowError as error:
+            failure = self._failure(error)
+        except (httpx2.HTTPError, msgspec.DecodeError, UnicodeError, RecursionError):
+            pass  # raised below, without the text that the error quotes
+        else:
+            if (wrong := body.get("error")) is None:
+                return body
+            failure = failure_of(wrong.get("code") if isinstance(wrong, dict) else None)
         raise failure
 
     def _refused_field(self, error: Exception, optional: Sequence[str]) -> str:

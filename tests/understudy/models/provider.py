@@ -46,7 +46,7 @@ def _chunk(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
 class Script:
     """One answer. After its chunks, `hang` waits for the client to disconnect, and `drop` cuts the connection.
 
-    A refusal, with an `error`, may have `headers`.
+    A refusal, with an `error`, may have `headers`. `whole` is an answer that comes as one object, not as a stream.
     """
 
     chunks: Iterable[dict[str, Any] | bytes] = ()
@@ -56,6 +56,7 @@ class Script:
     hang: bool = False
     drop: bool = False
     headers: dict[str, str] = attrs.field(factory=dict)
+    whole: dict[str, Any] | None = None
 
 
 class Provider:
@@ -119,6 +120,8 @@ def _door(provider: Provider) -> Callable[..., BaseHTTPRequestHandler]:
             try:
                 if script.error is not None:
                     self._refuse(script)
+                elif script.whole is not None:
+                    self._answer(200, script.whole)
                 else:
                     self._stream(script)
             except OSError:

@@ -15,6 +15,7 @@ from understudy.models.model import (
     ModelUnavailable,
     Reply,
     TextDelta,
+    TextDropped,
     Turn,
 )
 from understudy.models.registry import Models, UnknownModel
@@ -131,3 +132,18 @@ async def test_a_chain_is_named_by_commas(monkeypatch: pytest.MonkeyPatch) -> No
         with pytest.raises(UnknownModel):
             models.of(wrong)
     await models.aclose()
+
+
+async def test_text_that_was_none_is_not_gone_on_with(heard: Heard) -> None:
+    """The next model is not given the reasoning that the failed one had written as text."""
+
+    class Dropping(Halting):
+        async def respond(self, turn: Turn, emit: Emit) -> Reply:
+            await emit(TextDelta("let me see"))
+            await emit(TextDropped())
+            return await super().respond(turn, emit)
+
+    here = Going("lo")
+    chain = FallbackModel([Dropping("Hel", GONE), here], ["a", "b"])
+    assert (await chain.respond(TURN, heard)).text == "Hello"
+    assert here.turns[0].partial_text == "Hel"

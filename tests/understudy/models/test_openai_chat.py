@@ -92,7 +92,8 @@ async def test_the_request_asks_to_continue_an_interrupted_answer(provider: Prov
     assert reply.text == heard.text == "lo."
     *_, asked, begun, told = provider.requests[0]["messages"]
     assert (asked["role"], begun) == ("user", {"role": "assistant", "content": "Hel"})
-    assert told["role"] == "system"
+    assert told["role"] == "user"
+    assert "[Note of the server, not of the user: " in told["content"]
     assert "Go on exactly there" in told["content"]
     assert [each["role"] for each in build_request(a_turn(), "tiny")["messages"]] == ["system", "user"]
 

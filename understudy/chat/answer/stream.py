@@ -281,6 +281,13 @@ class AnswerStream:
             result = encode_partial(whole[len(earlier) :], self.findings)
             self.recorder.save_checkpoint(evolve(self._step, result=result))
 
+    async def restart_turn(self, text: str) -> None:
+        """Publish this as the text of the turn so far, in place of what was shown of it."""
+        self._resumed = None
+        await self._write(text, restart=True)
+        if not text:
+            self.answer.pause()
+
     async def end_turn(self, *, cut: bool = False) -> str:
         """Finish the turn of the model. Return its text if the turn was interrupted before, else an empty text.
 

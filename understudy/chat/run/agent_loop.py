@@ -75,6 +75,7 @@ from understudy.models.model import (
     ReasoningDelta,
     Reply,
     TextDelta,
+    TextDropped,
     Thought,
     ToolRequest,
     Turn,
@@ -667,6 +668,10 @@ class AgentLoop:
                     self._written.append(text)
                     if not self.silent:
                         await self.stream.feed(text)
+                case TextDropped():
+                    del self._written[self._asked_from :]
+                    if not self.silent:
+                        await self.stream.restart_turn("".join(self._written))
                 case Thought(text):
                     await self.thoughts.publish(await self.services.content_filter.filter_output(text))
                 case UsageSoFar(usage):

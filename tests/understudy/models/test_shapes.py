@@ -1,0 +1,263 @@
+"""What servers of the model APIs really send, a row each; a server on a socket plays it.
+
+A row names the server, what is special there, the deltas of its stream (or a whole answer), and what must be read:
+`text`, `reasoning`, `calls` as (name, arguments), or the words of a failure.
+"""
+
+from typing import Any
+
+import openai  # noqa: F401 - half a second that belongs to no test
+import pytest
+from attrs import field, frozen
+
+from tests.understudy.models.provider import Provider, Script, call_chunk, end_chunk, text_chunk
+from tests.understudy.models.test_openai_chat import LOOKUP, a_turn, talking
+from understudy.models.model import (
+    HandoffItem,
+    Item,
+    MessageItem,
+    ModelUnavailable,
+    NoteItem,
+    ReasoningDelta,
+    ReasoningItem,
+    TextDelta,
+    TextDropped,
+    tool_result,
+)
+from understudy.models.openai_chat_request import build_messages, build_request
+
+# The HTTP stack under openai leaves its async generators to the garbage collector.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore|openai):ResourceWarning"),
+    pytest.mark.blocking("the provider's package builds what it needs at its first request, for some 60 ms"),
+]
+
+Calls = list[tuple[str, dict[str, Any]]]
+WEATHER: Calls = [("get_weather", {"city": "Rome"}), ("get_weather", {"city": "Oslo"})]
+MIXED: Calls = [("get_weather", {"city": "Rome"}), ("list_items", {})]
+
+
+@frozen
+class Shape:
+    """A row of the table."""
+
+    server: str
+    what: str
+    deltas: list[Any] = field(factory=list)
+    finish: str | None = "stop"
+    text: str = ""
+    reasoning: str = ""
+    calls: Calls = field(factory=list)
+    fails: str = ""
+    whole: dict[str, Any] | None = None
+
+    @property
+    def script(self) -> Script:
+        """Return the answer of the server."""
+        if self.whole is not None:
+            return Script(whole=self.whole)
+        chunks = [each if isinstance(each, bytes) else delta(each) for each in self.deltas]
+        return Script([*chunks, *([] if self.finish is None else [end_chunk(self.finish)])])
+
+
+def delta(content: dict[str, Any]) -> dict[str, Any]:
+    chunk = text_chunk("")
+    chunk["choices"][0]["delta"] = content
+    return chunk
+
+
+def call(name: str | None, arguments: Any, call_id: str | None = None, **more: Any) -> dict[str, Any]:
+    """Return a delta with one call; `index` is left out unless it is given."""
+    function = {"arguments": arguments} if name is None else {"name": name, "arguments": arguments}
+    return {"tool_calls": [more | {"id": call_id, "type": "function", "function": function}]}
+
+
+def whole(message: dict[str, Any], finish: str | None = "stop") -> dict[str, Any]:
+    choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": finish}
+    return {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
+
+
+ROME, OSLO = '{"city": "Rome"}', '{"city": "Oslo"}'
+PLAN = "The sum of two and two."
+TABLE = [
+    Shape("Gemini", "parallel calls without index, each whole in its chunk", [
+        call("get_weather", ROME, "a"), call("list_items", "{}", "b")], "tool_calls", calls=MIXED),
+    Shape("Gemini", "parallel calls without index and without id", [
+        call("get_weather", ROME), call("get_weather", OSLO)], "stop", calls=WEATHER),
+    Shape("Gemini", "calls with an empty id", [
+        call("get_weather", ROME, "", index=0), call("get_weather", OSLO, "", index=1)], calls=WEATHER),
+    Shape("Gemini", "both calls in one chunk without index", [
+        {"tool_calls": [*call("get_weather", ROME, "a")["tool_calls"], *call("list_items", "{}", "b")["tool_calls"]]}],
+        calls=MIXED),
+    Shape("Gemini", "thoughts in a tag", [{"content": "<thought>so"}, {"content": "</thought>Four"}],
+        text="Four", reasoning="so"),
+    Shape("gateway", "parallel calls with index 0, ids differ", [
+        call("get_weather", ROME, "a", index=0), call("list_items", "{}", "b", index=0)], calls=MIXED),
+    Shape("gateway", "parallel calls with index 0 in pieces, ids differ", [
+        call("get_weather", "", "a", index=0), call(None, '{"city":', index=0), call(None, '"Rome"}', index=0),
+        call("get_weather", "", "b", index=0), call(None, OSLO, index=0)], calls=WEATHER),
+    Shape("gateway", "one id for two calls", [
+        call("get_weather", ROME, "a", index=0), call("get_weather", OSLO, "a", index=1)], calls=WEATHER),
+    Shape("gateway", "arguments of two calls of one name and index, one without", [
+        call("get_weather", "", "a", index=0), call("get_weather", "", "b", index=0), call(None, OSLO, index=0)],
+        fails="unreadable"),
+    Shape("gateway", "a name that changes within the arguments", [
+        call("get_weather", '{"ci', "a", index=0), call("list_items", 'ty": "Rome"}', "a", index=0)],
+        fails="unreadable"),
+    Shape("gateway", "arguments of no call", [call(None, ROME, index=0)], fails="unreadable"),
+    Shape("gateway", "arguments as an object", [
+        call("get_weather", {"city": "Rome"}, "a", index=0)], calls=WEATHER[:1]),
+    Shape("gateway", "arguments that are null", [call("list_items", None, "a", index=0)], calls=MIXED[1:]),
+    Shape("gateway", "indexes from 1", [
+        call("get_weather", ROME, "a", index=1), call("list_items", "{}", "b", index=2)], calls=MIXED),
+    Shape("gateway", "an index that is null", [
+        call("get_weather", ROME, "a", index=None), call("list_items", "{}", "b", index=None)], calls=MIXED),
+    Shape("gateway", "the name in each piece", [
+        call("get_weather", '{"city":', "a", index=0), call("get_weather", ' "Rome"}', "a", index=0)],
+        calls=WEATHER[:1]),
+    Shape("gateway", "an id of its own for each piece", [
+        call("get_weather", "", "a1", index=0), call(None, ROME, "a2", index=0)], calls=WEATHER[:1]),
+    Shape("gateway", "the name after the id", [
+        call(None, "", "a", index=0) | {"content": None}, call("get_weather", ROME, "a", index=0)], fails="unreadable"),
+    Shape("gateway", "a failed answer", [{"content": "Fo"}], "error", fails="failed"),
+    Shape("gateway", "a message where a delta belongs", [
+        b'data: {"choices":[{"index":0,"message":{"content":"Four"},"finish_reason":null}]}\n\n'], text="Four"),
+    Shape("older servers", "one `function_call`", [
+        {"function_call": {"name": "get_weather", "arguments": '{"city":'}},
+        {"function_call": {"arguments": '"Rome"}'}}],
+        "function_call", calls=WEATHER[:1]),
+    Shape("DeepSeek", "reasoning beside the text", [
+        {"reasoning_content": PLAN, "content": None}, {"content": "Four", "reasoning_content": None}],
+        text="Four", reasoning=PLAN),
+    Shape("Mistral", "content as parts, one of them thinking", [
+        {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "The sum "}]}]},
+        {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "of two and two."}]}]},
+        {"content": [{"type": "text", "text": "Fo"}]}, {"content": "ur"}], text="Four", reasoning=PLAN),
+    Shape("Mistral", "parts of another type", [
+        {"content": [{"type": "text", "text": "Four"}, {"type": "reference", "reference_ids": [1]}]}], text="Four"),
+    Shape("Magistral", "thoughts in brackets", [{"content": "[THINK]so[/THINK]"}, {"content": "Four"}],
+        text="Four", reasoning="so"),
+    Shape("vLLM", "no reasoning parser, tags cut over chunks", [
+        {"content": "<thi"}, {"content": "nk>so</thi"}, {"content": "nk>\n\nFo"}, {"content": "ur"}],
+        text="Four", reasoning="so"),
+    Shape("vLLM", "the template has opened the tag", [
+        {"content": "so it is"}, {"content": "\n</think>"}, {"content": "\n\nFour"}],
+        text="Four", reasoning="so it is"),
+    Shape("vLLM", "a content that is a number", [{"content": 4}], fails="unreadable"),
+    Shape("vLLM", "calls after thoughts in the text", [
+        {"content": "<think>so</think>"}, call("get_weather", ROME, "a", index=0)], "tool_calls",
+        reasoning="so", calls=WEATHER[:1]),
+    Shape("llama.cpp", "an answer about the tags", [{"content": "It is "}, {"content": "`<think>` and `</think>`."}],
+        text="It is `<think>` and `</think>`."),
+    Shape("llama.cpp", "a keep-alive comment", [b": ping\n\n", {"content": "Four"}], text="Four"),
+    Shape("Ollama", "reasoning by its newer name", [{"reasoning": PLAN, "content": ""}, {"content": "Four"}],
+        text="Four", reasoning=PLAN),
+    Shape("Ollama", "all calls with index 0, and no reason for calls", [
+        call("get_weather", ROME, "call_1", index=0), call("get_weather", OSLO, "call_2", index=0)], calls=WEATHER),
+    Shape("LM Studio", "ids that are numbers", [
+        call("get_weather", "", "365174485", index=0), call(None, ROME, index=0)], "tool_calls", calls=WEATHER[:1]),
+    Shape("OpenRouter", "comments before the answer", [b": OPENROUTER PROCESSING\n\n"] * 3 + [{"content": "Four"}],
+        text="Four"),
+    Shape("OpenRouter", "details of the reasoning", [
+        {"reasoning": "so", "reasoning_details": [{"type": "reasoning.text", "text": "so"}], "content": ""},
+        {"content": "Four"}], text="Four", reasoning="so"),
+    Shape("OpenRouter", "a failure within the stream", [
+        {"content": "Fo"}, b'data: {"error":{"code":502,"message":"upstream"},"choices":[]}\n\n'], None,
+        fails="failed"),
+    Shape("Azure", "a first chunk without choices", [
+        b'data: {"choices":[],"prompt_filter_results":[{"prompt_index":0}]}\n\n', {"content": "Four"}], text="Four"),
+    Shape("simple server", "a whole answer", whole=whole({"content": "Four"}), text="Four"),
+    Shape("simple server", "a whole answer with calls", text="Wait.",
+        whole=whole({"content": "Wait.", "tool_calls": call("get_weather", ROME, "a")["tool_calls"]}, "tool_calls"),
+        calls=WEATHER[:1]),
+    Shape("simple server", "a whole answer with thoughts", whole=whole({"content": "<think>so</think>Four"}, None),
+        text="Four", reasoning="so"),
+    Shape("simple server", "a failure as a whole answer", whole={"error": {"message": "no"}}, fails="failed"),
+    Shape("proxy", "another object", whole={"status": "ok"}, fails="no answer"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", TABLE, ids=lambda each: f"{each.server}: {each.what}")
+async def test_an_answer_is_read_by_what_it_holds(provider: Provider, heard: Any, shape: Shape) -> None:
+    provider.scripts = [shape.script]
+    async with talking(provider) as model:
+        if shape.fails:
+            with pytest.raises(ModelUnavailable, match=shape.fails):
+                await model.respond(a_turn(tools=(LOOKUP,)), heard)
+            return
+        reply = await model.respond(a_turn(tools=(LOOKUP,)), heard)
+    assert (reply.text, reply.reasoning) == (shape.text, shape.reasoning)
+    assert [(each.name, each.arguments) for each in reply.calls] == shape.calls
+    assert len({each.id for each in reply.calls}) == len(reply.calls)
+    assert not any(each.problem for each in reply.calls)
+    last = max((n for n, each in enumerate(heard.events) if isinstance(each, TextDropped)), default=-1)
+    assert "".join(each.text for each in heard.events[last + 1 :] if isinstance(each, TextDelta)) == shape.text
+    reasoned = "".join(each.text for each in heard.events if isinstance(each, ReasoningDelta))
+    assert reasoned == shape.reasoning
+
+
+async def test_a_template_that_opens_the_reasoning_is_remembered(provider: Provider, heard: Any) -> None:
+    """From the second answer on the reasoning is never shown as text."""
+    answer = [text_chunk("so it is"), text_chunk("\n</think>\n\nFo"), text_chunk("ur"), end_chunk("stop")]
+    provider.scripts = [Script(answer), Script(answer)]
+    async with talking(provider) as model:
+        await model.respond(a_turn(), heard)
+        assert any(isinstance(each, TextDropped) for each in heard.events)
+        heard.events.clear()
+        assert (await model.respond(a_turn(), heard)).text == heard.text == "Four"
+    assert not any(isinstance(each, TextDropped) for each in heard.events)
+
+
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
+async def test_reasoning_before_calls_goes_back_with_them(provider: Provider, heard: Any, name: str) -> None:
+    """DeepSeek refuses a request without it; and one that has that of an answer without calls, in its older API."""
+    provider.scripts = [
+        Script(
+            [delta({name: "so "}), delta({name: "it is"}), call_chunk(0, "a", "lookup", "{}"), end_chunk("tool_calls")]
+        ),
+        Script([delta({name: "now"}), text_chunk("Four"), end_chunk("stop")]),
+    ]
+    async with talking(provider) as model:
+        asked = a_turn(tools=(LOOKUP,))
+        first = await model.respond(asked, heard)
+        second = await model.respond(asked, heard)
+    (request,) = first.calls
+    items = [*asked.items, ReasoningItem("", first.state), request.item(), tool_result(request, "ok", 1)]
+    messages = build_messages(items, "tiny")
+    assert [each.get(name) for each in messages] == [None, "so it is", None]
+    assert second.state is None
+
+
+ASKED, ANSWERED, NOTE = MessageItem("user", "Hello"), MessageItem("assistant", "Hi"), NoteItem("The time is noon.")
+MARKED = "[Note of the server, not of the user: The time is noon.]"
+
+
+@pytest.mark.parametrize(
+    ("items", "roles", "place"),
+    [
+        ([NOTE, ASKED], "user", 0),
+        ([ASKED, NOTE], "user", 0),
+        ([ASKED, ANSWERED, NOTE, ASKED], "user assistant user", 2),
+        ([ASKED, ANSWERED, ASKED, NOTE], "user assistant user", 2),
+        ([ASKED, ASKED], "user", None),
+        ([ASKED, ANSWERED, ANSWERED, ASKED], "user assistant user", None),
+    ],
+)
+def test_no_system_message_comes_late(items: list[Item], roles: str, place: int | None) -> None:
+    """Templates of Qwen and others refuse one, and those of Mistral and Gemma two messages of one role."""
+    messages = build_messages(items)
+    assert [each["role"] for each in messages] == roles.split()
+    if place is not None:
+        assert MARKED in messages[place]["content"]
+        assert "Hello" in messages[place]["content"]
+
+
+def test_a_note_behind_results_stands_in_the_system_message() -> None:
+    """Some servers refuse a user's message behind a result."""
+    turn = a_turn(notes=(NOTE,))
+    call_item = HandoffItem("a", "b")
+    assert [each["role"] for each in build_request(turn, "tiny")["messages"]] == ["system", "user"]
+    items = (*turn.items, ANSWERED, call_item)
+    messages = build_messages(items, "tiny", "Be brief.")
+    assert [each["role"] for each in messages] == ["system", "user", "assistant"]
+    assert messages[0]["content"].startswith("Be brief.\n\n[Note of the server")

@@ -1,0 +1,73 @@
+"""Reasoning between tags in a text, however the text is cut into pieces."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from understudy.models.think_tags import WATCHED, Parts, ThinkTags
+
+CASES = [
+    ("<think>plan</think>\n\nThe answer is 4.", "plan", "The answer is 4."),
+    ("\n<think>\nplan\n</think>\nFour", "\nplan\n", "Four"),
+    ("<thinking>a < b</thinking>x", "a < b", "x"),
+    ("<THINK>a</THINK>x", "a", "x"),
+    ("[THINK]a[/THINK]x", "a", "x"),
+    ("<thought>a</thought><think>b</think>\nx", "ab", "x"),
+    ("<think>never closed", "never closed", ""),
+    ("<think></think>\n\nx", "", "x"),
+    ("plain text", "", "plain text"),
+    (" leading blank", "", " leading blank"),
+    ("<thinner> than <think>it</think>", "", "<thinner> than <think>it</think>"),
+    ("Write `<think>` and `</think>` around it.", "", "Write `<think>` and `</think>` around it."),
+    ("```\na\n</think>\n```\nis a tag", "", "```\na\n</think>\n```\nis a tag"),
+    ("<", "", "<"),
+    ("", "", ""),
+]
+OPENED = [
+    ("Let me see.\n</think>\n\nFour", "Let me see.", "Four"),
+    ("\n</think>\nFour", "", "Four"),
+    ("a\n</think>\n\n<think>b</think>c", "ab", "c"),
+]
+
+
+def split(text: str, cuts: list[int], tags: ThinkTags | None = None) -> tuple[str, str, bool]:
+    """Return the reasoning and the text as a reader has them in the end, and whether text was dropped."""
+    tags, reasoning, shown, dropped = tags or ThinkTags(), "", "", False
+    edges = sorted({0, len(text), *(cut % (len(text) + 1) for cut in cuts)})
+    pieces = [text[start:end] for start, end in pairwise(edges)]
+    for parts in (*map(tags.feed, pieces), tags.finish()):
+        reasoning += parts.reasoning
+        if parts.dropped:
+            shown, dropped = "", True
+        shown += parts.text
+    return reasoning, shown, dropped
+
+
+@given(st.sampled_from(CASES), st.lists(st.integers(0, 60)))
+def test_reasoning_is_told_from_text(case: tuple[str, str, str], cuts: list[int]) -> None:
+    text, reasoning, shown = case
+    assert split(text, cuts) == (reasoning, shown, False)
+
+
+@given(st.sampled_from(OPENED), st.lists(st.integers(0, 60)))
+def test_a_tag_that_closes_what_the_template_has_opened_drops_the_text(
+    case: tuple[str, str, str], cuts: list[int]
+) -> None:
+    text, reasoning, shown = case
+    assert split(text, cuts) == (reasoning, shown, True)
+    known = split(text, cuts, ThinkTags(opened=True))
+    assert (known[0].replace("\n", ""), *known[1:]) == (reasoning, shown, False)
+
+
+@pytest.mark.parametrize("text", ["no reasoning this time", "a</thi"])
+def test_a_text_in_which_nothing_is_closed_is_the_answer(text: str) -> None:
+    assert split(text, [3, 5], ThinkTags(opened=True))[1:] == (text, False)
+
+
+def test_the_watch_is_bounded() -> None:
+    tags = ThinkTags()
+    for _ in range(WATCHED // 8 + 1):
+        assert tags.feed("a line.\n") == Parts(text="a line.\n")
+    assert tags.feed("</think>\n") == Parts(text="</think>\n")
