@@ -60,10 +60,13 @@ NOTES: Final = {"max_tokens": CUT, "model_context_window_exceeded": CUT, "refusa
 class _Answer:
     """The part of a reply that has arrived. `ended` is the provider's reason for its end, None before that.
 
-    `blocks` are the reply's, in order; `arguments` are those of its calls as JSON, by the index of the block.
+    `blocks` are the reply's, in order; `places` are their places by the index that the provider gives them, as several
+    may be open at a time. `arguments` are those of its calls as JSON, by place. `said` is its text as it came.
     """
 
     blocks: list[dict[str, Any]] = field(factory=list)
+    places: dict[Any, int] = field(factory=dict)
+    said: list[str] = field(factory=list)
     arguments: dict[int, list[str]] = field(factory=dict)
     counted: dict[str, int] = field(factory=dict)
     ended: str | None = None
@@ -76,15 +79,22 @@ class _Answer:
             case "message_start":
                 self._count(event.message.usage)
             case "content_block_start":
+                self.places[event.index] = len(self.blocks)
                 return self._begin(event.content_block.model_dump(exclude_none=True))
             case "content_block_delta":
-                return self._extend(event.delta)
+                return self._extend(self._place(event), event.delta)
             case "content_block_stop":
-                self._close()
+                self._close(self._place(event))
             case "message_delta":
                 self.ended = event.delta.stop_reason or self.ended
                 self._count(event.usage)
         return "", ""
+
+    def _place(self, event: Any) -> int:
+        """Return the place of an event's block. Raises ValueError for one that has not begun."""
+        if (place := self.places.get(event.index)) is None:
+            raise ValueError("a delta before its block")
+        return place
 
     def _begin(self, block: dict[str, Any]) -> tuple[str, str]:
         text, thinking = block.get("text") or "", block.get("thinking") or ""
@@ -92,7 +102,7 @@ class _Answer:
             case "text":
                 self.apart = self.apart or any(each["type"] == "text" and each["text"] for each in self.blocks)
                 self.blocks.append({"type": "text", "text": ""})
-                return self._write(text), ""
+                return self._write(len(self.blocks) - 1, text), ""
             case "thinking":
                 block = {"type": "thinking", "thinking": thinking, "signature": block.get("signature") or ""}
             case _:
@@ -103,37 +113,37 @@ class _Answer:
         self.size += len(thinking)
         return "", thinking
 
-    def _extend(self, delta: Any) -> tuple[str, str]:
-        if not self.blocks:
-            raise ValueError("a delta before its block")
+    def _extend(self, place: int, delta: Any) -> tuple[str, str]:
         match delta.type:
             case "text_delta":
-                return self._write(delta.text), ""
+                return self._write(place, delta.text), ""
             case "thinking_delta":
-                self.blocks[-1]["thinking"] += delta.thinking
+                self.blocks[place]["thinking"] += delta.thinking
                 self.size += len(delta.thinking)
                 return "", delta.thinking
             case "signature_delta":
-                self.blocks[-1]["signature"] += delta.signature
+                self.blocks[place]["signature"] += delta.signature
             case "input_json_delta":
-                pieces = self.arguments.setdefault(len(self.blocks) - 1, [])
+                if self.blocks[place]["type"] in ("text", "thinking"):
+                    raise ValueError("arguments of a block that has none")
+                pieces = self.arguments.setdefault(place, [])
                 pieces.append(delta.partial_json)
                 self.size += len(delta.partial_json)
                 if sum(map(len, pieces)) > MAX_ARGUMENTS:
                     raise oversized()
         return "", ""
 
-    def _write(self, text: str) -> str:
-        """Add text to the newest block. Return it, set apart if that block is to be."""
+    def _write(self, place: int, text: str) -> str:
+        """Add text to a block. Return it, set apart if that block is to be."""
         if text and self.apart:
             text, self.apart = SEPARATOR + text, False
-        self.blocks[-1]["text"] += text
+        self.blocks[place]["text"] += text
+        self.said.append(text)
         self.size += len(text)
         return text
 
-    def _close(self) -> None:
+    def _close(self, number: int) -> None:
         """Read the arguments of a call that is whole; those that are no JSON stay as they are."""
-        number = len(self.blocks) - 1
         if number in self.arguments and (arguments := "".join(self.arguments[number])):
             try:
                 self.blocks[number]["input"] = msgspec.json.decode(arguments)
@@ -150,7 +160,7 @@ class _Answer:
     @property
     def text(self) -> str:
         """The text so far."""
-        return "".join(each["text"] for each in self.blocks if each["type"] == "text")
+        return "".join(self.said)
 
     @property
     def thinking(self) -> str:

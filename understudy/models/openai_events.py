@@ -22,7 +22,7 @@ from understudy.models.answer import (
     oversized,
     read_call,
 )
-from understudy.models.model import ProviderState, ToolRequest
+from understudy.models.model import ModelUnavailable, ProviderState, ToolRequest
 from understudy.models.openai_client import failure_of
 from understudy.models.openai_request import STATE
 
@@ -62,11 +62,11 @@ class ResponseReader:
     text: list[str] = field(factory=list)
     reasoning: list[str] = field(factory=list)
     length: int = 0
-    items: dict[int, Mapping[str, Any]] = field(factory=dict)
+    items: list["_Item"] = field(factory=list)
     usage: Usage = field(factory=lambda: Usage(turns=1))
     ended: bool = False
     note: str = ""
-    _arguments: dict[int, int] = field(factory=dict, init=False)  # characters, by the place of the call
+    _arguments: dict[Any, "_Arguments"] = field(factory=dict, init=False)  # by the item's id, or its place
     _text_at: Any = field(default=None, init=False)
     _reasoning_at: Any = field(default=None, init=False)
 
@@ -90,11 +90,13 @@ class ResponseReader:
             self.length += len(reasoning)
             return "", reasoning
         if kind == "response.function_call_arguments.delta":
-            self._arguments[place] = self._arguments.get(place, 0) + len(_text(event.get("delta")))
-            if len(self._arguments) > MAX_CALLS or self._arguments[place] > MAX_ARGUMENTS:
+            self._arguments_of(event).add(_text(event.get("delta")))
+            if len(self._arguments) > MAX_CALLS:
                 raise oversized()
+        elif kind == "response.function_call_arguments.done":
+            self._arguments_of(event).whole = _text(event.get("arguments"))
         elif kind == "response.output_item.done":
-            self._take(place, event.get("item"))
+            self._take(place, _object(event.get("item")))
         elif kind in ("response.completed", "response.incomplete"):
             self._end(kind, _object(event.get("response")))
         elif kind == "response.failed":
@@ -103,9 +105,24 @@ class ResponseReader:
             raise failure_of(event.get("code"))
         return "", ""
 
-    def _take(self, place: int, item: Any) -> None:
-        self.items[place] = _object(item)
-        if len(self.items) > _MAX_ITEMS or len(_text(self.items[place].get("arguments"))) > MAX_ARGUMENTS:
+    def _arguments_of(self, event: Mapping[str, Any]) -> "_Arguments":
+        key = _text(event.get("item_id")) or _whole(event.get("output_index"))
+        return self._arguments.setdefault(key, _Arguments())
+
+    def _take(self, place: int, item: Mapping[str, Any]) -> None:
+        """Take an item that is whole: one that was sent before, or another one, also with its place or its id."""
+        if item.get("type") == "function_call":
+            streamed = self._arguments.get(_text(item.get("id"))) or self._arguments.get(place) or _Arguments()
+            item = {**item, "arguments": streamed.checked(_text(item.get("arguments")))}
+        key = tuple(_text(item.get(name)) for name in ("type", "id", "call_id", "name"))
+        known = next((each for each in self.items if each.key == key and (any(key[1:3]) or each.place == place)), None)
+        if known is None:
+            self.items.append(_Item(place, key, item))
+        elif not _same_arguments(known.given, item):
+            raise contradiction()
+        else:
+            known.given = item
+        if len(self.items) > _MAX_ITEMS or len(_text(item.get("arguments"))) > MAX_ARGUMENTS:
             raise oversized()
 
     def _end(self, kind: str, response: Mapping[str, Any]) -> None:
@@ -115,9 +132,14 @@ class ResponseReader:
             reason = _object(response.get("incomplete_details")).get("reason")
             self.note = _NOTES.get(_text(reason), INCOMPLETE)
         output = response.get("output")
-        for place, item in enumerate(output if isinstance(output, list) else ()):
-            if place not in self.items:
+        whole = [_object(item) for item in output] if isinstance(output, list) else []
+        streamed = bool(self.items)
+        for place, item in enumerate(whole):
+            if not streamed or (item.get("type") == "function_call" and not self.note):
                 self._take(place, item)
+        called = [each for each in whole if each.get("type") == "function_call"]
+        if whole and not self.note and len(called) != len(self._in_order("function_call")):
+            raise contradiction()
 
     def rest(self) -> str:
         """Return the text of a whole answer, if none of it was streamed."""
@@ -167,7 +189,56 @@ class ResponseReader:
         return None if len(msgspec.json.encode(outline)) > MAX_STATE else ProviderState(STATE, model, outline)
 
     def _in_order(self, *kinds: str) -> Sequence[Mapping[str, Any]]:
-        return [item for _, item in sorted(self.items.items()) if item.get("type") in kinds]
+        return [each.given for each in sorted(self.items, key=lambda each: each.place) if each.key[0] in kinds]
+
+
+@define
+class _Item:
+    """An item of the answer: its place, by which it is known (type, ids, name), and what it is."""
+
+    place: int
+    key: tuple[str, ...]
+    given: Mapping[str, Any]
+
+
+@define
+class _Arguments:
+    """The arguments of a call as they were streamed: in pieces, and the `whole` as the provider says at their end."""
+
+    pieces: list[str] = field(factory=list)
+    size: int = 0
+    whole: str = ""
+
+    def add(self, piece: str) -> None:
+        """Add a piece. Raises `ModelUnavailable` if they are too long."""
+        self.pieces.append(piece)
+        self.size += len(piece)
+        if self.size > MAX_ARGUMENTS:
+            raise oversized()
+
+    def checked(self, given: str) -> str:
+        """Return the arguments of the call, whose item has those that are `given`. Raises if they are not the same."""
+        said = [each for each in (given, self.whole, "".join(self.pieces)) if each.strip()]
+        if any(_json(each) != _json(said[0]) for each in said[1:]):
+            raise contradiction()
+        return said[0] if said else given
+
+
+def contradiction() -> ModelUnavailable:
+    """Return the error of an answer whose end does not agree with what was streamed."""
+    return ModelUnavailable("The language model sent something unreadable.", True, "the end contradicts the stream")
+
+
+def _same_arguments(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return _json(_text(one.get("arguments"))) == _json(_text(other.get("arguments")))
+
+
+def _json(text: str) -> Any:
+    """Return what a JSON text says; the text itself if it is none."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return text.strip()
 
 
 def _piece(delta: Any, pieces: list[str], part: Any, before: Any) -> tuple[str, Any]:

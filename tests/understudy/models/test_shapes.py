@@ -6,16 +6,21 @@ A row names the server, what is special there, the deltas of its stream (or a wh
 
 from typing import Any
 
-import openai  # noqa: F401 - half a second that belongs to no test
+import anthropic  # noqa: F401 - half a second that belongs to no test
+import openai  # noqa: F401 - the same
 import pytest
 from attrs import field, frozen
 
+from tests.understudy.models import messages_api, responses
 from tests.understudy.models.provider import Provider, Script, call_chunk, end_chunk, text_chunk
+from tests.understudy.models.test_anthropic import talking as talking_messages
+from tests.understudy.models.test_openai import talking as talking_responses
 from tests.understudy.models.test_openai_chat import LOOKUP, a_turn, talking
 from understudy.models.model import (
     HandoffItem,
     Item,
     MessageItem,
+    Model,
     ModelUnavailable,
     NoteItem,
     ReasoningDelta,
@@ -26,9 +31,9 @@ from understudy.models.model import (
 )
 from understudy.models.openai_chat_request import build_messages, build_request
 
-# The HTTP stack under openai leaves its async generators to the garbage collector.
+# The HTTP stack under these packages leaves its async generators to the garbage collector.
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore|openai):ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore|openai|anthropic):ResourceWarning"),
     pytest.mark.blocking("the provider's package builds what it needs at its first request, for some 60 ms"),
 ]
 
@@ -261,3 +266,119 @@ def test_a_note_behind_results_stands_in_the_system_message() -> None:
     messages = build_messages(items, "tiny", "Be brief.")
     assert [each["role"] for each in messages] == ["system", "user", "assistant"]
     assert messages[0]["content"].startswith("Be brief.\n\n[Note of the server")
+
+
+# The Responses and the Messages API: a row is what is special, the stream, and the calls or the words of a failure.
+
+ANN, BOB = '{"to": "ann"}', '{"to": "bob"}'
+PAID: Calls = [("pay", {"to": "ann"}), ("pay", {"to": "bob"})]
+
+
+def item(number: int, arguments: str, **fields: Any) -> dict[str, Any]:
+    given = {"id": f"fc-{number}", "call_id": f"c-{number}", "name": "pay", "arguments": arguments}
+    return {"type": "function_call", "status": "completed", **given, **fields}
+
+
+def done_item(number: int, arguments: str, place: int, **fields: Any) -> bytes:
+    return responses.event("response.output_item.done", output_index=place, item=item(number, arguments, **fields))
+
+
+def piece(number: int | None, text: str, place: int = 0) -> bytes:
+    named = {} if number is None else {"item_id": f"fc-{number}"}
+    return responses.event("response.function_call_arguments.delta", output_index=place, delta=text, **named)
+
+
+def done_arguments(number: int, arguments: str, place: int = 0) -> bytes:
+    kind = "response.function_call_arguments.done"
+    return responses.event(kind, output_index=place, item_id=f"fc-{number}", arguments=arguments)
+
+
+def both(first: str = ANN, second: str = BOB) -> bytes:
+    return responses.end(output=[item(1, first), item(2, second)])
+
+
+RESPONSES: list[tuple[str, list[bytes], Calls | str]] = [
+    ("two items with one place", [done_item(1, ANN, 0), done_item(2, BOB, 0), both()], PAID),
+    ("two items with one place, pieces by id", [
+        piece(1, '{"to":'), piece(2, '{"to":'), piece(1, '"ann"}'), piece(2, '"bob"}'),
+        done_item(1, ANN, 0), done_item(2, BOB, 0), both()], PAID),
+    ("arguments only in pieces", [
+        piece(1, '{"to":'), piece(1, '"ann"}'), done_item(1, "", 0), responses.end()], PAID[:1]),
+    ("arguments in pieces and at their end", [
+        piece(1, ANN), done_arguments(1, ANN), done_item(1, "", 0), responses.end()], PAID[:1]),
+    ("arguments at their end only", [done_arguments(1, ANN), done_item(1, "", 0), responses.end()], PAID[:1]),
+    ("arguments only in the item", [done_item(1, ANN, 0), responses.end()], PAID[:1]),
+    ("no item was streamed", [both()], PAID),
+    ("one item was streamed", [done_item(1, ANN, 0), both()], PAID),
+    ("an item twice", [done_item(1, ANN, 0), done_item(1, ANN, 0), responses.end(output=[item(1, ANN)])], PAID[:1]),
+    ("items without ids", [
+        done_item(1, ANN, 0, id="", call_id=""), done_item(2, BOB, 1, id="", call_id=""), responses.end()], PAID),
+    ("one call id for two items", [
+        done_item(1, ANN, 0), done_item(2, BOB, 1, call_id="c-1"), responses.end()], PAID),
+    ("the end has other arguments", [done_item(1, BOB, 0), responses.end(output=[item(1, ANN)])], "unreadable"),
+    ("the end has fewer calls", [
+        done_item(1, ANN, 0), done_item(2, BOB, 1), responses.end(output=[item(1, ANN)])], "unreadable"),
+    ("pieces say something else", [piece(1, BOB), done_item(1, ANN, 0), responses.end()], "unreadable"),
+    ("pieces of nobody with one place", [
+        piece(None, ANN), piece(None, BOB), done_item(1, "", 0), done_item(2, "", 0), both()], "unreadable"),
+    ("cut in a call", [piece(1, '{"to":'), responses.end("incomplete")], []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("what", "events", "expected"), RESPONSES, ids=[what for what, *_ in RESPONSES])
+async def test_calls_of_responses_are_those_of_the_end(
+    provider: Provider, heard: Any, what: str, events: list[bytes], expected: Calls | str
+) -> None:
+    provider.scripts = [responses.script(*events)]
+    async with talking_responses(provider) as model:
+        await check(model, heard, expected)
+
+
+def opening(index: int, name: str = "pay") -> bytes:
+    begin = {"type": "tool_use", "id": f"c-{index}", "name": name, "input": {}}
+    return messages_api.event("content_block_start", index=index, content_block=begin)
+
+
+def arguments(index: int, text: str) -> bytes:
+    given = {"type": "input_json_delta", "partial_json": text}
+    return messages_api.event("content_block_delta", index=index, delta=given)
+
+
+def stop(index: int) -> bytes:
+    return messages_api.event("content_block_stop", index=index)
+
+
+MESSAGES: list[tuple[str, list[bytes], Calls | str]] = [
+    ("one call after the other", [
+        opening(0), arguments(0, ANN), stop(0), opening(1), arguments(1, BOB), stop(1)], PAID),
+    ("two calls open together", [
+        opening(0), opening(1), arguments(0, '{"to":'), arguments(1, '{"to":'), arguments(1, '"bob"}'),
+        arguments(0, '"ann"}'), stop(1), stop(0)], PAID),
+    ("no stops", [opening(0), arguments(0, ANN), opening(1), arguments(1, BOB)], PAID),
+    ("the input whole in its block", [
+        messages_api.event("content_block_start", index=0, content_block={
+            "type": "tool_use", "id": "c", "name": "pay", "input": {"to": "ann"}}), stop(0)], PAID[:1]),
+    ("indexes that begin at 1", [opening(1), arguments(1, ANN), stop(1)], PAID[:1]),
+    ("arguments of no block", [opening(0), arguments(3, ANN), stop(0)], "unreadable"),
+    ("arguments of a text", [
+        messages_api.event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
+        arguments(0, ANN)], "unreadable"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("what", "events", "expected"), MESSAGES, ids=[what for what, *_ in MESSAGES])
+async def test_deltas_of_messages_belong_to_the_block_that_they_name(
+    provider: Provider, heard: Any, what: str, events: list[bytes], expected: Calls | str
+) -> None:
+    provider.scripts = [Script([messages_api.start(), *events, *messages_api.end("tool_use")], done=False)]
+    async with talking_messages(provider) as model:
+        await check(model, heard, expected)
+
+
+async def check(model: Model, heard: Any, expected: Calls | str) -> None:
+    if isinstance(expected, str):
+        with pytest.raises(ModelUnavailable, match=expected):
+            await model.respond(a_turn(tools=(LOOKUP,)), heard)
+        return
+    reply = await model.respond(a_turn(tools=(LOOKUP,)), heard)
+    assert [(each.name, each.arguments) for each in reply.calls] == expected
