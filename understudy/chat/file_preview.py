@@ -66,7 +66,7 @@ def is_binary_table(name: str, head: bytes) -> bool:
 
 def preview_of(name: str, head: bytes, size: int) -> FilePreview:
     """Return the preview of a file of `size` bytes that begins with `head` (all of it, or `HEAD_BYTES`)."""
-    if (picture := _picture(head)) is not None:
+    if (picture := picture_type(head)) is not None:
         return FilePreview(IMAGE, picture)
     text = _text(head, whole=len(head) >= size)
     if text is None:
@@ -102,7 +102,8 @@ def _suffix(name: str) -> str:
     return name.rpartition(".")[2].lower() if "." in name else ""
 
 
-def _picture(head: bytes) -> str | None:
+def picture_type(head: bytes) -> str | None:
+    """Return the media type of a picture by its first bytes; None if it is no picture that is known here."""
     for mark, media_type in _PICTURES:
         if head.startswith(mark):
             return media_type

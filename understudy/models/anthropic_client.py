@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import trio
 
 from understudy.models.keys import read_key
-from understudy.models.model import ModelError, ModelUnavailable
+from understudy.models.model import ModelError, ModelUnavailable, RequestRefused
 from understudy.models.openai_client import read_retry_after
 from understudy.storage.errors import ExtraNotInstalled
 
@@ -121,4 +121,6 @@ class AnthropicClient:
         sentence, retryable = _KINDS[kind]
         sentence = sentence or f"The provider does not know the language model {self.model}."
         detail = " ".join(str(each) for each in (type(error).__name__, status, kind) if each)
+        if kind == "invalid_request_error":
+            return RequestRefused.for_words(sentence, detail, said)
         return ModelUnavailable(sentence, retryable, detail, read_retry_after(error) if retryable else None)

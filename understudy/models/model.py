@@ -7,7 +7,7 @@ text alone, which ends the run.
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from typing import Any, Final, Literal, Protocol, Self, TypeAlias
 
 import msgspec
 from attrs import asdict, evolve, field, frozen
@@ -52,6 +52,31 @@ class ModelUnavailable(ModelError, ConnectionError):
 
     def __str__(self) -> str:
         return self.message
+
+
+class RequestRefused(ModelUnavailable):
+    """The provider takes something in the request for wrong, and always will.
+
+    `about` is what it seems to mean: ``attachments``, ``reasoning`` or, if its words say neither, nothing.
+    """
+
+    about: Literal["attachments", "reasoning", ""] = ""
+
+    @classmethod
+    def for_words(cls, sentence: str, detail: str, words: str) -> Self:
+        """Return the error for what the provider says, whose words are not kept."""
+        made = cls(sentence, False, detail)
+        if _OF_REASONING.search(words):
+            made.about = "reasoning"
+        elif _OF_ATTACHMENTS.search(words):
+            made.about = "attachments"
+        return made
+
+
+_OF_REASONING: Final = re.compile(r"signature|thinking|reasoning|encrypted", re.IGNORECASE)
+_OF_ATTACHMENTS: Final = re.compile(
+    r"image|picture|media|pixel|dimension|pdf|document|\bfiles?\b|base64|vision|multimodal", re.IGNORECASE
+)
 
 
 @frozen

@@ -8,7 +8,6 @@
 5. The provider stores nothing. Its encrypted reasoning is kept with the reply, and given back to the same model.
 """
 
-import logging
 import math
 from contextlib import suppress
 from typing import Any, Final
@@ -20,15 +19,11 @@ from understudy.models.answer import CUT, MAX_REASONING, MAX_TEXT, cut_reply, wh
 from understudy.models.model import Emit, ModelLimits, ModelUnavailable, ReasoningDelta, Reply, TextDelta, Turn
 from understudy.models.openai_client import OpenAIClient
 from understudy.models.openai_events import PROGRESS, WRITING, ResponseReader
-from understudy.models.openai_request import build_request, without_reasoning
+from understudy.models.openai_request import build_request
 from understudy.models.timeouts import IDLE_S
-
-log = logging.getLogger(__name__)
 
 _OPTIONAL: Final = ("include", "reasoning.summary", "reasoning.effort", "temperature", "parallel_tool_calls")
 """Fields that some models refuse: those that do not reason, those that do, and those that need a verified account."""
-_STALE: Final = "invalid_encrypted_content"
-"""The code of a request with reasoning that the provider cannot decrypt, such as that of another account."""
 GOODBYE_S: Final = 1.0
 """Seconds for the end of a stream after its answer; then its connection is closed, and the next turn opens another."""
 
@@ -88,8 +83,8 @@ class OpenAI:
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Answer one turn, streaming its text and its reasoning. Raises `ModelUnavailable`."""
-        answer = ResponseReader()
-        async with await self._begin(turn) as events:
+        answer, client, body = ResponseReader(), self._client, build_request(turn, self.model)
+        async with await client.begin(client.sdk.responses.create, body, _OPTIONAL) as events:
             await self._read(events, answer, emit)
         if not answer.ended:
             if answer.text or answer.reasoning or answer.items:
@@ -102,17 +97,6 @@ class OpenAI:
             return evolve(await cut_reply(text, answer.note, answer.usage, emit), reasoning=reasoning)
         reply = await whole_reply(turn, text, answer.calls(), answer.usage, emit)
         return evolve(reply, reasoning=reasoning, state=answer.state(self.model))
-
-    async def _begin(self, turn: Turn) -> Any:
-        """Send the request. Return the stream of events."""
-        client, body = self._client, build_request(turn, self.model)
-        try:
-            return await client.begin(client.sdk.responses.create, body, _OPTIONAL)
-        except ModelUnavailable as error:
-            if _STALE not in error.detail:
-                raise
-        log.warning("model.reasoning_refused", extra={"model": self.model})
-        return await client.begin(client.sdk.responses.create, without_reasoning(body), _OPTIONAL)
 
     async def _read(self, events: Any, answer: ResponseReader, emit: Emit) -> None:
         """Read the stream to its end, or as far as an answer may be long."""

@@ -14,7 +14,7 @@ import msgspec
 import trio
 
 from understudy.models.keys import read_key
-from understudy.models.model import ModelError, ModelUnavailable
+from understudy.models.model import ModelError, ModelUnavailable, RequestRefused
 from understudy.storage.errors import ExtraNotInstalled
 
 log = logging.getLogger(__name__)
@@ -203,8 +203,11 @@ class OpenAIClient:
             case _:
                 sentence = "The language model sent something unreadable."
         status = getattr(error, "status_code", None)
+        words = f"{code} {getattr(error, 'param', '')} {error}"
         known = str(code) if _CODE.fullmatch(str(code)) and code is not None else ""
         detail = " ".join(str(each) for each in (type(error).__name__, status, known) if each)
+        if sentence is _NOT_ACCEPTED:
+            return RequestRefused.for_words(sentence, detail, words)
         return ModelUnavailable(sentence, retryable, detail, retry_after_s)
 
 
@@ -213,6 +216,8 @@ def failure_of(code: Any) -> ModelUnavailable:
     known = code if isinstance(code, str) and _CODE.fullmatch(code) else "error"
     hopeless = any(part in known for part in _HOPELESS)
     sentence, retryable = _CODES.get(known, (_NOT_ACCEPTED, False) if hopeless else (_FAILED, True))
+    if sentence is _NOT_ACCEPTED:
+        return RequestRefused.for_words(sentence, f"{known} in the stream", known)
     return ModelUnavailable(sentence, retryable, f"{known} in the stream")
 
 

@@ -100,11 +100,6 @@ def build_input(items: Sequence[Item], model: str = "") -> list[dict[str, Any]]:
     return built
 
 
-def without_reasoning(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a request without the reasoning of earlier replies."""
-    return {**body, "input": [each for each in body["input"] if each.get("type") != "reasoning"]}
-
-
 def _next(outline: _Outline, kind: str) -> tuple[_Outline, dict[str, Any], _Outline]:
     """Return the reasoning before the next mark of this kind, the mark, and the rest of the outline."""
     for place, each in enumerate(outline):

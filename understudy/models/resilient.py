@@ -4,7 +4,8 @@
 2. A provider that answers is reachable, whatever the answer: a refused key or request does not count as a failure.
 3. An attempt whose answer does not begin in its share of the run's time is given up, so that there is time for the
    others.
-4. While the circuit is open, calls fail at once and carry the time to retry. One call at a time probes the provider,
+4. What a provider refuses for good, of pictures, documents and its own reasoning, is left out and asked for once more.
+5. While the circuit is open, calls fail at once and carry the time to retry. One call at a time probes the provider,
    and its first text closes the circuit.
 """
 
@@ -20,7 +21,19 @@ from attrs import define, field, frozen
 
 from actors import Backoff
 from actors.behaviours import Breaker, CircuitChange, CircuitOpen, CircuitSpec, FailureCount, Retry
-from understudy.models.model import Emit, Model, ModelEvent, ModelLimits, ModelUnavailable, Reply, Turn, limits_of
+from understudy.models.model import (
+    Emit,
+    Model,
+    ModelEvent,
+    ModelLimits,
+    ModelUnavailable,
+    Reply,
+    RequestRefused,
+    Thought,
+    Turn,
+    limits_of,
+)
+from understudy.models.refused import RefusedParts, lightened, names_of_attachments
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +88,7 @@ class ResilientModel:
     titles: bool = field(init=False)
     breaker: Breaker = field(init=False)
     _random: Random = field(factory=Random, init=False, repr=False)
+    _refused: RefusedParts = field(factory=RefusedParts, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self.name, self.notice, self.limits = self.model.name, self.model.notice, limits_of(self.model)
@@ -93,6 +107,8 @@ class ResilientModel:
 
         Unless `patient`, a model that was silent until its time was over is not asked again.
         """
+        turn = self._refused.spare(turn)
+        whole: Turn | None = None
         for attempt in count(1):
             attempted = _Attempt(emit, self.breaker, scope=_scope(attempt))
             try:
@@ -100,7 +116,16 @@ class ResilientModel:
             except CircuitOpen as refused:
                 raise ModelUnavailable(UNREACHABLE, True, "circuit open", max(1.0, refused.retry_after_s)) from None
             if isinstance(result, Reply):
+                if whole is not None:
+                    self._refused.remember(whole, turn)
                 return result
+            if whole is None and isinstance(result.error, RequestRefused) and not attempted.begun:
+                whole, about = turn, result.error.about
+                if (turn := lightened(turn, about)) is not whole:
+                    log.warning("model.parts_refused", extra={"model": self.label, "about": about})
+                    if about != "reasoning" and (names := names_of_attachments(whole)):
+                        await emit(Thought(f"Left out, as the language model does not take it: {names}"))
+                    continue
             wait_s = None
             silent = result.error.detail in IDLE
             if result.error.retryable and not attempted.begun and (patient or not silent):

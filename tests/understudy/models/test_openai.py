@@ -348,23 +348,6 @@ async def test_a_wrong_value_is_not_left_out(provider: Provider, heard: Any) -> 
             await model.respond(a_turn(settings=ModelSettings(temperature=0.5)), heard)
 
 
-async def test_reasoning_of_another_account_does_not_block_a_conversation(provider: Provider, heard: Any) -> None:
-    """Reasoning that the provider cannot decrypt is left out."""
-    provider.scripts = [
-        Script(status=400, error={"message": "no", "code": "invalid_encrypted_content"}),
-        script(said("Hello."), end()),
-    ]
-    sealed = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA"}
-    state = ProviderState("openai-responses", "tiny", [sealed, {"type": "message"}])
-    items = (MessageItem("user", "Hi"), ReasoningItem("", state), MessageItem("assistant", "Hi."))
-    async with talking(provider) as model:
-        turn = evolve(a_turn(), items=(*items, MessageItem("user", "Go")))
-        assert (await model.respond(turn, heard)).text == "Hello."
-    with_it, without = ([each.get("type") for each in request["input"]] for request in provider.requests)
-    assert "reasoning" in with_it
-    assert "reasoning" not in without
-
-
 # requests
 
 

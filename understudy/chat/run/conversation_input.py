@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from understudy.agents.agent import Agent
+from understudy.chat.file_preview import picture_type
 from understudy.chat.memory import AgentMemory
 from understudy.chat.messages import RunRequest
 from understudy.chat.run.history import exchange_items, question_item
@@ -27,7 +28,7 @@ from understudy.storage.records import History
 MAX_IMAGES, MAX_IMAGE_BYTES = 8, 4 * 1024 * 1024
 """Images of a conversation that a model is given, the newest ones, and the size of one; others are only described."""
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
-DOCUMENT_TYPE = "application/pdf"
+DOCUMENT_TYPE, PDF = "application/pdf", b"%PDF-"
 MAX_DOCUMENTS, MAX_DOCUMENT_BYTES = 2, 4 * 1024 * 1024
 """PDF files of a conversation that a model is given, the newest ones, and the size of one."""
 MAX_FILES = 32
@@ -89,8 +90,11 @@ def earlier_items(job: RunRequest) -> list[Item]:
 async def _parts(
     job: RunRequest, services: Services, cards: Sequence[FileCard], limits: ModelLimits
 ) -> dict[str, Part]:
-    """Return the newest of these files that are images or PDF files, for a model that takes them."""
-    images = [each for each in cards if each.media_type in IMAGE_TYPES and each.size <= MAX_IMAGE_BYTES]
+    """Return the newest of these files that are images or PDF files, for a model that takes them.
+
+    What their clients call so; what they are is read from their content.
+    """
+    images = [each for each in cards if each.media_type.startswith("image/") and each.size <= MAX_IMAGE_BYTES]
     documents = [each for each in cards if each.media_type == DOCUMENT_TYPE and each.size <= MAX_DOCUMENT_BYTES]
     wanted = images[-MAX_IMAGES:] if limits.images else []
     wanted += documents[-MAX_DOCUMENTS:] if limits.documents else []
@@ -99,9 +103,10 @@ async def _parts(
     for each in wanted:
         if (content := await attachments.content(each.id)) is None:
             continue
-        is_image = each.media_type != DOCUMENT_TYPE
-        part = ImagePart(each.id, each.media_type, content) if is_image else DocumentPart(each.id, each.name, content)
-        parts[each.id] = part
+        if (media_type := picture_type(content)) in IMAGE_TYPES and limits.images:
+            parts[each.id] = ImagePart(each.id, str(media_type), content)
+        elif PDF in content[:1024] and limits.documents:
+            parts[each.id] = DocumentPart(each.id, each.name, content)
     return parts
 
 
