@@ -122,6 +122,21 @@ async def test_the_same_message_again_is_the_same_run(serve: Any) -> None:
     assert len(names) == 1
 
 
+@pytest.mark.promise("wire.agui-repeat")
+async def test_an_id_that_is_taken_never_gives_another_conversation(serve: Any) -> None:
+    """A client that numbers the messages of each thread, and one that has edited a message under its id, are told."""
+    running = await serve(scripted(Say("one two")))
+    token = await new_token(running)
+    async with asked(running, token, run_input("a secret", "one", "1")) as first:
+        await whole(first)
+    for given in (run_input("hello", "two", "1"), run_input("edited", "one", "1")):
+        async with asked(running, token, given) as stream:
+            assert (await refused(stream))["code"] == "message_id_reused"
+            assert b"secret" not in b"".join(json.dumps(each.body).encode() for each in stream.seen)
+    async with asked(running, token, run_input("a secret", "one", "1")) as again:
+        assert (await whole(again)).text == "one two "
+
+
 def shape(checker: Checker) -> list[Any]:
     """Return what a client shows of a conversation, but the user's own messages."""
     texts = sorted(

@@ -15,8 +15,9 @@ from tests.end_to_end.scripted_model import Call, Gate, Raise, Say, ScriptedMode
 from tests.end_to_end.test_runs_api import Caller
 from tests.end_to_end.test_stream import gone
 from transport.connection.limits import Limits
-from understudy import Agent
+from understudy import Agent, AgentTurn, Reply, Turn
 from understudy.app.server import Running
+from understudy.models.model import Emit, TextDelta, ToolRequest
 
 # The stock client leaves generators of its HTTP stack to the collector.
 pytestmark = [
@@ -322,6 +323,101 @@ async def test_chat_completions_call_the_clients_tools(serve: Any) -> None:
         second = await api.chat.completions.create(model="script", messages=messages, tools=[tool])
         assert second.choices[0].message.content == "sunny "
     await gone(running)
+
+
+PIXEL = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
+
+
+def kinds(turn: Any) -> list[str]:
+    return [f"{type(each).__name__} {getattr(each, 'role', '')}".strip() for each in turn.items]
+
+
+async def test_a_history_with_tools_is_history(serve: Any) -> None:
+    """What was asked before the last answer is not asked again; answers without text and results are kept."""
+    agent = scripted(Say("yes"))
+    running = await serve(agent)
+    call = {"id": "c-1", "type": "function", "function": {"name": "remove", "arguments": '{"name": "a.txt"}'}}
+    more = {**call, "id": "c-2"}
+    done: Any = {"role": "tool", "tool_call_id": "c-1", "content": "deleted, 42 bytes"}
+    before: list[Any] = [{"role": "user", "content": "Delete a.txt"}, {"role": "assistant", "tool_calls": [call, more]}]
+    second = {**done, "tool_call_id": "c-2"}
+    called = ["MessageItem user", "CallItem", "CallItem", "ResultItem"]
+    ends: list[tuple[list[Any], list[str]]] = [
+        ([done], []),
+        ([done, second], ["ResultItem"]),
+        ([done, second, {"role": "assistant", "content": "Done."}], ["ResultItem", "MessageItem assistant"]),
+    ]
+    async with client(running) as api:
+        for end, more_kinds in ends:
+            messages = [*before, *end, {"role": "user", "content": "Thanks. How large was it?"}]
+            await api.chat.completions.create(model="script", messages=messages)
+            assert isinstance(agent.model, ScriptedModel)
+            turn = agent.model.inputs[-1]
+            assert turn.request == "Thanks. How large was it?"
+            assert kinds(turn) == [*called, *more_kinds, "MessageItem user"]
+            assert "42 bytes" in turn.items[3].content
+
+
+async def test_a_picture_behind_a_result_is_seen_with_it(serve: Any) -> None:
+    """As clients must send one. A model is given call, result and picture; the code of an agent goes on."""
+
+    class Asking(ScriptedModel):
+        """Calls the tool, unless there is a result."""
+
+        async def respond(self, turn: Turn, emit: Emit) -> Reply:
+            """Play the call, or the answer."""
+            self.inputs.append(turn)
+            if not any(each == "ResultItem" for each in kinds(turn)):
+                return Reply(calls=(ToolRequest("c", "weather", {"city": "Rome"}),))
+            await emit(TextDelta("sunny"))
+            return Reply("sunny")
+
+    asking = Asking()
+
+    async def own(turn: AgentTurn) -> None:
+        await turn.say(str(await turn.call("weather", city="Rome")))
+
+    running = await serve(Agent("script", model=asking), Agent("own", run=own))
+    tool: Any = {"type": "function", "function": {name: WEATHER[name] for name in WEATHER if name != "type"}}
+    picture = {"type": "image_url", "image_url": {"url": PIXEL}}
+    async with client(running) as api:
+        for name in ("script", "own"):
+            messages: list[Any] = [{"role": "user", "content": "go"}]
+            first = await api.chat.completions.create(model=name, messages=messages, tools=[tool])
+            said = first.choices[0].message
+            assert said.tool_calls is not None
+            messages.append(said.model_dump(exclude_none=True))
+            messages.append({"role": "tool", "tool_call_id": said.tool_calls[0].id, "content": "see the picture"})
+            messages.append({"role": "user", "content": [{"type": "text", "text": "This is it:"}, picture]})
+            second = await api.chat.completions.create(model=name, messages=messages, tools=[tool])
+            assert second.choices[0].finish_reason == "stop"
+            if name == "own":
+                assert "see the picture" in (second.choices[0].message.content or "")
+                assert "This is it:" in (second.choices[0].message.content or "")
+    turn = asking.inputs[-1]
+    assert kinds(turn) == ["MessageItem user", "CallItem", "ResultItem", "MessageItem user"]
+    assert [each.name for each in turn.files] == ["image.png"]
+    await gone(running)
+
+
+async def test_references_to_earlier_items_are_resolved(serve: Any) -> None:
+    """A client that stores nothing sends back ids that it was given. Those of others are refused, by their place."""
+    agent = scripted(Call([("echo", {"text": "x"})]), Say("four"))
+    running = await serve(agent)
+    async with client(running) as api, client(running) as other:
+        first = await api.responses.create(model="script", input="2 + 2?")
+        back: list[Any] = [{"type": "item_reference", "id": each.id} for each in first.output]
+        assert {each.type for each in first.output} >= {"message", "mcp_call"}
+        asked: Any = [{"role": "user", "content": "2 + 2?"}, *back, {"role": "user", "content": "And 3?"}]
+        await api.responses.create(model="script", input=asked)
+        assert isinstance(agent.model, ScriptedModel)
+        turn = agent.model.inputs[-2]
+        assert [each.content for each in turn.items if hasattr(each, "role")][:3] == ["2 + 2?", "four ", "And 3?"]
+        message = next(each for each in first.output if each.type == "message")
+        for caller, wrong in ((api, "msg_unknown"), (api, "unknown"), (other, message.id)):
+            reference: Any = [{"type": "item_reference", "id": wrong}, {"role": "user", "content": "And 3?"}]
+            with pytest.raises(openai.BadRequestError, match=r"input\[0\] refers to an item"):
+                await caller.responses.create(model="script", input=reference)
 
 
 @pytest.mark.promise("wire.chat-completions")

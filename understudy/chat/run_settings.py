@@ -112,9 +112,19 @@ def _wrong_history(given: Any) -> tuple[str, str] | None:
         return "history", f"must be a list of at most {MAX_EARLIER} messages"
     for number, each in enumerate(given):
         right = isinstance(each, Mapping) and isinstance(each.get("content"), str)
-        if not right or each.get("role") not in ("user", "assistant"):
-            return f"history.{number}", "must have a `role`, user or assistant, and a text as `content`"
+        if not right or each.get("role") not in ("user", "assistant", "tool"):
+            return f"history.{number}", "must have a `role`, user, assistant or tool, and a text as `content`"
+        if each["role"] == "tool" and not isinstance(each.get("call_id"), str):
+            return f"history.{number}", "must have the `call_id` of the call whose result it is"
+        if not isinstance(calls := each.get("calls", []), list | tuple) or not all(map(_is_call, calls)):
+            return f"history.{number}", "must have calls with an `id`, a `name` and an object as `arguments`"
     return None
+
+
+def _is_call(given: Any) -> bool:
+    if not isinstance(given, Mapping) or not isinstance(given.get("arguments"), Mapping):
+        return False
+    return all(isinstance(given.get(each), str) for each in ("id", "name"))
 
 
 def _wrong_tools(given: Any, agent: Agent) -> tuple[str, str] | None:

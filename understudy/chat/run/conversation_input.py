@@ -21,7 +21,9 @@ from understudy.models.model import (
     ModelLimits,
     NoteItem,
     Part,
+    ToolRequest,
     limits_of,
+    tool_result,
 )
 from understudy.storage.records import History
 
@@ -84,7 +86,19 @@ async def load_conversation(
 
 def earlier_items(job: RunRequest) -> list[Item]:
     """Return the earlier messages that the client sent along, which precede those of the thread."""
-    return [MessageItem(each["role"], each["content"]) for each in job.settings.get("history", ())]
+    items: list[Item] = []
+    calls: dict[str, ToolRequest] = {}
+    for each in job.settings.get("history", ()):
+        if each["role"] == "tool":
+            if (call := calls.get(each["call_id"])) is not None:
+                items.append(tool_result(call, "ok", each["content"]))
+            continue
+        if each["content"]:
+            items.append(MessageItem(each["role"], each["content"]))
+        made = [ToolRequest(call["id"], call["name"], call["arguments"]) for call in each.get("calls", ())]
+        calls |= {call.id: call for call in made}
+        items += [call.item() for call in made]
+    return items
 
 
 async def _parts(

@@ -22,6 +22,7 @@ from transport.wire.events import Error
 from transport.wire.messages import arrived_at
 from understudy.chat.routing import find_agent
 from understudy.content.texts import run_off_loop
+from understudy.content.vault import equal_but_for_placeholders
 from understudy.storage.records import RunRecord
 from understudy.web.api.agui_capabilities import capabilities
 from understudy.web.api.agui_replies import carry_out, results_of_client, run_of_reply
@@ -107,13 +108,29 @@ async def told_capabilities() -> dict[str, Any]:
 
 
 async def _known_run(caller: Identity, given: "AguiRequest") -> RunRecord | None:
-    """Return the run that a request goes on with: the one it resumes, or the newest that answers its message."""
+    """Return the run that a request goes on with: the one it resumes, or the newest that answers its message.
+
+    A message of another thread is none: clients may number those of each thread. Nor is one with another text.
+
+    Raises:
+        CommandRejected: `message_id_reused`: the thread has another message under this id.
+    """
     for reply in given.replies:
         if (run := await run_of_reply(caller, reply)) is not None:
             return run
     if given.say is None:
         return None
-    return next(reversed(await web_context().store.runs_of(caller.user, [given.say.message_id or ""])), None)
+    context, message_id = web_context(), given.say.message_id or ""
+    run = next(reversed(await context.store.runs_of(caller.user, [message_id])), None)
+    if run is None or run.thread_id != given.thread_id:
+        return None
+    prior = await context.store.message(caller.user, message_id)
+    if prior is not None:
+        placeholders = context.content_filter.vault.get(caller.user, run.thread_id)
+        filtered = await context.content_filter.filter_message(caller.user, given.say.content, placeholders)
+        if not equal_but_for_placeholders(prior.content, filtered.text):
+            raise CommandRejected("message_id_reused")
+    return run
 
 
 async def _joined(

@@ -95,6 +95,10 @@ async def message_work(
     agent = agents_of_caller().get(asked.model)
     if agent is None:
         raise CommandRejected("unknown_agent_type", f"There is no agent of that name: {asked.model[:100]}.")
+    if (waiting := await _waiting_run(caller, given)) is not None:
+        if agent.run is not None:  # its code goes on with the results; a model is given all of it anew
+            return await results_work(caller, await _results_with_message(caller, given))
+        await web_context().streams.run_command(caller, Cancel(waiting.id))
     key = request.headers.get(KEY)
     digest = uuid.uuid4().hex if key is None else hashlib.sha256(key.encode()).hexdigest()[:32]
     message_id = f"msg-{digest}"
@@ -122,6 +126,22 @@ async def message_work(
     say = parse_command({"type": "user_message", "payload": fields}, None)
     assert isinstance(say, Say)  # noqa: S101 - for the type checker: that is its type
     return ResponseWork(thread_id, say, ResponsesTranslator(message_id=message_id))
+
+
+async def _waiting_run(caller: Identity, given: Given) -> RunRecord | None:
+    """Return the run that waits for the results that come with a new message; None if there is none."""
+    found = await web_context().store.step_of_call(given.settled[0]) if given.settled else None
+    return found[1] if found is not None and found[1].owner == caller.user and found[1].ended_at is None else None
+
+
+async def _results_with_message(caller: Identity, given: Given) -> dict[str, str]:
+    """Return the results that come with a new message; the last one has its text, and the ids of its files."""
+    results = {each["call_id"]: each["content"] for each in given.history if each["role"] == "tool"}
+    results = {call_id: results.get(call_id, "") for call_id in given.settled}
+    ids = ", ".join(await _references(caller, given.files))
+    last = given.settled[-1]
+    results[last] = "\n\n".join(part for part in (results[last], given.text, ids and f"(Files: {ids})") if part)
+    return results
 
 
 async def results_work(caller: Identity, outputs: Mapping[str, str]) -> ResponseWork:

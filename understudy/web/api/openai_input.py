@@ -1,7 +1,8 @@
 """Read the inputs of OpenAI's two APIs: the items of Responses, and the messages of chat completions. Pure.
 
-Both are a conversation. What follows the agent's last message is the new message of the user; what comes before is
-history. Results of the client's tools at the end, without a message after them, continue the run that waits for them.
+Both are a conversation. What follows the agent's last answer or call is the new message of the user; what comes before
+is history. Results of the client's tools at the end, without a message after them, continue the run that waits for
+them; with one, as a picture comes, they are history too.
 """
 
 import base64
@@ -19,7 +20,7 @@ from understudy.chat.run_settings import MAX_BYTES, MAX_EARLIER
 JsonObject = Mapping[str, Any]
 
 TEXTS: Final = ("input_text", "output_text", "text", "summary_text")
-SKIPPED: Final = ("reasoning", "function_call", "mcp_call", "mcp_list_tools", "item_reference", "custom_tool_call")
+SKIPPED: Final = ("reasoning", "mcp_call", "mcp_list_tools", "custom_tool_call")
 """Items of the agent's own work, which clients send back: the server has them, or the next message says enough."""
 PARAGRAPH: Final = "\n\n"
 FILES_ONLY: Final = "Look at the attached file."
@@ -39,7 +40,8 @@ class NewFile:
 class Given:
     """A request's conversation: the new message, or the `outputs` of the client's tools by call id.
 
-    `files` are new ones, or the ids of uploaded ones.
+    `files` are new ones, or the ids of uploaded ones. `settled` are the calls whose results came with the new message:
+    a run that waits for these is not gone on with.
     """
 
     text: str = field(default="", repr=False)
@@ -47,11 +49,16 @@ class Given:
     history: tuple[JsonObject, ...] = field(default=(), repr=False)
     instructions: str | None = field(default=None, repr=False)
     outputs: Mapping[str, str] = field(factory=dict, repr=False)
+    settled: tuple[str, ...] = ()
 
 
 @define
 class _Conversation:
-    turns: list[tuple[str, str, list[NewFile | str]]] = field(factory=list)
+    """The messages before the newest ones of the user, the newest ones, and results behind the last answer."""
+
+    history: list[dict[str, Any]] = field(factory=list)
+    new: list[str] = field(factory=list)
+    files: list[NewFile | str] = field(factory=list)
     instructions: list[str] = field(factory=list)
     outputs: dict[str, str] = field(factory=dict)
 
@@ -59,13 +66,33 @@ class _Conversation:
         """Add a message."""
         if role in ("system", "developer"):
             self.instructions += [text] if (text := _parts(at, content)[0]) else []
-        elif role in ("user", "assistant"):
+        elif role == "user":
             text, files = _parts(at, content)
-            self.outputs.clear()
-            if text or files:
-                self.turns.append((str(role), text, files))
+            self.new += [text] if text else []
+            self.files += files
+        elif role == "assistant":
+            self.answered(_parts(at, content)[0])
         else:
-            raise refused(f"{at}.role must be user, assistant, system or developer.")
+            raise refused(f"{at}.role must be user, assistant, system, developer or tool.")
+
+    def answered(self, text: str, *calls: JsonObject) -> None:
+        """Add an answer of the agent, or calls: what came before is not new any more."""
+        if self.new or self.files:
+            self.history.append({"role": "user", "content": PARAGRAPH.join(self.new) or FILES_ONLY})
+            self.new, self.files = [], []
+        last = self.history[-1] if self.history else {}
+        if calls and not text and last.get("role") == "assistant" and not self.outputs:  # parallel calls are one turn
+            last["calls"] = [*last.get("calls", ()), *calls]
+        elif text or calls:
+            self.history.append({"role": "assistant", "content": text, **({"calls": [*calls]} if calls else {})})
+        self.outputs = {}
+
+    def result(self, at: str, call_id: str, content: object) -> None:
+        """Add the result of a call; pictures in it are files of the message that follows."""
+        text, files = _parts(at, content)
+        self.outputs[call_id] = text
+        self.files += files
+        self.history.append({"role": "tool", "call_id": call_id, "content": text})
 
     def given(self, instructions: str | None) -> Given:
         """Return what the conversation asks for.
@@ -74,23 +101,19 @@ class _Conversation:
             CommandRejected: `empty_message`: it does not end in a message of the user.
         """
         wishes = [*([instructions] if instructions else []), *self.instructions]
-        if self.outputs:
+        if self.outputs and not self.new and not self.files:
             return Given(outputs=self.outputs)
-        new = len(self.turns)
-        while new and self.turns[new - 1][0] == "user":
-            new -= 1
-        texts = [text for _, text, _ in self.turns[new:] if text]
-        files = tuple(each for _, _, files in self.turns[new:] for each in files)
-        if not texts and not files:
+        if not self.new and not self.files:
             raise CommandRejected("empty_message", "The input does not end in a message of the user.")
-        history, left_out = _bounded([{"role": role, "content": text} for role, text, _ in self.turns[:new] if text])
+        history, left_out = _bounded(self.history)
         if left_out:
             wishes.append(f"({left_out:,} earlier messages of this conversation were left out.)")
-        return Given(PARAGRAPH.join(texts) or FILES_ONLY, files, history, PARAGRAPH.join(wishes) or None)
+        text, settled = PARAGRAPH.join(self.new) or FILES_ONLY, tuple(self.outputs)
+        return Given(text, tuple(self.files), history, PARAGRAPH.join(wishes) or None, settled=settled)
 
 
 def read_items(value: object, instructions: str | None) -> Given:
-    """Read the `input` of a response.
+    """Read the `input` of a response. References to earlier items were replaced by these before.
 
     Raises:
         CommandRejected: It is no input, or has a part that cannot be taken; the sentence names the place.
@@ -103,8 +126,10 @@ def read_items(value: object, instructions: str | None) -> Given:
         kind = item.get("type", "message" if "role" in item else None)
         if kind == "message":
             talk.add(at, item.get("role"), item.get("content"))
+        elif kind == "function_call":
+            talk.answered("", _call(at, item.get("call_id"), item.get("name"), item.get("arguments")))
         elif kind == "function_call_output":
-            talk.outputs[_text(f"{at}.call_id", item.get("call_id"))] = _parts(at, item.get("output"))[0]
+            talk.result(at, _text(f"{at}.call_id", item.get("call_id")), item.get("output"))
         elif kind not in SKIPPED:
             raise refused(f"{at} has a type that this server does not take: {str(kind)[:40]}.")
     return talk.given(instructions)
@@ -120,10 +145,28 @@ def read_messages(value: object) -> Given:
     for at, message in _objects("messages", value):
         role, content = message.get("role"), message.get("content")
         if role in ("tool", "function"):
-            talk.outputs[_text(f"{at}.tool_call_id", message.get("tool_call_id"))] = _parts(at, content)[0]
+            name = "tool_call_id" if role == "tool" else "name"  # a function of the API's first form has no other id
+            talk.result(at, _text(f"{at}.{name}", message.get(name)), content)
+        elif role == "assistant":
+            calls = []
+            for where, each in _objects(f"{at}.tool_calls", message.get("tool_calls") or []):
+                about = each["function"] if isinstance(each.get("function"), Mapping) else {}
+                calls.append(_call(where, each.get("id"), about.get("name"), about.get("arguments")))
+            if isinstance(about := message.get("function_call"), Mapping):
+                calls.append(_call(at, about.get("name"), about.get("name"), about.get("arguments")))
+            talk.answered(_parts(at, content)[0], *calls)
         else:
             talk.add(at, role, content)
     return talk.given(None)
+
+
+def _call(at: str, call_id: object, name: object, arguments: object) -> JsonObject:
+    try:
+        read = msgspec.json.decode(arguments or "{}") if isinstance(arguments, str | None) else arguments
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        read = None
+    read = read if isinstance(read, Mapping) else {"arguments": str(arguments)}  # as a model wrote it
+    return {"id": _text(f"{at}.id", call_id), "name": _text(f"{at}.name", name), "arguments": read}
 
 
 def read_tools(value: object) -> list[dict[str, Any]]:

@@ -116,7 +116,8 @@ async def _work(caller: Identity, body: JsonValue) -> tuple[door.ResponseWork, b
     instructions = body.get("instructions")
     if instructions is not None and not isinstance(instructions, str):
         raise refused("`instructions` must be a text.")
-    given = await run_off_loop(read_items, body.get("input"), instructions)
+    items = await _resolved(caller, body.get("input"))
+    given = await run_off_loop(read_items, items, instructions)
     previous = body.get("previous_response_id")
     before = None if previous is None else (await _own_run(caller, previous))[0]
     if given.outputs:
@@ -144,6 +145,53 @@ async def _work(caller: Identity, body: JsonValue) -> tuple[door.ResponseWork, b
         conversation=conversation if before is None else before.thread_id,
     )
     return await door.message_work(caller, given, asked, before), stored
+
+
+async def _resolved(caller: Identity, value: Any) -> Any:
+    """Return an input with the items that it refers to in their places: clients send back what they were given so.
+
+    Raises:
+        CommandRejected: There is no such item of the caller's.
+    """
+    if not isinstance(value, list):
+        return value
+    responses: dict[str, JsonValue] = {}
+    items: list[Any] = []
+    for place, each in enumerate(value):
+        if not isinstance(each, dict) or each.get("type") != "item_reference":
+            items.append(each)
+            continue
+        name = each.get("id") if isinstance(each.get("id"), str) else ""
+        try:
+            items.append(await _item(caller, name, responses))
+        except CommandRejected:
+            raise refused(f"input[{place}] refers to an item that this server does not have: {name[:100]}.") from None
+    return items
+
+
+async def _item(caller: Identity, name: str, responses: dict[str, JsonValue]) -> JsonValue:
+    """Return an item of an earlier response by its id. `responses` are those that were read for the items before."""
+    kind, _, tail = name.partition("_")
+    if kind in ("fc", "mcp"):
+        found = await web_context().store.step_of_call(tail)
+        if found is None or found[1].owner != caller.user:
+            raise CommandRejected("not_found", NOT_THERE)
+        step = found[0]
+        if kind == "mcp":
+            return {"type": "mcp_call"}
+        return {"type": "function_call", "call_id": tail, "name": step.name, "arguments": step.arguments or {}}
+    if name.startswith("msg-") and (message := await web_context().store.message(caller.user, name)) is not None:
+        text = web_context().content_filter.vault.restore_text(caller.user, message.thread_id, message.content)
+        return {"type": "message", "role": message.role, "content": text}
+    if tail not in responses:
+        run, part = await _own_run(caller, f"resp_{tail}")
+        responses[tail] = await _response(run, part, await door.events_of(run))
+    if kind == "rs":
+        return {"type": "reasoning"}
+    item = next((each for each in responses[tail]["output"] if each.get("id") == name), None)
+    if item is None:
+        raise CommandRejected("not_found", NOT_THERE)
+    return item
 
 
 async def _in_background(caller: Identity, work: door.ResponseWork) -> Response:
