@@ -92,15 +92,19 @@ async def test_a_client_is_told_of_each_state_over_failures_and_a_restart(
                 states, _, task_id = await told(agent.send_message(asked))
                 assert states[-1] == "INPUT_REQUIRED"
                 await receiver.until(2)
-        assert set(receiver.states) == {"WORKING"}
+        begun = ["WORKING", "INPUT_REQUIRED"]
+        begun = begun[
+            begun.index(receiver.states[0]) :
+        ]  # on a busy machine the task asks before its receiver is stored
+        assert set(receiver.states) == {begun[0]}
         receiver.statuses.clear()
         receiver.got.clear()
         async with serving(tmp_path, **allowed(receiver)) as running, client(running, token) as agent:
-            await receiver.until(2)
+            await receiver.until(len(begun))
             states, _, _ = await told(agent.send_message(message("allow", task_id=task_id)))
             assert states[-1] == "COMPLETED"
-            await receiver.until(4)
-            assert receiver.states == ["WORKING", "INPUT_REQUIRED", "WORKING", "COMPLETED"]
+            await receiver.until(len(begun) + 2)
+            assert receiver.states == [*begun, "WORKING", "COMPLETED"]
             assert receiver.got[-1][1]["task"]["artifacts"][0]["parts"][0]["text"].strip() == "sent"
             listed = a2a.ListTaskPushNotificationConfigsRequest(task_id=task_id)
             while (await agent.list_task_push_notification_configs(listed)).configs:  # noqa: ASYNC110 - as a client asks

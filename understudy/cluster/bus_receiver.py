@@ -47,6 +47,8 @@ RETRY_S: Final = 0.05
 """Pause before the inbox is opened again after the broker failed or had lost it."""
 NEWS_AT_ONCE: Final = 256
 """Limit of news handled concurrently; more are dropped, and handled as missed."""
+LATE_S: Final = 0.5
+"""Seconds after which the first subscription is late: the server may serve by then, and its clients have missed news."""
 FRESH_S: Final = 300.0
 """Allowed clock skew between nodes and age of the first packet of a sender, as in Kerberos (RFC 4120, section 8.2)."""
 REMEMBERED: Final = 20_000
@@ -177,12 +179,14 @@ class BusReceiver(Actor):
         self.listening = listening
         self.news_at_work = 0
         self.heard_at = 0.0  # Unix time at which the subscription to news certainly stood
+        self.began_at = 0.0
         self.dropped_at: float | None = None  # Unix time of the first news that was dropped here
         self.at_work: set[bytes] = set()  # entries whose requests are being handled
         self.clock_offset_s = 0.0  # the broker's clock, which numbers entries, minus trio's
 
     async def on_start(self, context: Context) -> None:
         """Start reading the inbox and the channels."""
+        self.began_at = time.time()
         context.start_soon(self._read_inbox, context, name="read")
         context.start_soon(self._listen, context, name="listen")
 
@@ -299,6 +303,8 @@ class BusReceiver(Actor):
     def _on_subscribed(self, context: Context) -> None:
         if self.listening.is_set():  # a new subscription: news sent before it are lost
             self._handle(Missed(self.heard_at), context)
+        elif time.time() - self.began_at > LATE_S:
+            self._handle(Missed(self.began_at), context)
         self.heard_at = time.time()
         self.listening.set()
         self.proxies.check_logs()

@@ -33,7 +33,7 @@ QUADRATIC = [
 """The slowest lexers, each with the text that it takes longest for: about a second for `SIZE` characters."""
 COLOURED = sorted({find_lexer_class_by_name(name): name for name in sorted(LANGUAGES)}.values())
 OTHERS = sorted({aliases[0] for _, aliases, _, _ in get_all_lexers() if aliases})
-OWN_S = 0.1
+OWN_S = 0.3
 """Processor time that a text may cost the server's own process: cleaning what came back, and no more. Work that took
 longer would hold the loop, as it holds the interpreter."""
 
