@@ -95,7 +95,7 @@ async def test_a_client_is_told_of_each_state_over_failures_and_a_restart(
         begun = ["WORKING", "INPUT_REQUIRED"]
         begun = begun[
             begun.index(receiver.states[0]) :
-        ]  # on a busy machine the task asks before its receiver is stored
+        ]  # a task may ask before its receiver is stored
         assert set(receiver.states) == {begun[0]}
         receiver.statuses.clear()
         receiver.got.clear()

@@ -48,7 +48,7 @@ RETRY_S: Final = 0.05
 NEWS_AT_ONCE: Final = 256
 """Limit of news handled concurrently; more are dropped, and handled as missed."""
 LATE_S: Final = 0.5
-"""Seconds after which the first subscription is late: the server may serve by then, and its clients have missed news."""
+"""Seconds after which the first subscription is late: the server may serve by then, and its clients missed news."""
 FRESH_S: Final = 300.0
 """Allowed clock skew between nodes and age of the first packet of a sender, as in Kerberos (RFC 4120, section 8.2)."""
 REMEMBERED: Final = 20_000
