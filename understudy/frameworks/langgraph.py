@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from attrs import define, field, frozen
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
 from langgraph.channels.delta import DeltaChannel
 from langgraph.pregel import Pregel
 from langgraph.types import Command, Interrupt
@@ -46,6 +46,9 @@ TITLES: Final = ("question", "message", "title")
 """Keys of an interrupt's value that may have its question."""
 PARAGRAPH: Final = "\n\n"
 
+STRUCTURED: Final = "structured_response"
+"""The key of the state in which LangChain's agents leave an answer that has a schema."""
+
 Input = Callable[[AgentTurn], Mapping[str, Any]]
 
 
@@ -55,12 +58,15 @@ def langgraph(
     make_input: Input | None = None,
     nodes: Sequence[str] | None = None,
     config: Mapping[str, Any] | None = None,
+    context: Callable[[AgentTurn], Any] | None = None,
 ) -> Callable[[AgentTurn], Awaitable[None]]:
     """Return the `run` of an agent that is a compiled graph: `Agent("planner", run=langgraph(graph))`.
 
     `make_input` makes the graph's input of a turn; by default `{"messages": […]}`, with the message. The text of the
-    nodes named by `nodes` is the answer; by default of all. `config` is given to the graph beside the thread, such as
-    its `recursion_limit`. The graph's checkpointer is replaced by one that stores with the conversation.
+    nodes named by `nodes` is the answer, by default of all; and what the graph ends with, unless that was shown: its
+    last message, or its structured response. `config` is given to the graph beside the thread, such as its
+    `recursion_limit`; `context` makes what its `context_schema` describes. The graph's checkpointer is replaced by one
+    that stores with the conversation.
 
     Raises:
         TypeError: It is no compiled graph.
@@ -72,17 +78,18 @@ def langgraph(
         raise ValueError("the graph has no `messages`: say what its input is, with langgraph(graph, make_input=…)")
     if kept := [name for name, each in graph.channels.items() if isinstance(each, DeltaChannel)]:
         raise ValueError(f"the graph keeps differences of {kept[0]!r} (DeltaChannel): only whole states are stored")
-    return GraphAgent(graph, make_input, None if nodes is None else frozenset(nodes), dict(config or {})).run
+    return GraphAgent(graph, make_input, None if nodes is None else frozenset(nodes), dict(config or {}), context).run
 
 
 @frozen
 class GraphAgent:
-    """A graph, how its input is made, the nodes whose text is shown, and its config."""
+    """A graph, how its input and its context are made, the nodes whose text is shown, and its config."""
 
     graph: "Pregel[Any, Any, Any, Any]"
     make_input: Input | None
     nodes: frozenset[str] | None
     config: dict[str, Any]
+    context: Callable[[AgentTurn], Any] | None = None
 
     @of_framework
     async def run(self, turn: AgentTurn) -> None:
@@ -109,6 +116,7 @@ class GraphWork:
     _ends: set["asyncio.Task[None]"] = field(factory=set, init=False, repr=False)  # of calls that have their result
     _waits: asyncio.Event = field(init=False)  # set while the stream has nothing
     _number: int = field(default=0, init=False)  # of events that were shown
+    _said: dict[str, str] = field(factory=dict, init=False, repr=False)  # the text of each message, by its id
 
     def __attrs_post_init__(self) -> None:
         self._waits = asyncio.Event()
@@ -121,10 +129,13 @@ class GraphWork:
         graph = self.agent.graph.copy({"checkpointer": checkpoints})
         config = self._config()
         given: Any = None if checkpoints.begun else await self._input(checkpoints)
+        had_said = self.speaker is not None  # before a crash
         for _ in range(MAX_ROUNDS):
             state = await graph.aget_state(config) if given is None else None
             interrupts = [] if state is None else [each for task in state.tasks for each in task.interrupts]
             if state is not None and not state.tasks:
+                if self._number or not had_said:
+                    await self._say_result(state.values)
                 break
             if interrupts:
                 try:
@@ -137,6 +148,30 @@ class GraphWork:
         else:
             raise ToolError("tool_failed", f"The graph has interrupted itself {MAX_ROUNDS} times.")
         await checkpoints.finish()
+
+    async def _say_result(self, values: Any) -> None:
+        """Say what the graph has ended with, unless it was shown as it came.
+
+        A node may return a message as a dict or a pair, and a tool its result as the answer: these are not streamed.
+        """
+        values = values if isinstance(values, Mapping) else {"output": values}
+        said = "".join(self._said.values())
+        if (structured := values.get(STRUCTURED)) is not None:
+            answer = as_json(structured)
+            text = answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)
+            if _same(text, said) or any(_same(text, each) for each in self._said.values()):
+                return
+        elif MESSAGES in values:
+            last = values[MESSAGES][-1] if values[MESSAGES] else None
+            if not isinstance(last, AIMessage | ToolMessage) or str(last.id) in self._said:
+                return
+            if said and self.agent.nodes is not None:
+                return
+            text = str(last.text)
+        else:
+            text = "" if said else json.dumps(as_json(values), ensure_ascii=False)
+        if text:
+            await self.turn.say((PARAGRAPH if self.speaker is not None else "") + text)
 
     def _config(self) -> Any:
         own = self.agent.config
@@ -156,7 +191,8 @@ class GraphWork:
     async def _stream(self, graph: Any, given: Any, config: Any) -> None:
         """Run the graph until it ends or interrupts itself, and show what it does."""
         modes = ["messages", "tools"]
-        stream = graph.astream(given, config, stream_mode=modes, subgraphs=True, durability="sync")
+        more = {} if self.agent.context is None else {"context": self.agent.context(self.turn)}
+        stream = graph.astream(given, config, stream_mode=modes, subgraphs=True, durability="sync", **more)
         try:
             async for _, mode, payload in stream:
                 self._waits.clear()
@@ -203,6 +239,7 @@ class GraphWork:
             await self._show_thought()
             apart = PARAGRAPH if self.speaker not in (None, name) else ""
             self.speaker = name
+            self._said[name] = self._said.get(name, "") + text
             await self.turn.say(apart + text)
 
     async def _show_thought(self) -> None:
@@ -289,6 +326,14 @@ class GraphWork:
             return {"type": "approve"}
         call.arguments = given
         return {"type": "edit", "edited_action": {"name": name, "args": given}}
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two texts say the same, as JSON or as they are."""
+    try:
+        return json.loads(one) == json.loads(other)
+    except ValueError:
+        return one.strip() == other.strip()
 
 
 def usage_of(given: Mapping[str, Any]) -> Usage:

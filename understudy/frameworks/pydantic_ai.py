@@ -8,8 +8,9 @@
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
+from itertools import count
 from typing import Any, Final
 
 import msgspec
@@ -103,6 +104,8 @@ class AgentWork:
     _live: bool = field(default=True, init=False)  # whether the model's reply is new
     _apart: bool = field(default=False, init=False)  # whether text follows other text of this turn
     _thought: list[str] = field(factory=list, init=False, repr=False)
+    _ids: set[str] = field(factory=set, init=False, repr=False)  # of calls: servers may give several the same one
+    _text: list[str] = field(factory=list, init=False, repr=False)  # of this reply, if it may be the form of an output
 
     async def run(self) -> None:
         """Work until the agent has its output.
@@ -124,9 +127,16 @@ class AgentWork:
             )
         except ModelAPIError as error:
             raise ModelUnavailable("The agent's model cannot be asked now.", detail=repr(error)) from error
-        if not isinstance(result.output, str):
-            await self.turn.say(msgspec.json.encode(as_json(result.output)).decode())
+        if not self._is_plain:
+            output = as_json(result.output)
+            text = output if isinstance(output, str) else msgspec.json.encode(output).decode()
+            await self._say(text, apart=self._apart)
         await self._keep(result.all_messages())
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether the output is the text of the model; else that is only its form, or words beside it."""
+        return self.made.agent.output_type is str
 
     async def _keep(self, messages: list[ModelMessage]) -> None:
         """Keep the messages of the conversation for the next run, unless they are too many."""
@@ -163,9 +173,14 @@ class AgentWork:
             self._live = False
             (reply,) = ModelMessagesTypeAdapter.validate_json(kept)
             assert isinstance(reply, ModelResponse)  # noqa: S101 - for the type checker: it was kept as one
+            self._ids.update(part.tool_call_id for part in reply.parts if isinstance(part, ToolCallPart))
             return reply
         self._live = True
-        reply = await ask()
+        reply = self._with_ids(await ask())
+        text, self._text = "".join(self._text), []
+        if text and any(isinstance(part, ToolCallPart) for part in reply.parts):
+            await self._say(text, apart=self._apart)
+            self._apart = True
         await self._show_thought()
         await self._save(key, ModelMessagesTypeAdapter.dump_json([reply]))
         used = reply.usage
@@ -179,11 +194,26 @@ class AgentWork:
         await self.work.count(reply.model_name or "unknown", usage)
         return reply
 
+    def _with_ids(self, reply: ModelResponse) -> ModelResponse:
+        """Return a reply each of whose calls has an id that no call of this run had before."""
+        parts = list(reply.parts)
+        for place, part in enumerate(parts):
+            if isinstance(part, ToolCallPart):
+                unique = next(each for n in count(1) if (each := _numbered(part.tool_call_id, n)) not in self._ids)
+                self._ids.add(unique)
+                if unique != part.tool_call_id:
+                    parts[place] = replace(part, tool_call_id=unique)
+        return replace(reply, parts=parts)
+
     async def show(self, event: object) -> None:
         """Show what the model writes."""
         if not self._live:
             return
         match event:
+            case (
+                PartStartEvent(part=TextPart(content=text)) | PartDeltaEvent(delta=TextPartDelta(content_delta=text))
+            ) if not self._is_plain:
+                self._text.append(text)
             case PartStartEvent(part=TextPart(content=text)):
                 await self._say(text, apart=self._apart)
                 self._apart = True
@@ -328,6 +358,10 @@ async def _not_deferred(making: Awaitable[Any]) -> Any:
         return await making
     except (ApprovalRequired, CallDeferred) as reason:
         raise _Deferred(reason) from None
+
+
+def _numbered(call_id: str, number: int) -> str:
+    return call_id if number == 1 else f"{call_id}-{number}"
 
 
 def _key(call: ToolCallPart) -> str:

@@ -1,11 +1,20 @@
 """Graphs of LangGraph as agents: what is shown of them, what they ask, and what they know of the conversation."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
+from langchain.agents import create_agent
+from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import AIMessage, HumanMessage, ToolCall
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.tools import tool as lc_tool
 from langgraph.channels.delta import DeltaChannel
-from langgraph.graph import START, StateGraph
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.runtime import Runtime
+from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from tests.end_to_end.langgraph_agent import CALLS, agent, builder, careful, graph
@@ -134,3 +143,108 @@ def test_what_is_no_graph_or_cannot_be_stored_is_refused() -> None:
     differing.add_edge(START, "one")
     with pytest.raises(ValueError, match="DeltaChannel"):
         langgraph(differing.compile())
+
+
+def speaking(message: Any) -> Any:
+    """Return a graph whose one node returns this as its message."""
+    made = StateGraph(MessagesState)
+    made.add_node("speak", lambda state: {"messages": [message]})
+    made.add_edge(START, "speak")
+    return made.compile()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [{"role": "assistant", "content": "hello world"}, ("ai", "hello world"), AIMessage("hello world"), ("assistant",
+     [{"type": "text", "text": "hello world"}])],
+)  # fmt: skip
+async def test_the_last_message_is_the_answer_whatever_its_form(message: Any) -> None:
+    assert (await run_agent(Agent("speaker", run=langgraph(speaking(message))), "hi")).text == "hello world"
+
+
+async def test_a_graph_that_says_nothing_has_failed() -> None:
+    """An empty text is no answer."""
+    for message in ("", HumanMessage("only a question")):
+        run = await run_agent(Agent("speaker", run=langgraph(speaking(("ai", "") if message == "" else message))), "hi")
+        assert (run.text, run.error and run.error.code) == ("", "agent_failed")
+
+
+class Calling(BaseChatModel):
+    """A model that calls one tool, again and again; or writes a text."""
+
+    tool_name: str = ""
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    text: str = ""
+
+    @property
+    def _llm_type(self) -> str:
+        return "scripted"
+
+    def bind_tools(self, *_: Any, **__: Any) -> "Calling":
+        return self
+
+    def _generate(self, *_: Any, **__: Any) -> ChatResult:
+        calls = [ToolCall(name=self.tool_name, args=self.arguments, id="call-1")] if self.tool_name else []
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(self.text, tool_calls=calls))])
+
+
+class Trip(BaseModel):
+    """A trip."""
+
+    city: str
+
+
+@lc_tool(return_direct=True)
+def lookup(order: str) -> str:
+    """Look up an order; what it returns is the answer."""
+    return f"order {order} is on its way"
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(
+    ("model", "options", "text"),
+    [
+        (Calling(tool_name="lookup", arguments={"order": "7"}), {"tools": [lookup]}, "order 7 is on its way"),
+        (
+            Calling(tool_name="Trip", arguments={"city": "Rome"}),
+            {"response_format": ToolStrategy(Trip)},
+            '{"city": "Rome"}',
+        ),
+        (Calling(text='{"city": "Rome"}'), {"response_format": ProviderStrategy(Trip)}, '{"city": "Rome"}'),
+    ],
+)
+async def test_an_answer_that_is_no_text_of_a_model_is_shown_once(
+    model: Any, options: dict[str, Any], text: str
+) -> None:
+    run = await run_agent(Agent("one", run=langgraph(create_agent(model, **options))), "hi")
+    assert (run.text, run.error) == (text, None)
+
+
+@dataclass
+class Customer:
+    """What a graph may be told beside its state."""
+
+    name: str
+
+
+async def test_a_graph_is_given_its_context() -> None:
+    def greet(state: MessagesState, runtime: Runtime[Customer]) -> dict[str, Any]:
+        return {"messages": [AIMessage(f"hello {runtime.context.name}")]}
+
+    made = StateGraph(MessagesState, context_schema=Customer)
+    made.add_node("greet", greet)
+    made.add_edge(START, "greet")
+    run = langgraph(made.compile(), context=lambda turn: Customer(turn.message))
+    assert (await run_agent(Agent("greeter", run=run), "Ada")).text == "hello Ada"
+
+
+async def test_a_graph_without_messages_answers_with_its_state() -> None:
+    class Sum(TypedDict):
+        a: int
+        total: int
+
+    made = StateGraph(Sum)
+    made.add_node("add", lambda state: {"total": state["a"] + 1})
+    made.add_edge(START, "add")
+    run = langgraph(made.compile(), make_input=lambda turn: {"a": 1})
+    assert (await run_agent(Agent("adder", run=run), "go")).text == '{"a": 1, "total": 2}'

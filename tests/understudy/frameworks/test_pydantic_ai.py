@@ -1,9 +1,15 @@
 """Agents of Pydantic AI: what is shown of them, what they ask, and what they know of the conversation."""
 
+import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
+from pydantic_ai import Agent as PydanticAgent
+from pydantic_ai import NativeOutput, PromptedOutput, TextOutput, ToolOutput
+from pydantic_ai.models.function import DeltaToolCall, FunctionModel
 
 from tests.end_to_end.langgraph_agent import CALLS
 from tests.end_to_end.pydantic_ai_agent import agent, careful, planner, tried, typed
@@ -97,3 +103,79 @@ async def test_a_budget_ends_an_agent() -> None:
 def test_what_is_no_agent_is_refused() -> None:
     with pytest.raises(TypeError, match="no agent of Pydantic AI"):
         pydantic_ai("openai:gpt")  # type: ignore[arg-type]
+
+
+def model_that(*replies: list[Any]) -> FunctionModel:
+    """Return a model that streams these replies in turn: texts, and calls as (name, arguments, id)."""
+    left = [list(each) for each in replies]
+
+    async def stream(messages: Any, info: Any) -> AsyncIterator[Any]:
+        for place, part in enumerate(left.pop(0)):
+            if isinstance(part, str):
+                yield part
+            else:
+                name, arguments, call_id = part
+                yield {place: DeltaToolCall(name=name, json_args=json.dumps(arguments), tool_call_id=call_id)}
+
+    return FunctionModel(stream_function=stream)
+
+
+@pytest.mark.parametrize(
+    "replies",
+    [
+        ([("weather", {"city": "Rome"}, "call_0")], [("weather", {"city": "Oslo"}, "call_0")], ["Fine."]),
+        ([("weather", {"city": "Rome"}, "call_0"), ("weather", {"city": "Oslo"}, "call_0")], ["Fine."]),
+    ],
+)
+async def test_calls_with_one_id_are_each_made(replies: tuple[list[Any], ...]) -> None:
+    """As local servers number them."""
+    made: list[str] = []
+    own = PydanticAgent(model_that(*replies))
+
+    @own.tool_plain
+    def weather(city: str) -> str:
+        """Tell the weather."""
+        made.append(city)
+        return f"weather of {city}"
+
+    run = await run_agent(Agent("clerk", run=pydantic_ai(own)), "go")
+    assert (made, run.text) == (["Rome", "Oslo"], "Fine.")
+    assert [each.result for each in run.calls] == ["weather of Rome", "weather of Oslo"]
+
+
+class Trip(BaseModel):
+    """A trip."""
+
+    city: str
+
+
+def book(city: str) -> str:
+    """Book a trip."""
+    return f"booked {city}"
+
+
+def shout(text: str) -> str:
+    return text.upper()
+
+
+ROME = {"city": "Rome"}
+
+
+@pytest.mark.parametrize(
+    ("output", "reply", "text"),
+    [
+        (ToolOutput(Trip), [("final_result", ROME, "c")], '{"city":"Rome"}'),
+        (ToolOutput(Trip), ["I book it. ", ("final_result", ROME, "c")], 'I book it. \n\n{"city":"Rome"}'),
+        (book, [("final_result", ROME, "c")], "booked Rome"),
+        (NativeOutput(Trip), ['{"city":', '"Rome"}'], '{"city":"Rome"}'),
+        (PromptedOutput(Trip), ['{"city":', '"Rome"}'], '{"city":"Rome"}'),
+        (TextOutput(shout), ["fine"], "FINE"),
+        ([str, ToolOutput(Trip)], ["fine"], "fine"),
+        ([str, ToolOutput(Trip)], [("final_result", ROME, "c")], '{"city":"Rome"}'),
+    ],
+    ids=["tool", "tool and words", "function", "native", "prompted", "text", "text of a union", "object of a union"],
+)
+async def test_the_output_is_the_answer_and_shown_once(output: Any, reply: list[Any], text: str) -> None:
+    own = PydanticAgent(model_that(reply), output_type=output)
+    run = await run_agent(Agent("clerk", run=pydantic_ai(own)), "go")
+    assert (run.text, run.error) == (text, None)

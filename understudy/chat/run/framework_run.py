@@ -84,6 +84,11 @@ class FrameworkRun(HandWritten):
             )
             sentence = error.message if isinstance(error, ToolError) else f"{agent.display_title} failed."
             raise AgentFailed(sentence, error_id) from error
+        answer = self.loop.stream.answer
+        if not answer.text.strip() and not answer.sanitizer.held:
+            error_id = new_error_id()
+            log.error("agent.no_answer", extra={"run_id": run_id, "agent": agent.name, "error_id": error_id})
+            raise AgentFailed(f"{agent.display_title} gave no answer.", error_id)
 
     async def _stop(self) -> NoReturn:
         """Stop the agent with its calls: it does not return from here."""
