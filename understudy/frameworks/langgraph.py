@@ -331,7 +331,7 @@ class GraphWork:
 def _same(one: str, other: str) -> bool:
     """Whether two texts say the same, as JSON or as they are."""
     try:
-        return json.loads(one) == json.loads(other)
+        return bool(json.loads(one) == json.loads(other))
     except ValueError:
         return one.strip() == other.strip()
 

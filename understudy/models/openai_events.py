@@ -230,7 +230,7 @@ def contradiction() -> ModelUnavailable:
 
 
 def _same_arguments(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return _json(_text(one.get("arguments"))) == _json(_text(other.get("arguments")))
+    return bool(_json(_text(one.get("arguments"))) == _json(_text(other.get("arguments"))))
 
 
 def _json(text: str) -> Any:

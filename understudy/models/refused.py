@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from attrs import define, evolve, field
 
-from understudy.models.items import Item, MessageItem, ReasoningItem
+from understudy.models.items import Item, MessageItem, Part, ReasoningItem
 from understudy.models.model import Turn
 
 REMEMBERED: Final = 1_000
@@ -52,7 +52,9 @@ def _attachments(item: Item) -> Iterator[tuple[str, str]]:
     """Return name and id of each picture and document of an item."""
     if isinstance(item, MessageItem):
         names = {each.id: each.name for each in item.files}
-        yield from ((names.get(each.file_id, each.file_id), each.file_id) for each in (*item.images, *item.documents))
+        parts: tuple[Part, ...] = (*item.images, *item.documents)
+        for part in parts:
+            yield names.get(part.file_id, part.file_id), part.file_id
 
 
 def _keys(item: Item) -> Iterator[tuple[str, str]]:

@@ -190,7 +190,7 @@ def refused(sentence: str) -> CommandRejected:
     return CommandRejected("invalid_command", sentence)
 
 
-def _bounded(history: list[JsonObject]) -> tuple[tuple[JsonObject, ...], int]:
+def _bounded(history: Sequence[JsonObject]) -> tuple[tuple[JsonObject, ...], int]:
     """Return the newest messages of a history that a message may have along, and how many were left out."""
     room, kept = MAX_BYTES["history"] - 2, 0
     for each in reversed(history[-MAX_EARLIER:]):

@@ -161,7 +161,7 @@ async def _resolved(caller: Identity, value: Any) -> Any:
         if not isinstance(each, dict) or each.get("type") != "item_reference":
             items.append(each)
             continue
-        name = each.get("id") if isinstance(each.get("id"), str) else ""
+        name = str(each.get("id") or "")
         try:
             items.append(await _item(caller, name, responses))
         except CommandRejected:
@@ -188,10 +188,11 @@ async def _item(caller: Identity, name: str, responses: dict[str, JsonValue]) ->
         responses[tail] = await _response(run, part, await door.events_of(run))
     if kind == "rs":
         return {"type": "reasoning"}
-    item = next((each for each in responses[tail]["output"] if each.get("id") == name), None)
-    if item is None:
-        raise CommandRejected("not_found", NOT_THERE)
-    return item
+    output: list[JsonValue] = responses[tail]["output"]
+    for item in output:
+        if item.get("id") == name:
+            return item
+    raise CommandRejected("not_found", NOT_THERE)
 
 
 async def _in_background(caller: Identity, work: door.ResponseWork) -> Response:
