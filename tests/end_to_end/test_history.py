@@ -128,7 +128,7 @@ async def test_a_stopped_answer_leaves_a_complete_history(serve: Any) -> None:
         await client.say("and now?", agent_type="script", thread_id="t")
         await client.until_end()
     sent = build_messages(model.heard[-1].items)
-    assert [each["role"] for each in sent] == ["user", "assistant", "tool", "system", "user"]
+    assert [each["role"] for each in sent] == ["user", "assistant", "tool", "user"]
     assert "stopped" in sent[3]["content"]
 
 

@@ -61,11 +61,14 @@ class RequestRefused(ModelUnavailable):
     """
 
     about: Literal["attachments", "reasoning", ""] = ""
+    wants: str = ""
+    """The member of a reply without which it is refused, by name."""
 
     @classmethod
     def for_words(cls, sentence: str, detail: str, words: str) -> Self:
         """Return the error for what the provider says, whose words are not kept."""
         made = cls(sentence, False, detail)
+        made.wants = found[0] if (found := _WANTED.search(words)) else ""
         if _OF_REASONING.search(words):
             made.about = "reasoning"
         elif _OF_ATTACHMENTS.search(words):
@@ -73,6 +76,7 @@ class RequestRefused(ModelUnavailable):
         return made
 
 
+_WANTED: Final = re.compile(r"reasoning_content|thought_signature")
 _OF_REASONING: Final = re.compile(r"signature|thinking|reasoning|encrypted", re.IGNORECASE)
 _OF_ATTACHMENTS: Final = re.compile(
     r"image|picture|media|pixel|dimension|pdf|document|\bfiles?\b|base64|vision|multimodal", re.IGNORECASE

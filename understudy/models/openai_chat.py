@@ -7,13 +7,26 @@
 4. A stream that ends without a `finish_reason` is a failure, not a short answer.
 """
 
+from typing import Any
+
 from attrs import evolve
 
 from understudy.models.answer import CUT, FILTERED, MAX_REASONING, MAX_TEXT, REFUSED, cut_reply, whole_reply
-from understudy.models.model import Emit, ModelLimits, ModelUnavailable, Reply, TextDropped, Turn
+from understudy.models.model import (
+    Emit,
+    ModelLimits,
+    ModelUnavailable,
+    Reply,
+    RequestRefused,
+    TextDelta,
+    TextDropped,
+    Turn,
+)
+from understudy.models.openai_chat_calls import Calls
 from understudy.models.openai_chat_request import build_request
 from understudy.models.openai_chat_stream import ChatStream
-from understudy.models.openai_client import OpenAIClient
+from understudy.models.openai_client import OpenAIClient, Overheard
+from understudy.models.prompt import offered_tools
 from understudy.models.think_tags import ThinkTags
 from understudy.models.timeouts import IDLE_S
 
@@ -54,6 +67,7 @@ class OpenAIChat:
         )
         self.model = model
         self.limits = limits or ModelLimits()
+        self._wants: frozenset[str] = frozenset()  # members that its server refuses replies without
         self._thinks_first = False  # its server's template opens the reasoning in the text
         self.notice = f"Answers come from the language model {model}; check what matters."
 
@@ -70,38 +84,56 @@ class OpenAIChat:
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Answer one turn, streaming its text. Raises `ModelUnavailable`."""
-        answer, client = ChatStream(ThinkTags(self._thinks_first and not turn.partial_text)), self._client
-        create = client.sdk.chat.completions.create
-        async with await client.begin(create, build_request(turn, self.model), _OPTIONAL) as chunks:
-            is_whole = chunks.response.headers.get("content-type", "").startswith("application/json")
+        client = self._client
+        tags = ThinkTags(self._thinks_first and not turn.partial_text)
+        answer = ChatStream(tags, calls=Calls({name for name, *_ in offered_tools(turn)}))
+        async with await self._begin(turn) as chunks:
+            overheard = Overheard(chunks.response)
             while answer.length <= MAX_TEXT:
+                wait_s = client.idle_s if answer.has_begun else client.begin_s
                 try:
-                    begun = answer.length or answer.calls
-                    wait_s = client.idle_s if begun else client.begin_s
-                    chunk = await (client.whole(chunks, wait_s) if is_whole else client.next(chunks, wait_s))
+                    chunk = await client.next(chunks, wait_s)
                 except ModelUnavailable:
                     if answer.ended is None:
                         raise
                     break  # the answer is complete; only the end marker is missing
                 if chunk is None:
                     break
+                overheard.stop()
                 for event in answer.add(chunk):
                     self._thinks_first = self._thinks_first or isinstance(event, TextDropped)
                     await emit(event)
-                if is_whole:
-                    answer.ended = answer.ended or ("stop" if answer.length or answer.calls else None)
-                    break
             else:
                 answer.ended = "length"
+        for event in answer.add_whole(overheard.whole()):
+            await emit(event)
         if answer.ended is None:
-            if answer.length or answer.calls:
+            if answer.has_begun:
                 raise ModelUnavailable("The language model stopped in the middle of its answer.", True, "cut short")
             raise ModelUnavailable("The language model sent no answer; try again in a moment.", True, "no answer")
         for event in answer.finish():
+            self._thinks_first = self._thinks_first and not isinstance(event, TextDelta)  # nothing has closed it
             await emit(event)
         reply = await _reply(turn, answer, emit)
         reasoning = "".join(answer.reasoning)[:MAX_REASONING]
-        return evolve(reply, reasoning=reasoning, state=answer.state(self.model))
+        return evolve(reply, reasoning=reasoning, state=answer.state(self.model, worked=turn.rounds > 0))
+
+    async def _begin(self, turn: Turn) -> Any:
+        """Send the request. Return the stream of its answer.
+
+        A server that misses reasoning is given some with every reply: those of another model, or from before their
+        reasoning was kept, would end their thread.
+        """
+        create, wants = self._client.sdk.chat.completions.create, self._wants
+        try:
+            return await self._client.begin(create, build_request(turn, self.model, wants), _OPTIONAL)
+        except RequestRefused as error:
+            if not error.wants or error.wants in wants:
+                raise
+            wants = wants | {error.wants}
+        stream = await self._client.begin(create, build_request(turn, self.model, wants), _OPTIONAL)
+        self._wants = wants
+        return stream
 
 
 async def _reply(turn: Turn, answer: ChatStream, emit: Emit) -> Reply:
@@ -111,4 +143,4 @@ async def _reply(turn: Turn, answer: ChatStream, emit: Emit) -> Reply:
         return await cut_reply(text, CUT if answer.ended == "length" else FILTERED, answer.usage, emit)
     if answer.refused:
         return await cut_reply(text, REFUSED, answer.usage, emit)
-    return await whole_reply(turn, text, answer.requests(), answer.usage, emit)
+    return await whole_reply(turn, text, answer.calls.requests(), answer.usage, emit)

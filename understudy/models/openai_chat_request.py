@@ -1,7 +1,7 @@
 """Builds the request of the chat completions API for a turn. Pure."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -11,26 +11,24 @@ from understudy.models.items import (
     ImagePart,
     Item,
     MessageItem,
-    ProviderState,
     ReasoningItem,
     ResultItem,
     settled,
 )
 from understudy.models.model import Turn
+from understudy.models.openai_chat_state import STATE
 from understudy.models.prompt import CONTINUE, offered_tools, system_text, tool_choice, tool_name, user_text
 
-STATE: Final = "openai"
-"""The provider of states of this API, by the name that it had when only this one of OpenAI's was spoken."""
+NO_REASONING: Final = " "
+"""The reasoning of a reply of which none is known: Kimi refuses an empty one."""
+UNSIGNED: Final = {"extra_content": {"google": {"thought_signature": "skip_thought_signature_validator"}}}
+"""What Google has Gemini take in place of the signature of a call that another model made."""
 
 
-REASONING: Final = ("reasoning_content", "reasoning")
-"""Fields of a message for its reasoning. Who sends one wants it back before calls (DeepSeek), or lets it be."""
-
-
-def build_request(turn: Turn, model: str) -> dict[str, Any]:
+def build_request(turn: Turn, model: str, wants: Collection[str] = ()) -> dict[str, Any]:
     """Return the body of the request: streaming, with usage, and with tools if there are any."""
     items = (*turn.items, *turn.notes)
-    messages = build_messages(items, model, system_text(turn))
+    messages = build_messages(items, model, system_text(turn), wants)
     if turn.partial_text:
         messages += [{"role": "assistant", "content": turn.partial_text}, {"role": "user", "content": noted(CONTINUE)}]
     options = {"stream": True, "stream_options": {"include_usage": True}}
@@ -60,42 +58,50 @@ def _options(turn: Turn, has_tools: bool) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def build_messages(items: Sequence[Item], model: str = "", system: str = "") -> list[dict[str, Any]]:
+def build_messages(
+    items: Sequence[Item], model: str = "", system: str = "", wants: Collection[str] = ()
+) -> list[dict[str, Any]]:
     """Return the conversation for the API, behind a system message with this text.
 
     The API rejects a call without a result and a result without a call; many servers also a system message that is not
     the first, and two messages of one role in a row. So a note stands, marked, in the user's message beside it; in the
     system message only if there is none, as that costs a prompt cache. The state that this provider gave with a reply
-    is given back with it, to the model it is from.
+    is given back with it, to the model it is from. A server that `wants` reasoning or signatures with every reply is
+    given the reasoning that was shown, and a word in place of a signature.
     """
     built: list[dict[str, Any]] = []
     notes: list[str] = []
-    state: Mapping[str, Any] = {}
+    own = _own(None, model, wants)
     for each in settled(items):
         match each:
-            case ReasoningItem(state=ProviderState(provider="openai", model=of, value=value)) if of == model:
-                state = value
-                continue
             case ReasoningItem():
+                own = _own(each, model, wants)
                 continue
             case MessageItem(role="assistant", content=content):
                 if built and built[-1]["role"] == "assistant":  # of two agents, or of a text and its continuation
                     _add_text(built[-1], content)
+                    built[-1] |= own["message"]
                 else:
-                    built.append({"role": "assistant", "content": content, **state.get("message", {})})
+                    built.append({"role": "assistant", "content": content, **own["message"]})
             case MessageItem(content=content, files=files, images=images):
                 text = "\n\n".join(part for part in (*notes, user_text(content, files)) if part)
                 notes.clear()
-                if built and built[-1]["role"] == "user" and not images:  # of a message that has no answer
-                    _add_text(built[-1], text)
+                if built and built[-1]["role"] == "user":  # of a message that has no answer
+                    if images:
+                        built[-1]["content"] = _parts(built[-1]["content"], ()) + _parts(text, images)
+                    else:
+                        _add_text(built[-1], text)
                 else:
                     built.append({"role": "user", "content": _parts(text, images) if images else text})
             case CallItem(id=call_id, name=name, arguments=arguments):
                 if not built or built[-1]["role"] != "assistant":
-                    built.append({"role": "assistant", "content": None, **state.get("message", {})})
+                    built.append({"role": "assistant", "content": None})
+                built[-1] |= own["message"]
                 function = {"name": tool_name(name), "arguments": msgspec.json.encode(arguments).decode()}
                 calls = built[-1].setdefault("tool_calls", [])
-                kept = state.get("calls", {}).get(str(len(calls)), {})
+                kept = own["calls"].get(str(len(calls)), {})
+                if not (calls or kept) and "thought_signature" in wants:
+                    kept = UNSIGNED
                 calls.append({"id": call_id, "type": "function", "function": function, **kept})
                 continue
             case ResultItem(call_id=call_id, content=content):
@@ -105,9 +111,21 @@ def build_messages(items: Sequence[Item], model: str = "", system: str = "") -> 
             case _:
                 notes.append(noted(each.content))
         if not isinstance(each, MessageItem) or each.role == "user":
-            state = {}
+            own = _own(None, model, wants)
     first = "\n\n".join(part for part in (system, *notes) if part)
     return [{"role": "system", "content": first}, *built] if first else built
+
+
+def _own(item: ReasoningItem | None, model: str, wants: Collection[str]) -> dict[str, Any]:
+    """Return what belongs to a reply beside its text and calls: members of its `message`, and of its `calls`."""
+    value: Mapping[str, Any] = {}
+    if item is not None and item.state is not None and (item.state.provider, item.state.model) == (STATE, model):
+        value = item.state.value
+    message = value.get("message", {})
+    if "reasoning_content" in wants:
+        shown = item.content if item is not None else ""
+        message = {"reasoning_content": shown if shown.strip() else NO_REASONING} | message
+    return {"message": message, "calls": value.get("calls", {})}
 
 
 def noted(note: str) -> str:
@@ -122,8 +140,8 @@ def _add_text(message: dict[str, Any], text: str) -> None:
         message["content"] += f"\n\n{text}"
 
 
-def _parts(text: str, images: Sequence[ImagePart]) -> list[dict[str, Any]]:
-    parts: list[dict[str, Any]] = [{"type": "text", "text": text}] if text else []
+def _parts(text: str | list[dict[str, Any]], images: Sequence[ImagePart]) -> list[dict[str, Any]]:
+    parts = text if isinstance(text, list) else [{"type": "text", "text": text}] if text else []
     for each in images:
         address = f"data:{each.media_type};base64,{base64.b64encode(each.content).decode()}"
         parts.append({"type": "image_url", "image_url": {"url": address}})

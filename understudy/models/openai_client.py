@@ -8,7 +8,7 @@ import logging
 import math
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import msgspec
 import trio
@@ -144,29 +144,6 @@ class OpenAIClient:
             failure = self._failure(error)
         raise failure
 
-    async def whole(self, chunks: Any, seconds: float) -> dict[str, Any]:
-        """Return an answer that came whole, although a stream was asked for. Raises `ModelUnavailable`."""
-        import httpx2  # as `openai` does
-
-        failure = ModelUnavailable("The language model sent something unreadable.", True, "no whole answer")
-        try:
-            with trio.fail_after(seconds):
-                size, pieces = 0, list[bytes]()
-                async for piece in chunks.response.aiter_bytes():
-                    pieces.append(piece)
-                    if (size := size + len(piece)) > MAX_WHOLE:
-                        raise failure
-            body = msgspec.json.decode(b"".join(pieces), type=dict[str, Any])
-        except trio.TooSlowError as error:
-            failure = self._failure(error)
-        except (httpx2.HTTPError, msgspec.DecodeError, UnicodeError, RecursionError):
-            pass  # raised below, without the text that the error quotes
-        else:
-            if (wrong := body.get("error")) is None:
-                return body
-            failure = failure_of(wrong.get("code") if isinstance(wrong, dict) else None)
-        raise failure
-
     def _refused_field(self, error: Exception, optional: Sequence[str]) -> str:
         """Return the field of `optional` because of which a request was refused, empty if it was none."""
         if not isinstance(error, self._openai.BadRequestError):
@@ -209,6 +186,51 @@ class OpenAIClient:
         if sentence is _NOT_ACCEPTED:
             return RequestRefused.for_words(sentence, detail, words)
         return ModelUnavailable(sentence, retryable, detail, retry_after_s)
+
+
+class Overheard:
+    """Listens to a response while the SDK reads it as a stream: some servers answer with one object all the same.
+
+    What they call their answer is not asked: streams are called objects too, and objects streams. Begin before the
+    first chunk is read.
+    """
+
+    def __init__(self, response: Any) -> None:
+        self._pieces: Any = response.aiter_bytes()
+        self._heard: list[bytes] | None = []
+        self._size = 0
+        response.aiter_bytes = lambda: self
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        piece: bytes = await anext(self._pieces)
+        if self._heard is not None:
+            self._heard.append(piece)
+            self._size += len(piece)
+            if self._size > MAX_WHOLE:
+                raise ValueError
+        return piece
+
+    def stop(self) -> None:
+        """Forget what was heard: it is a stream."""
+        self._heard = None
+
+    def whole(self) -> dict[str, Any] | None:
+        """Return the object that was heard, None if it was none. Raises `ModelUnavailable` for an error, or a part."""
+        heard = b"".join(self._heard or ()).strip()
+        if not heard.startswith(b"{"):
+            return None
+        try:
+            body = msgspec.json.decode(heard, type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            body = None  # raised below, without the text that the error quotes
+        if body is None:
+            raise ModelUnavailable("The language model sent something unreadable.", True, "a part of an answer")
+        if (wrong := body.get("error")) is not None:
+            raise failure_of(wrong.get("code") if isinstance(wrong, dict) else None)
+        return body
 
 
 def failure_of(code: Any) -> ModelUnavailable:

@@ -1,8 +1,8 @@
-"""Reasoning that a server writes into the text, between tags: `<think>`, `<thinking>`, `<thought>` or `[THINK]`. Pure.
+"""Reasoning that a server writes into the text, between tags such as `<think>` or `[THINK]`. Pure.
 
 1. A tag counts at the beginning of the text, and behind reasoning; elsewhere it is text: the answer may be about tags.
-2. Some templates have written the opening tag themselves. Then the text up to a closing tag on a line of its own was
-   reasoning, though it was taken for text before.
+2. Some templates have written the opening tag themselves. Then the text up to a closing tag was reasoning, though it
+   was taken for text before. A tag in code or quotes, between blanks, or behind an opening one is an answer about tags.
 """
 
 import re
@@ -12,9 +12,15 @@ from attrs import define, field, frozen
 
 WATCHED: Final = 64 * 1024
 """Characters of a text in which a closing tag without an opening one is looked for."""
-_OPENING: Final = re.compile(r"\s*(?:<(think|thinking|thought)>|\[(THINK)\])", re.IGNORECASE)
-_OPENINGS: Final = ("<think>", "<thinking>", "<thought>", "[think]")
-_CLOSED: Final = re.compile(r"(?:\A|\n)[ \t]*</think>[ \t]*\n")
+_OPENING: Final = re.compile(r"\s*(?:<(think|thinking|thought|seed:think)>|\[(THINK)\])", re.IGNORECASE)
+_OPENINGS: Final = ("<think>", "<thinking>", "<thought>", "<seed:think>", "[think]")
+_CLOSED: Final = re.compile(
+    r"""(?:(?:\A|\n)[ \t]*  # a tag that begins a line
+        |(?<=[^\s`'"(\u2018\u201c]))  # or stands directly behind the reasoning
+        </think>(?=[^`'")\u2019\u201d])  # and is not quoted
+        |</think>[ \t]*\n  # or one that ends a line""",
+    re.VERBOSE,
+)
 _CLOSING: Final = "</think>"
 _BACK: Final = 32
 """Characters before a piece in which such a line may begin."""
@@ -68,10 +74,10 @@ class ThinkTags:
             return self._watch(held)
         return Parts("".join(reasoning), held.lstrip())
 
-    def finish(self) -> Parts:
-        """Return what was held back. Reasoning that the template had not opened, as nothing closes it, is the text."""
+    def finish(self, *, cut: bool = False) -> Parts:
+        """Return what was held back. Reasoning that nothing closes, unless it was cut, the template had not opened."""
         held, self._held = self._held, ""
-        if self._closing and self.opened:
+        if self._closing and self.opened and not cut:
             return Parts(text="".join((*self._opened_text, held)))
         if self._closing:
             return Parts(reasoning=held)
@@ -96,8 +102,9 @@ class ThinkTags:
         """Return a piece of text, unless it closes reasoning that was taken for text."""
         before = len(self._seen)
         self._seen += piece
-        found = _CLOSED.search(self._seen, max(0, before - _BACK))
-        if found is not None and self._seen.count("```", 0, found.start()) % 2 == 0:
+        closing = _CLOSED.finditer(self._seen, max(0, before - _BACK))
+        found = next((each for each in closing if not _is_quoted(self._seen[: each.start()])), None)
+        if found is not None:
             reasoning, rest = self._seen[: found.start()], self._seen[found.end() :]
             self._watching, self._begun, self._seen = False, False, ""
             after = self.feed(rest)
@@ -105,6 +112,12 @@ class ThinkTags:
         if len(self._seen) > WATCHED:
             self._watching, self._seen = False, ""
         return Parts(text=piece)
+
+
+def _is_quoted(before: str) -> bool:
+    """Return whether text ends in code, or speaks of the opening tag."""
+    in_line = before[before.rfind("\n") + 1 :].replace("```", "")
+    return before.count("```") % 2 == 1 or in_line.count("`") % 2 == 1 or "<think>" in before
 
 
 def _part_of_tag(text: str, tag: str) -> int:

@@ -4,7 +4,6 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -46,7 +45,8 @@ def _chunk(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
 class Script:
     """One answer. After its chunks, `hang` waits for the client to disconnect, and `drop` cuts the connection.
 
-    A refusal, with an `error`, may have `headers`. `whole` is an answer that comes as one object, not as a stream.
+    A refusal, with an `error`, may have `headers`. `whole` is an answer that comes as one object, not as a stream;
+    `kind` is a content type other than the usual one.
     """
 
     chunks: Iterable[dict[str, Any] | bytes] = ()
@@ -57,6 +57,7 @@ class Script:
     drop: bool = False
     headers: dict[str, str] = attrs.field(factory=dict)
     whole: dict[str, Any] | None = None
+    kind: str = ""
 
 
 class Provider:
@@ -121,7 +122,7 @@ def _door(provider: Provider) -> Callable[..., BaseHTTPRequestHandler]:
                 if script.error is not None:
                     self._refuse(script)
                 elif script.whole is not None:
-                    self._answer(200, script.whole)
+                    self._answer(200, script.whole, {"content-type": script.kind or "application/json"})
                 else:
                     self._stream(script)
             except OSError:
@@ -144,19 +145,18 @@ def _door(provider: Provider) -> Callable[..., BaseHTTPRequestHandler]:
         def _refuse(self, script: Script) -> None:
             self._answer(script.status, {"type": "error", "error": script.error}, script.headers)
 
-        def _answer(self, status: int, body: Any, headers: Mapping[str, str] = MappingProxyType({})) -> None:
+        def _answer(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
             content = json.dumps(body).encode()
             self.send_response(status)
-            for name, value in headers.items():
+            for name, value in ({"content-type": "application/json"} | dict(headers or {})).items():
                 self.send_header(name, value)
-            self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
 
         def _stream(self, script: Script) -> None:
             self.send_response(200)
-            self.send_header("content-type", "text/event-stream")
+            self.send_header("content-type", script.kind or "text/event-stream")
             self.send_header("transfer-encoding", "chunked")
             self.end_headers()
             for each in script.chunks:

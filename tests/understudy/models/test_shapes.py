@@ -9,13 +9,15 @@ from typing import Any
 import anthropic  # noqa: F401 - half a second that belongs to no test
 import openai  # noqa: F401 - the same
 import pytest
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from tests.understudy.models import messages_api, responses
-from tests.understudy.models.provider import Provider, Script, call_chunk, end_chunk, text_chunk
+from tests.understudy.models.provider import Provider, Script, end_chunk, text_chunk, usage_chunk
 from tests.understudy.models.test_anthropic import talking as talking_messages
 from tests.understudy.models.test_openai import talking as talking_responses
 from tests.understudy.models.test_openai_chat import LOOKUP, a_turn, talking
+from understudy.models.answer import REFUSED
+from understudy.models.items import CallItem, ImagePart, ProviderState, ResultItem
 from understudy.models.model import (
     HandoffItem,
     Item,
@@ -25,8 +27,10 @@ from understudy.models.model import (
     NoteItem,
     ReasoningDelta,
     ReasoningItem,
+    Reply,
     TextDelta,
     TextDropped,
+    ToolCard,
     tool_result,
 )
 from understudy.models.openai_chat_request import build_messages, build_request
@@ -38,6 +42,7 @@ pytestmark = [
 ]
 
 Calls = list[tuple[str, dict[str, Any]]]
+TOOLS = (LOOKUP, ToolCard("get_weather"), ToolCard("list_items"))
 WEATHER: Calls = [("get_weather", {"city": "Rome"}), ("get_weather", {"city": "Oslo"})]
 MIXED: Calls = [("get_weather", {"city": "Rome"}), ("list_items", {})]
 
@@ -55,14 +60,17 @@ class Shape:
     calls: Calls = field(factory=list)
     fails: str = ""
     whole: dict[str, Any] | None = None
+    kind: str = ""
+    """The content type, if it is another than the answer's."""
 
     @property
     def script(self) -> Script:
         """Return the answer of the server."""
         if self.whole is not None:
-            return Script(whole=self.whole)
-        chunks = [each if isinstance(each, bytes) else delta(each) for each in self.deltas]
-        return Script([*chunks, *([] if self.finish is None else [end_chunk(self.finish)])])
+            return Script(whole=self.whole, kind=self.kind)
+        chunks = [each if isinstance(each, bytes) or "choices" in each else delta(each) for each in self.deltas]
+        end = [] if self.finish is None else [end_chunk(self.finish)]
+        return Script([*chunks, *end], done=self.finish is not None, kind=self.kind)
 
 
 def delta(content: dict[str, Any]) -> dict[str, Any]:
@@ -112,6 +120,28 @@ TABLE = [
     Shape("gateway", "arguments of no call", [call(None, ROME, index=0)], fails="unreadable"),
     Shape("gateway", "arguments as an object", [
         call("get_weather", {"city": "Rome"}, "a", index=0)], calls=WEATHER[:1]),
+    Shape("gateway", "arguments as an object, of two calls with index 0", [
+        call("get_weather", {"city": "Rome"}, "a", index=0), call("get_weather", {"city": "Oslo"}, "b", index=0)],
+        calls=WEATHER),
+    Shape("gateway", "arguments as an object without members, of two calls without id", [
+        call("list_items", {}, index=0), call("get_weather", {"city": "Rome"}, index=0)], calls=MIXED[::-1]),
+    Shape("gateway", "an empty reason in each chunk", [end_chunk(""), {"content": "Four"}, end_chunk("")], text="Four"),
+    Shape("gateway", "an empty reason, and then no more", [{"content": "Fo"}, end_chunk("")], None, fails="stopped"),
+    Shape("gateway", "a reason that nobody knows", [{"content": "Four"}], "eos_token", text="Four"),
+    Shape("gateway", "usage that is null, then in each chunk", [
+        text_chunk("Fo") | {"usage": None}, text_chunk("ur") | {"usage": usage_chunk(1, 1)["usage"]}], text="Four"),
+    Shape("gateway", "no end marker", [{"content": "Four"}, end_chunk("stop")], None, text="Four"),
+    Shape("gateway", "reasoning by other names", [
+        {"thinking": "so "}, {"reasoning": {"content": "it is"}}, {"content": "Four"}],
+        text="Four", reasoning="so it is"),
+    Shape("gateway", "a refusal", [{"refusal": "No.", "content": None}], text="No." + REFUSED),
+    Shape("Copilot", "text in the first choice, a call in the second", [
+        {"choices": [{"index": 0, "delta": {"content": "Wait."}, "finish_reason": None}]},
+        {"choices": [{"index": 1, "delta": call("get_weather", ROME, "a"), "finish_reason": None}]}],
+        "tool_calls", text="Wait.", calls=WEATHER[:1]),
+    Shape("Copilot", "a whole answer with text and call in two choices", text="Wait.", calls=WEATHER[:1], whole={
+        "choices": [*whole({"content": "Wait."})["choices"],
+            *whole(call("get_weather", ROME, "a") | {"content": None}, "tool_calls")["choices"]]}),
     Shape("gateway", "arguments that are null", [call("list_items", None, "a", index=0)], calls=MIXED[1:]),
     Shape("gateway", "indexes from 1", [
         call("get_weather", ROME, "a", index=1), call("list_items", "{}", "b", index=2)], calls=MIXED),
@@ -123,7 +153,20 @@ TABLE = [
     Shape("gateway", "an id of its own for each piece", [
         call("get_weather", "", "a1", index=0), call(None, ROME, "a2", index=0)], calls=WEATHER[:1]),
     Shape("gateway", "the name after the id", [
-        call(None, "", "a", index=0) | {"content": None}, call("get_weather", ROME, "a", index=0)], fails="unreadable"),
+        call(None, "", "a", index=0) | {"content": None}, call("get_weather", ROME, "a", index=0)], calls=WEATHER[:1]),
+    Shape("gateway", "the name behind the arguments", [
+        call(None, ROME, "a", index=0), call("get_weather", "", index=0)], calls=WEATHER[:1]),
+    Shape("gateway", "the name in pieces", [
+        call("get_", "", "a", index=0), call("weather", "", index=0), call(None, ROME, index=0)], calls=WEATHER[:1]),
+    Shape("gateway", "two names with index 0 and no id, the first without arguments", [
+        call("list_items", "", index=0), call("get_weather", ROME, index=0)], calls=MIXED[::-1]),
+    Shape("gateway", "another index for each piece, one id", [
+        call("get_weather", "", "a", index=0), call(None, '{"city":', "a", index=1),
+        call(None, ' "Rome"}', "a", index=2)], calls=WEATHER[:1]),
+    Shape("gateway", "pieces of two calls in turn, without index", [
+        call("get_weather", "", "a"), call("get_weather", "", "b"), call(None, '{"city":', "a"),
+        call(None, '{"city":', "b"), call(None, ' "Rome"}', "a"), call(None, ' "Oslo"}', "b")], calls=WEATHER),
+    Shape("gateway", "a call that never has a name", [call(None, ROME, "a", index=0)], fails="unreadable"),
     Shape("gateway", "a failed answer", [{"content": "Fo"}], "error", fails="failed"),
     Shape("gateway", "a message where a delta belongs", [
         b'data: {"choices":[{"index":0,"message":{"content":"Four"},"finish_reason":null}]}\n\n'], text="Four"),
@@ -148,6 +191,11 @@ TABLE = [
     Shape("vLLM", "the template has opened the tag", [
         {"content": "so it is"}, {"content": "\n</think>"}, {"content": "\n\nFour"}],
         text="Four", reasoning="so it is"),
+    Shape("vLLM", "the template has opened the tag, and the closing one has no line of its own", [
+        {"content": "so it is."}, {"content": "</think>"}, {"content": "Four"}], text="Four", reasoning="so it is."),
+    Shape("SGLang", "an end of the reasoning at the end of a line", [
+        {"content": "so it is </th"}, {"content": "ink>\n\nFour"}], text="Four", reasoning="so it is "),
+    Shape("vLLM", "tags of Seed", [{"content": "<seed:think>so</seed:think>Four"}], text="Four", reasoning="so"),
     Shape("vLLM", "a content that is a number", [{"content": 4}], fails="unreadable"),
     Shape("vLLM", "calls after thoughts in the text", [
         {"content": "<think>so</think>"}, call("get_weather", ROME, "a", index=0)], "tool_calls",
@@ -166,6 +214,11 @@ TABLE = [
     Shape("OpenRouter", "details of the reasoning", [
         {"reasoning": "so", "reasoning_details": [{"type": "reasoning.text", "text": "so"}], "content": ""},
         {"content": "Four"}], text="Four", reasoning="so"),
+    Shape("MiniMax", "reasoning in details alone", [
+        {"reasoning_details": [{"type": "reasoning.text", "index": 0, "text": "so "}]},
+        {"reasoning_details": [{"type": "reasoning.text", "index": 0, "text": "it is"}]},
+        {"reasoning_details": [{"type": "reasoning.encrypted", "index": 1, "data": "c2ln"}]},
+        {"content": "Four"}], text="Four", reasoning="so it is"),
     Shape("OpenRouter", "a failure within the stream", [
         {"content": "Fo"}, b'data: {"error":{"code":502,"message":"upstream"},"choices":[]}\n\n'], None,
         fails="failed"),
@@ -178,6 +231,15 @@ TABLE = [
     Shape("simple server", "a whole answer with thoughts", whole=whole({"content": "<think>so</think>Four"}, None),
         text="Four", reasoning="so"),
     Shape("simple server", "a failure as a whole answer", whole={"error": {"message": "no"}}, fails="failed"),
+    Shape("proxy", "a whole answer that is called a stream", whole=whole({"content": "Four"}), text="Four",
+        kind="text/event-stream"),
+    Shape("proxy", "a whole answer that is called text", whole=whole({"content": "Four"}), text="Four",
+        kind="text/plain; charset=utf-8"),
+    Shape("proxy", "a stream that is called a whole answer", [{"content": "Fo"}, {"content": "ur"}], text="Four",
+        kind="application/json"),
+    Shape("proxy", "a page in place of an answer", [b"<html><body>Sign in</body></html>"], None, fails="no answer",
+        kind="text/html"),
+    Shape("proxy", "a part of an object", [b'{"choices": [{"mess'], None, fails="unreadable", kind="application/json"),
     Shape("proxy", "another object", whole={"status": "ok"}, fails="no answer"),
 ]  # fmt: skip
 
@@ -188,9 +250,9 @@ async def test_an_answer_is_read_by_what_it_holds(provider: Provider, heard: Any
     async with talking(provider) as model:
         if shape.fails:
             with pytest.raises(ModelUnavailable, match=shape.fails):
-                await model.respond(a_turn(tools=(LOOKUP,)), heard)
+                await model.respond(a_turn(tools=TOOLS), heard)
             return
-        reply = await model.respond(a_turn(tools=(LOOKUP,)), heard)
+        reply = await model.respond(a_turn(tools=TOOLS), heard)
     assert (reply.text, reply.reasoning) == (shape.text, shape.reasoning)
     assert [(each.name, each.arguments) for each in reply.calls] == shape.calls
     assert len({each.id for each in reply.calls}) == len(reply.calls)
@@ -213,27 +275,150 @@ async def test_a_template_that_opens_the_reasoning_is_remembered(provider: Provi
     assert not any(isinstance(each, TextDropped) for each in heard.events)
 
 
-@pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
-async def test_reasoning_before_calls_goes_back_with_them(provider: Provider, heard: Any, name: str) -> None:
-    """DeepSeek refuses a request without it; and one that has that of an answer without calls, in its older API."""
+async def test_a_model_that_stops_to_reason_is_not_waited_for(provider: Provider, heard: Any) -> None:
+    """One answer in which nothing is closed is shown at its end, the next one at once."""
     provider.scripts = [
-        Script(
-            [delta({name: "so "}), delta({name: "it is"}), call_chunk(0, "a", "lookup", "{}"), end_chunk("tool_calls")]
-        ),
-        Script([delta({name: "now"}), text_chunk("Four"), end_chunk("stop")]),
+        Script([text_chunk("so\n</think>\nFour"), end_chunk("stop")]),
+        Script([text_chunk("Fi"), text_chunk("ve"), end_chunk("stop")]),
+        Script([text_chunk("Si"), text_chunk("x"), end_chunk("stop")]),
     ]
     async with talking(provider) as model:
-        asked = a_turn(tools=(LOOKUP,))
+        assert [(await model.respond(a_turn(), heard)).text for _ in range(3)] == ["Four", "Five", "Six"]
+    assert [each.text for each in heard.events if isinstance(each, TextDelta)][-3:] == ["Five", "Si", "x"]
+
+
+# What the next request must have of a reply: what is special, the deltas, and members of its message and of its calls.
+
+ONE_CALL = call("get_weather", ROME, "a", index=0)
+SIGNED = {"extra_content": {"google": {"thought_signature": "c2ln"}}}
+RETURNED: list[tuple[str, list[Any], dict[str, Any], list[dict[str, Any]]]] = [
+    ("DeepSeek", [{"reasoning_content": "so "}, {"reasoning_content": "it is"}, ONE_CALL],
+        {"reasoning_content": "so it is"}, [{}]),
+    ("vLLM", [{"reasoning": "so "}, {"reasoning": "it is"}, ONE_CALL], {"reasoning": "so it is"}, [{}]),
+    ("Gemini", [call("get_weather", ROME, "a", **SIGNED), call("list_items", "{}", "b")], {}, [SIGNED, {}]),
+    ("Gemini, out of order", [
+        call("list_items", "{}", "b", index=1), call("get_weather", ROME, "a", index=0, **SIGNED)], {}, [SIGNED, {}]),
+    ("OpenRouter: a signature behind the pieces of its text", [
+        {"reasoning": "so ", "reasoning_details": [{"type": "reasoning.text", "text": "so ", "index": 0}]},
+        {"reasoning": "it is", "reasoning_details": [{"type": "reasoning.text", "text": "it is", "index": 0}]},
+        {"reasoning_details": [{"type": "reasoning.text", "signature": "c2ln", "index": 0}]},
+        {"reasoning_details": [{"type": "reasoning.encrypted", "data": "ZGF0YQ==", "id": "r", "index": 1}]}, ONE_CALL],
+        {"reasoning_details": [
+            {"type": "reasoning.text", "text": "so it is", "signature": "c2ln", "index": 0},
+            {"type": "reasoning.encrypted", "data": "ZGF0YQ==", "id": "r", "index": 1}]}, [{}]),
+    ("OpenRouter: encrypted parts without index", [
+        {"reasoning_details": [{"type": "reasoning.encrypted", "data": "MQ=="}]},
+        {"reasoning_details": [{"type": "reasoning.encrypted", "data": "Mg=="}]}, ONE_CALL],
+        {"reasoning_details": [
+            {"type": "reasoning.encrypted", "data": "MQ=="}, {"type": "reasoning.encrypted", "data": "Mg=="}]}, [{}]),
+    ("LiteLLM: blocks of thinking", [
+        {"reasoning_content": "so ", "thinking_blocks": [{"type": "thinking", "thinking": "so ", "signature": None}]},
+        {"reasoning_content": "it", "thinking_blocks": [{"type": "thinking", "thinking": "it", "signature": None}]},
+        {"thinking_blocks": [{"type": "thinking", "thinking": "", "signature": "c2ln"}]}, ONE_CALL],
+        {"thinking_blocks": [{"type": "thinking", "thinking": "so it", "signature": "c2ln"}]}, [{}]),
+    ("nobody", [ONE_CALL], {}, [{}]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("server", "deltas", "message", "calls"), RETURNED, ids=[server for server, *_ in RETURNED])
+async def test_what_a_server_wants_back_goes_back_with_the_calls(
+    provider: Provider,
+    heard: Any,
+    server: str,
+    deltas: list[Any],
+    message: dict[str, Any],
+    calls: list[dict[str, Any]],
+) -> None:
+    provider.scripts = [
+        Script([*map(delta, deltas), end_chunk("tool_calls")]),
+        Script([text_chunk("Four"), end_chunk("stop")]),
+    ]
+    async with talking(provider) as model:
+        asked = a_turn(tools=TOOLS)
         first = await model.respond(asked, heard)
-        second = await model.respond(asked, heard)
-    (request,) = first.calls
-    items = [*asked.items, ReasoningItem("", first.state), request.item(), tool_result(request, "ok", 1)]
-    messages = build_messages(items, "tiny")
-    assert [each.get(name) for each in messages] == [None, "so it is", None]
-    assert second.state is None
+        await model.respond(evolve(asked, items=(*asked.items, *items_of(first))), heard)
+    (sent,) = (each for each in provider.requests[1]["messages"] if each["role"] == "assistant")
+    assert {name: sent[name] for name in sent if name not in ("role", "content", "tool_calls")} == message
+    assert [
+        {name: each[name] for name in each if name not in ("id", "type", "function")} for each in sent["tool_calls"]
+    ] == calls
+
+
+def items_of(reply: Reply) -> list[Item]:
+    """Return a reply as items of the next turn, with the results of its calls."""
+    results = [tool_result(each, "ok", 1) for each in reply.calls]
+    text = [MessageItem("assistant", reply.text)] if reply.text else []
+    return [ReasoningItem(reply.reasoning, reply.state), *text, *(each.item() for each in reply.calls), *results]
+
+
+async def test_reasoning_goes_back_with_calls_and_what_follows_them(provider: Provider, heard: Any) -> None:
+    """DeepSeek wants all reasoning since a message that calls were made for; an older API refuses any other."""
+    provider.scripts = [
+        Script([delta({"reasoning_content": "so"}), delta(ONE_CALL), end_chunk("tool_calls")]),
+        Script([delta({"reasoning_content": "now"}), text_chunk("Four"), end_chunk("stop")]),
+        Script([delta({"reasoning_content": "hm"}), text_chunk("Five"), end_chunk("stop")]),
+        Script([text_chunk("Six"), end_chunk("stop")]),
+    ]
+    async with talking(provider) as model:
+        turn = a_turn(tools=TOOLS)
+        for _ in range(3):
+            reply = await model.respond(turn, heard)
+            said = () if reply.calls else (MessageItem("user", "And?"),)
+            turn = evolve(turn, items=(*turn.items, *items_of(reply), *said))
+        await model.respond(turn, heard)
+    replies = [each for each in provider.requests[3]["messages"] if each["role"] == "assistant"]
+    assert [each.get("reasoning_content") for each in replies] == ["so", "now", None]
+
+
+def test_the_reasoning_of_a_second_agent_stands_in_the_message_of_both() -> None:
+    state = ProviderState("openai", "tiny", {"message": {"reasoning_content": "so"}, "calls": {}})
+    items = [ASKED, ANSWERED, ReasoningItem("so", state), CallItem("a", "look"), ResultItem("a", "look", "ok", "1")]
+    (reply,) = (each for each in build_messages(items, "tiny") if each["role"] == "assistant")
+    assert (reply["content"], reply["reasoning_content"], len(reply["tool_calls"])) == ("Hi", "so", 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "missed"),
+    [
+        ("thinking is enabled but reasoning_content is missing in assistant tool call message at index 2", "message"),
+        ("The `reasoning_content` in the thinking mode must be passed back to the API.", "message"),
+        ("Function call is missing a thought_signature in functionCall parts.", "call"),
+    ],
+)
+async def test_calls_of_another_model_do_not_end_a_thread(
+    provider: Provider, heard: Any, words: str, missed: str
+) -> None:
+    """A server that misses what only its own replies have is given a stand-in, at once and from then on."""
+    refusal = Script(status=400, error={"message": words, "type": "invalid_request_error", "code": None})
+    answer = Script([text_chunk("Four"), end_chunk("stop")])
+    provider.scripts = [refusal, answer, answer]
+    items = (ASKED, ReasoningItem("so"), CallItem("a", "look"), ResultItem("a", "look", "ok", "1"), ANSWERED, ASKED)
+    async with talking(provider) as model:
+        for _ in range(2):
+            assert (await model.respond(evolve(a_turn(), items=items), heard)).text == "Four"
+    for request in provider.requests[1:]:
+        calling, answering = (each for each in request["messages"] if each["role"] == "assistant")
+        if missed == "message":
+            assert [calling["reasoning_content"], answering["reasoning_content"]] == ["so", " "]
+        else:
+            assert calling["tool_calls"][0]["extra_content"]["google"]["thought_signature"]
+    assert len(provider.requests) == 3
+
+
+async def test_a_stand_in_that_does_not_help_is_not_kept(provider: Provider, heard: Any) -> None:
+    error = {"message": "reasoning_content is not allowed", "type": "invalid_request_error", "code": None}
+    refusal = Script(status=400, error=error)
+    provider.scripts = [refusal, refusal, Script([text_chunk("Four"), end_chunk("stop")])]
+    async with talking(provider) as model:
+        with pytest.raises(ModelUnavailable, match="did not accept"):
+            await model.respond(evolve(a_turn(), items=(ASKED, ANSWERED, ASKED)), heard)
+        await model.respond(evolve(a_turn(), items=(ASKED, ANSWERED, ASKED)), heard)
+    has = ["reasoning_content" in str(each["messages"]) for each in provider.requests]
+    assert has == [False, True, False]
 
 
 ASKED, ANSWERED, NOTE = MessageItem("user", "Hello"), MessageItem("assistant", "Hi"), NoteItem("The time is noon.")
+PICTURE = MessageItem("user", "Look", images=(ImagePart("f", "image/png", b"png"),))
 MARKED = "[Note of the server, not of the user: The time is noon.]"
 
 
@@ -245,6 +430,7 @@ MARKED = "[Note of the server, not of the user: The time is noon.]"
         ([ASKED, ANSWERED, NOTE, ASKED], "user assistant user", 2),
         ([ASKED, ANSWERED, ASKED, NOTE], "user assistant user", 2),
         ([ASKED, ASKED], "user", None),
+        ([PICTURE, ASKED, PICTURE], "user", None),
         ([ASKED, ANSWERED, ANSWERED, ASKED], "user assistant user", None),
     ],
 )

@@ -22,12 +22,20 @@ CASES = [
     ("<thinner> than <think>it</think>", "", "<thinner> than <think>it</think>"),
     ("Write `<think>` and `</think>` around it.", "", "Write `<think>` and `</think>` around it."),
     ("```\na\n</think>\n```\nis a tag", "", "```\na\n</think>\n```\nis a tag"),
+    ("It ends with </think> there.", "", "It ends with </think> there."),
+    ("Close it by '</think>'.", "", "Close it by '</think>'."),
+    ("Write `a</think>b`, please.", "", "Write `a</think>b`, please."),
+    ("x <think>y</think>z", "", "x <think>y</think>z"),
+    ("<seed:think>a</seed:think>x", "a", "x"),
     ("<", "", "<"),
     ("", "", ""),
 ]
 OPENED = [
     ("Let me see.\n</think>\n\nFour", "Let me see.", "Four"),
     ("\n</think>\nFour", "", "Four"),
+    ("Let me see.</think>Four", "Let me see.", "Four"),
+    ("Let me see </think>\nFour", "Let me see ", "Four"),
+    ("Not `</think>` yet.\n</think>\nFour", "Not `</think>` yet.", "Four"),
     ("a\n</think>\n\n<think>b</think>c", "ab", "c"),
 ]
 
@@ -57,6 +65,8 @@ def test_a_tag_that_closes_what_the_template_has_opened_drops_the_text(
 ) -> None:
     text, reasoning, shown = case
     assert split(text, cuts) == (reasoning, shown, True)
+    if "`" in text:
+        return
     known = split(text, cuts, ThinkTags(opened=True))
     assert (known[0].replace("\n", ""), *known[1:]) == (reasoning, shown, False)
 
@@ -64,6 +74,12 @@ def test_a_tag_that_closes_what_the_template_has_opened_drops_the_text(
 @pytest.mark.parametrize("text", ["no reasoning this time", "a</thi"])
 def test_a_text_in_which_nothing_is_closed_is_the_answer(text: str) -> None:
     assert split(text, [3, 5], ThinkTags(opened=True))[1:] == (text, False)
+
+
+def test_reasoning_that_is_cut_is_no_answer() -> None:
+    tags = ThinkTags(opened=True)
+    assert tags.feed("Let me") == Parts("Let me")
+    assert tags.finish(cut=True) == Parts()
 
 
 def test_the_watch_is_bounded() -> None:
