@@ -121,7 +121,7 @@ def _own(item: ReasoningItem | None, model: str, wants: Collection[str]) -> dict
     value: Mapping[str, Any] = {}
     if item is not None and item.state is not None and (item.state.provider, item.state.model) == (STATE, model):
         value = item.state.value
-    message = value.get("message", {})
+    message: dict[str, Any] = value.get("message", {})
     if "reasoning_content" in wants:
         shown = item.content if item is not None else ""
         message = {"reasoning_content": shown if shown.strip() else NO_REASONING} | message
@@ -141,7 +141,9 @@ def _add_text(message: dict[str, Any], text: str) -> None:
 
 
 def _parts(text: str | list[dict[str, Any]], images: Sequence[ImagePart]) -> list[dict[str, Any]]:
-    parts = text if isinstance(text, list) else [{"type": "text", "text": text}] if text else []
+    parts: list[dict[str, Any]] = []
+    if text:
+        parts = [{"type": "text", "text": text}] if isinstance(text, str) else text
     for each in images:
         address = f"data:{each.media_type};base64,{base64.b64encode(each.content).decode()}"
         parts.append({"type": "image_url", "image_url": {"url": address}})

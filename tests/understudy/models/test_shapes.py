@@ -166,6 +166,20 @@ TABLE = [
     Shape("gateway", "pieces of two calls in turn, without index", [
         call("get_weather", "", "a"), call("get_weather", "", "b"), call(None, '{"city":', "a"),
         call(None, '{"city":', "b"), call(None, ' "Rome"}', "a"), call(None, ' "Oslo"}', "b")], calls=WEATHER),
+    Shape("gateway", "a whole call once more at its end", [
+        call("get_weather", ROME[:9], "a", index=0), call(None, ROME[9:], index=0),
+        call("get_weather", ROME, "a", index=0)], calls=WEATHER[:1]),
+    Shape("gateway", "arguments once more at their end", [
+        call("get_weather", ROME[:9], "a", index=0), call(None, ROME[9:], index=0), call(None, ROME, index=0)],
+        calls=WEATHER[:1]),
+    Shape("gateway", "other arguments behind whole ones", [
+        call("get_weather", ROME, "a", index=0), call(None, OSLO, index=0)], fails="unreadable"),
+    Shape("gateway", "two equal calls without id", [
+        call("get_weather", ROME, index=0), call("get_weather", ROME, index=0)], calls=WEATHER[:1] * 2),
+    Shape("gateway", "an object within the arguments, in a piece of its own", [
+        call("get_weather", '{"city": ', "a", index=0), call(None, '{"name": "Rome"}', index=0),
+        call(None, "}", index=0)],
+        calls=[("get_weather", {"city": {"name": "Rome"}})]),
     Shape("gateway", "a call that never has a name", [call(None, ROME, "a", index=0)], fails="unreadable"),
     Shape("gateway", "a failed answer", [{"content": "Fo"}], "error", fails="failed"),
     Shape("gateway", "a message where a delta belongs", [
