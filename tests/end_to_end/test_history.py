@@ -129,7 +129,7 @@ async def test_a_stopped_answer_leaves_a_complete_history(serve: Any) -> None:
         await client.until_end()
     sent = build_messages(model.heard[-1].items)
     assert [each["role"] for each in sent] == ["user", "assistant", "tool", "user"]
-    assert "stopped" in sent[3]["content"]
+    assert "stopped" in sent[2]["content"]
 
 
 async def test_a_long_conversation_is_folded_and_results_can_be_recalled(serve: Any) -> None:

@@ -64,9 +64,9 @@ def build_messages(
     """Return the conversation for the API, behind a system message with this text.
 
     The API rejects a call without a result and a result without a call; many servers also a system message that is not
-    the first, and two messages of one role in a row. So a note stands, marked, in the user's message beside it; in the
-    system message only if there is none, as that costs a prompt cache. The state that this provider gave with a reply
-    is given back with it, to the model it is from. A server that `wants` reasoning or signatures with every reply is
+    the first, two messages of one role in a row, and a user's message behind a result. So a note stands, marked, in the
+    user's message beside it, or behind the result before it, where no data can imitate it. The state that this
+    provider gave with a reply is given back with it, to the model it is from. A server that `wants` reasoning or signatures with every reply is
     given the reasoning that was shown, and a word in place of a signature.
     """
     built: list[dict[str, Any]] = []
@@ -78,7 +78,9 @@ def build_messages(
                 own = _own(each, model, wants)
                 continue
             case MessageItem(role="assistant", content=content):
-                if built and built[-1]["role"] == "assistant":  # of two agents, or of a text and its continuation
+                if (
+                    built and built[-1]["role"] == "assistant" and "tool_calls" not in built[-1]
+                ):  # of two agents, or of a text and its continuation
                     _add_text(built[-1], content)
                     built[-1] |= own["message"]
                 else:
@@ -106,14 +108,15 @@ def build_messages(
                 continue
             case ResultItem(call_id=call_id, content=content):
                 built.append({"role": "tool", "tool_call_id": call_id, "content": content})
-            case _ if built and built[-1]["role"] == "user" and not notes:
+            case _ if built and built[-1]["role"] in ("user", "tool") and not notes:
                 _add_text(built[-1], noted(each.content))
             case _:
                 notes.append(noted(each.content))
         if not isinstance(each, MessageItem) or each.role == "user":
             own = _own(None, model, wants)
-    first = "\n\n".join(part for part in (system, *notes) if part)
-    return [{"role": "system", "content": first}, *built] if first else built
+    if notes:
+        built.append({"role": "user", "content": "\n\n".join(notes)})
+    return [{"role": "system", "content": system}, *built] if system else built
 
 
 def _own(item: ReasoningItem | None, model: str, wants: Collection[str]) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from understudy.models.model import (
     TextDelta,
     TextDropped,
     ToolCard,
+    ToolRequest,
     tool_result,
 )
 from understudy.models.openai_chat_request import build_messages, build_request
@@ -457,15 +458,19 @@ def test_no_system_message_comes_late(items: list[Item], roles: str, place: int 
         assert "Hello" in messages[place]["content"]
 
 
-def test_a_note_behind_results_stands_in_the_system_message() -> None:
-    """Some servers refuse a user's message behind a result."""
+def test_a_note_stands_behind_the_result_before_it() -> None:
+    """Some servers refuse a user's message behind a result; the system message stays for prompt caches."""
+    call = ToolRequest("c", "lookup", {})
     turn = a_turn(notes=(NOTE,))
-    call_item = HandoffItem("a", "b")
-    assert [each["role"] for each in build_request(turn, "tiny")["messages"]] == ["system", "user"]
-    items = (*turn.items, ANSWERED, call_item)
-    messages = build_messages(items, "tiny", "Be brief.")
-    assert [each["role"] for each in messages] == ["system", "user", "assistant"]
-    assert messages[0]["content"].startswith("Be brief.\n\n[Note of the server")
+    turn = evolve(turn, items=(*turn.items, call.item(), tool_result(call, "ok", 1)))
+    system, *rest = build_request(turn, "tiny")["messages"]
+    assert (system["content"], [each["role"] for each in rest]) == ("Be brief.", ["user", "assistant", "tool"])
+    assert rest[-1]["content"].endswith(f"</untrusted-data>\n\n{MARKED}")
+
+
+def test_a_note_that_nothing_stands_beside_is_a_message() -> None:
+    messages = build_messages([ASKED, ANSWERED, HandoffItem("a", "b")])
+    assert [each["role"] for each in messages] == ["user", "assistant", "user"]
 
 
 # The Responses and the Messages API: a row is what is special, the stream, and the calls or the words of a failure.
