@@ -87,8 +87,7 @@ class OpenAIChat:
         client = self._client
         tags = ThinkTags(self._thinks_first and not turn.partial_text)
         answer = ChatStream(tags, calls=Calls({name for name, *_ in offered_tools(turn)}))
-        async with await self._begin(turn) as chunks:
-            overheard = Overheard(chunks.response)
+        async with await self._begin(turn) as chunks, Overheard(chunks.response) as overheard:
             while answer.length <= MAX_TEXT:
                 wait_s = client.idle_s if answer.has_begun else client.begin_s
                 try:

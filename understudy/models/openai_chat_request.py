@@ -65,9 +65,10 @@ def build_messages(
 
     The API rejects a call without a result and a result without a call; many servers also a system message that is not
     the first, two messages of one role in a row, and a user's message behind a result. So a note stands, marked, in the
-    user's message beside it, or behind the result before it, where no data can imitate it. The state that this
-    provider gave with a reply is given back with it, to the model it is from. A server that `wants` reasoning or signatures with every reply is
-    given the reasoning that was shown, and a word in place of a signature.
+    user's message beside it, or behind the result before it, where no data can imitate it.
+
+    The state that this provider gave with a reply is given back with it, to the model it is from. A server that `wants`
+    reasoning or signatures with every reply is given the reasoning that was shown, and a word in place of a signature.
     """
     built: list[dict[str, Any]] = []
     notes: list[str] = []

@@ -191,15 +191,23 @@ class OpenAIClient:
 class Overheard:
     """Listens to a response while the SDK reads it as a stream: some servers answer with one object all the same.
 
-    What they call their answer is not asked: streams are called objects too, and objects streams. Begin before the
+    What they call their answer is not asked: streams are called objects too, and objects streams. Enter it before the
     first chunk is read.
     """
 
     def __init__(self, response: Any) -> None:
+        self._response = response
         self._pieces: Any = response.aiter_bytes()
         self._heard: list[bytes] | None = []
         self._size = 0
-        response.aiter_bytes = lambda: self
+
+    async def __aenter__(self) -> Self:
+        self._response.aiter_bytes = lambda: self
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        del self._response.aiter_bytes  # a cycle would leave the generators to the garbage collector, in any thread
+        await self._pieces.aclose()
 
     def __aiter__(self) -> Self:
         return self
