@@ -88,6 +88,17 @@ async def test_a_thread_gets_its_title_after_its_first_answer(start: Any, provid
     assert 2_000 < len(asked) < 2_300
 
 
+async def test_a_model_that_reasons_in_its_text_gets_a_title(start: Any, provider: Provider) -> None:
+    """Its server counts no tokens of reasoning: there is room for it all the same, and none is in the title."""
+    provider.scripts = [said("<think>Hm.</think>They grew."), said("<think>A title, then.</think>Sales of last year")]
+    running, token = await start()
+    async with connected(running.address, token) as client:
+        assert (await ask(client))["data"]["message"] == "They grew."
+        assert (await titled(client))["data"]["title"] == "Sales of last year"
+    assert provider.requests[1]["max_completion_tokens"] > 1_000
+    assert "Hm." not in str(provider.requests[1]["messages"])
+
+
 async def test_only_the_first_answer_makes_a_title(start: Any, provider: Provider) -> None:
     provider.scripts = [said("They grew."), said("Sales of last year"), said("You are welcome.")]
     running, token = await start()

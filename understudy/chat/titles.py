@@ -107,11 +107,11 @@ async def make_title(services: Services, request: RunRequest, model: Model, mode
         if services.spending is not None and await services.spending.exceeded(request) is not None:
             log.info("title.not_made", extra={"run_id": request.run_id, "detail": "a limit of spending is reached"})
             return None
-        used = [usage_of(each) for each in await store.steps(request.run_id)]
+        steps = await store.steps(request.run_id)
     except StorageError as error:
         log.info("title.not_made", extra={"run_id": request.run_id, "detail": str(error)})
         return None
-    reasons = any(isinstance(each.reasoning, int) and each.reasoning > 0 for each in used if each is not None)
+    reasons = any(map(_has_reasoned, steps))
     turn = _turn(request.content, answers[0].content, REPLY_TOKENS + (REASONING_TOKENS if reasons else 0))
     began, clocked = services.clock(), time.monotonic()
     title, usage = await _ask(model, turn, request.run_id)
@@ -122,6 +122,12 @@ async def make_title(services: Services, request: RunRequest, model: Model, mode
         services.metrics.model_used(model.name, usage, model_name)
     title = " ".join(str(await services.content_filter.filter_for_storage(title) or "").split())
     return TitleMade(title, derived, usage, began)
+
+
+def _has_reasoned(step: StepRecord) -> bool:
+    """Return whether a model reasoned in a step: its provider has counted it, or shown it."""
+    used = usage_of(step)
+    return used is not None and (bool(step.result.get("reasoning")) or bool(used.reasoning))
 
 
 def usage_step(run_id: str, steps: Sequence[StepRecord], made: TitleMade, now: float) -> StepRecord:
