@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
+from understudy.tools.column_types import ColumnTypes, lines_above
 from understudy.tools.errors import ToolError
 
 if TYPE_CHECKING:
@@ -61,10 +62,8 @@ _CSV_TRIES: Final[Sequence[Mapping[str, Any]]] = (
     {"skip": 0, "sample_size": -1},
     {"skip": 0, "sample_size": -1, "strict_mode": False, "null_padding": True},
 )
-# Numbers written 1.234,5 and 1,234.5, and the SQL that makes them plain. Groups must be whole, so that a version number
-# or a list does not pass for a number.
-_EUROPEAN: Final = (r"^\s*[-+]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?\s*$", "replace(replace({}, '.', ''), ',', '.')")
-_ENGLISH: Final = (r"^\s*[-+]?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?\s*$", "replace({}, ',', '')")
+_SEP: Final = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
+_PAGE: Final = re.compile(r"<(!doctype|html|head|body|table|\?xml)\b", re.IGNORECASE)
 
 
 @frozen
@@ -78,6 +77,11 @@ class Column:
     def quoted(self) -> str:
         """The name as an SQL identifier."""
         return quote(self.name)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its values are whole numbers."""
+        return "INT" in self.type and self.kind == "number"
 
     @property
     def kind(self) -> str:
@@ -110,9 +114,12 @@ def quote(name: str) -> str:
 class Table:
     """A loaded, locked table called ``data``."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, join: Join | None = None) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, join: Join | None = None, notes: Sequence[str] = ()
+    ) -> None:
         self.connection = connection
         self.join = join
+        self.notes = tuple(notes)  # how the file was read, where it could be read in another way
         described = self.rows("SELECT column_name, column_type FROM (DESCRIBE data)")
         self.columns = tuple(Column(name, kind) for name, kind in described)
         self.row_count: int = self.rows("SELECT count(*) FROM data")[0][0]
@@ -134,16 +141,16 @@ def open_table(name: str, path: Path, folder: Path, other: tuple[str, Path, str 
     import duckdb  # here: only the worker needs it, and the server starts lighter without
 
     connection = duckdb.connect(":memory:", config=_CONFIG)
-    join = None
+    join, notes = None, []
     if other is not None:
-        _Loader(connection, other[0], other[1], folder).load()
+        notes += _Loader(connection, other[0], other[1], folder).load()
         connection.execute("ALTER TABLE data RENAME TO other")
-    _Loader(connection, name, path, folder).load()
+    notes += _Loader(connection, name, path, folder).load()
     if other is not None:
         join = _join(connection, other[2])
     for statement in _LOCK:
         connection.execute(statement).fetchall()
-    return Table(connection, join)
+    return Table(connection, join, notes)
 
 
 def _join(connection: duckdb.DuckDBPyConnection, on: str | None) -> Join:
@@ -195,9 +202,9 @@ class _Loader:
     path: Path
     folder: Path
 
-    def load(self) -> None:
-        """Create the table."""
-        head = self._head()
+    def load(self) -> list[str]:
+        """Create the table. Return notes on how it was read."""
+        head, notes = self._head(), list[str]()
         if head.startswith(b"PAR1"):
             self._create("read_parquet", self.path, ({},))
         else:
@@ -206,11 +213,12 @@ class _Loader:
             if suffix in _JSON or (suffix not in _SEPARATED and first.lstrip().startswith(("[", "{"))):
                 self._create("read_json", path, ({}, {"sample_size": -1}))
             else:
-                self._read_csv(path, first, separated=suffix in _SEPARATED)
+                notes = self._read_csv(path, first, separated=suffix in _SEPARATED)
         # Times with a zone become UTC, so that a table reads the same on every machine.
         self._rows("SET TimeZone = 'UTC'")
         for column in self._columns("TIMESTAMP WITH TIME ZONE"):
             self._rows(f"ALTER TABLE data ALTER {quote(column)} TYPE TIMESTAMP")
+        return notes
 
     def _rows(self, sql: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
         return self.connection.execute(sql, parameters).fetchall()
@@ -252,43 +260,53 @@ class _Loader:
         with path.open(encoding="utf-8", newline="") as rewritten:
             return path, rewritten.read(_SAMPLE)
 
-    def _read_csv(self, path: Path, first: str, *, separated: bool) -> None:
-        if first.lstrip().startswith("<") and not separated:
-            raise self._invalid("it is a page or XML, not a table")
-        header = re.sub(r'"[^"]*"', "", first.lstrip().split("\n", 1)[0])
-        delimiter = max((each for each in _DELIMITERS if each in header), key=header.count, default=None)
-        tries = tuple({**each, "delim": delimiter} for each in _CSV_TRIES) if delimiter else _CSV_TRIES
-        self._create("read_csv", path, tries)
+    def _read_csv(self, path: Path, first: str, *, separated: bool) -> list[str]:
+        start = first.lstrip()
+        if _PAGE.match(start) or (start.startswith("<") and not separated):
+            raise self._invalid("it is a web page or XML, not a table; save it as CSV")
+        skip, delimiter, notes = 0, None, list[str]()
+        if (named := _SEP.match(first)) is not None:  # the first line that Excel writes for itself
+            skip, delimiter = 1, named[1]
+        lines = first.splitlines()[skip : skip + 30]
+        if delimiter is None:
+            above, delimiter = lines_above([line for line in lines[:-1] if line.strip()] if len(lines) > 1 else [])
+            if above and lines[:above] == [line for line in lines[:above] if line.strip()]:
+                skip += above
+                title = " ".join(lines[:above]).strip()[:60]
+                notes.append(f"What stands above the heads is left out: “{title}”.")
+            else:
+                delimiter = None
+        if delimiter is None:
+            header = re.sub(r'"[^"]*"', "", start.split("\n", 1)[0])
+            delimiter = max((each for each in _DELIMITERS if each in header), key=header.count, default=None)
+        given = {"skip": skip} | ({"delim": delimiter} if delimiter else {})
+        tries = [each | given for each in _CSV_TRIES]
+        # DuckDB finds the heads by the types of the first rows; each column's type is decided by all of its values.
+        self._create("read_csv", path, [*tries, *(each | {"all_varchar": True} for each in tries)], limit=1)
         names = self._columns()
-        if self._header_was_missed(names):
-            self._rows("DROP TABLE data")
-            self._create("read_csv", path, tuple({**each, "header": True} for each in tries))
-        elif len(names) == 1 and not separated and " " in names[0]:
+        missed = self._header_was_missed(names)
+        if not missed and len(names) == 1 and not separated and " " in names[0]:
             raise self._invalid("it looks like plain text, without columns")
-        # Columns of text in which every value is a number written with commas become numbers.
-        for column in map(quote, self._columns("VARCHAR")):
-            for pattern, plain in (_EUROPEAN, _ENGLISH) if delimiter == ";" else (_ENGLISH, _EUROPEAN):
-                fits = f"SELECT coalesce(bool_and(regexp_matches({column}, $1)), false) FROM data"  # noqa: S608 (quoted)
-                if self._rows(fits, [pattern])[0][0]:
-                    number = f"CAST(trim({plain.format(column)}) AS DOUBLE)"
-                    self._rows(f"ALTER TABLE data ALTER {column} TYPE DOUBLE USING {number}")
-                    break
+        header_row = missed or not _are_invented(names)
+        self._rows("DROP TABLE data")
+        self._create("read_csv", path, [each | {"header": header_row, "all_varchar": True} for each in tries])
+        return notes + ColumnTypes(self._rows, self._columns("VARCHAR"), delimiter).settle()
 
     def _header_was_missed(self, names: Sequence[str]) -> bool:
         """Whether DuckDB read the header as a row and invented names, which it does if all columns are text."""
-        width = len(str(len(names) - 1))
-        if list(names) != [f"column{place:0{width}d}" for place in range(len(names))]:
+        if not _are_invented(names):
             return False
         cells = next(iter(self._rows("SELECT * FROM data LIMIT 1")), ())
         return bool(cells) and len(set(cells)) == len(cells) and all(isinstance(c, str) and c.strip() for c in cells)
 
-    def _create(self, reader: str, path: Path, tries: Sequence[Mapping[str, Any]]) -> None:
-        """Read the file with the first of the `tries` that works."""
+    def _create(self, reader: str, path: Path, tries: Sequence[Mapping[str, Any]], limit: int | None = None) -> None:
+        """Read the file, or its first rows, with the first of the `tries` that works."""
         import duckdb  # here: only the worker needs it, and the server starts lighter without
 
         for options in tries:
             given = "".join(f", {name} := ${name}" for name in options)
-            sql = f"CREATE TABLE data AS SELECT * FROM {reader}($path{given})"  # noqa: S608 (names are ours)
+            rows = "" if limit is None else f" LIMIT {limit}"
+            sql = f"CREATE TABLE data AS SELECT * FROM {reader}($path{given}){rows}"  # noqa: S608 (names are ours)
             try:
                 self._rows(sql, {"path": str(path), **options})
             except duckdb.OutOfMemoryException:
@@ -301,6 +319,12 @@ class _Loader:
         # DuckDB's message often names a line of our own query, not one of the file, so it is not repeated.
         one_row = reader == "read_csv"
         raise self._invalid("one of its rows does not fit the rest" if one_row else "its content does not fit together")
+
+
+def _are_invented(names: Sequence[str]) -> bool:
+    """Whether these are the names that DuckDB gives to columns without heads."""
+    width = len(str(len(names) - 1))
+    return list(names) == [f"column{place:0{width}d}" for place in range(len(names))]
 
 
 def _pieces(path: Path, encoding: str, errors: str = "strict") -> Iterator[str]:

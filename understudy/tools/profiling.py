@@ -18,7 +18,7 @@ def profile(table: Table) -> dict[str, Any]:
     """
     exact = table.row_count <= EXACT_ROWS
     shown = table.columns[:MAX_COLUMNS]
-    notes = []
+    notes = list(table.notes)
     if not exact:
         notes.append(f"Distinct values and repeated rows of more than {EXACT_ROWS:,} rows are estimates.")
     if len(shown) < len(table.columns):
@@ -78,7 +78,7 @@ def _column(table: Table, column: Column, exact: bool) -> dict[str, Any]:
         return found
     match column.kind:
         case "number":
-            return found | _numbers(table, name)
+            return found | _numbers(table, name) | (_exact(table, name) if column.is_whole else {})
         case "date":
             sql = f"SELECT CAST(min({name}) AS VARCHAR), CAST(max({name}) AS VARCHAR) FROM data"  # noqa: S608 (quoted)
             first, last = table.rows(sql)[0]
@@ -102,6 +102,17 @@ def _numbers(table: Table, name: str) -> dict[str, Any]:
     q1, median, q3 = quartiles
     shape = {"min": low, "max": high, "mean": mean, "stddev": deviation, "q1": q1, "median": median, "q3": q3}
     return {key: _rounded(value) for key, value in (shape | {"sum": total}).items()}
+
+
+def _exact(table: Table, name: str) -> dict[str, Any]:
+    """Return least, greatest and sum of whole numbers, with all digits: as text what JSON's readers would round."""
+    ((low, high, total),) = table.rows(f"SELECT min({name}), max({name}), sum({name}) FROM data")  # noqa: S608 (quoted)
+    return {key: whole(value) for key, value in (("min", low), ("max", high), ("sum", total))}
+
+
+def whole(value: int) -> int | str:
+    """Return a whole number for JSON: as text beyond 2**53, where its readers lose digits."""
+    return value if abs(value) < 2**53 else str(value)
 
 
 def _rounded(value: float | None) -> float | int | None:

@@ -18,6 +18,7 @@ from attrs import frozen
 
 from understudy.tools.duckdb_session import Column, Table, quote
 from understudy.tools.errors import ToolError
+from understudy.tools.profiling import whole
 
 if TYPE_CHECKING:
     import duckdb
@@ -46,16 +47,20 @@ _GROWING: Final = frozenset(
 MAX_GROWTH: Final = 10_000
 
 # Types that JSON has; every other value is shown as DuckDB writes it.
-_PLAIN: Final = frozenset("BOOLEAN TINYINT SMALLINT INTEGER BIGINT UTINYINT USMALLINT UINTEGER FLOAT DOUBLE".split())  # noqa: SIM905 (words read better as words)
+_PLAIN: Final = frozenset("BOOLEAN FLOAT DOUBLE".split())  # noqa: SIM905 (words read better as words)
 
 
 @frozen
 class Answer:
-    """The rows of a query as plain JSON values. `truncated` says why rows are missing; empty if none is."""
+    """The rows of a query as plain JSON values. `truncated` says why rows are missing; empty if none is.
+
+    `notes` say how the file was read, where it could be read in another way.
+    """
 
     columns: tuple[Column, ...]
     rows: list[list[Any]]
     truncated: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def run(table: Table, sql: str, limit: int) -> Answer:
@@ -80,12 +85,14 @@ def run(table: Table, sql: str, limit: int) -> Answer:
     for kept, row in enumerate(rows):
         left -= sum(len(str(cell)) + 3 for cell in row)
         if left < 0:
-            return Answer(columns, rows[:kept], f"only the first {kept:,} rows are shown, as they are very long")
-    return Answer(columns, rows, f"only the first {limit:,} rows are shown" if len(found) > limit else "")
+            cut = f"only the first {kept:,} rows are shown, as they are very long"
+            return Answer(columns, rows[:kept], cut, table.notes)
+    cut = f"only the first {limit:,} rows are shown" if len(found) > limit else ""
+    return Answer(columns, rows, cut, table.notes)
 
 
 def _cell(place: int, column: Column) -> str:
-    if column.type in _PLAIN:
+    if column.type in _PLAIN or column.is_whole:
         return f"#{place}"
     return (
         f"CAST(#{place} AS DOUBLE)"
@@ -96,6 +103,8 @@ def _cell(place: int, column: Column) -> str:
 
 def _plain(cell: Any) -> Any:
     """Round to the 15 significant digits that a float holds, so that sums of cents read as people write them."""
+    if isinstance(cell, int) and not isinstance(cell, bool):
+        return whole(cell)
     if not isinstance(cell, float):
         return cell
     return float(f"{cell:.15g}") if math.isfinite(cell) else None

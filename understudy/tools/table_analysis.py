@@ -15,6 +15,7 @@ from attrs import evolve, frozen
 from understudy.tools.chart_data import PERIODS, find_axis, parse_aggregate
 from understudy.tools.duckdb_session import Column, Join, Table
 from understudy.tools.errors import ToolError
+from understudy.tools.profiling import whole
 from understudy.tools.queries import Answer, find_column, no_such_column, run
 
 MAX_GROUPS: Final = 100
@@ -507,12 +508,16 @@ def _value(measure: Column | None, aggregate: str) -> str:
 
 def _plain(column: Column) -> str:
     """Return an expression of the column's value as a JSON value."""
+    if column.is_whole:
+        return column.quoted
     if column.kind == "number":
         return f"CAST({column.quoted} AS DOUBLE)"
     return column.quoted if column.kind == "boolean" else f"left(CAST({column.quoted} AS VARCHAR), 1000)"
 
 
 def _finite(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return whole(value)
     if not isinstance(value, float):
         return value
     return _rounded(value) if math.isfinite(value) else None

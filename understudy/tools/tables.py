@@ -187,7 +187,7 @@ async def query_table(
         "row_count": len(answer.rows),
         "truncated": bool(answer.truncated),
         "note": answer.truncated,
-    }
+    } | ({"notes": list(answer.notes)} if answer.notes else {})
     single = len(answer.rows) == len(answer.columns) == 1  # one figure, not rows of a table
     return ToolResult(value, _sentence(answer), kind=ANALYSIS if single else DRILL_DOWN)
 
