@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import trio
 
 from understudy.models.keys import read_key
-from understudy.models.model import ModelError, ModelUnavailable, RequestRefused
+from understudy.models.model import MAX_SAID, TOO_LONG, ModelError, ModelUnavailable, RequestRefused, is_too_long
 from understudy.models.openai_client import read_retry_after
 from understudy.storage.errors import ExtraNotInstalled
 
@@ -23,7 +23,7 @@ _KINDS: Final[Mapping[str, tuple[str, bool]]] = {
     "permission_error": ("The language model's provider refused this server's key.", False),
     "billing_error": ("This server's account at the provider is used up.", False),
     "not_found_error": ("", False),
-    "request_too_large": ("The conversation is too long for the language model.", False),
+    "request_too_large": (TOO_LONG, False),
     "invalid_request_error": ("The language model did not accept this request.", False),
     "rate_limit_error": ("The language model is busy; try again in a moment.", True),
     "overloaded_error": ("The language model is overloaded; try again in a moment.", True),
@@ -44,9 +44,8 @@ _STATUS: Final = {
     529: "overloaded_error",
 }
 """The types of errors that come without one, as from a proxy, by the status of HTTP."""
-_TOO_LONG: Final = re.compile(r"prompt is too long|exceed(s|ed)? (the )?context", re.IGNORECASE)
 _CREDIT: Final = re.compile(r"credit balance", re.IGNORECASE)
-"""What the API's own text says of two errors that have the type of any bad request."""
+"""What the API's own text says of an error that has the type of any bad request."""
 
 _UNREADABLE: Final = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 """Errors of reading what a provider sent in another form than the API's."""
@@ -117,10 +116,13 @@ class AnthropicClient:
         if kind not in _KINDS or (kind == "api_error" and status in _STATUS):
             kind = _STATUS.get(status or 0, "api_error")
         if kind == "invalid_request_error":
-            kind = "request_too_large" if _TOO_LONG.search(said) else "billing_error" if _CREDIT.search(said) else kind
+            kind = "request_too_large" if is_too_long(said) else "billing_error" if _CREDIT.search(said) else kind
         sentence, retryable = _KINDS[kind]
         sentence = sentence or f"The provider does not know the language model {self.model}."
         detail = " ".join(str(each) for each in (type(error).__name__, status, kind) if each)
         if kind == "invalid_request_error":
-            return RequestRefused.for_words(sentence, detail, said)
-        return ModelUnavailable(sentence, retryable, detail, read_retry_after(error) if retryable else None)
+            failure: ModelUnavailable = RequestRefused.for_words(sentence, detail, said)
+        else:
+            failure = ModelUnavailable(sentence, retryable, detail, read_retry_after(error) if retryable else None)
+        failure.said = (said or str(error))[:MAX_SAID]
+        return failure

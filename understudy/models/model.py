@@ -38,7 +38,8 @@ class ModelUnavailable(ModelError, ConnectionError):
     """The model could not answer. `message` is a sentence for the user; it never holds a key or an address.
 
     `retryable` says whether the same request may succeed later (an overloaded provider, a dropped stream) or not
-    (a refused key, an unknown model). `detail` is for the log; `retry_after_s` is the time to wait, if known.
+    (a refused key, an unknown model). `detail` is for the log; `retry_after_s` is the time to wait, if known. `said` is
+    what the provider said, for the log too: it may quote anything, and is scrubbed first.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class ModelUnavailable(ModelError, ConnectionError):
         self.retryable = retryable
         self.detail = detail
         self.retry_after_s = retry_after_s
+        self.said = ""
 
     def __str__(self) -> str:
         return self.message
@@ -74,6 +76,23 @@ class RequestRefused(ModelUnavailable):
         elif _OF_ATTACHMENTS.search(words):
             made.about = "attachments"
         return made
+
+
+MAX_SAID: Final = 500
+"""Characters of a provider's own words that are kept."""
+TOO_LONG: Final = "The conversation is too long for the language model."
+_OF_LENGTH: Final = re.compile(
+    r"context[_ ](length|size|window)|(maximum|max|available|model'?s) context|prompt is too long|token limit"
+    r"|(input|prompt|request) (is )?(too (long|large)|length)|input token count|too many (input )?tokens"
+    r"|maximum (input|prompt|number of) ?(length|tokens)|reduce the length"
+    r"|exceed\w* (the )?(context|maximum number of tokens|token)",
+    re.IGNORECASE,
+)
+
+
+def is_too_long(words: str) -> bool:
+    """Whether a provider's words say that the input is longer than the model takes: each has its own."""
+    return _OF_LENGTH.search(words) is not None
 
 
 _WANTED: Final = re.compile(r"reasoning_content|thought_signature")

@@ -7,8 +7,9 @@
 4. A stream that ends without a `finish_reason` is a failure, not a short answer.
 """
 
-from typing import Any
+from typing import Any, Final
 
+import trio
 from attrs import evolve
 
 from understudy.models.answer import CUT, FILTERED, MAX_REASONING, MAX_TEXT, REFUSED, cut_reply, whole_reply
@@ -20,16 +21,19 @@ from understudy.models.model import (
     RequestRefused,
     TextDelta,
     TextDropped,
+    Thought,
     Turn,
 )
 from understudy.models.openai_chat_calls import Calls
 from understudy.models.openai_chat_request import build_request
 from understudy.models.openai_chat_stream import ChatStream
-from understudy.models.openai_client import OpenAIClient, Overheard
+from understudy.models.openai_client import LOADS, OpenAIClient, Overheard
 from understudy.models.prompt import offered_tools
 from understudy.models.think_tags import ThinkTags
 from understudy.models.timeouts import IDLE_S
 
+AGAIN_S: Final = 1.0
+"""Seconds between two requests to a server that loads its model."""
 _OPTIONAL = ("reasoning_effort", "temperature", "parallel_tool_calls")
 """Fields of the agent's settings, which some models refuse."""
 
@@ -87,7 +91,7 @@ class OpenAIChat:
         client = self._client
         tags = ThinkTags(self._thinks_first and not turn.partial_text)
         answer = ChatStream(tags, calls=Calls({name for name, *_ in offered_tools(turn)}))
-        async with await self._begin(turn) as chunks, Overheard(chunks.response) as overheard:
+        async with await self._begin_once_loaded(turn, emit) as chunks, Overheard(chunks.response) as overheard:
             while answer.length <= MAX_TEXT:
                 wait_s = client.idle_s if answer.has_begun else client.begin_s
                 try:
@@ -116,6 +120,20 @@ class OpenAIChat:
         reply = await _reply(turn, answer, emit)
         reasoning = "".join(answer.reasoning)[:MAX_REASONING]
         return evolve(reply, reasoning=reasoning, state=answer.state(self.model, worked=turn.rounds > 0))
+
+    async def _begin_once_loaded(self, turn: Turn, emit: Emit) -> Any:
+        """Send the request. A server that loads its model first is waited for as for the beginning of an answer."""
+        until, told = trio.current_time() + self._client.begin_s, False
+        while True:
+            try:
+                return await self._begin(turn)
+            except ModelUnavailable as error:
+                if not error.detail.endswith(LOADS) or trio.current_time() >= until:
+                    raise
+            if not told:
+                told = True
+                await emit(Thought("The language model is starting"))
+            await trio.sleep(AGAIN_S)
 
     async def _begin(self, turn: Turn) -> Any:
         """Send the request. Return the stream of its answer.

@@ -14,7 +14,7 @@ import msgspec
 import trio
 
 from understudy.models.keys import read_key
-from understudy.models.model import ModelError, ModelUnavailable, RequestRefused
+from understudy.models.model import MAX_SAID, TOO_LONG, ModelError, ModelUnavailable, RequestRefused, is_too_long
 from understudy.storage.errors import ExtraNotInstalled
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ _CODES: Final[Mapping[str, tuple[str, bool]]] = {
     "rate_limit_exceeded": (_BUSY, True),
     "insufficient_quota": (_USED_UP, False),
     "invalid_api_key": (_REFUSED_KEY, False),
-    "context_length_exceeded": ("The conversation is too long for the language model.", False),
+    "context_length_exceeded": (TOO_LONG, False),
     "vector_store_timeout": (_FAILED, True),
 }
 """Sentences for error codes, and whether the same request may succeed later."""
@@ -37,6 +37,9 @@ MAX_WHOLE: Final = 8 * 1024 * 1024
 """Bytes of an answer that comes whole."""
 _HOPELESS: Final = ("invalid", "policy", "image", "unsupported", "mismatch", "not_found")
 """Parts of further codes of a request that cannot succeed."""
+LOADING: Final = 503
+"""The status of a server that loads its model; its words say so."""
+LOADS: Final = "loads its model"
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 """The form of codes that are put into the log; anything else may be the provider's own text."""
 
@@ -169,8 +172,12 @@ class OpenAIClient:
                 sentence, retry_after_s = _BUSY, read_retry_after(error)
             case kinds.NotFoundError():
                 sentence, retryable = self.not_found, False
+            case kinds.APIStatusError() if _says_too_long(error):
+                sentence, retryable = TOO_LONG, False
             case kinds.BadRequestError() | kinds.UnprocessableEntityError():
                 sentence, retryable = _CODES.get(str(code), (_NOT_ACCEPTED, False))
+            case kinds.APIConnectionError() if _is_of_connect(error):
+                sentence = "The language model cannot be reached; try again in a moment."
             case kinds.APIConnectionError():
                 sentence = "The connection to the language model was lost."
             case kinds.APIStatusError():
@@ -183,9 +190,26 @@ class OpenAIClient:
         words = f"{code} {getattr(error, 'param', '')} {error}"
         known = str(code) if _CODE.fullmatch(str(code)) and code is not None else ""
         detail = " ".join(str(each) for each in (type(error).__name__, status, known) if each)
+        if status == LOADING and "loading" in words.lower():
+            detail = f"{detail} {LOADS}"
         if sentence is _NOT_ACCEPTED:
-            return RequestRefused.for_words(sentence, detail, words)
-        return ModelUnavailable(sentence, retryable, detail, retry_after_s)
+            failure: ModelUnavailable = RequestRefused.for_words(sentence, detail, words)
+        else:
+            failure = ModelUnavailable(sentence, retryable, detail, retry_after_s)
+        failure.said = str(error)[:MAX_SAID]
+        return failure
+
+
+def _says_too_long(error: Any) -> bool:
+    """Whether a status and its words say that the input is too long; a server may give it as a fault of its own."""
+    return error.status_code == 413 or (error.status_code in (400, 422, 500) and is_too_long(f"{error.code} {error}"))
+
+
+def _is_of_connect(error: Exception) -> bool:
+    """Whether there was no connection: the server is not there, or not yet."""
+    import httpx2  # as `openai` does
+
+    return isinstance(error.__cause__, httpx2.ConnectError)
 
 
 class Overheard:

@@ -279,8 +279,8 @@ class _Loader:
         if delimiter is None:
             header = re.sub(r'"[^"]*"', "", start.split("\n", 1)[0])
             delimiter = max((each for each in _DELIMITERS if each in header), key=header.count, default=None)
-        given = {"skip": skip} | ({"delim": delimiter} if delimiter else {})
-        tries = [each | given for each in _CSV_TRIES]
+        given: dict[str, Any] = {"skip": skip} | ({"delim": delimiter} if delimiter else {})
+        tries = [{**each, **given} for each in _CSV_TRIES]
         # DuckDB finds the heads by the types of the first rows; each column's type is decided by all of its values.
         self._create("read_csv", path, [*tries, *(each | {"all_varchar": True} for each in tries)], limit=1)
         names = self._columns()

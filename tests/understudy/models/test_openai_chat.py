@@ -271,12 +271,55 @@ async def test_cancelling_closes_the_connection(provider: Provider, heard: Any) 
     assert await trio.to_thread.run_sync(provider.left.wait, 5)
 
 
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, {"code": 400, "type": "exceed_context_size_error", "message":
+            "request (5012 tokens) exceeds the available context size (4096 tokens), try increasing it"}),
+        (400, {"code": "context_length_exceeded", "message": "too long"}),
+        (400, {"type": "BadRequestError", "message":
+            "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens"}),
+        (400, {"message": "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576)."}),
+        (400, {"message": "Prompt contains 40000 tokens, too large for model with 32768 maximum context length"}),
+        (413, {"message": "Request too large"}),
+        (422, {"message": "Input validation error: `inputs` must be <= 4096. Reduce the length"}),
+        (500, {"message": "the request exceeds the available context size. try increasing the context size"}),
+    ],
+)  # fmt: skip
+async def test_an_input_that_is_too_long_is_recognised(
+    provider: Provider, heard: Any, status: int, error: dict[str, Any]
+) -> None:
+    """As llama.cpp, OpenAI, vLLM, Gemini, Mistral and others say it: sending it again would not help."""
+    provider.scripts = [Script(status=status, error=error)]
+    async with talking(provider) as model:
+        with pytest.raises(ModelUnavailable, match="too long for the language model") as caught:
+            await model.respond(a_turn(), heard)
+    assert not caught.value.retryable
+    assert error["message"][:60] in caught.value.said, "for the log"
+
+
+async def test_a_server_that_loads_its_model_is_waited_for(
+    provider: Provider, heard: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as for the beginning of an answer; its user is told."""
+    monkeypatch.setattr("understudy.models.openai_chat.AGAIN_S", 0.01)
+    loading = Script(status=503, error={"code": 503, "message": "Loading model", "type": "unavailable_error"})
+    provider.scripts = [*[loading] * 6, Script([text_chunk("Hello."), end_chunk("stop")])]
+    async with talking(provider) as model:
+        assert (await model.respond(a_turn(), heard)).text == "Hello."
+    assert heard.thoughts == ["The language model is starting"]
+    provider.scripts = [loading] * 1_000
+    async with talking(provider, first_token_s=0.2) as model:
+        with pytest.raises(ModelUnavailable, match="failed"):
+            await model.respond(a_turn(), heard)
+
+
 async def test_a_refused_connection_is_retryable(heard: Any) -> None:
     """A refused connection is a retryable error."""
     with Provider() as gone:
         pass
     async with talking(gone) as model:
-        with pytest.raises(ModelUnavailable, match="was lost") as caught:
+        with pytest.raises(ModelUnavailable, match="cannot be reached") as caught:
             await model.respond(a_turn(), heard)
     assert caught.value.retryable
 

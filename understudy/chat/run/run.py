@@ -164,9 +164,11 @@ class Run(Actor):
         except NotPermitted as denied:
             finish = FinishRun(run_id, Ending.FORBIDDEN, str(denied), new_error_id(), retryable=False)
         except ModelUnavailable as error:
-            finish = FinishRun(
-                run_id, Ending.NO_MODEL, error.message, new_error_id(), error.retry_after_s, error.retryable
-            )
+            error_id = new_error_id()
+            finish = FinishRun(run_id, Ending.NO_MODEL, error.message, error_id, error.retry_after_s, error.retryable)
+            said = await self.recorder.services.content_filter.filter_for_storage(error.said)
+            extra = {"run_id": run_id, "error_id": error_id, "detail": error.detail, "said": said}
+            log.warning("model.unavailable", extra=extra)
         except StorageUnavailable:
             finish = FinishRun(run_id, Ending.NO_STORAGE, error_id=new_error_id())
         except Blocked as blocked:

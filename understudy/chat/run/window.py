@@ -214,7 +214,9 @@ def plan(items: Sequence[Item], before: Compaction, window_tokens: int, target: 
             if total <= target or item.origin == last:
                 break
         total -= size
-    return planned if start is None else evolve(planned, start=start)
+    if start is None or index_of(items, start) <= index_of(items, before.start):
+        return planned  # there is nothing before it that could be left out
+    return evolve(planned, start=start)
 
 
 def describe(items: Sequence[Item]) -> str:

@@ -20,7 +20,7 @@ from understudy.chat.run.window import (
     read_compaction,
     shortened,
 )
-from understudy.models.model import CallItem, Item, MessageItem, NoteItem, ResultItem
+from understudy.models.model import CallItem, Item, MessageItem, NoteItem, Origin, ResultItem
 from understudy.storage.records import StepRecord
 
 
@@ -67,6 +67,15 @@ def test_then_the_oldest_turns_are_left_out_up_to_the_newest() -> None:
     shown = shortened(items, Compaction(planned.start, planned.folded, "Summary."), 100_000)
     assert isinstance(shown[0], NoteItem)
     assert [type(each).__name__ for each in shown[1:]] == ["MessageItem", "CallItem", "ResultItem", "MessageItem"]
+
+
+def test_before_the_first_message_there_is_nothing_to_leave_out() -> None:
+    """However long it is: no summary is made of no messages."""
+    first = [MessageItem("user", "x" * 10_000, origin=Origin("m", "r1"))]
+    assert plan(first, NONE, 4_096, 100) == NONE
+    before = Compaction(Place("r4", 1), None, "Summary.")
+    items = conversation()
+    assert plan(items, before, 100_000, 1).start == before.start
 
 
 def test_in_a_long_run_its_question_stays() -> None:
