@@ -93,9 +93,7 @@ async def test_a_client_is_told_of_each_state_over_failures_and_a_restart(
                 assert states[-1] == "INPUT_REQUIRED"
                 await receiver.until(2)
         begun = ["WORKING", "INPUT_REQUIRED"]
-        begun = begun[
-            begun.index(receiver.states[0]) :
-        ]  # a task may ask before its receiver is stored
+        begun = begun[begun.index(receiver.states[0]) :]  # a task may ask before its receiver is stored
         assert set(receiver.states) == {begun[0]}
         receiver.statuses.clear()
         receiver.got.clear()
