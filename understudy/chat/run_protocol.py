@@ -297,10 +297,12 @@ class RunProtocol:
         if ending is Ending.CANCELLED and operator is not None:
             said = operators_act("ended", reason)
             events.append(AgentThinking(agents[-1] if agents else "", said, now, ENDED_BY_OPERATOR, operator, reason))
+        left = usage if usage is not None and self.usage == Usage() else Usage()  # of the one agent that was at work
         for agent_id in reversed(agents):
             if error is not None and status is RunStatus.FAILED and agent_id not in self.failed:
                 events.append(AgentError(agent_id, error.code, error.message, error.retryable, error.error_id))
-            events.append(AgentCompleted(agent_id, text if error is not None else "", status, Usage(), now))
+            events.append(AgentCompleted(agent_id, text if error is not None else "", status, left, now))
+            left = Usage()
         events.append(error or FinalResponse(text, RunStatus.CANCELLED, self.usage if usage is None else usage))
         return events
 

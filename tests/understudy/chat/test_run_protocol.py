@@ -256,3 +256,15 @@ def test_a_call_in_doubt_is_closed_as_of_unknown_effect() -> None:
         closing = arc(ACCEPTED, STARTED, CALLING).closing_events(Ending.CANCELLED, now=5.0, in_doubt=in_doubt)
         assert isinstance(closing[0], ToolCompleted)
         assert closing[0].effect == effect
+
+
+def test_the_agent_that_is_stopped_at_its_work_has_what_the_run_used() -> None:
+    """As the answer has; one that handed over before has its own already."""
+    used = Usage(10, 20, 2)
+    alone = RunProtocol("r")
+    for event in (ACCEPTED, STARTED):
+        alone.apply(event)
+    completed, final = alone.closing_events(Ending.CANCELLED, now=5.0, usage=used)
+    assert isinstance(completed, AgentCompleted)
+    assert isinstance(final, FinalResponse)
+    assert completed.usage == final.usage == used
