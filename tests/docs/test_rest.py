@@ -113,7 +113,7 @@ async def test_an_upload_is_named_by_the_server(tmp_path: Path) -> None:
 async def test_a_late_upgrade_is_misdirected(tmp_path: Path) -> None:
     """421, as the page on proxies says, on a connection that carried HTTP before."""
     async with served(tmp_path) as running:
-        first, second = await requests(running, [("GET", "/readyz", {}, ""), ("GET", "/ws", UPGRADE, "")])
+        first, second = await requests(running, [("GET", "/healthz", {}, ""), ("GET", "/ws", UPGRADE, "")])
     assert first[0] == 200
     assert second[0] == 421
 

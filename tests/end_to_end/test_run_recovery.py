@@ -47,7 +47,14 @@ class Watcher:
         return [event["data"] for event in self.events if event["type"] == kind]
 
     def sees(self, event: dict[str, Any]) -> None:
-        """Apply an event. Durable ones must come in order, each once."""
+        """Apply an event. Durable ones must come in order, each once.
+
+        A server sends events again to a client that does not say within a second where it is: those that are known are
+        left out, as by any client.
+        """
+        if 0 < (event.get("seq") or 0) <= self.seq:
+            assert event["type"] == self.events[event["seq"] - 1]["type"]
+            return
         self.screen.shows(event)
         if event.get("seq") is not None:
             assert event["seq"] == self.seq + 1, (event["type"], event["seq"], self.seq)

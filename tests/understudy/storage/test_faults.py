@@ -65,7 +65,7 @@ async def test_damaged_pages_of_postgresql(own_postgres: Postgres, make: Any) ->
     own_postgres.stop()
     own_postgres.damage(name)
     own_postgres.start()
-    async with running(database, deadline_s=0.3) as (store, _):
+    async with running(database, deadline_s=10.0) as (store, _):
         with pytest.raises(StorageUnavailable, match="invalid page"):
             await store.events("ann", "t1", 0)
         assert (await store.message("ann", "m-t1")).content == "Hello"
@@ -83,7 +83,7 @@ async def test_a_database_that_became_read_only(postgres: Postgres, template: st
     database.close()
     execute(address, f"ALTER DATABASE {name} SET default_transaction_read_only TO on")
     database = connect_database(address)
-    async with running(database, deadline_s=0.2) as (store, _):
+    async with running(database, deadline_s=10.0) as (store, _):
         with pytest.raises(StorageUnavailable, match="read-only"):
             await store.commit(make.change(events=make.events(2, 2)))
         with pytest.raises(StorageUnavailable, match="read-only"):
