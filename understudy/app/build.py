@@ -172,7 +172,7 @@ async def build_app(
         settings.words_per_s,
         breakers.record_change,
         ModelLimits(
-            settings.model_window_tokens, settings.model_max_output, settings.model_images, settings.model_documents
+            settings.model_window_tokens, settings.output_tokens, settings.model_images, settings.model_documents
         ),
         settings.timeouts,
     )

@@ -102,6 +102,9 @@ def run_server(
         worker = inherited_link()
         settings = evolve(settings, workers=worker.welcome.workers)
         bind_contextvars(worker=worker.welcome.number)
+    if settings.output_tokens < settings.model_max_output and worker is None:
+        limited = {"asked": settings.model_max_output, "tokens": settings.output_tokens}
+        log.warning("model.output_limited", extra=limited)
     sys.setswitchinterval(SWITCH_S)
     os.umask(0o077)  # files are readable by this user alone, also those that libraries write
     failures: list[Exception] = []

@@ -187,6 +187,11 @@ class Settings:
         return self.database_url.startswith(POSTGRESQL)
 
     @property
+    def output_tokens(self) -> int:
+        """The longest reply of a model: `model_max_output`, but at most half of its window, which has the input too."""
+        return min(self.model_max_output, self.model_window_tokens // 2)
+
+    @property
     def shared(self) -> bool:
         """Whether other processes may serve from the same database: it is PostgreSQL, or there are several workers."""
         return self.on_postgresql or self.workers > 1

@@ -462,6 +462,9 @@ def _models(settings: Settings, agents: Sequence[Agent], ask: bool) -> Iterator[
     for name in names:
         found = inquire(name, ask=ask)
         yield CheckResult("model", found.state, found.text)
+    if settings.output_tokens < settings.model_max_output:
+        limited = f"replies have at most {settings.output_tokens:,} tokens, half of model_window_tokens"
+        yield CheckResult("model_max_output", "note", f"{limited}; model_max_output is {settings.model_max_output:,}")
 
 
 def _charts(_: Settings) -> CheckResult:

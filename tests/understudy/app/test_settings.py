@@ -475,3 +475,9 @@ def test_headers_of_a_collector_can_be_in_a_file(folder: Path, monkeypatch: pyte
     settings = load(otlp_endpoint="http://localhost:4318")
     assert settings.otlp_headers == ["Authorization=Bearer 1f=", "x-team=blue"]
     assert "1f" not in repr(settings)
+
+
+def test_a_reply_has_at_most_half_of_the_window() -> None:
+    assert Settings().output_tokens == 8_192
+    assert Settings(model_window_tokens=4_096).output_tokens == 2_048
+    assert Settings(model_window_tokens=4_096, model_max_output=500).output_tokens == 500

@@ -271,6 +271,17 @@ def test_models(found: Look, monkeypatch: pytest.MonkeyPatch, model: str, key: s
     assert found()["model"].state == state
 
 
+def test_a_reply_that_would_take_most_of_the_window_is_limited_and_said_to_be(
+    found: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "model_max_output" not in found()
+    monkeypatch.setenv("UNDERSTUDY_MODEL_WINDOW_TOKENS", "4096")
+    limited = found()["model_max_output"]
+    assert (limited.state, "at most 2,048 tokens, half of model_window_tokens" in limited.text) == ("note", True)
+    monkeypatch.setenv("UNDERSTUDY_MODEL_MAX_OUTPUT", "1000")
+    assert "model_max_output" not in found()
+
+
 def test_each_provider_says_whether_it_can_be_used(
     found: Look, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
