@@ -246,7 +246,7 @@ async def test_an_answer_that_breaks_off_fails(provider: Provider, heard: Any, s
 async def test_a_provider_that_hangs_is_left(provider: Provider, heard: Any, chunks: list[Any]) -> None:
     """A provider that hangs before or between chunks is a timeout, and its connection is closed."""
     provider.scripts = [Script(chunks, hang=True)]
-    async with talking(provider, first_token_s=0.1, idle_s=0.1) as model:
+    async with talking(provider, first_token_s=1.0, idle_s=0.1) as model:
         with pytest.raises(ModelUnavailable, match="took too long"):
             await model.respond(a_turn(), heard)
         assert await trio.to_thread.run_sync(provider.left.wait, 5)
