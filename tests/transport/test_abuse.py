@@ -284,6 +284,33 @@ async def test_the_size_of_what_is_inflated_counts() -> None:
     assert [(one.rsv, len(one.payload) < 100) for one in answers] == [(0, False), (4, True)]
 
 
+@pytest.mark.parametrize(
+    ("offers", "agreed"),
+    [
+        (["permessage-deflate; server_max_window_bits=8"], None),
+        (['permessage-deflate; server_max_window_bits="8"; client_max_window_bits'], None),
+        (["permessage-deflate; server_max_window_bits=8, permessage-deflate"], 15),
+        (["permessage-deflate; server_max_window_bits=8, permessage-deflate; server_max_window_bits=9"], 9),
+        (["permessage-deflate; server_max_window_bits=9; client_max_window_bits=8"], 9),
+        (["permessage-deflate; client_max_window_bits=8"], 15),
+    ],
+)
+async def test_a_window_that_cannot_be_compressed_with_is_declined(offers: list[str], agreed: int | None) -> None:
+    """Only of the server: a client's window of 8 bits can be read. A message comes back whatever was agreed to."""
+    text = b"abcdefgh" * 250
+    async with (
+        open_server(EchoUpgrades().handle_upgrade, socket=COMPRESSED) as port,
+        raw_websocket(port, offers=offers) as client,
+    ):
+        assert ("permessage-deflate" in client.extensions) == (agreed is not None)
+        await client.send(frame(TEXT, text))
+        answer = await client.frame()
+    assert answer.opcode == TEXT
+    assert (answer.rsv == 4) == (agreed is not None)
+    payload = answer.payload if agreed is None else zlib.decompressobj(-agreed).decompress(answer.payload)
+    assert payload == text
+
+
 def _crowd(port: int, size: int) -> list[socket.socket]:
     """Open idle WebSockets, each of which has echoed once."""
     crowd = []

@@ -19,6 +19,7 @@ from collections.abc import Generator, Sequence
 from functools import lru_cache
 from typing import Final, TypeAlias
 
+from websockets.exceptions import NegotiationError
 from websockets.extensions import Extension
 from websockets.extensions.base import ServerExtensionFactory
 from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
@@ -26,6 +27,7 @@ from websockets.frames import Frame, Opcode, apply_mask  # type: ignore[attr-def
 from websockets.protocol import Protocol as SansIo
 from websockets.protocol import Side, State
 from websockets.streams import StreamReader
+from websockets.typing import ExtensionParameter
 
 from transport.wire.errors import CommandRejected
 
@@ -309,9 +311,22 @@ _LEVEL: Final = 1
 _EMPTY_BLOCK: Final = b"\x00\x00\xff\xff"  # section 7.2.1: the end of a flush, which is not sent
 
 
+class _DeflateFactory(ServerPerMessageDeflateFactory):
+    def process_request_params(
+        self, params: Sequence[ExtensionParameter], accepted_extensions: Sequence[Extension]
+    ) -> tuple[list[ExtensionParameter], PerMessageDeflate]:
+        """Decline an offer that needs a window of 8 bits of us: zlib makes no raw deflate with less than 9.
+
+        `websockets` 16 agrees to it. The next offer of the client is tried, and without one nothing is compressed.
+        """
+        if ("server_max_window_bits", "8") in params:
+            raise NegotiationError("a window of 8 bits cannot be compressed with")
+        return super().process_request_params(params, accepted_extensions)
+
+
 def offered_extensions() -> list[ServerExtensionFactory]:
     """Return the extensions that the handshake may negotiate."""
-    return [ServerPerMessageDeflateFactory(server_no_context_takeover=True, client_no_context_takeover=True)]
+    return [_DeflateFactory(server_no_context_takeover=True, client_no_context_takeover=True)]
 
 
 class Deflate:
