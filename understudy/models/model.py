@@ -85,7 +85,7 @@ _OF_LENGTH: Final = re.compile(
     r"context[_ ](length|size|window)|(maximum|max|available|model'?s) context|prompt is too long|token limit"
     r"|(input|prompt|request) (is )?(too (long|large)|length)|input token count|too many (input )?tokens"
     r"|maximum (input|prompt|number of) ?(length|tokens)|reduce the length"
-    r"|exceed\w* (the )?(context|maximum number of tokens|token)",
+    r"|exceed(s|ed|ing)? (the )?(context|maximum number of tokens|token)",
     re.IGNORECASE,
 )
 
