@@ -1,6 +1,7 @@
 """Titles of threads by the model of their agent, which is a local server that speaks chat completions."""
 
 import logging
+import re
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -111,7 +112,7 @@ async def test_only_the_first_answer_makes_a_title(start: Any, provider: Provide
 
 
 async def test_the_users_title_wins(start: Any, provider: Provider, caplog: pytest.LogCaptureFixture) -> None:
-    """The user renames the thread while the model writes; the next message is answered meanwhile."""
+    """The user renames the thread while the model writes."""
     caplog.set_level(logging.INFO, "understudy")
     asked, go_on = threading.Event(), threading.Event()
 
@@ -120,7 +121,7 @@ async def test_the_users_title_wins(start: Any, provider: Provider, caplog: pyte
         assert go_on.wait(60)
         yield from said("Sales of last year").chunks  # type: ignore[misc]
 
-    provider.scripts = [said("They grew."), Script(slowly()), said("You are welcome.")]
+    provider.scripts = [said("They grew."), Script(slowly())]
     running, token = await start()
     async with connected(running.address, token) as client:
         try:
@@ -129,11 +130,39 @@ async def test_the_users_title_wins(start: Any, provider: Provider, caplog: pyte
             renamed = b'{"title": "My own"}'
             status, _, _ = await request(running.address, "PATCH", "/api/threads/t", token=token, body=renamed)
             assert status == 200
-            await ask(client, "Thanks")
         finally:
             go_on.set()
         await logged(caplog, "title.not_stored")
     assert await title(running, token) == "My own"
+
+
+async def test_no_question_waits_for_a_title(start: Any, provider: Provider) -> None:
+    """The title is given up, at the model's server too, counts for the day, and is made after the next answer."""
+    provider.scripts = [said("They grew."), Script(hang=True), said("You are welcome."), said("Sales of last year")]
+    running, token = await start()
+    async with connected(running.address, token) as client:
+        await ask(client)
+        await eventually(lambda: len(provider.requests) == 2)
+        await ask(client, "Thanks")
+        assert await trio.to_thread.run_sync(provider.left.wait, 30)
+        assert (await titled(client))["data"]["title"] == "Sales of last year"
+    _, _, text = await request(running.address, "GET", "/metrics", token=token)
+    (used,) = re.findall(r'understudy_model_tokens_total{.*"input".*} (.*)', text)
+    assert FIRST in provider.requests[3]["messages"][-1]["content"]
+    assert "You are welcome." in provider.requests[3]["messages"][-1]["content"]
+    assert float(used) > 4 * 20
+
+
+async def test_a_title_is_one_request(start: Any, provider: Provider, caplog: pytest.LogCaptureFixture) -> None:
+    """A server that cannot answer it is not asked again."""
+    caplog.set_level(logging.INFO, "understudy")
+    provider.scripts = [said("They grew."), Script(status=503, error={"message": "busy"}), said("You are welcome.")]
+    running, token = await start()
+    async with connected(running.address, token) as client:
+        await ask(client)
+        await logged(caplog, "title.not_made")
+        await ask(client, "Thanks")
+    assert len(provider.requests) == 3
 
 
 async def test_without_means_there_is_no_title(
@@ -158,13 +187,16 @@ async def test_without_means_there_is_no_title(
     ],
     ids=["refused", "cut", "nonsense"],
 )
-async def test_a_model_that_makes_none_leaves_the_title(start: Any, provider: Provider, script: Script) -> None:
+async def test_a_model_that_makes_none_leaves_the_title(
+    start: Any, provider: Provider, script: Script, caplog: pytest.LogCaptureFixture
+) -> None:
     """The next message is answered as any, and the model is not asked for a title again."""
+    caplog.set_level(logging.INFO, "understudy")
     provider.scripts = [said("They grew."), script, said("You are welcome."), said("Bye.")]
     running, token = await start()
     async with connected(running.address, token) as client:
         await ask(client)
-        await eventually(lambda: len(provider.requests) >= 2)
+        await logged(caplog, "title.not_made")
         await ask(client, "Thanks")
         await ask(client, "Bye")
         assert not [each for each in client.seen if each["type"] == "thread_titled"]

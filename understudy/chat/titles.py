@@ -1,7 +1,9 @@
-"""The title of a thread by the model of its agent, which is asked once, after the thread's first answer.
+"""The title of a thread by the model of its agent, which is asked after the thread's first answer.
 
 1. The request is small: the beginnings of the first message and of the answer, no tools, a short reply, `LIMIT_S`.
-2. It is made beside the conversation, which the run's end does not wait for, and holds no permit of a run.
+2. It is made beside the conversation, which the run's end does not wait for, and holds no permit of a run. No question
+   waits for it, as a model server may have one slot: it is not begun while one waits, given up when the thread's next
+   one is asked, and made after that one's answer.
 3. What it used counts for the user's day, and it is not made once that is spent. If it fails, or its server dies, the
    thread keeps the title that it has; the model is not asked again.
 4. A title that the user has given is never replaced: the store compares it with the one derived from the message.
@@ -40,8 +42,8 @@ from understudy.tools.containment import contained
 
 log = logging.getLogger(__name__)
 
-MODEL_S: Final = 15.0
-"""Seconds for the model's reply; then the thread keeps its title."""
+MODEL_S: Final = 60.0
+"""Seconds for the model's reply, in one attempt: a small model on a processor reads its prompt for many of them."""
 LIMIT_S: Final = MODEL_S + 10.0
 """Seconds for all of it, with the reads from the store."""
 CHARACTERS: Final = 1_000
@@ -50,7 +52,7 @@ REPLY_TOKENS: Final = 24
 REASONING_TOKENS: Final = 1_000
 """Tokens of a reply, and those that a model may have beside them which reasoned before its answer: they count, too."""
 MESSAGES: Final = 10
-"""Messages of a thread up to which one may be its first answer, after others that failed."""
+"""Messages of a thread up to which it can get a title, after answers that failed and titles that were given up."""
 INSTRUCTIONS: Final = (
     "You name conversations. Reply with the title of the conversation that you are given, and nothing else: at most "
     "six words, in the language of the conversation, without quotes, markup or a full stop."
@@ -89,17 +91,19 @@ def model_for_titles(services: Services, request: RunRequest) -> tuple[Model, st
     return next((each for each in models if getattr(each[0], "titles", False) is True), None)
 
 
-async def make_title(services: Services, request: RunRequest, model: Model, model_name: str) -> TitleMade | None:
+async def make_title(
+    services: Services, request: RunRequest, model: Model, model_name: str, time_left: trio.CancelScope
+) -> TitleMade | None:
     """Ask a model for the title of the thread of a run that has just ended with an answer.
 
-    Return None if it is not asked: the answer is not the thread's first, the user has renamed the thread, or has spent
-    what they may today.
+    Cancel `time_left` to give it up. Return None if the model is not asked: the answer is not among the thread's first
+    ones, the user has renamed the thread, or has spent what they may today.
     """
     owner, thread_id, store = request.owner, request.thread_id, services.store
     try:
         page = await store.messages(owner, thread_id, None, MESSAGES)
         answers = [each for each in page.items if each.role == "assistant" and each.status == RunStatus.SUCCESS.value]
-        if page.next_cursor is not None or len(answers) != 1 or answers[0].run_id != request.run_id:
+        if page.next_cursor is not None or not answers or answers[-1].run_id != request.run_id:
             return None
         derived, thread = derived_title(page.items[0].content), await store.thread(owner, thread_id)
         if thread is None or thread.title != derived:
@@ -112,9 +116,9 @@ async def make_title(services: Services, request: RunRequest, model: Model, mode
         log.info("title.not_made", extra={"run_id": request.run_id, "detail": str(error)})
         return None
     reasons = any(map(_has_reasoned, steps))
-    turn = _turn(request.content, answers[0].content, REPLY_TOKENS + (REASONING_TOKENS if reasons else 0))
+    turn = _turn(page.items[0].content, answers[-1].content, REPLY_TOKENS + (REASONING_TOKENS if reasons else 0))
     began, clocked = services.clock(), time.monotonic()
-    title, usage = await _ask(model, turn, request.run_id)
+    title, usage = await _ask(model, turn, request.run_id, time_left)
     services.metrics.model_answered(model.name, time.monotonic() - clocked)
     if usage is not None and (cost := services.prices.cost(model_name, usage)) is not None:
         usage = evolve(usage, cost=cost)
@@ -147,17 +151,21 @@ def _turn(first: str, answer: str, tokens: int) -> Turn:
     )
 
 
-async def _ask(model: Model, turn: Turn, run_id: str) -> tuple[str, Usage | None]:
+async def _ask(model: Model, turn: Turn, run_id: str, time_left: trio.CancelScope) -> tuple[str, Usage | None]:
     """Return the title, empty without one, and what the model used: an estimate if its time was over."""
-    with trio.move_on_after(MODEL_S):
+    time_left.deadline = trio.current_time() + MODEL_S
+    with time_left:
         try:
             with contained(model.name):
                 reply = await model.respond(turn, _ignore)
         except ModelUnavailable as error:
             log.info("title.not_made", extra={"run_id": run_id, "detail": error.detail})
             return "", None
-        return "" if reply.cut or reply.calls else clean_title(reply.text), reply.usage
-    log.info("title.not_made", extra={"run_id": run_id, "detail": "no answer in time"})
+        title = "" if reply.cut or reply.calls else clean_title(reply.text)
+        if not title:
+            log.info("title.not_made", extra={"run_id": run_id, "detail": "the reply is no title"})
+        return title, reply.usage
+    log.info("title.not_made", extra={"run_id": run_id, "detail": "no answer in time, or another question came"})
     tokens = estimate(turn.instructions) + estimate(turn.request)
     return "", Usage(tokens, 0, turns=1, estimated=tokens)
 

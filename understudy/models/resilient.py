@@ -3,7 +3,7 @@
 1. A request is retried only before the first text of its answer; after that the caller decides.
 2. A provider that answers is reachable, whatever the answer: a refused key or request does not count as a failure.
 3. An attempt whose answer does not begin in its share of the run's time is given up, so that there is time for the
-   others.
+   others. A request that nobody waits for, which has no other, has all of it and is not repeated.
 4. What a provider refuses for good, of pictures, documents and its own reasoning, is left out and asked for once more.
 5. While the circuit is open, calls fail at once and carry the time to retry. One call at a time probes the provider,
    and its first text closes the circuit.
@@ -109,8 +109,9 @@ class ResilientModel:
         """
         turn = self._refused.spare(turn)
         whole: Turn | None = None
+        attempts = 1 if turn.purpose == "title" else RETRY.attempts
         for attempt in count(1):
-            attempted = _Attempt(emit, self.breaker, scope=_scope(attempt))
+            attempted = _Attempt(emit, self.breaker, scope=_scope(attempts + 1 - attempt))
             try:
                 result = await self.breaker.call(self._attempt, turn, attempted)
             except CircuitOpen as refused:
@@ -128,7 +129,7 @@ class ResilientModel:
                     continue
             wait_s = None
             silent = result.error.detail in IDLE
-            if result.error.retryable and not attempted.begun and (patient or not silent):
+            if result.error.retryable and not attempted.begun and attempts > 1 and (patient or not silent):
                 wait_s = RETRY.delay_s(attempt, result.error, self._random.random())
             if wait_s is None or wait_s > MAX_WAIT_S:
                 raise result.error
@@ -145,8 +146,8 @@ class ResilientModel:
         return _FailedAttempt(ModelUnavailable(SILENT, True, "no answer in time"), reached=False)
 
 
-def _scope(attempt: int) -> trio.CancelScope:
-    """Return the scope of an attempt until its answer begins: its share of the time that the caller has left."""
+def _scope(attempts: int) -> trio.CancelScope:
+    """Return the scope of the first of these attempts until its answer begins: its share of the caller's time left."""
     now = trio.current_time()
     left_s = trio.current_effective_deadline() - now
-    return trio.CancelScope(deadline=now + max(left_s / max(1, RETRY.attempts + 1 - attempt), MIN_ATTEMPT_S))
+    return trio.CancelScope(deadline=now + max(left_s / max(1, attempts), MIN_ATTEMPT_S))

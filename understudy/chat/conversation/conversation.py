@@ -107,6 +107,7 @@ class Conversation(Actor):
         self.run_actors: dict[str, ActorRef] = {}
         self.undo_actors: dict[ActorRef, Attempt] = {}
         self.idle_waiters: list[WaitIdle] = []
+        self.title: tuple[Attempt, trio.CancelScope] | None = None
         self._text: Delta | None = None
 
     async def on_start(self, context: Context) -> None:
@@ -267,6 +268,9 @@ class Conversation(Actor):
                     return None
                 return await read_unfinished_run(services.store, run, self._restore_text)
             case effects.StartRun(request, replay):
+                if self.title is not None:  # the question would wait for it at a model server of one slot
+                    self.title[1].cancel()
+                    self.title, this.title_due = None, True
                 live = this.runs[request.run_id]
                 steers_wait, known = lambda: bool(live.protocol.waiting_steers), self.branch.before(request.run_id)
                 make = partial(Run, request, context.ref, services, replay, steers_wait, known)
@@ -357,12 +361,17 @@ class Conversation(Actor):
     async def _start_title(self, request: RunRequest) -> None:
         titler = model_for_titles(self.services, request)
         if titler is not None:
-            work = partial(make_title, self.services, request, *titler)
-            await self._start_attempt(Attempt("title", "title", request.run_id, request.run_id, LIMIT_S, work))
+            scope = trio.CancelScope()
+            work = partial(make_title, self.services, request, *titler, scope)
+            attempt = Attempt("title", "title", request.run_id, request.run_id, LIMIT_S, work)
+            self.title = attempt, scope
+            await self._start_attempt(attempt)
 
     async def _end_title(self, attempt: Attempt) -> None:
         """Count what a title has used, and give it to the thread unless the user has renamed that meanwhile."""
         made, this, store, now = attempt.answer, self.thread, self.services.store, self.services.clock()
+        if self.title is not None and self.title[0] is attempt:
+            self.title = None
         if not isinstance(made, TitleMade):  # it failed, which is in the log
             return
         try:

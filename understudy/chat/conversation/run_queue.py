@@ -183,7 +183,9 @@ class RunQueue:
         else:
             yield AnswerRequest(ask)
             final = ask.events[-1] if ask.events else None
-            if self.thread.title_due and isinstance(final, FinalResponse) and final.status is RunStatus.SUCCESS:
+            waits = len(self.order) > 1 or self.limiter.waiting > 0
+            answered = isinstance(final, FinalResponse) and final.status is RunStatus.SUCCESS
+            if self.thread.title_due and answered and not waits:
                 self.thread.title_due = False
                 yield MakeTitle(live.request)
 
