@@ -181,7 +181,7 @@ async def test_a_run_outlives_five_servers(tmp_path: Path) -> None:
     calls = calls_of(tmp_path)
     assert list(calls) == list(ORDER)
     assert calls["once"] == calls["ask"] == 1
-    assert calls["again"] <= 2
+    assert calls["again"] <= 3  # it may have begun when the first server is killed, and is under way at the second
 
 
 @pytest.mark.proof("chaos")

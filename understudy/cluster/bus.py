@@ -3,7 +3,7 @@
 1. Queued items are sent in batches: one inbox entry per target node, or one publish if only ephemeral events are
    queued. Acknowledgements of entries read here go out in the same round trip.
 2. Packets to a node are numbered. A packet that could not be sent leaves a gap; the node sees it at the next packet,
-   which is sent soon even if it is empty. So no loss goes unnoticed.
+   which is sent soon even if it is empty, and names the requests whose replies were lost. So no loss goes unnoticed.
 3. Packets are encrypted and bound to their inbox or channel (`understudy.storage.redis_cipher`). Numbers to a node
    only rise while this process lives, so the node can detect replays.
 4. Packets are never sent twice. A request that may or may not have arrived fails, and its caller may retry it.
@@ -51,20 +51,24 @@ ITEM_BYTES: Final = 200
 
 @define(eq=False)
 class _PeerQueue:
-    """The items queued for one node. `number`: of the last packet. `dirty`: send a packet even if it is empty."""
+    """The items queued for one node. `number`: of the last packet. `dirty`: send a packet even if it is empty.
+
+    `unanswered` are its requests that get no reply: they could not be decoded, or their reply was lost.
+    """
 
     items: list[Item] = field(factory=list)
-    unreadable: list[str] = field(factory=list)
+    unanswered: list[str] = field(factory=list)
     ephemeral: list[Ephemeral] = field(factory=list)
     items_bytes: int = 0
     ephemeral_bytes: int = 0
     number: int = 0
     dirty: bool = False
 
-    def mark_lost(self) -> None:
-        """Leave a gap in the numbers, so that the node notices a lost item."""
+    def mark_lost(self, unanswered: Sequence[str]) -> None:
+        """Leave a gap in the numbers, so that the node notices a lost item; these of its requests got no reply."""
         self.number += 1
         self.dirty = True
+        self.unanswered += unanswered[: PENDING_REQUESTS - len(self.unanswered)]
 
 
 @define(eq=False)
@@ -84,11 +88,12 @@ class _PendingRequest:
 
 @frozen
 class _SealedPacket:
-    """An encrypted packet for a node's inbox; `request_ids` are the requests in it."""
+    """An encrypted packet for a node's inbox; `request_ids` are the requests in it, `answered` those it settles."""
 
     node: str
     data: bytes
     request_ids: list[str]
+    answered: list[str]
 
 
 class MessageBus:
@@ -133,7 +138,7 @@ class MessageBus:
         queue = self._queue_for(node)
         size = _size(item)
         if not self._broker.up or queue.items_bytes + size > QUEUE_BYTES:
-            queue.mark_lost()
+            queue.mark_lost([item.id] if isinstance(item, RpcReply) else [])
             self._schedule_flush()
             return False
         queue.items.append(item)
@@ -164,7 +169,7 @@ class MessageBus:
     def report_unreadable(self, node: str, ids: Sequence[str]) -> None:
         """Tell a node that these of its requests could not be decoded."""
         if ids and self._broker.up:
-            self._queue_for(node).unreadable += ids[:PENDING_REQUESTS]
+            self._queue_for(node).unanswered += ids[:PENDING_REQUESTS]
             self._schedule_flush()
 
     def ack(self, node: str, entries: Sequence[bytes]) -> None:
@@ -225,9 +230,9 @@ class MessageBus:
         if (wait := self._pending.get(answer.id)) is not None:
             wait.settle(answer)
 
-    def fail_unreadable(self, ids: Sequence[str]) -> None:
-        """Fail requests that their node could not decode because it runs another release."""
-        self._fail(ids, BrokerUnavailable("another server is of another release"))
+    def fail_unanswered(self, ids: Sequence[str]) -> None:
+        """Fail requests that their node could not decode, as it runs another release, or whose replies it lost."""
+        self._fail(ids, BrokerUnavailable("another server is of another release, or its reply was lost"))
 
     def fail_all(self, reason: str) -> None:
         """Fail all pending requests: this node has a new id or inbox, and replies to the old one are lost."""
@@ -314,11 +319,13 @@ class MessageBus:
         all_sent = True
         for packet, result in zip(packets, results, strict=False):
             if result is None:
-                self._drop_queue(packet.node)
+                queue = self._queues.get(packet.node)
+                if queue is not None and not queue.items:  # what was queued since may find an inbox
+                    self._drop_queue(packet.node)
                 self._fail(packet.request_ids, BrokerUnavailable("that server is gone, or has lost its post"))
             elif isinstance(result, BrokerUnavailable):
                 all_sent = False
-                self._queue_for(packet.node).mark_lost()
+                self._queue_for(packet.node).mark_lost(packet.answered)
                 self._fail(packet.request_ids, result)
         if not all_sent:
             self._schedule_flush()
@@ -332,18 +339,18 @@ class MessageBus:
         """
         packets = []
         for node, queue in self._queues.items():
-            items, refused, dirty = queue.items, queue.unreadable, queue.dirty
+            items, refused, dirty = queue.items, queue.unanswered, queue.dirty
             if items:
                 items = [*queue.ephemeral, *items]
                 queue.ephemeral, queue.ephemeral_bytes = [], 0
-            queue.items, queue.unreadable, queue.items_bytes, queue.dirty = [], [], 0, False
+            queue.items, queue.unanswered, queue.items_bytes, queue.dirty = [], [], 0, False
             for portion in _portions(items) or ([[]] if refused or dirty else []):
                 queue.number += 1
                 data = encode_packet(self._node.id, queue.number, portion, refused, made_at=time.time())
                 sealed = self._cipher.encrypt(data, inbox_name(node))
-                packets.append(
-                    _SealedPacket(node, sealed, [each.id for each in portion if isinstance(each, RpcRequest)])
-                )
+                asks = [each.id for each in portion if isinstance(each, RpcRequest)]
+                answered = refused + [each.id for each in portion if isinstance(each, RpcReply)]
+                packets.append(_SealedPacket(node, sealed, asks, answered))
                 refused = []
         return packets
 

@@ -253,7 +253,7 @@ class BusReceiver(Actor):
         packet, lacking = read
         if lacking:
             self.proxies.check_logs(packet.sender)
-        self.bus.fail_unreadable(packet.refused)
+        self.bus.fail_unanswered(packet.refused)
         try:
             items, unknown = decode_items(packet)
         except UnreadablePacket as error:

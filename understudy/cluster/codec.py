@@ -46,8 +46,8 @@ class Packet(msgspec.Struct, frozen=True, array_like=True):
     """A list of items, or news. `number` rises with each packet from `sender` to this receiver; a gap means loss.
 
     `asks` are the ids of the requests in the body; `refused` the ids of requests of the receiver that the sender could
-    not decode. `made_at` is the sender's time in Unix seconds. `oldest` is the sender's `OLDEST`; nodes before version
-    8 do not send it, and understand their own version only.
+    not decode, or whose replies it lost. `made_at` is the sender's time in Unix seconds. `oldest` is the sender's
+    `OLDEST`; nodes before version 8 do not send it, and understand their own version only.
     """
 
     version: int

@@ -476,6 +476,52 @@ async def test_a_reply_that_found_no_inbox_is_not_waited_for(redis: Redis) -> No
         assert await ask(a, b) == "CancelRun"
 
 
+async def test_what_is_queued_while_a_packet_finds_no_inbox_is_sent(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The node opens its inbox after that packet, and is asked before the sender knows that it had none."""
+    send, refused, go_on = RedisBroker.send, trio.Event(), trio.Event()
+
+    async def slowly(self: RedisBroker, packets: Any, published: Any, acks: Any, **options: Any) -> Any:
+        results = await send(self, packets, published, acks, **options)
+        if self is a.broker and None in results:
+            refused.set()
+            await go_on.wait()
+        return results
+
+    monkeypatch.setattr(RedisBroker, "send", slowly)
+    async with house(redis) as a, house(redis) as b:
+        await a.read()
+        assert a.post.send(b.node.id, Events("thread", 1, [b"{}"]))
+        with trio.fail_after(60):
+            await refused.wait()
+        await b.read()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask, a, b)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            go_on.set()
+        assert len(b.asked) == 1
+
+
+async def test_a_reply_that_could_not_be_sent_is_not_waited_for(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its packet may not have arrived, and is never sent twice: the next one says which request it leaves open."""
+    send = RedisBroker.send
+    lost: list[object] = []
+
+    async def lose_one(self: RedisBroker, packets: Any, published: Any, acks: Any, **options: Any) -> Any:
+        if self is b.broker and packets and not lost:
+            lost.append(packets)
+            raise BrokerUnavailable("lost")
+        return await send(self, packets, published, acks, **options)
+
+    monkeypatch.setattr(RedisBroker, "send", lose_one)
+    async with two(redis) as (a, b):
+        with pytest.raises(BrokerUnavailable, match="its reply was lost"):
+            await ask(a, b)
+        assert len(b.asked) == len(lost) == 1
+        assert await ask(a, b) == "CancelRun"
+
+
 async def test_a_node_that_has_just_got_another_id_asks_once_replies_can_arrive(redis: Redis) -> None:
     """It was taken for dead and joined again; its receiver still waits for entries of the old inbox."""
     async with two(redis) as (a, b):
