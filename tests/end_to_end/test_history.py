@@ -156,6 +156,27 @@ async def test_a_long_conversation_is_folded_and_results_can_be_recalled(serve: 
     assert "word word" in model.heard[-1].items[-1].content
 
 
+async def test_a_message_longer_than_the_window_is_refused_at_once(serve: Any) -> None:
+    """The model is not asked, not even for a summary; the next message of the thread is answered."""
+    model = HearingModel(Say("Hello."))
+    model.limits = ModelLimits(window_tokens=4_500, max_output=500)
+    running = await serve(Agent("script", model=model))
+    async with connected(running.address) as client:
+        await client.say("word " * 3_000, agent_type="script", thread_id="t")
+        end = await client.until_end()
+        check_arc(client.durable(end["run_id"]))
+        assert end["data"]["code"] == "model_unavailable"
+        assert end["data"]["message"] == "Your message is too long for this model."
+        assert not end["data"]["retryable"]
+        assert model.heard == []
+        await client.say("Hello", agent_type="script", thread_id="t")
+        assert (await client.until_end())["type"] == "final_response"
+        assert max(sum(map(item_tokens, turn.items)) for turn in model.heard) < 4_500
+        model.turns = (Say("Hello."),)
+        await client.say("word " * 2_000, agent_type="script", thread_id="t2")
+        assert (await client.until_end())["type"] == "final_response"
+
+
 class WritingModel(HearingModel):
     """Writes long answers, and a summary when it is asked for one."""
 

@@ -81,6 +81,7 @@ class RequestRefused(ModelUnavailable):
 MAX_SAID: Final = 500
 """Characters of a provider's own words that are kept."""
 TOO_LONG: Final = "The conversation is too long for the language model."
+MESSAGE_TOO_LONG: Final = "Your message is too long for this model."
 _OF_LENGTH: Final = re.compile(
     r"context[_ ](length|size|window)|(maximum|max|available|model'?s) context|prompt is too long|token limit"
     r"|(input|prompt|request) (is )?(too (long|large)|length)|input token count|too many (input )?tokens"

@@ -62,6 +62,7 @@ from understudy.chat.stops import StoppedByOperator
 from understudy.content.texts import run_off_loop
 from understudy.models.model import (
     FENCE_NOTE,
+    MESSAGE_TOO_LONG,
     AgentCard,
     FileCard,
     Item,
@@ -595,10 +596,15 @@ class AgentLoop:
         return tuple(NoteItem(each) for each in notes if each)
 
     async def fit(self, model: Model, instructions: str, fixed: int) -> None:
-        """Shorten the input if it fills the model's window, and record how, so that it is shown so from now on."""
+        """Shorten the input if it fills the model's window, and record how, so that it is shown so from now on.
+
+        Raises `ModelUnavailable` if the user's message alone is longer than the window: nothing shortens that.
+        """
         kept, used = self.input.compaction, Usage()
         if self.input.fits(fixed, self.reserve):
             return
+        if self.input.asks_too_much():
+            raise ModelUnavailable(MESSAGE_TOO_LONG, False, "the message is longer than the model's window")
         planned = await run_off_loop(self.input.planned, fixed, self.reserve)
         if planned == kept:
             return

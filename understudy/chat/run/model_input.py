@@ -11,11 +11,13 @@ from understudy.chat.run.window import (
     Compaction,
     cut_result,
     describe,
+    estimate,
     index_of,
     item_tokens,
     plan,
     shortened,
 )
+from understudy.models.items import newest_request
 from understudy.models.model import Item, ModelLimits, ResultItem
 
 SCALES = (0.6, 1.5)
@@ -66,6 +68,11 @@ class ModelInput:
         """Return the tokens that items may have beside `fixed_tokens` of instructions and tools and the reply."""
         window = self.limits.window_tokens
         return max(window - min(reserve, window // 2) - fixed_tokens * self.scale, window * 0.1) / self.scale
+
+    def asks_too_much(self) -> bool:
+        """Return whether the text of the user's message alone has more tokens than the window."""
+        at = newest_request(self.shown)
+        return at >= 0 and estimate(self.shown[at].content) * self.scale > self.limits.window_tokens
 
     def fits(self, fixed_tokens: int, reserve: int) -> bool:
         """Return whether the next request needs no further compaction."""

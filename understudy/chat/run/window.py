@@ -207,12 +207,16 @@ def plan(items: Sequence[Item], before: Compaction, window_tokens: int, target: 
     sizes = [item_tokens(each) for each in shown]
     total = sum(sizes) + SUMMARY_TOKENS
     start: Place | None = None
+    questions = 0  # tokens of those of the run at hand, which stay if it is begun in its middle
     for item, size in zip(shown, sizes, strict=True):
         here = Place(item.origin.run_id, item.origin.step)
         if here.run_id and here != start:
+            questions = questions if start is not None and here.run_id == start.run_id else 0
             start = here
-            if total <= target or item.origin == last:
+            if total + (questions if here.step else 0) <= target or item.origin == last:
                 break
+        if isinstance(item, MessageItem) and item.role == "user":
+            questions += size
         total -= size
     if start is None or index_of(items, start) <= index_of(items, before.start):
         return planned  # there is nothing before it that could be left out
