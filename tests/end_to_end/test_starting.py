@@ -15,7 +15,9 @@ import trio
 
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.process import READY, started
+from tests.end_to_end.server_pair import eventually
 from transport.client import Exchange, Status, open_client
+from understudy.agents.agent import Agent
 from understudy.chat.answer.html import AnswerHtml
 from understudy.content.filter import ContentFilter
 from understudy.models.offline import OfflineModel
@@ -201,3 +203,14 @@ async def _read_all(arc: Exchange) -> None:
             await anext(arc)
         if waited.cancelled_caught:
             return
+
+
+@pytest.mark.blocking("the provider's package builds what it needs at its first request")
+async def test_a_server_says_at_its_start_that_its_model_is_away(
+    serve: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It starts all the same."""
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{free_port()}/v1")
+    await serve(Agent("script", model="openai-chat:tiny"))
+    await eventually(lambda: "model.not_ready" in [each.getMessage() for each in caplog.records])

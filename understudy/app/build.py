@@ -16,7 +16,7 @@ import trio
 from attrs import frozen
 from quart_trio import QuartTrio
 
-from actors import ActorRef, ActorSystem, ChildSpec, StartChild
+from actors import ActorRef, ActorSystem, ChildSpec, Restart, StartChild
 from sanitization import Detector
 from transport.auth.identity import is_loopback
 from transport.connection.callbacks import ConnectionLimits
@@ -55,6 +55,7 @@ from understudy.cluster.local_frames import WorkerReport, states_line
 from understudy.content.encryption import load_cipher
 from understudy.content.filter import ContentFilter, load_policy
 from understudy.content.summary import is_suspect
+from understudy.models.inquiry import ModelInquiry
 from understudy.models.model import Model, ModelLimits, limits_of
 from understudy.models.registry import OFFLINE, Models, chain, costs_unknown
 from understudy.observe.actor_events import ActorEventRecorder
@@ -167,23 +168,7 @@ async def build_app(
     metrics.observe_tool_threads(lambda: threads.working, lambda: threads.lost.total())
     breakers, recorder = Breakers(metrics), ActorEventRecorder(metrics, time.time)
     known = all_agents(agents, settings.builtin_agents, settings.default_agent)
-    models = Models(
-        settings.model,
-        settings.words_per_s,
-        breakers.record_change,
-        ModelLimits(
-            settings.model_window_tokens, settings.output_tokens, settings.model_images, settings.model_documents
-        ),
-        settings.timeouts,
-    )
-    for agent in known.values():
-        agent.run_limit_s(settings.limits.run_s)
-        check_priced(agent, settings)
-        try:
-            model = models.of(agent.model)  # now, not at its first message: making a client takes a third of a second
-            check_output(agent, model)
-        except ValueError as error:
-            raise ValueError(f"agent {agent.name!r}: {error}") from error
+    models = await trio.to_thread.run_sync(_open_models, settings, known, breakers)
     permissions, permission_actors = await _open_permissions(settings, known)
     policy = await trio.to_thread.run_sync(load_policy, settings.scrub_policy)
     text_cipher = None
@@ -282,6 +267,8 @@ async def build_app(
                 *limit_actors,
                 *maintenance,
             ]
+            if (clients := models.clients()) and (worker is None or worker.welcome.number == 1):
+                children.append(ChildSpec("models", partial(ModelInquiry, clients), restart=Restart.TEMPORARY))
             children += [ChildSpec(name, partial(ToolLoopActor, loop), backoff=BACKOFF) for name, loop in loops.items()]
             if mcp.links or mcp.signing_in:
                 await system.spawn(supervisor("mcp", [*mcp.children(), *sign_in_actors]))
@@ -297,6 +284,26 @@ async def build_app(
             with trio.CancelScope(shield=True):  # it has a limit of its own
                 await traces.aclose(settings.grace_s / 4)
         database.close()
+
+
+def _open_models(settings: Settings, known: Mapping[str, Agent], breakers: Breakers) -> Models:
+    """Make the clients of all models: to import a provider's package and to make a client takes a second.
+
+    Raises:
+        ValueError: An agent and its model or its limits do not go together.
+    """
+    limits = ModelLimits(
+        settings.model_window_tokens, settings.output_tokens, settings.model_images, settings.model_documents
+    )
+    models = Models(settings.model, settings.words_per_s, breakers.record_change, limits, settings.timeouts)
+    for agent in known.values():
+        agent.run_limit_s(settings.limits.run_s)
+        check_priced(agent, settings)
+        try:
+            check_output(agent, models.of(agent.model))
+        except ValueError as error:
+            raise ValueError(f"agent {agent.name!r}: {error}") from error
+    return models
 
 
 def build_traces(settings: Settings, metrics: Metrics, worker: "WorkerLink | None" = None) -> Traces | None:

@@ -2,20 +2,27 @@
 
 import difflib
 import importlib.util
-from functools import partial
-from typing import Final, Literal
+import logging
+from collections.abc import Mapping
+from typing import Any, Final, Literal
 
 import trio
 from attrs import frozen
 
+from actors import Actor, Context
 from understudy.models.keys import BadKey, read_key
-from understudy.models.model import ModelUnavailable
+from understudy.models.model import LOADS, ModelUnavailable
 from understudy.models.registry import OFFLINE, PROVIDERS, load_provider
+
+log = logging.getLogger(__name__)
 
 PACKAGES: Final = {"openai": "openai", "openai-chat": "openai", "anthropic": "anthropic"}
 """The package, and the extra, of each provider."""
 ASK_S: Final = 10.0
 """Seconds for a provider to answer."""
+
+LEVELS: Final = {"note": logging.INFO, "mend": logging.WARNING}
+"""Levels of what is logged at the start, by the state of the finding."""
 
 
 @frozen
@@ -46,22 +53,29 @@ def inquire(name: str, *, ask: bool = True) -> Inquiry:
         return Inquiry("mend", f"{name}: {error}")
     if not ask:
         return Inquiry("ok", f"{name}, with a key; the provider was not asked")
-    return trio.run(partial(_ask, name, provider, model, variable))
+
+    async def ask_once() -> Inquiry:
+        client = load_provider(provider)(model, retries=0)
+        try:
+            return await ask_provider(name, client)
+        finally:
+            with trio.CancelScope(shield=True):
+                await client.aclose()
+
+    return trio.run(ask_once)
 
 
-async def _ask(name: str, provider: str, model: str, variable: str) -> Inquiry:
+async def ask_provider(name: str, client: Any) -> Inquiry:
+    """Ask the provider of a model of a setting, which has this `client`, for the models that it has."""
     began = trio.current_time()
-    asked = load_provider(provider)(model, retries=0)
+    provider, _, model = name.partition(":")
     try:
         with trio.fail_after(ASK_S):
-            known = await asked.known_models()
+            known = await client.known_models()
     except trio.TooSlowError:
         return Inquiry("mend", f"{name}: the provider did not answer within {ASK_S:g} s")
     except ModelUnavailable as error:
-        return _failed(name, variable, error)
-    finally:
-        with trio.CancelScope(shield=True):
-            await asked.aclose()
+        return _failed(name, f"{PACKAGES[provider].upper()}_API_KEY", error)
     took = f"answered in {(trio.current_time() - began) * 1000:.0f} ms"
     if not any(model == each or each.endswith(f"/{model}") for each in known):
         near = difflib.get_close_matches(model, known, 3, 0.5)
@@ -72,6 +86,8 @@ async def _ask(name: str, provider: str, model: str, variable: str) -> Inquiry:
 
 def _failed(name: str, variable: str, error: ModelUnavailable) -> Inquiry:
     """Return the finding of a request that failed. The provider's own text is in none."""
+    if LOADS in error.detail:
+        return Inquiry("note", f"{name}: the server is starting, and loads its model")
     if "404" in error.detail:
         return Inquiry("note", f"{name}: the server answers, but has no list of models; the first message will tell")
     if any(status in error.detail for status in ("401", "403")):
@@ -80,3 +96,21 @@ def _failed(name: str, variable: str, error: ModelUnavailable) -> Inquiry:
         return Inquiry("note", f"{name}: the provider answers that it has too many requests now, or no credit is left")
     reached = "failed" if any(each.isdecimal() for each in error.detail.split()) else "cannot be reached"
     return Inquiry("mend", f"{name}: the provider {reached} ({error.detail})")
+
+
+class ModelInquiry(Actor):
+    """Asks the providers of these models once when the server starts, by name, and logs which cannot be used."""
+
+    def __init__(self, clients: Mapping[str, Any]) -> None:
+        self.clients = clients
+
+    async def on_start(self, context: Context) -> None:
+        """Ask in a task: the server does not wait for it."""
+        context.start_soon(self._ask, context)
+
+    async def _ask(self, context: Context) -> None:
+        for name, client in self.clients.items():
+            found = await ask_provider(name, client)
+            if found.state != "ok":
+                log.log(LEVELS[found.state], "model.not_ready", extra={"model": name, "detail": found.text})
+        context.stop()

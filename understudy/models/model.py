@@ -78,6 +78,8 @@ class RequestRefused(ModelUnavailable):
         return made
 
 
+LOADS: Final = "loads its model"
+"""The end of the detail of an error of a server that starts."""
 MAX_SAID: Final = 500
 """Characters of a provider's own words that are kept."""
 TOO_LONG: Final = "The conversation is too long for the language model."

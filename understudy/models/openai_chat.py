@@ -14,6 +14,7 @@ from attrs import evolve
 
 from understudy.models.answer import CUT, FILTERED, MAX_REASONING, MAX_TEXT, REFUSED, cut_reply, whole_reply
 from understudy.models.model import (
+    LOADS,
     Emit,
     ModelLimits,
     ModelUnavailable,
@@ -27,7 +28,7 @@ from understudy.models.model import (
 from understudy.models.openai_chat_calls import Calls
 from understudy.models.openai_chat_request import build_request
 from understudy.models.openai_chat_stream import ChatStream
-from understudy.models.openai_client import LOADS, OpenAIClient, Overheard
+from understudy.models.openai_client import OpenAIClient, Overheard
 from understudy.models.prompt import offered_tools
 from understudy.models.think_tags import ThinkTags
 from understudy.models.timeouts import IDLE_S

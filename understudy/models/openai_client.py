@@ -14,7 +14,7 @@ import msgspec
 import trio
 
 from understudy.models.keys import read_key
-from understudy.models.model import MAX_SAID, TOO_LONG, ModelError, ModelUnavailable, RequestRefused, is_too_long
+from understudy.models.model import LOADS, MAX_SAID, TOO_LONG, ModelError, ModelUnavailable, RequestRefused, is_too_long
 from understudy.storage.errors import ExtraNotInstalled
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,6 @@ _HOPELESS: Final = ("invalid", "policy", "image", "unsupported", "mismatch", "no
 """Parts of further codes of a request that cannot succeed."""
 LOADING: Final = 503
 """The status of a server that loads its model; its words say so."""
-LOADS: Final = "loads its model"
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 """The form of codes that are put into the log; anything else may be the provider's own text."""
 

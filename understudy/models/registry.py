@@ -116,6 +116,10 @@ class Models:
             trio.lowlevel.spawn_system_task(offline.warm_up, name="understudy.models.offline.warm_up")
         self._expected = True
 
+    def clients(self) -> Mapping[str, Model]:
+        """Return the clients of all models behind a network that were created so far, by the names of the models."""
+        return {name: each.model for name, each in self._models.items() if isinstance(each, ResilientModel)}
+
     def breakers(self) -> Sequence[Breaker]:
         """Return the breakers of all models created so far."""
         return [model.breaker for model in self._models.values() if isinstance(model, ResilientModel)]

@@ -1,0 +1,52 @@
+"""What the log says of the models of a server that starts. What `understudy doctor` says is in its own tests."""
+
+import logging
+from typing import Any
+
+import pytest
+import trio
+
+from actors import ActorSystem, ChildSpec, Restart
+from tests.servers.needed import free_port
+from tests.understudy.models.conftest import provider as provider
+from tests.understudy.models.provider import KEY, Provider, Script
+from understudy.models.inquiry import ModelInquiry
+from understudy.models.openai_chat import OpenAIChat
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore|openai):ResourceWarning"),
+    pytest.mark.blocking("the provider's package builds what it needs at its first request"),
+]
+
+
+async def logged(caplog: pytest.LogCaptureFixture, **clients: str) -> list[tuple[str, Any]]:
+    """Return the levels and details that are logged for models of these names at these addresses."""
+    caplog.set_level(logging.INFO, "understudy")
+    made = {
+        f"openai-chat:{name}": OpenAIChat(name, base_url=url, api_key=KEY, retries=0) for name, url in clients.items()
+    }
+    try:
+        async with ActorSystem("s") as system:
+            ref = await system.spawn(ChildSpec("models", lambda: ModelInquiry(made), restart=Restart.TEMPORARY))
+            with trio.fail_after(60):
+                await ref.wait_stopped()
+    finally:
+        for each in made.values():
+            await each.aclose()
+    told = [each for each in caplog.records if each.getMessage() == "model.not_ready"]
+    return [(each.levelname, each.__dict__["detail"]) for each in told]
+
+
+async def test_a_server_that_is_not_there_is_named(provider: Provider, caplog: pytest.LogCaptureFixture) -> None:
+    """The other one answers, and knows its model: nothing is said of it."""
+    provider.models["tiny"] = {}
+    ((level, detail),) = await logged(caplog, gone=f"http://127.0.0.1:{free_port()}/v1", tiny=provider.url)
+    assert level == "WARNING"
+    assert detail.startswith("openai-chat:gone: the provider cannot be reached")
+
+
+async def test_one_that_loads_its_model_is_starting(provider: Provider, caplog: pytest.LogCaptureFixture) -> None:
+    provider.scripts = [Script(status=503, error={"message": "Loading model", "code": 503})]
+    assert await logged(caplog, tiny=provider.url) == [
+        ("INFO", "openai-chat:tiny: the server is starting, and loads its model")
+    ]
