@@ -162,7 +162,10 @@ class Watchdog:
         if held_s < self._least_s:
             return
         if self._hold is None:
-            self._hold = self._describe(step[0])
+            frame = sys._current_frames().get(self._ident)
+            if self._step_now() != step:
+                return  # the loop went on meanwhile: the frame may be that of another task
+            self._hold = self._describe(step[0], frame)
         self._hold.record = evolve(self._hold.record, held_s=held_s)
         if held_s > FOREIGN_HANGS_S and not self._hold.logged and any(self._systems.values()):
             self._hold.logged = True  # the loops of these systems can be told while this one is held
@@ -173,8 +176,7 @@ class Watchdog:
             self._hold.logged = True
             log.error("actor.loop_hangs path=%s task=%s s=%.1f\n%s", *_named(self._hold.record))
 
-    def _describe(self, task: trio.lowlevel.Task) -> _Hold:
-        frame = sys._current_frames().get(self._ident)
+    def _describe(self, task: trio.lowlevel.Task, frame: FrameType | None) -> _Hold:
         stack = "" if frame is None else _stack(frame)
         cell, system = self._owner(task)
         path = None if cell is None else cell.path

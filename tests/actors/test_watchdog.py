@@ -16,27 +16,15 @@ from tests.actors.troupe import Run, player, settled
 pytestmark = [pytest.mark.blocking("it is the fault under test")]
 
 
-seen = threading.Event()
-
-
-@pytest.fixture(autouse=True)
-def note_seen(monkeypatch):
-    """Set `seen` whenever the watchdog's thread has read a stack of the loop that it watches."""
-    read = watchdog._stack
-
-    def noting(frame):
-        seen.set()
-        return read(frame)
-
-    monkeypatch.setattr(watchdog, "_stack", noting)
-
-
 def block(*_):
     """Keep the loop, and let other threads work until the watchdog has seen it: a busy machine lets it wait."""
-    seen.clear()
-    until = time.monotonic() + 60
-    while time.monotonic() < until and not seen.is_set():
+    dog, until = watchdog._watchdog.get(), time.monotonic() + 60
+    while time.monotonic() < until:
         time.sleep(0.3)
+        if (hold := dog._hold) is not None and (
+            "time.sleep(0.3)" in hold.record.stack or hold.record.stack == watchdog.CHANGED
+        ):
+            break
 
 
 async def block_later(*_):
