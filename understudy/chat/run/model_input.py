@@ -18,7 +18,7 @@ from understudy.chat.run.window import (
     shortened,
 )
 from understudy.models.items import newest_request
-from understudy.models.model import Item, ModelLimits, ResultItem
+from understudy.models.model import Item, MessageItem, ModelLimits, ResultItem
 
 SCALES = (0.6, 1.5)
 """Bounds of the correction of the estimate by the usage that a provider reports."""
@@ -72,7 +72,8 @@ class ModelInput:
     def asks_too_much(self) -> bool:
         """Return whether the text of the user's message alone has more tokens than the window."""
         at = newest_request(self.shown)
-        return at >= 0 and estimate(self.shown[at].content) * self.scale > self.limits.window_tokens
+        asked = self.shown[at] if at >= 0 else None
+        return isinstance(asked, MessageItem) and estimate(asked.content) * self.scale > self.limits.window_tokens
 
     def fits(self, fixed_tokens: int, reserve: int) -> bool:
         """Return whether the next request needs no further compaction."""
