@@ -31,13 +31,14 @@ class Eager:
     calls: int = 1
     tool: str = "echo"
     same: bool = False
+    last: str = "as far as I got"
     turns: list[Turn] = field(factory=list)
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         self.turns.append(turn)
         if not turn.tools:
-            await emit(TextDelta("as far as I got"))
-            return Reply("as far as I got", usage=Usage(10, 5, 1))
+            await emit(TextDelta(self.last))
+            return Reply(self.last, usage=Usage(10, 5, 1))
         number = 0 if self.same else len(self.turns)
         arguments = {"text": f"{number}"} if self.tool == "echo" else {}
         calls = tuple(ToolRequest(f"c{at}", self.tool, arguments) for at in range(self.calls))
@@ -141,6 +142,14 @@ async def test_repeating_a_call_is_told_and_then_ends_the_run(serve: Any) -> Non
     assert end["data"]["message"].endswith(
         "Stopped: echo was called 4 times with the same arguments and the same result."
     )
+
+
+async def test_a_model_that_repeats_a_call_and_says_nothing_has_failed(serve: Any) -> None:
+    """The sentence says of what; no answer was given, so that it is no success."""
+    end, events = await end_of(serve, agent(Eager(same=True, last="")))
+    assert (end["type"], end["data"]["code"]) == ("error", "agent_failed")
+    assert end["data"]["message"] == "Stopped: echo was called 4 times with the same arguments and the same result."
+    assert [each["data"]["status"] for each in events if each["type"] == "agent_completed"] == ["failed"]
 
 
 class Endless:

@@ -32,7 +32,7 @@ from transport.wire.events import (
     Usage,
 )
 from understudy.agents.agent import Agent
-from understudy.agents.framework import is_of_framework
+from understudy.agents.framework import AgentFailed, is_of_framework
 from understudy.chat.answer.html import PERMIT_S, WORK_S
 from understudy.chat.answer.stream import AnswerStream
 from understudy.chat.memory import AgentMemory
@@ -84,6 +84,7 @@ from understudy.models.model import (
     fenced,
     limits_of,
 )
+from understudy.observe.logs import new_error_id
 from understudy.storage.records import History, StepRecord
 
 log = logging.getLogger(__name__)
@@ -716,8 +717,16 @@ class AgentLoop:
         return files_of_answer([*self.files, *(card for each in self.outcomes for card in each.files)])
 
     async def finish(self) -> None:
-        """Record the end of the answer, with the charts and results of the tools, and the bound that closed the run."""
+        """Record the end of the answer, with the charts and results of the tools, and the bound that closed the run.
+
+        Raises `AgentFailed` if the model repeated a call until the run was closed, and then said nothing.
+        """
         output = await read_output(self.agent, self.job.owner, self._answer, self.ended)
+        if self.repetition.ended is not None and output is None and not self._answer.strip():
+            error_id = new_error_id()
+            extra = {"run_id": self.job.run_id, "agent": self.agent.name, "error_id": error_id}
+            log.error("agent.no_answer", extra=extra)
+            raise AgentFailed(self.repetition.ended.message, error_id)
         if self.ended is not None and output is None:
             await self.stream.feed(self.ended.message)
         text, summary = await self.stream.finish()
