@@ -16,7 +16,7 @@ import trio
 from attrs import frozen
 from quart_trio import QuartTrio
 
-from actors import ActorRef, ActorSystem, ChildSpec, Restart, StartChild
+from actors import ActorRef, ActorSystem, ChildSpec, StartChild
 from sanitization import Detector
 from transport.auth.identity import is_loopback
 from transport.connection.callbacks import ConnectionLimits
@@ -55,7 +55,6 @@ from understudy.cluster.local_frames import WorkerReport, states_line
 from understudy.content.encryption import load_cipher
 from understudy.content.filter import ContentFilter, load_policy
 from understudy.content.summary import is_suspect
-from understudy.models.inquiry import ModelInquiry
 from understudy.models.model import Model, ModelLimits, limits_of
 from understudy.models.registry import OFFLINE, Models, chain, costs_unknown
 from understudy.observe.actor_events import ActorEventRecorder
@@ -114,6 +113,7 @@ class App:
     presence: Presence
     html: AnswerHtml
     metrics: Metrics
+    models: Models
 
 
 @frozen
@@ -267,13 +267,11 @@ async def build_app(
                 *limit_actors,
                 *maintenance,
             ]
-            if (clients := models.clients()) and (worker is None or worker.welcome.number == 1):
-                children.append(ChildSpec("models", partial(ModelInquiry, clients), restart=Restart.TEMPORARY))
             children += [ChildSpec(name, partial(ToolLoopActor, loop), backoff=BACKOFF) for name, loop in loops.items()]
             if mcp.links or mcp.signing_in:
                 await system.spawn(supervisor("mcp", [*mcp.children(), *sign_in_actors]))
             await system.spawn(supervisor("observe", children))
-            yield App(settings, system, store, endpoint, http_app, presence, html, metrics)
+            yield App(settings, system, store, endpoint, http_app, presence, html, metrics, models)
     finally:
         with trio.CancelScope(shield=True):  # its deadlines are those of the lifespans
             for loop in loops.values():

@@ -33,6 +33,7 @@ from understudy.app.build import App, build_app
 from understudy.app.settings import Settings
 from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.registry import ConversationRegistry
+from understudy.models.inquiry import log_not_ready
 from understudy.observe.paths import CONNECTIONS
 from understudy.sandbox.spawner import warn_if_open
 from understudy.storage.store import Store
@@ -134,6 +135,8 @@ async def serve_app(
         )
         await nursery.start(serve_port)
         nursery.start_soon(warn_if_open)
+        if worker is None or worker.welcome.number == 1:
+            nursery.start_soon(log_not_ready, app.models.clients())
         if settings.redis_url or worker is not None:  # it renders for clients of other nodes, whom it does not see
             app.html.expect_answers()
         task_status.started(

@@ -9,7 +9,6 @@ from typing import Any, Final, Literal
 import trio
 from attrs import frozen
 
-from actors import Actor, Context
 from understudy.models.keys import BadKey, read_key
 from understudy.models.model import LOADS, ModelUnavailable
 from understudy.models.registry import OFFLINE, PROVIDERS, load_provider
@@ -98,19 +97,9 @@ def _failed(name: str, variable: str, error: ModelUnavailable) -> Inquiry:
     return Inquiry("mend", f"{name}: the provider {reached} ({error.detail})")
 
 
-class ModelInquiry(Actor):
-    """Asks the providers of these models once when the server starts, by name, and logs which cannot be used."""
-
-    def __init__(self, clients: Mapping[str, Any]) -> None:
-        self.clients = clients
-
-    async def on_start(self, context: Context) -> None:
-        """Ask in a task: the server does not wait for it."""
-        context.start_soon(self._ask, context)
-
-    async def _ask(self, context: Context) -> None:
-        for name, client in self.clients.items():
-            found = await ask_provider(name, client)
-            if found.state != "ok":
-                log.log(LEVELS[found.state], "model.not_ready", extra={"model": name, "detail": found.text})
-        context.stop()
+async def log_not_ready(clients: Mapping[str, Any]) -> None:
+    """Ask the providers of these models, by name, and log which cannot be used, as a server does when it starts."""
+    for name, client in clients.items():
+        found = await ask_provider(name, client)
+        if found.state != "ok":
+            log.log(LEVELS[found.state], "model.not_ready", extra={"model": name, "detail": found.text})

@@ -4,13 +4,11 @@ import logging
 from typing import Any
 
 import pytest
-import trio
 
-from actors import ActorSystem, ChildSpec, Restart
 from tests.servers.needed import free_port
 from tests.understudy.models.conftest import provider as provider
 from tests.understudy.models.provider import KEY, Provider, Script
-from understudy.models.inquiry import ModelInquiry
+from understudy.models.inquiry import log_not_ready
 from understudy.models.openai_chat import OpenAIChat
 
 pytestmark = [
@@ -26,10 +24,7 @@ async def logged(caplog: pytest.LogCaptureFixture, **clients: str) -> list[tuple
         f"openai-chat:{name}": OpenAIChat(name, base_url=url, api_key=KEY, retries=0) for name, url in clients.items()
     }
     try:
-        async with ActorSystem("s") as system:
-            ref = await system.spawn(ChildSpec("models", lambda: ModelInquiry(made), restart=Restart.TEMPORARY))
-            with trio.fail_after(60):
-                await ref.wait_stopped()
+        await log_not_ready(made)
     finally:
         for each in made.values():
             await each.aclose()
