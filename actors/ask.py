@@ -19,7 +19,8 @@ from weakref import ref
 
 import trio
 
-from .errors import ActorError, AskTimeout, NotAnAsk, Unanswered, WrongLoop
+from .errors import ActorError, AskTimeout, NotAnAsk, Unanswered, WrongLoop, own_copy
+from .events import log
 from .wakeup import WOKEN
 
 if TYPE_CHECKING:
@@ -52,10 +53,12 @@ class Ask(Generic[T_co]):
             call.settle(value, None)
 
     def fail(self, error: Exception) -> None:
-        """Answer with an error, which `ask` raises in the caller."""
+        """Answer with an error, of which `ask` raises a copy in the caller. Raises `TypeError` for what is none."""
+        if not isinstance(error, Exception):
+            raise TypeError(f"a request fails with an exception, not with {type(error).__name__}: {error!r:.80}")
         call: Call | None = getattr(self, "_call", None)
         if call is not None:
-            call.settle(None, error)
+            call.settle(None, own_copy(error))
 
     @property
     def waiting(self) -> bool:
@@ -66,11 +69,13 @@ class Ask(Generic[T_co]):
     def when_ended(self, act: Callable[[], None]) -> None:
         """Call `act` once the call ends: it is answered, or its caller leaves. At once if it has ended.
 
-        For actors that forward or keep requests. `act` must be quick and must not raise.
+        For actors that forward or keep requests. `act` must be quick. What it raises is logged, and reaches nobody.
         """
         call = call_of(self)
-        if call is None or call.settled:
+        if call is None:
             act()
+        elif call.settled:
+            call.notify(act)
         else:
             call.on_end = [*(call.on_end or ()), act]
 
@@ -173,7 +178,15 @@ class Call(Handle):
             self.deadline.pop(self, None)
         if self.on_end is not None:
             for act in self.on_end:
-                act()
+                self.notify(act)
+
+    def notify(self, act: Callable[[], None]) -> None:
+        """Call a function given to `when_ended`. Its error is counted and logged: trio itself may be the caller."""
+        try:
+            act()
+        except Exception:
+            self.target.system.event_errors += 1
+            log.exception("a function given to `when_ended` raised")
 
     def expire(self) -> None:
         """Fail the call with `AskTimeout`, and take the request back if it still waits."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 import trio
@@ -52,8 +53,12 @@ class ChildrenRequest(Ask[T]):
         if cell.children is None:
             self.fail(NotSupervising(cell.path))
             return
+        self.perform(cell.children)
+
+    def perform(self, family: Children) -> None:
+        """Serve the request. Fail it with the error that `act` raises."""
         try:
-            self.act(cell.children)
+            self.act(family)
         except Exception as error:
             self.fail(error)
 
@@ -78,6 +83,7 @@ class Children:
         self._delay_s = 0.0
         self._offender: str | None = None
         self._alive = 0
+        self._waiting: list[Callable[[], object]] | None = None
 
     @property
     def owner_path(self) -> str:
@@ -90,9 +96,22 @@ class Children:
 
     # Starting
 
+    def wait_for_group(self, begin: Callable[[], object]) -> bool:
+        """Return whether a group is being stopped for its restart: then `begin` is called once it has started again.
+
+        A child that is added meanwhile would run beside siblings of the last generation. Once the group starts,
+        children are added at once: one of the group may wait for that in its own start.
+        """
+        if self._waiting is None or self.closing:
+            return False
+        self._waiting.append(begin)
+        return True
+
     async def spawn(self, spec: ChildSpec, *, static: bool = False) -> ActorRef:
         """Start a child and wait until it runs. Raises the errors of `Context.spawn`."""
         await trio.lowlevel.checkpoint_if_cancelled()
+        while self._waiting is not None and self.wait_for_group((group := trio.Event()).set):
+            await group.wait()
         while (going := self.cancelled_start(spec)) is not None:
             await going.wait_dead()
         cell = self.start_child(spec, static=static)
@@ -273,9 +292,17 @@ class Children:
                 self._offender = offender.path
                 ids = affected(self.supervision.strategy, list(self.by_id), offender.spec.id)
                 group = [self.by_id[name] for name in ids if not self.by_id[name].buried]
-                await self._stop_group(group)
-                await self._back_off_group(group)
-                await self._start_group(group)
+                waiting: list[Callable[[], object]] = []
+                self._waiting = waiting
+                try:
+                    await self._stop_group(group)
+                    await self._back_off_group(group)
+                    self._waiting = None
+                    await self._start_group(group)
+                finally:
+                    self._waiting = None
+                    for begin in waiting:
+                        begin()
         self._group_restart = None
 
     async def _stop_group(self, group: list[Cell]) -> None:

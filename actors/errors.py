@@ -34,6 +34,7 @@ Not among them: `Ignore`, which a start hook raises to decline, and `InvalidTran
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, overload
 
 import trio
@@ -249,8 +250,8 @@ class DeathPact(ActorError):
 class RaisedBaseException(ActorError):
     """An actor raised a `BaseException` that is neither an `Exception` nor propagates; it is the cause.
 
-    `KeyboardInterrupt`, `SystemExit`, `GeneratorExit` and `trio.Cancelled` pass through the tree. Others crash the
-    actor, as any exception does.
+    `KeyboardInterrupt`, `SystemExit` and `trio.Cancelled` pass through the tree. Others crash the actor, as any
+    exception does.
     """
 
     path: str
@@ -359,6 +360,26 @@ def unwrap(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
+
+
+def own_copy(error: Exception) -> Exception:
+    """Return a copy of an error, to be raised to one of several askers; the error itself if it cannot be copied.
+
+    An error that is raised keeps the frames through which it passes, with all their variables.
+    """
+    try:
+        made = copy(error)
+    except Exception:  # its `__init__` does not take its `args`
+        made = None
+    if type(made) is not type(error):
+        try:
+            made = type(error).__new__(type(error), *error.args)
+            made.__dict__.update(error.__dict__)
+        except Exception:
+            return error
+    made.__cause__, made.__context__ = error.__cause__, error.__context__
+    made.__suppress_context__ = error.__suppress_context__
+    return made.with_traceback(error.__traceback__)
 
 
 def program_end(error: BaseException) -> BaseException | None:

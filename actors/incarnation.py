@@ -3,7 +3,7 @@
 1. A cell has exactly one incarnation at any time: the one that runs, or the unused one that will start next.
 2. Nothing in here outlives the incarnation. State that must is in the cell.
 3. The first failure counts. If a kill came before it, the exit is `Killed` all the same.
-4. `trio.Cancelled`, `KeyboardInterrupt`, `SystemExit` and `GeneratorExit` pass through; every other error is a crash.
+4. `trio.Cancelled`, `KeyboardInterrupt` and `SystemExit` pass through; every other error is a crash.
 5. The stop hook runs once if there is an actor, however the incarnation ends. It has the rest of the grace; if none is
    left, it is cancelled at its first await.
 6. A batch ends with one checkpoint or one wait. It takes about a millisecond, unless one message takes longer.
@@ -253,7 +253,7 @@ async def run_in_lifespan(life: Incarnation, actor: Actor, context: Context) -> 
         if not entered and outer.cancelled_caught and not life.killed and life.stop_mode is None:
             raise StartTimeout(life.cell.path, start_timeout_s)
     except BaseException as error:
-        if isinstance(error, Ignore) and not entered:
+        if isinstance(unwrap(error), Ignore) and not entered:
             life.declined = True
         else:
             termination.handle_error(life, error)
@@ -330,7 +330,9 @@ async def _start(life: Incarnation, actor: Actor, context: Context, deadline: fl
         try:
             with trio.CancelScope(deadline=deadline) as scope:
                 await actor.on_start(context)
-        except Ignore:
+        except Exception as error:
+            if not isinstance(unwrap(error), Ignore):
+                raise
             life.declined = True
             return
         finally:

@@ -155,9 +155,11 @@ class StopChild(ChildrenRequest[Exit]):
 
 
 def _start(family: Children, spec: ChildSpec, request: ChildrenRequest[ActorRef]) -> None:
+    if family.wait_for_group(lambda: request.perform(family) if request.waiting else None):
+        return
     going = family.cancelled_start(spec)
     if going is not None:
-        going.when_dead(lambda: request.act(family) if request.waiting else None)
+        going.when_dead(lambda: request.perform(family) if request.waiting else None)
         return
     try:
         cell = family.start_child(spec)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .cell import Cell
     from .incarnation import Incarnation
 
-_PASS = (KeyboardInterrupt, SystemExit, GeneratorExit)
+_PASS = (KeyboardInterrupt, SystemExit)
 OVERDUE_S = 5.0
 """Seconds from a kill until an actor that has not ended is reported."""
 
@@ -114,7 +114,7 @@ def handle_error(life: Incarnation, error: BaseException) -> None:
 def split_error(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
     """Split an error into the part that must leave the tree and the part that is the actor's crash; either may be None.
 
-    `Cancelled`, `KeyboardInterrupt`, `SystemExit` and `GeneratorExit` leave the tree: see `must_propagate`.
+    `Cancelled`, `KeyboardInterrupt` and `SystemExit` leave the tree: see `must_propagate`.
     """
     if isinstance(error, BaseExceptionGroup):
         return error.split(lambda inner: not isinstance(inner, BaseExceptionGroup) and must_propagate(inner))
@@ -135,8 +135,10 @@ def must_propagate(error: BaseException) -> bool:
     """Whether the error must leave the tree instead of going to the supervisor.
 
     A `trio.Cancelled` does if a scope around the actor is cancelled. Otherwise it was kept, and raised outside of its
-    scope: a crash.
+    scope: a crash. So is a `GeneratorExit`, unless Python throws it into the coroutine after the end of the trio run.
     """
+    if isinstance(error, GeneratorExit):
+        return not trio.lowlevel.in_trio_run()
     if isinstance(error, trio.Cancelled):
         return trio.current_effective_deadline() == -math.inf
     return isinstance(error, _PASS)

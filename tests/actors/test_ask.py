@@ -1,5 +1,6 @@
 """What becomes of an ask when nobody waits for it any more, and when nobody ever could answer."""
 
+import traceback
 from contextlib import suppress
 from functools import partial
 
@@ -315,6 +316,108 @@ async def test_who_keeps_a_request_hears_when_nobody_waits_for_it_any_more(autoj
     assert heard == [5 if end == "caller leaves" else 2, "second"]
     kept[0].when_ended(lambda: heard.append("late"))
     assert heard[-1] == "late"
+
+
+@pytest.mark.parametrize("end", ["answer", "caller leaves", "time is up", "actor ends"])
+async def test_a_function_that_raises_when_a_call_ends_harms_nobody(autojump_clock, system, end):
+    """It is counted and logged; the next one is called all the same, and the actor serves others."""
+    heard, kept = [], []
+
+    class Keeper(Player):
+        async def receive(self, message, context):
+            if isinstance(message, Read):
+                message.reply(["here"])
+            else:
+                kept.append(message)
+                message.when_ended([].pop)
+                message.when_ended(lambda: heard.append("second"))
+
+    ref = await system.spawn(ChildSpec("keeper", Keeper))
+
+    async def ask():
+        with suppress(ActorDied, AskTimeout), trio.move_on_after(5 if end == "caller leaves" else 50):
+            await ref.ask(Run(None), timeout_s=9)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        await settled()
+        if end == "answer":
+            kept[0].reply("yes")
+        elif end == "actor ends":
+            ref.kill()
+    assert (heard, system.event_errors) == (["second"], 1)
+    kept[0].when_ended([].pop)
+    assert system.event_errors == 2
+    assert await ref.ask(Read()) == ["here"]
+
+
+async def test_each_asker_gets_an_error_of_its_own(autojump_clock, system):
+    """One that is stored would keep the frames of all who asked, with their variables."""
+
+    class Worn(Exception):
+        def __init__(self, *, why):
+            super().__init__("worn", why)
+            self.why = why
+
+    group = ExceptionGroup("g", [KeyError(1)])
+    errors = [ValueError("stored"), Worn(why="old"), OSError(2, "no such file", "x"), group]
+    for error in errors:
+        error.__cause__ = KeyError("because")
+        error.add_note("a note")
+    raised = []
+
+    class Failing(Actor):
+        async def receive(self, message, context):
+            message.fail(errors[message.act])
+
+    ref = await system.spawn(ChildSpec("failing", Failing))
+    for number, error in enumerate(errors):
+        for _ in range(3):
+            with pytest.raises(type(error)) as caught:
+                await ref.ask(Run(number))
+            raised.append(caught.value)
+            assert (str(caught.value), caught.value.args) == (str(error), error.args)
+            assert (caught.value.__cause__, caught.value.__notes__) == (error.__cause__, ["a note"])
+        assert error.__traceback__ is None
+        assert len({len(traceback.extract_tb(each.__traceback__)) for each in raised[-3:]}) == 1
+    assert len(set(map(id, raised + errors))) == 4 * len(errors)
+    assert {each.why for each in raised if isinstance(each, Worn)} == {"old"}
+
+
+async def test_an_error_that_cannot_be_copied_is_given_as_it_is(autojump_clock, system):
+
+    class Only(Exception):
+        def __new__(cls, *, secret):
+            return super().__new__(cls, "only")
+
+        def __init__(self, *, secret):
+            super().__init__("only")
+
+    error = Only(secret=1)
+
+    class Failing(Actor):
+        async def receive(self, message, context):
+            message.fail(error)
+
+    ref = await system.spawn(ChildSpec("failing", Failing))
+    with pytest.raises(Only) as caught:
+        await ref.ask(Read())
+    assert caught.value is error
+
+
+@pytest.mark.parametrize("wrong", ["text", None, ValueError, KeyboardInterrupt()])
+async def test_what_is_no_exception_is_refused_where_it_is_written(autojump_clock, system, wrong):
+    """The actor that wrote it is the one that crashes, not who asked."""
+
+    class Failing(Actor):
+        async def receive(self, message, context):
+            message.fail(wrong)
+
+    ref = await system.spawn(ChildSpec("failing", Failing, restart=Restart.TEMPORARY))
+    with pytest.raises(ActorDied) as caught:
+        await ref.ask(Read())
+    assert isinstance(caught.value.__cause__, TypeError)
+    assert "a request fails with an exception, not with" in str(caught.value.__cause__)
 
 
 async def test_an_actor_knows_how_it_was_told_to_end(autojump_clock, system):

@@ -29,7 +29,9 @@ from tests.actors.troupe import Boom, Hang, Player, Read, Run, player, settled, 
 
 
 @pytest.mark.promise("bad.base-exception")
-@pytest.mark.parametrize("error", [Odd(), asyncio.CancelledError(), BaseExceptionGroup("group", [Odd()])], ids=repr)
+@pytest.mark.parametrize(
+    "error", [Odd(), asyncio.CancelledError(), GeneratorExit(), BaseExceptionGroup("group", [Odd()])], ids=repr
+)
 @pytest.mark.parametrize("where", ["receive", "on_start", "on_idle", "on_stop", "task", "factory"])
 async def test_an_actor_that_raises_something_odd_crashes_alone(autojump_clock, system, events, where, error):
     """As from any error: it is told, it is restarted, and nobody else notices."""

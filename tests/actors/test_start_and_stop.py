@@ -1,4 +1,5 @@
 import math
+from contextlib import asynccontextmanager
 
 import pytest
 import trio
@@ -26,7 +27,7 @@ from actors import (
     Supervisor,
     TooManyChildren,
 )
-from tests.actors.troupe import Hang, Read, Run, player, settled, sleeping
+from tests.actors.troupe import Boom, Hang, Player, Read, Run, player, settled, sleeping
 
 
 def raising(error):
@@ -97,6 +98,33 @@ async def test_a_start_hook_may_decline(autojump_clock, system):
     assert diary == ["start a", "start b", "stop b (normal)", "start c"]
     with pytest.raises(StartDeclined):
         await system.spawn(declining)
+
+
+@pytest.mark.promise("start.ignore")
+@pytest.mark.parametrize("where", ["on_start", "lifespan"])
+async def test_a_start_hook_may_decline_inside_a_nursery(autojump_clock, system, where):
+    """Which makes a group of one of it: also of a restart, which ends nothing else."""
+
+    async def decline(context):
+        if context.incarnation > 1 or context.path.endswith("/a"):
+            async with trio.open_nursery(), trio.open_nursery():
+                raise Ignore
+
+    class Entered(Player):
+        @asynccontextmanager
+        async def lifespan(self, context):
+            await decline(context)
+            yield
+
+    def spec(name):
+        return player(name, starting=decline) if where == "on_start" else ChildSpec(name, Entered)
+
+    with pytest.raises(StartDeclined):
+        await system.spawn(spec("a"))
+    ref = await system.spawn(spec("b"))
+    ref.tell(Boom())
+    await ref.wait_stopped()
+    assert system.find("/test").alive
 
 
 @pytest.mark.promise("names.taken", "bad.taken-id")

@@ -10,6 +10,7 @@ from actors import (
     AutoShutdown,
     Backoff,
     ChildSpec,
+    CountChildren,
     Crashed,
     Decision,
     Directive,
@@ -453,14 +454,68 @@ async def test_an_unknown_message_harms_no_supervisor(autojump_clock, system):
 
 @pytest.mark.promise("bitten.supervisor-serves-others")
 async def test_a_task_that_holds_a_group_up_does_not_hold_the_supervisor_up(autojump_clock, system):
-    """While a sibling takes its grace, other requests are served."""
+    """While a sibling takes its grace, other requests are served; a child that is added waits for the group."""
     children = [player("a"), player("b", stopping=sleeping(4))]
     ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(children, strategy=Strategy.ONE_FOR_ALL)))
     ref.children()[0].kill()
     await settled()
     start = trio.current_time()
-    await ref.ask(StartChild(player("c")))
+    assert (await ref.ask(CountChildren())).specs == 2
     assert trio.current_time() == start
+    await ref.ask(StartChild(player("c")))
+    assert trio.current_time() == start + 4
+
+
+@pytest.mark.parametrize("strategy", [Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE])
+@pytest.mark.parametrize("delay_s", [0.0, 5.0])
+@pytest.mark.parametrize("by", ["request", "owner"])
+async def test_a_child_added_while_its_group_restarts_starts_after_the_group(
+    autojump_clock, system, strategy, delay_s, by
+):
+    """It runs beside no sibling of the last generation, and before none that stands before it."""
+    diary = []
+    backoff = Backoff(min_s=delay_s, max_s=delay_s, jitter=0) if delay_s else None
+    options = {} if backoff is None else {"backoff": backoff}
+    children = [player("a", diary, **options), player("b", diary, stopping=sleeping(4))]
+
+    class Owner(Supervisor):
+        async def receive(self, message, context):
+            message.reply(await context.spawn(player("c", diary)))
+
+    ref = await system.spawn(ChildSpec("sup", lambda: Owner(children, strategy=strategy)))
+    ref.children()[0].kill()
+    await settled()
+    await ref.ask(StartChild(player("c", diary)) if by == "request" else Run(None), timeout_s=60)
+    assert trio.current_time() == 4 + delay_s
+    assert diary[2:] == ["stop a (killed)", "stop b (shutdown)", "start a", "start b", "start c"]
+
+
+async def test_one_of_a_group_that_starts_again_may_add_a_sibling(autojump_clock, system):
+    """It waits for it in its start, which the group waits for."""
+
+    async def add(context):
+        if context.incarnation == 2:
+            await context.parent.ask(StartChild(player("c")))
+
+    children = [player("a", starting=add), player("b")]
+    ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(children, strategy=Strategy.ONE_FOR_ALL)))
+    ref.children()[0].kill()
+    await settled()
+    assert [each.path[-1] for each in ref.children()] == ["a", "b", "c"]
+
+
+async def test_a_child_added_to_a_group_whose_owner_stops_is_not_started(autojump_clock, system):
+    """Who asked for it is told."""
+    children = [player("a"), player("b", stopping=sleeping(4))]
+    ref = await system.spawn(
+        ChildSpec("sup", lambda: Supervisor(children, strategy=Strategy.ONE_FOR_ALL), restart=Restart.TEMPORARY)
+    )
+    ref.children()[0].kill()
+    await settled()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ref.stop)
+        with pytest.raises(ActorDied):
+            await ref.ask(StartChild(player("c")))
 
 
 async def test_a_killed_child_says_so(autojump_clock, system):
