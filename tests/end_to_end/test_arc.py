@@ -152,9 +152,10 @@ async def test_more_calls_than_allowed_are_refused_with_a_word(serve: Any) -> No
 
 
 async def test_a_model_that_never_stops_calling_ends_in_words(serve: Any) -> None:
-    """The number of turns is bounded; a script that only calls tools still comes to an end."""
+    """A script that only calls tools still comes to an end, which is no success, as it has said nothing."""
     events = await run(serve, scripted(Call([("echo", {"text": "again"})])))
-    assert events[-1]["type"] == "final_response"
+    assert (events[-1]["type"], events[-1]["data"]["code"]) == ("error", "agent_failed")
+    assert events[-1]["data"]["message"].startswith("Stopped: echo was called 4 times")
 
 
 @pytest.mark.promise("wire.event-agent-handoff", "wire.arc-agents-paired")

@@ -218,6 +218,18 @@ async def test_a_handshake_that_is_none(head: bytes, status: int) -> None:
     assert (b"\r\nAllow: GET\r\n" in answer) == (status == 405)
 
 
+async def test_a_handshake_may_have_one_long_line() -> None:
+    """As much as any other head: cookies of the parent domain have nine kilobytes, with which the page loads."""
+    head = UPGRADE.replace(b"Host: here", b"Host: here\r\nCookie: a=" + b"x" * 15_000)
+    async with (
+        open_server(EchoUpgrades().handle_upgrade) as port,
+        await trio.open_tcp_stream("127.0.0.1", port) as stream,
+    ):
+        await stream.send_all(head)
+        with trio.fail_after(60):
+            assert (await stream.receive_some()).startswith(b"HTTP/1.1 101 ")
+
+
 @pytest.mark.promise("wire.bad-handshake", "owasp.version")
 async def test_a_client_of_another_version_is_told_which_one_is_spoken() -> None:
     """RFC 6455 section 4.4."""

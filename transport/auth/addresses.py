@@ -16,11 +16,11 @@ class PrivateAddress(ValueError):
     """A host has an address that is not reachable for everyone."""
 
 
-async def resolve(url: str, *, private: bool) -> tuple[str, int]:
-    """Return the address and port to connect to for a URL. `private`: also one that not everyone can reach.
+async def resolve(url: str, *, private: bool) -> list[tuple[str, int]]:
+    """Return the addresses and ports to connect to for a URL, in order. `private`: also those that not all can reach.
 
-    All addresses of the name are checked, and the caller connects to the returned one: the name cannot lead elsewhere
-    meanwhile.
+    All addresses of the name are checked, and the caller connects to one of the returned ones: the name cannot lead
+    elsewhere meanwhile.
 
     Raises:
         PrivateAddress: One of the host's addresses is private.
@@ -29,10 +29,10 @@ async def resolve(url: str, *, private: bool) -> tuple[str, int]:
     where = urlsplit(url)
     port = where.port or PORTS[where.scheme]
     found = await trio.socket.getaddrinfo(where.hostname, port, type=trio.socket.SOCK_STREAM)
-    addresses = [str(each[4][0]) for each in found]
+    addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
     if not private and not all(is_public(each) for each in addresses):
         raise PrivateAddress(f"{where.hostname} has a private address")
-    return addresses[0], port
+    return [(each, port) for each in addresses]
 
 
 def is_public(address: str) -> bool:

@@ -5,8 +5,8 @@ Redirects are not followed, and no connection is reused.
 """
 
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
@@ -20,6 +20,10 @@ from transport.wire.errors import FetchFailed
 
 _READ_BYTES: Final = 16 * 1024
 _HEAD_BYTES: Final = 16 * 1024
+NEXT_S: Final = 1.5
+"""Seconds after which the next address of a name is tried: the first one may be dead."""
+MAX_ADDRESSES: Final = 4
+"""Addresses of a name that are tried."""
 PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -62,9 +66,9 @@ async def fetch(url: str, *, max_bytes: int, within_s: float) -> bytes:
 
 
 async def post(
-    url: str, body: bytes, headers: Mapping[str, str], *, connect_to: tuple[str, int], within_s: float
+    url: str, body: bytes, headers: Mapping[str, str], *, connect_to: Sequence[tuple[str, int]], within_s: float
 ) -> int:
-    """Send JSON to `url` by POST, over a connection to this address and port. Return the status of the response.
+    """Send JSON to `url` by POST, over a connection to the first of these addresses that answers. Return the status.
 
     Raises:
         FetchFailed: There is no response within `within_s` seconds, or it is not HTTP.
@@ -81,11 +85,12 @@ async def request(
     *,
     headers: Mapping[str, str],
     body: bytes | None = None,
-    connect_to: tuple[str, int],
+    connect_to: Sequence[tuple[str, int]],
     max_bytes: int,
     within_s: float,
 ) -> HttpResponse:
-    """Make a request over a connection to this address and port. Return the response, whatever its status.
+    """Make a request over a connection to the first of these addresses that answers. Return the response, whatever its
+    status.
 
     Raises:
         FetchFailed: There is no response within `within_s` seconds, it is not HTTP, or its body is larger than
@@ -114,14 +119,23 @@ def _failing(where: SplitResult, within_s: float) -> Generator[None]:
         raise FetchFailed(where.netloc, error.strerror or str(error)) from None
 
 
-async def _connect(where: SplitResult, connect_to: tuple[str, int] | None = None) -> trio.abc.Stream:
+async def _connect(where: SplitResult, connect_to: Sequence[tuple[str, int]] = ()) -> trio.abc.Stream:
     host, port = where.hostname or "", where.port or PORTS[where.scheme]
-    stream = await trio.open_tcp_stream(*((host, port) if connect_to is None else connect_to))
+    stream = await _open_one(connect_to) if connect_to else await trio.open_tcp_stream(host, port)
     if where.scheme == "http":
         return stream
     # In a thread: the system's certificates take some ten milliseconds to read.
     tls = await trio.to_thread.run_sync(ssl.create_default_context, abandon_on_cancel=True)
     return trio.SSLStream(stream, tls, server_hostname=host, https_compatible=True)
+
+
+async def _open_one(addresses: Sequence[tuple[str, int]]) -> trio.SocketStream:
+    """Connect to the first of these addresses that answers; each but the last has `NEXT_S`. Raises OSError."""
+    *others, last = addresses[:MAX_ADDRESSES]
+    for address in others:
+        with suppress(OSError), trio.move_on_after(NEXT_S):
+            return await trio.open_tcp_stream(*address)
+    return await trio.open_tcp_stream(*last)
 
 
 _ReadBody = Callable[[int], Awaitable[bytes]]
@@ -133,7 +147,7 @@ async def _exchange(
     method: str,
     headers: Mapping[str, str],
     content: bytes | None = None,
-    connect_to: tuple[str, int] | None = None,
+    connect_to: Sequence[tuple[str, int]] = (),
 ) -> AsyncIterator[tuple[int, dict[str, str], _ReadBody]]:
     """Send a request over a connection of its own. Return the head of the response, and what reads its body."""
     client = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_BYTES)

@@ -40,7 +40,7 @@ class TrustedProxies:
         for hop in reversed((forwarded or "").split(",")[-MAX_HOPS:]):
             if not self._trusts(address):
                 break
-            named = _address(hop.strip())
+            named = _address(_without_port(hop.strip()))
             if named is None:
                 break
             address = named
@@ -53,6 +53,14 @@ class TrustedProxies:
 
     def _trusts(self, address: Address) -> bool:
         return any(address in network for network in self._networks)
+
+
+def _without_port(hop: str) -> str:
+    """Return the address that a proxy wrote without its port: `203.0.113.7:51234`, `[2001:db8::1]:443`."""
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    host, colon, _ = hop.partition(":")
+    return host if colon and ":" not in hop[len(host) + 1 :] else hop
 
 
 @lru_cache(maxsize=1024)  # asked twice for each connection

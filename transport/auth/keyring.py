@@ -9,7 +9,7 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
@@ -37,6 +37,8 @@ from transport.wire.errors import FetchFailed, KeySetInvalid, UnknownKey
 
 ALGORITHMS: Final = ("RS256", "ES256")
 MAX_KEYS: Final = 100
+MAX_TRIED: Final = 8
+"""Keys that a token is tried with, each of which takes some 40 µs."""
 # RFC 7518 section 3.3 wants 2048 bits; beyond 4096 a check of one signature takes longer than a step of the loop may.
 MIN_RSA_BITS: Final = 2048
 MAX_RSA_BITS: Final = 4096
@@ -50,27 +52,30 @@ _JWS: Final = PyJWS()
 
 @frozen
 class KeySet:
-    """Public keys by algorithm and `kid` (None for one without). `skipped` counts unusable keys of the document."""
+    """Public keys by algorithm and `kid` (None for those without). `skipped` counts unusable keys of the document."""
 
-    keys: Mapping[tuple[str, str | None], PublicKey]
+    keys: Mapping[tuple[str, str | None], Sequence[PublicKey]]
     skipped: int = 0
 
-    def find(self, head: JoseHeader) -> PublicKey | None:
-        """Return the key that a token names; for a token without `kid`, the only key of its algorithm; else None.
+    def find(self, head: JoseHeader) -> Sequence[PublicKey]:
+        """Return the keys that a token may be signed with, `MAX_TRIED` at most.
 
-        A key is found only under the algorithm of its own type, whatever the token says.
+        They are those of its `kid`, else those without one; for a token without `kid`, all of its algorithm. A key is
+        found only under the algorithm of its own type, whatever the token says.
         """
-        if head.key_id is not None:
-            return self.keys.get((head.algorithm, head.key_id))
-        fitting = [key for (algorithm, _), key in self.keys.items() if algorithm == head.algorithm]
-        return fitting[0] if len(fitting) == 1 else None
+        if head.key_id is None:
+            return [key for (algorithm, _), keys in self.keys.items() if algorithm == head.algorithm for key in keys][
+                :MAX_TRIED
+            ]
+        named = self.keys.get((head.algorithm, head.key_id))
+        return (named or self.keys.get((head.algorithm, None), ()))[:MAX_TRIED]
 
 
 def read_key_set(document: bytes) -> KeySet:
     """Return the keys of a JWKS document that can verify RS256 or ES256 signatures.
 
     Skipped: shared secrets, private keys, keys for encryption or another algorithm, weak or huge ones, and those whose
-    `kid` is not text or a duplicate.
+    `kid` is not text. A member that is null or empty is as one that is not there.
 
     Raises:
         KeySetInvalid: It is not a JWKS, has more than `MAX_KEYS` keys, or no usable one.
@@ -81,18 +86,20 @@ def read_key_set(document: bytes) -> KeySet:
         raise KeySetInvalid("it is not a JSON object with a list of keys") from None
     if not isinstance(listed, list) or len(listed) > MAX_KEYS:
         raise KeySetInvalid(f"its keys are not a list of at most {MAX_KEYS}")
-    found: dict[tuple[str, str | None], PublicKey] = {}
+    found: dict[tuple[str, str | None], list[PublicKey]] = {}
     for entry in listed:
-        named = _read_key(entry)
-        if named is not None and named[0] not in found:
-            found[named[0]] = named[1]
+        if (named := _read_key(entry)) is not None:
+            found.setdefault(named[0], []).append(named[1])
     if not found:
         raise KeySetInvalid("it holds no public key for RS256 (2048 bits or more) or ES256")
-    return KeySet(MappingProxyType(found), len(listed) - len(found))
+    return KeySet(MappingProxyType(found), len(listed) - sum(map(len, found.values())))
 
 
 def _read_key(entry: Any) -> tuple[tuple[str, str | None], PublicKey] | None:
-    if not isinstance(entry, dict) or entry.get("use", "sig") != "sig":
+    if not isinstance(entry, dict):
+        return None
+    entry = {name: value for name, value in entry.items() if value not in (None, "", [])}
+    if entry.get("use", "sig") != "sig":
         return None
     key_id, operations = entry.get("kid"), entry.get("key_ops", ["verify"])
     if not isinstance(operations, list) or "verify" not in operations:
@@ -118,11 +125,11 @@ def _read_key(entry: Any) -> tuple[tuple[str, str | None], PublicKey] | None:
 class ProviderTokens:
     """Verifies tokens of an identity provider.
 
-    `find` returns the key for a token's JOSE header, or None. `issuer` and `audience`, unless None, must match the
+    `find` returns the keys for a token's JOSE header. `issuer` and `audience`, unless None, must match the
     token's `iss` and `aud`. `clock` returns Unix seconds. `tenant_claim` is the claim that names the user's tenant.
     """
 
-    find: Callable[[JoseHeader], PublicKey | None]
+    find: Callable[[JoseHeader], Sequence[PublicKey]]
     clock: Callable[[], float]
     issuer: str | None = None
     audience: str | None = None
@@ -144,26 +151,26 @@ class ProviderTokens:
 
 
 def signed_claims(
-    token: str, find: Callable[[JoseHeader], PublicKey | None], most: int = MAX_TOKEN
+    token: str, find: Callable[[JoseHeader], Sequence[PublicKey]], most: int = MAX_TOKEN
 ) -> Mapping[str, Any]:
-    """Verify the signature of a token of at most `most` characters with the key that `find` returns. Return its claims,
-    which are not checked yet.
+    """Verify the signature of a token of at most `most` characters with the keys that `find` returns. Return its
+    claims, which are not checked yet.
 
     Raises:
         UnknownKey: It names an unknown key, which may be fetched later.
-        Unauthenticated: It is no token, or not signed by RS256 or ES256 with that key.
+        Unauthenticated: It is no token, or not signed by RS256 or ES256 with one of those keys.
     """
     head = read_jose_header(token, most)
     if head.algorithm not in ALGORITHMS:
         refuse_token()
-    key = find(head)
-    if key is None:
+    keys = find(head)
+    if not keys:
         raise UnknownKey("unauthenticated")
-    try:
-        # The library checks the signature only: times, types and duplicate names are checked elsewhere.
-        return read_claims(_JWS.decode(token, key, algorithms=[head.algorithm]))
-    except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
-        refuse_token()
+    for key in keys:
+        with contextlib.suppress(jwt.PyJWTError, ValueError, TypeError, RecursionError):
+            # The library checks the signature only: times, types and duplicate names are checked elsewhere.
+            return read_claims(_JWS.decode(token, key, algorithms=[head.algorithm]))
+    refuse_token()
 
 
 def names_audience(claim: Any, audience: str) -> bool:
@@ -218,13 +225,12 @@ class Keyring:
         """The valid keys, or None."""
         return None if self.stale else self._keys
 
-    def find(self, head: JoseHeader) -> PublicKey | None:
-        """Return the key for a token; if it is unknown, request a fetch and return None."""
-        keys = self.current
-        key = None if keys is None else keys.find(head)
-        if key is None:
+    def find(self, head: JoseHeader) -> Sequence[PublicKey]:
+        """Return the keys for a token; if they are unknown, request a fetch and return none."""
+        keys = () if self.current is None else self.current.find(head)
+        if not keys:
             self._request_fetch()
-        return key
+        return keys
 
     def replace(self, keys: KeySet) -> None:
         """Replace the keys."""
@@ -310,6 +316,6 @@ class KeyFetcher(Actor):
             else:
                 self._failures = 0
                 self._keyring.replace(keys)
-                log.info("keys.fetched", extra={"keys": len(keys.keys), "left_out": keys.skipped})
+                log.info("keys.fetched", extra={"keys": sum(map(len, keys.keys.values())), "left_out": keys.skipped})
         again_s = min(times.max_retry_s, times.retry_s * 2.0 ** min(self._failures - 1, 20))
         context.set_timer("fetch", again_s if self._failures else times.refresh_s, _Fetch())

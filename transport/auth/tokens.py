@@ -34,7 +34,8 @@ MIN_SECRET_BYTES: Final = 32
 MAX_TOKEN: Final = 8192
 TENANT: Final = "tenant"
 """Default name of the claim that holds the tenant."""
-MAX_CLAIM: Final = 200
+MAX_CLAIM: Final = 255
+"""Characters of a claim, as of the `sub` of OpenID Connect (Core, 2)."""
 MAX_ROLES: Final = 100
 CAPACITY: Final = 10_000
 """Tokens in the cache, about 3 MB; beyond that the least recently used is evicted."""

@@ -13,7 +13,7 @@ import math
 import os
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
@@ -22,6 +22,7 @@ from urllib.parse import parse_qsl
 
 import trio
 from attrs import field, frozen
+from websockets.exceptions import SecurityError
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
@@ -376,12 +377,11 @@ class _Listener:
     async def _upgrade_by(
         self, protocol: ServerProtocol, stream: Stream, head: RequestHead, permit: ConnectionPermit
     ) -> tuple[Socket, SocketHandler] | None:
-        protocol.receive_data(head.raw)
-        request = next(iter(protocol.events_received()), None)
+        request = _handshake_of(head)
         # RFC 9112 section 3.2: refuse a request without a Host, or with several. ServerProtocol does not check.
-        named = isinstance(request, Request) and len(request.headers.get_all("Host")) == 1
-        response = protocol.accept(request) if isinstance(request, Request) and named else None
-        if not isinstance(request, Request) or response is None or response.status_code != 101:
+        named = request is not None and len(request.headers.get_all("Host")) == 1
+        response = protocol.accept(request) if request is not None and named else None
+        if request is None or response is None or response.status_code != 101:
             await self._refuse_handshake(stream, response)
             return None
         upgrade = Upgrade(stream, protocol, request, response, head.rest, self._limits, permit)
@@ -409,6 +409,27 @@ class _Listener:
             kept |= {name: response.headers[name] for name in ("Allow", "Upgrade") if name in response.headers}
         body = error_body("invalid_command", "That is not a valid WebSocket handshake.")
         await _send_response(stream, json_response(status, body, kept), self._limits)
+
+
+def _handshake_of(head: RequestHead) -> Request | None:
+    """Return a request for an upgrade, None if it is malformed.
+
+    A line of it may be as long as the whole head may be, as one with many cookies is: `websockets` bounds it at 8 KiB.
+    """
+    lines = iter(head.raw.split(b"\n"))
+
+    def read_line(*_: object) -> Generator[None, None, bytes]:
+        yield from ()
+        return next(lines, b"") + b"\n"
+
+    try:
+        next(Request.parse(read_line))
+    except StopIteration as read:
+        request: Request = read.value
+        return request
+    except (ValueError, EOFError, NotImplementedError, SecurityError):
+        return None
+    return None
 
 
 class _ClosedAtEnd:

@@ -5,6 +5,7 @@ A receiver that does not answer is left alone, so that what is for it does not h
 
 import random
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -82,13 +83,12 @@ class Receivers:
         receiver = urlsplit(url).netloc
         try:
             with trio.fail_after(POST_S):
-                address = await self.rules.resolve(url)
+                addresses = await self.rules.resolve(url)
             if refusal_in is None:
-                status = await post(url, body, headers, connect_to=address, within_s=POST_S)
+                status = await post(url, body, headers, connect_to=addresses, within_s=POST_S)
             else:
-                answer = await request(
-                    "POST", url, headers=headers, body=body, connect_to=address, max_bytes=MOST_ANSWER, within_s=POST_S
-                )
+                ask = partial(request, "POST", url, headers=headers, body=body, connect_to=addresses)
+                answer = await ask(max_bytes=MOST_ANSWER, within_s=POST_S)
                 status, why = answer.status, refusal_in(answer.body)
         except WebhookRefused as refused:
             return SendAttempt(f"the address {refused}", final=True)

@@ -73,8 +73,8 @@ class WebhookRules:
             raise WebhookRefused(PRIVATE)
         return checked
 
-    async def resolve(self, url: str) -> tuple[str, int]:
-        """Return the address and port to connect to.
+    async def resolve(self, url: str) -> list[tuple[str, int]]:
+        """Return the addresses and ports to connect to, in order.
 
         Raises:
             WebhookRefused: See `check`; or the host has a private address.

@@ -24,7 +24,7 @@ def test_a_host_is_private_by_its_name() -> None:
 
 
 async def test_a_private_address_is_resolved_only_if_it_may_be() -> None:
-    assert await resolve("http://127.0.0.1:81/x", private=True) == ("127.0.0.1", 81)
-    assert await resolve("https://1.1.1.1/", private=False) == ("1.1.1.1", 443)
+    assert await resolve("http://127.0.0.1:81/x", private=True) == [("127.0.0.1", 81)]
+    assert await resolve("https://1.1.1.1/", private=False) == [("1.1.1.1", 443)]
     with pytest.raises(PrivateAddress, match=r"127\.0\.0\.1 has a private address"):
         await resolve("http://127.0.0.1/", private=False)

@@ -1,8 +1,10 @@
 import contextlib
 import datetime
+import socket
 import ssl
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import trio
@@ -11,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
 
 from tests.transport.provider import ec_key, publishing
-from transport.auth.fetch import fetch, is_fetchable
+from transport.auth.fetch import fetch, is_fetchable, request
 from transport.wire.errors import FetchFailed
 
 
@@ -94,6 +96,34 @@ async def test_nobody_there_is_told() -> None:
         await fetched(there.address)
     with pytest.raises(FetchFailed):
         await fetched("http://name.invalid/")
+
+
+@pytest.mark.parametrize("dead", ["refuses", "is silent"])
+async def test_the_next_address_of_a_name_is_tried(dead: str) -> None:
+    """The first one is dead: nothing listens there, or it answers nothing at all."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        there = silent.getsockname()
+        waiting = []
+        if dead == "is silent":
+            silent.listen(0)
+            for _ in range(3):  # its queue is full: the kernel drops who comes next
+                waiting.append(one := socket.socket())
+                one.setblocking(False)
+                one.connect_ex(there)
+        try:
+            async with publishing(b"hello") as alive:
+                where = urlsplit(alive.address)
+                addresses = [there, ("127.0.0.1", where.port or 0)]
+                sent = {"headers": {}, "connect_to": addresses, "within_s": 20.0}
+                assert (await request("GET", alive.address, max_bytes=1000, **sent)).body == b"hello"
+                with pytest.raises(FetchFailed):
+                    await request(
+                        "GET", alive.address, max_bytes=1000, **(sent | {"connect_to": [there], "within_s": 1.0})
+                    )
+        finally:
+            for one in waiting:
+                one.close()
 
 
 PLACES = ["file:///etc/passwd", "ftp://a.example/", "//a.example/", "http://", "https:///keys", "gopher://a/", ""]

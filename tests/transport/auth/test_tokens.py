@@ -106,7 +106,7 @@ BAD_CLAIMS = {
     "user null": {**CLAIMS, "sub": None},
     "user blank": {**CLAIMS, "sub": " "},
     "user with control characters": {**CLAIMS, "sub": "an\nna"},
-    "user endless": {**CLAIMS, "sub": "a" * 201},
+    "user endless": {**CLAIMS, "sub": "a" * 256},
     "session a list": {**CLAIMS, "sid": ["s"]},
     "end text": {**CLAIMS, "exp": "2999"},
     "end true": {**CLAIMS, "exp": True},
@@ -174,7 +174,7 @@ def test_no_name_stands_twice(tokens, header, claims) -> None:
     assert refused(tokens, token) == "unauthenticated"
 
 
-@pytest.mark.parametrize("key_id", [["k"], {"a": 1}, 5, True, "", " ", "k" * 201, "a\nb", "a\0b"])
+@pytest.mark.parametrize("key_id", [["k"], {"a": 1}, 5, True, "", " ", "k" * 256, "a\nb", "a\0b"])
 def test_a_key_is_named_by_a_short_text_or_not_at_all(tokens, key_id) -> None:
     """A `kid` of another type or too long is refused, although HS256 looks up no key."""
     assert refused(tokens, signed(CLAIMS, {"alg": "HS256", "kid": key_id})) == "unauthenticated"

@@ -1,6 +1,6 @@
 """Requests to addresses that others name: a server's metadata leads to its authorization server, whose leads on.
 
-1. Addresses are https and public, unless `private`. The connection goes to the address that was checked.
+1. Addresses are https and public, unless `private`. The connection goes to one of the addresses that were checked.
 2. Redirects are not followed. A response has a bounded body, and a request a bounded time.
 """
 
@@ -58,13 +58,13 @@ class GuardedHttp:
         self.check(url)
         try:
             with trio.fail_after(WITHIN_S):
-                address = await resolve(url, private=self.private)
+                addresses = await resolve(url, private=self.private)
                 return await request(
                     method,
                     url,
                     headers=headers,
                     body=body,
-                    connect_to=address,
+                    connect_to=addresses,
                     max_bytes=MAX_BYTES,
                     within_s=WITHIN_S,
                 )

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 import msgspec
@@ -14,6 +14,7 @@ from transport.auth.fetch import HttpResponse
 from understudy.auth.oauth.errors import GrantRefused, OAuthError, Unreachable, Untrusted
 from understudy.auth.oauth.guarded_http import GuardedHttp
 
+T = TypeVar("T")
 METHODS: Final = ("client_secret_post", "client_secret_basic", "none")
 """How a client may prove itself at the token endpoint, the best first: servers of the MCP SDK revoke by the first only.
 """
@@ -73,8 +74,8 @@ async def ask_for_tokens(url: str, client: OAuthClient, form: Mapping[str, str],
     if response.status != 200:
         raise refusal(response)
     try:
-        given = msgspec.json.decode(response.body, type=GivenTokens, strict=False)  # some say a number as a text
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        given = decode_members(response.body, GivenTokens)
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeError, RecursionError):
         raise Untrusted("its authorization server's answer is no token") from None
     for token, most in (
         (given.access_token, MAX_TOKEN),
@@ -88,6 +89,17 @@ async def ask_for_tokens(url: str, client: OAuthClient, form: Mapping[str, str],
     if given.token_type.lower() != "bearer":
         raise Untrusted("its authorization server's answer is a token of another type")
     return given
+
+
+def decode_members(body: bytes, kind: type[T]) -> T:
+    """Return an object of JSON as this type. A member that is null or an empty text is as one that is not there.
+
+    Raises:
+        msgspec.DecodeError, msgspec.ValidationError, UnicodeError, RecursionError: It is none.
+    """
+    said = msgspec.json.decode(body, type=dict[str, Any])
+    given = {name: value for name, value in said.items() if value is not None and value != ""}
+    return msgspec.convert(given, kind, strict=False)  # some say a number as a text
 
 
 async def revoke(url: str, client: OAuthClient, token: str, http: GuardedHttp) -> None:

@@ -112,6 +112,29 @@ def user_of(claims: Mapping[str, Any], names: ClaimNames) -> ProviderUser:
     return ProviderUser(claims["sub"], name, tuple(granted), tuple(member), tenant, left_out)
 
 
+def merged(claims: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the claims of an ID token with what userinfo says beside them. A null or an empty text says nothing."""
+    found = dict(claims)
+    for name, value in said.items():
+        if isinstance(value, Mapping) and isinstance(before := found.get(name), Mapping):
+            found[name] = merged(before, value)
+        elif value is not None and value != "":
+            found[name] = value
+    return found
+
+
+def kept_elsewhere(claims: Mapping[str, Any], names: ClaimNames) -> list[str]:
+    """Return the claims in use that the provider has left out and keeps elsewhere (OpenID Connect Core, 5.6.2).
+
+    Entra ID does so with more than 200 groups. The address that it names takes another token than we have.
+    """
+    elsewhere = claims.get("_claim_names")
+    if not isinstance(elsewhere, Mapping):
+        return []
+    used = (names.groups, names.roles, names.tenant, names.name)
+    return [each for each in used if each and each in elsewhere and _find(claims, each) is None]
+
+
 def _check_issued(claims: Mapping[str, Any], issuer: str, client_id: str, now: float) -> None:
     if claims.get("iss") != issuer:
         raise Untrusted("its token is from another issuer (iss)")

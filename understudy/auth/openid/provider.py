@@ -5,6 +5,7 @@
 3. Every request has a bound in time and size, and follows no redirect.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -18,8 +19,25 @@ from transport.wire.errors import FetchFailed, Unauthenticated, UnknownKey
 from understudy.auth.oauth import token_endpoint
 from understudy.auth.oauth.errors import OAuthError, Unreachable, Untrusted
 from understudy.auth.oauth.guarded_http import GuardedHttp
-from understudy.auth.oauth.token_endpoint import MAX_ID_TOKEN, METHODS, GivenTokens, OAuthClient, ask_for_tokens
-from understudy.auth.openid.claims import ClaimNames, ProviderUser, check_id_token, check_logout_token, user_of
+from understudy.auth.oauth.token_endpoint import (
+    MAX_ID_TOKEN,
+    METHODS,
+    GivenTokens,
+    OAuthClient,
+    ask_for_tokens,
+    decode_members,
+)
+from understudy.auth.openid.claims import (
+    ClaimNames,
+    ProviderUser,
+    check_id_token,
+    check_logout_token,
+    kept_elsewhere,
+    merged,
+    user_of,
+)
+
+log = logging.getLogger(__name__)
 
 DISCOVERY: Final = "/.well-known/openid-configuration"
 FRESH_S: Final = 300.0
@@ -137,11 +155,10 @@ class Provider:
         if tokens.id_token is None:
             raise Untrusted("its answer holds no ID token: the scope openid is missing")
         claims = await self._checked(tokens.id_token, nonce=nonce)
-        said = {**claims, **await self._userinfo(at, tokens.access_token, claims["sub"])}
+        said = await self._userinfo(at, tokens.access_token, claims["sub"])
+        user = self._user(claims if said is None else merged(claims, said))
         session = claims.get("sid")
-        return ProviderAnswer(
-            tokens, user_of(said, self.registration.claims), session if isinstance(session, str) else ""
-        )
+        return ProviderAnswer(tokens, user, session if isinstance(session, str) else "")
 
     async def refresh(self, refresh_token: str, subject: str) -> ProviderAnswer:
         """Exchange a refresh token for new tokens, and ask again who the user is. Raises as `exchange` does."""
@@ -153,10 +170,19 @@ class Provider:
                 claims = await self._checked(tokens.id_token, subject=subject)
             elif at.userinfo_endpoint is None:
                 return ProviderAnswer(tokens, None)
-            claims = {**claims, **await self._userinfo(at, tokens.access_token, subject)}
+            said = await self._userinfo(at, tokens.access_token, subject)
         except Unreachable:  # the new tokens must not be lost for that
             return ProviderAnswer(tokens, None)
-        return ProviderAnswer(tokens, user_of(claims, self.registration.claims))
+        if said is None and tokens.id_token is None:
+            return ProviderAnswer(tokens, None)
+        return ProviderAnswer(tokens, self._user(claims if said is None else merged(claims, said)))
+
+    def _user(self, claims: Mapping[str, Any]) -> ProviderUser:
+        """Return the user of checked claims, and log those that the provider keeps elsewhere."""
+        own = self.registration
+        if elsewhere := kept_elsewhere(claims, own.claims):
+            log.warning("sign_in.claims_elsewhere", extra={"issuer": own.issuer, "claims": elsewhere})
+        return user_of(claims, own.claims)
 
     async def revoke(self, refresh_token: str) -> None:
         """Have a refresh token revoked, if the provider does that. Raises `Untrusted` and `Unreachable`."""
@@ -190,20 +216,26 @@ class Provider:
         method = next((each for each in METHODS[:2] if each in offered), "client_secret_basic")
         return OAuthClient(own.client_id, own.client_secret, method)
 
-    async def _userinfo(self, at: Metadata, access_token: str, subject: str) -> Mapping[str, Any]:
-        """Return what the provider says of a user beyond the ID token (OpenID Connect Core, 5.3).
+    async def _userinfo(self, at: Metadata, access_token: str, subject: str) -> Mapping[str, Any] | None:
+        """Return what the provider says of a user beyond the ID token (OpenID Connect Core, 5.3), None if nothing.
+
+        It refuses an access token that is for another API, as one of Entra ID with a scope of one.
 
         Raises:
             Untrusted: It speaks of somebody else, or its answer is no JSON.
-            Unreachable: It does not answer, or refuses.
+            Unreachable: It does not answer now.
         """
         if at.userinfo_endpoint is None:
-            return {}
+            return None
         response = await self.http.get(at.userinfo_endpoint, {"Authorization": f"Bearer {access_token}"})
-        if response.status != 200:
+        if response.status == 429 or response.status >= 500:
             raise Unreachable(f"its userinfo endpoint answers {response.status}")
+        if response.status != 200:
+            extra = {"issuer": self.registration.issuer, "status": response.status}
+            log.warning("sign_in.userinfo_refused", extra=extra)
+            return None
         if "json" not in response.headers.get("content-type", ""):
-            return {}  # signed or encrypted, because its operator has chosen so: the ID token has to do
+            return None  # signed or encrypted, because its operator has chosen so: the ID token has to do
         said: dict[str, Any] = _decoded(response.body, dict[str, Any], "what it says of a user is malformed")
         if said.get("sub") != subject:
             raise Untrusted("its userinfo endpoint speaks of another user (sub)")
@@ -214,16 +246,29 @@ class Provider:
         response = await self.http.get(issuer.rstrip("/") + DISCOVERY)
         if response.status != 200:
             raise Unreachable(f"its discovery document answers {response.status}")
-        found: Metadata = _decoded(response.body, Metadata, "its discovery document is malformed")
+        try:
+            found = decode_members(response.body, Metadata)
+        except (msgspec.ValidationError, msgspec.DecodeError, UnicodeError, RecursionError):
+            raise Untrusted("its discovery document is malformed") from None
         if found.issuer != issuer:
             raise Untrusted(f"it calls itself {found.issuer[:200]}: oidc_issuer must be that, letter by letter")
-        for url in (
-            found.authorization_endpoint, found.token_endpoint, found.jwks_uri, found.userinfo_endpoint,
-            found.end_session_endpoint, found.revocation_endpoint,
-        ):  # fmt: skip
-            if url is not None and urlsplit(self.http.check(url)).scheme != "https" and issuer.startswith("https:"):
+        for url in (found.authorization_endpoint, found.token_endpoint, found.jwks_uri):
+            if urlsplit(self.http.check(url)).scheme != "https" and issuer.startswith("https:"):
                 raise Untrusted("it names an address that is not https")
-        return found
+        return evolve(
+            found,
+            userinfo_endpoint=self._usable(found.userinfo_endpoint),
+            end_session_endpoint=self._usable(found.end_session_endpoint),
+            revocation_endpoint=self._usable(found.revocation_endpoint),
+        )
+
+    def _usable(self, url: str | None) -> str | None:
+        """Return an address that the provider need not name, None if it cannot be used."""
+        try:
+            secure = url is not None and urlsplit(self.http.check(url)).scheme == "https"
+        except Untrusted:
+            return None
+        return url if secure or not self.registration.issuer.startswith("https:") else None
 
     async def _fetch_keys(self) -> KeySet:
         """Return the provider's keys. Raises FetchFailed and KeySetInvalid."""

@@ -123,7 +123,8 @@ async def test_keys_that_are_rotated_are_fetched_at_once() -> None:
         ("/token", (200, b"x" * 300_000), Unreachable),
         ("/keys", (404, {}), Unreachable),
         ("/keys", (200, {"keys": []}), Unreachable),
-        ("/me", (401, {}), Unreachable),
+        ("/me", (503, {}), Unreachable),
+        ("/me", (429, {}), Unreachable),
         ("/me", (200, b"[]"), Untrusted),
     ],
 )
@@ -198,6 +199,78 @@ async def test_claims_may_have_other_names_and_be_members() -> None:
         user = (await exchanged(provider)).user
         assert user is not None
         assert (user.name, user.roles, user.groups, user.tenant) == ("Annie", ("operator",), ("staff",), "acme")
+
+
+@pytest.mark.parametrize("answer", [(401, {}), (403, {}), (404, {}), (405, b"no"), (302, {})], ids=str)
+async def test_the_id_token_counts_where_userinfo_is_refused(answer: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """As of an access token for another API. It only adds; a refresh that brings no ID token changes nothing then."""
+    async with forging() as (forger, provider):
+        forger.claims, forger.userinfo, forger.answers = {"groups": ["staff"], "name": "Ann"}, {}, {"/me": answer}
+        user = (await exchanged(provider)).user
+        assert user is not None
+        assert (user.name, user.groups) == ("Ann", ("staff",))
+        assert "sign_in.userinfo_refused" in [each.getMessage() for each in caplog.records]
+        forger.token = {"id_token": None}
+        assert (await provider.refresh("r1", "ann")).user is None
+
+
+async def test_what_userinfo_does_not_say_takes_nothing_away() -> None:
+    """A null, an empty text, and an object with fewer members."""
+    async with forging(claims=ClaimNames(roles="realm.roles")) as (forger, provider):
+        forger.claims = {"groups": ["staff"], "name": "Ann", "realm": {"roles": ["operator"]}}
+        forger.userinfo = {"sub": "ann", "groups": None, "name": "", "realm": {"id": 5}}
+        user = (await exchanged(provider)).user
+        assert user is not None
+        assert (user.name, user.groups, user.roles) == ("Ann", ("staff",), ("operator",))
+        forger.userinfo = {"sub": "ann", "groups": []}  # which says that there are none
+        user = (await exchanged(provider)).user
+        assert user is not None
+        assert user.groups == ()
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+async def test_members_that_say_nothing_are_absent(nothing: Any) -> None:
+    """In the answer with tokens, where a refresh keeps its token, and in the discovery document."""
+    async with forging() as (forger, provider):
+        path = "/.well-known/openid-configuration"
+        optional = ("end_session_endpoint", "userinfo_endpoint", "token_endpoint_auth_methods_supported")
+        whole = forger.answer(path, {})[1] | dict.fromkeys(optional, nothing)
+        forger.answers = {path: (200, whole), "/token": lambda _: (200, given)}
+        given = {"access_token": "a", "id_token": forger.id_token(), "refresh_token": nothing, "expires_in": nothing}
+        answer = await exchanged(provider)
+        assert (answer.tokens.refresh_token, answer.tokens.expires_in) == (None, None)
+        given["id_token"] = nothing
+        assert (await provider.refresh("r1", "ann")).tokens.refresh_token == "r1"
+        assert (await provider.metadata()).end_session_endpoint is None
+
+
+async def test_an_unusable_address_that_need_not_be_named_is_left_out() -> None:
+    async with forging() as (forger, provider):
+        path = "/.well-known/openid-configuration"
+        forger.answers = {path: (200, forger.answer(path, {})[1] | {"end_session_endpoint": "none"})}
+        assert (await provider.metadata()).end_session_endpoint is None
+        assert (await exchanged(provider)).user is not None
+
+
+async def test_the_longest_subject_of_the_standard_signs_in() -> None:
+    """255 characters."""
+    async with forging() as (forger, provider):
+        forger.claims = {"sub": "s" * 255}
+        user = (await exchanged(provider)).user
+        assert user is not None
+        assert user.subject == "s" * 255
+
+
+async def test_groups_that_the_provider_keeps_elsewhere_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    """As Entra ID does with more than 200: nobody has to guess why a user has none."""
+    async with forging() as (forger, provider):
+        source = {"src1": {"endpoint": "https://graph.example.org/users/1/getMemberObjects"}}
+        forger.claims = {"_claim_names": {"groups": "src1", "other": "src1"}, "_claim_sources": source}
+        user = (await exchanged(provider)).user
+    assert user is not None
+    assert user.groups == ()
+    told = [each for each in caplog.records if each.getMessage() == "sign_in.claims_elsewhere"]
+    assert [each.__dict__["claims"] for each in told] == [["groups"]]
 
 
 async def test_a_crowd_of_groups_is_cut_to_what_a_token_carries() -> None:
