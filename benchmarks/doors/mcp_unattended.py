@@ -106,7 +106,7 @@ async def _sign_in(node: McpCatalogue, user: str, server: McpServer) -> None:
     began = await start(accounts, user, server, BACK, Return())
     where = urlsplit(began.url)
     address = (where.hostname or "", where.port or 0)
-    answer = await request("GET", began.url, headers={}, connect_to=address, max_bytes=10_000, within_s=20)
+    answer = await request("GET", began.url, headers={}, connect_to=[address], max_bytes=10_000, within_s=20)
     said = {name: each[0] for name, each in parse_qs(urlsplit(answer.headers["location"]).query).items()}
     await finish(accounts, server, Callback(said["state"], said["code"], cookie=began.cookie))
 

@@ -43,7 +43,7 @@ async def go(url: str) -> str:
     """Go to an address as a browser does; return the path and query of where it sends us."""
     where = urlsplit(url)
     address = (where.hostname or "", where.port or 0)
-    answer = await fetch("GET", url, headers={}, connect_to=address, max_bytes=9999, within_s=20)
+    answer = await fetch("GET", url, headers={}, connect_to=[address], max_bytes=9999, within_s=20)
     back = urlsplit(answer.headers["location"])
     return f"{back.path}?{back.query}"
 
