@@ -2,6 +2,8 @@
 
 import json
 import os
+import pty
+import signal
 import sys
 import time
 from pathlib import Path
@@ -12,7 +14,8 @@ import trio
 from tests.end_to_end import http
 from tests.end_to_end.answer_view import AnswerView
 from tests.end_to_end.chat_client import check_arc, connected
-from tests.end_to_end.process import refused, started
+from tests.end_to_end.process import command_of, refused, started
+from tests.end_to_end.server_pair import eventually
 
 LONG = "Summarise at length: " + " ".join(f"Sentence number {n} tells of the thing numbered {n}." for n in range(300))
 
@@ -216,3 +219,27 @@ async def _token(tmp_path: Path, secret: str) -> str:
     command = [sys.executable, "-m", "understudy", "token", "--user", "ada", "--data-dir", str(tmp_path)]
     ended = await trio.run_process(command, capture_stdout=True, env=os.environ | {"UNDERSTUDY_SECRET": secret})
     return bytes(ended.stdout).decode().strip()
+
+
+async def test_a_reload_of_one_process_ends_nothing(tmp_path: Path) -> None:
+    """The guide's `ExecReload` sends SIGHUP, for workers: the connection stays, and the log says what was done."""
+    log = tmp_path / "log"
+    async with started(tmp_path / "data", log=log, loads=True) as server, connected(server.address) as client:
+        server.process.send_signal(signal.SIGHUP)
+        await eventually(lambda: "server.reload_ignored" in log.read_text())
+        await client.say("1 + 1", thread_id="t")
+        assert (await client.until_end())["type"] == "final_response"
+        assert await server.terminate() == 0
+
+
+async def test_a_lost_terminal_stops_the_server_in_order(tmp_path: Path) -> None:
+    """It has been started by hand: as SIGTERM does, with its log."""
+    log, (leader, follower) = tmp_path / "log", pty.openpty()
+    with open(leader, "rb"), open(follower, "rb") as terminal, log.open("wb") as errors:  # noqa: ASYNC230, PTH123
+        command = [*command_of(0), "serve", "--port", "0", "--data-dir", str(tmp_path / "data")]
+        process = await trio.lowlevel.open_process(command, stdin=terminal, stdout=errors, stderr=errors)
+        await eventually(lambda: "understudy is ready" in log.read_text())
+        with trio.fail_after(120):
+            process.send_signal(signal.SIGHUP)
+            assert await process.wait() == 0
+    assert "server.stopping" in log.read_text()

@@ -25,6 +25,7 @@ import trio
 from attrs import evolve
 
 from understudy.agents.agent import Agent
+from understudy.app.listening import open_listeners
 from understudy.app.settings import Settings, load
 from understudy.tools.lifespan import to_lifespan
 
@@ -180,8 +181,7 @@ def _open_early(settings: Settings) -> list[socket.socket]:
 
 async def _open_sockets(settings: Settings) -> list[socket.socket]:
     # detached: a socket of trio can be closed inside its event loop only, which ends here
-    listeners = await trio.open_tcp_listeners(settings.port, host=settings.host)
-    return [socket.socket(fileno=each.socket.detach()) for each in listeners]
+    return [socket.socket(fileno=each.socket.detach()) for each in await open_listeners(settings)]
 
 
 def share_heap() -> None:
@@ -226,7 +226,10 @@ async def return_memory_often() -> None:
 async def _serve_until_signal(start: Callable[..., Awaitable[None]], worker: "WorkerLink | None") -> None:
     from understudy import __version__
 
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    heard = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` has it
+        heard.append(signal.SIGHUP)
+    with trio.open_signal_receiver(*heard) as signals:
         async with trio.open_nursery() as nursery:
             if worker is not None:
                 nursery.start_soon(worker.run)
@@ -250,6 +253,9 @@ async def _stop_signal(signals: AsyncIterator[int], worker: "WorkerLink | None")
 
     async def hear() -> None:
         async for number in signals:
+            if number == signal.SIGHUP and (worker is not None or not os.isatty(0)):
+                log.info("server.reload_ignored")  # of a lost terminal, it stops the server as SIGTERM does
+                continue
             log.info("server.stopping", extra={"signal": signal.Signals(number).name})
             break
         waiting.cancel_scope.cancel()

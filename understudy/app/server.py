@@ -30,6 +30,7 @@ from transport.wire.events import Drain
 from transport.wire.messages import Close
 from understudy.agents.agent import Agent
 from understudy.app.build import App, build_app
+from understudy.app.listening import open_listeners
 from understudy.app.settings import Settings
 from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.registry import ConversationRegistry
@@ -102,11 +103,11 @@ async def serve_app(
         if sockets:
             listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(each)) for each in sockets]
         elif worker is not None:
-            from understudy.app.workers import open_listeners
+            from understudy.app.workers import open_beside
 
-            listeners = open_listeners(worker.welcome)
+            listeners = open_beside(worker.welcome)
         else:
-            listeners = await trio.open_tcp_listeners(settings.port, host=settings.host)
+            listeners = await open_listeners(settings)
         port = listeners[0].socket.getsockname()[1]
         limits = ServerLimits(
             head_s=HEAD_S,

@@ -31,6 +31,7 @@ from attrs import define, field
 
 from actors import Backoff
 from understudy import __version__
+from understudy.app.listening import places_of
 from understudy.app.serve import WORKER_VARIABLE, return_memory
 from understudy.app.settings import Settings
 from understudy.cluster.broker import BLOCK_S, TokensTaken
@@ -85,7 +86,7 @@ def inherited_link() -> WorkerLink:
     return WorkerLink(trio.SocketStream(trio.socket.from_stdlib_socket(pair)), welcome)
 
 
-def open_listeners(welcome: WorkerWelcome) -> list[trio.SocketListener]:
+def open_beside(welcome: WorkerWelcome) -> list[trio.SocketListener]:
     """Listen on the addresses of the parent, beside the other workers. Raises OSError."""
     listeners = []
     for family, address in welcome.addresses:
@@ -164,12 +165,9 @@ def reserve_port(settings: Settings) -> list[socket.socket]:
     Raises:
         OSError: The address cannot be used, or another program, such as other workers, listens there.
     """
-    found = socket.getaddrinfo(
-        settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_ADDRCONFIG
-    )
     bound: list[socket.socket] = []
     try:
-        for family, _, _, _, address in dict.fromkeys(found):
+        for family, address in places_of(settings):
             port = bound[0].getsockname()[1] if bound else address[1]
             place = (address[0], port, *address[2:])
             if port:  # a bind that may share the port would succeed beside workers of another server

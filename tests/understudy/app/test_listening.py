@@ -1,0 +1,59 @@
+"""The addresses that a server listens on, as clients of both families find them."""
+
+import socket
+from pathlib import Path
+
+import pytest
+import trio
+
+from understudy.app.listening import open_listeners, places_of
+from understudy.app.settings import Settings
+from understudy.app.workers import reserve_port
+
+SECRET = "a secret of thirty-two characters"
+
+
+def settings(tmp_path: Path, host: str, port: int = 0) -> Settings:
+    return Settings(host=host, port=port, data_dir=tmp_path, secret=SECRET)
+
+
+async def test_every_address_is_one_of_both_families(tmp_path: Path) -> None:
+    """As other servers have it: on one port, chosen by the system or given."""
+    opened = await open_listeners(settings(tmp_path, "::"))
+    port = opened[0].socket.getsockname()[1]
+    for host in ("::1", "127.0.0.1"):
+        async with await trio.open_tcp_stream(host, port):
+            pass
+    for each in opened:
+        await each.aclose()
+    opened = await open_listeners(settings(tmp_path, "::", port))
+    assert {each.socket.getsockname()[1] for each in opened} == {port}
+    for each in opened:
+        await each.aclose()
+
+
+@pytest.mark.parametrize(("host", "families"), [("127.0.0.1", {socket.AF_INET}), ("::1", {socket.AF_INET6})])
+async def test_any_other_address_is_one(tmp_path: Path, host: str, families: set[int]) -> None:
+    opened = await open_listeners(settings(tmp_path, host))
+    assert {each.socket.family for each in opened} == families
+    for each in opened:
+        await each.aclose()
+
+
+async def test_a_port_in_use_of_either_family_is_an_error(tmp_path: Path) -> None:
+    """None is left open."""
+    with socket.create_server(("0.0.0.0", 0)) as held:  # noqa: S104
+        taken = settings(tmp_path, "::", held.getsockname()[1])
+        with pytest.raises(OSError, match=r"(?i)in use"):
+            await open_listeners(taken)
+    for each in await open_listeners(taken):
+        await each.aclose()
+
+
+def test_workers_bind_the_same(tmp_path: Path) -> None:
+    assert {family for family, _ in places_of(settings(tmp_path, "::"))} == {socket.AF_INET, socket.AF_INET6}
+    bound = reserve_port(settings(tmp_path, "::"))
+    assert {each.family for each in bound} == {socket.AF_INET, socket.AF_INET6}
+    assert len({each.getsockname()[1] for each in bound}) == 1
+    for each in bound:
+        each.close()

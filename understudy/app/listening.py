@@ -1,0 +1,56 @@
+"""The addresses that a server listens on. `::` means all of them, of IPv4 too, as for other servers."""
+
+import errno
+import socket
+from collections.abc import Sequence
+from typing import Any, Final
+
+import trio
+
+from understudy.app.settings import Settings
+
+EVERY: Final = ("::", "0.0.0.0")  # noqa: S104 - the operator has asked for all
+MISSING: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, socket.EAI_ADDRFAMILY, socket.EAI_FAMILY)
+"""Errors of a machine that has no addresses of a family."""
+
+
+def hosts_of(settings: Settings) -> Sequence[str]:
+    """Return the hosts of the setting `host`."""
+    return EVERY if settings.host == "::" else (settings.host,)
+
+
+async def open_listeners(settings: Settings) -> list[trio.SocketListener]:
+    """Listen on the server's addresses; a port 0 becomes one that is free. Raises OSError."""
+    opened: list[trio.SocketListener] = []
+    port, missing = settings.port, None
+    try:
+        for host in hosts_of(settings):
+            try:
+                opened += await trio.open_tcp_listeners(port, host=host)
+            except OSError as error:
+                if host not in EVERY or error.errno not in MISSING:
+                    raise
+                missing = error
+            port = opened[0].socket.getsockname()[1] if opened else port
+    except BaseException:
+        for each in opened:
+            each.socket.close()
+        raise
+    if not opened and missing is not None:
+        raise missing
+    return opened
+
+
+def places_of(settings: Settings) -> list[tuple[socket.AddressFamily, Any]]:
+    """Return the families and addresses to bind. Raises OSError."""
+    found: list[tuple[socket.AddressFamily, Any]] = []
+    for host in hosts_of(settings):
+        flags = socket.AI_PASSIVE | socket.AI_ADDRCONFIG
+        try:
+            looked_up = socket.getaddrinfo(host, settings.port, type=socket.SOCK_STREAM, flags=flags)
+        except OSError as error:
+            if host not in EVERY or error.errno not in MISSING:
+                raise
+            continue
+        found += [(family, address) for family, _, _, _, address in looked_up]
+    return list(dict.fromkeys(found))
