@@ -235,7 +235,7 @@ async def test_a_reload_of_one_process_ends_nothing(tmp_path: Path) -> None:
 async def test_a_lost_terminal_stops_the_server_in_order(tmp_path: Path) -> None:
     """It has been started by hand: as SIGTERM does, with its log."""
     log, (leader, follower) = tmp_path / "log", pty.openpty()
-    with open(leader, "rb"), open(follower, "rb") as terminal, log.open("wb") as errors:  # noqa: ASYNC230, PTH123
+    with open(leader, "rb"), open(follower, "rb") as terminal, log.open("wb") as errors:  # noqa: ASYNC230
         command = [*command_of(0), "serve", "--port", "0", "--data-dir", str(tmp_path / "data")]
         process = await trio.lowlevel.open_process(command, stdin=terminal, stdout=errors, stderr=errors)
         await eventually(lambda: "understudy is ready" in log.read_text())
