@@ -57,6 +57,7 @@ from .events import MessageUnhandled as MessageUnhandled
 from .events import ShutdownOverdue as ShutdownOverdue
 from .events import ShutdownTaskFailed as ShutdownTaskFailed
 from .events import SlowHandler as SlowHandler
+from .events import WatchdogDied as WatchdogDied
 from .exit_reasons import Crashed as Crashed
 from .exit_reasons import Exit as Exit
 from .exit_reasons import Killed as Killed

@@ -6,6 +6,7 @@ All hooks run in the actor's own task, one at a time: an actor needs no locks.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Awaitable, Callable, Hashable, Iterable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from threading import get_ident
@@ -94,14 +95,15 @@ class Actor:
 
 
 class ActorTimer:
-    """A timer of an actor. A new one under the same key replaces it; it is received at most once."""
+    """A timer of an actor. A new one under the same key replaces it; it is received once, or with `every_s` again."""
 
-    __slots__ = ("cell", "entry", "key", "message", "values")
+    __slots__ = ("cell", "due", "entry", "every_s", "key", "message", "values")
 
     entry: Timer
 
-    def __init__(self, cell: Cell, key: Hashable, message: object, values: Values) -> None:
+    def __init__(self, cell: Cell, key: Hashable, message: object, values: Values, every_s: float | None) -> None:
         self.cell: Cell = cell
+        self.every_s: float | None = every_s
         self.key: Hashable = key
         self.message: object = message
         self.values: Values = values
@@ -110,6 +112,19 @@ class ActorTimer:
     def fire(self) -> None:
         """Hand the timer to its actor."""
         self.cell.put_control(self)
+
+    def set_in(self, delay_s: float) -> None:
+        """Let the timer fire after `delay_s` seconds."""
+        timers = self.cell.system.timers
+        self.due: float = timers.now() + delay_s
+        self.entry = timers.after(delay_s, self.fire)
+
+    def set_again(self, every_s: float) -> None:
+        """Let it fire at its next moment: one period after the last one, or as many as have not passed yet."""
+        timers = self.cell.system.timers
+        now = timers.now()
+        self.due += every_s * max(1, math.floor((now - self.due) / every_s) + 1)
+        self.entry = timers.after(self.due - now, self.fire)
 
 
 class Context:
@@ -202,18 +217,23 @@ class Context:
             raise ActorDied(self._cell.path, self._cell.exit)
         life.start_task(name or getattr(async_fn, "__qualname__", None), async_fn, args)
 
-    def set_timer(self, key: Hashable, delay_s: float, message: object) -> None:
-        """Receive `message` once, after `delay_s` seconds, before the lanes.
+    def set_timer(self, key: Hashable, delay_s: float, message: object, *, every_s: float | None = None) -> None:
+        """Receive `message` after `delay_s` seconds, before the lanes: once, or from then on every `every_s` seconds.
 
-        Setting a timer again under its key replaces the old one, even if that has fired but was not received yet.
+        Setting a timer again under its key replaces the old one, even if that has fired but was not received yet. A
+        repeated one keeps its beat however long its message takes, and waits in the mailbox at most once: moments that
+        pass meanwhile are left out. Raises ValueError unless `every_s` is above 0 and finite.
         """
         cell = self._cell
         self._check_life()
         hash(key)
+        if every_s is not None and not 0 < every_s < math.inf:
+            raise ValueError(f"every_s must be above 0 and finite, not {every_s!r}")
         self.cancel_timer(key)
         carrier = cell.mailbox.propagator
-        timer = ActorTimer(cell, key, message, () if carrier is None else carrier.current_values(stamped=False))
-        timer.entry = cell.system.timers.after(delay_s, timer.fire)
+        values = () if carrier is None else carrier.current_values(stamped=False)
+        timer = ActorTimer(cell, key, message, values, every_s)
+        timer.set_in(delay_s)
         life = cell.incarnation
         if life.timers is None:
             life.timers = {}

@@ -156,10 +156,18 @@ class Call(Handle):
         if self.parked:
             trio.lowlevel.reschedule(self.task, WOKEN)
 
+    def note_admitted(self) -> None:
+        """Share the fate of the target from now on: the request, which waited for room, is in the mailbox."""
+        if not (self.settled or self.parked):
+            self.target.calls = {} if self.target.calls is None else self.target.calls
+            self.target.calls[self] = None
+
     def _lose(self, _: object) -> None:
         """Fail the call with `Unanswered`: its request was released without an answer."""
         target = self.target
-        if self.settled or not self.parked or target.buried or target.incarnation.doomed:
+        if self.settled or not (self.parked or self in (target.calls or ())):
+            return
+        if target.buried or target.incarnation.doomed:
             return  # if the actor ends, its calls fail with `ActorDied`
         if target.mailbox.thread != get_ident():
             with suppress(trio.RunFinishedError):

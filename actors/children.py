@@ -339,18 +339,20 @@ class Children:
     # Closing
 
     async def close(self) -> None:
-        """Stop the children in reverse order, each within its own grace; all at once with `stop_together`."""
+        """Stop the children in reverse order, each within its own grace, as many at a time as `stop_together` says."""
         self._stop_restarting()
         if self._group_restart is not None:
             self._group_restart.cancel()
-        cells = list(reversed(self.by_id.values()))
-        if self.supervision.stop_together:
-            for number, cell in enumerate(cells, 1):
-                termination.order_stop(cell, StopMode.AFTER_MESSAGE)
-                if number % KILL_BATCH == 0:
-                    await trio.lowlevel.cancel_shielded_checkpoint()
-        for cell in cells:
+        at_once = self.supervision.stops_at_once
+        ending: deque[Cell] = deque()
+        for number, cell in enumerate(list(reversed(self.by_id.values())), 1):
+            if len(ending) == at_once:
+                await ending.popleft().wait_dead()
             termination.order_stop(cell, StopMode.AFTER_MESSAGE)
+            ending.append(cell)
+            if number % KILL_BATCH == 0:
+                await trio.lowlevel.cancel_shielded_checkpoint()
+        for cell in ending:
             await cell.wait_dead()
 
     def _stop_restarting(self) -> None:

@@ -108,6 +108,13 @@ class SlowHandler:
 
 
 @frozen
+class WatchdogDied:
+    """The thread that looks for held loops ended by an error of its own: holds are reported no more."""
+
+    problem: str
+
+
+@frozen
 class ShutdownOverdue:
     """A killed actor has not ended after `after_s` seconds: it swallows its cancellation, or keeps a thread."""
 
@@ -134,6 +141,7 @@ Event = (
     | SlowHandler
     | MessageUnhandled
     | ShutdownTaskFailed
+    | WatchdogDied
 )
 """The type of the argument of `on_event`."""
 
@@ -205,6 +213,8 @@ def log_event(event: Event) -> None:
             log.warning("actor.loop_held path=%s type=%s task=%s s=%.3f\n%s", *what)
         case ShutdownOverdue():
             log.warning("actor.lingers path=%s after_s=%g", event.path, event.after_s)
+        case WatchdogDied():
+            log.error("watchdog.died problem=%s", event.problem)
         case ShutdownTaskFailed():
             log.error("shutdown.failed phase=%s task=%s problem=%s", event.phase, event.task, event.problem)
         case _:

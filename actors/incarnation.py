@@ -476,7 +476,10 @@ async def _serve_control(life: Incarnation, receive: Receive, context: Context, 
     if isinstance(item, ActorTimer):
         if life.timers is None or life.timers.get(item.key) is not item:
             return
-        del life.timers[item.key]
+        if item.every_s is None:
+            del life.timers[item.key]
+        else:
+            item.set_again(item.every_s)
         item, values = item.message, item.values
     propagator = life.cell.mailbox.propagator
     if propagator is not None:

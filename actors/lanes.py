@@ -36,7 +36,7 @@ class Overflow(Enum):
     """The policy of a full lane for one more message."""
 
     WAIT = "wait"
-    """`ActorRef.send` waits for room; `tell` and `ask`, which cannot, raise `MailboxFull`."""
+    """`ActorRef.send` and `ask` wait for room; `tell`, which cannot, raises `MailboxFull`."""
     REJECT = "reject"
     """`tell`, `send` and `ask` raise `MailboxFull`."""
     DROP_OLDEST = "drop_oldest"
@@ -183,6 +183,8 @@ class LaneQueue:
             waiter = self.waiters.popleft()
             waiter.task.context.run(self.items.append, waiter.message)
             waiter.admitted = True
+            if (call := call_of(waiter.message)) is not None:
+                call.note_admitted()
             trio.lowlevel.reschedule(waiter.task)
 
     def enqueue(self, message: object) -> Waiter:

@@ -145,6 +145,9 @@ class ActorRef(Handle):
     ) -> T:
         """Put a request into the mailbox, wait for its answer and return it.
 
+        Waits for room first, if the lane is full and its policy is `WAIT`; raises `MailboxFull` if there is none within
+        `timeout_s`, which is for both waits. A circle in which somebody waits for room ends by that, unnoticed.
+
         Raises `ActorDied` if the actor is dead or drains, or if its incarnation ends while it handles the request (one
         that still waits in the mailbox outlives a restart), `AskTimeout` after `timeout_s` seconds, `MailboxFull`,
         `UnhandledMessage` if the actor does not know the request (`Unanswered`, at once, if it releases the request
@@ -171,7 +174,16 @@ class ActorRef(Handle):
         if request._control and not cell.mailbox.closed:
             cell.put_control(request)
         else:
-            self.tell(request, lane=lane)
+            try:
+                self.tell(request, lane=lane)
+            except MailboxFull:
+                queue = self._mailbox.lanes[lane]
+                if queue is None or queue.overflow is not Overflow.WAIT:
+                    raise
+                queue.rejected -= 1
+                until = trio.current_time() + timeout_s
+                await self.send(request, lane=lane, timeout_s=timeout_s)
+                timeout_s = max(0.0, until - trio.current_time())
         if call.settled:
             await trio.lowlevel.checkpoint()
         else:

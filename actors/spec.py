@@ -154,8 +154,9 @@ class Supervision:
 
     `intensity` restarts within `period_s` seconds are tolerated; the next makes the supervisor stop its children and
     fail. `max_children` bounds the live children; None leaves them unbounded. With `stop_together` all children stop at
-    once when the supervisor ends, instead of in reverse order. With `per_child` the restarts of each child are counted
-    separately, for unrelated children. Raises `InvalidSpec` naming the field.
+    once when the supervisor ends, or a number of them at a time, instead of one after the other; in reverse order.
+    With `per_child` the restarts of each child are counted separately, for unrelated children. Raises `InvalidSpec`
+    naming the field.
     """
 
     strategy: Strategy = Strategy.ONE_FOR_ONE
@@ -163,7 +164,7 @@ class Supervision:
     period_s: float = 5.0
     max_children: int | None = None
     auto_shutdown: AutoShutdown = AutoShutdown.NEVER
-    stop_together: bool = False
+    stop_together: bool | int = False
     per_child: bool = False
 
     def __attrs_post_init__(self) -> None:
@@ -176,9 +177,15 @@ class Supervision:
             check_count("max_children", self.max_children)
         if not isinstance(self.auto_shutdown, AutoShutdown):
             raise InvalidSpec("auto_shutdown", f"must be an AutoShutdown, not {self.auto_shutdown!r}")
-        for name in ("stop_together", "per_child"):
-            if not isinstance(getattr(self, name), bool):
-                raise InvalidSpec(name, "must be True or False")
+        if not isinstance(self.stop_together, bool):
+            check_count("stop_together", self.stop_together)
+        if not isinstance(self.per_child, bool):
+            raise InvalidSpec("per_child", "must be True or False")
+
+    @property
+    def stops_at_once(self) -> float:
+        """The number of children that stop at a time when the supervisor ends; infinity for all of them."""
+        return math.inf if self.stop_together is True else self.stop_together or 1
 
 
 def check_children(specs: Iterable[ChildSpec]) -> tuple[ChildSpec, ...]:

@@ -30,7 +30,7 @@ class Supervisor(Actor):
         period_s: float = 5.0,
         max_children: int | None = None,
         auto_shutdown: AutoShutdown = AutoShutdown.NEVER,
-        stop_together: bool = False,
+        stop_together: bool | int = False,
         per_child: bool = False,
     ) -> None:
         self.children: tuple[ChildSpec, ...] = check_children(children)

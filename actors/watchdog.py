@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 from attrs import define, evolve
 
-from .events import SlowHandler, log
+from .events import SlowHandler, WatchdogDied, log
 
 if TYPE_CHECKING:
     from .cell import Cell
@@ -128,6 +128,16 @@ class Watchdog:
     # In the thread
 
     def _watch(self) -> None:
+        try:
+            self._look_around()
+        except Exception as error:
+            log.exception("watchdog.died")
+            died = WatchdogDied(f"{type(error).__name__}: {error}")
+            for system, home in tuple(self._systems.items()):
+                with suppress(trio.RunFinishedError):
+                    (home or self._token).run_sync_soon(system.emit, died)
+
+    def _look_around(self) -> None:
         quiet = 0  # looks at a loop that is not busy, one after the other
         while not self._over.wait(self._interval_s):
             if self._pause.installed:
@@ -271,10 +281,10 @@ def _stack(frame: FrameType) -> str:
     try:
         walked = list(traceback.walk_stack(frame))  # at once: what is read of them later does not change
         frames = traceback.StackSummary.extract(iter(walked[::-1]))
-    except (AttributeError, TypeError):
+        loop = [index for index, each in enumerate(frames) if each.name == "unrolled_run"]
+        return "".join(traceback.format_list(frames[loop[-1] + 1 :] if loop else frames)[-FRAMES:])
+    except Exception:  # an AttributeError of what is no frame, a KeyError of `linecache` that another thread cleared
         return CHANGED
-    loop = [index for index, each in enumerate(frames) if each.name == "unrolled_run"]
-    return "".join(traceback.format_list(frames[loop[-1] + 1 :] if loop else frames)[-FRAMES:])
 
 
 def _steps() -> tuple[Callable[[], Step | None], Callable[[], None]]:

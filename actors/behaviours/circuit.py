@@ -248,6 +248,11 @@ class Circuit:
                     self._trips = 0
                     self._apply(CircuitEvent.RECOVER)
 
+    def try_now(self, now: float) -> None:
+        """Let a trial pass at `now` if the circuit is open."""
+        if self._state is CircuitState.OPEN:
+            self._reopens_at = min(self._reopens_at, now)
+
     def _trip(self, now: float, chance: float) -> None:
         self._apply(CircuitEvent.TRIP)
         self._reopens_at = now + self.spec.reset.delay(self._trips, chance)

@@ -44,9 +44,10 @@ class DynamicSupervisor(Supervisor):
     `template` makes a spec from arguments; or it is a spec, of which each child gets a copy. With `numbered`, or of a
     spec, the children have a number behind their id: 1 for the first, and none twice. At most `max_children` live at a
     time, including those that start or back off; None leaves them unbounded. The other arguments are those of
-    `Supervision`. A child is stopped through its reference or with `StopChild`, and counted with `CountChildren`. When
-    the supervisor ends, its children are stopped all at once; when it restarts, they do not come back. Raises
-    `InvalidSpec` for a template that is neither.
+    `Supervision` that are for children who are alike. A child is stopped through its reference or with `StopChild`,
+    and counted with `CountChildren`. When the supervisor ends, its children are stopped all at once, unless
+    `stop_together` is a number; when it restarts, they do not come back. Raises `InvalidSpec` for a template that is
+    neither.
     """
 
     def __init__(
@@ -57,8 +58,18 @@ class DynamicSupervisor(Supervisor):
         numbered: bool = False,
         intensity: int = 1,
         period_s: float = 5.0,
+        stop_together: bool | int = True,
+        per_child: bool = False,
     ) -> None:
-        super().__init__((), Strategy.ONE_FOR_ONE, intensity, period_s, max_children, stop_together=True)
+        super().__init__(
+            (),
+            Strategy.ONE_FOR_ONE,
+            intensity,
+            period_s,
+            max_children,
+            stop_together=stop_together,
+            per_child=per_child,
+        )
         self._numbers = count(1) if numbered or isinstance(template, ChildSpec) else None
         self._make: Template = (lambda: template) if isinstance(template, ChildSpec) else template
         if not callable(self._make):

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -100,6 +101,26 @@ async def in_trio(async_fn: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
     return value
 
 
+def _make_task(loop: Any, coro: Coroutine[Any, Any, T], **options: Any) -> asyncio.Task[T]:
+    """Make a task whose error asyncio reports as soon as nobody holds the task, as in a loop of its own."""
+    task = asyncio.Task(coro, loop=loop, **options)
+    task.add_done_callback(_let_go_of_caller)
+    return task
+
+
+def _let_go_of_caller(task: asyncio.Task[Any]) -> None:
+    """Break a circle: from Python 3.12 on the traceback of an error knows the frame that called the task, and the loop
+    of trio-asyncio, unlike that of asyncio, has the task in a variable there.
+    """
+    error = task._exception  # `exception()` would count as looking at it
+    frame = None if error is None or error.__traceback__ is None else error.__traceback__.tb_frame.f_back
+    while frame is not None and frame.f_code.co_name != "_main_loop_one":
+        frame = frame.f_back
+    if frame is not None:
+        with suppress(RuntimeError):  # it runs still
+            frame.clear()
+
+
 class _LoopTask:
     """An asyncio loop, held open by a task until `close`, whatever is cancelled around it."""
 
@@ -125,6 +146,7 @@ class _LoopTask:
             with trio.CancelScope(shield=True):
                 async with self._library.open_loop() as self._loop:
                     self._loop.set_exception_handler(self._note_fault)
+                    self._loop.set_task_factory(_make_task)
                     self.opened.set()
                     try:
                         await self._end.wait()

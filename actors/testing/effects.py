@@ -83,11 +83,12 @@ class Outlived:
 
 @frozen
 class TimerSet:
-    """It wants `message` after `delay_s` seconds."""
+    """It wants `message` after `delay_s` seconds, and then every `every_s` seconds if that is set."""
 
     key: Hashable
     delay_s: float
     message: object
+    every_s: float | None = None
 
 
 @frozen

@@ -278,10 +278,10 @@ class RecordedContext(Context):
         self._recorder.check_alive()
         self._recorder.note(TaskStarted(async_fn, args, name))
 
-    def set_timer(self, key: Hashable, delay_s: float, message: object) -> None:
+    def set_timer(self, key: Hashable, delay_s: float, message: object, *, every_s: float | None = None) -> None:
         """Record it; `Recorder.fire` lets it fire."""
         self._recorder.check_alive()
-        timer = TimerSet(key, delay_s, message)
+        timer = TimerSet(key, delay_s, message, every_s)
         self._recorder.note(timer)
         self._recorder.timers[key] = timer
 

@@ -95,7 +95,8 @@ async def actor_system(
     crashes: EventProbe,
     chaos_seed: int,
 ) -> AsyncIterator[ActorSystem]:
-    """A system in virtual time. Its root tolerates any number of restarts."""
+    """A system in virtual time. An actor that is spawned as `weather` has the path `/test/weather`. Its root tolerates
+    any number of restarts."""
     async with ActorSystem("test", intensity=10**6, on_event=crashes.heard, seed=chaos_seed) as system:
         yield system
     _check(crashes)
@@ -110,7 +111,7 @@ async def probe(actor_system: ActorSystem) -> Probe:
 @pytest.fixture
 async def dead_letters(actor_system: ActorSystem) -> AsyncIterator[DeadLetterProbe]:
     """The dead letters of `actor_system`."""
-    with DeadLetterProbe(actor_system) as letters:
+    with await DeadLetterProbe.open(actor_system) as letters:
         yield letters
 
 

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -207,10 +208,24 @@ def _names(wanted: Sequence[object]) -> str:
     return ", ".join(item.__name__ if isinstance(item, type) else repr(item) for item in wanted)
 
 
-class _Listener(Capture[T]):
-    """Collects what a system reports, from now until `close`, or the end of a `with` block."""
+class _Listener(Capture[T], ABC):
+    """Collects what a system reports, from its `open` until `close`, or the end of a `with` block."""
 
-    _end: Callable[[], None] | None
+    def __init__(self) -> None:
+        super().__init__()
+        self._end: Callable[[], None] | None = None
+
+    @classmethod
+    async def open(cls: type[L], system: ActorSystem) -> L:
+        """Begin to collect what this system reports."""
+        await trio.lowlevel.checkpoint()
+        probe = cls()
+        probe._end = probe._listen(system)
+        return probe
+
+    @abstractmethod
+    def _listen(self, system: ActorSystem) -> Callable[[], None]:
+        """Subscribe to the system. Return what ends that."""
 
     def __enter__(self: L) -> L:
         return self
@@ -227,11 +242,10 @@ class _Listener(Capture[T]):
 
 
 class DeadLetterProbe(_Listener[DeadLetter]):
-    """Collects the dead letters of a system from now until `close`, or the end of a `with` block."""
+    """Collects the dead letters of a system: `with await DeadLetterProbe.open(system) as letters`."""
 
-    def __init__(self, system: ActorSystem) -> None:
-        super().__init__()
-        self._end = system.dead_letters.subscribe(self.heard)
+    def _listen(self, system: ActorSystem) -> Callable[[], None]:
+        return system.dead_letters.subscribe(self.heard)
 
     async def expect_lost(
         self,
@@ -253,16 +267,18 @@ class DeadLetterProbe(_Listener[DeadLetter]):
 
 
 class EventProbe(_Listener[Event]):
-    """Collects every event of a system from now until `close`, or the end of a `with` block.
+    """Collects every event of a system: `with await EventProbe.open(system) as log`.
 
-    Without a system, pass `probe.heard` as a listener, as to `ActorSystem(on_event=...)`.
+    One that is not opened is passed on, `probe.heard`, as a listener, as to `ActorSystem(on_event=...)`.
     """
 
-    def __init__(self, system: ActorSystem | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._end = None if system is None else system.listen(self.heard)
         self._expected: list[ActorCrashed] = []
         self._allowed: tuple[type[Exception], ...] = ()
+
+    def _listen(self, system: ActorSystem) -> Callable[[], None]:
+        return system.listen(self.heard)
 
     @property
     def crashes(self) -> list[ActorCrashed]:

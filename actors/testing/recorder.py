@@ -137,10 +137,12 @@ class Recorder:
         await self._run(self.actor.on_idle(self.context))
 
     async def fire(self, key: Hashable) -> None:
-        """Let the timer with this key fire; raises `ProbeFailure` when none is set."""
-        timer = self.timers.pop(key, None)
+        """Let the timer with this key fire; raises `ProbeFailure` when none is set. A repeated one stays set."""
+        timer = self.timers.get(key)
         if timer is None:
             raise ProbeFailure(f"no timer {key!r} is set")
+        if timer.every_s is None:
+            del self.timers[key]
         await self.receive(timer.message)
 
     async def end(self, ref: ActorRef, reason: Exit = NORMAL) -> None:

@@ -181,6 +181,53 @@ async def test_a_timer_delivers_once_in_its_time(autojump_clock, system):
     assert times == [start + 3.5]
 
 
+async def test_a_repeated_timer_keeps_its_beat(autojump_clock, system):
+    """A message that takes longer than a period leaves moments out; the next one is in step with the first."""
+    times = []
+    ref, before = await system.spawn(player("a")), len(system.timers)
+
+    async def beat(context):
+        times.append(trio.current_time() - start)
+        if len(times) == 2:
+            await trio.sleep(5)  # from 3 to 8: the moments 5 and 7 pass
+        if len(times) == 4:
+            context.cancel_timer("t")
+
+    start = trio.current_time()
+    await ref.ask(Run(lambda context: context.set_timer("t", 1, Run(beat), every_s=2)))
+    await trio.sleep(100)
+    assert times == [1, 3, 8, 9]
+    assert len(system.timers) == before
+
+
+async def test_a_repeated_timer_is_replaced_and_ends_with_its_actor(autojump_clock, system):
+    ref, before = await system.spawn(player("a")), len(system.timers)
+
+    async def replace(context):
+        context.set_timer("t", 1, "old", every_s=1)
+        context.set_timer("t", 1, "new", every_s=2)
+
+    await ref.ask(Run(replace))
+    await trio.sleep(4.5)
+    assert await ref.ask(Read()) == ["new", "new"]
+    await ref.stop()
+    await trio.sleep(100)  # the deadlines of the asks are gone by then
+    assert len(system.timers) == before
+
+
+@pytest.mark.parametrize("every_s", [0, -1, float("inf"), float("nan")])
+async def test_a_period_is_a_time(autojump_clock, system, every_s):
+    ref, before = await system.spawn(player("a")), len(system.timers)
+
+    def set_wrong(context):
+        with pytest.raises(ValueError, match="every_s must be above 0 and finite"):
+            context.set_timer("t", 1, "x", every_s=every_s)
+
+    await ref.ask(Run(set_wrong))
+    await trio.sleep(100)
+    assert len(system.timers) == before
+
+
 @pytest.mark.promise("timers.replace")
 async def test_a_timer_set_again_replaces_the_old_one(autojump_clock, system):
     """Even one that fired while the actor was busy."""

@@ -74,7 +74,7 @@ def test_every_field_of_a_child_is_refused_by_name_when_it_is_wrong(field, wrong
         ("period_s", [0, -1, math.inf, math.nan, None, "5", True]),
         ("max_children", [0, -1, 1.5, True, "1", math.inf]),
         ("auto_shutdown", ["any", None, True]),
-        ("stop_together", ["yes", None, 1]),
+        ("stop_together", ["yes", None, 0]),
     ],
 )
 def test_every_field_of_a_supervision_is_refused_by_name_when_it_is_wrong(make, field, wrong):

@@ -53,9 +53,9 @@ async def test_who_backs_off_does_not_start_again_once_the_supervisor_failed(aut
         assert diary.count("start flaky") == 2
 
 
-@pytest.mark.parametrize(("together", "took_s"), [(False, 300), (True, 3)])
+@pytest.mark.parametrize(("together", "took_s"), [(False, 300), (True, 3), (25, 12)])
 async def test_children_that_need_no_order_stop_at_once(autojump_clock, together, took_s):
-    """A hundred that take three seconds each take three seconds."""
+    """A hundred that take three seconds each take three seconds; 25 at a time, four times that."""
     async with ActorSystem("s") as system:
         ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(stop_together=together)))
         for number in range(100):
@@ -73,10 +73,10 @@ async def test_children_that_stop_together_are_told_in_reverse(autojump_clock):
     assert sorted(diary) == ["stop a (shutdown)", "stop b (shutdown)", "stop c (shutdown)"]
 
 
-def test_stop_together_is_yes_or_no():
+def test_stop_together_is_yes_or_no_or_a_number():
     """Anything else is refused."""
     with pytest.raises(InvalidSpec, match="stop_together"):
-        Supervision(stop_together=1)
+        Supervision(stop_together=0)
 
 
 async def test_a_bound_counts_the_living_only(autojump_clock, system):

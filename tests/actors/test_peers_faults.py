@@ -18,6 +18,7 @@ from actors import (
     IntensityExceeded,
     MailboxFull,
     MailboxSpec,
+    Overflow,
     Restart,
     SelfCall,
     Shutdown,
@@ -92,11 +93,12 @@ async def test_an_asker_whose_request_waits_behind_a_crash_is_answered_by_the_ne
 
 
 @pytest.mark.promise("peers.deadline-covers-send")
-async def test_an_ask_of_a_full_mailbox_ends_at_once(autojump_clock, system):
-    """It never waits for room, so that there is no wait its deadline would have to cover."""
+@pytest.mark.parametrize("policy", [Overflow.WAIT, Overflow.REJECT])
+async def test_the_time_of_an_ask_covers_the_wait_for_room(autojump_clock, system, policy):
+    """Where the policy is to refuse, it ends at once."""
 
     class Small(Player):
-        mailbox = MailboxSpec(capacity=1)
+        mailbox = MailboxSpec(capacity=1, overflow=policy)
 
     ref = await system.spawn(ChildSpec("small", Small))
     ref.tell(Hang())
@@ -105,7 +107,9 @@ async def test_an_ask_of_a_full_mailbox_ends_at_once(autojump_clock, system):
     start = trio.current_time()
     with pytest.raises(MailboxFull):
         await ref.ask(Read(), timeout_s=1000)
-    assert trio.current_time() == start
+    assert trio.current_time() - start == (1000 if policy is Overflow.WAIT else 0)
+    (lane,) = ref.statistics().values()
+    assert lane.rejected == 1
 
 
 @pytest.mark.promise("peers.deadline-covers-send", "ask.timeout")

@@ -19,6 +19,8 @@ from actors import (
     ChildSpec,
     Crashed,
     Killed,
+    Lane,
+    MailboxFull,
     MailboxSpec,
     Overflow,
     Restart,
@@ -26,6 +28,7 @@ from actors import (
     Shutdown,
     StopMode,
     Terminated,
+    Unanswered,
     UnhandledMessage,
 )
 from actors.ask import call_of
@@ -447,6 +450,71 @@ async def test_try_tell_returns_false_if_the_lane_is_full(system, policy):
     assert not ref.try_tell("second")
     (lane,) = ref.statistics().values()
     assert (lane.depth, lane.rejected, list(system.dead_letters)) == (1, 1, [])
+
+
+class Store(Actor):
+    """Takes a second for each request, with room for two."""
+
+    mailbox = MailboxSpec(capacity=2)
+
+    async def receive(self, message, context):
+        await trio.sleep(1)
+        match message:
+            case Frozen(0):
+                raise RuntimeError("crashed at it")
+            case Frozen(1):
+                pass  # released without an answer
+            case Frozen(number) as ask:
+                ask.reply(number)
+
+
+async def test_asks_wait_for_room_in_turn_and_all_are_answered(autojump_clock, system):
+    """As sends do, where the mailbox's policy says so."""
+    store, answers = await system.spawn(ChildSpec("store", Store)), []
+
+    async def save(number):
+        answers.append(await store.ask(Frozen(number), timeout_s=400))
+
+    async with trio.open_nursery() as nursery:
+        for number in range(2, 302):
+            nursery.start_soon(save, number)
+    assert sorted(answers) == list(range(2, 302))
+    assert trio.current_time() == 300
+    assert store.statistics()[Lane.NORMAL].rejected == 0
+
+
+async def test_an_ask_that_waited_for_room_ends_as_any_other(autojump_clock, system):
+    """A crash, no answer, its time, a cancelled caller and the end of the actor, which finishes its message."""
+    store, ends = await system.spawn(ChildSpec("store", Store)), {}
+
+    async def save(name, number, timeout_s=60.0):
+        try:
+            ends[name] = await store.ask(Frozen(number), timeout_s=timeout_s)
+        except (ActorError, trio.Cancelled) as error:
+            ends[name] = type(error)
+            if isinstance(error, trio.Cancelled):
+                raise
+
+    async with trio.open_nursery() as nursery:
+        for name, number in (("a", 2), ("b", 3), ("c", 4), ("crashed", 0), ("unanswered", 1), ("d", 5)):
+            nursery.start_soon(save, name, number)
+            await settled()
+        nursery.start_soon(save, "no room", 6, 0.5)
+        nursery.start_soon(save, "no time", 7, 6.5)
+        await settled()
+        with trio.move_on_after(2):
+            await save("cancelled", 8)
+        await trio.sleep(6)
+        for name in ("e", "f", "g", "buried"):
+            nursery.start_soon(save, name, 9)
+            await settled()
+        await store.stop()
+    assert ends == {
+        "a": 2, "b": 3, "c": 4, "crashed": ActorDied, "unanswered": Unanswered, "d": 5, "no room": MailboxFull,
+        "no time": AskTimeout, "cancelled": trio.Cancelled, "e": 9, "f": ActorDied, "g": ActorDied,
+        "buried": ActorDied,
+    }  # fmt: skip
+    assert not store._cell.calls
 
 
 async def test_try_tell_to_a_dead_actor_leaves_a_dead_letter(system):

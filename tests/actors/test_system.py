@@ -314,8 +314,8 @@ def test_the_public_names_are_these():
         "Shutdown", "ShutdownOverdue", "ShutdownTaskFailed", "SlowHandler", "SpentSpec", "StartChild",
         "StartDeclined", "StartFailed", "StartTimeout", "Stash", "StashCleared", "StashFull", "State", "StopChild",
         "StopMode", "Strategy", "Supervision", "Supervisor", "SystemFailed", "Terminated", "TooManyChildren",
-        "TreeChange", "TreeNode", "TreeStream", "Unanswered", "UnhandledMessage", "WrongLoop", "conflate",
-        "enqueued_at", "open_mailbox", "open_system", "sleep", "stop_on_signals", "wait_for_signal",
+        "TreeChange", "TreeNode", "TreeStream", "Unanswered", "UnhandledMessage", "WatchdogDied", "WrongLoop",
+        "conflate", "enqueued_at", "open_mailbox", "open_system", "sleep", "stop_on_signals", "wait_for_signal",
     ]  # fmt: skip
     aliases = {"Interceptor", "Receive", "enqueued_at"}  # they have no place for a docstring of their own
     assert [name for name, value in public.items() if not value.__doc__ and name not in aliases] == []

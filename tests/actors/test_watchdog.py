@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from actors import ActorSystem, InvalidSpec, SlowHandler, watchdog
+from actors import ActorSystem, InvalidSpec, SlowHandler, WatchdogDied, watchdog
 from tests.actors.troupe import Run, player, settled
 
 pytestmark = [pytest.mark.blocking("it is the fault under test")]
@@ -226,6 +226,46 @@ async def test_a_stack_that_changes_while_it_is_read_is_said_to(autojump_clock, 
         await ref.ask(Run(block))
         await settled()
     assert [(hold.path, hold.stack) for hold in events if isinstance(hold, SlowHandler)] == [("/s/a", watchdog.CHANGED)]
+
+
+@pytest.mark.parametrize("raised", [KeyError("/app/tool.py"), MemoryError(), ValueError("odd")])
+async def test_no_look_at_a_stack_ends_the_watchdog(autojump_clock, monkeypatch, raised):
+    """`linecache.checkcache` raises a KeyError if another thread clears the cache meanwhile."""
+
+    def broken(*_):
+        raise raised
+
+    monkeypatch.setattr(watchdog.traceback.linecache, "checkcache", broken)
+    events = []
+    async with ActorSystem("s", on_event=events.append) as system:
+        ref = await system.spawn(player("a"))
+        await ref.ask(Run(block))
+        await settled()
+        monkeypatch.undo()
+        await ref.ask(Run(block))
+        await settled()
+    stacks = [hold.stack for hold in events if isinstance(hold, SlowHandler)]
+    assert stacks[0] == watchdog.CHANGED
+    assert "sleep" in stacks[-1]
+
+
+async def test_a_watchdog_that_dies_says_so(monkeypatch):
+    """By an error of its own: nothing else would tell that holds are not reported."""
+    died, told = trio.Event(), []
+
+    def broken(*_):
+        raise ValueError("out of order")
+
+    def note(event):
+        if isinstance(event, WatchdogDied):
+            told.append(event)
+            died.set()
+
+    monkeypatch.setattr(watchdog.Watchdog, "_sample", broken)
+    async with ActorSystem("s", on_event=note):
+        with trio.fail_after(60):
+            await died.wait()
+    assert told == [WatchdogDied("ValueError: out of order")]
 
 
 async def test_systems_of_one_loop_share_a_thread_that_ends_with_the_last(autojump_clock):

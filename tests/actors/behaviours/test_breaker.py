@@ -236,6 +236,21 @@ async def test_what_is_known_from_elsewhere_can_be_told(autojump_clock):
     assert breaker.state is CLOSED
 
 
+async def test_a_trial_may_pass_before_its_time(autojump_clock):
+    """The other side was seen at work: one call passes at once, and decides. A closed circuit is left alone."""
+    breaker = make()
+    breaker.try_now()
+    assert breaker.state is CLOSED
+    await trip(breaker)
+    breaker.try_now()
+    assert breaker.state is HALF_OPEN
+    await trip(breaker)
+    assert breaker.statistics().retry_after_s == 20.0
+    breaker.try_now()
+    assert await breaker.call(say, "hi") == "hi"
+    assert breaker.state is CLOSED
+
+
 async def test_every_change_and_every_refusal_is_told(autojump_clock):
     """Once, in order, with the time it was noticed."""
     changes, refusals = [], []

@@ -208,6 +208,18 @@ async def test_when_the_supervisor_restarts_its_children_do_not_come_back(autoju
 
 
 @pytest.mark.promise("restart.intensity")
+@pytest.mark.parametrize("apart", [False, True])
+async def test_restarts_of_unrelated_children_may_be_counted_apart(autojump_clock, system, apart):
+    """Two that crash once each are one too many only together."""
+    rooms = await open_rooms(system, per_child=apart)
+    children = [await rooms.ask(StartFromTemplate(name)) for name in ("cats", "dogs")]
+    for child in children:
+        child.tell(Boom())
+        await settled()
+    assert [each.alive for each in children] == [apart, apart]
+
+
+@pytest.mark.promise("restart.intensity")
 async def test_too_many_restarts_fail_the_supervisor(autojump_clock, system):
     """Its intensity is for all children together."""
     rooms = await open_rooms(system, intensity=2)

@@ -68,7 +68,7 @@ async def scene(weather):
     async with ActorSystem("s", intensity=10**6, on_event=lambda _: None) as system:
         await system.spawn(ChildSpec("calm", lambda: Supervisor([player("c"), player("d")])))
         await system.spawn(tree("a", "b"))
-        with EventProbe(system) as log:
+        with await EventProbe.open(system) as log:
             async with weather(system) as storm:
                 await talk(system)
             heard = [await system.find(path).ask(Read()) for path in PATHS]
@@ -167,7 +167,7 @@ def test_rates_that_cannot_be_are_refused(options, field):
 async def test_a_failure_is_an_error_of_its_own(autojump_clock, system):
     """That names the actor and the message; who asked is told."""
     ref = await system.spawn(player("a"))
-    with EventProbe(system) as log:
+    with await EventProbe.open(system) as log:
         async with chaos(system, seed=1, rates=Rates(fail=1.0), subtree="/test/a"):
             with pytest.raises(ActorDied) as died:
                 await ref.ask(Read())

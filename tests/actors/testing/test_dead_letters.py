@@ -12,7 +12,7 @@ async def test_a_lost_message_is_expected_by_kind_target_and_reason(autojump_clo
     """Whatever of the three matters."""
     ref = await system.spawn(player("a"))
     await ref.stop()
-    with DeadLetterProbe(system) as letters:
+    with await DeadLetterProbe.open(system) as letters:
         ref.tell("one")
         ref.tell("two")
         ref.tell("three")
@@ -26,7 +26,7 @@ async def test_another_lost_message_is_a_failure(autojump_clock, system, wanted)
     """That names both."""
     ref = await system.spawn(player("a"))
     await ref.stop()
-    with DeadLetterProbe(system) as letters:
+    with await DeadLetterProbe.open(system) as letters:
         ref.tell("one")
         with pytest.raises(ProbeFailure, match=r"expected a lost .* got DeadLetter"):
             await letters.expect_lost(**wanted)
@@ -35,7 +35,7 @@ async def test_another_lost_message_is_a_failure(autojump_clock, system, wanted)
 async def test_no_lost_message_is_expected_too(autojump_clock, system):
     """For a time; and after its block the probe hears no more."""
     ref = await system.spawn(player("a"))
-    with DeadLetterProbe(system) as letters:
+    with await DeadLetterProbe.open(system) as letters:
         ref.tell("one")
         await letters.expect_none(60.0)
         await ref.stop()

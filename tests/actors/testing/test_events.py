@@ -12,7 +12,7 @@ from tests.actors.troupe import Boom, player
 async def test_a_crash_is_expected_by_path_and_error(autojump_clock, system):
     """Past or to come, each once."""
     ref = await system.spawn(player("a"))
-    with EventProbe(system) as log:
+    with await EventProbe.open(system) as log:
         ref.tell(Boom())
         ref.tell(Boom(KeyError("b")))
         crash = await log.expect_crash(ref, KeyError)
@@ -24,7 +24,7 @@ async def test_a_crash_is_expected_by_path_and_error(autojump_clock, system):
 async def test_a_crash_that_does_not_come_is_a_failure(autojump_clock, system):
     """After the time given; another actor's crash, or one by another error, will not do."""
     ref = await system.spawn(player("a"))
-    with EventProbe(system) as log:
+    with await EventProbe.open(system) as log:
         ref.tell(Boom())
         with pytest.raises(ProbeFailure, match="no crash of /test/a by OSError within 3 s"):
             await log.expect_crash(ref, OSError, 3.0)
@@ -38,7 +38,7 @@ async def test_a_crash_that_does_not_come_is_a_failure(autojump_clock, system):
 async def test_nothing_crashed_is_expected_too(autojump_clock, system):
     """And shows the crash with its traceback if something did; one that is resumed from counts, a kill does not."""
     ref = await system.spawn(player("a", directives={ValueError: Directive.RESUME}))
-    with EventProbe(system) as log:
+    with await EventProbe.open(system) as log:
         ref.kill()
         await log.expect_no_crash(1.0)
         ref.tell(Boom())
@@ -50,7 +50,7 @@ async def test_nothing_crashed_is_expected_too(autojump_clock, system):
 async def test_crashes_by_some_errors_can_be_allowed(autojump_clock, system):
     """All others still count; those allowed can be expected all the same."""
     ref = await system.spawn(player("a"))
-    with EventProbe(system) as log:
+    with await EventProbe.open(system) as log:
         log.allow(ValueError)
         ref.tell(Boom())
         await log.expect_no_crash(1.0)
@@ -72,7 +72,7 @@ async def test_other_records_are_expected_like_messages(autojump_clock):
 
 async def test_a_probe_that_was_closed_hears_no_more(autojump_clock, system):
     """And is not in the way."""
-    with EventProbe(system) as log:
+    with await EventProbe.open(system) as log:
         pass
     await system.spawn(player("a"))
     assert log.seen == ()

@@ -144,6 +144,20 @@ def test_timers_children_and_watches_are_read_as_data(shop):
         shop.fire_nowait("close")
 
 
+def test_a_repeated_timer_fires_again():
+    class Clock(Actor):
+        async def receive(self, message, context):
+            if message == "start":
+                context.set_timer("tick", 1, "tick", every_s=60)
+
+    clock = Recorder(Clock())
+    clock.receive_nowait("start")
+    assert clock.take_effects() == [TimerSet("tick", 1, "tick", 60)]
+    clock.fire_nowait("tick")
+    clock.fire_nowait("tick")
+    assert "tick" in clock.timers
+
+
 def test_a_late_answer_of_the_actor_is_an_effect(shop):
     """Asked for at once, it is missed."""
     request = Stock()
