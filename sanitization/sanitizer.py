@@ -12,7 +12,7 @@ from attrs import evolve
 
 from .detectors import CONTENT, DISGUISES, Injection
 from .detectors.detector import Detector
-from .detectors.markup.markup import SURROGATE, Markup
+from .detectors.markup.markup import Markup
 from .findings import Category, Failure, Finding, Sanitized
 from .masking import Placeholders
 from .pipeline import Bounds, Numbered, PipelineStage, PolicyEngine, bounds_of
@@ -58,9 +58,8 @@ class CleanTexts:
 class Sanitizer:
     """Applies a policy to texts and markup. Stateless: share one among threads and tasks.
 
-    `direction` picks the rules of the policy; `extra` are custom detectors, which run after the built-in ones. With
-    `mathml` the elements of formulas stay in markup, without anything that links, runs or carries a style. `clean` is
-    shared by the sanitizers that may rely on each other's scans.
+    `direction` picks the rules of the policy; `extra` are custom detectors, which run after the built-in ones. `clean`
+    is shared by the sanitizers that may rely on each other's scans.
     """
 
     def __init__(
@@ -69,13 +68,12 @@ class Sanitizer:
         direction: Direction = Direction.OUTBOUND,
         *,
         extra: Sequence[Detector] = (),
-        mathml: bool = False,
         clean: CleanTexts | None = None,
     ) -> None:
         self.policy = policy
         self.direction = direction
         self._detectors = build_detectors(policy, direction, extra)
-        self._markup = Markup(policy, mathml=mathml)
+        self._markup = Markup(policy)
         self._categories = frozenset(policy.rules(direction))
         self._clean = clean
 
@@ -111,13 +109,6 @@ class Sanitizer:
         Always cleans, whatever the policy's categories. Findings name the removed parts, with the category `markup`.
         """
         return self._markup.clean(html)
-
-    def restrict_html(self, html: str) -> str:
-        """Parse markup again that `sanitize_html` wrote in another process: faster, without findings.
-
-        For markup that may have been changed on the way. Unchanged output of `sanitize_html` stays as it is.
-        """
-        return self._markup.parser.clean(SURROGATE.sub("\ufffd", html))
 
     def stream(self, placeholders: Placeholders | None = None) -> "StreamSanitizer":
         """Return a sanitizer for one text that arrives in pieces."""

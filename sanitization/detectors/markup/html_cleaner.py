@@ -21,7 +21,6 @@ from typing import Final
 from sanitization.findings import Hit
 from sanitization.late import Late
 
-from . import mathml as mathml_tags
 from .tags import ELEMENTS, FOREIGN, HANDLERS, NAME_MAX, RAW, VOID, Attribute, Tag, tag_at
 from .urls import Addresses
 
@@ -101,12 +100,9 @@ _PHRASES: Final = frozenset(
 
 
 class CleanedPage:
-    """One reading of one source: `html` is the output, `hits` the omissions. `mathml`: formulas stay."""
+    """One reading of one source: `html` is the output, `hits` the omissions."""
 
-    def __init__(
-        self, source: str, addresses: Addresses, classes: Collection[str] = (), *, mathml: bool = False
-    ) -> None:
-        self._tags = TAGS | mathml_tags.ELEMENTS if mathml else TAGS
+    def __init__(self, source: str, addresses: Addresses, classes: Collection[str] = ()) -> None:
         self.hits: list[Hit] = []
         self._source = source
         self._addresses = addresses
@@ -162,7 +158,7 @@ class CleanedPage:
             return self._as_text(start)
         if not self._is_markup(tag):
             return self._as_text(start)
-        if tag.name in self._tags or (tag.closing and tag.name == "br"):
+        if tag.name in TAGS or (tag.closing and tag.name == "br"):
             (self._end if tag.closing else self._start)(tag)
             return tag.end
         return tag.end if tag.closing else self._without(tag)
@@ -269,7 +265,7 @@ class CleanedPage:
         self._out.append(f"</{name}>")
 
     def _attributes(self, tag: Tag) -> Iterator[str]:
-        listed = ATTRIBUTES.get(tag.name) or mathml_tags.ATTRIBUTES.get(tag.name, frozenset())
+        listed = ATTRIBUTES.get(tag.name, frozenset())
         seen: set[str] = set()
         for each in tag.attributes(self._source):
             name = each.name

@@ -13,7 +13,6 @@ from sanitization.findings import Category, Finding, Sanitized, kinds_of
 from sanitization.late import Late
 from sanitization.policy import Policy
 
-from . import mathml as mathml_tags
 from .html_cleaner import ALIGNMENTS, ATTRIBUTES, TAGS, CleanedPage
 from .urls import LINK_SCHEMES, Addresses, leads
 
@@ -51,20 +50,17 @@ image.data | An inline image that is a document. | <img src=data:image/svg+xml,h
 
 
 class Markup:
-    """Cleans markup by a policy. The `parser` alone also restricts output of `clean` that may have been changed.
-
-    `mathml`: the elements of formulas stay, see `mathml.ATTRIBUTES`.
-    """
+    """Cleans markup by a policy."""
 
     name = "markup"
     kinds = KINDS
 
-    def __init__(self, policy: Policy, *, mathml: bool = False) -> None:
-        self._policy, self._mathml = policy, mathml
-        listed = {**ATTRIBUTES, **(mathml_tags.ATTRIBUTES if mathml else {})}
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        listed = ATTRIBUTES
         self._addresses = Addresses(policy.link_hosts, policy.image_hosts)
         self.parser = nh3.Cleaner(
-            tags={*TAGS, *(mathml_tags.ELEMENTS if mathml else ())},
+            tags=set(TAGS),
             clean_content_tags={"script", "style", "template", "noscript", "iframe", "object", "title"},
             attributes={tag: set(names) for tag, names in listed.items()},
             attribute_filter=self._attribute,
@@ -78,7 +74,7 @@ class Markup:
 
     def clean(self, html: str) -> Sanitized:
         """Return the markup reduced to listed tags and attributes, and findings for the removed ones."""
-        page = CleanedPage(SURROGATE.sub("\ufffd", html), self._addresses, self._policy.classes, mathml=self._mathml)
+        page = CleanedPage(SURROGATE.sub("\ufffd", html), self._addresses, self._policy.classes)
         bound = self._policy.max_findings
         found = [
             Finding(hit.kind, Category.MARKUP, hit.start, hit.end, hit.score, "", self.name)

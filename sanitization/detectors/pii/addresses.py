@@ -1,8 +1,9 @@
 """Finds electronic addresses: of mail, of machines, of wallets.
 
-Mail addresses are those of RFC 5321, 5322 and 6531, also written as `name[at]host[dot]org`, but not shell prompts or
-packages. Machines have IPv4, IPv6 (RFC 4291, 6874) and hardware addresses (IEEE 802); versions look like some of them.
-Addresses of cryptocurrency wallets are Base58Check and Bech32, and Ethereum's by form.
+Mail addresses are those of RFC 5321, 5322 and 6531, also written as `name[at]host[dot]org`, or encoded for an address
+or a page (`name%40host.org`, `name&#64;host.org`), but not shell prompts or packages. Machines have IPv4, IPv6 (RFC
+4291, 6874) and hardware addresses (IEEE 802); versions look like some of them. Addresses of cryptocurrency wallets are
+Base58Check and Bech32, and Ethereum's by form.
 """
 
 from ipaddress import IPv6Address
@@ -22,7 +23,7 @@ from .part import PiiPart, hit
 LOCAL_MAX: Final = 64  # RFC 5321, 4.5.3.1.1
 QUOTED_MAX: Final = 32
 
-_LATIN: Final = r"A-Za-z0-9._%+'\u2019\u00c0-\u024f\u1e00-\u1eff-"
+_LATIN: Final = r"A-Za-z0-9._%+'\u2019\u00c0-\u024f\u1e00-\u1eff\u0300-\u036f-"  # the last ones: accents of their own
 _LOCAL: Final = Late(rf"[{_LATIN}]{{1,{LOCAL_MAX}}}")  # of reversed text
 _LOCAL_OTHER: Final = Late(rf"[\w.%+'-]{{1,{LOCAL_MAX}}}")
 _QUOTED: Final = Late(rf"\"[^\"@\n]{{1,{QUOTED_MAX}}}\"")
@@ -30,7 +31,10 @@ _LABEL: Final = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
 _DOT: Final = r"\."
 _TOP: Final = r"(?:xn--[A-Za-z0-9-]{2,59}|[A-Za-z]{2,24}|[^\W\d_A-Za-z]{2,24})"
 _DOMAIN: Final = Late(rf"(?:{_LABEL}{_DOT}){{1,8}}{_TOP}(?![A-Za-z0-9_@(]|-[A-Za-z0-9])")
+_CODED: Final = r"%40|&#0{0,2}64;|&#[xX]0{0,2}40;|&commat;|\\u0040"
+_CODED_DOT: Final = r"(?:\.|%2[eE]|&#0{0,2}46;|&period;|\\u002[eE])"
 _SPELLED: Final = Late(
+    rf"(?:{_CODED})(?:{_LABEL}{_CODED_DOT}){{1,8}}{_TOP}(?![A-Za-z0-9_@(])|"
     rf"[\[({{](?:at|AT|At|arroba|ät)[\])}}](?:{_LABEL}(?:{_DOT}|[\[({{](?:dot|DOT|punkt|punto|point)[\])}}])){{1,8}}{_TOP}"
     r"(?![A-Za-z0-9_@(])"
 )
@@ -50,7 +54,8 @@ _QUOTED_PENDING: Final = rf"\"[A-Za-z0-9._'+ -]{{1,{QUOTED_MAX}}}(?:\"(?:@[^\x00
 _PENDING: Final = Late(rf"{_QUOTED_PENDING}\Z")
 
 
-_AT: Final = Late(r"[\[({](?:at|AT|At|arroba|ät)[\])}]")
+_AT: Final = Late(rf"[\[({{](?:at|AT|At|arroba|ät)[\])}}]|{_CODED}")
+_CODE_BEFORE: Final = Late(r".*(?:%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4})")
 
 
 def first_mail(text: str, position: int, _topics: NamedTopics) -> Hit | None:
@@ -65,7 +70,7 @@ def first_mail(text: str, position: int, _topics: NamedTopics) -> Hit | None:
 
 
 def first_spelled(text: str, position: int, _topics: NamedTopics) -> Hit | None:
-    """Return the first mail address such as `name[at]host[dot]org` at `position` or later."""
+    """Return the first mail address such as `name[at]host[dot]org` or `name%40host.org` at `position` or later."""
     for sign in _AT.finditer(text, position):
         found = _address(text, sign.start())
         if found and found.start >= position:
@@ -90,7 +95,7 @@ def _address(text: str, sign: int) -> Hit | None:
     start = _local_start(text, sign)
     if start == sign or _in_shell(text, start) or _REMOTE_PATH.match(text, domain.end()):
         return None
-    return hit(start, domain.end(), "email", 0.7 if spelled else 0.95)
+    return hit(start, domain.end(), "email", 0.7 if text[sign] in "[({" else 0.95)
 
 
 def _in_shell(text: str, start: int) -> bool:
@@ -112,6 +117,8 @@ def _local_start(text: str, sign: int) -> int:
     if not match or match[0][0] == ".":
         return sign
     name = match[0][::-1]
+    if text[sign] != "@" and (code := _CODE_BEFORE.match(name)):
+        name = name[code.end() :]
     name = name[name.rfind("..") + 2 :] if ".." in name else name
     return sign - len(name.lstrip(_EDGES))
 
@@ -292,7 +299,13 @@ SPELLED: Final = PiiPart(
     (
         (
             "spelled",
-            Prefilter(literals=("[at]", "(at)", "{at}", "[arroba]", "(arroba)", "(ät)", "[ät]"), ignore_case=True),
+            Prefilter(
+                literals=(
+                    *("[at]", "(at)", "{at}", "[arroba]", "(arroba)", "(ät)", "[ät]"),
+                    *("%40", "&#64;", "&#064;", "&#x40;", "&#x0040;", "&commat;", "\\u0040"),
+                ),
+                ignore_case=True,
+            ),
         ),
     ),
     first_spelled,

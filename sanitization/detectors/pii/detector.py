@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from sanitization.findings import Category, Hit, kinds_of
+from sanitization.prefilter import Prefilter
 
 from .addresses import COLONS, HARDWARE, IPV4, MAIL, SPELLED, WALLETS
 from .context import NamedTopics
@@ -20,6 +21,9 @@ PARTS: Final[tuple[PiiPart, ...]] = (
     MAIL, SPELLED, BIRTHS, LABELLED, WALLETS, COLONS, IPV4, HARDWARE, DIGITS, NUMBER_FIRST, GERMANIC, ROMANCE,
 )  # fmt: skip
 _BY_PREFILTER: Final = {name: number for number, part in enumerate(PARTS) for name, _ in part.prefilters}
+ZEROS: Final = (0x660, 0x6F0, 0x966, 0x9E6, 0xE50, 0xFF10)
+"""The zeros of other digits: Arabic-Indic, Persian, of Devanagari, Bengali and Thai, full-width."""
+_ASCII: Final = {first + digit: 0x30 + digit for first in ZEROS for digit in range(10)}
 
 
 KINDS: Final = kinds_of(
@@ -132,18 +136,22 @@ za_id | Identity number of South Africa. | South African ID 8001015009087
 """The kinds of personal data: their meaning, and an example of each."""
 
 
+_OTHER: Final = ("other_digits", Prefilter(ranges=tuple((first, first + 9) for first in ZEROS)))
+
+
 class Pii:
     """Finds `pii.*`."""
 
     name = "pii"
     category = Category.PII
-    prefilters = tuple(prefilter for part in PARTS for prefilter in part.prefilters)
+    prefilters = (*(prefilter for part in PARTS for prefilter in part.prefilters), _OTHER)
     kinds = KINDS
     context = CONTEXT
     reach = REACH
 
     def find(self, text: str, start: int = 0, active: Collection[str] = tuple(_BY_PREFILTER)) -> Iterator[Hit]:
         """Yield the hits of all parts whose prefilters match."""
+        text, active = _in_ascii_digits(text, active)
         following: list[tuple[int, int, Hit]] = []
         topics = NamedTopics(text)
         numbers = sorted({_BY_PREFILTER[name] for name in active})
@@ -161,5 +169,13 @@ class Pii:
 
     def settled(self, text: str, start: int = 0, active: Collection[str] = tuple(_BY_PREFILTER)) -> int:
         """Return the least `pending` of the active parts."""
+        text, active = _in_ascii_digits(text, active)
         numbers = {_BY_PREFILTER[name] for name in active}
         return min([len(text), *(PARTS[number].pending(text, start) for number in numbers)])
+
+
+def _in_ascii_digits(text: str, active: Collection[str]) -> tuple[str, Collection[str]]:
+    """Return a text with its other digits as those of ASCII, and what may find something in it then."""
+    if _OTHER[0] not in active:
+        return text, active
+    return text.translate(_ASCII), tuple(_BY_PREFILTER)

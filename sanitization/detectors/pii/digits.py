@@ -66,6 +66,8 @@ ELEVEN: Final = 11
 _NAMED: Final = Late(r"(?i:(?:\b|_)(?:id|ssn|nino|nin|tin|nr|no|num|number|tax|passport|national))=\Z")
 _GLUED: Final = Late(r"(?i:ssn|sin|itin|nhs|tfn|cpf|rut|ahv|nino|uid|nr|no|id|tel)(?=[0-9])")
 """Words for a number that people write without a blank before it."""
+_LISTED: Final = Late(r"(?:\A|\n)(?=[^\n:]{0,120}[A-Za-z])[\w./@+~-]{1,120}[:-]\d{1,7}[:-](?:\d{1,4}:)?\Z")
+"""The name of a file and the number of a line, before what `grep -n` found there."""
 _VALUE_SIGNS: Final = frozenset("$€£¥#%@~^=")
 
 # For the prefilter: a non-ASCII blank is several bytes and cannot be in a class.
@@ -298,6 +300,8 @@ def _among_others(text: str, start: int, end: int) -> bool:
         return True
     if before[-1:] in _VALUE_SIGNS:
         return not _NAMED.search(text, max(0, start - 24), start)
+    if before[1:] in (":", "-") and _LISTED.search(text, max(0, start - 140), start):
+        return False
     if len(before) == 2 and before[1] in "-/:.,_" and before[0] in _WORD_CHARACTERS:
         return before[1] not in ".:" or before[0].isdigit()
     grouped = " " in text[start:end]

@@ -1,11 +1,12 @@
 """Private keys in blocks of text: PEM (RFC 7468) of every label, OpenSSH, OpenPGP, SSH.com, PuTTY.
 
-A block may be cut off, stand on one line, be indented, quoted, or be the value of a string with `\\n` in it.
+A block may be cut off, stand on one line, be indented, quoted, or be the value of a string with `\\n` in it. Tools
+print something before each of its lines: numbers, names of files, times, the signs of a diff.
 """
 
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from sanitization.findings import Hit, Kind
 from sanitization.late import Late
@@ -17,19 +18,29 @@ BLOCK_MAX: Final = 16_000
 BLOCK_LEAST: Final = 24  # base64 characters; less is text about keys
 LINE_LEAST: Final = 16  # least length of a line that is not a word
 
+PRINTED_LEAST: Final = 40  # base64 characters of a line behind a prefix: all but the last have 64 or more
+PREFIX_MAX: Final = 180  # characters that a tool prints before a line
+
 _LABEL: Final = r"[A-Za-z0-9 _.-]{0,60}?"  # ends with the first dashes, whatever follows those
 _HEAD: Final = Late(rf"-{{4,5}} ?BEGIN {_LABEL}PRIVATE KEY(?: BLOCK)? ?-{{4,5}}", re.IGNORECASE)
 _BETWEEN: Final = r"(?:\s|\\{1,2}[nrt]|[\"'`+>|,;#*.\\(){}\[\]]|<br ?/?>|&#(?:10|13|x[aAdD]);|&quot;){0,64}"
 _FIELD: Final = r"(?:Proc-Type|DEK-Info|Version|Comment|Hash|Charset|MessageID|Subject)\\?: [^\n\\]{0,200}"
 _LINE: Final = Late(rf"{_BETWEEN}(?:(?P<field>{_FIELD})|(?P<line>[A-Za-z0-9+/=]{{1,16000}}))")
 _WORD: Final = Late(r"[A-Za-z]?[a-z]*|[A-Z]*|.{1,7}")
-_TAIL: Final = Late(rf"{_BETWEEN}-{{4,5}} ?END {_LABEL}PRIVATE KEY(?: BLOCK)? ?-{{4,5}}", re.IGNORECASE)
+_FOOT: Final = rf"-{{4,5}} ?END {_LABEL}PRIVATE KEY(?: BLOCK)? ?-{{4,5}}"
+_TAIL: Final = Late(_BETWEEN + _FOOT, re.IGNORECASE)
 _HEAD_SO_FAR: Final = Late(r"-{4,5} ?(?:B|BE|BEG|BEGI|BEGIN|BEGIN [A-Za-z0-9 _.-]{0,80}-{0,4})?\Z", re.IGNORECASE)
 _END: Final = r"<[br /]{0,4}|&[#\w]{0,5}|-{1,5} ?(?:E|EN|END|END [A-Za-z0-9 _.-]{0,80}-{0,4})?"
 _END_SO_FAR: Final = Late(rf"{_BETWEEN}(?:{_END})?\Z", re.IGNORECASE)
 _TAIL_SO_FAR: Final = Late(rf"{_BETWEEN}(?:{_END}|[A-Z][A-Za-z-]{{0,9}}(?:\\?: ?[^\n\\]{{0,200}})?)?\Z", re.IGNORECASE)
 
-_PUTTY: Final = Late(r"Private-Lines: ?(?P<lines>\d{1,3})[ \t]*(?=\s|\\)")
+_BREAK: Final = Late(r"\r?\n|(?:\\{1,2}r)?\\{1,2}n|<br ?/?>")
+_END_LINE: Final = Late(_FOOT, re.IGNORECASE)
+_EMPTY: Final = Late(rf"(?:[^\n]{{0,{PREFIX_MAX}}}[^A-Za-z0-9\s])?\s*|\s*\d{{1,6}}\s*|[^\n]{{0,{PREFIX_MAX}}}?{_FIELD}")
+_BASE64: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
+_CLOSING: Final = " \t\r\"'`,;)]}|\\<"
+
+_PUTTY: Final = Late(r"Private-Lines: ?(?P<lines>\d{1,3})[ \t]*(?=\s|\\|<)")
 _PUTTY_SO_FAR: Final = Late(r"Private-Lines:? ?\d{0,3}[ \t]*\Z")
 
 
@@ -100,6 +111,47 @@ def _lines(text: str, place: int, limit: int) -> tuple[int, int, bool]:
     return place, read, False
 
 
+class _Printed(NamedTuple):
+    """Lines of a key, each behind a prefix: where they end, their base64 characters, and whether more may come."""
+
+    end: int
+    read: int
+    open: bool
+
+
+def _printed(text: str, start: int, place: int, limit: int, most: int = 1_000) -> _Printed:
+    """Read the lines that follow the one in which `place` is, at most so many. The key begins at `start`.
+
+    A line of a key ends with base64; those before the first may be empty or name a field. A short line counts if the
+    end of the key follows it.
+    """
+    end, read, short = place, 0, 0
+    lead = start - 1 - text.rfind("\n", max(0, start - PREFIX_MAX), start)  # characters before the first line, about
+    line_break = _BREAK.search(text, place, min(limit, place + PREFIX_MAX))
+    rest = text[place : line_break.start() if line_break else place + PREFIX_MAX]
+    if line_break is None or rest.strip(_CLOSING):
+        return _Printed(end, read, not rest.strip(_CLOSING) and len(rest) < PREFIX_MAX)
+    for _ in range(most):
+        begin = line_break.end()
+        line_break = _BREAK.search(text, begin, limit)
+        stop = line_break.start() if line_break else min(len(text), limit)
+        line = text[begin:stop]
+        if tail := _END_LINE.search(line, 0, PREFIX_MAX + 100):
+            return _Printed(begin + tail.end(), read, open=False)
+        bare = line.rstrip(_CLOSING)
+        run = len(bare) - len(bare.rstrip(_BASE64))
+        fits = run >= PRINTED_LEAST and len(bare) - run <= PREFIX_MAX
+        if fits and not short:
+            end, read = begin + len(bare), read + run
+        elif line_break and read and run and short < 2 and len(bare) - run <= PREFIX_MAX:
+            short += 1
+        elif line_break and (read or not (len(line) <= lead + 2 or _EMPTY.fullmatch(line))):
+            return _Printed(end, read, open=False)
+        if line_break is None:
+            return _Printed(end, read, stop == len(text) and len(bare) - run <= PREFIX_MAX)
+    return _Printed(end, read, open=False)
+
+
 def _is_rest(text: str, match: re.Match[str]) -> bool:
     """Return whether a short line is the last one of a key: not a word, or followed by the end."""
     line = match["line"]
@@ -124,9 +176,13 @@ def _block(text: str, start: int) -> Hit | None:
         match = _LINE.match(text, place, limit)
         if match is not None and (read >= LINE_LEAST or not _WORD.fullmatch(match["line"])):
             place, read = match.end(), read + BLOCK_LEAST
+    tail = _TAIL.match(text, place, limit + 100)
+    if tail is None:
+        printed = _printed(text, start, head.end(), limit)
+        if printed.read >= BLOCK_LEAST and printed.end > place:
+            return Hit(start, printed.end, "secret.private_key", 1.0, REPLACEMENT, start)
     if read < (LINE_LEAST if place == len(text) else BLOCK_LEAST):
         return None
-    tail = _TAIL.match(text, place, limit + 100)
     return Hit(start, tail.end() if tail else place, "secret.private_key", 1.0, REPLACEMENT, start)
 
 
@@ -136,6 +192,8 @@ def _is_open(text: str, start: int) -> bool:
         return bool(_HEAD_SO_FAR.match(text, start))
     place, read, rest = _lines(text, head.end(), start + BLOCK_MAX)
     if rest or place == len(text) or _TAIL_SO_FAR.match(text, place):
+        return True
+    if not _TAIL.match(text, place) and _printed(text, start, head.end(), start + BLOCK_MAX).open:
         return True
     # A word is the last line of a key if the end follows it, possibly in the next piece.
     last = _LINE.match(text, place, start + BLOCK_MAX) if read >= LINE_LEAST else None
@@ -153,7 +211,8 @@ def _putty_lines(text: str, start: int) -> tuple[int, int] | None:
         if match is None or match["line"] is None:
             break
         place = match.end()
-    return begin, place
+    printed = _printed(text, start, begin, start + BLOCK_MAX, int(head["lines"]))
+    return begin, max(place, printed.end if printed.read >= BLOCK_LEAST else 0)
 
 
 def _putty(text: str, start: int) -> Hit | None:
@@ -169,4 +228,6 @@ def _putty_is_open(text: str, start: int) -> bool:
     span = _putty_lines(text, start)
     if span is None:
         return bool(_PUTTY_SO_FAR.match(text, start))
-    return bool(_END_SO_FAR.match(text, span[1]))
+    head = _PUTTY.match(text, start)
+    printed = head is not None and _printed(text, start, span[0], start + BLOCK_MAX, int(head["lines"])).open
+    return printed or bool(_END_SO_FAR.match(text, span[1]))

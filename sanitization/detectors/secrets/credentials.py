@@ -12,7 +12,8 @@ from sanitization.findings import Hit, Kind
 from sanitization.late import Late
 from sanitization.prefilter import Prefilter
 
-from .rules import CONTEXT, HELD, REPLACEMENT, Anchor, places
+from .forms import ENTITY
+from .rules import CONTEXT, REPLACEMENT, Anchor, first_open, held_word, places
 from .values import is_code, is_password, is_stand_in
 
 # A password may have an `@` in it; the last one before the host counts.
@@ -20,10 +21,16 @@ _ADDRESS: Final = Late(
     r"://(?P<user>[^\x00-\x20/:@\"'<>`\x7f]{0,128}):(?P<value>[^\x00-\x20/\"'<>`\x7f]{3,300})@"
     r"(?=[A-Za-z0-9\[(_*%${-])"
 )
+# Written without an escape, as people paste it: the authority would end at the slash. Before it is no port.
+_SLASHED: Final = Late(
+    r"://(?P<user>[^\x00-\x20/:@\"'<>`\x7f]{1,128}):(?!\d{1,5}/)(?P<value>[^\x00-\x20/?#@\"'<>`\x7f]{1,100}"
+    r"/[^\x00-\x20?#@\"'<>`\x7f]{1,100})@(?=[A-Za-z0-9\[])"
+)
 _FAR: Final = 512  # most characters from the beginning of an address to the mark of a password
 _PAIR: Final = Late(r"[0-9a-f]{8}")
 _OTPAUTH: Final = Late(r"otpauth://[^\s\"'<>?]{1,200}\?(?:[^\s\"'<>#]{0,200}&)?secret=(?P<value>[A-Za-z2-7=%]{10,200})")
-_PGPASS: Final = Late(r"(?P<value>[^\s:\"'`<>,]{6,128})(?=\s|\Z)")
+_ENTITY: Final = f"(?:{ENTITY}|&[lg]t;)"
+_PGPASS: Final = Late(rf"(?P<value>(?:(?!{_ENTITY})[^\s:\"'`<>,\\]){{6,128}})(?=[\s\"'`<,\\]|{_ENTITY}|\Z)")
 _PGPASS_HEAD: Final = Late(r"[\w.*-]{1,64}:(?:\d{4,5}|\*):(?:\w{1,48}|\*):[\w.-]{1,48}:\Z")
 
 
@@ -52,7 +59,7 @@ class AddressPasswords:
 
     def settled(self, text: str, lowered: str, start: int, word: int) -> int:
         """Return the start of the last word, as far back as an address may reach."""
-        return max(word, len(text) - 2 * HELD) if len(text) - word > HELD else len(text)
+        return held_word(text, word)
 
 
 class PgPass:
@@ -74,11 +81,11 @@ class PgPass:
 
     def settled(self, text: str, lowered: str, start: int, word: int) -> int:
         """Return the start of the last word."""
-        return max(word, len(text) - 2 * HELD) if len(text) - word > HELD else len(text)
+        return held_word(text, word)
 
 
 def _in_address(text: str, start: int) -> Hit | None:
-    match = _ADDRESS.match(text, start)
+    match = _ADDRESS.match(text, start) or _SLASHED.match(text, start)
     if match is None:
         return None
     user, value = match["user"], match["value"]
@@ -247,12 +254,7 @@ class Phrases:
 
     def settled(self, text: str, lowered: str, start: int, word: int) -> int:
         """Return where a name begins whose words may still come."""
-        first = len(text)
-        for literal in _LITERALS:
-            for place in places(lowered, literal, max(start, len(text) - REACH)):
-                if place < first and _PENDING.match(text, place):
-                    first = place
-        return first
+        return first_open(text, lowered, _LITERALS, max(start, len(text) - REACH), _PENDING)
 
 
 def _phrase(text: str, place: int) -> Hit | None:

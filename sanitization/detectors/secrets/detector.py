@@ -13,7 +13,7 @@ from typing import Final
 from sanitization.findings import Category, Hit, Kind
 from sanitization.late import Late
 
-from . import rules, tokens
+from . import rules, statements, tokens
 from .blocks import Blocks
 from .credentials import AddressPasswords, Flags, PgPass, Phrases
 from .fields import KINDS
@@ -25,7 +25,16 @@ PRINTABLE: Final = "".join(map(chr, range(0x21, 0x7F)))
 _IN_ORDER: Final = itemgetter(0, 1)
 INNER_MAX: Final = 4  # tokens searched within a value
 
-_GROUPS: Final[tuple[Group, ...]] = (Blocks(), *tokens.GROUPS, AddressPasswords(), PgPass(), Flags(), Phrases(), *WORDS)
+_GROUPS: Final[tuple[Group, ...]] = (
+    Blocks(),
+    *tokens.GROUPS,
+    AddressPasswords(),
+    PgPass(),
+    Flags(),
+    Phrases(),
+    *statements.GROUPS,
+    *WORDS,
+)
 _BY_NAME: Final = {group.name: group for group in _GROUPS}
 # The possible rest of a value without the token within it: the name of a field, quotes.
 _LEFT: Final = Late(r"[\w.-]{0,40}[=:]?\W{0,4}|.{0,7}", re.DOTALL)

@@ -10,7 +10,7 @@ from sanitization.findings import Hit, Kind
 from sanitization.late import Late
 
 from .credentials import is_phrase
-from .forms import GROUPS, MORE, READ_MAX, SPACED_MAX
+from .forms import ENTITY, GROUPS, MORE, READ_MAX, SPACED_MAX
 from .rules import CONTEXT, REPLACEMENT
 from .values import (
     is_basic,
@@ -115,8 +115,10 @@ _COMPARED: Final = ("==", "===", "!=", "!==")
 _DASHES: Final = ("|", "-", "–", "—")  # noqa: RUF001 - as people write them
 _COPULAS: Final = tuple("是为は는은")
 _ALNUM: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-_CUT: Final = Late(r"[,;&<>(){}\[\]|\\](?:(?<![\\&])|(?<=&)[\w.-]{1,40}=|(?<=\\)[nr])")
-_CUT_LINE: Final = Late(r"[,;&<\\](?:(?<=[,;&])[\w.-]{1,40}[=:]|(?<=[,;])\Z|(?<=<)/|(?<=\\)[nr])")
+_CUT: Final = Late(
+    rf"{ENTITY}|&[lg]t;|[,;&<>(){{}}\[\]|\\](?:(?<![\\&])(?<!&amp;)|(?<=&)(?!amp;)[\w.-]{{1,40}}=|(?<=\\)[nr])"
+)
+_CUT_LINE: Final = Late(rf"{ENTITY}|&lt;/|[,;&<\\](?:(?<=[,;&])[\w.-]{{1,40}}[=:]|(?<=[,;])\Z|(?<=<)/|(?<=\\)[nr])")
 _CUT_QUERY: Final = Late(r"[&#;,<>(){}\[\]|\\](?:(?<!\\)|[nru])")
 _TEMPLATE: Final = Late(r"\{[\w.:!]*\}")
 

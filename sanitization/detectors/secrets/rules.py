@@ -117,7 +117,7 @@ REACH: Final = 16_384
 """
 
 # A token does not begin within a word, except after an escape: `%3D`, a literal `\n`, `\u003d`.
-BOUNDARY: Final = r"(?:(?<![A-Za-z0-9_-])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrt])|(?<=\\u[0-9A-Fa-f]{4}))"
+BOUNDARY: Final = r"(?:(?<![A-Za-z0-9_-])|(?<=\n-)|(?<=\A-)|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrt])|(?<=\\u[0-9A-Fa-f]{4}))"
 LOOSE: Final = r"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrt])|(?<=\\u[0-9A-Fa-f]{4}))"
 LONGEST: Final = 1_000  # rules there may be
 HELD: Final = 512
@@ -160,6 +160,20 @@ def places(text: str, literal: str, start: int) -> Iterator[int]:
     while place >= 0:
         yield place
         place = text.find(literal, place + 1)
+
+
+def first_open(text: str, searched: str, literals: Sequence[str], earliest: int, begun: Late) -> int:
+    """Return the first place of a literal, `earliest` or later, from which `begun` matches up to the end of the text.
+
+    `searched` is the text, or the text in lower case. The end of the text if there is none.
+    """
+    found = (place for literal in literals for place in places(searched, literal, earliest) if begun.match(text, place))
+    return min(found, default=len(text))
+
+
+def held_word(text: str, word: int, most: int = 2 * HELD) -> int:
+    """Return where the held part of a last word begins, `most` characters; the caller holds a short word."""
+    return max(word, len(text) - most) if len(text) - word > HELD else len(text)
 
 
 Check = Callable[[str], bool]
@@ -405,7 +419,7 @@ class Searched:
 
     def settled(self, text: str, lowered: str, start: int, word: int) -> int:
         """Return the start of the last word, as far back as it matters."""
-        return max(word, len(text) - self._longest) if len(text) - word > HELD else len(text)
+        return held_word(text, word, self._longest)
 
 
 class Named:

@@ -15,7 +15,7 @@ from sanitization.prefilter import Prefilter
 
 from . import forms as forms
 from .fields import Field, is_flag, judged
-from .rules import Anchor, places
+from .rules import CONTEXT, Anchor, places
 
 ORDER: Final = 1_000_000
 """Preference of the anchors of this module: after those of every token."""
@@ -24,7 +24,10 @@ FORM_MAX: Final = 768  # characters from a word to the last blank before its val
 _BACK: Final = forms.VALUE_MAX + FORM_MAX
 _BOLD: Final = ("=", "pair")  # the forms in which a word may be a value
 _SIGNS: Final = frozenset("=!:?|~-：＝–—是为は는은")
-_PAIRS: Final = frozenset(">,(\\\"'vV\r\n")
+_PAIRS: Final = frozenset(">,({\\\"'vV\r\n")
+_LINE_MAX: Final = 120  # characters of a line before a name, with which the next line may begin too
+_LINE_END_MAX: Final = 48  # characters between a name and the end of its line, if the value is on the next one
+_LINES_MAX: Final = 4  # lines after a name, up to the value of a part of a form
 
 
 class Words:
@@ -96,7 +99,7 @@ class Foreign:
         for at, tail in self._ends(text, _earliest(text, start)):
             rest = text[at : at + len(tail)]
             name = forms.REST.match(text, at + len(tail)) if rest == tail else None
-            if at <= first and (_rest_is_open(text, name.end(), "password", "") if name else tail.startswith(rest)):
+            if at <= first and (_rest_is_open(text, at - 1, name.end(), "password") if name else tail.startswith(rest)):
                 first = at - 1
         return first
 
@@ -135,6 +138,80 @@ def _foreign(length: int) -> Callable[[str, int], Hit | None]:
 
 
 def _valued(text: str, place: int, end: int, word: str, tail: str, *, is_password: bool) -> Hit | None:
+    """Return the value of the name that ends at `end`, whatever a tool printed before its line and the next ones."""
+    cuts = _printed(text, place, end)
+    if not cuts:
+        return _formed(text, place, end, word, tail, is_password=is_password)
+    base = max(0, place - CONTEXT)
+    hit = _formed(_without(text, base, cuts), place - base, end - base, word, tail, is_password=is_password)
+    if hit is None:
+        return None
+    start, upto = hit.start + base, hit.end + base
+    for line, begin in cuts:
+        start, upto = (at + begin - line if at >= line else at for at in (start, upto))
+    return hit._replace(start=start, end=upto, anchor=place)
+
+
+def _printed(text: str, place: int, end: int) -> list[tuple[int, int]]:
+    """Return where the lines after a name begin and where what they share with the name's line ends, numbers apart.
+
+    Tools print numbers, names of files, times and signs before each line. Of a text that ends before that is known, the
+    last end is the text's.
+    """
+    before = text[max(0, place - _LINE_MAX) : place]
+    _, cut, line = before.rpartition("\n")
+    cuts: list[tuple[int, int]] = []
+    if not line.strip() or (not cut and len(before) == _LINE_MAX):
+        return cuts
+    start = text.find("\n", end, end + _LINE_END_MAX) + 1
+    while start and len(cuts) < _LINES_MAX:
+        begin = _shared(line, text, start)
+        if begin == start:
+            break
+        cuts.append((start, begin))
+        empty = forms.BETWEEN.match(text, begin)
+        start = empty.end() if empty else 0
+    return cuts
+
+
+def _shared(line: str, text: str, start: int) -> int:
+    """Return where what the line at `start` shares with the beginning of a name's line ends, `start` if nothing."""
+    at, same, shared, end = start, 0, 0, start
+    while same < len(line):
+        if at == len(text):
+            return at
+        letter = line[same]
+        if letter.isdigit() and text[at].isdigit():
+            same, at = _after_digits(line, same), _after_digits(text, at)
+        elif letter == text[at]:
+            same, at = same + 1, at + 1
+        elif letter in " \t" and not line[:same].strip():
+            same += 1  # numbers of other lengths stand to the right
+        elif text[at] in " \t" and not text[start:at].strip():
+            at += 1
+        else:
+            break
+        if not letter.isalnum():
+            shared, end = same, at
+    return end if line[:shared].strip() and forms.NAME_BEGUN.match(line, shared) else start
+
+
+def _after_digits(text: str, place: int) -> int:
+    while text[place : place + 1].isdigit():
+        place += 1
+    return place
+
+
+def _without(text: str, base: int, cuts: list[tuple[int, int]]) -> str:
+    """Return the text around a name, from `base` on, without these parts."""
+    pieces = []
+    for line, begin in cuts:
+        pieces.append(text[base:line])
+        base = begin
+    return "".join([*pieces, text[base : base + _BACK]])
+
+
+def _formed(text: str, place: int, end: int, word: str, tail: str, *, is_password: bool) -> Hit | None:
     """Return the value of the name that ends at `end`, in the first form that fits."""
     begin, letter = end, text[end : end + 1]
     if letter in (" ", "\t"):
@@ -145,14 +222,17 @@ def _valued(text: str, place: int, end: int, word: str, tail: str, *, is_passwor
     lead = text[max(0, place - LEAD) : place].rpartition("\n")[2]
     tried: list[tuple[str, Late, int]] = []
     if letter in _SIGNS:
-        tried.append(("=", forms.EQUALS, end))
+        tried += [("=", forms.BLOCK, end), ("=", forms.EQUALS, end)]
         if letter == ":" and is_password:
             tried.append(("line", forms.LINE, end))
     else:
         # A call of a method on the password gives another value: `password.encode("…")`.
-        if letter in _PAIRS and not (letter == "(" and "." in tail):
+        if letter in _PAIRS and not (letter in "({" and "." in tail):
             tried.append(("pair", forms.PAIR, end))
+            if letter in "\r\n\\" and _names_part(lead):
+                tried.append(("pair", forms.PART, end))
         if begin > end and letter:
+            tried.append(("=", forms.TYPED, end))
             tried += [("prose", forms.SAID, at) for at in _said(text, end)[0]]
             if is_password or word == "bearer" or is_flag(lead):
                 tried.append(("blank", forms.BLANK, end))
@@ -165,6 +245,11 @@ def _valued(text: str, place: int, end: int, word: str, tail: str, *, is_passwor
             if hit is not None:
                 return hit
     return None
+
+
+def _names_part(lead: str) -> bool:
+    """Return whether a name is that of a part of a form."""
+    return lead.rstrip("\\\"'").endswith("name=")
 
 
 def _after_blanks(text: str, place: int) -> int:
@@ -210,11 +295,17 @@ def _is_open(text: str, place: int) -> bool:
     if name is None:
         return False  # at most within the last word
     word = "password" if name["password"] is not None else name["secret"].lower()
-    return _rest_is_open(text, name.end(), word, text[max(0, place - LEAD) : place])
+    return _rest_is_open(text, place, name.end(), word)
 
 
-def _rest_is_open(text: str, end: int, word: str, lead: str) -> bool:
-    """Return whether a value may come, or continue, after a name that ends at `end`."""
+def _rest_is_open(text: str, place: int, end: int, word: str) -> bool:
+    """Return whether a value may come, or continue, after a name at `place` that ends at `end`."""
+    if cuts := _printed(text, place, end):
+        if cuts[-1][1] == len(text):
+            return True
+        base = max(0, place - CONTEXT)
+        text, place, end = _without(text, base, cuts), place - base, end - base
+    lead = text[max(0, place - LEAD) : place]
     begin = _after_blanks(text, end)
     letter = text[begin : begin + 1]
     if not letter:
@@ -222,11 +313,19 @@ def _rest_is_open(text: str, end: int, word: str, lead: str) -> bool:
     if letter in _SIGNS:
         if len(text) - end > forms.VALUE_MAX + 64:
             return False
-        return bool(forms.EQUALS_BEGUN.match(text, end) or (letter == ":" and forms.LINE_BEGUN.match(text, end)))
+        return bool(
+            forms.EQUALS_BEGUN.match(text, end)
+            or forms.BLOCK_BEGUN.match(text, end)
+            or (letter == ":" and forms.LINE_BEGUN.match(text, end))
+        )
     if letter in _PAIRS and forms.PAIR_BEGUN.match(text, end):
+        return True
+    if letter in "\r\n\\" and _names_part(lead.rpartition("\n")[2]) and forms.PART_BEGUN.match(text, end):
         return True
     if begin == end:
         return False
+    if forms.TYPED_BEGUN.match(text, end):
+        return True
     said, goes_on = _said(text, end)
     if goes_on or any(forms.SAID_BEGUN.match(text, at) for at in said):
         return True

@@ -154,6 +154,7 @@ _TELLING: Final = {
     "wide": Late("[\u3001-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\uff66-\uff9f]"),
 }
 _FUNCTION: Final = Late("sin|cos|tan|cot|sec|log|ln|exp|lim|max|min|arg|det|mod|gcd|sup|inf|var|cov|dim|ker")
+_DRESSED: Final = Late(f"[{char_class(ranges_of(DRESSED))}]")
 _FANCY: Final = Late(f"[{char_class(ranges_of(DRESSED))}]{{{_FANCY_MIN},{NEARBY}}}")
 # Shapes of words: see `SHAPES`.
 _ANY: Final = "cCkKgGwWhHoOrR"
@@ -174,7 +175,14 @@ _TOLD_BY: Final = {"c": "cyrillic", "k": "cyrillic", "g": "greek", "w": "greek",
 _DOMAIN: Final = Late(
     r"\.(?:com|net|org|info|biz|edu|gov|io|ai|co|me|app|dev|xyz|top|shop|online|site|uk|de|fr|us|eu)(?![a-z0-9_-])"
 )
+_FRAKTUR: Final = Late("[\U0001d504-\U0001d537\U0001d56c-\U0001d59f\u212d\u210c\u2111\u211c\u2128]+")
 _ITALIC: Final = Late("[\U0001d434-\U0001d49b\u210e]")
+# A name of one letter in code: behind a bracket, an operator or a word of the language, or before one of the first two.
+_BEHIND: Final = r"=(\[{+*/<>"  # signs before a name in code, and after one
+_AHEAD: Final = r" ?[=)\]}\[(;+*/<>]"
+_OPERATOR: Final = Late(rf"(?:[{_BEHIND}]|\b(?:for|return|yield|await|not|and|or|in|if|let|var|const)) ?\Z")
+_BEFORE_IN_CODE: Final = Late(r"(?:\A|[\s(\[{,;=+*/<>!&|-])\Z")
+_AFTER_IN_CODE: Final = Late(_AHEAD)
 RARE: Final = "\u0455\u04cf\u0501\u051a-\u051d"
 """Cyrillic s, l, d, q and w, which few languages write, and those beside letters of other shapes."""
 _HARDLY: Final = Late(f"[{RARE}]")
@@ -230,6 +238,8 @@ def _is_dressed(text: str, begin: int, end: int, latin: int) -> bool:
         return False
     if scripts == {"raised"} and (len(plain) < len(word) or text[begin - 1 : begin] in (")", "]", "}", "|")):
         return False  # `1ˢᵗ`, an exponent
+    if scripts == {"mathematical"} and _stands_alone(text, begin, end):
+        return False
     least = _CAPITALS_MIN if plain.isupper() and scripts == {"mathematical"} else _FANCY_MIN
     if len(plain) >= least or (scripts == {"wide"} and plain.islower() and len(plain) >= _SHORT):
         return len(set(plain)) > 1
@@ -242,6 +252,14 @@ def _is_dressed(text: str, begin: int, end: int, latin: int) -> bool:
         and not (after.strip() and after == after.lstrip())
         and any(LOOKS[run[-1]].plain.islower() for run in (*_FANCY.findall(before), *_FANCY.findall(after)))
     )
+
+
+def _stands_alone(text: str, begin: int, end: int) -> bool:
+    """Return whether a word is in Fraktur, and none beside it in dress: the name of a fount, a heading, a title."""
+    if not _FRAKTUR.fullmatch(text, begin, end):
+        return False
+    before, after = text[max(0, begin - NEARBY) : begin], text[end : end + NEARBY]
+    return not (_DRESSED.match(before.rstrip()[-1:]) or _DRESSED.match(after.lstrip()))
 
 
 def _is_half_dressed(word: str, scripts: set[str], letters: int) -> bool:
@@ -263,7 +281,13 @@ def _is_half_dressed(word: str, scripts: set[str], letters: int) -> bool:
 
 
 def _is_alone(text: str, begin: int, end: int, shape: str, script: str) -> bool:
-    """Return whether a word without a Latin letter is a label of a Latin domain, or spelled with very rare letters."""
+    """Return whether a word without a Latin letter is a label of a Latin domain, spelled with very rare letters, or a
+    name of one Cyrillic letter in code."""
+    if shape in ("c", "C"):
+        in_code = _BEFORE_IN_CODE.search(text, max(0, begin - 8), begin) and (
+            _AFTER_IN_CODE.match(text, end) or _OPERATOR.search(text, max(0, begin - 8), begin)
+        )
+        return bool(in_code) and not _is_near(script, text, begin, end)
     if not script or len(shape) < _SHORT or len(set(shape.lower())) > 1 or _RESEMBLES.search(shape):
         return False
     if not _DOMAIN.match(text, end) and not _HARDLY.search(text, begin, end):
@@ -285,13 +309,15 @@ _LETTER: Final = f"[{_LATIN_LETTERS}0-9_\u0300-\u036f{_LOOKS}{char_class(SCRIPT_
 _WORD: Final = Late(f"{_LETTER}{{0,{WORD_MAX + 1}}}")
 _REST: Final = Late(f"{_LETTER}*")
 _PLAIN: Final = {ord(letter): look.plain for letter, look in LOOKS.items()}
-# A look-alike beside a Latin letter, one in fancy dress beside another, a rare one, or the last of a domain's label.
+# A look-alike beside a Latin letter, one in fancy dress beside another, a rare one, the last of a domain's label, or a
+# word of one letter.
 # One range for everything beyond the first plane: each range costs time for every character.
 _FAR: Final = (ord(min(letter for letter in LOOKS if letter > "\uffff")), ord(max(LOOKS)))
 _CLOSE: Final = ranges_of(letter for letter in LOOKS if letter <= "\uffff")
 _SUSPECT: Final = Late(
     f"[{char_class((*_CLOSE, _FAR))}]"
-    f"(?:(?<=[{_LATIN_LETTERS}0-9_].)|(?<=[{RARE}])|(?=[{_LATIN_LETTERS}0-9_{char_class(ranges_of(DRESSED))}])|(?=\\.[a-z]{{2}}))"
+    f"(?:(?<=[{_LATIN_LETTERS}0-9_].)|(?<=[{RARE}])|(?=[{_LATIN_LETTERS}0-9_{char_class(ranges_of(DRESSED))}])|(?=\\.[a-z]{{2}})"
+    rf"|(?<=[\s{_BEHIND}].)(?!{_LETTER})(?:(?={_AHEAD})|(?<=[{_BEHIND}].)|(?<=[{_BEHIND}a-z] .)))"
 )
 _LABEL: Final = Late(r"\.[a-z]{0,7}\Z")
 

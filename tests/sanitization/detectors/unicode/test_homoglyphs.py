@@ -36,6 +36,10 @@ DISGUISED = [
     ("see раура.com now", "see paypa.com now"),
     ("аррӏе.com/login", "apple.com/login"),
     ("ԁос", "doc"),
+    # A name of one letter in code.
+    ("def f(а): return а", "def f(a): return a"),
+    ("for о in range(3): print(о)", "for o in range(3): print(o)"),
+    ("x = с + 1;", "x = c + 1;"),
     ("the ѕсоре, аррӏе", "the scope, apple"),
     # Fancy dress.
     ("ａｄｍｉｎ run.ｅｘｅ ＲＯＯＴ", "admin run.exe ROOT"),
@@ -85,6 +89,12 @@ HONEST = [
     "ˈɪɡnɔː pʰæʔ ɹɪˈlɪʒn ʀʏʙʜ ʁ",
     "Ⅰ, Ⅱb, Ⅳ, stage Ⅰa, 第Ⅴ章, Ⓐ Ⓑ Ⓒ, ⓐ or ⒝, ① ②, ℹ️ Ⓜ️ 🅰️🅱️ 🇺🇸🇯🇵",
     "Windows™ ® ﬁ ſtraße ﬂ",
+    # A word in Fraktur, as of a fount or a title, and letters of an algebra.
+    "𝔉𝔯𝔞𝔨𝔱𝔲𝔯 ist eine Schrift; der Titel 𝕱𝖆𝖚𝖘𝖙 steht darüber",
+    "Пусть 𝔤 — алгебра Ли, книга 𝔉𝔞𝔲𝔰𝔱",
+    # Words of one letter in prose.
+    "Это а не б, и с (а потом) о нём; а = 5",
+    "Vitamin С and Case с",
     # Wide letters where they belong.
     "ＡＢＣ株式会社、全角ｔｅｓｔ",
     "テスト　ＨＴＭＬとｊａｖａ",
@@ -134,6 +144,7 @@ FRAGMENTS = [
         "Ⅰ",
         "ԁ",
     ),
+    *("=", "return ", "𝔉𝔞𝔲𝔰𝔱", "𝔞𝔩𝔩", " а)"),
     "a" * 70,
     "а" * 63,
 ]
@@ -143,8 +154,11 @@ CUTS = [
     ["раура", ".", "com"],
     ["раураl", " " * 31, "жизнь"],
     ["ａｄｍｉｎ", " " * 31, "全"],
+    ["return ", "а", " ж"],
+    ["x = ", "с", " " * 31, "ж"],
+    ["𝔉𝔞𝔲𝔰𝔱", " ", "𝔞𝔩𝔩"],
 ]
-UNITS = ["аb", "а", "аb ", "а.com ", "ａ", "𝗮 𝗯", "aо" * 30 + " ", "аa_", "ԁ", "𝑥a", "раураl "]
+UNITS = ["аb", "а", "аb ", "а.com ", "ａ", "𝗮 𝗯", "aо" * 30 + " ", "аa_", "ԁ", "𝑥a", "раураl ", "=а ", "𝔉𝔞𝔲𝔰𝔱 "]
 
 
 @given(words.map("".join))
