@@ -26,9 +26,6 @@ class FakeCallbacks:
     async def join(self, who: Identity, connection_id: str, outbox: ActorRef) -> Welcome:
         raise AssertionError("join was not expected")
 
-    def mark_html(self, connection_id: str, *, html: bool) -> None:
-        pass
-
     def leave(self, connection_id: str) -> None:
         raise AssertionError("leave was not expected")
 
@@ -41,7 +38,7 @@ class FakeCallbacks:
     async def verify(self, token: str) -> Identity:
         raise AssertionError("verify was not expected")
 
-    async def read_log(self, who: Identity, thread_id: str, after: int, limit: int, html: bool) -> LogPage:
+    async def read_log(self, who: Identity, thread_id: str, after: int, limit: int) -> LogPage:
         raise AssertionError("read_log was not expected")
 
     def request_snapshot(self, who: Identity, thread_id: str, outbox: ActorRef) -> None:

@@ -10,27 +10,14 @@ from pathlib import Path
 from tests.transport.samples import SAMPLES
 from transport.wire.codec import encode
 from transport.wire.dialects import Dialect
-from transport.wire.events import AnswerText
 
 FOLDER = Path(__file__).parent / "golden"
 
 
-def rendered(answer: AnswerText) -> str:
-    """Stands for the server's Markdown renderer."""
-    return f"<p>{answer.text}</p>"
-
-
 def frames(dialect: Dialect) -> dict[str, object]:
-    """Return the frame of each sample in this dialect; `… (html)` with rendered answers."""
-    shown: dict[str, object] = {}
-    for name, envelope in SAMPLES.items():
-        plain = encode(envelope, dialect)
-        rich = encode(envelope, dialect, html=rendered)
-        if plain is not None:
-            shown[name] = json.loads(plain)
-        if rich is not None and rich != plain:
-            shown[f"{name} (html)"] = json.loads(rich)
-    return shown
+    """Return the frame of each sample in this dialect."""
+    encoded = {name: encode(envelope, dialect) for name, envelope in SAMPLES.items()}
+    return {name: json.loads(frame) for name, frame in encoded.items() if frame is not None}
 
 
 def golden_text(dialect: Dialect) -> str:

@@ -1,11 +1,17 @@
 """An outbox with a slow client: overtaking, dropped and never lost events."""
 
+from collections.abc import Sequence
+
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from tests.transport.outbox.test_outbox import Rig, open_rig, text, thought
+from actors import ActorSystem, ChildSpec, Restart
+from tests.transport.outbox.test_outbox import Log, Rig, open_rig, text, thought
+from transport.outbox.outbox import Outbox
+from transport.wire.codec import Encoder
+from transport.wire.dialects import Dialect
 from transport.wire.events import AgentProgress, Alert, Envelope, Error, Pong
-from transport.wire.messages import SubscribeThread, UnsubscribeThread
+from transport.wire.messages import Deliver, SubscribeThread, UnsubscribeThread
 
 
 async def crowd(rig: Rig) -> None:
@@ -29,6 +35,49 @@ async def test_what_must_not_be_lost_has_room_beside_a_long_story() -> None:
         assert kinds.index("alert") < kinds.index("error") < kinds.index("pong") < 60
         assert kinds.count("agent_thinking") == 100
         assert rig.counts.dropped == ["agent_progress"]
+
+
+class SlowSink:
+    """Takes one write at a time, whenever the test lets it."""
+
+    open = True
+
+    def __init__(self) -> None:
+        self.writes: list[list[bytes]] = []
+        self.taken = trio.Event()
+
+    def write_now(self, payloads: Sequence[bytes]) -> bool:
+        self.writes.append(list(payloads))
+        return False
+
+    async def write(self, payloads: Sequence[bytes]) -> None:
+        await self.taken.wait()
+        self.writes.append(list(payloads))
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        self.open = False
+
+
+async def test_an_alert_is_the_first_frame_after_the_write_that_was_begun() -> None:
+    """A thousand frames wait for a client that reads nothing: the alert waits for a short write only."""
+    sink, log = SlowSink(), Log()
+
+    def new_outbox() -> Outbox:
+        encoder = Encoder()
+        return Outbox(sink, Dialect.CANONICAL, encoder=encoder, read_log=log.read, request_snapshot=print)
+
+    async with ActorSystem("test") as system:
+        outbox = await system.spawn(ChildSpec("outbox", new_outbox, restart=Restart.TEMPORARY))
+        outbox.tell(SubscribeThread("t", 0, 0))
+        outbox.tell(Deliver(*(thought(seq, text="x" * 200) for seq in range(1, 1_001))))
+        await wait_all_tasks_blocked()
+        outbox.tell(Deliver(Envelope(Alert("fire"), 1.0)))
+        await wait_all_tasks_blocked()
+        sink.taken.set()
+        await wait_all_tasks_blocked()
+    begun = next(n for n, payloads in enumerate(sink.writes) if any(b"fire" in each for each in payloads))
+    assert b"fire" in sink.writes[begun][0]
+    assert sum(len(each) for payloads in sink.writes[:begun] for each in payloads) < 2 * 16_384 + 1_000
 
 
 async def test_a_client_that_takes_not_even_those_is_closed() -> None:

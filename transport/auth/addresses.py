@@ -8,7 +8,17 @@ import trio
 
 from transport.auth.fetch import PORTS
 
-_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+_NETWORKS_4: Final = (
+    "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24"
+    " 192.88.99.0/24 192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4"
+)
+_SPECIAL_4: Final = tuple(map(ipaddress.IPv4Network, _NETWORKS_4.split()))
+"""What is not for everyone: IANA's registry of special addresses, and that of multicast. All else is unicast."""
+_UNICAST_6: Final = ipaddress.IPv6Network("2000::/3")
+"""The only block from which IANA has given global unicast addresses."""
+_SPECIAL_6: Final = tuple(map(ipaddress.IPv6Network, ("2001::/23", "2001:db8::/32", "3fff::/20")))
+"""What of it is for protocols and examples, by IANA's registry of special addresses. 2002::/16 stands for IPv4."""
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _LOCAL: Final = (".localhost", ".local", ".internal", ".home.arpa")
 
 
@@ -36,18 +46,20 @@ async def resolve(url: str, *, private: bool) -> list[tuple[str, int]]:
 
 
 def is_public(address: str) -> bool:
-    """Return whether an IP address is reachable for everyone: not private, local, reserved or multicast.
+    """Return whether an IP address is reachable for everyone, by IANA's registries: what they do not name is not.
 
-    An IPv6 address that stands for one of IPv4 is judged as that one.
+    An IPv6 address that stands for one of IPv4 is judged as that one. `ipaddress` has the registries of its release,
+    and takes for global what it does not know.
     """
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         embedded = ip.ipv4_mapped or ip.sixtofour
         if embedded is None and ip in _NAT64:
             embedded = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if embedded is not None:
-            return embedded.is_global and not embedded.is_multicast
-    return ip.is_global and not ip.is_multicast
+        if embedded is None:
+            return ip in _UNICAST_6 and not any(ip in each for each in _SPECIAL_6)
+        ip = embedded
+    return not any(ip in each for each in _SPECIAL_4)
 
 
 def is_named_private(host: str) -> bool:

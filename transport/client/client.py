@@ -314,7 +314,6 @@ async def open_client(
     batch: bool = True,
     chunk: bool = True,
     gzip: bool = True,
-    html: bool = False,
     ssl_context: ssl.SSLContext | None = None,
     chance: Callable[[], float] = random.random,
 ) -> AsyncIterator[Client]:
@@ -327,7 +326,7 @@ async def open_client(
 
     `threads` are subscribed from the start, each from the event after its seq. `store` persists unacknowledged commands
     across restarts of the program. `ack`: acknowledge events that the caller has taken, at most once a second. `batch`,
-    `chunk`, `gzip` and `html` are the connection's capabilities; see `hello` in the protocol. `chance` returns numbers
+    `chunk` and `gzip` are the connection's capabilities; see `hello` in the protocol. `chance` returns numbers
     between 0 and 1, for random delays.
 
     Raises ValueError for an invalid `url`, and any error of `store.load()`. Later errors of the store and of the token
@@ -340,7 +339,7 @@ async def open_client(
         unsent.add(command, encode_command(command)).tries = 1  # the program's last connection may have sent it
     delivery = EventDelivery(unsent)
     credentials = Credentials(token, how.connect_s)
-    hello = {"batch": batch, "chunk": chunk, "gzip": gzip, "html": html}
+    hello = {"batch": batch, "chunk": chunk, "gzip": gzip}
     connecting = Reconnector(
         address, credentials, how, chance, hello, unsent, delivery, tls=ssl_context, ack=ack
     )  # fmt: skip

@@ -49,9 +49,9 @@ class TextAssembly:
             return None
         same = _common_length(known, start, piece.text)
         if start and same == len(piece.text):
-            return evolve(piece, text="", offset=len(known)) if piece.blocks else None
+            return None
         whole = known[: start + same] + piece.text[same:]
-        if whole == known and not piece.blocks:
+        if whole == known:
             return None
         self.set_text(name, whole)
         return evolve(piece, text=piece.text[same:], offset=start + same)

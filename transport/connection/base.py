@@ -100,8 +100,8 @@ class ClientConnection(Actor):
             **options,
         )
 
-    async def _read_log(self, thread_id: str, after: int, limit: int, html: bool) -> LogPage:
-        return await self._callbacks.read_log(self._require_identity(), thread_id, after, limit, html)
+    async def _read_log(self, thread_id: str, after: int, limit: int) -> LogPage:
+        return await self._callbacks.read_log(self._require_identity(), thread_id, after, limit)
 
     def _request_snapshot(self, thread_id: str) -> None:
         self._callbacks.request_snapshot(self._require_identity(), thread_id, self._outbox)

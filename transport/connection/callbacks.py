@@ -43,9 +43,6 @@ class ConnectionCallbacks(Protocol):
         registration replaces the first.
         """
 
-    def mark_html(self, connection_id: str, *, html: bool) -> None:
-        """Note from its `hello` whether a connection's client shows answers as HTML."""
-
     def leave(self, connection_id: str) -> None:
         """Unregister a connection that has ended, whether it had joined or not."""
 
@@ -58,8 +55,8 @@ class ConnectionCallbacks(Protocol):
     async def verify(self, token: str) -> Identity:
         """Return the identity of a token. Raises Unauthenticated."""
 
-    async def read_log(self, identity: Identity, thread_id: str, after: int, limit: int, html: bool) -> LogPage:
-        """Read at most `limit` events of a thread after `after`; with `html`, prepare answers as HTML."""
+    async def read_log(self, identity: Identity, thread_id: str, after: int, limit: int) -> LogPage:
+        """Read at most `limit` events of a thread after `after`."""
 
     def request_snapshot(self, identity: Identity, thread_id: str, outbox: ActorRef) -> None:
         """Ask for the text of a thread's running answer to be delivered to `outbox` from offset 0."""

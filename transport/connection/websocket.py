@@ -262,9 +262,8 @@ class WebSocketConnection(ClientConnection):
                 self._callbacks.metrics.on_ignored(_METRIC_NAMES[type(command)])
                 return
             match command:
-                case Hello(batch=batch, chunk=chunk, gzip=gzip, html=html):
-                    self._outbox.tell(ClientCapabilities(batch, chunk, gzip, html))
-                    self._callbacks.mark_html(self.connection_id, html=html)
+                case Hello(batch=batch, chunk=chunk, gzip=gzip):
+                    self._outbox.tell(ClientCapabilities(batch, chunk, gzip))
                 case ClientPing(nonce=nonce):
                     self._send_event(Pong(nonce), "pong")
                 case Refresh(session_token=token):

@@ -14,7 +14,7 @@ from typing import Final
 from attrs import define
 
 from transport.wire.errors import CommandRejected
-from transport.wire.events import AnswerPreview, Block, Envelope, PartialResult
+from transport.wire.events import Envelope, PartialResult
 
 MAX_THREADS: Final = 4096  # cursors of this many threads take about 1 MiB
 MAX_TEXTS: Final = 256  # running answers per connection; a user may have ten runs
@@ -239,12 +239,8 @@ def merge_text(waiting: Iterable[Envelope]) -> list[Envelope]:
     """Join consecutive text pieces of the same answer, so that fewer frames are sent.
 
     Two pieces are joined only if no other event of their thread is between them; events of other threads may be. The
-    joined envelope has the timestamp of the first. Of the previews of an answer only the last is sent, after the text.
+    joined envelope has the timestamp of the first.
     """
-    waiting = list(waiting)
-    previews = {each.run_id: each for each in waiting if isinstance(each.event, AnswerPreview)}
-    if previews:
-        waiting = [each for each in waiting if not isinstance(each.event, AnswerPreview)]
     runs: list[list[Envelope]] = []
     open_runs: dict[str | None, list[Envelope]] = {}
     for envelope in waiting:
@@ -254,8 +250,7 @@ def merge_text(waiting: Iterable[Envelope]) -> list[Envelope]:
             continue
         runs.append([envelope])
         open_runs[envelope.thread_id] = runs[-1]
-    joined = [run[0] if len(run) == 1 else _join_pieces(run) for run in runs]
-    return [*joined, *previews.values()]
+    return [run[0] if len(run) == 1 else _join_pieces(run) for run in runs]
 
 
 def _continues(earlier: Envelope, later: Envelope) -> bool:
@@ -272,6 +267,5 @@ def _text_of(piece: Envelope) -> tuple[str | None, str | None, str]:
 
 def _join_pieces(run: list[Envelope]) -> Envelope:
     pieces = [envelope.event for envelope in run if isinstance(envelope.event, PartialResult)]
-    blocks: list[Block] = [block for piece in pieces for block in piece.blocks]
     text = "".join(piece.text for piece in pieces)
-    return run[0].replace(event=PartialResult(text, pieces[0].offset, tuple(blocks)))
+    return run[0].replace(event=PartialResult(text, pieces[0].offset))

@@ -29,7 +29,6 @@ from transport.wire.errors import CommandRejected, SocketClosed, new_error_id
 from transport.wire.events import (
     TERMINAL,
     AgentProgress,
-    AnswerPreview,
     Envelope,
     Error,
     Event,
@@ -83,13 +82,14 @@ class LogPage:
     exists: bool = True
 
 
-ReadLog: TypeAlias = Callable[[str, int, int, bool], Awaitable[LogPage]]
+ReadLog: TypeAlias = Callable[[str, int, int], Awaitable[LogPage]]
 SnapshotRequester: TypeAlias = Callable[[str], None]
 
 
 @frozen
 class OutboxLimits:
-    """Bounds of one outbox. `write_bytes`: approximate size of a write; `log_s`: deadline of a page, in seconds.
+    """Bounds of one outbox. `write_bytes`: approximate size of a write, for whose end an alert waits: as much as the
+    kernel holds unsent (`TCP_NOTSENT_LOWAT`, which trio sets). `log_s`: deadline of a page, in seconds.
 
     At `queue_bytes` or `queue_events` durable events are no longer queued but left to the log, until a quarter is left.
 
@@ -99,7 +99,7 @@ class OutboxLimits:
 
     queue_bytes: int = 256 * 1024
     queue_events: int = 1000
-    write_bytes: int = 64 * 1024
+    write_bytes: int = 16 * 1024
     page_events: int = 250
     log_s: float = 10.0
     defer_s: float = 1.0
@@ -136,16 +136,16 @@ class _Deferred:
 class Outbox(Actor):
     """The sending actor of one client. Receives the messages of `transport.wire.messages` and ClientCapabilities.
 
-    `read_log(thread_id, after, limit, html)` reads events after `after`; `html`: answers will be sent as HTML, which
-    should be rendered by then. `request_snapshot(thread_id)` asks the thread's conversation to deliver its running text
-    again from offset 0. `wrap_frame(envelope, frame)`, if given, converts each encoded frame into the bytes to send.
+    `read_log(thread_id, after, limit)` reads events after `after`. `request_snapshot(thread_id)` asks the thread's
+    conversation to deliver its running text again from offset 0. `wrap_frame(envelope, frame)`, if given, converts each
+    encoded frame into the bytes to send.
     Stops when the client's sink is closed.
     """
 
     __slots__ = (
-        "_behind", "_clock", "_cursors", "_deferred", "_dialect", "_drained", "_encode", "_encoder", "_limits",
+        "_behind", "_clock", "_cursors", "_deferred", "_dialect", "_drained", "_encode", "_limits",
         "_metrics", "_overrun", "_queue", "_read_log", "_reading", "_release_at", "_request_snapshot", "_sink",
-        "_snapshots_needed", "_wrap_frame", "_writing",
+        "_snapshots_needed", "_writing",
     )  # fmt: skip
 
     # The actor never waits, so the mailbox fills only if a producer sends 8192 messages in one step. The oldest is
@@ -167,8 +167,6 @@ class Outbox(Actor):
     ) -> None:
         self._sink = sink
         self._dialect = dialect
-        self._encoder = encoder
-        self._wrap_frame = wrap_frame
         self._read_log = read_log
         self._request_snapshot = request_snapshot
         self._metrics = metrics or ConnectionMetrics()
@@ -207,7 +205,6 @@ class Outbox(Actor):
                 self._record_ack(thread_id, seq)
             case ClientCapabilities():
                 self._queue.capabilities = message
-                self._encode = self._encoder.encoder_for(self._dialect, html=message.html, wrap_frame=self._wrap_frame)
             case CloseWhenDrained() if self._drained is None:
                 self._drained = trio.Event()
                 context.start_soon(self._close_when_drained, message, self._drained, context, name="finish")
@@ -258,8 +255,6 @@ class Outbox(Actor):
         event, thread_id = envelope.event, envelope.thread_id or ""
         if isinstance(event, PartialResult):
             self._deliver_text(envelope, event, thread_id)
-        elif isinstance(event, AnswerPreview):
-            self._deliver_preview(envelope)
         elif isinstance(event, AgentProgress) and (
             thread_id in self._deferred or thread_id in (self._snapshots_needed or ())
         ):
@@ -289,13 +284,6 @@ class Outbox(Actor):
                 self._queue.add_text(envelope)
             elif sent is not None:
                 self._request_snapshot(thread_id)
-
-    def _deliver_preview(self, envelope: Envelope) -> None:
-        """Queue a preview behind the text that it shows. Drop it if the client shows no HTML, or is behind."""
-        thread_id = envelope.thread_id or ""
-        behind = thread_id in self._behind or thread_id == self._reading or self._queue.durable_full
-        if self._queue.capabilities.html and self._cursors.find(thread_id) is not None and not behind:
-            self._queue.add_text(envelope)
 
     def _queue_durable(self, message: Deliver, skip: int = 0, *, live: bool = True) -> None:
         """Queue the events of a message from index `skip` on: all are durable, and the next ones of the thread."""
@@ -504,7 +492,7 @@ class Outbox(Actor):
         self._reading = thread_id
         try:
             with trio.fail_after(self._limits.log_s):
-                page = await self._read_log(thread_id, after, self._limits.page_events, self._queue.capabilities.html)
+                page = await self._read_log(thread_id, after, self._limits.page_events)
         except Exception as error:
             about: dict[str, object] = {"after": after, "reason": str(error) or type(error).__name__}
             if isinstance(error, OSError | trio.TooSlowError):

@@ -12,7 +12,7 @@ import msgspec
 from attrs import define
 
 from transport.outbox.delivery import merge_text
-from transport.wire.events import AnswerPreview, Envelope, PartialResult, Priority
+from transport.wire.events import Envelope, PartialResult, Priority
 from transport.wire.payloads import CHUNK_BYTES, GZIP_BYTES, ClientCapabilities, pack, split
 
 # Bytes of a text frame besides the text, roughly.
@@ -42,7 +42,7 @@ class FrameBatch(msgspec.Struct):
     thread_id: str | None = None
 
 
-# Frames; or a text piece or preview, encoded as late as possible so that consecutive pieces can be merged.
+# Frames; or a text piece, encoded as late as possible so that consecutive pieces can be merged.
 QueueEntry: TypeAlias = FrameBatch | Envelope
 
 
@@ -121,7 +121,7 @@ class SendQueue:
         self._append(priority, FrameBatch(frames, types, times, first.thread_id), len(frames), sum(map(len, frames)))
 
     def add_text(self, envelope: Envelope) -> None:
-        """Queue a text piece or a preview. The caller has checked `durable_full`."""
+        """Queue a text piece. The caller has checked `durable_full`."""
         self._append(_DURABLE, envelope, 1, _entry_bytes(envelope))
 
     def _append(self, priority: Priority, entry: QueueEntry, events: int, size: int) -> None:
@@ -139,7 +139,7 @@ class SendQueue:
             self.durable_full = True
 
     def discard_thread(self, thread_id: str) -> list[Envelope]:
-        """Remove a thread's durable events, text and previews, which will be read from the log. Return the text."""
+        """Remove a thread's durable events and text, which will be read from the log. Return the text."""
         lane = self._filled_lanes().get(_DURABLE)
         gone = [] if lane is None else [entry for entry in lane.entries if entry.thread_id == thread_id]
         if lane is not None and gone:
@@ -251,10 +251,7 @@ class SendQueue:
 def _entry_bytes(entry: QueueEntry) -> int:
     if isinstance(entry, FrameBatch):
         return sum(map(len, entry.frames))
-    event = entry.event
-    if isinstance(event, PartialResult):
-        return _FRAME_OVERHEAD + len(event.text)
-    return _FRAME_OVERHEAD + (len(event.html) if isinstance(event, AnswerPreview) else 0)
+    return _FRAME_OVERHEAD + (len(entry.event.text) if isinstance(entry.event, PartialResult) else 0)
 
 
 def _encode_texts(texts: list[Envelope], taken: FrameBatch, encode: Encode) -> None:

@@ -2,9 +2,8 @@
 
 Over TLS a client may choose HTTP/2 (`transport.server.http2`); this module serves HTTP/1.1.
 
-hypercorn never serves a WebSocket here: the listener routes a connection by its first request. A later request on the
-same connection that asks for a WebSocket is answered with 421 (RFC 9110 section 15.5.20: retry over another
-connection); no browser or client library sends one.
+hypercorn never serves a WebSocket here: a request that asks for one ends HTTP on its connection, and goes to the
+listener. Proxies send one on a connection that has carried other requests (nginx does so by default from 1.29.7 on).
 
 hypercorn's detection of HTTP/2 is replaced (`_Http1`): a request to upgrade to `h2c` is answered in HTTP/1.1, which
 RFC 9110 section 7.8 allows, and a request whose body has two lengths is refused.
@@ -33,7 +32,7 @@ from hypercorn.utils import parse_socket_addr
 from transport.server.connection_limiter import ConnectionPermit
 from transport.server.http2 import Http2Connection
 from transport.server.replay_stream import ReplayStream
-from transport.server.request_head import METHODS
+from transport.server.request_head import METHODS, RequestHead
 from transport.server.tls import Stream, TlsStream
 from transport.wire.codes import ERRORS
 
@@ -104,6 +103,14 @@ def json_response(status: int, body: Mapping[str, Any], headers: Mapping[str, st
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + payload
 
 
+class _UpgradeAsked(Exception):
+    """A request asks for a WebSocket: `head` is its head, with what came after it."""
+
+    def __init__(self, head: RequestHead) -> None:
+        super().__init__(head)
+        self.head = head
+
+
 class _RequestRefused(Exception):
     """A request is answered with `status`, after which the connection is closed."""
 
@@ -142,6 +149,13 @@ class _Http1(H11Protocol):
             raise _RequestRefused(501)
         if {b"content-length", b"transfer-encoding"} <= names:
             raise _RequestRefused(400)
+        if b"upgrade" in names and (head := self._head_of(event)).upgrade:
+            raise _UpgradeAsked(head)
+
+    def _head_of(self, event: h11.Request) -> RequestHead:
+        fields = [b"%b: %b" % (bytes(name), bytes(value)) for name, value in event.headers]
+        lines = [b"%b %b HTTP/%b" % (event.method, event.target, event.http_version), *fields, b"", b""]
+        return RequestHead(b"\r\n".join(lines), bytes(self.connection.trailing_data[0]))
 
 
 class Http1Server(TCPServer):
@@ -152,9 +166,11 @@ class Http1Server(TCPServer):
     ) -> None:
         super().__init__(app, config, context, state, stream)
         self._permit = permit
+        self.upgrade: RequestHead | None = None
+        """The head of the request for a WebSocket that ended HTTP on the connection."""
 
     async def run(self) -> None:
-        """Serve until the connection ends."""
+        """Serve until the connection ends, or a request asks for a WebSocket."""
         try:
             socket = self.stream.socket
             peer, here = (parse_socket_addr(socket.family, name()) for name in (socket.getpeername, socket.getsockname))
@@ -170,8 +186,15 @@ class Http1Server(TCPServer):
         except OSError:
             pass  # the client has disconnected
         finally:
-            await self._close()
+            if self.upgrade is None:
+                await self._close()
             vars(self).pop("protocol", None)  # it calls this back: the cycle would keep each connection
+
+    async def _read_data(self) -> None:
+        try:
+            await super()._read_data()
+        except _UpgradeAsked as asked:
+            self.upgrade = asked.head
 
     async def protocol_send(self, event: Event) -> None:
         """Handle a protocol event, and keep the permit's `waiting` in step with the connection's idle state."""
@@ -189,7 +212,7 @@ class HttpServer:
     def __init__(
         self, app: AsgiApp, config: HttpConfig, grace_s: float, http2_refused: Callable[[str], object]
     ) -> None:
-        self._app = _http_only(app)
+        self._app = _yielding(app)
         self._config = config
         self._grace_s = grace_s
         self._http2_refused = http2_refused
@@ -213,12 +236,17 @@ class HttpServer:
                     await _ignore_closed(lifespan.wait_for_shutdown)
                 scope.cancel()
 
-    async def serve(self, stream: Stream, head: bytes, permit: ConnectionPermit) -> None:
-        """Serve one connection by HTTP/1.1. Cancelling this does not interrupt a running request; `drain` bounds it."""
+    async def serve(self, stream: Stream, head: bytes, permit: ConnectionPermit) -> RequestHead | None:
+        """Serve one connection by HTTP/1.1, to its end or to a request for a WebSocket, whose head is returned.
+
+        Cancelling this does not interrupt a running request; `drain` bounds it.
+        """
         replay = ReplayStream(stream, head, self._config.write_s)
         # A ReplayStream has all that hypercorn uses of a stream.
         state = {**self._state, "permit": permit}
-        await self._run(replay, Http1Server(self._app, self._hypercorn, self._context, state, replay, permit).run)
+        server = Http1Server(self._app, self._hypercorn, self._context, state, replay, permit)
+        await self._run(replay, server.run)
+        return server.upgrade
 
     async def serve_http2(self, stream: TlsStream, permit: ConnectionPermit) -> None:
         """Serve one connection by HTTP/2, as `serve` does."""
@@ -287,8 +315,8 @@ def _hypercorn_config(ours: HttpConfig) -> Config:
     return config
 
 
-def _http_only(app: AsgiApp) -> AppWrapper:
-    """Wrap the application for hypercorn: refuse WebSockets, and make every send a checkpoint.
+def _yielding(app: AsgiApp) -> AppWrapper:
+    """Wrap the application for hypercorn: make every send a checkpoint.
 
     While sending the last part of a response, hypercorn delivers `http.disconnect` to the application and then decides
     whether the connection is closed or idles. An application that cancels itself on `http.disconnect` must not cancel
@@ -304,10 +332,7 @@ def _http_only(app: AsgiApp) -> AppWrapper:
                 await send(message)
             await trio.lowlevel.checkpoint()  # hypercorn's send to a client that has left returns at once
 
-        if scope["type"] == "websocket":
-            await _refuse_websocket(send, secure=scope["scheme"] == "wss")
-        else:
-            await app(scope, receive, send_and_yield)
+        await app(scope, receive, send_and_yield)
 
     return guarded
 
@@ -325,11 +350,3 @@ async def _send_last(message: Any, receive: _Receive, send: _Send) -> None:
 async def _discard_messages(receive: _Receive) -> None:
     while True:
         await receive()
-
-
-async def _refuse_websocket(send: _Send, *, secure: bool) -> None:
-    body = json.dumps(error_body("invalid_command", "Open a new connection for a WebSocket.")).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    headers += [(b"connection", b"close"), *security_headers(secure=secure)]
-    await send({"type": "websocket.http.response.start", "status": 421, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": body, "more_body": False})

@@ -1,4 +1,4 @@
-"""One port for WebSockets and HTTP. The first request of a connection decides which of the two it is, unless the client
+"""One port for WebSockets and HTTP. A connection carries HTTP until a request asks for a WebSocket, unless the client
 chose HTTP/2 in the TLS handshake, which carries no WebSockets here.
 
 An upgrade request goes to the `UpgradeHandler`, which refuses or accepts it; a request for an event stream to the
@@ -88,7 +88,8 @@ class Upgrade:
     """A valid WebSocket upgrade request, to be refused or accepted.
 
     `path` is the path as sent, without the query. `query` has the first value of each field; `headers` have lower-case
-    names, repeated ones joined with ", ". `subprotocols` are in the client's order. `peer` is the client's host.
+    names, repeated ones joined with ", ". `subprotocols` are in the client's order. `peer` is the client's host,
+    `peer_port` its port, 0 if it is not known any more.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class Upgrade:
         offered = self.headers.get("sec-websocket-protocol", "")
         self.subprotocols: tuple[str, ...] = tuple(name.strip() for name in offered.split(",") if name.strip())
         self.peer: str = _peer(stream)
+        self.peer_port = _port(stream)
         self.permit = permit
         self.answered = False
         self.socket: Socket | None = None
@@ -325,14 +327,12 @@ class _Listener:
         if isinstance(head, Unreadable) or status is not None:
             if status is not None:
                 await _send_response(stream, json_response(status, _REFUSED[status]), self._limits)
-        elif head.upgrade:
-            return await self._upgrade(stream, head, permit)
-        elif (request := self._stream_request(stream, head, permit)) is not None:
+            return None
+        if not head.upgrade and (request := self._stream_request(stream, head, permit)) is not None:
             response = await self._answer(stream, request)
             return None if response is None else (response, response)
-        else:
-            await self._http.serve(stream, head.raw + head.rest, permit)
-        return None
+        asked = head if head.upgrade else await self._http.serve(stream, head.raw + head.rest, permit)
+        return None if asked is None else await self._upgrade(stream, asked, permit)
 
     def _stream_request(self, stream: Stream, head: RequestHead, permit: ConnectionPermit) -> StreamRequest | None:
         if self._stream_handler is None or not self._stream_handler.takes(head.path):
@@ -484,6 +484,13 @@ def _peer(stream: Stream) -> str:
         return str(stream.socket.getpeername()[0])
     except OSError:  # disconnected already; the next operation on the stream fails
         return ""
+
+
+def _port(stream: Stream) -> int:
+    try:
+        return int(stream.socket.getpeername()[1])
+    except OSError:
+        return 0
 
 
 _REFUSED: Final[Mapping[int, Mapping[str, Any]]] = {

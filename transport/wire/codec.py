@@ -8,7 +8,7 @@ import cattrs
 import msgspec
 from cattrs.gen import make_dict_structure_fn, override
 
-from transport.wire.dialects import RENDER, WIRE_NAMES, Dialect, Html, log_frame, struct_members
+from transport.wire.dialects import RENDER, WIRE_NAMES, Dialect, log_frame, struct_members
 from transport.wire.errors import UnreadableEvent
 from transport.wire.events import EVENTS, AskedAgent, Envelope, Event, Usage
 from transport.wire.unknown_event import UnknownEvent
@@ -16,28 +16,26 @@ from transport.wire.unknown_event import UnknownEvent
 WrapFrame: TypeAlias = Callable[[Envelope, bytes], bytes]
 
 
-def encode(envelope: Envelope, dialect: Dialect, *, html: Html | None = None) -> bytes | None:
+def encode(envelope: Envelope, dialect: Dialect) -> bytes | None:
     """Encode an event as a frame of a dialect. Return None if the dialect does not show it.
 
-    `html`, given for a connection that takes rendered answers, converts an answer's text into safe HTML. Raises
-    TypeError for values that JSON lacks.
+    Raises TypeError for values that JSON lacks.
     """
-    return EventEncoder(dialect, html)(envelope)
+    return EventEncoder(dialect)(envelope)
 
 
 class EventEncoder:
     """Encodes events as frames of one dialect, as `encode` does. `wrap_frame` converts each into the bytes to send."""
 
-    __slots__ = ("_html", "_render", "_wrap_frame")
+    __slots__ = ("_render", "_wrap_frame")
 
-    def __init__(self, dialect: Dialect, html: Html | None = None, wrap_frame: WrapFrame | None = None) -> None:
+    def __init__(self, dialect: Dialect, wrap_frame: WrapFrame | None = None) -> None:
         self._render = RENDER[dialect]
-        self._html = html
         self._wrap_frame = wrap_frame
 
     def __call__(self, envelope: Envelope) -> bytes | None:
         """Encode an event. Return None if the dialect does not show it."""
-        shown = self._render(envelope, self._html)
+        shown = self._render(envelope)
         if shown is None:
             return None
         try:
@@ -50,9 +48,9 @@ class EventEncoder:
         """Encode events as one after the other, but in one call of msgspec, which takes two thirds of its time."""
         if len(envelopes) == 1:
             return [self(envelopes[0])]
-        render, html, wrap_frame = self._render, self._html, self._wrap_frame
+        render, wrap_frame = self._render, self._wrap_frame
         try:
-            lines = _ENCODER.encode_lines([render(envelope, html) for envelope in envelopes]).split(b"\n")
+            lines = _ENCODER.encode_lines([render(envelope) for envelope in envelopes]).split(b"\n")
         except UnicodeEncodeError:
             return [self(envelope) for envelope in envelopes]
         lines.pop()  # what follows the last line
@@ -66,24 +64,20 @@ class EventEncoder:
 
 
 class Encoder:
-    """An `EventEncoder` for each dialect, with rendered answers and without; shared by all connections.
+    """An `EventEncoder` for each dialect, shared by all connections."""
 
-    `html` renders answers for connections that asked for it.
-    """
+    def __init__(self) -> None:
+        self._encoders: dict[tuple[Dialect, WrapFrame | None], EventEncoder] = {}
 
-    def __init__(self, html: Html | None = None) -> None:
-        self._html = html
-        self._encoders: dict[tuple[Dialect, bool, WrapFrame | None], EventEncoder] = {}
-
-    def encoder_for(self, dialect: Dialect, *, html: bool = False, wrap_frame: WrapFrame | None = None) -> EventEncoder:
+    def encoder_for(self, dialect: Dialect, wrap_frame: WrapFrame | None = None) -> EventEncoder:
         """Return the encoder of a dialect: always the same object, which keys `Deliver`'s cache of frames.
 
         It is kept, so `wrap_frame` is one of few functions, and none made for a connection.
         """
-        key = dialect, html, wrap_frame
+        key = dialect, wrap_frame
         encoder = self._encoders.get(key)
         if encoder is None:
-            encoder = self._encoders[key] = EventEncoder(dialect, self._html if html else None, wrap_frame)
+            encoder = self._encoders[key] = EventEncoder(dialect, wrap_frame)
         return encoder
 
 

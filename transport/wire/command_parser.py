@@ -44,6 +44,8 @@ from transport.wire.commands import (
 from transport.wire.errors import CommandRejected, UnsupportedData
 
 # Commands need no deeper nesting, and later readers of the value would recurse as deep.
+FILE_MEMBERS: Final = ("file_id", "content_id")
+"""Members of `metadata` that name an uploaded file. The message is answered without one that is not here."""
 MAX_DEPTH: Final = 64
 # Values in a command; more are refused. Walking this many takes about 1 ms.
 MAX_VALUES: Final = 10_000
@@ -220,9 +222,10 @@ def parse_command(frame: Mapping[str, Any], default_agent: tuple[str, str | None
             given["agent_type"], given["pillar"] = default_agent
         if given.get("agent_type") == LIAISON and not given.get("pillar"):
             raise CommandRejected("pillar_required")
-        file_id = given["metadata"].get("file_id") if "metadata" in given else None
-        if file_id is not None and file_id not in given.get("references", ()):
-            given["references"] = (*given.get("references", ()), file_id)
+        for name in FILE_MEMBERS if "metadata" in given else ():
+            file_id = given["metadata"].get(name)
+            if file_id is not None and file_id not in given.get("references", ()):
+                given["references"] = (*given.get("references", ()), file_id)
     if kind in (Say, Edit, Steer) and not given["content"].strip():
         raise CommandRejected("empty_message")
     if kind is Approve and given["decision"] is Decision.DENY:
@@ -386,8 +389,9 @@ def _object(value: Any) -> dict[str, Any]:
 
 def _metadata(value: Any) -> dict[str, Any]:
     metadata = _object(value)
-    if metadata.get("file_id") is not None:
-        _within(".file_id", _id, metadata["file_id"])
+    for name in FILE_MEMBERS:
+        if metadata.get(name) is not None:
+            _within(f".{name}", _id, metadata[name])
     return metadata
 
 
@@ -466,7 +470,6 @@ CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = MappingProxyType(
         "batch": _flag,
         "chunk": _flag,
         "gzip": _flag,
-        "html": _flag,
         "seq": _seq,
         "step": _seq,
     }

@@ -219,14 +219,12 @@ class Feedback:
 class Hello:
     """Announce the client's capabilities; the last one counts.
 
-    Several events in one frame (`batch`), large events in chunks (`chunk`), large frames compressed (`gzip`), rendered
-    answers (`html`).
+    Several events in one frame (`batch`), large events in chunks (`chunk`), large frames compressed (`gzip`).
     """
 
     batch: bool = False
     chunk: bool = False
     gzip: bool = False
-    html: bool = False
     session_token: str | None = field(default=None, repr=False)
 
 

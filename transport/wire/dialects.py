@@ -21,7 +21,6 @@ from transport.wire.events import (
     AgentHandoff,
     Alert,
     AnswersRead,
-    AnswerText,
     ApprovalRequired,
     AskedAgent,
     Drain,
@@ -30,7 +29,6 @@ from transport.wire.events import (
     Event,
     FeedbackGiven,
     FinalResponse,
-    PartialResult,
     Ping,
     Pong,
     Resync,
@@ -40,11 +38,9 @@ from transport.wire.events import (
     ToolExecuting,
     Typing,
     Welcome,
-    answer_text,
 )
 from transport.wire.unknown_event import UnknownEvent
 
-Html: TypeAlias = Callable[[AnswerText], str]
 Frame: TypeAlias = dict[str, Any]
 
 WIRE_NAMES: Final[Mapping[type[Event], Mapping[str, str]]] = MappingProxyType(
@@ -105,8 +101,7 @@ _WIRE_FIELDS: Final = {kind: _wire_fields(kind) for kind in EVENTS.values()}
 _AS_THEY_ARE: Final = frozenset(
     kind
     for kind, fields in _WIRE_FIELDS.items()
-    if kind not in (PartialResult, AgentCompleted)
-    and all(name == shown and not optional for name, shown, optional in fields)
+    if all(name == shown and not optional for name, shown, optional in fields)
 )
 
 
@@ -122,24 +117,12 @@ def event_data(event: Event) -> Frame:
     return data
 
 
-def client_data(event: Event, html: Html | None) -> Frame:
-    """Return the event's fields for a client: with rendered answers and blocks if `html` is given, or without."""
-    data = event_data(event)
-    if html is None:
-        if isinstance(event, PartialResult):
-            del data["blocks"]
-    elif (answer := answer_text(event)) is not None:
-        data["html"] = html(answer)
-    return data
-
-
-def _data_struct(kind: type[Event], *left_out: str) -> Callable[[Any], msgspec.Struct]:
-    """Return a function of an event of this kind: a Struct that encodes as `event_data`, without the attributes
-    `left_out`.
+def _data_struct(kind: type[Event]) -> Callable[[Any], msgspec.Struct]:
+    """Return a function of an event of this kind: a Struct that encodes as `event_data`.
 
     It takes a third of the time: fields are read and omitted in C.
     """
-    shown = [each for each in _WIRE_FIELDS[kind] if each[0] not in left_out]
+    shown = _WIRE_FIELDS[kind]
     struct = msgspec.defstruct(
         kind.__name__,
         [(attribute, Any, None if optional else UNSET) for attribute, _, optional in shown],
@@ -159,10 +142,6 @@ def _itself(event: Event) -> Event:
 
 _LOGGED: Final = {kind: _itself if kind in _AS_THEY_ARE else _data_struct(kind) for kind in _WIRE_FIELDS}
 """For each type of event the function that returns what encodes as `event_data` does."""
-_SENT: Final = {**_LOGGED, PartialResult: _data_struct(PartialResult, "blocks")}
-"""The same for `client_data` without `html`."""
-_SENT_WITH_HTML: Final = {kind: read for kind, read in _LOGGED.items() if kind not in (FinalResponse, AgentCompleted)}
-"""The same for `client_data` with `html`; without the events that end an answer, which is rendered there."""
 
 
 class FrameHeader(msgspec.Struct, gc=False, omit_defaults=True):
@@ -252,22 +231,22 @@ def iso(timestamp: float) -> str:
     return _second(whole) + _THOUSANDTHS[thousandths]
 
 
-def canonical(envelope: Envelope, html: Html | None = None) -> CanonicalFrame:
+def canonical(envelope: Envelope) -> CanonicalFrame:
     """Return the whole envelope, with the event's fields under `data`."""
     event = envelope.event
-    read = (_SENT if html is None else _SENT_WITH_HTML).get(type(event))
-    data = client_data(event, html) if read is None else read(event)
+    read = _LOGGED.get(type(event))
+    data = event_data(event) if read is None else read(event)
     return _build_frame(CanonicalFrame, envelope, iso(envelope.timestamp), data)
 
 
-def payload(envelope: Envelope, html: Html | None = None) -> PayloadFrame:
+def payload(envelope: Envelope) -> PayloadFrame:
     """Return the whole envelope, with the event's fields under `payload`, and the aliases that older clients read
     there.
 
     A field of the event takes precedence over one of the envelope, as `message_id` of a `feedback` does, also if the
     event's is omitted.
     """
-    data = client_data(envelope.event, html)
+    data = event_data(envelope.event)
     for name, alias in ALIASES.get(type(envelope.event), {}).items():
         data[alias] = data[name]
     for name in PAYLOAD_NAMES:
@@ -278,7 +257,7 @@ def payload(envelope: Envelope, html: Html | None = None) -> PayloadFrame:
     return _build_frame(PayloadFrame, envelope, iso(envelope.timestamp), data)
 
 
-def flat(envelope: Envelope, html: Html | None = None) -> Frame:
+def flat(envelope: Envelope) -> Frame:
     """Return the event's fields at the top level, over those of the envelope; `timestamp` is the envelope's.
 
     The `data` of a final response is called `details`, as a flat event has no member `data`. The `message` of an
@@ -286,7 +265,7 @@ def flat(envelope: Envelope, html: Html | None = None) -> Frame:
     """
     head = _build_frame(CanonicalFrame, envelope, iso(envelope.timestamp), UNSET)
     frame: Frame = struct_members(head)
-    data = client_data(envelope.event, html)
+    data = event_data(envelope.event)
     for _, name, optional in _WIRE_FIELDS.get(type(envelope.event), ()):
         if optional and name not in data:  # the envelope's member of that name is another
             frame.pop(name, None)
@@ -301,16 +280,16 @@ def flat(envelope: Envelope, html: Html | None = None) -> Frame:
     return frame
 
 
-def agent_response(envelope: Envelope, html: Html | None = None) -> Frame | None:
+def agent_response(envelope: Envelope) -> Frame | None:
     """Return one object per answer, with seven fixed members, under the name of the agent that was asked.
 
     If another agent gave the answer, `answered_by` names it, in `data` and as an eighth member. Return None for an
     event that is not one of `ANSWERS`.
     """
-    return agent_event(envelope, html) if isinstance(envelope.event, ANSWERS) else None
+    return agent_event(envelope) if isinstance(envelope.event, ANSWERS) else None
 
 
-def agent_event(envelope: Envelope, html: Html | None = None) -> Frame:  # noqa: ARG001 - one shape for all
+def agent_event(envelope: Envelope) -> Frame:
     """Return the object of an answer as `agent_response` does, and any other event in the same members."""
     speaker = AskedAgent(envelope.agent_type, envelope.pillar) if envelope.agent_type is not None else None
     asked = envelope.asked_agent or speaker
@@ -329,9 +308,11 @@ def agent_event(envelope: Envelope, html: Html | None = None) -> Frame:  # noqa:
             frame["visualization"] = answer.visualization
         case Error() | Alert() as notice:
             data = event_data(notice)
-            frame |= {"message": data.pop("message"), "data": data}
+            frame |= {"message": data.pop("message"), "data": {"kind": notice.type, **data}}
+        case SanitizationSummary() as summary:
+            frame["data"] = {"kind": summary.type, **event_data(summary)}
         case event:
-            frame["data"] = client_data(event, None)
+            frame["data"] = event_data(event)
     if envelope.asked_agent is not None:
         frame["data"] = {**(frame["data"] or {}), "answered_by": speaker}
         frame["answered_by"] = speaker
@@ -346,7 +327,7 @@ def _answer_kind(answer: FinalResponse) -> str:
     return next((kind for kind in ANSWER_KINDS if kind in kinds), "message")
 
 
-RENDER: Final[Mapping[Dialect, Callable[[Envelope, Html | None], FrameHeader | Frame | None]]] = MappingProxyType(
+RENDER: Final[Mapping[Dialect, Callable[[Envelope], FrameHeader | Frame | None]]] = MappingProxyType(
     {
         Dialect.CANONICAL: canonical,
         Dialect.FLAT: flat,

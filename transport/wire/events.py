@@ -7,7 +7,7 @@ Fields have their wire names; times are Unix seconds unless a name says otherwis
 import enum
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar, Final, NamedTuple, TypeAlias, TypeVar
+from typing import Any, ClassVar, Final, TypeAlias, TypeVar
 
 import msgspec
 from attrs import field, frozen
@@ -67,15 +67,6 @@ class AnswerOutcome(enum.StrEnum):
     ANSWERED = "answered"
     DECLINED = "declined"
     EXPIRED = "expired"
-
-
-@frozen
-class Block:
-    """A completed block of a streamed answer as safe HTML: characters `start` to `end` (exclusive)."""
-
-    start: int
-    end: int
-    html: str = field(repr=False)
 
 
 @frozen
@@ -454,22 +445,14 @@ class ToolPartial(Event):
     items: Sequence[Any] = field(converter=_items, repr=False)
 
 
-def _blocks(values: Iterable[Block]) -> tuple[Block, ...]:
-    return tuple(values)
-
-
 @frozen
 class PartialResult(Event):
-    """The next piece of a streamed answer; `offset` is the number of characters before it.
-
-    `blocks` are completed blocks as safe HTML, sent only to connections whose `hello` has `html`.
-    """
+    """The next piece of a streamed answer; `offset` is the number of characters before it."""
 
     type: ClassVar[str] = "partial_result"
     durable: ClassVar[bool] = False
     text: str = field(repr=False)
     offset: int
-    blocks: Sequence[Block] = field(default=(), converter=_blocks, repr=False)
 
     def beyond(self, sent: str) -> str:
         """Return what the piece adds to a text that was sent; empty if nothing, or if it does not continue that text.
@@ -479,21 +462,6 @@ class PartialResult(Event):
         known, fresh = self.text[: len(sent) - self.offset], self.text[len(sent) - self.offset :]
         continues = self.offset <= len(sent) and sent.startswith(known, self.offset)
         return fresh if continues else ""
-
-
-@frozen
-class AnswerPreview(Event):
-    """The open end of a streamed answer as safe HTML: its characters `start` to `end` (exclusive), as they look so far.
-
-    A later preview, or the block that closes, replaces it. It follows the text that it shows. Sent only to connections
-    whose `hello` has `html`, and dropped if they read slowly.
-    """
-
-    type: ClassVar[str] = "answer_preview"
-    durable: ClassVar[bool] = False
-    start: int
-    end: int
-    html: str = field(repr=False)
 
 
 @frozen
@@ -572,31 +540,6 @@ class FinalResponse(Event):
     visualization: JsonObject | None = field(default=None, repr=False)
 
 
-class AnswerText(NamedTuple):
-    """The text of an answer that a client may show as HTML; `cut`: its run ended before the text was finished."""
-
-    text: str
-    cut: bool = False
-
-    @classmethod
-    def of_run(cls, text: str, status: str) -> "AnswerText":
-        """Return the text of an answer whose run has this status."""
-        return cls(text, status != RunStatus.SUCCESS)
-
-
-def answer_text(event: Event) -> AnswerText | None:
-    """Return the answer that an event ends, None if it ends none.
-
-    An `Error` has no text: that of its run is in the `AgentCompleted` before it.
-    """
-    match event:
-        case FinalResponse(message=message, status=status):
-            return AnswerText.of_run(message, status)
-        case AgentCompleted(result=result, status=RunStatus.FAILED | RunStatus.INTERRUPTED) if result:
-            return AnswerText(result, cut=True)
-    return None
-
-
 @frozen
 class Error(Event):
     """An error, with a sentence for the user. With a run it is durable and terminal; without one it is neither.
@@ -672,7 +615,8 @@ class FeedbackGiven(Event):
 class Alert(Event):
     """An urgent message to one user or all users; it overtakes everything that is queued.
 
-    `kinds` counts the secrets that a message held, by kind; None for an operator's alert.
+    `kinds` counts the secrets that a message held, by kind; None for an operator's alert. `summarised`: a
+    `sanitization_summary` of the message's run tells of them too, so a client that shows that need not show this.
     """
 
     type: ClassVar[str] = "alert"
@@ -680,6 +624,7 @@ class Alert(Event):
     priority: ClassVar[Priority] = Priority.ALERT
     message: str
     kinds: Mapping[str, int] | None = None
+    summarised: bool | None = None
 
 
 @frozen
@@ -799,7 +744,6 @@ EVENTS: Final[Mapping[str, type[Event]]] = MappingProxyType(
             AgentProgress,
             ToolPartial,
             PartialResult,
-            AnswerPreview,
             SanitizationSummary,
             AgentCompleted,
             FinalResponse,

@@ -149,7 +149,6 @@ class ClientCapabilities:
     batch: bool = False
     chunk: bool = False
     gzip: bool = False
-    html: bool = False
 
 
 def pack(frames: list[bytes], capabilities: ClientCapabilities) -> list[bytes]:

@@ -17,7 +17,7 @@ LARGE = gzip.compress(event("final_response", 1, data={"values": [0.5] * 3_000_0
 
 
 async def test_hello_is_the_first_thing_said() -> None:
-    """With everything that the client takes; each may be left out, and rendered answers be asked for."""
+    """With everything that the client takes; each may be left out."""
     heard: list[Any] = []
 
     async def listen(socket: Socket) -> None:
@@ -27,11 +27,11 @@ async def test_hello_is_the_first_thing_said() -> None:
 
     async with talking(listen, threads={"t": 1}) as (client, _):
         await kinds(client, 1)
-    async with talking(listen, batch=False, chunk=False, gzip=False, html=True) as (client, _):
+    async with talking(listen, batch=False, chunk=False, gzip=False) as (client, _):
         await kinds(client, 1)
     assert heard == [
-        {"type": "hello", "payload": {"batch": True, "chunk": True, "gzip": True, "html": False}},
-        {"type": "hello", "payload": {"batch": False, "chunk": False, "gzip": False, "html": True}},
+        {"type": "hello", "payload": {"batch": True, "chunk": True, "gzip": True}},
+        {"type": "hello", "payload": {"batch": False, "chunk": False, "gzip": False}},
     ]
 
 

@@ -320,8 +320,11 @@ async def test_a_refused_token_is_not_tried_again() -> None:
     assert refused == [401, *[503] * QUICK.attempts]
 
 
-async def test_a_server_that_is_gone_is_given_up() -> None:
-    """All attempts fail: iteration raises. Commands are queued meanwhile, up to the limit."""
+async def test_a_server_that_is_gone_is_given_up(autojump_clock: trio.testing.MockClock) -> None:
+    """All attempts fail: iteration raises. Commands are queued meanwhile, up to the limit.
+
+    The clock stands while they are, so that the attempts are not over before.
+    """
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port = listeners[0].socket.getsockname()[1]
     await listeners[0].aclose()

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transport.client.text_assembly import TextAssembly
-from transport.wire.events import Block, PartialResult
+from transport.wire.events import PartialResult
 
 
 def played(pieces: list[PartialResult], texts: TextAssembly | None = None) -> list[PartialResult]:
@@ -51,13 +51,6 @@ def test_a_snapshot_replaces_and_only_what_is_new_is_told() -> None:
     news = played([PartialResult(text, 0) for text in ("abc", "abc", "abcde", "ab", "xy", "")], texts)
     assert [(each.offset, each.text) for each in news] == [(0, "abc"), (3, "de"), (2, ""), (0, "xy"), (0, "")]
     assert texts.get("r") == ""
-
-
-def test_blocks_are_told_with_nothing_new_beside_them() -> None:
-    """A closed block comes after its text."""
-    block = Block(0, 3, "<p>abc</p>")
-    news = played([PartialResult("abc", 0), PartialResult("", 3, (block,)), PartialResult("bc", 1, (block,))])
-    assert [(each.offset, each.text, each.blocks) for each in news[1:]] == [(3, "", (block,)), (3, "", (block,))]
 
 
 def test_the_oldest_go() -> None:

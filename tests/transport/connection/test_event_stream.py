@@ -77,13 +77,10 @@ class StreamCallbacks(FakeCallbacks):
     def clock(self) -> float:
         return NOW + trio.current_time()
 
-    def mark_html(self, connection_id: str, *, html: bool) -> None:
-        pass
-
     def leave(self, connection_id: str) -> None:
         self.left.append(connection_id)
 
-    async def read_log(self, who: Identity, thread_id: str, after: int, limit: int, html: bool) -> LogPage:
+    async def read_log(self, who: Identity, thread_id: str, after: int, limit: int) -> LogPage:
         if self.log is None:
             raise OSError("the disk is gone")
         mine = [event for event in self.log if event.thread_id == thread_id]

@@ -62,9 +62,6 @@ class Server:
     def metrics(self) -> Counts:
         return self.counts
 
-    def mark_html(self, connection_id: str, *, html: bool) -> None:
-        pass
-
     def leave(self, connection_id: str) -> None:
         self.left.append(connection_id)
 
@@ -92,7 +89,7 @@ class Server:
             outbox.tell(SubscribeThread("t", 0, 0))
             outbox.tell(Deliver(Envelope(AgentThinking("a", command.content, 1.0), 1.0, seq=1, thread_id="t")))
 
-    async def read_log(self, who: Identity, thread_id: str, after: int, limit: int, html: bool) -> LogPage:
+    async def read_log(self, who: Identity, thread_id: str, after: int, limit: int) -> LogPage:
         return LogPage((), after)
 
 

@@ -14,7 +14,7 @@ from transport.outbox.delivery import (
     merge_text,
 )
 from transport.wire.errors import CommandRejected
-from transport.wire.events import AgentThinking, AnswerPreview, Block, Envelope, PartialResult
+from transport.wire.events import AgentThinking, Envelope, PartialResult
 
 THREADS = st.sampled_from(["a", "b"])
 
@@ -372,16 +372,15 @@ def test_the_number_of_texts_is_bounded() -> None:
     assert session.offer_text("t", "a", 2, "z") is SNAPSHOT_NEEDED
 
 
-def piece(thread: str, message: str, offset: int, text: str, *blocks: Block) -> Envelope:
+def piece(thread: str, message: str, offset: int, text: str) -> Envelope:
     """A partial result on its way."""
-    return Envelope(PartialResult(text, offset, blocks), WHEN + offset, None, thread, message_id=message)
+    return Envelope(PartialResult(text, offset), WHEN + offset, None, thread, message_id=message)
 
 
 def test_neighbouring_text_is_joined() -> None:
-    """Pieces that continue each other become one, with all their blocks and the first one's time."""
-    first, last = Block(0, 1, "<p>a</p>"), Block(1, 3, "<p>bc</p>")
-    [joined] = merge_text([piece("t", "m", 0, "a", first), piece("t", "m", 1, "b"), piece("t", "m", 2, "c", last)])
-    assert joined == piece("t", "m", 0, "abc", first, last)
+    """Pieces that continue each other become one, with the first one's time."""
+    [joined] = merge_text([piece("t", "m", 0, "a"), piece("t", "m", 1, "b"), piece("t", "m", 2, "c")])
+    assert joined == piece("t", "m", 0, "abc")
 
 
 def test_text_joins_across_other_threads() -> None:
@@ -404,12 +403,3 @@ def test_only_what_continues_is_joined() -> None:
     waiting = [piece("t", "m", 0, "a"), piece("t", "m", 5, "b"), piece("t", "n", 6, "c"), piece("t", "n", 0, "c")]
     assert merge_text(waiting) == waiting
     assert merge_text([]) == []
-
-
-def test_of_the_previews_of_an_answer_the_last_one_is_sent_after_its_text() -> None:
-    """A client that reads slowly gets joined text and one preview, that of all of it."""
-    first, second = (
-        Envelope(AnswerPreview(0, end, f"<p>{end}</p>"), WHEN + end, None, "t", "r", "m") for end in (1, 2)
-    )
-    waiting = [piece("t", "m", 0, "a"), first, piece("t", "m", 1, "b"), second]
-    assert merge_text(waiting) == [piece("t", "m", 0, "ab"), second]

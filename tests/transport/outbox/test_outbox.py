@@ -22,8 +22,6 @@ from transport.wire.events import (
     AgentProgress,
     AgentThinking,
     Alert,
-    AnswerPreview,
-    AnswerText,
     Envelope,
     Error,
     FinalResponse,
@@ -59,16 +57,14 @@ class Log:
 
     events: list[Envelope] = field(factory=list)
     reads: list[tuple[str, int, int]] = field(factory=list)
-    html: list[bool] = field(factory=list)
     trimmed: int = 0
     failure: Exception | None = None
     gate: trio.Event | None = None
     incarnation: float | None = None
     exists: bool = True
 
-    async def read(self, thread_id: str, after: int, limit: int, html: bool) -> LogPage:
+    async def read(self, thread_id: str, after: int, limit: int) -> LogPage:
         """Events of a thread after a seq."""
-        self.html.append(html)
         self.reads.append((thread_id, after, limit))
         if self.gate is not None:
             await self.gate.wait()
@@ -166,7 +162,7 @@ class Rig:
 @asynccontextmanager
 async def open_rig(dialect: Dialect = Dialect.CANONICAL, **limits: Any) -> AsyncIterator[Rig]:
     """An outbox behind a door, and a raw client before it."""
-    log, counts, snapshots, encoder = Log(), Counts(), [], Encoder(lambda answer: f"<p>{answer.text}</p>")
+    log, counts, snapshots, encoder = Log(), Counts(), [], Encoder()
     refs: list[ActorRef] = []
     async with ActorSystem("test") as system:
 
@@ -286,18 +282,6 @@ async def test_what_is_late_is_a_delivery_though_it_is_read_from_the_log() -> No
         assert await rig.seqs(5) == [1, 2, 3, 4, 5]
         await wait_all_tasks_blocked()
         assert (len(rig.counts.sent), rig.counts.lags) == (5, [2.5, 2.5])
-
-
-async def test_a_log_is_read_for_html_where_the_client_takes_it() -> None:
-    """Only with the capability `html` is the log read with rendered answers."""
-    async with open_rig() as rig:
-        rig.log.events = [thought(1), thought(2)]
-        rig.outbox.tell(SubscribeThread("t", 0, 2))
-        assert await rig.seqs(2) == [1, 2]
-        rig.outbox.tell(ClientCapabilities(html=True))
-        rig.outbox.tell(SubscribeThread("t", 1, 2))
-        assert await rig.seqs(1) == [2]
-        assert rig.log.html == [False, True]
 
 
 @pytest.mark.promise("wire.outbox-bounded")
@@ -702,14 +686,14 @@ async def test_joining_unasked_moves_nothing_that_is_followed() -> None:
         assert await rig.seqs(3) == [1, 2, 3]
 
 
-async def test_batches_and_rendered_answers_are_the_clients_choice() -> None:
-    """After `hello` several events come in one frame, and answers with safe HTML."""
+async def test_batches_are_the_clients_choice() -> None:
+    """After `hello` several events come in one frame."""
     async with open_rig() as rig:
-        rig.outbox.tell(ClientCapabilities(batch=True, html=True))
+        rig.outbox.tell(ClientCapabilities(batch=True))
         rig.outbox.tell(SubscribeThread("t", 0, 0))
         rig.tell(thought(1), answer(2))
         ((first, second),) = await rig.frames(1)
-        assert (first["seq"], second["data"]["html"]) == (1, "<p>done</p>")
+        assert (first["seq"], second["data"]["message"]) == (1, "done")
         rig.tell(thought(3))
         assert await rig.seqs(1) == [3]
 
@@ -769,25 +753,18 @@ async def test_a_client_that_never_reads_is_closed_with_1013(autojump_clock: tri
 
 
 def test_an_event_is_encoded_once_for_all() -> None:
-    """A shared message for several outboxes: one encoding per dialect and rendering; otherwise one per outbox."""
-    rendered: list[str] = []
-
-    def html(answer: AnswerText) -> str:
-        rendered.append(answer.text)
-        return answer.text
-
-    encoder = Encoder(html)
-    plain, rich = (encoder.encoder_for(Dialect.CANONICAL, html=html) for html in (False, True))
+    """A shared message for several outboxes: one encoding per dialect; otherwise one per outbox."""
+    encoder = Encoder()
+    canonical, flat = encoder.encoder_for(Dialect.CANONICAL), encoder.encoder_for(Dialect.FLAT)
     message = Deliver(thought(1), answer(2), shared=True)
-    frames = [message.frames(rich)[1] for _ in range(3)]
+    frames = [message.frames(canonical)[1] for _ in range(3)]
     assert frames[0] is frames[1] is frames[2]
-    assert rendered == ["done"]
-    assert message.frames(plain)[1] != frames[0]
-    assert json.loads(message.frames(plain)[0] or b"")["type"] == "agent_thinking"
+    assert message.frames(flat)[1] != frames[0]
+    assert json.loads(message.frames(canonical)[0] or b"")["type"] == "agent_thinking"
     assert encoder.encoder_for(Dialect.AGENT_RESPONSE)(thought(1)) is None
     alone = Deliver(answer(2))
-    assert alone.frames(rich) == alone.frames(rich) == [frames[0]]
-    assert rendered == ["done", "done", "done"]
+    assert alone.frames(canonical) == [frames[0]]
+    assert alone.frames(canonical)[0] is not frames[0]
 
 
 def test_event_streams_share_their_frames_too() -> None:
@@ -805,17 +782,3 @@ def test_event_streams_share_their_frames_too() -> None:
     assert wrapped == [thought(1), thought(2)]
     assert first[0] is not None
     assert first[0].startswith(b"data: {")
-
-
-async def test_previews_are_for_clients_that_show_html() -> None:
-    """Others get the text alone; a preview comes behind the text that it shows."""
-    shown = Envelope(AnswerPreview(0, 2, "<p>hi</p>"), 1.0, thread_id="t", run_id="r", message_id="m")
-    for html in (False, True):
-        async with open_rig() as rig:
-            rig.outbox.tell(ClientCapabilities(html=html))
-            rig.outbox.tell(SubscribeThread("t", 0, 0))
-            rig.tell(text(0, "hi"), shown)
-            rig.tell(thought(1))
-            frames = await rig.frames(3 if html else 2)
-            types = ["partial_result", "answer_preview", "agent_thinking"]
-            assert [frame["type"] for frame in frames] == [each for each in types if html or each != "answer_preview"]

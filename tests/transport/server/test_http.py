@@ -64,21 +64,34 @@ async def test_requests_of_one_connection_follow_each_other() -> None:
 
 
 @pytest.mark.promise("wire.late-upgrade", "owasp.proxies")
-async def test_a_late_upgrade_is_sent_to_a_connection_of_its_own() -> None:
-    """A connection that carried HTTP does not become hypercorn's WebSocket: 421, in JSON, and it is closed."""
-    first = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
+@pytest.mark.parametrize("together", [False, True])
+async def test_a_late_upgrade_is_served(together: bool) -> None:
+    """A connection that has carried HTTP becomes a WebSocket, also if the request came with the one before it, and
+    the first frame with the request."""
+    first, frame = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n", b"\x81\x85" + bytes(4) + b"hello"
     async with open_server(app=mirror) as port, await trio.open_tcp_stream("127.0.0.1", port) as stream:
-        await stream.send_all(first)
+        await stream.send_all(first + UPGRADE + frame if together else first)
         received = b""
-        while not received.endswith(b"}"):
+        while b"}" not in received:
             received += await stream.receive_some()
         assert received.startswith(b"HTTP/1.1 200")
-        await stream.send_all(UPGRADE)
+        if not together:
+            await stream.send_all(UPGRADE + frame)
+        while not received.endswith(b"hello"):
+            chunk = await stream.receive_some()
+            assert chunk, received
+            received += chunk
+    assert b"HTTP/1.1 101 Switching Protocols" in received
+
+
+async def test_a_late_upgrade_that_is_malformed_is_refused() -> None:
+    async with open_server(app=mirror) as port, await trio.open_tcp_stream("127.0.0.1", port) as stream:
+        await stream.send_all(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n" + UPGRADE.replace(b"13", b"7"))
         received = b""
         while chunk := await stream.receive_some():
             received += chunk
-    status, body = status_and_body(received)
-    assert (status, body["error"]["code"]) == (421, "invalid_command")
+    assert b"HTTP/1.1 426" in received or b"HTTP/1.1 400" in received
+    assert received.endswith(b'"retryable": false}}')
 
 
 async def test_a_fault_of_the_application_costs_one_answer(

@@ -1,6 +1,5 @@
 import json
 import tracemalloc
-from typing import Any
 
 import msgspec
 import pytest
@@ -14,9 +13,17 @@ from transport.wire.codec import EventEncoder, encode, from_log, to_log
 from transport.wire.codes import ERRORS
 from transport.wire.command_parser import parse_frame
 from transport.wire.commands import Say
-from transport.wire.dialects import Dialect, client_data
+from transport.wire.dialects import Dialect, event_data
 from transport.wire.errors import CommandRejected, UnreadableEvent
-from transport.wire.events import AgentThinking, Envelope, ToolCompleted, ToolStatus
+from transport.wire.events import (
+    AgentThinking,
+    Envelope,
+    FinalResponse,
+    RunStatus,
+    ToolCompleted,
+    ToolStatus,
+    Usage,
+)
 
 
 def in_context(text: str) -> str:
@@ -155,7 +162,7 @@ def test_the_log_gives_back_what_it_took(name) -> None:
     for field in again.event.__attrs_attrs__:
         assert type(getattr(again.event, field.name)) is type(getattr(envelope.event, field.name))
     for dialect in Dialect:
-        assert encode(again, dialect, html=repr) == encode(envelope, dialect, html=repr)
+        assert encode(again, dialect) == encode(envelope, dialect)
 
 
 @given(st.floats(0, 4e9), JSON, st.text(), st.integers(1, 2**53))
@@ -215,9 +222,9 @@ def test_the_fields_of_an_event_are_those_of_its_data(name: str) -> None:
     shown, logged = (
         json.loads(frame or b"")["data"] for frame in (encode(envelope, Dialect.CANONICAL), to_log(envelope))
     )
-    plain = json.loads(msgspec.json.encode(client_data(envelope.event, None), enc_hook=dict))
+    plain = json.loads(msgspec.json.encode(event_data(envelope.event), enc_hook=dict))
     assert shown == plain
-    assert logged.keys() - {"blocks"} == plain.keys()
+    assert logged.keys() == plain.keys()
 
 
 def test_half_a_character_in_an_event_with_optional_fields() -> None:
@@ -232,26 +239,20 @@ def test_half_a_character_in_an_event_with_optional_fields() -> None:
 
 def test_half_a_character_beside_attrs_values() -> None:
     """The replacement reaches through nested values of every kind."""
-    envelope = SAMPLES["partial_result"]
-    broken = type(envelope.event)("cut \ud83d", 0, envelope.event.blocks)
-    frame = encode(Envelope(broken, WHEN), Dialect.CANONICAL, html=repr)
-    assert json.loads(frame or b"")["data"] == {
-        "text": "cut �",
-        "offset": 0,
-        "blocks": [{"start": 0, "end": 10, "html": "<p>There are</p>"}],
-    }
+    broken = FinalResponse("cut \ud83d", RunStatus.SUCCESS, Usage(1, 2, 3))
+    data = json.loads(encode(Envelope(broken, WHEN), Dialect.CANONICAL) or b"")["data"]
+    assert (data["message"], data["usage"]["input"]) == ("cut �", 1)
 
 
 @pytest.mark.parametrize("dialect", Dialect)
-@pytest.mark.parametrize("html", [None, lambda answer: f"<p>{answer.text}</p>"], ids=["plain", "html"])
-def test_events_encoded_together_are_those_encoded_alone(dialect: Dialect, html: Any) -> None:
+def test_events_encoded_together_are_those_encoded_alone(dialect: Dialect) -> None:
     """Every kind of event, those that a dialect hides, and one with half a character among others."""
-    encode = EventEncoder(dialect, html)
+    encode = EventEncoder(dialect)
     events = list(SAMPLES.values())
     assert encode.encode_all(events) == [encode(event) for event in events]
     half = Envelope(AgentThinking("guide", "\ud800", 1.0), 1.0, seq=1, thread_id="t", message="\ud800")
     assert encode.encode_all([*events, half]) == [encode(event) for event in [*events, half]]
-    wrap = EventEncoder(dialect, html, lambda envelope, frame: envelope.event.type.encode() + frame)
+    wrap = EventEncoder(dialect, lambda envelope, frame: envelope.event.type.encode() + frame)
     assert wrap.encode_all(events) == [wrap(event) for event in events]
 
 

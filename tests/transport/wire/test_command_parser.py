@@ -95,7 +95,7 @@ FORMS = [
     ({"type": "cancel", "payload": {"run_id": "r"}}, Cancel("r")),
     (
         {"type": "hello", "payload": {"batch": True, "html": True, "chunk": True, "gzip": False}},
-        Hello(True, True, html=True),
+        Hello(True, True),  # `html` of earlier clients has no effect
     ),
     ({"type": "hello"}, Hello()),
     ({"type": "steer", "run_id": "r", "content": "x"}, Steer("r", "x")),

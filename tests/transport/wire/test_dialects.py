@@ -6,7 +6,7 @@ from attrs import frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.transport.golden import frames, golden_path, golden_text, rendered
+from tests.transport.golden import frames, golden_path, golden_text
 from tests.transport.samples import SAMPLES, WHEN
 from transport.agui.events import AguiTranslator
 from transport.wire import dialects
@@ -17,7 +17,6 @@ from transport.wire.events import (
     EVENTS,
     AgentCompleted,
     AgentHandoff,
-    AnswerText,
     ApprovalRequired,
     AskedAgent,
     Envelope,
@@ -121,41 +120,6 @@ def test_the_dialects_tell_the_same(name) -> None:
     assert "data" not in flat
 
 
-def test_rendered_answers_are_for_those_who_asked() -> None:
-    """`html` and `blocks` come only with a renderer."""
-    final, partial = SAMPLES["final_response"], SAMPLES["partial_result"]
-    for dialect, member in ((C, "data"), (P, "payload")):
-        rich = [json.loads(encode(envelope, dialect, html=rendered) or b"")[member] for envelope in (final, partial)]
-        assert rich[0]["html"] == "<p>There are **12** rows.</p>"
-        assert rich[1]["blocks"] == [{"start": 0, "end": 10, "html": "<p>There are</p>"}]
-        plain = [shown(envelope, dialect)[member] for envelope in (final, partial)]
-        assert "html" not in plain[0]
-        assert "blocks" not in plain[1]
-
-
-@pytest.mark.parametrize("status", RunStatus)
-def test_the_text_of_a_cut_answer_is_rendered_with_the_event_that_has_it(status: RunStatus) -> None:
-    """An error has no text: that is in the event of the agent that failed. A cancelled run has its own answer."""
-
-    def html(answer: AnswerText) -> str:
-        return f"{answer.text}, {'cut' if answer.cut else 'whole'}"
-
-    completed, final = AgentCompleted("a", "half of", status, Usage(), 1.0), FinalResponse("half of", status, Usage())
-    shown = [json.loads(encode(Envelope(each, WHEN), C, html=html) or b"")["data"] for each in (completed, final)]
-    failed = status in (RunStatus.FAILED, RunStatus.INTERRUPTED)
-    assert shown[0].get("html") == ("half of, cut" if failed else None)
-    assert shown[1]["html"] == f"half of, {'whole' if status is RunStatus.SUCCESS else 'cut'}"
-    assert "html" not in json.loads(encode(Envelope(completed, WHEN), C) or b"")["data"]
-
-
-def test_encoding_changes_no_event() -> None:
-    """Encoding for one connection does not change the frames of the next."""
-    before = [encode(SAMPLES["partial_result"], C), encode(SAMPLES["final_response"], C)]
-    encode(SAMPLES["partial_result"], C, html=rendered)
-    encode(SAMPLES["final_response"], C, html=rendered)
-    assert [encode(SAMPLES["partial_result"], C), encode(SAMPLES["final_response"], C)] == before
-
-
 @pytest.mark.parametrize("name", SAMPLES)
 def test_agent_response_shows_answers_and_what_concerns_them_only(name) -> None:
     """One object each, with the same seven members always; anything else is not sent at all."""
@@ -215,14 +179,14 @@ def test_an_agent_response_error_says_what_to_do() -> None:
         "message": "Wait a moment.",
         "conversation_id": None,
         "type": "error",
-        "data": {"code": "rate_limited", "retryable": True, "error_id": "e-1", "retry_after": 0.5},
+        "data": {"kind": "error", "code": "rate_limited", "retryable": True, "error_id": "e-1", "retry_after": 0.5},
         "visualization": None,
     }
 
 
 def test_partial_results_are_not_answers() -> None:
     """A client of agent responses is not sent pieces."""
-    assert encode(Envelope(PartialResult("x", 0), WHEN), A, html=rendered) is None
+    assert encode(Envelope(PartialResult("x", 0), WHEN), A) is None
     assert set(frames(A)) == {name for name, e in SAMPLES.items() if isinstance(e.event, ANSWERS)}
 
 

@@ -1,14 +1,10 @@
-import json
-
 import attrs
 import pytest
 
 from tests.transport.samples import SAMPLES
 from transport.wire import commands
-from transport.wire.codec import encode
 from transport.wire.command_parser import COMMANDS
-from transport.wire.dialects import Dialect
-from transport.wire.events import EVENTS, TERMINAL, Block, Error, Event, FinalResponse, MessageAccepted, Priority, Usage
+from transport.wire.events import EVENTS, TERMINAL, Error, Event, FinalResponse, MessageAccepted, Priority, Usage
 
 DURABLE = [
     "message_accepted",
@@ -36,7 +32,7 @@ DURABLE = [
     "agent_error",
 ]
 PASSING = ["agent_progress", "tool_partial", "partial_result", "welcome", "typing", "feedback", "alert"]
-PASSING += ["answer_preview", "thread_titled", "thread_changed", "answers_read", "drain", "ping", "pong", "resync"]
+PASSING += ["thread_titled", "thread_changed", "answers_read", "drain", "ping", "pong", "resync"]
 PRIORITIES = {
     "alert": Priority.ALERT,
     "drain": Priority.ALERT,
@@ -131,10 +127,3 @@ def test_usage_adds_up() -> None:
     """The cost of a run is the sum of its answers'."""
     assert Usage(1, 2, 3) + Usage(10, 20, 30) == Usage(11, 22, 33)
     assert Usage() == Usage(0, 0, 0)
-
-
-def test_a_block_is_shown_whole() -> None:
-    """Blocks are plain objects on the wire."""
-    assert attrs.asdict(Block(0, 4, "<p>x</p>")) == {"start": 0, "end": 4, "html": "<p>x</p>"}
-    frame = json.loads(encode(SAMPLES["partial_result"], Dialect.CANONICAL, html=str) or b"")
-    assert frame["data"]["blocks"] == [{"start": 0, "end": 10, "html": "<p>There are</p>"}]
