@@ -151,8 +151,13 @@ class McpCatalogue:
     def missing(self, agent: HasTools, off: Collection[str] = (), owner: str | None = None) -> list[str]:
         """Return a sentence for each server of the agent whose tools it does not have now."""
         return [
-            f"The tools of the MCP server {each.name} are missing now: "
-            + ("you are not signed in there." if each.state is LinkState.SIGNED_OUT else "it cannot be reached.")
+            f"The tools of the MCP server {each.name} are missing now: {_why(each)}"
             for each in self.of_agent(agent, off, owner)
-            if not each.offered and each.state is not LinkState.READY
+            if not each.offered and (each.state is not LinkState.READY or each.unread)
         ]
+
+
+def _why(link: McpLink) -> str:
+    if link.unread:
+        return link.unread
+    return "you are not signed in there." if link.state is LinkState.SIGNED_OUT else "it cannot be reached."

@@ -18,18 +18,19 @@ from mcp import Client, MCPError
 from mcp.client.extension import ClientExtension
 from mcp.client.session import ClientRequestContext
 from mcp.client.subscriptions import SubscriptionLost
+from mcp.shared.dispatcher import CallOptions
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from understudy.sandbox.limiters import FairLimiter
 from understudy.tools.context import ToolContext
 from understudy.tools.errors import ToolError
-from understudy.tools.mcp import tasks
+from understudy.tools.mcp import tasks, transports
 from understudy.tools.mcp.definitions import WIDGET_TYPE
-from understudy.tools.mcp.errors import ConnectionLost, SignedOut
+from understudy.tools.mcp.errors import ConnectionLost, SessionGone, SignedOut, Throttled
 from understudy.tools.mcp.open_calls import MAX_NOTE, PROGRESS_S, OpenCalls, ServerCall
 from understudy.tools.mcp.server import McpServer
-from understudy.tools.mcp.transports import SIGNED_OUT, LogPace, TokenSource, open_transport
+from understudy.tools.mcp.transports import LogPace, TokenSource, open_transport
 from understudy.tools.threads import wait_for_permit
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,12 @@ PROBE_S: Final = 30.0
 ANSWER_S: Final = 10.0
 """Seconds that a server has for such a check, and for a list."""
 
+_LISTS: Final[dict[str, tuple[type[Any], type[BaseModel]]]] = {
+    "tools": (types.ListToolsRequest, types.Tool),
+    "prompts": (types.ListPromptsRequest, types.Prompt),
+    "resources": (types.ListResourcesRequest, types.Resource),
+    "resource_templates": (types.ListResourceTemplatesRequest, types.ResourceTemplate),
+}
 _RESULT: Final[TypeAdapter[types.CallToolResult | types.InputRequiredResult]] = TypeAdapter(
     types.InputRequiredResult | types.CallToolResult
 )
@@ -61,11 +68,15 @@ def _ids(context: ToolContext) -> Any:
 
 @define(eq=False)
 class McpSession:
-    """A connection that was negotiated. `on_change` is called when the server's tools may have changed."""
+    """A connection that was negotiated. `on_change` is called when the server's tools may have changed.
+
+    `ended` says whether the server's process has ended its connection; over HTTP there is none to be ended.
+    """
 
     server: McpServer
     client: Client
     on_change: Callable[[], object]
+    ended: Callable[[], bool]
     calls: OpenCalls = field(init=False)
     slots: FairLimiter = field(factory=partial(FairLimiter, CONCURRENT, PER_USER, PER_TENANT), init=False)
 
@@ -99,17 +110,44 @@ class McpSession:
         """
         if not self.offers("resources" if what == "resource_templates" else what):
             return []
-        ask = getattr(self.client.session, f"list_{what}")
         found: list[dict[str, Any]] = []
         cursor: str | None = None
         for _ in range(MAX_PAGES):
             params = types.PaginatedRequestParams(cursor=cursor)
-            page = await self.request(partial(ask, params=params), ANSWER_S)
-            found += [each.model_dump(by_alias=True, mode="json", exclude_none=True) for each in getattr(page, what)]
-            cursor = page.next_cursor
-            if cursor is None:
+            page = await self.request(partial(self._page, what, params), ANSWER_S)
+            found += page[0]
+            cursor = page[1]
+            if not cursor:
                 break
         return found
+
+    async def _page(self, what: str, params: types.PaginatedRequestParams) -> tuple[list[dict[str, Any]], str | None]:
+        """Return one page of a list, and where the next one begins.
+
+        The SDK would refuse all of it for one part that is not as it should be. Raises ValueError if it is no list.
+        """
+        asked, kind = _LISTS[what]
+        raw = await self.send_raw(asked(params=params))
+        name = "resourceTemplates" if what == "resource_templates" else what
+        listed, cursor = raw.get(name), raw.get("nextCursor")
+        if not isinstance(listed, list) and listed != {}:  # as some write an empty list
+            raise ValueError(f"no list of {what}")
+        read = [_read_one(kind, each) for each in listed]
+        if what == "tools":
+            tools = [each for each in read if isinstance(each, types.Tool)]
+            page = types.ListToolsResult(tools=tools)
+            page = self.client.session._absorb_tool_listing(page, complete=params.cursor is None and not cursor)
+            kept = {id(each) for each in page.tools}
+            read = [each for each in read if not isinstance(each, types.Tool) or id(each) in kept]
+        plain = [_plain(each) if isinstance(each, BaseModel) else each for each in read if each is not None]
+        return plain, cursor if isinstance(cursor, str) else None
+
+    async def send_raw(self, request: Any) -> dict[str, Any]:
+        """Make a request below the typed layer of the SDK. Return the result as the server sent it."""
+        data = request.model_dump(by_alias=True, mode="json", exclude_none=True)
+        options: CallOptions = {}
+        self.client.session._stamp(data, options)
+        return await self.client.session._dispatcher.send_raw_request(data["method"], data.get("params"), options)
 
     async def call(self, name: str, arguments: Mapping[str, Any], context: ToolContext, label: str) -> dict[str, Any]:
         """Call a tool. Return the server's result as plain JSON. `label` is our name of the tool, for people.
@@ -239,7 +277,10 @@ class McpSession:
             await trio.sleep(PROBE_S)
 
     async def request(self, send: Callable[[], Any], limit_s: float) -> Any:
-        """Await an answer. Raises `ConnectionLost`, and `ToolError` for a refusal or an answer that is malformed."""
+        """Await an answer.
+
+        Raises `ConnectionLost`, `SignedOut`, and `ToolError` for a refusal or an answer that is malformed.
+        """
         name = self.server.name
         try:
             with trio.fail_after(limit_s):
@@ -247,18 +288,29 @@ class McpSession:
         except trio.TooSlowError:
             raise ConnectionLost(f"it did not answer within {limit_s:g} s") from None
         except MCPError as error:
-            if error.error.code == SIGNED_OUT:
-                raise SignedOut from None
-            if error.error.code == types.PARSE_ERROR:
-                raise ToolError("tool_failed", f"The answer of {name} is malformed.") from None
-            why = error.error.message[:MAX_NOTE]
-            if error.error.code == types.CONNECTION_CLOSED or why == "Session terminated":
-                raise ConnectionLost(why[:1].lower() + why[1:]) from None
-            raise ToolError("tool_failed", f"{name} refused: {why}") from None
-        except (ValidationError, RecursionError):
+            raise self._error(error.error) from None
+        except (ValueError, RecursionError):
             raise ToolError("tool_failed", f"The answer of {name} is malformed.") from None
         except (trio.BrokenResourceError, trio.ClosedResourceError, RuntimeError) as error:
             raise ConnectionLost(f"the connection is closed ({type(error).__name__})") from None
+
+    def _error(self, said: types.ErrorData) -> Exception:
+        """Return what an error means. Servers have -32000 for errors of their own, the SDK for the end of all."""
+        why = said.message[:MAX_NOTE]
+        match said.code:
+            case transports.SIGNED_OUT:
+                return SignedOut()
+            case transports.LOST:
+                return ConnectionLost(why)
+            case transports.SESSION_GONE:
+                return SessionGone(why)
+            case transports.THROTTLED if isinstance(said.data, float | int):
+                return Throttled(f"{self.server.name} refused: {why}", float(said.data))
+            case types.CONNECTION_CLOSED if self.ended() or (self.server.url and why == "Connection closed"):
+                return ConnectionLost("the connection was closed")
+            case types.PARSE_ERROR if why == transports.UNREADABLE or self.server.url:
+                return ToolError("tool_failed", f"The answer of {self.server.name} is malformed.")
+        return ToolError("tool_failed", f"{self.server.name} refused: {why}")
 
     # The server's own requests and notifications
 
@@ -266,6 +318,25 @@ class McpSession:
         """Take a notification of the server."""
         if isinstance(message, types.ToolListChangedNotification):
             self.on_change()
+
+
+def _read_one(kind: type[Any], listed: Any) -> Any:
+    """Return one part of a list as a model, None if it cannot be used, or what is known of a tool that is malformed."""
+    try:
+        return kind.model_validate(listed, by_name=False)
+    except ValidationError:
+        if kind is not types.Tool or not isinstance(listed, dict):
+            return None
+    needed = {name: listed[name] for name in ("name", "description", "inputSchema") if name in listed}
+    needed["inputSchema"] = needed.get("inputSchema") or {}
+    try:
+        return kind.model_validate(needed, by_name=False)
+    except ValidationError:
+        return needed
+
+
+def _plain(read: BaseModel) -> dict[str, Any]:
+    return read.model_dump(by_alias=True, mode="json", exclude_none=True)
 
 
 class Widgets(ClientExtension):
@@ -288,15 +359,21 @@ async def connect(
     token: TokenSource | None = None,
     *,
     widgets: bool = False,
+    handshake: bool = False,
 ) -> AsyncIterator[McpSession]:
     """Connect to a server by the newest protocol that both know. `version` is ours, for the server.
 
     `said` gets the last lines of a process's standard error, `on_end` why its output ended. `token` is of the user
-    whose connection it is. `widgets`: user interfaces of its tools are shown, which it is told.
+    whose connection it is. `widgets`: user interfaces of its tools are shown, which it is told. `handshake`: the first
+    message is `initialize`, without the question of newer protocols at which some servers end.
 
     Raises OSError, ValueError, MCPError, or a group of them, if it cannot be reached.
     """
-    pace, made = LogPace(), list[McpSession]()
+    pace, made, ends = LogPace(), list[McpSession](), list[str]()
+
+    def ended(why: str) -> None:
+        ends.append(why)
+        on_end(why)
 
     async def ask_user(context: ClientRequestContext, params: types.ElicitRequestParams) -> Any:
         if not made:
@@ -313,16 +390,17 @@ async def connect(
             log.info("mcp.log", extra=extra)
 
     client = Client(
-        open_transport(server, said, on_end, token),
+        open_transport(server, said, ended, token),
         client_info=types.Implementation(name="understudy", version=version),
         elicitation_callback=ask_user,
         message_handler=heard,
         logging_callback=logged,
         log_level="warning",
+        mode="legacy" if handshake else "auto",
         cache=None,
         extensions=[Widgets()] if widgets else None,
     )
     async with client:
-        connection = McpSession(server, client, on_change)
+        connection = McpSession(server, client, on_change, lambda: bool(ends))
         made.append(connection)
         yield connection

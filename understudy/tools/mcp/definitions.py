@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 from attrs import field, frozen
 
+from understudy.tools.mcp.parameters import plain_parameters, takes_object
 from understudy.tools.mcp.server import McpServer
 
 MAX_TOOLS: Final = 128
@@ -114,8 +115,8 @@ def _read(server: McpServer, remote: str, said: Mapping[str, Any]) -> Definition
     """Read one tool. Raises ValueError if it cannot be used."""
     if not remote:
         raise ValueError("it has no name")
-    schema = said.get("inputSchema")
-    if not isinstance(schema, Mapping) or schema.get("type", "object") != "object":
+    schema = said.get("inputSchema") or {}
+    if not isinstance(schema, Mapping) or not takes_object(schema.get("type", "object")):
         raise ValueError("its arguments are no JSON object")
     _check_schema(schema, 0)
     try:
@@ -124,21 +125,14 @@ def _read(server: McpServer, remote: str, said: Mapping[str, Any]) -> Definition
         raise ValueError("its definition is no plain JSON") from None
     if len(encoded) > MAX_BYTES:
         raise ValueError(f"its definition has {len(encoded):,} bytes, more than {MAX_BYTES:,}")
-    parameters = {name: value for name, value in schema.items() if name != "$schema"}
-    properties = schema.get("properties", {})
-    if not isinstance(properties, Mapping) or not all(isinstance(each, Mapping | bool) for each in properties.values()):
-        raise ValueError("its schema is malformed")
-    required = schema.get("required", [])
-    if not isinstance(required, list) or not all(isinstance(each, str) for each in required):
-        raise ValueError("its schema is malformed")
-    parameters |= {"type": "object", "properties": properties, "required": required}
+    parameters, choices = plain_parameters(schema)
     hints = said.get("annotations") or {}
     title = said.get("title") or hints.get("title") or ""
     description = " ".join(str(said.get("description") or title or remote).split())
     return Definition(
         tool_name(server.name, remote),
         remote,
-        description[:MAX_DESCRIPTION],
+        f"{description[:MAX_DESCRIPTION]} {choices}".rstrip(),
         parameters,
         hashlib.sha256(encoded).hexdigest(),
         str(title)[:200],

@@ -1,8 +1,25 @@
 """The errors of connections to MCP servers, for this folder; what users read are `ToolError`."""
 
+from understudy.tools.errors import ToolError
+
 
 class ConnectionLost(Exception):
     """The connection ended, or the server does not answer; the text says why, after the server's name."""
+
+
+class SessionGone(ConnectionLost):
+    """The server does not know the session of a request, which had no effect: it may be made again in a new one."""
+
+
+class Throttled(ToolError):
+    """The server asks to wait for `wait_s` seconds. The request had no effect."""
+
+    def __init__(self, message: str, wait_s: float) -> None:
+        super().__init__("tool_failed", message)
+        self.wait_s = wait_s
+
+    def __reduce__(self) -> tuple[type["Throttled"], tuple[str, float]]:
+        return Throttled, (self.message, self.wait_s)
 
 
 class TaskLost(Exception):

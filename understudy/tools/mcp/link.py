@@ -22,7 +22,7 @@ from understudy.tools.context import ToolContext
 from understudy.tools.errors import EffectUnknown, ToolError
 from understudy.tools.mcp.calls import make_call
 from understudy.tools.mcp.definitions import Definition, LeftOut, read_definitions
-from understudy.tools.mcp.errors import ConnectionLost, McpDown, TaskLost
+from understudy.tools.mcp.errors import ConnectionLost, McpDown, SessionGone, TaskLost, Throttled
 from understudy.tools.mcp.results import to_tool_result
 from understudy.tools.mcp.server import McpServer
 from understudy.tools.result import ToolResult
@@ -37,6 +37,10 @@ WAIT_S: Final = 10.0
 """Seconds that a run or a call waits for a server that is starting, or comes back."""
 PATIENCE: Final = 3
 """Failed connections in a row after which a server is away: its tools are not offered until it is back."""
+AGAIN_S: Final = 30.0
+"""Seconds until a server's tools are read again that it did not tell."""
+MAX_WAIT_S: Final = 8.0
+"""Seconds that a call waits for a server that asks to wait; if it asks for more, its words are the result."""
 REFRESH_S: Final = 1.0
 """Seconds between two readings of a server's tools, however often it says that they have changed."""
 
@@ -67,6 +71,7 @@ class McpLink:
     """The server as others see it. `since` is in Unix seconds. `why` says for operators why it is not ready.
 
     `widgets`: the server is told that user interfaces of its tools are shown.
+    `unread` is what it said when it did not tell its tools.
     `definitions` are its tools by our names; the `suspect` ones always need consent: they changed since this server
     started, or their description looks like instructions.
     """
@@ -84,6 +89,7 @@ class McpLink:
     suspect: set[str] = field(factory=set, init=False, repr=False)
     version: int = field(default=0, init=False)  # of the definitions
     has_resources: bool = field(default=False, init=False)
+    unread: str = field(default="", init=False)
     title: str = field(default="", init=False)
     protocol: str = field(default="", init=False)
     failures: int = field(default=0, init=False)
@@ -94,6 +100,7 @@ class McpLink:
     _ended: trio.Event = field(factory=trio.Event, init=False, repr=False)
     _ended_why: str = field(default="", init=False, repr=False)
     _over: bool = field(default=False, init=False, repr=False)
+    _handshake: bool = field(default=False, init=False, repr=False)  # its process ends at any other first message
 
     @property
     def name(self) -> str:
@@ -117,7 +124,10 @@ class McpLink:
             await self._settled.wait()
 
     async def call(self, definition: Definition, arguments: Mapping[str, Any], context: ToolContext) -> ToolResult:
-        """Call a tool. A call that may be made again is made once more if the server died in it.
+        """Call a tool.
+
+        A call that had no effect, since the server asked to wait or did not know the session any more, is made once
+        more; so is one that may be made again, if the server died in it.
 
         Raises:
             EffectUnknown: The server died in the call.
@@ -134,6 +144,14 @@ class McpLink:
                 if not definition.retry_safe or attempt == 2:
                     raise EffectUnknown("tool_failed", str(lost)) from None
                 context = evolve(context, handle=context.handle and evolve(context.handle, value=None))
+            except Throttled as throttled:
+                if attempt == 2 or throttled.wait_s > MAX_WAIT_S:
+                    raise
+                context.progress(0.0, None, f"{self.name} asks to wait for {throttled.wait_s:g} s")
+                await trio.sleep(throttled.wait_s)
+            except SessionGone as gone:
+                if attempt == 2 or not await self.report(connection):
+                    raise ToolError("tool_failed", f"{self.name} refused: {gone}") from None
             except ConnectionLost as lost:
                 await self.report(connection)
                 sentence = f"{self.name} was lost during the call: {lost}."
@@ -146,13 +164,15 @@ class McpLink:
         raise AssertionError("unreachable")
 
     async def ask(self, request: Callable[["McpSession"], Awaitable[Any]]) -> Any:
-        """Make a request that only reads. Raises `ToolError`."""
-        connection = await self.connected()
-        try:
-            return await request(connection)
-        except ConnectionLost as lost:
-            await self.report(connection)
-            raise ToolError("tool_failed", f"{self.name} was lost: {lost}.") from None
+        """Make a request that only reads, once more if the connection was lost. Raises `ToolError`."""
+        for attempt in (1, 2):
+            connection = await self.connected()
+            try:
+                return await request(connection)
+            except ConnectionLost as lost:
+                if not await self.report(connection) or attempt == 2:
+                    raise ToolError("tool_failed", f"{self.name} was lost: {lost}.") from None
+        raise AssertionError("unreachable")
 
     async def connected(self) -> "McpSession":
         """Return the connection, once there is one. Raises `ToolError` ``tool_failed`` if there is none in time."""
@@ -162,17 +182,25 @@ class McpLink:
             raise ToolError("tool_failed", f"The MCP server {self.name} cannot be reached now; try again later.")
         return self._connection
 
-    async def report(self, connection: "McpSession") -> None:
-        """Find out whether a server on which a request failed is still there; if not, end its connection."""
+    async def report(self, connection: "McpSession") -> bool:
+        """Find out whether a server on which a request failed is still there; if not, end its connection.
+
+        Return whether that connection has ended. One whose server answers lives on, whatever it says.
+        """
         if connection is not self._connection:
-            return
-        if self.server.command:  # its process is gone
-            self.end("the connection was closed")
-            return
+            return True
+        if self.server.command:
+            if connection.ended():
+                self.end("the connection was closed")
+            return connection.ended()
         try:
             await connection.list_all("tools")
-        except (ConnectionLost, ToolError) as error:
+        except ConnectionLost as error:
             self.end(str(error))
+            return True
+        except ToolError:
+            self._changed.set()
+        return False
 
     def end(self, why: str) -> None:
         """End the connection. From now on calls wait for the next one."""
@@ -183,10 +211,23 @@ class McpLink:
 
     async def serve(self) -> None:
         """Connect, and stay connected. Raises `McpDown` when the connection ends, or cannot be made in time."""
+        why = "the server stops"
+        try:
+            why, agreed = await self._attend()
+            if self.server.command and self._ended_why and not agreed:
+                self._handshake = not self._handshake
+                if self._handshake:  # it may be one that ends at any other first message
+                    why, _ = await self._attend()
+        finally:
+            self._set_lost(why)
+        raise McpDown(f"{self.name} ({self.server.where}): {why}")
+
+    async def _attend(self) -> tuple[str, bool]:
+        """Connect once, and stay connected. Return why that ended, and whether a protocol was agreed on."""
         from understudy.tools.mcp.connection import connect
 
         self._changed, self._ended, self._ended_why, self._over = trio.Event(), trio.Event(), "", False
-        said, start_s, why = deque[str](maxlen=5), self.server.start_s, ""
+        said, start_s, agreed = deque[str](maxlen=5), self.server.start_s, False
         try:
             with trio.CancelScope(deadline=trio.current_time() + start_s) as limit:
                 async with connect(
@@ -197,21 +238,18 @@ class McpLink:
                     version("understudy-server"),
                     self.token,
                     widgets=self.widgets,
+                    handshake=self._handshake,
                 ) as connection:
+                    agreed = True
                     await self._read_tools(connection)
                     await self._look_for_resources(connection)
                     limit.deadline = math.inf
                     self._set_ready(connection)
                     await self._serve(connection)
-            if limit.cancelled_caught:
-                why = f"it did not answer within {start_s:g} s"
         except Exception as error:
             why = self._ended_why or _reason(error)
-            if said:
-                why = f"{why}; it said last: {said[-1]}"
-        finally:
-            self._set_lost(why or "the server stops")
-        raise McpDown(f"{self.name} ({self.server.where}): {why}")
+            return (f"{why}; it said last: {said[-1]}" if said else why), agreed
+        return f"it did not answer within {start_s:g} s", agreed
 
     async def _serve(self, connection: "McpSession") -> None:
         async with trio.open_nursery() as nursery:
@@ -221,15 +259,22 @@ class McpLink:
             raise McpDown(self._ended_why)
 
     async def _refresh(self, connection: "McpSession") -> None:
-        """Read the tools again whenever they may have changed."""
+        """Read the tools again whenever they may have changed, and now and then if they could not be read."""
         while True:
-            await self._changed.wait()
+            with trio.move_on_after(AGAIN_S if self.unread else math.inf):
+                await self._changed.wait()
             self._changed = trio.Event()
             await self._read_tools(connection)
             await trio.sleep(REFRESH_S)
 
     async def _read_tools(self, connection: "McpSession") -> None:
-        listed = await connection.list_all("tools")
+        try:
+            listed = await connection.list_all("tools")
+        except ToolError as error:  # it is there: to restart it would change nothing
+            self.unread = error.message
+            log.warning("mcp.tools_refused", extra={"server": self.name, "why": error.message})
+            return
+        self.unread = ""
         found, self.left_out = await trio.to_thread.run_sync(read_definitions, self.server, listed)
         suspect: set[str] = set()
         for name, each in list(found.items()):
@@ -261,7 +306,7 @@ class McpLink:
     def _set_ready(self, connection: "McpSession") -> None:
         self._connection, self.failures = connection, 0
         self.title, self.protocol = connection.title, connection.protocol
-        self._set(LinkState.READY, "")
+        self._set(LinkState.READY, self.unread)
         self._settled.set()
         extra = {"server": self.name, "tools": len(self.definitions), "protocol": self.protocol}
         log.info("mcp.ready", extra=extra | {"left_out": len(self.left_out)})

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import mcp_types as types
 import trio
-from mcp.shared.dispatcher import CallOptions
 
 from understudy.tools.errors import ToolError
-from understudy.tools.mcp.errors import TaskLost
+from understudy.tools.mcp.errors import TaskLost, Throttled
 
 if TYPE_CHECKING:
     from understudy.tools.mcp.connection import McpSession
@@ -43,13 +42,9 @@ async def begin(session: "McpSession", params: types.CallToolRequestParams, limi
     """
     ttl = int((limit_s + KEEP_S) * 1000)
     augmented = params.model_copy(update={"task": types.TaskMetadata(ttl=ttl)})
-    data = types.CallToolRequest(params=augmented).model_dump(by_alias=True, mode="json", exclude_none=True)
-    inner: Any = session.client.session
 
     async def send() -> types.CreateTaskResult | types.CallToolResult:
-        options: CallOptions = {}
-        inner._stamp(data, options)
-        raw = await inner._dispatcher.send_raw_request(data["method"], data["params"], options)
+        raw = await session.send_raw(types.CallToolRequest(params=augmented))
         kind = types.CreateTaskResult if "task" in raw else types.CallToolResult
         return kind.model_validate(raw, by_name=False)
 
@@ -75,6 +70,9 @@ async def finish(session: "McpSession", task_id: str, call: "ServerCall", label:
     while True:
         try:
             state = await session.request(lambda: inner.send_request(get, types.GetTaskResult), ANSWER_S)
+        except Throttled as throttled:
+            await trio.sleep(throttled.wait_s)
+            continue
         except ToolError as error:
             raise TaskLost(error.message) from None
         if state.status == "cancelled":

@@ -23,7 +23,7 @@ LIST_RESOURCES: Final = "list_resources"
 READ_RESOURCE: Final = "read_resource"
 
 _CONTEXT: Final = "*context"  # no name of an argument in any language, so no server's argument has it
-_OPEN: Final = ("patternProperties", "anyOf", "oneOf", "allOf", "$ref", "if", "propertyNames")
+_OPEN: Final = ("patternProperties", "if", "propertyNames")
 
 
 class _AnyName(dict[str, Any]):

@@ -4,8 +4,10 @@
 2. No message is larger than `MAX_MESSAGE`: a server that sends more loses the connection, or the one request.
 """
 
+import json
 import logging
 import os
+import re
 import signal
 import subprocess
 from collections import deque
@@ -40,11 +42,28 @@ MAX_LINE: Final = 500
 LOGGED_PER_S: Final = 20
 """Lines of one server that are logged in a second; further ones of that second are dropped."""
 
+UNREADABLE: Final = "the answer cannot be read"
+"""Message of the JSON-RPC error that stands for such an answer of a process."""
+MAX_ASKED: Final = 1000
+"""Requests to a process that are known to wait for an answer; those that were given up are among them."""
+_ID: Final = re.compile(rb'\s*\{(?:\s*"jsonrpc"\s*:\s*"2\.0"\s*,)?\s*"id"\s*:\s*(\d{1,15}|"[\w-]{1,64}")\s*,')
+"""The beginning of an answer up to its id, which names its request also if the rest cannot be read."""
+
 Streams = tuple[Any, Any]
 TokenSource = Callable[[str | None], Awaitable[str]]
 """Returns an access token of a user; given one that was refused, another. Raises `SignedOut` and `OAuthError`."""
 SIGNED_OUT: Final = -32099
 """Code of the JSON-RPC error that stands for an answer if the user is not signed in."""
+LOST: Final = -32098
+"""That of a request that did not reach the server, or whose answer did not come back."""
+SESSION_GONE: Final = -32097
+"""That of a request whose session the server does not know."""
+THROTTLED: Final = -32096
+"""That of a request that may be made again after the seconds in `data`."""
+WAIT_S: Final = (1.0, 3600.0)
+"""Seconds to wait for a server that does not say for how long, and those that are believed at most."""
+MAX_REASON: Final = 300
+"""Characters of a server's words beside the status of its response."""
 
 
 class BadBody(httpx2.StreamError):
@@ -82,7 +101,7 @@ async def stdio(server: McpServer, said: deque[str], on_end: Callable[[str], obj
     )
     to_session, from_process = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     to_process, from_session = anyio.create_memory_object_stream[SessionMessage](0)
-    stopping = False
+    stopping, asked = False, dict[int | str, None]()
 
     def ended(why: str) -> None:
         if not stopping:
@@ -90,8 +109,8 @@ async def stdio(server: McpServer, said: deque[str], on_end: Callable[[str], obj
 
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_read, process, to_session, ended)
-            nursery.start_soon(_write, process, from_session, to_session)
+            nursery.start_soon(_read, process, to_session, asked, ended)
+            nursery.start_soon(_write, process, from_session, to_session, asked, ended)
             nursery.start_soon(_log_errors, process, server.name, said)
             try:
                 yield from_process, to_process
@@ -109,8 +128,13 @@ async def stdio(server: McpServer, said: deque[str], on_end: Callable[[str], obj
                     await pipe.aclose()
 
 
-async def _read(process: trio.Process, to_session: Any, on_end: Callable[[str], object]) -> None:
-    """Hand over the messages of the process, one a line, until its output ends or a message is too large."""
+async def _read(
+    process: trio.Process, to_session: Any, asked: dict[int | str, None], on_end: Callable[[str], object]
+) -> None:
+    """Hand over the messages of the process, one a line, until its output ends or a message is too large.
+
+    `asked` are the requests that wait for an answer.
+    """
     why, pieces, size = "it closed its output", list[bytes](), 0
     assert process.stdout is not None  # noqa: S101 - for the type checker: it has a pipe
     async with to_session:
@@ -121,7 +145,8 @@ async def _read(process: trio.Process, to_session: Any, on_end: Callable[[str], 
                 size += len(first)
                 if others and size <= MAX_MESSAGE:
                     for line in (b"".join(pieces), *others[:-1]):
-                        await _hand_over(line, to_session)
+                        if line.strip():
+                            await to_session.send(_message(line, asked))
                     pieces, size = others[-1:], len(others[-1])
                 if size > MAX_MESSAGE:
                     why = f"it sent a message of more than {MAX_MESSAGE:,} bytes"
@@ -129,24 +154,50 @@ async def _read(process: trio.Process, to_session: Any, on_end: Callable[[str], 
             on_end(why)
 
 
-async def _hand_over(line: bytes, to_session: Any) -> None:
-    if not line.strip():
-        return
-    message: SessionMessage | Exception
+def _message(line: bytes, asked: dict[int | str, None]) -> SessionMessage | Exception:
+    """Return the message of a line, or an error for one that is none: programs print to their output, too.
+
+    A line that cannot be read ends the request whose id it begins with. The server's word that it could not read one
+    of ours, which names none, ends the only request that waits.
+    """
+    failed: Any
     try:
-        message = SessionMessage(mcp_types.jsonrpc_message_adapter.validate_json(line, by_name=False))
+        message = mcp_types.jsonrpc_message_adapter.validate_json(line, by_name=False)
     except ValueError:
-        message = ValueError("a line that is no message")  # programs print to their output, too
-    await to_session.send(message)
+        number = _ID.match(line)
+        if number is None:
+            return ValueError("a line that is no message")
+        failed, why = json.loads(number[1]), mcp_types.ErrorData(code=mcp_types.PARSE_ERROR, message=UNREADABLE)
+    else:
+        if isinstance(message, mcp_types.JSONRPCResponse | mcp_types.JSONRPCError) and message.id is not None:
+            asked.pop(message.id, None)
+        if not isinstance(message, mcp_types.JSONRPCError) or message.id is not None or len(asked) != 1:
+            return SessionMessage(message)
+        failed, why = next(iter(asked)), message.error
+    if failed not in asked:
+        return ValueError("an answer to nothing")
+    del asked[failed]
+    return SessionMessage(mcp_types.JSONRPCError(jsonrpc="2.0", id=failed, error=why))
 
 
-async def _write(process: trio.Process, from_session: Any, to_session: Any) -> None:
+async def _write(
+    process: trio.Process,
+    from_session: Any,
+    to_session: Any,
+    asked: dict[int | str, None],
+    on_end: Callable[[str], object],
+) -> None:
     assert process.stdin is not None  # noqa: S101 - for the type checker: it has a pipe
     try:
         async for message in from_session:
+            if isinstance(message.message, mcp_types.JSONRPCRequest):
+                asked[message.message.id] = None
+                if len(asked) > MAX_ASKED:
+                    del asked[next(iter(asked))]
             data = message.message.model_dump_json(by_alias=True, exclude_unset=True)
             await process.stdin.send_all(data.encode(errors="replace") + b"\n")
     except (trio.BrokenResourceError, trio.ClosedResourceError):
+        on_end("it closed its input")
         to_session.close()  # the session learns of it as of the end of its input
 
 
@@ -209,7 +260,8 @@ class _BoundedStream(httpx2.AsyncByteStream):
 class _BoundedTransport(httpx2.AsyncHTTPTransport):
     """Bounds each response that is not a stream of events, which the SDK bounds event by event.
 
-    A request that does not reach the server is answered with a JSON-RPC error, for the reason of `_BoundedStream`.
+    A request that does not reach the server is answered with a JSON-RPC error, for the reason of `_BoundedStream`; so
+    is one that is refused with a status, of which the SDK would tell nothing.
     """
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -222,7 +274,51 @@ class _BoundedTransport(httpx2.AsyncHTTPTransport):
             return _failed("its response is compressed, which was not asked for")
         if not response.headers.get("content-type", "").startswith("text/event-stream"):
             response.stream = _BoundedStream(response.stream)
+        if response.status_code >= 400 and request.method == "POST":
+            return await _refusal(request, response)
         return response
+
+
+async def _refusal(request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
+    """Return a response of a status that says that a request failed as one with a JSON-RPC error.
+
+    404 and 410 in a session mean that the server does not know it (MCP, 2025-11-25, session management), and so does
+    400 of servers made with the example of the TypeScript SDK, whose words name the session.
+    """
+    status, body = response.status_code, b""
+    with suppress(httpx2.StreamError):
+        body = await response.aread()
+    await response.aclose()
+    said = _words(response, body)
+    sentence = f"HTTP {status} {response.reason_phrase}".rstrip() + (f": {said}" if said else "")
+    if "mcp-session-id" in request.headers and (
+        status in (404, 410) or (status == 400 and "session" in body.decode(errors="replace").lower())
+    ):
+        return _failed(sentence, SESSION_GONE, status)
+    seconds = response.headers.get("retry-after", "")
+    if status == 429 or (status == 503 and seconds):
+        wait_s = float(seconds) if seconds.isdecimal() else WAIT_S[0]
+        return _failed(sentence, THROTTLED, status, min(wait_s, WAIT_S[1]))
+    if response.headers.get("content-type", "").startswith("application/json"):
+        with suppress(ValueError):
+            if isinstance(mcp_types.jsonrpc_message_adapter.validate_json(body), mcp_types.JSONRPCError):
+                return httpx2.Response(status, headers={"content-type": "application/json"}, content=body)
+    return _failed(sentence, mcp_types.METHOD_NOT_FOUND if status == 404 else mcp_types.INTERNAL_ERROR, status)
+
+
+def _words(response: httpx2.Response, body: bytes) -> str:
+    """Return the reason that the body of a refusal gives, if it is for people to read."""
+    kind = response.headers.get("content-type", "")
+    if kind.startswith("text/plain"):
+        return " ".join(body.decode(errors="replace").split())[:MAX_REASON]
+    with suppress(ValueError, RecursionError):
+        said = json.loads(body)
+        for name in ("error", "error_description", "message", "detail"):
+            if isinstance(said, dict) and name in said:
+                said = said[name] if isinstance(said[name], dict | str) else said
+        if isinstance(said, str):
+            return " ".join(said.split())[:MAX_REASON]
+    return ""
 
 
 class _UserTransport(_BoundedTransport):
@@ -250,9 +346,9 @@ class _UserTransport(_BoundedTransport):
         return _failed("it does not accept your sign-in", mcp_types.INTERNAL_ERROR)
 
 
-def _failed(why: str, code: int = mcp_types.CONNECTION_CLOSED) -> httpx2.Response:
-    error = {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": why}}
-    return httpx2.Response(502, json=error)
+def _failed(why: str, code: int = LOST, status: int = 502, data: float | None = None) -> httpx2.Response:
+    error = {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": why, "data": data}}
+    return httpx2.Response(status, json=error)
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
+import msgspec
 from attrs import frozen
 from mcp.client.auth.utils import (
     build_oauth_authorization_server_metadata_discovery_urls,
@@ -17,10 +18,14 @@ from pydantic import ValidationError
 
 from understudy.auth.oauth.errors import Unreachable, Untrusted
 from understudy.auth.oauth.guarded_http import GuardedHttp
-from understudy.auth.oauth.token_endpoint import METHODS
+from understudy.auth.oauth.token_endpoint import METHODS, members_of
 from understudy.tools.mcp.server import McpServer
 
 _CHALLENGE: Final = r'{}=(?:"([^"]{{1,2000}})"|([^\s,]{{1,2000}}))'
+
+
+MALFORMED: Final = (ValidationError, msgspec.DecodeError, UnicodeError, RecursionError)
+"""What is raised for an answer that is not as it should be."""
 
 
 @frozen
@@ -95,8 +100,8 @@ async def _protected_resource(
             raise Unreachable(f"its metadata answer {response.status}")
         if response.status == 200:
             try:
-                return ProtectedResourceMetadata.model_validate_json(response.body)
-            except ValidationError:
+                return ProtectedResourceMetadata.model_validate(members_of(response.body))
+            except MALFORMED:
                 raise Untrusted("its metadata are malformed") from None
     return None
 
@@ -113,8 +118,8 @@ async def _metadata(server: McpServer, issuer: str, http: GuardedHttp) -> OAuthM
         if response.status != 200:
             continue
         try:
-            metadata = OAuthMetadata.model_validate_json(response.body)
-        except ValidationError:
+            metadata = OAuthMetadata.model_validate(members_of(response.body))
+        except MALFORMED:
             raise Untrusted("the metadata of its authorization server are malformed") from None
         if not issuers_match(str(metadata.issuer), expected):
             raise Untrusted(f"its authorization server calls itself {str(metadata.issuer)[:200]}, not {expected[:200]}")

@@ -2,7 +2,6 @@
 
 from attrs import evolve, field, frozen
 from mcp.shared.auth import OAuthClientInformationFull
-from pydantic import ValidationError
 
 from understudy.auth.oauth import token_endpoint
 from understudy.auth.oauth.errors import GrantRefused, Untrusted
@@ -12,10 +11,11 @@ from understudy.auth.oauth.token_endpoint import (
     OAuthClient,
     ask_for_tokens,
     challenge_of,
+    members_of,
     refusal,
     with_query,
 )
-from understudy.tools.mcp.oauth.discovery import AuthorizationServer
+from understudy.tools.mcp.oauth.discovery import MALFORMED, AuthorizationServer
 
 
 @frozen
@@ -49,8 +49,8 @@ async def register(at: AuthorizationServer, redirect_uri: str, http: GuardedHttp
     if response.status not in (200, 201):
         raise refusal(response)
     try:
-        given = OAuthClientInformationFull.model_validate_json(response.body)
-    except ValidationError:
+        given = OAuthClientInformationFull.model_validate(members_of(response.body))
+    except MALFORMED:
         raise Untrusted("the answer to the registration is malformed") from None
     method = given.token_endpoint_auth_method or at.method
     if method not in METHODS or (method != "none" and not given.client_secret):

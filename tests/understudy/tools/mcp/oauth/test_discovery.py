@@ -88,6 +88,25 @@ async def test_metadata_that_do_not_match_are_refused() -> None:
                 await discover(at(origin), GuardedHttp(private=True))
 
 
+@pytest.mark.parametrize("absent", [None, ""])
+async def test_optional_members_may_be_null_or_empty(absent: str | None) -> None:
+    """As some servers write what they do not have, in both metadata and in the answer to a registration."""
+    optional = ("registration_endpoint", "revocation_endpoint", "service_documentation", "scopes_supported")
+    with trio.fail_after(60):
+        pages: Pages = {}
+        async with answering(pages) as (origin, _):
+            pages |= metadata(origin, **dict.fromkeys(optional, absent))
+            pages[f"{RESOURCE}/mcp"] |= {"resource_documentation": absent, "scopes_supported": absent}
+            found = await discover(at(origin), GuardedHttp(private=True))
+            assert (found.registration_endpoint, found.revocation_endpoint, found.scope) == ("", "", "")
+            pages["/register"] = {"client_id": "c", "redirect_uris": ["https://a.example/back"]} | dict.fromkeys(
+                ("client_secret", "client_uri", "logo_uri", "scope"), absent
+            )
+            registering = evolve(found, registration_endpoint=f"{origin}/register", method="none")
+            client = await grants.register(registering, "https://a.example/back", GuardedHttp(private=True))
+            assert (client.id, client.secret) == ("c", "")
+
+
 async def test_no_private_address_is_called_that_another_named() -> None:
     """Neither by the metadata's address, nor the issuer's or an endpoint's, nor by a redirect."""
     pages: Pages = {}
