@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 from understudy.tools.errors import ToolError
-from understudy.tools.queries import Answer
 from understudy.tools.result import ANALYSIS, DRILL_DOWN, NextStep, ToolResult
 from understudy.tools.schema import Param
 from understudy.tools.table_analysis import MAX_GROUPS, MAX_OUTLIERS, Groups, Joined, Outliers, Overview, Trend, largest
@@ -30,13 +29,13 @@ async def analyse_table(file_id: TableId, context: ToolContext, measure: Measure
     trend, unusual values; a first look at any data, numbers or file."""
     file = await attached(context, file_id)
     found = await ask_table(file, context.owner, "overview", (measure,), Overview)
-    said, steps = [f"{file.name}: {_rows(found.row_count)}"], []
+    said, steps = [f"{file.name}: {number_of_rows(found.row_count)}"], []
     for groups in found.shares:
         if (first := largest(groups.rows)) is not None:
             share = f" ({100 * first[1] / groups.total:.0f} %)" if groups.additive and groups.total else ""
             said.append(f"by {groups.by}, {first[0]} has the largest {_value_name(groups)}, {_figure(first[1])}{share}")
-            steps.append(_details_step(file.name, groups.by, first[0]))
-            steps.append(NextStep(f"{_capital(_value_name(groups))} by {groups.by}", _group_message(file.name, groups)))
+            steps.append(rows_step(file.name, groups.by, first[0]))
+            steps.append(NextStep(f"{capital(_value_name(groups))} by {groups.by}", _group_message(file.name, groups)))
     if found.trend is not None:
         said.append(_trend_sentence(found.trend))
         steps.insert(0, NextStep("The trend", f"Show the trend{_of(found.measure)} by month in {file.name}"))
@@ -52,22 +51,6 @@ async def analyse_table(file_id: TableId, context: ToolContext, measure: Measure
         "outliers": [_outlier_row(each) for each in found.outliers],
     }
     return ToolResult(value, f"{'; '.join(said)}.", kind=ANALYSIS, next_steps=steps)
-
-
-@tool(retry_safe=True)
-async def group_table(
-    file_id: TableId,
-    context: ToolContext,
-    by: Annotated[str | None, Param("Column to group by; or month, quarter, year of a date.", format="column")] = None,
-    measure: Measure = None,
-    aggregate: Aggregate = None,
-    where: Where = None,
-) -> ToolResult:
-    """Group the rows of an attached table: totals, averages or counts by category or period, a breakdown per group with
-    shares, the largest groups first."""
-    file = await attached(context, file_id)
-    found = await ask_table(file, context.owner, "group", (by, measure, aggregate, where, MAX_GROUPS), Groups)
-    return _group_result(file.name, found, where)
 
 
 @tool(retry_safe=True)
@@ -87,8 +70,9 @@ async def join_tables(
         raise ToolError("invalid_arguments", "Two tables are needed to join; both are the same file.")
     found = await ask_table(file, context.owner, "joined", (MAX_ROWS,), Joined, other=other, on=on)
     join = found.join
-    both = f"{file.name} and {other.name} joined on {join.on}: {_rows(join.rows)}"
-    alone = f"{_rows(join.unmatched)} of {file.name} and {join.other_unmatched:,} of {other.name} without a partner"
+    both = f"{file.name} and {other.name} joined on {join.on}: {number_of_rows(join.rows)}"
+    unmatched = number_of_rows(join.unmatched)
+    alone = f"{unmatched} of {file.name} and {join.other_unmatched:,} of {other.name} without a partner"
     facts = {
         "on": join.on,
         "rows_joined": join.rows,
@@ -99,7 +83,7 @@ async def join_tables(
         columns = [{"name": each.name, "type": each.type} for each in found.answer.columns]
         value = {**facts, "columns": columns, "rows": found.answer.rows, "note": found.answer.truncated}
         return ToolResult(value, f"{both}; {alone}", kind=DRILL_DOWN)
-    arguments = (by, measure, aggregate, None, MAX_GROUPS)
+    arguments = (by, measure, aggregate, MAX_GROUPS)
     groups = await ask_table(file, context.owner, "group", arguments, Groups, other=other, on=on)
     value = {**facts, "groups": _group_rows(groups)}
     return ToolResult(value, f"{both}; {alone}. {_group_sentence(groups)}", kind=ANALYSIS)
@@ -132,11 +116,15 @@ async def table_trend(
         "best": {"period": best[0], "value": best[1]},
         "worst": {"period": worst[0], "value": worst[1]},
     }
-    steps = [_details_step(file.name, found.date, best[0]), _details_step(file.name, found.date, worst[0])]
+    steps = [
+        NextStep(f"Rows of {period}", f"Show the rows of {file.name} where {found.date} is in {period}")
+        for period, _ in (best, worst)
+        if found.grain != "week"
+    ]
     chart = f"Chart {_value_words(found.aggregate, found.measure)} by {found.grain} from {file.name}"
     only = f"; only rows with {where}" if where else ""
     summary = (
-        _capital(_trend_sentence(found))
+        capital(_trend_sentence(found))
         + f"; highest in {best[0]} with {_figure(best[1])}, lowest in {worst[0]} with {_figure(worst[1])}{only}."
     )
     return ToolResult(value, summary, kind=ANALYSIS, next_steps=[NextStep("As a chart", chart), *steps])
@@ -167,53 +155,8 @@ async def find_outliers(
     return ToolResult(value, summary, kind=DRILL_DOWN if odd else ANALYSIS, next_steps=more)
 
 
-@tool(retry_safe=True)
-async def drill_down(
-    file_id: TableId,
-    where: Annotated[str, Param("The rows to show: column = value, column > 5, a value alone.", format="selection")],
-    context: ToolContext,
-    limit: Annotated[int, Param("The most rows to return, 1 to 200.")] = 50,
-) -> ToolResult:
-    """Drill down into an attached table: show the rows and details behind a figure, where a column has a value."""
-    if not 1 <= limit <= MAX_ROWS:
-        raise ToolError("invalid_arguments", f"limit must be between 1 and {MAX_ROWS:,}, not {limit:,}.")
-    file = await attached(context, file_id)
-    answer = await ask_table(file, context.owner, "details", (where, limit), Answer)
-    value = {
-        "where": where,
-        "columns": [{"name": each.name, "type": each.type} for each in answer.columns],
-        "rows": answer.rows,
-        "note": answer.truncated,
-    }
-    steps: list[NextStep] = []
-    for each in answer.columns:
-        if each.kind == "text" and len(steps) < 3 and each.name.lower() not in where.lower():
-            different = {row[answer.columns.index(each)] for row in answer.rows}
-            if 1 < len(different) < max(3, len(answer.rows)):
-                label, message = f"By {each.name}", f"Group the rows of {file.name} by {each.name} where {where}"
-                steps.append(NextStep(label, message))
-    shown = f"{_rows(len(answer.rows))} of {file.name} where {where}"
-    return ToolResult(
-        value, f"{shown}; {answer.truncated}" if answer.truncated else shown, kind=DRILL_DOWN, next_steps=steps
-    )
-
-
-def _group_result(file: str, found: Groups, where: str | None) -> ToolResult:
-    value = {"by": found.by, "groups": _group_rows(found), "total": found.total, "group_count": found.groups}
-    steps = []
-    if where is None and not _is_period(found.by):
-        steps = [_details_step(file, found.by, name) for name, _, _ in found.rows[:3]]
-    elif where is None:
-        steps = [NextStep("The trend", f"Show the trend{_of(found.measure)} by month in {file}")]
-    if found.where:
-        value |= {"where": found.where, "total_of_all_rows": found.whole}
-    return ToolResult(value, _group_sentence(found), kind=ANALYSIS, next_steps=steps)
-
-
 def _group_sentence(found: Groups) -> str:
-    lead = f"{_capital(_value_name(found))} by {found.by}: {found.groups:,} group{'' if found.groups == 1 else 's'}"
-    if found.where:
-        lead = f"{_selected_sentence(found)} {lead}"
+    lead = f"{capital(_value_name(found))} by {found.by}: {found.groups:,} group{'' if found.groups == 1 else 's'}"
     known = [(name, value) for name, value, _ in found.rows if value is not None]
     if not known:
         return f"{lead}, without values."
@@ -227,18 +170,6 @@ def _group_sentence(found: Groups) -> str:
         return f"{lead}; each has {_figure(best[1])}."
     cut = f"; only the first {len(found.rows)} are listed" if found.groups > len(found.rows) else ""
     return f"{lead}; the largest is {best[0]} with {_figure(best[1])}{share}{rest}{cut}."
-
-
-def _selected_sentence(found: Groups) -> str:
-    """Say what the selected rows have, beside all rows."""
-    if found.total is None or not found.row_count:
-        return f"No row has {found.where}."
-    lead = f"{_capital(_value_name(found))} where {found.where}: {_figure(found.total)}"
-    if found.whole is None:
-        return f"{lead}."
-    if found.additive and found.whole:
-        return f"{lead}, {100 * found.total / found.whole:.0f} % of all ({_figure(found.whole)})."
-    return f"{lead}; of all rows {_figure(found.whole)}."
 
 
 def _group_rows(found: Groups, *, column: bool = False) -> list[dict[str, Any]]:
@@ -285,7 +216,8 @@ def _outlier_row(found: Outliers) -> Mapping[str, Any]:
     }
 
 
-def _details_step(file: str, column: str, value: str) -> NextStep:
+def rows_step(file: str, column: str, value: str) -> NextStep:
+    """Return the step to the rows in which a column of a table called `file` has a value."""
     plain = " ".join(value.split())[:_MAX_VALUE]
     return NextStep(f"Rows of {plain or 'it'}", f"Show the rows of {file} where {column} = “{plain}”")
 
@@ -308,18 +240,16 @@ def _of(measure: str | None) -> str:
     return f" of {measure}" if measure else ""
 
 
-def _is_period(name: str) -> bool:
-    return name.split(" of ", 1)[0] in ("hour", "day", "week", "month", "quarter", "year")
-
-
 def _figure(value: float) -> str:
     """Return a number as people read it: two decimals from a hundred on, four digits below."""
     return f"{value:,.2f}".removesuffix(".00") if abs(value) >= 100 else f"{value:,.4g}"
 
 
-def _capital(text: str) -> str:
+def capital(text: str) -> str:
+    """Return a text with a capital first letter; the rest, which may be a name, is unchanged."""
     return text[:1].upper() + text[1:]
 
 
-def _rows(count: int) -> str:
+def number_of_rows(count: int) -> str:
+    """Return a number of rows in words: 1 row, 1,200 rows."""
     return f"{count:,} row{'' if count == 1 else 's'}"

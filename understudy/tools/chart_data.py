@@ -58,6 +58,7 @@ class ChartPlan:
     kind: str
     grain: str | None = None
     bin_width: float | None = None
+    source: str = "data"
 
     @property
     def x_title(self) -> str:
@@ -81,13 +82,15 @@ class Points:
     notes: tuple[str, ...] = ()
 
 
-def collect(table: Table, x: str, y: str | None, aggregate: str | None, kind: str | None) -> Points:
-    """Plan a chart and compute its points.
+def collect(table: Table, x: str, y: str | None, aggregate: str | None, kind: str | None, where: str = "") -> Points:
+    """Plan a chart and compute its points, of the rows that an SQL condition of ours selects.
 
     Raises `ToolError`: ``query_failed`` for unknown columns or ones that do not go together, ``invalid_arguments`` for
     an unknown aggregate or kind.
     """
     plan = _plan(table, x, y, parse_aggregate(aggregate), _kind(kind))
+    if where:
+        plan = evolve(plan, source=f"(SELECT *, rowid FROM data WHERE {where})")  # noqa: S608 (quoted)
     if plan.grain is not None:
         points = _over_time(table, plan)
     elif plan.aggregate is None:
@@ -188,11 +191,11 @@ def _over_time(table: Table, plan: ChartPlan) -> Points:
     # The latest steps are kept: most questions are about them.
     rows = _rows(
         table,
-        f"SELECT {label}, n FROM (SELECT {step} AS t, {_measure(plan)} AS n FROM data WHERE isfinite({name}) "  # noqa: S608
+        f"SELECT {label}, n FROM (SELECT {step} AS t, {_measure(plan)} AS n FROM {plan.source} WHERE isfinite({name}) "  # noqa: S608
         f"GROUP BY t ORDER BY t DESC LIMIT {most + 1}) ORDER BY t",
     )
     notes = [f"only the last {most} {plan.grain}s are shown"] if len(rows) > most else []
-    undated = table.rows(f"SELECT count(*) FROM data WHERE {name} IS NULL")[0][0]  # noqa: S608
+    undated = table.rows(f"SELECT count(*) FROM {plan.source} WHERE {name} IS NULL")[0][0]  # noqa: S608
     if undated:
         notes.append(f"{undated:,} row{'' if undated == 1 else 's'} without a date left out")
     return Points(plan, rows[-most:], tuple(notes))
@@ -201,7 +204,7 @@ def _over_time(table: Table, plan: ChartPlan) -> Points:
 def _by_category(table: Table, plan: ChartPlan) -> Points:
     most = _MOST.get(plan.kind, MAX_POINTS)
     label = f"coalesce(left(CAST({plan.x.quoted} AS VARCHAR), {_MAX_LABEL}), '(empty)')"
-    grouped = f"SELECT {label} AS g, {_measure(plan)} AS n FROM data GROUP BY g"  # noqa: S608 (quoted)
+    grouped = f"SELECT {label} AS g, {_measure(plan)} AS n FROM {plan.source} GROUP BY g"  # noqa: S608 (quoted)
     rows = _rows(table, f"SELECT g, n FROM ({grouped}) WHERE n IS NOT NULL ORDER BY n DESC, g LIMIT {most}")  # noqa: S608
     groups, total = table.rows(f"SELECT count(*), sum(n) FROM ({grouped}) WHERE n IS NOT NULL")[0]  # noqa: S608
     if groups <= most:
@@ -216,7 +219,7 @@ def _by_category(table: Table, plan: ChartPlan) -> Points:
 def _over_numbers(table: Table, plan: ChartPlan) -> Points:
     """Return points with numbers along x: each number by itself if they are few, else in equal steps."""
     name = f"CAST({plan.x.quoted} AS DOUBLE)"
-    usable = f"FROM data WHERE isfinite({name})"
+    usable = f"FROM {plan.source} WHERE isfinite({name})"
     different, low, high = table.rows(f"SELECT count(DISTINCT {name}), min({name}), max({name}) {usable}")[0]
     if different > MAX_BARS:
         width = _nice((high - low) / _BINS)
@@ -237,7 +240,7 @@ def _scattered(table: Table, plan: ChartPlan) -> Points:
     if plan.y is None:
         raise ToolError("query_failed", "Points need two columns of numbers.")
     x, y = f"CAST({plan.x.quoted} AS DOUBLE)", f"CAST({plan.y.quoted} AS DOUBLE)"
-    usable = f"FROM data WHERE isfinite({x}) AND isfinite({y})"
+    usable = f"FROM {plan.source} WHERE isfinite({x}) AND isfinite({y})"
     count = table.rows(f"SELECT count(*) {usable}")[0][0]
     found = _rows(table, f"SELECT {x} AS a, {y} AS b {usable} ORDER BY hash(rowid) LIMIT {MAX_POINTS}")
     notes = (f"a sample of {MAX_POINTS} of {count:,} points is shown",) if count > MAX_POINTS else ()

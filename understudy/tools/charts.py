@@ -50,8 +50,13 @@ async def chart_table(
     """Draw a chart of an attached table: bars by category, a line over time, a pie, a histogram or points."""
     file = await attached(context, file_id)
     points = await ask_table(file, context.owner, "chart", (x, y, aggregate, kind), Points)
+    return await chart_result(points, context.owner)
+
+
+async def chart_result(points: Points, owner: str, read_as: str = "") -> ToolResult:
+    """Draw a chart, for `owner`; `read_as` says what was asked for. Raises `ToolError` as `render` does."""
     spec = build_spec(points)
-    svg = await render(spec, context.owner)
+    svg = await render(spec, owner)
     title = title_of(points.plan)
     value = {
         "title": title,
@@ -62,7 +67,10 @@ async def chart_table(
         "points": [{"x": _label(points.plan, at), "y": value} for at, value in points.rows],
         "notes": list(points.notes),
     }
-    return ToolResult(value, _sentence(title, points), {"title": title, "spec": spec, "svg": svg})
+    said = _sentence(title, points)
+    if read_as:
+        value["question"] = read_as
+    return ToolResult(value, said, {"title": title, "spec": spec, "svg": svg})
 
 
 def _label(plan: ChartPlan, at: Any) -> Any:

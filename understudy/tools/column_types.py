@@ -41,6 +41,9 @@ _DELIMITERS: Final = ("\t", ";", "|", ",")
 MOSTLY: Final = 0.8
 """Part of a column's values that must be numbers or dates for a note about the others."""
 MAX_NOTES: Final = 20
+MISSING: Final = ("n/a", "na", "n.a.", "#n/a", "-", "--", "–", "—", "null", "none", "nan", "k.a.", "?")  # noqa: RUF001
+"""What people and programs write into a cell without a value; among numbers or dates it is none of them."""
+_MARKS: Final = ", ".join(f"'{each}'" for each in MISSING)
 _DATES: Final = {day + hour: form + hour_form for day, form in _DAYS for hour, hour_form in (("", ""), *_HOURS)}
 _NUMBER: Final = "|".join((_INTEGER, _DECIMAL, _EUROPEAN, _ENGLISH))
 _DATE: Final = "|".join(dict.fromkeys(_DATES.values()))
@@ -103,7 +106,8 @@ class ColumnTypes:
         for each in self._open:
             self._settle_open(each, habit)
         if self._types:
-            listed = ", ".join(f"{self._types.get(each, _quote(each))} AS {_quote(each)}" for each in self.columns)
+            self._note_missing()
+            listed = ", ".join(f"{self._types.get(each, quote(each))} AS {quote(each)}" for each in self.columns)
             self.ask(f"CREATE TABLE typed AS SELECT {listed} FROM data")  # noqa: S608 (quoted)
             self.ask("DROP TABLE data")
             self.ask("ALTER TABLE typed RENAME TO data")
@@ -112,11 +116,11 @@ class ColumnTypes:
     def _sampled(self) -> tuple[list[_Facts], bool]:
         """Return the columns with the forms that the first values have, and whether these are all values."""
         rows = max(20, SAMPLE // max(1, len(self.columns)))
-        listed = ", ".join(map(_trimmed, self.columns))
+        listed = ", ".join(map(_bare, self.columns))
         cells = self.ask(f"SELECT {listed} FROM data LIMIT {rows}") if self.columns else []  # noqa: S608 (quoted)
         found = []
         for name, column in zip(self.columns, zip(*cells, strict=True), strict=False):
-            values = Counter(each for each in column if each)
+            values = Counter(each for each in column if each and each.lower() not in MISSING)
             forms = [form for form, pattern in _PATTERNS.items() if all(map(pattern.fullmatch, values))]
             negative, pointed = (sum(mark(each) for each in values) for mark in (_is_negative, _has_point))
             facts = _Facts(name, values.total(), forms, negative, pointed)
@@ -133,7 +137,8 @@ class ColumnTypes:
         """Return these columns with the forms, of those that they have, that all values have."""
         parts = []
         for each in columns:
-            value, given = _trimmed(each.name), _given(each.name)
+            value = quote(each.name)
+            given = f"{value} <> ''"
             parts.append(f"count(*) FILTER ({given})")
             parts.append(f"count(*) FILTER ({value} LIKE '-%')" if each.forms else "0")
             parts.append(f"count(*) FILTER ({value} LIKE '%.%')" if each.forms else "0")
@@ -141,7 +146,9 @@ class ColumnTypes:
                 f"coalesce(bool_and(regexp_full_match({value}, '{_FORMS[form]}', 'i')) FILTER ({given}), true)"
                 for form in each.forms
             ]
-        ((*answers,),) = self.ask(f"SELECT {', '.join(parts)} FROM data")  # noqa: S608 (quoted)
+        # Each cell is trimmed once, not for each form.
+        cells = ", ".join(f"{_trimmed(each.name)} AS {quote(each.name)}" for each in columns)
+        ((*answers,),) = self.ask(f"SELECT {', '.join(parts)} FROM (SELECT {cells} FROM data)")  # noqa: S608 (quoted)
         found, rest = [], iter(answers)
         for each in columns:
             count, negative, pointed = next(rest), next(rest), next(rest)
@@ -176,20 +183,20 @@ class ColumnTypes:
             self._note_odd(column)
 
     def _settle_open(self, column: _Facts, habit: str | None) -> None:
-        name, shown = column.name, _shown(column.name)
+        name, called = column.name, shown(column.name)
         sql = f"SELECT {_trimmed(name)} FROM data WHERE regexp_full_match({_trimmed(name)}, $1) LIMIT 1"  # noqa: S608
         ((example,),) = self.ask(sql, [r"-?[1-9]\d{0,2}([.,]\d{3})+"])
         if example.count(".") + example.count(",") > 1:  # 1.234.567 has no decimals
             habit = "european" if "." in example else "english"
         elif habit is not None:
             mark = "a decimal comma" if habit == "european" else "a decimal point"
-            self.notes.append(f"{shown} is read with {mark}, as other numbers: {example} is {_value(example, habit)}.")
+            self.notes.append(f"{called} is read with {mark}, as other numbers: {example} is {_value(example, habit)}.")
         elif self.delimiter == ",":  # such files hardly write decimals with a comma
             habit = "english"
-            self.notes.append(f"{shown} is read with a decimal point: {example} is {_value(example, habit)}.")
+            self.notes.append(f"{called} is read with a decimal point: {example} is {_value(example, habit)}.")
         else:
             either = f"{_value(example, 'european')} or {_value(example, 'english')}"
-            self.notes.append(f"{shown} is read as text: {example} may be {either}, and no other number decides it.")
+            self.notes.append(f"{called} is read as text: {example} may be {either}, and no other number decides it.")
             return
         self._types[name] = self._number(name, habit)
 
@@ -207,13 +214,55 @@ class ColumnTypes:
                 sql = f"SELECT {_trimmed(name)} FROM data WHERE {_given(name)} LIMIT 1"  # noqa: S608 (quoted)
                 example = self.ask(sql)[0][0]
                 self.notes.append(
-                    f"{_shown(name)} is read as text: in {example} either number may be the month, in every row."
+                    f"{shown(name)} is read as text: in {example} either number may be the month, in every row."
                 )
                 return True
         if fitting:
             kind = "TIMESTAMP" if " " in fitting[0] else "DATE"
             self._types[name] = f"CAST({_parsed(fitting[0]).replace('{}', _filled(name))} AS {kind})"
-        return bool(fitting)
+            return True
+        return "date" in column.forms and self._settle_mixed_dates(column)
+
+    def _settle_mixed_dates(self, column: _Facts) -> bool:
+        """Make a column one of dates that are written in several forms, if each form has one meaning."""
+        name, chosen = column.name, list[str]()
+        for form in dict.fromkeys(_DATES.values()):
+            matches = f"regexp_full_match({{}}, '{form}')"
+            if not self._count(name, matches):
+                continue
+            fitting = [
+                each
+                for each, written in _DATES.items()
+                if written == form and not self._count(name, f"{matches} AND {_parsed(each)} IS NULL")
+            ]
+            if not fitting or (
+                len(fitting) > 1 and self._count(name, f"{matches} AND {' <> '.join(map(_parsed, fitting[:2]))}")
+            ):
+                return False
+            chosen.append(fitting[0])
+        kind = "TIMESTAMP" if any(" " in each for each in chosen) else "DATE"
+        parsed = ", ".join(_parsed(each).replace("{}", _filled(name)) for each in chosen)
+        self._types[name] = f"CAST(coalesce({parsed}) AS {kind})"
+        self.notes.append(f"{shown(name)} has dates of {len(chosen)} forms, all read as dates.")
+        return True
+
+    def _note_missing(self) -> None:
+        """Note how many cells of numbers and dates say that they have no value."""
+        names = list(self._types)
+        for first in range(0, len(names), _WIDE):
+            some = names[first : first + _WIDE]
+            marked = [f"{_bare(each)} <> '' AND {_trimmed(each)} = ''" for each in some]
+            parts = [
+                f"count(*) FILTER ({each}), min({_bare(n)}) FILTER ({each})"
+                for each, n in zip(marked, some, strict=True)
+            ]
+            ((*found,),) = self.ask(f"SELECT {', '.join(parts)} FROM data")  # noqa: S608 (quoted)
+            for name, count, example in zip(some, found[::2], found[1::2], strict=True):
+                if not count:
+                    self._types[name] = self._types[name].replace(_trimmed(name), _bare(name))
+                else:
+                    cells = "cell has" if count == 1 else "cells have"
+                    self.notes.append(f"{shown(name)}: {count:,} {cells} no value, such as “{example}”.")
 
     def _note_odd(self, column: _Facts) -> None:
         """Note which values keep a column from being numbers or dates, if most are."""
@@ -227,7 +276,7 @@ class ColumnTypes:
             ((row, first),) = self.ask(f"{sql} ORDER BY rowid LIMIT 1", [form])
             are = "is" if count - most == 1 else "are"
             odd = f"{count - most:,} of its {count:,} values {are} no {column.odd}"
-            self.notes.append(f"{_shown(name)} is read as text: {odd}, the first in row {row:,}: {first!r}.")
+            self.notes.append(f"{shown(name)} is read as text: {odd}, the first in row {row:,}: {first!r}.")
 
     def _number(self, name: str, habit: str) -> str:
         """Return SQL that makes a number of a text of this habit."""
@@ -279,17 +328,25 @@ def _value(example: str, habit: str) -> str:
     return example.replace(".", "").replace(",", ".") if habit == "european" else example.replace(",", "")
 
 
-def _quote(name: str) -> str:
+def quote(name: str) -> str:
+    """Return a name as an SQL identifier, with any characters in it."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def _trimmed(name: str) -> str:
-    return f"trim({_quote(name)})"
+    """Return SQL for the text of a cell, without spaces around it; empty for one that says that it has no value."""
+    text = _bare(name)
+    return f"CASE WHEN lower({text}) IN ({_MARKS}) THEN '' ELSE {text} END"
+
+
+def _bare(name: str) -> str:
+    return f"trim({quote(name)})"
 
 
 def _given(name: str) -> str:
     return f"{_trimmed(name)} <> ''"
 
 
-def _shown(name: str) -> str:
+def shown(name: str) -> str:
+    """Return a column's name as notes begin with it."""
     return f"“{name[:60]}”"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
-from understudy.tools.column_types import ColumnTypes, lines_above
+from understudy.tools.column_types import ColumnTypes, lines_above, quote
 from understudy.tools.errors import ToolError
 
 if TYPE_CHECKING:
@@ -104,11 +104,6 @@ class Join:
     rows: int
     unmatched: int
     other_unmatched: int
-
-
-def quote(name: str) -> str:
-    """Return a name as an SQL identifier, with any characters in it."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 class Table:

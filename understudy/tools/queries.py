@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
-from understudy.tools.duckdb_session import Column, Table, quote
+from understudy.tools.column_types import quote
+from understudy.tools.duckdb_session import Column, Table
 from understudy.tools.errors import ToolError
 from understudy.tools.profiling import whole
 
@@ -27,7 +28,10 @@ MAX_CELL: Final = 1_000
 MAX_RESULT_CHARS: Final = 150_000
 
 MAX_LENGTH: Final = 20_000
+MAX_LEVELS: Final = 900
+"""Levels of a query's syntax tree: some 300 subqueries within each other. Python 3.12 reads deeper ones than 3.11."""
 
+_TOO_DEEP: Final = "The query is nested too deeply."
 _ONLY_READING: Final = "Only a single reading query is allowed: SELECT, WITH, VALUES, DESCRIBE or SUMMARIZE."
 
 # The only functions in FROM that reach nothing outside the query; they generate rows one by one.
@@ -173,7 +177,7 @@ def _check_query(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     try:
         tree = json.loads(written)
     except RecursionError:
-        raise _refused("The query is nested too deeply.") from None
+        raise _refused(_TOO_DEEP) from None
     if tree.get("error"):
         raise _refused(_ONLY_READING)
     with_names = [(node.get("cte_map") or {}).get("map", []) for node in _nodes(tree)]
@@ -187,15 +191,17 @@ def _refused(why: str) -> ToolError:
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
-    """Yield every object of a syntax tree, outer ones first."""
-    waiting = [tree]
+    """Yield every object of a syntax tree. Raises ToolError if it has more than `MAX_LEVELS`."""
+    waiting = [(tree, 0)]
     while waiting:
-        node = waiting.pop()
+        node, level = waiting.pop()
+        if level > MAX_LEVELS:
+            raise _refused(_TOO_DEEP)
         if isinstance(node, dict):
             yield node
-            waiting.extend(node.values())
+            waiting.extend((each, level + 1) for each in node.values())
         elif isinstance(node, list):
-            waiting.extend(node)
+            waiting.extend((each, level + 1) for each in node)
 
 
 def _check_node(node: dict[str, Any], tables: set[str]) -> None:

@@ -59,7 +59,7 @@ _COSTS: Final = (
     "price",
 )
 # Words in the names of columns whose values are averaged: their sum has no meaning.
-_AVERAGED: Final = frozenset(
+AVERAGED_NAMES: Final = frozenset(
     "age days degree degrees duration hours latency minutes percent percentage price rate rating ratio score seconds "  # noqa: SIM905 (words read better as words)
     "share speed temperature".split()
 )
@@ -70,8 +70,8 @@ _IDENTIFIERS: Final = frozenset(
 
 @frozen
 class Groups:
-    """Values by group, the largest first: group, value, rows. `total` is the value of all selected rows; `additive`:
-    the values add up to it. `where` is the selection in full, and `whole` the value of the whole table."""
+    """Values by group, the largest first: group, value, rows. `total` is the value of all rows; `additive`: the
+    values add up to it."""
 
     by: str
     measure: str | None
@@ -79,10 +79,7 @@ class Groups:
     rows: list[tuple[str, float | None, int]]
     groups: int
     total: float | None
-    row_count: int
     additive: bool
-    where: str = ""
-    whole: float | None = None
 
 
 @frozen
@@ -148,26 +145,16 @@ class _Selection:
         return table.rows(f"WITH chosen AS (SELECT * FROM data WHERE {self.condition}) {sql}", self.parameters)
 
 
-def group(
-    table: Table, by: str | None, measure: str | None, aggregate: str | None, where: str | None, limit: int
-) -> Groups:
-    """Return values by group. Without `by`, the category with fewest values; without `measure`, the likely one.
+def group(table: Table, by: str, measure: str | None, aggregate: str | None, limit: int) -> Groups:
+    """Return values by group. Without `measure`, those of the likely one.
 
     Raises `ToolError` ``query_failed`` for unknown columns, or ones that do not go together.
     """
-    selected, how = _select(table, where), parse_aggregate(aggregate)
-    if by is None:
-        # A column that the selection names has one group.
-        categories = _categories(table)
-        categories = [each for each in categories if each.name not in selected.text] or categories
-        if not categories:
-            raise ToolError("query_failed", "No column of this table has groups; name one to group by.")
-        column, grain = categories[0], None
-    else:
-        column, grain = find_axis(table, by)
-        if column.kind == "date" and find_column(table.columns, by) is not None and grain in ("hour", "day"):
-            grain = "day"
-    return _group(table, column, grain, _measure(table, measure, how), how, selected, limit)
+    how = parse_aggregate(aggregate)
+    column, grain = find_axis(table, by)
+    if column.kind == "date" and find_column(table.columns, by) is not None and grain in ("hour", "day"):
+        grain = "day"
+    return _group(table, column, grain, _measure(table, measure, how), how, limit)
 
 
 def costs(table: Table, limit: int) -> Groups:
@@ -182,7 +169,7 @@ def costs(table: Table, limit: int) -> Groups:
         raise ToolError(
             "query_failed", "That table is no list of costs: it needs a column of names and one of amounts."
         )
-    return _group(table, label, None, measure, "sum", _Selection(), limit)
+    return _group(table, label, None, measure, "sum", limit)
 
 
 def trend(table: Table, date: str | None, measure: str | None, aggregate: str | None, where: str | None) -> Trend:
@@ -222,22 +209,10 @@ def outliers(table: Table, column: str | None, limit: int) -> list[Outliers]:
     return [found for each in columns[:10] if (found := _outliers(table, each, limit)) is not None]
 
 
-def details(table: Table, where: str, limit: int) -> Answer:
-    """Return the rows that a selection has, in their order."""
-    selected = _select(table, where)
-    (count,) = selected.rows(table, "SELECT count(*) FROM chosen")[0]
-    shown = ", ".join(_plain(each) for each in table.columns)
-    rows = selected.rows(table, f"SELECT {shown} FROM chosen LIMIT {int(limit)}")
-    note = f"only the first {limit:,} of {count:,} rows are shown" if count > limit else ""
-    return Answer(table.columns, [[_finite(cell) for cell in row] for row in rows], note)
-
-
 def overview(table: Table, measure: str | None) -> Overview:
     """Return the main figures of a table."""
     column = _measure(table, measure, None)
-    shares = tuple(
-        _group(table, each, None, column, None, _Selection(), 10) for each in _categories(table)[:MAX_SHARED]
-    )
+    shares = tuple(_group(table, each, None, column, None, 10) for each in _categories(table)[:MAX_SHARED])
     over_time = None
     for dated in (each for each in table.columns if each.kind == "date"):
         over_time = _trend(table, dated, _fitting_grain(table, dated), column, None, _Selection())
@@ -259,19 +234,17 @@ def joined(table: Table, limit: int) -> Joined:
 
 
 def _group(
-    table: Table, column: Column, grain: str | None, measure: Column | None, how: str | None, on: _Selection, limit: int
+    table: Table, column: Column, grain: str | None, measure: Column | None, how: str | None, limit: int
 ) -> Groups:
     aggregate = "count" if measure is None else how or _natural(measure)
     key = PERIODS[grain].format(column.quoted) if grain else f"CAST({column.quoted} AS VARCHAR)"
     value = _value(measure, aggregate)
     sql = (
-        f"SELECT coalesce(left({key}, {_MAX_LABEL}), '{EMPTY}') AS g, {value} AS v, count(*) FROM chosen "
+        f"SELECT coalesce(left({key}, {_MAX_LABEL}), '{EMPTY}') AS g, {value} AS v, count(*) FROM data "
         f"GROUP BY g ORDER BY {'g' if grain else 'v DESC NULLS LAST, g'} LIMIT {int(limit)}"
     )
-    rows = on.rows(table, sql)
-    groups, count = on.rows(table, f"SELECT count(DISTINCT coalesce({key}, '{EMPTY}')), count(*) FROM chosen")[0]
-    (total,) = on.rows(table, f"SELECT {value} FROM chosen")[0]
-    (whole,) = table.rows(f"SELECT {value} FROM data")[0] if on.text else (None,)
+    rows = table.rows(sql)
+    ((groups, total),) = table.rows(f"SELECT count(DISTINCT coalesce({key}, '{EMPTY}')), {value} FROM data")
     return Groups(
         f"{grain} of {column.name}" if grain else column.name,
         None if measure is None else measure.name,
@@ -279,10 +252,7 @@ def _group(
         [(name, _finite(number), rows_of) for name, number, rows_of in rows],
         groups,
         _finite(total),
-        count,
         additive=aggregate in ("sum", "count"),
-        where=on.text,
-        whole=_finite(whole),
     )
 
 
@@ -465,7 +435,7 @@ def _measure(table: Table, name: str | None, how: str | None) -> Column | None:
 
 def _natural(measure: Column) -> str:
     """Return the aggregate that suits a column of which no other was asked."""
-    return "mean" if _AVERAGED & set(re.findall(r"[a-z]+", measure.name.lower())) else "sum"
+    return "mean" if AVERAGED_NAMES & set(re.findall(r"[a-z]+", measure.name.lower())) else "sum"
 
 
 def _likely(table: Table, words: Sequence[str]) -> Column | None:

@@ -26,7 +26,7 @@ MAX_ANSWER: Final = 4_000_000
 
 def prepare() -> None:
     """Load DuckDB and the modules of the operations while libraries can still be read."""
-    for name in ("chart_data", "profiling", "queries", "table_analysis"):
+    for name in ("chart_data", "questions.answer", "profiling", "queries", "table_analysis"):
         importlib.import_module(f"understudy.tools.{name}")
     importlib.import_module("duckdb")
 
@@ -34,16 +34,17 @@ def prepare() -> None:
 def answer(request: dict[str, Any]) -> Any:
     """Load the file and do the operation. Raises `ToolError`, MemoryError and errors of DuckDB."""
     from understudy.tools import chart_data, duckdb_session, profiling, queries, table_analysis
+    from understudy.tools.questions import answer as questions
 
     operations: dict[str, Callable[..., Any]] = {
         "profile": profiling.profile,
         "query": queries.run,
         "chart": chart_data.collect,
+        "question": questions.answer,
         "group": table_analysis.group,
         "costs": table_analysis.costs,
         "trend": table_analysis.trend,
         "outliers": table_analysis.outliers,
-        "details": table_analysis.details,
         "overview": table_analysis.overview,
         "joined": table_analysis.joined,
     }

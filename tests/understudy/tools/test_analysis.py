@@ -1,4 +1,4 @@
-"""Main figures, groups, trends, outliers, joins and details of attached tables, in the confined process."""
+"""Main figures, groups, trends, outliers and joins of attached tables, in the confined process."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,8 @@ import pytest
 from attrs import evolve
 
 from understudy.tools import StoredFile, ToolContext, ToolError, ToolResult
-from understudy.tools.analysis import analyse_table, drill_down, find_outliers, group_table, join_tables, table_trend
+from understudy.tools.analysis import analyse_table, find_outliers, join_tables, table_trend
+from understudy.tools.questions.tool import answer_question
 from understudy.tools.tool import Tool
 
 SALES = "id,date,region,product,revenue\n" + "".join(
@@ -36,19 +37,6 @@ async def test_an_overview_names_the_largest_groups_the_trend_and_odd_values(att
     assert labels["Outliers in revenue"] == "Find outliers in revenue of sales.csv"
 
 
-async def test_groups_have_shares_of_the_total(attach: Attach) -> None:
-    result = await run(attach, group_table, by="Region", measure="revenue", aggregate="sum")
-    first = result.value["groups"][0]
-    assert (first["region"], first["rows"]) == ("east", 20)
-    assert sum(row["total revenue"] for row in result.value["groups"]) == result.value["total"]
-    assert sum(row["share_percent"] for row in result.value["groups"]) == pytest.approx(100, abs=0.2)
-    by_month = await run(attach, group_table, by="month", measure="revenue", aggregate="mean")
-    assert [row["month of date"] for row in by_month.value["groups"]][:2] == ["2026-01", "2026-02"]
-    one = await run(attach, group_table, by="product", aggregate="count", where="region = 'North'")
-    assert {row["product"]: row["number of rows"] for row in one.value["groups"]} == {"tea": 10, "salt": 10}
-    assert [each.label for each in one.next_steps] == []
-
-
 async def test_a_trend_has_its_slope_and_best_period(attach: Attach) -> None:
     result = await run(attach, table_trend, period="month", measure="revenue")
     assert result.value["best"]["period"] == "2026-06"
@@ -62,11 +50,12 @@ async def test_a_trend_has_its_slope_and_best_period(attach: Attach) -> None:
 
 async def test_a_selection_has_conditions_and_values(attach: Attach) -> None:
     """A value alone is sought in all columns of texts; a comparison without a column is one of the likely measure."""
-    found = await run(attach, group_table, where="East and tea")
-    assert "where region = East and product = tea" in found.summary
-    assert "% of all" in found.summary
-    above = await run(attach, drill_down, where="> 215")
-    assert [row[-1] for row in above.value["rows"]] == [216, 9_000]
+    found = await run(attach, table_trend, period="week", measure="revenue", where="East and tea")
+    assert found.summary.endswith("only rows with East and tea.")
+    above = await run(attach, table_trend, period="day", measure="revenue", aggregate="count", where="> 200")
+    assert sum(row["number of rows"] for row in above.value["periods"]) == 9
+    with pytest.raises(ToolError, match="written as column = value"):
+        await run(attach, table_trend, where="region")
 
 
 async def test_a_period_that_has_only_begun_is_no_decline(attach: Attach) -> None:
@@ -83,19 +72,6 @@ async def test_outliers_come_with_their_rows(attach: Attach) -> None:
     assert result.kind == "drill_down"
     none = await run(attach, find_outliers, "a,b\n" + "1,2\n" * 20)
     assert none.summary.startswith("No outliers")
-
-
-async def test_a_drill_down_shows_the_rows_behind_a_figure(attach: Attach) -> None:
-    result = await run(attach, drill_down, where="region = “east”", limit=5)
-    assert len(result.value["rows"]) == 5
-    assert result.value["note"] == "only the first 5 of 20 rows are shown"
-    assert [each.message for each in result.next_steps] == [
-        "Group the rows of sales.csv by product where region = “east”"
-    ]
-    month = await run(attach, drill_down, where="date = 2026-02")
-    assert len(month.value["rows"]) == 10
-    number = await run(attach, drill_down, where="revenue is 9000.0")
-    assert [row[4] for row in number.value["rows"]] == [9_000]
 
 
 async def test_two_tables_are_joined_whatever_the_case(attach: Attach, tmp_path: Path) -> None:
@@ -118,10 +94,6 @@ async def test_two_tables_are_joined_whatever_the_case(attach: Attach, tmp_path:
 @pytest.mark.parametrize(
     ("tool", "arguments", "said"),
     [
-        (group_table, {"by": "colour"}, "no column “colour”"),
-        (group_table, {"by": "region", "measure": "product", "aggregate": "mean"}, "has no numbers"),
-        (drill_down, {"where": "region"}, "written as column = value"),
-        (drill_down, {"where": "colour = red"}, "no column “colour”"),
         (find_outliers, {"column": "region"}, "has no numbers"),
         (table_trend, {"period": "region"}, "has no dates"),
     ],
@@ -134,7 +106,22 @@ async def test_a_wrong_column_is_named(attach: Attach, tool: Tool, arguments: di
 async def test_names_and_values_of_columns_are_no_sql(attach: Attach) -> None:
     """A header and a value with quotes and braces are only names and values."""
     content = '"a""; DROP TABLE data; --",{0} {chosen}\nx\' OR 1=1,1\ny,2\nx\' OR 1=1,3\n'
-    result = await run(attach, group_table, content)
+    result = await run(attach, analyse_table, content)
     assert [row["rows"] for row in result.value["groups"]] == [2, 1]
-    rows = await run(attach, drill_down, content, where="a\"; DROP TABLE data; -- = x' OR 1=1")
+    rows = await run(attach, answer_question, content, question='rows where "a; DROP TABLE data; --" = "x\' OR 1=1"')
     assert len(rows.value["rows"]) == 2
+
+
+async def test_an_answer_says_how_a_column_was_read_where_that_was_open(attach: Attach) -> None:
+    """In its figure, its rows, its chart, and in the question that is asked back."""
+    content = "name;price;cost\na;1.234;12,50\nb;2.500;1,25\n"
+    note = "“price” is read with a decimal comma, as other numbers: 1.234 is 1234."
+    total = await run(attach, answer_question, content, question="total price")
+    assert total.summary == f"Total price, 2 rows: 3,734. {note}"
+    assert total.value["notes"] == [note]
+    assert note in (await run(attach, answer_question, content, question="price by name")).summary
+    assert note in (await run(attach, answer_question, content, question="chart price by name")).summary
+    asked = await run(attach, answer_question, "name;price\na;1.234\nb;2.500\n", question="total price")
+    assert asked.summary.endswith(
+        "“price” is read as text: 1.234 may be 1234 or 1.234, and no other number decides it."
+    )

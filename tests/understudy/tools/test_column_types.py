@@ -102,10 +102,10 @@ def test_whole_numbers_keep_all_digits(tmp_path: Path) -> None:
 
 
 def test_one_odd_value_is_counted_and_named(tmp_path: Path) -> None:
-    found = profile(table_of(tmp_path, "d,n\n" + "2024-01-01,5\n" * 8 + "soon,n/a\n2024-01-02,6\n"))
+    found = profile(table_of(tmp_path, "d,n\n" + "2024-01-01,5\n" * 8 + "soon,some\n2024-01-02,6\n"))
     assert found["notes"] == [
         "“d” is read as text: 1 of its 10 values is no date, the first in row 9: 'soon'.",
-        "“n” is read as text: 1 of its 10 values is no number, the first in row 9: 'n/a'.",
+        "“n” is read as text: 1 of its 10 values is no number, the first in row 9: 'some'.",
     ]
 
 
@@ -209,3 +209,26 @@ def test_no_drawn_table_is_read_wrong(tmp_path: Path, seed: int) -> None:
             assert any(f"“{name}” is read as text" in each for each in table.notes), name
         else:
             assert abs(Decimal(str(found[name]["sum"])) - total) <= abs(total) * Decimal("1e-11"), name
+
+
+@pytest.mark.parametrize("mark", ["n/a", "-", "NULL", "k.A.", "–"])  # noqa: RUF001
+def test_a_sign_for_no_value_leaves_numbers_and_dates_what_they_are(tmp_path: Path, mark: str) -> None:
+    """The cell is empty, and the profile says how many there are; in a column of text the sign is a value."""
+    content = f"d,n,t\n2024-01-01,5,a\n{mark},7,{mark}\n2024-01-03,{mark},b\n{mark},{mark},c\n"
+    found = profile(table_of(tmp_path, content))
+    assert [each["type"] for each in found["columns"]] == ["DATE", "BIGINT", "VARCHAR"]
+    assert [each["nulls"] for each in found["columns"]] == [2, 2, 0]
+    assert found["notes"] == [
+        f"“d”: 2 cells have no value, such as “{mark}”.",
+        f"“n”: 2 cells have no value, such as “{mark}”.",
+    ]
+
+
+def test_dates_of_several_forms_are_all_read(tmp_path: Path) -> None:
+    """Each form must have one meaning: 3/4/2024 has two unless another date of its form decides it."""
+    mixed = profile(table_of(tmp_path, "d\n2024-01-31\n03.02.2024\n25/12/2024\n3/4/2024\n"))
+    assert mixed["columns"][0]["type"] == "DATE"
+    assert mixed["columns"][0]["max"] == "2024-12-25"
+    assert mixed["notes"] == ["“d” has dates of 3 forms, all read as dates."]
+    open_ = profile(table_of(tmp_path, "d\n2024-01-31\n3/4/2024\n"))
+    assert open_["columns"][0]["type"] == "VARCHAR"

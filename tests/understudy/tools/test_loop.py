@@ -344,11 +344,13 @@ async def test_who_holds_the_tools_loop_is_reported(brisk: None) -> None:
     with trio.fail_after(60):
         async with ActorSystem("s", [ChildSpec("tools", lambda: ToolLoopActor(loop))], on_event=events) as system:
             await loop.open(system)
-            await blocks.call({}, a_context(), loop)
-            while not (blocked := [each for each in held if each.task == "tool blocks"]):  # noqa: ASYNC110
+            blocked: list[SlowHandler] = []
+            while not blocked:  # on a busy machine the watchdog may look at the stack after the call
+                await blocks.call({}, a_context(), loop)
                 await trio.sleep(0.01)
+                blocked = [each for each in held if each.task == "tool blocks" and "time.sleep(0.15)" in each.stack]
             await loop.close()
-    assert "time.sleep(0.15)" in blocked[0].stack
+    assert blocked[0].held_s > 0
 
 
 def test_the_flavour_of_a_function_is_read_from_its_code() -> None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from understudy.models.offline.scan import CUT, DATE
+from understudy.models.offline.scan import CUT, DATE, MONTH
 
 _MATH: Final = re.compile(
     r"(?P<number>\d+(?:,\d{3})*(?:\.\d+)?|\.\d+)|(?P<sign>\*\*|//|[-+*/^%()])|(?P<word>[A-Za-z]\w*)|(?P<comma>,)|(?P<other>\S)"
@@ -19,6 +19,44 @@ _SPOKEN: Final = (
     (re.compile(r"\bpercent of\b", re.IGNORECASE), "% of"),
     (re.compile(r"(\d)\s?squared\b", re.IGNORECASE), r"\1**2"),
 )
+_N: Final = r"(\d+(?:,\d{3})*(?:\.\d+)?)"
+_PERCENT: Final = rf"{_N}\s?(?:%|per\s?cent\b)"
+_MONEY: Final = r"\s?(?:[€$£]|eur|usd|euros?|dollars?)?"
+_FORMS: Final = (
+    # Interest is added every year, as the word compound, or none, says.
+    (
+        rf"\b(?:invest|deposit|save|put|saving|lend|borrow)(?:ed|s)?\s(?:about\s)?[€$£]?\s?{_N}{_MONEY}"
+        rf"\s(?:at|with)\s(?:an?\s)?(?:interest\s)?(?:rate\s)?(?:of\s)?{_PERCENT}(?:\s(?:compound\s)?interest)?"
+        r"(?:\s(?:an?|per|each)\syear|\s?p\.a\.|\syearly|\sannually)?(?:,?\s(?:compounded\s)?(?:yearly|annually))?"
+        r"\sfor\s(\d{1,3})\syears?\b",
+        r"\1 * (1 + \2 / 100) ** \3",
+    ),
+    (rf"\b{_PERCENT}\soff\s(?:of\s)?[€$£]?\s?{_N}", r"\2 * (1 - \1 / 100)"),
+    (rf"\b(?:increase|raise|add)\s{_N}\sby\s{_PERCENT}", r"\1 * (1 + \2 / 100)"),
+    (rf"\b{_N}\s(?:increased|plus)\s(?:by\s)?{_PERCENT}", r"\1 * (1 + \2 / 100)"),
+    (rf"\b(?:decrease|reduce|lower)\s{_N}\sby\s{_PERCENT}", r"\1 * (1 - \2 / 100)"),
+    (rf"\b{_N}\s(?:decreased|minus)\s(?:by\s)?{_PERCENT}", r"\1 * (1 - \2 / 100)"),
+    (rf"\bhalf\s(?:of\s)?{_N}", r"\1 / 2"),
+    (rf"\b(?:double|twice)\s(?:of\s)?{_N}", r"2 * \1"),
+    (rf"\bwhat\s(?:percentage|percent|share)\sof\s{_N}\sis\s{_N}", r"100 * \2 / \1"),
+    (rf"\b{_N}\sis\swhat\s(?:percentage|percent)\sof\s{_N}", r"100 * \1 / \2"),
+)
+LISTED: Final = re.compile(
+    r"\b(?P<how>sum|total|average|mean|product|maximum|minimum|largest|smallest)\sof\s"
+    r"(?P<list>-?\d{1,30}(?:\.\d{1,30})?(?:(?:,\s?(?:and\s)?|\sand\s)-?\d{1,30}(?:\.\d{1,30})?){1,50})(?![\w%])",
+    re.IGNORECASE,
+)
+"""A sum, an average or an extreme of several numbers."""
+SPOKEN: Final = frozenset(
+    "abs add added an and annually are at average borrow by calculate ceil cent come compound compounded compute "  # noqa: SIM905 (words read better as words)
+    "cubed decrease decreased deposit divide divided do does dollar dollars double equal equals eur euro euros "
+    "evaluate exp floor for from get half have how if increase increased interest invest invested is it largest "
+    "lend ln log log10 log2 lower many max maximum mean min minimum minus much multiplied multiply of off out per "
+    "percent percentage pi plus power product put raise rate reduce result root round s save share smallest solve "
+    "sqrt square squared subtract sum tau that the then times to total twice usd what will with work worth year "
+    "yearly years".split()
+)
+"""Words of arithmetic in words, and of requests for it."""
 _FUNCTIONS: Final = frozenset(
     {"sqrt", "round", "min", "max", "abs", "log", "ln", "log10", "log2", "exp", "floor", "ceil"}
 )
@@ -37,9 +75,10 @@ def expressions(text: str) -> list[str]:
 
     A stretch at a place where the text was cut is left out: half a sum is a wrong sum.
     """
+    text = _listed(text.translate(_SIGNS))
     for spoken, written in _SPOKEN:
         text = spoken.sub(written, text)
-    text = _CUT_WORD.sub("", DATE.sub(" ; ", text.translate(_SIGNS)))
+    text = _CUT_WORD.sub("", MONTH.sub(" ; ", DATE.sub(" ; ", text)))
     found = []
     for stretch in _stretches(text):
         run = _trimmed(stretch)
@@ -48,6 +87,29 @@ def expressions(text: str) -> list[str]:
         if operands and (called or (operands > 1 and any(each in _OPERATORS for each in run[1:]))):
             found.append(_joined(run))
     return found
+
+
+def is_worded(text: str) -> bool:
+    """Whether a text says arithmetic in words that stand for one expression, such as interest over years."""
+    return any(re.search(form, text, re.IGNORECASE) for form, _ in _FORMS) or LISTED.search(text) is not None
+
+
+def _listed(text: str) -> str:
+    """Return a text with sums and averages of numbers, and percentages in words, as expressions."""
+
+    def written(match: re.Match[str]) -> str:
+        numbers = re.findall(r"-?\d+(?:\.\d+)?", match["list"])
+        signs = {"product": " * ", "maximum": ", ", "largest": ", ", "minimum": ", ", "smallest": ", "}
+        how = match["how"].lower()
+        joined = signs.get(how, " + ").join(numbers)
+        if how in ("average", "mean"):
+            return f"({joined}) / {len(numbers)}"
+        name = {"maximum": "max", "largest": "max", "minimum": "min", "smallest": "min"}.get(how)
+        return f"{name}({joined})" if name else joined
+
+    for form, replaced in _FORMS:
+        text = re.sub(form, replaced, text, flags=re.IGNORECASE)
+    return LISTED.sub(written, text)
 
 
 def _stretches(text: str) -> Iterator[list[str]]:

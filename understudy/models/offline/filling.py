@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from understudy.models.offline import arithmetic, scan
-from understudy.models.offline.breakdown import conditions, described, read_breakdown
-from understudy.models.offline.questions import AGGREGATES, aggregate_in, find_roles, sql_for
 from understudy.models.offline.request import MISSING, Source, named_file, plain_schema
+from understudy.models.offline.roles import AGGREGATES, aggregate_in, find_roles
 
 _GROUPS: Final = frozenset({"x", "by", "group", "groups", "category", "dimension", "split", "label", "labels", "time"})
 _MEASURES: Final = frozenset({"y", "value", "values", "measure", "metric", "amount", "number"})
@@ -27,6 +26,8 @@ _PERIOD: Final = re.compile(
     rf"\b(?:by|per|each|every)\s(day|week|month|quarter|year)\b|\b(?:{'|'.join(_PERIODS)})\b", re.IGNORECASE
 )
 _HOURS: Final = re.compile(r"\b(?:last|past|this)\s(?:(half)\s(?:an\s)?)?hour\b", re.IGNORECASE)
+_SPANS: Final = {"hour": 60, "day": 1440, "week": 10_080, "month": 43_200}
+SPAN: Final = re.compile(r"\b(\d{1,3})\s(hour|day|week|month)s?\b", re.IGNORECASE)
 MAX_PAIR: Final = 100_000
 """Characters of a message in which two texts to compare are sought."""
 MAX_QUOTED: Final = 10_000
@@ -65,10 +66,6 @@ def fill(name: str, schema: Mapping[str, Any], source: Source, *, required: bool
         case "column":
             return _column(name, shape, source)
         case "aggregate":  # as the tool's description names it, if it lists some: ``avg`` or ``mean``
-            breakdown = request.look(read_breakdown, clause, source.columns)
-            if breakdown is not None and breakdown.by is not None:
-                # The best or the least of groups orders them: it is no aggregate.
-                return "count" if breakdown.counts else _choice(["sum", "mean", "median"], clause)
             listed = _listed(shape)
             return _choice(listed, clause) if listed else aggregate_in(scan.words(clause)) or MISSING
         case "cash-flows":
@@ -85,9 +82,8 @@ def fill(name: str, schema: Mapping[str, Any], source: Source, *, required: bool
             pair = request.look(_two_texts, request.text[:MAX_PAIR])
             return MISSING if pair is None else pair[shape["format"] == "second-text"]
         case "selection":
-            if not required:
-                return request.look(conditions, clause, source.columns) or MISSING
-            return next((s for text in source.texts if (s := request.look(described, text, source.columns))), MISSING)
+            texts = source.texts if required else (clause,)
+            return next((" and ".join(s) for text in texts if (s := request.look(scan.selections, text))), MISSING)
         case "period":
             period = _PERIOD.search(clause)
             return MISSING if period is None else _PERIODS.get(period[0].lower(), period[1])
@@ -160,8 +156,7 @@ def _choice_by_effect(shape: Mapping[str, Any], text: str) -> Any:
 def _sql(source: Source) -> Any:
     if source.request.look(scan.sql, source.request.near) is not None:
         return source.request.look(scan.sql, source.request.text)
-    queries = (source.request.look(sql_for, text, source.columns) for text in source.texts)
-    return next((each for each in queries if each is not None), MISSING)
+    return MISSING
 
 
 def _body(source: Source) -> Any:
@@ -176,13 +171,6 @@ def _body(source: Source) -> Any:
 def _column(name: str, shape: Mapping[str, Any], source: Source) -> Any:
     roles = source.roles()
     parts = set(scan.words(name.replace("_", " ")))
-    columns = source.columns if name != "measure" or not source.used & set(source.all_columns) else source.all_columns
-    breakdown = source.request.look(read_breakdown, source.clause, columns)
-    if breakdown is not None and roles.unit is None and shape.get("type") != "array":
-        if parts & _GROUPS and breakdown.by is not None:
-            return breakdown.by
-        if parts & _MEASURES and (breakdown.measure is not None or breakdown.by is not None):
-            return breakdown.measure or MISSING
     if parts & _GROUPS:
         found: tuple[str, ...] = roles.groups
         if roles.unit is not None and roles.unit in scan.words(shape.get("description", "")):
@@ -231,9 +219,7 @@ def _joining(kind: str, source: Source) -> Any:
     roles = source.request.look(find_roles, source.request.near, every)
     if kind == "shared":
         return next((each for each in roles.mentioned if each in both), MISSING)
-    breakdown = source.request.look(read_breakdown, source.request.near, every)
-    groups = (*(() if breakdown is None or breakdown.by is None else (breakdown.by,)), *roles.groups)
-    return next((each for each in groups if each not in both), MISSING)
+    return next((each for each in roles.groups if each not in both), MISSING)
 
 
 def _listed(shape: Mapping[str, Any]) -> list[str]:
@@ -306,6 +292,8 @@ def _number(name: str, shape: Mapping[str, Any], source: Source, required: bool)
     parts = [each for each in scan.words(name.replace("_", " ")) if len(each) > 1]
     if parts == ["minutes"] and (spoken := _HOURS.search(source.clause)):
         return 30 if spoken[1] else 60
+    if parts == ["minutes"] and (spoken := SPAN.search(source.clause)):
+        return int(spoken[1]) * _SPANS[spoken[2].lower()]
     # The first word of the name is the most telling: the fixed of fixed costs is sought in all texts before the costs.
     for part in parts if required else parts[:1]:
         for text in source.texts if required else (source.clause,):

@@ -9,8 +9,6 @@ from attrs import frozen
 
 from understudy.models.model import ToolCard
 from understudy.models.offline import arithmetic, scan
-from understudy.models.offline.breakdown import described, lists_rows, read_breakdown
-from understudy.models.offline.questions import sql_for, sql_for_profit
 from understudy.models.offline.request import Source, plain_schema
 
 # The score from which a tool counts as meant. One shared distinctive word of a description (1) is not enough, one of
@@ -49,7 +47,7 @@ _SAME: Final[Mapping[str, str]] = {
     "sensitivity": "sensitive assumption robust risk risky worse worst uncertain uncertainty",
     "trend": "develop development grow growth decline evolution evolve trajectory seasonality",
     "group": "breakdown segment split",
-    "outlier": "unusual odd anomaly anomalous suspicious extreme strange weird abnormal",
+    "outlier": "unusual odd anomaly anomalies anomalous suspicious extreme strange weird abnormal",
     "join": "combine merge match",
     "drill": "behind details",
     "outline": "structure heading section toc",
@@ -64,17 +62,19 @@ _STOP: Final = frozenset(
         "will with without would you your"
     )
 )
+ASIDE: Final = _STOP | frozenset(
+    scan.words(
+        "please thanks thank hello hi hey now right also then just only kindly here like need needs know say see look "
+        "display find getting looking s t ll re ve d m"
+    )
+)
+"""Words that change no request."""
 _GENERIC: Final = frozenset(
     map(
         scan.stem,
         scan.words(
             "table file data text tool attached attach get set run make new find take server break down last content"
         ),
-    )
-)
-_ASKING: Final = frozenset(
-    scan.words(
-        "how what which who when where average mean total sum count list show top first number median minimum maximum"
     )
 )
 # Words that ask of two tables for what has no partner.
@@ -198,23 +198,20 @@ def _features(name: str, description: str, parameters: str, choices: str, format
 
 @frozen
 class ToolPool:
-    """All available tools, to weigh words by their frequency: a word in three names counts a third. `of_tables` are the
-    distinctive words in the names of those that work on a table."""
+    """All available tools, to weigh words by their frequency: a word in three names counts a third."""
 
     in_names: Mapping[str, int]
     in_words: Mapping[str, int]
-    of_tables: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, cards: Iterable[ToolCard]) -> "ToolPool":
         """Return the pool of these tools; a tool of several agents counts once."""
         known = [features(each) for each in {card.name: card for card in cards}.values()]
-        of_tables = frozenset(w for each in known if "table-id" in each.formats for w in each.name) - _GENERIC
         in_names, in_words = (
             Counter(w for each in known for w in each.name),
             Counter(w for each in known for w in each.words),
         )
-        return cls(in_names, in_words, of_tables)
+        return cls(in_names, in_words)
 
 
 def fit(card: ToolCard, source: Source, pool: ToolPool) -> float:
@@ -230,7 +227,7 @@ def fit(card: ToolCard, source: Source, pool: ToolPool) -> float:
     if "text" in known.formats and by_words > 0 and _has_text(source):
         by_words += 1.0
     score = by_name + min(by_words, _MOST_BY_DESCRIPTION) + _by_material(known.formats, source, by_name + by_words)
-    score += _by_optional(card, source, by_name, by_words) + _by_breakdown(card, source, pool)
+    score += _by_optional(card, source, by_name, by_words) + _by_joining(card, source)
     return score + (_by_names(card, source, asked) if by_name + by_words > 0 else 0.0)
 
 
@@ -249,14 +246,10 @@ def _by_material(formats: frozenset[str], source: Source, by_words: float) -> fl
     score, look, words = 0.0, source.request.look, set(source.request.look(scan.words, source.clause))
     if "expression" in formats and look(arithmetic.expressions, source.clause):
         numerals = {each for each in words if each[0].isdigit()}
+        score += 4.0 * look(arithmetic.is_worded, source.clause)
         score += (2.0 if words - _COMPUTING - numerals else 4.0) + 2.0 * bool(_COMPUTING & words - {"is", "out"})
-    if "sql" in formats:
-        if look(scan.sql, source.clause):
-            score += 6.0
-        elif look(sql_for_profit, source.clause, source.columns) is not None:
-            score += 5.0
-        elif _ASKING & words and look(sql_for, source.clause, source.columns) is not None:
-            score += 2.5
+    if "sql" in formats and look(scan.sql, source.clause):
+        score += 6.0
     if "cash-flows" in formats and look(scan.plans, source.request.near):
         score += 4.0
     elif "cash-flows" in formats and by_words > 0 and look(scan.cash_flows, source.request.near):
@@ -277,8 +270,6 @@ def _by_optional(card: ToolCard, source: Source, by_name: float, by_words: float
                 needed = name in card.parameters.get("required", ())
                 if look(scan.selections, source.clause):
                     score += 3.0 if needed else 1.0
-                elif needed and lists_rows(source.clause) and look(described, source.clause, source.columns):
-                    score += 4.0
             case "choices":
                 choices = plain_schema(shape.get("items", {})).get("enum", ())
                 score += min(1.5, sum(0.75 for each in choices if scan.stem(str(each)) in said))
@@ -287,27 +278,11 @@ def _by_optional(card: ToolCard, source: Source, by_name: float, by_words: float
     return score
 
 
-def _by_breakdown(card: ToolCard, source: Source, pool: ToolPool) -> float:
-    """Return the score for figures by group that the request asks for, for a tool that groups a table; for one that
-    joins tables, if no table alone has the columns. A request that names another tool for tables, such as a chart,
-    does not ask for groups."""
-    columns = source.request.look(stems, " ".join(source.all_columns).replace("_", " "))
-    if source.request.look(stems, source.clause) & (pool.of_tables - features(card).name - columns):
-        return 0.0
-    properties: Mapping[str, Mapping[str, Any]] = card.parameters.get("properties", {})
-    formats, look = {str(plain_schema(each).get("format", "")) for each in properties.values()}, source.request.look
-    if "grouping" in formats and len(source.tables) > 1:
-        found = look(read_breakdown, source.clause, source.all_columns)
-        used = set() if found is None else {found.by, found.measure} - {None}
-        if found is not None and found.by and not any(used <= set(each.columns or ()) for each in source.tables):
-            return 8.0
-        if _UNMATCHED & set(look(scan.words, source.clause)):
-            return 4.0
-    if "by" in properties and {"table-id", "aggregate", "selection"} <= formats:
-        found = look(read_breakdown, source.clause, source.columns)
-        if found is not None and not look(sql_for_profit, source.clause, source.columns):
-            return 4.0 if found.measure else 3.0
-    return 0.0
+def _by_joining(card: ToolCard, source: Source) -> float:
+    """Return the score of a tool that joins tables for a request that wants what has no partner."""
+    formats = features(card).formats
+    unmatched = _UNMATCHED & set(source.request.look(scan.words, source.clause))
+    return 4.0 if "grouping" in formats and len(source.tables) > 1 and unmatched else 0.0
 
 
 def _by_names(card: ToolCard, source: Source, asked: frozenset[str]) -> float:

@@ -1,5 +1,6 @@
 """Plans a request: the tools to call and their arguments, the questions to ask, the colleague to hand over to."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -7,10 +8,13 @@ from attrs import evolve, field, frozen
 
 from understudy.models.model import AgentCard, Handoff, ToolCard
 from understudy.models.offline import scan
+from understudy.models.offline.arithmetic import SPOKEN
 from understudy.models.offline.filling import fill
-from understudy.models.offline.fitting import ANALYSING, MEANT, ToolPool, best, features, fit, matched, stems
+from understudy.models.offline.fitting import ANALYSING, ASIDE, MEANT, ToolPool, best, features, fit, matched, stems
 from understudy.models.offline.followup import changed, inherited
+from understudy.models.offline.placing import is_covered, is_question_tool, unplaced
 from understudy.models.offline.request import MISSING, Request, Source, is_table, plain_schema
+from understudy.models.offline.roles import find_roles
 
 # Calls planned for one message; further requests in it are ignored.
 MAX_CALLS: Final = 6
@@ -20,6 +24,18 @@ _MARGIN: Final = 1.0
 _ACTING: Final = 2.0
 # The score of an agent that the user names: more than that of any single tool.
 _CALLED: Final = 6.0
+MAX_QUESTION: Final = 1_000
+"""Characters of a message that is taken for a question about a table; its tool says what is too long."""
+_SAID: Final = (("repeat",), ("echo",), ("say",))
+_SENTENCES: Final = re.compile(
+    r"[?!;\n]+\s*(?:(?:and|then|also)\s)*|\.\s+(?:(?:and|then|also)\s)+|\.\s+(?=(?:show|list|how|what|which|give|chart)\b)",
+    re.IGNORECASE,
+)
+"""Ends of sentences of which each is a question of its own; a point may stand in a name."""
+_SOCIAL: Final = frozenset(
+    scan.words("hallo moin greetings morning evening afternoon good danke thx cheers ok okay yes no")
+)
+_ROWS: Final = frozenset({"row", "rows", "table", "column", "columns", "record", "records", "zeilen", "tabelle"})
 _SAMPLES: Final = frozenset([scan.stem("sample")])
 _SAMPLE: Final = (
     "The page has sample sales data: choose “Profile sample sales and chart them by month” in a new chat or in the "
@@ -57,12 +73,26 @@ class CallPlan:
 
 
 def make_plan(request: Request, tools: Sequence[ToolCard], pool: ToolPool) -> CallPlan:
-    """Plan the calls for a request: for each clause the best tool, if one fits."""
+    """Plan the calls for a request: for each clause the best tool, if one fits and every word has a part in the call.
+
+    What no other tool does of a request about a table is a question for the tool that answers such.
+    """
+    questions = next((each for each in tools if is_question_tool(each)), None)
+    if questions is not None and not request.look(scan.sql, request.near):
+        others = [each for each in tools if each is not questions and not is_covered(each)]
+        if Source("", request).tables and (plan := _with_question(request, questions, others, pool)) is not None:
+            return plan
+        tools = others
+    return _looking_first(_plan(request, tools, pool), request, tools)
+
+
+def _plan(request: Request, tools: Sequence[ToolCard], pool: ToolPool) -> CallPlan:
     parts = request.clauses or ("",)
     plan = _plan_clauses(request, tools, pool, parts)
     if plan.fit < MEANT and len(parts) > 1:
         plan = _plan_clauses(request, tools, pool, (request.instruction,))
-    if plan.fit < MEANT and request.near not in parts:
+    if plan.fit < MEANT and request.near not in parts and request.body == request.text.strip():
+        # Where a text follows the instruction, its words ask for nothing.
         plan = _plan_clauses(request, tools, pool, (request.near,))
     if request.is_elliptic and (again := changed(request, tools)) is not None:
         card, arguments, named = again
@@ -70,7 +100,71 @@ def make_plan(request: Request, tools: Sequence[ToolCard], pool: ToolPool) -> Ca
             plan = _again(request, card, arguments)
     if plan.fit < MEANT:
         plan = _nearest(request, tools, pool) or plan
-    return _looking_first(plan, request, tools)
+    return plan
+
+
+def _with_question(request: Request, card: ToolCard, others: Sequence[ToolCard], pool: ToolPool) -> CallPlan | None:
+    """Plan a question about a table: the part of a request that no other tool does. None if no part is one."""
+    before = _question_before(request, card)
+    text = request.text[:MAX_QUESTION].strip()
+    calls: list[Planned] = []
+    rest: list[tuple[int, int]] = []
+    start, fitted = 0, 0.0
+    for clause in request.clauses:
+        at = text.find(clause, start)
+        if at < 0:
+            return None  # the instruction is not all of the beginning
+        start = at + len(clause)
+        plan = _plan_clauses(request, others, pool, (clause,))
+        if plan.calls and not plan.questions and all(_is_meant(each.tool, clause, request) for each in plan.calls):
+            calls += [each for each in plan.calls if each not in calls]
+            fitted = max(fitted, plan.fit)
+        else:
+            rest.append((at, start))
+    whole = _plan_clauses(request, others, pool, (request.instruction,)) if rest and not calls else None
+    if whole is not None and whole.calls and not whole.questions and len(request.clauses) > 1:
+        meant = [_is_meant(each.tool, request.instruction, request) for each in whole.calls]
+        if all(meant):
+            return whole
+    if not rest:
+        return CallPlan(tuple(calls[:MAX_CALLS]), (), max(fitted, MEANT)) if calls else None
+    question = text[rest[0][0] : rest[-1][1]] if calls else text
+    if not (request.attached or before is not None or _mentions_table(request, question)):
+        return None
+    table = Source(question, request).table()
+    if table is None or not set(scan.words(question)) - ASIDE - _SOCIAL:
+        return None
+    properties = card.parameters.get("properties", {})
+    names = {plain_schema(each).get("format"): name for name, each in properties.items()}
+    for each in _SENTENCES.split(question) if before is None else [question]:
+        if not set(scan.words(each)) - ASIDE - _SOCIAL:
+            continue
+        arguments = {names["table-id"]: table.id, names["question"]: each.strip()}
+        if before is not None and "earlier-question" in names:
+            arguments[names["earlier-question"]] = before
+        calls.append(Planned(card, arguments, table.name, again=before is not None))
+    return CallPlan(tuple(calls[:MAX_CALLS]), (), max(fitted, _ACTING + MEANT))
+
+
+def _is_meant(card: ToolCard, clause: str, request: Request) -> bool:
+    """Whether a clause means a tool though a table is at hand: by a word of its name, or because it is arithmetic."""
+    known = features(card)
+    return bool(known.name & request.look(stems, clause)) or "expression" in known.formats
+
+
+def _question_before(request: Request, card: ToolCard) -> str | None:
+    """Return the question that a message continues: “and by month?”, “only south”. It is written as it was read."""
+    last = request.earlier[-1] if request.earlier else None
+    if last is None or last.tool != card.name or not last.ok or not request.refers_back:
+        return None
+    read = last.value.get("question") if isinstance(last.value, dict) else None
+    return read if isinstance(read, str) else None
+
+
+def _mentions_table(request: Request, text: str) -> bool:
+    """Whether a text says a column of the conversation's tables, or that it is about rows or a table."""
+    columns = Source("", request).all_columns
+    return bool(request.look(find_roles, text, columns).mentioned) or bool(_ROWS & set(scan.words(text)))
 
 
 def _again(request: Request, card: ToolCard, arguments: Mapping[str, Any]) -> CallPlan:
@@ -111,7 +205,8 @@ def _nearest(request: Request, tools: Sequence[ToolCard], pool: ToolPool) -> Cal
     """
     source = Source(request.instruction, request)
     asked = ANALYSING in request.look(stems, request.instruction)
-    about_table = (request.attached and source.tables and scan.words(request.instruction)) or _is_about_table(request)
+    said = set(scan.words(request.instruction)) - ASIDE - _SOCIAL
+    about_table = (request.attached and source.tables and said) or _is_about_table(request)
     if not asked and not about_table:
         return None
     found: list[tuple[float, Planned]] = []
@@ -134,15 +229,19 @@ def _nearest(request: Request, tools: Sequence[ToolCard], pool: ToolPool) -> Cal
 def _plan_clauses(request: Request, tools: Sequence[ToolCard], pool: ToolPool, clauses: Sequence[str]) -> CallPlan:
     calls: list[Planned] = []
     questions: list[str] = []
+    ignored: list[str] = []
     total = 0.0
     for clause in clauses[:MAX_CALLS]:
         card, score = best(tools, Source(clause, request), pool)
         if card is None or score < MEANT or _taken(clause, request, calls):
+            ignored.append(clause)
             continue
         total += score
         # A second call of a tool needs arguments of its own: "price 25 and cost 15" is one call, "2+3 and 4*5" are two.
         repeated = any(each.tool == card for each in calls)
         planned, asked = _fill_all(card, Source(clause, request, alone=repeated))
+        if planned is not None and (words := unplaced(card, planned.arguments, clause, request)):
+            asked, planned = [_unplaced_question(card, planned, words)], None
         if repeated and planned is None:
             continue
         if planned is None:
@@ -151,6 +250,11 @@ def _plan_clauses(request: Request, tools: Sequence[ToolCard], pool: ToolPool, c
             # A clause that only says more of a call replaces it: "join both and show the revenue by country".
             calls = [e for e in calls if e.tool != card or not e.arguments.items() <= planned.arguments.items()]
             calls.append(planned)
+    if calls and all(each.tool.parameters.get("properties", {}).get("expression") for each in calls):
+        left = [
+            each for each in ignored if scan.words(each)[:1] not in _SAID and set(scan.words(each)) - ASIDE - SPOKEN
+        ]
+        questions += [f"I did not take in “{each[:80]}”: I have no tool for it." for each in left]
     return CallPlan(tuple(calls), tuple(questions[:1] if len(calls) == 0 else questions), total)
 
 
@@ -243,10 +347,7 @@ def _question(card: ToolCard, name: str, shape: Mapping[str, Any], source: Sourc
         case "expression":
             return "What shall I calculate? I need `expression`, such as `2 + 3` or `15% of 80`."
         case "sql":
-            return (
-                "What would you like to know about the table? I need `sql`: ask as in “total sales by region” "
-                f"or “how many rows”, or write a SELECT over the table `data`.{_listed(source)}"
-            )
+            return f"For {doing} I need `sql`: write a SELECT over the table `data`.{_listed(source)}"
         case "column":
             return f"Which column shall I take for `{name}`?{_listed(source)}"
         case "cash-flows":
@@ -254,6 +355,18 @@ def _question(card: ToolCard, name: str, shape: Mapping[str, Any], source: Sourc
     said = f" ({shape['description'].rstrip('.')})" if shape.get("description") else ""
     choice = f" It is one of: {', '.join(str(each) for each in shape['enum'])}." if "enum" in shape else ""
     return f"For {doing} I need `{name}`{said}.{choice} What is it?"
+
+
+def _unplaced_question(card: ToolCard, planned: Planned, words: Sequence[str]) -> str:
+    """Say which words have no part in a call, so that it was not made."""
+    listed = ", ".join(f"“{each[:40]}”" for each in words[:6])
+    doing = card.name.replace("_", " ")
+    nearest = (
+        f" Without {'it' if len(words) == 1 else 'them'} I would use {doing} on {planned.about}."
+        if planned.about
+        else ""
+    )
+    return f"I could not place {listed} for {doing}, so I have not done it.{nearest} Can you say it in other words?"
 
 
 def _listed(source: Source) -> str:

@@ -10,7 +10,8 @@ from attrs import define, evolve, field, frozen
 from understudy.models.items import newest_request
 from understudy.models.model import CallItem, FileCard, Item, MessageItem, ResultItem, Turn, unfenced
 from understudy.models.offline import scan
-from understudy.models.offline.questions import Roles, find_roles
+from understudy.models.offline.arithmetic import LISTED
+from understudy.models.offline.roles import Roles, find_roles
 
 _T = TypeVar("_T")
 
@@ -82,7 +83,7 @@ class Request:
         """The instruction's parts, split at "and", "then" and ends of sentences."""
         if self.look(scan.sql, self.instruction) or self.look(scan.plans, self.instruction):
             return (self.instruction,)
-        hidden = _hide_quotations(self.instruction)
+        hidden = LISTED.sub(lambda match: "x" * len(match[0]), _hide_quotations(self.instruction))
         parts, start = [], 0
         for match in _SPLIT.finditer(hidden):
             parts.append(self.instruction[start : match.start()])

@@ -26,6 +26,7 @@ _WRITES: Final = re.compile(
     r"\b(?:insert\s+into|update\s+\S{1,80}\s+set|delete\s+from|(?:drop|create|alter|truncate)\s+table)\b", re.IGNORECASE
 )
 DATE: Final = re.compile(r"(?<!\d)\d{4}-\d{2}-\d{2}(?!\d)")
+MONTH: Final = re.compile(r"(?<![\d-])(?:19|20)\d\d-(?:0[1-9]|1[0-2])(?![\d-])")
 _LIST: Final = re.compile(r"[;\n]|\s(?:and|vs\.?|versus|or)\s|\.\s")
 _NO_NAMES: Final = frozenset(
     "compare scenario scenarios evaluate calculate which what flows how if test is are the sensitive".split()  # noqa: SIM905 (words read better as words)
@@ -68,6 +69,16 @@ _PLAN: Final = re.compile(
 )
 _WHERE: Final = re.compile(
     r"\b(?:where|with)\s+([^\W\d][\w ]{0,60}?)\s*(?:=|\bis\b|\bequals\b)\s*(\S[^\n]{0,200})", re.IGNORECASE
+)
+_COUNTED: Final = re.compile(
+    r"\d\s?(?:years?|months?|quarters?|weeks?|days?|periods?|times|units?|pieces)\b", re.IGNORECASE
+)
+_OUTLAYS: Final = frozenset(
+    "invest invests invested investing pay pays paid spend spends spent cost costs costing outlay outlays buy".split()  # noqa: SIM905 (words read better as words)
+)
+_RETURNS: Final = frozenset(
+    "back bring brings earn earns gain gains get gets income inflow inflows receive receives return returns "  # noqa: SIM905 (words read better as words)
+    "then".split()
 )
 _RATE: Final = re.compile(r"(?:at|with|using)?\s?(?:an?\s)?(?:discount\srate\sof\s)?\d{1,9}(?:\.\d{1,9})?\s?%")
 
@@ -187,20 +198,56 @@ def spelled(text: str) -> str:
 
 
 def cash_flows(text: str) -> list[tuple[str, list[float]]]:
-    """Return the lists of at least two numbers, each with the name before its colon (or "Scenario 1", …), in order.
+    """Return the lists of at least two amounts, each with the name before its colon (or "Scenario 1", …), in order.
 
-    Plans in words are such lists too: costs 1000 and returns 600 a year for two years.
+    An outlay is negative: invest 100, get 60 and 70. Plans in words are such lists too: costs 1000 and returns 600 a
+    year for two years. Empty if a number counts years, or anything else than money: such a text says what no list does.
     """
     found = plans(text)
     if found:
         return found
-    for piece in _LIST.split(_RATE.sub(" ", text)):
-        *lead, values = re.split(r"[:=]\s", piece)
-        figures = numbers(values)
+    pieces: list[str] = []
+    for piece, joined in _pieces(_RATE.sub(" ", text)):
+        lead = re.split(r"[-+\u2212]?\d", piece, maxsplit=1)[0]
+        if joined and pieces and not (re.search(r"[:=]\s", piece) or _list_name(lead)):
+            pieces[-1] += f", {piece}"
+        else:
+            pieces.append(piece)
+    for piece in pieces:
+        *before, values = re.split(r"[:=]\s", piece)
+        if _COUNTED.search(values):
+            return []
+        figures = _signed(values)
         if len(figures) >= 2:
-            name = _list_name(lead[-1]) if lead else _list_name(values)
+            name = _list_name(before[-1]) if before else _list_name(values)
             found.append((name or f"Scenario {len(found) + 1}", figures))
     return found
+
+
+def _pieces(text: str) -> list[tuple[str, bool]]:
+    """Return the parts of a text between signs that end a list, each with whether it may belong to the one before."""
+    found, start, joined = [], 0, False
+    for match in _LIST.finditer(text):
+        found.append((text[start : match.start()], joined))
+        start, joined = match.end(), match[0].strip().lower() in ("and", "or")
+    return [*found, (text[start:], joined)]
+
+
+def _signed(text: str) -> list[float]:
+    """Return the amounts in a text; after a word for an outlay they are negative, until one for a return."""
+    found: list[float] = []
+    outlay, start = False, 0
+    for match in _NUMBER.finditer(text):
+        for word in words(text[start : match.start()]):
+            outlay = word in _OUTLAYS or (outlay and word not in _RETURNS)
+        start = match.end()
+        found += [-abs(each) if outlay else each for each in numbers(match[0])]
+    return found
+
+
+def without_plans(text: str) -> str:
+    """Return a text without the plans in words that it describes."""
+    return _PLAN.sub(" ", text)
 
 
 def plans(text: str) -> list[tuple[str, list[float]]]:

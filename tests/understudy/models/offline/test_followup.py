@@ -10,7 +10,8 @@ from understudy.models.offline import OfflineModel
 
 AGENTS = all_agents()
 SALES = FileCard("f-1", "sales.csv", "text/csv", 120, ("date", "region", "product", "revenue"))
-GROUPED = ("insights", "group_table", {"file_id": "f-1", "by": "region", "measure": "revenue"})
+ASKED = ("insights", "answer_question", {"file_id": "f-1", "question": "total revenue by region"})
+READ = "total revenue by region"
 PLANS = ("business_outcomes", "compare_scenarios", {"scenarios": {"Build": [-100, 60, 70]}, "rate_percent": 8})
 BREAK_EVEN = ("business_outcomes", "break_even", {"fixed_costs": 900, "price": 40, "variable_cost": 22})
 OUTLINED = ("content", "outline_text", {"text": "# Trip\nOn 2 March 2026."})
@@ -23,8 +24,9 @@ async def ignore(event: object) -> None:
 @pytest.mark.parametrize(
     ("last", "text", "name", "changes"),
     [
-        (GROUPED, "and by product?", "group_table", {"by": "product"}),
-        (GROUPED, "Only for the North", "group_table", {"where": "North"}),
+        (ASKED, "and by product?", "answer_question", {"question": "and by product?", "before": READ}),
+        (ASKED, "Only for the North", "answer_question", {"question": "Only for the North", "before": READ}),
+        (ASKED, "Chart that by month", "answer_question", {"question": "Chart that by month", "before": READ}),
         (PLANS, "What if the discount rate were 12% instead?", "compare_scenarios", {"rate_percent": 12}),
         (PLANS, "How sensitive is that?", "sensitivity_analysis", {}),
         (BREAK_EVEN, "What if the price drops by 10%?", "break_even", {"price": 36}),
@@ -38,7 +40,7 @@ async def test_a_message_continues_the_last_call(last: Any, text: str, name: str
     items: list[Item] = [
         MessageItem("user", "the first request", (SALES,)),
         call.item(),
-        tool_result(call, "ok", {}, ""),
+        tool_result(call, "ok", {"question": READ}, ""),
     ]
     items += [MessageItem("assistant", "An answer."), MessageItem("user", text)]
     card = AGENTS[agent].card()
@@ -75,13 +77,3 @@ async def test_a_first_message_in_plain_words_is_understood(
     card = AGENTS[agent].card()
     reply = await OfflineModel().respond(Turn(card, (MessageItem("user", text),), tools=card.tools), ignore)
     assert [(each.name, dict(each.arguments)) for each in reply.calls] == [(name, arguments)]
-
-
-async def test_a_chart_takes_the_measure_that_was_grouped() -> None:
-    agent, tool, arguments = GROUPED
-    call, card = ToolRequest("call-1", tool, arguments), AGENTS[agent].card()
-    items = [MessageItem("user", "the first request", (SALES,)), call.item(), tool_result(call, "ok", {}, "")]
-    turn = Turn(card, (*items, MessageItem("user", "Chart that by month")), tools=card.tools)
-    (chart,) = (await OfflineModel().respond(turn, ignore)).calls
-    assert chart.name == "chart_table"
-    assert chart.arguments["y"] == "revenue"

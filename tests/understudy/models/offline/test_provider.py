@@ -49,6 +49,16 @@ def query_table(
 
 
 @tool
+def answer_question(
+    file_id: Annotated[str, Param("A table.", format="table-id")],
+    question: Annotated[str, Param("A question.", format="question")],
+    before: Annotated[str | None, Param("The one before.", format="earlier-question")] = None,
+) -> str:
+    """Answer a question about an attached table."""
+    return ""
+
+
+@tool
 def chart_table(
     file_id: Annotated[str, Param("A table.", format="table-id")],
     x: Annotated[str, Param("Column for the x axis.", format="column")],
@@ -171,10 +181,6 @@ def calls_of(reply: Reply) -> list[tuple[str, dict[str, Any]]]:
             [("chart_table", {"file_id": "f-1", "x": "region", "y": "sales", "kind": "pie", "aggregate": "mean"})],
         ),
         (
-            "How many rows are there?",
-            [("query_table", {"file_id": "f-1", "sql": "SELECT count(*) AS rows FROM data"})],
-        ),
-        (
             "```sql\nSELECT region FROM data WHERE sales > 1 and sales < 9;\n```",
             [("query_table", {"file_id": "f-1", "sql": "SELECT region FROM data WHERE sales > 1 and sales < 9"})],
         ),
@@ -207,6 +213,48 @@ async def test_a_request_becomes_calls(text: str, calls: list[Any]) -> None:
     assert calls_of(await ask(text)) == calls
 
 
+@pytest.mark.parametrize(
+    ("text", "calls"),
+    [
+        ("How many rows are there?", ["How many rows are there"]),
+        (
+            "total sales by region. Then show the rows of St. Gallen",
+            ["total sales by region", "show the rows of St. Gallen"],
+        ),
+        ("chart total sales by region", ["chart total sales by region"]),
+        (
+            "profile this table and show total sales of pears and plums by region",
+            ["profile_table", "show total sales of pears and plums by region"],
+        ),
+        ("profile this table, and find outliers of organic sales", ["profile_table", "find outliers of organic sales"]),
+        ("SELECT 1 FROM data", ["query_table"]),
+        ("What is 15% of 80?", ["calculate"]),
+        ("total units sold by south in 2026-02", ["total units sold by south in 2026-02"]),
+    ],
+)
+async def test_what_no_other_tool_does_of_a_table_is_a_question(text: str, calls: list[str]) -> None:
+    """The question has the user's own words, of which none is left out."""
+    reply = await ask(text, tools=[*ALL, answer_question])
+    assert [each.arguments.get("question", each.name) for each in reply.calls] == calls
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("compute 3 * 4 apples", "“apples”"),
+        ("profile the organic rows of the table", "“organic”"),
+        ("What is 15% of 80 in euros of today?", "“today”"),
+        ("What is the weather in Paris for 5 days of 12?", "“5”"),
+    ],
+)
+async def test_a_word_without_a_part_in_a_call_stops_it(text: str, words: str) -> None:
+    """The answer names the word, and no call is made."""
+    reply = await ask(text)
+    assert reply.calls == ()
+    assert "I could not place" in reply.text
+    assert words in reply.text
+
+
 @pytest.mark.parametrize("text", ["hello", "tell me a joke", "thanks!", "", " ", "🙂", "the cat sat on the mat"])
 async def test_where_nothing_fits_nothing_is_called(text: str) -> None:
     """A request that fits no tool is answered with text."""
@@ -224,7 +272,7 @@ async def test_where_nothing_fits_nothing_is_called(text: str) -> None:
         ("chart this", (SALES,), "Which column shall I take for `x`? The columns of sales.csv are `date`, `region`"),
         ("calculate something", (), "What shall I calculate?"),
         ("convert 5", (), "It is one of: EUR, USD."),
-        ("query the table", (SALES,), "total sales by region"),
+        ("query the table", (SALES,), "write a SELECT over the table `data`. The columns of sales.csv are `date`"),
     ],
 )
 async def test_a_missing_argument_is_asked_for(text: str, files: Any, question: str) -> None:
@@ -295,7 +343,7 @@ async def test_results_are_answered_word_by_word(heard: Any) -> None:
 
 async def test_rows_become_a_table() -> None:
     value = {"columns": [{"name": "region"}, {"name": "total"}], "rows": [["north", 60.0], ["south", 1234.5]]}
-    reply = await answer_to("total sales by region", ("ok", value, "2 rows of 2 columns"))
+    reply = await answer_to("total sales by region", ("ok", value, "2 rows of 2 columns"), tools=[answer_question])
     assert reply.text == (
         "2 rows of 2 columns.\n\n| region | total |\n| --- | ---: |\n| north | 60 |\n| south | 1,234.5 |"
     )

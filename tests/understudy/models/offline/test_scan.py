@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.cpu import cpu_seconds
 from understudy.models.offline import arithmetic, scan
 from understudy.models.offline.filling import _shaped
-from understudy.models.offline.questions import Roles, find_roles
+from understudy.models.offline.roles import Roles, find_roles
 
 SCANS: list[Callable[[str], Any]] = [
     scan.words,

@@ -1,0 +1,447 @@
+"""Finds the queries that a question may mean. Each form of a question is a pattern over the kinds of its elements."""
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any, Final
+
+from attrs import evolve, frozen
+
+from understudy.tools.questions.conditions import Conditions, Divided
+from understudy.tools.questions.lexer import MAX_READINGS, Element, Lexer, periods_of
+from understudy.tools.questions.query import GroupKey, Measure, TableQuery
+from understudy.tools.questions.schema import KnownColumn, Schema
+
+MAX_QUERIES: Final = 12
+"""Readings of one question that are told apart."""
+_SIGNS: Final = {
+    "aggregate": "a",
+    "much": "H",
+    "most": "m",
+    "dated": "l",
+    "top": "t",
+    "first": "f",
+    "number": "n",
+    "by": "b",
+    "unit": "u",
+    "rhythm": "y",
+    "rows": "r",
+    "distinct": "x",
+    "share": "s",
+    "growth": "g",
+    "compare": "k",
+    "chart": "K",
+    "show": "L",
+    "descending": "d",
+    "and": "&",
+    "comma": "&",
+    "or": "|",
+    "to": ">",
+    "between": "z",
+    "date": "e",
+    "from": "",
+}
+# What groups, and groups after “by”.
+_GROUP: Final = "(?:u[D]?|x?[CDcB])"
+_BY: Final = re.compile(f"b{_GROUP}(?:&b?{_GROUP})*")
+_X: Final = "(?P<group>uD?|[CD])"
+_RANKED: Final = tuple(
+    map(
+        re.compile,
+        (
+            f"[tm]{_X}b(?P<figure>[am]?c)",  # top products by total units
+            f"{_X}[mt](?P<figure>a?c)",  # product with the highest total units
+            f"m(?P<figure>a?c){_X}",  # the highest price product
+            f"m(?P<figure>ac)b{_X}",  # highest total units by product
+        ),
+    )
+)
+"""Ranks of groups by a figure."""
+
+
+@frozen
+class _Shape:
+    """The rest of a reading as one sign for each element."""
+
+    signs: str
+    elements: tuple[Element, ...]
+
+    def has_before(self, signs: str, later: str) -> bool:
+        """Return whether one of these signs stands before a later one."""
+        return not set(signs).isdisjoint(self.signs[: max(self.signs.rfind(later), 0)])
+
+    def without(self, *places: int) -> "_Shape":
+        kept = [each for each in range(len(self.signs)) if each not in places]
+        return _Shape("".join(self.signs[each] for each in kept), tuple(self.elements[each] for each in kept))
+
+    def all(self, sign: str) -> list[Element]:
+        return [element for each, element in zip(self.signs, self.elements, strict=True) if each == sign]
+
+
+def queries_of(text: str, schema: Schema) -> list[TableQuery]:
+    """Return the different queries that a text may mean, each if all of its words have a part in it.
+
+    Empty also if it may be read in too many ways to know them all.
+    """
+    found: dict[tuple[str, str, str | None], TableQuery] = {}
+    lexer = Lexer(text, schema)
+    readings = list(lexer.readings())
+    if len(readings) > MAX_READINGS:
+        return []
+    for reading in readings:
+        if any(each.kind == "unknown" for each in reading) or _contradicts(reading, lexer):
+            continue
+        for divided in Conditions(reading, schema).divided():
+            for query in _Forms(divided, schema).queries():
+                found.setdefault((query.sql, query.said, query.chart), query)
+                if len(found) >= MAX_QUERIES:
+                    return list(found.values())
+    return list(found.values())
+
+
+def _contradicts(reading: Sequence[Element], lexer: Lexer) -> bool:
+    """Whether a value is read as one of another column than the one beside it, which has it, too: “origin north”, read
+    as a region."""
+    elements = [each for each in reading if each.kind not in ("filler", "is")]
+    for first, second in pairwise(elements):
+        for column, value in ((first, second), (second, first)):
+            beside = column.kind == "column" and value.kind == "value"
+            if beside and column.value.name != value.value[0].name and column.value.name in lexer.fields_of(value):
+                return True
+    return False
+
+
+class _Forms:
+    """The forms of questions, tried on one reading without its conditions."""
+
+    def __init__(self, divided: Divided, schema: Schema) -> None:
+        self._divided, self._schema = divided, schema
+
+    def queries(self) -> Iterator[TableQuery]:
+        """Yield the queries that the reading has."""
+        for shape in self._shapes():
+            yield from self._read(shape)
+
+    def _shapes(self) -> Iterator[_Shape]:
+        """Yield the rest as signs; an adjective such as “cheapest” stands for a superlative and its column."""
+        expanded: list[tuple[str, Element]] = []
+        sign: str | None
+        for element in self._divided.rest:
+            if element.kind == "column":
+                sign = {"number": "c", "date": "D", "boolean": "B"}.get(element.value.kind, "C")
+                expanded.append((sign, element))
+            elif element.kind == "aggregate" and element.value == "count":
+                expanded.append(("h", element))
+            elif element.kind == "adjective":
+                way, heads = element.value
+                if (column := self._schema.likened(heads)) is None:
+                    return
+                expanded.append(("m", Element("most", way, element.start, element.end, element.text)))
+                expanded.append(("c", Element("column", column, element.start, element.end, element.text)))
+            elif element.kind == "who":
+                named = [each for each in self._schema.of_kind("text") if each.unique]
+                said = [each.value for each in self._divided.rest if each.kind == "column"]
+                if len(named) != 1:
+                    return
+                if named[0] not in said:
+                    expanded.append(("C", Element("column", named[0], element.start, element.end, element.text)))
+            elif (sign := _SIGNS.get(element.kind)) is None:
+                return
+            elif sign:
+                expanded.append((sign, element))
+        shape = _Shape("".join(sign for sign, _ in expanded), tuple(element for _, element in expanded))
+        yield shape
+        # Each row is one of what a unique column names: the average salary of employees is that of all rows.
+        rows = [
+            n
+            for n, (sign, element) in enumerate(expanded)
+            if sign == "r" or (sign == "C" and element.value.unique and shape.signs[n - 1 : n] != "b")
+        ]
+        if len(rows) == 1 and shape.has_before("aH", "c") and not re.search("[tmlh]", shape.signs):
+            yield shape.without(*rows)
+        elif len(rows) == 1 and "s" in shape.signs and "c" not in shape.signs:
+            yield _Shape(shape.signs.replace("C", "r"), shape.elements)
+
+    def _read(self, shape: _Shape) -> Iterator[TableQuery]:
+        charts, orders, listing = shape.all("K"), shape.all("d"), bool(shape.all("L"))
+        if len(charts) > 2 or len(orders) > 1:
+            return
+        kinds: set[str] = {each.value for each in charts if each.value}
+        if len(kinds) > 1:
+            return
+        chart: str | None = next(iter(kinds), "") if charts else None
+        shape = shape.without(*(n for n, sign in enumerate(shape.signs) if sign in "KdL"))
+        if re.fullmatch("kCba?c", shape.signs):  # compare teams by average salary
+            shape = _Shape(
+                f"{shape.signs[3:]}b{shape.signs[1]}", (*shape.elements[3:], shape.elements[2], shape.elements[1])
+            )
+        if re.fullmatch("kba?c|a?cbk", shape.signs):  # compare north and south by units
+            shape = shape.without(shape.signs.index("b"))
+        for query in self._ranked(shape):
+            if not orders and self._divided.having is None and chart is None:
+                yield query
+        for groups, rest in self._grouped(shape):
+            if listing and rest.signs == "c" and not groups and self._divided.having is None:
+                yield self._query("list", fields=(rest.elements[0].value,))  # as “list prices” says
+                continue
+            for query in self._unranked(rest, groups, charted=chart is not None):
+                query = evolve(query, having=self._divided.having)
+                if query.having is not None and not query.groups:
+                    continue
+                if orders:
+                    if not (query.form == "figures" and query.groups):
+                        continue
+                    query = evolve(query, descending=orders[0].value)
+                if chart is not None:
+                    if query.form != "figures" or len(query.groups) != 1 or len(query.measures) != 1:
+                        continue
+                    if query.having is not None or query.measures[0].aggregate == "distinct":
+                        continue
+                    query = evolve(query, chart=chart)
+                yield query
+
+    # what is measured
+
+    def _default(self, field: KnownColumn) -> str:
+        return "mean" if field.is_averaged else "sum"
+
+    def _query(self, form: str, **more: Any) -> TableQuery:
+        return TableQuery(form, where=self._divided.where, **more)
+
+    def _group(self, sign: str, element: Element, dated: Element | None = None) -> list[GroupKey]:
+        """Return what a column or a unit of time groups by; a unit has the only column of dates, or each."""
+        if sign == "u":
+            dates = (dated.value,) if dated is not None else self._schema.of_kind("date")
+            return [GroupKey(each, element.value) for each in dates]
+        return [GroupKey(element.value)]
+
+    def _groups_in(self, shape: _Shape) -> Iterator[tuple[GroupKey, ...]]:
+        """Yield the groups that a stretch of units and columns means."""
+        found: list[list[GroupKey]] = []
+        place = 0
+        while place < len(shape.signs):
+            sign = shape.signs[place]
+            if sign == "u":
+                dated = shape.elements[place + 1] if shape.signs[place + 1 : place + 2] == "D" else None
+                found.append(self._group(sign, shape.elements[place], dated))
+                place += dated is not None
+            elif sign in "CDcB":
+                found.append(self._group(sign, shape.elements[place]))
+            place += 1
+        combined: list[tuple[GroupKey, ...]] = [()]
+        for options in found:
+            combined = [(*before, each) for before in combined for each in options]
+        yield from combined
+
+    def _grouped(self, shape: _Shape) -> Iterator[tuple[tuple[GroupKey, ...], _Shape]]:
+        """Yield the groups of a shape, with the rest of it."""
+        rhythms = shape.all("y")
+        if shape.has_before("am", "y"):
+            return  # the average of monthly sales is no average by month
+        shape = shape.without(*(n for n, sign in enumerate(shape.signs) if sign == "y"))
+        matches = list(_BY.finditer(shape.signs))
+        if len(matches) > 1 or len(rhythms) > 1 or ("b" in _BY.sub("", shape.signs)):
+            return
+        places = [n for match in matches for n in range(*match.span())]
+        stretch = shape.without(*(n for n in range(len(shape.signs)) if n not in places))
+        rest = shape.without(*places)
+        if rest.signs.startswith("&") or rest.signs.endswith("&"):
+            rest = rest.without(*(n for n in (0, len(rest.signs) - 1) if rest.signs[n] == "&"))
+        for groups in self._groups_in(stretch) if places else [()]:
+            for rhythm in self._group("u", rhythms[0]) if rhythms else [None]:
+                yield ((*groups, rhythm) if rhythm is not None else groups), rest
+
+    def _measures(self, signs: str, elements: Sequence[Element]) -> list[Measure] | None:
+        """Return the figures of a stretch such as “total sales and average price”; None if one has no meaning."""
+        found: list[Measure] = []
+        pending: list[str] = []
+        last = None
+        for sign, element in zip(signs, elements, strict=True):
+            if sign in "am":
+                pending.append(element.value)
+                last = None
+            elif sign == "c":
+                how = pending or [last or self._default(element.value)]
+                found += [Measure(each, element.value) for each in how]
+                last, pending = how[-1] if len(how) == 1 else None, []
+        return found if found and not pending else None
+
+    # forms without a rank
+
+    def _unranked(self, shape: _Shape, groups: tuple[GroupKey, ...], *, charted: bool) -> Iterator[TableQuery]:
+        signs = shape.signs
+        if "k" in signs:
+            shape = shape.without(*(n for n, sign in enumerate(signs) if sign == "k"))
+            signs = shape.signs
+            groups = groups or tuple(map(GroupKey, self._compared()[:1]))
+            if not groups:
+                return
+        if signs in ("h", "hr", "rh", "Hr") or (signs == "r" and groups):
+            yield self._query("figures", measures=(Measure("count"),), groups=groups)
+        elif re.fullmatch("h?x?h?[CD]|hx[cB]|xh?[cB]", signs) and "h" in signs:
+            field = next(each.value for each in shape.elements if each.kind == "column")
+            if not any(each.field == field for each in groups):
+                yield self._query("figures", measures=(Measure("distinct", field),), groups=groups)
+        elif signs == "hc" and shape.elements[0].text.lower().startswith("count"):
+            yield self._query("figures", measures=(Measure("count"),), groups=groups)
+            yield self._query("figures", measures=(Measure("sum", shape.elements[1].value),), groups=groups)
+        elif signs in ("hc", "Hc"):
+            field = shape.elements[1].value
+            if signs == "hc" and field.is_identifier:
+                yield self._query("figures", measures=(Measure("distinct", field),), groups=groups)
+            elif not field.is_averaged and (signs == "Hc" or field.is_whole):
+                yield self._query("figures", measures=(Measure("sum", field),), groups=groups)
+            elif signs == "Hc":
+                yield from self._plain(field, groups)
+        elif re.fullmatch(r"(?:[am]&?)*c(?:&(?:[am]&?)*c)*", signs) and signs[0] in "am":
+            yield from self._aggregated(shape, groups)
+        elif signs in ("ca", "cm"):
+            yield from self._aggregated(_Shape(signs[::-1], shape.elements[::-1]), groups)
+        elif re.fullmatch("c(?:&c)*", signs) and groups:
+            measures = self._measures(signs, shape.elements)
+            if measures is not None and not any(each.field == m.field for each in groups for m in measures):
+                yield self._query("figures", measures=tuple(measures), groups=groups)
+        elif signs == "c" and not charted:
+            yield from self._plain(shape.elements[0].value, groups)
+        elif signs == "r" and not groups and self._divided.having is None:
+            yield self._query("rows")
+        elif signs == "fnr" and not groups:
+            number = shape.elements[1].value.value
+            if isinstance(number, int) and 0 < number <= 1000:
+                yield self._query("rows", limit=number * shape.elements[0].value)
+        elif re.fullmatch("x?[CD]|x[cB]", signs) and not groups and self._divided.having is None:
+            yield self._query("values", fields=(shape.elements[-1].value,))
+        elif re.fullmatch("x?[CDu]", signs) and not groups and self._divided.having is not None:
+            for found in self._groups_in(shape):
+                yield self._query("figures", measures=(self._divided.having.measure,), groups=found)
+        elif re.fullmatch("[CDcB](?:&[CDcB])+", signs) and not groups and set(signs) & set("CD"):
+            fields = tuple(each.value for each in shape.elements if each.kind == "column")
+            yield self._query("list", fields=fields)
+        elif re.fullmatch("(?:sa?c|sr|s|a?cs|sC|sD)", signs):
+            yield from self._shares(shape, groups)
+        elif re.fullmatch(r"H?g?a?cg?(?:e[>&]e|ze&e)|(?:ze&e|e[>&]e)g?a?cg?", signs) and "g" in signs:
+            yield from self._grown(shape, groups)
+
+    def _compared(self) -> list[KnownColumn]:
+        """Return the columns of which several values are named."""
+        return [
+            term.field for terms in self._divided.where for term in terms if term.op == "in" and len(term.values) > 1
+        ]
+
+    def _plain(self, field: KnownColumn, groups: tuple[GroupKey, ...]) -> Iterator[TableQuery]:
+        """A column without a word for a figure: a total, an average or a list. Which, only its data may decide."""
+        for how in ("mean",) if field.is_averaged else ("sum", "mean"):
+            yield self._query("figures", measures=(Measure(how, field),), groups=groups)
+        if not groups:
+            yield self._query("list", fields=(field,))
+
+    def _aggregated(self, shape: _Shape, groups: tuple[GroupKey, ...]) -> Iterator[TableQuery]:
+        measures = self._measures(shape.signs, shape.elements)
+        if measures is None or any(each.field == m.field for each in groups for m in measures):
+            return
+        extreme = len(measures) == 1 and measures[0].aggregate in ("min", "max")
+        if extreme and not groups and shape.signs == "mc":
+            # With the row that has it.
+            descending = measures[0].aggregate == "max"
+            yield self._query("rows", ranked=measures[0].field, descending=descending, limit=1)
+            return
+        yield self._query("figures", measures=tuple(measures), groups=groups)
+        listed = [each for each in self._divided.listed if not any(group.field == each for group in groups)]
+        if listed and not groups and any(each.aggregate not in ("sum", "count") for each in measures):
+            yield self._query("figures", measures=tuple(measures), groups=(GroupKey(listed[0]),))
+
+    def _shares(self, shape: _Shape, groups: tuple[GroupKey, ...]) -> Iterator[TableQuery]:
+        if "a" in shape.signs and shape.all("a")[0].value != "sum":
+            return
+        fields = [each.value for each in shape.all("c")]
+        if re.search("[CD]", shape.signs):
+            return
+        terms = [term for each in self._divided.where for term in each]
+        if fields and fields[0].is_averaged:
+            return
+        measures = [Measure("sum", fields[0])] if fields else [Measure("count")]
+        if not fields and "r" not in shape.signs:
+            # A share of what is not said.
+            measures += [Measure("sum", each) for each in self._schema.of_kind("number") if not each.is_averaged]
+        for measure in measures:
+            if groups:
+                yield self._query("share", measures=(measure,), groups=groups)
+            elif len(terms) == 1:
+                yield self._query("share", measures=(measure,))
+
+    def _grown(self, shape: _Shape, groups: tuple[GroupKey, ...]) -> Iterator[TableQuery]:
+        field = next(each.value for each in shape.elements if each.kind == "column")
+        how = [each.value for each in shape.all("a")]
+        measure = Measure(how[0] if how else self._default(field), field)
+        first, second = (each.value for each in shape.all("e"))
+        if groups:
+            return
+        for dated in self._schema.of_kind("date"):
+            for before, after in periods_of((first, second), dated.years):
+                yield self._query("growth", measures=(measure,), pair=(before, after), dated=dated)
+
+    # forms with a rank
+
+    def _ranked(self, shape: _Shape) -> Iterator[TableQuery]:
+        """Yield the queries of forms with a superlative, a top or a bottom."""
+        signs = shape.signs
+        if not re.search("[tml]", signs):
+            return
+        numbers, ways = shape.all("n"), [*shape.all("t"), *shape.all("m"), *shape.all("l")]
+        if len(numbers) > 1 or len(ways) != 1:
+            return
+        limit = numbers[0].value.value if numbers else 1
+        if not isinstance(limit, int) or not 1 <= limit <= 1000 or (numbers and numbers[0].value.unit):
+            return
+        rank = {"descending": ways[0].value == "max", "limit": limit}
+        if re.search("mca$", signs) and shape.elements[-1].value == "sum":  # the highest units in total
+            order = [*range(len(signs) - 2), len(signs) - 1, len(signs) - 2]
+            shape = _Shape("".join(signs[n] for n in order), tuple(shape.elements[n] for n in order))
+            signs = shape.signs
+        bare = shape.without(*(n for n, sign in enumerate(signs) if sign == "n"))
+        if "n" in signs and not re.search("(?:[tml]n|n[tml]|^n[uCDr][tml])", signs):
+            return
+        signs = bare.signs
+        columns = [each.value for each in bare.elements if each.kind == "column"]
+        if re.fullmatch("[tm]rb?c", signs) or re.fullmatch("r[m]c|rb?c[m]", signs) or re.fullmatch("[tm]c", signs):
+            if numbers or signs != "mc":
+                yield self._query("rows", ranked=columns[-1], **rank)
+        elif re.fullmatch("l(?:D|r|rb?D)", signs) or re.fullmatch("[tm]rb?D|mD", signs):
+            for field in columns or self._schema.of_kind("date"):
+                yield self._query("rows", ranked=field, **rank)
+        elif re.fullmatch("mcr", signs):
+            yield self._query("rows", ranked=columns[0], **rank)
+        elif match := next((found for each in _RANKED if (found := each.fullmatch(signs))), None):
+            yield from self._best(_cut(bare, match.span("group")), _cut(bare, match.span("figure")), rank)
+        elif match := re.fullmatch("(?:[tm](uD?|[CD])b?h?r?|(uD?|[CD])mh?r)", signs):
+            if not re.search("[hr]", signs):
+                return
+            for groups in self._groups_in(_cut(bare, match.span(1 if match[1] else 2))):
+                yield self._query("figures", measures=(Measure("count"),), groups=groups, **rank)
+        elif match := re.fullmatch("(uD?|[CD])mx?([CD])", signs):
+            counted = bare.elements[match.start(2)].value
+            for groups in self._groups_in(_cut(bare, match.span(1))):
+                if groups[0].field == counted:
+                    continue
+                yield self._query("figures", measures=(Measure("distinct", counted),), groups=groups, **rank)
+                if "x" not in signs:
+                    yield self._query("figures", measures=(Measure("count"),), groups=groups, **rank)
+
+    def _best(self, group: _Shape, figure: _Shape, rank: dict[str, Any]) -> Iterator[TableQuery]:
+        """Yield what the best groups may be: by their figure, or those of the best rows."""
+        field = figure.elements[-1].value
+        how = figure.elements[0].value if len(figure.signs) > 1 else None
+        for groups in self._groups_in(group):
+            if groups[0].field == field:
+                continue
+            if how is None and groups[0].field.unique and not groups[0].unit:
+                yield self._query("list", fields=(groups[0].field, field), ranked=field, **rank)
+                continue
+            extreme = "max" if rank["descending"] else "min"
+            total = ("sum",) if not field.is_averaged else ("mean",) if groups[0].unit else ()
+            for each in [how] if how is not None else [*total, extreme]:
+                yield self._query("figures", measures=(Measure(each, field),), groups=groups, **rank)
+
+
+def _cut(shape: _Shape, span: tuple[int, int]) -> _Shape:
+    return _Shape(shape.signs[slice(*span)], shape.elements[slice(*span)])

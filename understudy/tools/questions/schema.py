@@ -1,0 +1,186 @@
+"""The columns of a table with the values that a question may name: the words that are a table's own."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Final
+
+from attrs import Factory, field, frozen
+
+from understudy.tools.column_types import quote as quote_name
+from understudy.tools.duckdb_session import Table
+from understudy.tools.questions.vocabulary import AVERAGED, GENERIC, IDENTIFIERS
+
+MAX_VALUES: Final = 2_000
+"""Different values of a column that are known by their words; of a column with more only those that a question spells
+out."""
+Key = tuple[str, ...]
+_PARTS: Final = re.compile(r"[^\W\d_]+|\d+(?:[.,]\d+)*|[€$£%]")
+_CASES: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
+# Words for a table that do not name its rows: “sales by month” are not counted.
+_NO_ROWS: Final = frozenset(
+    "sales sale revenue costs cost expenses spending data figures numbers results prices income budget table export "  # noqa: SIM905 (words read better as words)
+    "umsatz umsatze kosten daten zahlen preise ausgaben einnahmen statistics stats weather stock traffic".split()
+)
+_TO: Final = frozenset({"to", "of", "in", "per", "for", "bis", "pro", "von", "at", "on"})
+
+
+def plain(text: str) -> str:
+    """Return a text in small letters, without accents."""
+    split = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(each for each in split if not unicodedata.combining(each))
+
+
+def key_of(text: str) -> Key:
+    """Return the words, numbers and signs of a text: ``unitPrice (€)`` is unit, price, €."""
+    return tuple(plain(each) for each in _PARTS.findall(_CASES.sub(" ", text)))
+
+
+@lru_cache(maxsize=8192)
+def forms(word: str) -> frozenset[str]:
+    """Return a word with its singular, in English and in German, where its ending may be that of a plural."""
+    found = {word}
+    if len(word) > 3 and word.isalpha():
+        if word.endswith("ies"):
+            found.add(word[:-3] + "y")
+        elif word.endswith(("ses", "xes", "zes", "ches", "shes")):
+            found |= {word[:-2], word[:-1]}
+        elif word.endswith("s") and not word.endswith("ss"):
+            found.add(word[:-1])
+        if len(word) > 5:
+            found |= {word[: -len(end)] for end in ("en", "e", "n", "er") if word.endswith(end)}
+    return frozenset(found)
+
+
+@frozen
+class KnownColumn:
+    """A column: its name, its kind (number, date, boolean or text), its values by their words, as they are written in
+    the table, and the years of its dates. `key` are the words of its name, `core` those that say what it is: price for
+    ``unit_price_eur``, customer for ``customer_id``."""
+
+    name: str
+    kind: str
+    values: Mapping[Key, tuple[str, ...]] = field(factory=dict, repr=False)
+    years: tuple[int, ...] = ()
+    is_whole: bool = False
+    unique: bool = False
+    key: Key = field(init=False, eq=False, repr=False, default=Factory(lambda self: key_of(self.name), takes_self=True))
+    core: Key = field(init=False, eq=False, repr=False, default=Factory(lambda self: _core(self.key), takes_self=True))
+    _alike: Mapping[tuple[int, str], list[Key]] = field(
+        init=False, eq=False, repr=False, default=Factory(lambda self: _by_first_word(self.values), takes_self=True)
+    )
+
+    def spelled(self, key: Key) -> tuple[str, ...] | None:
+        """Return the values of these words but for plurals, as they are written; None if there is none."""
+        if (found := self.values.get(key)) is not None:
+            return found
+        near = {each for form in forms(key[0]) for each in self._alike.get((len(key), form), ()) if same(key, each)}
+        return next((known for words, known in self.values.items() if words in near), None) if near else None
+
+    @property
+    def is_averaged(self) -> bool:
+        """Whether a sum of its values has no meaning, by its name."""
+        return any(form in AVERAGED for word in self.key for form in forms(word))
+
+    @property
+    def is_identifier(self) -> bool:
+        """Whether its values name rows, by its name."""
+        return any(word in IDENTIFIERS for word in self.key)
+
+    @property
+    def quoted(self) -> str:
+        """The name as an SQL identifier."""
+        return quote_name(self.name)
+
+
+def _core(key: Key) -> Key:
+    words = list(key)
+    for place, word in enumerate(words):
+        if place and word in _TO:
+            words = words[:place]
+            break
+    while len(words) > 1 and words[-1] in GENERIC:
+        words.pop()
+    return tuple(words)
+
+
+def _by_first_word(values: Iterable[Key]) -> dict[tuple[int, str], list[Key]]:
+    """Return keys by their length and each form of their first word."""
+    found: dict[tuple[int, str], list[Key]] = {}
+    for key in values:
+        for form in forms(key[0]):
+            found.setdefault((len(key), form), []).append(key)
+    return found
+
+
+@frozen
+class Schema:
+    """The fields of a table, and the words that name its rows: employees, of employees.csv."""
+
+    fields: tuple[KnownColumn, ...]
+    nouns: frozenset[str] = frozenset()
+
+    def likened(self, heads: str) -> KnownColumn | None:
+        """Return the only column of numbers whose noun is one of some: the age, for older. None without one, or of
+        several."""
+        nouns = heads.split()
+        # The noun of a German compound is its end: Einzelpreis is a Preis.
+        found = [
+            each
+            for each in self.of_kind("number")
+            if any(each.core[-1] == noun or (len(noun) > 5 and each.core[-1].endswith(noun)) for noun in nouns)
+            or (each.core[-1].endswith("preis") and "preis" in nouns)
+        ]
+        return found[0] if len(found) == 1 else None
+
+    def of_kind(self, *kinds: str) -> tuple[KnownColumn, ...]:
+        """Return the fields of these kinds."""
+        return tuple(each for each in self.fields if each.kind in kinds)
+
+
+def read_schema(table: Table, name: str, question: str) -> Schema:
+    """Return the schema of a table called `name`, with the values that a question may name."""
+    asked = key_of(question)
+    spelled = {" ".join(asked[a:b]) for a in range(len(asked)) for b in range(a + 1, min(len(asked), a + 6) + 1)}
+    stem = re.sub(r"\.\w{1,8}$", "", name)
+    nouns = {form for word in key_of(stem)[-1:] if len(word) > 3 and word not in _NO_ROWS for form in forms(word)}
+    fields = []
+    for column in table.columns:
+        if column.kind == "nested":
+            continue
+        counted = f"SELECT count(DISTINCT {column.quoted}), count({column.quoted}) FROM data"  # noqa: S608 (quoted)
+        ((different, given),) = table.rows(counted)
+        unique = different == given == table.row_count
+        values: Mapping[Key, tuple[str, ...]] = {}
+        years: tuple[int, ...] = ()
+        if column.kind == "text":
+            sql = f"SELECT DISTINCT {column.quoted} FROM data WHERE {column.quoted} IS NOT NULL"  # noqa: S608 (quoted)
+            if different > MAX_VALUES:
+                # Only those that the question spells out, in any case.
+                listed = ", ".join(f"${n}" for n in range(1, len(spelled) + 1))
+                bare = f"regexp_replace(lower({column.quoted}), '[^\\pL\\pN]+', ' ', 'g')"
+                sql += f" AND trim({bare}) IN ({listed})" if spelled else " LIMIT 0"
+            rows = table.rows(sql, sorted(spelled) if different > MAX_VALUES else ())
+            values = by_key(str(value) for (value,) in rows)
+        elif column.kind == "date":
+            sql = f"SELECT DISTINCT year({column.quoted}) FROM data WHERE isfinite({column.quoted}) LIMIT 200"  # noqa: S608
+            years = tuple(sorted(year for (year,) in table.rows(sql) if year is not None))
+        fields.append(KnownColumn(column.name, column.kind, values, years, column.is_whole, unique))
+    return Schema(tuple(fields), frozenset(nouns))
+
+
+def by_key(values: Iterable[str]) -> dict[Key, tuple[str, ...]]:
+    """Return values by their words, each with all of its spellings."""
+    found: dict[Key, tuple[str, ...]] = {}
+    for each in values:
+        if key := key_of(each):
+            found[key] = (*found.get(key, ()), each)
+    return found
+
+
+def same(words: Sequence[str], others: Sequence[str]) -> bool:
+    """Whether two keys are the same words, but for plurals."""
+    return len(words) == len(others) and all(
+        a == b or bool(forms(a) & forms(b)) for a, b in zip(words, others, strict=True)
+    )

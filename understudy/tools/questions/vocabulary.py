@@ -1,0 +1,226 @@
+"""The words of questions, in English and German, and what each stands for. All in small letters, without accents."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from understudy.tools.table_analysis import AVERAGED_NAMES
+
+Word = tuple[str, Any]
+"""The kind of an element, and its value."""
+
+SUM, MEAN, MEDIAN, LOW, HIGH, COUNT = "sum", "mean", "median", "min", "max", "count"
+
+_AGGREGATES: Final = {
+    SUM: "total|totals|sum|sum total|overall|summe|gesamt|gesamte|gesamter|gesamtes|gesamten|insgesamt|aufsummiert",
+    MEAN: "average|mean|avg|averaged|on average|durchschnitt|durchschnittlich|durchschnittliche|durchschnittlicher|"
+    "durchschnittliches|durchschnittlichen|im durchschnitt|mittelwert|mittlere|mittlerer|mittleren|im mittel|schnitt",
+    MEDIAN: "median|mediane|medianen|medianwert",
+    COUNT: "total number of|the total number of|total count of|gesamtzahl|gesamtzahl der|gesamtanzahl|"
+    "gesamtanzahl der|count|counts|count of|number of|the number of|how many|how often|anzahl|"
+    "anzahl der|anzahl von|wie viele|wieviele|zahle|zahl der|wie oft",
+}
+_SUPERLATIVES: Final = {
+    HIGH: "highest|most|maximum|max|largest|biggest|greatest|maximal|maximale|maximaler|maximalen|hochste|hochster|"
+    "hochsten|hochstes|grosste|grosster|grossten|grosstes|meiste|meisten|am meisten|am hochsten|maximums",
+    LOW: "lowest|least|minimum|min|smallest|fewest|minimal|minimale|minimaler|minimalen|niedrigste|niedrigster|"
+    "niedrigsten|niedrigstes|kleinste|kleinster|kleinsten|kleinstes|geringste|geringster|geringsten|wenigsten|"
+    "am wenigsten|am niedrigsten",
+}
+_DATED: Final = {
+    HIGH: "latest|newest|most recent|neueste|neuester|neuesten|letzte|letzter|letzten|spateste|spatesten|jungste",
+    LOW: "earliest|oldest|fruheste|fruhester|fruhesten|alteste|altester|altesten",
+}
+_ADJECTIVES: Final = {
+    (
+        HIGH,
+        "price cost preis kosten",
+    ): "most expensive|dearest|priciest|costliest|teuerste|teuerster|teuersten|teuerstes",
+    (LOW, "price cost preis kosten"): "cheapest|least expensive|billigste|billigster|billigsten|gunstigste|gunstigsten",
+    (HIGH, "age alter"): "oldest|alteste|alteste|altester|altesten",
+    (LOW, "age alter"): "youngest|jungste|jungster|jungsten",
+    (HIGH, "duration length dauer lange"): "longest|langste|langster|langsten",
+    (LOW, "duration length dauer lange"): "shortest|kurzeste|kurzester|kurzesten",
+    (HIGH, "weight gewicht"): "heaviest|schwerste|schwerster|schwersten",
+    (LOW, "weight gewicht"): "lightest|leichteste|leichtester|leichtesten",
+}
+_MORE: Final = {
+    (">", "age alter"): "older than|alter als",
+    ("<", "age alter"): "younger than|junger als",
+    (">", "price cost preis kosten"): "more expensive than|dearer than|teurer als",
+    ("<", "price cost preis kosten"): "cheaper than|less expensive than|billiger als|gunstiger als",
+    (">", "duration length dauer lange"): "longer than|langer als",
+    ("<", "duration length dauer lange"): "shorter than|kurzer als",
+    (">", "weight gewicht"): "heavier than|schwerer als",
+    ("<", "weight gewicht"): "lighter than|leichter als",
+}
+_TOPS: Final = {HIGH: "top|best|beste|besten", LOW: "bottom|worst|schlechteste|schlechtesten"}
+_COMPARISONS: Final = {
+    ">": ">|above|over|more than|greater than|higher than|larger than|bigger than|exceeds|exceed|exceeding|uber|"
+    "mehr als|grosser als|hoher als|oberhalb von|is above|better than",
+    "<": "<|below|under|less than|fewer than|lower than|smaller than|unter|weniger als|kleiner als|niedriger als|"
+    "geringer als|unterhalb von",
+    ">=": ">=|≥|at least|not less than|no less than|not below|greater than or equal to|greater or equal to|"
+    "mindestens|"
+    "wenigstens|nicht weniger als|grosser oder gleich|minimum of|not under",
+    "<=": "<=|≤|at most|not more than|no more than|not above|less than or equal to|less or equal to|up to|hochstens|"
+    "maximal|nicht mehr als|kleiner oder gleich|maximum of|not over",
+    "=": "=|==|equals|equal to|equal|is equal to|exactly|gleich|ist gleich|genau",
+    "!=": "!=|<>|is not|are not|isn't|aren't|isnt|does not equal|not equal to|ist nicht|sind nicht|nicht gleich|"
+    "ungleich",
+    "before": "before|earlier than|prior to|vor|bevor|fruher als",
+    "after": "after|later than|spater als|nach",
+    "since": "since|starting from|seit|ab|as of",
+    "until": "until|till|through|bis zum|bis einschliesslich",
+}
+_KINDS: Final = {
+    ("is", None): "is|are|was|were|be|ist|sind|war|waren|sein",
+    ("by", None): "by|per|for each|for every|each|every|grouped by|broken down by|split by|across|nach|je|pro|"
+    "fur jede|fur jeden|fur jedes|jede|jeder|jeden|jedes|gruppiert nach|aufgeteilt nach|by each|in each|of each|over|"
+    "against|versus|vs",
+    ("rows", None): "row|rows|record|records|entry|entries|line|lines|zeile|zeilen|eintrag|eintrage|eintragen|"
+    "datensatz|datensatze|datensatzen",
+    ("much", None): "how much|wie viel|wieviel",
+    ("distinct", None): "distinct|different|unique|verschiedene|verschiedenen|unterschiedliche|unterschiedlichen|"
+    "eindeutige|eindeutigen",
+    ("share", None): "share|shares|percentage|proportion|percent|what percent|what percentage|fraction|anteil|"
+    "anteile|"
+    "prozentsatz|share of total|prozentualer anteil|% of|percent of|percentage of|share of|wie viel prozent",
+    ("growth", None): "growth|grow|grew|grown|increase|increased|change|changed|wachstum|zuwachs|anderung|gewachsen|"
+    "veranderung|growth rate|growth of|change of|change in",
+    ("compare", None): "compare|comparison|comparison of|vergleiche|vergleich",
+    ("first", 1): "first|ersten|erste",
+    ("first", -1): "last|letzten",
+    (
+        "where",
+        None,
+    ): "where|with|have|has|had|haben|hat|hatte|hatten|whose|which have|that have|having|which has|that has|when|"
+    "wo|mit|deren|bei denen|"
+    "only|nur|if|wenn|who have|filtered to|filter",
+    ("and", None): "and|und|as well as|sowie|&|plus",
+    ("comma", None): ",|;|but|aber",
+    ("or", None): "or|oder",
+    ("not", None): "not|without|except|except for|excluding|exclude|other than|no|but not|apart from|nicht|ohne|"
+    "ausser|"
+    "ausgenommen|keine|kein|keinen|non|and not|outside|outside of|not in|not from|not for",
+    ("between", None): "between|zwischen",
+    ("from", None): "from|von|vom",
+    ("to", None): "to|bis|up until",
+    ("missing", None): "missing|empty|blank|unknown|null|fehlt|fehlen|fehlend|leer|missing values|has no value|"
+    "not known|not given|without a value",
+    ("truth", True): "true|yes|wahr|ja",
+    ("truth", False): "false|falsch|nein",
+    ("descending", True): "descending|highest first|largest first|in descending order|absteigend|sorted descending",
+    ("descending", False): "ascending|lowest first|smallest first|in ascending order|aufsteigend|sorted ascending",
+    ("filler", None): "how high|how big|how large|how low|wie hoch|wie gross|wie niedrig|right now|at all",
+    ("who", None): "who|whom|wer|wem",
+    ("show", None): "show|list|display|zeige|zeig|liste|nenne|show me|list all|show all|show me all",
+    ("chart", ""): "chart|plot|graph|draw|diagram|diagramm|zeichne|visualise|visualize|draw a chart|chart of|plot of|"
+    "make a chart|draw a diagram|grafik",
+    ("chart", "bar"): "bar chart|bars|column chart|bar graph|saulendiagramm|balkendiagramm|as bars|histogram",
+    ("chart", "line"): "line chart|line graph|liniendiagramm|as a line|line plot",
+    ("chart", "pie"): "pie chart|pie|kreisdiagramm|tortendiagramm|as a pie|donut chart|donut",
+    ("chart", "area"): "area chart|flachendiagramm|as an area",
+    (
+        "chart",
+        "point",
+    ): "scatter plot|scatter|scatter chart|as points|point chart|streudiagramm|punktdiagramm|scatterplot",
+}
+_UNITS: Final = {
+    "day": "day|days|tag|tage|tagen",
+    "week": "week|weeks|woche|wochen",
+    "month": "month|months|monat|monate|monaten",
+    "quarter": "quarter|quarters|quartal|quartale|quartalen",
+    "year": "year|years|jahr|jahre|jahren",
+}
+_RHYTHMS: Final = {
+    "day": "daily|taglich|tagliche|taglicher",
+    "week": "weekly|wochentlich|wochentliche|wochentlicher",
+    "month": "monthly|monatlich|monatliche|monatlicher|monatlichen",
+    "quarter": "quarterly|quartalsweise|vierteljahrlich",
+    "year": "yearly|annual|annually|jahrlich|jahrliche|jahrlicher",
+}
+
+
+def _numbered(words: str) -> dict[str, int]:
+    """Return the words of each part, divided by bars, with the number of the part."""
+    return {word: number for number, part in enumerate(words.split("|"), 1) for word in part.split()}
+
+
+MONTHS: Final[Mapping[str, int]] = _numbered(
+    "january jan januar|february feb februar|march mar marz|april apr|may mai|june jun juni|july jul juli|"
+    "august aug|september sep sept|october oct oktober okt|november nov|december dec dezember dez"
+)
+ORDINALS: Final[Mapping[str, int]] = _numbered(
+    "first erstes ersten erste|second zweites zweiten zweite|third drittes dritten dritte|fourth viertes vierten vierte"
+)
+COUNTED: Final[Mapping[str, int]] = _numbered(
+    "one|two zwei|three drei|four vier|five funf|six sechs|seven sieben|eight acht|nine neun|ten zehn|eleven elf|"
+    "twelve zwolf"
+)
+# Words without a meaning of their own in a question: what they may stand between decides it.
+FILLERS: Final = frozenset(
+    "a about achieved all am an any at attached been belong belongs bought break breakdown calculate came can "  # noqa: SIM905 (words read better as words)
+    "come comes compute could csv data dataset did do does down during earn earned exist file find for gebe "
+    "generated get gib give given gives got group hello hey hi i i'd in into it its know let like look looks made "
+    "make me my now occur occurs of on our out please print recorded report right s see select sell sold table "
+    "tell thank thanks that the their them there these they this those us value values want we what whats which "
+    "will would you your "
+    "alle allen aller als am an auf aus bei berechne bitte da das datei dem den der des dich die dies diese "
+    "diesem dieser du ein eine einem einen einer eines er ermittle erzielt es euch fur gab gibt ich im in kannst "
+    "mal mich mir sag sie so tabelle uns unser unsere unserer verkauft was welche welchem welchen welcher welches "
+    "wert werte wie wird wurde wurden zu zum zur".split()
+)
+LONGEST: Final = 5
+"""Words of the longest entry."""
+GERMAN: Final = frozenset(
+    "alle aus bei bis das dem den der des die ein eine fur gibt hat haben im ist je mehr mit nach nicht nur ohne pro "  # noqa: SIM905 (words read better as words)
+    "sind uber und unter viel viele von war waren was welche welcher welches wie wurde zeige zwischen zeilen".split()
+)
+CURRENCIES: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("€", "eur", "euro", "euros"), "eur"),
+    **dict.fromkeys(("$", "usd", "dollar", "dollars"), "usd"),
+    **dict.fromkeys(("£", "gbp", "pounds"), "gbp"),
+}
+PERCENT: Final = frozenset({"%", "percent", "pct", "prozent", "percentage"})
+COMPOUNDS: Final = {"gesamt": SUM, "durchschnitts": MEAN, "hochst": HIGH, "mindest": LOW}
+"""Beginnings of German words that say an aggregate: Gesamtumsatz."""
+
+# Words in the names of columns whose values are averaged, beside those of trends; and of those that name a row.
+AVERAGED: Final = AVERAGED_NAMES | frozenset(
+    "pct temp height weight salary gehalt alter preis dauer quote note temperatur gewicht anteil prozent % einzelpreis "  # noqa: SIM905 (words read better as words)
+    "stuckpreis".split()
+)
+IDENTIFIERS: Final = frozenset("id nr no number code zip postcode key index nummer plz ref".split())  # noqa: SIM905 (words read better as words)
+GENERIC: Final = IDENTIFIERS | frozenset("name names eur usd gbp € $ £ % percent pct kg km total amount".split())  # noqa: SIM905 (words read better as words)
+
+
+def _words() -> dict[tuple[str, ...], tuple[Word, ...]]:
+    found: dict[tuple[str, ...], list[Word]] = {}
+
+    def add(words: str, kind: str, value: Any) -> None:
+        for each in words.split("|"):
+            known = found.setdefault(tuple(each.split()), [])
+            if (kind, value) not in known:
+                known.append((kind, value))
+
+    for kind, table in (
+        ("aggregate", _AGGREGATES),
+        ("most", _SUPERLATIVES),
+        ("dated", _DATED),
+        ("adjective", _ADJECTIVES),
+        ("more", _MORE),
+        ("top", _TOPS),
+        ("compared", _COMPARISONS),
+        ("unit", _UNITS),
+        ("rhythm", _RHYTHMS),
+    ):
+        for value, words in table.items():
+            add(words, kind, value)
+    for (named, meant), words in _KINDS.items():
+        add(words, named, meant)
+    for each in FILLERS:
+        found.setdefault((each,), []).append(("filler", each))
+    return {words: tuple(each) for words, each in found.items()}
+
+
+WORDS: Final[Mapping[tuple[str, ...], tuple[Word, ...]]] = _words()
