@@ -29,6 +29,8 @@ BUILTIN: Final = (GUIDE, "content", "insights", "operations", "business_outcomes
 MAX_DEPTH: Final = 3
 """Agents that may ask each other as tools, one below the other, beside the one that answers its user."""
 
+TRANSLATED: Final = frozenset({"title", "description", "starters"})
+"""What of an agent a translation has."""
 REQUEST: Final = "What the agent is to do, with all that it needs to know."
 """What a model is told of the parameter of a tool that asks an agent."""
 
@@ -96,22 +98,24 @@ class Agent:
     """An agent that users can talk to.
 
     `instructions` are for the model; `title`, `description` and `starters` (example requests) are for users and for
-    colleagues that hand over. `colleagues` are the names of the agents to which this one may hand a run over.
-    `timeout_s` is the time in seconds after which a run ends with an error; None: it closes at the server's limit
-    (`limits.run_s`). `budget` is what a run may spend before it closes with what it has. `model` is a
-    model, the name of a configured one, or None for the default. `remembers`: the model is given, as data, the values
-    that the agent's tools remembered for the user. `memory` names the notebook in which its tools remember, None for
-    its own: agents that name the same one share it. MCP servers among the `tools` are kept as `servers`; a run has the
-    tools that these offer then. `allow` names those who may see and use the agent, as `user:NAME`,
-    `role:NAME` or `group:NAME` of their token; None: everybody. For all others the agent does not exist. `settings` are
-    those of its model. `lifespan` opens what its tools share, see `Lifespan`. `run` is the async function that works on
-    each message of a hand-written agent, instead of a model; see `AgentTurn`. `output_type` is a dataclass, an attrs
-    class or a Pydantic model: the final answer is JSON of that form, validated, and `final_response.data.output` is the
-    object. `remote` is the address of an agent of another server that works instead, or a `Remote`.
+    colleagues that hand over, `translations` the same in other languages: `{"de": {"title": "Töpfe"}}`.
+    `colleagues` are the names of the agents to which this one may hand a run over. `timeout_s` is the time in
+    seconds after which a run ends with an error; None: it closes at the server's limit (`limits.run_s`). `budget`
+    is what a run may spend before it closes with what it has. `model` is a model, the name of a configured one, or
+    None for the default. `remembers`: the model is given, as data, the values that the agent's tools remembered for
+    the user. `memory` names the notebook in which its tools remember, None for its own: agents that name the same
+    one share it. MCP servers among the `tools` are kept as `servers`; a run has the tools that these offer then.
+    `allow` names those who may see and use the agent, as `user:NAME`, `role:NAME` or `group:NAME` of their token;
+    None: everybody. For all others the agent does not exist. `settings` are those of its model. `lifespan` opens
+    what its tools share, see `Lifespan`. `run` is the async function that works on each message of a hand-written
+    agent, instead of a model; see `AgentTurn`. `output_type` is a dataclass, an attrs class or a Pydantic model:
+    the final answer is JSON of that form, validated, and `final_response.data.output` is the object. `remote` is
+    the address of an agent of another server that works instead, or a `Remote`.
 
-    Raises ValueError for a bad name, a bad or empty `allow`, a non-positive `timeout_s`, a budget of more time than
-    `timeout_s`, two tools or servers of one name, or `run` with `output_type`; TypeError if a tool is not a `Tool`,
-    `model` neither a name nor a model, `run` no async function, or `output_type` no class with a schema.
+    Raises ValueError for a bad name, a bad or empty `allow`, a translation of something else, a non-positive
+    `timeout_s`, a budget of more time than `timeout_s`, two tools or servers of one name, or `run` with
+    `output_type`; TypeError if a tool is not a `Tool`, `model` neither a name nor a model, `run` no async function,
+    or `output_type` no class with a schema.
     """
 
     name: str = field(validator=_named)
@@ -122,6 +126,7 @@ class Agent:
     pillar: str | None = field(default=None)
     colleagues: tuple[str, ...] = field(default=(), converter=_texts)
     starters: tuple[str, ...] = field(default=(), converter=_texts, repr=False)
+    translations: Mapping[str, Mapping[str, Any]] = field(factory=dict, repr=False)
     timeout_s: float | None = field(default=None, validator=optional(_positive))
     model: "str | Model | None" = field(default=None, validator=_is_model)
     remembers: bool = False
@@ -146,6 +151,12 @@ class Agent:
             if self.run not in (None, self.remote.run):
                 raise ValueError(f"agent {self.name!r} has a function and a remote address; give it one of them")
             object.__setattr__(self, "run", self.remote.run)
+
+    @translations.validator
+    def _check_translations(self, _: Any, value: Mapping[str, Mapping[str, Any]]) -> None:
+        for language, texts in value.items():
+            if not set(texts) <= TRANSLATED:
+                raise ValueError(f"translations[{language!r}] of {self.name} has title, description and starters alone")
 
     @output_type.validator
     def _check_output_type(self, _: Any, value: type[Any] | None) -> None:

@@ -28,6 +28,65 @@ _MANNERS: Final = (
 )
 
 
+_TRANSLATIONS: Final = {
+    GUIDE: {
+        "de": {
+            "title": "Guide",
+            "description": "Beantwortet kurze Fragen und gibt größere an die Kollegen, die die Werkzeuge dafür haben.",
+        },
+        "ar": {
+            "title": "الدليل",
+            "description": "يجيب عن الأسئلة القصيرة، ويحيل الأكبر إلى الزميل الذي لديه أدواتها.",
+        },
+    },
+    "content": {
+        "de": {
+            "title": "Texte",
+            "description": "Kürzt, gliedert und vergleicht Texte, findet Angaben darin, säubert sie von Geheimnissen.",
+        },
+        "ar": {
+            "title": "النصوص",
+            "description": "يلخّص النصوص ويقارنها، ويستخرج ما فيها من معلومات، وينقّيها من الأسرار.",
+        },
+    },
+    "insights": {
+        "de": {
+            "title": "Auswertung",
+            "description": (
+                "Findet Gruppen, Trends und Ausreißer in Tabellen und zeichnet sie: CSV, JSON oder Parquet anhängen."
+            ),
+        },
+        "ar": {
+            "title": "التحليل",
+            "description": "يجد المجموعات والاتجاهات والقيم الشاذة في الجداول ويرسمها: أرفق CSV أو JSON أو Parquet.",
+        },
+    },
+    "operations": {
+        "de": {
+            "title": "Betrieb",
+            "description": (
+                "Sagt, wie es diesem Server geht: wie schnell er ist, was langsam ist, ausfällt oder wartet."
+            ),
+        },
+        "ar": {
+            "title": "التشغيل",
+            "description": "يخبرك بحال هذا الخادم: سرعته، وما يبطئ فيه أو يتعطل أو ينتظر.",
+        },
+    },
+    "business_outcomes": {
+        "de": {
+            "title": "Wirtschaftlichkeit",
+            "description": "Vergleicht Vorhaben nach ihren Zahlungen, prüft ihre Empfindlichkeit, findet Einsparungen.",
+        },
+        "ar": {
+            "title": "الجدوى المالية",
+            "description": "يقارن البدائل بحسب تدفقاتها النقدية، ويختبر حساسيتها، ويجد ما يمكن توفيره.",
+        },
+    },
+}
+"""Example requests stay in the language that the tools read best."""
+
+
 def guide(colleagues: Iterable[Agent] = (), tools: Iterable[Tool] = ()) -> Agent:
     """Return the guide, which answers with `tools` and hands over to `colleagues`."""
     return Agent(
@@ -38,6 +97,7 @@ def guide(colleagues: Iterable[Agent] = (), tools: Iterable[Tool] = ()) -> Agent
         description="Answers short questions and passes larger ones to the colleague who has the tools for them.",
         colleagues=tuple(each.name for each in colleagues),
         starters=("What can you do?", "What is 15% of 80?", "How is the server doing?"),
+        translations=_TRANSLATIONS[GUIDE],
         remembers=True,
         memory=HOUSEHOLD,
     )
@@ -115,6 +175,7 @@ def _liaison(pillar: str, work: str, tools: Iterable[Tool], description: str, *s
         description=description,
         pillar=pillar,
         starters=starters,
+        translations=_TRANSLATIONS[pillar],
         remembers=True,
         memory=HOUSEHOLD,
     )

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from understudy.agents.agent import BUILTIN, GUIDE, Agent
 from understudy.agents.builtin import business_outcomes, content, guide, insights, operations
-from understudy.tools.analysis import analyse_table, drill_down, find_outliers, group_table, join_tables, table_trend
+from understudy.tools.analysis import analyse_table, find_outliers, join_tables, table_trend
 from understudy.tools.arithmetic import calculate
 from understudy.tools.charts import chart_table
 from understudy.tools.costs import reduce_costs
@@ -13,6 +13,7 @@ from understudy.tools.finance import break_even, compare_scenarios, sensitivity_
 from understudy.tools.notes import save_note
 from understudy.tools.outline import outline_text
 from understudy.tools.performance import errors_by_code, open_work, recent_crashes, server_performance, slow_operations
+from understudy.tools.questions.tool import answer_question
 from understudy.tools.remembering import forget, remember, search_memory
 from understudy.tools.server import supervision_tree, system_health
 from understudy.tools.tables import profile_table, query_table
@@ -40,11 +41,10 @@ def all_agents(own: Iterable[Agent] = (), builtin: Collection[str] = BUILTIN, de
             [
                 profile_table,
                 analyse_table,
+                answer_question,
                 query_table,
-                group_table,
                 table_trend,
                 find_outliers,
-                drill_down,
                 join_tables,
                 chart_table,
                 calculate,

@@ -72,8 +72,11 @@ def build_summary(
     )
 
 
-def build_alert(findings: Iterable[Finding]) -> Alert | None:
-    """Build the alert for secrets in a user's message; None if it had none. It names kinds, never the text."""
+def build_alert(findings: Iterable[Finding], *, summarised: bool) -> Alert | None:
+    """Build the alert for secrets in a user's message; None if it had none. It names kinds, never the text.
+
+    `summarised`: an event of `build_summary` tells of them too.
+    """
     secrets = [each for each in findings if each.category is Category.SECRET and not is_unread(each)]
     if not secrets:
         return None
@@ -81,7 +84,9 @@ def build_alert(findings: Iterable[Finding]) -> Alert | None:
     gone = all(each.action is not Action.FLAG for each in secrets)
     done = "It was taken out before anything was stored" if gone else "It was left in, as this server's policy says"
     named = ", ".join(kinds)
-    return Alert(f"Your message held a secret ({named}). {done}; if it is in use, replace it.", kinds)
+    return Alert(
+        f"Your message held a secret ({named}). {done}; if it is in use, replace it.", kinds, summarised or None
+    )
 
 
 def count_by_kind(findings: Iterable[Finding]) -> list[dict[str, Any]]:

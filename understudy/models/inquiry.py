@@ -35,7 +35,9 @@ class Inquiry:
 def inquire(name: str, *, ask: bool = True) -> Inquiry:
     """Check that a model of a setting can be used: package, key, and unless `ask` is False what its provider says."""
     if name == OFFLINE:
-        return Inquiry("note", "offline: a rule-based stand-in, not a language model; --model openai:NAME for one")
+        return Inquiry(
+            "note", "offline: a rule-based stand-in, not a language model; `serve --model openai:NAME` for one"
+        )
     provider, _, model = name.partition(":")
     if provider not in PROVIDERS or not model:
         return Inquiry("mend", f"there is no model {name!r}: set UNDERSTUDY_MODEL to offline or openai:NAME")

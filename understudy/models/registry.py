@@ -96,6 +96,23 @@ class Models:
             self._models[name] = model
         return model
 
+    @property
+    def default(self) -> str:
+        """The name of the model of agents without one."""
+        return self._default
+
+    def use(self, name: str, url: str) -> None:
+        """Let agents without a model use that of a local server that speaks chat completions at `url`. Blocks.
+
+        Raises:
+            ExtraNotInstalled: The extra of its client is not installed.
+        """
+        provider, _, model = name.partition(":")
+        times = timeouts_of(name, self._timeouts)
+        client = load_provider(provider)(model, api_key="local", base_url=url, retries=0, limits=self._limits, **times)
+        self._models[name] = ResilientModel(client, f"model {name}", self._on_change)
+        self._default = name
+
     def _client(self, name: str) -> Model:
         """Return the client of a model behind a network. Raises UnknownModel, ExtraNotInstalled."""
         provider, _, model = name.partition(":")

@@ -22,6 +22,8 @@ from attrs import define, field, frozen
 from actors import Backoff
 from actors.behaviours import Breaker, CircuitChange, CircuitOpen, CircuitSpec, FailureCount, Retry
 from understudy.models.model import (
+    MESSAGE_TOO_LONG,
+    TOO_LONG,
     Emit,
     Model,
     ModelEvent,
@@ -132,6 +134,8 @@ class ResilientModel:
             if result.error.retryable and not attempted.begun and attempts > 1 and (patient or not silent):
                 wait_s = RETRY.delay_s(attempt, result.error, self._random.random())
             if wait_s is None or wait_s > MAX_WAIT_S:
+                if result.error.message == TOO_LONG and len(turn.items) == 1:  # there is no conversation yet
+                    result.error.message = MESSAGE_TOO_LONG
                 raise result.error
             log.info("model.asked_again", extra={"model": self.label, "detail": result.error.detail, "wait_s": wait_s})
             await trio.sleep(wait_s)

@@ -126,6 +126,12 @@ def test_a_liaison_is_complete(make: Any) -> None:
     assert 3 <= len(agent.starters) <= 6
 
 
+def test_a_translation_is_of_what_users_read() -> None:
+    with pytest.raises(ValueError, match="has title, description and starters alone"):
+        Agent("a", translations={"de": {"instructions": "x"}})
+    assert Agent("a", translations={"de": {"title": "Töpfe"}}).translations["de"] == {"title": "Töpfe"}
+
+
 def test_an_agent_works_as_long_as_it_says_or_the_server_lets_it() -> None:
     assert Agent("a").run_limit_s(40.0) == 40.0
     assert Agent("a", timeout_s=12.5).run_limit_s(40.0) == 12.5

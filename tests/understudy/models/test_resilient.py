@@ -1,18 +1,31 @@
 """A provider behind retries and a circuit breaker."""
 
+import re
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import trio
+from attrs import evolve
 
 from actors import Backoff
 from actors.behaviours import CircuitChange, CircuitState
 from tests.understudy.models.conftest import Heard
 from tests.understudy.models.provider import KEY, Provider, Script, end_chunk, text_chunk
 from understudy.models.fallback import FallbackModel
-from understudy.models.model import AgentCard, Emit, MessageItem, ModelUnavailable, Reply, TextDelta, Thought, Turn
+from understudy.models.model import (
+    MESSAGE_TOO_LONG,
+    TOO_LONG,
+    AgentCard,
+    Emit,
+    MessageItem,
+    ModelUnavailable,
+    Reply,
+    TextDelta,
+    Thought,
+    Turn,
+)
 from understudy.models.openai_chat import OpenAIChat
 from understudy.models.openai_client import read_retry_after
 from understudy.models.registry import load_provider
@@ -125,6 +138,17 @@ async def test_not_everything_is_asked_again(
     scripted = Scripted(error)
     assert await ask(ResilientModel(scripted, "m"), heard) == error.detail
     assert scripted.asked == asked
+
+
+async def test_a_first_message_that_is_too_long_is_called_so(heard: Heard) -> None:
+    """Where only the provider finds it: of one message there is no conversation."""
+    model = ResilientModel(
+        Scripted(ModelUnavailable(TOO_LONG, False, "400"), ModelUnavailable(TOO_LONG, False, "400")), "m"
+    )
+    with pytest.raises(ModelUnavailable, match=re.escape(MESSAGE_TOO_LONG)):
+        await model.respond(TURN, heard)
+    with pytest.raises(ModelUnavailable, match=re.escape(TOO_LONG)):
+        await model.respond(evolve(TURN, items=(*TURN.items, MessageItem("assistant", "Hi"), *TURN.items)), heard)
 
 
 async def test_what_a_provider_wishes_is_waited_for(autojump_clock: object, heard: Heard) -> None:
