@@ -22,6 +22,7 @@ class Authenticator:
     those of what it signs."""
 
     origin: str
+    framed: bool = False  # by a page of another origin
     step: int = 1
     flags: int = PRESENT | VERIFIED
     count: int = 0
@@ -53,7 +54,8 @@ class Authenticator:
         return hashlib.sha256(site.encode()).digest() + struct.pack(">BI", flags, self.count)
 
     def _said(self, kind: str, challenge: str) -> bytes:
-        return json.dumps({"type": kind, "challenge": challenge, "origin": self.origin}).encode()
+        said = {"type": kind, "challenge": challenge, "origin": self.origin, "crossOrigin": self.framed}
+        return json.dumps(said).encode()
 
     def _credential(self, response: dict[str, bytes]) -> dict[str, Any]:
         name = base64url.encode(self.id)

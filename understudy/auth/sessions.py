@@ -174,8 +174,8 @@ class Sessions:
     passkeys: "Passkeys | None" = field(default=None, repr=False)
     _proven: VerifiedTokens = field(factory=VerifiedTokens, init=False, repr=False)
 
-    def issue_anonymous(self, peer: str | None = None) -> IssuedSession:
-        """Issue a session for an anonymous user at this address.
+    def issue_anonymous(self, peer: str | None = None, roles: tuple[str, ...] = ()) -> IssuedSession:
+        """Issue a session for an anonymous user at this address, with the `roles` that `local_user` found.
 
         Raises:
             Unauthenticated: This server issues no anonymous sessions.
@@ -187,7 +187,8 @@ class Sessions:
             retry_after = self.rate.take(peer, time.monotonic())
             if retry_after > 0:
                 raise CommandRejected("rate_limited", "Too many new sessions; wait a moment.", retry_after)
-        return self.issue(Identity(user=f"{ANONYMOUS}{secrets.token_hex(8)}", session=secrets.token_hex(8)), self.ttl_s)
+        user, session = f"{ANONYMOUS}{secrets.token_hex(8)}", secrets.token_hex(8)
+        return self.issue(Identity(user=user, session=session, roles=roles), self.ttl_s)
 
     def verify(self, token: str) -> Identity:
         """Return the identity of a token: HS256 is verified with the secret, RS256 and ES256 with a key of the
@@ -267,8 +268,9 @@ class Sessions:
             raise Unauthenticated("token_expired", "This session has lasted as long as it may; sign in again.")
         return self.issue(evolve(identity, roles=roles, groups=groups, signed_in_at=began), min(life_s, left_s))
 
-    async def renew_and_revoke(self, token: str) -> IssuedSession:
-        """Renew a token, and revoke the old one after a short overlap.
+    async def renew_and_revoke(self, token: str, local: tuple[str, ...] = ()) -> IssuedSession:
+        """Renew a token, and revoke the old one after a short overlap. `local`: roles of an anonymous user, as
+        `local_user` found them.
 
         If its user signed in at the identity provider, that is asked whether and as what the user may stay. For a user
         with a password, the account is.
@@ -286,7 +288,8 @@ class Sessions:
                 raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
             session = await self.accounts.renew(identity, token)
         else:
-            session = self.renew(token)
+            anonymous = self.anonymous and identity.user.startswith(ANONYMOUS)
+            session = self.renew(token, local if anonymous else ())
         if session.token != token and identity.expires_at > self.tokens.clock():
             await self.revoked.revoke_token(identity)
         return session

@@ -1,16 +1,22 @@
-"""Names of accounts, and the invites with which their users set a password."""
+"""Names, rights and states of accounts, and the invites with which their users set a password."""
 
 import hashlib
 import secrets
 import unicodedata
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Literal
 
 from understudy.auth.sessions import ANONYMOUS
+from understudy.storage.accounts import Account
 
 TOKEN_BYTES: Final = 24
 """Random bytes of an invite: 192 bits, of which nobody guesses one."""
 LONGEST_NAME: Final = 64
 NAME_MARKS: Final = "._@+-"
+NAME_RULE: Final = "a name has 1 to 64 letters, digits and . _ @ + -, and begins with a letter or digit"
+MOST_ROLES: Final = 100
+MOST_BYTES: Final = 3000
+"""Bytes of roles and groups: tokens carry them."""
 
 
 def account_name(typed: str) -> str | None:
@@ -29,3 +35,23 @@ def make_invite() -> str:
 def digest_of(invite: str) -> str:
     """Return the digest by which an invite is stored."""
     return hashlib.sha256(invite.encode()).hexdigest()
+
+
+def check_rights(roles: Sequence[str], groups: Sequence[str]) -> None:
+    """Raise ValueError, with a sentence, if these are no roles and groups of an account."""
+    given = (*roles, *groups)
+    if any(not each.strip() or not each.isprintable() or "," in each for each in given):
+        raise ValueError("roles and groups are printable texts without commas")
+    if sum(len(each.encode()) + 3 for each in given) > MOST_BYTES or len(roles) > MOST_ROLES:
+        raise ValueError(
+            f"roles and groups have at most {MOST_BYTES} bytes together, and there are at most {MOST_ROLES} roles"
+        )
+
+
+def state_of(account: Account, now: float) -> Literal["active", "disabled", "invited", "expired"]:
+    """Return in one word what an account can be used for at `now`, in Unix seconds."""
+    if account.disabled_at is not None:
+        return "disabled"
+    if account.is_joined:
+        return "active"
+    return "invited" if account.invite_expires_at > now else "expired"

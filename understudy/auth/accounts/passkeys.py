@@ -326,10 +326,10 @@ def _check_origin(credential: dict[str, Any], site: Site) -> None:
     """
     try:
         said = json.loads(base64url.decode(credential["response"]["clientDataJSON"]))
-        origin = said["origin"]
+        origin, framed = said["origin"], said.get("crossOrigin") is True  # in a page of another origin
     except _MALFORMED:
         raise CommandRejected("invalid_command", NO_CREDENTIAL) from None
-    if origin != site.origin:
+    if origin != site.origin or framed:
         log.warning("sign_in.passkey_elsewhere", extra={"origin": str(origin)[:200]})
         raise CommandRejected("forbidden", FOREIGN)
 

@@ -97,9 +97,17 @@ def decode_members(body: bytes, kind: type[T]) -> T:
     Raises:
         msgspec.DecodeError, msgspec.ValidationError, UnicodeError, RecursionError: It is none.
     """
+    return msgspec.convert(members_of(body), kind, strict=False)  # some say a number as a text
+
+
+def members_of(body: bytes) -> dict[str, Any]:
+    """Return the members of an object of JSON, without those that are null or an empty text: as good as not there.
+
+    Raises:
+        msgspec.DecodeError, msgspec.ValidationError, UnicodeError, RecursionError: It is none.
+    """
     said = msgspec.json.decode(body, type=dict[str, Any])
-    given = {name: value for name, value in said.items() if value is not None and value != ""}
-    return msgspec.convert(given, kind, strict=False)  # some say a number as a text
+    return {name: value for name, value in said.items() if value is not None and value != ""}
 
 
 async def revoke(url: str, client: OAuthClient, token: str, http: GuardedHttp) -> None:

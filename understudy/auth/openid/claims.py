@@ -31,6 +31,18 @@ class ClaimNames:
 
 
 @frozen
+class LoggedOut:
+    """What a logout token says: the subject and the provider's session that end, one of which may be empty; when it was
+    issued and expires, in Unix seconds; and its id, which may be empty."""
+
+    subject: str
+    session: str
+    issued_at: float
+    expires_at: float
+    id: str
+
+
+@frozen
 class ProviderUser:
     """A user, as the provider says. `left_out` counts groups and roles that are none, or too many."""
 
@@ -64,10 +76,8 @@ def check_id_token(
         raise Untrusted("its ID token is of another user (sub)")
 
 
-def check_logout_token(claims: Mapping[str, Any], *, issuer: str, client_id: str, now: float) -> tuple[str, str]:
+def check_logout_token(claims: Mapping[str, Any], *, issuer: str, client_id: str, now: float) -> LoggedOut:
     """Check the claims of a logout token whose signature was verified (OpenID Connect Back-Channel Logout, 2.6).
-
-    Return the subject and the provider's session that end; one of them may be empty.
 
     Raises:
         Untrusted: It is not for this client, not from this issuer, not valid now, or no logout token.
@@ -76,12 +86,12 @@ def check_logout_token(claims: Mapping[str, Any], *, issuer: str, client_id: str
     events = claims.get("events")
     if not isinstance(events, dict) or not isinstance(events.get(LOGOUT_EVENT), dict) or "nonce" in claims:
         raise Untrusted("it is no logout token")
-    if "exp" in claims and (not _is_time(claims["exp"]) or claims["exp"] <= now):
-        raise Untrusted("its logout token has expired (exp)")
+    if not _is_time(claims.get("exp")) or claims["exp"] <= now:
+        raise Untrusted("its logout token has expired, or does not say when it does (exp)")
     subject, session = _text(claims.get("sub")), _text(claims.get("sid"))
     if not subject and not session:
         raise Untrusted("its logout token names nobody")
-    return subject, session
+    return LoggedOut(subject, session, claims["iat"], claims["exp"], _text(claims.get("jti")))
 
 
 def user_of(claims: Mapping[str, Any], names: ClaimNames) -> ProviderUser:

@@ -29,6 +29,7 @@ from understudy.auth.oauth.token_endpoint import (
 )
 from understudy.auth.openid.claims import (
     ClaimNames,
+    LoggedOut,
     ProviderUser,
     check_id_token,
     check_logout_token,
@@ -190,8 +191,8 @@ class Provider:
         if at.revocation_endpoint is not None:
             await token_endpoint.revoke(at.revocation_endpoint, self._client(at), refresh_token, self.http)
 
-    async def logged_out(self, logout_token: str) -> tuple[str, str]:
-        """Return the subject and the provider's session of a logout token. Raises `Untrusted` and `Unreachable`."""
+    async def logged_out(self, logout_token: str) -> LoggedOut:
+        """Return what a logout token says. Raises `Untrusted` and `Unreachable`."""
         claims, own = await self.claims_of(logout_token), self.registration
         return check_logout_token(claims, issuer=own.issuer, client_id=own.client_id, now=self.clock())
 

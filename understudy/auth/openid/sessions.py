@@ -21,6 +21,7 @@ import trio
 from attrs import define, evolve, field, frozen
 
 from transport.auth.identity import Identity
+from transport.auth.keyring import SKEW_S
 from transport.auth.tokens import MAX_CLAIM
 from transport.wire.errors import CommandRejected, Unauthenticated
 from understudy.auth.oauth.errors import GrantRefused, OAuthError, Unreachable, Untrusted
@@ -31,6 +32,7 @@ from understudy.auth.openid.provider import Provider, ProviderAnswer
 from understudy.auth.sessions import ANONYMOUS, PROVIDED, SIGN_IN_AGAIN, IssuedSession, Sessions
 from understudy.storage.audit import PROVIDER, AuditEntry
 from understudy.storage.errors import StorageUnavailable
+from understudy.storage.passkeys import AddChallenge
 from understudy.storage.provider_sessions import (
     AddProviderSession,
     ChangeProviderSession,
@@ -87,8 +89,8 @@ class ProviderSessions:
     outage_s: float
     chance: random.Random = field(factory=random.Random, repr=False)
 
-    async def begin(self, answer: ProviderAnswer) -> tuple[str, str]:
-        """Store the session of a user who has just signed in. Return its owner and name.
+    async def begin(self, answer: ProviderAnswer) -> ProviderSession:
+        """Store the session of a user who has just signed in, and return it.
 
         Raises:
             Untrusted: The user has a name that only this server gives.
@@ -117,11 +119,11 @@ class ProviderSessions:
         await self.store.audit(AuditEntry("sessions.begun", owner, PROVIDER, owner))
         await self.store.commit(AddProviderSession(row, now))
         log.info("sign_in.done", extra={"user": owner})
-        return owner, session_id
+        return row
 
-    async def issue(self, owner: str, session_id: str) -> IssuedSession:
-        """Issue a token of a session. Raises as `renew`."""
-        return await self._until_issued(lambda: self._first(owner, session_id))
+    async def issue(self, owner: str, session_id: str, stamp: str) -> IssuedSession:
+        """Issue the first token of a session that began with `stamp`. Raises as `renew`, also if that was done."""
+        return await self._until_issued(lambda: self._first(owner, session_id, stamp))
 
     async def renew(self, identity: Identity) -> IssuedSession:
         """Issue the next token of a session, after asking the provider who the user is now.
@@ -164,14 +166,21 @@ class ProviderSessions:
     async def log_out(self, logout_token: str) -> int:
         """End the sessions that a logout token of the provider names (Back-Channel Logout). Return their number.
 
+        They began before it was issued; as clocks differ a little, some seconds later at its first use. One that comes
+        again, as the provider does after a failure, ends nothing that began later.
+
         Raises:
             Untrusted: It is no logout token of the provider.
             Unreachable: The provider's keys cannot be fetched.
             CommandRejected, StorageUnavailable: A session cannot be ended now.
         """
-        subject, theirs = await self.provider.logged_out(logout_token)
-        names = [self._digest(each) if each else "" for each in (subject, theirs)]
-        rows = await self.store.sessions_of_provider(*names)
+        said = await self.provider.logged_out(logout_token)
+        names = [self._digest(each) if each else "" for each in (said.subject, said.session)]
+        first = said.id and await self.store.commit(
+            AddChallenge(f"logout {self._digest(said.id)}", said.expires_at, self.clock())
+        )
+        before = said.issued_at + (SKEW_S if first else 0.0)
+        rows = [row for row in await self.store.sessions_of_provider(*names) if row.signed_in_at < before]
         for row in rows:
             entry = AuditEntry("sessions.ended", row.owner, PROVIDER, row.owner, detail={"all": False})
             await self.store.audit(entry)
@@ -187,8 +196,10 @@ class ProviderSessions:
                 await trio.sleep(POLL_S * self.chance.uniform(0.5, 1.5))
         raise self._away()
 
-    async def _first(self, owner: str, session_id: str) -> IssuedSession | None:
+    async def _first(self, owner: str, session_id: str, stamp: str) -> IssuedSession | None:
         row, kept = await self._read(owner, session_id)
+        if row.stamp != stamp:
+            raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
         return await self._issue(row, kept)
 
     async def _attempt(self, identity: Identity) -> IssuedSession | None:

@@ -159,6 +159,9 @@ async def test_what_was_signed_elsewhere_or_by_another_key_signs_nobody_in(tmp_p
             ada.device.origin = "https://chat.example.org.evil.example"
             assert await ada.refusal() == "forbidden"
             ada.device.origin = SITE.origin
+            ada.device.framed = True
+            assert await ada.refusal() == "forbidden"
+            ada.device.framed = False
             other = Authenticator(SITE.origin, id=ada.device.id)
             told = set[tuple[str, str]]()
             for device in (other, Authenticator(SITE.origin)):

@@ -49,7 +49,8 @@ async def kept_in(folder: Path, clock: Clock) -> AsyncIterator[tuple[Forger, Pro
 async def signed_in(kept: ProviderSessions) -> IssuedSession:
     """Sign a user in, and take their token."""
     answer = await kept.provider.exchange("code", "verifier", NONCE, "http://127.0.0.1:1/auth/callback")
-    return await kept.issue(*await kept.begin(answer))
+    begun = await kept.begin(answer)
+    return await kept.issue(begun.owner, begun.id, begun.stamp)
 
 
 async def renewed(kept: ProviderSessions, session: IssuedSession) -> IssuedSession:
@@ -279,3 +280,47 @@ async def test_a_sign_out_revokes_at_the_provider_and_waits_for_it_shortly(
             assert await ended(kept, second)
             other = Identity("ann", "oidc-none")
             assert "id_token_hint" not in (await kept.logout_url(other, "https://chat.example.org/") or "")
+
+
+async def test_the_first_token_of_a_session_is_issued_once(tmp_path: Path) -> None:
+    """Whoever shows the browser's cookie again gets none, also at the same time."""
+    with trio.fail_after(60):
+        async with kept_in(tmp_path, Clock()) as (_, kept):
+            begun = await kept.begin(
+                await kept.provider.exchange("code", "verifier", NONCE, "http://127.0.0.1:1/auth/callback")
+            )
+            given: list[str] = []
+
+            async def take() -> None:
+                try:
+                    await kept.issue(begun.owner, begun.id, begun.stamp)
+                    given.append("token")
+                except Unauthenticated as refused:
+                    given.append(refused.code)
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(take)
+                nursery.start_soon(take)
+            await take()
+            assert sorted(given) == ["token", "token_expired", "token_expired"]
+
+
+async def test_a_logout_token_ends_what_began_before_it_and_once(tmp_path: Path) -> None:
+    clock, event = Clock(), {"http://schemas.openid.net/event/backchannel-logout": {}}
+    with trio.fail_after(60):
+        async with kept_in(tmp_path, clock) as (forger, kept):
+            token = forger.id_token(nonce=None, events=event, iat=int(clock.now) + 1, jti="one")
+            first = await signed_in(kept)
+            clock.now += 5
+            assert await kept.log_out(token) == 1
+            assert await ended(kept, first)
+            await signed_in(kept)
+            assert await kept.log_out(token) == 0, "it was used"
+            clock.now += 60
+            later = forger.id_token(nonce=None, events=event, iat=int(clock.now) - 55, jti="two")
+            assert await kept.log_out(later) == 1
+            await signed_in(kept)
+            assert await kept.log_out(forger.id_token(nonce=None, events=event, iat=int(clock.now) - 55, jti="x")) == 0
+            unnamed = forger.id_token(nonce=None, events=event, iat=int(clock.now))
+            assert await kept.log_out(unnamed) == 0, "without an id, only what began before it"
+            assert await kept.log_out(forger.id_token(nonce=None, events=event, iat=int(clock.now) + 1)) == 1

@@ -1,0 +1,70 @@
+"""Who runs the server on a loopback address is its operator; a socket of anybody else, or of a proxy, is not."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from attrs import frozen
+
+from understudy.auth import local_user
+from understudy.auth.local_user import local_roles, owner_of_socket
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux says who owns a socket")
+
+
+@frozen
+class Chosen:
+    """Two settings."""
+
+    anonymous: bool = True
+    local_operator: bool = True
+
+
+@pytest.fixture
+def pair() -> Any:
+    """A connected socket of this process, and its port."""
+    server = socket.create_server(("127.0.0.1", 0))
+    with server, socket.create_connection(server.getsockname()) as client, server.accept()[0]:
+        yield client.getsockname()[1]
+
+
+def test_the_owner_of_a_socket_is_found(pair: int) -> None:
+    assert owner_of_socket(pair) == os.getuid()
+    assert owner_of_socket(1) is None
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+def test_a_socket_of_another_user_is_theirs() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        connect = f"exec 3<>/dev/tcp/127.0.0.1/{server.getsockname()[1]}; read -t 30 <&3"
+        with subprocess.Popen(["/bin/bash", "-c", connect], user=65534, env={}) as stranger:
+            accepted, address = server.accept()
+            with accepted:
+                assert owner_of_socket(address[1]) == 65534
+            stranger.wait(timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("settings", "host", "headers", "roles"),
+    [
+        (Chosen(), "127.0.0.1", {}, ("operator",)),
+        (Chosen(anonymous=False), "127.0.0.1", {}, ()),
+        (Chosen(local_operator=False), "127.0.0.1", {}, ()),
+        (Chosen(), "192.0.2.7", {}, ()),
+        (Chosen(), "127.0.0.1", {"x-forwarded-for": "192.0.2.7"}, ()),
+        (Chosen(), "127.0.0.1", {"via": "1.1 proxy"}, ()),
+    ],
+)
+async def test_only_a_direct_local_connection_is_an_operators(
+    pair: int, settings: Chosen, host: str, headers: Mapping[str, str], roles: tuple[str, ...]
+) -> None:
+    assert await local_roles(settings, (host, pair), headers) == roles
+
+
+async def test_a_stranger_of_this_machine_is_no_operator(pair: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_user, "owner_of_socket", lambda port: os.getuid() + 1)
+    assert await local_roles(Chosen(), ("127.0.0.1", pair), {}) == ()

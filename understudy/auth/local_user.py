@@ -1,0 +1,64 @@
+"""Whether a connection comes from a process of the user that runs this server: on a loopback address, its operator."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Protocol
+
+import trio
+
+from transport.auth.identity import is_loopback
+from understudy.auth.rights import OPERATOR
+
+_TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+"""The sockets of this machine and the users who own them: proc(5). Other systems have no such file."""
+_FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+_ESTABLISHED: Final = "01"
+MAX_BYTES: Final = 4 * 1024 * 1024
+"""Bytes of a table that are read: some 27,000 sockets."""
+
+
+class LocalSettings(Protocol):
+    """The settings that say whether there is a local operator."""
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether users without a token get a session."""
+
+    @property
+    def local_operator(self) -> bool:
+        """Whether that of the server's own user is an operator's."""
+
+
+async def local_roles(
+    settings: LocalSettings, client: tuple[str, int] | None, headers: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Return the roles of a user without a token, whose socket has this address: those of an operator, if it belongs to
+    the user who runs the server. A request that a proxy has forwarded is nobody's.
+
+    `headers` have lower-case names.
+    """
+    if not (settings.anonymous and settings.local_operator) or client is None or not is_loopback(client[0]):
+        return ()
+    if any(each in headers for each in _FORWARDED):
+        return ()
+    owner = await trio.to_thread.run_sync(owner_of_socket, client[1])
+    return (OPERATOR,) if owner is not None and owner in (0, os.getuid()) else ()
+
+
+def owner_of_socket(port: int) -> int | None:
+    """Return the user id that owns the open TCP socket of a loopback address and port; None if it is not found, or
+    several users have one of that port. Blocks.
+    """
+    owners = set()
+    for table in _TABLES:
+        try:
+            with table.open("rb") as stream:
+                lines = stream.read(MAX_BYTES).decode("ascii").splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            if len(fields) > 7 and fields[3] == _ESTABLISHED and int(fields[1].rpartition(":")[2], 16) == port:
+                owners.add(int(fields[7]))
+    return owners.pop() if len(owners) == 1 else None
