@@ -49,8 +49,6 @@ async def nothing_to_sign_out(_: str) -> None:
 class Eraser:
     """Erases users. `sign_out` revokes all sessions of a user, and returns once no server accepts their tokens.
 
-    `clear_html` drops a user's rendered answers from this server's cache.
-
     Its methods raise StorageUnavailable when something could not be removed; what was removed until then is gone.
     """
 
@@ -59,7 +57,6 @@ class Eraser:
     files: FileStore
     delete_thread: ThreadDeleter
     sign_out: Callable[[str], Awaitable[None]] = nothing_to_sign_out
-    clear_html: Callable[[str], None] = lambda _: None
 
     async def user(self, owner: str) -> Erased:
         """Erase all stored data of a user, then revoke their sessions.
@@ -82,7 +79,6 @@ class Eraser:
             threads += await self._threads(owner)
             files += await self._files(owner)
             await self.store.remove_user(owner)
-        self.clear_html(owner)
         await self.forget()
         log.info("user.erased", extra={"threads": threads, "files": files, "whole": whole})
         return Erased(threads, files, whole)
@@ -99,7 +95,6 @@ class Eraser:
         if (row := await self.archive.read(queries.thread, owner, thread_id)) is not None:
             await self.store.trim(owner, thread_id, row.last_seq + 1, rests=rests)
         deleted = await self.delete_thread(owner, thread_id, unless_since=unless_since)
-        self.clear_html(owner)
         return deleted
 
     async def forget(self) -> None:

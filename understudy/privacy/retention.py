@@ -150,7 +150,6 @@ class Retention(Actor):
                 await _rest(began)
             for owner, thread_id, first, before in old.trims:
                 await self.store.trim(owner, thread_id, before, rests=RESTS)
-                self.eraser.clear_html(owner)
                 self._count("events", before - first)
 
     async def _audit(self, before: float) -> None:

@@ -35,7 +35,8 @@ _remembered = Prepared(  # each message reads it
 class Remember:
     """Store a value under its name, replacing an earlier one. The answer is False at the limit of values.
 
-    `now` and `expires_at` are Unix seconds.
+    `now` and `expires_at` are Unix seconds. `by_user`: the user asks for it, who is stored if nothing is yet; an agent
+    does not store one again who was deleted meanwhile.
     """
 
     owner: str
@@ -44,6 +45,7 @@ class Remember:
     value: Any = field(repr=False)
     now: float
     expires_at: float
+    by_user: bool = False
 
 
 @frozen

@@ -37,6 +37,7 @@ ACTIONS: Final[Mapping[str, frozenset[str]]] = {
     "mcp.signed_out": frozenset({"server"}),
     "passkey.added": frozenset({"passkey"}),
     "passkey.removed": frozenset({"passkey"}),
+    "model.used": frozenset({"model", "port"}),
     "raw_texts.resealed": frozenset(),
     "run.handed_back": frozenset({"run"}),
     "run.steered": frozenset({"act", "reason", "run"}),

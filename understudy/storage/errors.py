@@ -41,6 +41,14 @@ class StorageError(Exception):
 
 
 @define
+class BadName(StorageError):
+    """A name of a user or a tenant that cannot be one: the key made of it would be another's."""
+
+    def __str__(self) -> str:
+        return "names of users and tenants are printable texts"
+
+
+@define
 class StorageUnavailable(StorageError, ConnectionError):
     """Storage cannot be used right now. The change may or may not have been stored; repeating it is safe."""
 

@@ -80,7 +80,8 @@ class RemovePasskey:
 
 @frozen
 class AddChallenge:
-    """Store a challenge under a key until it expires (Unix seconds). The answer is True."""
+    """Store a challenge, or what else is used once, under a key until it expires (Unix seconds). The answer is whether
+    there was none."""
 
     key: str
     expires_at: float
@@ -144,8 +145,8 @@ def _add_challenge(
     if count >= MOST:
         oldest = select(_c.key).order_by(_c.expires_at, _c.key).limit(count - MOST + 1)
         connection.execute(delete(schema.passkey_challenges).where(_c.key.in_(oldest.scalar_subquery())))
-    connection.execute(put(schema.passkey_challenges).values(key=key, expires_at=expires_at).on_conflict_do_nothing())
-    return True
+    added = put(schema.passkey_challenges).values(key=key, expires_at=expires_at).on_conflict_do_nothing()
+    return connection.execute(added).rowcount > 0
 
 
 def public_id(passkey_id: str) -> str:

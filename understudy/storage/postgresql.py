@@ -66,6 +66,10 @@ _ADDRESS: Final = re.compile(
     r"(?P<begin>postgresql://(?:[^:/@]*(?::[^@]*)?@)?)(?P<hosts>[^/?]*)(?P<name>[^?]*)(?P<rest>.*)", re.DOTALL
 )
 _HOST: Final = re.compile(r"(?:\[([^\]]*)\]|([^:\[\]]*))(?::([0-9]*))?")
+NOT_UTF8: Final = (
+    "its encoding is {encoding}, which cannot hold the texts of all languages; make one with "
+    "CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+)
 VERSIONS: Final = "alembic_version"
 _COLUMNS: Final = "SELECT attname FROM pg_attribute WHERE attrelid = 'alembic_version'::regclass"
 FIRST_WITH_NODES: Final = schema.REVISIONS[4]
@@ -228,7 +232,9 @@ def _engine(url: URL, begin: str, *, places: int) -> Engine:
     }
     engine = create_engine(
         url,
-        connect_args={name: value for name, value in given.items() if name not in url.query},
+        # Whatever the role or the environment asks for: texts are of all languages.
+        connect_args={name: value for name, value in given.items() if name not in url.query}
+        | {"client_encoding": "utf8"},
         json_serializer=lambda value: msgspec.json.encode(value).decode(),
         json_deserializer=msgspec.json.decode,
         hide_parameters=True,
@@ -286,6 +292,9 @@ def _nodes_before(connection: Connection, oldest: str, found: str) -> int:
 
 def _known_revision(connection: Connection, where: str) -> str | None:
     """Return the revision of the schema, None for an empty database."""
+    encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
+    if encoding != "UTF8":
+        raise CannotConnect(where, NOT_UTF8.format(encoding=encoding))
     names = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
     tables = set(connection.exec_driver_sql(names).scalars())
     rows: list[str] = []

@@ -20,6 +20,7 @@ from .audit import AuditWrite
 from .consents import ConsentWrite
 from .deletion import DeletionWrite
 from .deliveries import Delivery, DeliveryWrite
+from .errors import BadName
 from .memberships import SetMemberships
 from .passkeys import PasskeyWrite
 from .provider_sessions import ProviderSessionWrite
@@ -53,7 +54,13 @@ LEASE_S: Final = 2.0
 
 
 def owner_of(user: str, tenant: str | None = None) -> str:
-    """Return the key under which a user's data is stored."""
+    """Return the key under which a user's data is stored.
+
+    Raises `BadName` for a name with characters that are not printable: with `BETWEEN` in it, the key of a user without
+    a tenant would be that of one with a tenant.
+    """
+    if not user.isprintable() or not (tenant or "").isprintable():
+        raise BadName
     return user if tenant is None else f"{tenant}{BETWEEN}{user}"
 
 

@@ -7,11 +7,12 @@
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
-from attrs import define, field, frozen
+import trio
+from attrs import define, evolve, field, frozen
 from sqlalchemy import Connection, Select, func, select
 
 from transport.auth.identity import Identity
@@ -82,6 +83,11 @@ def add_up(connection: Connection, sums: "Select[Any]") -> tuple[int, float]:
     """Return the tokens and the cost of the rows that were chosen of `SUMS`."""
     tokens, cost = connection.execute(sums).one()
     return int(tokens), float(cost)
+
+
+WAIT_S: Final = 120.0
+"""Seconds for which a turn waits for the rest of a limit that others have reserved: a turn of a model takes less."""
+OTHERS: Final = "Your other messages may use all that is left. Send this again when they are answered."
 
 
 @frozen
@@ -165,9 +171,35 @@ def _periods(now: float) -> tuple[_Period, _Period]:
     return _Period("day", today, (today + 1) * DAY_S), _Period("month", first, next_month)
 
 
-@define
+class _Spent(NamedTuple):
+    """What was spent in a period of somebody's bounds: of a user, a tenant or a group, named by `key`."""
+
+    key: tuple[str, str]
+    whom: str
+    period: _Period
+    bounds: Mapping[str, float | None]
+    sums: tuple[int, float]
+
+    def reached(self, currency: str, more: tuple[int, float] = (0, 0.0)) -> Exceeded | None:
+        """Return the bound that is reached with so many more tokens and cost."""
+        sums = self.sums[0] + more[0], self.sums[1] + more[1]
+        return self.period.reached(self.key[0], self.whom, self.bounds, sums, currency)
+
+
+class _Reserved(NamedTuple):
+    """What a turn of a model may use, which counts for these keys until it is recorded."""
+
+    keys: frozenset[tuple[str, str]]
+    tokens: int
+    cost: float
+
+
+@define(eq=False)
 class SpendingLimits:
     """Refuses runs and turns of users, tenants or groups that have spent what they may in a day or a month.
+
+    What a turn may use is reserved while a model answers, so that messages sent at once do not spend more than one
+    after the other: where the rest is reserved, a turn waits. Each server reserves for its own turns.
 
     `clock` gives Unix seconds.
     """
@@ -178,14 +210,60 @@ class SpendingLimits:
     budgets: Budgets
     currency: str = ""
     clock: Callable[[], float] = field(default=time.time)
+    _reserved: dict[object, _Reserved] = field(factory=dict, init=False, repr=False)
+    _released: trio.Event = field(factory=trio.Event, init=False, repr=False)
 
     async def exceeded(self, who: Spender) -> Exceeded | None:
         """Return the limit that the user, the user's tenant or one of the user's groups has reached by now, or None.
 
         Raises StorageUnavailable.
         """
+        return _first(each.reached(self.currency) for each in await self._spent(who))
+
+    async def reserve(self, who: Spender, holder: object, tokens: int, cost: float) -> Exceeded | None:
+        """Reserve what the next turn of a run may use, until `release`. `holder` holds one reservation at a time.
+
+        Return the limit that is reached; or, after `WAIT_S`, the one whose rest other turns have reserved.
+
+        Raises:
+            StorageUnavailable: The database cannot be read.
+        """
+        self.release(holder)
+        reached: Exceeded | None = None
+        with trio.move_on_after(WAIT_S):
+            while True:
+                released = self._released
+                spent = await self._spent(who)
+                if (reached := _first(each.reached(self.currency) for each in spent)) is not None:
+                    return reached
+                if released.is_set():
+                    continue  # what is reserved no longer may not be counted yet
+                reached = _first(each.reached(self.currency, self._held(each.key)) for each in spent)
+                if reached is None:
+                    self._reserved[holder] = _Reserved(frozenset(each.key for each in spent), tokens, cost)
+                    return None
+                await released.wait()
+        return reached and evolve(reached, message=OTHERS)
+
+    def is_held_by(self, holder: object) -> bool:
+        """Return whether there is a reservation."""
+        return holder in self._reserved
+
+    def release(self, holder: object) -> None:
+        """End a reservation, if there is one: what the turn has used is recorded."""
+        if self._reserved.pop(holder, None) is not None:
+            self._released.set()
+            self._released = trio.Event()
+
+    def _held(self, key: tuple[str, str]) -> tuple[int, float]:
+        held = [each for each in self._reserved.values() if key in each.keys]
+        return sum(each.tokens for each in held), sum(each.cost for each in held)
+
+    async def _spent(self, who: Spender) -> list[_Spent]:
+        """Return what was spent, by period, of those whose bounds hold for a user."""
         now, owner = self.clock(), who.user
         today, tenant, periods = day_of(now), self.tenant_of(owner), _periods(now)
+        spent: list[_Spent] = []
         for whose, whom in (("user", "You have"), ("tenant", "Your organisation has")):
             if whose == "tenant" and tenant is None:
                 continue
@@ -196,20 +274,18 @@ class SpendingLimits:
             for period in periods:
                 if any(bounds[name] is not None for name in period.bounds):
                     sums = await self.store.spent(period.first, today, of_user, of_tenant)
-                    if (reached := period.reached(whose, whom, bounds, sums, self.currency)) is not None:
-                        return reached
+                    spent.append(_Spent((whose, of_user or of_tenant or ""), whom, period, bounds, sums))
         together = self.budgets.together()
         if not together:
-            return None
+            return spent
         firsts = [period.first for period in periods]
         found = await self.store.spent_together(owner, tenant, tuple(together), firsts, today)
         for entry, of_periods in found.items():
             kind, _, name = entry.partition(":")
             whom = f"Your group {name} has" if kind == "group" else f"All users with the role {name} together have"
             for period, sums in zip(periods, of_periods, strict=True):
-                if (reached := period.reached("group", whom, together[entry], sums, self.currency)) is not None:
-                    return reached
-        return None
+                spent.append(_Spent(("group", f"{tenant or ''}/{entry}"), whom, period, together[entry], sums))
+        return spent
 
     async def check(self, who: Identity) -> None:
         """Refuse a run of a user who has spent what they may.
@@ -228,3 +304,7 @@ class SpendingLimits:
         reached = await self.exceeded(who)
         if reached is not None:
             raise CommandRejected(CODE, reached.message, reached.until - self.clock())
+
+
+def _first(found: Iterable[Exceeded | None]) -> Exceeded | None:
+    return next((each for each in found if each is not None), None)

@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeVar
 import trio
 
 from actors import ActorDied, ActorRef, AskTimeout, Backoff, MailboxFull
-from actors.behaviours import Breaker, CircuitChange, CircuitSpec, FailureCount
+from actors.behaviours import Breaker, CircuitChange, CircuitSpec, CircuitState, FailureCount
 
 from . import (
     accounts,
@@ -137,7 +137,9 @@ class Store:
         self._writer = writer
         self._permits = trio.Semaphore(WAITING)
         # No call timeout: each read has a deadline, and if both expired, as after a pause, this one would be reported.
-        self.breaker = Breaker("database", CIRCUIT, call_timeout_s=math.inf, on_change=on_circuit)
+        self.breaker = Breaker("database", CIRCUIT, call_timeout_s=math.inf, on_change=self._circuit_changed)
+        self._on_circuit = on_circuit
+        self._reads_refused = False
         self._read_pool = ReadPool(database.reading, READERS, READ_DEADLINE_S, self.breaker, on_reads, on_read)
         self._read = self._read_pool.read
         # A search reads all messages of its user, so it has a thread of its own and delays no other read.
@@ -196,13 +198,21 @@ class Store:
                 if writer is None:
                     raise StorageUnavailable("the writer is not there")
                 left_s = deadline - trio.current_time()
-                return await writer.ask(WriteRequest(write), timeout_s=max(left_s, RETRY_S))
+                answer = await writer.ask(WriteRequest(write), timeout_s=max(left_s, RETRY_S))
+                if self._reads_refused:
+                    self.breaker.try_now()  # it is one server: where a write passes, a read may
+                return answer
             except (ActorDied, AskTimeout, MailboxFull, StorageUnavailable) as error:
                 cause = error if isinstance(error, StorageUnavailable) else cause
                 # The database's reason says more than the timeout of the last try.
                 if deadline - trio.current_time() <= RETRY_S:
                     raise StorageUnavailable(str(error) if cause is None else cause.reason) from error
             await trio.sleep(RETRY_S)
+
+    def _circuit_changed(self, change: CircuitChange) -> None:
+        self._reads_refused = change.new is CircuitState.OPEN
+        if self._on_circuit is not None:
+            self._on_circuit(change)
 
     async def rename_thread(self, owner: str, thread_id: str, title: str, *, expected: str | None = None) -> bool:
         """Set the title of a thread. Return False if there is none, or if its title is not the `expected` one."""

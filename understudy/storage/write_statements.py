@@ -309,6 +309,8 @@ def apply(connection: Connection, work: Write) -> int:
         case RevokeSession():
             return revocations.write(connection, work, _inserts(connection.dialect.name).put)
         case Remember() | Amend() | Forget() | ForgetAll() | ForgetExpired():
+            if isinstance(work, Remember) and work.by_user:
+                add_users(connection, [(work.owner, work.now)])
             return agent_memory.write(connection, work, _inserts(connection.dialect.name).put)
         case AllowTool() | DisallowTool():
             return consents.write(connection, work, _inserts(connection.dialect.name).put)

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from understudy.privacy.transcript import Transcript, attachments, fenced, inline, moment, opening
+from understudy.privacy.transcript import Transcript, attachments, fenced, inline, moment, opening, written
 from understudy.storage.archive_queries import User
 from understudy.storage.records import File, Message, RunRecord, Thread
 
@@ -25,12 +25,12 @@ def parse(text: str) -> list[Any]:
     return MarkdownIt("commonmark").enable("table").parse(text)
 
 
-@given(nasty, st.sampled_from(["text", "markdown"]))
-@example("```\n# out\n```", "text")
-@example("", "text")
-def test_a_text_is_one_fence_whatever_is_in_it(text: str, language: str) -> None:
+@given(nasty)
+@example("```\n# out\n```")
+@example("")
+def test_a_text_is_one_fence_whatever_is_in_it(text: str) -> None:
     """The fence contains the whole text, except for line breaks and control characters."""
-    tokens = parse(f"# Before\n\n{fenced(text, language)}\n# After\n")
+    tokens = parse(f"# Before\n\n{fenced(text)}\n# After\n")
     assert [token.type for token in tokens] == [
         "heading_open", "inline", "heading_close", "fence", "heading_open", "inline", "heading_close",
     ]  # fmt: skip
@@ -38,6 +38,34 @@ def test_a_text_is_one_fence_whatever_is_in_it(text: str, language: str) -> None
     assert "\x1b" not in shown
     lines = re.split("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]", text)
     assert [len(line) for line in shown.split("\n")] == [*map(len, lines), 0]
+
+
+@given(nasty)
+@example("```\nopen")
+@example("~~~~\n```\n~~~")
+@example("<!-- never closed")
+@example("`<!--` and <pre>")
+@example("    ```\n<!-- x")
+@example("> ```\n<style>\n")
+@example("- ~~~\n<script>")
+@example("``` a`b\n<!--")
+@example("- ```\n  ```\n<!-- x")
+@example(" ```\n```\n<!-- x")
+@example("1. ```\n\t```\n<pre>")
+def test_an_answer_does_not_reach_what_follows_it(text: str) -> None:
+    """What comes after it is read as if the answer had ended before: as a heading and a paragraph of their own."""
+    kinds = [token.type for token in parse(f"# Before\n\n{written(text)}\n# After\n\nlast\n")]
+    assert kinds[:3] == ["heading_open", "inline", "heading_close"]
+    assert kinds[-6:] == [
+        "heading_open", "inline", "heading_close", "paragraph_open", "inline", "paragraph_close",
+    ]  # fmt: skip
+
+
+def test_an_answer_is_what_the_agent_wrote() -> None:
+    """Tables, code and addresses are as they were; HTML reads as in the page, where it is text."""
+    text = "# Sums\n\n| a<br>b | `<i>` |\n| - | - |\n\n```py\nx < y <b>\n```\n<https://example.org> 1 < 2"
+    assert written(text) == f"{text}\n"
+    assert written("a <b>c</b>") == "a \\<b>c\\</b>\n"
 
 
 @given(nasty)
@@ -78,10 +106,10 @@ def test_branches_are_marked_where_they_leave() -> None:
     assert told(SAID, ANSWER, after, edit, again, lost) == [
         "# Sums \\*and\\* more \\# x",
         "## 1. You, 1970-01-01 00:00:01 UTC",
-        "## 2. guide, 1970-01-01 00:00:02 UTC",
+        "## 2. Guide, 1970-01-01 00:00:02 UTC",
         "## 3. You, 1970-01-01 00:00:01 UTC",
         "## 4. You, 1970-01-01 00:00:01 UTC (branch: instead of 1, from the beginning)",
-        "## 5. guide, 1970-01-01 00:00:02 UTC (branch: another answer to 1, follows 1)",
+        "## 5. Guide, 1970-01-01 00:00:02 UTC (branch: another answer to 1, follows 1)",
         "## 6. You, 1970-01-01 00:00:01 UTC (branch: follows answer\\-lost)",
     ]
 
@@ -91,12 +119,17 @@ def test_all_that_belongs_to_a_message_is_told() -> None:
     run = RunRecord("r9", "ann", "t1", "m1", None, "guide", None, "failed", 1.0, 2.0)
     transcript = Transcript(THREAD, str.upper)
     asked = transcript.message(evolve(SAID, references=("f" * 32,)), [run], "raw `x`")
-    for part in ("```text\nWHAT?\n```", "As it was sent:\n\n```text\nraw `x`\n```", "f" * 32, "Run r9: failed."):
+    for part in (
+        "```text\nWHAT?\n```",
+        "As it was sent:\n\n```text\nraw `x`\n```",
+        "f" * 32,
+        "The work on it is failed.",
+    ):
         assert part in asked
     answered = evolve(ANSWER, status="cancelled", visualization={"a": 1}, rating="up", note="```\nok")
     said = transcript.message(answered, [], None)
     for part in (
-        "```markdown\nTHAT.\n```",
+        "\n\nTHAT.\n",
         "With a chart.",
         "This answer is cancelled.",
         "Rated up.",

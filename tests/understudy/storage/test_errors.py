@@ -16,6 +16,7 @@ SAMPLES = [
     errors.RedisUnavailable("no answer within 1 s"),
     errors.RedisRefused("WrongTypeError"),
     errors.CannotOpen(Path("data"), "Permission denied"),
+    errors.BadName(),
     errors.CannotConnect("db.example/chat", "connection refused"),
     errors.ForeignTables("db.example/chat", "users"),
     errors.AlreadyOpen(Path("data"), 4711),

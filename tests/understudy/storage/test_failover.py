@@ -68,15 +68,16 @@ async def test_the_primary_dies_and_the_standby_is_promoted(postgres_pair: Pair,
     address = postgres_pair.create()
     assert inspect_server(address)[1] is None
     database = connect_database(address)
-    async with running(database, deadline_s=0.3) as (store, _):
+    async with running(database) as (store, _):
         await store.commit(make.opening())
         await store.commit(make.change(events=make.events(2, 20)))
+        store.deadline_s = 0.3
         await trio.to_thread.run_sync(postgres_pair.primary.stop, "immediate")
         for attempt in (lambda: store.commit(make.change(events=make.events(21, 21))), store.check):
             with pytest.raises(StorageUnavailable):
                 await attempt()
         await trio.to_thread.run_sync(postgres_pair.standby.promote)
-        store.deadline_s = 10.0
+        store.deadline_s = 30.0
         await store.commit(make.change(events=make.events(21, 21)))
         await store.check()
         assert [event.seq for event in await store.events("ann", "t1", 0)] == list(range(1, 22))
@@ -106,16 +107,17 @@ async def test_the_primary_takes_no_more_writes_and_lives(
     the former one they would find what was stored before.
     """
     database = connect_database(postgres_pair.create())
-    async with running(database, deadline_s=0.3) as (store, _):
+    async with running(database) as (store, _):
         await store.commit(make.opening())
         await store.check()  # a connection is pooled that can only read
+        store.deadline_s = 0.3
         await trio.to_thread.run_sync(postgres_pair.primary.set, "default_transaction_read_only", "on")
         with trio.fail_after(60), pytest.raises(StorageUnavailable):  # a session hears of a setting a little later
             await attempts(store, make)
         with pytest.raises(StorageUnavailable):
             await store.last_seqs("ann", ["t1"])
         await trio.to_thread.run_sync(postgres_pair.standby.promote)
-        store.deadline_s = 10.0
+        store.deadline_s = 30.0
         await store.commit(make.opening(thread_id="t2", run_id="r2"))
         assert await store.last_seqs("ann", ["t2"]) == {"t2": 1}
     database.close()

@@ -36,8 +36,9 @@ async def test_a_full_disk_of_postgresql(own_postgres: Postgres, make: Any) -> N
     can be read, and with room again it all is stored."""
     database = connect_database(own_postgres.create())
     big = tuple(LoggedEvent(number, "note", "r1", os.urandom(100_000)) for number in range(2, 42))
-    async with running(database, deadline_s=0.2) as (store, _):
+    async with running(database) as (store, _):
         await store.commit(make.opening())
+        store.deadline_s = 0.2
         await trio.to_thread.run_sync(own_postgres.limit_files, ROOM)
         change = make.change(events=big, messages=(make.message(),))
         for _ in range(2):
@@ -46,7 +47,7 @@ async def test_a_full_disk_of_postgresql(own_postgres: Postgres, make: Any) -> N
         assert await store.last_seqs("ann", ["t1"]) == {"t1": 1}
         assert await store.message("ann", "m1") is None
         await trio.to_thread.run_sync(own_postgres.limit_files, -1)
-        store.deadline_s = 10.0
+        store.deadline_s = 30.0
         await store.commit(change)
         assert await store.last_seqs("ann", ["t1"]) == {"t1": 41}
         assert (await store.events("ann", "t1", 40))[0] == big[-1]
@@ -99,14 +100,15 @@ async def test_a_table_that_another_process_has_locked(postgres: Postgres, templ
     its own; when the lock is gone, storing goes on."""
     address = postgres.create(template)
     database = connect_database(address)
-    async with running(database, deadline_s=0.3) as (store, _):
+    async with running(database) as (store, _):
         await store.commit(make.opening())
         with psycopg.connect(address) as other:
             other.execute("LOCK TABLE events IN EXCLUSIVE MODE")
+            store.deadline_s = 0.3
             with pytest.raises(StorageUnavailable):
                 await store.commit(make.change(events=make.events(2, 2)))
+            store.deadline_s = 30.0
             assert [event.seq for event in await store.events("ann", "t1", 0)] == [1]
-        store.deadline_s = 10.0
         await store.commit(make.change(events=make.events(2, 2)))
         assert [event.seq for event in await store.events("ann", "t1", 0)] == [1, 2]
     database.close()

@@ -12,7 +12,7 @@ from tests.servers.postgresql import Postgres
 from understudy.storage import queries, schema, writer
 from understudy.storage.database import Database
 from understudy.storage.errors import CannotConnect, ForeignTables, SchemaTooNew, StorageUnavailable, Unstorable
-from understudy.storage.postgresql import connect_database, inspect_server
+from understudy.storage.postgresql import check_cluster, connect_database, inspect_server, read_server
 from understudy.storage.records import ProbeWrite
 from understudy.storage.writer import commit_group
 
@@ -160,14 +160,51 @@ def test_a_nul_cannot_be_stored(postgres: Postgres, template: str, make: Any) ->
     assert [type(outcome) for outcome in outcomes] == [bool, Unstorable, bool]
 
 
+TEXT = "naïve 日本 🎈"
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "EUC_JP"])
+def test_a_database_that_cannot_hold_all_texts_is_refused(postgres: Postgres, encoding: str) -> None:
+    """At the start, by the doctor and by the operator's commands, with the way out; nothing is made in it."""
+    address = postgres.create(f"template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'")
+    for use in (connect_database, inspect_server, check_cluster, read_server):
+        with pytest.raises(CannotConnect, match=f"its encoding is {encoding}, .* ENCODING 'UTF8'"):
+            use(address)
+    assert execute(address, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(0,)]
+
+
+@pytest.mark.parametrize("how", ["role", "database", "address"])
+async def test_a_client_encoding_that_is_set_elsewhere_counts_for_nothing(
+    postgres: Postgres, template: str, make: Any, how: str
+) -> None:
+    """By the role, the database or the address: what is stored is what was said."""
+    address = postgres.create(template)
+    if how == "role":
+        user = f"latin_{address.rpartition('/')[2]}"
+        execute(address, f"CREATE ROLE {user} SUPERUSER LOGIN", f"ALTER ROLE {user} SET client_encoding TO 'LATIN1'")
+        used = address.replace("understudy@", f"{user}@")
+    elif how == "database":
+        execute(address, f"ALTER DATABASE {address.rpartition('/')[2]} SET client_encoding TO 'LATIN1'")
+        used = address
+    else:
+        used = f"{address}?client_encoding=latin1"
+    database = connect_database(used)
+    async with running(database) as (store, _):
+        await store.commit(make.opening())
+        await store.rename_thread("ann", "t1", TEXT)
+        assert (await store.thread("ann", "t1")).title == TEXT
+    database.close()
+
+
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
 async def test_a_restart_of_the_server_is_survived(own_postgres: Postgres, make: Any, mode: str) -> None:
     """While it is away storing fails within its deadline; afterwards everything acknowledged is there, and storing and
     reading go on."""
     database: Database = connect_database(own_postgres.create())
-    async with running(database, deadline_s=0.3) as (store, _):
+    async with running(database) as (store, _):
         await store.commit(make.opening())
         assert (await store.thread("ann", "t1")).last_seq == 1
+        store.deadline_s = 0.3
         await trio.to_thread.run_sync(own_postgres.stop, mode)
         with pytest.raises(StorageUnavailable):
             await store.commit(make.change(events=make.events(2, 2)))
@@ -176,7 +213,7 @@ async def test_a_restart_of_the_server_is_survived(own_postgres: Postgres, make:
         with pytest.raises(StorageUnavailable):
             await store.check()
         await trio.to_thread.run_sync(own_postgres.start)
-        store.deadline_s = 10.0
+        store.deadline_s = 30.0
         await store.commit(make.change(events=make.events(2, 2)))
         await store.check()
         assert [event.seq for event in await store.events("ann", "t1", 0)] == [1, 2]
@@ -189,8 +226,9 @@ async def test_a_server_that_says_nothing_is_not_waited_for(
     """Its processes are held: the writer's thread comes back all the same, and storing goes on when they do."""
     monkeypatch.setattr(writer, "LONGEST_S", 0.4)
     database: Database = connect_database(own_postgres.create())
-    async with running(database, deadline_s=0.2) as (store, ref):
+    async with running(database) as (store, ref):
         await store.commit(make.opening())
+        store.deadline_s = 0.2
         own_postgres.pause()
         try:
             with pytest.raises(StorageUnavailable):
@@ -199,7 +237,7 @@ async def test_a_server_that_says_nothing_is_not_waited_for(
             assert failed.failed_groups >= 1
         finally:
             own_postgres.resume()
-        store.deadline_s = 10.0
+        store.deadline_s = 30.0
         await store.commit(make.change(events=make.events(2, 2)))
         assert await ref.ask(writer.WriteRequest(ProbeWrite()), timeout_s=10) is True
         assert [event.seq for event in await store.events("ann", "t1", 0)] == [1, 2]

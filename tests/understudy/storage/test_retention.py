@@ -10,8 +10,6 @@ import pytest
 import trio
 
 from actors import ActorSystem, ChildSpec
-from transport.wire.events import AnswerText
-from understudy.chat.answer.html import AnswerHtml
 from understudy.privacy import retention
 from understudy.privacy.erasure import Eraser
 from understudy.privacy.retention import ONCE, Retention, RetentionPeriods, is_oldest_node
@@ -219,27 +217,6 @@ async def test_the_server_that_is_alive_the_longest_does_it(ids: list[str], own:
 
     assert await is_oldest_node(Nodes(), Own()) is is_it
     assert await is_oldest_node(Nodes(), None) is True
-
-
-async def test_rendered_answers_of_users_with_expired_threads_or_events_are_dropped(
-    database, make, tmp_path_factory
-) -> None:
-    """Ann's thread expires and Bob's events are trimmed: their cached answers are dropped, Cid's stays."""
-    html = AnswerHtml()
-    async with house(database, tmp_path_factory.mktemp("files")) as (system, store, archive, eraser):
-        eraser.clear_html = html.cache.clear_user
-        await talk(store, make, "ann", "old", "r1", NOW - 31 * DAY)
-        await talk(store, make, "bob", "log", "r2", NOW - 20 * DAY)
-        await talk(store, make, "cid", "young", "r4", NOW - 1 * DAY)
-        for owner in ("ann", "bob", "cid"):
-            html.cache.put(AnswerText(f"an answer for {owner}"), "<p>HTML</p>", owner)
-        removed = await looked(system, RetentionPeriods(threads_days=30, events_days=10), store, archive, eraser)
-    assert set(removed) == {"threads", "events"}
-    assert [html.cache.get(AnswerText(f"an answer for {owner}")) for owner in ("ann", "bob", "cid")] == [
-        None,
-        None,
-        "<p>HTML</p>",
-    ]
 
 
 async def test_entries_of_the_audit_log_expire_if_the_operator_says_so(

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pytest
+import trio
 from attrs import define, evolve, field, frozen
 
 from transport.auth.identity import Identity
@@ -144,3 +145,39 @@ async def test_groups_are_stored_when_a_token_names_others() -> None:
     for who in (former, member, member, Identity("ann", "schedule"), former):
         await spending.check(who)
     assert books.stored == [("group:staff",), ()]
+
+
+async def test_messages_at_once_spend_no_more_than_one_after_the_other() -> None:
+    """Forty turns of 20 tokens each, of which each may use 8,000: a budget of 600 is enough for 30."""
+    books = Books({("ann", 7): (0, 0.0)})
+    spending, refused = limits_of(books, Limits(user_tokens_per_day=600), 7 * DAY_S), list[str]()
+
+    async def turn(number: int) -> None:
+        reached = await spending.reserve(Person("ann"), number, 8_000, 0.0)
+        if reached is not None:
+            refused.append(reached.message)
+            return
+        await trio.testing.wait_all_tasks_blocked()
+        books.sums = {("ann", 7): (books.sums["ann", 7][0] + 20, 0.0)}
+        spending.release(number)
+
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            for number in range(40):
+                nursery.start_soon(turn, number)
+    assert books.sums["ann", 7][0] == 600
+    assert refused == ["You have used the 600 tokens of today; there is more from 00:00 UTC on."] * 10
+
+
+async def test_turns_wait_only_for_those_whose_limit_is_theirs(autojump_clock: trio.testing.MockClock) -> None:
+    books = Books({("ann", 7): (0, 0.0), ("bob", 7): (0, 0.0)})
+    spending = limits_of(books, Limits(user_tokens_per_day=600), 7 * DAY_S)
+    for holder in range(3):
+        assert await spending.reserve(Person("ann"), holder, 200, 0.0) is None, "there is room for all"
+    assert await spending.reserve(Person("bob"), "b", 900, 0.0) is None
+    began = trio.current_time()
+    reached = await spending.reserve(Person("ann"), "late", 1, 0.0)
+    assert reached is not None
+    assert reached.message.startswith("Your other messages may use all that is left.")
+    assert trio.current_time() - began == pytest.approx(120)
+    assert await spending.reserve(Person("ann"), 2, 1, 0.0) is None, "a holder's own reservation does not count"

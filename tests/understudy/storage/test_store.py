@@ -8,10 +8,11 @@ import pytest
 import trio
 from sqlalchemy import event
 
-from actors import ActorSystem, ChildSpec
+from actors import ActorSystem, Backoff, ChildSpec
+from actors.behaviours import CircuitState
 from understudy.storage.errors import AlreadyStored, InvalidCursor, SequenceConflict, StorageUnavailable, Unstorable
 from understudy.storage.sqlite import FILE_NAME, open_database
-from understudy.storage.store import Store
+from understudy.storage.store import CIRCUIT, Store
 from understudy.storage.writer import StoreWriter
 
 
@@ -381,3 +382,16 @@ async def test_the_newest_message_with_all_words_is_the_match_of_a_thread(store,
     assert await store.matches("ann", "harbour t2", ["t1"]) == {}
     assert await store.matches("bob", "harbour", ["t1", "t2"]) == {}
     assert await store.matches("ann", "...", ["t1"]) == {}
+
+
+async def test_a_commit_that_passes_lets_a_read_try(store, make, monkeypatch) -> None:
+    """The database is back: reads are not refused for the rest of the circuit's pause, which is long here."""
+    monkeypatch.setattr(store.breaker._circuit, "spec", attrs.evolve(CIRCUIT, reset=Backoff(min_s=60.0, max_s=60.0)))
+    await store.commit(make.opening())
+    for _ in range(CIRCUIT.trip.limit):
+        store.breaker.fail()
+    with pytest.raises(StorageUnavailable):
+        await store.thread("ann", "t1")
+    await store.commit(make.change(events=make.events(2, 2)))
+    assert (await store.thread("ann", "t1")).last_seq == 2
+    assert store.breaker.state is CircuitState.CLOSED

@@ -28,6 +28,14 @@ from .test_postgresql import execute
 from .test_writer import running
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Transactions have a minute for each step, also where a busy machine stops their thread between two."""
+    limits = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+    writing = "; ".join(["BEGIN", *(f"SET LOCAL {limit} = '60s'" for limit in limits)])
+    monkeypatch.setattr(postgresql, "WRITING", writing)
+
+
 @contextlib.asynccontextmanager
 async def two(address: str) -> AsyncIterator[list[tuple[Store, ActorRef]]]:
     """Two servers' stores of one database, each with its writer."""
@@ -66,12 +74,13 @@ def opening(make: Any, owner: str, thread_id: str) -> Any:
     return make.opening(owner, thread_id, f"r-{owner}-{thread_id}")
 
 
+@pytest.mark.usefixtures("patient")
 def test_the_same_new_users_on_both_never_wait_in_a_circle(postgres: Postgres, template: str, make: Any) -> None:
     """Groups that add the same users in opposite orders: no deadlock, and all of it is stored."""
     address, owners, rounds = postgres.create(template), [f"u{number}" for number in range(150)], 4
     execute(address, f"ALTER DATABASE {address.rpartition('/')[2]} SET deadlock_timeout TO '50ms'")
     databases = [connect_database(address) for _ in range(2)]
-    together = threading.Barrier(2, timeout=20)
+    together = threading.Barrier(2, timeout=60)
 
     def store(number: int) -> list[Any]:
         outcomes = []
@@ -84,9 +93,10 @@ def test_the_same_new_users_on_both_never_wait_in_a_circle(postgres: Postgres, t
         return outcomes
 
     with ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(store, (0, 1))) == [[True] * len(owners) * rounds] * 2
+        stored = list(pool.map(store, (0, 1)))
     for database in databases:
         database.close()
+    assert stored == [[True] * len(owners) * rounds] * 2
 
 
 def test_a_claim_does_not_wait_for_a_row(postgres: Postgres, template: str, make: Any) -> None:
@@ -101,6 +111,7 @@ def test_a_claim_does_not_wait_for_a_row(postgres: Postgres, template: str, make
     database.close()
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_message_is_one_threads_wherever_it_came_in(postgres: Postgres, template: str, make: Any) -> None:
     """The same message id, or the same request, in two threads on two servers at once: one has it, the other hears."""
     async with two(postgres.create(template)) as [(one, _), (other, _)]:
@@ -122,6 +133,7 @@ async def test_a_message_is_one_threads_wherever_it_came_in(postgres: Postgres, 
             ]
 
 
+@pytest.mark.usefixtures("patient")
 async def test_deleting_meets_appending(postgres: Postgres, template: str, make: Any) -> None:
     """One server deletes a thread while the other appends to it: later appends are refused, and no row is left."""
     address = postgres.create(template)
@@ -148,6 +160,7 @@ async def test_deleting_meets_appending(postgres: Postgres, template: str, make:
         assert execute(address, f"SELECT count(*) FROM {table}") == [(0,)]
 
 
+@pytest.mark.usefixtures("patient")
 async def test_trimming_leaves_a_run_that_begins_meanwhile(postgres: Postgres, template: str, make: Any) -> None:
     """One server trims the whole log while another starts runs: each run keeps its first event."""
     async with two(postgres.create(template)) as [(one, _), (other, _)]:
@@ -161,6 +174,7 @@ async def test_trimming_leaves_a_run_that_begins_meanwhile(postgres: Postgres, t
             await one.commit(make.change(run_end=make.ending(run.id)))
 
 
+@pytest.mark.usefixtures("patient")
 async def test_each_orphan_is_claimed_by_one(postgres: Postgres, template: str, make: Any) -> None:
     """Two that are left claim a dead node's threads at the same moment: each thread has one of them."""
     async with two(postgres.create(template)) as [(one, _), (other, _)]:
@@ -205,9 +219,9 @@ async def test_a_row_that_is_locked_holds_up_its_change_alone(postgres: Postgres
             with held(address, "UPDATE threads SET title = 'x' WHERE id = 't1'"):
                 nursery.start_soon(append, "t1")
                 nursery.start_soon(append, "t2")
-                assert await one.renew("a")
+                assert await one.renew("a", deadline_s=30.0)
                 while "t2" not in done:
-                    assert await one.renew("a")
+                    assert await one.renew("a", deadline_s=30.0)
                     await trio.sleep(0.1)
                 assert done == {"t2"}
         assert done == {"t1", "t2"}

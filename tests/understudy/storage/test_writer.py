@@ -134,10 +134,12 @@ async def test_killed_in_the_middle_nothing_is_lost_and_nothing_is_twice(databas
         async def produce(number: int) -> None:
             thread_id = f"t{number}"
             await store.commit(make.opening("ann", thread_id, f"r{number}"))
-            for seq in range(2, 21):
+            for seq in range(2, 401):
                 await store.commit(make.change("ann", thread_id, events=make.events(seq, seq)))
                 acknowledged[thread_id] = seq
                 progress.unpark_all()
+                if seq >= 20 and kills > 5:  # a writer that was held up may commit many changes at once
+                    break
 
         async def kill() -> None:
             nonlocal kills
@@ -156,8 +158,9 @@ async def test_killed_in_the_middle_nothing_is_lost_and_nothing_is_twice(databas
                     producers.start_soon(produce, number)
             nursery.cancel_scope.cancel()
     assert kills > 5
-    assert acknowledged == {f"t{number}": 20 for number in range(12)}
-    assert stored(folder) == {f"t{number}": list(range(1, 21)) for number in range(12)}
+    assert len(acknowledged) == 12
+    assert min(acknowledged.values()) >= 20
+    assert stored(folder) == {thread_id: list(range(1, last + 1)) for thread_id, last in acknowledged.items()}
 
 
 class LosesItsAnswer(StoreWriter):
