@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from transport.wire.errors import CommandRejected
+from understudy.chat.file_preview import head_text
 from understudy.content.filter import ContentFilter
 from understudy.content.summary import is_suspect
 from understudy.models.model import FileCard
@@ -116,9 +117,8 @@ async def _once(content: bytes) -> AsyncGenerator[bytes, None]:
 
 def _columns(begin: bytes) -> tuple[str, ...] | None:
     """Return the column names in a delimited file's header; None if it does not look like one."""
-    head = begin[:HEAD].decode("utf-8-sig", errors="replace")
-    lines = head.splitlines()
-    if not lines or "\0" in head:
+    lines = (head_text(begin[:HEAD], whole=False) or "").splitlines()
+    if not lines:
         return None
     delimiter = max(",;\t|", key=lines[0].count)
     return tuple(next(csv.reader([lines[0]], delimiter=delimiter), ())) or None

@@ -16,6 +16,7 @@ from attrs import evolve, frozen
 
 from actors import ActorDied, ActorError, ActorRef, Ask, AskTimeout, MailboxFull, StartFailed
 from transport.auth.identity import Identity
+from transport.wire.command_parser import FILE_MEMBERS
 from transport.wire.commands import (
     Approve,
     Cancel,
@@ -86,7 +87,7 @@ from understudy.chat.routing import Route, check_id, find_agent, route
 from understudy.chat.run.approval import MAX_ARGUMENT_BYTES, check_note
 from understudy.chat.run.continuation import check_ended
 from understudy.chat.run.questions import MAX_ANSWER_BYTES, read_secret_fields, run_of_question
-from understudy.chat.run_settings import WRITTEN, check_settings
+from understudy.chat.run_settings import WRITTEN, check_settings, unknown_settings
 from understudy.chat.services import Services
 from understudy.chat.stops import sentence
 from understudy.chat.storage_away import AWAY
@@ -98,7 +99,9 @@ from understudy.storage.errors import BrokerUnavailable, NotStored, StorageError
 from understudy.storage.records import Message, RunRecord
 
 NAMES_SHOWN = ("thread_id", "message_id", "conversation_id", "agent_type", "pillar")
-"""Fields of a command that are repeated in the progress event which says that it waits for the database."""
+"""Fields of a command that are repeated in a progress event which only its sender gets."""
+NO_FILE = "A file that `metadata` names is not here, and is left out: {}"
+IGNORED = "Settings that this server does not know are ignored: {}"
 CONTEXT_BYTES = 32 * 1024
 """Bytes of JSON in the context of a message; more is refused, as each turn of the model is given all of it."""
 MAX_RESUMED = 100
@@ -255,8 +258,12 @@ class CommandDispatcher:
             attachments = self._services.attachments(identity.user)
             with self._services.storage_waits.notify_if_slow(partial(self._show_storage_wait, say, outbox)):
                 missing = [file_id for file_id in say.references if not await attachments.has(file_id)]
-            if missing:
+            beside = [say.metadata.get(name) for name in FILE_MEMBERS]
+            if any(each not in beside for each in missing):
                 raise CommandRejected("not_found", "A file that the message refers to is not here; upload it again.")
+            if missing:
+                say = evolve(say, references=tuple(each for each in say.references if each not in missing))
+                self._show_note(NO_FILE.format(", ".join(missing)), say, outbox)
         self._refuse(identity, way)
         agent, limits = self._services.agents[way.agent], self._services.limits
         settings: JsonObject = {}
@@ -267,6 +274,8 @@ class CommandDispatcher:
             most = most.lowered(Budget(wall_s=limit_s))
             tools = [each.name for each in self._services.permissions.for_user(agent, identity).tools]
             settings = check_settings(say.settings, limit_s, most, agent, tools, self._services.webhooks)
+            if unknown := unknown_settings(say.settings, self._services.webhooks):
+                self._show_note(IGNORED.format(unknown), say, outbox)
         if say.context and len(msgspec.json.encode(say.context)) > CONTEXT_BYTES:
             raise CommandRejected("message_too_large", f"`context` may have at most {CONTEXT_BYTES:,} bytes of JSON.")
         return evolve(say, settings=settings), way
@@ -346,10 +355,14 @@ class CommandDispatcher:
 
     def _show_storage_wait(self, command: Command, outbox: ActorRef | None) -> None:
         """Send the sender of a command a progress event: the command waits for the database."""
+        self._show_note(AWAY, command, outbox)
+
+    def _show_note(self, note: str, command: Command, outbox: ActorRef | None) -> None:
+        """Send the sender of a command a progress event."""
         if outbox is None:
             return
         names = {name: value for name in NAMES_SHOWN if (value := getattr(command, name, None)) is not None}
-        progress = Envelope(AgentProgress(0, AWAY), self._services.clock(), message=AWAY).replace(**names)
+        progress = Envelope(AgentProgress(0, note), self._services.clock(), message=note).replace(**names)
         outbox.try_tell(Deliver(progress))
 
     async def _is_new(self, owner: str, thread_id: str) -> bool:
@@ -560,7 +573,6 @@ class CommandDispatcher:
             case Missed(since):
                 self._services.stops.wake()
                 self.registry.mark_missed(since)
-                self._services.html.cache.clear()  # some of it may have been deleted
                 with suppress(StorageUnavailable):  # they stay until the next news of them, or until they are evicted
                     await self._forget_deleted()
             case Active(owner, thread_id, after) if self._services.outboxes(owner, thread_id):

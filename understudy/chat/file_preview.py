@@ -68,7 +68,7 @@ def preview_of(name: str, head: bytes, size: int) -> FilePreview:
     """Return the preview of a file of `size` bytes that begins with `head` (all of it, or `HEAD_BYTES`)."""
     if (picture := picture_type(head)) is not None:
         return FilePreview(IMAGE, picture)
-    text = _text(head, whole=len(head) >= size)
+    text = head_text(head, whole=len(head) >= size)
     if text is None:
         return FilePreview(NONE)
     cut, suffix = len(head) < size, _suffix(name)
@@ -89,15 +89,6 @@ def preview_of_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, cu
     return FilePreview(TABLE, columns=[_cut(str(each)) for each in columns[:MAX_COLUMNS]], rows=shown, cut=more)
 
 
-def fenced(preview: FilePreview) -> str:
-    """Return a text as a block of code in Markdown, by which the server renders it."""
-    fence = "```"
-    while fence in preview.text:
-        fence += "`"
-    language = preview.language if preview.language.isalnum() else "text"
-    return f"{fence}{language}\n{preview.text.removesuffix(chr(10))}\n{fence}"
-
-
 def _suffix(name: str) -> str:
     return name.rpartition(".")[2].lower() if "." in name else ""
 
@@ -110,8 +101,9 @@ def picture_type(head: bytes) -> str | None:
     return "image/webp" if head[:4] == b"RIFF" and head[8:12] == b"WEBP" else None
 
 
-def _text(head: bytes, *, whole: bool) -> str | None:
-    """Return the text of a file; None if it is none. A character that was cut at the end is left out."""
+def head_text(head: bytes, *, whole: bool) -> str | None:
+    """Return the text of a file, in UTF-8, UTF-16 or cp1252; None if it is none. `whole` False: a character that was
+    cut at the end is left out."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return head[: len(head) // 2 * 2].decode("utf-16", errors="replace")
     if b"\0" in head:

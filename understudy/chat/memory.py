@@ -48,12 +48,17 @@ class AgentMemory:
     clock: Callable[[], float]
     _known: tuple[list[MemoryEntry], int, float] | None = field(default=None, init=False, repr=False)
 
-    async def remember(self, name: str, value: Any, ttl_s: float = TTL_S) -> None:
-        """Store a filtered value for `ttl_s` seconds; `understudy.tools.memory.Memory.remember` lists the errors."""
+    async def remember(self, name: str, value: Any, ttl_s: float = TTL_S, *, by_user: bool = False) -> None:
+        """Store a filtered value for `ttl_s` seconds; `understudy.tools.memory.Memory.remember` lists the errors.
+
+        `by_user`: as `Remember` of the store.
+        """
         clean = await self._clean(name, value, ttl_s)
         now = self.clock()
         try:
-            kept = await self.store.remember(Remember(self.owner, self.notebook, name, clean, now, now + ttl_s))
+            kept = await self.store.remember(
+                Remember(self.owner, self.notebook, name, clean, now, now + ttl_s, by_user)
+            )
         except StorageUnavailable:
             raise _unavailable() from None
         except (NotStored, Unstorable):

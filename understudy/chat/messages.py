@@ -10,9 +10,7 @@ from actors import ActorRef, Ask, Lane
 from sanitization import Finding, Sanitized
 from transport.wire.commands import JsonObject, Say
 from transport.wire.events import (
-    AnswerPreview,
     ApprovalDecision,
-    Block,
     Event,
     SanitizationSummary,
     SteerAccepted,
@@ -165,7 +163,9 @@ class Record(Ask[None]):
 class FinishRun(Ask[None]):
     """To a conversation: end this run, whose work has stopped without an answer, as its protocol demands.
 
-    `usage` is what it has used of models, None if that is not known.
+    `usage` is what it has used of models, None if that is not known. `events` and `steps` are what the run has not
+    committed yet. They are committed with its end: a finished turn without calls would be taken for its answer by the
+    server that goes on with it.
     """
 
     must_finish = True
@@ -177,6 +177,8 @@ class FinishRun(Ask[None]):
     retry_after_s: float | None = None
     retryable: bool = True
     usage: Usage | None = None
+    events: tuple[Event, ...] = ()
+    steps: tuple[StepRecord, ...] = ()
 
 
 @define(eq=False)
@@ -363,7 +365,7 @@ class UndoCalls(Ask[None]):
 
 
 class Delta(msgspec.Struct, frozen=True):
-    """To a conversation: the next piece of a run's answer, the blocks it closed, and a preview of what follows them.
+    """To a conversation: the next piece of a run's answer.
 
     `stored` is the piece as it is stored, with placeholders, if that differs from `text`. `restart`: the answer starts
     again with this piece, which replaces the text sent before. `attempt` names the run's attempt that sent it. Made for
@@ -372,9 +374,7 @@ class Delta(msgspec.Struct, frozen=True):
 
     run_id: str
     text: str
-    blocks: tuple[Block, ...] = ()
     stored: str | None = None
-    preview: AnswerPreview | None = None
     restart: bool = False
     attempt: str = FIRST_ATTEMPT
 
@@ -389,18 +389,7 @@ class Delta(msgspec.Struct, frozen=True):
         stored = None
         if any(each.stored is not None for each in parts):
             stored = "".join(each.text if each.stored is None else each.stored for each in parts)
-        preview = later.preview if later.blocks else self.preview
-        blocks = (*self.blocks, *later.blocks)
-        return Delta(self.run_id, self.text + later.text, blocks, stored, preview, self.restart, self.attempt)
-
-
-@frozen
-class Preview:
-    """To a conversation: how the open end of a run's answer looks. May be dropped."""
-
-    run_id: str
-    preview: AnswerPreview = field(repr=False)
-    attempt: str = FIRST_ATTEMPT
+        return Delta(self.run_id, self.text + later.text, stored, self.restart, self.attempt)
 
 
 @frozen

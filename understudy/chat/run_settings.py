@@ -16,6 +16,9 @@ from understudy.chat.webhooks import WebhookRefused, WebhookRules
 
 WRITTEN: Final = ("instructions", "tools", "history", "metadata")
 """Settings with text of the client's: they are filtered as the message itself is."""
+KNOWN: Final = ("timeout_s", "max_turns", "budget", "tool", *WRITTEN)
+"""The settings that a client may send, beside `webhook` on a server that calls some."""
+MAX_NAMED: Final = 10
 WIDGET_SETTING: Final = "widget"
 """The setting of a `WidgetCall`, which clients cannot send: the `server` whose user interface calls the `tool`, and the
 `call_id` whose user interface it is."""
@@ -28,6 +31,14 @@ MAX_EARLIER: Final = 400
 _TOOL_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}\Z")
 
 
+def unknown_settings(given: JsonObject, webhooks: WebhookRules | None = None) -> str:
+    """Return the names of settings that this server does not know, as it may show them: programs send those of other
+    servers along, such as `model` and `temperature`."""
+    names = [name for name in given if name not in KNOWN and not (name == "webhook" and webhooks is not None)]
+    shown = ["".join(each if each.isprintable() else "?" for each in name[:40]) for name in names[:MAX_NAMED]]
+    return ", ".join(shown + [f"{len(names) - MAX_NAMED} more"] * (len(names) > MAX_NAMED))
+
+
 def check_settings(
     given: JsonObject,
     limit_s: float,
@@ -36,23 +47,21 @@ def check_settings(
     tools: Collection[str] = (),
     webhooks: WebhookRules | None = None,
 ) -> JsonObject:
-    """Return the settings of a run that a client sent, without those that are null.
+    """Return the settings of a run that a client sent, without those that are null or not known (`unknown_settings`).
 
     A run may work for `limit_s`, and spend `most`. `tools` are those that it may call in place of asking a model.
     `webhooks` None: the server calls no webhook.
 
     Raises:
-        CommandRejected: `invalid_command`, naming the setting: it is unknown, of a wrong type, or beyond its limit.
+        CommandRejected: `invalid_command`, naming the setting: it is of a wrong type, or beyond its limit.
     """
-    settings = {name: value for name, value in given.items() if value is not None}
-    known, max_turns = ["timeout_s", "max_turns", "budget", "tool", *WRITTEN], most.turns or math.inf
-    known += [] if webhooks is None else ["webhook"]
-    unknown = next((name for name in settings if name not in known), None)
+    known = KNOWN if webhooks is None else (*KNOWN, "webhook")
+    settings, max_turns = (
+        {name: given[name] for name in known if given.get(name) is not None},
+        most.turns or math.inf,
+    )
     seconds, turns = settings.get("timeout_s", limit_s), settings.get("max_turns", max_turns)
-    if unknown is not None:
-        name = "".join(each if each.isprintable() else "?" for each in unknown[:40])
-        complaint = f"is not known; the settings are {', '.join(known[:-1])} and {known[-1]}"
-    elif isinstance(seconds, bool) or not isinstance(seconds, int | float):
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         name, complaint = "timeout_s", "must be a number"
     elif not 0 < seconds <= limit_s:
         name, complaint = "timeout_s", f"must be more than 0 and at most {limit_s:g} for this agent"

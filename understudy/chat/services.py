@@ -10,7 +10,6 @@ from transport.connection.limits import Limits
 from transport.wire.events import Envelope, Usage
 from understudy.agents.agent import Agent
 from understudy.agents.permissions import Permissions, model_names
-from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.attachments import Attachments
 from understudy.chat.memory import AgentMemory
 from understudy.chat.run.patience import Patience
@@ -41,11 +40,14 @@ class RunMetrics(Protocol):
         known; `watched`: a client of the user is connected. Return how many seconds the run took, if the event ends it
         and its beginning is known."""
 
-    def passing(self, run_id: str) -> None:
-        """Record that a run sent an event that is not logged, such as a piece of its answer."""
+    def passing(self, envelope: Envelope) -> None:
+        """Record an event that is not committed, such as a piece of an answer."""
 
     def repeated(self) -> None:
         """Count a message that a client sent again though it had been accepted."""
+
+    def impatient(self) -> None:
+        """Count a message that was accepted while its thread had a run without an end."""
 
     def feedback(self, rating: str | None) -> None:
         """Count a rating of an answer; None: the rating was withdrawn."""
@@ -69,8 +71,7 @@ class Services:
 
     `outboxes(owner, thread_id)` gives the outboxes of the user's live connections that may receive a thread, None: all
     threads;
-    `users()` gives the users with live connections; `shows_html(owner, thread_id)` says whether one of a user's may
-    show answers as HTML;
+    `users()` gives the users with live connections;
     `attachments(owner)` the user's files; `server(owner, roles)` the view of the server that these roles allow. `clock`
     gives Unix seconds. `content_filter` filters every text. `summary_from` is the number of findings from which the
     user is sent a summary; after `silence_s` without an event a run sends its progress; after `idle_s` without runs,
@@ -94,7 +95,6 @@ class Services:
     agents: Mapping[str, Agent]
     model_of: Callable[[str | Model | None], Model]
     content_filter: ContentFilter
-    html: AnswerHtml
     limits: Limits
     limiter: RunLimiter[ActorRef]
     attachments: Callable[[str], Attachments]
@@ -103,7 +103,6 @@ class Services:
     users: Callable[[], Sequence[str]]
     metrics: RunMetrics
     clock: Callable[[], float]
-    shows_html: Callable[[str, str], bool] = field(default=lambda *_: False)
     summary_from: int = 1
     silence_s: float = 10.0
     idle_s: float = 300.0
@@ -137,9 +136,8 @@ class Services:
         return model_names(agent, self.default_model)
 
     def forget(self, owner: str, thread_id: str) -> None:
-        """Drop the placeholders of a deleted thread, and the cached HTML of its owner's answers."""
+        """Drop the placeholders of a deleted thread."""
         self.content_filter.vault.forget(owner, thread_id)
-        self.html.cache.clear_user(owner)
 
 
 def tool_context(

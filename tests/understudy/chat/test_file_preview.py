@@ -2,7 +2,7 @@
 
 import pytest
 
-from understudy.chat.file_preview import HEAD_BYTES, FilePreview, fenced, preview_of
+from understudy.chat.file_preview import HEAD_BYTES, FilePreview, preview_of
 
 
 @pytest.mark.parametrize(
@@ -34,8 +34,3 @@ def test_a_head_that_ends_within_a_character_or_a_row_loses_only_that() -> None:
     assert preview_of("a.csv", head, HEAD_BYTES * 2).rows == [["ä", "1"]]
     text = FilePreview("text", text="name,n\nä,1\n", language="text", cut=True)
     assert preview_of("a.txt", head, HEAD_BYTES * 2) == text
-
-
-def test_a_fence_in_a_text_does_not_end_its_block() -> None:
-    """The fence around a text is longer than any in it."""
-    assert fenced(FilePreview("text", text="```\n<b>", language="x y")) == "````text\n```\n<b>\n````"

@@ -7,7 +7,14 @@ import pytest
 from transport.wire.errors import CommandRejected
 from understudy.agents.agent import Agent
 from understudy.agents.budget import Budget
-from understudy.chat.run_settings import MAX_BYTES, MAX_EARLIER, MAX_TOOLS, check_settings, tool_names
+from understudy.chat.run_settings import (
+    MAX_BYTES,
+    MAX_EARLIER,
+    MAX_TOOLS,
+    check_settings,
+    tool_names,
+    unknown_settings,
+)
 from understudy.tools.tool import tool
 
 
@@ -63,13 +70,21 @@ def test_what_a_client_gives_for_a_run_is_kept() -> None:
         ({"timeout_s": 61}, "timeout_s"),
         ({"max_turns": 6}, "max_turns"),
         ({"budget": {"turns": 0}}, "budget.turns"),
-        ({"else": 1}, "else"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(settings: dict[str, Any], named: str) -> None:
     with pytest.raises(CommandRejected, match=rf"settings\.{named}` ") as refused:
         checked(**settings)
     assert refused.value.code == "invalid_command"
+
+
+def test_what_is_not_known_is_left_out_and_named() -> None:
+    """The name may come from anybody, and there may be many; that of a widget's server is not for clients."""
+    assert checked(model="x", widget={"server": "dice"}, max_turns=2, tool=None) == {"max_turns": 2}
+    assert unknown_settings({"max_turns": 2, "tool": None}) == ""
+    assert unknown_settings({"mo\ndel": 1, "widget": {}, "webhook": "x"}) == "mo?del, widget, webhook"
+    many = {f"s{number}": 1 for number in range(12)}
+    assert unknown_settings(many).endswith("s9, 2 more")
 
 
 def test_an_agent_of_another_server_takes_no_tools_of_its_client() -> None:

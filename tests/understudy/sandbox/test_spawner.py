@@ -145,7 +145,7 @@ def test_nothing_else_of_the_server_starts_processes() -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in starts
         if isinstance(node.func.value, ast.Name) and node.func.value.id in {"trio", "subprocess", "os", "lowlevel"}
     }
-    assert found == {"sandbox/spawner.py", "sandbox/probe.py", "sandbox/worker.py"}
+    assert found == {"sandbox/spawner.py", "sandbox/probe.py"}
 
 
 async def test_processes_are_bounded_by_number_and_bytes() -> None:

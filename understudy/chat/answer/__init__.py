@@ -1,4 +1,4 @@
-"""An answer while it is written: streaming, redaction, rendering to HTML, resuming in mid-text.
+"""An answer while it is written: streaming, redaction, resuming in mid-text.
 
 Nothing here knows which model writes.
 """

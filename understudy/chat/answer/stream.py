@@ -1,16 +1,10 @@
-"""The answer of a run as a stream: sanitized and rendered as the model writes it, and checkpointed shortly after.
+"""The answer of a run as a stream: sanitized as the model writes it, and checkpointed shortly after.
 
 1. Text is published before it is saved, so that readers do not wait for the disk. A crash loses the text since the last
    checkpoint.
 2. Pieces are published one at a time: text released in a pause precedes later text, and nothing follows the end.
 3. After a restart the text of an interrupted turn continues, or replaces, what was shown (`chat.answer.resume`).
-4. Long work stays off the event loop: rendering always (`chat.answer.html`), sanitizing if a piece is long.
-5. Text never waits for its preview, which is made of published text only. At most one preview of an answer is being
-   made, and the pause after it grows with the processor time that it took: at most a quarter of a process.
-6. Nothing is rendered while no client of the user shows HTML, but a text that grows long: one that comes later would
-   wait for all of it at once.
-7. Every text gets its preview: that of what follows a closed block is published with the block, and one for which the
-   conversation has no room is made again.
+4. Long work stays off the event loop: sanitizing if a piece is long.
 """
 
 import time
@@ -22,9 +16,7 @@ import trio
 from attrs import define, evolve, field
 
 from sanitization import Direction, Finding, Placeholders, StreamSanitizer
-from transport.wire.events import AnswerPreview, AnswerText, Block, SanitizationSummary
-from understudy.chat.answer.blocks import BlockRenderer, Part
-from understudy.chat.answer.html import AnswerHtml
+from transport.wire.events import SanitizationSummary
 from understudy.chat.answer.resume import ResumedText
 from understudy.chat.messages import RunRequest
 from understudy.chat.run.recorder import Recorder
@@ -39,15 +31,6 @@ PAUSE_S: Final = 0.5
 """Seconds without text from the model after which held-back text is released as far as the policy allows."""
 MAX_FINDINGS: Final = 200
 """Findings that are saved with the text; further ones are dropped. A user is shown no more either."""
-PREVIEW_S: Final = 0.06
-"""Least pause between two previews of the open end, in seconds. More frequent ones are not seen."""
-PREVIEW_PAUSE: Final = 3.0
-"""Pause after a preview, as a multiple of the processor time that it took."""
-SLOW_S: Final = 1.0
-"""Pause after a preview that took too long, in seconds."""
-UNRENDERED_MAX: Final = 16_000
-"""Characters after which a text is rendered although no client shows HTML: some 50 ms of work, and far below the
-limits of one part."""
 CHECKPOINT_S: Final = 0.5
 CHECKPOINT_SIZE: Final = 2048
 """Seconds, or characters, of new text after which a turn is checkpointed. A checkpoint writes the whole text, so a long
@@ -55,71 +38,50 @@ one waits until a thirty-second part of it is new."""
 
 
 class Piece(NamedTuple):
-    """Output of an answer: the text to show, the blocks it closed, the text to store if different, and the preview of
-    the open end if blocks were closed."""
+    """Output of an answer: the text to show, and the text to store if different."""
 
     text: str
-    blocks: tuple[Block, ...] = ()
     stored: str | None = None
-    preview: AnswerPreview | None = None
 
 
 NOTHING: Final = Piece("")
 
 
 class SanitizedAnswer:
-    """Takes text as the model streams it, and returns safe text and closed blocks.
+    """Takes text as the model streams it, and returns safe text.
 
     Output is never taken back. Calls must not overlap, and none may follow a cancelled call. With `placeholders`,
-    those of the thread are restored in the shown text and stay in the stored text. `owner` is the answer's user.
-    `shows_html` says whether a client of theirs shows HTML now; else no blocks are closed (until `UNRENDERED_MAX`).
-    `sanitizer` has the findings. `seconds` is the time spent on sanitizing, `length` is that of `text`, `previewed` is
-    whether a client showed HTML when text was last shown.
+    those of the thread are restored in the shown text and stay in the stored text. `sanitizer` has the findings.
+    `seconds` is the time spent on sanitizing, `length` is that of `text`.
     """
 
-    def __init__(
-        self,
-        sanitizer: StreamSanitizer,
-        html: AnswerHtml,
-        placeholders: Placeholders | None = None,
-        owner: str = "",
-        shows_html: Callable[[], bool] = lambda: True,
-    ) -> None:
+    def __init__(self, sanitizer: StreamSanitizer, placeholders: Placeholders | None = None) -> None:
         self.sanitizer = sanitizer
         self.seconds = 0.0
         self.length = 0
-        self.previewed = False
-        self._owner = owner
-        self._html = html
-        self._shows_html = shows_html
         self._restorer = None if placeholders is None else PlaceholderRestorer(placeholders)
-        self._blocks = BlockRenderer()
         self._pieces: list[str] = []
-        self._shown = self._pieces if placeholders is None else list[str]()
-        self._block_html: list[str] = []
-        self._unrendered = 0
         self._has_text = False
         self._separator = ""
 
     async def feed(self, text: str) -> Piece:
-        """Add text. Return the text that may be shown now, possibly none, and the blocks it closed."""
+        """Add text. Return the text that may be shown now, possibly none."""
         if text:
             text, self._separator, self._has_text = self._separator + text, "", True
         if len(text) * FOREIGN > INLINE and weigh_text(text) > INLINE:
-            return await self._output(await run_off_loop(self._sanitize, self.sanitizer.feed, text))
-        return await self._output(self._sanitize(self.sanitizer.feed, text))
+            return await run_off_loop(self._sanitize, self.sanitizer.feed, text)
+        return self._sanitize(self.sanitizer.feed, text)
 
     async def resume(self, text: str) -> Piece:
         """Add the text that was shown before a restart. Return as much of it as may be shown without more text."""
         piece = await self.feed(text)
-        rest = await self.release()
+        rest = self.release()
         stored = None if piece.stored is None and rest.stored is None else (piece.stored or "") + (rest.stored or "")
-        preview = rest.preview if rest.blocks else piece.preview
-        return Piece(piece.text + rest.text, (*piece.blocks, *rest.blocks), stored, preview)
+        return Piece(piece.text + rest.text, stored)
 
-    async def release(self) -> Piece:
+    def release(self) -> Piece:
         """Return the held-back text that may be shown, because the model pauses."""
-        return await self._output(self._sanitize(self.sanitizer.pause))
+        return self._sanitize(self.sanitizer.pause)
 
     def pause(self) -> None:
         """End a turn of the model: text that follows starts a new paragraph."""
@@ -127,38 +89,22 @@ class SanitizedAnswer:
             self._separator = SEPARATOR
 
     async def finish(self) -> Piece:
-        """Return the text held back until now, and cache the HTML of the whole answer if a client shows HTML."""
+        """Return the text held back until now."""
         if self.sanitizer.held * FOREIGN > INLINE:
-            stored, shown = await run_off_loop(self._sanitize, self.sanitizer.flush)
+            piece = await run_off_loop(self._sanitize, self.sanitizer.flush)
         else:
-            stored, shown = self._sanitize(self.sanitizer.flush)
+            piece = self._sanitize(self.sanitizer.flush)
         if self._restorer is not None and (rest := self._restorer.flush()):
-            self._shown.append(rest)
-            shown += rest
-        piece = await self._output((stored, shown))
-        if not self._shows_html():
-            return piece
-        if (part := self._blocks.finish()) is not None:
-            await self._cut(part)
-        text = "".join(self._shown)
-        if self._blocks.exact:
-            self._html.cache.put(AnswerText(text), "".join(self._block_html), self._owner)
-        else:
-            await self._html.render(AnswerText(text), self._owner)
+            return Piece(piece.text + rest, piece.stored)
         return piece
-
-    @property
-    def open_end(self) -> tuple[int, Part] | None:
-        """Where the open end of the shown text begins, and the part to preview; None without one."""
-        return self._blocks.open_end
 
     @property
     def text(self) -> str:
         """The output so far, as it is stored."""
         return "".join(self._pieces)
 
-    def _sanitize(self, step: Callable[..., str], *text: str) -> tuple[str, str]:
-        """Run a step of the sanitizer. Return its output as it is stored and as it is shown."""
+    def _sanitize(self, step: Callable[..., str], *text: str) -> Piece:
+        """Run a step of the sanitizer. Return its output as it is shown and as it is stored."""
         began = time.perf_counter()
         stored = step(*text)
         self.seconds += time.perf_counter() - began
@@ -166,44 +112,8 @@ class SanitizedAnswer:
             self._pieces.append(stored)
             self.length += len(stored)
         if self._restorer is None:
-            return stored, stored
-        shown = self._restorer.feed(stored)
-        if shown:
-            self._shown.append(shown)
-        return stored, shown
-
-    async def _output(self, sanitized: tuple[str, str]) -> Piece:
-        """Return sanitized text with the blocks it closed."""
-        stored, shown = sanitized
-        part = self._cut_now(shown) if shown else None
-        blocks, preview = ((), None) if part is None else await self._cut(part)
-        if self._restorer is not None:
-            return Piece(shown, blocks, stored, preview)
-        return Piece(shown, blocks, None, preview) if shown else NOTHING
-
-    def _cut_now(self, shown: str) -> Part | None:
-        """Add shown text. Return the part to cut now, None if there is none or nobody wants HTML."""
-        self.previewed = self._shows_html()
-        if not self.previewed and self._unrendered <= UNRENDERED_MAX:
-            self._unrendered += len(shown)
-            self._blocks.hold(shown)
-            return None
-        part = self._blocks.feed(shown)
-        if part is not None:
-            self._unrendered = 0
-        return part
-
-    async def _cut(self, part: Part) -> tuple[tuple[Block, ...], AnswerPreview | None]:
-        """Return the blocks that a part closes, and the preview of what follows them in it."""
-        cut = None if self._blocks.failed else await self._html.cut(part, self._owner)
-        blocks = tuple([Block(*each) for each in self._blocks.accept_cut(part, cut)])
-        self._block_html += [block.html for block in blocks]
-        if cut is None or not cut.open_end:
-            return blocks, None
-        start = blocks[-1].end
-        return blocks, AnswerPreview(
-            start, start + len(part.text) - sum(length for length, _ in cut.blocks), cut.open_end
-        )
+            return Piece(stored) if stored else NOTHING
+        return Piece(self._restorer.feed(stored), stored)
 
 
 @define
@@ -225,9 +135,7 @@ class AnswerStream:
     start_soon: Callable[[Callable[[], Awaitable[None]]], None] = field(init=False, repr=False)
     wake_after: Callable[[float], None] = field(init=False, repr=False)
     _waking: bool = field(default=False, init=False)  # a call of `release_if_paused` is due
-    _previewing: bool = field(default=False, init=False)
     _releasing: trio.Event | None = field(default=None, init=False)
-    _shown: trio.Event = field(factory=trio.Event, init=False)  # text has been published since the last preview
     _writing: bool = field(default=False, init=False)
     _written_at: float = field(default=0.0, init=False)
     _closed: bool = field(default=False, init=False)
@@ -327,7 +235,6 @@ class AnswerStream:
     def close(self) -> None:
         """Publish nothing more, and record the findings."""
         self._closed = True
-        self._shown.set()
         found, seconds = self.answer.sanitizer.result(""), self.answer.seconds
         self.services.content_filter.record(Direction.OUTBOUND, found, seconds)
 
@@ -344,7 +251,7 @@ class AnswerStream:
             self.start_soon(partial(self._release, self._releasing))
 
     async def _release(self, released: trio.Event) -> None:
-        await self._publish(await self.answer.release())
+        await self.recorder.send_delta(*self.answer.release())
         self._releasing = None
         released.set()
 
@@ -353,46 +260,10 @@ class AnswerStream:
             self._waking = True
             self.wake_after(delay_s)
 
-    async def _preview_as_written(self) -> None:
-        """Publish how the open end of the text looks, soon after each piece of it, until the answer is closed."""
-        html, owner = self.services.html, self.job.owner
-        while True:
-            await self._shown.wait()
-            if self._closed:
-                return
-            self._shown = trio.Event()
-            # If a piece is being published, its end wakes this task again.
-            between = not self._writing and self._releasing is None
-            if not between or not self._shows_html():
-                continue
-            answer, found = self.answer, self.answer.open_end
-            if found is None:
-                continue
-            if html.is_busy(owner):
-                await trio.sleep(PREVIEW_S)
-                self._shown.set()
-                continue
-            start, part = found
-            preview = await html.preview(part, owner)
-            if preview is None:
-                await trio.sleep(SLOW_S)
-                continue
-            shown = AnswerPreview(start, start + len(part.text), preview.html)
-            if self._is_open(answer, start) and not self.recorder.send_preview(shown):
-                self._shown.set()
-            await trio.sleep(max(PREVIEW_S, PREVIEW_PAUSE * preview.cpu_s))
-
-    def _is_open(self, answer: SanitizedAnswer, start: int) -> bool:
-        """Return whether the open end of the text is still that of `answer` from `start` on."""
-        end = answer.open_end
-        return not self._closed and self.answer is answer and end is not None and end[0] == start
-
     def _new_answer(self) -> SanitizedAnswer:
         content_filter, job = self.services.content_filter, self.job
         placeholders = content_filter.vault.get(job.owner, job.thread_id)
-        stream, html = content_filter.outbound.stream(), self.services.html
-        shows_html = partial(self.services.shows_html, job.owner, job.thread_id)  # a method of this would be a cycle
-        return SanitizedAnswer(stream, html, placeholders, job.owner, shows_html)
+        return SanitizedAnswer(content_filter.outbound.stream(), placeholders)
 
     async def _write(self, text: str, *, restart: bool = False) -> None:
         """Publish the next piece of the answer, after a release that is under way."""
@@ -412,20 +283,8 @@ class AnswerStream:
         if self.answer.sanitizer.held:
             self._wake_after(PAUSE_S)
 
-    def _shows_html(self) -> bool:
-        return self.services.shows_html(self.job.owner, self.job.thread_id)
-
-    async def _publish(self, piece: Piece, *, restart: bool = False) -> None:
-        """Publish a piece, and have the open end previewed for the clients that show HTML."""
-        await self.recorder.send_delta(*piece, restart=restart)
-        if piece.text and self.answer.previewed:
-            if not self._previewing:
-                self._previewing = True
-                self.start_soon(self._preview_as_written)
-            self._shown.set()
-
     async def _show(self, piece: Piece, *, restart: bool = False) -> None:
-        await self._publish(piece, restart=restart)
+        await self.recorder.send_delta(*piece, restart=restart)
         if self.answer.sanitizer.blocked:
             if (summary := self._summary()) is not None:
                 await self.recorder.record(summary)

@@ -16,7 +16,7 @@ from transport.wire.errors import CommandRejected, UnreadableEvent
 from transport.wire.events import ANSWER, Envelope, Event, MessageAccepted, Typing
 from understudy.agents.agent import Agent
 from understudy.chat.conversation.active_run import ActiveRun
-from understudy.chat.conversation.effects import AnswerRequest, Query, Send, Steps, Subscribe
+from understudy.chat.conversation.effects import AnswerRequest, CountImpatient, Query, Send, Steps, Subscribe
 from understudy.chat.conversation.event_log import read_acceptance
 from understudy.chat.conversation.run_queue import RunQueue
 from understudy.chat.conversation.thread_state import BUSY_S, RETRY_S, ThreadState, refusal_of
@@ -71,6 +71,8 @@ class Acceptance:
                     self.thread.created_at = None
             if live is not None:
                 yield from self.queue.enqueue(live)
+                if isinstance(ask, Accept) and len(self.queue.order) > 1:
+                    yield CountImpatient()
                 return
             known = yield from self._accepted_before(ask)
             if not known:
@@ -202,7 +204,7 @@ class Acceptance:
             steps = yield from self._taken_over(ask.forks, live)
             live.taken_over = replay([], steps)
             text = live.taken_over.shown_text
-            live.append_text(self.restore(text), (), text)
+            live.append_text(self.restore(text), text)
         elif isinstance(ask, AnswerAgain) and ask.forks is not None and ask.after_step is not None:
             forked = ask.forks
             recorded = yield Query(lambda store: store.steps(forked))
@@ -218,7 +220,8 @@ class Acceptance:
             live, [accepted, *begun], steps=steps, raw=raw, arrived_at=ask.arrived_at, subscribe=Subscribe(ask.outbox)
         )
         if isinstance(ask, Accept):
-            alert = build_alert((*ask.filtered.findings, *ask.context_findings))
+            findings = (*ask.filtered.findings, *ask.context_findings)
+            alert = build_alert(findings, summarised=found is not None)
             if alert is not None:
                 yield Send(wrap(alert, live.envelope_template, now=self.thread.now), alert=True)
         yield AnswerRequest(ask, ask.run_id)

@@ -13,9 +13,7 @@ from transport.wire.codec import to_log
 from transport.wire.events import (
     ANSWER,
     AgentThinking,
-    AnswerPreview,
     AskedAgent,
-    Block,
     Envelope,
     Error,
     FinalResponse,
@@ -179,9 +177,7 @@ class ActiveRun:
     lingering: tuple[str, ...] = field(default=(), init=False)
     span: SpanContext | None = field(default=None, init=False)
     text_epoch: str = field(init=False)
-    preview: AnswerPreview | None = field(default=None, init=False, repr=False)
     _stored: list[str] = field(factory=list, init=False, repr=False)
-    _blocks: list[Block] = field(factory=list, init=False, repr=False)
     _shown: list[str] = field(factory=list, init=False, repr=False)
     _length: int = field(default=0, init=False)
 
@@ -205,22 +201,19 @@ class ActiveRun:
         """Whether text of this attempt belongs to the answer. That of a dead one may still wait in the mailbox."""
         return self.started and attempt == self.request.attempt.name and not self.protocol.ended
 
-    def append_text(self, text: str, blocks: tuple[Block, ...], stored: str | None = None) -> PartialResult:
+    def append_text(self, text: str, stored: str | None = None) -> PartialResult:
         """Append text to the answer. Return the event that shows it; `stored` is the text as stored if it differs."""
-        piece = PartialResult(text, self._length, blocks)
+        piece = PartialResult(text, self._length)
         self._stored.append(text if stored is None else stored)
         self._shown.append(text)
-        if blocks:
-            self._blocks.extend(blocks)
-            self.preview = None
         self._length += len(text)
         return piece
 
     def restart_text(self) -> None:
         """Drop the answer streamed so far: what follows is another text."""
-        for part in (self._stored, self._shown, self._blocks):
-            part.clear()
-        self._length, self.preview = 0, None
+        self._stored.clear()
+        self._shown.clear()
+        self._length = 0
         self.text_epoch = uuid.uuid4().hex[:8]
 
     def resume_as(self, recorded: "ActiveRun") -> None:
@@ -229,13 +222,13 @@ class ActiveRun:
         text = recorded.snapshot()
         self.restart_text()
         if text is not None:
-            self.append_text(text.text, (), recorded.text)
+            self.append_text(text.text, recorded.text)
 
     def snapshot(self) -> PartialResult | None:
         """Return the text so far as one event from offset 0; None if there is none or the run has ended."""
         if not self._length or self.protocol.ended:
             return None
-        return PartialResult("".join(self._shown), 0, tuple(self._blocks))
+        return PartialResult("".join(self._shown), 0)
 
     def change(
         self,

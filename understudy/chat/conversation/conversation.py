@@ -219,8 +219,7 @@ class Conversation(Actor):
     def _send_passing(self, envelope: Envelope) -> None:
         """Send every subscriber an event that is not logged."""
         self.subscribers.deliver(envelope)
-        if envelope.run_id is not None:
-            self.services.metrics.passing(envelope.run_id)
+        self.services.metrics.passing(envelope)
 
     async def _perform(self, steps: effects.Steps[None]) -> None:
         """Perform the effects of a request in order. Send each result, or throw each error, back into `steps`."""
@@ -301,6 +300,8 @@ class Conversation(Actor):
                 self.subscribers.send_about_answer(event, ask.answer, ask.outbox)
             case effects.StartTimer(name, after_s, message):
                 context.set_timer(name, after_s, message)
+            case effects.CountImpatient():
+                services.metrics.impatient()
             case effects.CountResumed(outcome):
                 services.metrics.run_resumed(outcome)
             case effects.Relocate(why):
@@ -420,18 +421,15 @@ class Conversation(Actor):
         return tool_context(services, *names, agent=agent, notebook=notebook, roles=roles)
 
     async def _commit(self, commit: effects.Commit) -> None:
-        """Commit a change. The HTML of its answers is ready when this returns, for clients that show HTML."""
+        """Commit a change."""
         services, live = self.services, commit.run
         notify = None if live is None else partial(self._send_away, live)
         with nullcontext() if notify is None else services.storage_waits.notify_if_slow(notify):
-            ready = await self._prefetch_html(commit)
             if services.traces is None:
                 await services.store.commit(commit.change)
             else:
                 await self._store_traced(commit, services.traces)
             self.branch.committed(commit.change)
-            if not ready:  # a client that shows HTML may have come meanwhile
-                await self._prefetch_html(commit)
 
     async def _store_traced(self, commit: effects.Commit, traces: Traces) -> None:
         """Commit a change to the database, and record the span of the commit if its run is traced."""
@@ -450,15 +448,6 @@ class Conversation(Actor):
             about = commit_attributes(traces.database, len(commit.change.events), len(commit.change.steps))
             span = traces.new_context(parent.trace_id)
             traces.add("commit", span, parent, began, self.services.clock(), about, kind=SpanKind.CLIENT, error=error)
-
-    async def _prefetch_html(self, commit: effects.Commit) -> bool:
-        """Prepare the HTML of a commit's answers. Return False if no client that shows HTML is to receive them."""
-        this, services = self.thread, self.services
-        shown = services.shows_html(this.owner, this.thread_id)
-        if commit.answers and shown:
-            answers = [answer._replace(text=self._restore_text(answer.text)) for answer in commit.answers]
-            await services.html.prefetch(answers, this.owner)
-        return shown
 
     def _send_away(self, live: ActiveRun) -> None:
         event = AgentProgress(0, AWAY)

@@ -26,7 +26,6 @@ from transport.wire.errors import CommandRejected
 from transport.wire.events import (
     AgentProgress,
     AnswerOutcome,
-    AnswerPreview,
     Envelope,
     FeedbackGiven,
     Resync,
@@ -34,7 +33,6 @@ from transport.wire.events import (
 )
 from understudy.agents.agent import Agent
 from understudy.chat.conversation.acceptance import Acceptance
-from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.conversation.effects import (
     AnswerRequest,
     BackoffOver,
@@ -61,7 +59,6 @@ from understudy.chat.conversation.run_queue import RunQueue
 from understudy.chat.conversation.settling import UNSETTLED, Settling
 from understudy.chat.conversation.thread_state import ThreadState
 from understudy.chat.conversation.undo import Undos, UndoWalk
-from understudy.chat.envelope import wrap
 from understudy.chat.messages import (
     Accept,
     AcceptSteer,
@@ -81,7 +78,6 @@ from understudy.chat.messages import (
     Partial,
     PermitGranted,
     PositionChanged,
-    Preview,
     Progress,
     RateAnswer,
     ReadProtocol,
@@ -158,9 +154,6 @@ class ConversationCore:
         """Return the steps of one request; `understudy.chat.messages` says what each request means."""
         try:
             match request:
-                case Preview(run_id, preview, attempt):
-                    if (live := self.thread.runs.get(run_id)) is not None and live.takes(attempt):
-                        yield Send(self._keep_preview(live, preview))
                 case Partial(run_id, call_id, offset, items, attempt):
                     live = self.thread.runs.get(run_id)
                     if live is not None and live.takes(attempt) and call_id in live.protocol.calls:
@@ -253,8 +246,6 @@ class ConversationCore:
                     for live in self.thread.runs.values():
                         if (text := live.snapshot()) is not None:
                             yield Send(self.thread.wrap_text(live, text), outbox)
-                            if live.preview is not None:
-                                yield self.thread.send(live, live.preview, outbox)
                     for live, note in self.queue.positions():
                         yield self.thread.send(live, AgentProgress(0, note), outbox)
                 case RateAnswer():
@@ -278,17 +269,10 @@ class ConversationCore:
             return shown
         if delta.restart:
             live.restart_text()
-        piece = live.append_text(delta.text, delta.blocks, delta.stored)
+        piece = live.append_text(delta.text, delta.stored)
         if delta.text:
             shown.append(self.thread.wrap_text(live, piece))
-        if delta.preview is not None:
-            shown.append(self._keep_preview(live, delta.preview))
         return shown
-
-    def _keep_preview(self, live: ActiveRun, preview: AnswerPreview) -> Envelope:
-        """Return the event that shows how the open end of a text looks; who asks for the text later gets it, too."""
-        live.preview = preview
-        return wrap(preview, live.envelope_template, now=self.thread.now)
 
     def _decide(self, ask: Decide) -> Steps[None]:
         """Pass a decision to the run whose call waits for it, or keep it until that run is started."""

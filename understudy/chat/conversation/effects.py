@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from attrs import evolve, frozen
 
 from actors import ActorRef, Ask, Lane
-from transport.wire.events import AnswerText, CallSettled, Envelope, FeedbackGiven
+from transport.wire.events import CallSettled, Envelope, FeedbackGiven
 from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.messages import RateAnswer, RunRequest
 from understudy.chat.run.replay import Replay
@@ -105,11 +105,10 @@ class Query:
 
 @frozen
 class Commit:
-    """Commit a change, in which `answers` are final. If it takes long, subscribers are notified that `run` waits."""
+    """Commit a change. If it takes long, subscribers are notified that `run` waits."""
 
     change: Change
     run: ActiveRun | None = None
-    answers: Sequence[AnswerText] = ()
 
     @property
     def run_id(self) -> str | None:
@@ -244,6 +243,11 @@ class StartTimer:
     name: str
     after_s: float
     message: object
+
+
+@frozen
+class CountImpatient:
+    """Count a message that was accepted while its thread had a run without an end."""
 
 
 @frozen

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
-import trio
 
 from transport.outbox.outbox import LogPage
 from transport.wire.codec import from_log
@@ -18,10 +17,8 @@ from transport.wire.events import (
     MessageAccepted,
     SanitizationSummary,
     SteerAccepted,
-    answer_text,
 )
 from transport.wire.unknown_event import UnknownEvent
-from understudy.chat.answer.html import PREFETCH_S, AnswerHtml
 from understudy.chat.conversation.active_run import RESUMED, ActiveRun, ResumeAttempt
 from understudy.chat.envelope import wrap
 from understudy.chat.messages import RunRequest
@@ -33,8 +30,6 @@ from understudy.storage.store import Store
 
 log = logging.getLogger(__name__)
 
-PAGE_ANSWERS: Final = 200_000
-"""Characters of answers after which a page of the log ends, so that rendering them does not keep a client waiting."""
 READ_INLINE: Final = 8 * 1024
 """Bytes of events that are decoded in the event loop, in a fraction of a millisecond; more in a worker thread."""
 
@@ -90,7 +85,7 @@ async def read_unfinished_run(store: Store, run: RunRecord, restore: Callable[[s
     attempt = ResumeAttempt.next_of(run, replayed, later_release=later, **times)
     live = ActiveRun(request, protocol, template, regenerates=regenerates, attempt=attempt)
     if replayed is not None:
-        live.append_text(restore(replayed.shown_text), (), replayed.shown_text)
+        live.append_text(restore(replayed.shown_text), replayed.shown_text)
     return live
 
 
@@ -143,12 +138,10 @@ async def read_page(
     after: int,
     limit: int,
     shown: Callable[[Envelope], Envelope] = lambda envelope: envelope,
-    *,
-    html: AnswerHtml | None = None,
 ) -> LogPage:
     """Read a thread's events after `after`, at most `limit`, for an outbox.
 
-    `shown` gives an event as its user is shown it. With `html` the HTML of the answers among them is cached there.
+    `shown` gives an event as its user is shown it.
 
     Raises:
         StorageUnavailable: The database cannot be read.
@@ -157,24 +150,7 @@ async def read_page(
     head, created_at, rows = await store.log_page(owner, thread_id, after, limit)
     small = sum(len(row.body) for row in rows) < READ_INLINE
     envelopes = [shown(each) for each in (_envelopes(rows) if small else await run_off_loop(_envelopes, rows))]
-    together = await _prefetch(envelopes, owner, html) if html is not None else len(envelopes)
-    return LogPage(envelopes[:together], after if head is None else head, created_at, head is not None)
-
-
-async def _prefetch(envelopes: Sequence[Envelope], owner: str, html: AnswerHtml) -> int:
-    """Cache the HTML of the answers among these, for `PREFETCH_S`. Return how many events form a page, at least one."""
-    room, number = PAGE_ANSWERS, 0
-    if any(answer_text(each.event) is not None for each in envelopes):
-        await html.ready()
-    with trio.move_on_after(PREFETCH_S):
-        for number, envelope in enumerate(envelopes, 1):
-            if (answer := answer_text(envelope.event)) is not None:
-                await html.render(answer, owner)
-                room -= len(answer.text)
-                if room < 0:
-                    return number
-        return len(envelopes)
-    return max(1, number - 1)
+    return LogPage(envelopes, after if head is None else head, created_at, head is not None)
 
 
 def _envelopes(rows: Sequence[LoggedEvent]) -> list[Envelope]:

@@ -218,7 +218,8 @@ class RunQueue:
             settling = yield from self.settling.begun(live, doubts)
             if live.protocol.waiting_steers:
                 yield from self._enqueue_steers(live)
-            yield from self.thread.commit(live, events, steps=[each.step for each in settling])
+            steps = [*finish.steps, *(each.step for each in settling)]
+            yield from self.thread.commit(live, [*finish.events, *events], steps=steps)
         except StorageUnavailable:
             log.warning("run.end_not_stored", extra={"run_id": run_id})
             yield self.thread.send(live, AgentProgress(0, AWAY))  # the run itself gives no sign of life any more

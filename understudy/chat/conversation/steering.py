@@ -110,7 +110,7 @@ class Steering:
             return
         if ask.now and live.started:
             yield TellRun(run_id, EndTurn(steer_id), Lane.HIGH)
-        alert = build_alert(ask.filtered.findings)
+        alert = build_alert(ask.filtered.findings, summarised=False)
         if alert is not None:
             yield Send(wrap(alert, live.envelope_template, now=self.thread.now), alert=True)
         yield AnswerRequest(ask, True)

@@ -14,7 +14,7 @@ from attrs import define, evolve, field
 from actors import ActorRef
 from transport.wire.codec import to_log
 from transport.wire.errors import CommandRejected
-from transport.wire.events import ANSWER, Envelope, Event, PartialResult, answer_text
+from transport.wire.events import ANSWER, Envelope, Event, PartialResult
 from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.conversation.effects import Commit, PublishEvents, Query, Relocate, Send, Steps, Subscribe
 from understudy.chat.envelope import wrap
@@ -92,13 +92,12 @@ class ThreadState:
         if beside is not None:
             ended, before = self._number(*beside, self.last_seq)
         protocol, envelopes = self._number(live, events, self.last_seq + len(before))
-        answers = [answer for each in events if (answer := answer_text(each)) is not None]
         new = None if self.exists else self.created_at
         change = live.change(envelopes, self.fence, steps=steps, raw=raw, new_thread=new)
         if beside is not None:
             change = evolve(change, events=(*beside[0].change(before, self.fence).events, *change.events))
         # The dispatcher notifies the sender of a message until it is accepted.
-        yield Commit(change, None if opening else live, answers)
+        yield Commit(change, None if opening else live)
         if subscribe is not None:
             yield subscribe
         live.protocol = protocol

@@ -33,7 +33,6 @@ from transport.wire.events import (
 )
 from understudy.agents.agent import Agent
 from understudy.agents.framework import AgentFailed, is_of_framework
-from understudy.chat.answer.html import PERMIT_S, WORK_S
 from understudy.chat.answer.stream import AnswerStream
 from understudy.chat.memory import AgentMemory
 from understudy.chat.messages import RunRequest
@@ -91,13 +90,13 @@ log = logging.getLogger(__name__)
 
 RESUMED: Final = "Continued after a restart of the server"
 """What the user is told once a run goes on whose server has died."""
-PUBLISH_S: Final = 4 * RECORD_S + 2 * (PERMIT_S + WORK_S)
+PUBLISH_S: Final = 4 * RECORD_S
 """Longest time to publish one event of a model, in seconds, but for its scan: a thought, text that is just being
-released, the piece, and the summary of a blocked answer are a request each, and both texts may have blocks to render.
+released, the piece, and the summary of a blocked answer are a request each.
 The deadline of a turn is moved only if it is nearer: to move it for each piece costs as much as to scan the piece."""
 
 
-@define
+@define(eq=False)
 class AgentLoop:
     """The work on one message: prepare the model's input, loop over its turns, finish with the recorded answer."""
 
@@ -187,6 +186,7 @@ class AgentLoop:
                 self.input.add(await self.take_steers(number))
                 closing = self._close(number)
                 turn, calls = await self._take_turn(number, files, last=closing)
+                await self.turn_is_paid()
                 self._answer, self._cut = turn.reply.text, turn.reply.cut
                 origin = self.origin = Origin(self.job.message_id, self.job.run_id, turn.number, self.agent.name)
                 handoff = turn.reply.handoff
@@ -216,6 +216,8 @@ class AgentLoop:
                 self.input.add(NoteItem(each, origin) for each in dict.fromkeys(warnings) if each)
             await self.finish()
         finally:
+            if self.services.spending is not None:
+                self.services.spending.release(self)
             self.stream.close()
 
     async def _use_servers(self) -> None:
@@ -253,14 +255,27 @@ class AgentLoop:
         return self.ended is not None
 
     async def day_is_spent(self, number: int) -> bool:
-        """Return whether turn `number` cannot be requested, as the user has spent what they may by now."""
+        """Return whether turn `number` cannot be requested, as the user has spent what they may by now.
+
+        Else what the turn may use is reserved until `turn_is_paid`.
+        """
         spending = self.services.spending
         if spending is None or number < len(self.replay.turns):
             return False
-        reached = await spending.exceeded(self.job)
+        model = self.services.model_of(self.agent.model)
+        longest = self.agent.settings.output_limit(limits_of(model))
+        most = self.priced(Usage(self.input.tokens, longest), model)
+        reached = await spending.reserve(self.job, self, most.input + most.output, most.cost or 0.0)
         if reached is not None:
             self.ended = Ended(reached.name, reached.limit, reached.spent, f"Stopped. {reached.message}")
         return reached is not None
+
+    async def turn_is_paid(self) -> None:
+        """Commit what a turn has used, and end its reservation. Raises StorageUnavailable."""
+        spending = self.services.spending
+        if spending is not None and spending.is_held_by(self):
+            await self.recorder.record()
+            spending.release(self)
 
     def end_turn(self, steer_id: str) -> None:
         """End the model's current turn and keep its text, as a steer is to enter now."""

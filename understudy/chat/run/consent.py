@@ -4,6 +4,7 @@ The arguments that a user approves are those that run: if some were redacted, th
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -69,11 +70,13 @@ class CallConsent:
         context: Context,
         *events: Event,
         step: StepRecord,
+        begun: Callable[[], None],
     ) -> ApprovalDecided:
         """Wait for the user's decision about a call, and return it.
 
-        `events`, the request and `step` are recorded first, unless there are no `events`: then the log has them. A tool
-        that the user has allowed always in this thread is allowed at once, unless its arguments were redacted.
+        `events`, the request and `step` are recorded first, unless there are no `events`: then the log has them.
+        `begun` is called just before. A tool that the user has allowed always in this thread is allowed at once, unless
+        its arguments were redacted.
         """
         call_id, left_s = outcome.call_id, required.expires_at - self.services.clock()
         left_s = min(max(0.0, left_s), self.services.patience.longest_s())
@@ -82,7 +85,10 @@ class CallConsent:
         self.waits.for_approval[call_id] = required.tool_name
         self.services.patience.begin(self.job.owner, left_s)
         try:
-            if events and required.parameters == outcome.request.arguments and await self._is_allowed_always(tool):
+            whole = bool(events) and required.parameters == outcome.request.arguments
+            allowed = whole and await self._is_allowed_always(tool)
+            begun()
+            if allowed:
                 decided = ApprovalDecided(call_id, ApprovalDecision.ALLOW, by=self.job.owner, door=REMEMBERED)
                 await self.recorder.record(*events, required, decided, steps=(step,))
                 return decided

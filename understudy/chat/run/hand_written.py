@@ -430,6 +430,7 @@ class HandWritten:
         wanted = [_WantedCall(each.id, each.name, await keep(dict(each.arguments)) or {}) for each in reply.calls]
         recorded = RecordedAsk(await keep(reply.text) or "", tuple(wanted), usage)
         await self._record("ask", model.name, began, msgspec.to_builtins(recorded))
+        await loop.turn_is_paid()
         await self._stop_if(loop.ended)
         return recorded
 

@@ -8,7 +8,7 @@ import trio
 from attrs import define, field
 
 from actors import ActorRef
-from transport.wire.events import AnswerPreview, Block, Event, SteerAccepted
+from transport.wire.events import Event, SteerAccepted
 from understudy.agents.agent import Agent
 from understudy.chat.messages import (
     FIRST_ATTEMPT,
@@ -16,7 +16,6 @@ from understudy.chat.messages import (
     Delta,
     HistoryRead,
     Partial,
-    Preview,
     Progress,
     ReadProtocol,
     Record,
@@ -116,9 +115,7 @@ class Recorder:
     async def send_delta(
         self,
         text: str,
-        blocks: tuple[Block, ...],
         stored: str | None = None,
-        preview: AnswerPreview | None = None,
         *,
         restart: bool = False,
     ) -> None:
@@ -126,20 +123,15 @@ class Recorder:
 
         Other tasks run only at every `UNYIELDED`th piece: a model mostly waits for its next piece anyway.
 
-        `stored` is the text as it is stored, if different; `preview` that of the open end, if blocks were closed;
-        `restart`: it replaces all text published before.
+        `stored` is the text as it is stored, if different; `restart`: it replaces all text published before.
         """
         if text or stored or restart:
             self.last_sent_at = self.now()
-            delta = Delta(self.run_id, text, blocks, stored, preview, restart, self.attempt)
+            delta = Delta(self.run_id, text, stored, restart, self.attempt)
             self._unyielded += 1
             if self._unyielded >= UNYIELDED or not self.conversation.try_tell(delta):
                 self._unyielded = 0
                 await self.conversation.send(delta, timeout_s=RECORD_S)
-
-    def send_preview(self, preview: AnswerPreview) -> bool:
-        """Publish how the open end of the answer looks. Return False if the mailbox is full."""
-        return self.conversation.try_tell(Preview(self.run_id, preview, self.attempt))
 
     def save_checkpoint(self, step: StepRecord) -> None:
         """Save an unfinished step. Dropped if the mailbox is full."""

@@ -9,7 +9,6 @@ import functools
 import logging
 import math
 from collections.abc import Callable
-from contextlib import suppress
 
 import trio
 from attrs import evolve
@@ -187,9 +186,7 @@ class Run(Actor):
             extra = {"run_id": run_id, "why": finish.ending.name.lower(), "error_id": finish.error_id}
             log.info("run.closing", extra=extra)
             await self.tools.calls.stop()
-            if self.recorder.deferred:  # what was used counts, also if there is no answer
-                with suppress(StorageUnavailable, LookupError):
-                    await self.recorder.record()
+            finish.events, finish.steps = self.recorder.deferred_events, self.recorder.deferred
             finish.usage = self.loop.usage + self.tools.used
             await self.recorder.conversation.ask(finish, timeout_s=RECORD_S)
             self._end_spans(finish.ending.name.lower())

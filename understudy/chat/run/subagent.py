@@ -18,7 +18,7 @@ from attrs import define, evolve, field
 from actors import Actor, Context, Supervision, Terminated
 from sanitization import Finding
 from transport.wire.codes import ERRORS
-from transport.wire.events import AnswerPreview, Block, Event, SanitizationSummary, SteerAccepted, ToolStatus
+from transport.wire.events import Event, SanitizationSummary, SteerAccepted, ToolStatus
 from understudy.agents.agent import Agent
 from understudy.agents.framework import AgentFailed
 from understudy.agents.output import InvalidOutput
@@ -69,17 +69,11 @@ class ScopedRecorder(Recorder):
     async def send_delta(
         self,
         text: str,
-        blocks: tuple[Block, ...],
         stored: str | None = None,
-        preview: AnswerPreview | None = None,
         *,
         restart: bool = False,
     ) -> None:
         """Show nothing: the text is the result of a call."""
-
-    def send_preview(self, preview: AnswerPreview) -> bool:
-        """Show nothing, as `send_delta`."""
-        return True
 
     def save_checkpoint(self, step: StepRecord) -> None:
         """Save nothing of an unfinished turn: it is asked again."""
@@ -148,7 +142,7 @@ class CollectedText:
         """Publish nothing more."""
 
 
-@define
+@define(eq=False)
 class SubagentLoop(AgentLoop):
     """The loop of a subagent. `value` is its answer, once `run` has returned: text, or JSON of its output type."""
 

@@ -8,7 +8,7 @@ import functools
 import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, TypeAlias
 
 import trio
 from attrs import asdict, define, evolve, field
@@ -114,7 +114,8 @@ class ToolExecutor:
     async def execute(
         self, calls: Sequence[PendingCall], agent: Agent, agent_id: str, context: Context
     ) -> list[ToolOutcome]:
-        """Execute all calls that have not finished. Return the outcomes of all calls in order of the requests.
+        """Execute all calls that have not finished, which begin in the order of the requests. Return their outcomes in
+        that order.
 
         A call that started before a restart is executed again; calls that must not be are excluded by
         `Replay.calls_in_doubt` before.
@@ -129,8 +130,8 @@ class ToolExecutor:
         own = {each.call_id for each in calls if each.result is None}
         of_client = {each.call_id for each in calls if (tool := agent.tool(each.request.name)) and tool.client} & own
         self.waits.unfinished |= own - of_client
-        now: list[Callable[[], Awaitable[None]]] = []
-        later: list[Callable[[], Awaitable[None]]] = []  # those of the client's tools
+        now: list[_Execute] = []
+        later: list[_Execute] = []  # those of the client's tools
         outcomes: list[ToolOutcome] = []
         unavailable: StorageUnavailable | None = None
         try:
@@ -171,21 +172,38 @@ class ToolExecutor:
             self._count_past(call.call_id)
 
     async def _execute_one(
-        self, call: PendingCall, outcome: ToolOutcome, refused: str, agent: Agent, agent_id: str, context: Context
+        self,
+        call: PendingCall,
+        outcome: ToolOutcome,
+        refused: str,
+        agent: Agent,
+        agent_id: str,
+        context: Context,
+        began: Callable[[], None],
     ) -> None:
         """Execute a call as soon as there is a slot for it; `refused` is the sentence why it is not executed.
 
-        A call that may ask its user starts at once, and takes its slot when it is allowed.
+        A call that may ask its user starts at once, and takes its slot when it is allowed. `began` is called when the
+        next one may begin: this one has begun, or waits for a slot.
         """
         tool = agent.tool(call.request.name)
         if refused or tool is None or tool.approval is not False:
-            await self._execute_now(call, outcome, refused, agent, agent_id, context)
+            await self._execute_now(call, outcome, refused, agent, agent_id, context, began)
         else:
+            if not self.slots.value:
+                began()
             async with self.slots:
-                await self._execute_now(call, outcome, refused, agent, agent_id, context)
+                await self._execute_now(call, outcome, refused, agent, agent_id, context, began)
 
     async def _execute_now(
-        self, call: PendingCall, outcome: ToolOutcome, refused: str, agent: Agent, agent_id: str, context: Context
+        self,
+        call: PendingCall,
+        outcome: ToolOutcome,
+        refused: str,
+        agent: Agent,
+        agent_id: str,
+        context: Context,
+        has_begun: Callable[[], None],
     ) -> None:
         """Execute a call, unless it is refused or its approval denied, and record its outcome.
 
@@ -231,7 +249,7 @@ class ToolExecutor:
         self.begun[outcome.call_id] = outcome, step, label, agent_id, began
         if runs and required is not None and tool is not None:
             if (decided := call.decision_event) is None:
-                decided = await self.consent.ask(tool, required, outcome, context, *events, step=step)
+                decided = await self.consent.ask(tool, required, outcome, context, *events, step=step, begun=has_begun)
             runs = self.consent.allows(decided, outcome)
             if runs and not self._may_call(tool, call):  # the rules have changed meanwhile
                 outcome.fail(ToolStatus.FAILED, FORBIDDEN, refusal(tool))
@@ -239,7 +257,9 @@ class ToolExecutor:
             outcome.waited_s = self.services.clock() - began
             arguments = dict(required.parameters if decided.parameters is None else decided.parameters)
         elif events:
+            has_begun()
             await self.recorder.record(*events, steps=(step,))
+        has_begun()
         if runs and tool is not None:
             whole = call.whole or call.approval_event is not None
             in_doubt = call.in_doubt or (call.asking and tool.reconcile is not None)
@@ -407,12 +427,22 @@ class ToolExecutor:
         return clean
 
 
-async def _run_all(calls: Sequence[Callable[[], Awaitable[None]]]) -> None:
-    """Run calls beside each other; a single one, which is usual, without a task of its own."""
+_Execute: TypeAlias = Callable[[Callable[[], None]], Awaitable[None]]
+"""Executes a call, given what is called when the next one may begin."""
+
+
+async def _run_all(calls: Sequence[_Execute]) -> None:
+    """Run calls beside each other, which begin in order; a single one, which is usual, without a task of its own."""
     if len(calls) == 1:
-        await calls[0]()
+        await calls[0](_note_nothing)
         return
     if calls:
         async with trio.open_nursery() as nursery:
             for call in calls:
-                nursery.start_soon(call)
+                begun = trio.Event()
+                nursery.start_soon(call, begun.set)
+                await begun.wait()
+
+
+def _note_nothing() -> None:
+    """Note nothing."""

@@ -1,7 +1,7 @@
 """A conversation actor over a real store, with a follower that writes down what it is told."""
 
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -21,9 +21,6 @@ from transport.wire.events import (
     AgentProgress,
     AgentStarted,
     AgentThinking,
-    AnswerPreview,
-    AnswerText,
-    Block,
     Envelope,
     FinalResponse,
     MessageAccepted,
@@ -32,7 +29,6 @@ from transport.wire.events import (
 )
 from transport.wire.messages import Deliver, Reply, UnsubscribeThread
 from understudy import Agent
-from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.attachments import Attachments
 from understudy.chat.commands import CommandDispatcher
 from understudy.chat.messages import Delta
@@ -43,7 +39,7 @@ from understudy.models.model import Emit, MessageItem, Model, TextDelta, Turn
 from understudy.models.model import Reply as ModelReply
 from understudy.observe.metrics import Metrics
 from understudy.storage.files import FolderFiles
-from understudy.storage.records import Change, History, Write
+from understudy.storage.records import History
 from understudy.storage.sqlite import open_database
 from understudy.storage.store import Store
 from understudy.storage.writer import StoreWriter
@@ -124,7 +120,6 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
             agents={agent.name: agent},
             model_of=model_of,
             content_filter=content_filter,
-            html=AnswerHtml(),
             limits=Limits(),
             limiter=RunLimiter(per_user=1, total=1),
             attachments=lambda owner: Attachments(
@@ -162,33 +157,6 @@ async def test_who_waits_is_told_its_place_again_and_again(rig: Rig) -> None:
     notes = [each.event.note for each in await rig.until(AgentProgress, 8) if isinstance(each.event, AgentProgress)]
     assert notes.count("Waiting: 1 before this one in this conversation") > 1
     assert notes.count("Waiting for a free place: number 1 in line") > 1
-
-
-@pytest.mark.parametrize("comes", [False, True])
-async def test_an_answer_is_rendered_for_a_client_that_comes_while_it_is_stored(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch, *, comes: bool
-) -> None:
-    """Before it is sent; and not at all without a client that shows HTML."""
-    ended, commit = list[bool](), Store.commit
-
-    async def commit_noted(store: Store, write: Write, deadline_s: float | None = None) -> int:
-        answer = await commit(store, write, deadline_s)
-        ended.append(isinstance(write, Change) and write.run_end is not None)
-        return answer
-
-    async def prefetch(_: AnswerHtml, answers: Iterable[AnswerText], owner: str) -> None:
-        assert owner == "ada"
-        assert not [each for each in rig.told if isinstance(each.event, FinalResponse)]
-        rendered.extend(each.text for each in answers)
-
-    rendered = list[str]()
-    monkeypatch.setattr(Store, "commit", commit_noted)
-    monkeypatch.setattr(AnswerHtml, "prefetch", prefetch)
-    rig.services.shows_html = lambda *_: comes and any(ended)
-    rig.services.agents["script"].model.turns[0].gate.opened.set()  # type: ignore[union-attr]
-    await rig.desk.dispatch(ADA, say("first", "t"), rig.outbox)
-    await rig.until(FinalResponse)
-    assert set(rendered) == ({"word "} if comes else set())
 
 
 async def test_a_thread_that_begins_is_none_that_was_followed_before(rig: Rig) -> None:
@@ -297,15 +265,13 @@ def pieces(rig: Rig) -> list[PartialResult]:
     return [each.event for each in rig.told if isinstance(each.event, PartialResult)]
 
 
-def test_joined_pieces_keep_their_blocks_previews_and_stored_text() -> None:
-    """The later preview counts if it follows later blocks; text with placeholders stays apart from what is shown."""
-    first = Delta("r", "a\n\n", (Block(0, 3, "<p>a</p>"),), None, AnswerPreview(3, 3, ""), restart=True)
-    second = Delta("r", "b@c.d", (), "[email-1]")
-    third = Delta("r", "\n\n", (Block(3, 10, "<p>b</p>"),), None, AnswerPreview(10, 10, "x"))
+def test_joined_pieces_keep_their_stored_text() -> None:
+    """Text with placeholders stays apart from what is shown."""
+    first = Delta("r", "a\n\n", restart=True)
+    second = Delta("r", "b@c.d", "[email-1]")
+    third = Delta("r", "\n\n")
     assert first.joined(Delta("r", "b")) == msgspec.structs.replace(first, text="a\n\nb")
-    assert first.joined(second).joined(third) == Delta(
-        "r", "a\n\nb@c.d\n\n", (*first.blocks, *third.blocks), "a\n\n[email-1]\n\n", third.preview, restart=True
-    )
+    assert first.joined(second).joined(third) == Delta("r", "a\n\nb@c.d\n\n", "a\n\n[email-1]\n\n", restart=True)
     assert first.joined(Delta("another run", "b")) is None
     assert first.joined(Delta("r", "b", restart=True)) is None
 

@@ -20,8 +20,6 @@ from transport.wire.events import (
     AgentProgress,
     AgentStarted,
     AgentThinking,
-    AnswerPreview,
-    Block,
     CallSettled,
     Envelope,
     Error,
@@ -81,7 +79,6 @@ from understudy.chat.messages import (
     OwnershipLost,
     Partial,
     PermitGranted,
-    Preview,
     Record,
     RequestSnapshot,
     RunRequest,
@@ -408,6 +405,18 @@ def test_an_end_that_cannot_be_stored_is_retried(shell: Shell) -> None:
     assert shell.it.queue.unfinished == {}
 
 
+def test_what_a_run_has_not_committed_is_committed_with_its_end(shell: Shell) -> None:
+    """In one change, also at a second try."""
+    shell.handle(accept(1))
+    step = StepRecord("r1", 1, "ask", "cut off", None, None, {"usage": {}}, "ok", 1.0, 2.0)
+    shell.failing = [StorageUnavailable("disk")]
+    shell.handle(FinishRun("r1", Ending.CANCELLED, steps=(step,)))
+    shell.handle(RetryFinish())
+    changes = [each.change for each in shell.effects if isinstance(each, Commit)]
+    assert [step in each.steps for each in changes if each.events][-2:] == [True, True]
+    assert shell.it.queue.unfinished == {}
+
+
 def attempts_of(shell: Shell) -> list[int]:
     """The numbers of the attempts that were committed."""
     changes = [each.change for each in shell.effects if isinstance(each, Commit)]
@@ -496,16 +505,16 @@ def test_a_killed_run_keeps_its_users_roles_and_the_text_of_the_log(shell: Shell
 
 
 def test_what_a_dead_attempt_left_in_the_mailbox_is_not_shown(shell: Shell) -> None:
-    """Text, a preview and a part of a call's result: neither before the next attempt begins nor after that."""
+    """Text and a part of a call's result: neither before the next attempt begins nor after that."""
     shell.handle(accept(1))
     shell.handle(Record("r1", [AgentStarted("a", "begins", 0.0), ToolExecuting("a", "c1", "t", {}, "", 0.0)], SPEAKER))
-    late = Delta("r1", "late"), Preview("r1", AnswerPreview(0, 4, "")), Partial("r1", "c1", 0, ["late"])
+    late = Delta("r1", "late"), Partial("r1", "c1", 0, ["late"])
 
     def shown(delta: Delta, *requests: object) -> list[Event]:
         sent = [each.envelope for request in requests for each in shell.handle(request) if isinstance(each, Send)]
         return [each.event for each in (*shell.it.append_text(delta), *sent)]
 
-    assert len(shown(*late)) == 3
+    assert len(shown(*late)) == 2
     shell.failing = [StorageUnavailable("disk")]
     shell.exit_runs()
     assert (shown(*late), shell.at_work) == ([], set())
@@ -551,17 +560,6 @@ def test_streamed_text_is_sent_with_its_offset_and_restarts_as_another_text(shel
     assert [(each.event.text, each.event.offset) for each in pieces] == [("one ", 0), ("two", 4), ("x", 0), ("x", 0)]
     first, second, third, whole = (each.text_epoch for each in pieces)
     assert (first == second, second == third, third == whole) == (True, False, True)
-
-
-def test_the_preview_of_what_follows_a_block_comes_with_the_block(shell: Shell) -> None:
-    """Who asks for the text afterwards gets both; a preview that comes alone replaces it."""
-    shell.handle(accept(1))
-    block, preview, later = Block(0, 3, "<p>a</p>"), AnswerPreview(3, 4, "<p>b</p>"), AnswerPreview(3, 5, "<p>bc</p>")
-    shown = [each.event for each in shell.it.append_text(Delta("r1", "a\n\nb", (block,), None, preview))]
-    sent = [*shell.handle(RequestSnapshot(None)), *shell.handle(Preview("r1", later))]  # type: ignore[arg-type]
-    shown += [each.envelope.event for each in sent]
-    piece = PartialResult("a\n\nb", 0, (block,))
-    assert shown == [piece, preview, piece, preview, later]
 
 
 def test_a_resumed_run_writes_another_text(shell: Shell) -> None:

@@ -10,14 +10,9 @@ from actors import ActorSystem, ChildSpec
 from transport.wire.codec import to_log
 from transport.wire.events import (
     AgentThinking,
-    AnswerText,
     Envelope,
-    FinalResponse,
-    RunStatus,
-    Usage,
 )
-from understudy.chat.answer.html import AnswerHtml
-from understudy.chat.conversation.event_log import PAGE_ANSWERS, read_page
+from understudy.chat.conversation.event_log import read_page
 from understudy.storage.records import Change, LoggedEvent, Thread
 from understudy.storage.sqlite import open_database
 from understudy.storage.store import Store
@@ -73,29 +68,3 @@ async def test_a_thread_that_is_not_there_is_an_empty_page(store: Busy) -> None:
     """It names no head beyond what was asked for."""
     page = await read_page(store, "bob", "t", 3, 100)
     assert (list(page.envelopes), page.last_seq) == ([], 3)
-
-
-async def test_a_page_ends_after_so_much_of_answers(store: Busy) -> None:
-    """What must be rendered for one page is bounded; the next page goes on where it ended, and nothing is lost."""
-    final = FinalResponse("word " * (PAGE_ANSWERS // 8), RunStatus.SUCCESS, Usage())
-    bodies = [to_log(Envelope(final, 0.0, seq=seq, thread_id="u")) for seq in range(1, 6)]
-    events = tuple(LoggedEvent(seq, "final_response", None, body) for seq, body in enumerate(bodies, 1))
-    await store.commit(Change("ada", "u", events, Thread("ada", "u", "title", "guide", None, 0.0, 0.0)))
-    html = AnswerHtml()
-    first = await read_page(store, "ada", "u", 0, 100, html=html)
-    second = await read_page(store, "ada", "u", 2, 100, html=html)
-    assert [envelope.seq for envelope in first.envelopes] == [1, 2]
-    assert [envelope.seq for envelope in second.envelopes] == [3, 4]
-    assert (first.last_seq, second.last_seq) == (5, 5)
-
-
-async def test_answers_are_rendered_for_who_takes_html(store: Busy) -> None:
-    """A page for anybody else comes without that work."""
-    texts = [f"rendered for *some*: {number}" for number in range(3)]
-    bodies = [to_log(Envelope(FinalResponse(text, RunStatus.SUCCESS, Usage()), 0.0, thread_id="u")) for text in texts]
-    events = tuple(LoggedEvent(seq, "final_response", None, body) for seq, body in enumerate(bodies, 1))
-    await store.commit(Change("ada", "u", events, Thread("ada", "u", "title", "guide", None, 0.0, 0.0)))
-    html = AnswerHtml()
-    for given in (None, html):
-        assert len((await read_page(store, "ada", "u", 0, 100, html=given)).envelopes) == 3
-        assert [html.cache.get(AnswerText(text)) is not None for text in texts] == [given is html] * 3

@@ -16,8 +16,6 @@ from transport.connection.limits import Limits
 from transport.wire.events import MessageAccepted
 from understudy.agents.agent import Agent
 from understudy.agents.budget import Budget
-from understudy.chat.answer.blocks import Cut, Part
-from understudy.chat.answer.html import PERMIT_S, WORK_S, AnswerHtml, OpenEnd
 from understudy.chat.answer.stream import PAUSE_S
 from understudy.chat.messages import Delta, RunRequest
 from understudy.chat.run.agent_loop import PUBLISH_S
@@ -26,7 +24,7 @@ from understudy.chat.run.run import Run
 from understudy.chat.run_protocol import RunProtocol
 from understudy.models.model import Emit, ReasoningDelta, Reply, TextDelta, Turn
 
-LASTS_S = 2 * RECORD_S + PERMIT_S + WORK_S
+LASTS_S = 2 * RECORD_S
 """Text before the piece that is being released (beside it the reasoning is recorded), its blocks, and the piece."""
 WALL_S = 1000.0
 
@@ -47,24 +45,6 @@ class SlowConversation:
 
     def try_tell(self, message: object) -> bool:
         return not isinstance(message, Delta) and self.ref.try_tell(message)
-
-
-class SlowHtml(AnswerHtml):
-    """A renderer that takes as long as it may, and closes no block."""
-
-    async def cut(self, part: Part, owner: str) -> Cut | None:
-        await trio.sleep(PERMIT_S + WORK_S)
-        return Cut([], references={})
-
-    async def preview(self, part: Part, owner: str) -> OpenEnd | None:
-        return None
-
-
-class Shown(FakeServices):
-    """The services of a user whose client shows HTML."""
-
-    def shows_html(self, owner: str, thread_id: str) -> bool:
-        return True
 
 
 @define
@@ -103,7 +83,7 @@ async def test_a_piece_is_published_whole_whenever_the_time_ends(
     model = Slow(trio.current_time() + WALL_S, left_s)
     agent = Agent("slow", model=model, budget=Budget(wall_s=WALL_S), timeout_s=2 * WALL_S)
     limiter = one_permit()
-    services = Shown({agent.name: agent}, Limits(), limiter, html=SlowHtml())
+    services = FakeServices({agent.name: agent}, Limits(), limiter)
     job = RunRequest("r", "ada", "t", "m", "go", (), agent.name)
     listener = ChildSpec("conversation", lambda: Listener(log), restart=Restart.TEMPORARY)
     async with ActorSystem("s", [listener]) as system:

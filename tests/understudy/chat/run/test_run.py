@@ -30,7 +30,6 @@ from transport.wire.events import (
 )
 from understudy.agents.agent import Agent
 from understudy.agents.permissions import Permissions
-from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.messages import (
     Decide,
     Delta,
@@ -42,17 +41,18 @@ from understudy.chat.messages import (
     Stop,
     TakeSteers,
 )
+from understudy.chat.run.meter import CUT
 from understudy.chat.run.patience import Patience
 from understudy.chat.run.run import Run
 from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.run_protocol import Ending, RunProtocol
 from understudy.chat.stops import Stops
 from understudy.content.filter import ContentFilter
-from understudy.models.model import Model, ResultItem, fenced
+from understudy.models.model import Emit, Model, Reply, ResultItem, TextDelta, Turn, fenced
 from understudy.models.prices import PriceTable
 from understudy.observe.metrics import Metrics
 from understudy.storage.consents import Consent
-from understudy.storage.records import History
+from understudy.storage.records import History, StepRecord
 from understudy.tools.tool import tool
 
 ALLOW, DENY, EXPIRED = ApprovalDecision
@@ -85,7 +85,6 @@ class FakeServices:
     store: NoHistory = field(factory=NoHistory)
     content_filter: ContentFilter = field(factory=lambda: ContentFilter(STANDARD, Metrics()))
     metrics: Metrics = field(factory=Metrics)
-    html: AnswerHtml = field(factory=AnswerHtml)
     server: Callable[..., None] = field(default=lambda *_: None)
     memory: None = None
     prices: PriceTable = field(factory=PriceTable)
@@ -101,9 +100,6 @@ class FakeServices:
 
     def outboxes(self, owner: str, thread_id: str) -> tuple[ActorRef, ...]:
         return ()
-
-    def shows_html(self, owner: str, thread_id: str) -> bool:
-        return False
 
     @property
     def patience(self) -> Patience:
@@ -133,6 +129,8 @@ class RunLog:
     events: list[tuple[float, Event]] = field(factory=list)
     progress: list[tuple[float, str]] = field(factory=list)
     finished: list[tuple[float, Ending]] = field(factory=list)
+    steps: list[StepRecord] = field(factory=list)
+    last_steps: list[StepRecord] = field(factory=list)
     news: trio.Event = field(factory=trio.Event)
 
     def since(self) -> float:
@@ -162,14 +160,16 @@ class Listener(Actor):
     async def receive(self, message: object, context: Context) -> None:
         log = self.log
         match message:
-            case Record(events=events):
+            case Record(events=events, steps=steps):
+                log.steps += [each for each in steps if each.ended_at is not None]
                 for event in events:
                     log.protocol.apply(event)
                     log.events.append((log.since(), event))
                 message.reply(None)
             case TakeSteers():
                 message.reply(())
-            case FinishRun(ending=ending):
+            case FinishRun(ending=ending, steps=steps):
+                log.last_steps += steps
                 for event in log.protocol.closing_events(ending, now=trio.current_time()):
                     log.protocol.apply(event)
                     log.events.append((log.since(), event))
@@ -326,6 +326,33 @@ async def test_a_cancel_ends_the_wait_at_once(autojump_clock: trio.testing.MockC
         assert not await decide(run, required, ALLOW)
     assert log.finished == [(0.0, Ending.CANCELLED)]
     assert [event.status for _, event in log.of(ToolCompleted)] == [ToolStatus.CANCELLED]
+
+
+async def test_what_a_stopped_run_has_not_committed_is_committed_with_its_end(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """A finished turn in a commit of its own would be the answer of a run that its server did not live to end."""
+
+    class Endless:
+        """A model that begins an answer."""
+
+        name = "endless"
+
+        async def respond(self, turn: Turn, emit: Emit) -> Reply:
+            await emit(TextDelta("It begins"))
+            begun.set()
+            await trio.sleep_forever()
+            raise AssertionError("it sleeps for ever")
+
+    begun = trio.Event()
+    agent = Agent("writer", "Write.", model=Endless())
+    async with started(agent, Limits(), one_permit()) as (run, log, _):
+        await begun.wait()
+        run.tell(Stop())
+        await run.wait_stopped()
+    assert [ending for _, ending in log.finished] == [Ending.CANCELLED]
+    assert log.steps == []
+    assert [(each.kind, each.name) for each in log.last_steps] == [CUT[:2]]
 
 
 async def test_an_allowed_run_waits_for_a_place_without_its_clock(autojump_clock: trio.testing.MockClock) -> None:
