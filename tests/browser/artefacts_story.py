@@ -274,6 +274,39 @@ def open_panel(page: Page, opener: Locator, name: str) -> Locator:
     return panel
 
 
+def diagrams(page: Page, shots: Path | None) -> None:
+    """A diagram is a picture, with its code below it; one that cannot be drawn is code; none runs or asks anybody."""
+    page.get_by_role("button", name="New chat").click()
+    asked = list[str]()
+    page.on("request", lambda request: asked.append(request.url))
+    ask(page, "drawer", "Draw")
+    blocks = page.locator(".reply .code")
+    expect(blocks).to_have_count(4)
+    blocks.first.scroll_into_view_if_needed()
+    expect(blocks.first.locator(".hljs-keyword").first).to_have_text("defmodule")  # a language that is loaded on demand
+    expect(blocks.first.locator("code")).to_contain_text("def count(n), do: n + 1")
+    for number in (1, 3):
+        blocks.nth(number).scroll_into_view_if_needed()
+        expect(blocks.nth(number).get_by_role("img", name="Diagram")).to_be_visible()
+        assert blocks.nth(number).get_by_role("img").evaluate("one => one.naturalWidth > 50 && one.naturalHeight > 20")
+        expect(blocks.nth(number).locator("pre")).to_be_hidden()
+    blocks.nth(1).get_by_text("Source").click()
+    expect(blocks.nth(1).locator("pre")).to_contain_text("Plan --> Build --> Test")
+    expect(blocks.nth(2).locator("pre")).to_be_visible()
+    expect(blocks.nth(2).get_by_role("img")).to_have_count(0)
+    assert "broken" not in page.title()
+    frame = page.locator("iframe.diagram-frame")
+    expect(frame).to_have_attribute("sandbox", "allow-scripts")
+    inside = next(each for each in page.frames if each.url.endswith("/diagram"))
+    assert inside.evaluate("self.origin") == "null"
+    policy = page.request.get(inside.url).headers["content-security-policy"]
+    assert policy.startswith("sandbox allow-scripts; default-src 'none'; "), policy
+    own = page.evaluate("location.origin")
+    assert all(url.startswith((own, "blob:", "data:")) for url in asked), asked
+    assert fits(page)
+    picture(page, shots, "diagrams")
+
+
 def main(folder: Path, shots: Path | None) -> None:
     """Have files made, and look at them."""
     server, problems = Server(folder / "data", options=["tests.browser.making_agents:agents"], **SMALL), list[str]()
@@ -286,6 +319,7 @@ def main(folder: Path, shots: Path | None) -> None:
             tables(page, shots)
             charts(page, shots)
             files(page, shots)
+            diagrams(page, shots)
             assert not problems, problems
     finally:
         server.stop()

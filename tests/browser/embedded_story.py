@@ -18,7 +18,7 @@ from playwright.sync_api import BrowserContext, Frame, FrameLocator, Page, expec
 from served import Server, current_browser, picture, site, watched
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "embed-the-chat.md"
-TOKEN_S = 6
+TOKEN_S = 40
 SECRET = "a secret of a test, which has 32 bytes"
 HOSTILE_CSS = """
 * { all: unset; display: none !important; transform: rotate(3deg) !important; font-size: 90px !important; }
@@ -332,7 +332,7 @@ class Widget:
         """The site's function gives the token, also when it has to be renewed; without one nobody is let in."""
         page = self.page("/signed")
         frame = opened(page)
-        until(page, "window.asked >= 3")
+        until(page, "window.asked >= 2")
         say(frame, "Report the sales")
         expect(frame.locator(".reply .prose").get_by_text("Without taxes.")).to_be_visible()
         expect(frame.get_by_text("Online", exact=True)).to_be_visible()

@@ -20,9 +20,9 @@ SEQ = """async (thread) => {
   const answer = await fetch(`/api/threads/${thread}`, { headers: { Authorization: `Bearer ${token}` } });
   return (await answer.json()).last_seq;
 }"""
-HTML = (
-    "<p>I wrote to [email-1] and used the key [redacted], which ends in •••• •••• •••• 1234.</p>"
-    "<pre><code>token = [redacted]\nstep = [step-1]</code></pre>"
+ANSWER = (
+    "I wrote to [email-1] and used the key [redacted], which ends in •••• •••• •••• 1234.\n\n"
+    "```\ntoken = [redacted]\nstep = [step-1]\n```"
 )
 
 
@@ -63,7 +63,7 @@ RUN: list[tuple[str, dict[str, Any]]] = [
     ),
     summary("outbound", finding("secret.jwt", "remove"), finding("pii.card", "mask")),
     ("agent_completed", {"agent_id": "a", "result": "", "status": "success", "usage": {}, "timestamp": 2.0}),
-    ("final_response", {"message": "I wrote.", "status": "success", "usage": {}, "html": HTML}),
+    ("final_response", {"message": ANSWER, "status": "success", "usage": {}}),
 ]  # fmt: skip
 
 
@@ -118,7 +118,7 @@ def play(page: Page, server: Server, shots: Path | None) -> None:
         "[email-1]", "[redacted]", "•••• •••• •••• 1234", "[redacted]"
     ]  # fmt: skip
     assert turn.locator(".bubble .spot").all_inner_texts() == ["[email-1]", "[redacted]"]
-    assert turn.locator(".prose pre").inner_text() == "token = [redacted]\nstep = [step-1]"
+    assert turn.locator(".prose pre").inner_text().strip() == "token = [redacted]\nstep = [step-1]"
 
     turn.locator(".work-head").click()
     turn.locator(".tool > summary").click()

@@ -24,6 +24,7 @@ KEPT = "threadId => Object.keys(localStorage).some(key => key.endsWith(threadId)
 
 def ask(page: Page, text: str) -> None:
     """Write a message and send it."""
+    expect(page.get_by_role("button", name=re.compile("^Agent: "))).to_be_visible()  # the scripts have come
     page.get_by_role("textbox", name="Message", exact=True).fill(text)
     page.keyboard.press("Enter")
 

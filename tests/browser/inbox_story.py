@@ -121,7 +121,7 @@ def _wait(page: Page, there: Callable[[], bool], failure: str) -> None:
 def _subscribed(page: Page) -> None:
     """The switch in the inbox has the server notify this browser, and no more once it is off."""
     page.evaluate(PUSHABLE, KEYS)
-    page.get_by_role("button", name="Needs you").click()
+    page.get_by_role("button", name=re.compile("^Inbox")).click()
     notices = page.get_by_role("dialog", name="Inbox").get_by_label("Tell me in this browser when something needs me")
     for act, browsers in ((notices.check, ["push.example.org false"]), (notices.uncheck, []), (notices.check, None)):
         act()

@@ -121,11 +121,8 @@ def again_from_a_step(story: Story) -> None:
         expect(tab.locator(".turn-foot").get_by_text("2/2")).to_be_visible()
         expect(tab.locator(".reply .prose")).to_contain_text("There are 17 red pots")
     page.locator(".work-head").click()
-    page.get_by_label("Tell the agent").fill("And the blue ones")
-    page.keyboard.press("Enter")
-    page.get_by_label("Tell the agent").fill("Now the answer")
-    page.get_by_label("When it is read").select_option("now")
-    page.keyboard.press("Enter")
+    story.say("And the blue ones")
+    story.say("Now the answer", "now")
     for tab in story.tabs:
         expect(tab.locator(".reply .prose")).to_contain_text("You also wrote: And the blue ones; Now the answer.")
 
@@ -180,7 +177,7 @@ def stopping(story: Story) -> None:
     expect(second.locator(".work-now", has_text="Send a parcel")).to_be_visible()
     story.say("And a third", "after")
     expect(page.locator(".turn", has_text="And a third")).to_be_visible()
-    second.locator(".work-stop").click()
+    page.get_by_role("button", name="Stop", exact=True).click()
     expect(second).to_have_attribute("data-status", "cancelled")
     third = page.locator(".turn").nth(2)
     expect(third.locator(".work-now", has_text="Send a parcel")).to_be_visible()

@@ -91,5 +91,43 @@ async def roll(turn: AgentTurn) -> None:
 
 WIDGET_SERVER = Path(__file__).resolve().parents[1] / "servers" / "mcp_widget.py"
 
-agents = [Agent("maker", run=make, tools=[make_files])]
+DIAGRAMS = """In Elixir:
+
+```elixir
+defmodule Pot do
+  def count(n), do: n + 1
+end
+```
+
+A flow:
+
+```mermaid
+flowchart LR
+  Plan --> Build --> Test
+  Test -- red --> Build
+```
+
+One that is none:
+
+```mermaid
+flowchart LR
+  Plan -->
+```
+
+And one that would harm:
+
+```mermaid
+flowchart LR
+  A["<img src=x onerror='top.document.title=1'><script>top.document.title = 'broken'</script>Harmless"] --> B
+  click B href "javascript:top.document.title='broken'"
+```
+"""
+
+
+async def draw(turn: AgentTurn) -> None:
+    """Answer with diagrams."""
+    await turn.say(DIAGRAMS)
+
+
+agents = [Agent("maker", run=make, tools=[make_files]), Agent("drawer", run=draw)]
 dice = Agent("dice", run=roll, tools=[mcp([sys.executable, str(WIDGET_SERVER)], name="dice")])

@@ -102,7 +102,7 @@ def _story(server: Server, issuer: str, shots: Path | None) -> None:
         for user, play in (("ann", _refused), ("olga", _operate), ("eve", _audit)):
             _control(page, issuer, user=user)
             visitor = watched(browser.new_context(viewport={"width": 1280, "height": 800}).new_page(), problems)
-            _operators_page(visitor, f"{server.address}/admin#by-user")
+            _operators_page(visitor, f"{server.address}/admin#spending")
             play(visitor, server.address, shots)
             visitor.context.close()
         # Within ten seconds of his removal both tabs have learnt that Bob is gone.
@@ -149,13 +149,13 @@ def _refused(page: Page, address: str, _: Path | None) -> None:
 
 def _operate(page: Page, address: str, shots: Path | None) -> None:
     """An operator sees who spent what, ends a user's sessions, watches the tree, and signs out of all of it."""
-    expect(page.get_by_role("heading", name="Spending by user")).to_be_visible()
+    expect(page.get_by_role("heading", name="Spending")).to_be_visible()
     expect(page.get_by_role("row", name="ann")).to_contain_text("42")
     picture(page, shots, "openid-operator")
     expect(page.get_by_role("link", name="Audit log")).to_have_count(0)
     page.get_by_role("link", name="Users", exact=True).click()
-    page.get_by_role("button", name="ann", exact=True).click()
-    page.get_by_role("button", name="End the sessions").click()
+    page.get_by_role("row", name="ann").get_by_role("button", name="End the sessions").click()
+    page.get_by_role("form").get_by_role("button", name="End the sessions").click()
     expect(page.get_by_role("status")).to_have_text("The sessions of ann have ended.")
     status, refusal = page.evaluate(AS_SIGNED_IN, ["GET", "/api/audit"])
     assert (status, "needs the role auditor" in refusal["error"]["message"]) == (403, True), refusal

@@ -44,6 +44,18 @@ NEWEST = """async (address) => {
 }"""
 """The status of the user's newest run."""
 
+AGAIN = """async (address) => {
+  const headers = { Authorization: `Bearer ${localStorage.token}`, "Content-Type": "application/json" };
+  const { turns } = await (await fetch(`${address}/api/threads/t/turns`, { headers })).json();
+  const { id, content } = turns.at(-1).message;
+  const messages = [{ id, role: "user", parts: [{ type: "text", text: content }] }];
+  const body = JSON.stringify({ id: "t", trigger: "regenerate-message", messages });
+  const answer = await fetch(`${address}/api/ui?agent=support`, { method: "POST", headers, body });
+  await answer.text();
+  return answer.status;
+}"""
+"""Has the last answer made anew, as `regenerate()` does, and waits for its end."""
+
 
 class Quiet(SimpleHTTPRequestHandler):
     """Serves a folder and logs nothing."""
@@ -123,8 +135,8 @@ def say(page: Page, text: str) -> None:
     page.get_by_role("button", name="Send").click()
 
 
-def play_documented(page: Page, origin: str) -> None:
-    """Ask, leave and come back, and decide."""
+def play_documented(page: Page, origin: str, address: str) -> None:
+    """Ask, leave and come back, have the answer made anew, and decide."""
     page.goto(origin)
     say(page, "Look up order A-17")
     expect(page.get_by_text("lookup: output-available")).to_be_visible()
@@ -133,6 +145,10 @@ def play_documented(page: Page, origin: str) -> None:
     expect(page.get_by_text("northmail")).to_have_count(1)
     expect(page.get_by_role("button", name="Send")).to_be_enabled()
     expect(page.get_by_text("lookup: output-available")).to_have_count(1)
+    for _ in range(2):
+        assert page.evaluate(AGAIN, address) == 200
+    page.reload()
+    expect(page.locator("article")).to_have_count(2)  # the answers before the last one are on other branches
     say(page, "Cancel order A-18")
     expect(page.get_by_role("button", name="Allow")).to_be_visible()
     page.reload()
@@ -157,7 +173,7 @@ def main(folder: Path, shots: Path | None) -> None:
             build_documented(folder / "documented", server.address)
             with current_browser() as browser:
                 play_example(watched(browser.new_page(), problems), server, example, shots)
-                play_documented(watched(browser.new_page(), problems), documented)
+                play_documented(watched(browser.new_page(), problems), documented, server.address)
             assert not problems, problems
         finally:
             server.stop()

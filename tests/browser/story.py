@@ -49,7 +49,7 @@ def play(page: Page, server: Server, csv: Path, shots: Path | None) -> None:
     expect(page.get_by_text("sales.csv")).to_be_visible()
     ask(page, "profile this table and chart sales by month")
     expect(page.get_by_text(re.compile("Insights"), exact=False).first).to_be_visible()
-    expect(page.get_by_text(re.compile("chart.table", re.IGNORECASE)).first).to_be_visible()
+    expect(page.get_by_text(re.compile("answer.question", re.IGNORECASE)).first).to_be_visible()
     chart = page.get_by_role("application", name=re.compile("^Sum of sales by month"))
     expect(chart.first).to_be_visible()
     expect(page.locator("table").first).to_be_visible()
@@ -171,6 +171,7 @@ def erase_everything(page: Page) -> None:
 
 def ask(page: Page, text: str) -> None:
     """Write a message and send it."""
+    expect(page.get_by_role("button", name=re.compile("^Agent: "))).to_be_visible()  # the scripts have come
     page.get_by_role("textbox", name=re.compile("message", re.IGNORECASE)).fill(text)
     page.keyboard.press("Enter")
 

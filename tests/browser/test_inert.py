@@ -1,18 +1,23 @@
 """Sanitized markup is inert in a real Chromium and shows the original text."""
 
-from collections.abc import Iterator
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from benchmarks.inert import Browser
 from sanitization import STANDARD, Sanitizer
 from tests.browser.attacks import MARKDOWN, MARKUP
+from tests.servers.forked import Forked
 from tests.servers.needed import program
-from understudy.chat.answer.markdown import Renderer
+from tests.servers.page import bundle_page
 
 pytestmark = pytest.mark.proof("inert")
 SANITIZER = Sanitizer(STANDARD)
-RENDERER = Renderer(STANDARD)
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +57,28 @@ def test_what_the_scrubber_gives_for_a_page_is_inert(browser: Browser) -> None:
     assert acting(browser, pages) == []
 
 
-def test_rendered_answers_are_inert(browser: Browser) -> None:
-    """Markdown with markup, rendered from sanitized and from raw text."""
-    pages = [RENDERER.render(attack) for attack in (*MARKDOWN, *MARKUP)]
-    pages += [RENDERER.render(SANITIZER.sanitize(attack).text) for attack in (*MARKDOWN, *MARKUP)]
-    assert acting(browser, pages) == []
+def test_shown_answers_are_inert(filled_once: Callable[[Callable[[Path], None]], Path], tmp_path: Path) -> None:
+    """No script, no foreign request, no address that runs and no style, of Markdown and of markup that is cleaned."""
+    program("chromium")
+    texts = [*MARKDOWN, *MARKUP, *(SANITIZER.sanitize(attack).text for attack in (*MARKDOWN, *MARKUP))]
+    texts += [f"| a |\n|-|\n| {attack} |\n\n- {attack}\n" for attack in (*MARKDOWN, *MARKUP) if "\n" not in attack]
+    assert len({*texts, *MARKUP}) > 400
+    pages = filled_once(bundle_page)
+    server = Forked(
+        ["--port", "0"], {"PATH": "/usr/bin:/bin"}, sys.stderr.buffer, data_dir=tmp_path / "data", page=pages
+    )
+    try:
+        address = server.stdout.readline().strip().removeprefix("understudy is ready on ")
+        command = [sys.executable, str(Path(__file__).with_name("show_attacks.py")), address]
+        given = json.dumps([texts, MARKUP])
+        done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=200, check=True)
+        wrong, asked = json.loads(done.stdout)
+        assert wrong == []
+        assert [url for url in asked if not url.startswith((f"{address}/", "blob:"))] == []
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait()
+        server.stdout.close()
 
 
 AS_IT_STANDS = [

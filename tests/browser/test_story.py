@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.needed import INSTALLED, program
-from tests.servers.page import bundle_page
+from tests.servers.page import bundle_page, page_modules
 
 STORIES = Path(__file__).with_name("stories.py")
 LIMIT_S = 500
@@ -23,6 +23,7 @@ BOTH = frozenset(
         "artefacts_story",
         "cross_origin_story",
         "embedded_story",
+        "field_story",
         "forms_story",
         "found_story",
         "furniture_story",
@@ -56,8 +57,8 @@ CHROMIUM_ALONE = {
 """Stories that are played in Chromium alone, and why."""
 FIREFOX_ALONE = frozenset({"views_firefox_story"})
 MODULES = frozenset({"story", "widgets_story"})
-"""Stories that load the modules of the checkout, as contributors do. The others load the bundle of an installed wheel,
-which takes a third of the processor time."""
+"""Stories that load the modules, as who changes the page. The others load the bundle, which takes a third of the
+processor time."""
 WAY = ("offline_story", "past_story", "session_story", "story", "turns_story")
 """Stories of `make test`, played in Chromium: a user's way from the first message on. The proof plays all others."""
 PLAYED = [
@@ -77,7 +78,7 @@ class Player:
     browser = ""
 
     def play(self, browser: str, name: str, folder: Path, page: Path | None) -> str:
-        """Play a story with this page, None for that of the checkout. Return its error, empty without one."""
+        """Play a story with this page, None for that of the installed product. Return its error, empty without one."""
         if browser != self.browser:
             self.stop()
         if self.process is None or self.process.poll() is not None:
@@ -125,7 +126,9 @@ def test_a_story_in_a_real_browser(
     program(browser)
     if name in ("openid_story", "react_story"):
         program("npm")
-    page = None if name in MODULES or INSTALLED else filled_once(bundle_page)
+    if name == "field_story":
+        program("nginx")
+    page = None if INSTALLED else filled_once(page_modules if name in MODULES else bundle_page)
     error = player.play(browser, name, tmp_path, page)
     assert not error, error
 

@@ -24,6 +24,7 @@ WIDE: ViewportSize = {"width": 1280, "height": 800}
 
 def ask(page: Page, text: str) -> None:
     """Write a message and send it."""
+    expect(page.get_by_role("button", name=re.compile("^Agent: "))).to_be_visible()  # the scripts have come
     page.get_by_role("textbox", name="Message", exact=True).fill(text)
     page.keyboard.press("Enter")
 
@@ -125,6 +126,8 @@ def branches(page: Page, other: Page, shots: Path | None) -> None:
     """An edit and a further answer stand beside the originals, in both tabs."""
     ask(page, "What is 6 * 7?")
     answer(page, "42")
+    turn(page, "6 * 7").get_by_role("button", name="Copy message").click()
+    expect(turn(page, "6 * 7").get_by_role("button", name="Copied")).to_be_visible()
     pencil = turn(page, "6 * 7").get_by_role("button", name="Edit this message")
     pencil.focus()
     page.keyboard.press("Enter")
@@ -196,7 +199,7 @@ def offline(page: Page, context: BrowserContext) -> None:
 
 
 def switched(browser: Browser, server: Server, problems: list[str]) -> None:
-    """Another agent shows its own chats, with a way back; the draft stays with its chat."""
+    """Another agent shows its own chats, with a way back; the draft stays with its chat; a new chat keeps the agent."""
     page = watched(browser.new_context(viewport=WIDE).new_page(), problems)
     page.goto(server.address)
     ask(page, "What is 15% of 80?")
@@ -225,6 +228,8 @@ def switched(browser: Browser, server: Server, problems: list[str]) -> None:
     page.keyboard.press("Enter")
     answer(page, "16")
     assert page.url == thread
+    page.get_by_role("button", name="New chat").first.click()
+    expect(page.get_by_role("button", name="Agent: Content")).to_be_visible()
     page.close()
 
 

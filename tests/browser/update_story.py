@@ -39,7 +39,7 @@ def move_to_a_newer_version(context: BrowserContext, folder: Path) -> None:
     """A newer version asks while two tabs are open, and comes by itself when one tab loads the page again."""
     site = folder / "site"
     shutil.copytree(served.page or PAGE, site)
-    if not (site / "bundle").exists():  # of the checkout, which has none
+    if not (site / "bundle").exists():  # run by hand in a checkout without one
         (site / "bundle").mkdir()
         for name in ("index.html", "observer.html"):
             shutil.copy(site / "index.html", site / "bundle" / name)

@@ -66,10 +66,10 @@ def acts(page: Page, server: Server, shots: Path | None) -> None:
     asked = page.locator(".turn.is-widget-call .approval")
     expect(asked).to_contain_text("ada")
     picture(page, shots, "widget-consent")
-    asked.get_by_role("button", name="Deny").click()
+    asked.get_by_role("button", name="Deny").press("Enter")  # its place moves while the question unfolds
     expect(inside.locator("#heard")).to_contain_text("Not allowed")
     use(inside.get_by_role("button", name="Bet"))
-    page.locator(".turn.is-widget-call .approval").last.get_by_role("button", name="Allow", exact=True).click()
+    page.locator(".turn.is-widget-call .approval").last.get_by_role("button", name="Allow", exact=True).press("Enter")
     expect(inside.locator("#heard")).to_contain_text('"staked":5')
 
     use(inside.get_by_role("button", name="Tell"))
@@ -126,7 +126,8 @@ def harms_nothing(page: Page, server: Server) -> None:
         assert answer.evaluate("async ({ asked }) => (await asked).error.message") == "declined"
     assert widget.evaluate("ask('ui/message', { role: 'user', content: { type: 'text', text: 'x' } })")["error"]
     expect(page.get_by_role("dialog")).to_have_count(0)
-    widget.evaluate("for (let at = 0; at < 2000; at += 1) say({ id: at, method: 'ping' })")
+    # Later than the answer to this call: the frame goes while it still says more.
+    widget.evaluate("void setTimeout(() => { for (let at = 0; at < 2000; at += 1) say({ id: at, method: 'ping' }) })")
     expect(page.get_by_text("The widget said too much, and was stopped.")).to_be_visible()
     page.get_by_role("textbox", name="Message", exact=True).fill("Roll")
     page.keyboard.press("Enter")
@@ -173,7 +174,7 @@ def main(folder: Path, shots: Path | None) -> None:
             roll(page, server.address)
             expect(page.locator("iframe, .widget")).to_have_count(0)
             off = context.request.get(server.address)
-            assert "frame-src" not in off.headers["content-security-policy"]
+            assert off.headers["content-security-policy"].endswith("; frame-src 'self'")
             assert context.request.get(f"{server.address}/widgets/frame").status == 404
 
             server.stop()
@@ -181,7 +182,7 @@ def main(folder: Path, shots: Path | None) -> None:
             server.environment["UNDERSTUDY_WIDGETS_ORIGIN"] = origin
             server.start()
             on = context.request.get(server.address).headers["content-security-policy"]
-            assert on == f"{off.headers['content-security-policy']}; frame-src {origin}"
+            assert on == f"{off.headers['content-security-policy']} {origin}"
             assert context.request.get(f"{origin}/widgets/frame").headers["content-security-policy"] == POLICY
             for apart in (f"{server.address}/widgets/frame", origin, f"{origin}/api/agents", f"{origin}/page/main.js"):
                 assert context.request.get(apart).status == 404, apart

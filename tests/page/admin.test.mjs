@@ -47,7 +47,7 @@ test("names that others chose are parts of a path, and no path", async () => {
     users: { user: "a/../b", tenant: "x&y" }, runs: { run_id: "r/1" }, stops: { kind: "model", name: "openai:gpt/5" },
   };
   for (const [name, row] of Object.entries(rows)) {
-    await assert.rejects(section(name).act.run(api, row), ({ status, message }) => status === 404 && message === "Not found.");
+    await assert.rejects(section(name).acts[0].run(api, row), ({ status, message }) => status === 404 && message === "Not found.");
   }
   assert.deepEqual(asked.map(([method, path]) => `${method} ${path}`), [
     "DELETE /api/users/a%2F..%2Fb/sessions?tenant=x%26y", "POST /api/observer/runs/r%2F1/stop", "DELETE /api/stops/model/openai%3Agpt%2F5",
@@ -60,6 +60,7 @@ test("each section reads rows and has a column for each of what it shows", async
     "/api/admin/users?limit=500": [200, { users: [{ user: "ada", tenant: "acme", threads: 1, open_runs: 0, connections: 2, updated_at: null }] }],
     "/api/observer/runs": [200, { open: [{ run_id: "r", user: "ada", tenant: null, agent: "a", waits_for: "tool", waits_for_name: "t", age_s: 3, tokens: 5, cost: 0 }], currency: "EUR" }],
     "/api/observer/health": [200, { pools: { runs: { at_work: 1, waiting: 0, total: 4 } } }],
+    "/api/admin/accounts": [200, { accounts: [{ name: "ada", state: "invited", roles: ["a", "b"], groups: [], created_at: 1 }] }],
     "/api/stops": [200, { stops: [{ kind: "tool", name: "t", who: "op", at: 1, reason: "why" }] }],
     "/api/admin/schedules": [200, { schedules: [{ id: "s", user: "ada", tenant: null, agent: null, cron: null, every_s: 60, enabled: false, next_due_at: null, last_code: "busy", last_due_at: 1 }] }],
     "/api/admin/sign-ins": [200, { sign_ins: [{ user: "ada", tenant: null, server: "crm", signed_in_at: 1 }] }],
@@ -68,17 +69,39 @@ test("each section reads rows and has a column for each of what it shows", async
   };
   const { api, asked } = served(answers);
   const shown = {};
-  for (const { name, read, columns, key } of SECTIONS) {
-    const [row] = await read(api);
-    assert.ok(key(row));
-    shown[name] = columns.map((column) => String(column.text(row)));
+  for (const { name, read, columns, key, choice } of SECTIONS) {
+    for (const chosen of Object.keys(choice?.options ?? { "": "" })) {
+      const [row] = await read(api, chosen);
+      assert.ok(key(row));
+      shown[name + chosen] = columns.map((column) => String(column.text(row)));
+    }
   }
   assert.ok(asked.every(([, path, authorization]) => authorization === "Bearer secret" && !path.includes("secret")));
   assert.deepEqual(shown.users, ["ada (acme)", "1", "0", "2", ""]);
+  assert.deepEqual(shown.accounts.slice(0, 4), ["ada", "invited", "a, b", ""]);
   assert.deepEqual(shown.queues, ["runs", "1", "0", "4"]);
-  assert.deepEqual(shown["by-agent"], ["(not known)", "1,200", "0.5 EUR", "2"]);
-  assert.deepEqual(shown["by-model"].slice(0, 1), ["m"]);
+  assert.deepEqual(shown.spendingagent, ["(not known)", "1,200", "0.5 EUR", "2"]);
+  assert.deepEqual(shown.spendingmodel.slice(0, 1), ["m"]);
   assert.deepEqual(shown.schedules.slice(2, 3).concat(shown.schedules.slice(4)), ["(default)", "paused", "busy"]);
   assert.deepEqual(shown.stops.slice(0, 2), ["Tool t", "op"]);
   assert.deepEqual(shown.settings, ["port", "1", "f"]);
+});
+
+test("an account is invited, changed and reset by what a form has, and a server without accounts has none", async () => {
+  globalThis.location = { origin: "https://chat.example" };
+  const { api, asked } = served({
+    "/api/admin/accounts": [201, { name: "ada", path: "/join#secret-link" }], "/api/admin/accounts/a%2Fb": [200, {}], "/api/admin/accounts/a%2Fb/invite": [201, { name: "a/b", path: "/join#again" }],
+  });
+  const { form, acts: [rights, link, disable], read } = section("accounts");
+  const row = { name: "a/b", state: "active", roles: ["x"], groups: ["y", "z"] };
+  assert.equal((await form.run(api, { name: "Ada", roles: "operator, ", groups: "" })).link, "https://chat.example/join#secret-link");
+  assert.deepEqual(rights.given(row), { roles: "x", groups: "y, z" });
+  await rights.run(api, row, { roles: "", groups: "y" });
+  assert.match((await link.run(api, row)).link, /#again$/);
+  await disable.run(api, row);
+  assert.deepEqual([disable.fits(row), disable.fits({ ...row, state: "disabled" })], [true, false]);
+  assert.deepEqual(asked.map(([method, , , body]) => [method, JSON.parse(body)]), [
+    ["POST", { name: "Ada", roles: ["operator"], groups: [] }], ["PATCH", { roles: [], groups: ["y"] }], ["POST", {}], ["PATCH", { disabled: true }],
+  ]);
+  assert.deepEqual(await read(served({}).api), []);
 });

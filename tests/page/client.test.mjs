@@ -33,7 +33,7 @@ test("connecting makes a session, offers the dialect and the token, and says hel
   assert.deepEqual(server.calls, [["/api/sessions", null]]);
   assert.deepEqual(Socket.last.protocols, ["understudy.v1", `jwt.${btoa("token-1").replace(/=+$/, "")}`]);
   Socket.last.open();
-  assert.deepEqual(Socket.last.commands("hello"), [{ batch: true, chunk: true, gzip: true, html: true }]);
+  assert.deepEqual(Socket.last.commands("hello"), [{ batch: true, chunk: true, gzip: true }]);
   assert.deepEqual(states, ["connecting", "online"]);
 });
 
@@ -238,6 +238,7 @@ test("token_expired is answered with a refresh, close 4401 with a renewed token"
   Socket.last.say({ type: "error", data: { code: "token_expired", message: "Renew.", retryable: false, error_id: "e" } });
   await settle();
   assert.deepEqual(Socket.last.commands("refresh"), [{ session_token: "token-2" }]);
+  await clock.advance(30_000); // sooner none is renewed again
   Socket.last.die(4401);
   await clock.advance(500);
   assert.equal(server.calls.length, 3);
@@ -757,4 +758,17 @@ test("a listener that fails costs nobody else an event", async (t) => {
   assert.equal(told.at(-1), 2);
   assert.equal(client.state("t").seq, 2);
   assert.deepEqual([...new Set(faults)], ["mine"]);
+});
+
+test("an alert is told once: not if a notice at the message tells it, and with its chat if it is about one", async () => {
+  const { client, Socket } = await setUp();
+  const told = [];
+  client.on("alert", ({ message: text, thread_id: threadId }) => told.push([text, threadId]));
+  Socket.last.open();
+  client.subscriptions.follow("t", 0);
+  Socket.last.say({ type: "alert", data: { message: "Maintenance at noon." } });
+  Socket.last.say({ type: "alert", thread_id: "t", data: { message: "A secret.", kinds: { "secret.jwt": 1 } } });
+  Socket.last.say({ type: "alert", thread_id: "t", data: { message: "Said.", kinds: { "secret.jwt": 1 }, summarised: true } });
+  await settle();
+  assert.deepEqual(told, [["Maintenance at noon.", null], ["A secret.", "t"]]);
 });

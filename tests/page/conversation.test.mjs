@@ -5,7 +5,6 @@ import { historyTurns } from "../../understudy/page/client/history_turns.js";
 import { emptyConversation, reduce } from "../../understudy/page/client/conversation.js";
 import { beside, visible } from "../../understudy/page/client/branches.js";
 import { hasHole, isCut, liveTurn, provisionalTitle, runningTurn } from "../../understudy/page/client/turns.js";
-import { openPreview } from "../../understudy/page/client/stream.js";
 
 const AT = 1_795_154_400;
 const iso = (seconds) => new Date(seconds * 1000).toISOString();
@@ -29,7 +28,7 @@ const ARC = [
   event(5, "tool_completed", { agent_id: "guide-1", call_id: "c1", tool_name: "query_table", result: [1], result_summary: "1 row", status: "ok", duration_ms: 12.5 }),
   event(6, "sanitization_summary", { direction: "outbound", counts: { secret: 2 }, kinds: { "secret.jwt": 2 }, findings: [], threshold: 1 }),
   event(7, "agent_completed", { agent_id: "guide-1", result: "1", status: "success", usage: { input: 1, output: 2, turns: 1 } }),
-  event(8, "final_response", { message: "One.", status: "success", usage: { input: 1, output: 2, turns: 1 }, data: { html: "<p>One.</p>" } }),
+  event(8, "final_response", { message: "One.", status: "success", usage: { input: 1, output: 2, turns: 1 } }),
 ];
 
 test("a whole arc becomes one finished turn with its steps", () => {
@@ -39,7 +38,6 @@ test("a whole arc becomes one finished turn with its steps", () => {
   assert.deepEqual(turn.steps.map((step) => step.kind), ["agent", "thinking", "tool", "sanitized"]);
   assert.deepEqual(turn.steps.map((step) => step.status), ["success", undefined, "ok", undefined]);
   assert.equal(turn.steps[2].summary, "1 row");
-  assert.equal(turn.final.html, "<p>One.</p>");
   assert.equal(turn.final.data, null);
   assert.equal(turn.endedAt - turn.startedAt, 7000);
 });
@@ -91,9 +89,9 @@ test("a waiting message is sent, refused, and can be taken back", () => {
 });
 
 test("streamed text shows until the final answer replaces it", () => {
-  const piece = (text, offset, blocks) => ({ type: "partial_result", thread_id: "t", run_id: "r1", data: { text, offset, blocks } });
-  const streaming = play(accepted(1), piece("Done.\n\nMo", 0, [{ start: 0, end: 7, html: "<p>Done.</p>" }]), piece("re", 9));
-  assert.equal(openPreview(streaming.turns[0].stream).text, "More");
+  const piece = (text, offset) => ({ type: "partial_result", thread_id: "t", run_id: "r1", data: { text, offset } });
+  const streaming = play(accepted(1), piece("Done.\n\nMo", 0), piece("re", 9));
+  assert.equal(streaming.turns[0].stream.text, "Done.\n\nMore");
   assert.equal(streaming.turns[0].status, "running");
   assert.equal(hasHole(streaming), false);
   assert.equal(hasHole(reduce(streaming, piece("x", 50))), true);
@@ -179,11 +177,11 @@ test("a trimmed log is replaced by the history, waiting messages stay", () => {
   assert.equal(behind.resync, 40);
   const state = reduce(behind, { type: "local.history", data: { last_seq: 40, messages: [
     { id: "m1", role: "user", content: "Hi", run_id: "r1", created_at: iso(AT) },
-    { id: "a1", role: "assistant", content: "Hello", html: "<p>Hello</p>", run_id: "r1", status: "success", created_at: iso(AT) },
+    { id: "a1", role: "assistant", content: "Hello", run_id: "r1", status: "success", created_at: iso(AT) },
   ] } });
   assert.equal(state.seq, 40);
   assert.deepEqual(state.turns.map((turn) => turn.messageId), ["m1", "m9"]);
-  assert.equal(state.turns[0].final.html, "<p>Hello</p>");
+  assert.equal(state.turns[0].final.message, "Hello");
 });
 
 test("turns that did not change keep their identity", () => {
@@ -375,7 +373,7 @@ test("an answer is cut if a limit ended it, not if a call of it was undone", () 
 
 test("the history shows a cut answer as cut, and one that was gone on with once", () => {
   const said = (id, runId, more = {}) => ({ id, role: "user", run_id: runId, content: id, agent_type: "guide", pillar: null, created_at: 1, parent_id: null, ...more });
-  const told = (runId, of, status, content) => ({ id: `answer-${runId}`, role: "assistant", run_id: runId, parent_id: of, status, content, html: `<p>${content}</p>`, agent_type: "guide", pillar: null, created_at: 2 });
+  const told = (runId, of, status, content) => ({ id: `answer-${runId}`, role: "assistant", run_id: runId, parent_id: of, status, content, agent_type: "guide", pillar: null, created_at: 2 });
   const runs = [{ run_id: "r1", status: "cancelled" }, { run_id: "r2", status: "success", continues: "r1" }];
   const turns = historyTurns([
     said("m1", "r1", { runs }), told("r1", "m1", "cancelled", "One"), told("r2", "m1", "success", "One two"),

@@ -88,7 +88,7 @@ test("a site hears that answers have ended, and never a word of them", () => {
   const { site, said } = line({});
   site.took([
     { type: "partial_result", thread_id: "t", run_id: "r", data: { text: "secret" } },
-    { type: "final_response", thread_id: "t", run_id: "r", message: "secret", data: { message: "secret", html: "<p>secret" } },
+    { type: "final_response", thread_id: "t", run_id: "r", message: "secret", data: { message: "secret" } },
     { type: "error", thread_id: "t", run_id: "s", data: { code: "run_cancelled", message: "secret" } },
     { type: "final_response", thread_id: "t", run_id: "v", data: { message: "secr", status: "cancelled" } },
     { type: "error", thread_id: "t", run_id: "u", data: { code: "agent_failed" } },

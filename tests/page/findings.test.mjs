@@ -35,7 +35,7 @@ test("directions are those of the protocol, also in older logs", () => {
 
 test("what was done is said in one sentence each", () => {
   assert.deepEqual(said("inbound", row("secret.jwt", "remove", 2), row("pii.email", "tokenise")),
-    ["Taken out of your message: 2 secrets.", "Replaced by placeholders for the agent: 1 piece of personal data."]);
+    ["Taken out of your message: 2 secrets.", "Replaced by placeholders for the agent: 1 piece of personal data.", "If a secret was in use, replace it."]);
   assert.deepEqual(said("tool", row("secret.jwt"), row("pii.email", "mask", 2)),
     ["Taken out of this result: 1 secret and 2 pieces of personal data."]);
   assert.deepEqual(said("outbound", row("secret.jwt"), row("markup.image"), row("invisible.tag", "remove", 3)),

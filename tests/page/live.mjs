@@ -58,7 +58,7 @@ test("a message is shown at once, accepted, answered, and told in states", async
   const id = client.say("What is 15% of 80?");
   assert.match(client.state(threadId).turns[0].status, /waiting|sent/);
   const turn = await answered(id);
-  assert.match(turn.final.html, /12/);
+  assert.match(turn.final.message, /12/);
   await until("online", () => client.current.phase === "online" && client.current.waiting === 0);
   assert.deepEqual(numbers(events, threadId), inARow(numbers(events, threadId)));
   assert.equal(events.filter((event) => event.type === "message_accepted").length, 1);

@@ -6,7 +6,6 @@ import { test } from "node:test";
 import { beside, older, visible } from "../../understudy/page/client/branches.js";
 import { Client } from "../../understudy/page/client.js";
 import { emptyConversation, reduce } from "../../understudy/page/client/conversation.js";
-import { wholeHtml } from "../../understudy/page/client/stream.js";
 import { readPage } from "../../understudy/page/client/turn_pages.js";
 import { runningTurn } from "../../understudy/page/client/turns.js";
 import { FakeClock, FakeStorage, settle, socketClass } from "./fakes.mjs";
@@ -25,7 +24,7 @@ function talk(count, { unfinished = false } = {}) {
       event(1, "message_accepted", { message_id: `m${n}`, run_id: `r${n}`, content: `say ${n}`, parent_id: n > 1 ? `answer-r${n - 1}` : null }),
       event(2, "tool_executing", { agent_id: "a", call_id: `c${n}`, tool_name: "sum", parameters: { n }, description: "" }),
       event(3, "tool_completed", { agent_id: "a", call_id: `c${n}`, tool_name: "sum", result: n, result_summary: `${n}`, status: n % 2 ? "ok" : "failed" }),
-      event(4, "final_response", { message: `answer ${n}`, html: `<p>answer ${n}</p>`, status: "success", usage: { input: 1 } }),
+      event(4, "final_response", { message: `answer ${n}`, status: "success", usage: { input: 1 } }),
     ]);
   }
   if (unfinished) runs.at(-1).length = 2;
@@ -43,9 +42,9 @@ function page(runs, first, last, { seq = runs.flat().at(-1).seq, others = [], sh
       message: { id: `m${n}`, content: `say ${n}`, references: [], agent_type: "guide", pillar: null, parent_id: n > 1 ? `answer-r${n - 1}` : null, created_at: AT + n },
       run: { run_id: `r${n}`, status: ended ? "success" : "running", started_at: AT + n, ended_at: ended ? AT + n : null },
       first_seq: known[0].seq, again: false,
-      answer: ended ? { id: `answer-r${n}`, content: `answer ${n}`, html: `<p>answer ${n}</p>`, created_at: AT + n, feedback: n === 2 ? { rating: "up" } : null } : null,
+      answer: ended ? { id: `answer-r${n}`, content: `answer ${n}`, created_at: AT + n, feedback: n === 2 ? { rating: "up" } : null } : null,
       events: known.map(({ thread_id: _thread, run_id: _run, ...event }) => {
-        const { content, message, html, result, ...data } = event.data;
+        const { content, message, result, ...data } = event.data;
         if (event.type === "message_accepted") return { ...event, data };
         if (event.type === "final_response") return { ...event, data };
         return shorten && result !== undefined ? { ...event, omitted: true, data } : { ...event, data: { ...data, ...(result !== undefined && { result }) } };
@@ -166,7 +165,7 @@ test("turns of which the log tells nothing show message and answer, and how they
   for (const turn of given.turns) Object.assign(turn, { events: [], first_seq: null });
   Object.assign(given.turns[1], { answer: null, run: { ...given.turns[1].run, status: "failed" } });
   const { turns } = opened(given);
-  assert.deepEqual(turns.map(({ status, final }) => [status, final?.html ?? null]), [["done", "<p>answer 1</p>"], ["failed", null], ["done", "<p>answer 3</p>"]]);
+  assert.deepEqual(turns.map(({ status, final }) => [status, final?.message ?? null]), [["done", "answer 1"], ["failed", null], ["done", "answer 3"]]);
   assert.equal(turns[1].error.code, "internal");
 });
 
@@ -420,24 +419,6 @@ test("thousands of old turns hold one object for all steps that look the same, u
   assert.deepEqual(client.state("t").turns[2].steps, played(runs).turns[2].steps);
 });
 
-test("an old answer is held as it is shown, and its text is read when it is copied", async () => {
-  const runs = talk(40);
-  const rendered = page(runs, 1, 38, { shorten: true });
-  for (const { answer } of rendered.turns) answer.html = `<p>${answer.content}</p>`;
-  const { client, Socket } = await setUp({ answers: [[200, page(runs, 39, 40)], [200, rendered], [200, { events: runs[2], more: false }], [503, {}]] });
-  Socket.last.open();
-  client.open("t");
-  await settle();
-  await client.older("t");
-  const whole = played(runs).turns[2].final;
-  const { final } = client.state("t").turns[2];
-  assert.deepEqual([final.message, final.unread, final.html], ["", true, `<p>${whole.message}</p>`]);
-  assert.ok(whole.message.length > 0);
-  assert.equal(await client.answerText("r3"), whole.message);
-  await assert.rejects(client.answerText("r3"), { status: 503 });
-  assert.notEqual(client.state("t").turns.at(-1).final.message, ""); // the last page is held whole
-});
-
 test("a log that goes on elsewhere is replaced by its last page", async () => {
   const runs = talk(4);
   const { client, Socket } = await setUp({ answers: [[200, page(runs, 1, 4)], [200, page(runs, 1, 2, { seq: 8 })]] });
@@ -488,20 +469,20 @@ test("a turn whose cut answer was gone on with comes as it was when it was live"
   const given = page(runs, 1, 1, { seq: 6 });
   given.turns[0] = {
     ...given.turns[0], run: { run_id: "r9", status: "success", started_at: AT, ended_at: AT }, events: own,
-    answer: { id: "answer-r9", content: "whole", html: "<p>whole</p>", created_at: AT }, earlier: [{ run_id: "r1", events: runs[0] }],
+    answer: { id: "answer-r9", content: "whole", created_at: AT }, earlier: [{ run_id: "r1", events: runs[0] }],
   };
   const [turn] = opened(given).turns;
   const [live] = [...runs[0], ...own].reduce(reduce, emptyConversation("t")).turns;
   for (const name of ["key", "runId", "earlier", "status", "again"]) assert.deepEqual(turn[name], live[name], name);
   assert.deepEqual(turn.steps.map(({ kind }) => kind), ["tool", "continued"]);
-  assert.equal(turn.final.html, "<p>whole</p>");
+  assert.equal(turn.final.message, "whole");
 });
 
 test("an answer that failed has the text that it had", () => {
   const runs = talk(1);
   runs[0][3] = { ...runs[0][3], type: "error", data: { code: "agent_timeout", message: "Too late.", retryable: true } };
   const given = page(runs, 1, 1);
-  given.turns[0] = { ...given.turns[0], run: { ...given.turns[0].run, status: "failed" }, answer: { id: "answer-r1", content: "One *two*", html: "<p>One <em>two</em></p>", status: "failed", created_at: AT } };
+  given.turns[0] = { ...given.turns[0], run: { ...given.turns[0].run, status: "failed" }, answer: { id: "answer-r1", content: "One *two*", status: "failed", created_at: AT } };
   const [turn] = opened(given).turns;
-  assert.deepEqual([turn.status, turn.final, turn.error.code, turn.stream.text, wholeHtml(turn.stream)], ["failed", null, "agent_timeout", "One *two*", "<p>One <em>two</em></p>"]);
+  assert.deepEqual([turn.status, turn.final, turn.error.code, turn.stream.text], ["failed", null, "agent_timeout", "One *two*"]);
 });

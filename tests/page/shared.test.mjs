@@ -22,20 +22,23 @@ test("a link's token is in its path, and nothing else is", () => {
 });
 
 test("pages are read from the end, without what would say who reads", async () => {
-  const { fetch, asked } = answers({ body: { older: 20 } }, { body: { older: null } });
+  const { fetch, asked } = answers({ body: { older: 20, messages: [] } }, { body: { older: null, messages: [{ role: "assistant", files: [{ id: "f" }] }] } }, {});
   const reader = new SharedReader("a/b", fetch);
   await reader.next();
   assert.equal(reader.more, true);
   await reader.next();
   assert.equal(reader.more, false);
-  assert.deepEqual(asked.map(([address]) => address), ["/api/shared/a%2Fb?skip=0", "/api/shared/a%2Fb?skip=20"]);
+  await reader.preview("f");
+  assert.deepEqual(asked.map(([address]) => address), [
+    "/api/shared/a%2Fb?skip=0", "/api/shared/a%2Fb?skip=20", "/api/shared/a%2Fb/files/f/preview?skip=20",
+  ]);
   for (const [, { credentials, referrerPolicy, headers }] of asked) {
     assert.deepEqual([credentials, referrerPolicy, headers], ["omit", "no-referrer", undefined]);
   }
 });
 
 test("a link that is gone is no fault, and a server that cannot answer can be asked again", async () => {
-  const { fetch, asked } = answers({ status: 503 }, { body: { older: 20 } }, { status: 404 });
+  const { fetch, asked } = answers({ status: 503 }, { body: { older: 20, messages: [] } }, { status: 404 });
   const reader = new SharedReader("t", fetch);
   await assert.rejects(reader.next());
   assert.equal((await reader.next()).older, 20);

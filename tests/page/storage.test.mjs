@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { emptyConversation, reduce } from "../../understudy/page/client/conversation.js";
 import { HistoryCache } from "../../understudy/page/client/history_cache.js";
 import { clearCopies, forgetAtSessionEnd } from "../../understudy/page/client/session_end.js";
+import { toJson } from "../../understudy/page/client/json.js";
 import { Session } from "../../understudy/page/client/session.js";
 import { safeStorage } from "../../understudy/page/client/safe_storage.js";
 import { Outbox } from "../../understudy/page/client/outbox.js";
@@ -29,7 +30,7 @@ function thread(threadId, turns, size = 100) {
   for (let n = 1; n <= turns; n += 1) {
     const names = { thread_id: threadId, run_id: `r${n}` };
     state = reduce(state, { ...names, type: "message_accepted", seq: 2 * n - 1, data: { message_id: `m${n}`, run_id: `r${n}`, content: `say ${n}` } });
-    state = reduce(state, { ...names, type: "final_response", seq: 2 * n, data: { message: "x".repeat(size), status: "success", html: "<p>x</p>" } });
+    state = reduce(state, { ...names, type: "final_response", seq: 2 * n, data: { message: "x".repeat(size), status: "success" } });
   }
   return state;
 }
@@ -187,4 +188,77 @@ test("what is still being read when a session ends is not stored again", async (
   session.adopt("of bob");
   storage.setItem("understudy.draft.t", "lion");
   assert.equal(disk.map.get("understudy.draft.t"), "lion");
+});
+
+/** A token of the user "ada", and a server that answers with it, whose clock is `server.now()`. */
+function issuer(server, lifeS, { claims = true } = {}) {
+  const asked = [];
+  const fetch = async (path) => {
+    asked.push(path);
+    const iat = Math.floor(server.now() / 1000);
+    const body = claims ? { sub: "ada", iat, exp: iat + lifeS, n: asked.length } : { n: asked.length };
+    const token = `x.${btoa(JSON.stringify(body)).replace(/=+$/, "")}.y`;
+    const headers = new Headers({ date: new Date(server.now()).toUTCString() });
+    return { ok: true, status: 200, headers, json: async () => ({ session_token: token, expires_at: iat + lifeS }) };
+  };
+  return { asked, fetch };
+}
+
+for (const [skew, hours] of [["fast", 1], ["slow", -1], ["right", 0]]) {
+  for (const claims of [true, false]) {
+    test(`a token's life counts from its receipt where the clock is ${skew}${claims ? "" : ", also of one that says nothing"}`, async () => {
+      const server = { now: () => 1_000_000_000 };
+      const own = { now: 1_000_000_000 + hours * 3_600_000 };
+      const { asked, fetch } = issuer(server, 2700, { claims });
+      const session = new Session({ fetch, storage: safeStorage(new FakeStorage()), now: () => own.now });
+      await session.token();
+      await session.token();
+      assert.deepEqual(asked, ["/api/sessions"]);
+      assert.equal(session.renewIn(), (2700 - 300) * 1000);
+      own.now += session.renewIn();
+      await session.renew();
+      assert.equal(asked.length, 2);
+      assert.equal(session.renewIn(), (2700 - 300) * 1000);
+    });
+  }
+}
+
+test("two renewals are never within half a minute, whatever a token says", async () => {
+  const own = { now: 1_000_000_000 };
+  const { asked, fetch } = issuer({ now: () => own.now }, 1);
+  const storage = safeStorage(new FakeStorage());
+  const sessions = [1, 2].map(() => new Session({ fetch, storage, now: () => own.now })); // of two tabs
+  for (let second = 0; second < 60; second += 1) {
+    for (const session of sessions) assert.ok((await session.token()).startsWith("x."));
+    own.now += 1000;
+  }
+  assert.deepEqual(asked.map((path) => path.split("/").at(-1)), ["sessions", "refresh", "refresh"]);
+  own.now -= 3_600_000; // it was set right
+  await sessions[0].renew();
+  assert.equal(asked.length, 4);
+});
+
+test("a token that was handed in is renewed before its end, also where the clock is fast", async () => {
+  const own = { now: 1_000_000_000 };
+  const { asked, fetch } = issuer({ now: () => own.now }, 3600);
+  const old = `x.${btoa(JSON.stringify({ sub: "ada", iat: 1_000_000 - 1800, exp: 1_000_000 + 1800 })).replace(/=+$/, "")}.y`;
+  const session = new Session({ fetch, storage: safeStorage(new FakeStorage()), now: () => own.now, token: old });
+  assert.equal(session.renewIn(), (1800 - 300) * 1000);
+  own.now += 2 * 3_600_000;
+  const fast = new Session({ fetch, storage: safeStorage(new FakeStorage()), now: () => own.now, token: old });
+  assert.equal(await fast.token(), old);
+  assert.deepEqual(asked, []);
+});
+
+test("a storage that is full is still read, and what it does not take is kept for the page", () => {
+  const full = new SmallStorage(20);
+  full.setItem("a", "known");
+  full.setItem("other", "x".repeat(9));
+  const storage = safeStorage(full);
+  storage.setItem("b", "more than it takes");
+  assert.deepEqual([storage.getItem("a"), storage.getItem("b")], ["known", "more than it takes"]);
+});
+
+test("half a character is none in what is sent", () => {
+  assert.equal(toJson({ a: ["cut \ud83d", "\ude00 off", "whole \ud83d\ude00"], b: 1 }), '{"a":["cut \ufffd","\ufffd off","whole \ud83d\ude00"],"b":1}');
 });

@@ -38,7 +38,7 @@ def test_the_token_stays_in_the_tab() -> None:
 def test_everything_it_names_is_there(folder: Path) -> None:
     """Each stylesheet, script and import exists and exports what is asked of it; each module is preloaded."""
     html = (folder / "index.html").read_text(encoding="utf-8")
-    named = {PAGE / name for name in re.findall(r"/page/([\w./]+)", html)}
+    named = {PAGE / name for name in re.findall(r"\"page/([\w./]+)", html)}
     assert {file for file in named if not file.is_file()} == set()
     assert {file for file in folder.iterdir() if file.suffix != ".html"} <= named
     for module in folder.glob("*.js"):

@@ -7,8 +7,8 @@ import { literals } from "./literals.mjs";
 const PAGE = new URL("../../understudy/page/", import.meta.url);
 /** Loaded by other sites without the catalogues: the button has a few texts of its own, and the other speaks to developers. */
 const FOR_SITES = new Set(["widget.js", "embed/refused.js"]);
-const files = (pattern) => readdirSync(PAGE, { recursive: true })
-  .filter((name) => pattern.test(name) && !/^(admin|observer|client\/messages)\//.test(name) && !FOR_SITES.has(name))
+const files = (pattern) => readdirSync(PAGE, { recursive: true }).filter((name) => !/^(?:bundle|lib)\b/.test(name)) // made, not written
+  .filter((name) => pattern.test(name) && !/^(admin|observer|client\/(markdown|messages))\//.test(name) && !FOR_SITES.has(name))
   .map((name) => ({ name, source: readFileSync(new URL(name, PAGE), "utf8") }));
 
 /** Literals that look like texts for people, and are none. A new text belongs in the catalogue, not here. */
@@ -17,6 +17,7 @@ const NO_TEXTS = new Set([
   "Next: ", // begins a thought that servers write
   "English", "Deutsch", // languages, each named in itself
   "understudy", // the product
+  "Mermaid", "LaTeX", // languages of code
   "(prefers-reduced-motion: reduce)", "(prefers-color-scheme: dark)", "(any-pointer: coarse)", "(hover: hover)", "noopener noreferrer nofollow", "0 9 * * MON-FRI", "icon icon-",
 ]);
 /** Before a literal that names a key, a kind or an event, or stands in an error that only developers see, in a console too. */

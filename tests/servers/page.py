@@ -1,10 +1,10 @@
-"""The pages with their bundle, as an installed wheel has them.
+"""The pages, as an installed wheel has them and as their modules.
 
-A browser that loads the chat page of a checkout asks for 170 modules and styles, which takes three times the processor
+A browser that loads the chat page as modules asks for 170 of them and of styles, which takes three times the processor
 time of the bundle's five files.
 """
 
-import importlib.util
+import runpy
 import shutil
 import tempfile
 from pathlib import Path
@@ -12,16 +12,19 @@ from pathlib import Path
 from tests.servers.needed import program
 
 ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "understudy/page"
 
 
 def bundle_page(folder: Path) -> None:
-    """Copy the pages with their bundle into an empty folder. Needs npm."""
+    """Copy the pages with a bundle made of them, and with their libraries, into an empty folder. Needs npm."""
     program("npm")
-    spec = importlib.util.spec_from_file_location("page_build", ROOT / "packaging/page/hatch_build.py")
-    assert spec is not None
-    assert spec.loader is not None
-    build = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(build)
-    shutil.copytree(ROOT / "understudy/page", folder, dirs_exist_ok=True)
+    shutil.copytree(PAGE, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("bundle", "lib"))
     with tempfile.TemporaryDirectory() as scratch:
-        shutil.copytree(build.make_bundle(ROOT, Path(scratch)), folder / "bundle")
+        make_bundle = runpy.run_path(str(ROOT / "packaging/page/bundle_page.py"))["make_bundle"]
+        shutil.copytree(make_bundle(ROOT, Path(scratch)), folder, dirs_exist_ok=True)
+
+
+def page_modules(folder: Path) -> None:
+    """Copy the pages and their libraries, without a bundle, into an empty folder. Needs npm."""
+    bundle_page(folder)
+    shutil.rmtree(folder / "bundle")

@@ -319,7 +319,7 @@ export class Client extends BranchCommands {
       case "drain": case "ping": case "pong":
         return null;
       case "alert":
-        return this.#emit("alert", { code: "alert", message: data.message || event.message, error_id: null, thread_id: null });
+        return data.summarised ? null : this.#emit("alert", { code: "alert", message: data.message || event.message, error_id: null, thread_id: data.kinds ? event.thread_id : null });
       case "typing":
         return this.#emit("typing", event);
       default:

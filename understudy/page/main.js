@@ -34,12 +34,14 @@ import { moment } from "./client/format.js";
 import { t } from "./client/messages.js";
 import { startLanguage } from "./views/language.js";
 import { WidgetHost } from "./views/widget_host.js";
+import { renderer } from "./views/renderer.js";
+import { offerLocalModel } from "./views/local_model.js";
 import { Updates } from "./views/updates.js";
 import { browserStorage, safeStorage } from "./client/safe_storage.js";
 
 const LOADING_MS = 4000; // a thread that says nothing for so long is shown as empty
 const LIST_EVENTS = new Set(["message_accepted", "final_response", "error"]);
-const FLOWING = new Set(["partial_result", "answer_preview"]); // many a second, for the transcript alone
+const FLOWING = new Set(["partial_result"]); // many a second, for the transcript alone
 
 class Page extends ChatPage {
   constructor() {
@@ -91,14 +93,15 @@ class Page extends ChatPage {
     this.title = el("h1.thread-title", { dir: "auto" }, t("chat.new"));
     this.back = el("button.link.back", { type: "button", hidden: true });
     this.drawer = el("button.quiet.icon-button.drawer-open-button", {
-      type: "button", "aria-label": t("page.open_drawer"), "aria-controls": "sidebar", "aria-expanded": "false", onclick: () => this.sidebar.toggle(true),
+      type: "button", "aria-label": t("page.open_drawer"), "aria-controls": "sidebar", "aria-expanded": "false", onclick: () => this.sidebar.unfold(),
     }, icon("menu"), this.inbox.badge);
+    const begin = el("button.quiet.icon-button.new-chat-button", { type: "button", title: t("chat.new"), "aria-label": t("chat.new"), onclick: () => this.create() }, icon("plus"));
     this.sidebar.onToggle = (open) => {
       this.drawer.setAttribute("aria-expanded", String(open));
       if (!open && this.sidebar.element.contains(document.activeElement)) this.composer.focus();
     };
     const stage = el("main.stage", { id: "stage" },
-      el("header.topbar", { id: "topbar" }, this.drawer, this.inbox.view.button, this.title, this.back, this.dialogs.serversButton, this.status.element, this.dialogs.settingsButton),
+      el("header.topbar", { id: "topbar" }, this.drawer, begin, this.inbox.view.button, this.title, this.back, this.dialogs.serversButton, this.status.element, this.dialogs.settingsButton),
       this.alerts.element, this.transcript.element, this.composer.element);
     this.composer.acceptDrops(stage);
     arrange(document.body, [
@@ -119,7 +122,7 @@ class Page extends ChatPage {
       this.readUser();
     });
     this.client.on("change", ({ threadId, state, events }) => this.changed(threadId, state, events));
-    this.client.on("alert", ({ message }) => this.alerts.show(message));
+    this.client.on("alert", ({ message, thread_id: threadId }) => this.alerts.show(message, threadId));
     this.client.on("typing", (event) => event.thread_id === this.current && this.composer.showTyping());
     this.client.on("user", () => [this.sidebar.forget(), this.open(randomId(), { fresh: true })]);
     this.client.on("over", ({ url }) => leaveAtEnd(url)); // what the page itself still shows and knows goes with it
@@ -175,13 +178,16 @@ class Page extends ChatPage {
     else if (!id) this.create();
   }
 
-  open(threadId, { fresh = false } = {}) {
+  /** `instead`: the chat takes the place of the present one also for Back; one that the address does not name never stays. */
+  open(threadId, { fresh = false, instead = location.hash === "" } = {}) {
     const state = this.client.open(threadId, { fresh });
     this.back.hidden = true;
     if (threadId !== this.current) this.panel.close();
     this.current = threadId;
+    this.alerts.opened(threadId);
     this.#setMissing(false);
-    if (decoded(location.hash.slice(1)) !== threadId) history.pushState(null, "", `#${encodeURIComponent(threadId)}`);
+    const address = `#${encodeURIComponent(threadId)}`;
+    if (decoded(location.hash.slice(1)) !== threadId) history[instead ? "replaceState" : "pushState"](null, "", address);
     const loading = !fresh && state.seq === 0;
     this.composer.open(threadId, this.agentOf(threadId, state, loading));
     this.transcript.open(state, { loading });
@@ -244,7 +250,11 @@ class Page extends ChatPage {
       this.composer.focus(); // this one is new already
       return;
     }
+    const { picked } = this.composer.picker;
     this.open(randomId(), { fresh: true });
+    if (picked.name === this.agents.first.name) return;
+    this.composer.pick(picked); // it goes along
+    this.transcript.refresh();
   }
 
   /** The agent a thread talked to last; the first one if it is empty; null while that is not known. */
@@ -281,11 +291,10 @@ class Page extends ChatPage {
     this.inbox.attention.name(title === t("chat.new") ? "understudy" : t("chat.window_title", { title }));
   }
 
-  /** `mode` says when a run at work reads it; a message with files, or to another agent, is always a message of its own. */
+  /** `mode` says when a run at work reads it; "after" is a message of its own. */
   say({ content, files = [], agent, references = files.map((file) => file.id), mode = "after" }) {
-    const turn = steerableTurn(this.client.stateOrEmpty(this.current));
-    const same = turn?.agentType === agent.agent_type && (turn?.pillar ?? null) === (agent.pillar ?? null);
-    if (mode !== "after" && same && references.length === 0 && this.client.connection.online && this.client.steer(turn.runId, content, mode)) {
+    const turn = mode === "after" ? null : steerableTurn(this.client.stateOrEmpty(this.current));
+    if (turn && this.client.connection.online && this.client.steer(turn.runId, content, mode)) {
       this.transcript.follower.pin();
       return;
     }
@@ -293,7 +302,7 @@ class Page extends ChatPage {
       content, thread_id: this.current, message_id: randomId(),
       agent_type: agent.agent_type, pillar: agent.pillar ?? null, references,
     });
-    this.transcript.follower.pin();
+    this.transcript.follow();
   }
 
   /** The state of the open chat stands on the screen. */
@@ -310,7 +319,7 @@ class Page extends ChatPage {
     if (threadId !== this.current) return;
     const next = randomId();
     if (elsewhere) this.drafts.write(next, draft);
-    this.open(next, { fresh: true });
+    this.open(next, { fresh: true, instead: true });
     if (elsewhere) this.toasts.show(t("chat.deleted_elsewhere"));
   }
 
@@ -319,6 +328,7 @@ class Page extends ChatPage {
     await Promise.all([this.account.refresh(), this.sidebar.refresh()]);
     if (!this.account.who || !this.sidebar.loaded) setTimeout(() => this.client.connection.online && this.readUser(), AGAIN_MS);
     this.transcript.refreshEmpty();
+    this.#offerModel();
     (await goneThreads(this.client, this.sidebar.all)).forEach((threadId) => this.removed(threadId, { elsewhere: true }));
   }
 
@@ -332,7 +342,18 @@ class Page extends ChatPage {
     this.dialogs.offerServers(this.agents.list);
     this.composer.follow(this.agentOf(this.current, this.client.stateOrEmpty(this.current)));
     this.transcript.refresh();
+    this.#offerModel();
+  }
+
+  /** Offers who may choose the server's model one of its machine, once both are known: the user and the model in use. */
+  /** Once for each time that both are known: who is signed in, and which model answers. */
+  async #offerModel() {
+    const { account: { who }, agents: { model } } = this;
+    if (model?.name !== "offline" || !who?.roles?.includes("operator") || this.offered === model) return;
+    this.offered = model;
+    await offerLocalModel({ api: this.api, composer: this.composer, toasts: this.toasts, readAgents: () => this.readAgents() });
   }
 }
 
+for (const kind of ["keydown", "pointerdown"]) addEventListener(kind, () => renderer.load(), { once: true, capture: true }); // an answer may follow
 Promise.all([startLanguage(safeStorage(browserStorage())), painted()]).then(() => new Page().start());

@@ -7,6 +7,7 @@
  */
 
 const HOME = new URL(import.meta.url).origin;
+const EMBED = new URL("../embed", import.meta.url).href;
 const SLOW_MS = 20_000; // a frame that has not begun by then is given up; it may still come
 const AFTER_LOAD_MS = 3_000; // the document in the frame speaks before it has loaded, unless it is the browser's page of an error
 const SIDES = ["end", "start"];
@@ -200,7 +201,7 @@ export class Chat extends EventTarget {
     this.#cover(this.#texts.loading);
     const frame = make("iframe", { title: this.#options.label, allow: "clipboard-write", referrerPolicy: "no-referrer" });
     frame.sandbox = SANDBOX;
-    frame.src = `${HOME}/embed`;
+    frame.src = EMBED;
     frame.addEventListener("load", () => this.#await(AFTER_LOAD_MS));
     this.#frame = frame;
     this.#await(SLOW_MS);

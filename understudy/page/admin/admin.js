@@ -1,12 +1,15 @@
 /** The frame of the administration page: its sections, what is done to a row, and what became of it. */
 
+import { ROOT } from "../client/address.js";
 import { backoff } from "../client/close_codes.js";
 import { OVER } from "../observer/rest.js";
 import { hasOne, OPERATORS } from "../observer/roles.js";
 import { Table } from "../observer/table.js";
-import { el, freshId, setText } from "../views/dom.js";
+import { copyButton } from "../views/copy.js";
+import { el, setText } from "../views/dom.js";
+import { formOf } from "./asked.js";
 import { AuditLog } from "./audit_log.js";
-import { AUDIT, KINDS, sectionsOf } from "./sections.js";
+import { AUDIT, sectionsOf } from "./sections.js";
 import { TakenRun } from "./taken_run.js";
 
 const REFRESH_MS = 5000;
@@ -17,12 +20,13 @@ export class Admin {
     Object.assign(this, { api, onRefused, roles, sections: sectionsOf(roles), log: null, acts: 0, readings: 0, unreached: 0, refusal: "", unread: "" });
     this.links = this.sections.map(({ name, title }) => el("a.view-link", { href: `#${name}`, "data-view": name }, title));
     this.said = el("p.hint.said", { role: "status" });
+    this.link = el("p.made-link");
     this.fault = el("p.fault", { role: "alert", hidden: true });
     this.stage = el("main.view");
     this.element = el("div.observer.admin", {},
-      el("header.topbar", {}, el("h1", {}, "Administration"), hasOne(roles, OPERATORS) && el("a.quiet", { href: "/observer" }, "Observer"), el("a.quiet", { href: "/" }, "Chat"),
+      el("header.topbar", {}, el("h1", {}, "Administration"), hasOne(roles, OPERATORS) && el("a.quiet", { href: `${ROOT}/observer` }, "Observer"), el("a.quiet", { href: `${ROOT}/` }, "Chat"),
         el("button.quiet", { type: "button", onclick: () => onRefused(null) }, "Sign out")),
-      el("div.views", {}, el("nav", { "aria-label": "Sections" }, this.links)), this.said, this.fault, this.stage);
+      el("div.views", {}, el("nav", { "aria-label": "Sections" }, this.links)), el("div", {}, this.said, this.link), this.fault, this.stage);
   }
 
   start() {
@@ -61,13 +65,15 @@ export class Admin {
   }
 
   #openRows() {
-    const { title, act, columns, none, key, hint } = this.section;
-    this.table = new Table({ caption: title, columns, none, key, onPick: act ? (row) => this.#ask(row) : null });
+    const { title, acts = [], columns, none, key, hint, choice, form, taken } = this.section;
+    const all = acts.map((act) => ({ label: act.label, fits: act.fits, onAct: (row) => this.#ask(act, row) }));
+    if (taken) all.unshift({ label: "Take it over", onAct: (row) => this.#takeOver(row) });
+    this.table = new Table({ caption: title, columns, none, key, acts: all });
     this.asked = el("div.asked", { hidden: true });
-    const also = this.section.taken ? ", or to take it over" : "";
-    const about = act ? `Pick a row to ${act.label.toLowerCase()}${also}.` : hint;
-    this.hint = about ? el("p.hint", { hidden: true }, about) : null; // of no rows nothing is picked
-    this.stage.replaceChildren(el("div.sheet", {}, el("h2", {}, title), this.section.stops ? this.#form() : null, this.asked, this.hint, this.table.element));
+    this.hint = hint ? el("p.hint", { hidden: true }, hint) : null;
+    this.choice = choice ? el("select.dialog-input", { "aria-label": choice.label, onchange: () => this.#refresh() },
+      Object.entries(choice.options).map(([value, word]) => el("option", { value }, word))) : null;
+    this.stage.replaceChildren(el("div.sheet", {}, el("h2", {}, title), choice && el("label.choice", {}, choice.label, this.choice), form && this.#form(form).element, this.asked, this.hint, this.table.element));
     return this.#refresh();
   }
 
@@ -79,7 +85,7 @@ export class Admin {
     this.#dropReading();
     const { section, table, readings } = this;
     const refused = await this.#refusalOf(async () => {
-      const rows = await section.read(this.api);
+      const rows = await section.read(this.api, this.choice?.value);
       if (readings === this.readings) {
         table.show(rows);
         if (this.hint) this.hint.hidden = rows.length === 0;
@@ -106,54 +112,63 @@ export class Admin {
   }
 
   /** Asks whether something is to be done to a row. */
-  #ask(row) {
-    const { act, taken } = this.section;
-    const close = () => {
-      this.taken = null;
-      this.asked.hidden = true;
-      this.asked.replaceChildren();
-    };
-    const agree = el("button.primary", { type: "button", onclick: async () => {
-      close();
-      if (await this.#tried(() => act.run(this.api, row))) this.#say(act.done(row), "");
-      await this.#refresh();
-    } }, act.label);
-    const leave = el("button.secondary", { type: "button", onclick: close }, "Leave it");
-    const take = taken && el("button.secondary", { type: "button", onclick: async () => {
-      const run = new TakenRun(this.api, row, (work) => this.#tried(work));
-      this.asked.replaceChildren(run.element, el("div.dialog-actions", {}, leave, agree));
-      this.taken = run;
-      if (!(await this.#tried(() => run.open()))) close();
-    } }, "Take it over");
+  #ask(act, row) {
+    const form = formOf({
+      ...act, given: act.given?.(row), agree: act.label, name: act.question(row), buttons: [this.#leave()], onAgree: async (filled) => {
+        this.#close();
+        let made = null;
+        if (await this.#tried(async () => { made = await act.run(this.api, row, filled); })) this.#say(made?.sentence ?? act.done(row), "", made?.link);
+        await this.#refresh();
+        return true;
+      },
+    });
+    this.#show(el("p", {}, act.question(row)), form.element);
+    form.focus();
+  }
+
+  async #takeOver(row) {
+    const run = new TakenRun(this.api, row, (work) => this.#tried(work));
+    this.#show(run.element, el("div.dialog-actions", {}, this.#leave()));
+    this.taken = run;
+    if (!(await this.#tried(() => run.open()))) this.#close();
+  }
+
+  #show(...parts) {
     this.taken = null;
-    this.asked.replaceChildren(el("p", {}, act.question(row)), el("div.dialog-actions", {}, leave, take, agree));
+    this.asked.replaceChildren(...parts);
     this.asked.hidden = false;
-    agree.focus();
   }
 
-  #form() {
-    const [kind, name, reason] = ["kind", "name", "reason"].map((part) => freshId(part));
-    const kinds = el("select.dialog-input", { id: kind }, Object.entries(KINDS).map(([word, title]) => el("option", { value: word }, title)));
-    const names = el("input.dialog-input", { id: name, required: true, maxLength: 200, autocomplete: "off", spellcheck: false });
-    const reasons = el("input.dialog-input", { id: reason, required: true, maxLength: 500 });
-    const send = async (event) => {
-      event.preventDefault();
-      const path = `stops/${kinds.value}/${encodeURIComponent(names.value.trim())}`;
-      await this.#tried(async () => {
-        const made = await this.api.ask("PUT", path, { reason: reasons.value });
-        this.#say(`The ${made.kind} ${made.name} is stopped.${made.known ? "" : " This server has none of that name now: check the spelling."}`, "");
-        names.value = reasons.value = "";
-      });
-      await this.#refresh();
-    };
-    return el("form.stop-form", { onsubmit: send },
-      el("label", { for: kind }, "What"), kinds, el("label", { for: name }, "Name"), names, el("label", { for: reason }, "Reason, for users"), reasons,
-      el("button.primary", { type: "submit" }, "Stop it"));
+  #close() {
+    this.taken = null;
+    this.asked.hidden = true;
+    this.asked.replaceChildren();
   }
 
-  /** Says what became of the last act. */
-  #say(word, refusal) {
+  #leave() {
+    return el("button.secondary", { type: "button", onclick: () => this.#close() }, "Leave it");
+  }
+
+  #form(form) {
+    return formOf({
+      ...form, optional: form.optional ?? [], name: form.agree, onAgree: async (filled) => {
+        let made = null;
+        const done = await this.#tried(async () => { made = await form.run(this.api, filled); });
+        if (done) this.#say(made.sentence, "", made.link);
+        await this.#refresh();
+        return done;
+      },
+    });
+  }
+
+  /** Says what became of the last act, with a link that it made, to be sent to somebody. */
+  #say(word, refusal, link = "") {
     setText(this.said, word);
+    this.link.replaceChildren(...(link ? [el("code", {}, link), copyButton(() => link, "Copy the link")] : []));
+    this.#sayRefusal(refusal);
+  }
+
+  #sayRefusal(refusal) {
     this.refusal = refusal;
     this.#showFault();
   }
@@ -174,7 +189,8 @@ export class Admin {
   async #tried(work) {
     this.acts += 1;
     const refused = await this.#refusalOf(work).finally(() => { this.acts -= 1; });
-    this.#say(refused ? "" : this.said.textContent, refused?.status ? refused.message : "");
+    if (refused) this.#say("", refused.status ? refused.message : "");
+    else this.#sayRefusal("");
     this.#sayUnread(refused?.status === 0 ? refused.message : "");
     return refused === null;
   }

@@ -1,5 +1,6 @@
 /** What the administration page lists, and what may be done to a row. Pure. */
 
+import { ROOT } from "../client/address.js";
 import { duration } from "../client/format.js";
 import { money, shortId, waiting, who } from "../observer/labels.js";
 import { AUDITORS, hasOne, OPERATORS } from "../observer/roles.js";
@@ -43,17 +44,11 @@ export function eventText({ data, message }) {
 export const BY = Object.freeze({ user: "User", group: "Group", agent: "Agent", model: "Model", day: "Day" });
 export const KINDS = Object.freeze({ agent: "Agent", tool: "Tool", model: "Model" });
 
-function spending(by) {
-  const key = by === "user" ? user : { title: BY[by], text: (row) => row[by] ?? "(not known)" };
-  return {
-    name: `by-${by}`, title: `Spending by ${by}`, hint: "Of the last 30 days, in UTC.", none: "Nothing was spent in the last 30 days.", key: (row) => (by === "user" ? `${row.tenant}/${row.user}` : String(row[by])),
-    read: async (api) => {
-      const { spending: rows, currency } = await api.ask("GET", `admin/spending?by=${by}&days=30`);
-      return rows.map((row) => ({ ...row, currency }));
-    },
-    columns: [key, number("Tokens", "tokens"), { title: "Cost", number: true, text: (row) => money(row.cost, row.currency), order: (row) => row.cost }, number("Runs", "runs")],
-  };
-}
+/** What an invite or a reset of an account says: the link, which is told once. */
+const linked = ({ name, path }) => ({ sentence: `Send this link to ${name}; it is shown only here, and works once:`, link: new URL(ROOT + path, location.origin).href });
+
+const words = (given) => given.split(",").map((word) => word.trim()).filter(Boolean);
+const account = (row) => `admin/accounts/${encodeURIComponent(row.name)}`;
 
 /** The section of the audit log, which is read when its user says so: `AuditLog` is what it shows. */
 export const AUDIT = Object.freeze({ name: "audit", title: "Audit log" });
@@ -64,19 +59,50 @@ export function sectionsOf(roles) {
 }
 
 /**
- * Sections of operators: `read(api)` gives the rows; `act` is what may be done to a row: `question(row)` is asked first, and `run(api,
- * row)` does it. A section may have a `hint`. One with `stops` has the form that stops something; rows of one with `taken` are runs, which may be
- * taken over.
+ * Sections of operators: `read(api, choice)` gives the rows; `choice` is {label, options}, of which one is chosen; a section may have
+ * a `hint`. `acts` are what may be done to a row that it `fits`: `question(row)` is asked first, with `fields` to fill in that have
+ * what is `given(row)`, and `run(api, row, filled)` does it and resolves to {sentence, link}, or nothing where `done(row)` says it. A
+ * `form` makes something. Rows of a section with `taken` are runs, which may be taken over.
  */
 export const SECTIONS = Object.freeze([
   {
     name: "users", title: "Users", none: "Nothing is stored of anybody.", key: (row) => `${row.tenant}/${row.user}`,
     read: async (api) => (await api.ask("GET", "admin/users?limit=500")).users,
     columns: [user, number("Threads", "threads"), number("Open runs", "open_runs"), number("Connections", "connections"), time("Last change", "updated_at")],
-    act: {
+    acts: [{
       label: "End the sessions", question: (row) => `End all sessions of ${who(row)}?`, done: (row) => `The sessions of ${who(row)} have ended.`,
       run: (api, row) => api.ask("DELETE", `users/${owned(row)}`),
+    }],
+  },
+  {
+    name: "accounts", title: "Accounts", none: "Users of this server have no passwords of its own.", key: (row) => row.name,
+    read: async (api) => {
+      try {
+        return (await api.ask("GET", "admin/accounts")).accounts;
+      } catch (refused) {
+        if (refused.status === 404) return [];
+        throw refused;
+      }
     },
+    columns: [text("Name", "name"), text("State", "state"), { title: "Roles", text: (row) => row.roles.join(", ") }, { title: "Groups", text: (row) => row.groups.join(", ") }, time("Made", "created_at")],
+    form: {
+      agree: "Invite", fields: { name: "Name", roles: "Roles, with commas between", groups: "Groups, with commas between" }, optional: ["roles", "groups"],
+      run: async (api, { name, roles, groups }) => linked(await api.ask("POST", "admin/accounts", { name, roles: words(roles), groups: words(groups) })),
+    },
+    acts: [
+      {
+        label: "Change the rights", question: (row) => `Change the rights of ${row.name}? The sessions end, and the user signs in again.`, done: (row) => `${row.name} has other rights now.`,
+        fields: { roles: "Roles, with commas between", groups: "Groups, with commas between" }, given: (row) => ({ roles: row.roles.join(", "), groups: row.groups.join(", ") }),
+        run: (api, row, { roles, groups }) => api.ask("PATCH", account(row), { roles: words(roles), groups: words(groups) }).then(() => null),
+      },
+      {
+        label: "Make a new link", question: (row) => `Take the password of ${row.name} away, and make a link to set another?`, run: async (api, row) => linked(await api.ask("POST", `${account(row)}/invite`, {})),
+      },
+      {
+        label: "Disable", fits: (row) => row.state !== "disabled", question: (row) => `Let nobody sign in as ${row.name}, and end all sessions?`, done: (row) => `Nobody signs in as ${row.name} any more.`,
+        run: (api, row) => api.ask("PATCH", account(row), { disabled: true }).then(() => null),
+      },
+    ],
   },
   {
     name: "runs", title: "Runs", taken: true, none: "Nobody is waiting for an answer.", key: (row) => row.run_id,
@@ -89,25 +115,40 @@ export const SECTIONS = Object.freeze([
       { title: "Age", number: true, text: (row) => duration(row.age_s * 1000), order: (row) => row.age_s }, number("Tokens", "tokens"),
       { title: "Cost", number: true, text: (row) => money(row.cost, row.currency), order: (row) => row.cost },
     ],
-    act: {
+    acts: [{
       label: "End the run", question: (row) => `End run ${shortId(row.run_id)} of ${who(row)}?`, done: (row) => `Run ${shortId(row.run_id)} ends.`,
       run: (api, row) => api.ask("POST", `observer/runs/${encodeURIComponent(row.run_id)}/stop`),
-    },
+    }],
   },
   {
     name: "queues", title: "Queues", none: "None.", key: (row) => row.name,
     read: async (api) => Object.entries((await api.ask("GET", "observer/health")).pools).map(([name, pool]) => ({ name, waiting: 0, ...pool })),
     columns: [text("Pool", "name"), number("At work", "at_work"), number("Waiting", "waiting"), { title: "At most", number: true, text: (row) => row.total?.toLocaleString("en") ?? "", order: (row) => row.total ?? -1 }],
   },
-  ...Object.keys(BY).map(spending),
   {
-    name: "stops", title: "Stopped", none: "Nothing is stopped.", key: (row) => `${row.kind}/${row.name}`, stops: true,
+    name: "spending", title: "Spending", hint: "Of the last 30 days, in UTC.", none: "Nothing was spent in the last 30 days.", choice: { label: "By", options: BY },
+    key: (row) => `${row.tenant ?? ""}/${row.what}`,
+    read: async (api, by) => {
+      const { spending: rows, currency } = await api.ask("GET", `admin/spending?by=${by}&days=30`);
+      return rows.map((row) => ({ ...row, what: by === "user" ? who(row) : row[by] ?? "(not known)", currency }));
+    },
+    columns: [text("Spent by", "what"), number("Tokens", "tokens"), { title: "Cost", number: true, text: (row) => money(row.cost, row.currency), order: (row) => row.cost }, number("Runs", "runs")],
+  },
+  {
+    name: "stops", title: "Stopped", none: "Nothing is stopped.", key: (row) => `${row.kind}/${row.name}`,
     read: async (api) => (await api.ask("GET", "stops")).stops,
+    form: {
+      agree: "Stop it", fields: { kind: "What", name: "Name", reason: "Reason, for users" }, options: { kind: KINDS },
+      run: async (api, { kind, name, reason }) => {
+        const made = await api.ask("PUT", `stops/${kind}/${encodeURIComponent(name)}`, { reason });
+        return { sentence: `The ${made.kind} ${made.name} is stopped.${made.known ? "" : " This server has none of that name now: check the spelling."}` };
+      },
+    },
     columns: [{ title: "What", text: (row) => `${KINDS[row.kind]} ${row.name}` }, text("By", "who"), time("Since", "at"), text("Reason", "reason")],
-    act: {
+    acts: [{
       label: "Allow it again", question: (row) => `Allow the ${row.kind} ${row.name} again?`, done: (row) => `The ${row.kind} ${row.name} is allowed again.`,
       run: (api, row) => api.ask("DELETE", `stops/${row.kind}/${encodeURIComponent(row.name)}`),
-    },
+    }],
   },
   {
     name: "schedules", title: "Schedules", none: "There are no schedules.", key: (row) => row.id,

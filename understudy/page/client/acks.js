@@ -5,7 +5,10 @@ const PAUSE_MS = 1_000;
 export class Acks {
   /** `send(command)` is true when it left; `timeouts` are timers by purpose. */
   constructor({ send, timeouts }) {
-    Object.assign(this, { send, timeouts, acked: new Map(), pending: new Map() });
+    this.send = send;
+    this.timeouts = timeouts;
+    this.acked = new Map();
+    this.pending = new Map();
   }
 
   /** Notes that everything up to `seq` stands on the screen. */

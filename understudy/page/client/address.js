@@ -1,17 +1,32 @@
 /** Where the server is: the socket's address, and what stands before the paths of REST. */
 
-/** The endpoint of the server that the page came from. */
-export function ownSocket(page) {
-  const address = new URL("/api/ws/agent", page.href);
+const SOCKET = "/api/ws/agent";
+
+/**
+ * What stands before the paths of the server that the page came from: "", or "/chat" where a proxy gives it a path. This
+ * module tells, as the server has it, and all others of its pages, below /page/.
+ */
+export const ROOT = rootOf(import.meta.url ?? "");
+
+/** The path before /page/ in the address of a module of the pages; "" for one that is elsewhere. */
+export function rootOf(module) {
+  const at = module.lastIndexOf("/page/");
+  return at < 0 || !module.startsWith("http") ? "" : new URL(module.slice(0, at + 1)).pathname.slice(0, -1);
+}
+
+/** The endpoint of the server that the page came from, whose paths begin with `root`. */
+export function ownSocket(page, root = ROOT) {
+  const address = new URL(root + SOCKET, page.href);
   address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
   return address.href;
 }
 
-/** The origin of REST for a socket at `url`; "" on a page of that same origin. */
+/** What stands before the paths of REST for a socket at `url`: its origin, "" on a page of the same one, and its path. */
 export function restBase(url, page = null) {
   const address = new URL(url);
   const origin = `${address.protocol === "wss:" ? "https:" : "http:"}//${address.host}`;
-  return origin === page?.origin ? "" : origin;
+  const path = address.pathname.endsWith(SOCKET) ? address.pathname.slice(0, -SOCKET.length) : "";
+  return (origin === page?.origin ? "" : origin) + path;
 }
 
 /** Decode a part of an address; unchanged if it is not valid percent-encoding, such as "%". */

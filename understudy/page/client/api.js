@@ -1,6 +1,7 @@
 /** The REST API: JSON in, JSON out, with the session's token. */
 
 import { decoded } from "./address.js";
+import { toJson } from "./json.js";
 import { errorText } from "./messages.js";
 import { searched } from "./tags.js";
 
@@ -8,7 +9,9 @@ import { searched } from "./tags.js";
 export class ApiError extends Error {
   constructor(status, { code = "internal", message = "", error_id: errorId = null } = {}) {
     super(errorText({ code, message }));
-    Object.assign(this, { status, code, errorId });
+    this.status = status;
+    this.code = code;
+    this.errorId = errorId;
   }
 }
 
@@ -21,11 +24,22 @@ const UNREACHABLE = { code: "offline" };
 export class Api {
   /** `base` stands before every path; "" for the page's own server. */
   constructor(session, { fetch = globalThis.fetch.bind(globalThis), base = "" } = {}) {
-    Object.assign(this, { session, fetch, base });
+    this.session = session;
+    this.fetch = fetch;
+    this.base = base;
   }
 
   agents() {
     return this.#json("GET", "/api/agents");
+  }
+
+  /** {in_use, offered: [{server, port, model}]}: the language models of the server's machine, for its operators. */
+  localModels() {
+    return this.#json("GET", "/api/admin/models");
+  }
+
+  useLocalModel(port, model) {
+    return this.#json("POST", "/api/admin/models", { port, model });
   }
 
   /** {user, name, anonymous, session, tenant, roles, groups, expires_at}: whose session this is, or whose `token` is. */
@@ -51,7 +65,7 @@ export class Api {
   /** {threads, next_cursor}; `which` is "active", "pinned" or "archived". A word of `query` such as `#work` is a tag. */
   threads({ query: typed = "", cursor = "", limit = 40, which = "active" } = {}) {
     const { query, tags } = searched(typed);
-    const search = new URLSearchParams({ limit, ...(query && { query }), ...(cursor && { cursor }), ...(which !== "active" && { which }) });
+    const search = new URLSearchParams({ limit: String(limit), ...(query && { query }), ...(cursor && { cursor }), ...(which !== "active" && { which }) });
     for (const tag of tags) search.append("tag", tag);
     return this.#json("GET", `/api/threads?${search}`);
   }
@@ -212,7 +226,7 @@ export class Api {
 
   /** {events, more, status}: the events of a run after the number `after`. */
   runEvents(runId, after = 0) {
-    return this.#json("GET", `/api/runs/${encodeURIComponent(runId)}/events?${new URLSearchParams({ after, limit: 1000 })}`);
+    return this.#json("GET", `/api/runs/${encodeURIComponent(runId)}/events?${new URLSearchParams({ after: String(after), limit: "1000" })}`);
   }
 
   /** The state of a run: what it has spent, what it waits for. */
@@ -266,7 +280,7 @@ export class Api {
     };
   }
 
-  /** What can be shown of a file: {kind: "image" | "table" | "text" | "none", image_type, columns, rows, text, html, cut}. */
+  /** What can be shown of a file: {kind: "image" | "table" | "text" | "none", image_type, columns, rows, text, language, cut}. */
   preview(fileId) {
     return this.#json("GET", `/api/files/${encodeURIComponent(fileId)}/preview`);
   }
@@ -310,13 +324,18 @@ export class Api {
     return answer.status === 204 ? null : whole(answer.json());
   }
 
+  /**
+   * @param {string} method
+   * @param {string} path
+   * @param {{body?: unknown, token?: string|null, again?: boolean, limitMs?: number}} [options]
+   */
   async #ask(method, path, { body, token = null, again = true, limitMs = ASK_MS } = {}) {
     let answer;
     try {
       const headers = { Authorization: `Bearer ${token ?? await this.session.token()}` };
       if (body !== undefined) headers["Content-Type"] = "application/json";
       const signal = AbortSignal.timeout(limitMs); // a broken connection may accept the request and never answer
-      answer = await this.fetch(this.base + path, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
+      answer = await this.fetch(this.base + path, { method, headers, signal, body: body === undefined ? undefined : toJson(body) });
     } catch {
       throw new ApiError(0, UNREACHABLE);
     }

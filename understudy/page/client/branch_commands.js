@@ -1,3 +1,4 @@
+// @ts-nocheck what the methods use of `this` is the client's, which extends this
 /** What a user does with the branches of a thread, and with its past: which is shown, and what more of it is read. */
 
 import { showing } from "./branches.js";
@@ -77,14 +78,5 @@ export class BranchCommands extends RunCommands {
    */
   async details(threadId, runId) {
     await this.threads.pages?.details(threadId, runId);
-  }
-
-  /**
-   * The text of the answer of a turn whose `final` is `unread`, as it was written. Rejects with an `ApiError`.
-   * @param {string} runId
-   * @returns {Promise<string>}
-   */
-  async answerText(runId) {
-    return this.threads.pages.answerText(runId);
   }
 }

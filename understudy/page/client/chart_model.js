@@ -47,12 +47,12 @@ function readPie(values, { theta, color, ...rest }) {
   const points = values.map((row, x) => ({ x, label: String(row[color.field] ?? ""), y: row[theta.field] }));
   if (!points.every(({ y }) => Number.isFinite(y) && y >= 0)) return null;
   return {
-    mark: "pie", xType: "band", xTitle: titleOf(color), yTitle: titleOf(theta), bin: null, zero: true, xZero: false,
+    mark: /** @type {"pie"} */ ("pie"), xType: /** @type {"band"} */ ("band"), xTitle: titleOf(color), yTitle: titleOf(theta), bin: null, zero: true, xZero: false,
     series: [{ name: "", points }], categories: points.map(({ label }) => label),
   };
 }
 
-function readAxes(mark, values, { x, y, x2, color, tooltip, ...rest }) {
+function readAxes(mark, values, { x, y, x2, color, tooltip: _tooltip, ...rest }) {
   if (!x?.field || !y?.field || Object.keys(rest).length > 0 || y.type !== "quantitative") return null;
   if (AGGREGATED.some((name) => x[name] !== undefined || y[name] !== undefined)) return null;
   const scaled = [x.scale, y.scale].some((scale) => scale && Object.keys(scale).some((name) => name !== "zero" && scale[name] !== "utc"));

@@ -31,7 +31,18 @@ export class Connection {
    * `onLost()`: the socket is closed. `onStatus(status)`: it changed. `watched` is a window, or null.
    */
   constructor({ url, session, WebSocket, timers, now, random, isOnline, watched, onOpen, onEvents, onLost, onStatus }) {
-    Object.assign(this, { url, session, WebSocket, timers, now, random, isOnline, watched, onOpen, onEvents, onLost, onStatus });
+    this.url = url;
+    this.session = session;
+    this.WebSocket = WebSocket;
+    this.timers = timers;
+    this.now = now;
+    this.random = random;
+    this.isOnline = isOnline;
+    this.watched = watched;
+    this.onOpen = onOpen;
+    this.onEvents = onEvents;
+    this.onLost = onLost;
+    this.onStatus = onStatus;
     this.timeouts = new Timers(timers);
     this.socket = null;
     this.heardAt = now(); // when a socket before this one carried something last: a computer asleep closes none
@@ -49,12 +60,12 @@ export class Connection {
     this.refreshedAt = -Infinity; // when a newer token was shown on this connection
   }
 
-  /** How many bytes a command may have, in one frame or in parts. */
   /** How many bytes a file may have. */
   get maxFileBytes() {
     return this.limits.file_bytes ?? FILE_BYTES;
   }
 
+  /** How many bytes a command may have, in one frame or in parts. */
   get maxCommandBytes() {
     const { frame_bytes: frame = FRAME_BYTES, chunks_bytes: chunks = frame } = this.limits;
     return this.capabilities.has("chunk") ? chunks : frame;
@@ -151,7 +162,7 @@ export class Connection {
       url, token, WebSocket, timers, now, heartbeatMs, onEvents,
       onOpen: () => {
         this.neverOpened = 0;
-        this.socket.send({ type: "hello", payload: { batch: true, chunk: true, gzip: CAN_GUNZIP, html: true } });
+        this.socket.send({ type: "hello", payload: { batch: true, chunk: true, gzip: CAN_GUNZIP } });
         this.onOpen(this.now() - this.heardAt);
       },
       onLost: (code) => this.#socketLost(afterClose(code)),
@@ -236,6 +247,7 @@ export class Connection {
   }
 
   #show({ phase, retryAt = null, reason = "", signIn = false, draining = this.status.draining && this.now() < this.drainEnds }) {
+    /** @type {{phase: "connecting"|"online"|"offline"|"refused", retryAt: number|null, reason: string, signIn: boolean, draining: boolean}} */
     this.status = { phase, retryAt, reason, signIn, draining };
     this.onStatus(this.status);
   }

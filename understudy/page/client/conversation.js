@@ -17,7 +17,7 @@ import { directionOf, rowsOfResult, rowsOfSummary } from "./findings.js";
 import { historyTurns, ratingsIn } from "./history_turns.js";
 import { withOlder, withPage } from "./page_placement.js";
 import { withPartial } from "./partials.js";
-import { appendPiece, withPreview } from "./stream.js";
+import { appendPiece } from "./stream.js";
 import { isPending, LIVE, newTurn } from "./turns.js";
 
 /** A thread of which nothing is known yet. */
@@ -74,7 +74,7 @@ function accepted(state, event, data) {
   const inPlace = data.continues ? continued(state, event, data) : null;
   if (inPlace) return inPlace;
   const runId = data.run_id ?? event.run_id;
-  const again = data.branch_of != null && data.branch_of === data.message_id;
+  const again = Boolean(data.branch_of) && data.branch_of === data.message_id;
   const waiting = state.turns.find((turn) => (
     !data.continues && isPending(turn) && turn.messageId === data.message_id && turn.again === again
   )) ?? null;
@@ -211,9 +211,9 @@ function closeTurn(turn, event, fields) {
 }
 
 function finished(state, event, data) {
-  const { html = null, ...rest } = data.data ?? {};
+  const rest = data.data ?? {};
   const final = {
-    message: data.message ?? event.message ?? "", html: data.html ?? html, data: Object.keys(rest).length > 0 ? rest : null,
+    message: data.message ?? event.message ?? "", data: Object.keys(rest).length > 0 ? rest : null,
     visualization: data.visualization ?? null, usage: data.usage ?? null, at: when(event, data),
   };
   const status = data.status === "success" || data.status === undefined ? "done" : data.status;
@@ -363,10 +363,6 @@ const RULES = Object.freeze({
     if (!LIVE.has(turn.status)) return turn;
     const stream = appendPiece(turn.stream, data);
     return stream === turn.stream ? turn : { ...turn, status: "running", stream, progress: null };
-  }),
-  answer_preview: (state, event, data) => inRun(state, event, (turn) => {
-    const stream = LIVE.has(turn.status) ? withPreview(turn.stream, data) : turn.stream;
-    return stream === turn.stream ? turn : { ...turn, stream };
   }),
   sanitization_summary: sanitized,
   final_response: finished,

@@ -25,7 +25,11 @@ export function isRefusal({ type, run_id: runId }) {
 export class Delivery {
   /** `timeouts` are timers by purpose; `send(command)` is true when it left; `show(events)` shows local events. */
   constructor({ outbox, timeouts, send, show }) {
-    Object.assign(this, { outbox, timeouts, send, show, inFlight: null });
+    this.outbox = outbox;
+    this.timeouts = timeouts;
+    this.send = send;
+    this.show = show;
+    this.inFlight = null;
   }
 
   /** Sends the next message if none is in flight. */

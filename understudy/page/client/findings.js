@@ -74,6 +74,7 @@ export function sentences(rows, direction) {
   if (suspicious(rows)) said.push({ text: t(`found.orders_${direction}`), warns: true });
   const noticed = rows.filter((row) => left(row) && row.category !== "injection");
   if (noticed.length > 0) said.push({ text: t(`found.noticed_${direction}`, { amounts: amounts(noticed) }), warns: false });
+  if (direction === "inbound" && rows.some((row) => row.category === "secret" && row.action !== "block" && !unread(row))) said.push({ text: t("found.replace"), warns: true });
   if (rows.some(unread)) said.push({ text: t(`found.unread_${direction}`), warns: true });
   return said;
 }

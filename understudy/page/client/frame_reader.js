@@ -13,7 +13,13 @@ const WAITING_BYTES = 32 * 1024 * 1024; // of frames queued behind one that is b
 export class FrameReader {
   /** `onEvents(list)` gets what one frame held; `onBroken()` says that the order can no longer be kept. */
   constructor({ onEvents, onBroken }) {
-    Object.assign(this, { onEvents, onBroken, chunks: new Chunks(), waiting: [], waitingBytes: 0, busy: false, over: false });
+    this.onEvents = onEvents;
+    this.onBroken = onBroken;
+    this.chunks = new Chunks();
+    this.waiting = [];
+    this.waitingBytes = 0;
+    this.busy = false;
+    this.over = false;
   }
 
   /** Takes a frame: text, or an ArrayBuffer or a view of one with gzip in it. */

@@ -18,7 +18,10 @@ const FRAME_UNITS = 100; // of what stands around a state
 export class HistoryCache {
   /** `storage` is a `safeStorage`; `now()` in milliseconds. */
   constructor(storage, { now = () => Date.now(), threadUnits = THREAD_UNITS, allUnits = ALL_UNITS, maxThreads = MAX_THREADS } = {}) {
-    Object.assign(this, { storage, now, limits: { threadUnits, allUnits, maxThreads }, texts: new WeakMap() });
+    this.storage = storage;
+    this.now = now;
+    this.limits = { threadUnits, allUnits, maxThreads };
+    this.texts = new WeakMap();
     storage.onFull = () => this.#dropOldest();
   }
 
@@ -100,7 +103,7 @@ function sum(all) {
 /** A turn without what comes again or is only there while it is written. */
 function slim(turn) {
   const { stream, ...rest } = turn;
-  const unrendered = turn.final && !turn.final.html && !turn.final.message;
+  const unwritten = turn.final && !turn.final.message;
   if (!turn.final && !LIVE.has(turn.status) && stream.text !== "") rest.stream = stream; // nothing else has this text
-  return { ...rest, progress: null, stopping: false, ...(unrendered && { final: { ...turn.final, message: stream.text } }) };
+  return { ...rest, progress: null, stopping: false, ...(unwritten && { final: { ...turn.final, message: stream.text } }) };
 }

@@ -48,14 +48,14 @@ export function keptData({ next_steps: steps, files }) {
 }
 
 /** An answer that ended in an error has its text, and is no final one. */
-function cutBy({ content, html }) {
-  return { status: "failed", final: null, stream: cutStream(EMPTY_STREAM, content, html) };
+function cutBy({ content }) {
+  return { status: "failed", final: null, stream: cutStream(EMPTY_STREAM, content) };
 }
 
 function answer(turns, message) {
   const answered = {
     final: {
-      message: message.content, html: message.html ?? null, usage: null,
+      message: message.content, usage: null,
       data: keptData(message),
       visualization: message.visualization ?? null, at: moment(message.created_at),
     },

@@ -12,7 +12,17 @@ export class InboxFeed {
    * the events of these threads; `onChange(state, before)` is called with each change.
    */
   constructor({ api, timers, isVisible, watch, onChange }) {
-    Object.assign(this, { api, timers, isVisible, watch, onChange, state: NOTHING_OPEN, reading: false, stale: false, marks: new Map(), skipped: false, loaded: false });
+    this.api = api;
+    this.timers = timers;
+    this.isVisible = isVisible;
+    this.watch = watch;
+    this.onChange = onChange;
+    this.state = NOTHING_OPEN;
+    this.reading = false;
+    this.stale = false;
+    this.marks = new Map();
+    this.skipped = false;
+    this.loaded = false;
   }
 
   /** Reads the list, at once or after the events that come together with this one. */

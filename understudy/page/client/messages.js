@@ -16,7 +16,8 @@ export const LANGUAGES = Object.freeze({
 
 let current = speech("en", "en", english);
 
-function speech(language, locale, messages) {
+function speech(language, given, messages) {
+  const locale = given === "ar" ? "ar-u-nu-arab" : given; // browsers differ where no country is named
   return { language, locale, messages, plural: new Intl.PluralRules(locale), number: new Intl.NumberFormat(locale), formats: new WeakMap() };
 }
 

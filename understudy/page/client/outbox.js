@@ -12,7 +12,13 @@ export const OTHERS_MS = 30_000; // longer than a tab that lives waits for an an
 export class Outbox {
   /** `storage` has the shape of `localStorage`; `window` reports what other tabs store, or is null. */
   constructor(storage, { window = null, now = () => Date.now() } = {}) {
-    Object.assign(this, { storage, now, user: null, entries: new Map(), onChange: () => {} });
+    this.storage = storage;
+    this.now = now;
+    this.user = null;
+    /** @type {Map<string, any>} */
+    this.entries = new Map(); // by the ids of their messages
+    /** @type {(change: {entry: any, fresh?: boolean, gone?: boolean}) => void} */
+    this.onChange = () => {};
     for (const entry of readAll(storage)) this.entries.set(entry.message_id, entry);
     window?.addEventListener?.("storage", (event) => this.#elsewhere(event));
   }
@@ -77,7 +83,7 @@ export class Outbox {
     return !entry.user || !this.user || entry.user === this.user;
   }
 
-  #keep({ elsewhereUntil, ...entry }) {
+  #keep(/** @type {any} */ { elsewhereUntil: _elsewhere, ...entry }) {
     this.storage.setItem(PREFIX + entry.message_id, JSON.stringify(entry));
   }
 

@@ -22,7 +22,14 @@ export class Pages {
    * can be sent; `readsAbove(threadId)`: somebody reads turns before the end; `onMissing(threadId)`: the server has no such thread of this user; `onFault(error)`.
    */
   constructor({ api, threads, subscriptions, timeouts, isOnline, readsAbove, onMissing, onFault }) {
-    Object.assign(this, { api, threads, subscriptions, timeouts, isOnline, readsAbove, onMissing, onFault });
+    this.api = api;
+    this.threads = threads;
+    this.subscriptions = subscriptions;
+    this.timeouts = timeouts;
+    this.isOnline = isOnline;
+    this.readsAbove = readsAbove;
+    this.onMissing = onMissing;
+    this.onFault = onFault;
     this.unread = new Set(); // threads whose last page is still to be read
     this.reading = new Map(); // thread id -> mark of the reading that counts
     this.missed = new Map(); // thread id -> events that came while an older page is under way
@@ -85,14 +92,6 @@ export class Pages {
     const events = [];
     for (const one of [...turn.earlier, turn.runId]) events.push(...await this.#eventsOf(one));
     this.threads.apply([{ type: "local.steps", thread_id: threadId, data: { key: turn.key, steps: stepsOf(threadId, turn, events) } }]);
-  }
-
-  /** The text of an answer, as it was written. Rejects as the API does. */
-  async answerText(runId) {
-    const events = await this.#eventsOf(runId);
-    const end = events.findLast(({ type }) => type === "final_response");
-    if (!end) throw new ApiError(404, { code: "not_found" }); // its events were too old meanwhile
-    return end.data.message;
   }
 
   async #eventsOf(runId) {

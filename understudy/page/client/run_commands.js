@@ -1,3 +1,4 @@
+// @ts-nocheck what the methods use of `this` is the client's, which extends this
 /**
  * The commands about runs and their answers, which `Client` has: decisions, answers to questions, steering, undo, stopping.
  *

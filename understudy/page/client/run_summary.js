@@ -2,7 +2,7 @@
 
 import { suspicious } from "./findings.js";
 import { humanised } from "./format.js";
-import { enumerated, isolated, t } from "./messages.js";
+import { enumerated, isolated, number, t } from "./messages.js";
 
 const FAILED = new Set(["failed", "timed_out", "killed"]);
 
@@ -26,7 +26,7 @@ export function activity(turn) {
   if (turn.stopping) return t("run.stopping");
   if (turn.progress?.note) {
     const { done, total, note } = turn.progress;
-    return total > 0 ? `${note} · ${Math.min(Math.round((done / total) * 100), 100)} %` : note;
+    return total > 0 ? `${note} · ${number(Math.min(Math.round((done / total) * 100), 100))} %` : note;
   }
   const tools = turn.steps.filter((step) => step.kind === "tool" && step.status === "running");
   if (tools.some((step) => step.approval?.state === "open")) return t("run.waits_approval");

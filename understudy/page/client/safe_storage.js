@@ -1,10 +1,9 @@
 /** localStorage if it works, else memory for the life of the page (private windows, full disks, Node). */
 
-/** A storage that never raises. `storage` has the shape of `localStorage`, or is null. */
+/** A storage that never raises. `storage` has the shape of `localStorage`, or is null. A full one is still read. */
 export function safeStorage(storage) {
   try {
-    storage.setItem("understudy.probe", "1");
-    storage.removeItem("understudy.probe");
+    storage.getItem("understudy.probe");
     return new Guarded(storage);
   } catch {
     return new Guarded(null);

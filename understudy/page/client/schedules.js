@@ -39,7 +39,7 @@ export function timingText({ cron, every_s: everyS, time_zone: zone }) {
 }
 
 function intervalText(seconds) {
-  for (const [unit, size] of [["day", 86_400], ["hour", 3_600], ["minute", 60]]) {
+  for (const [unit, size] of /** @type {[string, number][]} */ ([["day", 86_400], ["hour", 3_600], ["minute", 60]])) {
     if (seconds % size === 0) return t(`schedules.every_${unit}`, { count: seconds / size });
   }
   return t("schedules.every_second", { count: seconds });

@@ -9,6 +9,8 @@ import { errorText, t } from "./messages.js";
 
 export const KEY = "understudy.session";
 const EARLY_MS = 5 * 60_000; // renew this long before the end, or at four fifths of a shorter life
+const BETWEEN_MS = 30_000; // two renewals are never closer, whatever a token says
+const HOUR_MS = 3_600_000;
 const ASK_MS = 10_000; // a broken connection may accept the request and never answer
 
 /** The server refused to give or renew a session: `message` is a sentence for the user, `status` the answer's. */
@@ -26,7 +28,12 @@ export class Session {
    * hands in a token never becomes an anonymous user instead.
    */
   constructor({ fetch, storage, now = () => Date.now(), base = "", token = null }) {
-    Object.assign(this, { fetch, storage, now, base, pending: null, obtained: false });
+    this.fetch = fetch;
+    this.storage = storage;
+    this.now = now;
+    this.base = base;
+    this.pending = null;
+    this.obtained = false;
     this.onOver = () => {}; // the server has ended the session, or it has run out: its words must not stay
     this.obtain = typeof token === "function" ? token : null;
     this.named = token !== null;
@@ -36,7 +43,10 @@ export class Session {
     }
   }
 
-  /** What is stored: {session_token, user, session, anonymous, expiresAt (ms), madeAt (ms)}, or null. */
+  /**
+   * What is stored: {session_token, user, session, anonymous, expiresAt, madeAt, renewedAt}, or null. The times are in
+   * milliseconds of this computer's clock, which may be wrong: a token's life counts from when it was received.
+   */
   get stored() {
     try {
       const value = JSON.parse(this.storage.getItem(KEY) ?? "null");
@@ -60,13 +70,21 @@ export class Session {
 
   /** A newer token for the same session, even when the present one is still good. Raises as `token` does. */
   async renew() {
-    return this.#once(() => (this.stored && !this.obtain ? this.#renewOrStart() : this.#start()));
+    const held = this.stored;
+    if (held && (!this.obtain || this.obtained) && this.#mayRenewIn(held) > 0) return held.session_token;
+    return this.#once(async () => {
+      const first = this.obtain ? !this.obtained : !this.stored;
+      const token = await (this.stored && !this.obtain ? this.#renewOrStart() : this.#start());
+      const { stored } = this;
+      if (!first && stored?.session_token === token) this.storage.setItem(KEY, JSON.stringify({ ...stored, renewedAt: this.now() }));
+      return token;
+    });
   }
 
   /** Keeps a token that arrived in another way, and gives it back. */
   adopt(token, { anonymous = false } = {}) {
     const { sub: user = null, sid: session = null } = claimsOf(token);
-    return this.#keep({ session_token: token, user, session }, anonymous);
+    return this.#keep({ session_token: token, user, session }, anonymous, leftOf(token, this.now()));
   }
 
   /**
@@ -76,7 +94,7 @@ export class Session {
   async replace(ask) {
     const token = await this.token();
     while (this.pending) await this.pending.catch(() => {});
-    return this.#once(async () => this.#keep(await ask(this.stored?.session_token ?? token), false));
+    return this.#once(async () => this.#keepNew(await ask(this.stored?.session_token ?? token), false));
   }
 
   /** Forgets the token, and with it all that was stored of its user. */
@@ -90,7 +108,13 @@ export class Session {
     const held = this.stored;
     if (!held) return null;
     const life = Math.max(held.expiresAt - held.madeAt, 0);
-    return Math.max(held.expiresAt - Math.min(EARLY_MS, life / 5) - this.now(), 0);
+    return Math.max(held.expiresAt - Math.min(EARLY_MS, life / 5) - this.now(), this.#mayRenewIn(held), 0);
+  }
+
+  /** Milliseconds until the next renewal may be; 0 or less if it may. */
+  #mayRenewIn({ renewedAt }) {
+    const since = this.now() - (renewedAt ?? -Infinity);
+    return since < 0 ? 0 : BETWEEN_MS - since; // the clock was set back
   }
 
   #once(work) {
@@ -131,14 +155,20 @@ export class Session {
       if (answer.status >= 500 || answer.status === 429) throw new Error(refusal.message);
       throw refusal;
     }
-    return this.#keep(body, anonymous);
+    return this.#keepNew(body, anonymous, Date.parse(answer.headers?.get("date") ?? ""));
   }
 
-  #keep(body, anonymous) {
-    const expiresAt = milliseconds(body.expires_at) ?? expiryOf(body.session_token) ?? this.now() + 3_600_000;
+  /** Keeps a token that was made at this moment, which the server's clock calls `sentAt` (ms), if that is known. */
+  #keepNew(body, anonymous, sentAt = NaN) {
+    const sent = Number.isNaN(sentAt) ? this.now() : sentAt;
+    return this.#keep(body, anonymous, lifeOf(body.session_token) ?? (milliseconds(body.expires_at) ?? sent + HOUR_MS) - sent);
+  }
+
+  #keep(body, anonymous, lifeMs) {
+    const { first = null, renewedAt = null } = this.stored ?? {};
     const value = {
       session_token: body.session_token, user: body.user ?? null, session: body.session ?? null, anonymous: body.anonymous ?? anonymous,
-      expiresAt, madeAt: this.now(), first: this.stored?.first ?? null,
+      expiresAt: this.now() + lifeMs, madeAt: this.now(), renewedAt, first,
     };
     this.storage.open();
     this.storage.setItem(KEY, JSON.stringify(value));
@@ -155,6 +185,19 @@ function milliseconds(value) {
 function expiryOf(token) {
   const { exp } = claimsOf(token);
   return typeof exp === "number" ? exp * 1000 : null;
+}
+
+/** How long a JWT is good from when it was made, in milliseconds; null when it does not say. */
+function lifeOf(token) {
+  const { iat, exp } = claimsOf(token);
+  return typeof exp === "number" && typeof iat === "number" && exp > iat ? (exp - iat) * 1000 : null;
+}
+
+/** How long a JWT that was made at any time is still good: never longer than it was at first, if it says how long that is. */
+function leftOf(token, now) {
+  const life = lifeOf(token);
+  const left = (expiryOf(token) ?? now + HOUR_MS) - now;
+  return life === null || (left > 0 && left <= life) ? left : life;
 }
 
 /** What a JWT says; {} when it is none. Nothing is trusted that the server does not check itself. */

@@ -2,6 +2,7 @@
 
 import { inChunks } from "./chunks.js";
 import { subprotocols } from "./close_codes.js";
+import { toJson } from "./json.js";
 import { FrameReader } from "./frame_reader.js";
 import { Timers } from "./timers.js";
 
@@ -13,7 +14,14 @@ const PROBE_MS = 6_000; // an answer to an application ping slower than this mea
 export class Socket {
   /** `onOpen()`, `onEvents(list)` and `onLost(closeCode)` are called until `drop()`; `onLost` at most once. */
   constructor({ url, token, WebSocket, timers, now, heartbeatMs, onOpen, onEvents, onLost }) {
-    Object.assign(this, { now, heartbeatMs, onLost, resumed: new Set(), opened: false, chunkBytes: Infinity, sent: 0, heardAt: null });
+    this.now = now;
+    this.heartbeatMs = heartbeatMs;
+    this.onLost = onLost;
+    this.resumed = new Set();
+    this.opened = false;
+    this.chunkBytes = Infinity;
+    this.sent = 0;
+    this.heardAt = null;
     this.timeouts = new Timers(timers);
     this.reader = new FrameReader({ onEvents, onBroken: () => this.#end(LOST) });
     this.socket = new WebSocket(url, subprotocols(token));
@@ -36,7 +44,7 @@ export class Socket {
   send(command) {
     if (this.socket.readyState !== OPEN) return false;
     this.sent += 1;
-    for (const frame of inChunks(JSON.stringify(command), `c${this.sent}`, this.chunkBytes)) this.socket.send(frame);
+    for (const frame of inChunks(toJson(command), `c${this.sent}`, this.chunkBytes)) this.socket.send(frame);
     return true;
   }
 

@@ -12,7 +12,14 @@ export class Subscriptions {
    * shown, or null; `onEvents(list)` shows; `onForeign(event)` gets those of threads that are not followed.
    */
   constructor({ send, onEvent, onEvents, onForeign }) {
-    Object.assign(this, { send, onEvent, onEvents, onForeign, cursors: new Cursors(), resumed: new Set(), watched: new Set(), lastSeqs: new Map() });
+    this.send = send;
+    this.onEvent = onEvent;
+    this.onEvents = onEvents;
+    this.onForeign = onForeign;
+    this.cursors = new Cursors();
+    this.resumed = new Set();
+    this.watched = new Set();
+    this.lastSeqs = new Map();
   }
 
   /** Resume all threads on a new connection, each after its cursor. */

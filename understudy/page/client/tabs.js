@@ -9,7 +9,9 @@ const GONE_MS = 5_000; // an acceptance that another tab has seen is here by the
 export class Tabs {
   /** `timeouts` are timers by purpose; `show(events)` shows; `pump()` sends what may be sent. */
   constructor({ outbox, timeouts, show, pump }) {
-    Object.assign(this, { timeouts, show, pump });
+    this.timeouts = timeouts;
+    this.show = show;
+    this.pump = pump;
     outbox.onChange = (change) => this.#changed(change);
   }
 

@@ -18,7 +18,15 @@ export class Threads {
    * hears that the past could not be read. With `pages`, which is set later, threads are opened by their last page.
    */
   constructor({ subscriptions, history, timeouts, waiting, readHistory, readLatest, onChange, onRelease, onFault }) {
-    Object.assign(this, { subscriptions, history, timeouts, waiting, readHistory, readLatest, onChange, onRelease, onFault });
+    this.subscriptions = subscriptions;
+    this.history = history;
+    this.timeouts = timeouts;
+    this.waiting = waiting;
+    this.readHistory = readHistory;
+    this.readLatest = readLatest;
+    this.onChange = onChange;
+    this.onRelease = onRelease;
+    this.onFault = onFault;
     this.pages = null;
     this.states = new Map(); // least recently opened first
     this.behind = new Map(); // thread id -> the state by the log so far, if only the end of a thread was cached

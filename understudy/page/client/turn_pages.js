@@ -61,8 +61,7 @@ const NONE = Object.freeze([]);
 
 /**
  * A turn that takes little room. If its steps can be read whole again, those that went as usual are one object for all that
- * look the same: enough for a folded turn. Of an answer there is what is shown of it; the text that it was written as is
- * `unread`, and can be read again, too.
+ * look the same: enough for a folded turn.
  */
 function compacted(turn) {
   if (!turn.omitted || LIVE.has(turn.status) || turn.questions.length > 0) return turn;
@@ -75,7 +74,7 @@ function compacted(turn) {
 function compactFinal(final) {
   if (final === null) return null;
   const usage = final.usage && once(JSON.stringify(final.usage), () => Object.freeze(final.usage));
-  return { ...final, usage, ...(final.html && { message: "", unread: true }) };
+  return { ...final, usage };
 }
 
 function isUsual({ kind, approval, undo, files, found }) {
@@ -114,14 +113,14 @@ function finalOf({ final }, answer, told) {
   if (answer === null || (told && final === null)) return final;
   return {
     usage: null, data: keptData(answer), visualization: answer.visualization ?? null, at: moment(answer.created_at), ...final,
-    message: final?.message || answer.content, html: answer.html ?? null,
+    message: final?.message || answer.content,
   };
 }
 
 /** The text of an answer that ended in an error, which is no final one. */
 function cutText(answer, { status }) {
   if (answer === null || ENDS[status] !== "failed") return null;
-  return { final: null, stream: cutStream(EMPTY_STREAM, answer.content, answer.html) };
+  return { final: null, stream: cutStream(EMPTY_STREAM, answer.content) };
 }
 
 /** How a run ended of which the log tells nothing any more. */

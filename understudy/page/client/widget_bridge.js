@@ -28,8 +28,22 @@ export class WidgetBridge {
    * `onLink(url)` and `onMessage(text)` resolve to whether the user agreed. `now()` is in milliseconds.
    */
   constructor({ send, tool, context, onHeight, onCall, onLink, onMessage, now = () => performance.now() }) {
-    Object.assign(this, { send, tool, context, onHeight, onCall, onLink, onMessage, now });
-    Object.assign(this, { left: BURST, at: now(), flooded: false, initialized: false, used: false, asking: false, declined: 0, calls: 0 });
+    this.send = send;
+    this.tool = tool;
+    this.context = context;
+    this.onHeight = onHeight;
+    this.onCall = onCall;
+    this.onLink = onLink;
+    this.onMessage = onMessage;
+    this.now = now;
+    this.left = BURST;
+    this.at = now();
+    this.flooded = false;
+    this.initialized = false;
+    this.used = false;
+    this.asking = false;
+    this.declined = 0;
+    this.calls = 0;
   }
 
   /** Takes what the widget's window said. What is no message of the protocol changes nothing. */

@@ -1,6 +1,6 @@
 /** The chat in a frame of another site: wires the parts of the page that one conversation with one agent needs. */
 
-import { isWeb } from "../client/address.js";
+import { isWeb, ROOT } from "../client/address.js";
 import { Client } from "../client.js";
 import { moment } from "../client/format.js";
 import { agentKey } from "../client/current_threads.js";
@@ -15,7 +15,7 @@ import { ChatPage } from "../views/chat_page.js";
 import { Clock } from "../views/clock.js";
 import { Composer } from "../views/composer.js";
 import { Toasts } from "../views/dialog.js";
-import { el, setText } from "../views/dom.js";
+import { composing, el, setText } from "../views/dom.js";
 import { Drafts } from "../views/drafts.js";
 import { emptyChat } from "../views/empty.js";
 import { Files } from "../views/files.js";
@@ -92,7 +92,7 @@ class EmbeddedChat extends ChatPage {
   #listen() {
     const { client } = this;
     client.on("state", (state) => {
-      this.status.show(state);
+      this.status.show({ ...state, signIn: false }); // its site signs users in
       if (state.phase !== "refused") return;
       this.transcript.settled();
       this.site.problem(`the server refused the chat: ${state.reason}`);
@@ -117,7 +117,7 @@ class EmbeddedChat extends ChatPage {
       this.composer.focus();
     };
     document.addEventListener("keydown", (event) => {
-      if (event.key !== "Escape" || event.defaultPrevented || document.querySelector("dialog:modal")) return;
+      if (event.key !== "Escape" || event.defaultPrevented || composing(event) || document.querySelector("dialog:modal")) return;
       event.preventDefault();
       if (runningTurn(this.state)) this.stop(); // as on the chat page
       else this.site.close();
@@ -164,12 +164,12 @@ class EmbeddedChat extends ChatPage {
     this.composer.follow(this.agent);
   }
 
-  /** `mode` says when a run at work reads it; a message with files is always a message of its own. */
+  /** `mode` says when a run at work reads it; "after" is a message of its own. */
   say({ content, files = [], references = files.map((file) => file.id), mode = "after" }) {
-    const turn = steerableTurn(this.state);
-    const steered = turn && mode !== "after" && references.length === 0 && this.client.connection.online && this.client.steer(turn.runId, content, mode);
+    const turn = mode === "after" ? null : steerableTurn(this.state);
+    const steered = turn && this.client.connection.online && this.client.steer(turn.runId, content, mode);
     if (!steered) this.client.say({ content, thread_id: this.current, message_id: randomId(), agent_type: this.agentType, pillar: this.pillar, references });
-    this.transcript.follower.pin();
+    this.transcript.follow();
   }
 
   shown(state) {
@@ -178,7 +178,7 @@ class EmbeddedChat extends ChatPage {
 
   /** Opens the sign-in at an MCP server beside this page, which a frame must not leave. */
   async signInAt(name, questionId = "") {
-    const url = await this.api.signIn(name, { returnTo: "/", questionId });
+    const url = await this.api.signIn(name, { returnTo: `${ROOT}/`, questionId });
     if (isWeb(url)) window.open(url, "_blank", "noopener");
   }
 

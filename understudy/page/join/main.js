@@ -1,5 +1,6 @@
 /** The page on which a user who was invited sets a password or stores a passkey. The invite stands after the `#` of its address. */
 
+import { ROOT } from "../client/address.js";
 import { ACCOUNTS } from "../client/messages/accounts.js";
 import { learn, t } from "../client/messages.js";
 import { browserStorage, safeStorage } from "../client/safe_storage.js";
@@ -10,7 +11,7 @@ import { hasPasskeys, joinWithPasskey } from "../views/passkeys.js";
 import { askServer, passwordForm } from "../views/password_form.js";
 
 const GONE = 404;
-const SERVER = { fetch: (...asked) => fetch(...asked), base: "" };
+const SERVER = { fetch: (...asked) => fetch(...asked), base: ROOT };
 
 function show(card) {
   document.body.replaceChildren(el("main.join", {}, card));
@@ -19,7 +20,7 @@ function show(card) {
 function showGone() {
   document.title = t("accounts.gone");
   show(el("div.join-card", {}, el("h1", {}, t("accounts.gone")), el("p", {}, t("accounts.gone_text")),
-    el("div.dialog-actions", {}, el("a.primary", { href: "/" }, t("accounts.to_chat")))));
+    el("div.dialog-actions", {}, el("a.primary", { href: `${ROOT}/` }, t("accounts.to_chat")))));
 }
 
 function showFault(sentence) {
@@ -36,7 +37,7 @@ function showForm(invite, name, storage) {
       if (refusal.status === GONE) return showGone();
       throw refusal;
     }
-    return location.replace("/");
+    return location.replace(`${ROOT}/`);
   };
   const form = passwordForm({
     head: [el("h1", {}, t("accounts.join")), el("p", {}, t("accounts.join_text", { name }))],

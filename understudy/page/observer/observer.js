@@ -1,5 +1,6 @@
 /** The frame of the operators' page: its views, the search over all of them, and how fresh they are. */
 
+import { ROOT } from "../client/address.js";
 import { el, setText } from "../views/dom.js";
 import { icon } from "../views/icons.js";
 import { Board } from "./board.js";
@@ -38,7 +39,7 @@ export class Observer {
     const find = el("form.search.find", { role: "search", onsubmit: (event) => { event.preventDefault(); this.#find(this.text.value.trim()); } }, icon("search"), this.text);
     this.stage = el("main.view");
     this.element = el("div.observer", {},
-      el("header.topbar", {}, el("h1", {}, "Observer"), this.status, el("a.quiet", { href: "/" }, "Chat"),
+      el("header.topbar", {}, el("h1", {}, "Observer"), this.status, el("a.quiet", { href: `${ROOT}/` }, "Chat"),
         el("button.quiet", { type: "button", onclick: () => this.onRefused(null) }, "Sign out")),
       this.counters.element,
       el("div.views", {}, el("nav", { "aria-label": "Views" }, this.links), find),

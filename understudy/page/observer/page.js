@@ -4,6 +4,7 @@
  * of these pages.
  */
 
+import { ROOT } from "../client/address.js";
 import { isWeb } from "../client/address.js";
 import { Api } from "../client/api.js";
 import { browserStorage, safeStorage } from "../client/safe_storage.js";
@@ -34,8 +35,8 @@ export class OperatorPage {
     this.tab = safeStorage(tabStorage());
     const storage = safeStorage(browserStorage());
     const fetch = globalThis.fetch.bind(globalThis);
-    this.session = new Session({ fetch, storage });
-    this.api = new Api(this.session, { fetch, base: "" });
+    this.session = new Session({ fetch, storage, base: ROOT });
+    this.api = new Api(this.session, { fetch, base: ROOT });
     this.bySession = false;
     forgetAtSessionEnd({ session: this.session, storage, window, parts: () => [], onEnd: () => this.bySession && this.ask("The session has ended.") });
     this.signIn = new SignIn((token) => this.open(token), () => this.signInAsInChat(), words);

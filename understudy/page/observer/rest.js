@@ -1,5 +1,7 @@
 /** Requests of the pages for operators. The token goes in a header only: addresses end up in logs. */
 
+import { ROOT } from "../client/address.js";
+
 export const OVER = 401; // the status of a refusal: the token is not, or no longer, accepted
 
 /** A refusal: {status, message}; status 0 when the server could not be reached. */
@@ -20,7 +22,7 @@ export class OperatorRest {
   async request(method, path, more = {}) {
     const headers = { Authorization: `Bearer ${await this.token().catch((fault) => { throw new Refused(fault.status ?? 0, fault.status ? fault.message : undefined); })}` };
     if (more.body) headers["Content-Type"] = "application/json";
-    const answer = await this.fetch(`/api/${path}`, { method, headers, ...more }).catch(() => { throw new Refused(0); });
+    const answer = await this.fetch(`${ROOT}/api/${path}`, { method, headers, ...more }).catch(() => { throw new Refused(0); });
     if (answer.ok) return answer;
     const refusal = await answer.json().catch(() => null);
     throw new Refused(answer.status, refusal?.error?.message);

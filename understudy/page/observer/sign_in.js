@@ -1,5 +1,6 @@
 /** Asks for an operator's token, and says how to get one. It is kept for this tab only. */
 
+import { ROOT } from "../client/address.js";
 import { el, freshId, setText } from "../views/dom.js";
 
 export const TOKEN = "understudy.observer"; // its name in sessionStorage
@@ -21,13 +22,13 @@ export class SignIn {
     this.button = el("button.primary", { type: "button", onclick: onSignIn }, "Sign in");
     this.offered = el("div", { hidden: true },
       el("p", {}, `${whose} Sign in as one, as in the chat.`),
-      el("div.dialog-actions", {}, el("a.secondary", { href: "/" }, "To the chat"), this.button));
+      el("div.dialog-actions", {}, el("a.secondary", { href: `${ROOT}/` }, "To the chat"), this.button));
     this.form = el("form", { onsubmit: send },
       el("p", {}, `${whose} It needs a token with the role `, el("code", {}, "operator"), auditors && " or ", auditors && el("code", {}, "auditor"), ". On the server's machine, this makes one:"),
       el("pre.command", {}, "understudy token --user me --role operator"),
       el("p.hint", {}, "Name the server's data folder with --data-dir if it is another one. With an identity provider, have it put the role into your token."),
       el("label.field", { for: id }, auditors ? "Token" : "Operator's token"), this.input,
-      el("div.dialog-actions", {}, el("a.secondary", { href: "/" }, "To the chat"), el("button.primary", { type: "submit" }, word)));
+      el("div.dialog-actions", {}, el("a.secondary", { href: `${ROOT}/` }, "To the chat"), el("button.primary", { type: "submit" }, word)));
     this.element = el("main.sign-in", {}, el("div.card", {}, el("h1", {}, title), this.fault, this.offered, this.form));
   }
 

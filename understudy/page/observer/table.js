@@ -7,16 +7,17 @@ export class Table {
   /**
    * `columns`: [{title, text(row), number, wraps, order(row), alarm(row)}]; the first column is the row's header and, with
    * `onPick(row)`, a button. `key(row)` names a row. `caption` is read out before the table, `none` stands for no rows.
+   * `acts`: [{label, fits(row), onAct(row)}], buttons at the end of the rows that they fit.
    */
-  constructor({ columns, key, caption, none, onPick = null }) {
-    Object.assign(this, { columns, key, onPick });
+  constructor({ columns, key, caption, none, onPick = null, acts = [] }) {
+    Object.assign(this, { columns, key, onPick, acts });
     this.rows = [];
     this.lines = new Map();
     this.sorted = null; // {at, down} once a person has chosen
     this.heads = columns.map((column, at) => el("th", { scope: "col", class: column.number ? "number" : null },
       el("button.sort", { type: "button", onclick: () => this.#sortBy(at) }, column.title)));
     this.body = el("tbody");
-    this.table = el("table.rows", {}, el("caption.offscreen", {}, caption), el("thead", {}, el("tr", {}, this.heads)), this.body);
+    this.table = el("table.rows", {}, el("caption.offscreen", {}, caption), el("thead", {}, el("tr", {}, this.heads, acts.length > 0 && el("td"))), this.body);
     this.none = el("p.hint.none", { hidden: true }, none); // until rows were read, that is not known
     this.element = el("div.rows-frame", { tabIndex: 0, role: "region", "aria-label": caption }, this.table, this.none);
   }
@@ -35,7 +36,8 @@ export class Table {
     let line = this.lines.get(key);
     if (!line) {
       const cells = this.columns.map((column, at) => this.#cell(column, at, key));
-      line = { cells, element: el("tr", {}, cells.map(({ cell }) => cell)) };
+      const buttons = this.acts.map(({ label, onAct }) => el("button.link", { type: "button", onclick: () => onAct(this.lines.get(key).row) }, label));
+      line = { cells, buttons, element: el("tr", {}, cells.map(({ cell }) => cell), buttons.length > 0 && el("td.row-acts", {}, buttons)) };
       this.lines.set(key, line);
     }
     line.row = row;
@@ -44,6 +46,7 @@ export class Table {
       setText(text, String(column.text(row) ?? ""));
       cell.classList.toggle("alarm", Boolean(column.alarm?.(row)));
     });
+    line.buttons.forEach((button, at) => { button.hidden = this.acts[at].fits?.(row) === false; });
     return line.element;
   }
 

@@ -1,15 +1,22 @@
 /** The page on which anybody who has a link reads a shared conversation. It knows no user, and keeps nothing. */
 
+import { ROOT } from "../client/address.js";
 import { humanised, moment } from "../client/format.js";
 import { dateTime, t } from "../client/messages.js";
 import { browserStorage, safeStorage } from "../client/safe_storage.js";
 import { monogram } from "../views/agents.js";
 import { el, setText } from "../views/dom.js";
 import { startLanguage } from "../views/language.js";
+import { Files } from "../views/files.js";
+import { LazyChart } from "../views/lazy_chart.js";
+import { MadeFilesView } from "../views/made_files.js";
 import { MomentView } from "../views/moment.js";
-import { followNote, showProse } from "../views/prose.js";
+import { Panel } from "../views/panel.js";
+import { Previews } from "../views/previews.js";
+import { followNote, showWhole } from "../views/prose.js";
 import { SharedReader, tokenIn } from "./reader.js";
 
+const NOTHING_KEPT = Object.freeze({ getItem: () => null, setItem() {} });
 const DAY = Object.freeze({ dateStyle: "long" });
 
 class SharedPage {
@@ -19,6 +26,8 @@ class SharedPage {
     this.about = el("p.hint", { role: "status" }, t("shared.reading"));
     this.button = el("button.secondary", { type: "button", hidden: true, onclick: () => this.read() });
     this.messages = el("div");
+    this.panel = new Panel();
+    this.files = new Files(reader, NOTHING_KEPT, new Previews(reader), this.panel);
     this.element = el("main.shared", { tabIndex: -1 }, el("div.shared-column", {},
       el("header.shared-head", {}, this.title, this.about), el("div.shared-older", {}, this.button), this.messages));
   }
@@ -43,10 +52,30 @@ class SharedPage {
     setText(this.about, t("shared.about", { made: dateTime(moment(made), DAY), ends: dateTime(moment(ends), DAY) }));
     const height = this.element.scrollHeight;
     const first = this.messages.childElementCount === 0;
-    this.messages.prepend(...messages.map(messageView));
+    this.messages.prepend(...messages.map((message) => this.#message(message)));
     if (!first) this.element.scrollTop += this.element.scrollHeight - height;
     if (this.reader.more) this.#offer(t("shared.older"));
     else this.button.hidden = true;
+  }
+
+  #message(message) {
+    const time = new MomentView();
+    time.show(moment(message.created_at));
+    if (message.role === "user") {
+      return el("article.shared-message.said", { "aria-label": t("shared.question") },
+        el("div.bubble", { dir: "auto" }, message.content), time.element);
+    }
+    const name = message.agent === "guide" ? t("agents.guide") : humanised(message.agent);
+    const block = el("div.block", { dir: "auto", onclick: (event) => followNote(block, event) });
+    showWhole(block, message.content, () => {
+      // Its files are its owner's: a reader could not open them.
+      for (const link of block.querySelectorAll('a[href^="/"]')) link.replaceWith(...link.childNodes);
+    });
+    const made = new MadeFilesView({ files: this.files, previews: this.files.previews, panel: this.panel });
+    made.update({ steps: [], final: { data: { files: message.files } } });
+    return el("article.shared-message", {},
+      el("h2.who", {}, monogram(name, message.agent, null), el("span.who-name", {}, name), time.element), el("div.prose", {}, block),
+      message.visualization && new LazyChart(message.visualization, this.panel).element, made.element, message.status !== "success" && el("p.hint", {}, t("shared.cut")));
   }
 
   #gone() {
@@ -63,24 +92,7 @@ class SharedPage {
   }
 }
 
-function messageView(message) {
-  const time = new MomentView();
-  time.show(moment(message.created_at));
-  if (message.html === null) {
-    return el("article.shared-message.said", { "aria-label": t("shared.question") },
-      el("div.bubble", { dir: "auto" }, message.content), time.element);
-  }
-  const name = message.agent === "guide" ? t("agents.guide") : humanised(message.agent);
-  const block = el("div.block", { dir: "auto", onclick: (event) => followNote(block, event) });
-  showProse(block, message.html);
-  // Its files are its owner's: a reader could not open them.
-  for (const link of block.querySelectorAll('a[href^="/"]')) link.replaceWith(...link.childNodes);
-  return el("article.shared-message", {},
-    el("h2.who", {}, monogram(name, message.agent, null), el("span.who-name", {}, name), time.element), el("div.prose", {}, block),
-    message.status !== "success" && el("p.hint", {}, t("shared.cut")));
-}
-
 await startLanguage(safeStorage(browserStorage()));
-const page = new SharedPage(new SharedReader(tokenIn(location.pathname), (...asked) => fetch(...asked)));
-document.body.replaceChildren(page.element);
+const page = new SharedPage(new SharedReader(tokenIn(location.pathname.slice(ROOT.length)), (...asked) => fetch(...asked)));
+document.body.replaceChildren(page.element, page.panel.element);
 await page.read();

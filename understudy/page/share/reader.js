@@ -1,5 +1,7 @@
 /** Reads a shared conversation, page by page from its end. Pure: knows nothing of the document. */
 
+import { ROOT } from "../client/address.js";
+
 const READ_MS = 20_000;
 
 /** The token in the path of a link; "" if there is none. */
@@ -17,6 +19,7 @@ export class SharedReader {
   constructor(token, fetch) {
     Object.assign(this, { token, fetch });
     this.older = 0;
+    this.pages = new Map(); // id of a file -> how many turns were left out where its answer was read
   }
 
   /** Whether there is more before what was read. */
@@ -29,15 +32,36 @@ export class SharedReader {
    * server cannot answer now: then it can be asked again.
    */
   async next() {
-    const address = `/api/shared/${encodeURIComponent(this.token)}?skip=${this.older ?? 0}`;
-    const answer = await this.fetch(address, { credentials: "omit", referrerPolicy: "no-referrer", signal: AbortSignal.timeout(READ_MS) });
+    const answer = await this.#ask("", this.older ?? 0);
     if (answer.status === 404) {
       this.older = null;
       return null;
     }
     if (!answer.ok) throw new Error(`${answer.status}`);
     const page = await answer.json();
+    for (const { files = [] } of page.messages) for (const { id } of files) this.pages.set(id, this.older ?? 0);
     this.older = page.older;
     return page;
+  }
+
+  /** What a made file holds: {blob()}; rejects with {status}. */
+  async file(id) {
+    return this.#made(id, "");
+  }
+
+  /** What can be shown of a made file, as the API's `preview`. */
+  async preview(id) {
+    return (await this.#made(id, "/preview")).json();
+  }
+
+  async #made(id, what) {
+    const answer = await this.#ask(`/files/${encodeURIComponent(id)}${what}`, this.pages.get(id) ?? 0);
+    if (!answer.ok) throw Object.assign(new Error(`${answer.status}`), { status: answer.status });
+    return answer;
+  }
+
+  #ask(path, skip) {
+    const address = `${ROOT}/api/shared/${encodeURIComponent(this.token)}${path}?skip=${skip}`;
+    return this.fetch(address, { credentials: "omit", referrerPolicy: "no-referrer", signal: AbortSignal.timeout(READ_MS) });
   }
 }

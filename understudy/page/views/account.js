@@ -3,8 +3,10 @@
 import { el, freshId, setText } from "./dom.js";
 import { icon } from "./icons.js";
 import { Menu } from "./menu.js";
+import { ROOT } from "../client/address.js";
 import { initials } from "../client/format.js";
 import { t } from "../client/messages.js";
+import { hasOne, OPERATORS } from "../observer/roles.js";
 
 const LOCAL = "local-"; // so begin the sessions of users whom the server itself knows
 
@@ -24,6 +26,10 @@ export class Account {
       ...(this.who.session?.startsWith(LOCAL) ? [
         { label: t("account.change_password"), icon: "pencil", act: () => show("askNewPassword") },
         { label: t("account.passkeys"), icon: "shield", act: () => show("showPasskeys") },
+      ] : []),
+      ...(hasOne(this.who.roles ?? [], OPERATORS) ? [
+        { label: t("account.admin"), icon: "gear", act: () => location.assign(`${ROOT}/admin`) },
+        { label: t("account.observer"), icon: "search", act: () => location.assign(`${ROOT}/observer`) },
       ] : []),
       { label: t("account.sign_out"), icon: "leave", act: () => this.leave() },
     ]);

@@ -1,7 +1,7 @@
 /** Who can be asked: the catalogue of agents, and the switch in the composer. */
 
 import { el, freshId, setText } from "./dom.js";
-import { t } from "../client/messages.js";
+import { language, t } from "../client/messages.js";
 import { icon } from "./icons.js";
 import { humanised } from "../client/format.js";
 
@@ -26,7 +26,7 @@ export class Agents {
   /** Takes an answer of GET /api/agents. */
   take(answer) {
     if (!Array.isArray(answer?.agents)) return;
-    this.list = answer.agents.length > 0 ? answer.agents : [GUIDE]; // for a user who may use none: the server says so
+    this.list = answer.agents.length > 0 ? answer.agents.map(translated) : [GUIDE]; // for a user who may use none: the server says so
     this.model = answer.model ?? null;
     this.shareLinks = answer.share_links === true;
     this.storage.setItem(KEY, JSON.stringify(answer));
@@ -49,6 +49,11 @@ export class Agents {
   get first() {
     return this.list[0];
   }
+}
+
+/** An agent with its texts in the language of the page, as far as it has them. */
+function translated(agent) {
+  return { ...agent, ...agent.translations?.[language().language] };
 }
 
 function parse(text) {

@@ -1,7 +1,7 @@
 /** The question whether a tool may be used: everything it would be given, Allow and Deny, and what became of it. */
 
 import { el, freshId, setText } from "./dom.js";
-import { parts, t } from "../client/messages.js";
+import { parts, number, t } from "../client/messages.js";
 import { LazyFields } from "./lazy_fields.js";
 import { icon } from "./icons.js";
 import { humanised } from "../client/format.js";
@@ -142,11 +142,14 @@ export function visibly(text) {
   ));
 }
 
+const PLAIN = Object.freeze({ useGrouping: false });
+const PADDED = Object.freeze({ minimumIntegerDigits: 2 });
+
 /** "4:32 left", "23:59:59 left". */
 export function remaining(ms) {
   if (ms <= 0) return t("approval.time_up");
   const seconds = Math.ceil(ms / 1000);
   const [hours, ...rest] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
   const parts = hours > 0 ? [hours, ...rest] : rest;
-  return t("approval.left", { time: parts.map((part, at) => (at === 0 ? String(part) : String(part).padStart(2, "0"))).join(":") });
+  return t("approval.left", { time: parts.map((part, at) => number(part, at === 0 ? PLAIN : PADDED)).join(":") });
 }

@@ -1,10 +1,11 @@
 /** What calls the user to this page while they look elsewhere: the title, the icon of the tab, the badge of the app. */
 
+import { ROOT } from "../client/address.js";
 import { setText } from "./dom.js";
 import { t } from "../client/messages.js";
 
-const ICON = "/page/icon.svg";
-const WAITING_ICON = "/page/icon-waiting.svg";
+const ICON = `${ROOT}/page/icon.svg`;
+const WAITING_ICON = `${ROOT}/page/icon-waiting.svg`;
 
 export class Attention {
   constructor() {

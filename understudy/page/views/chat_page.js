@@ -31,15 +31,14 @@ export class ChatPage {
       onRetry: (turn) => this.retry(turn), onContinue: (turn) => client.continueAnswer(turn.runId) && this.transcript.follower.pin(),
       onWithdraw: (turn) => this.withdraw(turn), onAgain: (turn) => this.again(turn),
       onEdit: (turn, content) => client.edit(turn.messageId, content), onPick: (...picked) => this.pick(...picked),
-      onRate: (turn, rating) => client.feedback(answerId(turn.runId), rating),
+      onRate: (turn, ...given) => client.feedback(answerId(turn.runId), ...given),
       onStep: (turn, content) => this.say({ content, agent: agentOf(turn) }),
       onApprove: (...decision) => client.approve(...decision), onApproveChanged: (...decision) => client.approveChanged(...decision),
       onDisallow: (tool) => this.disallow(tool), onAnswer: (questionId, answer) => client.answer(questionId, answer),
       onSignIn: (name, questionId) => this.signInAt(name, questionId), onOlder: () => client.older(this.current),
       onDetails: (turn) => client.details(this.current, turn.runId).then(() => true, (fault) => this.fault(fault)),
-      onText: (runId) => client.answerText(runId), onUnsteer: (...which) => client.unsteer(...which), onUndo: (which) => client.undo(which),
-      onStop: (turn) => this.stop(turn.runId), onRetryStep: (turn, step) => retryFrom(turn, step, this).catch((fault) => this.fault(fault)),
-      onSteer: (turn, text, mode) => client.connection.online && client.steer(turn.runId, text, mode) !== null,
+      onUnsteer: (...which) => client.unsteer(...which), onUndo: (which) => client.undo(which),
+      onRetryStep: (turn, step) => retryFrom(turn, step, this).catch((fault) => this.fault(fault)),
       onShown: (state) => this.shown(state),
     };
   }
@@ -63,7 +62,7 @@ export class ChatPage {
 
   again(turn) {
     this.client.regenerate(turn.messageId);
-    this.transcript.follower.pin();
+    this.transcript.follow();
   }
 
   pick(turn, by, what) {

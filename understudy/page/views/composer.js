@@ -3,13 +3,14 @@
 import { AgentPicker } from "./agents.js";
 import { t } from "../client/messages.js";
 import { Attachments } from "./attachments.js";
-import { el, setText } from "./dom.js";
+import { composing, el, setText } from "./dom.js";
 import { icon } from "./icons.js";
 import { acceptDrops, acceptPastes } from "./intake.js";
 import { Pasted } from "./pasted.js";
 import { LazyVoice } from "./lazy_voice.js";
 
 const AROUND_BYTES = 16 * 1024; // of a command, for what surrounds the text
+const WORDS = Object.freeze({ next: "composer.send_now", now: "composer.interrupt", after: "composer.queue" }); // on the button while a run works
 const TYPING_MS = 5_000; // a tab in which the user types says so every three seconds
 
 export class Composer {
@@ -18,7 +19,7 @@ export class Composer {
    * `maxBytes()` is how many bytes a command may have, `maxFileBytes()` a file. `storage` keeps what the user agreed to.
    */
   constructor({ api, files, agents, drafts, storage, banner, maxBytes, maxFileBytes, onSend, onStop, onAgent, onTyping, onEditLast }) {
-    Object.assign(this, { drafts, agents, maxBytes, onSend, onStop, onEditLast, threadId: null, chosen: null, known: true, live: false, steerable: false, sendWhenReady: false });
+    Object.assign(this, { drafts, agents, maxBytes, onSend, onStop, onEditLast, threadId: null, chosen: null, known: true, live: false, steered: null, sendWhenReady: false });
     this.text = el("textarea.composer-text", {
       id: "composer-text", rows: 1, placeholder: t("composer.placeholder"), "aria-label": t("composer.name"), enterKeyHint: "send", autocomplete: "off", dir: "auto",
     });
@@ -31,8 +32,8 @@ export class Composer {
       onAgent(agent);
     });
     this.input = el("input.offscreen", { type: "file", multiple: true, tabIndex: -1, "aria-hidden": "true" });
-    this.sendButton = el("button.primary.round", { type: "submit", title: t("composer.send_hint"), "aria-label": t("action.send") }, icon("send"));
-    this.mode = el("select.steer-mode", { "aria-label": t("composer.when_read"), title: t("composer.when_read"), hidden: true },
+    this.sendButton = el("button.primary.round", { type: "submit", title: t("composer.send_hint"), "aria-label": t("action.send") }, icon("send"), this.sendWord = el("span"));
+    this.mode = el("select.steer-mode", { "aria-label": t("composer.when_read"), title: t("composer.when_read"), hidden: true, onchange: () => this.#buttons() },
       el("option", { value: "next" }, t("composer.mode_next")), el("option", { value: "now" }, t("composer.mode_now")), el("option", { value: "after" }, t("composer.mode_after")));
     this.stopButton = el("button.stop", { type: "button", hidden: true, title: t("composer.stop_hint"), onclick: () => onStop() },
       el("span.stop-mark"), this.stopWord = el("span", {}, t("composer.stop")));
@@ -93,8 +94,8 @@ export class Composer {
 
   /** `turn` is the one that is being worked on and can be stopped, or null; `steered` the one that a message can enter. */
   show(turn, steered = null) {
-    this.live = turn !== null;
-    this.steerable = steered !== null;
+    Object.assign(this, { live: turn !== null, steered });
+    this.text.placeholder = t(steered ? "composer.placeholder_live" : "composer.placeholder");
     this.stopButton.disabled = turn?.stopping ?? false;
     setText(this.stopWord, t(turn?.stopping ? "composer.stopping" : "composer.stop"));
     this.#buttons();
@@ -136,7 +137,7 @@ export class Composer {
     });
     this.text.addEventListener("keydown", (event) => {
       if (event.key === "ArrowUp" && this.#untouched(event) && this.onEditLast()) event.preventDefault();
-      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      if (event.key !== "Enter" || event.shiftKey || composing(event)) return;
       event.preventDefault();
       this.#send();
     });
@@ -168,20 +169,20 @@ export class Composer {
     this.fault.textContent = tooLong ? t("composer.too_long") : "";
     if (tooLong) return;
     const files = this.attachments.ready;
+    const mode = this.#enters ? this.mode.value : "after";
+    this.mode.value = "next";
     this.voice.cancel();
     this.pasted.hide();
     this.text.value = "";
     this.attachments.restore([]);
     this.#changed();
-    const mode = this.steerable ? this.mode.value : "after";
-    this.mode.value = "next";
     this.chosen = null; // who answers is from now on for the thread to say
     this.onSend({ content, files, agent: this.picker.picked, mode });
   }
 
   /** Whether a plain key was pressed in a box in which nothing is being written. */
   #untouched(event) {
-    return this.text.value === "" && !this.holds && !event.isComposing && !event.shiftKey && !event.ctrlKey && !event.altKey && !event.metaKey;
+    return this.text.value === "" && !this.holds && !composing(event) && !event.shiftKey && !event.ctrlKey && !event.altKey && !event.metaKey;
   }
 
   /** Speaks to an agent from now on, as if it was picked from the menu. */
@@ -206,6 +207,12 @@ export class Composer {
     return this.known && !this.attachments.uploading;
   }
 
+  /** Whether what is written can be read by the run at work: it has no files, and is for the run's agent. */
+  get #enters() {
+    const { steered, attachments, picker: { picked } } = this;
+    return steered?.agentType === picked.agent_type && (steered?.pillar ?? null) === (picked.pillar ?? null) && !attachments.uploading && attachments.ready.length === 0;
+  }
+
   #changed() {
     if (this.threadId) this.drafts.write(this.threadId, { text: this.text.value, files: this.attachments.ready, agent: this.chosen });
     this.text.style.height = "auto";
@@ -216,8 +223,11 @@ export class Composer {
   #buttons() {
     const typed = this.text.value.trim() !== "";
     this.stopButton.hidden = !this.live;
-    this.mode.hidden = !this.steerable || !typed;
+    this.mode.hidden = !this.#enters || !typed;
     this.sendButton.hidden = this.live && !typed;
+    const word = this.live ? t(WORDS[this.#enters ? this.mode.value : "after"]) : "";
+    setText(this.sendWord, word);
+    this.sendButton.setAttribute("aria-label", word || t("action.send"));
     const uploading = this.attachments.uploading ? t("composer.uploading") : t("composer.send_hint");
     const waiting = this.known ? t("composer.waits_for_file") : t("composer.waits_for_chat");
     this.sendButton.title = this.sendWhenReady ? waiting : uploading;

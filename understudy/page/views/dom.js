@@ -34,6 +34,14 @@ function shellElement(id) {
 
 const ATTRIBUTES = new Set(["role", "for", "title", "class", "download", "href", "scope"]);
 
+/**
+ * Whether a key is part of what an input method composes, such as the Enter that confirms a choice. Safari ends the
+ * composition before it tells of that key, which has the code 229 then.
+ */
+export function composing(event) {
+  return event.isComposing || event.keyCode === 229;
+}
+
 /** Replaces what an element holds, when it changed. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;

@@ -1,11 +1,13 @@
 /** A first visit: what the product is, sample data to try it with, and how to see an answer survive its server. */
 
+import { ROOT } from "../client/address.js";
 import { el, setText } from "./dom.js";
 import { icon } from "./icons.js";
 import { t } from "../client/messages.js";
 import { FIRST_STAGE, killStage, STEPS } from "../client/kill_demo.js";
 
 const FEW = 5; // chats up to which somebody is new here
+const HERE = /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/; // the server is on the machine of who looks
 const DEMOS = Object.freeze({ sales: { say: "sales.txt", files: ["sales.csv"] }, kill: { say: "story.txt", files: [] } }); // samples
 
 export class FirstVisit {
@@ -30,7 +32,7 @@ export class FirstVisit {
       line: t("first.line"),
       demos: el("ul.starters.demos", { "aria-label": t("first.try") },
         demo("sales", t("first.sales"), t("first.sales_detail")),
-        account.who?.anonymous && demo("kill", t("first.kill"), t("first.kill_detail"))), // others do not run the server
+        account.who?.anonymous && HERE.test(location.hostname) && demo("kill", t("first.kill"), t("first.kill_detail"))), // others do not run the server
     };
   }
 
@@ -52,7 +54,7 @@ export class FirstVisit {
 async function sampleOf(name) {
   const { say, files } = DEMOS[name];
   const read = async (file) => {
-    const answer = await fetch(`/page/samples/${file}`);
+    const answer = await fetch(`${ROOT}/page/samples/${file}`);
     if (!answer.ok) throw new Error(t("first.unreadable"));
     return answer.blob();
   };

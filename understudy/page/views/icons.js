@@ -3,6 +3,7 @@
 const PATHS = Object.freeze({
   plus: "M10 4v12M4 10h12",
   search: "M9 15A6 6 0 1 0 9 3a6 6 0 0 0 0 12zM17 17l-3.8-3.8",
+  fold: "M3.5 4h13v12h-13zM8 4v12",
   menu: "M3 6h14M3 10h14M3 14h9",
   close: "M5 5l10 10M15 5L5 15",
   inbox: "M3 11.5l2.2-7h9.6l2.2 7v4.5H3zM3 11.5h4l1.2 2h3.6l1.2-2h4",

@@ -34,11 +34,12 @@ export class InboxView {
     const counts = countsOf(state);
     for (const [name, count] of this.tabs) {
       setText(count, number(counts[name]));
-      count.parentElement?.classList.toggle("is-empty", counts[name] === 0);
+      count.parentElement.hidden = counts[name] === 0;
     }
+    this.strip.hidden = LISTS.every((name) => counts[name] === 0);
     const waiting = waitingCount(state);
     this.badge.hidden = waiting === 0;
-    setText(this.badge, waiting > 99 ? "99+" : String(waiting));
+    setText(this.badge, waiting > 99 ? `${number(99)}+` : number(waiting));
     this.button.setAttribute("aria-label", waiting === 0 ? t("inbox.title") : t("inbox.title_count", { count: waiting }));
     this.button.title = this.button.getAttribute("aria-label");
     if (this.dialog) this.#fill(state, counts);

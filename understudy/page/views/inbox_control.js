@@ -4,6 +4,7 @@ import { markOf, newItems, waitingCount } from "../client/inbox.js";
 import { InboxFeed } from "../client/inbox_feed.js";
 import { REAL_TIMERS, Timers } from "../client/timers.js";
 import { Attention } from "./attention.js";
+import { number } from "../client/messages.js";
 import { el, setText } from "./dom.js";
 import { InboxView } from "./inbox.js";
 import { Notify } from "./notify.js";
@@ -50,7 +51,7 @@ export class Inbox {
     if (this.feed.loaded) this.notify.tell(newItems(before, this.feed.state));
     const waiting = waitingCount(this.feed.state);
     this.badge.hidden = waiting === 0;
-    setText(this.badge, waiting > 99 ? "99+" : String(waiting));
+    setText(this.badge, waiting > 99 ? `${number(99)}+` : number(waiting));
     this.attention.waiting(waiting);
     this.view.update();
     this.page.onMarks();

@@ -1,6 +1,7 @@
 /** The keys that work anywhere on the page. */
 
 import { LazyPart } from "./lazy_part.js";
+import { composing } from "./dom.js";
 import { commandKey } from "./key_names.js";
 
 export class Keys {
@@ -13,6 +14,7 @@ export class Keys {
   }
 
   #key(event) {
+    if (composing(event)) return;
     const { page } = this;
     const command = (event.ctrlKey || event.metaKey) && !event.altKey;
     const key = event.key.toLowerCase();

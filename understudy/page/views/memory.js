@@ -2,7 +2,7 @@
 
 import { confirmed, dialogHead } from "./dialog.js";
 import { dateTime, enumerated, listed, t } from "../client/messages.js";
-import { el, freshId, setText } from "./dom.js";
+import { composing, el, freshId, setText } from "./dom.js";
 import { icon } from "./icons.js";
 import { humanised, moment } from "../client/format.js";
 
@@ -94,7 +94,7 @@ export class MemoryDialog {
         else this.#act(() => this.api.changeMemory(entry, value), t("memory.changed", { name }));
       },
       onkeydown: (event) => {
-        if (event.key !== "Escape") return;
+        if (event.key !== "Escape" || composing(event)) return;
         event.preventDefault(); // the dialog stays open
         event.stopPropagation();
         form.replaceWith(row);

@@ -1,5 +1,6 @@
 /** Notices of this browser: switched on by the user, shown by the page while it is hidden, and by Web Push while it is closed. */
 
+import { ROOT } from "../client/address.js";
 import { bytesOf, noticesFor, noticeTexts, sameKey, storedChoice } from "../client/notices.js";
 import { t } from "../client/messages.js";
 import { el, freshId, setText } from "./dom.js";
@@ -51,7 +52,7 @@ export class Notify {
     const texts = noticeTexts();
     const registration = await this.#registration();
     for (const { kind, threadId, title } of noticesFor(fresh, this.choice)) {
-      const options = { body: texts[kind], tag: `understudy:${threadId}`, icon: "/page/icon.svg", data: { thread_id: threadId } };
+      const options = { body: texts[kind], tag: `understudy:${threadId}`, icon: `${ROOT}/page/icon.svg`, data: { thread_id: threadId } };
       if (registration) {
         registration.showNotification(title || t("chat.new"), options).catch(() => {});
         continue;

@@ -1,6 +1,6 @@
 /** The command palette: chats, agents and actions by what is typed. A combobox with a list (WAI-ARIA 1.2). */
 
-import { el, freshId, setText } from "./dom.js";
+import { composing, el, freshId, setText } from "./dom.js";
 import { icon } from "./icons.js";
 import { found } from "../client/palette.js";
 import { t } from "../client/messages.js";
@@ -15,7 +15,7 @@ export class Palette {
   }
 
   get open() {
-    return this.dialog?.isConnected ?? false;
+    return this.dialog?.open ?? false;
   }
 
   toggle() {
@@ -34,7 +34,8 @@ export class Palette {
     this.none = el("p.hint.palette-none", { role: "status" });
     this.dialog = el("dialog.dialog.palette", { "aria-label": t("palette.label") },
       el("div.palette-head", {}, icon("search"), this.input), this.list, this.none);
-    this.dialog.addEventListener("close", () => this.dialog.remove());
+    const { dialog } = this;
+    dialog.addEventListener("close", () => dialog.remove()); // another one may be open by then
     this.dialog.addEventListener("click", (event) => event.target === this.dialog && this.dialog.close());
     document.body.append(this.dialog);
     this.dialog.showModal();
@@ -89,7 +90,7 @@ export class Palette {
   }
 
   #key(event) {
-    if (event.isComposing) return;
+    if (composing(event)) return;
     const steps = { ArrowDown: 1, ArrowUp: -1 };
     if (steps[event.key]) this.#select(this.at + steps[event.key]);
     else if (event.key === "Enter" && this.shown[this.at]) this.#choose(this.shown[this.at]);

@@ -1,7 +1,7 @@
 /** What stored files hold, as the server says it may be shown: pictures, rows, highlighted text. */
 
 import { el } from "./dom.js";
-import { showProse } from "./prose.js";
+import { showWhole } from "./prose.js";
 import { showTable } from "./tables.js";
 import { t } from "../client/messages.js";
 
@@ -65,12 +65,19 @@ function contentOf({ name }, preview) {
       return [showTable({ columns: preview.columns, rows: preview.rows }, { name, saves: false }), preview.cut ? el("p.hint", {}, t("made.first_rows", { count: preview.rows.length })) : ""];
     case "text": {
       const box = el("div.prose");
-      showProse(box, preview.html);
+      showWhole(box, fenced(preview.text, preview.language));
       return [preview.text === "" ? el("p.hint", {}, t("made.empty")) : box, preview.cut ? el("p.hint", {}, t("made.beginning")) : ""];
     }
     default:
       return [el("p.hint", {}, t("made.no_preview"))];
   }
+}
+
+/** A text as a block of code in Markdown. */
+function fenced(text, language) {
+  let fence = "```";
+  while (text.includes(fence)) fence += "`";
+  return `${fence}${/^[a-z0-9]+$/i.test(language) ? language : "text"}\n${text.replace(/\n$/, "")}\n${fence}`;
 }
 
 /** `read`, which is asked once for each of the latest keys; a failure is not remembered. */

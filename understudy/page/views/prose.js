@@ -3,17 +3,21 @@
 import { copyButton } from "./copy.js";
 import { t } from "../client/messages.js";
 import { el } from "./dom.js";
-import { setSafeHtml } from "./safe_html.js";
+import { renderer } from "./renderer.js";
+import { whenSeen } from "./seen.js";
 import { frameTable, joinTables } from "./tables.js";
 
+const DIAGRAM = "Mermaid"; // what the code of a diagram is called
+const TABLE = "CSV";
+const COLOURED_MAX = 8_000; // characters of a block whose language is loaded on demand
 const TURN_LEVEL = 2; // of the headings that say who speaks
 
 /**
- * Fills `container` with an answer's safe HTML. `grows`: it is the open end of an answer, and more follows. `outline`: the
+ * Fills `container` with the nodes of an answer, a fragment. `grows`: it is the open end of an answer, and more follows. `outline`: the
  * ranks of the headings above, innermost last; those of this part are added.
  */
-export function showProse(container, html, { grows = false, outline = [] } = {}) {
-  setSafeHtml(container, html);
+export function showProse(container, nodes, { grows = false, outline = [] } = {}) {
+  container.replaceChildren(nodes);
   container.querySelectorAll("pre").forEach(frameCode);
   joinTables(container);
   container.querySelectorAll("table").forEach((table) => frameTable(table, { grows }));
@@ -24,6 +28,23 @@ export function showProse(container, html, { grows = false, outline = [] } = {})
     box.setAttribute("aria-label", t(box.classList.contains("done") ? "answer.task_done" : "answer.task_open"));
   });
   for (const heading of container.querySelectorAll("h1, h2, h3, h4, h5, h6")) levelHeading(heading, outline);
+}
+
+/**
+ * Fills `container` with a whole text in Markdown, or with the text as it is if what renders it cannot be had. `then()` is called
+ * when it is shown.
+ */
+export function showWhole(container, text, then = () => {}) {
+  const show = () => {
+    if (renderer.loaded !== null) {
+      showProse(container, renderer.loaded.wholeNodes(text));
+      finishCode(container);
+    } else if (renderer.failed) container.replaceChildren(el("div.plain", { dir: "auto" }, text));
+    else return;
+    then();
+  };
+  renderer.load(show);
+  show();
 }
 
 /** A heading stands one level below the one that it belongs to, however many ranks its author left out. */
@@ -78,12 +99,29 @@ export function frameCode(pre) {
     const label = block.querySelector(":scope > .language");
     const copy = copyButton(() => codeFrom(copy.closest(".code")), t("answer.copy_code"));
     frame.append(el("div.code-head", {}, el("span", {}, label?.textContent || t("answer.code")), copy));
+    if (label) frame.dataset.language = label.textContent;
     label?.remove();
   }
   block.replaceWith(frame);
   frame.append(block);
   pre.tabIndex = 0; // so that a keyboard can scroll it
   pre.addEventListener("scroll", () => alignCode(frame, pre.scrollLeft), { passive: true });
+}
+
+/** Draws the diagrams of a block that does not change any more, and colours code whose language is loaded on demand. */
+export function finishCode(box) {
+  for (const frame of box.querySelectorAll(".code[data-language]")) {
+    const { language } = frame.dataset;
+    if (language === DIAGRAM) whenSeen(frame, () => import("./diagram.js").then(({ draw }) => draw(frame, codeFrom(frame)), () => {})); // else the code stays
+    else if (language !== TABLE && renderer.loaded?.lacks(language)) whenSeen(frame, () => colour(frame, language).catch(() => {})); // it stays without colours
+  }
+}
+
+async function colour(frame, language) {
+  const code = frame.querySelector("code");
+  if (code.textContent.length > COLOURED_MAX || nextPart(frame)) return;
+  const nodes = await renderer.loaded.colouredLater(code.textContent, language);
+  if (nodes?.textContent === code.textContent) code.replaceChildren(nodes);
 }
 
 /** The frame that goes on with the code of `frame`, or null. */

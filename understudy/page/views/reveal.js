@@ -1,6 +1,7 @@
 /** Opens a chat at one of its messages, which may stand far in its past. */
 
 import { t } from "../client/messages.js";
+import { renderer } from "./renderer.js";
 
 const READS = 40; // older pages that are read for it, of 50 turns each
 const WAIT_MS = 15_000; // for the first page of the chat
@@ -45,8 +46,12 @@ async function readOlder(client, threadId) {
   return true;
 }
 
-/** Resolves when something of a chat is known, or nothing came in time. */
+/** Resolves when something of a chat is known, and what renders it; or nothing came in time. */
 async function known(client, threadId) {
+  if (renderer.loaded === null) {
+    await renderer.known();
+    await new Promise((resolve) => { requestAnimationFrame(resolve); }); // answers are drawn by then
+  }
   if (!client.state(threadId)?.turns.length) await changed(client, threadId, WAIT_MS);
 }
 

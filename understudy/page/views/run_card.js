@@ -1,11 +1,10 @@
-/** The card of a run: one line while it works and afterwards, which opens into its figures, its steps and a box to steer it. */
+/** The card of a run: one line while it works and afterwards, which opens into its figures and its steps. */
 
 import { LIVE } from "../client/turns.js";
 import { el, freshId, setText } from "./dom.js";
 import { icon } from "./icons.js";
 import { RunFigures } from "./run_figures.js";
 import { RunStepsView } from "./run_steps.js";
-import { SteerBox } from "./steer_box.js";
 import { SteersView } from "./steers.js";
 import { UndoView } from "./undo.js";
 import { duration } from "../client/format.js";
@@ -13,8 +12,7 @@ import { t } from "../client/messages.js";
 import { activity, summary, tallied } from "../client/run_summary.js";
 
 export class RunCardView {
-  /** `page` is {agents, api, clock, onStop(turn), onSteer(turn, text, mode), onUnsteer, onUndo, onRetryStep,
-   * onDetails(turn)}; the last resolves to whether it could. */
+  /** `page` is {agents, api, clock, onUnsteer, onUndo, onRetryStep, onDetails(turn)}; the last resolves to whether it could. */
   constructor(page) {
     this.page = page;
     this.unfolded = null; // what the user chose; null: open until the answer begins, which steps above it would push down
@@ -25,16 +23,13 @@ export class RunCardView {
     this.time = el("span.work-time");
     this.head = el("button.work-head", { type: "button", "aria-controls": id, onclick: () => this.#toggle() },
       this.mark, this.now, this.time, icon("chevron"));
-    this.stopWord = el("span", {}, t("composer.stop"));
-    this.stop = el("button.work-stop", { type: "button", onclick: () => page.onStop(this.turn) }, el("span.stop-mark"), this.stopWord);
     this.restarted = el("p.work-restarted", { hidden: true }, icon("retry"), t("run.restarted"));
     this.figures = new RunFigures(page.api, page.agents);
     this.steps = new RunStepsView(page);
-    this.box = new SteerBox((text, mode) => page.onSteer(this.turn, text, mode));
     this.steers = new SteersView(page);
     this.undo = new UndoView(page);
-    this.body = el("div.work-body", { id }, this.figures.element, this.box.element, this.steps.element);
-    this.work = el("div.work", { role: "group", "aria-label": t("run.name") }, el("div.work-bar", {}, this.head, this.stop), this.restarted, this.body);
+    this.body = el("div.work-body", { id }, this.figures.element, this.steps.element);
+    this.work = el("div.work", { role: "group", "aria-label": t("run.name") }, this.head, this.restarted, this.body);
     this.element = el("div.run-card", {}, this.work, this.steers.element); // what can be undone stands below the answer, which it must not push down
   }
 
@@ -49,9 +44,6 @@ export class RunCardView {
     if (this.work.hidden) return;
     this.work.dataset.state = live ? "live" : "done";
     this.restarted.hidden = !restarted;
-    this.stop.hidden = !live;
-    this.stop.disabled = turn.stopping;
-    setText(this.stopWord, t(turn.stopping ? "composer.stopping" : "composer.stop"));
     this.#summarise(turn, steps, live);
     this.shown = { steps, live };
     // What an operator did is among the steps, and stays in sight.
@@ -80,7 +72,6 @@ export class RunCardView {
     const { steps, live } = this.shown;
     this.body.hidden = !open;
     this.head.setAttribute("aria-expanded", String(open));
-    this.box.show(open && live && this.turn.status === "running" && !this.turn.stopping);
     // What it costs is asked for only where somebody looks: steps that are open by themselves say what it does.
     this.figures.show(open && this.unfolded ? this.turn : null, live);
     if (open) this.steps.show(steps, this.turn, live);

@@ -1,22 +1,74 @@
 /**
  * The one place where markup, and the address of a script, enters the page.
  *
- * It takes only what the server rendered and cleaned (`blocks[].html`, `data.html`); nothing a user typed and
- * nothing a tool returned comes here.
+ * Markup is what `client/markdown` makes of an answer. It passes DOMPurify with a short list of elements and attributes, whatever
+ * has made it, and becomes nodes: no text is given to `innerHTML`.
  */
 
-const SCRIPTS = new Set(["/worker.js"]);
+import { ROOT } from "../client/address.js";
+
+const SCRIPTS = new Set([`${ROOT}/worker.js`]);
 const policy = globalThis.trustedTypes?.createPolicy("understudy", {
-  createHTML: (html) => html,
+  createHTML: (html) => html, // for DOMPurify alone, which parses it into a document that is not shown
   createScriptURL: (url) => (SCRIPTS.has(url) ? url : null),
 }) ?? null;
+
+const CONFIG = Object.freeze({
+  ALLOWED_TAGS: [
+    "a", "blockquote", "br", "code", "div", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "img", "li", "ol", "p", "pre", "s", "span",
+    "strong", "sub", "sup", "table", "tbody", "td", "th", "thead", "tr", "ul", "#text",
+    // MathML without what links, runs, embeds or annotates
+    "math", "menclose", "merror", "mfrac", "mi", "mmultiscripts", "mn", "mo", "mover", "mpadded", "mphantom", "mprescripts", "mroot", "mrow",
+    "mspace", "msqrt", "mstyle", "msub", "msubsup", "msup", "mtable", "mtd", "mtext", "mtr", "munder", "munderover",
+  ],
+  ALLOWED_ATTR: [
+    "align", "alt", "class", "href", "src", "start", "title",
+    "accent", "accentunder", "columnspan", "depth", "display", "displaystyle", "fence", "form", "height", "largeop", "linethickness",
+    "lspace", "mathvariant", "maxsize", "minsize", "movablelimits", "notation", "rowspan", "rspace", "scriptlevel", "separator", "stretchy",
+    "symmetric", "voffset", "width",
+  ],
+  ALLOWED_URI_REGEXP: /^(?:(?:https?|mailto):|(?![a-z][a-z0-9+.-]*:)[^\s\\])/i,
+  ALLOW_ARIA_ATTR: false, ALLOW_DATA_ATTR: false, ALLOW_UNKNOWN_PROTOCOLS: false, RETURN_DOM_FRAGMENT: true,
+  ...(policy && { TRUSTED_TYPES_POLICY: policy }),
+});
+const CLASSES = /^(?:hljs-[\w-]+|[a-z]+_{1,2}|tml-[\w-]+|math[a-z]*|highlight|continued|language|task|done|footnote|image)$/;
+const SHOWN_HOST = /^[\s*_`]*(?:https?:\/\/|www\.)([^/\s?#:]+)/i;
 
 /** The address of a script that the browser may run by itself: only the service worker's. */
 export function scriptUrl(url) {
   return policy ? policy.createScriptURL(url) : url;
 }
 
-/** Shows `html`, made safe by the server, in `element`. */
-export function setSafeHtml(element, html) {
-  element.innerHTML = policy ? policy.createHTML(html) : html;
+/** A function that returns the nodes of a text of HTML, with what is listed here alone. */
+export function cleanerOf(DOMPurify) {
+  const purify = DOMPurify(window);
+  purify.addHook("uponSanitizeAttribute", (_node, data) => {
+    if (data.attrName === "class") data.attrValue = data.attrValue.split(/\s+/).filter((name) => CLASSES.test(name)).join(" ");
+    if (data.attrName === "class" && data.attrValue === "") data.keepAttr = false;
+  });
+  purify.addHook("afterSanitizeAttributes", (node) => {
+    if (node.localName === "a" && misleads(node)) node.removeAttribute("href");
+    if (node.localName === "img" && leadsElsewhere(node.getAttribute("src") ?? "")) node.remove();
+  });
+  return (html) => purify.sanitize(html, CONFIG);
+}
+
+/** Whether the browser would ask another host for this address. */
+function leadsElsewhere(address) {
+  return new URL(address, location.href).origin !== location.origin;
+}
+
+/** Whether a link names a user before its host, or its words are the address of an unrelated host. */
+function misleads(link) {
+  const address = link.getAttribute("href");
+  if (address === null || !URL.canParse(address, location.href)) return address !== null;
+  const { host, password, protocol, username } = new URL(address, location.href);
+  if (!/^https?:$/.test(protocol)) return false;
+  const [, shown] = SHOWN_HOST.exec(link.textContent) ?? [];
+  return username !== "" || password !== "" || (shown?.includes(".") && houseOf(shown.split("@").at(-1).toLowerCase()) !== houseOf(host));
+}
+
+/** The last two labels of a host's name. */
+function houseOf(host) {
+  return host.split(":")[0].replace(/\.$/, "").split(".").slice(-2).join(".");
 }

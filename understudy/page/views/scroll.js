@@ -1,4 +1,9 @@
-/** Following the end of the transcript: only while the reader is there. */
+/**
+ * Following the end of the transcript: only while the reader is there.
+ *
+ * What a reader has just asked stays in sight: an answer is followed until its question stands at the top, and from there on
+ * only by who goes to the end.
+ */
 
 const NEAR_PX = 56;
 const FAR = 4; // heights of the visible part; a jump from farther away does not glide
@@ -6,7 +11,7 @@ const FAR = 4; // heights of the visible part; a jump from farther away does not
 export class Follower {
   /** `scroller` scrolls, `content` grows in it, `button` brings the reader back to the end. */
   constructor(scroller, content, button) {
-    Object.assign(this, { scroller, content, button, pinned: true, idle: true, last: 0, width: 0 });
+    Object.assign(this, { scroller, content, button, pinned: true, idle: true, last: 0, width: 0, question: null });
     scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     button.addEventListener("click", () => this.pin(true));
     const observer = new ResizeObserver(() => this.keep());
@@ -14,9 +19,9 @@ export class Follower {
     observer.observe(scroller);
   }
 
-  /** Goes to the end and stays there. */
-  pin(smooth = false) {
-    this.pinned = true;
+  /** Goes to the end and stays there; until `question()`, an element or null, stands at the top, if it is given. */
+  pin(smooth = false, question = null) {
+    Object.assign(this, { pinned: true, question });
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
     const far = this.#distance > FAR * this.scroller.clientHeight;
     if (smooth && !calm && !far) this.scroller.scrollTo({ top: this.scroller.scrollHeight, behavior: "smooth" });
@@ -26,10 +31,20 @@ export class Follower {
 
   /** After something grew: stays at the end if the reader was there. */
   keep() {
-    if (this.pinned) this.scroller.scrollTop = this.scroller.scrollHeight;
+    if (this.scroller.clientWidth !== this.width) this.question = null; // a window that was turned shows the end it showed
+    if (this.pinned) this.#follow();
     this.last = this.scroller.scrollTop; // content that shrank moves the reader too, but is not the reader
     this.width = this.scroller.clientWidth;
     this.#show();
+  }
+
+  #follow() {
+    const { scroller } = this;
+    const asked = this.question?.();
+    const above = asked ? asked.getBoundingClientRect().top - scroller.getBoundingClientRect().top : Infinity;
+    this.pinned = this.#distance <= above; // else the question would leave by the top
+    scroller.scrollTop += Math.min(this.#distance, above);
+    if (!this.pinned) this.question = null;
   }
 
   /** What the reader sees was kept in its place: that was not the reader. */
@@ -49,8 +64,8 @@ export class Follower {
       return;
     }
     if (this.idle) this.pinned = false; // an empty chat is read from its top, also when it does not fit any more
-    else if (this.#distance < NEAR_PX) this.pinned = true;
-    else if (scrollTop < this.last - 2) this.pinned = false; // only the reader scrolls upwards
+    else if (scrollTop < this.last - 2) Object.assign(this, { pinned: this.#distance < NEAR_PX, question: null }); // only the reader scrolls upwards
+    else if (this.#distance < NEAR_PX && scrollTop > this.last) this.pinned = true;
     this.last = scrollTop;
     this.#show();
   }

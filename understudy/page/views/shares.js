@@ -1,5 +1,6 @@
 /** The dialog of a chat's links: makes one that anybody can read, lists those there are, and revokes each. */
 
+import { ROOT } from "../client/address.js";
 import { copy, copyButton } from "./copy.js";
 import { dialogHead } from "./dialog.js";
 import { el, freshId, setText } from "./dom.js";
@@ -38,7 +39,7 @@ export class SharesDialog {
     this.making = true;
     await this.#try(async () => {
       const { path } = await this.api.share(this.thread.id, this.tip);
-      this.address.value = new URL(path, location.href).href;
+      this.address.value = new URL(ROOT + path, location.href).href;
       this.made.hidden = false;
       const copied = await copy(this.address.value);
       await this.#read();

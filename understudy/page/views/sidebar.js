@@ -1,7 +1,7 @@
 /** The list of chats: newest first, searchable; on narrow screens a drawer. */
 
 import { ChatActs } from "./chat_acts.js";
-import { arrange, el, setText } from "./dom.js";
+import { arrange, composing, el, setText } from "./dom.js";
 import { icon } from "./icons.js";
 import { TagFilter } from "./tag_filter.js";
 import { ThreadRow } from "./thread_row.js";
@@ -12,6 +12,7 @@ import { searched } from "../client/tags.js";
 import { t } from "../client/messages.js";
 
 const MOST_PINNED = 100; // more are listed with the others
+const FOLDED = "understudy.sidebar"; // as `first_paint.js` reads it
 const SOON_MS = 400;
 const TYPED_MS = 180; // a pause this long while searching asks the server
 
@@ -37,6 +38,7 @@ export class Sidebar {
     this.archive = el("button.quiet.more.archive-button", { type: "button", onclick: () => this.#switch() });
     this.element = el("aside.sidebar", { id: "sidebar", "aria-label": t("sidebar.name") },
       el("div.brand", {}, el("span.brand-mark", { "aria-hidden": "true" }), el("span.brand-name", {}, "understudy"),
+        el("button.quiet.icon-button.fold", { type: "button", title: t("sidebar.close"), "aria-label": t("sidebar.close"), onclick: () => this.fold(true) }, icon("fold")),
         el("button.quiet.icon-button.drawer-close", { type: "button", "aria-label": t("sidebar.close"), onclick: () => this.toggle(false) }, icon("close"))),
       el("button.new-chat", { type: "button", onclick: () => this.acts.create() }, icon("plus"), t("chat.new")),
       el("label.search", {}, icon("search"), this.search, this.paletteKey = el("kbd", { "aria-hidden": "true" })),
@@ -119,15 +121,31 @@ export class Sidebar {
     if (open && this.element.contains(document.activeElement) === false) this.element.querySelector(".new-chat").focus();
   }
 
-  focusSearch() {
+  /** Puts the list away on a wide screen, or back, also for the next visit. */
+  fold(folded) {
+    const { dataset } = document.documentElement;
+    if (folded) dataset.sidebar = "folded";
+    else delete dataset.sidebar;
+    if (folded) this.storage.setItem(FOLDED, "folded");
+    else this.storage.removeItem(FOLDED);
+    this.onToggle?.(!folded);
+  }
+
+  /** Shows the list, wherever it is. */
+  unfold() {
+    this.fold(false);
     this.toggle(true);
+  }
+
+  focusSearch() {
+    this.unfold();
     this.search.focus();
     this.search.select();
   }
 
   /** Lists the chats with a tag, or no more. */
   showTag(tag) {
-    this.toggle(true);
+    this.unfold();
     this.filter.toggle(tag);
   }
 
@@ -168,10 +186,13 @@ export class Sidebar {
     const outdated = () => which !== this.which || (further ? query !== this.query : turn !== this.asked); // another question was asked meanwhile
     try {
       const keepsPinned = further || query || which !== "active";
-      const [page, { threads: pinned }] = await Promise.all([
+      const readPinned = async () => (await this.api.threads({ which: "pinned", limit: MOST_PINNED })).threads;
+      const [page, early] = await Promise.all([
         this.api.threads(further ? { query, which, cursor: this.read.cursor } : { query, which, limit: wantedAtTop(same ? this.read : NO_THREADS) }),
-        keepsPinned ? { threads: this.pinned } : this.api.threads({ which: "pinned", limit: MOST_PINNED }),
+        !keepsPinned && this.read.cursor ? readPinned() : null,
       ]);
+      // Of a user with few chats all are on the page, the pinned ones among them.
+      const pinned = keepsPinned ? this.pinned : early ?? (page.next_cursor ? await readPinned() : page.threads.filter((thread) => thread.pinned));
       if (outdated()) return;
       this.pinned = pinned;
       this.read = further ? extended(this.read, page) : refreshed(same ? this.read : NO_THREADS, page);
@@ -233,7 +254,7 @@ export class Sidebar {
       row = new ThreadRow(thread, (...at) => this.acts.open(...at), this.chats, (one) => this.tag(one));
       this.rows.set(thread.id, row);
     }
-    row.update(thread, { current: thread.id === this.current, mark: this.markOf(thread.id) });
+    row.update(thread, { current: thread.id === this.current, mark: this.markOf(thread.id), archived: thread.archived === true && this.which === "active" });
     return row.element;
   }
 
@@ -255,7 +276,8 @@ export class Sidebar {
   }
 
   #key(event) {
-    if (event.key === "Enter" && !event.isComposing) {
+    if (composing(event)) return;
+    if (event.key === "Enter") {
       event.preventDefault();
       const first = this.list.querySelector(".row-link");
       if (this.search.value.trim() === "" || !first) this.acts.create();

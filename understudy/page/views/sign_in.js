@@ -3,6 +3,7 @@
  * which its operator makes with `understudy token`.
  */
 
+import { ROOT } from "../client/address.js";
 import { asked, told } from "./dialog.js";
 import { el } from "./dom.js";
 import { PasskeysDialog, askPasskeys, hasPasskeys, signInWithPasskey } from "./passkeys.js";
@@ -23,7 +24,7 @@ export async function askToSignIn(client) {
     const { sign_in: provider = null, password = false } = await client.api.signsIn().catch(() => ({}));
     if (password) await askPassword(client);
     else if (!provider) await askToken(client);
-    else if (await wantsToSignIn(provider.title)) location.assign(wayTo(provider.url, location.pathname + location.search + location.hash));
+    else if (await wantsToSignIn(provider.title)) location.assign(wayTo(ROOT + provider.url, location.pathname + location.search + location.hash));
   } finally {
     asking = false;
   }

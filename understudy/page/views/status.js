@@ -11,17 +11,20 @@ export class Status {
     this.element = el("div.status", { role: "status" }, el("span.status-dot", { "aria-hidden": "true" }), this.word, this.button);
     this.banner = el("p.banner", { hidden: true, role: "status" });
     this.phase = "connecting";
+    this.known = false; // whether there was a session: whose ends is told so, and who comes is only asked to sign in
   }
 
   /** `state`: the value of the client's event `state`. */
-  show({ phase, waiting, reason, draining }) {
+  show({ phase, waiting, reason, draining, signIn = false }) {
     this.phase = phase;
-    this.element.dataset.phase = phase;
+    this.known ||= phase === "online";
+    const out = phase === "refused" && signIn && !this.known;
+    this.element.dataset.phase = out ? "signed_out" : phase;
     document.body.classList.toggle("offline", phase !== "online");
-    setText(this.word, wordFor(draining && (phase === "offline" || phase === "connecting") ? "restarts" : phase, waiting));
+    setText(this.word, wordFor(out ? "signed_out" : draining && (phase === "offline" || phase === "connecting") ? "restarts" : phase, waiting));
     this.button.hidden = phase === "online" || phase === "connecting";
-    setText(this.button, t(phase === "refused" ? "status.reconnect" : "status.try_now"));
-    this.banner.hidden = !draining && (phase === "online" || (phase === "connecting" && waiting === 0));
+    setText(this.button, t(out ? "session.sign_in" : phase === "refused" ? "status.reconnect" : "status.try_now"));
+    this.banner.hidden = out || !draining && (phase === "online" || (phase === "connecting" && waiting === 0));
     setText(this.banner, draining && phase !== "refused" ? restarting(waiting) : sentence(phase, waiting, reason));
   }
 }

@@ -1,6 +1,6 @@
 /** The dialog of a chat's tags: typed, chosen from the user's own, and removed; kept when it is saved. */
 
-import { el, freshId, setText } from "./dom.js";
+import { composing, el, freshId, setText } from "./dom.js";
 import { icon } from "./icons.js";
 import { MAX_TAG, MOST_TAGS, suggested, tagOf } from "../client/tags.js";
 import { t } from "../client/messages.js";
@@ -76,7 +76,7 @@ export class TagsDialog {
   }
 
   #key(event) {
-    if (event.isComposing) return;
+    if (composing(event)) return;
     if (event.key === "Enter" && this.input.value.trim() !== "") this.#add(this.input.value);
     else if (event.key === "Backspace" && this.input.value === "" && this.chosen.length > 0) this.#remove(this.chosen.at(-1));
     else return;

@@ -1,6 +1,6 @@
 /** One chat in the sidebar: open it, rename it in place, and a menu of what else can be done with it. */
 
-import { el, setText } from "./dom.js";
+import { composing, el, setText } from "./dom.js";
 import { t } from "../client/messages.js";
 import { icon } from "./icons.js";
 import { Menu } from "./menu.js";
@@ -12,8 +12,9 @@ export class ThreadRow {
     Object.assign(this, { thread, chats, onTag, tagged: "" });
     this.title = el("span.row-title", { dir: "auto" });
     this.mark = el("span.row-mark", { role: "img", hidden: true });
+    this.away = el("span.schedule-mark", { role: "img", "aria-label": t("chat.archived"), title: t("chat.archived"), hidden: true }, icon("archive"));
     const by = isScheduled(thread.id) ? el("span.schedule-mark", { role: "img", "aria-label": t("chat.by_schedule"), title: t("chat.by_schedule") }, icon("clock")) : null;
-    this.link = el("a.row-link", { href: `#${encodeURIComponent(thread.id)}` }, by, this.title, this.mark, this.tags = el("span.row-tags", { hidden: true }), this.snippet = el("span.row-snippet", { dir: "auto", hidden: true }));
+    this.link = el("a.row-link", { href: `#${encodeURIComponent(thread.id)}` }, by, this.title, this.away, this.mark, this.tags = el("span.row-tags", { hidden: true }), this.snippet = el("span.row-snippet", { dir: "auto", hidden: true }));
     this.link.addEventListener("click", (event) => {
       if (event.metaKey || event.ctrlKey || event.shiftKey) return;
       event.preventDefault();
@@ -40,13 +41,14 @@ export class ThreadRow {
     ];
   }
 
-  /** `mark` is "needs_you", "running", "unread" or null. */
-  update(thread, { current, mark }) {
+  /** `mark` is "needs_you", "running", "unread" or null; `archived`: it is among others that are not. */
+  update(thread, { current, mark, archived = false }) {
     this.thread = thread;
     const title = thread.title || t("chat.new");
     setText(this.title, title);
     this.link.title = title;
     this.more.setAttribute("aria-label", t("chat.menu_of", { title }));
+    this.away.hidden = !archived;
     this.#mark(mark);
     this.#tags(thread.tags ?? []);
     this.#match(thread.match ?? null);
@@ -96,6 +98,7 @@ export class ThreadRow {
       if (save && title && title !== this.thread.title) this.chats.change(this.thread, { title });
     };
     input.addEventListener("keydown", (event) => {
+      if (composing(event)) return;
       if (event.key === "Enter") finish(true);
       else if (event.key === "Escape") finish(false);
       else return;

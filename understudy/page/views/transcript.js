@@ -7,12 +7,13 @@
 
 import { answerId, beside, older, visible } from "../client/branches.js";
 import { errorText, t } from "../client/messages.js";
-import { spoken } from "../client/plain_words.js";
+import { spoken } from "../client/spoken.js";
 import { TurnWindow } from "../client/turn_window.js";
 import { isPending, isWidgetCall, LIVE } from "../client/turns.js";
 import { arrange, el, setText } from "./dom.js";
 import { icon } from "./icons.js";
 import { OlderView } from "./older.js";
+import { renderer } from "./renderer.js";
 import { Follower } from "./scroll.js";
 import { TurnView } from "./turn.js";
 
@@ -48,6 +49,7 @@ export class Transcript {
     this.follower = new Follower(this.scroller, this.content, this.jump);
     this.scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     new ResizeObserver(() => this.#resized()).observe(this.scroller);
+    this.rendererKnown = () => this.refresh();
   }
 
   /** Shows another thread from its end. `loading`: its events are still to come. */
@@ -60,7 +62,7 @@ export class Transcript {
     this.state = null;
     this.loading = loading;
     this.placeholder = undefined;
-    this.follower.pinned = true;
+    Object.assign(this.follower, { pinned: true, question: null });
     this.show(state);
     this.#render();
   }
@@ -73,6 +75,19 @@ export class Transcript {
   /** What is read before the end, for `returnTo`: {key, at}, a turn and where it stands, in px. Null at the end. */
   get place() {
     return this.readsAbove ? this.#anchor(this.turns.map(({ key }) => key)) : null;
+  }
+
+  /** Follows the answer to what was just said, or asked again. */
+  follow() {
+    const known = this.turns.at(-1)?.key;
+    this.follower.pin(false, () => {
+      const { key } = this.turns.at(-1) ?? {};
+      const view = key === known ? null : this.views.get(key);
+      if (!view) return null;
+      const long = view.message.element.offsetHeight > this.scroller.clientHeight / 2; // its answer would not be seen
+      if (!long) return view.element;
+      return view.reply.hidden ? null : view.reply;
+    });
   }
 
   /** Goes to where something was read; false if its turn is not among the turns. */
@@ -139,6 +154,7 @@ export class Transcript {
     const already = this.state !== null && !this.loading;
     this.state = next;
     this.turns = visible(next);
+    if (this.turns.length > 0) renderer.load(this.rendererKnown);
     this.#showEmpty(this.turns.length === 0);
     this.#place({ update: true, already });
     this.#refocus();

@@ -132,8 +132,8 @@ export class TurnView {
   }
 
   #plainText() {
-    const { final, stream, runId } = this.turn;
-    return final?.unread ? this.page.onText(runId) : final?.message || stream.text;
+    const { final, stream } = this.turn;
+    return final?.message || stream.text;
   }
 }
 

@@ -5,11 +5,12 @@
  * of the page's own version may wait: the files are the same, and what it keeps is opened already.
  */
 
+import { ROOT } from "../client/address.js";
 import { scriptUrl } from "./safe_html.js";
 import { t } from "../client/messages.js";
 
 const CHECK_MS = 60_000; // a newer version is looked for at most this often
-const ANSWER_MS = 5_000; // a worker of an older release does not answer
+const ANSWER_MS = 5_000; // a worker of an older release does not answer, and one may wait for the requests of the last
 
 export class Updates {
   /** `container` is `navigator.serviceWorker`, undefined without one. */
@@ -29,7 +30,7 @@ export class Updates {
     this.checkedAt = performance.now();
     try {
       if (this.registration) await this.registration.update();
-      else this.#watch(await this.container.register(scriptUrl("/worker.js"), { updateViaCache: "none" }));
+      else this.#watch(await this.container.register(scriptUrl(`${ROOT}/worker.js`), { updateViaCache: "none" }));
     } catch {
       // not allowed here (a private window, storage switched off), or the connection is gone again
     }
@@ -54,8 +55,9 @@ export class Updates {
     const newer = !this.tag.startsWith(`${version}-`);
     const withdraw = this.toasts.offer(t(newer ? "page.newer" : "page.settings_changed"), t("action.reload"), () => {
       this.reloading = true;
-      if (newer && worker.state === "installed") worker.postMessage("activate");
-      else location.reload(); // the other worker works already, is gone, or keeps the same files
+      const waits = newer && worker.state === "installed"; // else it works already, is gone, or keeps the same files
+      if (waits) worker.postMessage("activate");
+      setTimeout(() => location.reload(), waits ? ANSWER_MS : 0);
     });
     this.offered = { withdraw };
   }

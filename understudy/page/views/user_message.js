@@ -1,6 +1,7 @@
 /** The user's message: the bubble, its files, its delivery state, and the editor. */
 
-import { el } from "./dom.js";
+import { composing, el } from "./dom.js";
+import { copyButton } from "./copy.js";
 import { errorCard } from "./error_card.js";
 import { icon } from "./icons.js";
 import { MomentView } from "./moment.js";
@@ -21,7 +22,8 @@ export class UserMessageView {
     this.pencil = el("button.quiet.icon-button", { type: "button", title: t("said.edit"), "aria-label": t("said.edit_this"), onclick: () => this.edit() }, icon("pencil"));
     this.notices = new NoticesView();
     this.moment = new MomentView();
-    this.footer = el("div.said-foot", {}, this.moment.element, this.versions.element, this.pencil);
+    this.copy = copyButton(() => this.turn.content, t("said.copy"));
+    this.footer = el("div.said-foot", {}, this.moment.element, this.versions.element, this.copy, this.pencil);
     this.element = el("div.said");
   }
 
@@ -32,6 +34,7 @@ export class UserMessageView {
     this.versions.show(siblings.messages, siblings.message);
     this.moment.show(turn.runId === null ? null : turn.sentAt);
     this.pencil.hidden = turn.runId === null || turn.content === "" || isWidgetCall(turn);
+    this.copy.hidden = this.pencil.hidden;
     const same = before && key(turn) === key(before) && turn.error === before.error && turn.steps === before.steps;
     if (!same && !this.form) this.#show(turn);
   }
@@ -83,7 +86,8 @@ export class UserMessageView {
     };
     text.addEventListener("input", fit);
     text.addEventListener("keydown", (event) => {
-      const send = event.key === "Enter" && !event.shiftKey && !event.isComposing;
+      if (composing(event)) return;
+      const send = event.key === "Enter" && !event.shiftKey;
       if (!send && event.key !== "Escape") return;
       event.preventDefault();
       event.stopPropagation();

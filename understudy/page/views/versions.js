@@ -1,7 +1,7 @@
 /** The switch between versions that stand beside each other: ‹ 1/2 ›. */
 
 import { el, setText } from "./dom.js";
-import { t } from "../client/messages.js";
+import { number, t } from "../client/messages.js";
 import { icon } from "./icons.js";
 
 export class Versions {
@@ -21,7 +21,7 @@ export class Versions {
   show(turns, at) {
     Object.assign(this, { turns, at });
     this.element.hidden = turns.length < 2;
-    setText(this.place, `${at + 1}/${turns.length}`);
+    setText(this.place, `${number(at + 1)}/${number(turns.length)}`);
     this.before.disabled = at <= 0;
     this.after.disabled = at >= turns.length - 1;
   }

@@ -15,13 +15,13 @@
     const news = read(data);
     const texts = await kept();
     await self.registration.showNotification(news.title || "understudy", {
-      body: texts[news.kind] ?? "", tag: `understudy:${news.thread_id}`, icon: "/page/icon.svg", data: { thread_id: news.thread_id },
+      body: texts[news.kind] ?? "", tag: `understudy:${news.thread_id}`, icon: `${self.registration.scope}page/icon.svg`, data: { thread_id: news.thread_id },
     });
   }
 
   async function opened(notice) {
     notice.close();
-    const address = `/#${encodeURIComponent(notice.data?.thread_id ?? "")}`;
+    const address = `${self.registration.scope}#${encodeURIComponent(notice.data?.thread_id ?? "")}`;
     const [page] = await self.clients.matchAll({ type: "window" });
     if (!page) return self.clients.openWindow(address);
     await page.focus();

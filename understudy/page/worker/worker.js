@@ -18,11 +18,12 @@ const PREFIX = "understudy-";
 const CACHE = PREFIX + SHELL.version;
 const KEPT_CACHES = 2; // this version's, and the last one's for tabs that still show it
 const CHECK_MS = 1_000; // a server that does not answer within this is treated as away
+const ROOT = new URL(".", self.location.href).pathname.slice(0, -1); // "", or "/chat" where a proxy gives the server a path
 const ANYHOW = { ignoreVary: true }; // one browser, one origin: the forms of a file differ in nothing but compression
 
 let outdated = false; // a checkout has changed: its server is asked for everything until the next version is here
 
-self.importScripts(...SHELL.parts);
+self.importScripts(...SHELL.parts.map((path) => ROOT + path));
 
 self.addEventListener("install", (event) => event.waitUntil(install()));
 self.addEventListener("activate", (event) => event.waitUntil(activate()));
@@ -34,17 +35,17 @@ self.addEventListener("fetch", (event) => {
   const { method, mode, url } = event.request;
   const { origin, pathname } = new URL(url);
   if (method !== "GET" || origin !== self.location.origin) return;
-  if (mode === "navigate" && pathname === "/") event.respondWith(page(event));
-  else if (pathname.startsWith("/page/") && !outdated) event.respondWith(file(event.request));
+  if (mode === "navigate" && pathname === `${ROOT}/`) event.respondWith(page(event));
+  else if (pathname.startsWith(`${ROOT}/page/`) && !outdated) event.respondWith(file(event.request));
 });
 
 async function install() {
   const cache = await caches.open(CACHE);
   await Promise.all(Object.entries(SHELL.files).map(async ([path, tag]) => {
-    const answer = await fetch(path, { cache: path.startsWith("/page/bundle/") ? "default" : "no-cache" });
+    const answer = await fetch(ROOT + path, { cache: path.startsWith("/page/bundle/") ? "default" : "no-cache" });
     const found = answer.headers.get("ETag");
     if (!answer.ok || (found !== null && !found.includes(tag))) throw new Error(`${path}: ${answer.status} ${found}, ${tag}`);
-    await cache.put(path, answer);
+    await cache.put(ROOT + path, answer);
   }));
   if (!SHELL.bundled) await self.skipWaiting();
 }
@@ -65,7 +66,7 @@ async function page(event) {
   else outdated = await checked;
   const newest = await told;
   const cache = await caches.open(newest ? PREFIX + newest.version : CACHE);
-  const kept = outdated ? null : await cache.match("/", ANYHOW);
+  const kept = outdated ? null : await cache.match(`${ROOT}/`, ANYHOW);
   if (newest) waiting.postMessage("activate"); // last: it stops this worker
   return kept || fetch(event.request);
 }
@@ -94,7 +95,7 @@ async function file(request) {
 /** Whether the server has other files or headers. One that has no worker any more gets rid of this one. */
 async function check() {
   try {
-    const answer = await fetch("/worker.js", { method: "HEAD", cache: "no-store", signal: AbortSignal.timeout(CHECK_MS) });
+    const answer = await fetch(`${ROOT}/worker.js`, { method: "HEAD", cache: "no-store", signal: AbortSignal.timeout(CHECK_MS) });
     if (answer.status === 404) await self.registration.unregister();
     return answer.status === 404 || (answer.ok && !answer.headers.get("ETag")?.includes(SHELL.tag));
   } catch {

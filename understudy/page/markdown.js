@@ -1,0 +1,8 @@
+/** For pages of your own: answers, which are Markdown, as nodes. */
+
+import { openNodes, wholeNodes } from "./views/rendering.js";
+
+/** The nodes of a text in Markdown, a `DocumentFragment`. `open`: it is still being written, and its open markup is closed. */
+export function markdownNodes(text, { open = false } = {}) {
+  return open ? openNodes(text) : wholeNodes(text);
+}
