@@ -112,6 +112,7 @@ class MessageBus:
         self._pending: dict[str, _PendingRequest] = {}
         self._inbox = ""  # the id under which this node has an inbox
         self._inbox_changed = trio.Event()
+        self._clock_offset_s: float | None = None  # the broker's clock minus trio's
         self._flush_at = math.inf  # time of the next batch, on trio's clock
         self._rescheduled = trio.Event()
         self._sent_at = -math.inf
@@ -199,7 +200,8 @@ class MessageBus:
             raise BrokerUnavailable("this server has no inbox")
         if len(self._pending) >= PENDING_REQUESTS:
             raise BrokerUnavailable("too many requests wait for other servers")
-        request = RpcRequest(uuid.uuid4().hex, owner, thread_id, deadline - trio.current_time(), command, traceparent)
+        now, asked_at = trio.current_time(), self.broker_time()
+        request = RpcRequest(uuid.uuid4().hex, owner, thread_id, deadline - now, command, traceparent, asked_at)
         wait = self._pending[request.id] = _PendingRequest(node)
         try:
             if not self.send(node, request):
@@ -213,6 +215,14 @@ class MessageBus:
             return reply_value(wait.answer)
         finally:
             del self._pending[request.id]
+
+    def set_clock(self, now: float) -> None:
+        """Take note of the time by the broker's clock, in Unix seconds."""
+        self._clock_offset_s = now - trio.current_time()
+
+    def broker_time(self) -> float:
+        """Return the time by the broker's clock, in Unix seconds; 0 before it was noted."""
+        return 0.0 if self._clock_offset_s is None else trio.current_time() + self._clock_offset_s
 
     def set_inbox(self, name: str) -> None:
         """Send requests from now on while this node's id is `name`: there is an inbox for their replies; "": none."""

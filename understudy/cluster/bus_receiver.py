@@ -139,6 +139,10 @@ class PacketReader:
 
     def _drop(self, reason: str, source: str) -> None:
         log.warning("inbox.dropped", extra={"reason": reason, "place": source})
+        self.count_dropped(reason)
+
+    def count_dropped(self, reason: str) -> None:
+        """Count a packet that is dropped."""
         if self.metrics is not None:
             self.metrics.node_message_dropped(reason)
 
@@ -151,8 +155,15 @@ def _remember(known: dict[KeyT, ValueT], key: KeyT, value: ValueT) -> None:
 
 
 def unexpired(requests: Sequence[tuple[str, RpcRequest]], entry: BusEntry, now: float) -> list[tuple[str, RpcRequest]]:
-    """Return the requests of an entry whose caller still waits; `now` is by the broker's clock."""
-    return [each for each in requests if now < entry.made_at + each[1].within_s]
+    """Return the requests of an entry whose caller still waits; `now` is by the broker's clock.
+
+    The entry says when it was added, by whomever; the request, which is sealed, when it was asked.
+    """
+    return [
+        each
+        for each in requests
+        if now < min(entry.made_at, each[1].asked_at or entry.made_at) + min(each[1].within_s, FRESH_S)
+    ]
 
 
 class BusReceiver(Actor):
@@ -182,7 +193,6 @@ class BusReceiver(Actor):
         self.began_at = 0.0
         self.dropped_at: float | None = None  # Unix time of the first news that was dropped here
         self.at_work: set[bytes] = set()  # entries whose requests are being handled
-        self.clock_offset_s = 0.0  # the broker's clock, which numbers entries, minus trio's
 
     async def on_start(self, context: Context) -> None:
         """Start reading the inbox and the channels."""
@@ -215,7 +225,7 @@ class BusReceiver(Actor):
     async def _open_inbox(self, name: str, context: Context) -> None:
         """Create the inbox if there is none, and handle the entries that were read before but not acknowledged."""
         now, made = await self.broker.open_inbox(name)
-        self.clock_offset_s = now - trio.current_time()
+        self.bus.set_clock(now)
         if made:  # a reply that came before it found no inbox
             self.bus.fail_all("replies to this server were lost")
         self.bus.set_inbox(name)
@@ -228,7 +238,7 @@ class BusReceiver(Actor):
 
     async def _accept_entries(self, name: str, entries: Sequence[BusEntry], context: Context) -> None:
         await trio.lowlevel.checkpoint_if_cancelled()  # a read may succeed while the actor stops
-        done, now = [], trio.current_time() + self.clock_offset_s
+        done, now = [], self.bus.broker_time()
         for entry in entries:
             if entry.id in self.at_work:
                 continue
@@ -258,6 +268,7 @@ class BusReceiver(Actor):
             items, unknown = decode_items(packet)
         except UnreadablePacket as error:
             log.warning("inbox.not_understood", extra={"sender": packet.sender, "reason": str(error)})
+            self.reader.count_dropped("unreadable")
             self.bus.report_unreadable(packet.sender, packet.asks)
             return []
         self.bus.report_unreadable(packet.sender, unknown)

@@ -66,10 +66,6 @@ class Cluster:
         """Tell all nodes that a thread is active, or later that they have missed it."""
         self.bus.broadcast(Active(owner, thread_id, after))
 
-    def forwards(self, owner: str, thread_id: str) -> bool:
-        """Return whether clients of other nodes receive a thread of this node."""
-        return self.rpc is not None and self.rpc.forwards(owner, thread_id)
-
     async def ready(self) -> None:
         """Wait up to READY_S for the subscription to the channels; start without it if the broker is down."""
         with trio.move_on_after(READY_S):

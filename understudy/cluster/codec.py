@@ -5,23 +5,22 @@
 2. Nodes of two releases understand each other, unless one of them says that it cannot (`OLDEST`): fields that a message
    has in a later release only are ignored, and an item of an unknown kind is left out. Such a request is refused.
 3. What is known is decoded strictly: an item that does not match its type is left out too.
-4. HTML from another node is sanitized here, before it is sent to a client.
+4. A packet of another size, of more items or of deeper values than nodes send is unreadable, whoever sealed it.
+5. HTML from another node is sanitized here, before it is sent to a client.
 """
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Final, TypeVar
 
 import msgspec
-from attrs import evolve
 
 from transport.wire.codec import from_log, to_log
 from transport.wire.codes import ERRORS
 from transport.wire.errors import CommandRejected
-from transport.wire.events import AnswerPreview, Envelope, PartialResult
-from understudy.chat.answer.markdown import clean_html
+from transport.wire.events import Envelope, PartialResult
 from understudy.chat.messages import MessageInOtherThread
 from understudy.chat.placement import Moved, News
 from understudy.cluster.messages import Item, RpcFault, RpcReply, RpcRequest, TextPiece
@@ -30,12 +29,21 @@ from understudy.storage.errors import StorageUnavailable
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-VERSION: Final = 20
+VERSION: Final = 22
 """Increment with every change of a message's shape."""
 OLDEST: Final = 10
 """The oldest version that can be decoded by this code, and whose code can decode the packets of this one. Raise it to
 `VERSION` with a change that does more than to add kinds of items, or fields with a default: nodes refuse the packets of
 versions before it."""
+
+
+PACKET_MAX: Final = 16 * 1024 * 1024
+"""Bytes of a packet. Its sender splits what is longer than `bus.PACKET_BYTES` by items, of which the longest, a message
+with its context and files, has some megabytes."""
+ITEMS_MAX: Final = 2_000
+"""Items of a packet: its sender counts 200 bytes for each (`bus.ITEM_BYTES`), of 256 KiB."""
+DEPTH_MAX: Final = 100
+"""Levels of a request: those of a command's JSON (`transport.wire.command_parser.MAX_DEPTH`) and of what holds it."""
 
 
 class UnreadablePacket(ValueError):
@@ -86,9 +94,11 @@ def encode_packet(
 
 def decode_packet(data: bytes) -> Packet:
     """Decode the header of a packet of any version. Raises UnreadablePacket."""
+    if len(data) > PACKET_MAX:
+        raise UnreadablePacket(f"{len(data)} bytes")
     try:
         return _PACKETS.decode(data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise UnreadablePacket(str(error)) from None
 
 
@@ -98,18 +108,58 @@ def decode_items(packet: Packet) -> tuple[list[Item], list[str]]:
     Raises UnreadablePacket, also for a version that cannot be decoded.
     """
     _check_version(packet)
-    with suppress(msgspec.DecodeError):
-        return _ITEMS.decode(packet.body), []
-    items: list[Item] = []
-    unknown: list[str] = []
+    if (count := _count(packet.body)) > ITEMS_MAX:
+        raise UnreadablePacket(f"{count} items")
+    with suppress(msgspec.DecodeError, RecursionError):
+        items = _ITEMS.decode(packet.body)
+        if not any(_is_deep(each) for each in items if isinstance(each, RpcRequest)):
+            return items, []
+    items, unknown, reasons = list[Item](), list[str](), list[str]()
     for raw in _decode_body(packet, _BODY):
         try:
-            items.append(_ITEM.decode(raw))
-        except msgspec.DecodeError as error:
-            log.warning("codec.unknown_item", extra={"sender": packet.sender, "reason": str(error)})
-            with suppress(msgspec.DecodeError):
+            item = _ITEM.decode(raw)
+        except (msgspec.DecodeError, RecursionError) as error:
+            reasons.append(str(error))
+            with suppress(msgspec.DecodeError, RecursionError):
                 unknown.append(_REQUEST_ID.decode(raw).id)
+            continue
+        if isinstance(item, RpcRequest) and _is_deep(item):
+            reasons.append(f"deeper than {DEPTH_MAX} levels")
+            unknown.append(item.id)
+        else:
+            items.append(item)
+    if reasons:
+        extra = {"sender": packet.sender, "reason": reasons[0], "items": len(reasons)}
+        log.warning("codec.unknown_item", extra=extra)
     return items, unknown
+
+
+def _count(body: bytes) -> int:
+    """Return the number of elements of a list in MessagePack, by its head; 0 if it is none."""
+    first = body[0] if body else 0
+    if first & 0xF0 == 0x90:
+        return first & 0x0F
+    size = {0xDC: 2, 0xDD: 4}.get(first, 0)
+    return int.from_bytes(body[1 : 1 + size], "big")
+
+
+def _is_deep(value: object) -> bool:
+    level: list[object] = [value]
+    for _ in range(DEPTH_MAX):
+        level = [inner for each in level for inner in _parts(each) if not isinstance(inner, str | int | float | bytes)]
+        if not level:
+            return False
+    return True
+
+
+def _parts(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    if isinstance(value, list | tuple):
+        return value
+    if isinstance(value, msgspec.Struct):
+        return [getattr(value, name) for name in value.__struct_fields__]
+    return [getattr(value, each.name) for each in getattr(value, "__attrs_attrs__", ())]
 
 
 def encode_news(sender: str, number: int, news: News, *, made_at: float = 0.0) -> bytes:
@@ -131,7 +181,7 @@ def _check_version(packet: Packet) -> None:
 def _decode_body(packet: Packet, decoder: msgspec.msgpack.Decoder[T]) -> T:
     try:
         return decoder.decode(packet.body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise UnreadablePacket(str(error)) from None
 
 
@@ -151,32 +201,19 @@ def encode_ephemeral(envelope: Envelope) -> TextPiece | bytes:
         envelope.message,
         event.offset,
         event.text,
-        tuple(event.blocks),
         envelope.asked_agent,
         envelope.text_epoch,
     )
 
 
 def decode_ephemeral(body: TextPiece | bytes) -> Envelope:
-    """Decode an ephemeral event and sanitize its HTML. Raises UnreadableEvent."""
-    envelope = from_log(body) if isinstance(body, bytes) else _envelope_of_piece(body)
-    event = envelope.event
-    if isinstance(event, AnswerPreview):
-        return envelope.replace(event=evolve(event, html=clean_html(event.html)))
-    if not isinstance(event, PartialResult) or not event.blocks:
-        return envelope
-    blocks = tuple(evolve(block, html=clean_html(block.html)) for block in event.blocks)
-    return envelope.replace(event=evolve(event, blocks=blocks))
-
-
-def html_length(body: TextPiece | bytes) -> int:
-    """Return an upper bound of the HTML in an ephemeral event, in characters."""
-    return len(body) if isinstance(body, bytes) else sum(len(block.html) for block in body.blocks)
+    """Decode an ephemeral event. Raises UnreadableEvent."""
+    return from_log(body) if isinstance(body, bytes) else _envelope_of_piece(body)
 
 
 def _envelope_of_piece(body: TextPiece) -> Envelope:
     return Envelope(
-        PartialResult(body.text, body.offset, body.blocks),
+        PartialResult(body.text, body.offset),
         body.timestamp,
         thread_id=body.thread_id,
         run_id=body.run_id,

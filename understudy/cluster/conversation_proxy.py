@@ -23,7 +23,7 @@ from attrs import define, field, frozen
 from actors import Actor, ActorRef, Ask, Context, Exit, MailboxSpec, Terminated
 from transport.outbox.delivery import same_incarnation
 from transport.wire.errors import CommandRejected, UnreadableEvent
-from transport.wire.events import Envelope, FeedbackGiven, MessageAccepted, Resync, answer_text
+from transport.wire.events import Envelope, FeedbackGiven, MessageAccepted, Resync
 from transport.wire.messages import Reply
 from understudy.chat import messages as chat
 from understudy.chat.conversation.core import RESYNC
@@ -34,7 +34,7 @@ from understudy.chat.placement import Moved, actor_name
 from understudy.chat.services import Services
 from understudy.cluster import messages
 from understudy.cluster.bus import MessageBus
-from understudy.cluster.codec import decode_ephemeral, html_length
+from understudy.cluster.codec import decode_ephemeral
 from understudy.cluster.hop import Hop
 from understudy.cluster.messages import (
     Ephemeral,
@@ -65,8 +65,8 @@ SNAPSHOT_S: Final = 0.5
 """Minimum interval between requests for a snapshot: many subscribers miss the same one."""
 
 
-INLINE_CHARS: Final = 1_500
-"""Up to this many characters, HTML is sanitized on the event loop, which takes a millisecond; more go to a thread."""
+DECODE_INLINE: Final = 8 * 1024
+"""Up to this many bytes events are decoded on the event loop, which takes less than a millisecond; more in a thread."""
 
 
 @frozen
@@ -256,9 +256,6 @@ class ConversationProxy(Actor):
         self.followers.incarnation = self.followers.incarnation or events.incarnation
         envelopes = await _decode(events.bodies)
         shown = [self.followers.restore(each).event for each in envelopes]
-        if self.services.shows_html(self.owner, self.thread_id):
-            answers = [answer for each in shown if (answer := answer_text(each)) is not None]
-            await self.services.html.prefetch(answers, self.owner)
         last = events.first + len(envelopes) - 1
         if last > self.reorder.last_seq and any(isinstance(each, MessageAccepted) for each in shown):
             self.followers.subscribe_all(last, context, after=events.first - 1)
@@ -409,7 +406,9 @@ class ConversationProxy(Actor):
 
     def _send(self, command: messages.Command) -> None:
         """Send a command to the owning node without waiting for a reply."""
-        self.bus.send(self.owner_node, messages.RpcRequest("", self.owner, self.thread_id, REPLY_TIMEOUT_S, command))
+        asked_at = self.bus.broker_time()
+        request = messages.RpcRequest("", self.owner, self.thread_id, REPLY_TIMEOUT_S, command, asked_at=asked_at)
+        self.bus.send(self.owner_node, request)
 
     def _request_snapshot(self, context: Context) -> None:
         now = trio.current_time()
@@ -458,9 +457,9 @@ class ConversationProxy(Actor):
 
 
 async def _decode(bodies: Sequence[messages.TextPiece | bytes]) -> list[Envelope]:
-    """Decode events and sanitize their HTML. Undecodable ones are left out: subscribers read them from the log."""
+    """Decode events. Undecodable ones are left out: subscribers read them from the log."""
     try:
-        if sum(map(html_length, bodies)) > INLINE_CHARS:
+        if sum(len(body) for body in bodies if isinstance(body, bytes)) > DECODE_INLINE:
             return await run_off_loop(_decode_all, bodies)
         return _decode_all(bodies)
     except UnreadableEvent:

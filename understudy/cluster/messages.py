@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import attrs
 import msgspec
 
-from transport.wire.events import AskedAgent, Block
+from transport.wire.events import AskedAgent
 from understudy.chat import messages as chat
 
 # Commands to the node that owns a thread
@@ -103,6 +103,7 @@ Command: TypeAlias = Forwarded | Subscribe | Snapshot | Unsubscribe
 class RpcRequest(msgspec.Struct, frozen=True, tag="Request"):
     """To the node that owns a thread: execute a command within `within_s` seconds. An empty `id` wants no reply.
 
+    `asked_at` is when it was asked, in Unix seconds by the broker's clock; 0 from a node of an earlier release.
     `traceparent` names the span of the forwarding (W3C Trace Context), empty if its run is not traced.
     """
 
@@ -112,6 +113,7 @@ class RpcRequest(msgspec.Struct, frozen=True, tag="Request"):
     within_s: float
     command: Command
     traceparent: str = ""
+    asked_at: float = 0.0
 
 
 class RpcFault(msgspec.Struct, frozen=True, tag="Fault"):
@@ -167,7 +169,6 @@ class TextPiece(msgspec.Struct, frozen=True, array_like=True):
     message: str
     offset: int
     text: str
-    blocks: tuple[Block, ...]
     asked_agent: AskedAgent | None = None
     epoch: str = ""
 

@@ -103,6 +103,7 @@ class PeerMonitor(Actor):
         """Execute the requests left in the inboxes of dead nodes, and delete the inboxes."""
         try:
             known, now = await self.broker.inboxes()
+            self.bus.set_clock(now)
             alive = await self.store.live_nodes()  # now: a node joins before it has an inbox
             for name in sorted(known):
                 if name in alive or name == self.node.id or await self._take_over_from(name, now):
@@ -122,9 +123,17 @@ class PeerMonitor(Actor):
                 await self._handle_entries(node, entries, now)
                 if start == "0-0":
                     break
+            return await self.broker.remove_if_empty(node)
         except BrokerRefused:
-            pass  # another node deleted it, or the broker lost it
-        return await self.broker.remove_if_empty(node)
+            # Another node deleted it, or the broker lost it, or what has its name is no inbox: others come after it.
+            return await self._removed(node)
+
+    async def _removed(self, node: str) -> bool:
+        try:
+            return await self.broker.remove_if_empty(node)
+        except BrokerRefused as refused:
+            log.warning("inbox.dropped", extra={"reason": "unreadable", "place": node, "detail": refused.reason})
+            return True
 
     async def _handle_entries(self, node: str, entries: Sequence[BusEntry], now: float) -> None:
         for entry in entries:

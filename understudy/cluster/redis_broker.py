@@ -1,5 +1,7 @@
 """The broker between nodes over Redis: inboxes are streams, see `understudy.cluster.redis_stream`."""
 
+import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NoReturn
 
@@ -12,6 +14,8 @@ from understudy.cluster.broker import ALIVE_S, CALL_S, CLAIM_MS, INBOX_MAXLEN, B
 from understudy.storage.errors import RedisRefused
 from understudy.storage.redis import RedisLink
 
+log = logging.getLogger(__name__)
+
 COUNT_TTL_S: Final = 24 * 3600
 """Time to live of the counts of a key that no node reports any more."""
 
@@ -23,7 +27,7 @@ local all, sum = redis.call('HGETALL', KEYS[1]), mine
 for i = 1, #all, 2 do
   if all[i] ~= here then
     if redis.call('EXISTS', ARGV[4] .. all[i]) == 1 then
-      sum = sum + tonumber(all[i + 1])
+      sum = sum + (tonumber(all[i + 1]) or 0)
     else
       redis.call('HDEL', KEYS[1], all[i])
     end
@@ -39,6 +43,10 @@ end
 return 1
 """
 _NODES: Final = "understudy:here:"
+NODES_MAX: Final = 1_000
+"""Names of nodes with an inbox that are read at a time, by chance if there are more: others than nodes may add some."""
+_NODE: Final = re.compile(rb"[\w.-]{1,128}")
+"""The id of a node (`understudy.chat.placement.Node`)."""
 
 # KEYS: the buckets. ARGV, per bucket: tokens per minute, burst, tokens taken. Returns the tokens left, in thousandths.
 _TAKE: Final = """
@@ -49,7 +57,8 @@ for i, key in ipairs(KEYS) do
   local rate, burst, taken = tonumber(ARGV[3 * i - 2]), tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i])
   local had = redis.call('HMGET', key, 'left', 'at')
   local tokens = burst
-  if had[1] then tokens = math.min(burst, had[1] + math.max(0, now - had[2]) * rate / 60) end
+  local rest, at = tonumber(had[1] or ''), tonumber(had[2] or '')
+  if rest and at then tokens = math.min(burst, rest + math.max(0, now - at) * rate / 60) end
   tokens = math.max(-burst, tokens - taken)
   redis.call('HSET', key, 'left', tostring(tokens), 'at', string.format('%.6f', now))
   redis.call('PEXPIRE', key, math.ceil((burst - tokens) * 60000 / rate) + 1000)
@@ -135,9 +144,15 @@ class RedisBroker:
         return await redis_stream.remove_if_empty(self.link, node)
 
     async def inboxes(self) -> tuple[Sequence[str], float]:  # noqa: D102
-        known = await self.link.call(lambda redis: redis.smembers(redis_stream.NODES_WITH_STREAM))
+        listed = redis_stream.NODES_WITH_STREAM
+        known = await self.link.call(lambda redis: redis.srandmember(listed, count=NODES_MAX))
+        found = [each for each in known or () if isinstance(each, bytes)]
+        names = {each for each in found if _NODE.fullmatch(each)}
+        if others := [each for each in found if each not in names]:
+            log.warning("inbox.dropped", extra={"reason": "unreadable", "place": listed, "items": len(others)})
+            await self.link.call(lambda redis: redis.srem(listed, others))
         time = await self.link.call(lambda redis: redis.time())
-        return [each.decode() for each in known], float(time.timestamp())
+        return [each.decode() for each in names], float(time.timestamp())
 
     async def listen(  # noqa: D102
         self, channels: Sequence[str], take: Callable[[str, bytes], None], joined: Callable[[], None]

@@ -16,7 +16,7 @@ from typing import Final
 
 from attrs import define, field
 
-from transport.wire.events import TERMINAL, AnswerPreview, Envelope, PartialResult
+from transport.wire.events import TERMINAL, Envelope, PartialResult
 
 HELD: Final = 256
 """Limit of held ephemeral events; the oldest are dropped first. A run makes about fifty a second, and the numbered
@@ -93,6 +93,4 @@ class ReorderBuffer:
 
     def _is_stale(self, after: int, envelope: Envelope) -> bool:
         """Return whether this is text of a run that has ended, or may have."""
-        return isinstance(envelope.event, PartialResult | AnswerPreview) and (
-            after < self._read_to or envelope.run_id in self._ended
-        )
+        return isinstance(envelope.event, PartialResult) and (after < self._read_to or envelope.run_id in self._ended)

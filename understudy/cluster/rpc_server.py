@@ -58,6 +58,7 @@ from understudy.cluster.messages import (
     RpcRequest,
     message_from_command,
 )
+from understudy.observe.logs import new_error_id
 from understudy.observe.traces import Traces
 from understudy.storage.errors import StorageError
 
@@ -200,7 +201,7 @@ class RpcServer:
     _sweep_at: int = field(default=64, init=False)
 
     def forwards(self, owner: str, thread_id: str) -> bool:
-        """Return whether a thread's events are forwarded to another node, whose clients may show HTML."""
+        """Return whether a thread's events are forwarded to another node."""
         return any(sent.forwarder.alive for sent in self._forwarders.get((owner, thread_id), {}).values())
 
     async def handle(self, sender: str, request: RpcRequest) -> None:
@@ -219,6 +220,10 @@ class RpcServer:
                 except (ActorError, trio.WouldBlock, trio.TooSlowError) as error:
                     extra = {"command": type(request.command).__name__, "reason": str(error)}
                     log.warning("rpc.failed", extra=extra)
+                    answer, error_type = RpcReply(request.id, fault=fault_from_error(error)), type(error).__name__
+                except Exception as error:  # else its entry would be read again and again
+                    extra = {"command": type(request.command).__name__, "error_id": new_error_id()}
+                    log.exception("rpc.crashed", extra=extra)
                     answer, error_type = RpcReply(request.id, fault=fault_from_error(error)), type(error).__name__
                 self._reply(sender, answer)
         finally:

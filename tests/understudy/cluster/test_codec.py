@@ -10,7 +10,7 @@ import pytest
 from sanitization import Action, Category, Failure, Finding, Sanitized
 from transport.wire.commands import Say
 from transport.wire.errors import CommandRejected
-from transport.wire.events import AgentProgress, ApprovalDecision, Block, Envelope, PartialResult
+from transport.wire.events import AgentProgress, ApprovalDecision, Envelope, PartialResult
 from understudy.chat import messages as chat
 from understudy.chat.messages import MessageInOtherThread
 from understudy.chat.placement import Active, Changed, Deleted, Missed, Moved, News, Read, TypingIn
@@ -38,9 +38,7 @@ SCRUBBED = Sanitized("hello [email-1]", (FINDING,), 2, False, (Failure("own", "K
 ROUTE = Route("guide", "guide", None, "t", "guide_s1")
 MESSAGE = Message("ann", "m1", "t", "r1", "user", "Hello", "guide", None, "accepted", 1.5, ("f1",), {"mark": "bar"})
 SAY = Say("hello [email-1]", "t", references=("f1",), context={"a": [1, None]}, session_token="never sent")
-PIECE = Envelope(
-    PartialResult("ab", 7, (Block(0, 2, "<p>ab</p>"),)), 1.5, None, "t", "r", "m", "c", "liaison", "content", "x"
-)
+PIECE = Envelope(PartialResult("ab", 7), 1.5, None, "t", "r", "m", "c", "liaison", "content", "x")
 PROGRESS = Envelope(AgentProgress(1.0, "half", 2.0), 2.5, None, "t", "r", "m", "c", "guide", None, "half")
 COMMANDS = [
     command_from_message(chat.Accept(SAY, SCRUBBED, ROUTE, "r1", "m1", None, "m0", b"sealed", ("operator",))),
@@ -138,6 +136,31 @@ def test_what_a_later_version_added_is_left_out() -> None:
     assert (known, unknown) == ([RpcReply("q1", "r1"), cancel], ["q7"])
 
 
+def test_a_crowd_of_unknown_items_is_said_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    packet = codec.decode_packet(codec.encode_packet("a", 1, []))
+    body = msgspec.msgpack.encode([{"type": "Dance"}] * codec.ITEMS_MAX)
+    assert codec.decode_items(msgspec.structs.replace(packet, body=body)) == ([], [])
+    (told,) = caplog.records
+    assert told.__dict__["items"] == codec.ITEMS_MAX
+    more = msgspec.msgpack.encode([{"type": "Dance"}] * (codec.ITEMS_MAX + 1))
+    with pytest.raises(UnreadablePacket, match="2001 items"):
+        codec.decode_items(msgspec.structs.replace(packet, body=more))
+
+
+def test_a_request_deeper_than_any_of_a_client_is_refused() -> None:
+    """The others in its packet are executed."""
+    settings: dict[str, Any] = {}
+    for _ in range(codec.DEPTH_MAX):
+        settings = {"a": settings}
+    cancel = RpcRequest("q1", "ann", "t", 9.0, command_from_message(chat.CancelRun("r1")))
+    packet = codec.decode_packet(codec.encode_packet("a", 1, [cancel]))
+    deep = {"type": "Request", "id": "q2", "owner": "ann", "thread_id": "t", "within_s": 9.0}
+    command = msgspec.msgpack.decode(msgspec.msgpack.encode(COMMANDS[0]))
+    command["say"]["settings"] = settings
+    body = msgspec.msgpack.encode([cancel, {**deep, "command": command}])
+    assert codec.decode_items(msgspec.structs.replace(packet, body=body)) == ([cancel], ["q2"])
+
+
 @pytest.mark.parametrize("data", [b"", b"\xc1", b"{}", msgspec.msgpack.encode([1, "a"]), msgspec.msgpack.encode("x")])
 def test_bytes_that_are_no_packet_are_refused(data: bytes) -> None:
     with pytest.raises(UnreadablePacket):
@@ -190,7 +213,7 @@ def test_the_version_is_raised_with_every_change_of_a_message() -> None:
     """The digest covers the message types; raise `codec.VERSION` if it changes by more than a class name."""
     shapes = bare(msgspec.json.schema_components([Item, News]))
     sum_of_shapes = hashlib.sha256(json.dumps(shapes, sort_keys=True).encode()).hexdigest()[:16]
-    assert (codec.VERSION, sum_of_shapes) == (20, "6bb0f7b9dd7d7ab4")
+    assert (codec.VERSION, sum_of_shapes) == (22, "d7d97031237476c6")
 
 
 def bare(shape: Any) -> Any:

@@ -79,6 +79,9 @@ class OtherNode:
             raise Moved("another one")
         return self.head
 
+    def broker_time(self) -> float:
+        return 0.0
+
     def send(self, _node: str, _item: object) -> bool:
         return True
 
@@ -126,8 +129,8 @@ async def connect(rig: Rig, name: str) -> tuple[Sent, ActorRef]:
         return Outbox(
             sent,
             Dialect.CANONICAL,
-            encoder=Encoder(lambda answer: answer.text),
-            read_log=lambda thread_id, after, limit, html: read_page(store, "ada", thread_id, after, limit),
+            encoder=Encoder(),
+            read_log=lambda thread_id, after, limit: read_page(store, "ada", thread_id, after, limit),
             request_snapshot=lambda _: None,
             limits=OutboxLimits(defer_s=0.0),
         )

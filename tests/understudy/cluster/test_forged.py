@@ -1,24 +1,28 @@
 """An attacker who reads and writes the nodes' Redis without their secret can neither read nor forge messages."""
 
+import time
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 
+from actors import ChildSpec
 from tests.end_to_end.server_pair import eventually
 from tests.servers.redis import Redis
-from tests.understudy.cluster.test_bus import SECRET, House, ask, house, two
-from transport.wire.events import Block, Envelope, PartialResult
+from tests.understudy.cluster.test_bus import SECRET, House, Registry, ask, house, two
+from transport.wire.events import Envelope, PartialResult
 from understudy.chat import messages as chat
 from understudy.chat.placement import Active
 from understudy.cluster import codec, redis_stream
 from understudy.cluster.broker import inbox_name
 from understudy.cluster.conversation_proxy import CheckLog
 from understudy.cluster.messages import Ephemeral, Events, RpcRequest, command_from_message
+from understudy.cluster.peer_monitor import PeerMonitor
 from understudy.storage.errors import BrokerUnavailable
 from understudy.storage.redis_cipher import Cipher
 
-PIECE = Envelope(PartialResult("ab", 0, (Block(0, 2, "<p>ab</p>"),)), 1.5, None, "t", "r", "m")
+PIECE = Envelope(PartialResult("ab", 0), 1.5, None, "t", "r", "m")
 FORGED = RpcRequest("forged", "ann", "t", 30.0, command_from_message(chat.Delete()))
 
 
@@ -141,12 +145,16 @@ async def test_what_was_said_once_counts_once(redis: Redis) -> None:
         a.post.broadcast(Active("ann", "t", 1))
         await eventually(lambda: b.heard)
         asked, received, news = len(b.asked), len(b.received), len(b.heard)
-        for name, data in said:
+        once, again = b.refused["replayed"], 0  # a node whose Redis is slow says something twice by itself
+        for name, data in tuple(said):
             if name in channels:
                 await publish(c, name, data)
+                again += 1
             elif name == inbox_name(b.node.id):
                 await add(c, b.node.id, data)
-        await eventually(lambda: b.refused == {"replayed": 3})
+                again += 1
+        assert again >= 3
+        await eventually(lambda: b.refused == {"replayed": once + again})
         await dealt_with(b)
         assert (len(b.asked), len(b.received), len(b.heard)) == (asked, received, news)
         await c.read()
@@ -155,7 +163,63 @@ async def test_what_was_said_once_counts_once(redis: Redis) -> None:
                 await add(a, c.node.id, data)
         await dealt_with(c)
         assert not c.asked
-        assert c.refused == {"not_authentic": 1}
+        assert c.refused.keys() == {"not_authentic"}
+
+
+async def test_a_request_that_was_given_up_is_not_carried_out_later(redis: Redis) -> None:
+    """Added again by somebody it is a new entry, but still the request of a minute ago."""
+    async with two(redis) as (a, b):
+        assert await ask(a, b) == "CancelRun"
+        (asked,) = b.asked
+        assert abs(asked.asked_at - time.time()) < 60
+        a.post.send(b.node.id, msgspec.structs.replace(asked, id="late", asked_at=asked.asked_at - 2 * asked.within_s))
+        assert await ask(a, b) == "CancelRun"  # in a later packet, or later in the same
+        assert "late" not in [each.id for each in b.asked]
+
+
+def nested(levels: int) -> bytes:
+    """Return lists within lists, in MessagePack."""
+    return b"\x91" * levels + b"\x90"
+
+
+@pytest.mark.parametrize("body", [nested(100_000), b"\xdd\x00\x00\x4e\x20" + b"\x90" * 20_000], ids=["deep", "many"])
+async def test_a_packet_that_no_node_sends_is_dropped(redis: Redis, body: bytes) -> None:
+    """An intruder on one node has the key. The receiver goes on, and the entry does not come again."""
+    async with two(redis) as (a, b):
+        assert await ask(a, b) == "CancelRun"
+        for number, place in ((8_000, inbox_name(b.node.id)), (8_001, a.post.ephemeral_channel(b.node.id))):
+            head = codec.Packet(codec.VERSION, "intruder", number, [], [], body, time.time(), codec.OLDEST)
+            sealed = Cipher(SECRET).encrypt(msgspec.msgpack.encode(head), place)
+            await (add(a, b.node.id, sealed) if place == inbox_name(b.node.id) else publish(a, place, sealed))
+        await eventually(lambda: b.refused == {"unreadable": 1})
+        await dealt_with(b)
+        assert await ask(a, b) == "CancelRun"
+
+
+async def test_names_that_are_none_do_not_keep_the_work_of_the_dead(
+    redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Others write into the list of inboxes, and put something else where an inbox would be."""
+    async with house(redis, 6) as a, house(redis, 6) as dead, house(redis, 6) as asker:
+        await dead.read()
+        assert dead.inbox is not None
+        await dead.inbox.stop()
+        asker.post.send(dead.node.id, FORGED)
+        name = inbox_name(dead.node.id)
+        with trio.fail_after(60):
+            while not await a.link.call(lambda client: client.xlen(name)):  # noqa: ASYNC110 - Redis tells nobody
+                await trio.sleep(0.01)
+        strange = [b"\xff", b"a\x00b", b"x" * 1_000, b"0-first"]
+        await a.link.call(lambda client: client.sadd(redis_stream.NODES_WITH_STREAM, strange))
+        await a.link.call(lambda client: client.set(inbox_name("0-first"), b"no stream"))
+        parts = (a.broker, a.node, a.post, a.relays, a.receiver, a.serve)
+        await a.system.spawn(ChildSpec("peers", lambda: PeerMonitor(Registry(a.node.id), *parts, a.hear)))  # type: ignore[arg-type]
+        await eventually(lambda: [each.id for each in a.asked] == ["forged"])
+        with trio.fail_after(60):
+            while set(await a.link.call(lambda c: c.smembers(redis_stream.NODES_WITH_STREAM))) & set(strange[:3]):  # noqa: ASYNC110
+                await trio.sleep(0.01)
+        assert "inbox.dropped" in caplog.messages
+        await a.link.call(lambda client: client.delete([inbox_name("0-first")]))
 
 
 async def test_nodes_with_two_secrets_do_not_hear_each_other(redis: Redis) -> None:
@@ -189,19 +253,6 @@ async def test_a_packet_that_was_read_and_not_done_is_done_when_the_inbox_is_bac
             await eventually(lambda: len(b.asked) == 1)
         assert len(started) == 2
         assert not b.refused
-
-
-def test_html_of_another_process_passes_the_cleaner() -> None:
-    """A compromised node has the key; HTML from it is sanitized all the same."""
-    hostile = '<p onclick="x()">ab</p><script>x()</script><img src="https://example.org/x.png">'
-    body = codec.encode_ephemeral(Envelope(PartialResult("ab", 0, (Block(0, 2, hostile),)), 1.5, None, "t", "r", "m"))
-    event = codec.decode_ephemeral(body).event
-    assert isinstance(event, PartialResult)
-    (block,) = event.blocks
-    assert (block.start, block.end) == (0, 2)
-    assert "<p>ab</p>" in block.html
-    assert not any(word in block.html for word in ("onclick", "script", "example.org"))
-    assert codec.decode_ephemeral(codec.encode_ephemeral(PIECE)) == PIECE
 
 
 def test_a_packet_opens_with_the_same_secret_in_its_place_only() -> None:

@@ -24,7 +24,7 @@ from actors.testing import settle, virtual_time
 from tests.understudy.chat.test_registry import REQUESTS, check_order
 from transport.outbox.delivery import DeliveryCursors
 from transport.wire.codec import from_log
-from transport.wire.events import AgentProgress, AgentThinking, Block, Envelope, FeedbackGiven, PartialResult
+from transport.wire.events import AgentProgress, AgentThinking, Envelope, FeedbackGiven, PartialResult
 from transport.wire.messages import Deliver, SubscribeThread, UnsubscribeThread
 from understudy.chat.messages import FollowThread
 from understudy.cluster.codec import decode_ephemeral
@@ -177,8 +177,7 @@ def test_buffered_events_are_sent_together_in_order() -> None:
             _, courier = await begun(system, bag)
             courier.tell(SubscribeThread("t", 0, 6))
             courier.tell(Deliver(thought(7), thought(8)))
-            block = Block(0, 2, "<p>ab</p>")
-            courier.tell(Deliver(passing(PartialResult("ab", 0, (block,)))))
+            courier.tell(Deliver(passing(PartialResult("ab", 0))))
             courier.tell(Deliver(passing(PartialResult("cd", 2))))
             courier.tell(Deliver(passing(AgentProgress(1.0, "half", 2.0)), passing(FeedbackGiven("m", None))))
             courier.tell(Deliver(thought(9)))
@@ -189,7 +188,7 @@ def test_buffered_events_are_sent_together_in_order() -> None:
         assert isinstance(shown, Ephemeral)
         assert shown.head == 8
         assert [decode_ephemeral(body) for body in shown.bodies] == [
-            passing(PartialResult("abcd", 0, (block,))),
+            passing(PartialResult("abcd", 0)),
             passing(AgentProgress(1.0, "half", 2.0)),
             passing(FeedbackGiven("m", None)),
         ]

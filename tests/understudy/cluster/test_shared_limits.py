@@ -11,6 +11,7 @@ from actors import ActorSystem, ChildSpec
 from tests.servers.redis import Redis
 from transport.connection.limits import RateLimit
 from understudy.cluster import shared_limits
+from understudy.cluster.broker import TokensTaken
 from understudy.cluster.redis_broker import RedisBroker
 from understudy.cluster.shared_limits import ConnectionCounts, ConnectionCountsSync, RateLimitsSync, SharedRateLimits
 from understudy.cluster.shared_limits import _key as key_of
@@ -220,3 +221,14 @@ async def test_each_counts_alone_while_redis_is_away(own_redis: Redis) -> None:
         await until(lambda: one.rates.ledger.open and other.rates.ledger.open)
         assert one.take("bob", 30) == 30
         await until(lambda: one.rates.ledger.unreported(one.messages, "bob") == 0)
+
+
+async def test_counters_that_somebody_wrote_over_start_again(redis: Redis) -> None:
+    """What is no number counts as nothing."""
+    async with started(redis) as node:
+        broker, here = RedisBroker(node.link), "here"
+        await node.link.call(lambda client: client.set("understudy:here:there", b"1"))
+        await node.link.call(lambda client: client.hset("spoilt", {"there": "many"}))
+        assert await broker.count("spoilt", here, 1, 2)
+        await node.link.call(lambda client: client.hset("bucket", {"left": "much", "at": "noon"}))
+        assert await broker.take_tokens([TokensTaken("bucket", 60, 10, 3)]) == [7.0]
