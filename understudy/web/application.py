@@ -13,7 +13,7 @@ from werkzeug.sansio.multipart import Event, MultipartDecoder, NeedData, Preambl
 from transport.server.http import HSTS
 from transport.wire.errors import CommandRejected, OriginRefused, Unauthenticated
 from transport.wire.messages import traceparent
-from understudy.storage.errors import FileTooLarge, InvalidCursor, StorageError, StorageUnavailable, Unstorable
+from understudy.storage.errors import BadName, FileTooLarge, InvalidCursor, StorageError, StorageUnavailable, Unstorable
 from understudy.web.admission import Admission, add_cors_headers
 from understudy.web.api import (
     a2a,
@@ -21,6 +21,7 @@ from understudy.web.api import (
     accounts,
     activity,
     admin,
+    admin_accounts,
     agents,
     agui,
     alerts,
@@ -81,11 +82,11 @@ HEADERS: Final = {
 
 
 def page_headers(widgets_origin: str, *, voice: bool = False) -> dict[str, str]:
-    """Return the headers of every answer. The page may frame one other origin, if the operator has given one.
+    """Return the headers of every answer. The page may frame its diagrams, and another origin that the operator gave.
 
     `voice`: it may use the microphone.
     """
-    frames = f"; frame-src {widgets_origin}" if widgets_origin else ""
+    frames = f"; frame-src 'self' {widgets_origin}".rstrip()
     devices = widgets.NO_DEVICES
     return HEADERS | {
         "Content-Security-Policy": HEADERS["Content-Security-Policy"] + frames,
@@ -134,10 +135,10 @@ def build_http_app(context: WebContext) -> QuartTrio:
     app.extensions["page_headers"] = headers
     app.extensions["pages"] = Pages(json.dumps(headers))  # the worker keeps the headers with the pages
     for part in (
-        a2a, account, accounts, activity, admin, agents, agui, alerts, audit, commands, completions, files, hooks,
-        inbox, mcp, memory, models, observer, openid, operations, page, passkeys, references, responses, runs, sanitize,
-        schedules, servers, sessions, shares, sign_ins, steers, stops, stream, tags, takeovers, threads, turns, ui,
-        undo, web_push, widgets,
+        a2a, account, accounts, activity, admin, admin_accounts, agents, agui, alerts, audit, commands, completions,
+        files, hooks, inbox, mcp, memory, models, observer, openid, operations, page, passkeys, references, responses,
+        runs, sanitize, schedules, servers, sessions, shares, sign_ins, steers, stops, stream, tags, takeovers,
+        threads, turns, ui, undo, web_push, widgets,
     ):  # fmt: skip
         app.register_blueprint(part.blueprint)
     admission = app.extensions["admission"] = Admission(context.settings, context.ledger)
@@ -197,6 +198,8 @@ async def _error_response(error: Exception) -> Response:
         case FileTooLarge():
             limit = web_context().settings.max_file_bytes // (1024 * 1024)
             return error_response("file_too_large", f"Files of up to {limit} MiB can be attached.")
+        case BadName():
+            return error_response("invalid_command", f"{str(error).capitalize()}.")
         case InvalidCursor() | Unstorable():
             return error_response("invalid_command", "That cursor or value is not valid here.")
         case StorageUnavailable():

@@ -21,7 +21,6 @@ from understudy.agents.agent import Agent
 from understudy.agents.permissions import Permissions
 from understudy.auth.rights import Rights, Whose, rights_of
 from understudy.auth.sessions import Sessions
-from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.commands import OperatorAct
 from understudy.chat.notices.browsers import Browsers
 from understudy.chat.pushes import PushReceivers
@@ -50,6 +49,7 @@ from understudy.web.websocket import WebSettings
 if TYPE_CHECKING:
     from understudy.chat.placement import Node
     from understudy.cluster.local_link import WorkerLink
+    from understudy.models.local import LocalModels
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,6 @@ class WebContext:
     eraser: Eraser
     counts: Callable[[Whose], Mapping[str, int]]
     quotas: Quotas
-    html: AnswerHtml
     pushes: PushReceivers
     browsers: Browsers
     announce_change: Callable[[str, str], None]
@@ -106,6 +105,7 @@ class WebContext:
     mcp: McpCatalogue = field(factory=McpCatalogue)
     currency: str = ""
     default_model: str = "offline"
+    local_models: "LocalModels | None" = None
     node: "Node | None" = None
     worker: "WorkerLink | None" = None
 
@@ -261,6 +261,16 @@ def agents_of_caller() -> dict[str, Agent]:
     """
     context = web_context()
     return context.permissions.usable(context.agents, identity())
+
+
+def own_url() -> str:
+    """Return the address by which clients reach this server, without a slash at its end."""
+    return (web_context().settings.public_url or request.host_url).rstrip("/")
+
+
+def public_path(path: str) -> str:
+    """Return a path of this server, such as /auth, as browsers know it: below that of `public_url`, if it has one."""
+    return web_context().settings.public_path + path
 
 
 def error_response(code: str, message: str | None = None, retry_after: float | None = None) -> Response:

@@ -1,9 +1,10 @@
 """The files of the pages, read once, with their compressed forms and the headers by which browsers keep them.
 
 An installed wheel holds a bundle (`page/bundle`, see `packaging/page`): its HTML names files by the hash of their
-content, which browsers keep for a year without asking. A checkout has the modules only: they are revalidated by their
-ETag on each use. Either is sent compressed to those who accept that: a bundle brings its own compressed forms, a module
-is compressed as it is read.
+content, which browsers keep for a year without asking. `make serve` makes one in a checkout, too. It says of which
+sources it was made: if one of them has changed, the modules are served, which are revalidated by their ETag on each
+use. Either is sent compressed to those who accept that: a bundle brings its own compressed forms, a module is
+compressed as it is read.
 """
 
 import gzip
@@ -31,6 +32,10 @@ TYPES: Final = {
 CODINGS: Final = {"br": "br", "gzip": "gz"}
 """Content codings by preference, with the endings of the files that hold them in a bundle."""
 BUNDLE: Final = "bundle/"
+LIBRARIES: Final = "lib/"
+"""What the modules import that is not ours, made with the bundle."""
+MADE_OF: Final = "made-of.txt"
+"""In the bundle of a checkout: the hash of the sources of which it was made."""
 SOURCES: Final = {
     "admin.html": "admin/index.html",
     "embed.html": "embed/index.html",
@@ -42,6 +47,8 @@ SOURCES: Final = {
 OTHERS: Final = tuple(each.removesuffix(".html") for each in SOURCES)
 """Pages beside the chat page, which its worker does not keep."""
 INDEX: Final = "index.html"
+ON_DEMAND: Final = "more_colours"
+"""How the library begins that few answers need, which the worker does not keep."""
 WORKER: Final = "worker/worker.js"
 WIDGET: Final = "widget.js"
 """The script that pages of other origins load for a chat button."""
@@ -113,9 +120,10 @@ class PageFiles:
         """Return whether the chat page may need this file while there is no network."""
         folder = name.partition("/")[0]
         if self.bundled:
-            other = name.removeprefix(BUNDLE).startswith(OTHERS)
+            other = name.removeprefix(BUNDLE).startswith((*OTHERS, ON_DEMAND))
             return name == ICON or (folder == "bundle" and not name.endswith(".html") and not other)
-        return not name.endswith(".html") and folder not in (*OTHERS, "worker") and name != WIDGET
+        aside = folder in (*OTHERS, "worker") or name == WIDGET or name.startswith(LIBRARIES + ON_DEMAND)
+        return not name.endswith(".html") and not aside
 
     @property
     def bundled(self) -> bool:
@@ -164,6 +172,9 @@ def read_page_files(folder: Traversable | None = None) -> PageFiles:
     """Read the files of the pages, by default those that are installed. Blocks."""
     root = folder or resources.files("understudy").joinpath("page")
     contents = dict(_contents(root, ""))
+    made_of = contents.pop(BUNDLE + MADE_OF, None)
+    if made_of is not None and made_of.decode() != _hash_sources(contents):
+        contents = {name: body for name, body in contents.items() if not name.startswith(BUNDLE)}
     found = {}
     for name, body in contents.items():
         content_type = TYPES.get(name.rpartition(".")[2])
@@ -179,6 +190,16 @@ def read_page_files(folder: Traversable | None = None) -> PageFiles:
             found_forms or _compress(body),
         )
     return PageFiles(found)
+
+
+def digest_sources(folder: Path) -> str:
+    """Return the hash of the sources of the pages in a folder, for `MADE_OF`. Blocks."""
+    return _hash_sources(dict(_contents(folder, "")))
+
+
+def _hash_sources(contents: Mapping[str, bytes]) -> str:
+    names = sorted(name for name in contents if not name.startswith((BUNDLE, LIBRARIES)))
+    return _hash("\n".join(f"{name} {_hash(contents[name])}" for name in names).encode())
 
 
 def _hash(body: bytes) -> str:

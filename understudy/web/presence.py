@@ -1,7 +1,9 @@
 """Presence: a table of the live connections of each user."""
 
 from collections.abc import Callable, Iterator
+from typing import Final
 
+import trio
 from attrs import define, evolve, field, frozen
 
 from actors import ActorRef, Lane
@@ -9,18 +11,19 @@ from transport.auth.identity import Identity
 from transport.wire.messages import Close
 from understudy.auth.rights import Whose, everybody
 
+RETURN_S: Final = 60.0
+"""Seconds within which a user who connects again has come back: clients wait up to 30 s between attempts."""
+MAX_LEFT: Final = 10_000
+"""Users who left lately that are remembered; beyond that the first is forgotten."""
+
 
 @frozen
 class _Entry:
-    """A live connection: its identity, its outbox, and the one thread it receives (None: all threads).
-
-    `html`: its client shows answers as HTML.
-    """
+    """A live connection: its identity, its outbox, and the one thread it receives (None: all threads)."""
 
     identity: Identity
     outbox: ActorRef
     thread_id: str | None = None
-    html: bool = False
 
 
 @define
@@ -31,6 +34,15 @@ class Presence:
     on_connect: Callable[[], None] | None = None
     _entries: dict[str, dict[str, _Entry]] = field(factory=dict, init=False)
     _users: dict[str, str] = field(factory=dict, init=False)
+    _left: dict[str, float] = field(factory=dict, init=False)
+
+    def returns(self, user: str) -> bool:
+        """Return whether a user's last connection ended within `RETURN_S`, and forget it.
+
+        Streams of one thread do not count: a client opens one for each answer.
+        """
+        left_at = self._left.pop(user, None)
+        return left_at is not None and trio.current_time() - left_at <= RETURN_S
 
     def register(self, identity: Identity, connection_id: str, outbox: ActorRef) -> bool:
         """Add a connection. Return False, and change nothing, if its user has `cap` connections already.
@@ -53,27 +65,18 @@ class Presence:
             entry = self._entries[user][connection_id]
             self._entries[user][connection_id] = evolve(entry, thread_id=thread_id)
 
-    def mark_html(self, connection_id: str, *, html: bool) -> None:
-        """Note whether a connection's client shows answers as HTML. Does nothing if it is not registered."""
-        user = self._users.get(connection_id)
-        if user is not None:
-            self._entries[user][connection_id] = evolve(self._entries[user][connection_id], html=html)
-
-    def shows_html(self, user: str, thread_id: str) -> bool:
-        """Return whether a client that may receive this thread shows answers as HTML."""
-        for entry in self._entries.get(user, {}).values():  # for each piece of text: a generator costs as much again
-            if entry.html and entry.thread_id in (None, thread_id):
-                return True
-        return False
-
     def unregister(self, connection_id: str) -> None:
         """Remove a connection. Does nothing if it is not registered."""
         user = self._users.pop(connection_id, None)
         if user is None:
             return
-        del self._entries[user][connection_id]
+        entry = self._entries[user].pop(connection_id)
         if not self._entries[user]:
             del self._entries[user]
+            if entry.thread_id is None:
+                self._left[user] = trio.current_time()
+                if len(self._left) > MAX_LEFT:
+                    del self._left[next(iter(self._left))]
 
     def connections(self, whose: Whose = everybody) -> Iterator[tuple[str, str, ActorRef, str | None]]:
         """Yield the id, user, outbox and only thread (None: all threads) of each connection of the selected users."""

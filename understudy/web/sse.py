@@ -62,7 +62,7 @@ CONNECTIONLESS: Final = (
 STARTS_WORK: Final = (Say, Edit, Regenerate, Continue, Steer)
 _WORD: Final = re.compile(r"(?<!^)(?=[A-Z])")
 WRITE_TIMEOUT_S: Final = 60.0
-"""Seconds for one write of about 64 KiB. A client that reads nothing at all is dropped much earlier."""
+"""Seconds for one write of about 16 KiB. A client that reads nothing at all is dropped much earlier."""
 
 
 @define

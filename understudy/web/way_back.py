@@ -8,6 +8,7 @@ from quart import Response
 
 from transport.wire.codes import ERRORS
 from understudy.observe.logs import new_error_id
+from understudy.web.context import public_path
 
 log = logging.getLogger(__name__)
 
@@ -23,16 +24,18 @@ def is_own_path(path: str) -> bool:
 def way_back_page(code: str, sentence: str, again: str = "") -> Response:
     """Return a plain page for a browser that comes back; `code` is empty if all is well.
 
-    `again`: the path at which the sign-in is begun again.
+    `again`: the path at which the sign-in is begun again, as this server knows it.
     """
     title, status, note = "Signed in", 200, ""
     if code:
         error_id, status, title = new_error_id(), ERRORS[code].http_status, "The sign-in failed"
         note = f"<p><small>{escape(code)} · {escape(error_id)}</small></p>"
-        note += f'<p><a href="{escape(again)}">Sign in again</a></p>' if again else ""
+        note += f'<p><a href="{escape(public_path(again))}">Sign in again</a></p>' if again else ""
         log.info("sign_in.refused", extra={"code": code, "error_id": error_id})
+    home = escape(public_path("/"))
     body = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f'<title>{title}</title><h1>{title}</h1><p>{escape(sentence)}</p>{note}<p><a href="/">Back to the chat</a></p>'
+        f"<title>{title}</title><h1>{title}</h1><p>{escape(sentence)}</p>{note}"
+        f'<p><a href="{home}">Back to the chat</a></p>'
     )
     return Response(body, status=status, content_type="text/html; charset=utf-8")

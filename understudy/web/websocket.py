@@ -32,8 +32,8 @@ from transport.wire.dialects import Negotiated, deprecation_headers, endpoint_na
 from transport.wire.errors import CommandRejected, OriginRefused, Unauthenticated, UnknownEndpoint
 from transport.wire.events import Welcome
 from transport.wire.payloads import ChunkBudget
+from understudy.auth.local_user import local_roles
 from understudy.auth.sessions import AuthSettings, IssuedSession, Sessions, check_origin
-from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.commands import Accepted, CommandDispatcher
 from understudy.chat.conversation.event_log import read_page
 from understudy.chat.hooks.hook import Hooks
@@ -52,7 +52,7 @@ log = logging.getLogger(__name__)
 VERSION = "understudy.v1"
 TOO_MANY_REQUESTS = "Too many requests in a short time; wait a moment."
 TOO_MANY_CONNECTIONS = "There are too many connections from your address; close one first."
-CAPABILITIES = ("batch", "chunk", "gzip", "html")
+CAPABILITIES = ("batch", "chunk", "gzip")
 
 
 class WebSettings(AuthSettings, Protocol):
@@ -61,7 +61,11 @@ class WebSettings(AuthSettings, Protocol):
     @property
     def hooks(self) -> Hooks: ...  # noqa: D102
     @property
+    def local_operator(self) -> bool: ...  # noqa: D102
+    @property
     def max_file_bytes(self) -> int: ...  # noqa: D102
+    @property
+    def public_path(self) -> str: ...  # noqa: D102
     @property
     def public_url(self) -> str: ...  # noqa: D102
     @property
@@ -95,11 +99,10 @@ class WebSocketEndpoint:
     metrics: Metrics
     connections: Callable[[], ActorRef]
     limits: ConnectionLimits
-    html: AnswerHtml
     ledger: Ledger | None = None
     shared_connections: "ConnectionCounts | None" = None
     draining: bool = field(default=False, init=False)
-    encoder: Encoder = field(init=False)
+    encoder: Encoder = field(factory=Encoder, init=False)
     clock: Callable[[], float] = field(default=time.time, init=False)
     chunk_budget: ChunkBudget = field(factory=ChunkBudget, init=False)
     _command_limits: CommandLimits = field(init=False)
@@ -112,7 +115,6 @@ class WebSocketEndpoint:
         self._command_limits = CommandLimits(limits, self.ledger)
         self._handshakes = RequestLimits(limits.requests_per_minute, self.ledger, "handshakes")
         self._proxies = TrustedProxies(self.settings.trusted_proxies)
-        self.encoder = Encoder(self.html.cached_or_plain)
 
     async def handle_upgrade(self, upgrade: Upgrade) -> "LoggedConnection | None":
         """Check one upgrade request; if it is admitted, start its connection actor. Return None if it is refused."""
@@ -183,7 +185,8 @@ class WebSocketEndpoint:
         if token is not None:
             return None, await self.sessions.verify_awaiting_keys(token)
         if self.sessions.anonymous:
-            session = self.sessions.issue_anonymous(self._peer(upgrade))
+            roles = await local_roles(self.settings, (upgrade.peer, upgrade.peer_port), upgrade.headers)
+            session = self.sessions.issue_anonymous(self._peer(upgrade), roles)
             return session, session.identity
         return None, None
 
@@ -242,6 +245,8 @@ class WebSocketEndpoint:
         if not self.presence.register(identity, connection_id, outbox):
             self.leave(connection_id)
             raise too_many
+        if self.presence.returns(identity.user):
+            self.metrics.user_returned()
         if connection_id in self._unauthenticated:
             self._unauthenticated.pop(connection_id).authenticate()
         limits = self.settings.limits
@@ -259,12 +264,6 @@ class WebSocketEndpoint:
             threads=threads,
             capabilities=CAPABILITIES,
         )
-
-    def mark_html(self, connection_id: str, *, html: bool) -> None:
-        """Note whether a connection's client shows answers as HTML."""
-        self.presence.mark_html(connection_id, html=html)
-        if html:
-            self.html.expect_answers()
 
     def leave(self, connection_id: str) -> None:
         """Unregister a connection."""
@@ -293,12 +292,10 @@ class WebSocketEndpoint:
         """Ask the thread's conversation to deliver its running text again."""
         self.dispatcher.request_snapshot(identity, thread_id, outbox)
 
-    async def read_log(self, identity: Identity, thread_id: str, after: int, limit: int, html: bool) -> LogPage:
+    async def read_log(self, identity: Identity, thread_id: str, after: int, limit: int) -> LogPage:
         """Read a page of a thread's log, with the user's own redactions restored."""
         shown = partial(self.dispatcher.vault.restore_envelope, identity.user)
-        return await read_page(
-            self.store, identity.user, thread_id, after, limit, shown, html=self.html if html else None
-        )
+        return await read_page(self.store, identity.user, thread_id, after, limit, shown)
 
 
 @frozen

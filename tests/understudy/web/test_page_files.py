@@ -10,7 +10,17 @@ import pytest
 import trio
 import trio.testing
 
-from understudy.web.page_files import A_DAY, FOR_EVER, REVALIDATE, WIDGET, PageFile, PageFiles, Pages, read_page_files
+from understudy.web.page_files import (
+    A_DAY,
+    FOR_EVER,
+    REVALIDATE,
+    WIDGET,
+    PageFile,
+    PageFiles,
+    Pages,
+    digest_sources,
+    read_page_files,
+)
 
 
 def write(folder: Path, **files: bytes) -> Path:
@@ -49,6 +59,19 @@ def test_of_a_bundle_hashed_files_are_kept_for_ever_and_html_is_not(tmp_path: Pa
     assert code.cache_control == FOR_EVER
     assert code.forms == {"br": b"BR", "gzip": b"GZ"}
     assert "bundle/index-A1.js.br" not in files.files
+
+
+def test_a_bundle_of_other_sources_is_not_served(tmp_path: Path) -> None:
+    """Who changes a module sees the change, also where a bundle was made before."""
+    write(tmp_path, index_html=b"modules", main_js=b"let a;", bundle__index_html=b"bundle")
+    write(tmp_path, **{"bundle__made-of_txt": digest_sources(tmp_path).encode()})
+    files = read_page_files(tmp_path)
+    assert (files.page("index.html").body, files.bundled) == (b"bundle", True)
+    assert "bundle/made-of.txt" not in files.files
+    write(tmp_path, main_js=b"let b;")
+    files = read_page_files(tmp_path)
+    assert (files.page("index.html").body, files.bundled) == (b"modules", False)
+    assert set(files.files) == {"index.html", "main.js"}
 
 
 @pytest.mark.parametrize("name", ["index.html", "admin.html", "embed.html", "join.html", "observer.html", "share.html"])

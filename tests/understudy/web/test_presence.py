@@ -3,12 +3,13 @@
 from collections.abc import AsyncIterator
 
 import pytest
+import trio
 import trio.testing
 
 from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context, Supervision
 from transport.auth.identity import Identity
 from transport.wire.messages import Close
-from understudy.web.presence import Presence
+from understudy.web.presence import MAX_LEFT, RETURN_S, Presence
 
 ADA, BOB = Identity("ada", "s-1"), Identity("bob", "s-1")
 
@@ -32,6 +33,39 @@ async def test_each_user_has_as_many_as_are_allowed(outboxes: list[ActorRef]) ->
     assert presence.register(ADA, "3", c)
     assert presence.outboxes("ada", "t") == (b, c)
     assert len(presence) == 3
+
+
+async def test_a_user_who_comes_back_is_known_once(
+    outboxes: list[ActorRef], autojump_clock: trio.testing.MockClock
+) -> None:
+    """Within a minute of the end of the last connection; streams of one thread do not count."""
+    presence, (a, b, _) = Presence(2), outboxes
+    assert not presence.returns("ada")
+    presence.register(ADA, "1", a)
+    presence.register(ADA, "2", b)
+    presence.unregister("1")
+    assert not presence.returns("ada"), "another is open"
+    presence.unregister("2")
+    await trio.sleep(RETURN_S)
+    assert presence.returns("ada")
+    assert not presence.returns("ada")
+    presence.register(ADA, "3", a)
+    presence.unregister("3")
+    await trio.sleep(RETURN_S + 1)
+    assert not presence.returns("ada")
+    presence.register(ADA, "4", a)
+    presence.restrict_to_thread("4", "t")
+    presence.unregister("4")
+    assert not presence.returns("ada")
+
+
+async def test_the_users_who_left_are_bounded(outboxes: list[ActorRef]) -> None:
+    presence = Presence(2)
+    for number in range(MAX_LEFT + 1):
+        presence.register(Identity(f"u{number}", "s"), "1", outboxes[0])
+        presence.unregister("1")
+    assert not presence.returns("u0")
+    assert presence.returns("u1")
 
 
 async def test_a_connection_that_arrives_again_is_one(outboxes: list[ActorRef]) -> None:

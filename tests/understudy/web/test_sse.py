@@ -64,9 +64,6 @@ class StreamCallbacks(FakeCallbacks):
             raise CommandRejected("rate_limited")
         return Welcome(connection_id, identity.user, identity.session, "1", {}, 25.0, {}, ())
 
-    def mark_html(self, connection_id: str, *, html: bool) -> None:
-        pass
-
     def leave(self, connection_id: str) -> None:
         self.presence.unregister(connection_id)
 

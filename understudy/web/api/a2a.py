@@ -28,7 +28,7 @@ from understudy.web.api.a2a_push import (
     read_config,
     store_config,
 )
-from understudy.web.context import agents_of_caller, identity, read_body, web_context
+from understudy.web.context import agents_of_caller, identity, own_url, read_body, web_context
 from understudy.web.sse import WRITE_TIMEOUT_S
 
 blueprint = Blueprint("a2a", __name__)
@@ -56,13 +56,13 @@ class RpcError(Exception):
 async def card() -> dict[str, Any]:
     """Return the card of the agent that answers by default."""
     agents = _visible()
-    return _card(next(iter(agents.values())), request.host_url)
+    return _card(next(iter(agents.values())), own_url())
 
 
 @blueprint.get("/a2a/<agent>/.well-known/agent-card.json")
 async def agent_card(agent: str) -> dict[str, Any]:
     """Return the card of an agent."""
-    return _card(_agent(agent, _visible()), request.host_url)
+    return _card(_agent(agent, _visible()), own_url())
 
 
 @blueprint.post("/a2a/<agent>")
@@ -324,12 +324,12 @@ def _agent(name: str, agents: Mapping[str, Agent]) -> Agent:
     return agents[name]
 
 
-def _card(agent: Agent, host: str) -> dict[str, Any]:
+def _card(agent: Agent, address: str) -> dict[str, Any]:
     about = agent.description or f"The agent {agent.display_title}."
     skill = {"id": agent.name, "name": agent.display_title, "description": about, "tags": [agent.name]}
     if agent.starters:
         skill["examples"] = list(agent.starters)
-    url = f"{host.rstrip('/')}/a2a/{agent.name}"
+    url = f"{address}/a2a/{agent.name}"
     return {
         "name": agent.display_title,
         "description": about,

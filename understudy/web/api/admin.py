@@ -9,21 +9,31 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import trio
-from attrs import asdict
+from attrs import asdict, frozen
 from quart import Blueprint, request
 
 from transport.wire.errors import CommandRejected
+from understudy.models.local import find_models
 from understudy.storage import operator_queries
 from understudy.storage.operator_queries import BY
 from understudy.storage.queries import decode_cursor, encode
 from understudy.storage.records import name_of, tenant_of
 from understudy.storage.spending import DAY_S, KEPT_DAYS, day_of
-from understudy.web.context import rights, scope, web_context, whole_number
+from understudy.web.audit import audit
+from understudy.web.context import read_json, rights, scope, web_context, whole_number
 
 blueprint = Blueprint("admin", __name__, url_prefix="/api/admin")
 
 MOST: Final = 500
 """Rows of one answer."""
+
+
+@frozen
+class UseModel:
+    """The body of a request to use a model of this machine."""
+
+    port: int
+    model: str
 
 
 @blueprint.get("/users")
@@ -81,6 +91,26 @@ async def settings() -> dict[str, Any]:
     rights().check_server()
     described = await trio.to_thread.run_sync(web_context().described_settings)
     return {"settings": [asdict(each) for each in described]}
+
+
+@blueprint.get("/models")
+async def models() -> dict[str, Any]:
+    """List the models of programs on this machine that may be used in place of the offline one."""
+    rights().check_server()
+    context = web_context()
+    offered = [] if context.local_models is None else await find_models(context.local_models.ports)
+    return {"in_use": context.default_model, "offered": [asdict(each) for each in offered]}
+
+
+@blueprint.post("/models")
+async def use_model() -> dict[str, Any]:
+    """Use one of these models, now and after a restart: `port` and `model`."""
+    rights().check_server()
+    context, wanted = web_context(), await read_json(UseModel, '{"port": 11434, "model": "…"}')
+    if context.local_models is None:
+        raise CommandRejected("not_found", "Only a server with the offline model, and without a secret, offers others.")
+    await audit("model.used", as_operator=True, model=wanted.model[:200], port=str(wanted.port))
+    return {"in_use": await context.local_models.use(wanted.port, wanted.model)}
 
 
 def _owned(row: dict[str, Any], name: str = "owner") -> dict[str, Any]:

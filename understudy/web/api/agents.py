@@ -44,6 +44,7 @@ async def agents() -> Response:
             "description": agent.description,
             "tools": [tool.name for tool in _own(agent).tools],
             "starters": list(agent.starters),
+            "translations": {language: dict(texts) for language, texts in agent.translations.items()},
             "continues": can_continue(agent),
             "servers": [each.name for each in agent.servers],
             "output": None if agent.output is None else agent.output.schema,

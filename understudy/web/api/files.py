@@ -13,13 +13,11 @@ from quart import Blueprint, Response, request
 from werkzeug.datastructures import FileStorage
 
 from transport.wire.errors import CommandRejected
-from transport.wire.events import AnswerText
 from understudy.chat.file_preview import (
     HEAD_BYTES,
     MAX_ROWS,
     NONE,
     FilePreview,
-    fenced,
     is_binary_table,
     preview_of,
     preview_of_rows,
@@ -65,7 +63,15 @@ async def upload() -> tuple[dict[str, Any], int]:
 @blueprint.get("/<file_id>")
 async def download(file_id: str) -> Response:
     """Return a file, always as a download: no uploaded file is shown as a page of this origin."""
-    row = await _own_file(file_id)
+    return await download_of(await _own_file(file_id))
+
+
+async def download_of(row: File) -> Response:
+    """Answer with a file as a download.
+
+    Raises:
+        CommandRejected: `not_found`: its content is there no more.
+    """
     content = web_context().files.read(row)
     try:
         first = await anext(content, b"")  # before the answer begins: it may still be a refusal
@@ -79,10 +85,19 @@ async def download(file_id: str) -> Response:
 
 @blueprint.get("/<file_id>/preview")
 async def preview(file_id: str) -> dict[str, Any]:
-    """Return what can be shown of a file without opening it: a picture's type, rows, or highlighted text."""
-    row, context = await _own_file(file_id), web_context()
+    """Return what can be shown of a file without opening it: a picture's type, rows, or text."""
+    return await preview_for(await _own_file(file_id), tables=True)
+
+
+async def preview_for(row: File, *, tables: bool) -> dict[str, Any]:
+    """Return the preview of a file; with `tables`, also of one that a database has to read.
+
+    Raises:
+        CommandRejected: `not_found`: its content is there no more.
+    """
+    files = web_context().files
     try:
-        async with aclosing(context.files.read(row)) as content:
+        async with aclosing(files.read(row)) as content:
             head = b""
             async for chunk in content:
                 head += chunk
@@ -90,12 +105,11 @@ async def preview(file_id: str) -> dict[str, Any]:
                     break
         shown = preview_of(row.name, head[:HEAD_BYTES], row.size)
         if is_binary_table(row.name, head):
-            shown = await _preview_of_table(row, await context.files.local(row))
+            shown = await _preview_of_table(row, await files.local(row)) if tables else FilePreview(NONE)
     except NotStored:
         raise CommandRejected("not_found", "That file is there no more.") from None
-    html = await context.html.render(AnswerText(fenced(shown)), row.owner) if shown.text else ""
     about = {"id": row.id, "name": row.name, "media_type": row.media_type, "size": row.size}
-    return about | asdict(shown) | {"html": html}
+    return about | asdict(shown)
 
 
 async def _own_file(file_id: str) -> File:

@@ -65,7 +65,7 @@ async def change(notebook: str, name: str) -> dict[str, Any]:
         if seen is None:
             if not known and notebook not in _notebooks():
                 raise CommandRejected("not_found", "None of your agents has a memory of that name.")
-            await memory.remember(name, given.value, TTL_S if ttl_s is None else ttl_s)
+            await memory.remember(name, given.value, TTL_S if ttl_s is None else ttl_s, by_user=True)
         elif not await memory.amend(name, given.value, seen, ttl_s):
             raise _changed(name in known)
         stored = next((each for each in await memory.entries() if each.name == name), None)

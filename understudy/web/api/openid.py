@@ -20,7 +20,7 @@ from understudy.auth.oauth.errors import OAuthError, SignInFailed, Unreachable
 from understudy.auth.sessions import IssuedSession
 from understudy.storage.errors import StorageUnavailable
 from understudy.web.audit import audit
-from understudy.web.context import bearer, read_body, read_json, web_context
+from understudy.web.context import bearer, own_url, public_path, read_body, read_json, web_context
 from understudy.web.way_back import is_own_path, way_back_page
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ class _Handover:
 
     owner: str
     session: str
+    stamp: str
     until: float
 
 
@@ -69,7 +70,7 @@ async def told() -> dict[str, Any]:
 @blueprint.get("/sign-in")
 async def sign_in() -> Response:
     """Send the browser to the identity provider. `next`: the path to which the sign-in leads, such as /#thread."""
-    signed_in, leads_to = web_context().sessions.signed_in, request.args.get("next") or "/"
+    signed_in, leads_to = web_context().sessions.signed_in, request.args.get("next") or public_path("/")
     if signed_in is None:
         return way_back_page("not_found", NO_PROVIDER)
     from understudy.auth.openid import flow
@@ -77,13 +78,13 @@ async def sign_in() -> Response:
     if not is_own_path(leads_to):
         return way_back_page("invalid_command", "A sign-in leads to a path of this server only, such as /#thread.")
     try:
-        started = await flow.start(signed_in.provider, signed_in.seal, leads_to, f"{_own_url()}/auth/callback")
+        started = await flow.start(signed_in.provider, signed_in.seal, leads_to, f"{own_url()}/auth/callback")
     except SignInFailed as failed:
         return way_back_page(failed.code, failed.message, SIGN_IN)
     answer = Response(b"", status=303, headers={"Location": started.url})
     begun = [name for name in request.cookies if name.startswith(flow.COOKIE)]
     for name in begun if len(begun) >= MAX_BEGUN else ():
-        answer.delete_cookie(name, path="/auth")
+        answer.delete_cookie(name, path=public_path("/auth"))
     _set_cookie(answer, started.cookie, started.value, flow.START_S, "/auth", "Lax")
     return answer
 
@@ -102,7 +103,7 @@ async def callback() -> Response:
     given = flow.BroughtBack(said["state"], said["code"], said["iss"], said["error"], request.cookies)
     try:
         found, leads_to = await flow.finish(signed_in.provider, signed_in.seal, given)
-        owner, session = await signed_in.begin(found)
+        begun = await signed_in.begin(found)
     except SignInFailed as failed:
         answer = way_back_page(failed.code, failed.message, SIGN_IN)
     except OAuthError as error:
@@ -112,9 +113,11 @@ async def callback() -> Response:
         answer = way_back_page("storage_unavailable", ERRORS["storage_unavailable"].text, SIGN_IN)
     else:
         answer = Response(b"", status=303, headers={"Location": leads_to})
-        sealed = signed_in.seal.seal(_Handover(owner, session, time.time() + HANDOVER_S), "openid handover")
+        sealed = signed_in.seal.seal(
+            _Handover(begun.owner, begun.id, begun.stamp, time.time() + HANDOVER_S), "openid handover"
+        )
         _set_cookie(answer, HANDOVER, base64url.encode(sealed), HANDOVER_S, HANDOVER_PATH, "Strict")
-    answer.delete_cookie(flow.cookie_of(said["state"]), path="/auth")
+    answer.delete_cookie(flow.cookie_of(said["state"]), path=public_path("/auth"))
     return answer
 
 
@@ -125,7 +128,7 @@ async def sign_out() -> Response:
     sessions, url = web_context().sessions, None
     caller = sessions.verify_for_sign_out(bearer())
     if sessions.signed_in is not None and sessions.is_provided(caller):
-        url = await sessions.signed_in.logout_url(caller, f"{_own_url()}/")
+        url = await sessions.signed_in.logout_url(caller, f"{own_url()}/")
     await audit("sessions.ended", by=caller, target=caller.user, all=given.everywhere)
     if given.everywhere:
         await sessions.end_all_sessions(caller.user)
@@ -158,7 +161,7 @@ async def take_handover() -> IssuedSession | None:
     """Return the session of a user who has just signed in with this browser; None if nobody has.
 
     Raises:
-        Unauthenticated: The session is over.
+        Unauthenticated: The session is over, or its first token was taken.
         StorageUnavailable: It cannot be read.
     """
     signed_in, value = web_context().sessions.signed_in, request.cookies.get(HANDOVER)
@@ -170,14 +173,11 @@ async def take_handover() -> IssuedSession | None:
         return None
     if found is None or time.time() >= found.until:
         return None
-    return await signed_in.issue(found.owner, found.session)
-
-
-def _own_url() -> str:
-    """Return the address by which browsers reach this server, without a slash at its end."""
-    return (web_context().settings.public_url or request.host_url).rstrip("/")
+    return await signed_in.issue(found.owner, found.session, found.stamp)
 
 
 def _set_cookie(answer: Response, name: str, value: str, life_s: int, path: str, same_site: str) -> None:
-    secure = _own_url().startswith("https:")
-    answer.set_cookie(name, value, max_age=life_s, path=path, secure=secure, httponly=True, samesite=same_site)
+    secure = own_url().startswith("https:")
+    answer.set_cookie(
+        name, value, max_age=life_s, path=public_path(path), secure=secure, httponly=True, samesite=same_site
+    )

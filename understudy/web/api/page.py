@@ -15,6 +15,13 @@ from understudy.web.page_files import CODINGS, ICON, REFUSED_WIDGET, PageFile, P
 WORKER_POLICY: Final = "default-src 'none'; script-src 'self'; connect-src 'self'; frame-ancestors 'none'"
 """What the worker itself may load. It draws nothing, and the page's trusted types do not let it load its own parts."""
 
+DIAGRAM: Final = "lib/diagram.html"
+DRAWING_POLICY: Final = (
+    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "
+    "font-src data:; base-uri 'none'; form-action 'none'"
+)
+"""The policy of the document that draws diagrams: its origin is nobody's, and it reaches nothing."""
+
 UNFRAMED: Final = "frame-ancestors 'none'"
 """The part of the policy of pages that `/embed` has otherwise."""
 
@@ -53,8 +60,7 @@ async def embed() -> Response:
     """
     answer = await _serve((await _files()).page("embed.html"))
     policy = current_app.extensions["page_headers"]["Content-Security-Policy"]
-    around = " ".join(["'self'", *map(ascii_origin, web_context().settings.allowed_origins)])
-    answer.headers["Content-Security-Policy"] = policy.replace(UNFRAMED, f"frame-ancestors {around}")
+    answer.headers["Content-Security-Policy"] = policy.replace(UNFRAMED, f"frame-ancestors {_around()}")
     answer.headers["Cross-Origin-Embedder-Policy"] = "require-corp"
     answer.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     return answer
@@ -69,6 +75,24 @@ async def refused_widget() -> Response:
     answer.headers["Access-Control-Allow-Origin"] = "*"
     answer.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     return answer
+
+
+@blueprint.get("/diagram")
+async def diagram() -> Response:
+    """Return the document that draws the diagrams of answers, without an origin and without a network."""
+    file = (await _files()).files.get(DIAGRAM)
+    if file is None:
+        raise CommandRejected("not_found", "This server has no libraries for its page.")
+    answer = await _serve(file)
+    answer.headers["Content-Security-Policy"] = f"{DRAWING_POLICY}; frame-ancestors {_around()}"
+    answer.headers["Cross-Origin-Embedder-Policy"] = "require-corp"
+    answer.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    return answer
+
+
+def _around() -> str:
+    """Return the origins whose pages may frame parts of this one."""
+    return " ".join(["'self'", *map(ascii_origin, web_context().settings.allowed_origins)])
 
 
 @blueprint.get("/join")

@@ -2,7 +2,7 @@
 
 1. A ceremony has two requests of one browser: the first answers options for `navigator.credentials` and sets a cookie
    that scripts cannot read, the second brings the credential.
-2. The site is the address in the settings, or the one by which the browser reaches this server.
+2. The site is the address in the settings, or the one by which a browser on this machine reaches this server.
 """
 
 from typing import TYPE_CHECKING, Any, Final
@@ -12,17 +12,22 @@ from attrs import field, frozen
 from attrs.validators import max_len
 from quart import Blueprint, Response, jsonify, request
 
+from transport.auth.identity import is_loopback
 from transport.wire.errors import CommandRejected
 from understudy.privacy.records import passkey_of
 from understudy.web.admission import peer
 from understudy.web.api.accounts import LONGEST, NO_ACCOUNTS, InviteRequest
-from understudy.web.context import identity, read_json, web_context
+from understudy.web.context import identity, public_path, read_json, web_context
 
 if TYPE_CHECKING:
     from understudy.auth.accounts.passkeys import Ceremony, Passkeys, Site
 
 blueprint: Final = Blueprint("passkeys", __name__, url_prefix="/auth/passkeys")
 
+NO_NAME: Final = (
+    "Passkeys are for one address, and this server does not know its own: whoever runs it sets public_url "
+    "(UNDERSTUDY_PUBLIC_URL)."
+)
 COOKIE: Final = "understudy_passkey"
 COOKIE_PATH: Final = "/auth/passkeys"
 BODY_BYTES: Final = 32 * 1024
@@ -130,8 +135,11 @@ def _own_url() -> str:
 
 
 def _site() -> "Site":
+    """Return the site that passkeys are for: that of `public_url`, or this machine. Who asks may name any other."""
     from understudy.auth.accounts.passkeys import site_of
 
+    if not web_context().settings.public_url and not is_loopback(urlsplit(request.host_url).hostname or ""):
+        raise CommandRejected("forbidden", NO_NAME)
     return site_of(_own_url())
 
 
@@ -145,7 +153,7 @@ def _begun(ceremony: "Ceremony") -> Response:
         COOKIE,
         ceremony.cookie,
         max_age=ceremony.options["timeout"] // 1000,
-        path=COOKIE_PATH,
+        path=public_path(COOKIE_PATH),
         secure=_own_url().startswith("https:"),
         httponly=True,
         samesite="Strict",

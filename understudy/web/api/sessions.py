@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from quart import Blueprint, Response, jsonify
+from quart import Blueprint, Response, jsonify, request
 
+from understudy.auth.local_user import local_roles
 from understudy.web.admission import peer
 from understudy.web.api.openid import HANDOVER, HANDOVER_PATH, take_handover
 from understudy.web.audit import audit
-from understudy.web.context import bearer, web_context
+from understudy.web.context import bearer, public_path, web_context
 
 blueprint = Blueprint("sessions", __name__, url_prefix="/api/sessions")
 
@@ -16,16 +17,23 @@ blueprint = Blueprint("sessions", __name__, url_prefix="/api/sessions")
 async def create() -> tuple[Response, int]:
     """Issue the session of a user who has just signed in with this browser, or one to an anonymous user; else 401."""
     found = await take_handover()
-    answer = jsonify((found or web_context().sessions.issue_anonymous(peer())).as_json())
+    sessions = web_context().sessions
+    answer = jsonify((found or sessions.issue_anonymous(peer(), await _local_roles())).as_json())
     if found is not None:
-        answer.delete_cookie(HANDOVER, path=HANDOVER_PATH)
+        answer.delete_cookie(HANDOVER, path=public_path(HANDOVER_PATH))
     return answer, 201
 
 
 @blueprint.post("/refresh")
 async def refresh() -> dict[str, Any]:
     """Renew the bearer's token."""
-    return (await web_context().sessions.renew_and_revoke(bearer())).as_json()
+    return (await web_context().sessions.renew_and_revoke(bearer(), await _local_roles())).as_json()
+
+
+async def _local_roles() -> tuple[str, ...]:
+    """Return the roles of the user of this machine from whose process the request comes."""
+    client: tuple[str, int] | None = request.scope.get("client")
+    return await local_roles(web_context().settings, client, {name.lower(): value for name, value in request.headers})
 
 
 @blueprint.delete("")

@@ -1,8 +1,8 @@
 """`/api/threads/{id}/shares`, `/api/shares`, `/api/shared`: links by which anybody reads a thread as it was.
 
 1. Only the owner of a thread makes, lists and revokes its links. A link's token is told once, when it is made.
-2. A reader gets the messages of one branch as they are stored: what was redacted stays redacted. No arguments and
-   results of tools, no files, and nothing that came later.
+2. A reader gets the messages of one branch as they are stored: what was redacted stays redacted; and the charts and the
+   files that were made for its answers. No arguments and results of tools, no uploads, and nothing that came later.
 3. A link that is unknown, revoked or expired is answered in one way, and so is any link while `share_links` is off.
 """
 
@@ -14,11 +14,12 @@ from attrs.validators import ge, le
 from quart import Blueprint, Response, jsonify
 
 from transport.wire.errors import CommandRejected
-from transport.wire.events import AnswerText
 from understudy.chat.routing import check_id
 from understudy.privacy.records import share_of
-from understudy.storage.records import Message
+from understudy.storage.records import File, Message
+from understudy.storage.shared_page import SharedPage
 from understudy.storage.shares import FULL, MOST, digest_of
+from understudy.web.api.files import download_of, preview_for
 from understudy.web.audit import audit
 from understudy.web.context import identity, read_json, web_context, whole_number
 
@@ -89,22 +90,46 @@ async def revoke(share_id: str) -> tuple[str, int]:
 @blueprint.get("/shared/<token>")
 async def read(token: str) -> Response:
     """Return a page of the conversation behind a link; `skip` is how many of its last turns to leave out."""
-    context, skip = web_context(), whole_number("skip", 0, 0, DEEPEST)
-    found = await context.store.shared_page(digest_of(token), skip, TURNS) if context.settings.share_links else None
-    if found is None:
-        raise CommandRejected("not_found", "This link does not exist any more.")
-    answers = [AnswerText.of_run(row.content, row.status) for row in found.messages if row.role == "assistant"]
-    html = iter(await context.html.render_page(answers, found.share.owner))
-    messages = [_message(row, next(html) if row.role == "assistant" else None) for row in found.messages]
+    found, skip = await _page(token)
     return jsonify(
         {
             "title": found.title,
             "created_at": found.share.created_at,
             "expires_at": found.share.expires_at,
-            "messages": messages,
+            "messages": [_message(row) for row in found.messages],
             "older": skip + TURNS if found.older else None,
         }
     )
+
+
+@blueprint.get("/shared/<token>/files/<file_id>")
+async def shared_file(token: str, file_id: str) -> Response:
+    """Return a file that was made for an answer of the page `skip` behind a link, as a download."""
+    return await download_of(await _made_file(token, file_id))
+
+
+@blueprint.get("/shared/<token>/files/<file_id>/preview")
+async def shared_preview(token: str, file_id: str) -> dict[str, Any]:
+    """Return what can be shown of such a file without opening it. A table that a database must read has no preview."""
+    return await preview_for(await _made_file(token, file_id), tables=False)
+
+
+async def _page(token: str) -> tuple[SharedPage, int]:
+    context, skip = web_context(), whole_number("skip", 0, 0, DEEPEST)
+    found = await context.store.shared_page(digest_of(token), skip, TURNS) if context.settings.share_links else None
+    if found is None:
+        raise CommandRejected("not_found", "This link does not exist any more.")
+    return found, skip
+
+
+async def _made_file(token: str, file_id: str) -> File:
+    """Return a file that an answer of a page names: nothing else of its owner can be read."""
+    found, _ = await _page(token)
+    made = {each["id"] for row in found.messages for each in row.files or ()}
+    row = await web_context().store.file(found.share.owner, file_id) if file_id in made else None
+    if row is None:
+        raise CommandRejected("not_found", "There is no such file behind this link.")
+    return row
 
 
 async def link_exists(token: str) -> bool:
@@ -113,13 +138,14 @@ async def link_exists(token: str) -> bool:
     return context.settings.share_links and await context.store.share_exists(digest_of(token))
 
 
-def _message(row: Message, html: str | None) -> dict[str, Any]:
-    """Encode a message: the user's as text, an answer as safe HTML. Placeholders of what was redacted stay."""
+def _message(row: Message) -> dict[str, Any]:
+    """Encode a message. Placeholders of what was redacted stay."""
     return {
         "role": row.role,
         "agent": row.pillar or row.agent_type,
-        "content": row.content if html is None else None,
-        "html": html,
+        "content": row.content,
         "status": row.status,
         "created_at": row.created_at,
+        "visualization": row.visualization,
+        "files": list(row.files or ()),
     }

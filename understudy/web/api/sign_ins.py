@@ -22,7 +22,7 @@ from understudy.tools.mcp.link import LinkState
 from understudy.tools.mcp.server import McpServer
 from understudy.tools.mcp.user_links import UserLinks
 from understudy.web.audit import audit
-from understudy.web.context import agents_of_caller, identity, read_json, web_context
+from understudy.web.context import agents_of_caller, identity, public_path, read_json, web_context
 from understudy.web.way_back import is_own_path, way_back_page
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ async def start(name: str) -> Response:
         COOKIE,
         started.cookie,
         max_age=COOKIE_S,
-        path=f"/api/mcp/{name}/callback",
+        path=public_path(f"/api/mcp/{name}/callback"),
         secure=_redirect_uri(name).startswith("https:"),
         httponly=True,
         samesite="Lax",
@@ -118,7 +118,7 @@ async def callback(name: str) -> Response:
     answer = way_back_page("", f"You are signed in to {name}. You can close this page.")
     if back.path:
         answer.status_code, answer.headers["Location"] = 303, back.path
-    answer.delete_cookie(COOKIE, path=f"/api/mcp/{name}/callback")
+    answer.delete_cookie(COOKIE, path=public_path(f"/api/mcp/{name}/callback"))
     return answer
 
 
@@ -140,7 +140,8 @@ def _redirect_uri(name: str) -> str:
     """Return the address of the way back, as the browser reaches this server: a page says with which scheme."""
     origin = request.headers.get("Origin", "")
     own = urlsplit(origin).netloc == request.host and origin.startswith(("http://", "https://"))
-    return f"{origin if own else request.host_url.rstrip('/')}/api/mcp/{name}/callback"
+    path = public_path(f"/api/mcp/{name}/callback")
+    return (origin if own else request.host_url.rstrip("/")) + path
 
 
 async def _answer(caller: Identity, question_id: str) -> None:

@@ -12,7 +12,7 @@ from transport.wire.codec import encode, from_log
 from transport.wire.commands import Disallow
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected
-from transport.wire.events import AnswerText, Envelope
+from transport.wire.events import Envelope
 from understudy.chat.routing import check_id
 from understudy.content.tags import clean_tags
 from understudy.content.texts import run_off_loop
@@ -72,16 +72,13 @@ async def listing() -> Response:
 
 @blueprint.get("/<thread_id>/messages")
 async def messages(thread_id: str) -> Response:
-    """Return a thread's messages of all branches, oldest first, the latest page first; answers also as safe HTML."""
+    """Return a thread's messages of all branches, oldest first, the latest page first."""
     check_id("thread_id", thread_id)
     owner, cursor, limit = identity().user, request.args.get("cursor"), whole_number("limit", 100, 1, 200)
     read = await web_context().reads.messages(owner, thread_id, cursor, limit)
     found = require_found(read.value)
     rows = _shown(owner, found.messages.items, found.runs)
-    answers = [AnswerText.of_run(row["content"], row["status"]) for row in rows if row["role"] == "assistant"]
-    html = iter(await web_context().html.render_page(answers, owner))
-    shown = [row | {"html": next(html) if row["role"] == "assistant" else None} for row in rows]
-    body = {"messages": shown, "newest": records.newest_of(found.newest), "next_cursor": found.messages.next_cursor}
+    body = {"messages": rows, "newest": records.newest_of(found.newest), "next_cursor": found.messages.next_cursor}
     return await encode_read(body, read)
 
 

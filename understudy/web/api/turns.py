@@ -17,7 +17,7 @@ from quart import Blueprint, Response, request
 from transport.wire.codec import encode, from_log
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected
-from transport.wire.events import AnswerText, Envelope
+from transport.wire.events import Envelope
 from understudy.chat.routing import check_id
 from understudy.content.texts import run_off_loop
 from understudy.privacy import records
@@ -58,11 +58,6 @@ async def page(thread_id: str) -> Response:
     vault = web_context().content_filter.vault
     restored = partial(vault.restore_text, owner, thread_id)
     body = await run_off_loop(_page, found, restored, partial(vault.restore_envelope, owner))
-    answers = [answer for turn in body["turns"] if (answer := turn["answer"]) is not None]
-    texts = [AnswerText.of_run(answer["content"], answer["status"]) for answer in answers]
-    rendered = await web_context().html.render_page(texts, owner)
-    for answer, html in zip(answers, rendered, strict=True):
-        answer["html"] = html
     return await encode_read(body, read)
 
 
@@ -78,7 +73,7 @@ def _page(found: TurnsPage, restored: records.Shown, shown: Callable[[Envelope],
 
 
 def _turn(turn: StoredTurn, restored: records.Shown, shown: Callable[[Envelope], Envelope]) -> Frame:
-    """Encode a turn; its answer is not rendered yet."""
+    """Encode a turn."""
     run = turn.run
     answer = None if turn.answer is None else _message(turn.answer, restored)
     events = _events(turn.events, shown, answer, live=run.status in UNFINISHED)

@@ -158,6 +158,7 @@ AGENT: Final = _all(
         "description": TEXT,
         "tools": array_of(TEXT),
         "starters": array_of(TEXT),
+        "translations": {"type": "object", "additionalProperties": OBJECT},
         "continues": FLAG,
         "servers": array_of(TEXT),
         "output": or_null(OBJECT),
@@ -175,8 +176,10 @@ TOOLS: Final = _all(
     {"tools": array_of(_all({"name": TEXT, "description": TEXT, "repeatable": FLAG, "parameters": OBJECT}))}
 )
 SHARE: Final = {"share_id": TEXT, "created_at": NUMBER, "expires_at": NUMBER}
+HOURS: Final = {"type": "integer", "minimum": 1, "maximum": 720}
 SHARED_MESSAGE: Final = {
-    "role": TEXT, "agent": TEXT, "content": or_null(TEXT), "html": or_null(TEXT), "status": TEXT, "created_at": NUMBER,
+    "role": TEXT, "agent": TEXT, "content": TEXT, "status": TEXT, "created_at": NUMBER,
+    "visualization": or_null({"type": "object"}), "files": array_of({"type": "object"}),
 }  # fmt: skip
 FILE: Final = _all(
     {
@@ -293,7 +296,7 @@ TURN: Final = _all(
         ),
         "first_seq": or_null(COUNT),
         "again": FLAG,
-        "answer": or_null(_all(TURN_MESSAGE | {"html": TEXT})),
+        "answer": or_null(_all(TURN_MESSAGE)),
         "events": array_of(OBJECT),
         "earlier": array_of(_all({"run_id": TEXT, "events": array_of(OBJECT)})),
     }
@@ -462,7 +465,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "ScheduleChange": object_of(SCHEDULED, []),
     "Threads": _stale(_all({"threads": array_of(_ref("Thread")), "next_cursor": or_null(TEXT)})),
     "Tags": _all({"tags": array_of(_all({"tag": TEXT, "threads": COUNT}))}),
-    "Message": _all(MESSAGE | {"html": or_null(TEXT)}),
+    "Message": _all(MESSAGE),
     "Messages": _stale(_all({"messages": array_of(_ref("Message")), "newest": NEWEST, "next_cursor": or_null(TEXT)})),
     "Turns": _stale(
         _all(
@@ -500,7 +503,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "Widget": _all({"html": TEXT, "frame": TEXT, "tool": OBJECT, "arguments": OBJECT, "result": {}}),
     "WidgetCall": _all({"call_id": TEXT, "name": TEXT, "request_id": TEXT, "arguments": OBJECT}, "arguments"),
     "WidgetRun": _all({"message_id": TEXT, "run_id": TEXT}),
-    "FilePreview": _all(FILE["properties"] | schema_of_fields(FilePreview)["properties"] | {"html": TEXT}, "findings"),
+    "FilePreview": _all(FILE["properties"] | schema_of_fields(FilePreview)["properties"], "findings"),
     "Upload": UPLOAD,
     "Runs": _all({"runs": array_of(_ref("ListedRun")), "next_cursor": or_null(TEXT)}),
     "ListedRun": _all(LISTED_RUN),
@@ -599,9 +602,28 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "AdminSpending": _all({"spending": array_of(OBJECT), "since": TEXT, "until": TEXT, "currency": TEXT}),
     "AdminSchedules": _all({"schedules": array_of(_owned(ScheduleRow))}),
     "AdminSignIns": _all({"sign_ins": array_of(_owned(SignInRow))}),
+    "Account": _all(
+        {
+            "name": TEXT,
+            "state": {"type": "string", "enum": ["active", "disabled", "invited", "expired"]},
+            "roles": array_of(TEXT),
+            "groups": array_of(TEXT),
+            "created_at": NUMBER,
+        }
+    ),
+    "AdminAccounts": _all({"accounts": array_of(_ref("Account")), "next_cursor": or_null(TEXT)}),
+    "InviteUser": object_of(
+        {"name": TEXT, "roles": array_of(TEXT), "groups": array_of(TEXT), "hours": HOURS}, ["name"]
+    ),
+    "ResetAccount": object_of({"hours": HOURS}, []),
+    "ChangeAccount": object_of({"roles": array_of(TEXT), "groups": array_of(TEXT), "disabled": FLAG}, []),
+    "JoinLink": _all({"name": TEXT, "path": TEXT, "expires_at": NUMBER}),
     "AdminSettings": _all(
         {"settings": array_of(_all({"name": TEXT, "value": {}, "secret": FLAG, "is_set": FLAG, "source": TEXT}))}
     ),
+    "LocalModels": _all({"in_use": TEXT, "offered": array_of(_all({"server": TEXT, "port": WHOLE, "model": TEXT}))}),
+    "LocalModelChoice": _all({"port": WHOLE, "model": TEXT}),
+    "ModelInUse": _all({"in_use": TEXT}),
     "OperatorFound": _all({name: array_of(OBJECT) for name in ("users", "threads", "runs", "incidents")}),
     "Kill": KILL,
     "Counts": _all({"connections": COUNT, "runs": COUNT, "runs_waiting": COUNT}),
@@ -702,6 +724,7 @@ _SCHEDULE_ERRORS: Final = (
 _EXPORT: Final = {"format": {"type": "string", "enum": list(FORMS)}, "raw": TEXT, "events": TEXT}
 _DIALECT: Final = {"type": "string", "enum": [each.value for each in Dialect]}
 
+_ACCOUNT: Final = ("invalid_command", "message_too_large", "not_found", "busy", *_STORED)
 _OPERATOR: Final = ("invalid_command", "rate_limited", "storage_unavailable", "internal")
 ROUTES: Final[Mapping[str, RouteSpec]] = {
     "sessions.create": RouteSpec(
@@ -825,6 +848,13 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
     "shares.revoke": RouteSpec((204, ""), errors=_THREAD),
     "shares.read": RouteSpec(
         (200, "SharedPage"), query={"skip": _AFTER}, token=False, errors=("invalid_command", "not_found", *_STORED)
+    ),
+    "shares.shared_file": RouteSpec(
+        (200, "application/octet-stream"), query={"skip": _AFTER}, token=False,
+        errors=("invalid_command", "not_found", *_STORED),
+    ),
+    "shares.shared_preview": RouteSpec(
+        (200, "FilePreview"), query={"skip": _AFTER}, token=False, errors=("invalid_command", "not_found", *_STORED)
     ),
     "page.shared": RouteSpec(
         (200, "text/html"), token=False, also={404: "There is no such link any more.", 503: "The database is away."}
@@ -961,6 +991,7 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
     "page.asset": RouteSpec((200, "*/*"), token=False, errors=("not_found",)),
     "page.worker": RouteSpec((200, "text/javascript"), token=False, errors=("not_found",)),
     "page.embed": RouteSpec((200, "text/html"), token=False, errors=("not_found",)),
+    "page.diagram": RouteSpec((200, "text/html"), token=False, errors=("not_found",)),
     "page.join": RouteSpec((200, "text/html"), token=False, errors=("not_found",)),
     "page.admin": RouteSpec((200, "text/html"), token=False, errors=("not_found",)),
     "page.observer": RouteSpec((200, "text/html"), token=False, errors=("not_found",)),
@@ -1016,7 +1047,18 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
     ),
     "admin.schedules": RouteSpec((200, "AdminSchedules"), query={"tenant": TEXT}, errors=_OPERATOR),
     "admin.sign_ins": RouteSpec((200, "AdminSignIns"), query={"tenant": TEXT}, errors=_OPERATOR),
+    "admin_accounts.listing": RouteSpec(
+        (200, "AdminAccounts"), query={"cursor": TEXT}, errors=("invalid_command", "not_found", *_STORED)
+    ),
+    "admin_accounts.invite": RouteSpec((201, "JoinLink"), body="InviteUser", errors=_ACCOUNT),
+    "admin_accounts.reset": RouteSpec((201, "JoinLink"), body="ResetAccount", errors=_ACCOUNT),
+    "admin_accounts.change": RouteSpec((200, "Account"), body="ChangeAccount", errors=(*_ACCOUNT, "last_operator")),
     "admin.settings": RouteSpec((200, "AdminSettings"), errors=("rate_limited", "internal")),
+    "admin.models": RouteSpec((200, "LocalModels"), errors=("rate_limited", "internal")),
+    "admin.use_model": RouteSpec(
+        (200, "ModelInUse"), body="LocalModelChoice",
+        errors=("invalid_command", "message_too_large", "not_found", *_STORED),
+    ),
     "activity.health": RouteSpec(
         (200, "OperatorHealth"), query={"minutes": {"type": "integer", "minimum": 1, "maximum": 60}}, errors=_OPERATOR
     ),

@@ -15,7 +15,7 @@ from transport.wire.codes import ERRORS
 from transport.wire.command_parser import COMMANDS
 from transport.wire.commands import Approve, Command, Decision, Rating, Respond, Say, SteerMode, Undo
 from transport.wire.dialects import ALIASES, ANSWER_KINDS, ANSWERS, PAYLOAD_NAMES, WIRE_NAMES, Dialect
-from transport.wire.events import EVENTS, AgentError, Error, Event, FinalResponse, PartialResult
+from transport.wire.events import EVENTS, AgentError, Error, Event, FinalResponse
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -127,7 +127,7 @@ FIELDS: Final[Mapping[str, Schema]] = MappingProxyType(
             "type": "object", "propertyNames": _ID,
             "additionalProperties": COUNT, "maxProperties": command_parser.MAX_THREADS,
         },
-        **dict.fromkeys(("batch", "chunk", "decline", "gzip", "html", "on", "remember"), FLAG),
+        **dict.fromkeys(("batch", "chunk", "decline", "gzip", "on", "remember"), FLAG),
         "seq": COUNT,
         "index": COUNT,
         "step": COUNT,
@@ -157,7 +157,7 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "regenerate": {"message_id": "m1", "request_id": "again-1"},
         "continue": {"run_id": "45f7"},
         "feedback": {"message_id": "answer-45f7", "rating": "up"},
-        "hello": {"batch": True, "html": True},
+        "hello": {"batch": True},
         "chunk": {"id": "7", "index": 0, "count": 2, "data": '{"type":"chat",'},
         "ack": {"thread_id": "t1", "seq": 7},
         "refresh": {"session_token": "header.claims.signature"},
@@ -272,11 +272,9 @@ def data_schema(kind: type[Event]) -> Schema:
         schema = hints[each.name]
         if each.default is None:
             schema = _without_null(schema)
-        elif (kind, each.name) != (PartialResult, "blocks"):  # sent only to clients that asked for rendered answers
+        else:
             required.append(wire.get(each.name, each.name))
         properties[wire.get(each.name, each.name)] = schema
-    if kind is FinalResponse:
-        properties["html"] = TEXT
     if kind in (Error, AgentError):
         properties["code"] = {"type": "string", "enum": list(ERRORS)}
     return object_of(properties, required)

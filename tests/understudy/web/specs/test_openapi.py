@@ -167,6 +167,8 @@ async def _ask_for_shares(ask: Any, token: str) -> None:
     for link in (made["path"].removeprefix("/share/"), "none"):
         await ask("GET", "/share/{token}", link=link)
         await ask("GET", "/api/shared/{token}", link=link)
+        await ask("GET", "/api/shared/{token}/files/{file_id}", link=link)
+        await ask("GET", "/api/shared/{token}/files/{file_id}/preview", link=link)
         await ask("DELETE", "/api/shares/{share_id}", token, share_id=made["share_id"])
 
 
@@ -271,6 +273,7 @@ async def _ask_all(running: Running, document: dict[str, Any]) -> None:
     await ask("GET", "/api/mcp/{name}/callback")
     await ask("GET", "/auth")
     await ask("GET", "/embed")
+    await ask("GET", "/diagram")
     await ask("GET", "/join")
     await ask("POST", "/auth/password", body=b'{"name": "ada", "password": "x"}')
     await ask("PUT", "/auth/password", token, body=b'{"password": "x", "new_password": "y"}')
@@ -341,8 +344,13 @@ async def _ask_all(running: Running, document: dict[str, Any]) -> None:
     await ask("POST", "/api/admin/runs/{run_id}/commands", token, run_id="r1", body=b'{"type": "steer"}')
     for part in ("", "/events"):
         await ask("GET", f"/api/admin/runs/{{run_id}}{part}", token, run_id="r1")
-    for path in ("users", "spending", "schedules", "sign-ins", "settings"):
+    for path in ("users", "spending", "schedules", "sign-ins", "settings", "models"):
         await ask("GET", f"/api/admin/{path}", token)
+    await ask("POST", "/api/admin/models", token, body=b'{"port": 1, "model": "none"}')
+    await ask("GET", "/api/admin/accounts", token)
+    await ask("POST", "/api/admin/accounts", token, body=b'{"name": "ada"}')
+    await ask("PATCH", "/api/admin/accounts/{name}", token, body=b'{"disabled": true}')
+    await ask("POST", "/api/admin/accounts/{name}/invite", token, body=b"{}")
     await ask("GET", "/api/stops", token)
     await ask("PUT", "/api/stops/{kind}/{name}", token, body=b'{"reason": "It misbehaves."}')
     await ask("DELETE", "/api/stops/{kind}/{name}", token)
