@@ -31,7 +31,7 @@ token = subprocess.check_output(["understudy", "token", "--user", "ada"], text=T
 asked = urllib.request.Request("http://127.0.0.1:{port}/api/agents", headers={{"Authorization": "Bearer " + token}})
 print("agents:", *[agent["name"] for agent in json.load(urllib.request.urlopen(asked))["agents"]])
 page = urllib.request.urlopen("http://127.0.0.1:{port}/").read().decode()
-print("page:", "bundled" if "/page/bundle/" in page else "modules")
+print("page:", "bundled" if "page/bundle/" in page else "modules")
 END
 found=$?
 kill -TERM $server && wait $server && [ $found = 0 ]

@@ -24,6 +24,7 @@ RULES: list[dict[str, Any]] = yaml.safe_load((FOLDER / "alerts.yml").read_text()
 NO_SERIES_YET = {
     "understudy_actor_restarts_total",
     "understudy_actors_lingering_total",
+    "understudy_events_dropped_total",
     "understudy_redis_up",
     "understudy_scrub_failures_total",
 }

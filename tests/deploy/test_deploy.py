@@ -190,6 +190,8 @@ def test_the_service_runs_a_command_that_is_one() -> None:
     assert set(credentials) <= SETTINGS | {"settings"}
     (stop_s,) = [float(value) for key, value in unit if key == "TimeoutStopSec"]
     assert stop_s > load(port=0).grace_s
+    assert dict(unit)["Type"] == "notify"
+    assert dict(unit)["ExecReload"] == "kill -HUP $MAINPID"
 
 
 def test_alerts_are_about_metrics_that_are_there() -> None:

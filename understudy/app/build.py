@@ -33,7 +33,6 @@ from understudy.auth.oauth.seal import Seal
 from understudy.auth.revocation import RevocationFile, RevocationPoller, SharedRevocations
 from understudy.auth.rights import Whose, everybody
 from understudy.auth.sessions import REVOCATIONS_FILE, Sessions, open_sessions, secrets_for_storage
-from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.attachments import Attachments
 from understudy.chat.commands import CommandDispatcher
 from understudy.chat.conversation.recovery import CheckNow, Recovery
@@ -55,9 +54,11 @@ from understudy.cluster.local_frames import WorkerReport, states_line
 from understudy.content.encryption import load_cipher
 from understudy.content.filter import ContentFilter, load_policy
 from understudy.content.summary import is_suspect
+from understudy.models.local import LocalModels
 from understudy.models.model import Model, ModelLimits, limits_of
 from understudy.models.registry import OFFLINE, Models, chain, costs_unknown
 from understudy.observe.actor_events import ActorEventRecorder
+from understudy.observe.event_log import LoggingMetrics
 from understudy.observe.health import Breakers, HealthCheck, HealthStatus, RestrictedStatus, ServerStatus
 from understudy.observe.loop_lag import LoopLag
 from understudy.observe.metrics import Metrics
@@ -111,9 +112,9 @@ class App:
     endpoint: WebSocketEndpoint
     http_app: QuartTrio
     presence: Presence
-    html: AnswerHtml
     metrics: Metrics
     models: Models
+    local_models: LocalModels | None = None
 
 
 @frozen
@@ -133,7 +134,6 @@ class _Parts:
     run_limiter: "RunLimiter[ActorRef]"
     counts: Callable[[Whose], Mapping[str, int]]
     status: ServerStatus
-    html: AnswerHtml
     tool_loop: ToolLoop | None
     asyncio_loop: ToolLoop | None
     mcp: McpCatalogue
@@ -144,6 +144,7 @@ class _Parts:
     node: "Node | None"
     worker: "WorkerLink | None"
     traces: Traces | None
+    local_models: LocalModels | None
 
 
 @asynccontextmanager
@@ -163,12 +164,16 @@ async def build_app(
     """
     sessions, cipher = open_sessions(settings), build_cipher(settings, worker)
     table_limiter.set(FairLimiter(per_user=settings.limits.processes_per_user))
-    metrics = Metrics()
+    metrics = LoggingMetrics(settings.log_events) if settings.log_events > 0 else Metrics()
     tool_threads.set(threads := ToolThreads(metrics.tool_thread_lost))
     metrics.observe_tool_threads(lambda: threads.working, lambda: threads.lost.total())
     breakers, recorder = Breakers(metrics), ActorEventRecorder(metrics, time.time)
     known = all_agents(agents, settings.builtin_agents, settings.default_agent)
     models = await trio.to_thread.run_sync(_open_models, settings, known, breakers)
+    local_models = None
+    if settings.anonymous and settings.model == OFFLINE and worker is None:
+        local_models = LocalModels(models, settings.data_dir)
+        await trio.to_thread.run_sync(local_models.restore)
     permissions, permission_actors = await _open_permissions(settings, known)
     policy = await trio.to_thread.run_sync(load_policy, settings.scrub_policy)
     text_cipher = None
@@ -226,7 +231,6 @@ async def build_app(
             if worker is not None:
                 worker.report = lambda: WorkerReport(status.own_status(WORKERS), counts())
                 worker.metrics = lambda: metrics.render().decode()
-            html = AnswerHtml()
             rules = _build_webhooks(settings) or WebhookRules((), b"", settings.webhook_private)
             pushes = PushReceivers(store, rules, Seal(*secrets_for_storage(settings)), time.time)
             browsers = _build_browsers(settings, store, sessions)
@@ -234,14 +238,12 @@ async def build_app(
             await stops.poll()
             parts = _Parts(
                 settings, tree, metrics, recorder, live, models, content_filter, storage, presence, run_limiter,
-                counts, status, html, tool_loop, asyncio_loop, mcp, pushes, browsers, stops, permissions, node,
-                worker, traces,
+                counts, status, tool_loop, asyncio_loop, mcp, pushes, browsers, stops, permissions, node,
+                worker, traces, local_models,
             )  # fmt: skip
             dispatcher, chat_actors = await _start_chat(parts, node, cluster)
             archive = Archive(database)
-            eraser = Eraser(
-                store, archive, storage.files, dispatcher.delete_thread, sessions.end_for_erasure, html.cache.clear_user
-            )
+            eraser = Eraser(store, archive, storage.files, dispatcher.delete_thread, sessions.end_for_erasure)
             exporter = Exporter(archive, content_filter.vault, text_cipher, time.time)
             rates, connections, limit_actors = _build_shared_limits(broker, settings)
             endpoint, http_app = await trio.to_thread.run_sync(  # some 40 ms: the paths of all blueprints are compiled
@@ -271,7 +273,7 @@ async def build_app(
             if mcp.links or mcp.signing_in:
                 await system.spawn(supervisor("mcp", [*mcp.children(), *sign_in_actors]))
             await system.spawn(supervisor("observe", children))
-            yield App(settings, system, store, endpoint, http_app, presence, html, metrics, models)
+            yield App(settings, system, store, endpoint, http_app, presence, metrics, models, local_models)
     finally:
         with trio.CancelScope(shield=True):  # its deadlines are those of the lifespans
             for loop in loops.values():
@@ -644,7 +646,7 @@ async def _start_chat(
     """
     settings, tree, storage, content_filter = parts.settings, parts.tree, parts.storage, parts.content_filter
     store, wait_s = storage.store, settings.storage_wait_s
-    webhooks, shows_html = _build_webhooks(settings), parts.presence.shows_html
+    webhooks = _build_webhooks(settings)
     services = Services(
         store=store,
         agents=parts.agents,
@@ -656,9 +658,6 @@ async def _start_chat(
         server=partial(RestrictedStatus, parts.status, tenants=bool(settings.tenant_claim)),
         outboxes=parts.presence.outboxes,
         users=parts.presence.users,
-        shows_html=shows_html
-        if cluster is None  # another node does not say what its clients show
-        else lambda *thread: shows_html(*thread) or cluster.forwards(*thread),
         metrics=parts.metrics,
         clock=time.time,
         summary_from=settings.summary_from,
@@ -666,10 +665,9 @@ async def _start_chat(
         storage_retry=StorageRetry(store, wait_s, settings.storage_waiting) if wait_s else None,
         quotas=storage.quotas,
         prices=settings.prices,
-        default_model=settings.model,
+        default_model=parts.models.default,
         spending=_build_spending(settings, store, parts.permissions),
         webhooks=webhooks,
-        html=parts.html,
         tool_loop=parts.tool_loop,
         asyncio_loop=parts.asyncio_loop,
         mcp=parts.mcp,
@@ -680,6 +678,8 @@ async def _start_chat(
         permissions=parts.permissions,
         memory=partial(AgentMemory, store=store, reads=storage.reads, content_filter=content_filter, clock=time.time),
     )
+    if parts.local_models is not None:
+        parts.local_models.on_use.append(lambda name: setattr(services, "default_model", name))
     dispatcher = CommandDispatcher(services, partial(tree.find, CONVERSATIONS), node, cluster)
 
     def on_relocated(owner: str, thread_id: str, conversation: ActorRef) -> None:
@@ -730,13 +730,12 @@ def _build_shared_limits(
 def _pools(parts: _Parts) -> dict[str, dict[str, int]]:
     """Return what is at work and what waits in each pool of the server, and how much it takes at once."""
     reads, runs = parts.storage.store.read_statistics(), parts.counts(everybody)
-    threads, tables, rendering = tool_threads(), table_limiter(), parts.html.limiter
+    threads, tables = tool_threads(), table_limiter()
     return {
         "runs": {"at_work": runs["runs"], "waiting": runs["runs_waiting"], "total": parts.settings.limits.runs_total},
         "reads of the database": {"at_work": reads["readers_at_work"], "waiting": reads["reads_waiting"]},
         "threads of tools": {"at_work": threads.working, "lost": threads.lost.total()},
         "processes for tables": {"at_work": tables.held, "waiting": tables.waiting, "total": tables.total},
-        "processes that render": {"at_work": rendering.held, "waiting": rendering.waiting, "total": rendering.total},
     }
 
 
@@ -769,7 +768,6 @@ def _build_web(
         metrics=parts.metrics,
         connections=connections,
         limits=limits,
-        html=parts.html,
         ledger=ledger,
         shared_connections=shared_connections,
     )
@@ -792,7 +790,6 @@ def _build_web(
         streams=EventStreams(
             endpoint, dispatcher, parts.presence, connections, limits, draining=lambda: endpoint.draining
         ),
-        html=parts.html,
         tree_api=TreeApi(
             parts.tree.system,
             parts.recorder,
@@ -819,8 +816,11 @@ def _build_web(
         ledger=ledger,
         mcp=parts.mcp,
         currency=parts.settings.prices.currency,
-        default_model=settings.model,
+        default_model=parts.models.default,
+        local_models=parts.local_models,
         node=parts.node,
         worker=parts.worker,
     )
+    if parts.local_models is not None:
+        parts.local_models.on_use.append(lambda name: setattr(context, "default_model", name))
     return endpoint, build_http_app(context)

@@ -26,7 +26,8 @@ from attrs import evolve
 
 from understudy.agents.agent import Agent
 from understudy.app.listening import open_listeners
-from understudy.app.settings import Settings, load
+from understudy.app.service_manager import READY, STOPPING, notify
+from understudy.app.settings import Settings, load, unknown_variables
 from understudy.tools.lifespan import to_lifespan
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+PRIVILEGED: Final = 1024
+"""The first port that every user may listen on, unless the system was told otherwise."""
 SWITCH_S = 0.0001
 """Seconds after which a thread that computes lets another have the interpreter. A tool that computes delays each step
 of the server's loop by as much: measured, 140 ms for another user's event at 0.5 ms, 58 ms at 0.1 ms."""
@@ -106,6 +109,9 @@ def run_server(
     if settings.output_tokens < settings.model_max_output and worker is None:
         limited = {"asked": settings.model_max_output, "tokens": settings.output_tokens}
         log.warning("model.output_limited", extra=limited)
+    if worker is None:
+        for name, meant in unknown_variables().items():
+            log.warning("settings.unknown_variable", extra={"variable": name, "meant": meant})
     sys.setswitchinterval(SWITCH_S)
     os.umask(0o077)  # files are readable by this user alone, also those that libraries write
     failures: list[Exception] = []
@@ -118,10 +124,7 @@ def run_server(
         log.debug("server.failed", exc_info=group)
         failures = _flatten(group)
     for error in failures:
-        # The system does not name the address it refuses.
-        refused = isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
-        address = f"{settings.host}, port {settings.port}: " if refused else ""
-        report_no_start(f"{address}{explain_os_error(error)}", settings.log_format)
+        report_no_start(explain_no_start(error, settings), settings.log_format)
     return 1 if failures else 0
 
 
@@ -240,9 +243,12 @@ async def _serve_until_signal(start: Callable[..., Awaitable[None]], worker: "Wo
             log.info("server.ready", extra={"address": running.address, "version": __version__})
             if worker is None:
                 print(f"understudy is ready on {running.address}", flush=True)  # noqa: T201 - the line others wait for
+                notify(READY)
             else:
                 worker.say_ready(running.address)
             await _stop_signal(signals, worker)
+            if worker is None:
+                notify(STOPPING)
             nursery.start_soon(_log_repeated_signals, signals)
             await running.stop()
             nursery.cancel_scope.cancel()
@@ -278,6 +284,19 @@ def _flatten(group: BaseExceptionGroup[Exception]) -> list[Exception]:
     for error in group.exceptions:
         found += _flatten(error) if isinstance(error, BaseExceptionGroup) else [error]
     return found
+
+
+def explain_no_start(error: Exception, settings: Settings) -> str:
+    """Return why the server does not start: with the address that the system refuses, which it does not name."""
+    reason, of_address = explain_os_error(error), (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES)
+    if not isinstance(error, OSError) or error.errno not in of_address or error.filename is not None:
+        return reason
+    if error.errno == errno.EACCES and settings.port < PRIVILEGED:
+        reason += (
+            f"; ports below {PRIVILEGED} need a right that this user lacks (CAP_NET_BIND_SERVICE): choose another "
+            "with --port, and a proxy in front of it"
+        )
+    return f"{settings.host}, port {settings.port}: {reason}"
 
 
 def explain_os_error(error: Exception) -> str:

@@ -32,7 +32,6 @@ from understudy.agents.agent import Agent
 from understudy.app.build import App, build_app
 from understudy.app.listening import open_listeners
 from understudy.app.settings import Settings
-from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.registry import ConversationRegistry
 from understudy.models.inquiry import log_not_ready
 from understudy.observe.paths import CONNECTIONS
@@ -71,7 +70,6 @@ class Running:
     address: str
     system: ActorSystem
     store: Store
-    html: AnswerHtml
     stop: Callable[[], Awaitable[None]]
 
 
@@ -136,14 +134,12 @@ async def serve_app(
         )
         await nursery.start(serve_port)
         nursery.start_soon(warn_if_open)
+        if app.local_models is not None:
+            nursery.start_soon(app.local_models.announce)
         if worker is None or worker.welcome.number == 1:
             nursery.start_soon(log_not_ready, app.models.clients())
-        if settings.redis_url or worker is not None:  # it renders for clients of other nodes, whom it does not see
-            app.html.expect_answers()
         task_status.started(
-            Running(
-                settings.url_at(port), app.system, app.store, app.html, partial(_stop, app, closing if worker else None)
-            )
+            Running(settings.url_at(port), app.system, app.store, partial(_stop, app, closing if worker else None))
         )
 
 

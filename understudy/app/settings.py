@@ -4,6 +4,7 @@ The later wins: defaults, then the file (or the ones named by `UNDERSTUDY_SETTIN
 then options of the command. Values are judged one by one, so that a fault can say which one it is and where it stands.
 """
 
+import difflib
 import os
 import re
 import tomllib
@@ -34,6 +35,10 @@ from understudy.observe.hidden import hidden
 APP: Final = "understudy"
 FILE: Final = "understudy.toml"
 FILES_VARIABLE: Final = "UNDERSTUDY_SETTINGS"
+_NO_SETTING: Final = re.compile(
+    "UNDERSTUDY_(?:(?:SETTINGS|TOKEN|WORKER|RECORD|PAGE_BUNDLE)$|HOOK_|(?:[A-Z0-9_]+_)?SERVICE_(?:HOST|PORT)|PORT_[0-9])"
+)
+"""Variables with a meaning elsewhere, and those that Kubernetes makes of a service of this name: their beginnings."""
 DATABASE_FILE: Final = "understudy.db"
 """The database's file name. Repeated here because storage takes long to import and most commands do not need it."""
 POSTGRESQL: Final = "postgresql://"
@@ -88,14 +93,16 @@ class Settings:
     the address by which browsers reach this server. `scrub_policy`: the name of a preset, or a TOML file.
     `raw_key`, or the content of `raw_key_file`, encrypts the texts kept by `store_raw`; what was encrypted with one
     of `accepted_raw_keys` (keys, or `file:PATH`) is decrypted too, while the key is being replaced.
-    `storage_wait_s`: how long a message waits for an unavailable database, and `storage_waiting` how many messages
-    may. `webhook_urls`: prefixes of the addresses that webhooks may have; `webhook_private`: whether their hosts
-    may have private addresses. `hooks`: by whose signed requests programs send messages. `web_push_urls`: prefixes
-    of the addresses of push services, any public one with https if empty; `web_push_contact`: how their operators
-    reach this server's, as `mailto:…` or an address with https. `mcp_private`: whether the authorization servers of
-    MCP servers may. `share_links`: whether users may make links by which anybody can read a thread.
-    `otlp_endpoint`: the address of the collector to which traces are sent, with `otlp_headers` (`NAME=VALUE`);
-    `trace_ratio` is the share of runs that are traced, `trace_content`: with their texts.
+    `local_operator`: whether a user without a token is an operator if their browser is a process of the user who
+    runs the server. `storage_wait_s`: how long a message waits for an unavailable database, and `storage_waiting`
+    how many messages may. `webhook_urls`: prefixes of the addresses that webhooks may have; `webhook_private`:
+    whether their hosts may have private addresses. `hooks`: by whose signed requests programs send messages.
+    `web_push_urls`: prefixes of the addresses of push services, any public one with https if empty;
+    `web_push_contact`: how their operators reach this server's, as `mailto:…` or an address with https.
+    `mcp_private`: whether the authorization servers of MCP servers may. `share_links`: whether users may make links
+    by which anybody can read a thread. `log_events` is the share of runs whose events are logged. `otlp_endpoint`: the
+    address of the collector to which traces are sent, with `otlp_headers` (`NAME=VALUE`); `trace_ratio` is the share
+    of runs that are traced, `trace_content`: with their texts.
     """
 
     host: str = "127.0.0.1"
@@ -122,6 +129,7 @@ class Settings:
     jwt_issuer: str = ""
     jwt_audience: str = ""
     tenant_claim: str = ""
+    local_operator: bool = True
     accounts: bool = False
     oidc_issuer: str = ""
     oidc_client_id: str = ""
@@ -155,6 +163,7 @@ class Settings:
     words_per_s: float = field(default=50.0, validator=gt(0))
     log_level: str = field(default="info", validator=in_(("debug", "info", "warning", "error")))
     log_format: str = field(default="auto", validator=in_(("auto", "json", "console")))
+    log_events: float = field(default=0.0, validator=[ge(0), le(1)])
     grace_s: float = field(default=4.0, validator=gt(0))
     observer_kill: bool = False
     show_costs: bool = True
@@ -228,6 +237,11 @@ class Settings:
         """Whether the server can sign tokens: with a secret in the settings, or with its own on a loopback address, or
         for its accounts if no other server shares its database."""
         return bool(self.secret) or is_loopback(self.host) or (self.accounts and not self.on_postgresql)
+
+    @property
+    def public_path(self) -> str:
+        """The path below which browsers reach this server: empty, or such as /chat. A proxy takes it off."""
+        return urlsplit(self.public_url).path.rstrip("/")
 
     @property
     def grace_of_refresh_s(self) -> int:
@@ -421,9 +435,17 @@ def _check_provider(settings: Settings) -> None:
             )
 
 
+_ADDRESS: Final = re.compile(r"(https?://[^/?#]+)(?:/[\w.~-]+)*/?")
+"""An origin, and a path below it."""
+
+
 def _check_sign_in(settings: Settings) -> None:
-    if settings.public_url and not is_origin(settings.public_url):
-        raise BadSettings(f"public_url must be like https://chat.example.org, not {settings.public_url!r}")
+    found = _ADDRESS.fullmatch(settings.public_url)
+    if settings.public_url and (found is None or not is_origin(found[1])):
+        raise BadSettings(
+            "public_url must be like https://chat.example.org, or https://example.org/chat, not "
+            f"{settings.public_url!r}"
+        )
     if not settings.oidc_issuer:
         for name in ("oidc_client_id", "oidc_client_secret"):
             if getattr(settings, name):
@@ -600,6 +622,17 @@ def _read_environment(faults: list[str]) -> Found:
 def variable_of(name: str) -> str:
     """Return the environment variable of a setting: for `limits.run_s`, `UNDERSTUDY_LIMITS_RUN_S`."""
     return f"{APP}_{name.replace('.', '_')}".upper()
+
+
+def unknown_variables() -> dict[str, str]:
+    """Return the variables that begin as those of settings and are none, each with the one that is meant, or ""."""
+    known = {variable_of(name) for name in _fields()}
+    known |= {f"{name}_FILE" for name in known}
+    begun = (name for name in os.environ if name.upper().startswith(f"{APP}_".upper()))
+    unknown = sorted(name for name in begun if name not in known and not _NO_SETTING.match(name))
+    rests = {name.removeprefix(f"{APP}_".upper()): name for name in known}
+    near = {name: difflib.get_close_matches(name.upper()[len(APP) + 1 :], rests, 1, 0.8) for name in unknown}
+    return {name: rests[found[0]] if found else "" for name, found in near.items()}
 
 
 def _fields() -> Mapping[str, "attrs.Attribute[Any]"]:

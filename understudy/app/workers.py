@@ -33,6 +33,7 @@ from actors import Backoff
 from understudy import __version__
 from understudy.app.listening import places_of
 from understudy.app.serve import WORKER_VARIABLE, return_memory
+from understudy.app.service_manager import READY, STOPPING, notify
 from understudy.app.settings import Settings
 from understudy.cluster.broker import BLOCK_S, TokensTaken
 from understudy.cluster.local_frames import (
@@ -151,6 +152,7 @@ def run_parent(settings: Settings) -> int:
 def _announce(address: str) -> None:
     log.info("server.ready", extra={"address": address, "version": __version__})
     print(f"understudy is ready on {address}", flush=True)  # noqa: T201 - the line others wait for
+    notify(READY)
 
 
 def _lock(settings: Settings) -> FolderLock:
@@ -267,6 +269,7 @@ class Parent:
                     reason = _first_text(group)
                     log.critical("workers.gave_up", extra={"reason": reason})
                 finally:
+                    notify(STOPPING)
                     with trio.CancelScope(shield=True):
                         await self._stop_all()
                     self._nursery.cancel_scope.cancel()

@@ -110,15 +110,6 @@ def accounts_of(settings: Settings) -> Iterator[Account]:
             after = page[-1].owner
 
 
-def state_of(account: Account, now: float) -> str:
-    """Return in one word what an account can be used for."""
-    if account.disabled_at is not None:
-        return "disabled"
-    if account.is_joined:
-        return "active"
-    return "invited" if account.invite_expires_at > now else "expired"
-
-
 def _commit(settings: Settings, entry: AuditEntry, change: ChangeRights | DisableAccount) -> None:
     """Store a change with its entry. Raises StorageError; NotStored if there is no account; LastOperator."""
     with last_operator_kept():

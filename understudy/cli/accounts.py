@@ -18,8 +18,6 @@ ROLE = click.option("--role", "roles", multiple=True, help="Role of the user; ma
 GROUP = click.option("--group", "groups", multiple=True, help="Group of the user; may be given several times.")
 URL = click.option("--url", help="Address of the server in the link [public_url, or the settings' host and port].")
 FORCE = click.option("--force", is_flag=True, help="Do it also if no operator can sign in afterwards.")
-MOST_BYTES = 3000
-"""Bytes of roles and groups: tokens carry them."""
 
 
 @click.command()
@@ -60,7 +58,8 @@ def accounts() -> None:
 @DATABASE_URL
 def list_accounts(data_dir: Path | None, database_url: str | None) -> None:
     """Print a line for each account: name, state, roles, groups, time of the invitation; separated by tabs."""
-    from understudy.cli.account_data import accounts_of, state_of
+    from understudy.auth.accounts.invites import state_of
+    from understudy.cli.account_data import accounts_of
     from understudy.cli.console import one_line
     from understudy.privacy.transcript import moment
 
@@ -134,22 +133,21 @@ def _on_account(
 
 
 def _named(typed: str) -> str:
-    from understudy.auth.accounts.invites import account_name
+    from understudy.auth.accounts.invites import NAME_RULE, account_name
 
     name = account_name(typed)
     if name is None:
-        raise FixableError("a name has 1 to 64 letters, digits and . _ @ + -, and begins with a letter or digit")
+        raise FixableError(NAME_RULE)
     return name
 
 
 def _check_rights(roles: tuple[str, ...], groups: tuple[str, ...]) -> None:
-    given = (*roles, *groups)
-    if any(not each.strip() or not each.isprintable() or "," in each for each in given):
-        raise FixableError("roles and groups are printable texts without commas")
-    if sum(len(each.encode()) + 3 for each in given) > MOST_BYTES or len(roles) > 100:
-        raise FixableError(
-            f"roles and groups have at most {MOST_BYTES} bytes together, and there are at most 100 roles"
-        )
+    from understudy.auth.accounts.invites import check_rights
+
+    try:
+        check_rights(roles, groups)
+    except ValueError as error:
+        raise FixableError(str(error)) from None
 
 
 def _link(settings: Settings, url: str | None) -> Callable[[str], str]:

@@ -38,9 +38,9 @@ def audit(
     if action is not None and action not in ACTIONS:
         raise click.UsageError(f"--action must be one of {', '.join(ACTIONS)}")
     settings = load_settings(data_dir=data_dir, database_url=database_url)
-    owner = None if user is None else owner_of(user, tenant)
-    wanted = AuditFilter(tenant is None, tenant, owner, action, _seconds(since), _seconds(until))
     with storage_errors_shown():
+        owner = None if user is None else owner_of(user, tenant)
+        wanted = AuditFilter(tenant is None, tenant, owner, action, _seconds(since), _seconds(until))
         for page in audit_entries(settings, wanted):
             for each in page:
                 click.echo(msgspec.json.encode(audit_entry_of(each)))

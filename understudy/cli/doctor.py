@@ -33,7 +33,7 @@ from understudy.agents.agent import Agent, with_subagents
 from understudy.agents.permissions import Permissions, check_rules
 from understudy.agents.registry import all_agents
 from understudy.app.serve import explain_os_error
-from understudy.app.settings import DATABASE_FILE, FILE, BadSettings, Settings, load, settings_files
+from understudy.app.settings import DATABASE_FILE, FILE, BadSettings, Settings, load, settings_files, unknown_variables
 from understudy.auth.sessions import read_keys
 from understudy.chat.permissions_file import PermissionsFile
 from understudy.content.filter import load_policy
@@ -85,7 +85,8 @@ def run_doctor(
     `offline`: providers of models and of identities, and the MCP servers of `agents`, are not asked.
     """
     console = console or Console()
-    logging.getLogger("understudy").addHandler(logging.NullHandler())  # problems are in the results
+    # Problems are in the results, and the loop may be held: a check imports what it needs.
+    logging.getLogger().addHandler(logging.NullHandler())
     results = list(run_checks(data_dir, agents, offline=offline))
     if not offline:
         results += check_mcp_servers(agents, private=_mcp_private())
@@ -107,6 +108,8 @@ def run_checks(
         yield CheckResult("settings", "mend", str(error))
         return
     yield _settings()
+    for name, meant in unknown_variables().items():
+        yield CheckResult("settings", "note", f"{name} is no setting{f'; {meant} is one' if meant else ''}")
     if settings.permissions_file is not None:
         yield _permissions(settings, agents)
     checks: tuple[Callable[[Settings], CheckResult], ...] = (
@@ -350,8 +353,11 @@ def _secret(settings: Settings) -> CheckResult:
             load_or_create_secret(settings.secret_file)
     except (OSError, ValueError) as error:
         return CheckResult("secret", "mend", explain_os_error(error))
-    given = "local users get" if settings.anonymous else "for `understudy token`; there are no"
-    return CheckResult("secret", "note", f"the server's own, for {settings.host} only; {given} anonymous sessions")
+    given = "for `understudy token`; there are no anonymous sessions"
+    if settings.anonymous:
+        given = "local users get anonymous sessions"
+        given += ", and who runs it is its operator" if settings.local_operator else ""
+    return CheckResult("secret", "note", f"the server's own, for {settings.host} only; {given}")
 
 
 def _keys(settings: Settings) -> CheckResult:
@@ -444,7 +450,9 @@ def _identify_listener(settings: Settings, place: str) -> CheckResult:
         connection.request("GET", "/healthz")
         status = json.loads(connection.getresponse().read(65_536))["status"]
     except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
-        text = f"{place} is taken by another program: end that, or choose another with --port or UNDERSTUDY_PORT"
+        text = (
+            f"{place} is taken by another program: end that, or choose another with `serve --port` or UNDERSTUDY_PORT"
+        )
         return CheckResult("port", "mend", text)
     finally:
         connection.close()

@@ -24,6 +24,7 @@ from actors import (
     ShutdownOverdue,
     ShutdownTaskFailed,
     SlowHandler,
+    WatchdogDied,
 )
 from understudy.observe.logs import new_error_id
 from understudy.observe.metrics import Metrics
@@ -106,6 +107,9 @@ class ActorEventRecorder:
             case ShutdownOverdue():
                 self.metrics.record(event)
                 log.warning("actor.lingers", extra={"path": event.path, "after_s": event.after_s})
+            case WatchdogDied():
+                self.metrics.record(event)
+                log.error("watchdog.died", extra={"problem": event.problem})
             case ShutdownTaskFailed():
                 log.error("shutdown.failed", extra={"phase": event.phase, "task": event.task, "problem": event.problem})
         path = getattr(event, "path", None)

@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from actors.events import ActorRestarting, DeadLetter, ShutdownOverdue, SlowHandler
+from actors.events import ActorRestarting, DeadLetter, ShutdownOverdue, SlowHandler, WatchdogDied
 from sanitization import Finding
 from transport.outbox.metrics import ConnectionMetrics
 from transport.wire.codes import CLOSES, ERRORS
@@ -165,9 +165,13 @@ class Metrics(ConnectionMetrics):
         histogram = partial(self._declare, Histogram)
         self._connections = gauge("understudy_connections", "Open connections.", "dialect")
         self._closed = counter("understudy_connections_closed", "Closed sockets, by close code.", "code")
+        for code in CLOSES:  # from 0 on, so that the first of a kind is an increase
+            self._closed[str(code)]
         self._reconnects = counter("understudy_reconnects", "Connections of clients that came back.")
+        self._users_returned = counter("understudy_users_returned", "Connections of users who had just left.")
         self._messages = BatchCounter("understudy_messages", "Commands received.", "type", self.registry)
         self._repeated = counter("understudy_messages_repeated", "Messages that had been accepted, sent again.")
+        self._impatient = counter("understudy_messages_impatient", "Messages to a thread whose answer was awaited.")
         self._ignored = counter("understudy_messages_ignored", "Commands beyond their limit, not taken.", "type")
         self._sent = BatchCounter("understudy_events_sent", "Events handed to sockets.", "type", self.registry)
         self._replayed = counter("understudy_events_replayed", "Older events sent from the log.")
@@ -237,6 +241,7 @@ class Metrics(ConnectionMetrics):
         self._restarts = counter("understudy_actor_restarts", "Restarts of actors.", "path")
         self._dead_letters = counter("understudy_dead_letters", "Messages that reached nobody.", "why")
         self._slow_handlers = counter("understudy_loop_held", "Messages whose handling held the loop.", "path")
+        self._watchdogs_died = counter("understudy_watchdog_died", "Watchdogs of the loop that ended by an error.")
         self._lingering = counter("understudy_actors_lingering", "Killed actors that go on.", "path")
         self._breakers = gauge("understudy_breaker_state", "0: calls pass, 1: one is on trial, 2: none.", "breaker")
         self._cache_reads = counter("understudy_cache_reads", "Reads, by the source of the answer.", "outcome")
@@ -274,6 +279,10 @@ class Metrics(ConnectionMetrics):
     def on_returned(self) -> None:
         """Count a client that reconnected."""
         self._reconnects.inc()
+
+    def user_returned(self) -> None:
+        """Count a connection of a user whose last one ended just before."""
+        self._users_returned.inc()
 
     def on_sent(self, event_types: Sequence[str], times: Sequence[float], now: float) -> None:
         """Count events handed to their socket; those with a time were not replayed. Clocks may differ slightly."""
@@ -355,13 +364,18 @@ class Metrics(ConnectionMetrics):
             self.recent.runs.append(ended)
         return ended_s
 
-    def passing(self, run_id: str) -> None:
-        """Record that a run sent an event that is not logged."""
-        self.watchdog.record_passing(run_id, self.recent.clock())
+    def passing(self, envelope: Envelope) -> None:
+        """Record an event that is not committed."""
+        if envelope.run_id is not None:
+            self.watchdog.record_passing(envelope.run_id, self.recent.clock())
 
     def repeated(self) -> None:
         """Count a message that a client sent again though it had been accepted."""
         self._repeated.inc()
+
+    def impatient(self) -> None:
+        """Count a message that was accepted while its thread had a run without an end."""
+        self._impatient.inc()
 
     def feedback(self, rating: str | None) -> None:
         """Count a rating of an answer, or its removal."""
@@ -487,6 +501,8 @@ class Metrics(ConnectionMetrics):
                 label = self._paths.label(event.path or OTHER)
                 self._slow_handlers[label].inc()
                 self.recent.observe("loop_held", event.held_s, label)
+            case WatchdogDied():
+                self._watchdogs_died.inc()
             case ShutdownOverdue():
                 self._lingering[self._paths.label(event.path)].inc()
 

@@ -35,6 +35,12 @@ LEFT: Final = 24
 """Users who leave before their answer ends."""
 DEATHS: Final = 12
 """Starts after which a run should have been set aside: five attempts, and those that died before they were ready."""
+TABS: Final = 10
+"""Tabs that read nothing, or say nothing, at a time."""
+DEAF_S: Final = 22.0
+"""Longer than a server waits for a client that does not read."""
+MUTE_S: Final = 3.0
+"""Longer than a server waits for a client that says nothing, if it pings once a second."""
 KILLED: Final = "/system/observe/loop_lag"
 CLOSED: Final = (trio_websocket.ConnectionClosed, trio_websocket.HandshakeError, h11.RemoteProtocolError)
 
@@ -55,11 +61,13 @@ async def ends_itself() -> None:
     """Do nothing: it is over."""
 
 
-async def ask_again_and_again(node: Node, agent: str = "asks", pause_s: float = 0.1, **payload: str) -> None:
+async def ask_again_and_again(
+    node: Node, agent: str = "asks", pause_s: float = 0.1, user: str = "ada", **payload: str
+) -> None:
     """Ask an agent until cancelled, also if it fails: the server is in trouble."""
     while True:
         with suppress(OSError, trio.BrokenResourceError, trio.TooSlowError, AssertionError, *CLOSED):
-            await node.ask(agent, **payload)
+            await node.ask(agent, user, **payload)
         await trio.sleep(pause_s)
 
 
@@ -275,6 +283,75 @@ async def messages_repeated(site: Site, nursery: trio.Nursery) -> AsyncIterator[
 
 
 @asynccontextmanager
+async def tab(node: Node, user: str) -> AsyncIterator[None]:
+    """Open a WebSocket that reads nothing after its handshake, and answers no ping."""
+    with trio.socket.socket() as raw:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        await raw.connect(("127.0.0.1", node.port))
+        key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+        upgrade = f"Host: {node.where}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{key}"
+        await raw.send(f"GET /ws?session_token={token_of(user)} HTTP/1.1\r\n{upgrade}\r\n\r\n".encode())
+        assert (await raw.recv(12)).endswith(b"101")
+        yield
+
+
+@asynccontextmanager
+async def tabs(
+    site: Site, nursery: trio.Nursery, open_s: float, agent: str | None = None, pause_s: float = 0.0, **settings: str
+) -> AsyncIterator[Incident]:
+    """Each of some users opens a tab that reads and says nothing, asks an agent in another, and begins anew."""
+    async with site.node(**settings) as node:
+        over = trio.CancelScope()
+
+        async def user(number: int) -> None:
+            await trio.sleep(number * open_s / TABS)
+            while True:
+                async with tab(node, f"user-{number}"):
+                    with trio.move_on_after(open_s):
+                        if agent is None:
+                            await trio.sleep_forever()
+                        await ask_again_and_again(node, agent, pause_s, user=f"user-{number}")
+
+        async def users() -> None:
+            with over:
+                async with trio.open_nursery() as each:
+                    for number in range(TABS):
+                        each.start_soon(user, number)
+
+        nursery.start_soon(users)
+
+        async def end() -> None:
+            over.cancel()
+
+        yield Incident(node, end)
+
+
+@asynccontextmanager
+async def events_dropped(site: Site, nursery: trio.Nursery) -> AsyncIterator[Incident]:
+    """A tab reads nothing while its user gets a long answer in another, and then types."""
+    async with site.node(UNDERSTUDY_LIMITS_SIGNALS_PER_MINUTE="1000000") as node:
+        over = trio.CancelScope()
+
+        async def types() -> None:
+            with over:
+                while True:
+                    async with tab(node, "ada"), node.client() as client:
+                        await client.say("Go on.", agent_type="long", thread_id="t")
+                        await client.until_end()
+                        with trio.move_on_after(DEAF_S):
+                            while True:
+                                await client.send({"type": "typing", "payload": {"thread_id": "t"}})
+                                await trio.sleep(0.05)
+
+        nursery.start_soon(types)
+
+        async def end() -> None:
+            over.cancel()
+
+        yield Incident(node, end)
+
+
+@asynccontextmanager
 async def set_aside(site: Site, nursery: trio.Nursery) -> AsyncIterator[Incident]:
     """A tool ends the process whenever its run goes on."""
     async with site.node() as node:
@@ -385,6 +462,9 @@ CAUSES: Final[dict[str, Cause]] = {
     "UnderstudyToolUnpaired": partial(promise_broken, "unpaired"),
     "UnderstudyEventMisplaced": partial(promise_broken, "misplaced"),
     "UnderstudyMessagesRepeated": messages_repeated,
+    "UnderstudyClientsFallSilent": partial(tabs, open_s=MUTE_S, UNDERSTUDY_LIMITS_HEARTBEAT_S="1"),
+    "UnderstudyClientsTurnedAway": partial(tabs, open_s=DEAF_S, agent="long", pause_s=DEAF_S),
+    "UnderstudyEventsDropped": events_dropped,
     "UnderstudyAnswersAbandoned": answers_abandoned,
     "UnderstudyAnswersFail": answers_fail,
     "UnderstudyMailboxesFill": mailboxes_fill,

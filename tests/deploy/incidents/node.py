@@ -45,21 +45,21 @@ class Calls:
 
 
 class Writes:
-    """A model that writes a word at a time, with a pause before each; it fails at the end if there are none."""
+    """A model that writes some words at a time, with a pause before each; it fails at the end if there are none."""
 
     notice = ""
 
-    def __init__(self, name: str, words: int, pause_s: float) -> None:
-        self.name, self.words, self.pause_s = name, words, pause_s
+    def __init__(self, name: str, pieces: int, pause_s: float, words: int = 1) -> None:
+        self.name, self.pieces, self.pause_s, self.text = name, pieces, pause_s, "word. " * words
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Write them."""
-        for _ in range(self.words):
+        for _ in range(self.pieces):
             await trio.sleep(self.pause_s)
-            await emit(TextDelta("word. "))
-        if not self.words:
+            await emit(TextDelta(self.text))
+        if not self.pieces:
             raise RuntimeError("this model always fails")
-        return Reply(text="word. " * self.words)
+        return Reply(text=self.text * self.pieces)
 
 
 def is_over() -> bool:
@@ -171,6 +171,7 @@ if __name__ == "__main__":
             Agent("asks", model=os.environ.get("INCIDENT_MODEL") or Writes("asks", 1, 0.0)),
             Agent("fails", model=Writes("fails", 0, 0.0)),
             Agent("floods", model=Writes("floods", 60_000, 0.0005)),
+            Agent("long", model=Writes("long", 60, 0.0, 1_000)),
             Agent("writes", model=Writes("writes", 3, 0.05)),
             Agent("slow", model=Writes("slow", 30, 0.1)),
             *(Agent(each.name, model=Calls(each.name), tools=[each]) for each in (hold, leak, die, linger, stay, hang)),

@@ -1,11 +1,14 @@
-"""The memory of a process that serves."""
+"""The memory of a process that serves, and why one does not start."""
 
+import errno
 import subprocess
 import sys
 
 import pytest
 
 from understudy.app import serve
+from understudy.app.serve import explain_no_start
+from understudy.app.settings import Settings
 
 HOLES = """
 import random
@@ -42,3 +45,20 @@ def test_holes_of_the_heap_are_returned_while_the_server_works() -> None:
     assert serve.RETURN_S == 60
     done = subprocess.run([sys.executable, "-c", HOLES], capture_output=True, text=True, timeout=100, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("error", "port", "told"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied"), 80, "127.0.0.1, port 80: Permission denied; ports below"),
+        (PermissionError(errno.EACCES, "Permission denied"), 8002, "127.0.0.1, port 8002: Permission denied"),
+        (OSError(errno.EADDRINUSE, "Address already in use"), 80, "127.0.0.1, port 80: Address already in use"),
+        (PermissionError(errno.EACCES, "Permission denied", "/data"), 80, "/data: Permission denied"),
+        (ValueError("no agent"), 80, "no agent"),
+    ],
+)
+def test_why_it_does_not_start(error: Exception, port: int, told: str) -> None:
+    """The system does not name the address that it refuses, nor what would be allowed."""
+    said = explain_no_start(error, Settings(port=port))
+    assert said.startswith(told)
+    assert ("--port" in said) == (told.endswith("below"))

@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 
 from understudy.agents.agent import BUILTIN
-from understudy.app.settings import FILE, BadSettings, Settings, check_settings, load, settings_files, variable_of
+from understudy.app.settings import (
+    FILE,
+    BadSettings,
+    Settings,
+    check_settings,
+    load,
+    settings_files,
+    unknown_variables,
+    variable_of,
+)
 from understudy.storage.sqlite import FILE_NAME
 
 
@@ -44,6 +53,21 @@ def test_limits_have_a_section_and_variables(folder: Path, monkeypatch: pytest.M
     monkeypatch.setenv(variable_of("limits.run_s"), "2.5")
     assert variable_of("limits.run_s") == "UNDERSTUDY_LIMITS_RUN_S"
     assert (load().limits.run_s, load().limits.runs_total, load().limits.runs_per_user) == (2.5, 8, 10)
+
+
+def test_variables_that_are_no_settings_are_named_with_what_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also with small letters; those of hooks, of commands and of Kubernetes are left alone."""
+    for name in [each for each in os.environ if each.startswith("UNDERSTUDY_")]:
+        monkeypatch.delenv(name)
+    for name in (
+        "UNDERSTUDY_LIMITS_RUNS_TOTALL", "understudy_port", "UNDERSTUDY_COLOUR", "UNDERSTUDY_SECRET_FILE",
+        "UNDERSTUDY_HOOK_DEPLOY", "UNDERSTUDY_TOKEN", "UNDERSTUDY_SERVICE_HOST", "UNDERSTUDY_PORT_8002_TCP_ADDR",
+    ):  # fmt: skip
+        monkeypatch.setenv(name, "1")
+    assert unknown_variables() == {
+        "UNDERSTUDY_COLOUR": "", "UNDERSTUDY_LIMITS_RUNS_TOTALL": "UNDERSTUDY_LIMITS_RUNS_TOTAL",
+        "understudy_port": "UNDERSTUDY_PORT",
+    }  # fmt: skip
 
 
 def test_origins_keep_their_colons_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -327,7 +351,8 @@ def test_accepted_raw_keys_are_as_long_as_a_key_and_need_one(monkeypatch: pytest
         ({"oidc_scopes": ["profile"]}, "openid"),
         ({"oidc_recheck_s": 5}, "oidc_recheck_s"),
         ({"public_url": ""}, "public_url"),
-        ({"public_url": "https://chat.example.org/chat"}, "public_url"),
+        ({"public_url": "https://chat.example.org/chat?a"}, "public_url"),
+        ({"public_url": "chat.example.org/chat"}, "public_url"),
         ({"secret": "", "jwks": "keys.json", "jwt_audience": "chat"}, "needs secret"),
         ({"oidc_issuer": ""}, "no effect without oidc_issuer"),
     ],

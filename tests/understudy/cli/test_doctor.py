@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -129,6 +130,15 @@ def test_a_file_in_the_place_of_the_data_folder(found: Look, tmp_path: Path) -> 
     finding = found()["data folder"]
     assert finding.state == "mend"
     assert "UNDERSTUDY_DATA_DIR" in finding.text
+
+
+def test_what_fails_is_told_by_the_findings_alone(tmp_path: Path) -> None:
+    """An MCP server that ends at once: no traceback of its actor, and no stack of a check that imports for long."""
+    (tmp_path / "mine.py").write_text("from understudy import Agent, mcp\nA = [Agent('x', tools=[mcp('/bin/true')])]")
+    command = [sys.executable, "-m", "understudy", "doctor", "mine:A", "--data-dir", str(tmp_path / "data")]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert "true cannot be used: it closed its output" in ran.stdout
+    assert ran.stderr == ""
 
 
 def test_a_full_disk(found: Look, monkeypatch: pytest.MonkeyPatch) -> None:

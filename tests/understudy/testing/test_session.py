@@ -64,6 +64,15 @@ async def test_a_run_tells_its_answer_calls_events_and_usage() -> None:
     assert [each.name for each in model.inputs[-1].items if isinstance(each, CallItem)] == ["lookup"]
 
 
+@pytest.mark.parametrize("tools", [["lookup"] * 40, ["refund", "lookup", "lookup", "refund", "lookup"]])
+async def test_calls_of_one_reply_begin_in_its_order(tools: list[str]) -> None:
+    """Also if there are more than run at once, or some wait for their user first."""
+    made = [(name, {"order_id": f"B-{number}"}) for number, name in enumerate(tools)]
+    model = ScriptedModel(Call(made), Say("Done."))
+    run = await run_agent(Agent("support", tools=[lookup, refund], model=model), "go", approve=True)
+    assert [(each.tool, each.arguments) for each in run.calls] == made
+
+
 async def test_the_offline_model_answers_with_the_agents_tools() -> None:
     """Without a model of its own an agent has the server's, here the offline one."""
     run = await run_agent(Agent("support", tools=[lookup]), "Look up order A-17")
