@@ -12,18 +12,16 @@ from markdown_it import MarkdownIt
 
 from benchmarks.inert import inert
 from sanitization import STANDARD, Sanitizer
-from understudy.chat.answer.markdown import Renderer
 
 SANITIZER: Final = Sanitizer(STANDARD)
-RENDERER: Final = Renderer(STANDARD)
-# The product's Markdown without cleaning.
+# Markdown without cleaning.
 PLAIN: Final = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
 UNSEEN: Final = {"script", "style", "title", "template"}
 
 
 def pages(text: str) -> tuple[str, str]:
     """Return a text as a page shows it: as HTML, and as a message in Markdown."""
-    return SANITIZER.sanitize_html(text).text, RENDERER.render(SANITIZER.sanitize(text).text)
+    return SANITIZER.sanitize_html(text).text, SANITIZER.sanitize_html(PLAIN.render(SANITIZER.sanitize(text).text)).text
 
 
 def inert_pages(texts: Sequence[str]) -> list[bool]:

@@ -22,7 +22,7 @@ TERMINAL = ("final_response", "error")
 @asynccontextmanager
 async def served(data_dir: Path, agents: Sequence[Agent] = (), **settings: Any) -> AsyncIterator[Running]:
     """Serve until the block ends. The offline model streams without delay."""
-    settings = {"words_per_s": 10_000.0, "grace_s": 1.0, **settings}
+    settings = {"words_per_s": 10_000.0, "grace_s": 1.0, "local_operator": False, **settings}
     async with trio.open_nursery() as nursery:
         yield await nursery.start(partial(serve_app, Settings(port=0, data_dir=data_dir, **settings), agents))
         nursery.cancel_scope.cancel()

@@ -22,9 +22,7 @@ def test_every_event_is_listed_with_its_fields() -> None:
         named = [(wire.get(each.name, each.name), each.default is attrs.NOTHING) for each in attrs.fields(kind)]
         assert code(rows[name]["required in `data`"]) == [field for field, needed in named if needed]
         optional = [field for field, needed in named if not needed]
-        # added for connections that request it
-        rendered = ["html"] if name in ("agent_completed", "final_response") else []
-        assert code(rows[name]["optional"]) == optional + rendered
+        assert code(rows[name]["optional"]) == optional
         durable = "with a run" if name == "error" else "yes" if kind.durable else "no"
         assert rows[name]["durable"] == durable
 

@@ -85,7 +85,8 @@ def test_fields_of_an_agent_are_listed_with_their_defaults() -> None:
     listed = {code(row["field"])[0]: row["default"] for row in table(AGENTS, "`Agent`")}
     assert list(listed) == [each.name for each in attrs.fields(Agent)]
     for each in attrs.fields(Agent):
-        default = "needed" if each.default is attrs.NOTHING else f"`{each.default!r}`".replace("'", '"')
+        made: Any = each.default.factory() if isinstance(each.default, type(attrs.Factory(dict))) else each.default
+        default = "needed" if made is attrs.NOTHING else f"`{made!r}`".replace("'", '"')
         assert listed[each.name] == default
 
 

@@ -75,7 +75,7 @@ async def test_the_examples_have_the_shapes_of_real_answers(tmp_path: Path) -> N
         _, history = await request(running, "GET", f"{path}/messages", token)
         assert [each["role"] for each in history["messages"]] == ["user", "assistant"]
         assert set(history["messages"][1]) == set(MESSAGE)
-        assert history["messages"][1]["html"] == MESSAGE["html"]
+        assert history["messages"][1]["content"] == MESSAGE["content"]
         _, page = await request(running, "GET", f"{path}/turns", token)
         assert (set(page), set(page["turns"][0])) == (set(TURNS), set(TURNS["turns"][0]))
         assert set(page["turns"][0]["run"]) == set(TURNS["turns"][0]["run"])
@@ -113,12 +113,12 @@ async def test_an_upload_is_named_by_the_server(tmp_path: Path) -> None:
 
 
 @pytest.mark.promise("wire.late-upgrade")
-async def test_a_late_upgrade_is_misdirected(tmp_path: Path) -> None:
-    """421, as the page on proxies says, on a connection that carried HTTP before."""
+async def test_a_late_upgrade_is_served(tmp_path: Path) -> None:
+    """As the page on proxies says, also on a connection that carried HTTP before."""
     async with served(tmp_path) as running:
         first, second = await requests(running, [("GET", "/healthz", {}, ""), ("GET", "/ws", UPGRADE, "")])
     assert first[0] == 200
-    assert second[0] == 421
+    assert second[0] == 101
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,9 @@ async def serve(tmp_path: Path, nursery: trio.Nursery, migrated: Path) -> Serve:
     async def start(*agents: Agent, detectors: Sequence[Detector] = (), **settings: Any) -> Running:
         if not settings.keys() & {"data_dir", "database_url"} and not (tmp_path / "data").exists():
             shutil.copytree(migrated, tmp_path / "data")
-        given = Settings(**{"port": 0, "data_dir": tmp_path / "data", "words_per_s": 5000.0} | settings)
+        # Clients of tests are processes of the server's own user, and would all be operators.
+        usual = {"port": 0, "data_dir": tmp_path / "data", "words_per_s": 5000.0, "local_operator": False}
+        given = Settings(**usual | settings)
         running: Running = await nursery.start(partial(serve_app, given, agents, detectors))
         return running
 

@@ -124,6 +124,55 @@ async def test_from_an_invite_to_a_disabled_account(serve: Any, tmp_path: Path) 
         assert GOOD not in actions
 
 
+async def test_an_operator_invites_and_changes_accounts_in_the_page(serve: Any, tmp_path: Path) -> None:
+    """As the commands do: a changed, disabled or reset user is signed out; nobody shuts the last operator out."""
+    with trio.fail_after(120):
+        running = await serve(accounts=True)
+        link = await command("invite", "olga", "--role", "server_operator", "--data-dir", str(tmp_path / "data"))
+        olga, ada = (Person(running.address) for _ in range(2))
+        await olga.join(invite_in(link))
+
+        async def ask(person: Person, method: str, path: str, body: Any = None, status: int = 200) -> Any:
+            answer = await person.send(
+                method, f"/api/admin/accounts{path}", body, {"Authorization": f"Bearer {person.token}"}
+            )
+            assert answer.status_code == status, answer.text
+            return answer.json()
+
+        made = await ask(olga, "POST", "", {"name": "Ada", "groups": ["support"]}, 201)
+        assert (made["name"], made["path"][:6]) == ("ada", "/join#")
+        taken = await ask(olga, "POST", "", {"name": "ada"}, 400)
+        assert taken["error"]["message"].startswith("There is an account of that name")
+        await ada.join(made["path"].removeprefix("/join#"))
+        await ask(ada, "GET", "", None, 403)
+        states = {each["name"]: each["state"] for each in (await ask(olga, "GET", ""))["accounts"]}
+        assert states == {"ada": "active", "olga": "active"}
+
+        changed = await ask(olga, "PATCH", "/ada", {"roles": ["operator"]})
+        assert (changed["roles"], changed["groups"]) == (["operator"], ["support"])
+        await ada.until_refused()
+        await ada.sign_in("ada")
+        assert (await ada.me()).json()["roles"] == ["operator"]
+        assert (await ask(olga, "PATCH", "/ada", {"disabled": True}))["state"] == "disabled"
+        await ada.until_refused()
+        assert (await ada.post("/auth/password", {"name": "ada", "password": GOOD})).status_code == 401
+        again = await ask(olga, "POST", "/ada/invite", {"hours": 1}, 201)
+        await ada.join(again["path"].removeprefix("/join#"))
+
+        for method, path, body, status in (
+            ("PATCH", "/olga", {"disabled": True}, 400), ("POST", "/olga/invite", {}, 400),
+            ("PATCH", "/nobody", {"disabled": True}, 404), ("POST", "/nobody/invite", {}, 404),
+            ("PATCH", "/ada", {}, 400), ("PATCH", "/ada", {"roles": [], "disabled": True}, 400),
+            ("PATCH", "/ada", {"roles": ["a,b"]}, 400), ("POST", "", {"name": "a b"}, 400),
+            ("POST", "", {"name": "eve", "hours": 0}, 400),
+        ):  # fmt: skip
+            await ask(olga, method, path, body, status)
+        audit = await command("audit", "--user", "ada", "--data-dir", str(tmp_path / "data"))
+        for what in ("invited", "changed", "disabled"):
+            assert f"account.{what}" in audit
+        assert made["path"].removeprefix("/join#") not in audit
+
+
 async def test_a_user_changes_the_password_and_their_other_sessions_end(serve: Any, tmp_path: Path) -> None:
     """The answer has the next token of the session; sockets of the others are closed."""
     with trio.fail_after(120):

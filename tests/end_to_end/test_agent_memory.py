@@ -98,6 +98,8 @@ async def test_a_user_sees_changes_and_deletes_what_is_remembered(serve: Any) ->
     [seen] = found["memory"]
     assert (seen["notebook"], seen["name"], seen["value"]) == ("household", "prefer_euros", "I prefer euros")
     assert (await call("GET", who=other))[1]["memory"] == []
+    assert (await call("PUT", "/shared/plan", who=other, value=2))[0] == 200, "nothing is stored of them yet"
+    assert [each["value"] for each in (await call("GET", who=other))[1]["memory"]] == [2]
     place = "/household/prefer_euros"
     status, now = await call("PUT", place, value=f"pounds, {TOKEN}", if_updated_at=seen["updated_at"])
     assert (status, now["value"].startswith("pounds, "), TOKEN in now["value"]) == (200, True, False)

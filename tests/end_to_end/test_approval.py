@@ -180,8 +180,9 @@ async def test_while_another_call_works_the_clock_goes_on(clock: trio.testing.Mo
     running = await serve(scripted(Call([("send_mail", MAIL), ("wait", {})]), timeout_s=20.0))
     async with connected(running.address) as client:
         await asked(client)
-        if not any(event["type"] == "tool_executing" for event in client.seen):
-            await client.until("tool_executing")
+        begun = ("tool_executing", "wait")
+        if not any((event["type"], event["data"].get("tool_name")) == begun for event in client.seen):
+            await client.until("tool_executing", tool_name="wait")
         clock.jump(20.0)
         assert (await client.until_end())["data"]["code"] == "agent_timeout"
         check_arc(client.durable())

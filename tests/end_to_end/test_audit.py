@@ -128,10 +128,10 @@ OF_ACCOUNTS = {
 """Actions of operators and users of accounts: `test_accounts.py`."""
 ELSEWHERE = OF_ACCOUNTS | {
     "audit.read", "raw_texts.resealed", "run.handed_back", "run.steered", "run.stopped", "run.taken_over",
-    "mcp.signed_in", "sessions.begun", "tool.allowed", "tool.denied",
+    "mcp.signed_in", "model.used", "sessions.begun", "tool.allowed", "tool.denied",
 }  # fmt: skip
 """Actions that are not one request: the other tests of this module, `test_raw_key_rotation.py`, `test_takeovers.py`,
-`test_openid.py`."""
+`test_openid.py`, `test_local_model.py`."""
 
 
 def write(folder: Path, statement: str) -> None:

@@ -130,6 +130,31 @@ async def test_a_deprecated_endpoint_works_says_so_and_is_counted(serve: Any) ->
     assert "understudy_deprecated_endpoint_uses_total{" in metrics
 
 
+async def test_metrics_tell_who_came_back_and_who_writes_while_they_wait(serve: Any) -> None:
+    """Also of clients that resume nothing, such as those of `/api/ws/agent`."""
+    gate = Gate()
+    running = await serve(scripted(Say("First.", gate), Say("Second.")))
+    path, token = "/api/ws/agent", await new_token(running)
+
+    async def counts() -> list[str]:
+        _, _, metrics = await request(running.address, "GET", "/metrics")
+        names = ("understudy_messages_impatient_total ", "understudy_users_returned_total ")
+        return [line.split()[1] for line in metrics.splitlines() if line.startswith(names)]
+
+    async with connected(running.address, token, path, welcome=False) as client:
+        await client.send({"type": "message", "content": "One.", "thread_id": "t", "agent_type": "script"})
+        await gate.reached.wait()
+        assert await counts() == ["0.0", "0.0"]
+        await client.send({"type": "message", "content": "Two.", "thread_id": "t", "agent_type": "script"})
+        with trio.fail_after(5):
+            while await counts() != ["0.0", "1.0"]:  # noqa: ASYNC110 - asked over HTTP
+                await trio.sleep(0.01)
+    with trio.fail_after(5):
+        while await counts() != ["1.0", "1.0"]:
+            async with connected(running.address, token, path, welcome=False):
+                pass
+
+
 @pytest.mark.promise("wire.repeat")
 async def test_the_same_message_twice_is_one_message(serve: Any) -> None:
     """The second gets the same message_accepted, and no second run begins; on a new connection also the answer."""
@@ -204,8 +229,8 @@ async def test_two_tabs_of_one_user_stay_in_step(serve: Any) -> None:
     async with connected(running.address, token) as one, connected(running.address, token) as two:
         await one.say(ASK, thread_id="shared")
         await one.until_end()
-        await two.send({"type": "resume", "payload": {"threads": {"shared": 0}}})
-        await two.until_end()
+        end = await two.until_end()  # a new thread reaches all tabs
+        await two.send({"type": "resume", "payload": {"threads": {"shared": end["seq"]}}})
         await two.say(ASK, thread_id="shared")
         await one.until_end()
         await two.until_end()
@@ -276,30 +301,6 @@ async def test_a_user_cannot_name_the_thread_run_or_file_of_another(serve: Any) 
         await bob.until_end()
         assert bob.durable()[0]["seq"] == 1
         assert "zebra" not in json.dumps(bob.seen)
-
-
-async def test_ten_users_at_once_get_their_own_events_soon(serve: Any) -> None:
-    running = await serve()
-    lags: list[float] = []
-
-    async def one(number: int) -> None:
-        async with connected(running.address) as client:
-            secret = f"zebra{number}-{uuid.uuid4().hex}"
-            await client.say(f"Repeat the word {secret} and compute 2+{number}.")
-            while client.seen[-1]["type"] not in ("final_response", "error"):
-                event = await client.read()
-                sent = time.mktime(time.strptime(event["timestamp"][:19], "%Y-%m-%dT%H:%M:%S")) - time.timezone
-                lags.append(time.time() - sent - float(event["timestamp"][19:-1]))
-            check_arc(client.durable())
-            text = json.dumps(client.seen)
-            assert text.count("zebra") == text.count(secret)
-
-    async with trio.open_nursery() as nursery:
-        for number in range(10):
-            nursery.start_soon(one, number)
-    lags.sort()
-    # The promise is 0.1 s (benchmarks measure it); a loaded test machine gets room.
-    assert lags[int(len(lags) * 0.99) - 1] < 0.5
 
 
 @pytest.mark.promise("wire.token-first-decides", "wire.token-before-upgrade")

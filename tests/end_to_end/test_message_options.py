@@ -58,15 +58,24 @@ async def test_the_file_that_metadata_name_is_attached(serve: Any, path: str) ->
 
 
 @pytest.mark.promise("wire.metadata-file")
-async def test_a_file_of_metadata_that_is_none_is_refused(serve: Any) -> None:
-    """Files: an unknown id, a file of another user, and a malformed id."""
-    running = await serve(RecordingModel().agent())
+@pytest.mark.parametrize("name", ["file_id", "content_id"])
+async def test_a_file_of_metadata_that_is_not_here_is_left_out(serve: Any, name: str) -> None:
+    """An unknown id, and a file of another user; one that is no id, or stands in `references`, is refused."""
+    recorder = RecordingModel()
+    running = await serve(recorder.agent())
     theirs = await upload(running, await new_token(running), "one.csv", b"a,b\n1,2\n")
-    async with connected(running.address) as client:
+    token = await new_token(running)
+    own = await upload(running, token, "two.csv", b"a,b\n1,2\n")
+    async with connected(running.address, token) as client:
         for file_id in ("nothing", theirs):
-            assert (await refused(client, metadata={"file_id": file_id})).startswith("not_found: ")
-        told = await refused(client, metadata={"file_id": ["a"]})
-        assert told == "invalid_command: The field `metadata.file_id` must be text."
+            await client.say("go", agent_type="script", references=[own], metadata={name: file_id})
+            told = await client.until("agent_progress")
+            assert told["message"] == f"A file that `metadata` names is not here, and is left out: {file_id}"
+            assert (await client.until_end())["type"] == "final_response"
+        told = await refused(client, metadata={name: ["a"]})
+        assert told == f"invalid_command: The field `metadata.{name}` must be text."
+        assert (await refused(client, references=["nothing"])).startswith("not_found: ")
+    assert [[file.id for file in turn.files] for turn in recorder.turns] == [[own]] * 2
 
 
 @pytest.mark.promise("wire.context")
@@ -161,11 +170,6 @@ async def test_a_run_ends_after_the_time_that_its_settings_allow(serve: Any) -> 
 
 
 SETTINGS: list[tuple[dict[str, Any], str]] = [
-    (
-        {"tone": "dry"},
-        "tone` is not known; "
-        "the settings are timeout_s, max_turns, budget, tool, instructions, tools, history and metadata.",
-    ),
     ({"timeout_s": 3601}, "timeout_s` must be more than 0 and at most 3600 for this agent."),
     ({"timeout_s": 0}, "timeout_s` must be more than 0 and at most 3600 for this agent."),
     ({"timeout_s": "5"}, "timeout_s` must be a number."),
@@ -184,9 +188,15 @@ SETTINGS: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.promise("wire.settings")
-async def test_a_setting_that_is_unknown_or_beyond_its_limit_is_refused(serve: Any) -> None:
+async def test_a_setting_beyond_its_limit_is_refused(serve: Any) -> None:
+    """One that the server does not know is ignored, and named."""
     running = await serve(RecordingModel().agent())
     async with connected(running.address) as client:
+        await client.say("go", agent_type="script", settings={"model": "x", "temperature": 0.5, "max_turns": 3})
+        told = await client.until("agent_progress")
+        assert told["message"] == "Settings that this server does not know are ignored: model, temperature"
+        assert (await client.until_end())["type"] == "final_response"
+        assert client.durable()[0]["data"]["settings"] == {"max_turns": 3}
         for settings, sentence in SETTINGS:
             assert await refused(client, settings=settings) == f"invalid_command: The field `settings.{sentence}"
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.end_to_end.http import request
 from tests.end_to_end.scripted_model import Gate, Say, scripted
 from tests.end_to_end.sse import Stream, streaming
 from understudy.app.server import Running
+from understudy.observe.actor_events import LOOP_HELD
 from understudy.observe.tree_api import MAX_PENDING, MAX_STREAMS
 
 SECRET = "a secret of more than 32 characters, for tests"
@@ -167,12 +169,17 @@ async def test_what_is_not_there_is_refused(serve: Any, query: str, status: int)
     assert (await observe(running, query))[0] == status
 
 
+def _of_actors(incidents: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Leave out that the loop was held, as it is while a busy machine starts the server."""
+    return [each for each in incidents if each["error"] != LOOP_HELD]
+
+
 async def test_changes_show_the_restarts_that_chaos_makes(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
     """A killed writer is published with its restart, and as an incident with the error id of the log."""
     running = await serve(secret=SECRET)
     async with watching(running) as stream:
         hello = await stream.until("hello")
-        assert (hello["may_kill"], hello["incidents"], hello["counts"]["incidents"]) == (False, [], 0)
+        assert (hello["may_kill"], _of_actors(hello["incidents"])) == (False, [])
         change: dict[str, Any] = {"restarts": 0}
         async with chaos(running.system, seed=1, rates=Rates(kills_per_s=5), subtree="/system/storage/writer"):
             while not change["restarts"]:
@@ -180,11 +187,11 @@ async def test_changes_show_the_restarts_that_chaos_makes(serve: Any, caplog: py
         if change["state"] != "running":
             change = await until_change(stream, "/system/storage/writer", state="running")
         assert change["incarnation"] == change["restarts"] + 1
-        while not [event for event in stream.seen if event.kind == "incident"]:
+        while not _of_actors(event.body for event in stream.seen if event.kind == "incident"):
             await stream.read()
-    told = next(event.body for event in stream.seen if event.kind == "incident")
-    assert told | {"at": 0, "error_id": ""} == {
-        "number": 1, "at": 0, "path": "/system/storage/writer", "error": "killed", "message_type": None,
+    told = _of_actors(event.body for event in stream.seen if event.kind == "incident")[0]
+    assert told | {"number": 0, "at": 0, "error_id": ""} == {
+        "number": 0, "at": 0, "path": "/system/storage/writer", "error": "killed", "message_type": None,
         "decision": "back_off", "error_id": "",
     }  # fmt: skip
     assert told["error_id"] in {getattr(record, "error_id", None) for record in caplog.records}
@@ -202,9 +209,11 @@ async def test_a_crash_is_shown_by_its_class_only(serve: Any) -> None:
         assert ref is not None
         ref.tell(SECRET_WORDS)
         incident = await stream.until("incident")
+        while not _of_actors([incident]):
+            incident = await stream.until("incident")
     assert (incident["path"], incident["error"], incident["message_type"]) == (ref.path, "ValueError", "str")
     _, _, listed = await request(running.address, "GET", "/api/observer/incidents", token=OPERATOR)
-    assert listed["incidents"] == [incident]
+    assert _of_actors(listed["incidents"]) == [incident]
     shown = json.dumps([event.data for event in stream.seen]) + json.dumps(listed)
     shown += json.dumps((await observe(running, "?levels=8"))[1])
     assert SECRET_WORDS not in shown

@@ -61,6 +61,16 @@ def entered(answer: httpx.Response, *addresses: str) -> list[Person]:
     return [Person(address, answer.json()["session_token"]) for address in addresses]
 
 
+async def test_a_server_that_does_not_know_its_address_has_none_for_others(serve: Any) -> None:
+    """Who asks may name any host; a passkey for it would be that host's."""
+    with trio.fail_after(60):
+        browser = Browser([(await serve(accounts=True)).address])
+        browser.headers = {"Host": "chat.example.org"}
+        refused = await browser.send("POST", "/sign-in/options")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "forbidden")
+        assert "public_url" in refused.json()["error"]["message"]
+
+
 async def test_from_an_invite_to_the_last_passkey(serve: Any, tmp_path: Path) -> None:
     with trio.fail_after(120):
         running = await serve(accounts=True)

@@ -6,6 +6,7 @@ import pty
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,20 +21,27 @@ from tests.end_to_end.server_pair import eventually
 LONG = "Summarise at length: " + " ".join(f"Sentence number {n} tells of the thing numbered {n}." for n in range(300))
 
 COLLECTIONS = """
-import gc, sys
+import atexit, gc, sys
 import understudy
 
 agent = understudy.Agent("collector", model="offline")
+notes = []
 
 def note(phase, info):
     if phase == "start" and info["generation"] == 2:
         on_loop = sys.modules["trio"].lowlevel.in_trio_run()
-        with open(__file__ + ".walked", "a") as walked:
-            print(int(on_loop), len(gc.get_objects()), gc.get_freeze_count(), file=walked)
+        notes.append(f"{int(on_loop)} {len(gc.get_objects())} {gc.get_freeze_count()}")
+
+def write():
+    with open(__file__ + ".walked", "w") as walked:
+        print(*notes, sep="\\n", file=walked)
 
 gc.callbacks.append(note)
+atexit.register(write)
 """
-"""An agent's module that notes of each full collection if the loop waited, what it walked, and what was frozen."""
+"""An agent's module that notes of each full collection if the loop waited, what it walked, and what was frozen.
+
+It writes that in the end: while a collection waited for a file, another thread's would not be made."""
 
 STATE = """
 import json, os, signal, sys
@@ -156,10 +164,10 @@ async def test_a_forked_server_has_what_one_has_that_loads_the_product(
 
 async def test_what_is_imported_is_not_walked_by_collections_on_the_loop(tmp_path: Path) -> None:
     (tmp_path / "collecting.py").write_text(COLLECTIONS)
+    walked = tmp_path / "collecting.py.walked"
     async with started(tmp_path / "data", "collecting:agent", loads=True, PYTHONPATH=str(tmp_path)) as server:
         assert await server.terminate() == 0
-    notes = (tmp_path / "collecting.py.walked").read_text().splitlines()
-    lines = [[int(number) for number in note.split()] for note in notes]
+    lines = [[int(number) for number in note.split()] for note in walked.read_text().splitlines()]
     on_loop = [(walked, frozen) for in_trio, walked, frozen in lines if in_trio]
     assert on_loop
     assert all(walked < frozen / 2 for walked, frozen in on_loop), on_loop
@@ -221,6 +229,15 @@ async def _token(tmp_path: Path, secret: str) -> str:
     return bytes(ended.stdout).decode().strip()
 
 
+@pytest.fixture
+def hangups() -> Iterator[None]:
+    """Servers hear of SIGHUP, also if the tests run under `nohup`, from which they would inherit that they do not."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hangups")
 async def test_a_reload_of_one_process_ends_nothing(tmp_path: Path) -> None:
     """The guide's `ExecReload` sends SIGHUP, for workers: the connection stays, and the log says what was done."""
     log = tmp_path / "log"
@@ -232,6 +249,7 @@ async def test_a_reload_of_one_process_ends_nothing(tmp_path: Path) -> None:
         assert await server.terminate() == 0
 
 
+@pytest.mark.usefixtures("hangups")
 async def test_a_lost_terminal_stops_the_server_in_order(tmp_path: Path) -> None:
     """It has been started by hand: as SIGTERM does, with its log."""
     log, (leader, follower) = tmp_path / "log", pty.openpty()

@@ -82,7 +82,7 @@ async def test_threads_are_listed_searched_renamed_and_deleted(serve: Any) -> No
     assert (await call("PATCH", "/api/threads/a%26b%20c", title="x" * 40_000))[0] == 413
     status, _, history = await call("GET", "/api/threads/a%26b%20c/messages")
     assert [message["role"] for message in history["messages"]] == ["user", "assistant"]
-    assert "4" in history["messages"][1]["html"]
+    assert "4" in history["messages"][1]["content"]
     status, _, log = await call("GET", "/api/threads/a%26b%20c/events?after=1")
     assert [event["seq"] for event in log["events"]] == list(range(2, log["last_seq"] + 1))
     assert (await call("DELETE", "/api/threads/a%26b%20c"))[0] == 204

@@ -476,7 +476,6 @@ async def test_no_piece_of_a_streamed_answer_shows_a_part_of_a_secret(serve: Any
     text = f"The key is {SECRET}, and here it is again:\n\n    {SECRET}\n\nKeep it."
     running = await serve(Agent("script", model=Dripping(text, size)))
     async with connected(running.address) as client:
-        await client.send({"type": "hello", "payload": {"html": True}})
         await client.say("go", agent_type="script")
         final = await client.until_end()
     streamed = ""
@@ -548,21 +547,16 @@ async def test_held_back_text_is_shown_when_a_model_pauses(serve: Any, cut: str,
     assert not shows(json.dumps(client.seen))
 
 
-async def test_by_off_all_text_passes_but_no_markup_runs(serve: Any) -> None:
-    """A key is sent and stored unchanged; the HTML of an answer is still safe."""
-    running = await serve(
-        scripted(Say(f"{SECRET} <img src=x onerror=alert(1)> [x](javascript:alert(1))")), scrub_policy="off"
-    )
+async def test_by_off_all_text_passes(serve: Any) -> None:
+    """A key is sent and stored unchanged, and so is markup, in which nothing runs (`tests/browser/test_inert.py`)."""
+    text = f"{SECRET} <img src=x onerror=alert(1)> [x](javascript:alert(1)) "
+    running = await serve(scripted(Say(text)), scrub_policy="off")
     async with connected(running.address) as client:
-        await client.send({"type": "hello", "payload": {"html": True}})
         await client.say(f"key {SECRET}", agent_type="script")
         final = await client.until_end()
     assert client.durable()[0]["data"]["content"] == f"key {SECRET}"
-    assert SECRET in final["data"]["message"]
+    assert final["data"]["message"].strip() == text.strip()
     assert summaries(client) == []
-    html = final["data"]["html"]
-    assert "<img" not in html
-    assert "href=" not in html
 
 
 # blocking
@@ -772,7 +766,6 @@ async def test_a_placeholder_is_resolved_for_its_user_only(serve: Any, tmp_path:
         _, _, events = await request(running.address, "GET", "/api/threads/t/events", token=token)
         assert history["messages"][0]["content"] == client.durable()[0]["data"]["content"]
         assert history["messages"][3]["content"] == shown
-        assert history["messages"][3]["html"] == f"<p>{shown}</p>\n"
         mine = [event for event in client.durable() if event["thread_id"] == "t"]
         assert events["events"] == mine
         async with connected(running.address, token) as second:

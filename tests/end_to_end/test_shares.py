@@ -9,10 +9,12 @@ import pytest
 
 from tests.docs.served import served
 from tests.end_to_end.http import new_token, request
-from tests.end_to_end.scripted_model import Call, Say, scripted
+from tests.end_to_end.scripted_model import Call, Say, ScriptedModel, scripted
+from tests.end_to_end.test_made_files import EVIL, report
 from tests.end_to_end.test_runs_api import Caller
 from tests.end_to_end.test_schedules import send
 from tests.end_to_end.test_scrubbing import PEOPLE_ONLY, PERSON, WITH_PLACEHOLDERS, policy
+from understudy import Agent
 
 GONE = "This link does not exist any more."
 
@@ -53,8 +55,7 @@ async def test_a_stranger_reads_a_snapshot_until_it_is_revoked(serve: Any) -> No
     seen = await shared(running, made["path"])
     assert [each["role"] for each in seen["messages"]] == ["user", "assistant"]
     question, answer = seen["messages"]
-    assert (question["content"], question["html"]) == ("What is 2 + 2?", None)
-    assert "<strong>four</strong>" in answer["html"]
+    assert (question["content"], answer["content"].strip()) == ("What is 2 + 2?", "**four**")
     assert (seen["older"], seen["title"]) == (None, "What is 2 + 2?")
     assert "innermost" not in json.dumps(seen)
     status, headers, page = await request(running.address, "GET", made["path"])
@@ -116,6 +117,36 @@ async def test_a_long_conversation_is_read_page_by_page(serve: Any, monkeypatch:
     first = await shared(running, path, f"?skip={last['older']}")
     assert (first["messages"][0]["content"], first["older"]) == ("first", None)
     await shared(running, path, "?skip=-1", 400)
+
+
+async def test_files_made_for_an_answer_are_behind_its_link(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no other file of its owner: not an upload, not one of a later answer."""
+    monkeypatch.setattr("understudy.web.api.shares.TURNS", 1)
+    model = ScriptedModel(Call([("report", {})]), Say("made"))
+    running = await serve(Agent("script", tools=[report], model=model), share_links=True)
+    ada = Caller(running, await new_token(running))
+    await ran(ada, "t", "first")
+    await ran(ada, "t", "second")
+    path = (await ada.post("/api/threads/t/shares", 201, days=1))["path"]
+    await ran(ada, "t", "third")
+    rows = (await ada.get("/api/threads/t/messages"))["messages"]
+    made, other, later = [row["files"] for row in rows if row["role"] == "assistant"]
+    ids = {each["name"]: each["id"] for each in made}
+    assert (await shared(running, path))["messages"][1]["files"] == other
+    assert (await shared(running, path, "?skip=1"))["messages"][1]["files"] == made
+    table = await shared(running, f"{path}/files/{ids['Umsätze.csv']}/preview", "?skip=1")
+    assert (table["kind"], table["columns"]) == ("table", ["month", "sales"])
+    assert await shared(running, f"{path}/files/{ids['page.html']}", "?skip=1") == EVIL
+    _, headers, _ = await request(
+        running.address, "GET", f"{path.replace('/share/', '/api/shared/')}/files/{ids['page.html']}?skip=1"
+    )
+    assert headers["content-disposition"].startswith("attachment")
+    assert headers["content-type"] == "application/octet-stream"
+    for name, query in (
+        (ids["page.html"], ""), (other[0]["id"], "?skip=1"), (later[0]["id"], ""), ("none", "?skip=1"),
+    ):  # fmt: skip
+        body = await shared(running, f"{path}/files/{name}", query, 404)
+        assert body["error"]["message"] == "There is no such file behind this link."
 
 
 async def test_a_server_makes_no_links_unless_it_is_told_to(tmp_path: Path) -> None:

@@ -49,6 +49,24 @@ async def test_a_users_day_ends_a_run_and_refuses_the_next(serve: Any) -> None:
         assert (await other.until_end())["type"] == "final_response"
 
 
+async def test_messages_at_once_keep_to_the_day(serve: Any) -> None:
+    """Twelve messages in as many threads, of 20 turns of 15 tokens each: together they take one turn too many at most.
+
+    A turn may use 8,192 tokens, so that one of them is asked at a time; all end, and say why.
+    """
+    running = await serve(agent(Eager(), turns=20), limits=Limits(user_tokens_per_day=600))
+    async with connected(running.address) as client:
+        for number in range(12):
+            await client.say("go", agent_type="script", thread_id=f"t{number}")
+        ends = [await client.until_end() for _ in range(12)]
+    used = sum(end["data"]["usage"]["input"] + end["data"]["usage"]["output"] for end in ends if "usage" in end["data"])
+    assert used == 600
+    assert {end["type"] for end in ends} <= {"final_response", "error"}
+    assert {end["data"]["data"]["budget"]["ended_by"] for end in ends if end["type"] == "final_response"} == {
+        "user_tokens_per_day"
+    }
+
+
 async def test_a_limit_of_cost_needs_a_price(tmp_path: Path) -> None:
     settings = Settings(port=0, data_dir=tmp_path)
     with pytest.raises(ValueError, match="agent 'script' has a limit of cost, but its model 'eager' has no price"):

@@ -18,7 +18,6 @@ from tests.end_to_end.process import READY, started
 from tests.end_to_end.server_pair import eventually
 from transport.client import Exchange, Status, open_client
 from understudy.agents.agent import Agent
-from understudy.chat.answer.html import AnswerHtml
 from understudy.content.filter import ContentFilter
 from understudy.models.offline import OfflineModel
 from understudy.storage.sqlite import FILE_NAME
@@ -84,27 +83,6 @@ def test_a_start_leaves_few_copies_of_classes_behind(tmp_path: Path) -> None:
         *_, unused, thresholds, callbacks = json.loads(process.communicate(timeout=120)[0])
     assert unused < 60
     assert (thresholds, callbacks) == ([700, 10, 10], 0)
-
-
-async def test_a_server_renders_for_the_first_client_that_shows_html(
-    serve: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The start, and a client that shows plain text, have no process started."""
-    begun: list[AnswerHtml] = []
-
-    async def warm_up(html: AnswerHtml) -> None:
-        begun.append(html)
-
-    monkeypatch.setattr(AnswerHtml, "warm_up", warm_up)
-    running = await serve()
-    async with connected(running.address) as client:
-        await client.say("What is 2 + 3?", thread_id="plain")
-        await client.until_end()
-        assert begun == []
-        await client.send({"type": "hello", "payload": {"html": True}})
-        await client.say("What is 2 + 3?", thread_id="html")
-        await client.until_end()
-    assert begun == [running.html]
 
 
 @pytest.mark.parametrize(("owner", "name"), [(ContentFilter, "_warm_up"), (OfflineModel, "warm_up")])

@@ -132,8 +132,8 @@ async def test_a_steer_survives_a_kill_and_enters_once(tmp_path: Path) -> None:
                     await steer(client, run_id, "deeper")
                     await client.until("steer_accepted")
                 else:
-                    await steer(client, run_id, "deeper")
                     await client.send({"type": "resume", "payload": {"threads": {"t": seen[-1]["seq"]}}})
+                    await steer(client, run_id, "deeper")
                     await client.until_end()
                 seen += [each for each in client.durable() if not seen or each["seq"] > seen[-1]["seq"]]
                 await server.kill()

@@ -52,7 +52,7 @@ async def test_the_story_of_the_readme_over_the_wire(serve: Any, csv_of_sales: P
     kinds = [event["type"] for event in client.durable()]
     assert kinds.count("agent_handoff") == 1
     tools = {event["data"]["tool_name"] for event in client.durable() if event["type"] == "tool_completed"}
-    assert tools == {"profile_table", "chart_table"}
+    assert tools == {"profile_table", "answer_question"}
     assert (final["agent_type"], final["pillar"]) == ("liaison", "insights")
     assert final["data"]["visualization"]["svg"].startswith("<svg")
     assert "48 rows" in final["data"]["message"]

@@ -143,6 +143,28 @@ async def test_operators_erase_users_of_their_tenant_only(serve: Any) -> None:
 
 
 @pytest.mark.promise("owasp.authorisation")
+@pytest.mark.parametrize("between", ["%1F", "%1f", "%00", "%0A"])
+async def test_a_name_cannot_be_the_key_of_a_user_of_another_tenant(serve: Any, between: str) -> None:
+    """The separator of keys in a path or a query: nobody is erased, signed out or read about."""
+    running = await of_tenants(serve, scripted(Say("one")))
+    async with connected(running.address, BOB) as client:
+        await client.say("hello", agent_type="script", thread_id="t")
+        await client.until_end()
+    for method, path in (
+        ("DELETE", f"/api/users/other{between}bob"),
+        ("DELETE", f"/api/users/other{between}bob/sessions"),
+        ("GET", f"/api/audit?user=other{between}bob"),
+        ("DELETE", f"/api/users/bob?tenant=other{between}"),
+    ):
+        for who in (PLAIN_OPERATOR, SERVER_OPERATOR):
+            status, _, answer = await request(running.address, method, path, token=who)
+            refused = (status, answer["error"]["code"])
+            assert refused in ((400, "invalid_command"), (403, "forbidden")), (path, answer)
+    status, _, listed = await request(running.address, "GET", "/api/threads", token=BOB)
+    assert (status, len(listed["threads"])) == (200, 1)
+
+
+@pytest.mark.promise("owasp.authorisation")
 async def test_an_agent_sees_of_the_server_what_its_user_may_see(serve: Any) -> None:
     """An ordinary user's agent gets the health, and a refusal with its reason for the rest."""
     running = await of_tenants(serve, looking())

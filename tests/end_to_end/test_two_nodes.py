@@ -5,15 +5,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-import trio
-
 from tests.end_to_end.answer_view import AnswerView
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.http import request
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
 from tests.end_to_end.server_pair import Begin, ServerPair, post, resume, token_of
-from understudy.chat.answer.html import AnswerHtml
 
 WORDS = "one two three four five six seven eight nine ten eleven twelve"
 
@@ -54,55 +50,6 @@ async def test_what_is_said_on_one_is_seen_streaming_on_the_other(begin: Begin) 
         await on_b.until_end()
         await on_a.until_end()
     assert on_b.durable() == on_a.durable()
-
-
-async def test_an_answer_comes_rendered_from_a_server_that_did_not_make_it(
-    begin: Begin,
-) -> None:
-    """Each server has its own cache; the second one renders the answer before it is sent, not during encoding."""
-    gate = Gate(open_after=1)
-    two = await begin(scripted(Say("*one* two", gate)))
-    async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
-        await on_b.send({"type": "hello", "payload": {"html": True}})
-        await said(on_a)
-        await gate.reached.wait()
-        await resume(on_b)
-        while "one" not in str(await on_b.read()):
-            pass
-        gate.opened.set()
-        end = await on_b.until_end()
-    assert end["data"]["html"] == "<p><em>one</em> two</p>\n"
-
-
-async def test_neither_server_renders_an_answer_for_clients_that_show_plain_text(
-    begin: Begin, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A client on the other server may show HTML, so what streams to it is rendered; else nothing is."""
-    rendered: list[str] = []
-    cut = AnswerHtml.cut
-
-    async def watched(html: AnswerHtml, part: Any, owner: str) -> Any:
-        rendered.append(owner)
-        return await cut(html, part, owner)
-
-    monkeypatch.setattr(AnswerHtml, "cut", watched)
-    gate, text = Gate(open_after=9), f"*first*\n\n{WORDS}\n\n{WORDS}"
-    two = await begin(scripted(Say(text)), scripted(Say(text, gate), name="slow"))
-    async with connected(two.a.address, token_of()) as on_a:
-        await said(on_a)
-        assert (await on_a.until_end())["data"]["status"] == "success"
-        assert not rendered
-        async with connected(two.b.address, token_of()) as on_b:
-            await on_b.send({"type": "hello", "payload": {"html": True}})
-            await said(on_a, agent="slow")
-            await gate.reached.wait()
-            await resume(on_b)
-            with trio.fail_after(60):
-                while "<em>first</em>" not in str(await on_b.read()):
-                    pass
-            gate.opened.set()
-            assert (await on_b.until_end())["data"]["html"].startswith("<p><em>first</em></p>")
-    assert rendered
 
 
 async def test_new_threads_on_one_server_reach_only_their_user_on_the_other(begin: Begin) -> None:

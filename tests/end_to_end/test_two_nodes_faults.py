@@ -1,7 +1,7 @@
 """Two servers while a shared backend or one of them fails: no event is lost or delivered twice."""
 
 import time
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -134,8 +134,11 @@ async def test_a_database_outage_longer_than_a_lease_loses_nothing(
     gate = Gate(open_after=6)
     two = await two_servers(serve, tmp_path, own_postgres.create(), redis.url, scripted(Say(WORDS, gate)))
     token, nodes = token_of(), await two.a.store.live_nodes()
-    async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
+    async with AsyncExitStack() as clients:
+        on_a = await clients.enter_async_context(connected(two.a.address, token))
         await in_mid_answer(on_a, gate)
+        # Only now: what came before is read once, by the resume.
+        on_b = await clients.enter_async_context(connected(two.b.address, token))
         await resume(on_b)
         screen = AnswerView()
         while "three" not in screen.text:

@@ -20,7 +20,7 @@ from tests.end_to_end.test_two_nodes import on_both, said
 from tests.servers.needed import program
 from tests.servers.redis import Redis
 from transport.auth.tokens import Tokens
-from transport.wire.events import Block, Envelope, PartialResult
+from transport.wire.events import Envelope, PartialResult
 from understudy import Agent
 from understudy.chat import messages as chat
 from understudy.chat.placement import Deleted, actor_name
@@ -67,7 +67,7 @@ async def test_nothing_of_a_conversation_is_in_the_clear(begin: Begin, redis: Re
 
 
 async def test_forged_messages_change_nothing(begin: Begin, redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
-    """Forged packets delete no thread, put no HTML into a page and deliver no event; the servers keep working."""
+    """Forged packets delete no thread, and deliver no event and no text; the servers keep working."""
     gate = Gate(open_after=1)
     two = await begin(scripted(Say("one two three", gate)))
     async with on_both(two) as (on_a, on_b), coredis.Redis("127.0.0.1", redis.port) as intruder:
@@ -77,7 +77,7 @@ async def test_forged_messages_change_nothing(begin: Begin, redis: Redis, caplog
         await on_b.until("partial_result")
         nodes = [each.decode() for each in await intruder.smembers(redis_stream.NODES_WITH_STREAM)]
         thread = actor_name("ada", "t")
-        piece = PartialResult("forged", 4, (Block(0, 6, HOSTILE),))
+        piece = PartialResult(HOSTILE, 4)
         shown = Envelope(piece, time.time(), None, "t", accepted["run_id"], "m", "c", "script", None, "forged")
         request_to_delete = RpcRequest("x", "ada", "t", 30.0, command_from_message(chat.Delete()))
         for node in nodes:

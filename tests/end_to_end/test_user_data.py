@@ -16,7 +16,6 @@ from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.http import multipart, request
 from tests.end_to_end.scripted_model import Call, Say, scripted
 from tests.servers.postgresql import Postgres
-from transport.wire.events import AnswerText
 from understudy.app.server import Running
 from understudy.privacy.records import FORMAT, VERSION
 from understudy.storage import schema
@@ -176,15 +175,3 @@ async def test_only_operators_erase_others(serve: Any) -> None:
     assert (await request(running.address, "DELETE", path, token=operator))[0] == 200
     assert (await request(running.address, "GET", "/api/threads/t1", token=token))[0] == 401
     assert (await request(running.address, "DELETE", path, token=operator))[0] == 404
-
-
-async def test_erasing_a_user_leaves_no_rendered_answer_in_memory(serve: Any) -> None:
-    """The answer is in the server's HTML cache before the erasure, and no answer is afterwards."""
-    running = await serve(scripted(Say(f"It is *{MARKER}*.")), secret=SECRET)
-    token = signed("ann")
-    async with connected(running.address, token) as client:
-        await client.send({"type": "hello", "payload": {"html": True}})
-        await talk(client, "go", "t1")
-    assert "<em>" in running.html.cached_or_plain(AnswerText(f"It is *{MARKER}*. "))
-    assert (await erase(running, token, "ann"))[0] == 200
-    assert len(running.html.cache) == 0

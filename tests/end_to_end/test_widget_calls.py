@@ -123,11 +123,15 @@ async def test_a_widget_is_refused_what_is_not_its_own(player: Player) -> None:
 
 
 async def test_a_client_cannot_send_the_setting_of_a_widget(player: Player) -> None:
-    """Nor call a tool that is for widgets alone."""
+    """It is ignored; a tool that is for widgets alone is refused."""
     async with connected(player.running.address, player.token) as client:
-        for settings in ({"widget": {"server": "dice", "call_id": player.call_id}}, {"tool": "dice_tally"}):
-            await client.say("go", agent_type="dice", settings=settings, context={})
-            assert (await client.until_end())["data"]["code"] == "invalid_command"
+        await client.say("go", agent_type="dice", settings={"tool": "dice_tally"}, context={})
+        assert (await client.until_end())["data"]["code"] == "invalid_command"
+        widget = {"server": "dice", "call_id": player.call_id}
+        await client.say("go", agent_type="dice", settings={"widget": widget, "max_turns": 1}, context={})
+        await client.until_end()
+        (accepted,) = [each for each in client.durable() if each["type"] == "message_accepted"]
+        assert accepted["data"]["settings"] == {"max_turns": 1}
 
 
 async def test_consent_is_asked_for_as_when_the_agent_calls(player: Player) -> None:

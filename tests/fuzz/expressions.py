@@ -14,13 +14,14 @@ import json
 import math
 import pkgutil
 import re
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from re import _constants as constants  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any, Final
 
 PACKAGES: Final = ("actors", "sanitization", "transport", "understudy")
@@ -269,19 +270,31 @@ def _out_of_proportion(search: Callable[[Any], Any], prefix: str, unit: str, end
     return long_s
 
 
-def _seconds(search: Callable[[Any], Any], text: str) -> float:
-    from understudy.chat.answer.code import CpuTimeExceeded
-    from understudy.chat.answer.render_worker import cpu_limit
+class TooLong(BaseException):
+    """A match takes longer than `LONGEST_S` of processor time."""
 
+
+def stop_matches() -> None:
+    """Have a match that takes too long raise `TooLong`, between its steps. Called once, in the main thread."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise TooLong
+
+    signal.signal(signal.SIGPROF, stop)
+
+
+def _seconds(search: Callable[[Any], Any], text: str) -> float:
     given: Any = text.encode("latin-1", "replace") if isinstance(search.__self__.pattern, bytes) else text  # type: ignore[attr-defined]
     began = time.process_time()
     try:
-        with cpu_limit(LONGEST_S):
-            found = search(given)
-            for _ in found if search.__name__ == "finditer" else ():  # type: ignore[attr-defined]
-                pass
-    except CpuTimeExceeded:
+        signal.setitimer(signal.ITIMER_PROF, 1.1 * LONGEST_S)  # a timer may be some milliseconds early
+        found = search(given)
+        for _ in found if search.__name__ == "finditer" else ():  # type: ignore[attr-defined]
+            pass
+    except TooLong:
         pass
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
     return time.process_time() - began
 
 
@@ -290,9 +303,7 @@ def main() -> None:
     sys.setrecursionlimit(10_000)
     passed_over = set(sys.argv[1:])
     files = compiled()
-    from understudy.chat.answer.render_worker import install_handler  # after `compiled`, which sees first imports only
-
-    install_handler()
+    stop_matches()
     ways = uses(files)
     tried = [key for key, file in files.items() if file not in passed_over]
     found = [[files[key], str(key[0]), *hit] for key in tried if (hit := slow(*key, ways[key]))]

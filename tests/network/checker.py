@@ -8,7 +8,7 @@ from pathlib import Path
 from attrs import define, field
 
 from tests.end_to_end.http import request
-from tests.network.planned_agent import answer_to
+from tests.network.planned_agent import answer_to, planned
 from tests.network.received import TERMINAL, JsonObject, Ledger, ReceivedLog, TextMismatch, received_event
 
 AFTER_THE_END = ("undo_started", "call_undone", "call_settled")
@@ -181,6 +181,8 @@ class Checker:
         steers = [each["data"]["steer_id"] for each in events if each["type"] == "steer_taken"]
         said = answer_to(content) if content else ""
         answers = [said] + [f"{said} read: {','.join(steers[:n])}" for n in range(1, len(steers) + 1)]
+        if events and events[0]["data"].get("message_id") in self._successors():
+            answers.append(mismatch.whole.rpartition("\n\n")[2])  # its plan is that of an earlier message
         parts = mismatch.text.split("\n\n")
         if mismatch.run_id in self.resumed and all(any(each.startswith(part) for each in answers) for part in parts):
             self.ledger.counts["texts of a server that had died"] += 1
@@ -209,7 +211,11 @@ class Checker:
             said = self.ledger.said.get(accepted.get("message_id"))
             self._count(events)
             if accepted.get("message_id") in successors:
-                continue
+                continue  # its plan is that of an earlier message, and it is cancelled if its steer is withdrawn
+            if events[-1]["data"].get("status") == "cancelled" and run_id not in self.ledger.cancelled:
+                self.ledger.counts["runs that were cancelled, and no client stopped"] += 1
+            if unfounded := self._unfounded(accepted, events[-1]["data"]):
+                self.faults.append(f"run {run_id} in {thread_id} of {user} {unfounded}")
             if said is None or (said.user, said.thread_id, said.content) != (user, thread_id, accepted["content"]):
                 self.faults.append(f"run {run_id} is of a message nobody said so: {said}")
             elif events[-1]["data"].get("status") == "success" and not _is_answer(events, said.content):
@@ -219,6 +225,17 @@ class Checker:
         for events in runs.values():
             end = events[-1]["data"]
             self.ledger.counts[f"runs that ended with {end.get('status') or end.get('code')}"] += 1
+
+    @staticmethod
+    def _unfounded(accepted: JsonObject, end: JsonObject) -> str:
+        """Return what a run's end did not follow from, or an empty string."""
+        plan = planned(accepted.get("content", ""))
+        fails = plan.get("fail") == "1"
+        if end.get("code") == "model_unavailable" and not fails:
+            return "has lost its model, which was there"
+        if end.get("status") == "success" and fails and int(plan["words"]) >= max(1, int(plan["pace"]) // 20):
+            return "succeeded, and its model fails"
+        return ""
 
     def _count(self, events: Sequence[JsonObject]) -> None:
         for event in events:

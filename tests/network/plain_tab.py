@@ -135,7 +135,7 @@ class PlainTab(Tab):
                         await self.look()
 
     async def _greet(self) -> None:
-        names = [name for name in ("batch", "chunk", "gzip", "html") if self.chance.random() < 0.5]
+        names = [name for name in ("batch", "chunk", "gzip") if self.chance.random() < 0.5]
         if names:
             await self._send({"type": "hello", "payload": dict.fromkeys(names, True)})
         await self._resume(*self.threads)

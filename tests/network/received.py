@@ -27,9 +27,8 @@ class ReceivedEvent:
 
 
 def received_event(event: JsonObject) -> ReceivedEvent:
-    """Reduce an event of the canonical dialect. Rendered HTML is left out, as only some clients ask for it."""
-    data = {name: value for name, value in event["data"].items() if name != "html"}
-    whole = json.dumps({**event, "data": data}, sort_keys=True).encode()
+    """Reduce an event of the canonical dialect."""
+    whole = json.dumps(event, sort_keys=True).encode()
     digest = hashlib.blake2b(whole, digest_size=12).hexdigest()
     return ReceivedEvent(event["seq"], event["type"], event.get("message_id", ""), event.get("run_id", ""), digest)
 
@@ -156,12 +155,13 @@ class SentMessage:
 @define(eq=False)
 class Ledger:
     """Totals of all clients: `said` has messages by id, `told` the run each client was given, `accepted` the
-    acceptances.
+    acceptances, `cancelled` the runs that somebody stopped.
     """
 
     said: dict[str, SentMessage] = field(factory=dict)
     told: dict[str, set[str]] = field(factory=dict)
     accepted: set[str] = field(factory=set)
+    cancelled: set[str] = field(factory=set)
     received: list[tuple["ReceivedLog", str, tuple[str, ...]]] = field(factory=list)
     faults: list[str] = field(factory=list)
     counts: Counter[str] = field(factory=Counter)

@@ -170,6 +170,7 @@ class Soak:
             elif what < 0.87:
                 for run_id in list(tab.received.open_runs)[-1:]:
                     self.ledger.counts["cancels"] += 1
+                    self.ledger.cancelled.add(run_id)
                     tab.nursery.start_soon(tab.stop_run, run_id)
             else:
                 tab.reload(chance.choice((0.0, 0.5, 3.0)), afresh=chance.random() < 0.3)

@@ -46,6 +46,9 @@ and the commands of a connection wait for each other."""
 AGAIN_S: Final = 0.2
 """Seconds until a client repeats a command after a retryable refusal."""
 MOST_RESUMED: Final = 5
+ENDED_S: Final = 120.0
+"""Seconds until a run has ended. One that is killed at each of its attempts rests for 1, 4, 16 and 16 s, each a quarter
+longer at worst, before and after it has finished its tool call: 93 s; its conversation rests, too."""
 PART_EVERY_S: Final = 30.0
 """How often a supervisor or the writer is killed. More frequent kills would only add backoff."""
 CONNECT_S: Final = 1.0
@@ -295,7 +298,7 @@ class SubscriptionSoak:
         """Wait until the log has the end of the run. Return the number of its last event."""
         store = running.store
         user = own.name.partition("/")[0]
-        with trio.move_on_after(60):
+        with trio.move_on_after(ENDED_S):
             while True:
                 events = await store.events(user, thread_id, 0, 1000)
                 mine = [each for each in events if each.type == "message_accepted" and message_id in each.body.decode()]

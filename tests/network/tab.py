@@ -173,9 +173,7 @@ class ProductTab(Tab):
     _unseen: dict[str, SentMessage] = field(factory=dict)
 
     async def _session(self) -> None:
-        options: dict[str, Any] = {
-            name: self.chance.random() < 0.7 for name in ("batch", "chunk", "gzip", "html", "ack")
-        }
+        options: dict[str, Any] = {name: self.chance.random() < 0.7 for name in ("batch", "chunk", "gzip", "ack")}
         threads = {name: self.received.last(name) for name in self.threads}
         url = self.address.replace("http", "ws", 1) + "/ws"
         opened = partial(open_client, url, token=self.token, threads=threads, reconnect=BACK, store=self._store)

@@ -22,10 +22,15 @@ def final(read: str = "") -> tuple[str, dict[str, Any]]:
     return "final_response", {"status": "success", "message": answer_to(PLAN) + read}
 
 
-def faults(*events: tuple[str, dict[str, Any]], asked: tuple[str, ...] = (), booked: tuple[str, ...] = ()) -> str:
+def faults(
+    *events: tuple[str, dict[str, Any]],
+    asked: tuple[str, ...] = (),
+    booked: tuple[str, ...] = (),
+    content: str = PLAN,
+) -> str:
     """Return what the judge says of one run with these events."""
     log = [{"type": kind, "seq": seq, "run_id": "r", "data": data} for seq, (kind, data) in enumerate(events, start=1)]
-    ledger = Ledger(said={"m": SentMessage("m", "ada", "t", PLAN)})
+    ledger = Ledger(said={"m": SentMessage("m", "ada", "t", content)})
     checker = Checker(ledger, "", {("ada", "t"): log})
     checker.check()
     checker.check_bank(asked, booked)
@@ -50,10 +55,19 @@ def test_a_run_in_which_each_thing_happened_once_has_no_fault() -> None:
         ((CALLED, PAID, ENDED, final()), "the payment c has a result and was not made"),
         ((ENDED, final(), UNDO, UNDONE), "the payment c was undone and is not"),
         ((ENDED, final(), UNDO, UNDONE, UNDONE), "was undone 2 times"),
+        ((ENDED, ("error", {"code": "model_unavailable"})), "has lost its model, which was there"),
     ],
 )
 def test_a_fault_in_the_log_is_found(events: tuple[Any, ...], fault: str) -> None:
     assert fault in faults(ACCEPTED, STARTED, *events)
+
+
+def test_an_end_must_follow_from_what_was_done() -> None:
+    """A run whose model fails never succeeds, and no other loses its model."""
+    fails = PLAN.replace("fail=0", "fail=1")
+    asked = ("message_accepted", {"message_id": "m", "content": fails})
+    assert "succeeded, and its model fails" in faults(asked, STARTED, ENDED, final(), content=fails)
+    assert not faults(asked, STARTED, ENDED, ("error", {"code": "model_unavailable"}), content=fails)
 
 
 def test_a_text_that_is_no_beginning_of_the_answer_is_a_fault_unless_a_dead_server_showed_it() -> None:
@@ -75,6 +89,32 @@ def test_a_text_that_is_no_beginning_of_the_answer_is_a_fault_unless_a_dead_serv
         checker.check()
         assert len(checker.faults) == found, checker.faults
         assert all("is no part of its answer: after" in each and "5 agent" in each for each in checker.faults)
+
+
+def test_a_message_that_a_steer_became_has_the_plan_of_an_earlier_one() -> None:
+    """Its server had died, and had shown more of a turn than was recorded before a further steer cut it."""
+    said = answer_to(PLAN)
+    plan = "words=1 pace=1 tool=0 fail=0 name=s1 steer=1"
+    asked = ("message_accepted", {"message_id": "s1", "content": plan})
+    end = ("final_response", {"status": "success", "message": f"{said[:6]}\n\n{said} read: s"})
+    for message_id, text, found in (("s1", said[:9], 0), ("s1", said[3:9], 1), ("m", said[:9], 1)):
+        accepted = (asked[0], {**asked[1], "message_id": message_id})
+        withdrawn = ("steer_withdrawn", {"steer_id": "s1", "message_id": "s1"})
+        events = [("r0", *withdrawn), *(("r", *each) for each in (accepted, STEER, STARTED, TAKEN, ENDED, end))]
+        log = [
+            {"type": kind, "seq": seq, "run_id": run_id, "thread_id": "t", "data": data}
+            for seq, (run_id, kind, data) in enumerate(events, start=1)
+        ]
+        ledger = Ledger()
+        client = ReceivedLog("tab", ledger)
+        client.take(log[1])
+        client.take_text("r", 0, text)
+        for event in log[2:]:
+            client.take(event)
+        checker = Checker(ledger, "", {("ada", "t"): log}, resumed={"r"})
+        (mismatch,) = client.mismatches
+        checker._check_text(mismatch, log)
+        assert len(checker.faults) == found, (message_id, text, checker.faults)
 
 
 def test_a_fault_of_the_bank_is_found() -> None:

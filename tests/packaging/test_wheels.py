@@ -25,8 +25,6 @@ NEEDS = {
     "understudy": ("actors", "transport", "sanitization"),
 }
 """Each package and those of the others that its wheel requires."""
-PLUGINS = {"linkify-it-py"}
-"""Declared, and imported by another library: markdown-it's option `linkify` needs it."""
 TEST_TOOLS = {"pytest"}
 """Imported by modules for users' tests, whose environments have it."""
 IMPORT_ALL = """
@@ -111,7 +109,7 @@ def test_a_manifest_declares_exactly_what_its_package_imports(package: str) -> N
     for extra, needs in project.get("optional-dependencies", {}).items():
         if extra not in ("dev", "bench", "docs"):
             lines += needs
-    declared = {normal(Requirement(line).name) for line in lines} - PLUGINS
+    declared = {normal(Requirement(line).name) for line in lines}
     top_level = importlib.metadata.packages_distributions()
     imported = set()
     for file in (ROOT / package).rglob("*.py"):

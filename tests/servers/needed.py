@@ -58,6 +58,7 @@ PROGRAMS: Mapping[str, Program] = {
     "curl": Program(("curl",), "curl"),
     "firefox": Program(("firefox-esr",), "firefox-esr"),
     "git": Program(("git",), "git"),
+    "nginx": Program(("nginx",), "nginx", folders=("/usr/sbin",)),
     "node": Program(("node",), "nodejs"),
     "npm": Program(("npm", "npx"), "npm", needs=("node",)),
     "pgbouncer": Program(("pgbouncer",), "pgbouncer", folders=("/usr/sbin",)),

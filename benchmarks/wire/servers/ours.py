@@ -111,9 +111,6 @@ class Hall:
             if not self.rooms[name].outboxes:
                 del self.rooms[name]
 
-    def mark_html(self, connection_id: str, *, html: bool) -> None:
-        """No answer is shown as HTML."""
-
     def clock(self) -> float:
         """Return the time in Unix seconds."""
         return time.time()
@@ -135,7 +132,7 @@ class Hall:
             return self.rooms[thread_id].paces.bursts * BURST
         return self.heads.get(thread_id) or self.producers.head(thread_id)
 
-    async def read_log(self, who: Identity, thread_id: str, after: int, limit: int, _html: bool) -> LogPage:
+    async def read_log(self, who: Identity, thread_id: str, after: int, limit: int) -> LogPage:
         """A page of a log that can be written again: for a client that fell behind, as in the product."""
         await trio.lowlevel.checkpoint()
         head = self.head(thread_id)

@@ -1,0 +1,65 @@
+"""An operator of a server without a model uses one of their machine, from the page's button on."""
+
+import json
+import sqlite3
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.end_to_end.chat_client import connected
+from tests.end_to_end.http import request
+from tests.understudy.models.conftest import provider as provider
+from tests.understudy.models.provider import Provider, Script, end_chunk, text_chunk
+from tests.understudy.models.test_local import port_of
+from understudy.models import local
+from understudy.models.openai_chat import OpenAIChat
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="only Linux says who owns a socket"),
+    pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore|openai):ResourceWarning"),
+    pytest.mark.blocking("the provider's package builds what it needs at its first request, for some 60 ms"),
+]
+
+OpenAIChat("none", api_key="none")  # imports the package, which takes a second, before a server runs
+
+
+def chosen_in(database: Path) -> list[tuple[str, str]]:
+    """Return the model and the port of each entry of the audit log about a choice."""
+    with closing(sqlite3.connect(database)) as connection:
+        rows = connection.execute("SELECT detail FROM audit WHERE action = 'model.used'").fetchall()
+    return [(each["model"], each["port"]) for each in (json.loads(detail) for (detail,) in rows)]
+
+
+async def test_a_local_model_answers_after_one_request(
+    provider: Provider, serve: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It is offered, used for the next message, and named by the agents' list; another user may not choose it."""
+    provider.models = {"qwen3:8b": {}}
+    provider.scripts = [Script([text_chunk("Hello from here."), end_chunk("stop")])]
+    port = port_of(provider)
+    monkeypatch.setattr(local, "PORTS", {port: "Ollama"})
+    running = await serve(local_operator=True)
+    _, _, session = await request(running.address, "POST", "/api/sessions")
+    token = session["session_token"]
+    status, _, listed = await request(running.address, "GET", "/api/admin/models", token=token)
+    assert status == 200
+    assert listed == {"in_use": "offline", "offered": [{"server": "Ollama", "port": port, "model": "qwen3:8b"}]}
+    forwarded = {"X-Forwarded-For": "192.0.2.7"}
+    _, _, other = await request(running.address, "POST", "/api/sessions", headers=forwarded)
+    stranger, body = other["session_token"], f'{{"port": {port}, "model": "qwen3:8b"}}'.encode()
+    status, _, _ = await request(running.address, "POST", "/api/admin/models", token=stranger, body=body)
+    assert status == 403
+    status, _, used = await request(running.address, "POST", "/api/admin/models", token=token, body=body)
+    assert (status, used) == (200, {"in_use": "openai-chat:qwen3:8b"})
+    async with connected(running.address) as client:
+        await client.say("Hello?")
+        final = await client.until_end()
+    assert final["data"]["message"] == "Hello from here."
+    _, _, agents = await request(running.address, "GET", "/api/agents", token=token)
+    assert agents["model"]["name"] == "openai-chat"
+    assert provider.requests[0]["model"] == "qwen3:8b"
+    assert await trio.to_thread.run_sync(chosen_in, tmp_path / "data" / "understudy.db") == [("qwen3:8b", str(port))]

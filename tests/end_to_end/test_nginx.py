@@ -1,0 +1,42 @@
+"""A server behind an nginx, as the documentation has it set up, and with connections that it keeps."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.end_to_end.chat_client import connected
+from tests.end_to_end.http import request
+from tests.servers.nginx import UPGRADE, Nginx
+
+KEPT = "upstream chat {{ server {0}; keepalive 1; }}"
+"""One connection is kept, as all are by default from nginx 1.29.7 on."""
+LOCATIONS = f"""
+    location ~ ^/(ws$|api/ws/) {{
+        proxy_pass http://chat;{UPGRADE}
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection "upgrade";
+    }}
+    location / {{
+        proxy_pass http://chat;{UPGRADE}
+        proxy_set_header Connection "";
+    }}
+"""
+
+
+@pytest.mark.needs("nginx")
+async def test_a_websocket_comes_on_a_connection_that_was_kept(serve: Any, tmp_path: Path) -> None:
+    """The proxy sends the upgrade where a request went before; a run is answered over it, and all of it once more."""
+    running = await serve()
+    upstream = KEPT.format(running.address.removeprefix("http://"))
+    proxy = await trio.to_thread.run_sync(Nginx, tmp_path / "nginx", LOCATIONS, upstream)
+    try:
+        for turn in range(3):
+            status, _, _ = await request(proxy.address, "GET", "/healthz")
+            assert status == 200
+            async with connected(proxy.address) as client:
+                await client.say("1 + 1", thread_id=f"t{turn}")
+                assert (await client.until_end())["type"] == "final_response"
+    finally:
+        await trio.to_thread.run_sync(proxy.stop)
