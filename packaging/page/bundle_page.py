@@ -61,8 +61,10 @@ def node_js() -> "tuple[str, list[str]]":
 
 
 def reason_of(error: Exception) -> str:
-    """Return in one line why `make_bundle` failed."""
-    return (str(getattr(error, "stderr", None) or "").strip() or str(error)).splitlines()[-1]
+    """Return in one line why `make_bundle` failed: of npm's lines the one with its reason, else its last one."""
+    told = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else ""
+    lines = [line for line in told.splitlines() if "A complete log of this run" not in line] or [str(error)]
+    return next((line for line in lines if "reason: " in line), lines[-1])
 
 
 def _run(command: "list[str]", folder: Path, within_s: float) -> None:

@@ -101,6 +101,7 @@ def _operate(page: Page, server: Server, shots: Path | None) -> None:
     page.goto(f"{server.address}/admin")
     expect(page.get_by_role("navigation", name="Sections")).to_be_visible()
     expect(page.get_by_role("table")).to_be_visible()
+    _administer(page, shots)
     page.get_by_role("link", name="Audit log").click()
     page.get_by_label("Action").select_option("account.signed_in")
     page.get_by_role("button", name="Show", exact=True).click()
@@ -116,6 +117,27 @@ def _operate(page: Page, server: Server, shots: Path | None) -> None:
     picture(page, shots, "operator-card")
     page.get_by_text("With a token").click()
     expect(page.get_by_label("Operator's token")).to_be_visible()
+
+
+def _administer(page: Page, shots: Path | None) -> None:
+    """Invite a user, who gets other rights then; what is typed for an account that cannot be changed is not lost."""
+    page.get_by_role("link", name="Accounts").click()
+    page.get_by_label("Name").fill("Bob")
+    page.get_by_role("button", name="Invite").click()
+    expect(page.get_by_role("button", name="Copy the link")).to_be_visible()
+    rights = "Change the rights"
+    for name, roles in (("ada", "Cooks"), ("bob", "cooks, bakers")):
+        page.get_by_role("row", name=name).get_by_role("button", name=rights).click()
+        asked = page.get_by_role("form", name=f"{rights} of {name}")
+        asked.get_by_label("Roles").fill(roles)
+        asked.get_by_role("button", name=rights).click()
+        if name == "ada":
+            expect(page.get_by_role("alert")).to_contain_text("That is you")
+            expect(asked.get_by_label("Roles")).to_have_value(roles)
+            picture(page, shots, "rights-refused")
+    expect(page.get_by_role("status")).to_have_text("bob has other rights now.")
+    expect(asked).to_have_count(0)
+    expect(page.get_by_role("row", name="bob")).to_contain_text("cooks, bakers")
 
 
 def _join(page: Page, link: str, shots: Path | None) -> None:

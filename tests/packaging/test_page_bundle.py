@@ -5,6 +5,7 @@ import gzip
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -178,6 +179,21 @@ def test_a_checkout_is_given_its_bundle_and_another_one_when_it_has_changed(chec
 def test_a_checkout_without_npm_says_so_and_has_its_modules(checkout: Path) -> None:
     why = "there is no npm on the PATH (it comes with Node.js)"
     assert bundle_in(checkout) == f"The page is not bundled, and is served as its modules: {why}\n"
+    assert not read_page_files(checkout / "understudy/page").bundled
+
+
+def test_a_checkout_whose_npm_reaches_nothing_says_the_reason(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program("npm")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        closed = taken.getsockname()[1]
+    monkeypatch.setenv("npm_config_registry", f"http://127.0.0.1:{closed}/")
+    monkeypatch.setenv("npm_config_cache", str(tmp_path / "cache"))
+    monkeypatch.setenv("npm_config_fetch_retry_mintimeout", "1")
+    (said,) = bundle_in(checkout).splitlines()
+    assert said.startswith("The page is not bundled, and is served as its modules: npm error"), said
+    assert said.endswith(f"reason: connect ECONNREFUSED 127.0.0.1:{closed}")
     assert not read_page_files(checkout / "understudy/page").bundled
 
 

@@ -11,11 +11,15 @@ import pytest
 from tests.servers.needed import program
 from tests.servers.page import bundle_page
 from transport.wire.codes import CLOSES, ERRORS
+from understudy.web.page_files import ON_DEMAND
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "understudy" / "page"
 WORKER = sorted((PAGE / "worker").glob("*.js"))  # the service worker's, which the page does not load
-LIBRARIES = {PAGE / "lib" / f"{name}.js" for name in ("colours", "formulas", "markdown")}
+LIBRARIES = {
+    *(PAGE / "lib" / source.name for source in (ROOT / "packaging" / "page" / "libraries").glob("*.js")),
+    PAGE / "lib" / f"{ON_DEMAND}.js",
+}
 """Not ours: made of npm's packages, with the bundle, and so not in every checkout."""
 OTHERS = ("admin", "bundle", "embed", "join", "lib", "observer", "share")
 MODULES = sorted({path for path in PAGE.rglob("*.js") if path.parent.name not in OTHERS} - {*WORKER})

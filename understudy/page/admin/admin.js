@@ -115,11 +115,9 @@ export class Admin {
   #ask(act, row) {
     const form = formOf({
       ...act, given: act.given?.(row), agree: act.label, name: act.question(row), buttons: [this.#leave()], onAgree: async (filled) => {
-        this.#close();
-        let made = null;
-        if (await this.#tried(async () => { made = await act.run(this.api, row, filled); })) this.#say(made?.sentence ?? act.done(row), "", made?.link);
-        await this.#refresh();
-        return true;
+        const done = await this.#carriedOut(() => act.run(this.api, row, filled), () => act.done(row));
+        if (done && form.element.isConnected) this.#close();
+        return done;
       },
     });
     this.#show(el("p", {}, act.question(row)), form.element);
@@ -151,14 +149,17 @@ export class Admin {
 
   #form(form) {
     return formOf({
-      ...form, optional: form.optional ?? [], name: form.agree, onAgree: async (filled) => {
-        let made = null;
-        const done = await this.#tried(async () => { made = await form.run(this.api, filled); });
-        if (done) this.#say(made.sentence, "", made.link);
-        await this.#refresh();
-        return done;
-      },
+      ...form, optional: form.optional ?? [], name: form.agree, onAgree: (filled) => this.#carriedOut(() => form.run(this.api, filled)),
     });
+  }
+
+  /** Does an act, says what it made or else what `sentence` says, and reads the section again. Returns whether it succeeded. */
+  async #carriedOut(run, sentence = () => "") {
+    let made = null;
+    const done = await this.#tried(async () => { made = await run(); });
+    if (done) this.#say(made?.sentence ?? sentence(), "", made?.link);
+    await this.#refresh();
+    return done;
   }
 
   /** Says what became of the last act, with a link that it made, to be sent to somebody. */
