@@ -14,8 +14,6 @@ burst       burst_accepted_s, burst_answered_s: 1,000 users send at one instant;
             has its answer
 users       chat_users_KIND: users of whom 99 in a hundred wait at most 100 ms for acceptance, for the first event and
             for the delivery of each event (Chainlit's events do not tell when they were made)
-workers     workers_scaling: the users of `text` with two workers on all cores, by those of one on one core. The load
-            has the same cores
 """
 
 from __future__ import annotations
@@ -35,7 +33,7 @@ from benchmarks.chat.peers import script
 from benchmarks.chat.search import most
 from benchmarks.chat.servers import Chat
 from benchmarks.chat.sizes import QUICK, Sizes
-from benchmarks.figure import Figure, all_cores
+from benchmarks.figure import Figure
 from benchmarks.peers.home import Missing
 from benchmarks.store.servers import postgresql
 from benchmarks.wire.server import ServerFailed
@@ -60,7 +58,6 @@ AIMS: Final = {
     "burst_accepted_s": 2.0,
     "burst_answered_s": 8.0,
 }
-WORKERS: Final = 2
 WARM_S: Final = 2.0
 HOURS_S: Final = 3 * 3600.0
 """Nothing new is begun after so many seconds, if `--limit` does not say otherwise."""
@@ -186,25 +183,11 @@ class Bench:
         likely = round(0.7 * sizes.every_s / self.cost_s[name, kind])
         first = min(likely, sizes.reach) if sizes.probes > 1 else sizes.users
         users = most(fits, first, sizes.probes, sizes.within)
-        if not users and name not in (OURS, POSTGRESQL, "workers"):
+        if not users and name not in (OURS, POSTGRESQL):
             raise ServerFailed("every load that was tried was late, which may be the load's own doing")
         if kind == "text":
             self.users[name] = users
         return {f"chat_users_{kind}": users}
-
-    def workers(self) -> Iterator[Figure]:
-        """Measure the users of several workers."""
-        try:
-            self.check_time()
-            if OURS not in self.users:
-                self.most_users("text", OURS, self.servers[OURS])
-            with all_cores(), servers.ours(workers=WORKERS) as chat:
-                self.cost_s["workers", "text"] = self.cost_s[OURS, "text"] / WORKERS
-                together = self.most_users("text", "workers", chat)["chat_users_text"]
-        except TimeIsUp:
-            say("no workers: the time is up")
-            return
-        yield Figure("workers_scaling", "times", together / max(1, self.users[OURS]))
 
     def layers(self) -> Iterator[Figure]:
         """Sample ours by layer."""
@@ -235,7 +218,6 @@ def figures(
         "first": lambda bench: compared(bench, "first", bench.first),
         "burst": lambda bench: compared(bench, "burst", bench.burst),
         "users": lambda bench: compared(bench, "users", *(partial(bench.most_users, kind) for kind in KINDS)),
-        "workers": Bench.workers,
     }
     everybody: dict[str, Callable[[], AbstractContextManager[Chat]]] = {**servers.PEERS}
     if only is not None and only not in parts:

@@ -80,17 +80,16 @@ class Chat:
 
 
 @contextmanager
-def ours(database: Postgres | None = None, *, sampled: bool = False, workers: int = 1) -> Iterator[Chat]:
-    """`understudy serve` on SQLite, or on a database of that PostgreSQL. Several workers have all cores."""
+def ours(database: Postgres | None = None, *, sampled: bool = False) -> Iterator[Chat]:
+    """`understudy serve` on SQLite, or on a database of that PostgreSQL."""
     with TemporaryDirectory(prefix="understudy-bench-", dir=MEMORY) as folder:
         file = Path(folder) / "layers.json"
-        given = {"UNDERSTUDY_WORKERS": str(workers)}
+        given = dict[str, str]()
         if sampled:
             given[layers.FILE] = str(file)
         if database is not None:
             given["UNDERSTUDY_DATABASE_URL"] = database.create()
-        core = 0 if workers == 1 else None
-        with Node(Path(folder) / "data", core, agents=AGENTS, **given) as server:
+        with Node(Path(folder) / "data", 0, agents=AGENTS, **given) as server:
             yield Chat(server, sampled=file if sampled else None)
 
 

@@ -72,7 +72,6 @@ def test_a_search_that_has_no_result_has_no_figure(
     assert "peer has no users: every load" in capsys.readouterr().err
     bench.ends_at, bench.users = 0.0, {}
     assert list(chat.compared(bench, "users", partial(bench.most_users, "text"))) == []
-    assert list(bench.workers()) == []
 
 
 WORKS = """

@@ -239,7 +239,7 @@ def hangups() -> Iterator[None]:
 
 @pytest.mark.usefixtures("hangups")
 async def test_a_reload_of_one_process_ends_nothing(tmp_path: Path) -> None:
-    """The guide's `ExecReload` sends SIGHUP, for workers: the connection stays, and the log says what was done."""
+    """A service manager may send SIGHUP: the connection stays, and the log says what was done."""
     log = tmp_path / "log"
     async with started(tmp_path / "data", log=log, loads=True) as server, connected(server.address) as client:
         server.process.send_signal(signal.SIGHUP)

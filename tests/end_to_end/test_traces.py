@@ -22,7 +22,6 @@ from tests.end_to_end.resumable_agent import CALLS
 from tests.end_to_end.scripted_model import Call, Gate, Hand, Raise, Say, ScriptedModel, echo, scripted, wait
 from tests.end_to_end.server_pair import SECRET, token_of, two_servers
 from tests.end_to_end.test_run_recovery import AGENT, Watcher, calling, ended, shown
-from tests.end_to_end.test_workers import on_worker, two_workers, workers
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from understudy import Agent, mcp
@@ -427,29 +426,6 @@ async def test_without_a_connection_by_tls_spans_are_dropped_and_counted(
         await dropped(running.address)
     assert collector.asked
     assert (collector.spans, collector.got) == ([], [])
-
-
-@pytest.mark.proof("timing")
-async def test_one_trace_over_two_workers(tmp_path: Path, collector: Collector) -> None:
-    """The thread is on one worker, the socket on the other. The resource of each span names its worker."""
-    async with two_workers(tmp_path, UNDERSTUDY_OTLP_ENDPOINT=collector.origin) as process:
-        address, token = process.address, token_of()
-        known = {each["pid"]: each["worker"] for each in await workers(address)}
-        one, other = known
-        async with on_worker(address, one, [*known], token) as client:
-            await client.say("What is 17 * 23? Use your calculator.", thread_id="t")
-            await client.until_end()
-        async with on_worker(address, other, [*known], token) as client:
-            await client.say("And 2 * 21? Use your calculator.", thread_id="t")
-            run_id = (await client.until_end())["run_id"]
-        await collector.until_it(lambda c: run_ended(c, run_id) and c.named("execute Accept") and c.named("forward"))
-        spans = collector.of_run(run_id)
-        no_orphans(spans)
-        named = {each.name.partition(" ")[0]: each.service for each in spans}
-        assert {(each["process.pid"], each["understudy.worker"]) for each in named.values()} == {*known.items()}
-        assert named["message"]["process.pid"] == named["forward"]["process.pid"] == other
-        assert named["invoke_agent"]["process.pid"] == named["execute"]["process.pid"] == one
-        assert len({each["service.instance.id"] for each in named.values()}) == 2
 
 
 async def test_a_share_of_runs_is_traced_whole_and_the_others_not_at_all(serve: Any, collector: Collector) -> None:

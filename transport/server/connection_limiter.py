@@ -10,7 +10,7 @@
 
 import enum
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 
 class Counter:
@@ -41,11 +41,6 @@ class Counter:
     def held(self, user: str) -> int:
         """Return the count of this user."""
         return self._held.get(user, 0)
-
-    @property
-    def counts(self) -> Mapping[str, int]:
-        """The counts of all users that have any."""
-        return self._held
 
 
 class LimitReached(enum.Enum):
@@ -99,7 +94,6 @@ class ConnectionPermit:
                 self._limiter.peers.leave(self.peer)
             self._limiter.peers.enter(peer)
             self.peer = peer
-            self._limiter.elsewhere.on_change(self._limiter)
         self.waiting = waiting
         return room
 
@@ -121,33 +115,13 @@ class ConnectionPermit:
         self._limiter.unauthenticated_held -= not self.authenticated
         if self.peer is not None:
             self._limiter.peers.leave(self.peer)
-        self._limiter.elsewhere.on_change(self._limiter)
-
-
-class ConnectionsElsewhere:
-    """The connections that other processes of the same server hold, in total and by address; none unless told.
-
-    `on_change` is called with the limiter when its own change.
-    """
-
-    def __init__(self, on_change: "Callable[[ConnectionLimiter], object]" = lambda _: None) -> None:
-        self.on_change = on_change
-        self.total = 0
-        self.peers: Mapping[str, int] = {}
 
 
 class ConnectionLimiter:
-    """Issues permits. `unauthenticated` defaults to half of `total`, at least 1. Both limits count `elsewhere`."""
+    """Issues permits. `unauthenticated` defaults to half of `total`, at least 1."""
 
-    def __init__(
-        self,
-        total: int,
-        per_peer: int,
-        unauthenticated: int | None = None,
-        elsewhere: "ConnectionsElsewhere | None" = None,
-    ) -> None:
+    def __init__(self, total: int, per_peer: int, unauthenticated: int | None = None) -> None:
         self.total = total
-        self.elsewhere = ConnectionsElsewhere() if elsewhere is None else elsewhere
         self.unauthenticated = max(1, total // 2) if unauthenticated is None else unauthenticated
         self.waiting = _Waiting()
         self.peers = Counter(per_peer)
@@ -161,23 +135,20 @@ class ConnectionLimiter:
         """Admit a connection that was just accepted and waits for its client. Return its permit or the limit it hit."""
         if peer is not None and not self.has_room(peer):
             return LimitReached.PEER
-        if (
-            self.held + self.elsewhere.total >= self.total or self.unauthenticated_held >= self.unauthenticated
-        ) and not self._evict(self.waiting.longest()):
+        full = self.held >= self.total or self.unauthenticated_held >= self.unauthenticated
+        if full and not self._evict(self.waiting.longest()):
             return LimitReached.TOTAL
         permit = ConnectionPermit(self, peer, close)
         self.held += 1
         self.unauthenticated_held += 1
         if peer is not None:
             self.peers.enter(peer)
-        self.elsewhere.on_change(self)
         permit.waiting = True
         return permit
 
     def has_room(self, peer: str) -> bool:
         """Return whether an address is below its limit, if need be after closing a connection of it that waits."""
-        held = self.peers.held(peer) + self.elsewhere.peers.get(peer, 0)
-        return held < self.peers.cap or self._evict(self.waiting.longest_of(peer))
+        return self.peers.held(peer) < self.peers.cap or self._evict(self.waiting.longest_of(peer))
 
     def _evict(self, permit: ConnectionPermit | None) -> bool:
         if permit is None:

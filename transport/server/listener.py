@@ -11,9 +11,8 @@ import errno
 import logging
 import math
 import os
-import socket
 import ssl
-from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
@@ -27,7 +26,7 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
 from transport.auth.forwarded import TrustedProxies
-from transport.server.connection_limiter import ConnectionLimiter, ConnectionPermit, ConnectionsElsewhere, LimitReached
+from transport.server.connection_limiter import ConnectionLimiter, ConnectionPermit, LimitReached
 from transport.server.http import HSTS, AsgiApp, HttpConfig, HttpServer, error_body, json_response
 from transport.server.request_head import RequestHead, Unreadable, read_request_head
 from transport.server.socket import Socket, SocketLimits
@@ -187,8 +186,6 @@ async def serve(
     tls: ssl.SSLContext | None = None,
     proxies: TrustedProxies | None = None,
     http2_refused: Callable[[str], object] = lambda _code: None,
-    elsewhere: ConnectionsElsewhere | None = None,
-    closing: trio.Event | None = None,
     task_status: trio.TaskStatus[list[trio.SocketListener]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled. `started` passes the listeners, once the application is up and they accept.
@@ -197,10 +194,8 @@ async def serve(
     of a trusted proxy counts for no address until the application or `upgrade_handler` claims one
     (`ConnectionPermit.claim`); any other connection counts for its own from accept on. The application finds the
     permit in its scope, as `scope["state"]["permit"]`. `http2_refused` is called with the error code when a client of
-    HTTP/2 breaks a rule, or does not read a response. `elsewhere` are the connections of other processes that serve the
-    same port, which count for the limits. Once `closing` is set only those connections are accepted that had been made
-    before: the kernel would reset them. `stream_handler`
-    answers the first request of a connection if it is for an event stream over HTTP/1.1; None: the application does.
+    HTTP/2 breaks a rule, or does not read a response. `stream_handler` answers the first request of a
+    connection if it is for an event stream over HTTP/1.1; None: the application does.
 
     `upgrade_handler`, and then the SocketHandler that it returns, run in the connection's own task. The socket is
     closed when the last of them returns (1000), or one raises (1011, and a log record with an `error_id`) or is
@@ -210,21 +205,13 @@ async def serve(
     limits = limits or ServerLimits()
     server = HttpServer(asgi_app, http or HttpConfig(), limits.grace_s, http2_refused)
     async with server.running(), trio.open_nursery() as connections:
-        serve_one = _Listener(
-            server, upgrade_handler, stream_handler, limits, tls, proxies or TrustedProxies(), elsewhere
-        ).serve
+        serve_one = _Listener(server, upgrade_handler, stream_handler, limits, tls, proxies or TrustedProxies()).serve
         reserving = [ReserveListener(listener) for listener in listeners]
         try:
             task_status.started(list(listeners))
             async with trio.open_nursery() as accepting:
                 for each in reserving:
                     accepting.start_soon(_accept, each, serve_one, connections)
-                await (trio.Event() if closing is None else closing).wait()
-                for listener in listeners:
-                    for stream in _connected(listener):
-                        connections.start_soon(serve_one, stream)
-                accepting.cancel_scope.cancel()
-            await trio.sleep_forever()
         finally:
             await server.drain()
 
@@ -250,7 +237,6 @@ class _Listener:
         limits: ServerLimits,
         tls: ssl.SSLContext | None,
         proxies: TrustedProxies,
-        elsewhere: ConnectionsElsewhere | None = None,
     ) -> None:
         self._http = http
         self._upgrade_handler = upgrade_handler
@@ -259,7 +245,7 @@ class _Listener:
         self._tls = tls
         self._proxies = proxies
         self._extensions = offered_extensions() if limits.socket.compression_from_bytes is not None else None
-        self._permits = ConnectionLimiter(limits.connections, limits.connections_per_peer, elsewhere=elsewhere)
+        self._permits = ConnectionLimiter(limits.connections, limits.connections_per_peer)
         self._refusing = 0
         self._refused = 0
         self._logged_at = -math.inf
@@ -533,15 +519,6 @@ def _headers(request: Request) -> Mapping[str, str]:
         key = name.lower()
         joined[key] = f"{joined[key]}, {value}" if key in joined else value
     return joined
-
-
-def _connected(listener: trio.SocketListener) -> Iterator[trio.SocketStream]:
-    """Accept the connections that clients have made so far, without waiting."""
-    with socket.socket(fileno=os.dup(listener.socket.fileno())) as waiting:
-        waiting.setblocking(False)
-        with suppress(OSError):  # there is no further one, or no descriptor for it
-            while True:
-                yield trio.SocketStream(trio.socket.from_stdlib_socket(waiting.accept()[0]))
 
 
 class ReserveListener(trio.abc.Listener[trio.SocketStream]):

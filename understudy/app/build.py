@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import trio
@@ -43,14 +43,13 @@ from understudy.chat.notices.sender import NoticeSender
 from understudy.chat.permissions_file import PermissionsFile, PermissionsPoller
 from understudy.chat.polling import Poll
 from understudy.chat.pushes import PushReceivers, PushSender
-from understudy.chat.run_limiter import RunLimiter, grant_elsewhere
+from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.schedules.firing import ScheduleRunner
 from understudy.chat.services import Services
 from understudy.chat.stops import Stops, StopsPoller
 from understudy.chat.storage_away import StorageRetry, StorageWaitMonitor
 from understudy.chat.webhook_sender import WebhookSender
 from understudy.chat.webhooks import WebhookRules, read_secret
-from understudy.cluster.local_frames import WorkerReport, states_line
 from understudy.content.encryption import load_cipher
 from understudy.content.filter import ContentFilter, load_policy
 from understudy.content.summary import is_suspect
@@ -91,15 +90,9 @@ from understudy.web.websocket import WebSocketEndpoint
 if TYPE_CHECKING:
     from understudy.chat.notices.encryption import ServerKey
     from understudy.chat.placement import Node
-    from understudy.cluster.broker import Broker
     from understudy.cluster.cluster import Cluster
-    from understudy.cluster.local_link import WorkerLink
     from understudy.cluster.shared_limits import ConnectionCounts, SharedRateLimits
     from understudy.storage.redis import RedisLink
-
-
-WORKERS: Final = "workers"
-"""Name of the health check of the other workers."""
 
 
 @frozen
@@ -142,7 +135,6 @@ class _Parts:
     stops: Stops
     permissions: Permissions
     node: "Node | None"
-    worker: "WorkerLink | None"
     traces: Traces | None
     local_models: LocalModels | None
 
@@ -153,16 +145,13 @@ async def build_app(
     agents: Sequence[Agent] = (),
     detectors: Sequence[Detector] = (),
     lifespan: Lifespan | None = None,
-    worker: "WorkerLink | None" = None,
 ) -> AsyncIterator[App]:
     """Build all parts around a running actor tree. On exit the tree is stopped, then models and database are closed.
-
-    `worker`: the link to the parent, if this is one of several workers.
 
     Raises:
         DatabaseUnusable, OSError, ValueError: A part cannot be opened; the text says why.
     """
-    sessions, cipher = open_sessions(settings), build_cipher(settings, worker)
+    sessions, cipher = open_sessions(settings), build_cipher(settings)
     table_limiter.set(FairLimiter(per_user=settings.limits.processes_per_user))
     metrics = LoggingMetrics(settings.log_events) if settings.log_events > 0 else Metrics()
     tool_threads.set(threads := ToolThreads(metrics.tool_thread_lost))
@@ -171,7 +160,7 @@ async def build_app(
     known = all_agents(agents, settings.builtin_agents, settings.default_agent)
     models = await trio.to_thread.run_sync(_open_models, settings, known, breakers)
     local_models = None
-    if settings.anonymous and settings.model == OFFLINE and worker is None:
+    if settings.anonymous and settings.model == OFFLINE:
         local_models = LocalModels(models, settings.data_dir)
         await trio.to_thread.run_sync(local_models.restore)
     permissions, permission_actors = await _open_permissions(settings, known)
@@ -179,15 +168,15 @@ async def build_app(
     text_cipher = None
     if settings.store_raw:
         text_cipher = load_cipher(str(settings.raw_key), settings.raw_key_file, settings.accepted_raw_keys)
-    database = await trio.to_thread.run_sync(open_database, settings, worker is not None)
+    database = await trio.to_thread.run_sync(open_database, settings)
     redis = await trio.to_thread.run_sync(build_redis, settings, metrics)
     content_filter = await trio.to_thread.run_sync(ContentFilter, policy, metrics, detectors, text_cipher)
     tool_loop, asyncio_loop = build_tool_loop(known, lifespan), build_asyncio_loop(known)
     loops = {name: loop for name, loop in (("tools", tool_loop), ("frameworks", asyncio_loop)) if loop is not None}
     mcp = await build_mcp(known, content_filter, widgets=bool(settings.widgets_origin))
-    traces = await trio.to_thread.run_sync(build_traces, settings, metrics, worker)
+    traces = await trio.to_thread.run_sync(build_traces, settings, metrics)
     live: Mapping[str, Agent] = LiveAgents(known, mcp.with_tools, mcp.stamp) if mcp.links else known
-    tree = build_tree(database, redis, metrics, recorder, shared=settings.shared)
+    tree = build_tree(database, redis, metrics, recorder, shared=settings.on_postgresql)
     metrics.describe_build(__version__)
     metrics.observe_tree(tree.system.tree)
     try:
@@ -197,24 +186,25 @@ async def build_app(
             store = build_store(database, tree, metrics, breakers)
             for breaker in (store.breaker, *models.breakers()):
                 breakers.add(breaker.name)
-            node = await _join_nodes(settings, store, tree, worker)
+            node = await _join_nodes(settings, store, tree)
             sign_in_actors = _build_sign_ins(settings, store, mcp, partial(_clean, content_filter), tree)
             cluster = None
-            if (broker := _broker(redis, worker)) is not None and node is not None and cipher is not None:
+            if redis is not None and node is not None and cipher is not None:
                 from understudy.cluster import cluster as nodes
+                from understudy.cluster.redis_broker import RedisBroker
 
-                cluster = nodes.Cluster(broker, node, cipher, metrics)
+                cluster = nodes.Cluster(RedisBroker(redis), node, cipher, metrics)
             metrics.observe_storage(
                 lambda: store.read_statistics()["reads_waiting"], lambda: 0 if node is None else node.lapses
             )
-            storage = await open_storage(settings, store, redis, cipher, metrics, worker)
+            storage = await open_storage(settings, store, redis, cipher, metrics)
 
             def expect_messages() -> None:
                 content_filter.expect_texts()
                 models.expect_turns()
 
             presence = Presence(settings.limits.connections_per_user, expect_messages)
-            run_limiter = _build_run_limiter(settings, worker)
+            run_limiter = _build_run_limiter(settings)
             revocation_poller = await _open_revocations(settings, sessions, store, presence, tree)
             sign_in_keys = _build_sign_in(settings, sessions, store)
             _build_accounts(settings, sessions, store)
@@ -223,14 +213,10 @@ async def build_app(
                 return {"connections": presence.count(whose), **run_limiter.counts(whose)}
 
             status = ServerStatus(
-                system, counts, __version__, partial(_extra_checks, breakers, database, redis, mcp, worker),
+                system, counts, __version__, partial(_extra_checks, breakers, database, redis, mcp),
                 metrics.recent,
                 metrics.watchdog.open, recorder.incidents_after, lambda: store.read_statistics()["reads_waiting"],
-                None if worker is None else worker.all_states,
             )  # fmt: skip
-            if worker is not None:
-                worker.report = lambda: WorkerReport(status.own_status(WORKERS), counts())
-                worker.metrics = lambda: metrics.render().decode()
             rules = _build_webhooks(settings) or WebhookRules((), b"", settings.webhook_private)
             pushes = PushReceivers(store, rules, Seal(*secrets_for_storage(settings)), time.time)
             browsers = _build_browsers(settings, store, sessions)
@@ -239,13 +225,13 @@ async def build_app(
             parts = _Parts(
                 settings, tree, metrics, recorder, live, models, content_filter, storage, presence, run_limiter,
                 counts, status, tool_loop, asyncio_loop, mcp, pushes, browsers, stops, permissions, node,
-                worker, traces, local_models,
+                traces, local_models,
             )  # fmt: skip
             dispatcher, chat_actors = await _start_chat(parts, node, cluster)
             archive = Archive(database)
             eraser = Eraser(store, archive, storage.files, dispatcher.delete_thread, sessions.end_for_erasure)
             exporter = Exporter(archive, content_filter.vault, text_cipher, time.time)
-            rates, connections, limit_actors = _build_shared_limits(broker, settings)
+            rates, connections, limit_actors = _build_shared_limits(cluster, settings)
             endpoint, http_app = await trio.to_thread.run_sync(  # some 40 ms: the paths of all blueprints are compiled
                 _build_web, parts, sessions, dispatcher, archive, exporter, eraser, rates, connections
             )
@@ -306,7 +292,7 @@ def _open_models(settings: Settings, known: Mapping[str, Agent], breakers: Break
     return models
 
 
-def build_traces(settings: Settings, metrics: Metrics, worker: "WorkerLink | None" = None) -> Traces | None:
+def build_traces(settings: Settings, metrics: Metrics) -> Traces | None:
     """Start to send traces. Return None if the settings name no collector; OpenTelemetry is not imported then.
 
     Takes some 0.3 s. Raises ExtraNotInstalled; OSError if the authority of the collector's certificate cannot be read.
@@ -319,9 +305,8 @@ def build_traces(settings: Settings, metrics: Metrics, worker: "WorkerLink | Non
         raise ExtraNotInstalled("otlp_endpoint", "traces") from error
     pairs = (each.partition("=") for each in settings.otlp_headers)
     headers = {name.strip(): value.strip() for name, _, value in pairs}
-    number = None if worker is None else worker.welcome.number
     traces = Traces(
-        otlp_sender(settings.otlp_endpoint, headers, __version__, uuid.uuid4().hex, number),
+        otlp_sender(settings.otlp_endpoint, headers, __version__, uuid.uuid4().hex),
         metrics.spans_dropped,
         ratio=settings.trace_ratio,
         content=settings.trace_content,
@@ -539,49 +524,30 @@ def _build_accounts(settings: Settings, sessions: Sessions, store: Store) -> Non
     sessions.accounts, sessions.passkeys = accounts, Passkeys(accounts)
 
 
-async def _join_nodes(settings: Settings, store: Store, tree: Tree, worker: "WorkerLink | None") -> "Node | None":
+async def _join_nodes(settings: Settings, store: Store, tree: Tree) -> "Node | None":
     """Register this server with the others that share its database. Return None if there can be no others.
 
     Raises:
         AlreadyServed: Another server uses the database, and the two have no Redis to talk over.
     """
-    if not settings.shared:
+    if not settings.on_postgresql:
         return None
     from understudy.chat.placement import Node
     from understudy.cluster.membership import Membership, join, stop_conversations
 
-    group = "" if worker is None else worker.welcome.group
-    node = Node(alone=not settings.redis_url, group="" if settings.redis_url else group)
+    node = Node(alone=not settings.redis_url)
     await join(store, node, store.database.where)
     on_lapse = partial(stop_conversations, tree.find(CONVERSATIONS))
     await tree.start_in_cluster(ChildSpec("membership", partial(Membership, store, node, on_lapse), backoff=BACKOFF))
     return node
 
 
-def _broker(redis: "RedisLink | None", worker: "WorkerLink | None") -> "Broker | None":
-    """Return the broker between this server and the others that share its database; None for a server alone."""
-    if redis is None:
-        return worker
-    from understudy.cluster.redis_broker import RedisBroker
-
-    return RedisBroker(redis)
-
-
-def _build_run_limiter(settings: Settings, worker: "WorkerLink | None") -> "RunLimiter[ActorRef]":
-    """Build the limiter of concurrent runs, which bounds each tenant too if the server has tenants.
-
-    Workers hold permits together; each queues its part of the runs that may wait.
-    """
+def _build_run_limiter(settings: Settings) -> "RunLimiter[ActorRef]":
+    """Build the limiter of concurrent runs, which bounds each tenant too if the server has tenants."""
     limits = settings.limits
     of_tenant = limits.runs_per_tenant or (limits.runs_total + 1) // 2
     per_tenant = of_tenant if settings.tenant_claim else None
-    waiting = -(-limits.runs_waiting // settings.workers)
-    limiter: RunLimiter[ActorRef] = RunLimiter(limits.runs_per_user, limits.runs_total, waiting, per_tenant)
-    if worker is not None:
-        worker.held["runs"] = lambda: limiter.held
-        limiter.on_change = worker.note_held
-        worker.on_elsewhere.append(lambda: grant_elsewhere(limiter, worker.elsewhere.get("runs", {})))
-    return limiter
+    return RunLimiter(limits.runs_per_user, limits.runs_total, limits.runs_waiting, per_tenant)
 
 
 async def _open_revocations(
@@ -604,7 +570,7 @@ async def _open_revocations(
         revoked = SharedRevocations(path, time.time, store, on_revoked=close_revoked)
         await revoked.load()
     else:
-        revoked = RevocationFile(path, time.time, on_revoked=close_revoked, shared=settings.shared)
+        revoked = RevocationFile(path, time.time, on_revoked=close_revoked)
         await trio.to_thread.run_sync(revoked.load)
     sessions.revoked = revoked
     sessions.on_end.append(lambda identity: presence.close_session(identity, tree.system.find))
@@ -616,9 +582,8 @@ def _extra_checks(
     database: Database,
     redis: "RedisLink | None",
     mcp: McpCatalogue,
-    worker: "WorkerLink | None",
 ) -> dict[str, HealthCheck]:
-    """Check the parts outside the actor tree: breakers, database, Redis, the other workers and MCP servers."""
+    """Check the parts outside the actor tree: breakers, database, Redis and MCP servers."""
     checks = dict(breakers.checks())
     try:
         database.check()  # compares the file's name, so that a missing file is reported before the next write
@@ -628,9 +593,6 @@ def _extra_checks(
         down_s = time.time() - redis.since
         down = HealthCheck(HealthStatus.DEGRADED, "Redis does not answer", down_s, essential=False)
         checks["redis"] = HealthCheck() if redis.up else down
-    if worker is not None:
-        away = states_line(worker.states)
-        checks[WORKERS] = HealthCheck(HealthStatus.DEGRADED, away, essential=False) if away else HealthCheck()
     for name, link in mcp.links.items():
         lost = HealthCheck(HealthStatus.DEGRADED, link.why, time.time() - link.since, essential=False)
         checks[f"mcp {name}"] = HealthCheck() if link.state is LinkState.READY else lost
@@ -706,10 +668,10 @@ async def _start_chat(
 
 
 def _build_shared_limits(
-    broker: "Broker | None", settings: Settings
+    cluster: "Cluster | None", settings: Settings
 ) -> "tuple[SharedRateLimits | None, ConnectionCounts | None, list[ChildSpec]]":
     """Build the cluster-wide rate limits and connection counts, and the actors that synchronise them."""
-    if broker is None:
+    if cluster is None:
         return None, None, []
     from understudy.cluster.shared_limits import (
         ConnectionCounts,
@@ -718,8 +680,8 @@ def _build_shared_limits(
         SharedRateLimits,
     )
 
-    rates = SharedRateLimits(broker)
-    connections = ConnectionCounts(broker, settings.limits.connections_per_user)
+    rates = SharedRateLimits(cluster.broker)
+    connections = ConnectionCounts(cluster.broker, settings.limits.connections_per_user)
     actors = [
         ChildSpec("shared_rates", partial(RateLimitsSync, rates), backoff=BACKOFF),
         ChildSpec("shared_connections", partial(ConnectionCountsSync, connections), backoff=BACKOFF),
@@ -819,7 +781,6 @@ def _build_web(
         default_model=parts.models.default,
         local_models=parts.local_models,
         node=parts.node,
-        worker=parts.worker,
     )
     if parts.local_models is not None:
         parts.local_models.on_use.append(lambda name: setattr(context, "default_model", name))

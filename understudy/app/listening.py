@@ -3,7 +3,7 @@
 import errno
 import socket
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import trio
 
@@ -39,18 +39,3 @@ async def open_listeners(settings: Settings) -> list[trio.SocketListener]:
     if not opened and missing is not None:
         raise missing
     return opened
-
-
-def places_of(settings: Settings) -> list[tuple[socket.AddressFamily, Any]]:
-    """Return the families and addresses to bind. Raises OSError."""
-    found: list[tuple[socket.AddressFamily, Any]] = []
-    for host in hosts_of(settings):
-        flags = socket.AI_PASSIVE | socket.AI_ADDRCONFIG
-        try:
-            looked_up = socket.getaddrinfo(host, settings.port, type=socket.SOCK_STREAM, flags=flags)
-        except OSError as error:
-            if host not in EVERY or error.errno not in MISSING:
-                raise
-            continue
-        found += [(family, address) for family, _, _, _, address in looked_up]
-    return list(dict.fromkeys(found))

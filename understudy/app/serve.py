@@ -22,7 +22,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
-from attrs import evolve
 
 from understudy.agents.agent import Agent
 from understudy.app.listening import open_listeners
@@ -32,7 +31,6 @@ from understudy.tools.lifespan import to_lifespan
 
 if TYPE_CHECKING:
     from sanitization import Detector
-    from understudy.cluster.local_link import WorkerLink
     from understudy.tools.lifespan import LifespanLike
 
 log = logging.getLogger(__name__)
@@ -42,10 +40,6 @@ PRIVILEGED: Final = 1024
 SWITCH_S = 0.0001
 """Seconds after which a thread that computes lets another have the interpreter. A tool that computes delays each step
 of the server's loop by as much: measured, 140 ms for another user's event at 0.5 ms, 58 ms at 0.1 ms."""
-
-WORKER_VARIABLE: Final = "UNDERSTUDY_WORKER"
-"""Environment variable by which a parent tells a process that it is a worker: the descriptor of its end of a pair of
-sockets."""
 
 LOADING_OBJECTS: Final = 2_000
 """New objects after which the garbage collector looks at them while the server loads. At 500 it misses classes that are
@@ -87,39 +81,24 @@ def run_server(
 
     `sockets`: sockets that listen already.
     """
-    if is_parent(settings):
-        from understudy.app.workers import run_parent
-
-        return run_parent(settings)
-
     from understudy.app.server import serve_app
     from understudy.observe.logs import configure_logging, report_no_start
     from understudy.storage.errors import DatabaseUnusable
 
     configure_logging(settings.log_level, settings.log_format)
-    worker = None
-    if WORKER_VARIABLE in os.environ:
-        from structlog.contextvars import bind_contextvars
-
-        from understudy.app.workers import inherited_link
-
-        worker = inherited_link()
-        settings = evolve(settings, workers=worker.welcome.workers)
-        bind_contextvars(worker=worker.welcome.number)
-    if settings.output_tokens < settings.model_max_output and worker is None:
+    if settings.output_tokens < settings.model_max_output:
         limited = {"asked": settings.model_max_output, "tokens": settings.output_tokens}
         log.warning("model.output_limited", extra=limited)
-    if worker is None:
-        for name, meant in unknown_variables().items():
-            log.warning("settings.unknown_variable", extra={"variable": name, "meant": meant})
+    for name, meant in unknown_variables().items():
+        log.warning("settings.unknown_variable", extra={"variable": name, "meant": meant})
     sys.setswitchinterval(SWITCH_S)
     os.umask(0o077)  # files are readable by this user alone, also those that libraries write
     failures: list[Exception] = []
     share_heap()
     gc.freeze()  # all that is imported stays: to walk it takes a fifth of a second, now or later on the loop
     try:
-        start = partial(serve_app, settings, agents, detectors, sockets, to_lifespan(lifespan), worker)
-        trio.run(_serve_until_signal, start, worker)
+        start = partial(serve_app, settings, agents, detectors, sockets, to_lifespan(lifespan))
+        trio.run(_serve_until_signal, start)
     except* (DatabaseUnusable, OSError, ValueError, ImportError) as group:
         log.debug("server.failed", exc_info=group)
         failures = _flatten(group)
@@ -162,11 +141,6 @@ def _stop_forgetting() -> None:
         gc.callbacks.remove(_forget_sources)
 
 
-def is_parent(settings: Settings) -> bool:
-    """Whether this process is to be the parent of several workers, and serves no client itself."""
-    return settings.workers > 1 and WORKER_VARIABLE not in os.environ
-
-
 def _open_early(settings: Settings) -> list[socket.socket]:
     """Open the listening sockets. Return none if listening should, or must, wait.
 
@@ -174,7 +148,7 @@ def _open_early(settings: Settings) -> list[socket.socket]:
     An address in use may be free once the database is open, because opening waits for another server to end. If it is
     still in use then, the start fails with that error.
     """
-    if settings.on_postgresql or is_parent(settings) or WORKER_VARIABLE in os.environ:
+    if settings.on_postgresql:
         return []
     try:
         return trio.run(_open_sockets, settings)
@@ -226,7 +200,7 @@ async def return_memory_often() -> None:
         await trio.to_thread.run_sync(return_memory)
 
 
-async def _serve_until_signal(start: Callable[..., Awaitable[None]], worker: "WorkerLink | None") -> None:
+async def _serve_until_signal(start: Callable[..., Awaitable[None]]) -> None:
     from understudy import __version__
 
     heard = [signal.SIGTERM, signal.SIGINT]
@@ -234,43 +208,28 @@ async def _serve_until_signal(start: Callable[..., Awaitable[None]], worker: "Wo
         heard.append(signal.SIGHUP)
     with trio.open_signal_receiver(*heard) as signals:
         async with trio.open_nursery() as nursery:
-            if worker is not None:
-                nursery.start_soon(worker.run)
             running = await nursery.start(start)
             tune_garbage_collector()
             return_memory()
             nursery.start_soon(return_memory_often)
             log.info("server.ready", extra={"address": running.address, "version": __version__})
-            if worker is None:
-                print(f"understudy is ready on {running.address}", flush=True)  # noqa: T201 - the line others wait for
-                notify(READY)
-            else:
-                worker.say_ready(running.address)
-            await _stop_signal(signals, worker)
-            if worker is None:
-                notify(STOPPING)
+            print(f"understudy is ready on {running.address}", flush=True)  # noqa: T201 - the line others wait for
+            notify(READY)
+            await _hear_stop(signals)
+            notify(STOPPING)
             nursery.start_soon(_log_repeated_signals, signals)
             await running.stop()
             nursery.cancel_scope.cancel()
 
 
-async def _stop_signal(signals: AsyncIterator[int], worker: "WorkerLink | None") -> None:
-    """Wait for a signal, or in a worker also for the end of its parent."""
-
-    async def hear() -> None:
-        async for number in signals:
-            if number == signal.SIGHUP and (worker is not None or not os.isatty(0)):
-                log.info("server.reload_ignored")  # of a lost terminal, it stops the server as SIGTERM does
-                continue
-            log.info("server.stopping", extra={"signal": signal.Signals(number).name})
-            break
-        waiting.cancel_scope.cancel()
-
-    async with trio.open_nursery() as waiting:
-        waiting.start_soon(hear)
-        await (trio.Event() if worker is None else worker.parent_gone).wait()
-        log.error("worker.parent_gone")
-        waiting.cancel_scope.cancel()
+async def _hear_stop(signals: AsyncIterator[int]) -> None:
+    """Wait for a signal that stops the server."""
+    async for number in signals:
+        if number == signal.SIGHUP and not os.isatty(0):
+            log.info("server.reload_ignored")  # of a lost terminal, it stops the server as SIGTERM does
+            continue
+        log.info("server.stopping", extra={"signal": signal.Signals(number).name})
+        return
 
 
 async def _log_repeated_signals(signals: AsyncIterator[int]) -> None:

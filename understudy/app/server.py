@@ -11,10 +11,9 @@ import logging
 import random
 import resource
 import socket
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import trio
 from attrs import frozen
@@ -22,7 +21,6 @@ from attrs import frozen
 from actors import ActorRef, ActorSystem, Lane
 from sanitization import Detector
 from transport.auth.forwarded import TrustedProxies
-from transport.server.connection_limiter import ConnectionLimiter, ConnectionsElsewhere
 from transport.server.listener import ServerLimits, serve
 from transport.server.socket import SocketLimits
 from transport.server.tls import server_context
@@ -39,9 +37,6 @@ from understudy.sandbox.spawner import warn_if_open
 from understudy.storage.store import Store
 from understudy.tools.lifespan import Lifespan
 from understudy.web.stream_requests import StreamRequests
-
-if TYPE_CHECKING:
-    from understudy.cluster.local_link import WorkerLink
 
 log = logging.getLogger(__name__)
 
@@ -79,14 +74,12 @@ async def serve_app(
     detectors: Sequence[Detector] = (),
     sockets: Sequence[socket.socket] = (),
     lifespan: Lifespan | None = None,
-    worker: "WorkerLink | None" = None,
     *,
     task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled. Report `Running` through `task_status` once requests are accepted.
 
-    `sockets`: sockets that listen already (`understudy.app.serve`); without any, new ones are opened. `worker`: the
-    link to the parent, if this is one of several workers.
+    `sockets`: sockets that listen already (`understudy.app.serve`); without any, new ones are opened.
 
     Raises:
         DatabaseUnusable, OSError, ValueError: The server cannot start; the text says why.
@@ -97,13 +90,9 @@ async def serve_app(
         )
     certificate, key = settings.tls_certificate, settings.tls_key
     tls = server_context(certificate, key) if certificate is not None and key is not None else None
-    async with build_app(settings, agents, detectors, lifespan, worker) as app, trio.open_nursery() as nursery:
+    async with build_app(settings, agents, detectors, lifespan) as app, trio.open_nursery() as nursery:
         if sockets:
             listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(each)) for each in sockets]
-        elif worker is not None:
-            from understudy.app.workers import open_beside
-
-            listeners = open_beside(worker.welcome)
         else:
             listeners = await open_listeners(settings)
         port = listeners[0].socket.getsockname()[1]
@@ -118,7 +107,6 @@ async def serve_app(
                 compression_from_bytes=settings.compression_from_bytes,
             ),
         )
-        closing = trio.Event()
         serve_port = partial(
             serve,
             listeners,
@@ -129,44 +117,17 @@ async def serve_app(
             tls=tls,
             proxies=TrustedProxies(settings.trusted_proxies),
             http2_refused=app.metrics.http2_refused,
-            elsewhere=None if worker is None else share_connections(worker),
-            closing=closing,
         )
         await nursery.start(serve_port)
         nursery.start_soon(warn_if_open)
         if app.local_models is not None:
             nursery.start_soon(app.local_models.announce)
-        if worker is None or worker.welcome.number == 1:
-            nursery.start_soon(log_not_ready, app.models.clients())
-        task_status.started(
-            Running(settings.url_at(port), app.system, app.store, partial(_stop, app, closing if worker else None))
-        )
+        nursery.start_soon(log_not_ready, app.models.clients())
+        task_status.started(Running(settings.url_at(port), app.system, app.store, partial(_stop, app)))
 
 
-def share_connections(worker: "WorkerLink") -> ConnectionsElsewhere:
-    """Count connections together with the other workers."""
-
-    def on_change(limiter: ConnectionLimiter) -> None:
-        worker.held["connections"] = lambda: {"": len(limiter)} if len(limiter) else {}
-        worker.held["peers"] = lambda: limiter.peers.counts
-        worker.note_held()
-
-    def on_elsewhere() -> None:
-        elsewhere.total = worker.elsewhere.get("connections", Counter())[""]
-        elsewhere.peers = worker.elsewhere.get("peers") or {}
-
-    elsewhere = ConnectionsElsewhere(on_change)
-    worker.on_elsewhere.append(on_elsewhere)
-    return elsewhere
-
-
-async def _stop(app: App, closing: trio.Event | None) -> None:
-    """Drain clients, then stop the actor tree. Uses 3/4 of `grace_s`; the HTTP server has the remainder.
-
-    `closing` is set first, if there is one: new connections are for other workers.
-    """
-    if closing is not None:
-        closing.set()
+async def _stop(app: App) -> None:
+    """Drain clients, then stop the actor tree. Uses 3/4 of `grace_s`; the HTTP server has the remainder."""
     app.endpoint.draining = True
     grace_s = app.settings.grace_s
     connections = app.system.find(CONNECTIONS)

@@ -36,7 +36,7 @@ APP: Final = "understudy"
 FILE: Final = "understudy.toml"
 FILES_VARIABLE: Final = "UNDERSTUDY_SETTINGS"
 _NO_SETTING: Final = re.compile(
-    "UNDERSTUDY_(?:(?:SETTINGS|TOKEN|WORKER|RECORD|PAGE_BUNDLE)$|HOOK_|(?:[A-Z0-9_]+_)?SERVICE_(?:HOST|PORT)|PORT_[0-9])"
+    "UNDERSTUDY_(?:(?:SETTINGS|TOKEN|RECORD|PAGE_BUNDLE)$|HOOK_|(?:[A-Z0-9_]+_)?SERVICE_(?:HOST|PORT)|PORT_[0-9])"
 )
 """Variables with a meaning elsewhere, and those that Kubernetes makes of a service of this name: their beginnings."""
 DATABASE_FILE: Final = "understudy.db"
@@ -79,37 +79,35 @@ class BadSettings(ValueError):
 class Settings:
     """All settings of a server. Sizes are in bytes, times in seconds unless the name says otherwise.
 
-    `workers`: processes that serve the port together. `builtin_agents`: the built-in agents to keep; `default_agent`
-    answers messages that name no agent, by default the guide, or without it the first of the user's own.
-    `secret` signs and seals; what was signed or sealed with one of `accepted_secrets` is accepted too, while the secret
-    is being replaced. `permissions_file`: who may use which agents, tools and models, and spend how much.
-    `session_max_s`: how long after sign-in a session's tokens can be renewed. `refresh_grace_s`: how
-    long after its expiry an anonymous user's token can still be renewed; by default as long as it was valid
-    (`token_ttl_s`), 0 for not at all. `jwks`: a file or URL with an identity provider's public keys; its tokens must
-    have `jwt_issuer` and `jwt_audience`, unless these are empty. `oidc_issuer`: the identity provider at which users of
-    the page sign in by OpenID Connect, as `oidc_client_id`; `oidc_title` is what they call it, and `oidc_recheck_s` how
-    often it is asked whether and as what they may stay, `oidc_outage_s` how long they may while it is away.
-    `accounts`: whether the page's users sign in with a name and a password, which they set by an invite. `public_url`:
-    the address by which browsers reach this server. `scrub_policy`: the name of a preset, or a TOML file.
-    `raw_key`, or the content of `raw_key_file`, encrypts the texts kept by `store_raw`; what was encrypted with one
-    of `accepted_raw_keys` (keys, or `file:PATH`) is decrypted too, while the key is being replaced.
-    `local_operator`: whether a user without a token is an operator if their browser is a process of the user who
-    runs the server. `storage_wait_s`: how long a message waits for an unavailable database, and `storage_waiting`
-    how many messages may. `webhook_urls`: prefixes of the addresses that webhooks may have; `webhook_private`:
-    whether their hosts may have private addresses. `hooks`: by whose signed requests programs send messages.
-    `web_push_urls`: prefixes of the addresses of push services, any public one with https if empty;
-    `web_push_contact`: how their operators reach this server's, as `mailto:…` or an address with https.
-    `mcp_private`: whether the authorization servers of MCP servers may. `share_links`: whether users may make links
-    by which anybody can read a thread. `log_events` is the share of runs whose events are logged. `otlp_endpoint`: the
-    address of the collector to which traces are sent, with `otlp_headers` (`NAME=VALUE`); `trace_ratio` is the share
-    of runs that are traced, `trace_content`: with their texts.
+    `builtin_agents`: the built-in agents to keep; `default_agent` answers messages that name no agent, by default
+    the guide, or without it the first of the user's own. `secret` signs and seals; what was signed or sealed with
+    one of `accepted_secrets` is accepted too, while the secret is being replaced. `permissions_file`: who may use
+    which agents, tools and models, and spend how much. `session_max_s`: how long after sign-in a session's tokens
+    can be renewed. `refresh_grace_s`: how long after its expiry an anonymous user's token can still be renewed; by
+    default as long as it was valid (`token_ttl_s`), 0 for not at all. `jwks`: a file or URL with an identity
+    provider's public keys; its tokens must have `jwt_issuer` and `jwt_audience`, unless these are empty.
+    `oidc_issuer`: the identity provider at which users of the page sign in by OpenID Connect, as `oidc_client_id`;
+    `oidc_title` is what they call it, and `oidc_recheck_s` how often it is asked whether and as what they may stay,
+    `oidc_outage_s` how long they may while it is away. `accounts`: whether the page's users sign in with a name and
+    a password, which they set by an invite. `public_url`: the address by which browsers reach this server.
+    `scrub_policy`: the name of a preset, or a TOML file. `raw_key`, or the content of `raw_key_file`, encrypts the
+    texts kept by `store_raw`; what was encrypted with one of `accepted_raw_keys` (keys, or `file:PATH`) is
+    decrypted too, while the key is being replaced. `local_operator`: whether a user without a token is an operator
+    if their browser is a process of the user who runs the server. `storage_wait_s`: how long a message waits for an
+    unavailable database, and `storage_waiting` how many messages may. `webhook_urls`: prefixes of the addresses
+    that webhooks may have; `webhook_private`: whether their hosts may have private addresses. `hooks`: by whose
+    signed requests programs send messages. `web_push_urls`: prefixes of the addresses of push services, any public
+    one with https if empty; `web_push_contact`: how their operators reach this server's, as `mailto:…` or an
+    address with https. `mcp_private`: whether the authorization servers of MCP servers may. `share_links`: whether
+    users may make links by which anybody can read a thread. `log_events` is the share of runs whose events are
+    logged. `otlp_endpoint`: the address of the collector to which traces are sent, with `otlp_headers`
+    (`NAME=VALUE`); `trace_ratio` is the share of runs that are traced, `trace_content`: with their texts.
     """
 
     host: str = "127.0.0.1"
     port: int = field(default=8002, validator=[ge(0), le(65535)])
     tls_certificate: Path | None = None
     tls_key: Path | None = None
-    workers: int = field(default=1, validator=[ge(1), le(64)])
     data_dir: Path = Path("data")
     database_url: str = field(default="", repr=False)
     redis_url: str = field(default="", repr=False)
@@ -199,11 +197,6 @@ class Settings:
     def output_tokens(self) -> int:
         """The longest reply of a model: `model_max_output`, but at most half of its window, which has the input too."""
         return min(self.model_max_output, self.model_window_tokens // 2)
-
-    @property
-    def shared(self) -> bool:
-        """Whether other processes may serve from the same database: it is PostgreSQL, or there are several workers."""
-        return self.on_postgresql or self.workers > 1
 
     @property
     def database_folder(self) -> Path:

@@ -26,7 +26,6 @@ from understudy.storage.sqlite import open_database as open_sqlite
 from understudy.storage.store import Store
 
 if TYPE_CHECKING:
-    from understudy.cluster.local_link import WorkerLink
     from understudy.storage.postgresql import PostgresDatabase
     from understudy.storage.redis import RedisLink
     from understudy.storage.redis_cipher import Cipher
@@ -50,16 +49,14 @@ class Storage:
     cache_actors: list[ChildSpec]
 
 
-def open_database(settings: Settings, locked: bool = False) -> Database:
+def open_database(settings: Settings) -> Database:
     """Open the database, migrating it if its schema is older. Blocks.
-
-    `locked`: the parent of this process holds the lock of the data folder.
 
     Raises:
         DatabaseUnusable: It cannot be reached, opened or migrated.
     """
     if not settings.on_postgresql:
-        return open_sqlite(settings.database_folder, locked=locked)
+        return open_sqlite(settings.database_folder)
     from understudy.storage.postgresql import connect_database
 
     return connect_database(settings.database_url)
@@ -78,21 +75,19 @@ def build_redis(settings: Settings, metrics: Metrics) -> "RedisLink | None":
     return RedisLink(settings.redis_url, metrics)
 
 
-def build_cipher(settings: Settings, worker: "WorkerLink | None" = None) -> "Cipher | None":
+def build_cipher(settings: Settings) -> "Cipher | None":
     """Build the cipher of what nodes send each other. Return None for a server alone.
 
     Raises:
         ValueError: The settings have no secret to derive its key from.
     """
-    if not settings.redis_url and worker is None:
+    if not settings.redis_url:
         return None
-    if settings.redis_url and not settings.secret:
+    if not settings.secret:
         raise ValueError(REDIS_NEEDS_KEY)
     from understudy.storage.redis_cipher import Cipher
 
-    if settings.redis_url or worker is None:
-        return Cipher(str(settings.secret), settings.accepted_secrets)
-    return Cipher(worker.welcome.key)
+    return Cipher(str(settings.secret), settings.accepted_secrets)
 
 
 def build_store(database: Database, tree: Tree, metrics: Metrics, breakers: Breakers) -> Store:
@@ -112,14 +107,12 @@ async def open_storage(
     redis: "RedisLink | None",
     cipher: "Cipher | None",
     metrics: Metrics,
-    worker: "WorkerLink | None" = None,
 ) -> Storage:
     """Open the files, remove uploads that were left unfinished, and build quotas and cached reads."""
     files, file_actors = _open_files(settings, store)
-    if worker is None or worker.welcome.first:  # beside other workers, an unfinished upload may be one of theirs
-        await trio.to_thread.run_sync(files.sweep)
+    await trio.to_thread.run_sync(files.sweep)
     quotas = Quotas(store, settings.limits, tenants=bool(settings.tenant_claim))
-    cache, cache_actors = _build_cache(redis, cipher, worker)
+    cache, cache_actors = _build_cache(redis, cipher)
     reads = CachedReads(store, cache, time.time, metrics)
     store.on_write = reads.invalidate
     return Storage(
@@ -133,13 +126,10 @@ async def open_storage(
     )
 
 
-def _build_cache(
-    redis: "RedisLink | None", cipher: "Cipher | None", worker: "WorkerLink | None"
-) -> tuple[CacheBackend, list[ChildSpec]]:
+def _build_cache(redis: "RedisLink | None", cipher: "Cipher | None") -> tuple[CacheBackend, list[ChildSpec]]:
     """Build the cache that answers reads while the database is away, and the actor that writes to it."""
     if redis is None or cipher is None:
-        # Beside other workers nothing is cached: a write in one would not drop what the others hold.
-        return LocalCache() if worker is None else LocalCache(0, 0), []
+        return LocalCache(), []
     from understudy.storage.redis_cache import CacheWriter, RedisCache
 
     cache = RedisCache(redis, cipher)

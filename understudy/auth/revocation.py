@@ -1,7 +1,7 @@
 """Revoked tokens, across restarts of the server: of ended sessions, of users signed out everywhere, and of tokens that
 a renewal replaced.
 
-A server on SQLite keeps them in a file, also if it has several workers. Servers that share a PostgreSQL keep them
+A server on SQLite keeps them in a file. Servers that share a PostgreSQL keep them
 there. Each process polls for new ones twice a second.
 """
 
@@ -167,7 +167,7 @@ class RevokedSessions:
 
 @define
 class RevocationFile(RevokedSessions):
-    """Revocations in memory and in the file `path`. `clock` returns Unix seconds. `shared`: other processes serve too.
+    """Revocations in memory and in the file `path`. `clock` returns Unix seconds.
 
     The file has a line of JSON for each entry. A line is appended and synced before the revocation is acknowledged.
     Commands of an operator may append too: a lock on the folder serialises the writers.
@@ -175,7 +175,6 @@ class RevocationFile(RevokedSessions):
 
     path: Path
     clock: Callable[[], float]
-    shared: bool = field(default=False, kw_only=True)
     _lines: int = field(default=0, init=False)
     _seen: tuple[int, int] = field(default=(0, 0), init=False)
     _lock: trio.Lock = field(factory=trio.Lock, init=False, repr=False)
@@ -228,11 +227,6 @@ class RevocationFile(RevokedSessions):
                     await trio.to_thread.run_sync(self._rewrite)
                 except OSError as error:  # expired lines do no harm, and the next revocation retries
                     log.warning("ended_sessions.not_tidied", extra={"reason": error.strerror})
-
-    async def wait_propagated(self) -> None:
-        """Wait for two polls of the other processes, if there are any."""
-        if self.shared:
-            await trio.sleep(2 * POLL_S)
 
     async def poll(self) -> None:
         """Apply entries that another process wrote. Raises OSError and ValueError as `load`."""

@@ -11,7 +11,7 @@ import msgspec
 from attrs import define, field
 
 from actors import Actor
-from understudy.storage.nodes import alone_prefix
+from understudy.storage.nodes import ALONE
 from understudy.storage.records import LEASE_S
 
 
@@ -19,13 +19,11 @@ from understudy.storage.records import LEASE_S
 class Node:
     """This node among those that share its database; it gets another `id` after its lease has lapsed.
 
-    `alone`: it is configured as a single node, so there must be no others but those of its `group`, the workers of the
-    same server. `renewed_at` is when its lease was last
+    `alone`: it is configured as a single node, so there must be no others. `renewed_at` is when its lease was last
     renewed, on trio's clock; `lapses` counts how often the lease has lapsed.
     """
 
     alone: bool = False
-    group: str = ""
     id: str = field(init=False)
     joined: bool = field(default=False, init=False)
     renewed_at: float = field(default=-math.inf, init=False)
@@ -40,7 +38,7 @@ class Node:
 
     def rename(self) -> None:
         """Assign a new id."""
-        self.id = (alone_prefix(self.group) if self.alone else "") + uuid.uuid4().hex
+        self.id = (ALONE if self.alone else "") + uuid.uuid4().hex
 
 
 class Moved(LookupError):

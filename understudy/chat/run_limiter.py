@@ -11,14 +11,11 @@
    rounds, with the order of arrival inside each (start-time fair queueing, Goyal, Vin and Cheng, 1996). Users without
    a tenant are one tenant together.
 
-5. The workers of one server hold permits together: each is told what the others hold (`note_elsewhere`), a few
-   milliseconds later. Two that grant at the same moment may exceed a limit by one run each.
-
 `RunLimiter` does no I/O: its methods return the runs that are granted a permit; `release_permit` notifies them.
 """
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator
 from itertools import chain, islice
 from typing import Generic, TypeVar
 
@@ -47,11 +44,6 @@ class RunLimiter(Generic[WaiterT]):
     total: int
     max_waiting: int = 1000
     per_tenant: int | None = None
-    on_change: Callable[[], object] = field(default=lambda: None)
-    """Called when the permits held here change."""
-    _elsewhere: Counter[str] = field(factory=Counter, init=False)
-    """The permits that other processes hold for each owner."""
-    _elsewhere_by_tenant: Counter[str | None] = field(factory=Counter, init=False)
     _owner_of: dict[str, str] = field(factory=dict, init=False)
     """The owner of each run, with a permit or without."""
     _runs: Counter[str] = field(factory=Counter, init=False)
@@ -119,19 +111,6 @@ class RunLimiter(Generic[WaiterT]):
         self._returning.pop(run_id, None)
         self._fair_order = None
         return self._revoke(run_id)
-
-    def note_elsewhere(self, held: Mapping[str, int]) -> list[tuple[str, WaiterT]]:
-        """Record what other processes hold, by owner. Return (run, waiter) of all granted a permit now."""
-        self._elsewhere = Counter(held)
-        self._elsewhere_by_tenant = Counter()
-        for owner, count in held.items():
-            self._elsewhere_by_tenant[tenant_of(owner)] += count
-        return self._grant_waiting()
-
-    @property
-    def held(self) -> Mapping[str, int]:
-        """The permits held here, by owner."""
-        return self._held
 
     def position(self, run_id: str) -> int:
         """Return the position of a run in the queue, from 1; 0 if it is not queued."""
@@ -217,14 +196,11 @@ class RunLimiter(Generic[WaiterT]):
         return free > 0 and of_user <= free and not self.tenant_fills_queue(owner)
 
     def _fits(self, owner: str) -> bool:
-        of_user, per_tenant = self._held[owner] + self._elsewhere[owner], self.per_tenant
-        tenant = tenant_of(owner)
-        of_tenant = self._held_by_tenant[tenant] + self._elsewhere_by_tenant[tenant]
-        in_tenant = per_tenant is None or of_tenant < per_tenant
-        return not self._full() and of_user < self.per_user and in_tenant
+        in_tenant = self.per_tenant is None or self._held_by_tenant[tenant_of(owner)] < self.per_tenant
+        return not self._full() and self._held[owner] < self.per_user and in_tenant
 
     def _full(self) -> bool:
-        return len(self._running) + self._elsewhere.total() >= self.total
+        return len(self._running) >= self.total
 
     def _grant(self, run_id: str, owner: str) -> None:
         tenant = tenant_of(owner)
@@ -235,7 +211,6 @@ class RunLimiter(Generic[WaiterT]):
             self._round = self._next_round(tenant)
             self._next_round_of[tenant] = self._round + 1
             self._fair_order = None
-        self.on_change()
 
     def _revoke(self, run_id: str) -> list[tuple[str, WaiterT]]:
         owner = self._running.pop(run_id, None)
@@ -244,7 +219,6 @@ class RunLimiter(Generic[WaiterT]):
         _decrement(self._held, owner)
         _decrement(self._held_by_tenant, tenant_of(owner))
         self._fair_order = None
-        self.on_change()
         return self._grant_waiting()
 
     def _grant_waiting(self) -> list[tuple[str, WaiterT]]:
@@ -287,9 +261,3 @@ def release_permit(limiter: RunLimiter[ActorRef], run_id: str, *, resting: bool 
     for number, (waiting, waiter) in enumerate(limiter.first_queued(NOTIFIED_AT_ONCE)):
         if number >= len(before) or before[number] != waiting:
             waiter.try_tell(PositionChanged(waiting))
-
-
-def grant_elsewhere(limiter: RunLimiter[ActorRef], held: Mapping[str, int]) -> None:
-    """Record what other processes hold, and notify the runs that are granted a permit for it."""
-    for granted, waiter in limiter.note_elsewhere(held):
-        waiter.tell(PermitGranted(granted))

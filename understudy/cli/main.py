@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from understudy import __version__
-from understudy.app.serve import explain_os_error, is_parent, listening_early
+from understudy.app.serve import explain_os_error, listening_early
 from understudy.app.settings import DATABASE_URL_FORMS, Settings
 from understudy.cli.accounts import accounts, invite
 from understudy.cli.admin import admin
@@ -69,9 +69,6 @@ def main() -> None:
 @click.argument("agents", nargs=-1, metavar="[MODULE:ATTR …]")
 @click.option("--host", help="Address to listen on [127.0.0.1]; any but a loopback address needs UNDERSTUDY_SECRET.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port for everything [8002]; 0 takes a free one.")
-@click.option(
-    "--workers", type=click.IntRange(1, 64), help="Processes that serve the port together [1]; SIGHUP replaces each."
-)
 @click.option("--tls-certificate", type=click.Path(path_type=Path), help="PEM file: the certificate and its chain.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="PEM file: the key; with it the port speaks TLS.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder for the database and files [data].")
@@ -91,10 +88,6 @@ def serve(agents: tuple[str, ...], *, no_builtin_agents: bool, **given: Any) -> 
 
 
 def _serve(agents: Sequence[str], settings: Settings) -> NoReturn:
-    if is_parent(settings):
-        from understudy.app.workers import run_parent
-
-        sys.exit(run_parent(settings))
     with listening_early(settings) as sockets:
         from understudy.app.serve import run_server
         from understudy.cli.load_agents import CannotLoad, load_agents

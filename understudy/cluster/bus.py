@@ -22,9 +22,10 @@ from attrs import define, field, frozen
 
 from actors import Actor, ChildSpec, Context
 from understudy.chat.placement import Missed, Moved, News, Node, TypingIn
-from understudy.cluster.broker import Broker, inbox_name
+from understudy.cluster.broker import inbox_name
 from understudy.cluster.codec import encode_news, encode_packet, reply_value
 from understudy.cluster.messages import Command, Ephemeral, Events, Item, RpcReply, RpcRequest
+from understudy.cluster.redis_broker import RedisBroker
 from understudy.storage.errors import BrokerUnavailable
 from understudy.storage.redis_cipher import Cipher
 
@@ -99,7 +100,7 @@ class _SealedPacket:
 class MessageBus:
     """Queues items for other nodes and matches their replies. The actor of `sender_spec` sends the queues."""
 
-    def __init__(self, broker: Broker, node: Node, cipher: Cipher) -> None:
+    def __init__(self, broker: RedisBroker, node: Node, cipher: Cipher) -> None:
         self._broker = broker
         self._node = node
         self._cipher = cipher

@@ -26,11 +26,12 @@ from attrs import define, field
 
 from actors import Actor, Context
 from understudy.chat.placement import Missed, News, Node, TypingIn
-from understudy.cluster.broker import BLOCK_S, Broker, BusEntry, inbox_name
+from understudy.cluster.broker import BLOCK_S, BusEntry, inbox_name
 from understudy.cluster.bus import MessageBus
 from understudy.cluster.codec import Packet, UnreadablePacket, decode_items, decode_news, decode_packet
 from understudy.cluster.conversation_proxy import ProxyTable
 from understudy.cluster.messages import Ephemeral, Events, ForwardingEnded, Item, RpcReply, RpcRequest
+from understudy.cluster.redis_broker import RedisBroker
 from understudy.storage.errors import BrokerRefused, BrokerUnavailable
 from understudy.storage.redis_cipher import Cipher, NotAuthentic
 
@@ -171,7 +172,7 @@ class BusReceiver(Actor):
 
     def __init__(
         self,
-        broker: Broker,
+        broker: RedisBroker,
         node: Node,
         bus: MessageBus,
         proxies: ProxyTable,

@@ -19,11 +19,11 @@ from actors import Actor, ActorRef, Backoff, ChildSpec, Supervisor
 from understudy.chat.commands import CommandDispatcher
 from understudy.chat.placement import Active, News, Node
 from understudy.chat.services import Services
-from understudy.cluster.broker import Broker
 from understudy.cluster.bus import MessageBus
 from understudy.cluster.bus_receiver import BusMetrics, BusReceiver, PacketReader
 from understudy.cluster.conversation_proxy import ConversationProxy, ProxyTable
 from understudy.cluster.peer_monitor import PeerMonitor
+from understudy.cluster.redis_broker import RedisBroker
 from understudy.cluster.rpc_server import RpcServer
 from understudy.storage.redis_cipher import Cipher
 
@@ -37,7 +37,7 @@ MAX_RESTARTS: Final = 10_000
 class Cluster:
     """Access to the other nodes; implements `OtherNodes` for the command dispatcher."""
 
-    broker: Broker
+    broker: RedisBroker
     node: Node
     cipher: Cipher = field(repr=False)
     metrics: BusMetrics | None = None

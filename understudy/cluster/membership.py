@@ -50,7 +50,7 @@ async def join(store: Store, node: Node, where: str, *, lease_s: float = LEASE_S
 
 async def _joined(store: Store, node: Node, lease_s: float) -> bool:
     began = trio.current_time()
-    node.joined = await store.join(node.id, alone=node.alone, lease_s=lease_s, group=node.group)
+    node.joined = await store.join(node.id, alone=node.alone, lease_s=lease_s)
     if node.joined:
         node.renewed_at = began
         log.info("node.joined", extra={"node": node.id})

@@ -16,12 +16,13 @@ import trio
 
 from actors import Actor, Context
 from understudy.chat.placement import Missed, News, Node
-from understudy.cluster.broker import Broker, BusEntry, inbox_name
+from understudy.cluster.broker import BusEntry, inbox_name
 from understudy.cluster.bus import MessageBus
 from understudy.cluster.bus_receiver import PacketReader, unexpired
 from understudy.cluster.codec import UnreadablePacket, decode_items
 from understudy.cluster.conversation_proxy import ProxyTable
 from understudy.cluster.messages import RpcRequest
+from understudy.cluster.redis_broker import RedisBroker
 from understudy.storage.errors import BrokerRefused, BrokerUnavailable, StorageUnavailable
 from understudy.storage.records import LEASE_S
 from understudy.storage.store import Store
@@ -53,7 +54,7 @@ class PeerMonitor(Actor):
     def __init__(
         self,
         store: Store,
-        broker: Broker,
+        broker: RedisBroker,
         node: Node,
         bus: MessageBus,
         proxies: ProxyTable,

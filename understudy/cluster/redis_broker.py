@@ -70,30 +70,42 @@ return left
 
 @frozen(eq=False)
 class RedisBroker:
-    """Implements `understudy.cluster.broker.Broker` over a link."""
+    """The broker between nodes: what carries their packets, and counts what they count together.
+
+    Each node has an inbox, whose entries stay until they are acknowledged; and there are channels, whose messages reach
+    those who listen.
+
+    Every method raises BrokerUnavailable if Redis does not answer in time: the call may or may not have been executed.
+    Those that name an inbox raise BrokerRefused if there is none.
+    """
 
     link: RedisLink
 
     @property
-    def on_change(self) -> list[Callable[[bool], None]]:  # noqa: D102 - as of Broker, like those below
+    def on_change(self) -> list[Callable[[bool], None]]:
+        """Callbacks for when the broker goes down (False) and is back (True)."""
         return self.link.on_change
 
     @property
-    def up(self) -> bool:  # noqa: D102
+    def up(self) -> bool:
+        """Whether the broker answered last."""
         return self.link.up
 
     @property
-    def last_error(self) -> str:  # noqa: D102
+    def last_error(self) -> str:
+        """Why the broker went down."""
         return self.link.last_error
 
     @property
-    def database(self) -> int:  # noqa: D102
+    def database(self) -> int:
+        """A number for the names of channels, which differ between installations that share a broker."""
         return self.link.database
 
-    async def wait_up(self) -> None:  # noqa: D102
+    async def wait_up(self) -> None:
+        """Wait until the broker answers."""
         await self.link.wait_up()
 
-    async def send(  # noqa: D102
+    async def send(
         self,
         packets: Sequence[tuple[str, bytes]],
         published: Sequence[tuple[str, bytes]],
@@ -101,6 +113,11 @@ class RedisBroker:
         *,
         timeout_s: float = CALL_S,
     ) -> Sequence[object]:
+        """Add packets to nodes' inboxes, publish messages to channels, and delete acknowledged entries of inboxes.
+
+        Return a result for each packet: None if its node has no inbox, a BrokerUnavailable if it was refused.
+        """
+
         def fill(pipe: Pipeline[bytes]) -> None:
             for node, data in packets:
                 # A node without a stream is down, or creates its stream anew and then catches up from the log.
@@ -121,7 +138,8 @@ class RedisBroker:
         results = await self.link.batch(fill, timeout_s=timeout_s)
         return results[: len(packets)]
 
-    async def open_inbox(self, node: str) -> tuple[float, bool]:  # noqa: D102
+    async def open_inbox(self, node: str) -> tuple[float, bool]:
+        """Make a node's inbox if there is none. Return the broker's clock, in Unix seconds, and whether it was made."""
         time, _ = await self.link.batch(lambda pipe: (pipe.time(), pipe.sadd(redis_stream.NODES_WITH_STREAM, [node])))
         inbox = inbox_name(node)
         try:  # alone: in a pipeline, coredis would raise this refusal instead of the results of the other commands
@@ -132,18 +150,25 @@ class RedisBroker:
             return float(time.timestamp()), False
         return float(time.timestamp()), True
 
-    async def read_new(self, node: str, reader: str, *, wait: bool = False) -> Sequence[BusEntry]:  # noqa: D102
+    async def read_new(self, node: str, reader: str, *, wait: bool = False) -> Sequence[BusEntry]:
+        """Read entries of a node's inbox that nobody has read, as `reader`; with `wait` up to BLOCK_S for one."""
         return await redis_stream.read_new(self.link, node, reader, wait=wait)
 
-    async def claim(  # noqa: D102
+    async def claim(
         self, node: str, reader: str, start: str, idle_ms: int = CLAIM_MS
     ) -> tuple[str, Sequence[BusEntry]]:
+        """Claim entries that have been unacknowledged for `idle_ms`, from `start` on.
+
+        Return the next `start`, `0-0` at the end, and the entries.
+        """
         return await redis_stream.claim(self.link, node, reader, start, idle_ms)
 
-    async def remove_if_empty(self, node: str) -> bool:  # noqa: D102
+    async def remove_if_empty(self, node: str) -> bool:
+        """Delete a node's inbox if it is empty. Return whether it was."""
         return await redis_stream.remove_if_empty(self.link, node)
 
-    async def inboxes(self) -> tuple[Sequence[str], float]:  # noqa: D102
+    async def inboxes(self) -> tuple[Sequence[str], float]:
+        """Return the nodes that have an inbox, and the broker's clock in Unix seconds."""
         listed = redis_stream.NODES_WITH_STREAM
         known = await self.link.call(lambda redis: redis.srandmember(listed, count=NODES_MAX))
         found = [each for each in known or () if isinstance(each, bytes)]
@@ -154,29 +179,39 @@ class RedisBroker:
         time = await self.link.call(lambda redis: redis.time())
         return [each.decode() for each in names], float(time.timestamp())
 
-    async def listen(  # noqa: D102
+    async def listen(
         self, channels: Sequence[str], take: Callable[[str, bytes], None], joined: Callable[[], None]
     ) -> NoReturn:
+        """Pass every message published on these channels to `take`, until cancelled.
+
+        `joined` is called at each subscription, the first and those after a fault; messages published in between are
+        lost.
+        """
         await self.link.listen(channels, take, joined)
 
-    async def renew_presence(self, node: str) -> bool:  # noqa: D102
+    async def renew_presence(self, node: str) -> bool:
+        """Renew a node's presence for ALIVE_S. Return whether it had one."""
         key, alive_ms = _NODES + node, int(ALIVE_S * 1000)
         return bool(await self.link.call(lambda redis: redis.set(key, b"1", px=alive_ms, get=True)))
 
-    async def count(self, key: str, node: str, mine: int, cap: int, *, timeout_s: float = CALL_S) -> bool:  # noqa: D102
+    async def count(self, key: str, node: str, mine: int, cap: int, *, timeout_s: float = CALL_S) -> bool:
+        """Set the count of `node` for a key. Return False, with nothing changed, if the nodes exceed `cap` together."""
         found = await self.link.call(
             lambda redis: redis.eval(_COUNT, [key], _arguments(node, mine, cap)), timeout_s=timeout_s
         )
         return found == 1
 
-    async def report_counts(self, node: str, counts: Mapping[str, int]) -> None:  # noqa: D102
+    async def report_counts(self, node: str, counts: Mapping[str, int]) -> None:
+        """Set the counts of `node` for several keys, without a limit."""
+
         def fill(pipe: Pipeline[bytes]) -> None:
             for key, mine in counts.items():
                 pipe.eval(_COUNT, [key], _arguments(node, mine, 0))
 
         await self.link.batch(fill)
 
-    async def take_tokens(self, taken: Sequence[TokensTaken]) -> Sequence[float]:  # noqa: D102
+    async def take_tokens(self, taken: Sequence[TokensTaken]) -> Sequence[float]:
+        """Take tokens from shared buckets. Return the tokens left in each, at least minus one burst."""
         keys = [each.bucket for each in taken]
         numbers = [number for each in taken for number in (each.rate_per_min, each.burst, each.count)]
         lefts = await self.link.call(lambda redis: redis.eval(_TAKE, keys, tuple(numbers)))

@@ -24,7 +24,8 @@ from attrs import define, field
 
 from actors import Actor, Context
 from transport.connection.limits import Ledger, RateLimit
-from understudy.cluster.broker import Broker, TokensTaken
+from understudy.cluster.broker import TokensTaken
+from understudy.cluster.redis_broker import RedisBroker
 from understudy.storage.errors import BrokerUnavailable
 
 PRESENCE_S: Final = 0.4
@@ -47,7 +48,7 @@ BUCKETS_PER_CALL: Final = 500
 class ConnectionCounts:
     """The connections of users, at most `cap` each over all nodes. `node` is the id of this node."""
 
-    broker: Broker
+    broker: RedisBroker
     cap: int
     node: str = field(factory=lambda: uuid.uuid4().hex)
     _users: dict[str, str] = field(factory=dict, init=False, repr=False)
@@ -124,7 +125,7 @@ class SharedRateLimits:
     `clock` is the clock of the local buckets.
     """
 
-    broker: Broker
+    broker: RedisBroker
     ledger: Ledger = field(factory=Ledger)
     clock: Callable[[], float] = time.monotonic
 

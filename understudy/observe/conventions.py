@@ -47,7 +47,5 @@ RESEND_COUNT: Final = "http.request.resend_count"
 
 RUN: Final = "understudy.run.id"
 NODE: Final = "understudy.node.id"
-WORKER: Final = "understudy.worker"
-"""An attribute of the resource: the number of the process, if there are several workers."""
 EVENTS: Final = "understudy.commit.events"
 STEPS: Final = "understudy.commit.steps"

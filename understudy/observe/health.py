@@ -121,7 +121,7 @@ class ServerStatus:
 
     `counts` returns numbers of connections and runs of the selected users; `extra_checks` health checks of parts
     outside the tree; `open_runs` the runs without an end by their ids; `incidents` the latest ones; `reads_waiting` the
-    number of queued reads of the database; `workers` the workers of this server, None if it has no others.
+    number of queued reads of the database.
     """
 
     system: ActorSystem
@@ -132,7 +132,6 @@ class ServerStatus:
     open_runs: Mapping[str, OpenRun] = field(factory=dict)
     incidents: Callable[[], Sequence[Incident]] = tuple
     reads_waiting: Callable[[], int] = int
-    workers: Callable[[], Sequence[Mapping[str, Any]]] | None = None
     _since: float = field(factory=time.monotonic, init=False)
 
     def health(self) -> dict[str, Any]:
@@ -151,14 +150,7 @@ class ServerStatus:
             "dead_letters": self.system.dead_letters.count,
             "memory_mb": round(resident / 1e6, 1),
             **self.counts(everybody),
-            **({} if self.workers is None else {"workers": list(self.workers())}),
         }
-
-    def own_status(self, but: str) -> str:
-        """Return the overall status without the check of this name."""
-        root = self.system.tree()
-        checks = {part.path.rpartition("/")[2]: _check(part) for part in root.children} | dict(self.extra_checks())
-        return str(combine({name: check for name, check in checks.items() if name != but})["status"])
 
     def tree(self) -> dict[str, Any]:
         """Return the tree from its root: path, type, state, depth, restarts, age_s, last_error, children."""

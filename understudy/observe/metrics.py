@@ -16,7 +16,6 @@ from typing import Any, Final, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
@@ -557,33 +556,6 @@ class Metrics(ConnectionMetrics):
         """Return a metric, or its children by their labels."""
         metric = kind(name, text, labels, registry=self.registry, **more)
         return _Labelled(metric) if labels else metric
-
-
-def label_workers(texts: Mapping[int, str]) -> bytes:
-    """Join the metrics of several workers, each in Prometheus' text format, with their numbers as the label `worker`.
-
-    Takes some milliseconds for each worker.
-    """
-    registry = CollectorRegistry()
-    registry.register(_OfWorkers(texts))
-    return generate_latest(registry)
-
-
-class _OfWorkers(Collector):
-    def __init__(self, texts: Mapping[int, str]) -> None:
-        self._texts = texts
-
-    def describe(self) -> list[Metric]:
-        return []
-
-    def collect(self) -> Iterator[Metric]:
-        families: dict[str, Metric] = {}
-        for number, text in sorted(self._texts.items()):
-            for found in text_string_to_metric_families(text):
-                family = families.setdefault(found.name, Metric(found.name, found.documentation, found.type))
-                for each in found.samples:
-                    family.samples.append(each._replace(labels={"worker": str(number), **each.labels}))
-        yield from families.values()
 
 
 class _CountedElsewhere(Collector):

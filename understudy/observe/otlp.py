@@ -18,7 +18,6 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.status import Status, StatusCode
 
-from understudy.observe.conventions import WORKER
 from understudy.observe.spans import SpanContext as OwnContext
 from understudy.observe.spans import TraceSpan
 from understudy.observe.traces import Send
@@ -29,11 +28,8 @@ PATH: Final = "/v1/traces"
 """Where collectors take spans, below their address."""
 
 
-def otlp_sender(
-    endpoint: str, headers: Mapping[str, str], version: str, instance: str, worker: int | None = None
-) -> Send:
-    """Return the function that sends spans to a collector. `instance` tells this process from others in its spans;
-    `worker` is its number if it is one of several workers.
+def otlp_sender(endpoint: str, headers: Mapping[str, str], version: str, instance: str) -> Send:
+    """Return the function that sends spans to a collector. `instance` tells this process from others in its spans.
 
     The library reads the variables `OTEL_EXPORTER_OTLP_CERTIFICATE` (the authority of the collector's certificate),
     `…_CLIENT_CERTIFICATE` and `…_CLIENT_KEY`; `REQUESTS_CA_BUNDLE` and `CURL_CA_BUNDLE` go before the first. Attributes
@@ -56,7 +52,7 @@ def otlp_sender(
         SERVICE_INSTANCE_ID: instance,
         PROCESS_PID: os.getpid(),
     }
-    resource = Resource.create(own if worker is None else own | {WORKER: worker})
+    resource = Resource.create(own)
     scope = InstrumentationScope("understudy", version)
     exporter = OTLPSpanExporter(endpoint.rstrip("/") + PATH, headers=dict(headers), timeout=SEND_S)
 

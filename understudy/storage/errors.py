@@ -60,7 +60,7 @@ class StorageUnavailable(StorageError, ConnectionError):
 
 @define
 class BrokerUnavailable(StorageError, ConnectionError):
-    """What carries messages between servers, or between workers, does not answer. The call may have been executed."""
+    """What carries messages between servers does not answer. The call may have been executed."""
 
     reason: str
 

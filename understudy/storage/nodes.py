@@ -19,7 +19,6 @@ from sqlalchemy import (
     and_,
     delete,
     exists,
-    false,
     insert,
     or_,
     select,
@@ -47,18 +46,12 @@ _s = schema.steps.c
 
 ALONE: Final = "alone-"
 """Prefix of the id of a node that runs without Redis."""
-"""A server with several workers is one that runs alone: theirs go on with a name of it, see `alone_prefix`."""
 FORGET_S: Final = 600.0
 """How long the row of a silent node is kept if no other node claims its threads, as it may come back."""
 LATE: Final = 0.75
 """A renewal is late after this part of the lease: three failed renewals in a row."""
 JOINING: Final = 0x756E6465
 """Key of the advisory lock of PostgreSQL that serialises joins until they commit."""
-
-
-def alone_prefix(group: str) -> str:
-    """Return how the ids of the nodes of a server without Redis begin: one without workers has no group."""
-    return f"{ALONE}{group}-" if group else ALONE
 
 
 def write(connection: Connection, work: NodeWrite) -> int:
@@ -124,13 +117,13 @@ def _join(connection: Connection, join: JoinNodes) -> bool:
     if connection.dialect.name == "postgresql":  # SQLite has one writer at a time anyway
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({JOINING})")
     others = select(_n.id).where(_n.id != join.node, _n.expires_at > Now())
-    ours = _n.id.startswith(alone_prefix(join.group)) if join.group else false()
-    others = others.where(~ours if join.alone else _n.id.startswith(ALONE))
+    if not join.alone:
+        others = others.where(_n.id.startswith(ALONE))
     if connection.execute(others.limit(1)).one_or_none() is not None:
         return False
     # A node that ran alone learns from the loss of its row that others joined, and they from theirs that one did.
     forgotten_s = 0.0 if join.alone else FORGET_S
-    past = and_(~ours, or_(_n.id.startswith(ALONE), _n.expires_at < Now() - forgotten_s))
+    past = or_(_n.id.startswith(ALONE), _n.expires_at < Now() - forgotten_s)
     gone = or_(_n.id == join.node, past, _n.expires_at < Now() - FORGET_S)
     connection.execute(delete(schema.nodes).where(gone))
     times = {"started_at": Now(), "expires_at": Now() + join.lease_s}

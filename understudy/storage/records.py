@@ -487,14 +487,12 @@ class ReleaseThread:
 class JoinNodes:
     """Join a node to the cluster. The answer is False, with nothing changed, if another node excludes it.
 
-    A node that is `alone` runs without Redis: it joins only if no other is alive, and no other joins beside it, except
-    for those of its `group`.
+    A node that is `alone` runs without Redis: it joins only if no other is alive, and no other joins beside it.
     """
 
     node: str
     alone: bool = False
     lease_s: float = LEASE_S
-    group: str = ""
 
 
 @frozen

@@ -2,8 +2,7 @@
 
 1. Write-ahead log with `synchronous=FULL`: a committed transaction survives a power cut.
 2. All transactions of the writing engine begin with the write lock, so none fails half way for lack of it.
-3. A data folder has one server at a time: a second one would take the first one's runs for leftovers of a crash. The
-   workers of one server are nodes, which know of each other by the table of nodes; their parent holds the lock.
+3. A data folder has one server at a time: a second one would take the first one's runs for leftovers of a crash.
 """
 
 import contextlib
@@ -104,8 +103,8 @@ def open_database(
 
     Raises AlreadyOpen if another server uses the folder and does not end within `wait_s`, CannotOpen (no permission,
     read-only, not a folder, locked), NotADatabase, Damaged or SchemaTooNew; in each case the database was not changed.
-    `busy_timeout_ms` is how long any transaction waits for another process's write lock. `locked`: the parent of this
-    process holds the lock of the folder, for all its workers.
+    `busy_timeout_ms` is how long any transaction waits for another process's write lock. `locked`: the server
+    that has the folder goes on beside this process.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)

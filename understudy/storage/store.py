@@ -408,9 +408,9 @@ class Store:
 
     # nodes, if several servers share the database
 
-    async def join(self, node: str, *, alone: bool = False, lease_s: float = LEASE_S, group: str = "") -> bool:
+    async def join(self, node: str, *, alone: bool = False, lease_s: float = LEASE_S) -> bool:
         """Join a node to the cluster. Return False if another node excludes it (see `JoinNodes`)."""
-        join = JoinNodes(node, alone, lease_s, group)
+        join = JoinNodes(node, alone, lease_s)
         return bool(await self._commit_urgent(join, trio.current_time() + self.deadline_s))
 
     async def renew(self, node: str, *, lease_s: float = LEASE_S, deadline_s: float = 1.0) -> bool:

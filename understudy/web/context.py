@@ -48,7 +48,6 @@ from understudy.web.websocket import WebSettings
 
 if TYPE_CHECKING:
     from understudy.chat.placement import Node
-    from understudy.cluster.local_link import WorkerLink
     from understudy.models.local import LocalModels
 
 log = logging.getLogger(__name__)
@@ -107,7 +106,6 @@ class WebContext:
     default_model: str = "offline"
     local_models: "LocalModels | None" = None
     node: "Node | None" = None
-    worker: "WorkerLink | None" = None
 
 
 async def read_body(max_bytes: int | None = None) -> bytes:

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transport.server.connection_limiter import ConnectionLimiter, ConnectionPermit, ConnectionsElsewhere, LimitReached
+from transport.server.connection_limiter import ConnectionLimiter, ConnectionPermit, LimitReached
 
 
 class Clients:
@@ -117,26 +117,6 @@ def test_no_bound_is_ever_passed(steps: list[tuple[int, int, str | None]], total
         for name in "abc":
             assert sum(each.peer == name for each in held) <= peer
         open_ = held
-
-
-def test_connections_of_other_processes_count_for_both_limits() -> None:
-    """What is held here is told at each change."""
-    told: list[tuple[int, dict[str, int]]] = []
-    elsewhere = ConnectionsElsewhere(lambda limiter: told.append((len(limiter), dict(limiter.peers.counts))))
-    limiter = ConnectionLimiter(3, 2, elsewhere=elsewhere)
-    first = limiter.enter("a", lambda: None)
-    assert isinstance(first, ConnectionPermit)
-    first.authenticate()
-    elsewhere.peers = {"a": 1}
-    assert limiter.enter("a", lambda: None) is LimitReached.PEER
-    elsewhere.peers, elsewhere.total = {}, 2
-    assert limiter.enter("b", lambda: None) is LimitReached.TOTAL
-    elsewhere.total = 1
-    second = limiter.enter(None, lambda: None)
-    assert isinstance(second, ConnectionPermit)
-    assert second.claim("c")
-    first.release()
-    assert told == [(1, {"a": 1}), (2, {"a": 1}), (2, {"a": 1, "c": 1}), (1, {"c": 1})]
 
 
 def test_an_authenticated_permit_holds_nothing_of_its_connection() -> None:

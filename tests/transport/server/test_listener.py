@@ -25,7 +25,6 @@ from tests.transport.servers import (
     echo,
     exchange,
     get,
-    hello_app,
     open_server,
     raw_socket,
     status_and_body,
@@ -50,29 +49,6 @@ async def test_a_stock_client_gets_its_messages_back() -> None:
     async with open_server() as port:
         answers = await trio.to_thread.run_sync(talk, port)
     assert answers == ["ünïcode".encode().decode(), "\x00bytes", "x" * 200_000]
-
-
-async def test_who_has_connected_before_the_port_is_closed_is_answered() -> None:
-    """Connections that the kernel has made, and the server not yet accepted, are not reset. Later ones are refused."""
-    closing = trio.Event()
-    async with trio.open_nursery() as nursery:
-        (listener,) = listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        handler = FunctionUpgradeHandler(echo)
-        await nursery.start(partial(serve, asgi_app=hello_app, upgrade_handler=handler, closing=closing), listeners)
-        where = listener.socket.getsockname()
-        await wait_all_tasks_blocked()
-        clients = [socket.create_connection(where) for _ in range(20)]
-        closing.set()
-        await wait_all_tasks_blocked()
-        for client in clients:
-            with client:
-                client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-                stream = trio.SocketStream(trio.socket.from_stdlib_socket(client))
-                with trio.fail_after(60):
-                    assert b"hello" in b"".join([piece async for piece in stream])
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(where)
-        nursery.cancel_scope.cancel()
 
 
 @pytest.mark.promise("wire.one-port")

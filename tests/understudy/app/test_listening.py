@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from understudy.app.listening import open_listeners, places_of
+from understudy.app.listening import open_listeners
 from understudy.app.settings import Settings
-from understudy.app.workers import reserve_port
 
 SECRET = "a secret of thirty-two characters"
 
@@ -48,12 +47,3 @@ async def test_a_port_in_use_of_either_family_is_an_error(tmp_path: Path) -> Non
             await open_listeners(taken)
     for each in await open_listeners(taken):
         await each.aclose()
-
-
-def test_workers_bind_the_same(tmp_path: Path) -> None:
-    assert {family for family, _ in places_of(settings(tmp_path, "::"))} == {socket.AF_INET, socket.AF_INET6}
-    bound = reserve_port(settings(tmp_path, "::"))
-    assert {each.family for each in bound} == {socket.AF_INET, socket.AF_INET6}
-    assert len({each.getsockname()[1] for each in bound}) == 1
-    for each in bound:
-        each.close()

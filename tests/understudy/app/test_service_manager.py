@@ -17,13 +17,11 @@ def manager(address: str) -> socket.socket:
     return listening
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-async def test_a_server_says_when_it_is_ready_and_that_it_stops(tmp_path: Path, workers: str) -> None:
-    """Once, by the process that was started, whatever runs below it."""
+async def test_a_server_says_once_when_it_is_ready_and_that_it_stops(tmp_path: Path) -> None:
     address = str(tmp_path / "notify")
     with manager(address) as listening:
         given = {"UNDERSTUDY_SECRET": "s" * 32, VARIABLE: address}
-        async with started(tmp_path / "data", "--workers", workers, loads=True, **given) as server:
+        async with started(tmp_path / "data", loads=True, **given) as server:
             assert listening.recv(100).decode() == READY
             assert await server.terminate() == 0
         listening.setblocking(False)

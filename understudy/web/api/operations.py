@@ -6,7 +6,6 @@ and for the role `metrics`; if anonymous sessions are allowed, they are for ever
 
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any, Final, Generic, TypeVar
 
 import trio
@@ -15,8 +14,7 @@ from quart import Blueprint, Response, current_app
 
 from transport.wire.errors import CommandRejected, Unauthenticated
 from understudy.observe.health import HealthStatus
-from understudy.observe.metrics import label_workers
-from understudy.storage.errors import BrokerUnavailable, StorageUnavailable
+from understudy.storage.errors import StorageUnavailable
 from understudy.web.context import WebContext, identity, rights, web_context
 
 log = logging.getLogger(__name__)
@@ -118,19 +116,9 @@ async def readyz() -> tuple[dict[str, Any], int]:
 
 @blueprint.get("/metrics")
 async def metrics() -> Response:
-    """Return the metrics in Prometheus' text format, for the role `metrics` and operators of the server.
-
-    A server with several workers returns those of all, labelled `worker`.
-    """
+    """Return the metrics in Prometheus' text format, for the role `metrics` and operators of the server."""
     _check_may_read_metrics()
-    context = web_context()
-    own, worker = context.metrics.render(), context.worker
-    if worker is not None:
-        texts = {worker.welcome.number: own.decode()}
-        with suppress(BrokerUnavailable):  # the parent is gone: so is this worker, soon
-            texts |= await worker.gather_metrics()
-        own = await trio.to_thread.run_sync(label_workers, texts)
-    return Response(own, content_type=CONTENT_TYPE_LATEST)
+    return Response(web_context().metrics.render(), content_type=CONTENT_TYPE_LATEST)
 
 
 def _check_may_read_metrics() -> None:

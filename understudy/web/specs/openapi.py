@@ -223,9 +223,7 @@ HEALTH: Final = _all(
         "connections": COUNT,
         "runs": COUNT,
         "runs_waiting": COUNT,
-        "workers": array_of(OBJECT),
-    },
-    "workers",
+    }
 )
 COUNTS: Final[Schema] = {"type": "object", "additionalProperties": COUNT}
 OBSERVED: Final = _all(

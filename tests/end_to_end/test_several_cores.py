@@ -1,0 +1,86 @@
+"""Several nodes on one machine behind one port, as the guide to several cores has it set up."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+import trio
+
+from tests.end_to_end.chat_client import TERMINAL, ChatClient, check_arc, connected
+from tests.end_to_end.http import request
+from tests.end_to_end.process import Process, started
+from tests.end_to_end.server_pair import backends_environment, resume, token_of
+from tests.end_to_end.test_nginx import LOCATIONS
+from tests.servers.nginx import Nginx
+from tests.servers.postgresql import Postgres
+from tests.servers.redis import Redis
+
+pytestmark = pytest.mark.needs("nginx")
+
+SLOW: Final = "12"
+"""Words a second, so that an answer takes a few seconds."""
+LONG: Final = "Summarise at length: " + " ".join(f"Sentence {n} tells of the thing numbered {n}." for n in range(40))
+
+
+@asynccontextmanager
+async def behind_one_port(folder: Path, postgres: Postgres, redis: Redis) -> AsyncIterator[tuple[str, list[Process]]]:
+    """Start two nodes and a proxy that gives each connection to the next one. Yield its address and the nodes."""
+    shared = backends_environment(postgres, redis) | {
+        "UNDERSTUDY_WORDS_PER_S": SLOW,
+        "UNDERSTUDY_LIMITS_CONNECTIONS_PER_USER": "3",
+    }
+    async with started(folder / "a", **shared) as a, started(folder / "b", **shared) as b:
+        nodes = "\n".join(f"server {each.address.removeprefix('http://')};" for each in (a, b))
+        proxy = await trio.to_thread.run_sync(Nginx, folder / "nginx", LOCATIONS, f"upstream chat {{ {nodes} }}")
+        try:
+            yield proxy.address, [a, b]
+        finally:
+            await trio.to_thread.run_sync(proxy.stop)
+
+
+async def connections_of(node: Process) -> int:
+    token = token_of("op", "s-op", ["operator", "metrics"])
+    _, _, health = await request(node.address, "GET", "/healthz", token=token)
+    return int(health["connections"])
+
+
+async def ends(client: ChatClient, count: int) -> None:
+    """Read until so many runs have ended. Check that the client has each event once, in order, and whole runs."""
+    while sum(each["type"] in TERMINAL for each in client.durable()) < count:
+        await client.read()
+    assert [each["seq"] for each in client.durable()] == list(range(1, len(client.durable()) + 1))
+    for run in {each["run_id"] for each in client.durable()}:
+        check_arc(client.durable(run))
+
+
+async def test_two_nodes_behind_one_port_are_one_server(tmp_path: Path, postgres: Postgres, own_redis: Redis) -> None:
+    """Two tabs on two nodes see the same, and count together; when a node is killed, its answer goes on in the other,
+    and the port serves."""
+    async with behind_one_port(tmp_path, postgres, own_redis) as (address, nodes):
+        token = token_of()
+        async with connected(address, token) as first:
+            of_first = nodes.pop(0 if await connections_of(nodes[0]) else 1)
+            async with connected(address, token) as second:
+                assert await connections_of(nodes[0]) == 1
+                await first.say("What is 17 * 23? Use your calculator.", thread_id="t", message_id="m1")
+                await ends(first, 1)
+                await ends(second, 1)
+                await second.say("And 2 * 21? Use your calculator.", thread_id="t", message_id="m2")
+                await ends(first, 2)
+                await ends(second, 2)
+                assert first.durable() == second.durable()
+
+                async with connected(address, token), connected(address, token, welcome=False) as beyond:
+                    assert await beyond.until_closed() == 4429
+
+                await first.say(LONG, thread_id="t", message_id="m3")
+                await second.until("partial_result")
+                await of_first.kill()
+                await ends(second, 3)
+                assert second.durable()[-1]["type"] == "final_response"
+        async with connected(address, token) as again:
+            await resume(again)
+            await again.say("And 3 * 21? Use your calculator.", thread_id="t", message_id="m4")
+            await ends(again, 4)
