@@ -66,6 +66,7 @@ def without_stop(context: BrowserContext, server: Server, shots: Path | None) ->
     stops = page.get_by_role("button", name=re.compile("^Stop"))
     account = page.get_by_role("button", name=re.compile("^Account"))
     archive = page.get_by_role("button", name="Archived chats")
+    expect(page.locator(".work-now")).to_be_visible()  # the server has the message, else it waits to be sent
     expect(stops).to_have_count(1)  # of the message box
     for known in (account, archive):
         expect(known).to_be_visible()

@@ -28,6 +28,9 @@ class ReadDatabase:
         self.reading.dispose()
 
 
+BEFORE_RELEASES: Final = (
+    "its schema {found} is older than the first release: export what is to be kept with the version that made it"
+)
 OLDER_SCHEMA: Final = "its schema is older than this understudy: `understudy migrate` brings it up to date"
 NO_DATABASE: Final = "there is no database of understudy there"
 

@@ -28,7 +28,7 @@ from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from . import schema
-from .database import NO_DATABASE, OLDER_SCHEMA, ReadDatabase
+from .database import BEFORE_RELEASES, NO_DATABASE, OLDER_SCHEMA, ReadDatabase
 from .errors import CannotConnect, ExtraNotInstalled, ForeignTables, SchemaInUse, SchemaTooNew, driver_words
 from .schema import Now
 
@@ -72,9 +72,6 @@ NOT_UTF8: Final = (
 )
 VERSIONS: Final = "alembic_version"
 _COLUMNS: Final = "SELECT attname FROM pg_attribute WHERE attrelid = 'alembic_version'::regclass"
-FIRST_WITH_NODES: Final = schema.REVISIONS[4]
-FIRST_TO_TELL: Final = schema.REVISIONS[31]
-"""The first revision whose nodes say up to which they know the schema."""
 NODE_CONNECTIONS: Final = 1 + (READERS + 2) + FILE_TRANSFERS
 """Limit of connections per node: to write, to read, and for files."""
 
@@ -265,7 +262,7 @@ def _migrate(connection: Connection, where: str) -> None:
     if schema.is_behind(found):
         from .migrations import oldest_reader, upgrade  # Alembic is slow to import, and most starts do not need it
 
-        if found is not None and (running := _nodes_before(connection, oldest_reader(connection), found)):
+        if found is not None and (running := _nodes_before(connection, oldest_reader(connection))):
             raise SchemaInUse(where, running, found, schema.HEAD)
         upgrade(connection)
     elif found != schema.HEAD:
@@ -274,20 +271,11 @@ def _migrate(connection: Connection, where: str) -> None:
         log.warning("storage.not_durable", extra={"database": where, "reason": "synchronous_commit is off"})
 
 
-def _nodes_before(connection: Connection, oldest: str, found: str) -> int:
-    """Count the living nodes that do not know a schema of the revision `oldest`.
-
-    A node of a release that does not say what it knows is taken for one of the database's schema, `found`.
-    """
-    if found < FIRST_WITH_NODES:
-        return 0
+def _nodes_before(connection: Connection, oldest: str) -> int:
+    """Count the living nodes that do not know a schema of the revision `oldest`."""
     nodes = schema.nodes.c
-    living = select(func.count()).where(nodes.expires_at > Now())
-    if found >= FIRST_TO_TELL:
-        living = living.where(func.coalesce(nodes.knows_revision, found) < oldest)
-    elif found >= oldest:
-        return 0
-    return int(connection.execute(living).scalar_one())
+    lagging = select(func.count()).where(nodes.expires_at > Now(), nodes.knows_revision < oldest)
+    return int(connection.execute(lagging).scalar_one())
 
 
 def _known_revision(connection: Connection, where: str) -> str | None:
@@ -308,6 +296,8 @@ def _known_revision(connection: Connection, where: str) -> str | None:
     found = rows[0] if rows else None
     if found is not None and not schema.is_revision(found):
         raise ForeignTables(where, VERSIONS)
+    if found is not None and found < schema.REVISIONS[0]:
+        raise CannotConnect(where, BEFORE_RELEASES.format(found=found))
     written: dict[str, Any] = {}
     if schema.compatibility.name in tables:
         row = connection.exec_driver_sql("SELECT * FROM compatibility").mappings().first()
@@ -362,7 +352,7 @@ def check_cluster(address: str) -> ClusterCheck:
     with open_snapshot(address) as (connection, _):
         free = int(connection.exec_driver_sql(_FREE).scalar_one()) + 1  # this connection will be closed
         nodes = 0
-        if revision is not None and revision >= FIRST_WITH_NODES:
+        if revision is not None:
             leases = "SELECT count(*) FROM nodes WHERE expires_at > extract(epoch FROM clock_timestamp())"
             nodes = int(connection.exec_driver_sql(leases).scalar_one())
         writable = bool(connection.exec_driver_sql(_WRITABLE).scalar_one())

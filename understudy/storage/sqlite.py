@@ -21,7 +21,7 @@ from sqlalchemy.pool import NullPool
 
 from . import schema
 from .data_folder import LOCK_NAME, WAIT_S, FolderLock, keep_private, lock_folder
-from .database import NO_DATABASE, OLDER_SCHEMA, ReadDatabase
+from .database import BEFORE_RELEASES, NO_DATABASE, OLDER_SCHEMA, ReadDatabase
 from .errors import CannotOpen, Damaged, NotADatabase, SchemaTooNew, StorageUnavailable, driver_words
 from .prepared import Prepared
 
@@ -257,6 +257,8 @@ def _version(path: Path, connection: sqlite3.Connection) -> str | None:
     version = str(rows[0][0])
     if not schema.is_revision(version):
         raise NotADatabase(path, FOREIGN)
+    if version < schema.REVISIONS[0]:
+        raise CannotOpen(path, BEFORE_RELEASES.format(found=version))
     written: dict[str, Any] = {}
     if schema.compatibility.name in tables:
         found = connection.execute("SELECT * FROM compatibility")

@@ -1,17 +1,13 @@
 """The tree of messages in the tables: the way to a message, feedback, requests, and databases from before the tree."""
 
-import sqlite3
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from alembic import command
-from sqlalchemy import create_engine, event
+from sqlalchemy import event
 
-from understudy.storage import migrations, queries, schema
+from understudy.storage import queries
 from understudy.storage.errors import AlreadyStored
 from understudy.storage.records import Change, GiveFeedback, TrimLog
-from understudy.storage.sqlite import FILE_NAME, open_database
 from understudy.storage.sqlite import SqliteDatabase as Database
 
 from .test_write_statements import Book
@@ -41,43 +37,6 @@ def book(database: Database) -> Iterator[Book]:
     book = Book(database)
     yield book
     book.connection.close()
-
-
-def old_database(folder: Path) -> None:
-    """Make a database with the scripts up to the first revision, and put the rows of an old server into it."""
-    engine = create_engine(f"sqlite:///{folder / FILE_NAME}")
-    with engine.begin() as connection:
-        command.upgrade(migrations.configuration(connection), "0001")
-    engine.dispose()
-    with sqlite3.connect(folder / FILE_NAME) as raw:
-        raw.executescript(OLD)
-    raw.close()
-
-
-def test_threads_from_before_the_tree_become_one_branch(tmp_path: Path) -> None:
-    """The migration links each message to the answer before it, also if that run has none."""
-    old_database(tmp_path)
-    database = open_database(tmp_path)
-    with database.reading.begin() as connection:
-        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one() == schema.HEAD
-        ann = queries.messages(connection, "ann", "t1", None, 100).items
-        bob = queries.messages(connection, "bob", "t1", None, 100).items
-        assert [(each.id, each.parent_id) for each in ann] == [
-            ("m1", None),
-            ("answer-r1", "m1"),
-            ("m2", "answer-r1"),
-            ("m3", "answer-r2"),
-            ("answer-r3", "m3"),
-        ]
-        assert (ann[0].references, ann[1].visualization, ann[3].content) == (("f1",), {}, "four")
-        assert [each.parent_id for each in bob] == [None]
-        newest = {
-            (owner, name): queries.thread(connection, owner, name) for owner, name in (("ann", "t1"), ("ann", "t2"))
-        }
-        assert [each.newest_run if each else "" for each in newest.values()] == ["r3", None]
-        way = queries.history(connection, "ann", "m3", 100)
-        assert [each.content for each in way.messages] == ["one", "1", "three"]
-    database.close()
 
 
 def said(make, number: int, after: str | None, *, answer: bool = True, **fields: object) -> Change:

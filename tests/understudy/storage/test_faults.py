@@ -5,23 +5,16 @@ The same of SQLite's file is in `test_writer` (full, locked, removed), `test_sql
 """
 
 import os
-import shutil
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 import trio
-from alembic import command
 
 from tests.servers.postgresql import Postgres
-from understudy.storage import queries, schema
-from understudy.storage.errors import CannotConnect, SchemaTooNew, StorageUnavailable
-from understudy.storage.migrations import configuration
+from understudy.storage.errors import CannotConnect, StorageUnavailable
 from understudy.storage.postgresql import connect_database
 from understudy.storage.records import LoggedEvent
-from understudy.storage.sqlite import open_database
-from understudy.storage.writer import commit_group
 
 from .test_postgresql import execute
 from .test_writer import running
@@ -124,35 +117,3 @@ def test_too_many_connections(postgres: Postgres, template: str) -> None:
             connect_database(address.replace("understudy@", "limited@"))
     finally:
         execute(address, f"ALTER DATABASE {name} CONNECTION LIMIT -1", "DROP ROLE limited")
-
-
-@pytest.mark.parametrize("revision", [schema.REVISIONS[0], schema.REVISIONS[-2]])
-def test_an_older_schema_is_brought_up_to_date(
-    postgres: Postgres, template: str, migrated: Path, tmp_path: Path, make: Any, revision: str
-) -> None:
-    """In both databases, from the first revision and from the last before this, with all that was said; one that is
-    newer is refused."""
-    folder = Path(shutil.copytree(migrated, tmp_path / "data"))
-    address = postgres.create(template)
-    for opens in (lambda: open_database(folder), lambda: connect_database(address)):
-        database = opens()
-        with database.writing.connect() as connection:
-            assert commit_group(connection, [make.opening(), make.opening("bob", "t2", "r2")]) == [True, True]
-        with database.writing.begin() as connection:
-            if connection.dialect.name == "postgresql":  # as for an upgrade: a busy machine is idle between statements
-                connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
-            command.downgrade(configuration(connection), revision)
-        database.close()
-        database = opens()
-        with database.reading.begin() as connection:
-            assert queries.message(connection, "ann", "m-t1").content == "Hello"
-            assert queries.last_seqs(connection, "bob", ["t2"]) == {"t2": 1}
-        with database.reading.begin() as connection:
-            found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
-        with database.writing.begin() as connection:
-            connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-            connection.exec_driver_sql("UPDATE compatibility SET oldest_revision = '9999'")
-        database.close()
-        assert found == schema.HEAD
-        with pytest.raises(SchemaTooNew):
-            opens()

@@ -1,19 +1,15 @@
 """Search: by words, in any alphabet, the same in both databases, and never in somebody else's messages."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from alembic import command
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import create_engine
 
-from understudy.storage import migrations, queries, schema
+from understudy.storage import queries
 from understudy.storage.database import Database
 from understudy.storage.fulltext import LONGEST_WORD, MOST_ASKED, for_fts5, for_tsquery, mark, searchable
 from understudy.storage.records import DeleteThread
-from understudy.storage.sqlite import FILE_NAME, open_database
 
 from .conftest import Make
 from .test_write_statements import Book
@@ -126,30 +122,6 @@ def test_the_index_is_used(book: Book, kind: str) -> None:
             connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
             asked = "SELECT 1 FROM words WHERE array_to_tsvector(string_to_array(text, ' ')) @@ CAST('x' AS tsquery)"
             assert "words_index" in str(connection.exec_driver_sql(f"EXPLAIN {asked}").all())
-
-
-def test_messages_from_before_the_index_are_found(tmp_path: Path) -> None:
-    """The migration puts their words in, also of more than it reads at a time."""
-    engine = create_engine(f"sqlite:///{tmp_path / FILE_NAME}")
-    with engine.begin() as connection:
-        command.upgrade(migrations.configuration(connection), "0003")
-        connection.exec_driver_sql("INSERT INTO users VALUES ('ann', 1.0)")
-        connection.exec_driver_sql(
-            "INSERT INTO threads VALUES ('ann', 't1', '-', 'guide', NULL, 1.0, 2.0, 0, NULL), "
-            "('ann', 't2', '-', 'guide', NULL, 1.0, 2.0, 0, NULL)"
-        )
-        columns = "(number, owner, id, thread_id, role, content, agent_type, status, created_at, 'references')"
-        row = "(?, 'ann', ?, ?, 'user', ?, 'guide', 'accepted', 1.0, '[]')"
-        many = [(number, f"m{number}", "t1", f"number{number} said") for number in range(1201)]
-        for each in [*many, (5000, "last", "t2", "Grüße")]:
-            connection.exec_driver_sql(f"INSERT INTO messages {columns.replace(chr(39), chr(34))} VALUES {row}", each)
-    engine.dispose()
-    database = open_database(tmp_path)
-    with database.reading.begin() as connection:
-        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one() == schema.HEAD
-        for query, thread in (("number0", "t1"), ("number1200", "t1"), ("grusse", "t2")):
-            assert [row.id for row in queries.threads(connection, "ann", query, None, 9).items] == [thread]
-    database.close()
 
 
 @given(st.text(), st.text())

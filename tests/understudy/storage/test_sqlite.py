@@ -36,20 +36,6 @@ def test_the_code_knows_every_migration() -> None:
     assert tuple(script.revision for script in reversed(list(scripts.walk_revisions()))) == schema.REVISIONS
 
 
-def test_every_migration_can_be_taken_back(database) -> None:
-    """Down to nothing and up again."""
-    from alembic import command
-
-    with database.writing.begin() as connection:
-        command.downgrade(migrations.configuration(connection), "base")
-    with database.writing.begin() as connection:
-        tables = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars().all()
-        assert tables == ["alembic_version"]
-        migrations.upgrade(connection)
-    with database.writing.begin() as connection:
-        assert differences(connection) == []
-
-
 def test_a_failed_migration_leaves_nothing_behind(tmp_path) -> None:
     """The migrations are one transaction: a table in their way, and the file is as it was."""
     path = tmp_path / FILE_NAME

@@ -1,6 +1,7 @@
 """The history of the schema, and the upgrade to its newest revision.
 
-1. A revision in `versions` is never changed after its release; it imports nothing of today's schema.
+1. A revision in `versions` is never changed after its release. The first one makes the tables of `schema.py`; any
+   other imports nothing of today's schema.
 2. A revision only expands: releases that do not know it can use the schema after it. One that takes something away, or
    after which older code could not read what newer code writes, declares `oldest_reader`: the first revision whose
    code can. It may do so once no release is in use whose code cannot.

@@ -11,7 +11,3 @@ oldest_reader = "9001"
 
 def upgrade() -> None:
     op.drop_table("provider_sessions")
-
-
-def downgrade() -> None:
-    raise NotImplementedError

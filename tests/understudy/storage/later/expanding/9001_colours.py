@@ -14,8 +14,3 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("threads", sa.Column("colour", sa.Text()))
     op.create_table("palettes", sa.Column("id", sa.Text(), primary_key=True))
-
-
-def downgrade() -> None:
-    op.drop_table("palettes")
-    op.drop_column("threads", "colour")
