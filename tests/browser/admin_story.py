@@ -198,7 +198,7 @@ def _settings(page: Page, shots: Path | None) -> None:
 
 
 NOTE_SENTENCES = """() => {
-  const fault = document.querySelector(".admin > .fault");
+  const fault = document.querySelector(".admin .fault");
   window.sentences = [];
   const note = () => { if (window.sentences.at(-1) !== fault.textContent) window.sentences.push(fault.textContent); };
   new MutationObserver(note).observe(fault, { childList: true, characterData: true, subtree: true });

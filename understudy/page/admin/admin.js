@@ -26,7 +26,7 @@ export class Admin {
     this.element = el("div.observer.admin", {},
       el("header.topbar", {}, el("h1", {}, "Administration"), hasOne(roles, OPERATORS) && el("a.quiet", { href: `${ROOT}/observer` }, "Observer"), el("a.quiet", { href: `${ROOT}/` }, "Chat"),
         el("button.quiet", { type: "button", onclick: () => onRefused(null) }, "Sign out")),
-      el("div.views", {}, el("nav", { "aria-label": "Sections" }, this.links)), el("div", {}, this.said, this.link), this.fault, this.stage);
+      el("div.views", {}, el("nav", { "aria-label": "Sections" }, this.links)), el("div", {}, this.said, this.link, this.fault), this.stage);
   }
 
   start() {
