@@ -5,8 +5,8 @@
    either suffices.
 2. A local time that occurs twice, when clocks go back, is due at its first occurrence only.
 3. A local time that is skipped, when clocks go forward, is due at the end of the gap.
-4. If the minute or the hour begins with `*`, the expression follows elapsed time instead: the repeated hour is due again,
-   as a new hour, and the skipped one is not.
+4. If the minute or the hour begins with `*`, the expression follows elapsed time instead: the repeated hour is due
+   again, as a new hour, and the skipped one is not.
 5. Each time is due once: several local times in one gap are one due time.
 """
 
