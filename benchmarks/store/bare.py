@@ -9,7 +9,8 @@ import trio
 
 from transport.wire.codec import to_log
 from transport.wire.events import AgentThinking, Envelope
-from understudy.storage.records import Change, Thread
+from understudy.storage.changes import Change
+from understudy.storage.records import Thread
 from understudy.storage.sqlite import open_database
 from understudy.storage.writer import commit_group
 

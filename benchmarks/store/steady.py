@@ -12,7 +12,8 @@ import trio
 from benchmarks.million import OWNER, build
 from understudy.app.build import build_app
 from understudy.app.settings import Settings
-from understudy.storage.records import Change, LoggedEvent, Thread
+from understudy.storage.changes import Change
+from understudy.storage.records import LoggedEvent, Thread
 
 from .grown import Times
 

@@ -66,7 +66,8 @@ def product(users: int = 0, events: int = 0) -> Iterator[Product]:
 
 def _write_threads(folder: Path, users: int, events: int) -> None:
     """Fill the database before the server opens it."""
-    from understudy.storage.records import Change, LoggedEvent, Thread
+    from understudy.storage.changes import Change
+    from understudy.storage.records import LoggedEvent, Thread
     from understudy.storage.sqlite import open_database
     from understudy.storage.writer import commit_group
 

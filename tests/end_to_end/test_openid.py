@@ -17,7 +17,7 @@ from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from understudy.storage.archive_queries import Archive
 from understudy.storage.audit import AuditFilter, entries
-from understudy.storage.records import owner_of
+from understudy.storage.owners import owner_of
 
 pytestmark = [
     pytest.mark.needs("npm"),

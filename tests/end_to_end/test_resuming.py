@@ -11,7 +11,8 @@ from tests.end_to_end.http import new_token, request
 from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.scripted_model import Gate, Say, scripted
 from tests.end_to_end.test_branches import ended, history, send
-from understudy.storage.records import Change, LoggedEvent, Thread
+from understudy.storage.changes import Change
+from understudy.storage.records import LoggedEvent, Thread
 
 
 @pytest.mark.promise("wire.resume-many", "wire.bad-cursor-foreign")

@@ -11,8 +11,8 @@ from tests.end_to_end.scripted_model import Call, Gate, Say, lingering, scripted
 from transport.connection.limits import Limits
 from understudy import Agent
 from understudy.chat.run import tool_call
+from understudy.storage.changes import Change
 from understudy.storage.errors import StorageUnavailable
-from understudy.storage.records import Change
 
 
 def gated() -> tuple[Agent, Gate]:

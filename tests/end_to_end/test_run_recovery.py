@@ -23,7 +23,8 @@ from tests.end_to_end.process import started
 from tests.end_to_end.resumable_agent import CALLS, OTHER, SPOKEN, agent
 from transport.connection.limits import Limits
 from understudy.app.server import Running
-from understudy.storage.records import Change, RunAttempt
+from understudy.storage.changes import Change
+from understudy.storage.records import RunAttempt
 
 AGENT = "tests.end_to_end.resumable_agent:agent"
 WRITER = "tests.end_to_end.hand_written_agent:agent"

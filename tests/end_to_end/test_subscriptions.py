@@ -14,7 +14,8 @@ from transport.connection.limits import Limits
 from transport.wire.codec import from_log, to_log
 from transport.wire.events import AgentThinking
 from understudy.app.server import Running
-from understudy.storage.records import Change, LoggedEvent
+from understudy.storage.changes import Change
+from understudy.storage.records import LoggedEvent
 
 THREADS = 63
 """One less than the size at which a table of conversations once pruned ended ones."""

@@ -71,7 +71,7 @@ from understudy.sandbox.limiters import FairLimiter
 from understudy.storage.archive_queries import Archive
 from understudy.storage.database import Database
 from understudy.storage.errors import ExtraNotInstalled, StorageUnavailable
-from understudy.storage.records import tenant_of
+from understudy.storage.owners import tenant_of
 from understudy.storage.spending import SpendingLimits
 from understudy.storage.store import Store
 from understudy.tools.lifespan import SERVER, Lifespan, names_asyncio

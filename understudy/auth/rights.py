@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 from attrs import frozen
 
 from transport.wire.errors import CommandRejected
-from understudy.storage.records import tenant_of
+from understudy.storage.owners import tenant_of
 
 OPERATOR: Final = "operator"
 SERVER_OPERATOR: Final = "server_operator"

@@ -19,7 +19,7 @@ from transport.connection.limits import Limits, RateLimit
 from transport.wire.errors import CommandRejected, KeySetInvalid, OriginRefused, Unauthenticated, UnknownKey
 from understudy.auth.revocation import RevokedSessions, family_key, user_key
 from understudy.storage.data_folder import keep_private
-from understudy.storage.records import name_of, owner_of
+from understudy.storage.owners import name_of, owner_of
 
 if TYPE_CHECKING:
     from transport.auth.keyring import KeyFetcher, Keyring, KeySet, ProviderTokens

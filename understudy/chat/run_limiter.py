@@ -23,7 +23,7 @@ from attrs import define, field
 
 from actors import ActorRef
 from understudy.chat.messages import PermitGranted, PositionChanged
-from understudy.storage.records import tenant_of
+from understudy.storage.owners import tenant_of
 
 WaiterT = TypeVar("WaiterT")
 KeyT = TypeVar("KeyT", bound=Hashable)

@@ -16,7 +16,8 @@ from attrs import define, field
 from actors import Context
 from understudy.chat.polling import Poll, Poller
 from understudy.storage.errors import StorageUnavailable
-from understudy.storage.stops import AddStop, StopInForce, StopWrite
+from understudy.storage.stops import AddStop, DropStop, StopInForce
+from understudy.storage.write import Write
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +101,7 @@ class Stops:
                 watch.stop = stop
                 watch.scope.cancel()
 
-    async def change(self, commit: Callable[[StopWrite], Awaitable[bool]], work: StopWrite, at: float) -> bool:
+    async def change(self, commit: Callable[[Write], Awaitable[bool]], work: AddStop | DropStop, at: float) -> bool:
         """Commit a stop, or its end, and apply it here. Return the answer of the write. Raises StorageUnavailable."""
         async with self._lock:
             answer = await commit(work)

@@ -33,7 +33,7 @@ def audit(
     from understudy.cli.user_data import audit_entries
     from understudy.privacy.records import audit_entry_of
     from understudy.storage.audit import ACTIONS, AuditFilter
-    from understudy.storage.records import owner_of
+    from understudy.storage.owners import owner_of
 
     if action is not None and action not in ACTIONS:
         raise click.UsageError(f"--action must be one of {', '.join(ACTIONS)}")

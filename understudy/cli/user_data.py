@@ -33,10 +33,11 @@ from understudy.storage.cache import drop_changed_answers
 from understudy.storage.database import Database, DriverErrors, ReadDatabase
 from understudy.storage.errors import NotStored, StorageError, StorageUnavailable, driver_words
 from understudy.storage.files import FileStore, FolderFiles
-from understudy.storage.records import Write, name_of, owner_of
+from understudy.storage.owners import name_of, owner_of
 from understudy.storage.revocations import RevokeSession
 from understudy.storage.sqlite import FILES, open_database, read_folder
 from understudy.storage.store import Store
+from understudy.storage.write import Write
 from understudy.storage.writer import StoreWriter, commit_group
 
 PART_SUFFIX: Final = ".part"

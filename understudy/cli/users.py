@@ -31,7 +31,7 @@ def list_users(tenant: str | None, data_dir: Path | None, database_url: str | No
     from understudy.cli.console import one_line
     from understudy.cli.user_data import users_with_data
     from understudy.privacy.transcript import moment
-    from understudy.storage.records import name_of
+    from understudy.storage.owners import name_of
 
     settings = load_settings(data_dir=data_dir, database_url=database_url)
     with storage_errors_shown():

@@ -32,7 +32,8 @@ from understudy.storage import (
     web_push,
 )
 from understudy.storage.archive_queries import Archive, User
-from understudy.storage.records import LoggedEvent, Message, RunRecord, StepRecord, Thread, name_of
+from understudy.storage.owners import name_of
+from understudy.storage.records import LoggedEvent, Message, RunRecord, StepRecord, Thread
 
 log = logging.getLogger(__name__)
 

@@ -13,9 +13,10 @@ from understudy.storage.accounts import Account
 from understudy.storage.agent_states import StateEntry
 from understudy.storage.archive_queries import StoredMemory, User
 from understudy.storage.audit import StoredEntry
+from understudy.storage.owners import name_of, tenant_of
 from understudy.storage.passkeys import Passkey, public_id
 from understudy.storage.pushes import Push
-from understudy.storage.records import File, Message, RunRecord, StepRecord, Thread, name_of, tenant_of
+from understudy.storage.records import File, Message, RunRecord, StepRecord, Thread
 from understudy.storage.schedules import Schedule
 from understudy.storage.shares import Share
 from understudy.storage.sign_ins import SignIn

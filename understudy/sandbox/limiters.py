@@ -23,7 +23,7 @@ MAX_QUEUED: Final = 20
 
 def _load_tenant_of() -> Callable[[str], str | None]:
     """Import storage with the first limiter: a program that imports `understudy` to write tools does not load it."""
-    from understudy.storage.records import tenant_of
+    from understudy.storage.owners import tenant_of
 
     return tenant_of
 

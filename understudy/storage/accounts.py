@@ -8,14 +8,15 @@
    refused: such a change locks all accounts to which somebody can sign in, and looks at them then.
 """
 
-from collections.abc import Callable, Collection, Iterable
-from typing import Any, Final, TypeAlias
+from collections.abc import Collection, Iterable
+from typing import Any, Final
 
 from attrs import asdict, field, frozen
-from sqlalchemy import Connection, Table, delete, or_, select, update
+from sqlalchemy import Connection, delete, or_, select, update
 
 from . import schema
 from .errors import SoleAccount
+from .write import Write, add_users, put
 
 PAGE: Final = 500
 """Accounts that are read at a time."""
@@ -50,14 +51,21 @@ class Account:
 
 
 @frozen
-class AddAccount:
+class AddAccount(Write):
     """Store a new account, with its user if there is none. The answer is whether there was no account."""
 
     account: Account
 
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        add_users(connection, [(self.account.owner, self.account.created_at)])
+        row = asdict(self.account) | {"roles": list(self.account.roles), "groups": list(self.account.groups)}
+        added = put(connection, schema.accounts).values(**row).on_conflict_do_nothing()
+        return connection.execute(added).rowcount > 0
+
 
 @frozen
-class InviteAgain:
+class InviteAgain(Write):
     """Replace password and passkeys of an account by an invite, and enable the account. The answer is whether there is
     one."""
 
@@ -65,9 +73,15 @@ class InviteAgain:
     invite: str = field(repr=False)
     expires_at: float
 
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        values = {"password": "", "invite": self.invite, "invite_expires_at": self.expires_at, "disabled_at": None}
+        connection.execute(delete(schema.passkeys).where(schema.passkeys.c.owner == self.owner))
+        return _change(connection, self.owner, values)
+
 
 @frozen
-class TakeInvite:
+class TakeInvite(Write):
     """Set the password of an account and use its invite up. The answer is whether the invite was valid at `now`."""
 
     owner: str
@@ -75,9 +89,14 @@ class TakeInvite:
     password: str = field(repr=False)
     now: float
 
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        valid = (_a.invite == self.invite, _a.invite_expires_at > self.now, _a.disabled_at.is_(None))
+        return _change(connection, self.owner, {"password": self.password, "invite": ""}, *valid)
+
 
 @frozen
-class ReplacePassword:
+class ReplacePassword(Write):
     """Store another hash, of the same password or a new one.
 
     The answer is whether the account still has the hash `replaces`, and is not disabled.
@@ -87,9 +106,15 @@ class ReplacePassword:
     replaces: str = field(repr=False)
     password: str = field(repr=False)
 
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        return _change(
+            connection, self.owner, {"password": self.password}, _a.password == self.replaces, _a.disabled_at.is_(None)
+        )
+
 
 @frozen
-class ChangeRights:
+class ChangeRights(Write):
     """Replace the roles and groups of an account. The answer is whether there is one.
 
     SoleAccount refuses it if the account is the only usable one that has one of the roles `keep`, and loses them.
@@ -100,9 +125,14 @@ class ChangeRights:
     groups: tuple[str, ...]
     keep: tuple[str, ...] = ()
 
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        _keep_another(connection, self.owner, () if set(self.keep) & set(self.roles) else self.keep)
+        return _change(connection, self.owner, {"roles": list(self.roles), "groups": list(self.groups)})
+
 
 @frozen
-class DisableAccount:
+class DisableAccount(Write):
     """Let nobody sign in to an account, and withdraw its invite. The answer is whether there is an account.
 
     SoleAccount refuses it if the account is the only usable one that has one of the roles `keep`.
@@ -112,32 +142,10 @@ class DisableAccount:
     at: float
     keep: tuple[str, ...] = ()
 
-
-AccountWrite: TypeAlias = AddAccount | InviteAgain | TakeInvite | ReplacePassword | ChangeRights | DisableAccount
-
-
-def write(connection: Connection, work: AccountWrite, put: Callable[[Table], Any]) -> bool:
-    """Execute a write; return the answer that its class documents. `put` makes the database's own insert."""
-    match work:
-        case AddAccount(account):
-            row = asdict(account) | {"roles": list(account.roles), "groups": list(account.groups)}
-            added = put(schema.accounts).values(**row).on_conflict_do_nothing()
-            return connection.execute(added).rowcount > 0
-        case InviteAgain(owner, invite, expires_at):
-            values = {"password": "", "invite": invite, "invite_expires_at": expires_at, "disabled_at": None}
-            connection.execute(delete(schema.passkeys).where(schema.passkeys.c.owner == owner))
-            return _change(connection, owner, values)
-        case TakeInvite(owner, invite, password, now):
-            valid = (_a.invite == invite, _a.invite_expires_at > now, _a.disabled_at.is_(None))
-            return _change(connection, owner, {"password": password, "invite": ""}, *valid)
-        case ReplacePassword(owner, replaces, password):
-            return _change(connection, owner, {"password": password}, _a.password == replaces, _a.disabled_at.is_(None))
-        case ChangeRights(owner, roles, groups, keep):
-            _keep_another(connection, owner, () if set(keep) & set(roles) else keep)
-            return _change(connection, owner, {"roles": list(roles), "groups": list(groups)})
-        case DisableAccount(owner, at, keep):
-            _keep_another(connection, owner, keep)
-            return _change(connection, owner, {"disabled_at": at, "invite": ""})
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        _keep_another(connection, self.owner, self.keep)
+        return _change(connection, self.owner, {"disabled_at": self.at, "invite": ""})
 
 
 def _keep_another(connection: Connection, owner: str, roles: Collection[str]) -> None:

@@ -7,15 +7,15 @@ The column `agent` is the name of a notebook: that of the agent that writes in i
 """
 
 import math
-from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from attrs import field, frozen
-from sqlalchemy import Connection, Table, bindparam, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from . import schema
 from .errors import NotStored
 from .prepared import Prepared
+from .write import Write, add_users, put
 
 _c = schema.contexts.c
 
@@ -32,11 +32,11 @@ _remembered = Prepared(  # each message reads it
 
 
 @frozen
-class Remember:
+class Remember(Write):
     """Store a value under its name, replacing an earlier one. The answer is False at the limit of values.
 
     `now` and `expires_at` are Unix seconds. `by_user`: the user asks for it, who is stored if nothing is yet; an agent
-    does not store one again who was deleted meanwhile.
+    does not store one again who was deleted meanwhile: NotStored refuses it.
     """
 
     owner: str
@@ -47,9 +47,34 @@ class Remember:
     expires_at: float
     by_user: bool = False
 
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        if self.by_user:
+            add_users(connection, [(self.owner, self.now)])
+        mine = (_c.owner == self.owner, _c.agent == self.agent)
+        others = select(func.count()).where(*mine, _c.name != self.name, _c.expires_at > self.now)
+        if connection.execute(others).scalar_one() >= KEPT:
+            return False
+        if connection.execute(select(schema.users.c.id).where(schema.users.c.id == self.owner)).first() is None:
+            raise NotStored("user", self.owner)  # deleted meanwhile: do not create the user again
+        row = put(connection, schema.contexts)
+        new = {name: row.excluded[name] for name in ("value", "updated_at", "expires_at")}
+        connection.execute(
+            row.on_conflict_do_update(index_elements=["owner", "agent", "name"], set_=new),
+            {
+                "owner": self.owner,
+                "agent": self.agent,
+                "name": self.name,
+                "value": self.value,
+                "updated_at": self.now,
+                "expires_at": self.expires_at,
+            },
+        )
+        return True
+
 
 @frozen
-class Amend:
+class Amend(Write):
     """Replace a value that was last written at `seen`. The answer is False if it was written or deleted since then.
 
     `now` and `expires_at` are Unix seconds; an `expires_at` of None leaves the old one.
@@ -63,9 +88,18 @@ class Amend:
     now: float
     expires_at: float | None = None
 
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        this = (_c.owner == self.owner, _c.agent == self.agent, _c.name == self.name)
+        same = (*this, _c.updated_at == self.seen, _c.expires_at > self.now)
+        new = {"value": self.value, "updated_at": max(self.now, math.nextafter(self.seen, math.inf))}
+        if self.expires_at is not None:
+            new["expires_at"] = self.expires_at
+        return connection.execute(update(schema.contexts).where(*same).values(new)).rowcount > 0
+
 
 @frozen
-class Forget:
+class Forget(Write):
     """Delete a value, unless it was written since `seen`. The answer is whether it was there to be deleted."""
 
     owner: str
@@ -74,21 +108,45 @@ class Forget:
     now: float
     seen: float | None = None
 
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        this = [_c.owner == self.owner, _c.agent == self.agent, _c.name == self.name]
+        if self.seen is not None:
+            this.append(_c.updated_at == self.seen)
+        there = connection.execute(select(_c.expires_at).where(*this)).scalar_one_or_none()
+        deleted = connection.execute(delete(schema.contexts).where(*this)).rowcount
+        return deleted > 0 and there is not None and there > self.now
+
 
 @frozen
-class ForgetAll:
+class ForgetAll(Write):
     """Delete all values of a user, or those in one notebook if `agent` is not None. The answer is whether there were
     any."""
 
     owner: str
     agent: str | None = None
 
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        mine = (_c.owner == self.owner,) if self.agent is None else (_c.owner == self.owner, _c.agent == self.agent)
+        return connection.execute(delete(schema.contexts).where(*mine)).rowcount > 0
+
 
 @frozen
-class ForgetExpired:
+class ForgetExpired(Write):
     """Delete values that have expired by `now`, at most FORGOTTEN. The answer is whether there may be more."""
 
     now: float
+
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        names = (_c.owner, _c.agent, _c.name)
+        past = connection.execute(select(*names).where(_c.expires_at <= self.now).limit(FORGOTTEN)).all()
+        for owner, agent, name in past:
+            # Check the time again: another node may have stored a new value meanwhile.
+            this = (_c.owner == owner, _c.agent == agent, _c.name == name, _c.expires_at <= self.now)
+            connection.execute(delete(schema.contexts).where(*this))
+        return len(past) == FORGOTTEN
 
 
 @frozen
@@ -99,79 +157,6 @@ class Remembered:
     value: Any = field(repr=False)
     updated_at: float
     expires_at: float
-
-
-MemoryWrite: TypeAlias = Remember | Amend | Forget | ForgetAll | ForgetExpired
-
-
-def write(connection: Connection, work: MemoryWrite, put: Callable[[Table], Any]) -> bool:
-    """Execute a write; return the answer that its class documents.
-
-    `put` makes the database's own insert, with its upsert clauses. Raises NotStored if there is no such user.
-    """
-    match work:
-        case Remember():
-            return _remember(connection, work, put)
-        case Amend():
-            return _amend(connection, work)
-        case Forget():
-            return _forget(connection, work)
-        case ForgetAll(owner, agent):
-            mine = (_c.owner == owner,) if agent is None else (_c.owner == owner, _c.agent == agent)
-            return connection.execute(delete(schema.contexts).where(*mine)).rowcount > 0
-        case ForgetExpired():
-            return _forget_expired(connection, work)
-
-
-def _remember(connection: Connection, work: Remember, put: Callable[[Table], Any]) -> bool:
-    mine = (_c.owner == work.owner, _c.agent == work.agent)
-    others = select(func.count()).where(*mine, _c.name != work.name, _c.expires_at > work.now)
-    if connection.execute(others).scalar_one() >= KEPT:
-        return False
-    if connection.execute(select(schema.users.c.id).where(schema.users.c.id == work.owner)).first() is None:
-        raise NotStored("user", work.owner)  # deleted meanwhile: do not create the user again
-    row = put(schema.contexts)
-    new = {name: row.excluded[name] for name in ("value", "updated_at", "expires_at")}
-    connection.execute(
-        row.on_conflict_do_update(index_elements=["owner", "agent", "name"], set_=new),
-        {
-            "owner": work.owner,
-            "agent": work.agent,
-            "name": work.name,
-            "value": work.value,
-            "updated_at": work.now,
-            "expires_at": work.expires_at,
-        },
-    )
-    return True
-
-
-def _amend(connection: Connection, work: Amend) -> bool:
-    this = (_c.owner == work.owner, _c.agent == work.agent, _c.name == work.name)
-    same = (*this, _c.updated_at == work.seen, _c.expires_at > work.now)
-    new = {"value": work.value, "updated_at": max(work.now, math.nextafter(work.seen, math.inf))}
-    if work.expires_at is not None:
-        new["expires_at"] = work.expires_at
-    return connection.execute(update(schema.contexts).where(*same).values(new)).rowcount > 0
-
-
-def _forget(connection: Connection, work: Forget) -> bool:
-    this = [_c.owner == work.owner, _c.agent == work.agent, _c.name == work.name]
-    if work.seen is not None:
-        this.append(_c.updated_at == work.seen)
-    there = connection.execute(select(_c.expires_at).where(*this)).scalar_one_or_none()
-    deleted = connection.execute(delete(schema.contexts).where(*this)).rowcount
-    return deleted > 0 and there is not None and there > work.now
-
-
-def _forget_expired(connection: Connection, work: ForgetExpired) -> bool:
-    names = (_c.owner, _c.agent, _c.name)
-    past = connection.execute(select(*names).where(_c.expires_at <= work.now).limit(FORGOTTEN)).all()
-    for owner, agent, name in past:
-        # Check the time again: another node may have stored a new value meanwhile.
-        this = (_c.owner == owner, _c.agent == agent, _c.name == name, _c.expires_at <= work.now)
-        connection.execute(delete(schema.contexts).where(*this))
-    return len(past) == FORGOTTEN
 
 
 def remembered(connection: Connection, owner: str, agent: str, now: float) -> list[Remembered]:

@@ -4,14 +4,14 @@ A thread has the states of its latest runs, so that a branch that starts at an e
 count as bytes of the thread, and end with it.
 """
 
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from attrs import field, frozen
-from sqlalchemy import Connection, Table, delete, func, select, tuple_, update
+from sqlalchemy import Connection, delete, func, select, tuple_, update
 
 from . import schema
 from .errors import NotStored
+from .write import Write, put
 
 _c = schema.agent_states.c
 _t = schema.threads.c
@@ -27,10 +27,11 @@ PAGE: Final = 4
 
 
 @frozen
-class SaveState:
+class SaveState(Write):
     """Store entries of a run's state, and remove others. `now` is in Unix seconds. The answer is True.
 
     The states of the thread's oldest runs are removed, if there are more than the limits allow.
+    NotStored refuses it if there is no such thread.
     """
 
     owner: str
@@ -39,6 +40,36 @@ class SaveState:
     now: float
     put: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
     drop: tuple[str, ...] = ()
+
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        here = (_t.owner == self.owner, _t.id == self.thread_id)
+        if connection.execute(select(_t.id).where(*here).with_for_update(key_share=True)).first() is None:
+            raise NotStored("thread", self.thread_id)
+        of_thread = (_c.owner == self.owner, _c.thread_id == self.thread_id)
+        before = sum(size for _, size in _sizes(connection, self))
+        if self.drop:
+            connection.execute(
+                delete(schema.agent_states).where(*of_thread, _c.run_id == self.run_id, _c.key.in_(self.drop))
+            )
+        same = {"owner": self.owner, "thread_id": self.thread_id, "run_id": self.run_id}
+        insert = put(connection, schema.agent_states)
+        changed = {name: insert.excluded[name] for name in ("body", "size", "updated_at")}
+        upsert = insert.on_conflict_do_update(index_elements=[*same, "key"], set_=changed)
+        if rows := [
+            same | {"key": key, "body": body, "size": len(body), "updated_at": self.now} for key, body in self.put
+        ]:
+            connection.execute(upsert, rows)
+        kept = 0
+        for number, (run_id, size) in enumerate(_sizes(connection, self)):
+            if run_id != self.run_id and (number >= MAX_RUNS or kept + size > MAX_THREAD_BYTES):
+                connection.execute(delete(schema.agent_states).where(*of_thread, _c.run_id == run_id))
+            else:
+                kept += size
+        if kept != before:
+            grown = _t.stored_bytes + (kept - before)
+            connection.execute(update(schema.threads).where(*here).values(stored_bytes=grown))
+        return True
 
 
 @frozen
@@ -49,38 +80,6 @@ class StateEntry:
     key: str
     body: bytes = field(repr=False)
     updated_at: float
-
-
-def write(connection: Connection, work: SaveState, put: Callable[[Table], Any]) -> bool:
-    """Execute a write. `put` makes the database's own insert, with its upsert clauses.
-
-    Raises NotStored if there is no such thread.
-    """
-    here = (_t.owner == work.owner, _t.id == work.thread_id)
-    if connection.execute(select(_t.id).where(*here).with_for_update(key_share=True)).first() is None:
-        raise NotStored("thread", work.thread_id)
-    of_thread = (_c.owner == work.owner, _c.thread_id == work.thread_id)
-    before = sum(size for _, size in _sizes(connection, work))
-    if work.drop:
-        connection.execute(
-            delete(schema.agent_states).where(*of_thread, _c.run_id == work.run_id, _c.key.in_(work.drop))
-        )
-    same = {"owner": work.owner, "thread_id": work.thread_id, "run_id": work.run_id}
-    insert = put(schema.agent_states)
-    changed = {name: insert.excluded[name] for name in ("body", "size", "updated_at")}
-    upsert = insert.on_conflict_do_update(index_elements=[*same, "key"], set_=changed)
-    if rows := [same | {"key": key, "body": body, "size": len(body), "updated_at": work.now} for key, body in work.put]:
-        connection.execute(upsert, rows)
-    kept = 0
-    for number, (run_id, size) in enumerate(_sizes(connection, work)):
-        if run_id != work.run_id and (number >= MAX_RUNS or kept + size > MAX_THREAD_BYTES):
-            connection.execute(delete(schema.agent_states).where(*of_thread, _c.run_id == run_id))
-        else:
-            kept += size
-    if kept != before:
-        grown = _t.stored_bytes + (kept - before)
-        connection.execute(update(schema.threads).where(*here).values(stored_bytes=grown))
-    return True
 
 
 def _sizes(connection: Connection, work: SaveState) -> list[tuple[str, int]]:

@@ -5,13 +5,13 @@
 """
 
 import math
-from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 from attrs import frozen
-from sqlalchemy import Connection, Table, delete, func, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from . import schema
+from .write import Write, put
 
 MOST: Final = 20_000
 """Keys that are stored, of some 100 bytes each: an attacker can invent names and addresses without end."""
@@ -26,7 +26,7 @@ _k = schema.sign_in_attempts.c
 
 
 @frozen
-class TakeAttempt:
+class TakeAttempt(Write):
     """Count an attempt at `now` (Unix seconds) under each of some keys, given with the attempts that each has free.
 
     Each attempt beyond them doubles the wait until the next, from one second to `LONGEST_S`. The answer is 0, or the
@@ -38,52 +38,46 @@ class TakeAttempt:
     now: float
     noted: tuple[str, ...] = ()
 
+    def apply(self, connection: Connection) -> int:
+        """As `Write.apply`."""
+        now = self.now
+        names = sorted(key for key, _ in self.keys)  # in order, so that two nodes do not wait for each other
+        connection.execute(delete(schema.sign_in_attempts).where(_k.forget_at <= now))
+        for key in names:
+            fresh = {"key": key, "attempts": 0, "retry_at": 0.0, "forget_at": now + FORGET_S}
+            connection.execute(put(connection, schema.sign_in_attempts).values(**fresh).on_conflict_do_nothing())
+        _make_room(connection, names)
+        mine = select(_k.key, _k.attempts, _k.retry_at).where(_k.key.in_(names)).order_by(_k.key).with_for_update()
+        rows = {key: (attempts, retry_at) for key, attempts, retry_at in connection.execute(mine)}
+        wait_s = max((retry_at - now for _, retry_at in rows.values()), default=0.0)
+        if wait_s > 0:
+            return math.ceil(min(wait_s, LONGEST_S) * 1000)
+        is_first, begins_wait = bool(self.noted), False
+        for key, free in sorted(self.keys):
+            attempts = rows.get(key, (0, 0.0))[0] + 1
+            if key in self.noted:
+                is_first, begins_wait = is_first and attempts == 1, begins_wait or attempts == free
+            over = attempts - free
+            retry_at = now + min(2.0 ** min(over, 30), LONGEST_S) if over >= 0 else 0.0
+            values = {"attempts": attempts, "retry_at": retry_at, "forget_at": now + FORGET_S}
+            connection.execute(update(schema.sign_in_attempts).where(_k.key == key).values(**values))
+        return NOTED if is_first or begins_wait else 0
+
 
 @frozen
-class ForgiveAttempt:
+class ForgiveAttempt(Write):
     """Take one attempt back under some keys, and forget all under others: it was the user. The answer is True."""
 
     give_back: tuple[str, ...]
     forget: tuple[str, ...]
 
-
-AttemptWrite: TypeAlias = TakeAttempt | ForgiveAttempt
-
-
-def write(connection: Connection, work: AttemptWrite, put: Callable[[Table], Any]) -> int:
-    """Execute a write; return the answer that its class documents. `put` makes the database's own insert."""
-    if isinstance(work, ForgiveAttempt):
-        for key in sorted(work.give_back):
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        for key in sorted(self.give_back):
             one = update(schema.sign_in_attempts).where(_k.key == key, _k.attempts > 0)
             connection.execute(one.values(attempts=_k.attempts - 1, retry_at=0.0))
-        connection.execute(delete(schema.sign_in_attempts).where(_k.key.in_(sorted(work.forget))))
+        connection.execute(delete(schema.sign_in_attempts).where(_k.key.in_(sorted(self.forget))))
         return True
-    return _take(connection, work, put)
-
-
-def _take(connection: Connection, work: TakeAttempt, put: Callable[[Table], Any]) -> int:
-    now = work.now
-    names = sorted(key for key, _ in work.keys)  # in order, so that two nodes do not wait for each other
-    connection.execute(delete(schema.sign_in_attempts).where(_k.forget_at <= now))
-    for key in names:
-        fresh = {"key": key, "attempts": 0, "retry_at": 0.0, "forget_at": now + FORGET_S}
-        connection.execute(put(schema.sign_in_attempts).values(**fresh).on_conflict_do_nothing())
-    _make_room(connection, names)
-    mine = select(_k.key, _k.attempts, _k.retry_at).where(_k.key.in_(names)).order_by(_k.key).with_for_update()
-    rows = {key: (attempts, retry_at) for key, attempts, retry_at in connection.execute(mine)}
-    wait_s = max((retry_at - now for _, retry_at in rows.values()), default=0.0)
-    if wait_s > 0:
-        return math.ceil(min(wait_s, LONGEST_S) * 1000)
-    is_first, begins_wait = bool(work.noted), False
-    for key, free in sorted(work.keys):
-        attempts = rows.get(key, (0, 0.0))[0] + 1
-        if key in work.noted:
-            is_first, begins_wait = is_first and attempts == 1, begins_wait or attempts == free
-        over = attempts - free
-        retry_at = now + min(2.0 ** min(over, 30), LONGEST_S) if over >= 0 else 0.0
-        values = {"attempts": attempts, "retry_at": retry_at, "forget_at": now + FORGET_S}
-        connection.execute(update(schema.sign_in_attempts).where(_k.key == key).values(**values))
-    return NOTED if is_first or begins_wait else 0
 
 
 def _make_room(connection: Connection, keep: list[str]) -> None:

@@ -10,14 +10,16 @@
 """
 
 import uuid
-from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Mapping
+from typing import Any, Final
 
 from attrs import Attribute, field, frozen
-from sqlalchemy import Connection, Table, delete, func, insert, or_, select
+from sqlalchemy import Connection, delete, func, insert, or_, select
 
 from . import schema
+from .owners import tenant_of
 from .schema import Now
+from .write import Write, put
 
 _a = schema.audit.c
 
@@ -72,7 +74,7 @@ def _short(detail: Mapping[str, str | bool]) -> dict[str, str | bool]:
 
 
 @frozen
-class AuditEntry:
+class AuditEntry(Write):
     """Append an entry to the log. `who` and `target` are keys of owners; `role` is what allowed `who` to do it, empty
     for what everybody may do.
 
@@ -100,9 +102,25 @@ class AuditEntry:
         if not detail.keys() <= ACTIONS[self.action]:
             raise ValueError(f"an entry of {self.action} has no {', '.join(detail.keys() - ACTIONS[self.action])}")
 
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        row: dict[str, Any] = {
+            "id": self.id,
+            "at": Now(),
+            "who": self.who,
+            "role": self.role,
+            "way": self.way,
+            "action": self.action,
+            "target": self.target,
+            "tenant": tenant_of(self.target or self.who) if self.tenant is None else self.tenant,
+            "detail": dict(self.detail),
+        }
+        connection.execute(put(connection, schema.audit).values(**row).on_conflict_do_nothing(index_elements=["id"]))
+        return True
+
 
 @frozen
-class ExpireAudit:
+class ExpireAudit(Write):
     """Delete some entries that were stored before a time (Unix seconds), but not the newest.
 
     The answer is how many were deleted.
@@ -110,8 +128,14 @@ class ExpireAudit:
 
     before: float
 
-
-AuditWrite: TypeAlias = AuditEntry | ExpireAudit
+    def apply(self, connection: Connection) -> int:
+        """As `Write.apply`. The triggers allow it meanwhile. SQLite would give the number of the newest again."""
+        connection.execute(insert(schema.audit_retention).values(before=self.before))
+        newest = select(func.max(_a.number)).scalar_subquery()
+        old = select(_a.number).where(_a.at < self.before, _a.number < newest).order_by(_a.at).limit(EXPIRED)
+        count = connection.execute(delete(schema.audit).where(_a.number.in_(old))).rowcount
+        connection.execute(delete(schema.audit_retention))
+        return count
 
 
 @frozen
@@ -140,33 +164,6 @@ class AuditFilter:
     action: str | None = None
     since: float | None = None
     until: float | None = None
-
-
-def write(connection: Connection, work: AuditWrite, put: Callable[[Table], Any], tenant: str | None) -> int:
-    """Execute a write; return the answer that its class documents. `tenant` is the one that the entry concerns."""
-    if isinstance(work, ExpireAudit):
-        return _expire(connection, work.before)
-    row: dict[str, Any] = {
-        "id": work.id,
-        "at": Now(),
-        "who": work.who,
-        "role": work.role,
-        "way": work.way,
-        "action": work.action,
-    }
-    row |= {"target": work.target, "tenant": tenant, "detail": dict(work.detail)}
-    connection.execute(put(schema.audit).values(**row).on_conflict_do_nothing(index_elements=["id"]))
-    return True
-
-
-def _expire(connection: Connection, before: float) -> int:
-    """Delete some entries, while the triggers allow it. The newest stays: SQLite would give its number again."""
-    connection.execute(insert(schema.audit_retention).values(before=before))
-    newest = select(func.max(_a.number)).scalar_subquery()
-    old = select(_a.number).where(_a.at < before, _a.number < newest).order_by(_a.at).limit(EXPIRED)
-    count = connection.execute(delete(schema.audit).where(_a.number.in_(old))).rowcount
-    connection.execute(delete(schema.audit_retention))
-    return count
 
 
 def entries(connection: Connection, wanted: AuditFilter, before: int, limit: int) -> list[StoredEntry]:

@@ -23,22 +23,11 @@ from .agent_memory import Amend, Forget, ForgetAll, Remember, Remembered
 from .deletion import RemoveUser
 from .errors import StorageUnavailable
 from .queries import Which
-from .records import (
-    DeleteThread,
-    EventPage,
-    GiveFeedback,
-    History,
-    MarkThread,
-    Page,
-    RenameThread,
-    TagThread,
-    Thread,
-    ThreadPage,
-    TrimLog,
-    Write,
-)
+from .records import EventPage, History, Page, Thread, ThreadPage
 from .store import Store
+from .thread_writes import DeleteThread, GiveFeedback, MarkThread, RenameThread, TagThread, TrimLog
 from .turns import TurnsPage
+from .write import Write
 
 T = TypeVar("T")
 

@@ -1,13 +1,13 @@
 """Reads and writes of remembered consents: the tools that a user has allowed always in one thread."""
 
-from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 from attrs import frozen
-from sqlalchemy import Connection, Table, delete, select
+from sqlalchemy import Connection, delete, select
 
 from . import schema
 from .errors import NotStored
+from .write import Write, put
 
 _c = schema.consents.c
 
@@ -16,11 +16,11 @@ MOST: Final = 500
 
 
 @frozen
-class AllowTool:
+class AllowTool(Write):
     """Allow a tool in a thread until it is disallowed. `given_at` is in Unix seconds. The answer is True.
 
     `definition` stands for the definition of an MCP server's tool: consent is given to that one only. A consent to
-    another definition is replaced.
+    another definition is replaced. NotStored refuses it if there is no such thread.
     """
 
     owner: str
@@ -29,14 +29,35 @@ class AllowTool:
     given_at: float
     definition: str = ""
 
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        this = select(schema.threads.c.id).where(
+            schema.threads.c.owner == self.owner, schema.threads.c.id == self.thread_id
+        )
+        if connection.execute(this).first() is None:
+            raise NotStored("thread", self.thread_id)
+        values = {"owner": self.owner, "thread_id": self.thread_id, "tool_name": self.tool_name}
+        given = {"given_at": self.given_at, "definition": self.definition}
+        insert = put(connection, schema.consents).values(**values, **given)
+        other = _c.definition != self.definition
+        connection.execute(insert.on_conflict_do_update(index_elements=list(values), set_=given, where=other))
+        return True
+
 
 @frozen
-class DisallowTool:
+class DisallowTool(Write):
     """Take back the consent to a tool in a thread. The answer is whether there was one."""
 
     owner: str
     thread_id: str
     tool_name: str
+
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        gone = delete(schema.consents).where(
+            _c.owner == self.owner, _c.thread_id == self.thread_id, _c.tool_name == self.tool_name
+        )
+        return connection.execute(gone).rowcount > 0
 
 
 @frozen
@@ -46,32 +67,6 @@ class Consent:
     tool_name: str
     given_at: float
     definition: str = ""
-
-
-ConsentWrite: TypeAlias = AllowTool | DisallowTool
-
-
-def write(connection: Connection, work: ConsentWrite, put: Callable[[Table], Any]) -> bool:
-    """Execute a write; return the answer that its class documents.
-
-    `put` makes the database's own insert, with its upsert clauses. Raises NotStored if there is no such thread.
-    """
-    match work:
-        case AllowTool(owner, thread_id, tool_name, given_at, definition):
-            this = select(schema.threads.c.id).where(schema.threads.c.owner == owner, schema.threads.c.id == thread_id)
-            if connection.execute(this).first() is None:
-                raise NotStored("thread", thread_id)
-            values = {"owner": owner, "thread_id": thread_id, "tool_name": tool_name}
-            given = {"given_at": given_at, "definition": definition}
-            insert = put(schema.consents).values(**values, **given)
-            other = _c.definition != definition
-            connection.execute(insert.on_conflict_do_update(index_elements=list(values), set_=given, where=other))
-            return True
-        case DisallowTool(owner, thread_id, tool_name):
-            gone = delete(schema.consents).where(
-                _c.owner == owner, _c.thread_id == thread_id, _c.tool_name == tool_name
-            )
-            return connection.execute(gone).rowcount > 0
 
 
 def consents(connection: Connection, owner: str, thread_id: str) -> list[Consent]:

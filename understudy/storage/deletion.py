@@ -5,12 +5,13 @@
 2. A user's own row stays while they have threads: the database would cascade to these.
 """
 
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from attrs import frozen
 from sqlalchemy import Connection, Table, delete, exists, func, select, text, tuple_
 
 from . import schema
+from .write import Write
 
 _t = schema.threads.c
 _m = schema.messages.c
@@ -34,15 +35,7 @@ GONE, MORE = 1, 2
 
 
 @frozen
-class RemoveFiles:
-    """Delete the rows of files whose bytes are deleted. The answer is their number."""
-
-    owner: str
-    ids: tuple[str, ...]
-
-
-@frozen
-class RemoveUser:
+class RemoveUser(Write):
     """Delete a user who has no files and no threads: the memories of agents, then the user's row.
 
     The answer is GONE, MORE, or 0 if there is no such user, or the user has files or threads.
@@ -50,9 +43,27 @@ class RemoveUser:
 
     owner: str
 
+    def apply(self, connection: Connection) -> int:
+        """As `Write.apply`."""
+        threads = exists().where(_t.owner == self.owner)
+        files = exists().where(_f.owner == self.owner)
+        if connection.execute(select(_u.id).where(_u.id == self.owner, ~threads, ~files)).one_or_none() is None:
+            return 0
+        memories = select(_c.owner, _c.agent, _c.name).where(_c.owner == self.owner)
+        if delete_some(connection, schema.contexts, memories, EVENTS) >= EVENTS:
+            return MORE
+        turns = select(schema.spending.c.run_id, schema.spending.c.number).where(schema.spending.c.owner == self.owner)
+        if delete_some(connection, schema.spending, turns, EVENTS) >= EVENTS:
+            return MORE
+        return (
+            GONE
+            if connection.execute(delete(schema.users).where(_u.id == self.owner, ~threads, ~files)).rowcount
+            else MORE
+        )
+
 
 @frozen
-class MergeFulltext:
+class MergeFulltext(Write):
     """Merge a part of SQLite's full-text index, which purges deleted words. `begin`: from its start.
 
     The answer is whether there is more; PostgreSQL purges by itself.
@@ -60,19 +71,15 @@ class MergeFulltext:
 
     begin: bool = False
 
-
-DeletionWrite: TypeAlias = RemoveFiles | RemoveUser | MergeFulltext
-
-
-def write(connection: Connection, work: DeletionWrite) -> int:
-    """Execute a write; return the answer that its class documents."""
-    match work:
-        case RemoveFiles(owner, ids):
-            return connection.execute(delete(schema.files).where(_f.owner == owner, _f.id.in_(ids))).rowcount
-        case RemoveUser(owner):
-            return _remove_user(connection, owner)
-        case MergeFulltext(begin):
-            return _tidy_words(connection, begin)
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        if connection.dialect.name != "sqlite":
+            return False
+        merge = text("INSERT INTO words_index (words_index, rank) VALUES ('merge', :pages)")
+        changes = text("SELECT total_changes()")
+        before = connection.execute(changes).scalar_one()
+        connection.execute(merge, {"pages": -MERGED_PAGES if self.begin else MERGED_PAGES})
+        return bool(connection.execute(changes).scalar_one() - before >= 2)
 
 
 def remove_thread(connection: Connection, owner: str, thread_id: str) -> int:
@@ -106,31 +113,3 @@ def delete_some(connection: Connection, table: Table, rows: Any, most: int) -> i
     key = [table.c[column.name] for column in rows.selected_columns]
     named = key[0] if len(key) == 1 else tuple_(*key)
     return connection.execute(delete(table).where(named.in_(rows.limit(most)))).rowcount
-
-
-def _remove_user(connection: Connection, owner: str) -> int:
-    threads = exists().where(_t.owner == owner)
-    files = exists().where(_f.owner == owner)
-    if connection.execute(select(_u.id).where(_u.id == owner, ~threads, ~files)).one_or_none() is None:
-        return 0
-    if delete_some(connection, schema.contexts, select(*_key_of_context()).where(_c.owner == owner), EVENTS) >= EVENTS:
-        return MORE
-    turns = select(schema.spending.c.run_id, schema.spending.c.number).where(schema.spending.c.owner == owner)
-    if delete_some(connection, schema.spending, turns, EVENTS) >= EVENTS:
-        return MORE
-    return GONE if connection.execute(delete(schema.users).where(_u.id == owner, ~threads, ~files)).rowcount else MORE
-
-
-def _key_of_context() -> tuple[Any, ...]:
-    return _c.owner, _c.agent, _c.name
-
-
-def _tidy_words(connection: Connection, begin: bool) -> bool:
-    """Run FTS5's `merge`: a negative number starts an optimisation, a positive one continues it."""
-    if connection.dialect.name != "sqlite":
-        return False
-    merge = text("INSERT INTO words_index (words_index, rank) VALUES ('merge', :pages)")
-    changes = text("SELECT total_changes()")
-    before = connection.execute(changes).scalar_one()
-    connection.execute(merge, {"pages": -MERGED_PAGES if begin else MERGED_PAGES})
-    return bool(connection.execute(changes).scalar_one() - before >= 2)

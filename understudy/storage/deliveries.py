@@ -5,12 +5,13 @@
    leaves a row that is due again later.
 """
 
-from typing import Final, TypeAlias
+from typing import Final
 
 from attrs import asdict, frozen
 from sqlalchemy import Connection, delete, select, update
 
 from . import schema
+from .write import Write
 
 LARGEST_BATCH: Final = 20
 
@@ -33,42 +34,43 @@ class Delivery:
 
 
 @frozen
-class ClaimDelivery:
+class ClaimDelivery(Write):
     """Claim a delivery for one attempt: it is due again at `due_at`. The answer is whether nobody else has it."""
 
     id: str
     attempts: int
     due_at: float
 
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        this = update(schema.deliveries).where(_d.id == self.id, _d.attempts == self.attempts)
+        return connection.execute(this.values(attempts=self.attempts + 1, due_at=self.due_at)).rowcount > 0
+
 
 @frozen
-class DelayDelivery:
+class DelayDelivery(Write):
     """Set when a delivery is due again, after a failed attempt. The answer is whether it is still there."""
 
     id: str
     due_at: float
 
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        return (
+            connection.execute(update(schema.deliveries).where(_d.id == self.id).values(due_at=self.due_at)).rowcount
+            > 0
+        )
+
 
 @frozen
-class EndDelivery:
+class EndDelivery(Write):
     """Remove a delivery that has succeeded or is given up. The answer is whether it was there."""
 
     id: str
 
-
-DeliveryWrite: TypeAlias = ClaimDelivery | DelayDelivery | EndDelivery
-
-
-def write(connection: Connection, work: DeliveryWrite) -> bool:
-    """Execute a write; return the answer that its class documents."""
-    match work:
-        case ClaimDelivery(name, attempts, due_at):
-            this = update(schema.deliveries).where(_d.id == name, _d.attempts == attempts)
-            return connection.execute(this.values(attempts=attempts + 1, due_at=due_at)).rowcount > 0
-        case DelayDelivery(name, due_at):
-            return connection.execute(update(schema.deliveries).where(_d.id == name).values(due_at=due_at)).rowcount > 0
-        case EndDelivery(name):
-            return connection.execute(delete(schema.deliveries).where(_d.id == name)).rowcount > 0
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        return connection.execute(delete(schema.deliveries).where(_d.id == self.id)).rowcount > 0
 
 
 def due(connection: Connection, now: float) -> list[Delivery]:

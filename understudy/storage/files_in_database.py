@@ -21,10 +21,10 @@ from . import schema
 from .database import DriverErrors
 from .errors import NotStored, StorageUnavailable, driver_words
 from .file_cache import FileCache
+from .file_writes import AddFile
 from .files import CHUNK_BYTES, MIB, Disk, Upload, display_name, is_file_id, new_file_id
 from .postgresql import FILE_TRANSFERS, PostgresDatabase
-from .records import AddFile, File
-from .write_statements import apply
+from .records import File
 
 T = TypeVar("T")
 DEADLINE_S: Final = 5.0
@@ -179,7 +179,7 @@ class _Transfer:
 
 
 def _store(connection: Connection, file: File, path: Path) -> None:
-    apply(connection, AddFile(file))
+    AddFile(file).apply(connection)
     _store_parts(connection, file, path)
 
 

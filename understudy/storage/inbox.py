@@ -6,6 +6,7 @@
    leaves nothing to read.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 from attrs import field, frozen
@@ -13,7 +14,8 @@ from sqlalchemy import Connection, case, func, select, text, update
 
 from . import schema
 from .queries import LISTED, OPEN_RUN
-from .records import LoggedEvent, MarkRead, RunRecord
+from .records import LoggedEvent, RunRecord
+from .write import Write
 
 MOST: Final = 100
 """Runs, and threads with an unread answer, that are read at once; of both the newest."""
@@ -27,6 +29,30 @@ _r = schema.runs.c
 _e = schema.events.c
 _newest = schema.runs.alias("newest")
 _UNREAD: Final = text(schema.UNREAD)
+
+
+@frozen
+class MarkRead(Write):
+    """Record that a user has seen these threads up to a number each; None: all answers that have ended.
+
+    A mark never moves back, nor beyond the end of the log. The answer is how many threads were marked.
+    """
+
+    owner: str
+    threads: Mapping[str, int] | None
+
+    def apply(self, connection: Connection) -> int:
+        """As `Write.apply`."""
+        mine = update(schema.threads).where(_t.owner == self.owner)
+        if self.threads is None:
+            return connection.execute(mine.where(_UNREAD).values(read_seq=_t.answered_seq)).rowcount
+        marked = 0
+        for thread_id, seq in sorted(self.threads.items()):  # in order, so that two writers cannot deadlock
+            seen = case((_t.last_seq < seq, _t.last_seq), else_=seq)
+            marked += connection.execute(
+                mine.where(_t.id == thread_id, _t.read_seq < seen).values(read_seq=seen)
+            ).rowcount
+        return marked
 
 
 @frozen
@@ -90,15 +116,3 @@ def newest_events(connection: Connection, owner: str, run_id: str, types: tuple[
     of_run = select(_e.seq, _e.type, _e.run_id, _e.body).where(_e.run_id == run_id, _e.owner == owner)
     rows = connection.execute(of_run.where(_e.type.in_(types)).order_by(_e.seq.desc()).limit(MOST_EVENTS)).all()
     return tuple(LoggedEvent(*row) for row in reversed(rows))
-
-
-def write(connection: Connection, work: MarkRead) -> int:
-    """Execute a write; return the answer that its class documents."""
-    mine = update(schema.threads).where(_t.owner == work.owner)
-    if work.threads is None:
-        return connection.execute(mine.where(_UNREAD).values(read_seq=_t.answered_seq)).rowcount
-    marked = 0
-    for thread_id, seq in sorted(work.threads.items()):  # in order, so that two writers cannot deadlock
-        seen = case((_t.last_seq < seq, _t.last_seq), else_=seq)
-        marked += connection.execute(mine.where(_t.id == thread_id, _t.read_seq < seen).values(read_seq=seen)).rowcount
-    return marked

@@ -13,6 +13,7 @@
 
 from typing import Final
 
+from attrs import frozen
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -27,17 +28,9 @@ from sqlalchemy import (
 
 from . import schema
 from .queries import OPEN_RUN, with_open_effects
-from .records import (
-    ClaimThread,
-    JoinNodes,
-    LeaveNodes,
-    NodeWrite,
-    ReleaseThread,
-    RenewNode,
-    RunRecord,
-    StepRecord,
-)
+from .records import LEASE_S, Fence, RunRecord, StepRecord
 from .schema import Now
+from .write import ThreadWrite, Write
 
 _t = schema.threads.c
 _n = schema.nodes.c
@@ -54,38 +47,122 @@ JOINING: Final = 0x756E6465
 """Key of the advisory lock of PostgreSQL that serialises joins until they commit."""
 
 
-def write(connection: Connection, work: NodeWrite) -> int:
-    """Execute a write; return the answer that its class documents. Raises the errors of SQLAlchemy."""
-    match work:
-        case ClaimThread():
-            return _claim(connection, work)
-        case ReleaseThread(owner, thread_id, fence):
-            this = (_t.owner == owner, _t.id == thread_id, _t.node == fence.node, _t.fence == fence.token)
-            return connection.execute(update(schema.threads).where(*this).values(node=None)).rowcount > 0
-        case JoinNodes():
-            return _join(connection, work)
-        case RenewNode():
-            return _renew(connection, work)
-        case LeaveNodes(node):
-            return connection.execute(delete(schema.nodes).where(_n.id == node)).rowcount > 0
+@frozen
+class ClaimThread(ThreadWrite):
+    """Claim a thread for a node, if no other living node owns it.
+
+    The answer is the number of the new fence, one more than before; 1 if there is no such thread yet. It is 0 if
+    another node owns the thread or is writing to it right now, and if the node itself is not alive.
+    """
+
+    owner: str
+    thread_id: str
+    node: str
+
+    def apply(self, connection: Connection) -> int:
+        """As `Write.apply`."""
+        this = (_t.owner == self.owner, _t.id == self.thread_id)
+        # Three statements, the first locking the row: so the state of nodes that the others see is newer than the lock.
+        row = connection.execute(
+            select(_t.node, _t.fence).where(*this).with_for_update(skip_locked=True, key_share=True)
+        ).one_or_none()
+        named = {self.node} if row is None else {self.node, row.node}
+        alive = set(connection.execute(select(_n.id).where(_n.id.in_(named), _n.expires_at > Now())).scalars())
+        if alive != {self.node}:
+            return 0
+        if row is None:
+            return 0 if connection.execute(select(_t.id).where(*this)).one_or_none() is not None else 1
+        if row.node not in (None, self.node) and not _taken_for_dead(connection, row.node):
+            return 0
+        connection.execute(update(schema.threads).where(*this).values(node=self.node, fence=row.fence + 1))
+        return int(row.fence) + 1
 
 
-def _claim(connection: Connection, claim: ClaimThread) -> int:
-    this = (_t.owner == claim.owner, _t.id == claim.thread_id)
-    # Three statements, the first locking the row: so the state of nodes that the others see is newer than the lock.
-    row = connection.execute(
-        select(_t.node, _t.fence).where(*this).with_for_update(skip_locked=True, key_share=True)
-    ).one_or_none()
-    named = {claim.node} if row is None else {claim.node, row.node}
-    alive = set(connection.execute(select(_n.id).where(_n.id.in_(named), _n.expires_at > Now())).scalars())
-    if alive != {claim.node}:
-        return 0
-    if row is None:
-        return 0 if connection.execute(select(_t.id).where(*this)).one_or_none() is not None else 1
-    if row.node not in (None, claim.node) and not _taken_for_dead(connection, row.node):
-        return 0
-    connection.execute(update(schema.threads).where(*this).values(node=claim.node, fence=row.fence + 1))
-    return int(row.fence) + 1
+@frozen
+class ReleaseThread(ThreadWrite):
+    """Release a thread, if it is still under this fence. The answer is whether it was."""
+
+    owner: str
+    thread_id: str
+    fence: Fence
+
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        this = (
+            _t.owner == self.owner,
+            _t.id == self.thread_id,
+            _t.node == self.fence.node,
+            _t.fence == self.fence.token,
+        )
+        return connection.execute(update(schema.threads).where(*this).values(node=None)).rowcount > 0
+
+
+@frozen
+class JoinNodes(Write):
+    """Join a node to the cluster. The answer is False, with nothing changed, if another node excludes it.
+
+    A node that is `alone` runs without Redis: it joins only if no other is alive, and no other joins beside it.
+    """
+
+    node: str
+    alone: bool = False
+    lease_s: float = LEASE_S
+
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        if connection.dialect.name == "postgresql":  # SQLite has one writer at a time anyway
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({JOINING})")
+        others = select(_n.id).where(_n.id != self.node, _n.expires_at > Now())
+        if not self.alone:
+            others = others.where(_n.id.startswith(ALONE))
+        if connection.execute(others.limit(1)).one_or_none() is not None:
+            return False
+        # A node that ran alone learns from the loss of its row that others joined, and they from theirs that one did.
+        forgotten_s = 0.0 if self.alone else FORGET_S
+        past = or_(_n.id.startswith(ALONE), _n.expires_at < Now() - forgotten_s)
+        gone = or_(_n.id == self.node, past, _n.expires_at < Now() - FORGET_S)
+        connection.execute(delete(schema.nodes).where(gone))
+        times = {"started_at": Now(), "expires_at": Now() + self.lease_s}
+        connection.execute(insert(schema.nodes).values(id=self.node, knows_revision=schema.HEAD, **times))
+        return True
+
+
+@frozen
+class RenewNode(Write):
+    """Renew a node's lease. The answer is False, with nothing changed, if the node was declared dead.
+
+    That happens if its lease expired and another node claimed one of its threads; to an `alone` node, if another
+    joined. A late renewal also extends the leases of the nodes that were alive at the previous one.
+    """
+
+    node: str
+    lease_s: float = LEASE_S
+
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        node, lease_s = self.node, self.lease_s
+        row = connection.execute(select(_n.expires_at, _n.expires_at - Now()).where(_n.id == node)).one_or_none()
+        renewed = update(schema.nodes).values(expires_at=Now() + lease_s)
+        if row is None or not connection.execute(renewed.where(_n.id == node)).rowcount:
+            return False
+        until, left_s = row
+        if left_s < (1 - LATE) * lease_s:
+            # The nodes that were alive at the previous renewal. Locked rows are skipped: those renew by themselves.
+            were_alive = and_(_n.expires_at > until - lease_s, _n.expires_at < Now() + lease_s)
+            others = select(_n.id).where(_n.id != node, were_alive).with_for_update(skip_locked=True)
+            connection.execute(renewed.where(_n.id.in_(list(connection.execute(others).scalars()))))
+        return True
+
+
+@frozen
+class LeaveNodes(Write):
+    """Remove a node: others can claim its threads at once. The answer is whether it was there."""
+
+    node: str
+
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        return connection.execute(delete(schema.nodes).where(_n.id == self.node)).rowcount > 0
 
 
 def _taken_for_dead(connection: Connection, node: str) -> bool:
@@ -95,39 +172,6 @@ def _taken_for_dead(connection: Connection, node: str) -> bool:
     if connection.execute(over).one_or_none() is None:
         return connection.execute(this).one_or_none() is None
     connection.execute(delete(schema.nodes).where(_n.id == node))
-    return True
-
-
-def _renew(connection: Connection, renew: RenewNode) -> bool:
-    node, lease_s = renew.node, renew.lease_s
-    row = connection.execute(select(_n.expires_at, _n.expires_at - Now()).where(_n.id == node)).one_or_none()
-    renewed = update(schema.nodes).values(expires_at=Now() + lease_s)
-    if row is None or not connection.execute(renewed.where(_n.id == node)).rowcount:
-        return False
-    until, left_s = row
-    if left_s < (1 - LATE) * lease_s:
-        # The nodes that were alive at the previous renewal. Locked rows are skipped: those nodes renew by themselves.
-        were_alive = and_(_n.expires_at > until - lease_s, _n.expires_at < Now() + lease_s)
-        others = select(_n.id).where(_n.id != node, were_alive).with_for_update(skip_locked=True)
-        connection.execute(renewed.where(_n.id.in_(list(connection.execute(others).scalars()))))
-    return True
-
-
-def _join(connection: Connection, join: JoinNodes) -> bool:
-    if connection.dialect.name == "postgresql":  # SQLite has one writer at a time anyway
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({JOINING})")
-    others = select(_n.id).where(_n.id != join.node, _n.expires_at > Now())
-    if not join.alone:
-        others = others.where(_n.id.startswith(ALONE))
-    if connection.execute(others.limit(1)).one_or_none() is not None:
-        return False
-    # A node that ran alone learns from the loss of its row that others joined, and they from theirs that one did.
-    forgotten_s = 0.0 if join.alone else FORGET_S
-    past = or_(_n.id.startswith(ALONE), _n.expires_at < Now() - forgotten_s)
-    gone = or_(_n.id == join.node, past, _n.expires_at < Now() - FORGET_S)
-    connection.execute(delete(schema.nodes).where(gone))
-    times = {"started_at": Now(), "expires_at": Now() + join.lease_s}
-    connection.execute(insert(schema.nodes).values(id=join.node, knows_revision=schema.HEAD, **times))
     return True
 
 

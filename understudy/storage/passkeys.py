@@ -7,13 +7,13 @@
 """
 
 import hashlib
-from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 from attrs import asdict, field, frozen
-from sqlalchemy import Connection, Table, delete, func, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from . import schema
+from .write import Write, put
 
 MOST: Final = 10_000
 """Challenges that are stored, of some 100 bytes each."""
@@ -42,15 +42,23 @@ class Passkey:
 
 
 @frozen
-class AddPasskey:
+class AddPasskey(Write):
     """Store a passkey of an account that is not disabled. The answer is whether it is stored: not if the id is there
     already, nor if the account has `MOST_OF_ACCOUNT`."""
 
     passkey: Passkey
 
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        account = select(_a.owner).where(_a.owner == self.passkey.owner, _a.disabled_at.is_(None)).with_for_update()
+        has = select(func.count()).select_from(schema.passkeys).where(_p.owner == self.passkey.owner)
+        if connection.scalar(account) is None or (connection.scalar(has) or 0) >= MOST_OF_ACCOUNT:
+            return False
+        return _insert(connection, self.passkey)
+
 
 @frozen
-class JoinByPasskey:
+class JoinByPasskey(Write):
     """Store the first passkey of an account and use its invite up. The answer is whether the invite was valid at `now`
     and the id is not there already."""
 
@@ -58,9 +66,18 @@ class JoinByPasskey:
     now: float
     passkey: Passkey
 
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        mine = _a.owner == self.passkey.owner
+        valid = (mine, _a.invite == self.invite, _a.invite_expires_at > self.now, _a.disabled_at.is_(None))
+        found = connection.scalar(select(_a.owner).where(*valid).with_for_update())
+        if not self.invite or found is None or not _insert(connection, self.passkey):
+            return False
+        return connection.execute(update(schema.accounts).where(mine).values(invite="")).rowcount > 0
+
 
 @frozen
-class UsePasskey:
+class UsePasskey(Write):
     """Store the count that a passkey has signed at `now`. The answer is whether it is there and the count has grown:
     only if it is always 0, the passkey does not count."""
 
@@ -69,17 +86,32 @@ class UsePasskey:
     sign_count: int
     now: float
 
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        grown = _p.sign_count < self.sign_count if self.sign_count else _p.sign_count == 0
+        used = update(schema.passkeys).where(_p.owner == self.owner, _p.id == self.id, grown)
+        return connection.execute(used.values(sign_count=self.sign_count, used_at=self.now)).rowcount > 0
+
 
 @frozen
-class RemovePasskey:
+class RemovePasskey(Write):
     """Remove a passkey. The answer is whether it was there, and not the only way to sign in."""
 
     owner: str
     id: str
 
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        account = select(_a.password).where(_a.owner == self.owner).with_for_update()
+        other = select(_p.id).where(_p.owner == self.owner, _p.id != self.id).limit(1)
+        if not connection.scalar(account) and connection.scalar(other) is None:
+            return False
+        gone = delete(schema.passkeys).where(_p.owner == self.owner, _p.id == self.id)
+        return connection.execute(gone).rowcount > 0
+
 
 @frozen
-class AddChallenge:
+class AddChallenge(Write):
     """Store a challenge, or what else is used once, under a key until it expires (Unix seconds). The answer is whether
     there was none."""
 
@@ -87,66 +119,39 @@ class AddChallenge:
     expires_at: float
     now: float
 
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        connection.execute(delete(schema.passkey_challenges).where(_c.expires_at <= self.now))
+        count = connection.scalar(select(func.count()).select_from(schema.passkey_challenges)) or 0
+        if count >= MOST:
+            oldest = select(_c.key).order_by(_c.expires_at, _c.key).limit(count - MOST + 1)
+            connection.execute(delete(schema.passkey_challenges).where(_c.key.in_(oldest.scalar_subquery())))
+        added = (
+            put(connection, schema.passkey_challenges)
+            .values(key=self.key, expires_at=self.expires_at)
+            .on_conflict_do_nothing()
+        )
+        return connection.execute(added).rowcount > 0
+
 
 @frozen
-class TakeChallenge:
+class TakeChallenge(Write):
     """Remove a challenge. The answer is whether it was there, and valid at `now`."""
 
     key: str
     now: float
 
-
-PasskeyWrite: TypeAlias = AddPasskey | JoinByPasskey | UsePasskey | RemovePasskey | AddChallenge | TakeChallenge
-
-
-def write(connection: Connection, work: PasskeyWrite, put: Callable[[Table], Any]) -> bool:
-    """Execute a write; return the answer that its class documents. `put` makes the database's own insert."""
-    match work:
-        case AddPasskey(passkey):
-            account = select(_a.owner).where(_a.owner == passkey.owner, _a.disabled_at.is_(None)).with_for_update()
-            has = select(func.count()).select_from(schema.passkeys).where(_p.owner == passkey.owner)
-            if connection.scalar(account) is None or (connection.scalar(has) or 0) >= MOST_OF_ACCOUNT:
-                return False
-            return _insert(connection, passkey, put)
-        case JoinByPasskey(invite, now, passkey):
-            mine = _a.owner == passkey.owner
-            valid = (mine, _a.invite == invite, _a.invite_expires_at > now, _a.disabled_at.is_(None))
-            found = connection.scalar(select(_a.owner).where(*valid).with_for_update())
-            if not invite or found is None or not _insert(connection, passkey, put):
-                return False
-            return connection.execute(update(schema.accounts).where(mine).values(invite="")).rowcount > 0
-        case UsePasskey(owner, passkey_id, count, now):
-            grown = _p.sign_count < count if count else _p.sign_count == 0
-            used = update(schema.passkeys).where(_p.owner == owner, _p.id == passkey_id, grown)
-            return connection.execute(used.values(sign_count=count, used_at=now)).rowcount > 0
-        case RemovePasskey(owner, passkey_id):
-            account = select(_a.password).where(_a.owner == owner).with_for_update()
-            other = select(_p.id).where(_p.owner == owner, _p.id != passkey_id).limit(1)
-            if not connection.scalar(account) and connection.scalar(other) is None:
-                return False
-            gone = delete(schema.passkeys).where(_p.owner == owner, _p.id == passkey_id)
-            return connection.execute(gone).rowcount > 0
-        case AddChallenge(key, expires_at, now):
-            return _add_challenge(connection, key, expires_at, now, put)
-        case TakeChallenge(key, now):
-            taken = delete(schema.passkey_challenges).where(_c.key == key, _c.expires_at > now)
-            return connection.execute(taken).rowcount > 0
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        taken = delete(schema.passkey_challenges).where(_c.key == self.key, _c.expires_at > self.now)
+        return connection.execute(taken).rowcount > 0
 
 
-def _insert(connection: Connection, passkey: Passkey, put: Callable[[Table], Any]) -> bool:
-    return connection.execute(put(schema.passkeys).values(**asdict(passkey)).on_conflict_do_nothing()).rowcount > 0
-
-
-def _add_challenge(
-    connection: Connection, key: str, expires_at: float, now: float, put: Callable[[Table], Any]
-) -> bool:
-    connection.execute(delete(schema.passkey_challenges).where(_c.expires_at <= now))
-    count = connection.scalar(select(func.count()).select_from(schema.passkey_challenges)) or 0
-    if count >= MOST:
-        oldest = select(_c.key).order_by(_c.expires_at, _c.key).limit(count - MOST + 1)
-        connection.execute(delete(schema.passkey_challenges).where(_c.key.in_(oldest.scalar_subquery())))
-    added = put(schema.passkey_challenges).values(key=key, expires_at=expires_at).on_conflict_do_nothing()
-    return connection.execute(added).rowcount > 0
+def _insert(connection: Connection, passkey: Passkey) -> bool:
+    return (
+        connection.execute(put(connection, schema.passkeys).values(**asdict(passkey)).on_conflict_do_nothing()).rowcount
+        > 0
+    )
 
 
 def public_id(passkey_id: str) -> str:

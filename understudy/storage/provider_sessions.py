@@ -5,13 +5,13 @@
 2. A session that has expired is found by nobody, and removed when the next user signs in.
 """
 
-from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from attrs import asdict, frozen
-from sqlalchemy import Connection, Table, delete, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from . import schema
+from .write import Write, add_users, put
 
 MOST: Final = 500
 """Sessions that are read at a time."""
@@ -40,24 +40,45 @@ class ProviderSession:
 
 
 @frozen
-class AddProviderSession:
+class AddProviderSession(Write):
     """Store a new session, with its user if there is none. Remove those that have expired at `now`, and the oldest of a
     user who has more than `PER_USER`."""
 
     session: ProviderSession
     now: float
 
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        add_users(connection, [(self.session.owner, self.now)])
+        connection.execute(delete(schema.provider_sessions).where(_s.expires_at <= self.now))
+        connection.execute(put(connection, schema.provider_sessions).values(**asdict(self.session)))
+        kept = (
+            select(_s.id).where(_s.owner == self.session.owner).order_by(_s.signed_in_at.desc(), _s.id).limit(PER_USER)
+        )
+        names = list(connection.scalars(kept))
+        if len(names) == PER_USER:
+            rest = delete(schema.provider_sessions).where(_s.owner == self.session.owner, _s.id.not_in(names))
+            connection.execute(rest)
+        return True
+
 
 @frozen
-class ChangeProviderSession:
+class ChangeProviderSession(Write):
     """Store a session in place of the one with the stamp `replaces`. The answer is whether it is stored."""
 
     session: ProviderSession
     replaces: str
 
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        this = update(schema.provider_sessions).where(
+            *_of(self.session.owner, self.session.id), _s.stamp == self.replaces
+        )
+        return connection.execute(this.values(**asdict(self.session))).rowcount > 0
+
 
 @frozen
-class ClaimProviderSession:
+class ClaimProviderSession(Write):
     """Claim a session with a stamp until a time. The answer is whether this is the first to do so."""
 
     owner: str
@@ -66,42 +87,22 @@ class ClaimProviderSession:
     stamp: str
     until: float
 
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        this = update(schema.provider_sessions).where(*_of(self.owner, self.id), _s.stamp == self.replaces)
+        return connection.execute(this.values(stamp=self.stamp, claimed_until=self.until)).rowcount > 0
+
 
 @frozen
-class DropProviderSession:
+class DropProviderSession(Write):
     """Remove a session. The answer is whether it was there."""
 
     owner: str
     id: str
 
-
-ProviderSessionWrite: TypeAlias = (
-    AddProviderSession | ChangeProviderSession | ClaimProviderSession | DropProviderSession
-)
-
-
-def write(connection: Connection, work: ProviderSessionWrite, put: Callable[[Table], Any]) -> bool:
-    """Execute a write; return the answer that its class documents. `put` makes the database's own insert."""
-    match work:
-        case AddProviderSession(session, now):
-            connection.execute(delete(schema.provider_sessions).where(_s.expires_at <= now))
-            connection.execute(put(schema.provider_sessions).values(**asdict(session)))
-            kept = (
-                select(_s.id).where(_s.owner == session.owner).order_by(_s.signed_in_at.desc(), _s.id).limit(PER_USER)
-            )
-            names = list(connection.scalars(kept))
-            if len(names) == PER_USER:
-                rest = delete(schema.provider_sessions).where(_s.owner == session.owner, _s.id.not_in(names))
-                connection.execute(rest)
-            return True
-        case ChangeProviderSession(session, replaces):
-            this = update(schema.provider_sessions).where(*_of(session.owner, session.id), _s.stamp == replaces)
-            return connection.execute(this.values(**asdict(session))).rowcount > 0
-        case ClaimProviderSession(owner, session_id, replaces, stamp, until):
-            this = update(schema.provider_sessions).where(*_of(owner, session_id), _s.stamp == replaces)
-            return connection.execute(this.values(stamp=stamp, claimed_until=until)).rowcount > 0
-        case DropProviderSession(owner, session_id):
-            return connection.execute(delete(schema.provider_sessions).where(*_of(owner, session_id))).rowcount > 0
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        return connection.execute(delete(schema.provider_sessions).where(*_of(self.owner, self.id))).rowcount > 0
 
 
 def _of(owner: str, session_id: str) -> tuple[Any, Any]:

@@ -6,13 +6,14 @@
    row that is due again later.
 """
 
-from collections.abc import Callable, Collection
-from typing import Any, Final, TypeAlias
+from collections.abc import Collection
+from typing import Any, Final
 
 from attrs import asdict, field, frozen
-from sqlalchemy import Connection, Table, delete, func, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from . import schema
+from .write import Write, put
 
 LARGEST_BATCH: Final = 20
 MOST_OF_RUN: Final = 10
@@ -43,7 +44,7 @@ class Push:
 
 
 @frozen
-class AddPush:
+class AddPush(Write):
     """Store a receiver, in place of the one with its id. It is told of the last of the run's events of these `types`.
 
     The answer is whether its run and its user may have one more.
@@ -52,17 +53,43 @@ class AddPush:
     push: Push
     types: Collection[str]
 
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        mine = _p.owner == self.push.owner
+        connection.execute(delete(schema.pushes).where(mine, _p.created_at < self.push.created_at - OLDEST_S))
+        others = mine & ((_p.run_id != self.push.run_id) | (_p.id != self.push.id))
+        of_user = connection.execute(select(func.count()).select_from(schema.pushes).where(others)).scalar_one()
+        of_run = connection.execute(
+            select(func.count()).select_from(schema.pushes).where(others, _p.run_id == self.push.run_id)
+        ).scalar_one()
+        if of_user >= MOST_OF_USER or of_run >= MOST_OF_RUN:
+            return False
+        last = select(func.max(_e.seq)).where(_e.run_id == self.push.run_id, _e.type.in_(self.types))
+        values = asdict(self.push) | {"sent": (connection.execute(last).scalar_one() or 1) - 1}
+        insert = put(connection, schema.pushes).values(**values)
+        connection.execute(insert.on_conflict_do_update(index_elements=["owner", "run_id", "id"], set_=values))
+        return True
+
 
 @frozen
-class ClaimPush:
+class ClaimPush(Write):
     """Claim a receiver for one attempt: it is due again at `due_at`. The answer is whether nobody else has it."""
 
     push: Push
     due_at: float
 
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        this = update(schema.pushes).where(
+            *_of(self.push.owner, self.push.run_id, self.push.id),
+            _p.attempts == self.push.attempts,
+            _p.sent == self.push.sent,
+        )
+        return connection.execute(this.values(attempts=self.push.attempts + 1, due_at=self.due_at)).rowcount > 0
+
 
 @frozen
-class MovePush:
+class MovePush(Write):
     """Record that a receiver was told of the event `sent`, or when an attempt that failed is to be repeated.
 
     The answer is whether it is still there.
@@ -70,52 +97,24 @@ class MovePush:
 
     push: Push
 
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        this = update(schema.pushes).where(*_of(self.push.owner, self.push.run_id, self.push.id))
+        moved = {name: getattr(self.push, name) for name in ("sent", "due_at", "attempts", "failing_since")}
+        return connection.execute(this.values(**moved)).rowcount > 0
+
 
 @frozen
-class DropPush:
+class DropPush(Write):
     """Remove a receiver. The answer is whether it was there."""
 
     owner: str
     run_id: str
     id: str
 
-
-PushWrite: TypeAlias = AddPush | ClaimPush | MovePush | DropPush
-
-
-def write(connection: Connection, work: PushWrite, put: Callable[[Table], Any]) -> bool:
-    """Execute a write; return the answer that its class documents. `put` makes the database's own insert."""
-    match work:
-        case AddPush(push, types):
-            return _add(connection, push, types, put)
-        case ClaimPush(push, due_at):
-            this = update(schema.pushes).where(
-                *_of(push.owner, push.run_id, push.id), _p.attempts == push.attempts, _p.sent == push.sent
-            )
-            return connection.execute(this.values(attempts=push.attempts + 1, due_at=due_at)).rowcount > 0
-        case MovePush(push):
-            this = update(schema.pushes).where(*_of(push.owner, push.run_id, push.id))
-            moved = {name: getattr(push, name) for name in ("sent", "due_at", "attempts", "failing_since")}
-            return connection.execute(this.values(**moved)).rowcount > 0
-        case DropPush(owner, run_id, name):
-            return connection.execute(delete(schema.pushes).where(*_of(owner, run_id, name))).rowcount > 0
-
-
-def _add(connection: Connection, push: Push, types: Collection[str], put: Callable[[Table], Any]) -> bool:
-    mine = _p.owner == push.owner
-    connection.execute(delete(schema.pushes).where(mine, _p.created_at < push.created_at - OLDEST_S))
-    others = mine & ((_p.run_id != push.run_id) | (_p.id != push.id))
-    of_user = connection.execute(select(func.count()).select_from(schema.pushes).where(others)).scalar_one()
-    of_run = connection.execute(
-        select(func.count()).select_from(schema.pushes).where(others, _p.run_id == push.run_id)
-    ).scalar_one()
-    if of_user >= MOST_OF_USER or of_run >= MOST_OF_RUN:
-        return False
-    last = select(func.max(_e.seq)).where(_e.run_id == push.run_id, _e.type.in_(types))
-    values = asdict(push) | {"sent": (connection.execute(last).scalar_one() or 1) - 1}
-    insert = put(schema.pushes).values(**values)
-    connection.execute(insert.on_conflict_do_update(index_elements=["owner", "run_id", "id"], set_=values))
-    return True
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        return connection.execute(delete(schema.pushes).where(*_of(self.owner, self.run_id, self.id))).rowcount > 0
 
 
 def due(connection: Connection, now: float, types: Collection[str]) -> list[tuple[Push, int]]:

@@ -20,7 +20,8 @@ from transport.connection.limits import Limits
 from transport.wire.errors import CommandRejected
 from understudy.storage.files import FileStore
 from understudy.storage.keyed_lock import KeyedLock
-from understudy.storage.records import File, tenant_of
+from understudy.storage.owners import tenant_of
+from understudy.storage.records import File
 from understudy.storage.store import Store
 
 FRESH_S: Final = 30.0

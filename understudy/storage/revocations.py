@@ -4,14 +4,14 @@
 poll for new revocations need not agree on the time.
 """
 
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from attrs import frozen
-from sqlalchemy import Connection, Table, delete, or_, select
+from sqlalchemy import Connection, delete, or_, select
 
 from . import schema
 from .schema import Now
+from .write import Write, put
 
 _s = schema.ended_sessions.c
 
@@ -23,12 +23,25 @@ TIDIED: Final = 100
 
 
 @frozen
-class RevokeSession:
-    """Revoke a session until its tokens expire at `until` (Unix seconds). `now` decides which rows have expired."""
+class RevokeSession(Write):
+    """Revoke a session until its tokens expire at `until` (Unix seconds). `now` decides which rows have expired.
+
+    A repeated one changes only `until`, and only to a later time.
+    """
 
     name: str
     until: float
     now: float
+
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        past = select(_s.name).where(_s.until <= self.now, _s.name != self.name).limit(TIDIED)
+        connection.execute(delete(schema.ended_sessions).where(_s.name.in_(past.scalar_subquery())))
+        row = put(connection, schema.ended_sessions).values(name=self.name, until=self.until, ended_at=Now())
+        later = row.excluded.until > _s.until
+        new = {"until": row.excluded.until, "ended_at": row.excluded.ended_at}
+        connection.execute(row.on_conflict_do_update(index_elements=["name"], set_=new, where=later))
+        return True
 
 
 @frozen
@@ -38,17 +51,6 @@ class RevokedSession:
     name: str
     until: float
     ended_at: float
-
-
-def write(connection: Connection, work: RevokeSession, put: Callable[[Table], Any]) -> bool:
-    """Store a revocation. A repeated one changes only `until`, and only to a later time."""
-    past = select(_s.name).where(_s.until <= work.now, _s.name != work.name).limit(TIDIED)
-    connection.execute(delete(schema.ended_sessions).where(_s.name.in_(past.scalar_subquery())))
-    row = put(schema.ended_sessions).values(name=work.name, until=work.until, ended_at=Now())
-    later = row.excluded.until > _s.until
-    new = {"until": row.excluded.until, "ended_at": row.excluded.ended_at}
-    connection.execute(row.on_conflict_do_update(index_elements=["name"], set_=new, where=later))
-    return True
 
 
 def revoked_since(connection: Connection, since: float, after: str, now: float) -> list[RevokedSession]:

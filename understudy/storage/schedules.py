@@ -8,14 +8,14 @@
    searched.
 """
 
-from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from attrs import asdict, field, frozen
-from sqlalchemy import Connection, Table, delete, func, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from . import schema
 from .schema import Now
+from .write import Write, add_users, put
 
 LARGEST_BATCH: Final = 20
 MOST: Final = 1000
@@ -73,30 +73,61 @@ DEFINITION: Final = (
 
 
 @frozen
-class AddSchedule:
+class AddSchedule(Write):
     """Add a schedule of a user who has fewer than `most`. The answer is ADDED, REPEATED or FULL."""
 
     schedule: Schedule
     most: int
 
+    def apply(self, connection: Connection) -> int:
+        """As `Write.apply`."""
+        add_users(connection, [(self.schedule.owner, self.schedule.created_at)])
+        # The lock makes two nodes count one after the other.
+        owner = select(schema.users.c.id).where(schema.users.c.id == self.schedule.owner).with_for_update()
+        connection.execute(owner)
+        if connection.execute(select(_s.id).where(_s.id == self.schedule.id)).first() is not None:
+            return REPEATED
+        mine = select(func.count()).select_from(schema.schedules).where(_s.owner == self.schedule.owner)
+        if connection.execute(mine).scalar_one() >= self.most:
+            return FULL
+        row = asdict(self.schedule, recurse=False) | {"wake_at": self.schedule.next_due_at}
+        connection.execute(put(connection, schema.schedules).on_conflict_do_nothing(index_elements=["id"]), row)
+        return ADDED
+
 
 @frozen
-class ChangeSchedule:
+class ChangeSchedule(Write):
     """Set the DEFINITION of a schedule, if it still has this version. The answer is whether it had."""
 
     schedule: Schedule
 
+    def apply(self, connection: Connection) -> int:
+        """As `Write.apply`."""
+        values = {name: getattr(self.schedule, name) for name in DEFINITION}
+        this = (_s.owner == self.schedule.owner, _s.id == self.schedule.id, _s.version == self.schedule.version)
+        changed = update(schema.schedules).where(*this).values(values | {"version": self.schedule.version + 1})
+        if connection.execute(changed).rowcount == 0:
+            return False
+        idle = update(schema.schedules).where(_s.id == self.schedule.id, _s.firing_at.is_(None))
+        connection.execute(idle.values(wake_at=self.schedule.next_due_at))
+        return True
+
 
 @frozen
-class DeleteSchedules:
+class DeleteSchedules(Write):
     """Delete a schedule of a user, or all of them. The answer is their number."""
 
     owner: str
     id: str | None = None
 
+    def apply(self, connection: Connection) -> int:
+        """As `Write.apply`."""
+        mine = delete(schema.schedules).where(_s.owner == self.owner)
+        return connection.execute(mine if self.id is None else mine.where(_s.id == self.id)).rowcount
+
 
 @frozen
-class ClaimFiring:
+class ClaimFiring(Write):
     """Claim the firing of the due time `at` for `claim_s` seconds; the schedule is due next at `next_at`.
 
     `at` None: nothing fires, and `dropped` is the sentence that says so. The answer is whether nobody else has it.
@@ -109,9 +140,20 @@ class ClaimFiring:
     claim_s: float
     dropped: str | None = None
 
+    def apply(self, connection: Connection) -> int:
+        """As `Write.apply`."""
+        values: dict[str, Any] = {"version": self.version + 1, "next_due_at": self.next_at, "firing_at": self.at}
+        if self.at is None:
+            values |= {"wake_at": self.next_at, "last_due_at": _s.next_due_at, "last_thread_id": None}
+            values |= {"last_run_id": None, "last_code": None, "last_message": self.dropped}
+        else:
+            values |= {"wake_at": Now() + self.claim_s}
+        this = (_s.id == self.id, _s.version == self.version, _s.wake_at <= Now())
+        return connection.execute(update(schema.schedules).where(*this).values(values)).rowcount > 0
+
 
 @frozen
-class EndFiring:
+class EndFiring(Write):
     """Record what became of the claimed firing of `at`: its run, or the code and sentence of its refusal.
 
     The answer is whether it was still claimed.
@@ -124,8 +166,17 @@ class EndFiring:
     code: str | None = None
     message: str | None = None
 
-
-ScheduleWrite: TypeAlias = AddSchedule | ChangeSchedule | DeleteSchedules | ClaimFiring | EndFiring
+    def apply(self, connection: Connection) -> int:
+        """As `Write.apply`."""
+        values = {
+            "firing_at": None,
+            "wake_at": _s.next_due_at,
+            "last_due_at": self.at,
+            "last_thread_id": self.thread_id,
+        }
+        values |= {"last_run_id": self.run_id, "last_code": self.code, "last_message": self.message}
+        ended = update(schema.schedules).where(_s.id == self.id, _s.firing_at == self.at)
+        return connection.execute(ended.values(values)).rowcount > 0
 
 
 @frozen
@@ -135,53 +186,6 @@ class Due:
     now: float
     schedules: list[Schedule]
     next_at: float | None
-
-
-def write(connection: Connection, work: ScheduleWrite, put: Callable[[Table], Any]) -> int:
-    """Execute a write; return the answer that its class documents. `put` makes the database's own insert."""
-    match work:
-        case AddSchedule(schedule, most):
-            return _add(connection, schedule, most, put)
-        case ChangeSchedule(schedule):
-            values = {name: getattr(schedule, name) for name in DEFINITION}
-            this = (_s.owner == schedule.owner, _s.id == schedule.id, _s.version == schedule.version)
-            changed = update(schema.schedules).where(*this).values(values | {"version": schedule.version + 1})
-            if connection.execute(changed).rowcount == 0:
-                return False
-            idle = update(schema.schedules).where(_s.id == schedule.id, _s.firing_at.is_(None))
-            connection.execute(idle.values(wake_at=schedule.next_due_at))
-            return True
-        case DeleteSchedules(owner, name):
-            mine = delete(schema.schedules).where(_s.owner == owner)
-            return connection.execute(mine if name is None else mine.where(_s.id == name)).rowcount
-        case ClaimFiring(name, version, at, next_at, claim_s, dropped):
-            values = {"version": version + 1, "next_due_at": next_at, "firing_at": at}
-            if at is None:
-                values |= {"wake_at": next_at, "last_due_at": _s.next_due_at, "last_thread_id": None}
-                values |= {"last_run_id": None, "last_code": None, "last_message": dropped}
-            else:
-                values |= {"wake_at": Now() + claim_s}
-            this = (_s.id == name, _s.version == version, _s.wake_at <= Now())
-            return connection.execute(update(schema.schedules).where(*this).values(values)).rowcount > 0
-        case EndFiring(name, at, thread_id, run_id, code, message):
-            values = {"firing_at": None, "wake_at": _s.next_due_at, "last_due_at": at, "last_thread_id": thread_id}
-            values |= {"last_run_id": run_id, "last_code": code, "last_message": message}
-            ended = update(schema.schedules).where(_s.id == name, _s.firing_at == at)
-            return connection.execute(ended.values(values)).rowcount > 0
-
-
-def _add(connection: Connection, schedule: Schedule, most: int, put: Callable[[Table], Any]) -> int:
-    # The lock makes two nodes count one after the other.
-    owner = select(schema.users.c.id).where(schema.users.c.id == schedule.owner).with_for_update()
-    connection.execute(owner)
-    if connection.execute(select(_s.id).where(_s.id == schedule.id)).first() is not None:
-        return REPEATED
-    mine = select(func.count()).select_from(schema.schedules).where(_s.owner == schedule.owner)
-    if connection.execute(mine).scalar_one() >= most:
-        return FULL
-    row = asdict(schedule, recurse=False) | {"wake_at": schedule.next_due_at}
-    connection.execute(put(schema.schedules).on_conflict_do_nothing(index_elements=["id"]), row)
-    return ADDED
 
 
 _FIELDS: Final = [_s[each] for each in Schedule.__annotations__]

@@ -1,13 +1,13 @@
 """Reads and writes of the MCP servers that a user has switched off in a thread."""
 
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from attrs import frozen
-from sqlalchemy import Connection, Table, delete, select
+from sqlalchemy import Connection, delete, select
 
 from . import schema
 from .errors import NotStored
+from .write import Write, put
 
 _c = schema.servers_off.c
 
@@ -16,32 +16,31 @@ MOST: Final = 500
 
 
 @frozen
-class SetServerOn:
-    """Switch an MCP server off in a thread, or on again. The answer is True."""
+class SetServerOn(Write):
+    """Switch an MCP server off in a thread, or on again. The answer is True.
+
+    NotStored refuses it if there is no such thread.
+    """
 
     owner: str
     thread_id: str
     server: str
     on: bool
 
-
-def write(connection: Connection, work: SetServerOn, put: Callable[[Table], Any]) -> bool:
-    """Execute a write. `put` makes the database's own insert, with its upsert clauses.
-
-    Raises NotStored if there is no such thread.
-    """
-    this = select(schema.threads.c.id).where(
-        schema.threads.c.owner == work.owner, schema.threads.c.id == work.thread_id
-    )
-    if connection.execute(this).first() is None:
-        raise NotStored("thread", work.thread_id)
-    values = {"owner": work.owner, "thread_id": work.thread_id, "server": work.server}
-    if work.on:
-        mine = (_c.owner == work.owner, _c.thread_id == work.thread_id, _c.server == work.server)
-        connection.execute(delete(schema.servers_off).where(*mine))
-    else:
-        connection.execute(put(schema.servers_off).on_conflict_do_nothing(), values)
-    return True
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        this = select(schema.threads.c.id).where(
+            schema.threads.c.owner == self.owner, schema.threads.c.id == self.thread_id
+        )
+        if connection.execute(this).first() is None:
+            raise NotStored("thread", self.thread_id)
+        values = {"owner": self.owner, "thread_id": self.thread_id, "server": self.server}
+        if self.on:
+            mine = (_c.owner == self.owner, _c.thread_id == self.thread_id, _c.server == self.server)
+            connection.execute(delete(schema.servers_off).where(*mine))
+        else:
+            connection.execute(put(connection, schema.servers_off).on_conflict_do_nothing(), values)
+        return True
 
 
 def servers_off(connection: Connection, owner: str, thread_id: str) -> list[str]:

@@ -7,14 +7,14 @@
 """
 
 import hashlib
-from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 from attrs import frozen
-from sqlalchemy import Connection, Table, delete, func, select
+from sqlalchemy import Connection, delete, func, select
 
 from . import schema
 from .schema import Now
+from .write import Write, put
 
 MOST: Final = 100
 """Shares of a user."""
@@ -41,7 +41,7 @@ class Share:
 
 
 @frozen
-class AddShare:
+class AddShare(Write):
     """Store a share of the branch that ends with a run, None: the newest, for so many seconds.
 
     The answer is NOTHING, FULL or SHARED.
@@ -53,55 +53,51 @@ class AddShare:
     run_id: str | None
     lifetime_s: float
 
+    def apply(self, connection: Connection) -> int:
+        """As `Write.apply`."""
+        # The lock makes two nodes count one after the other.
+        connection.execute(select(schema.users.c.id).where(schema.users.c.id == self.owner).with_for_update())
+        newest = select(_t.newest_run).where(_t.owner == self.owner, _t.id == self.thread_id)
+        tip = self.run_id or connection.execute(newest).scalar_one_or_none()
+        of_thread = select(_r.id).where(_r.id == tip, _r.owner == self.owner, _r.thread_id == self.thread_id)
+        last = select(func.max(_m.number)).where(_m.owner == self.owner, _m.thread_id == self.thread_id)
+        if connection.execute(of_thread).one_or_none() is None or (number := connection.execute(last).scalar()) is None:
+            return NOTHING
+        connection.execute(delete(schema.shares).where(_s.owner == self.owner, _s.expires_at <= Now()))
+        count = select(func.count()).select_from(schema.shares).where(_s.owner == self.owner)
+        if connection.execute(count).scalar_one() >= MOST:
+            return FULL
+        row = {"id": self.id, "owner": self.owner, "thread_id": self.thread_id, "run_id": tip, "last_message": number}
+        connection.execute(
+            put(connection, schema.shares).values(**row, created_at=Now(), expires_at=Now() + self.lifetime_s)
+        )
+        return SHARED
+
 
 @frozen
-class DropShare:
+class DropShare(Write):
     """Delete a share. The answer is whether it was there."""
 
     owner: str
     id: str
 
+    def apply(self, connection: Connection) -> int:
+        """As `Write.apply`."""
+        return connection.execute(delete(schema.shares).where(_s.owner == self.owner, _s.id == self.id)).rowcount
+
 
 @frozen
-class DropExpiredShares:
+class DropExpiredShares(Write):
     """Delete the shares that have expired. The answer is how many they were."""
 
-
-ShareWrite: TypeAlias = AddShare | DropShare | DropExpiredShares
+    def apply(self, connection: Connection) -> int:
+        """As `Write.apply`."""
+        return connection.execute(delete(schema.shares).where(_s.expires_at <= Now())).rowcount
 
 
 def digest_of(token: str) -> str:
     """Return the id of the share that a token opens."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def write(connection: Connection, work: ShareWrite, put: Callable[[Table], Any]) -> int:
-    """Execute a write; return the answer that its class documents. `put` makes the database's own insert."""
-    match work:
-        case AddShare():
-            return _add(connection, work, put)
-        case DropShare(owner, name):
-            return connection.execute(delete(schema.shares).where(_s.owner == owner, _s.id == name)).rowcount
-        case DropExpiredShares():
-            return connection.execute(delete(schema.shares).where(_s.expires_at <= Now())).rowcount
-
-
-def _add(connection: Connection, work: AddShare, put: Callable[[Table], Any]) -> int:
-    # The lock makes two nodes count one after the other.
-    connection.execute(select(schema.users.c.id).where(schema.users.c.id == work.owner).with_for_update())
-    newest = select(_t.newest_run).where(_t.owner == work.owner, _t.id == work.thread_id)
-    tip = work.run_id or connection.execute(newest).scalar_one_or_none()
-    of_thread = select(_r.id).where(_r.id == tip, _r.owner == work.owner, _r.thread_id == work.thread_id)
-    last = select(func.max(_m.number)).where(_m.owner == work.owner, _m.thread_id == work.thread_id)
-    if connection.execute(of_thread).one_or_none() is None or (number := connection.execute(last).scalar()) is None:
-        return NOTHING
-    connection.execute(delete(schema.shares).where(_s.owner == work.owner, _s.expires_at <= Now()))
-    count = select(func.count()).select_from(schema.shares).where(_s.owner == work.owner)
-    if connection.execute(count).scalar_one() >= MOST:
-        return FULL
-    row = {"id": work.id, "owner": work.owner, "thread_id": work.thread_id, "run_id": tip, "last_message": number}
-    connection.execute(put(schema.shares).values(**row, created_at=Now(), expires_at=Now() + work.lifetime_s))
-    return SHARED
 
 
 def of_thread(connection: Connection, owner: str, thread_id: str) -> list[Share]:

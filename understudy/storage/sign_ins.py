@@ -5,13 +5,13 @@
 2. A state is taken once: of two requests with it, one finds it.
 """
 
-from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from attrs import asdict, frozen
-from sqlalchemy import Connection, Table, delete, func, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from . import schema
+from .write import Write, add_users, put
 
 MOST: Final = 500
 """Sign-ins of a user that are read, and that are kept alive at a time; agents name fewer servers."""
@@ -39,7 +39,7 @@ class SignIn:
 
 
 @frozen
-class PutSignIn:
+class PutSignIn(Write):
     """Store a sign-in in place of the one with the stamp `replaces`; None: in place of any, if the user exists.
 
     The answer is whether it is stored.
@@ -48,9 +48,22 @@ class PutSignIn:
     sign_in: SignIn
     replaces: str | None = None
 
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        values, of_this = asdict(self.sign_in), _of(self.sign_in.owner, self.sign_in.server)
+        if self.replaces is not None:
+            this = update(schema.sign_ins).where(*of_this, _s.stamp == self.replaces)
+            return connection.execute(this.values(**values)).rowcount > 0
+        known = select(schema.users.c.id).where(schema.users.c.id == self.sign_in.owner)
+        if connection.execute(known).first() is None:
+            return False
+        insert = put(connection, schema.sign_ins).values(**values)
+        connection.execute(insert.on_conflict_do_update(index_elements=["owner", "server"], set_=values))
+        return True
+
 
 @frozen
-class ClaimSignIn:
+class ClaimSignIn(Write):
     """Claim the refresh of a sign-in with a stamp until a time. The answer is whether this is the first to do so."""
 
     owner: str
@@ -59,18 +72,28 @@ class ClaimSignIn:
     stamp: str
     until: float
 
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        this = update(schema.sign_ins).where(*_of(self.owner, self.server), _s.stamp == self.replaces)
+        return connection.execute(this.values(stamp=self.stamp, claimed_until=self.until)).rowcount > 0
+
 
 @frozen
-class DropSignIn:
+class DropSignIn(Write):
     """Remove a sign-in, or only the one with a stamp. The answer is whether it was there."""
 
     owner: str
     server: str
     stamp: str | None = None
 
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        gone = delete(schema.sign_ins).where(*_of(self.owner, self.server))
+        return connection.execute(gone if self.stamp is None else gone.where(_s.stamp == self.stamp)).rowcount > 0
+
 
 @frozen
-class AddStart:
+class AddStart(Write):
     """Store a sign-in that is begun, and remove those that expired. The answer is whether the user has fewer than
     `STARTS`."""
 
@@ -80,77 +103,62 @@ class AddStart:
     expires_at: float
     now: float
 
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        add_users(connection, [(self.owner, self.now)])
+        connection.execute(delete(schema.sign_in_starts).where(_b.expires_at <= self.now))
+        mine = select(func.count()).select_from(schema.sign_in_starts).where(_b.owner == self.owner)
+        if connection.execute(mine).scalar_one() >= STARTS:
+            return False
+        values = {"state": self.state, "owner": self.owner, "sealed": self.sealed, "expires_at": self.expires_at}
+        connection.execute(put(connection, schema.sign_in_starts).values(**values))
+        return True
+
 
 @frozen
-class DropStarts:
+class DropStarts(Write):
     """Remove the sign-ins that were begun and have expired. The answer is whether there were any."""
 
     now: float
 
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        return connection.execute(delete(schema.sign_in_starts).where(_b.expires_at <= self.now)).rowcount > 0
+
 
 @frozen
-class TakeStart:
+class TakeStart(Write):
     """Remove a sign-in that was begun. The answer is whether it was there."""
 
     state: str
 
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        return connection.execute(delete(schema.sign_in_starts).where(_b.state == self.state)).rowcount > 0
+
 
 @frozen
-class AddClient:
+class AddClient(Write):
     """Store a client that was registered, unless there is one. The answer is whether there was none."""
 
     id: str
     sealed: bytes
 
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        insert = put(connection, schema.oauth_clients).values(id=self.id, sealed=self.sealed)
+        return connection.execute(insert.on_conflict_do_nothing(index_elements=["id"])).rowcount > 0
+
 
 @frozen
-class DropClient:
+class DropClient(Write):
     """Remove a registered client. The answer is whether it was there."""
 
     id: str
 
-
-StartWrite: TypeAlias = AddStart | DropStarts | TakeStart
-SignInWrite: TypeAlias = PutSignIn | ClaimSignIn | DropSignIn | StartWrite | AddClient | DropClient
-
-
-def write(connection: Connection, work: SignInWrite, put: Callable[[Table], Any]) -> bool:
-    """Execute a write; return the answer that its class documents. `put` makes the database's own insert."""
-    match work:
-        case PutSignIn(sign_in, replaces) if replaces is None:
-            known = select(schema.users.c.id).where(schema.users.c.id == sign_in.owner)
-            if connection.execute(known).first() is None:
-                return False
-            values = asdict(sign_in)
-            insert = put(schema.sign_ins).values(**values)
-            connection.execute(insert.on_conflict_do_update(index_elements=["owner", "server"], set_=values))
-            return True
-        case PutSignIn(sign_in, replaces):
-            this = update(schema.sign_ins).where(*_of(sign_in.owner, sign_in.server), _s.stamp == replaces)
-            return connection.execute(this.values(**asdict(sign_in))).rowcount > 0
-        case ClaimSignIn(owner, server, replaces, stamp, until):
-            this = update(schema.sign_ins).where(*_of(owner, server), _s.stamp == replaces)
-            return connection.execute(this.values(stamp=stamp, claimed_until=until)).rowcount > 0
-        case DropSignIn(owner, server, stamp):
-            gone = delete(schema.sign_ins).where(*_of(owner, server))
-            return connection.execute(gone if stamp is None else gone.where(_s.stamp == stamp)).rowcount > 0
-        case AddStart(state, owner, sealed, expires_at, now):
-            connection.execute(delete(schema.sign_in_starts).where(_b.expires_at <= now))
-            mine = select(func.count()).select_from(schema.sign_in_starts).where(_b.owner == owner)
-            if connection.execute(mine).scalar_one() >= STARTS:
-                return False
-            values = {"state": state, "owner": owner, "sealed": sealed, "expires_at": expires_at}
-            connection.execute(put(schema.sign_in_starts).values(**values))
-            return True
-        case DropStarts(now):
-            return connection.execute(delete(schema.sign_in_starts).where(_b.expires_at <= now)).rowcount > 0
-        case TakeStart(state):
-            return connection.execute(delete(schema.sign_in_starts).where(_b.state == state)).rowcount > 0
-        case AddClient(name, sealed):
-            insert = put(schema.oauth_clients).values(id=name, sealed=sealed)
-            return connection.execute(insert.on_conflict_do_nothing(index_elements=["id"])).rowcount > 0
-        case DropClient(name):
-            return connection.execute(delete(schema.oauth_clients).where(_c.id == name)).rowcount > 0
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        return connection.execute(delete(schema.oauth_clients).where(_c.id == self.id)).rowcount > 0
 
 
 def _of(owner: str, server: str) -> tuple[Any, Any]:

@@ -20,7 +20,6 @@ from transport.connection.limits import Limits
 from transport.wire.errors import CommandRejected
 
 from . import schema
-from .deletion import delete_some
 
 DAY_S: Final = 86_400
 KEPT_DAYS: Final = 35
@@ -48,22 +47,9 @@ class Spent:
     cost: float
 
 
-@frozen
-class ForgetSpending:
-    """Delete rows of days before this one, at most DELETED. The answer is whether there may be more."""
-
-    before_day: int
-
-
 def day_of(at: float) -> int:
     """Return the day of a time in Unix seconds."""
     return int(at // DAY_S)
-
-
-def forget(connection: Connection, work: ForgetSpending) -> bool:
-    """Execute the write; return the answer that its class documents."""
-    old = select(_s.run_id, _s.number).where(_s.day < work.before_day)
-    return delete_some(connection, schema.spending, old, DELETED) == DELETED
 
 
 def month_of(at: float) -> tuple[int, float]:

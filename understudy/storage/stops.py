@@ -1,14 +1,14 @@
 """Reads and writes of stops: the agents, tools and models that operators have stopped on all servers on a database."""
 
-from collections.abc import Callable
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from attrs import frozen
-from sqlalchemy import Connection, Table, delete, select
+from sqlalchemy import Connection, delete, select
 
 from . import schema
 from .prepared import Prepared
 from .schema import Now
+from .write import Write, put
 
 _s = schema.stops.c
 _stops = Prepared(select(_s.kind, _s.name, _s.who, _s.reason, _s.at).order_by(_s.kind, _s.name))
@@ -29,7 +29,7 @@ class StopInForce:
 
 
 @frozen
-class AddStop:
+class AddStop(Write):
     """Stop an agent, a tool or a model; replaces an earlier stop of the same name."""
 
     kind: Kind
@@ -37,26 +37,26 @@ class AddStop:
     who: str
     reason: str
 
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        row = put(connection, schema.stops)
+        row = row.values(kind=self.kind, name=self.name, who=self.who, reason=self.reason, at=Now())
+        new = {name: row.excluded[name] for name in ("who", "reason", "at")}
+        connection.execute(row.on_conflict_do_update(index_elements=["kind", "name"], set_=new))
+        return True
+
 
 @frozen
-class DropStop:
+class DropStop(Write):
     """Allow an agent, a tool or a model again. The answer is whether it was stopped."""
 
     kind: Kind
     name: str
 
-
-StopWrite: TypeAlias = AddStop | DropStop
-
-
-def write(connection: Connection, work: StopWrite, put: Callable[[Table], Any]) -> bool:
-    """Execute a write; return the answer that its class documents, True for an added stop."""
-    if isinstance(work, DropStop):
-        return bool(connection.execute(delete(schema.stops).where(_s.kind == work.kind, _s.name == work.name)).rowcount)
-    row = put(schema.stops).values(kind=work.kind, name=work.name, who=work.who, reason=work.reason, at=Now())
-    new = {name: row.excluded[name] for name in ("who", "reason", "at")}
-    connection.execute(row.on_conflict_do_update(index_elements=["kind", "name"], set_=new))
-    return True
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        this = (_s.kind == self.kind, _s.name == self.name)
+        return connection.execute(delete(schema.stops).where(*this)).rowcount > 0
 
 
 def stops(connection: Connection) -> list[StopInForce]:

@@ -38,13 +38,16 @@ from .accounts import Account
 from .agent_memory import Amend, Forget, ForgetAll, ForgetExpired, Remember, Remembered
 from .agent_states import SaveState
 from .audit import AuditEntry
+from .changes import Change
 from .consents import AllowTool, Consent, DisallowTool
 from .database import Database
-from .deletion import GONE, MORE, MergeFulltext, RemoveFiles, RemoveUser
+from .deletion import GONE, MORE, MergeFulltext, RemoveUser
 from .deliveries import ClaimDelivery, DelayDelivery, Delivery, EndDelivery
 from .errors import ChangeRefused, StorageUnavailable, Unstorable
-from .inbox import MOST_MARKS, OpenItems
-from .memberships import SetMemberships
+from .file_writes import AddFile, RemoveFiles
+from .inbox import MOST_MARKS, MarkRead, OpenItems
+from .memberships import ForgetSpending, SetMemberships
+from .nodes import ClaimThread, JoinNodes, LeaveNodes, ReleaseThread, RenewNode
 from .passkeys import Passkey
 from .provider_sessions import ProviderSession
 from .pushes import AddPush, ClaimPush, DropPush, MovePush, Push
@@ -52,33 +55,17 @@ from .queries import Which
 from .read_pool import ReadPool
 from .records import (
     LEASE_S,
-    AddFile,
-    Change,
-    ClaimThread,
-    DeleteThread,
     EventPage,
     Fence,
     File,
-    GiveFeedback,
     History,
-    JoinNodes,
-    LeaveNodes,
     LoggedEvent,
-    MarkRead,
-    MarkThread,
     Message,
     Page,
-    ProbeWrite,
-    ReleaseThread,
-    RenameThread,
-    RenewNode,
     RunRecord,
     StepRecord,
-    TagThread,
     Thread,
     ThreadPage,
-    TrimLog,
-    Write,
 )
 from .revocations import RevokedSession, RevokeSession
 from .schedules import AddSchedule, ChangeSchedule, ClaimFiring, DeleteSchedules, Due, EndFiring, Schedule
@@ -86,11 +73,12 @@ from .servers_off import SetServerOn
 from .shared_page import SharedPage, shared_page
 from .shares import AddShare, DropExpiredShares, DropShare, Share
 from .sign_ins import DropSignIn, SignIn
-from .spending import ForgetSpending
 from .sqlite import READERS
-from .stops import StopInForce, StopWrite
+from .stops import StopInForce
+from .thread_writes import DeleteThread, GiveFeedback, MarkThread, RenameThread, TagThread, TrimLog
 from .turns import TurnsPage
 from .web_push import Browser, ClaimNotice, DelayNotice, DropBrowser, EndNotice, PushNotice, PutBrowser
+from .write import ProbeWrite, Write
 from .writer import Flush, WriteLater, WriteRequest
 
 T = TypeVar("T")
@@ -314,7 +302,7 @@ class Store:
         except (ChangeRefused, Unstorable) as error:
             raise StorageUnavailable(f"the audit log cannot be written: {error}") from error
 
-    async def change_stop(self, work: StopWrite) -> bool:
+    async def change_stop(self, work: Write) -> bool:
         """Stop an agent, a tool or a model, or allow it again. Return the answer that the write documents."""
         return bool(await self.commit(work))
 

@@ -6,15 +6,16 @@
 3. All times are by the database's clock.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any, Final, TypeAlias
+from collections.abc import Iterable
+from typing import Any, Final
 
 from attrs import field, frozen
-from sqlalchemy import Connection, Float, Integer, Table, Text, bindparam, delete, literal, select, true, update
+from sqlalchemy import Connection, Float, Integer, Text, bindparam, delete, literal, select, true, update
 
 from . import schema
 from .prepared import Prepared
 from .schema import Now
+from .write import Write, add_users, put
 
 MOST: Final = 10
 """Browsers of a user; one more takes the place of the oldest."""
@@ -44,18 +45,45 @@ class Browser:
 
 
 @frozen
-class PutBrowser:
+class PutBrowser(Write):
     """Store a browser, in place of the one with its id. The answer is True."""
 
     browser: Browser
 
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        add_users(connection, [(self.browser.owner, self.browser.created_at)])
+        # The lock makes two nodes count one after the other.
+        connection.execute(select(schema.users.c.id).where(schema.users.c.id == self.browser.owner).with_for_update())
+        values: dict[str, Any] = {
+            "host": self.browser.host,
+            "sealed": self.browser.sealed,
+            "answers": self.browser.answers,
+        }
+        row = values | {"owner": self.browser.owner, "id": self.browser.id, "created_at": Now()}
+        insert = put(connection, schema.browsers).values(**row)
+        connection.execute(insert.on_conflict_do_update(index_elements=["owner", "id"], set_=values))
+        mine = (
+            select(_b.id)
+            .where(_b.owner == self.browser.owner, _b.id != self.browser.id)
+            .order_by(_b.created_at.desc(), _b.id)
+        )
+        for (name,) in connection.execute(mine.offset(MOST - 1)).all():
+            connection.execute(delete(schema.browsers).where(_b.owner == self.browser.owner, _b.id == name))
+        return True
+
 
 @frozen
-class DropBrowser:
+class DropBrowser(Write):
     """Remove a browser with its notices. The answer is whether it was there."""
 
     owner: str
     id: str
+
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        gone = delete(schema.browsers).where(_b.owner == self.owner, _b.id == self.id)
+        return connection.execute(gone).rowcount > 0
 
 
 @frozen
@@ -78,61 +106,41 @@ class PushNotice:
 
 
 @frozen
-class ClaimNotice:
+class ClaimNotice(Write):
     """Claim a notice for one attempt: it is due again in `after_s`. The answer is whether nobody else has it."""
 
     notice: PushNotice
     after_s: float
 
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        this = update(schema.notices).where(*_of(self.notice), _n.attempts == self.notice.attempts)
+        claimed = this.values(attempts=self.notice.attempts + 1, due_at=Now() + self.after_s)
+        return connection.execute(claimed).rowcount > 0
+
 
 @frozen
-class DelayNotice:
+class DelayNotice(Write):
     """Set when a notice is due again, after a failed attempt. The answer is whether it is still there."""
 
     notice: PushNotice
     after_s: float
 
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        delayed = update(schema.notices).where(*_of(self.notice)).values(due_at=Now() + self.after_s)
+        return connection.execute(delayed).rowcount > 0
+
 
 @frozen
-class EndNotice:
+class EndNotice(Write):
     """Remove a notice that was sent or is given up. The answer is whether it was there."""
 
     notice: PushNotice
 
-
-WebPushWrite: TypeAlias = PutBrowser | DropBrowser | ClaimNotice | DelayNotice | EndNotice
-
-
-def write(connection: Connection, work: WebPushWrite, put: Callable[[Table], Any]) -> bool:
-    """Execute a write; return the answer that its class documents. `put` makes the database's own insert."""
-    match work:
-        case PutBrowser(browser):
-            return _put(connection, browser, put)
-        case DropBrowser(owner, name):
-            gone = delete(schema.browsers).where(_b.owner == owner, _b.id == name)
-            return connection.execute(gone).rowcount > 0
-        case ClaimNotice(notice, after_s):
-            this = update(schema.notices).where(*_of(notice), _n.attempts == notice.attempts)
-            claimed = this.values(attempts=notice.attempts + 1, due_at=Now() + after_s)
-            return connection.execute(claimed).rowcount > 0
-        case DelayNotice(notice, after_s):
-            delayed = update(schema.notices).where(*_of(notice)).values(due_at=Now() + after_s)
-            return connection.execute(delayed).rowcount > 0
-        case EndNotice(notice):
-            return connection.execute(delete(schema.notices).where(*_of(notice))).rowcount > 0
-
-
-def _put(connection: Connection, browser: Browser, put: Callable[[Table], Any]) -> bool:
-    # The lock makes two nodes count one after the other.
-    connection.execute(select(schema.users.c.id).where(schema.users.c.id == browser.owner).with_for_update())
-    values: dict[str, Any] = {"host": browser.host, "sealed": browser.sealed, "answers": browser.answers}
-    row = values | {"owner": browser.owner, "id": browser.id, "created_at": Now()}
-    insert = put(schema.browsers).values(**row)
-    connection.execute(insert.on_conflict_do_update(index_elements=["owner", "id"], set_=values))
-    mine = select(_b.id).where(_b.owner == browser.owner, _b.id != browser.id).order_by(_b.created_at.desc(), _b.id)
-    for (name,) in connection.execute(mine.offset(MOST - 1)).all():
-        connection.execute(delete(schema.browsers).where(_b.owner == browser.owner, _b.id == name))
-    return True
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        return connection.execute(delete(schema.notices).where(*_of(self.notice))).rowcount > 0
 
 
 _wanted = select(
@@ -148,14 +156,14 @@ _queueing: Final[dict[tuple[str, bool], Prepared]] = {}
 """The statements of `queue` by database, made once: each run that ends executes one."""
 
 
-def queue(connection: Connection, events: Iterable[dict[str, Any]], put: Callable[[Table], Any]) -> None:
+def queue(connection: Connection, events: Iterable[dict[str, Any]]) -> None:
     """Queue the notices of events, given as rows of `events`, for the browsers of their user."""
     for row in events:
         if row["run_id"] is None or row["type"] not in (*ASKS, *ANSWERS):
             continue
         asks = row["type"] in ASKS
         if (statement := _queueing.get((connection.dialect.name, asks))) is None:
-            of = put(schema.notices).from_select(_COLUMNS, _wanted if asks else _for_answers)
+            of = put(connection, schema.notices).from_select(_COLUMNS, _wanted if asks else _for_answers)
             statement = _queueing[connection.dialect.name, asks] = Prepared(of.on_conflict_do_nothing())
         values = {"of": row["owner"], "of_thread": row["thread_id"], "number": row["seq"], "run": row["run_id"]}
         statement.run(connection, [values | {"kind": row["type"], "delay": DELAY_S}])

@@ -28,30 +28,10 @@ from sqlalchemy.exc import DatabaseError, IntegrityError, InternalError, Operati
 
 from actors import Actor, Ask, Context, Exit, MailboxSpec
 
-from .accounts import AddAccount, ChangeRights, DisableAccount, InviteAgain, ReplacePassword, TakeInvite
-from .agent_memory import Amend, Forget, ForgetAll, ForgetExpired, Remember
-from .agent_states import SaveState
-from .attempts import ForgiveAttempt, TakeAttempt
-from .audit import AuditEntry, ExpireAudit
-from .consents import AllowTool, DisallowTool
+from .changes import Change, append_all
 from .database import Database, DriverErrors
-from .deletion import MergeFulltext, RemoveFiles, RemoveUser
-from .deliveries import ClaimDelivery, DelayDelivery, EndDelivery
 from .errors import ChangeRefused, StorageUnavailable, Unstorable, driver_words
-from .memberships import SetMemberships
-from .passkeys import AddChallenge, AddPasskey, JoinByPasskey, RemovePasskey, TakeChallenge, UsePasskey
-from .provider_sessions import AddProviderSession, ChangeProviderSession, ClaimProviderSession, DropProviderSession
-from .pushes import AddPush, ClaimPush, DropPush, MovePush
-from .records import AddFile, Change, GiveFeedback, JoinNodes, LeaveNodes, MarkRead, ProbeWrite, RenewNode, Write
-from .revocations import RevokeSession
-from .schedules import AddSchedule, ChangeSchedule, ClaimFiring, DeleteSchedules, EndFiring
-from .servers_off import SetServerOn
-from .shares import AddShare, DropExpiredShares, DropShare
-from .sign_ins import AddClient, AddStart, ClaimSignIn, DropClient, DropSignIn, DropStarts, PutSignIn, TakeStart
-from .spending import ForgetSpending
-from .stops import AddStop, DropStop
-from .web_push import ClaimNotice, DelayNotice, DropBrowser, EndNotice, PutBrowser
-from .write_statements import add_users, append_all, apply
+from .write import ThreadWrite, Write, add_users
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -79,21 +59,6 @@ ELSEWHERE: Final = "another server is writing the same"
 IMPATIENT: Final = "SET LOCAL lock_timeout = '10ms'"
 CONFLICTS: Final = ("40001", "40P01")
 """PostgreSQL `serialization_failure`, `deadlock_detected`: the transaction may succeed if repeated."""
-_OF_NO_LOG: Final = (
-    GiveFeedback, AddFile, ProbeWrite, Remember, Amend, Forget, ForgetAll, ForgetExpired, JoinNodes, RenewNode,
-    LeaveNodes, RemoveFiles,
-    RemoveUser, MergeFulltext, RevokeSession, ForgetSpending, SetMemberships, ClaimDelivery,
-    DelayDelivery, EndDelivery, AllowTool, DisallowTool, SetServerOn, AddSchedule, ChangeSchedule, DeleteSchedules,
-    ClaimFiring, EndFiring, SaveState, PutSignIn, ClaimSignIn, DropSignIn, AddStart, DropStarts, TakeStart,
-    AddProviderSession, ChangeProviderSession, ClaimProviderSession, DropProviderSession,
-    AddClient, DropClient,
-    AddPush, ClaimPush, MovePush, DropPush, MarkRead, PutBrowser, DropBrowser, ClaimNotice, DelayNotice, EndNotice,
-    AddShare, DropShare, DropExpiredShares, AuditEntry, ExpireAudit,
-    AddStop, DropStop,
-    AddAccount, InviteAgain, TakeInvite, ReplacePassword, ChangeRights, DisableAccount, TakeAttempt, ForgiveAttempt,
-    AddPasskey, JoinByPasskey, UsePasskey, RemovePasskey, AddChallenge, TakeChallenge,
-)  # fmt: skip
-"""Writes that touch no thread's log."""
 
 
 @define(eq=False)
@@ -286,13 +251,13 @@ async def _in_thread(work: Callable[[], T]) -> T:
 
 
 def commit_group(connection: Connection, group: Sequence[Write]) -> list[Outcome]:
-    """Commit a group of writes in one transaction. Return the outcome of each: the result of `apply`, or its error.
+    """Commit a group of writes in one transaction. Return the outcome of each: the result of its `apply`, or its error.
 
     Raises the errors of `DriverErrors` if the transaction as a whole fails; then nothing was stored.
     """
     with connection.begin() as transaction:
         try:
-            return _store(connection, group, _at_once, apply)
+            return _store(connection, group, _at_once, lambda connection, work: work.apply(connection))
         except Exception as error:
             if _is_of_the_database(error):
                 raise
@@ -339,7 +304,7 @@ def _appends(group: Sequence[Write]) -> list[tuple[int, Change]]:
     touched = {
         (work.owner, work.thread_id)
         for place, work in enumerate(group)
-        if place not in places and not isinstance(work, _OF_NO_LOG)
+        if place not in places and isinstance(work, ThreadWrite)
     }
     return [(place, work) for place, work in plain if (work.owner, work.thread_id) not in touched]
 
@@ -382,7 +347,7 @@ def _attempt(connection: Connection, work: Write, *, again: bool = False) -> Out
     driver = _driver(connection)
     driver.execute("SAVEPOINT change")
     try:
-        outcome: Outcome = apply(connection, work)
+        outcome: Outcome = work.apply(connection)
     except ChangeRefused as error:
         outcome = error
     except Exception as error:

@@ -40,7 +40,7 @@ from understudy.chat.hooks.hook import Hooks
 from understudy.observe.logs import new_error_id
 from understudy.observe.metrics import Metrics
 from understudy.storage.errors import StorageError
-from understudy.storage.records import name_of
+from understudy.storage.owners import name_of
 from understudy.storage.store import Store
 from understudy.web.presence import Presence
 

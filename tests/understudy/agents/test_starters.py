@@ -10,7 +10,6 @@ from understudy.agents.agent import Agent
 from understudy.agents.registry import all_agents
 from understudy.models.model import FileCard, Item, MessageItem, Thought, Turn, tool_result
 from understudy.models.offline import OfflineModel
-from understudy.storage.records import tenant_of  # noqa: F401 - the first limiter would import it on the event loop
 from understudy.tools.tool import StoredFile, ToolContext, ToolResult
 
 CSV = "date,region,sales\n2026-01-05,north,10\n2026-01-20,south,30\n2026-02-05,north,50\n"

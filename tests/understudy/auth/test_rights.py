@@ -4,7 +4,7 @@ import pytest
 
 from transport.wire.errors import CommandRejected
 from understudy.auth.rights import rights_of
-from understudy.storage.records import owner_of
+from understudy.storage.owners import owner_of
 
 ADA, BOB, PLAIN = owner_of("ada", "acme"), owner_of("bob", "other"), owner_of("ada")
 USERS = (ADA, BOB, PLAIN)

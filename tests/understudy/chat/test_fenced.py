@@ -15,7 +15,8 @@ from understudy.chat.conversation.conversation import Conversation
 from understudy.chat.messages import OwnershipLost
 from understudy.chat.placement import Moved, Node
 from understudy.cluster.membership import join
-from understudy.storage.records import Change, Fence, LoggedEvent, RunEnd
+from understudy.storage.changes import Change
+from understudy.storage.records import Fence, LoggedEvent, RunEnd
 
 from .conversation.test_conversation import ADA, Follower, Rig, say
 from .conversation.test_conversation import rig as rig

@@ -16,8 +16,9 @@ from understudy.chat.memory import FOR_MODEL_BYTES, FRESH_S, AgentMemory, Memory
 from understudy.content.filter import ContentFilter
 from understudy.observe.metrics import Metrics
 from understudy.storage.cache import CachedReads, LocalCache
+from understudy.storage.changes import Change
 from understudy.storage.errors import StorageUnavailable
-from understudy.storage.records import Change, Thread
+from understudy.storage.records import Thread
 from understudy.storage.sqlite import open_database
 from understudy.storage.store import Store
 from understudy.storage.writer import StoreWriter

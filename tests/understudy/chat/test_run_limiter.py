@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from understudy.chat.run_limiter import RunLimiter
-from understudy.storage.records import owner_of, tenant_of
+from understudy.storage.owners import owner_of, tenant_of
 
 
 def test_a_run_waits_when_its_user_has_all_places_and_others_do_not() -> None:

@@ -19,8 +19,9 @@ from transport.wire.events import AgentProgress, AgentStarted, ApprovalRequired,
 from understudy.chat.messages import EnsureRunning, OwnershipLost
 from understudy.chat.storage_away import StorageRetry, StorageWaitMonitor, StorageWaits
 from understudy.storage import schema
+from understudy.storage.changes import Change
 from understudy.storage.errors import StorageUnavailable
-from understudy.storage.records import Change, Fence
+from understudy.storage.records import Fence
 from understudy.storage.store import Store
 
 from .conversation.test_conversation import ADA, Rig, say

@@ -16,8 +16,8 @@ from tests.servers.postgresql import Postgres
 from tests.understudy.storage.conftest import Make
 from understudy.cli.main import main
 from understudy.storage.database import Database
+from understudy.storage.owners import owner_of
 from understudy.storage.postgresql import connect_database
-from understudy.storage.records import owner_of
 from understudy.storage.sqlite import open_database
 from understudy.storage.store import Store
 from understudy.storage.writer import StoreWriter

@@ -13,9 +13,10 @@ from actors import Actor, ActorSystem, ChildSpec, Context, Supervisor
 from understudy.chat.messages import OwnershipLost
 from understudy.chat.placement import Node
 from understudy.cluster.membership import Membership, join, stop_conversations
+from understudy.storage.changes import Change
 from understudy.storage.errors import Fenced
 from understudy.storage.postgresql import connect_database
-from understudy.storage.records import Change, Fence, LoggedEvent, Thread
+from understudy.storage.records import Fence, LoggedEvent, Thread
 from understudy.storage.store import Store
 from understudy.storage.writer import StoreWriter
 

@@ -24,8 +24,9 @@ from understudy.chat.placement import Moved, Node, actor_name
 from understudy.cluster.conversation_proxy import CheckLog, ConversationProxy, ProxyTable
 from understudy.cluster.membership import join
 from understudy.cluster.messages import Events, ForwardingEnded, Subscribe
+from understudy.storage.changes import Change
 from understudy.storage.errors import BrokerUnavailable
-from understudy.storage.records import Change, Fence, LoggedEvent, Thread
+from understudy.storage.records import Fence, LoggedEvent, Thread
 
 
 @define

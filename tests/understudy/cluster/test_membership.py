@@ -35,9 +35,10 @@ from understudy.chat.placement import Node
 from understudy.chat.registry import ConversationRegistry
 from understudy.chat.run_limiter import RunLimiter
 from understudy.cluster.membership import Membership, join, stop_conversations
+from understudy.storage.changes import Change
 from understudy.storage.errors import AlreadyServed, Fenced, StorageUnavailable
 from understudy.storage.postgresql import connect_database
-from understudy.storage.records import Change, Fence, LoggedEvent, RunRecord, Thread
+from understudy.storage.records import Fence, LoggedEvent, RunRecord, Thread
 from understudy.storage.store import Store
 from understudy.storage.writer import StoreWriter
 

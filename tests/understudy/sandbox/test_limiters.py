@@ -5,7 +5,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from understudy.sandbox.limiters import FairLimiter, QueueFull, RunLocal, thread_limiter
-from understudy.storage.records import owner_of
+from understudy.storage.owners import owner_of
 
 
 def test_each_run_has_a_value_of_its_own_made_once() -> None:

@@ -13,9 +13,10 @@ from sqlalchemy import Connection
 
 from tests.servers.postgresql import Postgres
 from understudy.storage import schema
+from understudy.storage.changes import Change
 from understudy.storage.database import Database
 from understudy.storage.postgresql import connect_database
-from understudy.storage.records import Change, File, LoggedEvent, Message, RunEnd, RunRecord, StepRecord, Thread
+from understudy.storage.records import File, LoggedEvent, Message, RunEnd, RunRecord, StepRecord, Thread
 from understudy.storage.sqlite import open_database
 
 

@@ -16,7 +16,7 @@ from understudy.storage.archive_queries import Archive
 from understudy.storage.audit import EXPIRED, PAGE, AuditEntry, AuditFilter, ExpireAudit, StoredEntry
 from understudy.storage.database import Database
 from understudy.storage.deletion import RemoveUser
-from understudy.storage.records import owner_of
+from understudy.storage.owners import owner_of
 from understudy.storage.store import Store
 
 ALL = 2**62

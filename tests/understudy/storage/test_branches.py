@@ -6,11 +6,12 @@ import pytest
 from sqlalchemy import event
 
 from understudy.storage import queries
+from understudy.storage.changes import Change
 from understudy.storage.errors import AlreadyStored
-from understudy.storage.records import Change, GiveFeedback, TrimLog
 from understudy.storage.sqlite import SqliteDatabase as Database
+from understudy.storage.thread_writes import GiveFeedback, TrimLog
 
-from .test_write_statements import Book
+from .test_changes import Book
 
 OLD = """
 INSERT INTO users VALUES ('ann', 1.0);
@@ -147,7 +148,7 @@ def test_feedback_is_the_latest_and_does_not_make_another_message(book, make) ->
 
 def test_a_log_is_trimmed_up_to_a_number_but_not_into_a_run_at_work(book, make, monkeypatch) -> None:
     """A piece at a time; numbers go on where they were; the messages stay, other threads are left alone."""
-    monkeypatch.setattr("understudy.storage.write_statements.TRIMMED", 2)
+    monkeypatch.setattr("understudy.storage.thread_writes.TRIMMED", 2)
     book.write(make.opening(), make.opening("ann", "t2", "r2"), make.change(events=make.events(2, 6)))
     assert book.write(TrimLog("ann", "t1", 100)) == [False]
     assert book.seqs() == [1, 2, 3, 4, 5, 6], "its run is at work"

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 import trio
 
 from actors import ActorSystem, ChildSpec
-from understudy.storage.records import File, owner_of
+from understudy.storage.owners import owner_of
+from understudy.storage.records import File
 from understudy.storage.store import Store
 from understudy.storage.writer import StoreWriter
 

@@ -5,8 +5,10 @@ from sqlalchemy import Connection, func, select
 
 from understudy.storage import deletion, schema
 from understudy.storage.agent_memory import Remember
-from understudy.storage.deletion import GONE, MORE, MergeFulltext, RemoveFiles, RemoveUser
-from understudy.storage.records import AddFile, DeleteThread, RawText
+from understudy.storage.deletion import GONE, MORE, MergeFulltext, RemoveUser
+from understudy.storage.file_writes import AddFile, RemoveFiles
+from understudy.storage.records import RawText
+from understudy.storage.thread_writes import DeleteThread
 from understudy.storage.writer import commit_group
 
 TABLES = ("threads", "messages", "raw_texts", "words", "runs", "steps", "events", "files", "contexts", "users")

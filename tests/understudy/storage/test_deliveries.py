@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from understudy.storage.changes import Change
 from understudy.storage.deliveries import Delivery
-from understudy.storage.records import Change
 
 from .test_writer import running
 

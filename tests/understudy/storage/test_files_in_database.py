@@ -13,10 +13,9 @@ from tests.servers.postgresql import Postgres
 from understudy.storage import files_in_database
 from understudy.storage.errors import NotStored, StorageUnavailable
 from understudy.storage.file_cache import FileCache
+from understudy.storage.file_writes import AddFile
 from understudy.storage.files_in_database import DatabaseFiles
 from understudy.storage.postgresql import PostgresDatabase, connect_database
-from understudy.storage.records import AddFile
-from understudy.storage.write_statements import apply
 
 from .test_files import stream, whole
 from .test_postgresql import execute
@@ -137,7 +136,7 @@ async def test_what_a_server_kept_in_a_folder_is_taken_over(
     rows = {letter: make.file(file_id=letter * 32, size=size) for letter, size in (("a", 300_000), ("b", 0), ("c", 5))}
     with shared.files.begin() as connection:
         for row in rows.values():
-            apply(connection, AddFile(row))
+            AddFile(row).apply(connection)
     for letter, size in (("a", 300_000), ("b", 0), ("c", 4), ("d", 1)):
         (before / (letter * 32)).write_bytes(letter.encode() * size)
     (before / "notes.txt").write_text("somebody's")

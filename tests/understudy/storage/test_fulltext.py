@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from understudy.storage import queries
 from understudy.storage.database import Database
 from understudy.storage.fulltext import LONGEST_WORD, MOST_ASKED, for_fts5, for_tsquery, mark, searchable
-from understudy.storage.records import DeleteThread
+from understudy.storage.thread_writes import DeleteThread
 
 from .conftest import Make
-from .test_write_statements import Book
+from .test_changes import Book
 
 SAID = {
     "german": "Die Straße war überflutet, viel ÄRGER im Büro",

@@ -12,11 +12,14 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, event
 
 from understudy.storage import queries
+from understudy.storage.changes import Change
 from understudy.storage.database import Database
 from understudy.storage.errors import AlreadyStored, Fenced, Unstorable
 from understudy.storage.prepared import Prepared
-from understudy.storage.records import Change, DeleteThread, Fence, LoggedEvent, ProbeWrite, RenameThread, Thread
+from understudy.storage.records import Fence, LoggedEvent, Thread
 from understudy.storage.sqlite import FILE_NAME, open_database
+from understudy.storage.thread_writes import DeleteThread, RenameThread
+from understudy.storage.write import ProbeWrite
 from understudy.storage.writer import commit_group
 
 THREADS = ("t1", "t2")

@@ -4,7 +4,8 @@ from typing import Any
 
 from attrs import evolve
 
-from understudy.storage.records import ONCE, MarkRead
+from understudy.storage.inbox import MarkRead
+from understudy.storage.records import ONCE
 
 from .test_writer import running
 

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from understudy.storage.records import Change, tenant_of
+from understudy.storage.changes import Change
+from understudy.storage.owners import tenant_of
 from understudy.storage.spending import DAY_S, Spent
 
 from .test_writer import running

@@ -9,22 +9,13 @@ from attrs import evolve
 from sqlalchemy import Connection, select, update
 
 from understudy.storage import nodes, queries, schema
+from understudy.storage.changes import Change
 from understudy.storage.database import Database
 from understudy.storage.errors import Fenced, NotStored, SequenceConflict
-from understudy.storage.records import (
-    Change,
-    ClaimThread,
-    DeleteThread,
-    Fence,
-    JoinNodes,
-    LeaveNodes,
-    LoggedEvent,
-    ReleaseThread,
-    RenewNode,
-    StepRecord,
-    TrimLog,
-    Write,
-)
+from understudy.storage.nodes import ClaimThread, JoinNodes, LeaveNodes, ReleaseThread, RenewNode
+from understudy.storage.records import Fence, LoggedEvent, StepRecord
+from understudy.storage.thread_writes import DeleteThread, TrimLog
+from understudy.storage.write import Write
 from understudy.storage.writer import commit_group
 
 

@@ -4,8 +4,9 @@ from typing import Any
 
 from understudy.storage import operator_queries
 from understudy.storage.archive_queries import Archive
+from understudy.storage.changes import Change
 from understudy.storage.operator_queries import Scope
-from understudy.storage.records import Change, LoggedEvent, StepRecord
+from understudy.storage.records import LoggedEvent, StepRecord
 from understudy.storage.spending import Spent
 
 from .test_writer import running

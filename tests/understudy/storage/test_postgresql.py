@@ -13,7 +13,7 @@ from understudy.storage import queries, schema, writer
 from understudy.storage.database import Database
 from understudy.storage.errors import CannotConnect, ForeignTables, SchemaTooNew, StorageUnavailable, Unstorable
 from understudy.storage.postgresql import check_cluster, connect_database, inspect_server, read_server
-from understudy.storage.records import ProbeWrite
+from understudy.storage.write import ProbeWrite
 from understudy.storage.writer import commit_group
 
 from .conftest import differences

@@ -11,7 +11,6 @@ from tests.understudy.storage.conftest import Make
 from understudy.storage import schema
 from understudy.storage.database import Database
 from understudy.storage.prepared import Prepared
-from understudy.storage.write_statements import apply
 
 _m, _r, _s = schema.messages.c, schema.runs.c, schema.steps.c
 _steps = Prepared(
@@ -33,7 +32,7 @@ def test_json_is_stored_and_read_as_sqlalchemy_does(database: Database, make: Ma
         asdict(make.step(2, arguments=[], result="text", ended_at=None), recurse=False),
     ]
     with database.writing.begin() as connection:
-        apply(connection, make.opening())
+        make.opening().apply(connection)
         put.run(connection, rows)
         stored = connection.execute(select(_s.arguments, _s.result, _s.ended_at).order_by(_s.number)).all()
         read = _steps.rows(connection, runs=["r1"], names=["sum"])
@@ -43,7 +42,7 @@ def test_json_is_stored_and_read_as_sqlalchemy_does(database: Database, make: Ma
 
 def test_none_is_null_in_the_columns_of_json_that_say_so(database: Database, make: Make) -> None:
     with database.writing.begin() as connection:
-        apply(connection, make.opening())
+        make.opening().apply(connection)
         nulls = connection.execute(select(_m.id).where(_m.files.is_(None), _m.visualization.is_(None))).all()
     assert [each.id for each in nulls] == ["m-t1"]
 
@@ -51,9 +50,9 @@ def test_none_is_null_in_the_columns_of_json_that_say_so(database: Database, mak
 def test_lists_take_any_number_of_values(database: Database, make: Make) -> None:
     with database.writing.begin() as connection:
         for name in ("r1", "r2", "r3"):
-            apply(connection, make.opening(thread_id=f"t-{name}", run_id=name))
-            apply(
-                connection, make.change(thread_id=f"t-{name}", steps=(make.step(1, name), make.step(2, name, name="x")))
+            make.opening(thread_id=f"t-{name}", run_id=name).apply(connection)
+            make.change(thread_id=f"t-{name}", steps=(make.step(1, name), make.step(2, name, name="x"))).apply(
+                connection
             )
         found = [
             [each[:2] for each in _steps.rows(connection, runs=runs, names=names)]
@@ -67,7 +66,7 @@ def test_a_statement_has_its_constants_and_tells_how_many_rows_it_changed(databa
         update(schema.runs).where(_r.id == bindparam("named"), _r.status == "running").values(status="failed")
     )
     with database.writing.begin() as connection:
-        apply(connection, make.opening())
+        make.opening().apply(connection)
         changed = [end.run(connection, [{"named": "r1"}]).rowcount for _ in range(2)]
         status = connection.execute(select(_r.status)).scalar_one()
     assert (changed, status) == ([1, 0], "failed")
@@ -81,7 +80,7 @@ def test_a_refused_row_raises_sqlalchemys_error_with_the_drivers(
     put = Prepared(insert(schema.steps))
     rows = [asdict(make.step(number), recurse=False) for number in numbers]
     with database.writing.connect() as connection, connection.begin():
-        apply(connection, make.opening())
+        make.opening().apply(connection)
         put.run(connection, [asdict(make.step(1), recurse=False)])
         with pytest.raises(IntegrityError) as refused:
             put.run(connection, rows)

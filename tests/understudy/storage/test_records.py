@@ -2,7 +2,7 @@
 
 import pytest
 
-from understudy.storage.records import Change
+from understudy.storage.changes import Change
 
 
 def test_a_change_has_parts_of_one_thread_only(make) -> None:

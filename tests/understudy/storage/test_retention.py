@@ -13,7 +13,7 @@ from actors import ActorSystem, ChildSpec
 from understudy.privacy import retention
 from understudy.privacy.erasure import Eraser
 from understudy.privacy.retention import ONCE, Retention, RetentionPeriods, is_oldest_node
-from understudy.storage import archive_queries, write_statements
+from understudy.storage import archive_queries, thread_writes
 from understudy.storage.archive_queries import Archive
 from understudy.storage.audit import PAGE, AuditEntry
 from understudy.storage.files import FolderFiles
@@ -125,7 +125,7 @@ async def test_who_comes_back_to_an_old_thread_while_it_is_removed_keeps_it(
     database, make, tmp_path_factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The user sends a message while the log is trimmed: the thread keeps all its messages."""
-    monkeypatch.setattr(write_statements, "TRIMMED", 10)
+    monkeypatch.setattr(thread_writes, "TRIMMED", 10)
     async with house(database, tmp_path_factory.mktemp("files")) as (system, store, archive, eraser):
         await talk(store, make, "ann", "old", "r1", NOW - 20 * DAY, events=35)
         trim = store.trim
@@ -148,7 +148,7 @@ async def test_a_log_is_trimmed_up_to_its_first_run_that_is_not_old(
     database, make, tmp_path_factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Messages, runs and numbers stay; the log starts at a later number."""
-    monkeypatch.setattr(write_statements, "TRIMMED", 4)
+    monkeypatch.setattr(thread_writes, "TRIMMED", 4)
     monkeypatch.setattr(archive_queries, "THREADS", 1)
     async with house(database, tmp_path_factory.mktemp("files")) as (system, store, archive, eraser):
         await talk(store, make, "ann", "t1", "r1", NOW - 9 * DAY, events=10)

@@ -10,7 +10,8 @@ from attrs import define, evolve, field, frozen
 from transport.auth.identity import Identity
 from transport.connection.limits import Limits
 from transport.wire.errors import CommandRejected
-from understudy.storage.records import Change, tenant_of
+from understudy.storage.changes import Change
+from understudy.storage.owners import tenant_of
 from understudy.storage.spending import DAY_S, SpendingLimits, Spent
 
 from .test_writer import running

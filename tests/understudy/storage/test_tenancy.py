@@ -10,7 +10,7 @@ from transport.auth.tokens import Tokens
 from transport.wire.errors import Unauthenticated
 from understudy.app.settings import BadSettings, Settings, check_settings
 from understudy.auth.sessions import Sessions, open_sessions
-from understudy.storage.records import name_of, owner_of, tenant_of
+from understudy.storage.owners import name_of, owner_of, tenant_of
 
 SECRET = "a secret of more than 32 characters, for tests"
 claims = st.text(min_size=1, max_size=20).filter(lambda text: text.isprintable() and text.strip())

@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 
 from understudy.storage import turns
-from understudy.storage.records import Change, LoggedEvent, RunEnd, TrimLog
+from understudy.storage.changes import Change
+from understudy.storage.records import LoggedEvent, RunEnd
+from understudy.storage.thread_writes import TrimLog
 from understudy.storage.turns import TurnsPage
 
-from .test_write_statements import Book
+from .test_changes import Book
 
 
 @pytest.fixture

@@ -18,10 +18,10 @@ from actors import ActorRef
 from tests.servers.postgresql import Postgres
 from understudy.storage import postgresql, store
 from understudy.storage.errors import AlreadyStored, Fenced, NotStored, StorageUnavailable
+from understudy.storage.nodes import ClaimThread, JoinNodes
 from understudy.storage.postgresql import LOCK_S, connect_database
-from understudy.storage.records import ClaimThread, Fence, JoinNodes
+from understudy.storage.records import Fence
 from understudy.storage.store import Store
-from understudy.storage.write_statements import apply
 from understudy.storage.writer import ReadStatistics, commit_group
 
 from .test_postgresql import execute
@@ -317,7 +317,7 @@ async def test_a_server_that_is_held_in_a_transaction_lets_go(postgres: Postgres
 
     def hold() -> None:
         with database.writing.connect() as connection, connection.begin():
-            apply(connection, evolve(make.change(events=make.events(2, 2)), fence=Fence("gone", 1)))
+            evolve(make.change(events=make.events(2, 2)), fence=Fence("gone", 1)).apply(connection)
             reached.set()
             assert paused.wait(120)
             connection.exec_driver_sql("SELECT 1")

@@ -14,9 +14,9 @@ from sqlalchemy import event
 from actors import ActorSystem, Ask, ChildSpec, Restart, StopMode, Supervisor, UnhandledMessage
 from understudy.storage import writer
 from understudy.storage.errors import ChangeRefused, SequenceConflict, StorageUnavailable, Unstorable
-from understudy.storage.records import ProbeWrite
 from understudy.storage.sqlite import FILE_NAME, open_database
 from understudy.storage.store import COMMIT_DEADLINE_S, Store
+from understudy.storage.write import ProbeWrite
 from understudy.storage.writer import ReadStatistics, StoreWriter, WriteRequest
 
 
@@ -390,7 +390,8 @@ PRODUCER = """
 import sys, trio
 from pathlib import Path
 from actors import ActorSystem, ChildSpec
-from understudy.storage.records import Change, LoggedEvent, Thread
+from understudy.storage.changes import Change
+from understudy.storage.records import LoggedEvent, Thread
 from understudy.storage.sqlite import open_database
 from understudy.storage.store import COMMIT_DEADLINE_S, Store
 from understudy.storage.writer import StoreWriter

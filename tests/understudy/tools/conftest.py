@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from understudy.storage.records import tenant_of  # noqa: F401 - the first limiter would import it on the event loop
 from understudy.tools import StoredFile, ToolContext
 
 

@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from understudy.storage.records import owner_of
+from understudy.storage.owners import owner_of
 from understudy.tools.errors import ToolError
 from understudy.tools.threads import (
     MAX_LOST,

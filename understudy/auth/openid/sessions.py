@@ -32,6 +32,7 @@ from understudy.auth.openid.provider import Provider, ProviderAnswer
 from understudy.auth.sessions import ANONYMOUS, PROVIDED, SIGN_IN_AGAIN, IssuedSession, Sessions
 from understudy.storage.audit import PROVIDER, AuditEntry
 from understudy.storage.errors import StorageUnavailable
+from understudy.storage.owners import owner_of, tenant_of
 from understudy.storage.passkeys import AddChallenge
 from understudy.storage.provider_sessions import (
     AddProviderSession,
@@ -40,7 +41,6 @@ from understudy.storage.provider_sessions import (
     DropProviderSession,
     ProviderSession,
 )
-from understudy.storage.records import owner_of, tenant_of
 from understudy.storage.store import Store
 
 log = logging.getLogger(__name__)

@@ -30,19 +30,10 @@ from understudy.chat.run_protocol import RunProtocol
 from understudy.chat.title_text import derived_title
 from understudy.chat.webhooks import TYPES
 from understudy.observe.spans import SpanContext
+from understudy.storage.changes import Change
 from understudy.storage.deliveries import Delivery
-from understudy.storage.records import (
-    Change,
-    Fence,
-    LoggedEvent,
-    Message,
-    RawText,
-    RunEnd,
-    RunRecord,
-    StepRecord,
-    Thread,
-    tenant_of,
-)
+from understudy.storage.owners import tenant_of
+from understudy.storage.records import Fence, LoggedEvent, Message, RawText, RunEnd, RunRecord, StepRecord, Thread
 from understudy.storage.spending import Spent, day_of
 
 MAX_ATTEMPTS: Final = 5

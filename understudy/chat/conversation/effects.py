@@ -13,7 +13,8 @@ from transport.wire.events import CallSettled, Envelope, FeedbackGiven
 from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.messages import RateAnswer, RunRequest
 from understudy.chat.run.replay import Replay
-from understudy.storage.records import Change, RunRecord, StepRecord
+from understudy.storage.changes import Change
+from understudy.storage.records import RunRecord, StepRecord
 from understudy.tools.tool import Tool
 
 if TYPE_CHECKING:

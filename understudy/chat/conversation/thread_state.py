@@ -19,8 +19,9 @@ from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.conversation.effects import Commit, PublishEvents, Query, Relocate, Send, Steps, Subscribe
 from understudy.chat.envelope import wrap
 from understudy.chat.run_protocol import RunProtocol
+from understudy.storage.changes import Change
 from understudy.storage.errors import StorageUnavailable, Unstorable
-from understudy.storage.records import Change, Fence, LoggedEvent, RawText, StepRecord, Thread
+from understudy.storage.records import Fence, LoggedEvent, RawText, StepRecord, Thread
 
 BUSY_S: Final = 5.0
 """Seconds after which a client that was refused with `busy` is advised to retry."""

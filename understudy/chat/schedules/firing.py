@@ -24,7 +24,7 @@ from understudy.chat.polling import Poller
 from understudy.chat.schedules.cron import BadCron, parse_cron
 from understudy.chat.schedules.due import Firing, Interval, Timing, next_firing
 from understudy.storage.errors import StorageError
-from understudy.storage.records import tenant_of
+from understudy.storage.owners import tenant_of
 from understudy.storage.schedules import LARGEST_BATCH, PREFIX, ClaimFiring, EndFiring, Schedule
 from understudy.storage.store import Store
 

@@ -16,7 +16,7 @@ from understudy.privacy.export import FORMS, ExportOptions, Pieces
 from understudy.storage import archive_queries
 from understudy.storage.accounts import DisableAccount
 from understudy.storage.errors import SoleAccount
-from understudy.storage.records import name_of, owner_of
+from understudy.storage.owners import name_of, owner_of
 from understudy.web.audit import audit
 from understudy.web.context import identity, read_json, rights, web_context
 

@@ -25,7 +25,7 @@ from understudy.chat.run.timeline import ASIDE, as_json, timeline, waits_for
 from understudy.content.texts import run_off_loop
 from understudy.storage import operator_queries
 from understudy.storage.operator_queries import FoundRun, OpenRunRow
-from understudy.storage.records import name_of, tenant_of
+from understudy.storage.owners import name_of, tenant_of
 from understudy.storage.spending import day_of
 from understudy.web.api.takeovers import filtered_reason
 from understudy.web.audit import audit

@@ -16,8 +16,8 @@ from transport.wire.errors import CommandRejected
 from understudy.models.local import find_models
 from understudy.storage import operator_queries
 from understudy.storage.operator_queries import BY
+from understudy.storage.owners import name_of, tenant_of
 from understudy.storage.queries import decode_cursor, encode
-from understudy.storage.records import name_of, tenant_of
 from understudy.storage.spending import DAY_S, KEPT_DAYS, day_of
 from understudy.web.audit import audit
 from understudy.web.context import read_json, rights, scope, web_context, whole_number

@@ -18,7 +18,6 @@ from understudy.storage import accounts as queries
 from understudy.storage.accounts import (
     PAGE,
     Account,
-    AccountWrite,
     AddAccount,
     ChangeRights,
     DisableAccount,
@@ -26,6 +25,7 @@ from understudy.storage.accounts import (
 )
 from understudy.storage.errors import SoleAccount
 from understudy.storage.queries import decode_cursor, encode
+from understudy.storage.write import Write
 from understudy.web.api.account import LAST_OPERATOR
 from understudy.web.api.accounts import NO_ACCOUNTS
 from understudy.web.audit import audit
@@ -168,7 +168,7 @@ async def _existing(owner: str) -> Account:
     return found
 
 
-async def _change(work: AccountWrite, owner: str) -> None:
+async def _change(work: Write, owner: str) -> None:
     """Commit a change, and end the sessions of its user, whose tokens carry what was before.
 
     Raises:

@@ -13,8 +13,8 @@ from transport.wire.errors import CommandRejected
 from understudy.privacy.records import audit_entry_of
 from understudy.storage import audit
 from understudy.storage.audit import ACTIONS, AuditFilter
+from understudy.storage.owners import owner_of
 from understudy.storage.queries import decode_cursor, encode
-from understudy.storage.records import owner_of
 from understudy.web import audit as web_audit
 from understudy.web.context import identity, rights, web_context, whole_number
 

@@ -23,7 +23,7 @@ from understudy.chat.hooks import slack
 from understudy.chat.hooks.hook import Hook
 from understudy.chat.hooks.replies import address_of
 from understudy.chat.messages import HookMessage
-from understudy.storage.records import owner_of
+from understudy.storage.owners import owner_of
 from understudy.web.context import read_body, web_context
 
 log = logging.getLogger(__name__)

@@ -21,7 +21,8 @@ from transport.wire.events import HANDED_BACK, TAKEN_OVER, AgentThinking
 from transport.wire.messages import arrived_at
 from understudy.chat.messages import HandBack, TakeOver
 from understudy.storage.audit import LONGEST
-from understudy.storage.records import RunRecord, name_of
+from understudy.storage.owners import name_of
+from understudy.storage.records import RunRecord
 from understudy.web.api.runs import events_of, state_of
 from understudy.web.audit import audit
 from understudy.web.context import decode_json, identity, reached_run, read_body, web_context, whole_number

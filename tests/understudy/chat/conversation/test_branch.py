@@ -12,16 +12,8 @@ from transport.wire.events import ANSWER
 from understudy.chat.conversation import branch
 from understudy.chat.conversation.branch import RecentBranch
 from understudy.storage import queries
-from understudy.storage.records import (
-    WIDGET,
-    Change,
-    History,
-    Message,
-    RunEnd,
-    RunRecord,
-    StepRecord,
-    Thread,
-)
+from understudy.storage.changes import Change
+from understudy.storage.records import WIDGET, History, Message, RunEnd, RunRecord, StepRecord, Thread
 from understudy.storage.sqlite import SqliteDatabase, open_database
 from understudy.storage.writer import commit_group
 

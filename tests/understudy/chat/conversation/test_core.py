@@ -90,8 +90,9 @@ from understudy.chat.routing import Route
 from understudy.chat.run.replay import Replay
 from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.run_protocol import Ending, RunProtocol, RunProtocolError
+from understudy.storage.changes import Change
 from understudy.storage.errors import AlreadyStored, Fenced, NotStored, SequenceConflict, StorageUnavailable
-from understudy.storage.records import Change, Fence, LoggedEvent, Message, RunRecord, StepRecord, Thread
+from understudy.storage.records import Fence, LoggedEvent, Message, RunRecord, StepRecord, Thread
 from understudy.tools import NotDone, tool
 
 AGENTS = {"guide": Agent("guide")}

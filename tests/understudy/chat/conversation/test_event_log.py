@@ -13,7 +13,8 @@ from transport.wire.events import (
     Envelope,
 )
 from understudy.chat.conversation.event_log import read_page
-from understudy.storage.records import Change, LoggedEvent, Thread
+from understudy.storage.changes import Change
+from understudy.storage.records import LoggedEvent, Thread
 from understudy.storage.sqlite import open_database
 from understudy.storage.store import Store
 from understudy.storage.writer import StoreWriter

@@ -12,7 +12,8 @@ from transport.wire.commands import Say
 from transport.wire.errors import CommandRejected
 from understudy.chat.commands import Accepted
 from understudy.chat.schedules.firing import ScheduleRunner
-from understudy.storage.records import Message, owner_of
+from understudy.storage.owners import owner_of
+from understudy.storage.records import Message
 from understudy.storage.schedules import ClaimFiring, Due, EndFiring, Schedule
 
 ANN = owner_of("ann", "acme")

@@ -3,8 +3,11 @@
 import pytest
 
 from understudy.storage import queries
+from understudy.storage.changes import Change
 from understudy.storage.errors import AlreadyStored, NotStored, RunEnded, SequenceConflict, Unstorable
-from understudy.storage.records import AddFile, Change, DeleteThread, RenameThread, RunAttempt, RunEnd
+from understudy.storage.file_writes import AddFile
+from understudy.storage.records import RunAttempt, RunEnd
+from understudy.storage.thread_writes import DeleteThread, RenameThread
 from understudy.storage.writer import commit_group
 
 
