@@ -10,6 +10,29 @@ from understudy.app import serve
 from understudy.app.serve import explain_no_start
 from understudy.app.settings import Settings
 
+COLLECTING = """
+import gc, threading, time
+from understudy.app import serve
+
+collecting, ended, full = threading.Event(), threading.Event(), []
+
+def hold(phase, info):
+    if phase == "start" and threading.current_thread() is other:
+        collecting.set()
+        ended.wait()
+    elif phase == "start" and info["generation"] == 2:
+        full.append(gc.get_freeze_count())
+
+other = threading.Thread(target=lambda: gc.collect(0))
+gc.callbacks.append(hold)
+other.start()
+collecting.wait()
+threading.Timer(0.2, ended.set).start()
+serve.tune_garbage_collector()
+print(full)
+"""
+"""Another thread is collecting, in a callback of which the interpreter has gone to the thread that tunes."""
+
 HOLES = """
 import random
 from pathlib import Path
@@ -62,3 +85,8 @@ def test_why_it_does_not_start(error: Exception, port: int, told: str) -> None:
     said = explain_no_start(error, Settings(port=port))
     assert said.startswith(told)
     assert ("--port" in said) == (told.endswith("below"))
+
+
+def test_all_is_collected_before_it_is_frozen_also_if_another_thread_collects_just_then() -> None:
+    done = subprocess.run([sys.executable, "-c", COLLECTING], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[0]\n"
