@@ -22,6 +22,7 @@ from tests.end_to_end.test_mcp_sign_in import agents_of, signed_in
 from tests.servers.mcp_oauth import Provider, serving
 from understudy.app.server import Running
 from understudy.storage.audit import ACTIONS
+from understudy.storage.consents import AllowTool
 from understudy.storage.sqlite import FILE_NAME
 
 SECRET = "a secret of more than 32 characters, for tests"
@@ -59,7 +60,7 @@ async def talked(running: Running) -> dict[str, str]:
     async with connected(running.address, ADA) as client:
         await client.say(MARKER, agent_type="script", thread_id="t")
         await client.until_end()
-    await running.store.allow_tool("ada", "t", "send_mail", 5.0)
+    await running.store.commit(AllowTool("ada", "t", "send_mail", 5.0))
     return {}
 
 

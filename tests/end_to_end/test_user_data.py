@@ -21,6 +21,7 @@ from understudy.privacy.records import FORMAT, VERSION
 from understudy.storage import schema
 from understudy.storage.agent_memory import Remember
 from understudy.storage.agent_states import SaveState
+from understudy.storage.consents import AllowTool
 
 MARKER = "kumquatology"
 SECRET = "a secret of more than 32 characters, for tests"
@@ -95,8 +96,8 @@ async def test_an_export_has_all_that_a_user_has(serve: Any, database: dict[str,
         await client.until_end()
         await talk(stranger, MARKER, "t1")
     await running.store.remember(Remember(name, "guide", "likes", {"tea": True}, 1.0, 4e9))
-    await running.store.allow_tool(name, "t1", "save_note", 5.0)
-    await running.store.save_state(SaveState(name, "t1", "r", 6.0, (("at", b"\x00\xff"),)))
+    await running.store.commit(AllowTool(name, "t1", "save_note", 5.0))
+    await running.store.commit(SaveState(name, "t1", "r", 6.0, (("at", b"\x00\xff"),)))
     _, headers, whole = await request(running.address, "GET", "/api/me/export?events=1", token=token)
     assert headers["content-disposition"] == "attachment; filename=conversations.json"
     assert (whole["format"], whole["version"], whole["user"], whole["tenant"]) == (FORMAT, VERSION, name, None)

@@ -95,8 +95,10 @@ from understudy.content.vault import Vault
 from understudy.observe import conventions as names
 from understudy.observe.spans import Attribute, SpanKind, parse_header, span_of
 from understudy.storage.audit import AuditEntry
+from understudy.storage.consents import DisallowTool
 from understudy.storage.errors import BrokerUnavailable, NotStored, StorageError, StorageUnavailable
 from understudy.storage.records import Message, RunRecord
+from understudy.storage.servers_off import SetServerOn
 
 NAMES_SHOWN = ("thread_id", "message_id", "conversation_id", "agent_type", "pillar")
 """Fields of a command that are repeated in a progress event which only its sender gets."""
@@ -220,7 +222,7 @@ class CommandDispatcher:
         if all(each.tool_name != tool_name for each in await store.consents(owner, thread_id)):
             raise CommandRejected("not_found", "That tool is not allowed always in this conversation.")
         await store.audit(AuditEntry("consent.withdrawn", owner, door, owner, detail={"tool": tool_name}))
-        await store.disallow_tool(owner, thread_id, tool_name)
+        await store.commit(DisallowTool(owner, thread_id, tool_name))
 
     async def _switch_server(self, identity: Identity, thread_id: str, server: str, *, on: bool) -> None:
         """Switch an MCP server of the user's agents in a thread."""
@@ -228,7 +230,7 @@ class CommandDispatcher:
         if all(each.name != server for agent in usable.values() for each in agent.servers):
             raise CommandRejected("not_found", "There is no MCP server of that name.")
         try:
-            await self._services.store.switch_server(identity.user, thread_id, server, on=on)
+            await self._services.store.commit(SetServerOn(identity.user, thread_id, server, on))
         except NotStored:
             raise CommandRejected("not_found") from None
 

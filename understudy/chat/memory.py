@@ -16,6 +16,7 @@ from understudy.models.model import fenced
 from understudy.storage.agent_memory import Amend, Forget, Remember, Remembered
 from understudy.storage.cache import CachedReads
 from understudy.storage.errors import NotStored, StorageUnavailable, Unstorable
+from understudy.storage.memberships import ForgetSpending
 from understudy.storage.records import History
 from understudy.storage.spending import KEPT_DAYS, day_of
 from understudy.storage.store import Store
@@ -202,7 +203,7 @@ class MemoryExpiry(Poller):
         """Remove expired memories; while the database is away they stay, but are not returned."""
         try:
             await self.store.forget_expired(self.clock())
-            while await self.store.forget_spending(day_of(self.clock()) - KEPT_DAYS):
+            while await self.store.commit(ForgetSpending(day_of(self.clock()) - KEPT_DAYS)):
                 pass
         except StorageUnavailable as error:
             log.debug("contexts.not_removed", extra={"reason": error.reason})

@@ -24,8 +24,9 @@ from understudy.chat.polling import Poller, Use
 from understudy.chat.receivers import CLAIM_S, FIRST_S, GIVE_UP_S, Receivers
 from understudy.chat.webhooks import WebhookRefused, WebhookRules
 from understudy.content.texts import run_off_loop
+from understudy.storage import pushes
 from understudy.storage.errors import StorageError
-from understudy.storage.pushes import MOST_OF_RUN, MOST_OF_USER, Push
+from understudy.storage.pushes import MOST_OF_RUN, MOST_OF_USER, AddPush, ClaimPush, DropPush, MovePush, Push
 from understudy.storage.records import LoggedEvent, RunRecord
 from understudy.storage.store import Store
 
@@ -93,7 +94,7 @@ class PushReceivers:
         """
         sealed = self.seal.seal(secrets, PLACE, run.owner, run.id, name)
         push = Push(run.owner, run.thread_id, run.id, name, url, sealed, self.clock())
-        if not await self.store.add_push(push, TYPES):
+        if not await self.store.commit(AddPush(push, TYPES)):
             raise CommandRejected(
                 "rate_limited", f"A task has {MOST_OF_RUN} push notification configs at most, a user {MOST_OF_USER}."
             )
@@ -118,7 +119,7 @@ class PushSender(Poller):
         sent: list[str] = []
         sleep_s = EVERY_S
         try:
-            found = await self.store.due_pushes(self.clock(), TYPES)
+            found = await self.store.read(pushes.due, self.clock(), TYPES)
             async with trio.open_nursery() as nursery:
                 for push, seq in found:
                     nursery.start_soon(self._try, push, seq, sent)
@@ -134,8 +135,8 @@ class PushSender(Poller):
             until, now = self.receivers.away_until(push.url), self.clock()
             if until > now and now - (push.failing_since or now) < GIVE_UP_S:
                 due_at = until + self.receivers.chance.uniform(0, self.receivers.first_s)
-                await self.store.move_push(evolve(push, due_at=due_at, failing_since=push.failing_since or now))
-            elif await self.store.claim_push(push, now + CLAIM_S):
+                await self.store.commit(MovePush(evolve(push, due_at=due_at, failing_since=push.failing_since or now)))
+            elif await self.store.commit(ClaimPush(push, now + CLAIM_S)):
                 await self._send(push, seq, sent)
         except StorageError as error:
             log.debug("push.postponed", extra={"reason": str(error), "run_id": push.run_id})
@@ -159,7 +160,7 @@ class PushSender(Poller):
                 await self._drop(push, "delivered")
             else:
                 self.count("delivered")
-                await self.store.move_push(evolve(push, sent=seq, due_at=now, attempts=0, failing_since=None))
+                await self.store.commit(MovePush(evolve(push, sent=seq, due_at=now, attempts=0, failing_since=None)))
             return
         since = push.failing_since or now
         if attempt.final or now - since >= GIVE_UP_S:
@@ -170,10 +171,10 @@ class PushSender(Poller):
         due_at = self.receivers.retry_at(attempts)
         extra = {"run_id": push.run_id, "attempt": attempts, "reason": attempt.reason}
         log.warning("push.failed", extra=extra | {"retry_s": round(due_at - now, 1)})
-        await self.store.move_push(evolve(push, due_at=due_at, attempts=attempts, failing_since=since))
+        await self.store.commit(MovePush(evolve(push, due_at=due_at, attempts=attempts, failing_since=since)))
 
     async def _drop(self, push: Push, outcome: str, reason: str = "") -> None:
-        await self.store.drop_push(push.owner, push.run_id, push.id)
+        await self.store.commit(DropPush(push.owner, push.run_id, push.id))
         self.count(outcome)
         if reason:
             log.error("push.given_up", extra={"run_id": push.run_id, "reason": reason})

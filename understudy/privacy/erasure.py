@@ -13,7 +13,10 @@ from attrs import define, frozen
 
 from understudy.storage import archive_queries, queries
 from understudy.storage.archive_queries import Archive
+from understudy.storage.deletion import MergeFulltext
+from understudy.storage.file_writes import RemoveFiles
 from understudy.storage.files import FileStore
+from understudy.storage.schedules import DeleteSchedules
 from understudy.storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -66,7 +69,7 @@ class Eraser:
         threads = files = 0
         whole = False
         for _ in range(ROUNDS):
-            await self.store.delete_schedules(owner)  # first, as they start threads
+            await self.store.commit(DeleteSchedules(owner))  # first, as they start threads
             removed = await self._threads(owner), await self._files(owner)
             threads, files = threads + removed[0], files + removed[1]
             whole = await self.store.remove_user(owner) or await self.archive.read(archive_queries.user, owner) is None
@@ -75,7 +78,7 @@ class Eraser:
         if whole:
             await self.sign_out(owner)
             # Data stored in between. From here on no token of the user is accepted.
-            await self.store.delete_schedules(owner)
+            await self.store.commit(DeleteSchedules(owner))
             threads += await self._threads(owner)
             files += await self._files(owner)
             await self.store.remove_user(owner)
@@ -100,7 +103,7 @@ class Eraser:
     async def forget(self) -> None:
         """Purge deleted data from the database's indexes and logs."""
         begin, began = True, trio.current_time()
-        while await self.store.merge_fulltext(begin=begin):
+        while await self.store.commit(MergeFulltext(begin)):
             await trio.sleep(trio.current_time() - began)  # leave half of the time to other writes
             begin, began = False, trio.current_time()
         await trio.to_thread.run_sync(self.store.database.forget)
@@ -119,5 +122,5 @@ class Eraser:
         while files := await self.archive.read(archive_queries.files, owner, ""):
             ids = [file.id for file in files]
             await self.files.remove(owner, ids)
-            removed += await self.store.remove_files(owner, ids)
+            removed += await self.store.commit(RemoveFiles(owner, tuple(ids)))
         return removed

@@ -23,8 +23,10 @@ from understudy.storage import archive_queries
 from understudy.storage.archive_queries import Archive
 from understudy.storage.audit import EXPIRED, ExpireAudit
 from understudy.storage.errors import StorageError
+from understudy.storage.file_writes import RemoveFiles
 from understudy.storage.files import FolderFiles
 from understudy.storage.records import ONCE
+from understudy.storage.shares import DropExpiredShares
 from understudy.storage.store import Store
 
 if TYPE_CHECKING:
@@ -120,7 +122,7 @@ class Retention(Actor):
                 context.unhandled(message)
 
     async def _round(self) -> None:
-        await self.store.drop_expired_shares()
+        await self.store.commit(DropExpiredShares())
         await self._once()
         if self.kept.audit_days:
             await self._audit(self.clock() - self.kept.audit_days * DAY_S)
@@ -189,7 +191,7 @@ class Retention(Actor):
             for owner, file_id in orphans:
                 began = trio.current_time()
                 await self.eraser.files.remove(owner, [file_id])
-                await self.store.remove_files(owner, [file_id])
+                await self.store.commit(RemoveFiles(owner, (file_id,)))
                 self._count("files", 1)
                 await _rest(began)
         if isinstance(self.eraser.files, FolderFiles):

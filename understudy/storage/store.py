@@ -4,7 +4,7 @@ import math
 from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Final, Literal, TypeVar
+from typing import Final, TypeVar
 
 import trio
 
@@ -36,21 +36,20 @@ from . import (
 )
 from .accounts import Account
 from .agent_memory import Amend, Forget, ForgetAll, ForgetExpired, Remember, Remembered
-from .agent_states import SaveState
 from .audit import AuditEntry
 from .changes import Change
-from .consents import AllowTool, Consent, DisallowTool
+from .consents import Consent
 from .database import Database
-from .deletion import GONE, MORE, MergeFulltext, RemoveUser
+from .deletion import GONE, MORE, RemoveUser
 from .deliveries import ClaimDelivery, DelayDelivery, Delivery, EndDelivery
 from .errors import ChangeRefused, StorageUnavailable, Unstorable
-from .file_writes import AddFile, RemoveFiles
+from .file_writes import AddFile
 from .inbox import MOST_MARKS, MarkRead, OpenItems
-from .memberships import ForgetSpending, SetMemberships
+from .memberships import SetMemberships
 from .nodes import ClaimThread, JoinNodes, LeaveNodes, ReleaseThread, RenewNode
 from .passkeys import Passkey
 from .provider_sessions import ProviderSession
-from .pushes import AddPush, ClaimPush, DropPush, MovePush, Push
+from .pushes import Push
 from .queries import Which
 from .read_pool import ReadPool
 from .records import (
@@ -68,16 +67,15 @@ from .records import (
     ThreadPage,
 )
 from .revocations import RevokedSession, RevokeSession
-from .schedules import AddSchedule, ChangeSchedule, ClaimFiring, DeleteSchedules, Due, EndFiring, Schedule
-from .servers_off import SetServerOn
+from .schedules import ClaimFiring, Due, EndFiring, Schedule
 from .shared_page import SharedPage, shared_page
-from .shares import AddShare, DropExpiredShares, DropShare, Share
-from .sign_ins import DropSignIn, SignIn
+from .shares import Share
+from .sign_ins import SignIn
 from .sqlite import READERS
 from .stops import StopInForce
-from .thread_writes import DeleteThread, GiveFeedback, MarkThread, RenameThread, TagThread, TrimLog
+from .thread_writes import DeleteThread, TrimLog
 from .turns import TurnsPage
-from .web_push import Browser, ClaimNotice, DelayNotice, DropBrowser, EndNotice, PushNotice, PutBrowser
+from .web_push import Browser
 from .write import ProbeWrite, Write
 from .writer import Flush, WriteLater, WriteRequest
 
@@ -129,7 +127,7 @@ class Store:
         self._on_circuit = on_circuit
         self._reads_refused = False
         self._read_pool = ReadPool(database.reading, READERS, READ_DEADLINE_S, self.breaker, on_reads, on_read)
-        self._read = self._read_pool.read
+        self.read = self._read_pool.read
         # A search reads all messages of its user, so it has a thread of its own and delays no other read.
         self._search_pool = ReadPool(database.reading, 1, READ_DEADLINE_S, on_end=on_read)
 
@@ -202,20 +200,6 @@ class Store:
         if self._on_circuit is not None:
             self._on_circuit(change)
 
-    async def rename_thread(self, owner: str, thread_id: str, title: str, *, expected: str | None = None) -> bool:
-        """Set the title of a thread. Return False if there is none, or if its title is not the `expected` one."""
-        return bool(await self.commit(RenameThread(owner, thread_id, title, expected)))
-
-    async def mark_thread(
-        self, owner: str, thread_id: str, mark: Literal["pinned", "archived"], at: float | None
-    ) -> bool:
-        """Pin or archive a thread at a time (Unix seconds), None to take that back. Return False if there is none."""
-        return bool(await self.commit(MarkThread(owner, thread_id, mark, at)))
-
-    async def tag_thread(self, owner: str, thread_id: str, tags: Sequence[str]) -> bool:
-        """Set the tags of a thread, in place of those it had. Return False if there is none."""
-        return bool(await self.commit(TagThread(owner, thread_id, tuple(tags))))
-
     async def delete_thread(
         self, owner: str, thread_id: str, fence: Fence | None = None, *, unless_since: float | None = None
     ) -> bool:
@@ -231,19 +215,11 @@ class Store:
             there = True
         return there or left == GONE
 
-    async def remove_files(self, owner: str, ids: Sequence[str]) -> int:
-        """Delete the rows of files whose bytes are deleted. Return their number."""
-        return await self.commit(RemoveFiles(owner, tuple(ids[:LARGEST_PAGE])))
-
     async def remove_user(self, owner: str) -> bool:
         """Delete the rest of a user who has no threads and no files. Return False if they have, or do not exist."""
         while (left := await self.commit(RemoveUser(owner))) == MORE:
             pass
         return left == GONE
-
-    async def merge_fulltext(self, *, begin: bool = False) -> bool:
-        """Purge deleted words from the full-text index, a part per call. Return True if more is left."""
-        return bool(await self.commit(MergeFulltext(begin)))
 
     async def trim(self, owner: str, thread_id: str, before_seq: int, *, rests: float = 0.0) -> None:
         """Delete the thread's events before `before_seq`, but none of an unfinished run. Messages, runs and steps stay.
@@ -256,17 +232,13 @@ class Store:
             await trio.sleep(rests * (trio.current_time() - began))
             began = trio.current_time()
 
-    async def give_feedback(self, owner: str, message_id: str, rating: str | None, note: str | None) -> bool:
-        """Store the user's feedback on an answer, replacing earlier one. Return False if there is no such answer."""
-        return bool(await self.commit(GiveFeedback(owner, message_id, rating, note)))
-
     async def revoke_session(self, ending: RevokeSession) -> None:
         """Revoke a session for every server on the database."""
         await self.commit(ending)
 
     async def revoked_since(self, since: float, after: str, now: float) -> list[RevokedSession]:
         """Return the sessions revoked since a time by the database's clock: see `understudy.storage.revocations`."""
-        return await self._read(revocations.revoked_since, since, after, now)
+        return await self.read(revocations.revoked_since, since, after, now)
 
     async def remember(self, value: Remember) -> bool:
         """Store a value in a notebook. Return False at the limit of values per notebook and user. Raises NotStored."""
@@ -285,16 +257,6 @@ class Store:
         while await self.commit(ForgetExpired(now)):
             pass
 
-    async def allow_tool(
-        self, owner: str, thread_id: str, tool_name: str, given_at: float, definition: str = ""
-    ) -> None:
-        """Allow a tool, as `definition` stands for it, always in a thread. Raises NotStored if there is no such."""
-        await self.commit(AllowTool(owner, thread_id, tool_name, given_at, definition))
-
-    async def disallow_tool(self, owner: str, thread_id: str, tool_name: str) -> bool:
-        """Take back the consent to a tool in a thread. Return False if there was none."""
-        return bool(await self.commit(DisallowTool(owner, thread_id, tool_name)))
-
     async def audit(self, entry: AuditEntry) -> None:
         """Append an entry to the audit log. Raises StorageUnavailable, whatever the reason: its action must not be."""
         try:
@@ -308,83 +270,43 @@ class Store:
 
     async def stops(self) -> list[StopInForce]:
         """Return the agents, tools and models that are stopped."""
-        return await self._read(stops.stops)
+        return await self.read(stops.stops)
 
     async def consents(self, owner: str, thread_id: str) -> list[Consent]:
         """Return the tools that are allowed always in a thread, by name."""
-        return await self._read(consents.consents, owner, thread_id)
-
-    async def switch_server(self, owner: str, thread_id: str, server: str, *, on: bool) -> None:
-        """Switch an MCP server off in a thread, or on again. Raises NotStored if there is no such thread."""
-        await self.commit(SetServerOn(owner, thread_id, server, on))
+        return await self.read(consents.consents, owner, thread_id)
 
     async def servers_off(self, owner: str, thread_id: str) -> list[str]:
         """Return the names of the MCP servers that are switched off in a thread."""
-        return await self._read(servers_off.servers_off, owner, thread_id)
+        return await self.read(servers_off.servers_off, owner, thread_id)
 
     async def sign_in(self, owner: str, server: str) -> SignIn | None:
         """Return a user's sign-in at an MCP server."""
-        return await self._read(sign_ins.sign_in, owner, server)
+        return await self.read(sign_ins.sign_in, owner, server)
 
     async def sign_ins(self, owner: str) -> list[SignIn]:
         """Return the sign-ins of a user, by server."""
-        return await self._read(sign_ins.of_owner, owner)
-
-    async def sign_ins_to_keep(self, now: float) -> list[SignIn]:
-        """Return sign-ins whose token is to be refreshed although nobody uses it."""
-        return await self._read(sign_ins.to_keep, now)
-
-    async def drop_sign_in(self, owner: str, server: str, stamp: str | None = None) -> bool:
-        """Remove a user's sign-in, or only the one with a stamp. Return False if there is none."""
-        return bool(await self.commit(DropSignIn(owner, server, stamp)))
-
-    async def sign_in_start(self, state: str, now: float) -> tuple[str, bytes] | None:
-        """Return the user of a sign-in that was begun and has not expired, and what is sealed of it."""
-        return await self._read(sign_ins.start, state, now)
-
-    async def oauth_client(self, client_id: str) -> bytes | None:
-        """Return what is sealed of a client that is registered at an authorization server."""
-        return await self._read(sign_ins.client, client_id)
+        return await self.read(sign_ins.of_owner, owner)
 
     async def account(self, owner: str) -> Account | None:
         """Return the local account of a user, or None."""
-        return await self._read(accounts.one, owner)
-
-    async def invited_account(self, invite: str, now: float) -> Account | None:
-        """Return the local account with the digest of an invite that is valid at `now`, or None."""
-        return await self._read(accounts.invited, invite, now)
-
-    async def is_sole_account(self, owner: str, roles: Collection[str]) -> bool:
-        """Return whether a user can sign in to a local account that has one of these roles, and nobody else can."""
-        return await self._read(accounts.is_sole, owner, roles)
-
-    async def passkey(self, passkey_id: str) -> Passkey | None:
-        """Return the passkey of this id, or None."""
-        return await self._read(passkeys.one, passkey_id)
+        return await self.read(accounts.one, owner)
 
     async def passkeys(self, owner: str) -> list[Passkey]:
         """Return the passkeys of a local account, oldest first."""
-        return await self._read(passkeys.of_owner, owner)
+        return await self.read(passkeys.of_owner, owner)
 
     async def provider_session(self, owner: str, session_id: str, now: float) -> ProviderSession | None:
         """Return the session of a user who signed in at the identity provider; None if it has expired at `now`."""
-        return await self._read(provider_sessions.one, owner, session_id, now)
+        return await self.read(provider_sessions.one, owner, session_id, now)
 
     async def provider_sessions(self, owner: str) -> list[ProviderSession]:
         """Return the sessions of a user who signed in at the identity provider, oldest first."""
-        return await self._read(provider_sessions.of_owner, owner)
-
-    async def sessions_of_provider(self, subject: str, provider_session: str) -> list[ProviderSession]:
-        """Return the sessions that the identity provider names by these digests, one of which may be empty."""
-        return await self._read(provider_sessions.of_provider, subject, provider_session)
-
-    async def save_state(self, work: SaveState) -> None:
-        """Store entries of a run's state, and remove others. Raises NotStored if there is no such thread."""
-        await self.commit(work)
+        return await self.read(provider_sessions.of_owner, owner)
 
     async def state(self, owner: str, thread_id: str, run_id: str) -> dict[str, bytes]:
         """Return the state of a run of another framework's agent, by key."""
-        return await self._read(agent_states.state, owner, thread_id, run_id)
+        return await self.read(agent_states.state, owner, thread_id, run_id)
 
     async def add_file(self, file: File) -> None:
         """Store the row of a file whose bytes are stored. Raises AlreadyStored if its id belongs to another file."""
@@ -392,7 +314,7 @@ class Store:
 
     async def remembered(self, owner: str, agent: str, now: float) -> list[Remembered]:
         """Return the unexpired values about a user in a notebook, latest first."""
-        return await self._read(agent_memory.remembered, owner, agent, now)
+        return await self.read(agent_memory.remembered, owner, agent, now)
 
     # nodes, if several servers share the database
 
@@ -433,31 +355,31 @@ class Store:
 
     async def owner_node(self, owner: str, thread_id: str) -> str | None:
         """Return the living node that owns a thread, or None."""
-        return await self._read(nodes.owner_node, owner, thread_id)
+        return await self.read(nodes.owner_node, owner, thread_id)
 
     async def live_nodes(self) -> list[str]:
         """Return the living nodes, in the order they joined."""
-        return await self._read(nodes.living)
+        return await self.read(nodes.living)
 
     async def orphans(self, node: str, *, own: bool = True) -> list[RunRecord]:
         """Return the unfinished runs of threads without a living owner, oldest first; `own`: also of this node's."""
-        return await self._read(nodes.orphans, node, own)
+        return await self.read(nodes.orphans, node, own)
 
     async def step_of_call(self, call_id: str) -> tuple[StepRecord, RunRecord] | None:
         """Return the newest step of a tool call with its run, of any owner, or None."""
-        return await self._read(nodes.step_of_call, call_id)
+        return await self.read(nodes.step_of_call, call_id)
 
     async def bytes_used(self, what: str, *, user: str | None = None, tenant: str | None = None) -> int:
         """Return how many bytes the `files` or the `threads` of a user, or of all users of a tenant, have."""
-        return await self._read(partial(queries.bytes_used, user=user, tenant=tenant), what)
+        return await self.read(partial(queries.bytes_used, user=user, tenant=tenant), what)
 
     async def spent(self, first: int, last: int, owner: str | None, tenant: str | None) -> tuple[int, float]:
         """Return the tokens and the cost that a user, or a tenant's users, spent on these days (see `spending`)."""
-        return await self._read(spending.spent, first, last, owner, tenant)
+        return await self.read(spending.spent, first, last, owner, tenant)
 
     async def due_deliveries(self, now: float) -> list[Delivery]:
         """Return webhooks that are due, the longest waiting first."""
-        return await self._read(deliveries.due, now)
+        return await self.read(deliveries.due, now)
 
     async def claim_delivery(self, delivery_id: str, attempts: int, due_at: float) -> bool:
         """Claim a webhook for one attempt. Return False if another node has it."""
@@ -471,121 +393,45 @@ class Store:
         """Remove a webhook that was delivered or is given up."""
         await self.commit(EndDelivery(delivery_id))
 
-    async def add_push(self, push: Push, types: Collection[str]) -> bool:
-        """Store a receiver of push notifications. Return False at the limit of its run and user."""
-        return bool(await self.commit(AddPush(push, types)))
-
     async def pushes(self, owner: str, run_id: str) -> list[Push]:
         """Return the receivers of push notifications about a run, oldest first."""
-        return await self._read(pushes.of_run, owner, run_id)
-
-    async def due_pushes(self, now: float, types: Collection[str]) -> list[tuple[Push, int]]:
-        """Return receivers that are due, each with the number of the event that it is to be told of."""
-        return await self._read(pushes.due, now, types)
+        return await self.read(pushes.of_run, owner, run_id)
 
     async def has_pushes(self) -> bool:
         """Return whether anybody is to be told of any run."""
-        return await self._read(pushes.are_any)
-
-    async def claim_push(self, push: Push, due_at: float) -> bool:
-        """Claim a receiver for one attempt. Return False if another node has it."""
-        return bool(await self.commit(ClaimPush(push, due_at)))
-
-    async def move_push(self, push: Push) -> None:
-        """Record what became of an attempt."""
-        await self.commit(MovePush(push))
-
-    async def drop_push(self, owner: str, run_id: str, push_id: str) -> bool:
-        """Remove a receiver of push notifications. Return False if there was none."""
-        return bool(await self.commit(DropPush(owner, run_id, push_id)))
-
-    async def add_share(self, share_id: str, owner: str, thread_id: str, run_id: str | None, lifetime_s: float) -> int:
-        """Share a branch of a thread as it is now. Return an answer of `AddShare`."""
-        return await self.commit(AddShare(share_id, owner, thread_id, run_id, lifetime_s))
-
-    async def drop_share(self, owner: str, share_id: str) -> bool:
-        """Revoke a share. Return False if there is none."""
-        return bool(await self.commit(DropShare(owner, share_id)))
-
-    async def drop_expired_shares(self) -> int:
-        """Delete shares that have expired. Return how many they were."""
-        return await self.commit(DropExpiredShares())
+        return await self.read(pushes.are_any)
 
     async def shares(self, owner: str, thread_id: str) -> list[Share]:
         """Return the shares of a thread that have not expired, oldest first."""
-        return await self._read(shares.of_thread, owner, thread_id)
-
-    async def share_exists(self, share_id: str) -> bool:
-        """Return whether there is a share that has not expired."""
-        return await self._read(shares.exists, share_id)
+        return await self.read(shares.of_thread, owner, thread_id)
 
     async def shared_page(self, share_id: str, skip: int, limit: int) -> SharedPage | None:
         """Return `limit` turns of a share before the last `skip`; None if there is none, or it has expired."""
-        return await self._read(shared_page, share_id, skip, limit)
-
-    async def put_browser(self, browser: Browser) -> None:
-        """Store a browser that is notified, in place of the one with its id."""
-        await self.commit(PutBrowser(browser))
-
-    async def drop_browser(self, owner: str, browser_id: str) -> bool:
-        """Forget a browser. Return False if there is none."""
-        return bool(await self.commit(DropBrowser(owner, browser_id)))
+        return await self.read(shared_page, share_id, skip, limit)
 
     async def browsers(self, owner: str) -> list[Browser]:
         """Return the browsers of a user that are notified, oldest first."""
-        return await self._read(web_push.browsers, owner)
+        return await self.read(web_push.browsers, owner)
 
     async def has_browsers(self) -> bool:
         """Return whether any browser is notified."""
-        return await self._read(web_push.are_any)
-
-    async def due_notices(self) -> list[PushNotice]:
-        """Return notices that are due."""
-        return await self._read(web_push.due)
-
-    async def claim_notice(self, notice: PushNotice, after_s: float) -> bool:
-        """Claim a notice for one attempt. Return False if another node has it."""
-        return bool(await self.commit(ClaimNotice(notice, after_s)))
-
-    async def delay_notice(self, notice: PushNotice, after_s: float) -> None:
-        """Set when a notice is due again."""
-        await self.commit(DelayNotice(notice, after_s))
-
-    async def end_notice(self, notice: PushNotice) -> None:
-        """Remove a notice that was sent or is given up."""
-        await self.commit(EndNotice(notice))
+        return await self.read(web_push.are_any)
 
     async def newest_events(self, owner: str, run_id: str, types: Sequence[str]) -> tuple[LoggedEvent, ...]:
         """Return the newest events of these types of a run, in order."""
-        return await self._read(inbox.newest_events, owner, run_id, tuple(types))
-
-    async def add_schedule(self, schedule: Schedule, most: int) -> int:
-        """Store a schedule of a user who has fewer than `most`. Return ADDED, REPEATED or FULL of `schedules`."""
-        return await self.commit(AddSchedule(schedule, most))
-
-    async def change_schedule(self, schedule: Schedule) -> bool:
-        """Store a changed schedule. Return False if it was changed, fired or deleted since it was read."""
-        return bool(await self.commit(ChangeSchedule(schedule)))
-
-    async def delete_schedule(self, owner: str, schedule_id: str) -> bool:
-        """Delete a schedule. Return False if there is none."""
-        return bool(await self.commit(DeleteSchedules(owner, schedule_id)))
-
-    async def delete_schedules(self, owner: str) -> int:
-        """Delete all schedules of a user. Return their number."""
-        return await self.commit(DeleteSchedules(owner))
+        return await self.read(inbox.newest_events, owner, run_id, tuple(types))
 
     async def schedules(self, owner: str) -> list[Schedule]:
         """Return a user's schedules, oldest first."""
-        return await self._read(schedules.of_owner, owner)
+        return await self.read(schedules.of_owner, owner)
 
     async def schedule(self, owner: str, schedule_id: str) -> tuple[Schedule | None, float]:
         """Return a user's schedule, or None, and the time by the database's clock."""
-        return await self._read(schedules.one, owner, schedule_id)
+        return await self.read(schedules.one, owner, schedule_id)
 
     async def due_schedules(self) -> Due:
         """Return the schedules that are due, or whose firing is to be repeated."""
-        return await self._read(schedules.due)
+        return await self.read(schedules.due)
 
     async def claim_firing(self, claim: ClaimFiring) -> bool:
         """Claim a firing for this node. Return False if another has it."""
@@ -597,7 +443,7 @@ class Store:
 
     async def memberships(self, owner: str) -> frozenset[str]:
         """Return the groups and roles for which a user's spending counts, as `group:NAME` and `role:NAME`."""
-        return await self._read(memberships.memberships, owner)
+        return await self.read(memberships.memberships, owner)
 
     async def set_memberships(self, owner: str, entries: tuple[str, ...], at: float) -> None:
         """Count a user's spending for these groups and roles from the day of `at` (Unix seconds) on, and no others."""
@@ -607,19 +453,15 @@ class Store:
         self, owner: str, tenant: str | None, entries: Collection[str], firsts: Sequence[int], last: int
     ) -> Mapping[str, list[tuple[int, float]]]:
         """Return the tokens and the cost of the groups in which a user is now (see `memberships.spent_together`)."""
-        return await self._read(memberships.spent_together, owner, tenant, entries, firsts, last)
-
-    async def forget_spending(self, before_day: int) -> bool:
-        """Delete some rows of what was spent before a day. Return whether there may be more."""
-        return bool(await self.commit(ForgetSpending(before_day)))
+        return await self.read(memberships.spent_together, owner, tenant, entries, firsts, last)
 
     async def thread(self, owner: str, thread_id: str) -> Thread | None:
         """Return a thread, or None."""
-        return await self._read(queries.thread, owner, thread_id)
+        return await self.read(queries.thread, owner, thread_id)
 
     async def thread_with_open_runs(self, owner: str, thread_id: str) -> tuple[Thread, list[RunRecord]] | None:
         """Return a thread with its unfinished runs, or None."""
-        return await self._read(queries.thread_with_open_runs, owner, thread_id)
+        return await self.read(queries.thread_with_open_runs, owner, thread_id)
 
     async def threads(
         self,
@@ -641,7 +483,7 @@ class Store:
 
     async def tags(self, owner: str) -> list[tuple[str, int]]:
         """Return the tags of the owner's threads with the number of threads, most used first."""
-        return await self._read(queries.tags, owner)
+        return await self.read(queries.tags, owner)
 
     async def matches(self, owner: str, query: str, ids: Sequence[str]) -> dict[str, Message]:
         """Return the newest message with all words of a query in each of these threads that has one, by thread id."""
@@ -649,22 +491,22 @@ class Store:
 
     async def live_threads(self, owner: str, limit: int = 50) -> dict[str, int]:
         """Return the last seq of the owner's most recently used threads, by thread id."""
-        return await self._read(queries.live_threads, owner, _page(limit))
+        return await self.read(queries.live_threads, owner, _page(limit))
 
     async def begun_since(self, owner: str, since: float, limit: int = 50) -> dict[str, int]:
         """Return the owner's threads with runs that began since then (Unix seconds), most recent first.
 
         With each comes the number of the event before the first one of these runs.
         """
-        return await self._read(queries.begun_since, owner, since, _page(limit))
+        return await self.read(queries.begun_since, owner, since, _page(limit))
 
     async def last_seqs(self, owner: str, ids: Sequence[str]) -> dict[str, int]:
         """Return the last seq of the owner's threads among these ids, by thread id."""
-        return await self._read(queries.last_seqs, owner, tuple(ids[:LARGEST_PAGE]))
+        return await self.read(queries.last_seqs, owner, tuple(ids[:LARGEST_PAGE]))
 
     async def message(self, owner: str, message_id: str) -> Message | None:
         """Return a message, or None."""
-        return await self._read(queries.message, owner, message_id)
+        return await self.read(queries.message, owner, message_id)
 
     async def messages(
         self, owner: str, thread_id: str, cursor: str | None = None, limit: int = 100, *, forward: bool = False
@@ -674,11 +516,11 @@ class Store:
         `forward`: return the first messages; the cursor leads to the page after. Raises InvalidCursor.
         """
         query = queries.messages_forward if forward else queries.messages
-        return await self._read(query, owner, thread_id, cursor, _page(limit))
+        return await self.read(query, owner, thread_id, cursor, _page(limit))
 
     async def thread_page(self, owner: str, thread_id: str, cursor: str | None, limit: int) -> ThreadPage | None:
         """Return a page of messages with the thread and its runs, in one transaction; None if there is no thread."""
-        return await self._read(queries.thread_page, owner, thread_id, cursor, _page(limit))
+        return await self.read(queries.thread_page, owner, thread_id, cursor, _page(limit))
 
     async def turns_page(
         self, owner: str, thread_id: str, before: str | None, through: str | None, limit: int
@@ -688,45 +530,45 @@ class Store:
         The branch is the newest of the thread; with `through`, a run, the newest through that; with `before`, an
         answer, the part of a branch that ends with it. None if there is no thread.
         """
-        return await self._read(turns.turns_page, owner, thread_id, before, through, _page(limit))
+        return await self.read(turns.turns_page, owner, thread_id, before, through, _page(limit))
 
     async def history(self, owner: str, message_id: str, limit: int) -> History:
         """Return the last `limit` messages on the path from the thread's root to a message."""
-        return await self._read(queries.history, owner, message_id, max(1, min(limit, LARGEST_PAGE)))
+        return await self.read(queries.history, owner, message_id, max(1, min(limit, LARGEST_PAGE)))
 
     async def history_and_memory(
         self, owner: str, message_id: str, limit: int, agent: str, now: float
     ) -> tuple[History, list[Remembered]]:
         """Return `history` and `remembered`, in one transaction."""
         limit = max(1, min(limit, LARGEST_PAGE))
-        return await self._read(queries.history_and_memory, owner, message_id, limit, agent, now)
+        return await self.read(queries.history_and_memory, owner, message_id, limit, agent, now)
 
     async def events(self, owner: str, thread_id: str, after: int, limit: int = 500) -> list[LoggedEvent]:
         """Return up to `limit` events of the thread after number `after`, in order."""
-        return await self._read(queries.events, owner, thread_id, after, _page(limit))
+        return await self.read(queries.events, owner, thread_id, after, _page(limit))
 
     async def event_page(self, owner: str, thread_id: str, after: int, limit: int) -> EventPage | None:
         """Return the thread and a page of its events, in one transaction; None if there is no thread."""
-        return await self._read(queries.event_page, owner, thread_id, after, _page(limit))
+        return await self.read(queries.event_page, owner, thread_id, after, _page(limit))
 
     async def log_page(
         self, owner: str, thread_id: str, after: int, limit: int = 500
     ) -> tuple[int | None, float | None, list[LoggedEvent]]:
         """Return the last seq of a thread and when it was created, None if there is none, and its events after `after`,
         in one transaction."""
-        return await self._read(queries.log_page, owner, thread_id, after, _page(limit))
+        return await self.read(queries.log_page, owner, thread_id, after, _page(limit))
 
     async def run_events(self, owner: str, thread_id: str, run_id: str) -> list[LoggedEvent]:
         """Return all events of a run, in order."""
-        return await self._read(queries.run_events, owner, thread_id, run_id)
+        return await self.read(queries.run_events, owner, thread_id, run_id)
 
     async def run_start(self, owner: str, thread_id: str, run_id: str) -> int | None:
         """Return the number of a run's first event; None if the log has none."""
-        return await self._read(queries.run_start, owner, thread_id, run_id)
+        return await self.read(queries.run_start, owner, thread_id, run_id)
 
     async def run(self, run_id: str) -> RunRecord | None:
         """Return a run of any owner, or None."""
-        return await self._read(queries.run, run_id)
+        return await self.read(queries.run, run_id)
 
     async def runs(
         self,
@@ -739,27 +581,27 @@ class Store:
         limit: int = 50,
     ) -> Page[RunRecord]:
         """Return the owner's runs, newest first: of one status, agent or thread if given. Raises InvalidCursor."""
-        return await self._read(queries.runs, owner, status, agent, thread_id, cursor, _page(limit))
+        return await self.read(queries.runs, owner, status, agent, thread_id, cursor, _page(limit))
 
     async def runs_of(self, owner: str, message_ids: Sequence[str]) -> list[RunRecord]:
         """Return the runs that answered these messages of an owner, oldest first."""
-        return await self._read(queries.runs_of, owner, message_ids)
+        return await self.read(queries.runs_of, owner, message_ids)
 
     async def run_of_request(self, owner: str, request_id: str) -> RunRecord | None:
         """Return the run that a request to answer a message again started, or None."""
-        return await self._read(queries.run_of_request, owner, request_id)
+        return await self.read(queries.run_of_request, owner, request_id)
 
     async def raw_texts(self, owner: str, message_ids: Sequence[str]) -> dict[str, bytes]:
         """Return the encrypted original texts of these messages, by message id, where stored."""
-        return await self._read(queries.raw_texts, owner, tuple(message_ids[:LARGEST_PAGE]))
+        return await self.read(queries.raw_texts, owner, tuple(message_ids[:LARGEST_PAGE]))
 
     async def unfinished_runs(self, owner: str | None = None, thread_id: str | None = None) -> list[RunRecord]:
         """Return the unfinished runs of all owners, of an owner, or of a thread, oldest first."""
-        return await self._read(queries.unfinished_runs, owner, thread_id)
+        return await self.read(queries.unfinished_runs, owner, thread_id)
 
     async def open_items(self, owner: str, types: Sequence[str]) -> OpenItems:
         """Return a user's unfinished runs, each with its events of these types, and threads with an unread answer."""
-        return await self._read(inbox.open_items, owner, tuple(types))
+        return await self.read(inbox.open_items, owner, tuple(types))
 
     async def mark_read(self, owner: str, threads: Mapping[str, int] | None) -> int:
         """Record that a user has seen these threads up to a number each, or all for None. Return how many changed."""
@@ -768,23 +610,23 @@ class Store:
 
     async def open_effects(self, owner: str | None = None, thread_id: str | None = None) -> list[RunRecord]:
         """Return the runs of all owners, or of a thread, of which calls are being undone or settled, oldest first."""
-        return await self._read(queries.open_effects, owner, thread_id)
+        return await self.read(queries.open_effects, owner, thread_id)
 
     async def orphaned_effects(self, node: str) -> list[RunRecord]:
         """Return runs with calls that are being undone or settled, of threads without a living owner and this node."""
-        return await self._read(nodes.orphaned_effects, node)
+        return await self.read(nodes.orphaned_effects, node)
 
     async def steps(self, run_id: str) -> list[StepRecord]:
         """Return the recorded steps of a run, in order."""
-        return await self._read(queries.steps, run_id)
+        return await self.read(queries.steps, run_id)
 
     async def file(self, owner: str, file_id: str) -> File | None:
         """Return a file of the owner, or None."""
-        return await self._read(queries.file, owner, file_id)
+        return await self.read(queries.file, owner, file_id)
 
     async def files(self, owner: str, ids: Sequence[str]) -> list[File]:
         """Return the owner's files among these ids, in the same order."""
-        return await self._read(queries.files, owner, tuple(ids[:LARGEST_PAGE]))
+        return await self.read(queries.files, owner, tuple(ids[:LARGEST_PAGE]))
 
     async def check(self) -> None:
         """Check that the database can be read and written; raises StorageUnavailable within a second if not.
@@ -797,7 +639,7 @@ class Store:
         await self.commit(ProbeWrite(), min(self.deadline_s, PROBE_DEADLINE_S - 2 * RETRY_S))
         try:
             with trio.fail_at(deadline):
-                await self._read(queries.alive)
+                await self.read(queries.alive)
         except trio.TooSlowError:
             raise StorageUnavailable(f"no answer within {PROBE_DEADLINE_S:g} s") from None
 

@@ -9,6 +9,7 @@ import trio
 from attrs import evolve
 
 from tests.understudy.storage.test_store import opened
+from understudy.storage import accounts
 from understudy.storage.accounts import (
     Account,
     AddAccount,
@@ -33,12 +34,12 @@ async def test_an_invite_is_taken_once_and_not_after_its_time(database) -> None:
     with trio.fail_after(60):
         async with opened(database) as store:
             assert [bool(await store.commit(AddAccount(ADA))) for _ in range(2)] == [True, False]
-            assert [await store.invited_account("digest", at) for at in (89.0, 90.0)] == [ADA, None]
+            assert [await store.read(accounts.invited, "digest", at) for at in (89.0, 90.0)] == [ADA, None]
             assert not await store.commit(TakeInvite("ada", "digest", "late", 90.0))
             taken = [await store.commit(TakeInvite("ada", "digest", hashed, 80.0)) for hashed in ("one", "two")]
             assert [bool(each) for each in taken] == [True, False]
             assert await store.account("ada") == evolve(ADA, password="one", invite="")
-            assert await store.invited_account("", 1.0) is None
+            assert await store.read(accounts.invited, "", 1.0) is None
 
 
 async def test_a_new_invite_takes_the_password_away_and_lets_the_user_in_again(database) -> None:
@@ -48,7 +49,7 @@ async def test_a_new_invite_takes_the_password_away_and_lets_the_user_in_again(d
             assert await store.commit(DisableAccount("ada", 7.0))
             disabled = await store.account("ada")
             assert (disabled.disabled_at, disabled.invite) == (7.0, "")
-            assert await store.invited_account("digest", 80.0) is None
+            assert await store.read(accounts.invited, "digest", 80.0) is None
             assert await store.commit(InviteAgain("ada", "newer", 99.0))
             assert await store.account("ada") == evolve(ADA, invite="newer", invite_expires_at=99.0)
             assert not await store.commit(InviteAgain("bob", "newer", 99.0))
@@ -90,18 +91,18 @@ async def test_only_who_can_sign_in_counts_as_the_sole_account_of_a_role(databas
     with trio.fail_after(60):
         async with opened(database) as store:
             await store.commit(AddAccount(ADA))
-            assert not await store.is_sole_account("ada", ("operator",))
+            assert not await store.read(accounts.is_sole, "ada", ("operator",))
             await store.commit(TakeInvite("ada", "digest", "one", 80.0))
             for owner, roles in (("bob", ("auditor",)), ("eve", ("server_operator",))):
                 await store.commit(AddAccount(evolve(ready, owner=owner, roles=roles)))
             await store.commit(AddAccount(evolve(ADA, owner="kim", invite="other")))
             await store.commit(DisableAccount("eve", 7.0))
             roles = ("operator", "server_operator")
-            assert [await store.is_sole_account(each, roles) for each in ("ada", "bob", "eve", "kim", "no")] == [
+            assert [await store.read(accounts.is_sole, each, roles) for each in ("ada", "bob", "eve", "kim", "no")] == [
                 True, False, False, False, False,
             ]  # fmt: skip
             await store.commit(TakeInvite("kim", "other", "two", 80.0))
-            assert not await store.is_sole_account("ada", roles)
+            assert not await store.read(accounts.is_sole, "ada", roles)
 
 
 async def test_the_only_account_of_a_role_keeps_it_unless_told_otherwise(database) -> None:

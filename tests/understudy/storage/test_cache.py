@@ -20,6 +20,7 @@ from understudy.storage.redis import RedisLink
 from understudy.storage.redis_cache import CacheWriter, RedisCache, open_redis_cache
 from understudy.storage.redis_cipher import Cipher
 from understudy.storage.store import Store
+from understudy.storage.thread_writes import GiveFeedback, RenameThread
 
 SECRET = "the secret of all nodes, of 32 bytes or more"
 
@@ -156,7 +157,7 @@ async def test_the_database_is_asked_first(reads, make) -> None:
     await reads.threads("ann", "", None, 50)
     await settled(reads)
     reads.store.store.on_write = None
-    await reads.store.rename_thread("ann", "t1", "Renamed")
+    await reads.store.commit(RenameThread("ann", "t1", "Renamed"))
     read = await reads.threads("ann", "", None, 50)
     assert (read.stale, read.value.items[0].title) == (False, "Renamed")
 
@@ -171,13 +172,13 @@ async def test_what_was_changed_is_gone_from_the_cache(reads, change) -> None:
         case "delete":
             assert await reads.store.delete_thread("ann", "t1")
         case "rename":
-            assert await reads.store.rename_thread("ann", "t1", "Renamed")
+            assert await reads.store.commit(RenameThread("ann", "t1", "Renamed"))
         case "trim":
             await reads.store.trim("ann", "t1", 2)
         case "remove":
             await reads.store.remove_user("ann")
         case "feedback":
-            await reads.store.give_feedback("ann", "m9", "up", None)
+            await reads.store.commit(GiveFeedback("ann", "m9", "up", None))
         case "forget":
             await reads.store.forget(caching.Forget("ann", "guide", "plan", 1.0))
     reads.store.is_away = True

@@ -15,6 +15,7 @@ from tests.servers.postgresql import Postgres
 from understudy.storage.errors import CannotConnect, StorageUnavailable
 from understudy.storage.postgresql import connect_database
 from understudy.storage.records import LoggedEvent
+from understudy.storage.thread_writes import RenameThread
 
 from .test_postgresql import execute
 from .test_writer import running
@@ -63,7 +64,7 @@ async def test_damaged_pages_of_postgresql(own_postgres: Postgres, make: Any) ->
         with pytest.raises(StorageUnavailable, match="invalid page"):
             await store.events("ann", "t1", 0)
         assert (await store.message("ann", "m-t1")).content == "Hello"
-        assert await store.rename_thread("bob", "t2", "Another title")
+        assert await store.commit(RenameThread("bob", "t2", "Another title"))
     database.close()
 
 

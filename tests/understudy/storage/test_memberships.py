@@ -3,6 +3,7 @@
 from typing import Any
 
 from understudy.storage.changes import Change
+from understudy.storage.memberships import ForgetSpending
 from understudy.storage.owners import tenant_of
 from understudy.storage.spending import DAY_S, Spent
 
@@ -29,7 +30,7 @@ async def test_what_a_group_spent_is_that_of_its_members_in_their_days(database:
         assert await store.spent_together(ANN, "acme", asked, (9, 7), 9) == {staff: [(200, 1.0), (400, 2.0)]}
         assert await store.spent_together(ANN, None, asked, (8,), 8) == {staff: [(200, 1.0)]}
         assert await store.spent_together("acme\x1fdan", "acme", asked, (7,), 9) == {}
-        assert not await store.forget_spending(8)
+        assert not await store.commit(ForgetSpending(8))
         assert await store.spent_together(ANN, "acme", asked, (7,), 9) == {staff: [(300, 1.5)]}
         assert await store.delete_thread(bob, "t")
         assert await store.remove_user(bob)

@@ -5,7 +5,7 @@ import trio
 from attrs import evolve
 
 from tests.understudy.storage.test_store import opened
-from understudy.storage import passkeys
+from understudy.storage import accounts, passkeys
 from understudy.storage.accounts import Account, AddAccount, DisableAccount, InviteAgain
 from understudy.storage.deletion import RemoveUser
 from understudy.storage.passkeys import (
@@ -35,7 +35,7 @@ async def test_an_invite_is_taken_by_one_passkey(database) -> None:
             assert [bool(each) for each in taken] == [True, False]
             assert (await store.account("ada")).is_joined
             assert await store.passkeys("ada") == [KEY]
-            assert await store.is_sole_account("ada", ("operator",))
+            assert await store.read(accounts.is_sole, "ada", ("operator",))
             await store.commit(AddAccount(evolve(ADA, owner="bob", invite="other")))
             assert not await store.commit(JoinByPasskey("other", 80.0, evolve(KEY, owner="bob")))
             assert (await store.account("bob")).invite == "other", "it stays valid"
@@ -50,7 +50,7 @@ async def test_the_counter_only_grows_unless_a_passkey_does_not_count(database) 
             assert used == [True, True, True, False, False, False, True]
             high = 2**32 - 1
             assert await store.commit(UsePasskey("ada", "id-1", high, 8.0))
-            assert await store.passkey("id-1") == evolve(KEY, sign_count=high, used_at=8.0)
+            assert await store.read(passkeys.one, "id-1") == evolve(KEY, sign_count=high, used_at=8.0)
             assert not await store.commit(UsePasskey("bob", "id-1", high + 1, 8.0))
             assert not await store.commit(UsePasskey("ada", "other", 5, 8.0))
 
@@ -92,7 +92,7 @@ async def test_passkeys_go_with_a_new_invite_and_with_the_user(database) -> None
             assert await store.passkeys("ada") == []
             await store.commit(JoinByPasskey("newer", 80.0, KEY))
             await store.commit(RemoveUser("ada"))
-            assert await store.passkey("id-1") is None
+            assert await store.read(passkeys.one, "id-1") is None
 
 
 async def test_a_challenge_is_taken_once_and_in_time(database, monkeypatch: pytest.MonkeyPatch) -> None:

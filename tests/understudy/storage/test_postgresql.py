@@ -13,6 +13,7 @@ from understudy.storage import queries, schema, writer
 from understudy.storage.database import Database
 from understudy.storage.errors import CannotConnect, ForeignTables, SchemaTooNew, StorageUnavailable, Unstorable
 from understudy.storage.postgresql import check_cluster, connect_database, inspect_server, read_server
+from understudy.storage.thread_writes import RenameThread
 from understudy.storage.write import ProbeWrite
 from understudy.storage.writer import commit_group
 
@@ -191,7 +192,7 @@ async def test_a_client_encoding_that_is_set_elsewhere_counts_for_nothing(
     database = connect_database(used)
     async with running(database) as (store, _):
         await store.commit(make.opening())
-        await store.rename_thread("ann", "t1", TEXT)
+        await store.commit(RenameThread("ann", "t1", TEXT))
         assert (await store.thread("ann", "t1")).title == TEXT
     database.close()
 

@@ -4,6 +4,7 @@ import trio
 from attrs import evolve
 
 from tests.understudy.storage.test_store import opened
+from understudy.storage import provider_sessions
 from understudy.storage.deletion import RemoveUser
 from understudy.storage.provider_sessions import (
     PER_USER,
@@ -44,7 +45,9 @@ async def test_the_provider_names_sessions_by_its_own_session_or_by_their_subjec
                 assert await store.commit(AddProviderSession(each, 1.0))
 
             async def named(subject: str, session: str) -> set[tuple[str, str]]:
-                return {(each.owner, each.id) for each in await store.sessions_of_provider(subject, session)}
+                return {
+                    (each.owner, each.id) for each in await store.read(provider_sessions.of_provider, subject, session)
+                }
 
             assert await named("subject", "") == {("ann", "s1"), ("ann", "s2")}
             assert await named("", "theirs") == await named("subject", "theirs") == {("ann", "s1")}

@@ -5,7 +5,7 @@ from typing import Any
 from attrs import evolve
 
 from understudy.storage import pushes
-from understudy.storage.pushes import AddPush, Push
+from understudy.storage.pushes import AddPush, ClaimPush, DropPush, MovePush, Push
 
 from .test_writer import running
 
@@ -17,29 +17,29 @@ async def test_a_receiver_is_told_of_events_in_order_and_by_one_node(database: A
     async with running(database) as (store, _):
         await store.commit(make.opening("ann", "t", "r1"))
         await store.commit(make.change("ann", "t", events=make.events(2, 2)))
-        assert await store.add_push(ONE, ("none",))
-        ((first, seq),) = await store.due_pushes(0.0, TYPES)
+        assert await store.commit(AddPush(ONE, ("none",)))
+        ((first, seq),) = await store.read(pushes.due, 0.0, TYPES)
         assert (first, seq) == (ONE, 1)
-        assert await store.claim_push(first, 30.0)
-        assert not await store.claim_push(first, 30.0)
-        assert await store.due_pushes(29.0, TYPES) == []
-        ((again, _),) = await store.due_pushes(30.0, TYPES)
+        assert await store.commit(ClaimPush(first, 30.0))
+        assert not await store.commit(ClaimPush(first, 30.0))
+        assert await store.read(pushes.due, 29.0, TYPES) == []
+        ((again, _),) = await store.read(pushes.due, 30.0, TYPES)
         assert again.attempts == 1
-        await store.move_push(evolve(again, due_at=40.0, failing_since=30.0))
-        assert await store.due_pushes(39.0, TYPES) == []
-        await store.move_push(evolve(again, sent=seq, due_at=0.0, attempts=0, failing_since=None))
-        assert [seq for _, seq in await store.due_pushes(40.0, TYPES)] == [2]
-        assert await store.due_pushes(40.0, ("none",)) == []
-        assert await store.drop_push("ann", "r1", "c1")
-        assert not await store.drop_push("ann", "r1", "c1")
+        await store.commit(MovePush(evolve(again, due_at=40.0, failing_since=30.0)))
+        assert await store.read(pushes.due, 39.0, TYPES) == []
+        await store.commit(MovePush(evolve(again, sent=seq, due_at=0.0, attempts=0, failing_since=None)))
+        assert [seq for _, seq in await store.read(pushes.due, 40.0, TYPES)] == [2]
+        assert await store.read(pushes.due, 40.0, ("none",)) == []
+        assert await store.commit(DropPush("ann", "r1", "c1"))
+        assert not await store.commit(DropPush("ann", "r1", "c1"))
 
 
 async def test_a_new_receiver_is_told_how_the_run_is_and_replaces_the_one_of_its_id(database: Any, make: Any) -> None:
     async with running(database) as (store, _):
         await store.commit(make.opening("ann", "t", "r1"))
         for url in ("https://a.example/", "https://b.example/"):
-            assert await store.add_push(evolve(ONE, url=url), TYPES)
-        ((push, seq),) = await store.due_pushes(0.0, TYPES)
+            assert await store.commit(AddPush(evolve(ONE, url=url), TYPES))
+        ((push, seq),) = await store.read(pushes.due, 0.0, TYPES)
         assert (push.url, push.sent, seq) == ("https://b.example/", seq - 1, push.sent + 1)
         assert await store.pushes("ann", "r1") == [push]
         assert await store.pushes("bob", "r1") == []
@@ -57,7 +57,7 @@ async def test_receivers_are_bounded_and_old_ones_removed(database: Any, make: A
         ]
         assert list(map(bool, added)) == [True, True, False, True, False, True]
         late = evolve(ONE, thread_id="t-r2", run_id="r2", id="late", created_at=11.0 + pushes.OLDEST_S)
-        assert await store.add_push(late, TYPES)
+        assert await store.commit(AddPush(late, TYPES))
         assert await store.pushes("ann", "r1") == []
         assert await store.delete_thread("ann", "t-r2")
         assert await store.pushes("ann", "r2") == []

@@ -6,7 +6,17 @@ import trio
 from attrs import evolve
 
 from tests.understudy.storage.test_store import opened
-from understudy.storage.schedules import ADDED, FULL, REPEATED, ClaimFiring, EndFiring, Schedule
+from understudy.storage.schedules import (
+    ADDED,
+    FULL,
+    REPEATED,
+    AddSchedule,
+    ChangeSchedule,
+    ClaimFiring,
+    DeleteSchedules,
+    EndFiring,
+    Schedule,
+)
 
 ONE = Schedule(
     "s1", "ann", "Digest", "guide", "What is new?", "0 9 * * *", None, "UTC", None, "once", {"max_turns": 3}, True,
@@ -18,7 +28,7 @@ async def test_a_due_time_is_claimed_once_and_stays_until_its_end(database: Any)
     """Also after the claim ran out: then it is claimed again, for the same due time."""
     with trio.fail_after(60):
         async with opened(database) as store:
-            assert await store.add_schedule(ONE, 9) == ADDED
+            assert await store.commit(AddSchedule(ONE, 9)) == ADDED
             due = await store.due_schedules()
             assert due.schedules == [ONE]
             claims = [await store.claim_firing(ClaimFiring("s1", 0, 10.0, 20.0, 0.0)) for _ in range(2)]
@@ -44,11 +54,11 @@ async def test_a_change_and_a_claim_exclude_each_other(database: Any) -> None:
     """A paused schedule ends the firing that it has begun, and is not due afterwards."""
     with trio.fail_after(60):
         async with opened(database) as store:
-            await store.add_schedule(ONE, 9)
+            await store.commit(AddSchedule(ONE, 9))
             paused = evolve(ONE, enabled=False, next_due_at=None)
             assert await store.claim_firing(ClaimFiring("s1", 0, 10.0, 20.0, 0.0))
-            assert not await store.change_schedule(paused)
-            assert await store.change_schedule(evolve(paused, version=1))
+            assert not await store.commit(ChangeSchedule(paused))
+            assert await store.commit(ChangeSchedule(evolve(paused, version=1)))
             assert not await store.claim_firing(ClaimFiring("s1", 1, 10.0, 20.0, 0.0))
             (begun,) = (await store.due_schedules()).schedules
             assert (begun.firing_at, begun.enabled) == (10.0, False)
@@ -57,7 +67,7 @@ async def test_a_change_and_a_claim_exclude_each_other(database: Any) -> None:
             assert found is not None
             assert (found.last_code, found.firing_at) == ("busy", None)
             assert (await store.due_schedules()).schedules == []
-            assert await store.change_schedule(evolve(found, enabled=True, next_due_at=30.0))
+            assert await store.commit(ChangeSchedule(evolve(found, enabled=True, next_due_at=30.0)))
             assert len((await store.due_schedules()).schedules) == 1
 
 
@@ -65,14 +75,14 @@ async def test_schedules_are_bounded_and_their_owners_own(database: Any, make: A
     with trio.fail_after(60):
         async with opened(database) as store:
             await store.commit(make.opening("bob", "t", "r"))
-            added = [await store.add_schedule(evolve(ONE, id=name), 2) for name in ("s1", "s1", "s2", "s3")]
+            added = [await store.commit(AddSchedule(evolve(ONE, id=name), 2)) for name in ("s1", "s1", "s2", "s3")]
             assert added == [ADDED, REPEATED, ADDED, FULL]
-            assert await store.add_schedule(evolve(ONE, id="s9", owner="bob"), 2) == ADDED
+            assert await store.commit(AddSchedule(evolve(ONE, id="s9", owner="bob"), 2)) == ADDED
             assert [each.id for each in await store.schedules("ann")] == ["s1", "s2"]
             assert (await store.schedule("bob", "s1"))[0] is None
-            assert not await store.delete_schedule("bob", "s1")
-            assert await store.delete_schedule("ann", "s1")
-            assert await store.delete_schedules("ann") == 1
+            assert not await store.commit(DeleteSchedules("bob", "s1"))
+            assert await store.commit(DeleteSchedules("ann", "s1"))
+            assert await store.commit(DeleteSchedules("ann")) == 1
             assert await store.delete_thread("bob", "t")
             assert await store.remove_user("bob")
             assert await store.schedules("bob") == []

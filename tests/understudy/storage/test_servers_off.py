@@ -5,6 +5,7 @@ import trio
 
 from tests.understudy.storage.test_store import opened
 from understudy.storage.errors import NotStored
+from understudy.storage.servers_off import SetServerOn
 
 
 async def test_a_server_is_off_in_one_thread_of_one_user(database, make) -> None:
@@ -14,13 +15,13 @@ async def test_a_server_is_off_in_one_thread_of_one_user(database, make) -> None
             await store.commit(make.opening())
             await store.commit(make.opening("bob", "t2", "r2"))
             with pytest.raises(NotStored):
-                await store.switch_server("ann", "t2", "time", on=False)
+                await store.commit(SetServerOn("ann", "t2", "time", False))
             for name in ("time", "fetch", "time"):
-                await store.switch_server("ann", "t1", name, on=False)
+                await store.commit(SetServerOn("ann", "t1", name, False))
             assert await store.servers_off("ann", "t1") == ["fetch", "time"]
             assert await store.servers_off("bob", "t2") == []
             for _ in range(2):
-                await store.switch_server("ann", "t1", "time", on=True)
+                await store.commit(SetServerOn("ann", "t1", "time", True))
             assert await store.servers_off("ann", "t1") == ["fetch"]
             assert await store.delete_thread("ann", "t1")
             await store.commit(make.opening())

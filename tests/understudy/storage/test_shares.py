@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from understudy.storage import shares
-from understudy.storage.shares import FULL, NOTHING, SHARED, digest_of
+from understudy.storage.shares import FULL, NOTHING, SHARED, AddShare, DropExpiredShares, DropShare, digest_of
 
 from .test_writer import running
 
@@ -52,7 +52,7 @@ async def test_a_share_shows_one_branch_as_it_was(database: Any, make: Any) -> N
         await exchange(store, make, 2, after=1)
         await exchange(store, make, 3, after=1, answered=False)
         for token, tip in (("one", "r2"), ("other", "r3")):
-            assert await store.add_share(digest_of(token), "ann", "t1", tip, DAY_S) == SHARED
+            assert await store.commit(AddShare(digest_of(token), "ann", "t1", tip, DAY_S)) == SHARED
         await answer(store, make, 3)
         await exchange(store, make, 4, after=3)
         assert await texts(store, "one") == ["Question 1", "Answer 1", "Question 2", "Answer 2"]
@@ -74,9 +74,9 @@ async def test_only_what_is_there_and_ones_own_is_shared(database: Any, make: An
             ("ann", "t1", "r9"),
             ("ann", "t1", "r2"),
         ):
-            assert await store.add_share("s", owner, thread_id, run_id, DAY_S) == NOTHING
-        assert await store.add_share("s", "ann", "t1", "r1", DAY_S) == SHARED
-        assert not await store.drop_share("bob", "s")
+            assert await store.commit(AddShare("s", owner, thread_id, run_id, DAY_S)) == NOTHING
+        assert await store.commit(AddShare("s", "ann", "t1", "r1", DAY_S)) == SHARED
+        assert not await store.commit(DropShare("bob", "s"))
         assert await store.shares("bob", "t1") == []
 
 
@@ -84,18 +84,18 @@ async def test_shares_are_bounded_and_end(database: Any, make: Any, monkeypatch:
     monkeypatch.setattr(shares, "MOST", 2)
     async with running(database) as (store, _):
         await exchange(store, make, 1)
-        assert await store.add_share(digest_of("old"), "ann", "t1", "r1", -1.0) == SHARED
+        assert await store.commit(AddShare(digest_of("old"), "ann", "t1", "r1", -1.0)) == SHARED
         assert await texts(store, "old") is None
-        assert not await store.share_exists(digest_of("old"))
+        assert not await store.read(shares.exists, digest_of("old"))
         assert await store.shares("ann", "t1") == []
-        assert await store.drop_expired_shares() == 1
+        assert await store.commit(DropExpiredShares()) == 1
         for token in ("a", "b"):
-            assert await store.add_share(digest_of(token), "ann", "t1", "r1", DAY_S) == SHARED
-        assert await store.add_share(digest_of("c"), "ann", "t1", "r1", DAY_S) == FULL
-        assert await store.drop_share("ann", digest_of("a"))
+            assert await store.commit(AddShare(digest_of(token), "ann", "t1", "r1", DAY_S)) == SHARED
+        assert await store.commit(AddShare(digest_of("c"), "ann", "t1", "r1", DAY_S)) == FULL
+        assert await store.commit(DropShare("ann", digest_of("a")))
         assert await texts(store, "a") is None
         (left,) = await store.shares("ann", "t1")
         assert (left.id, left.run_id) == (digest_of("b"), "r1")
         assert left.expires_at - left.created_at == pytest.approx(DAY_S, abs=1)
         await store.delete_thread("ann", "t1")
-        assert not await store.share_exists(digest_of("b"))
+        assert not await store.read(shares.exists, digest_of("b"))

@@ -4,6 +4,7 @@ import trio
 from attrs import evolve
 
 from tests.understudy.storage.test_store import opened
+from understudy.storage import sign_ins
 from understudy.storage.deletion import RemoveUser
 from understudy.storage.sign_ins import (
     STARTS,
@@ -11,6 +12,7 @@ from understudy.storage.sign_ins import (
     AddStart,
     ClaimSignIn,
     DropClient,
+    DropSignIn,
     DropStarts,
     PutSignIn,
     SignIn,
@@ -28,16 +30,16 @@ async def test_a_sign_in_changes_under_the_stamp_that_was_read_and_goes_with_its
             assert await store.commit(PutSignIn(evolve(first, sealed=b"older", stamp="o")))
             assert await store.commit(PutSignIn(first))
             assert await store.sign_ins("ann") == [first]
-            assert [await store.sign_ins_to_keep(at) for at in (89.0, 90.0)] == [[], [first]]
+            assert [await store.read(sign_ins.to_keep, at) for at in (89.0, 90.0)] == [[], [first]]
             claims = [await store.commit(ClaimSignIn("ann", "notes", "a", stamp, 70.0)) for stamp in ("b", "c")]
             assert [bool(each) for each in claims] == [True, False]
             renewed = evolve(first, sealed=b"newer", stamp="d")
             assert not await store.commit(PutSignIn(renewed, replaces="a"))
             assert await store.commit(PutSignIn(renewed, replaces="b"))
-            assert not await store.drop_sign_in("ann", "notes", "b")
+            assert not await store.commit(DropSignIn("ann", "notes", "b"))
             assert await store.sign_in("ann", "notes") == renewed
             await store.commit(RemoveUser("ann"))
-            assert (await store.sign_ins("ann"), await store.sign_in_start("s", 2.0)) == ([], None)
+            assert (await store.sign_ins("ann"), await store.read(sign_ins.start, "s", 2.0)) == ([], None)
             assert not await store.commit(PutSignIn(renewed, replaces="d"))
 
 
@@ -49,8 +51,8 @@ async def test_a_state_is_taken_once_and_expires(database) -> None:
                 assert await store.commit(AddStart(f"s{n}", "ann", b"x", 10.0 + n, 1.0))
             assert not await store.commit(AddStart("one more", "ann", b"x", 10.0, 1.0))
             assert await store.commit(AddStart("another", "ann", b"x", 50.0, 10.0))
-            assert await store.sign_in_start("s0", 5.0) is None
-            assert [await store.sign_in_start("s1", now) for now in (10.5, 11.0)] == [("ann", b"x"), None]
+            assert await store.read(sign_ins.start, "s0", 5.0) is None
+            assert [await store.read(sign_ins.start, "s1", now) for now in (10.5, 11.0)] == [("ann", b"x"), None]
             assert [bool(await store.commit(TakeStart("s1"))) for _ in range(2)] == [True, False]
             assert [bool(await store.commit(DropStarts(60.0))) for _ in range(2)] == [True, False]
 
@@ -59,6 +61,6 @@ async def test_the_first_registration_of_a_client_is_kept(database) -> None:
     with trio.fail_after(60):
         async with opened(database) as store:
             assert [bool(await store.commit(AddClient("c", each))) for each in (b"1", b"2")] == [True, False]
-            assert await store.oauth_client("c") == b"1"
+            assert await store.read(sign_ins.client, "c") == b"1"
             await store.commit(DropClient("c"))
-            assert await store.oauth_client("c") is None
+            assert await store.read(sign_ins.client, "c") is None

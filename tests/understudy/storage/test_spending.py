@@ -11,6 +11,7 @@ from transport.auth.identity import Identity
 from transport.connection.limits import Limits
 from transport.wire.errors import CommandRejected
 from understudy.storage.changes import Change
+from understudy.storage.memberships import ForgetSpending
 from understudy.storage.owners import tenant_of
 from understudy.storage.spending import DAY_S, SpendingLimits, Spent
 
@@ -36,7 +37,7 @@ async def test_a_turn_is_counted_once_however_often_it_is_stored(database: Any, 
         assert await store.spent(7, 7, None, "acme") == (200, 1.0)
         assert await store.spent(7, 7, "acme\x1fbob", None) == (0, 0.0)
         assert await store.spent(7, 8, ANN.owner, None) == (300, 1.5)
-        assert not await store.forget_spending(8)
+        assert not await store.commit(ForgetSpending(8))
         assert await store.spent(7, 7, ANN.owner, None) == (0, 0.0)
         assert await store.spent(8, 8, ANN.owner, None) == (100, 0.5)
         assert await store.delete_thread(ANN.owner, "t")

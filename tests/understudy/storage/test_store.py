@@ -13,6 +13,7 @@ from actors.behaviours import CircuitState
 from understudy.storage.errors import AlreadyStored, InvalidCursor, SequenceConflict, StorageUnavailable, Unstorable
 from understudy.storage.sqlite import FILE_NAME, open_database
 from understudy.storage.store import CIRCUIT, Store
+from understudy.storage.thread_writes import MarkThread, RenameThread, TagThread
 from understudy.storage.writer import StoreWriter
 
 
@@ -57,7 +58,7 @@ async def test_what_was_committed_is_read(store, make) -> None:
     began = (await store.run("r1")).started_at
     assert await store.begun_since("ann", began) == {"t1": 0}
     assert await store.begun_since("ann", began + 0.1) == await store.begun_since("bob", began) == {}
-    assert await store.rename_thread("ann", "t1", "New") is True
+    assert await store.commit(RenameThread("ann", "t1", "New")) is True
     assert [thread.title for thread in (await store.threads("ann")).items] == ["New"]
     assert await store.delete_thread("ann", "t1") is True
     assert await store.delete_thread("ann", "t1") is False
@@ -68,11 +69,11 @@ async def test_what_was_committed_is_read(store, make) -> None:
 async def test_a_title_replaces_only_the_expected_one(store, make) -> None:
     await store.commit(make.opening())
     first = (await store.thread("ann", "t1")).title
-    assert await store.rename_thread("ann", "t1", "Mine", expected="Another") is False
-    assert await store.rename_thread("bob", "t1", "Theirs", expected=first) is False
+    assert await store.commit(RenameThread("ann", "t1", "Mine", "Another")) is False
+    assert await store.commit(RenameThread("bob", "t1", "Theirs", first)) is False
     assert (await store.thread("ann", "t1")).title == first
-    assert await store.rename_thread("ann", "t1", "Mine", expected=first) is True
-    assert await store.rename_thread("ann", "t1", "Late", expected=first) is False
+    assert await store.commit(RenameThread("ann", "t1", "Mine", first)) is True
+    assert await store.commit(RenameThread("ann", "t1", "Late", first)) is False
     assert (await store.thread("ann", "t1")).title == "Mine"
 
 
@@ -111,7 +112,7 @@ async def test_what_is_not_there(store) -> None:
     assert await store.files("ann", []) == []
     assert await store.live_threads("ann") == {}
     assert (await store.messages("ann", "t1")).items == ()
-    assert await store.rename_thread("ann", "t1", "New") is False
+    assert await store.commit(RenameThread("ann", "t1", "New")) is False
 
 
 async def test_refusals_reach_their_caller_at_once(store, make) -> None:
@@ -123,7 +124,7 @@ async def test_refusals_reach_their_caller_at_once(store, make) -> None:
     with pytest.raises(AlreadyStored):
         await store.add_file(make.file(size=9))
     with pytest.raises(Unstorable):
-        await store.rename_thread("ann", "t1", "\ud800")
+        await store.commit(RenameThread("ann", "t1", "\ud800"))
 
 
 async def test_nobody_sees_anything_of_another(store, make) -> None:
@@ -319,9 +320,9 @@ async def test_a_pinned_thread_has_a_list_of_its_own_and_an_archived_one_is_not_
     """A search finds archived threads too; one that is used again is not archived any more."""
     for thread in ("t1", "t2", "t3"):
         await store.commit(make.opening(thread_id=thread, run_id=f"r-{thread}"))
-    assert await store.mark_thread("ann", "t1", "pinned", 50.0)
-    assert await store.mark_thread("ann", "t2", "archived", 2e9)
-    assert not await store.mark_thread("bob", "t1", "pinned", 50.0)
+    assert await store.commit(MarkThread("ann", "t1", "pinned", 50.0))
+    assert await store.commit(MarkThread("ann", "t2", "archived", 2000000000.0))
+    assert not await store.commit(MarkThread("bob", "t1", "pinned", 50.0))
 
     async def listed(which, query=""):
         return sorted(thread.id for thread in (await store.threads("ann", query, which=which)).items)
@@ -331,9 +332,9 @@ async def test_a_pinned_thread_has_a_list_of_its_own_and_an_archived_one_is_not_
     found = await store.thread("ann", "t2")
     assert found.archived
     assert await listed("active", found.title) == ["t1", "t2", "t3"]
-    await store.mark_thread("ann", "t2", "archived", found.updated_at - 1.0)  # it was used since
+    await store.commit(MarkThread("ann", "t2", "archived", found.updated_at - 1.0))  # it was used since
     assert (await listed("active"), await listed("archived")) == (["t1", "t2", "t3"], [])
-    await store.mark_thread("ann", "t1", "pinned", None)
+    await store.commit(MarkThread("ann", "t1", "pinned", None))
     assert await listed("pinned") == []
 
 
@@ -341,10 +342,10 @@ async def test_threads_are_found_by_all_of_their_tags_and_the_tags_are_counted(s
     """Also on PostgreSQL, with a query and in pages; a tag is no part of another, and nobody else's."""
     for thread in ("t1", "t2", "t3"):
         await store.commit(make.opening(thread_id=thread, run_id=f"r-{thread}"))
-    assert await store.tag_thread("ann", "t1", ("work", "übung"))
-    assert await store.tag_thread("ann", "t2", ("a_b", "work"))
-    assert await store.tag_thread("ann", "t3", ("axb", "workshop"))
-    assert not await store.tag_thread("bob", "t1", ("theirs",))
+    assert await store.commit(TagThread("ann", "t1", ("work", "übung")))
+    assert await store.commit(TagThread("ann", "t2", ("a_b", "work")))
+    assert await store.commit(TagThread("ann", "t3", ("axb", "workshop")))
+    assert not await store.commit(TagThread("bob", "t1", ("theirs",)))
     before = await store.thread("ann", "t1")
     assert before.tags == " work übung "
 
@@ -360,9 +361,9 @@ async def test_threads_are_found_by_all_of_their_tags_and_the_tags_are_counted(s
     assert sorted(thread.id for page in (first, second) for thread in page.items) == ["t1", "t2"]
     assert await store.tags("ann") == [("work", 2), ("a_b", 1), ("axb", 1), ("workshop", 1), ("übung", 1)]
     assert await store.tags("bob") == []
-    await store.mark_thread("ann", "t1", "archived", 2e9)
+    await store.commit(MarkThread("ann", "t1", "archived", 2000000000.0))
     assert (await tagged("work"), await tagged("work", which="archived")) == (["t2"], ["t1"])
-    await store.tag_thread("ann", "t2", ())
+    await store.commit(TagThread("ann", "t2", ()))
     assert (await store.thread("ann", "t2")).tags == ""
     await store.delete_thread("ann", "t1")
     assert await store.tags("ann") == [("axb", 1), ("workshop", 1)]

@@ -22,6 +22,7 @@ from understudy.storage.nodes import ClaimThread, JoinNodes
 from understudy.storage.postgresql import LOCK_S, connect_database
 from understudy.storage.records import Fence
 from understudy.storage.store import Store
+from understudy.storage.thread_writes import RenameThread
 from understudy.storage.writer import ReadStatistics, commit_group
 
 from .test_postgresql import execute
@@ -270,7 +271,7 @@ async def test_leases_do_not_wait_their_turn(
                 assert await one.leave("a")
                 one.deadline_s = 0.1
                 with pytest.raises(StorageUnavailable, match="too many writes"):
-                    await one.rename_thread("ann", "t1", "y")
+                    await one.commit(RenameThread("ann", "t1", "y"))
         assert await one.last_seqs("ann", ["t1"]) == {"t1": 2}
 
 

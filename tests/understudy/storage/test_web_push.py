@@ -6,7 +6,7 @@ from attrs import evolve
 
 from understudy.storage import web_push
 from understudy.storage.records import LoggedEvent
-from understudy.storage.web_push import Browser
+from understudy.storage.web_push import Browser, ClaimNotice, DelayNotice, DropBrowser, EndNotice, PutBrowser
 
 from .test_writer import running
 
@@ -22,9 +22,9 @@ async def test_a_notice_is_queued_with_its_event_for_each_browser_that_wants_it(
 ) -> None:
     monkeypatch.setattr(web_push, "DELAY_S", 0.0)
     async with running(database) as (store, _):
-        await store.put_browser(PHONE)
-        await store.put_browser(evolve(PHONE, id="desk", answers=False))
-        await store.put_browser(evolve(PHONE, owner="bob"))
+        await store.commit(PutBrowser(PHONE))
+        await store.commit(PutBrowser(evolve(PHONE, id="desk", answers=False)))
+        await store.commit(PutBrowser(evolve(PHONE, owner="bob")))
         await store.commit(make.opening("ann", "t1", "r1"))
         await store.commit(make.change("ann", "t1", events=event(2, "approval_required")))
         await store.commit(make.change("ann", "t1", events=event(3, "tool_completed")))
@@ -41,35 +41,35 @@ async def test_a_notice_is_claimed_by_one_and_due_again_if_that_one_dies(
     database: Any, make: Any, monkeypatch: Any
 ) -> None:
     async with running(database) as (store, _):
-        await store.put_browser(PHONE)
+        await store.commit(PutBrowser(PHONE))
         await store.commit(make.opening("ann", "t1", "r1"))
         for delay_s, seq in ((3600.0, 2), (-1.0, 3)):  # the first is not due yet
             monkeypatch.setattr(web_push, "DELAY_S", delay_s)
             await store.commit(make.change("ann", "t1", events=event(seq, "approval_required")))
-        (notice,) = await store.due_notices()
+        (notice,) = await store.read(web_push.due)
         assert (notice.seq, notice.type, notice.browser.id, notice.seen) == (3, "approval_required", "phone", False)
         assert 0 <= notice.age_s < 600
-        assert await store.claim_notice(notice, 60.0)
-        assert not await store.claim_notice(notice, 60.0)
-        assert await store.due_notices() == []
-        await store.delay_notice(notice, -1.0)
-        (again,) = await store.due_notices()
+        assert await store.commit(ClaimNotice(notice, 60.0))
+        assert not await store.commit(ClaimNotice(notice, 60.0))
+        assert await store.read(web_push.due) == []
+        await store.commit(DelayNotice(notice, -1.0))
+        (again,) = await store.read(web_push.due)
         assert again.attempts == 1
         await store.mark_read("ann", {"t1": 3})
-        assert (await store.due_notices())[0].seen
-        await store.end_notice(again)
-        assert await store.due_notices() == []
+        assert (await store.read(web_push.due))[0].seen
+        await store.commit(EndNotice(again))
+        assert await store.read(web_push.due) == []
 
 
 async def test_browsers_are_bounded_and_go_with_their_notices(database: Any, make: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(web_push, "MOST", 2)
     async with running(database) as (store, _):
         for name in ("a", "b", "c", "b"):
-            await store.put_browser(evolve(PHONE, id=name))
+            await store.commit(PutBrowser(evolve(PHONE, id=name)))
         assert [each.id for each in await store.browsers("ann")] == ["b", "c"]
         await store.commit(make.opening("ann", "t1", "r1"))
         await store.commit(make.change("ann", "t1", events=event(2, "question_asked")))
-        assert await store.drop_browser("ann", "b")
-        assert not await store.drop_browser("ann", "b")
+        assert await store.commit(DropBrowser("ann", "b"))
+        assert not await store.commit(DropBrowser("ann", "b"))
         with database.reading.connect() as connection:
             assert connection.exec_driver_sql("SELECT browser FROM notices").scalars().all() == ["c"]

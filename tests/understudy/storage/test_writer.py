@@ -16,6 +16,7 @@ from understudy.storage import writer
 from understudy.storage.errors import ChangeRefused, SequenceConflict, StorageUnavailable, Unstorable
 from understudy.storage.sqlite import FILE_NAME, open_database
 from understudy.storage.store import COMMIT_DEADLINE_S, Store
+from understudy.storage.thread_writes import RenameThread
 from understudy.storage.write import ProbeWrite
 from understudy.storage.writer import ReadStatistics, StoreWriter, WriteRequest
 
@@ -366,7 +367,7 @@ async def test_more_writes_than_the_mailbox_holds_wait_their_turn(database, make
         await store.commit(make.opening())
 
         async def rename(number: int) -> None:
-            renamed.append(await store.rename_thread("ann", "t1", f"title {number}"))
+            renamed.append(await store.commit(RenameThread("ann", "t1", f"title {number}")))
 
         async with trio.open_nursery() as nursery:
             for number in range(1500):

@@ -29,6 +29,7 @@ from understudy.auth.accounts import password_rules
 from understudy.auth.accounts.invites import account_name, digest_of
 from understudy.auth.accounts.passwords import Passwords
 from understudy.auth.sessions import LOCAL, SIGN_IN_AGAIN, IssuedSession, Sessions
+from understudy.storage import accounts
 from understudy.storage.accounts import Account, ReplacePassword, TakeInvite
 from understudy.storage.attempts import NOTED, ForgiveAttempt, TakeAttempt
 from understudy.storage.audit import PAGE, AuditEntry
@@ -236,7 +237,7 @@ class LocalAccounts:
         return issued
 
     async def _invited(self, invite: str) -> Account:
-        found = await self.store.invited_account(digest_of(invite), self.clock())
+        found = await self.store.read(accounts.invited, digest_of(invite), self.clock())
         if found is None:
             raise CommandRejected("not_found", NO_INVITE)
         return found

@@ -28,6 +28,7 @@ from transport.wire.errors import CommandRejected, Unauthenticated
 from understudy.auth.accounts.invites import digest_of
 from understudy.auth.accounts.local_accounts import NO_INVITE, LocalAccounts
 from understudy.auth.sessions import LOCAL, SIGN_IN_AGAIN, IssuedSession
+from understudy.storage import passkeys
 from understudy.storage.accounts import Account
 from understudy.storage.audit import PAGE, AuditEntry
 from understudy.storage.errors import ExtraNotInstalled
@@ -142,7 +143,7 @@ class Passkeys:
         store, now = self.accounts.store, self.accounts.clock()
         challenge = await self._take(SIGN_IN, cookie)
         _check_origin(credential, site)
-        passkey = await store.passkey(str(credential.get("id", "")))
+        passkey = await store.read(passkeys.one, str(credential.get("id", "")))
         account = None if passkey is None else await store.account(passkey.owner)
         if passkey is None or account is None or account.disabled_at is not None:
             raise await self._refused(None)
@@ -151,7 +152,7 @@ class Passkeys:
         except _MALFORMED:
             raise await self._refused(account.owner) from None
         if not await store.commit(UsePasskey(passkey.owner, passkey.id, verified, now)):
-            if await store.passkey(passkey.id) is None:
+            if await store.read(passkeys.one, passkey.id) is None:
                 raise await self._refused(account.owner)
             log.warning("sign_in.passkey_copied", extra={"user": account.owner})
             await self.accounts.note_refused_passkey(account.owner)

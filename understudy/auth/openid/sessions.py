@@ -30,6 +30,7 @@ from understudy.auth.oauth.token_endpoint import with_query
 from understudy.auth.openid.claims import ProviderUser
 from understudy.auth.openid.provider import Provider, ProviderAnswer
 from understudy.auth.sessions import ANONYMOUS, PROVIDED, SIGN_IN_AGAIN, IssuedSession, Sessions
+from understudy.storage import provider_sessions
 from understudy.storage.audit import PROVIDER, AuditEntry
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.owners import owner_of, tenant_of
@@ -175,12 +176,13 @@ class ProviderSessions:
             CommandRejected, StorageUnavailable: A session cannot be ended now.
         """
         said = await self.provider.logged_out(logout_token)
-        names = [self._digest(each) if each else "" for each in (said.subject, said.session)]
+        subject, session = (self._digest(each) if each else "" for each in (said.subject, said.session))
         first = said.id and await self.store.commit(
             AddChallenge(f"logout {self._digest(said.id)}", said.expires_at, self.clock())
         )
         before = said.issued_at + (SKEW_S if first else 0.0)
-        rows = [row for row in await self.store.sessions_of_provider(*names) if row.signed_in_at < before]
+        found = await self.store.read(provider_sessions.of_provider, subject, session)
+        rows = [row for row in found if row.signed_in_at < before]
         for row in rows:
             entry = AuditEntry("sessions.ended", row.owner, PROVIDER, row.owner, detail={"all": False})
             await self.store.audit(entry)

@@ -57,6 +57,7 @@ from understudy.observe.spans import SpanKind, span_of
 from understudy.observe.traces import Traces
 from understudy.storage.errors import Fenced, NotStored, SequenceConflict, StorageError
 from understudy.storage.records import Fence
+from understudy.storage.thread_writes import RenameThread
 from understudy.tools.effects import Done, NotDone
 from understudy.tools.tool import Tool, ToolContext
 
@@ -382,8 +383,8 @@ class Conversation(Actor):
                 change = this.change(steps=(step,), spent=(spent,))
                 await store.commit(change)
                 self.branch.committed(change)
-            renamed = made.title and await store.rename_thread(
-                this.owner, this.thread_id, made.title, expected=made.derived
+            renamed = made.title and await store.commit(
+                RenameThread(this.owner, this.thread_id, made.title, made.derived)
             )
         except Fenced:
             self.context.ref.tell(OwnershipLost())

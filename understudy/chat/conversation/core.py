@@ -92,6 +92,7 @@ from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.run_protocol import Ending
 from understudy.storage.errors import Fenced, NotStored, SequenceConflict, StorageUnavailable
 from understudy.storage.records import RunAttempt
+from understudy.storage.thread_writes import GiveFeedback
 
 log = logging.getLogger(__name__)
 
@@ -328,7 +329,7 @@ class ConversationCore:
     def _rate(self, ask: RateAnswer) -> Steps[None]:
         answer = ask.answer
         try:
-            found = yield Query(lambda store: store.give_feedback(answer.owner, answer.id, ask.rating, ask.note))
+            found = yield Query(lambda store: store.commit(GiveFeedback(answer.owner, answer.id, ask.rating, ask.note)))
         except StorageUnavailable as error:
             yield AnswerRequest(ask, error=error)
             return

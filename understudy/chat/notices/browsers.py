@@ -22,7 +22,7 @@ from understudy.chat.polling import Use
 from understudy.chat.webhooks import WebhookRefused, WebhookRules
 from understudy.content.texts import run_off_loop
 from understudy.storage.store import Store
-from understudy.storage.web_push import Browser
+from understudy.storage.web_push import Browser, PutBrowser
 
 if TYPE_CHECKING:
     from understudy.chat.notices.encryption import BrowserKeys, ServerKey
@@ -95,7 +95,7 @@ class Browsers:
         of_keys = base64url.encode(keys.p256dh), base64url.encode(keys.auth)
         sealed = self.seal.seal(PushSubscription(checked, *of_keys, caller.session, now), PLACE, caller.user, name)
         browser = Browser(caller.user, name, urlsplit(checked).hostname or "", sealed, answers, now)
-        await self.store.put_browser(browser)
+        await self.store.commit(PutBrowser(browser))
         self.use.began()
         return browser
 

@@ -20,8 +20,9 @@ from understudy.chat.notices.browsers import Browsers, PushSubscription
 from understudy.chat.polling import Poller, Use
 from understudy.chat.receivers import CLAIM_S, FIRST_S, Receivers, delay_s
 from understudy.content.texts import run_off_loop
+from understudy.storage import web_push
 from understudy.storage.errors import StorageError
-from understudy.storage.web_push import ASKS, PushNotice
+from understudy.storage.web_push import ASKS, ClaimNotice, DelayNotice, DropBrowser, EndNotice, PushNotice
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class NoticeSender(Poller):
         """Send what is due."""
         sleep_s = EVERY_S
         try:
-            found = await self.store.due_notices()
+            found = await self.store.read(web_push.due)
             async with trio.open_nursery() as nursery:
                 for each in found:
                     nursery.start_soon(self._try, each)
@@ -64,7 +65,7 @@ class NoticeSender(Poller):
     async def _try(self, notice: PushNotice) -> None:
         """Attempt one notice; without the database it is attempted again later."""
         try:
-            if await self.store.claim_notice(notice, CLAIM_S):
+            if await self.store.commit(ClaimNotice(notice, CLAIM_S)):
                 await self._send(notice)
         except StorageError as error:
             log.debug("notice.postponed", extra={"reason": str(error), "run_id": notice.run_id})
@@ -111,14 +112,14 @@ class NoticeSender(Poller):
             after_s = delay_s(notice.attempts + 1, self.receivers.chance)
             extra = {"run_id": notice.run_id, "attempt": notice.attempts + 1, "reason": attempt.reason}
             log.warning("notice.failed", extra=extra | {"retry_s": round(after_s, 1)})
-            await self.store.delay_notice(notice, after_s)
+            await self.store.commit(DelayNotice(notice, after_s))
 
     async def _end(self, notice: PushNotice, outcome: str) -> None:
-        await self.store.end_notice(notice)
+        await self.store.commit(EndNotice(notice))
         self.count(outcome)
 
     async def _forget(self, notice: PushNotice, reason: str) -> None:
-        await self.store.drop_browser(notice.owner, notice.browser.id)
+        await self.store.commit(DropBrowser(notice.owner, notice.browser.id))
         self.count("given_up")
         log.info("notice.browser_forgotten", extra={"run_id": notice.run_id, "reason": reason})
 

@@ -20,6 +20,7 @@ from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.tool_outcome import ToolOutcome
 from understudy.chat.services import Services
 from understudy.storage.audit import AuditEntry
+from understudy.storage.consents import AllowTool
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import StepRecord
 from understudy.tools.errors import ToolError
@@ -104,8 +105,8 @@ class CallConsent:
                     await self._audit(decided, decided.by, required.tool_name)
                 if decided.remember:  # before the decision: an acknowledged one is remembered
                     now = self.services.clock()
-                    await self.services.store.allow_tool(
-                        self.job.owner, self.job.thread_id, required.tool_name, now, tool.digest
+                    await self.services.store.commit(
+                        AllowTool(self.job.owner, self.job.thread_id, required.tool_name, now, tool.digest)
                     )
                 await self.recorder.record(decided)
             except StorageUnavailable as error:

@@ -132,7 +132,7 @@ class FrameworkRun(HandWritten):
         entries = tuple((await store.state(job.owner, job.thread_id, run.continues)).items())
         if entries:
             now = self.loop.services.clock()
-            await store.save_state(SaveState(job.owner, job.thread_id, job.run_id, now, entries))
+            await store.commit(SaveState(job.owner, job.thread_id, job.run_id, now, entries))
 
     async def show_call(self, call: OwnCall) -> None:
         """Record a call that the agent makes, until it ends. Raises ToolError if it is denied."""
@@ -201,9 +201,7 @@ class FrameworkRun(HandWritten):
             job, scope, now = self.loop.job, self._scope, self.loop.services.clock()
             entries = tuple((scope + key, body) for key, body in put.items())
             gone = tuple(scope + key for key in drop)
-            await self.loop.services.store.save_state(
-                SaveState(job.owner, job.thread_id, job.run_id, now, entries, gone)
-            )
+            await self.loop.services.store.commit(SaveState(job.owner, job.thread_id, job.run_id, now, entries, gone))
             self._sizes = sizes
 
     @property

@@ -9,7 +9,7 @@ from attrs import frozen
 from transport.wire.errors import CommandRejected
 from understudy.chat.pushes import PushSecrets
 from understudy.chat.routing import check_id
-from understudy.storage.pushes import Push
+from understudy.storage.pushes import DropPush, Push
 from understudy.storage.records import RunRecord
 from understudy.web.context import identity, web_context
 
@@ -67,7 +67,7 @@ async def list_configs(run: RunRecord, _: Mapping[str, Any]) -> dict[str, Any]:
 
 async def delete_config(run: RunRecord, params: Mapping[str, Any]) -> dict[str, Any]:
     """Remove a config of a task, if it is there."""
-    await web_context().store.drop_push(identity().user, run.id, str(params.get("id")))
+    await web_context().store.commit(DropPush(identity().user, run.id, str(params.get("id"))))
     return {}
 
 

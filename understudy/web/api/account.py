@@ -13,7 +13,7 @@ from understudy.auth.rights import OPERATORS
 from understudy.auth.sessions import ANONYMOUS
 from understudy.privacy.erasure import Erased
 from understudy.privacy.export import FORMS, ExportOptions, Pieces
-from understudy.storage import archive_queries
+from understudy.storage import accounts, archive_queries
 from understudy.storage.accounts import DisableAccount
 from understudy.storage.errors import SoleAccount
 from understudy.storage.owners import name_of, owner_of
@@ -135,7 +135,7 @@ async def _keep_an_operator(owner: str) -> None:
         StorageUnavailable: The accounts cannot be read.
     """
     context = web_context()
-    if context.sessions.accounts is not None and await context.store.is_sole_account(owner, OPERATORS):
+    if context.sessions.accounts is not None and await context.store.read(accounts.is_sole, owner, OPERATORS):
         raise CommandRejected("last_operator", LAST_OPERATOR)
 
 

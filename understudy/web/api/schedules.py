@@ -14,7 +14,7 @@ from understudy.chat.schedules.cron import BadCron
 from understudy.chat.schedules.due import POLICIES, read_timing
 from understudy.chat.schedules.firing import identity_of, say_of
 from understudy.privacy import records
-from understudy.storage.schedules import FULL, Schedule
+from understudy.storage.schedules import FULL, AddSchedule, ChangeSchedule, DeleteSchedules, Schedule
 from understudy.web.api.runs import KEY
 from understudy.web.audit import audit
 from understudy.web.context import agents_of_caller, identity, read_json, web_context
@@ -66,7 +66,7 @@ async def make() -> tuple[dict[str, Any], int]:
         )  # fmt: skip
         defined = await _defined(blank, given, now)
         await audit("schedule.made", target=owner, schedule=schedule_id)
-        if await store.add_schedule(defined, limit) == FULL:
+        if await store.commit(AddSchedule(defined, limit)) == FULL:
             raise CommandRejected("quota_exceeded", f"You can have {limit} schedules; delete one first.")
         web_context().check_schedules()
     return records.schedule_of((await _own(schedule_id))[0]), 201
@@ -90,7 +90,7 @@ async def change(schedule_id: str) -> dict[str, Any]:
                 whole[other] = None
         defined = await _defined(row, _structure(whole), now)
         await audit("schedule.changed", target=row.owner, schedule=row.id)
-        if await web_context().store.change_schedule(defined):
+        if await web_context().store.commit(ChangeSchedule(defined)):
             web_context().check_schedules()
             return records.schedule_of((await _own(schedule_id))[0])
     raise CommandRejected("busy", "The schedule is firing right now; try again in a moment.", 1.0)
@@ -101,7 +101,7 @@ async def delete(schedule_id: str) -> tuple[str, int]:
     """Delete a schedule. Its conversations stay."""
     row, _ = await _own(schedule_id)
     await audit("schedule.deleted", target=row.owner, schedule=row.id)
-    if not await web_context().store.delete_schedule(row.owner, row.id):
+    if not await web_context().store.commit(DeleteSchedules(row.owner, row.id)):
         raise CommandRejected("not_found", "There is no schedule of that name.")
     return "", 204
 

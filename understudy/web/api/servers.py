@@ -10,6 +10,7 @@ from quart import Blueprint
 
 from transport.wire.errors import CommandRejected
 from understudy.chat.routing import check_id
+from understudy.storage.servers_off import SetServerOn
 from understudy.tools.errors import ToolError
 from understudy.tools.mcp.errors import SignedOut
 from understudy.tools.mcp.link import LinkState, McpLink
@@ -59,7 +60,7 @@ async def switch(thread_id: str, name: str) -> dict[str, Any]:
     found = links_of_caller().get(name)
     if found is None:
         raise CommandRejected("not_found", "There is no MCP server of that name.")
-    await web_context().store.switch_server(identity().user, thread_id, name, on=given.on)
+    await web_context().store.commit(SetServerOn(identity().user, thread_id, name, given.on))
     return _row(*found, [] if given.on else [name])
 
 

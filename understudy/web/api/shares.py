@@ -16,9 +16,10 @@ from quart import Blueprint, Response, jsonify
 from transport.wire.errors import CommandRejected
 from understudy.chat.routing import check_id
 from understudy.privacy.records import share_of
+from understudy.storage import shares
 from understudy.storage.records import File, Message
 from understudy.storage.shared_page import SharedPage
-from understudy.storage.shares import FULL, MOST, digest_of
+from understudy.storage.shares import FULL, MOST, AddShare, DropShare, digest_of
 from understudy.web.api.files import download_of, preview_for
 from understudy.web.audit import audit
 from understudy.web.context import identity, read_json, web_context, whole_number
@@ -57,7 +58,7 @@ async def make(thread_id: str) -> tuple[dict[str, Any], int]:
     token = secrets.token_urlsafe(TOKEN_BYTES)
     share_id, store = digest_of(token), web_context().store
     await audit("share.made", target=owner, share=share_id)
-    stored = await store.add_share(share_id, owner, thread_id, asked.run_id, asked.days * DAY_S)
+    stored = await store.commit(AddShare(share_id, owner, thread_id, asked.run_id, asked.days * DAY_S))
     if stored == FULL:
         raise CommandRejected("quota_exceeded", f"You have {MOST} links; revoke one first.")
     made = next((each for each in await store.shares(owner, thread_id) if each.id == share_id), None)
@@ -79,10 +80,10 @@ async def revoke(share_id: str) -> tuple[str, int]:
     """Revoke a link: it is not found from now on."""
     check_id("share_id", share_id)
     owner, store = identity().user, web_context().store
-    if not await store.share_exists(share_id):
+    if not await store.read(shares.exists, share_id):
         raise CommandRejected("not_found", "There is no such link.")
     await audit("share.revoked", target=owner, share=share_id)
-    if not await store.drop_share(owner, share_id):
+    if not await store.commit(DropShare(owner, share_id)):
         raise CommandRejected("not_found", "There is no such link.")
     return "", 204
 
@@ -135,7 +136,7 @@ async def _made_file(token: str, file_id: str) -> File:
 async def link_exists(token: str) -> bool:
     """Return whether a link can be read; False while `share_links` is off."""
     context = web_context()
-    return context.settings.share_links and await context.store.share_exists(digest_of(token))
+    return context.settings.share_links and await context.store.read(shares.exists, digest_of(token))
 
 
 def _message(row: Message) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from understudy.storage.cache import CachedRead
 from understudy.storage.queries import Which
 from understudy.storage.records import LoggedEvent, Message, RunRecord, Thread
 from understudy.storage.snippets import snippet
+from understudy.storage.thread_writes import MarkThread, RenameThread, TagThread
 from understudy.web.api.account import download, requested_export
 from understudy.web.context import identity, read_json, web_context, whole_number
 
@@ -140,14 +141,14 @@ async def change(thread_id: str) -> dict[str, Any]:
         if not 0 < len(given) <= MAX_TITLE:
             raise CommandRejected("invalid_command", f"A title has 1 to {MAX_TITLE} characters.")
         title = await context.content_filter.filter_note(owner, given)
-        await context.store.rename_thread(owner, thread_id, " ".join(title.split()) or UNTITLED)
+        await context.store.commit(RenameThread(owner, thread_id, " ".join(title.split()) or UNTITLED))
     now = context.streams.callbacks.clock()
     if asked.pinned is not None:
-        await context.store.mark_thread(owner, thread_id, "pinned", now if asked.pinned else None)
+        await context.store.commit(MarkThread(owner, thread_id, "pinned", now if asked.pinned else None))
     if asked.archived is not None:
-        await context.store.mark_thread(owner, thread_id, "archived", now if asked.archived else None)
+        await context.store.commit(MarkThread(owner, thread_id, "archived", now if asked.archived else None))
     if tags is not None:
-        await context.store.tag_thread(owner, thread_id, tags)
+        await context.store.commit(TagThread(owner, thread_id, tuple(tags)))
     context.announce_change(owner, thread_id)
     return _thread((await _existing(thread_id)).value)
 

@@ -9,6 +9,7 @@ from transport.wire.errors import CommandRejected
 from understudy.chat.routing import check_id
 from understudy.content.texts import run_off_loop
 from understudy.privacy.records import browser_of
+from understudy.storage.web_push import DropBrowser
 from understudy.web.context import identity, read_json, web_context
 
 blueprint = Blueprint("web_push", __name__, url_prefix="/api/web-push")
@@ -61,6 +62,6 @@ async def subscribe() -> dict[str, Any]:
 async def unsubscribe(browser_id: str) -> tuple[str, int]:
     """Notify a browser no more."""
     check_id("browser_id", browser_id)
-    if not await web_context().store.drop_browser(identity().user, browser_id):
+    if not await web_context().store.commit(DropBrowser(identity().user, browser_id)):
         raise CommandRejected("not_found", "There is no browser of that name.")
     return "", 204

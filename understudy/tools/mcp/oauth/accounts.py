@@ -19,7 +19,7 @@ from understudy.auth.oauth.errors import GrantRefused, OAuthError, Unreachable
 from understudy.auth.oauth.guarded_http import GuardedHttp
 from understudy.auth.oauth.seal import Seal
 from understudy.storage.errors import StorageUnavailable
-from understudy.storage.sign_ins import ClaimSignIn, DropClient, PutSignIn, SignIn
+from understudy.storage.sign_ins import ClaimSignIn, DropClient, DropSignIn, PutSignIn, SignIn
 from understudy.storage.store import Store
 from understudy.tools.mcp.errors import SignedOut
 from understudy.tools.mcp.oauth import grants
@@ -75,7 +75,7 @@ class Accounts:
     async def sign_out(self, owner: str, server: McpServer) -> bool:
         """End a sign-in, and have its tokens revoked if their server does that. Return False if there is none."""
         row = await self.store.sign_in(owner, server.name)
-        if row is None or not await self.store.drop_sign_in(owner, server.name):
+        if row is None or not await self.store.commit(DropSignIn(owner, server.name)):
             return False
         tokens = self._open(row, server)
         if tokens is not None:
@@ -170,7 +170,7 @@ class Accounts:
                 await trio.sleep(0.5)
 
     async def _end(self, row: SignIn, server: McpServer, why: str) -> None:
-        await self.store.drop_sign_in(row.owner, row.server, row.stamp)
+        await self.store.commit(DropSignIn(row.owner, row.server, row.stamp))
         log.info("mcp.signed_out", extra={"server": server.name, "why": why})
 
     def _open(self, row: SignIn, server: McpServer) -> UserTokens | None:

@@ -17,6 +17,7 @@ from attrs import evolve, field, frozen
 
 from understudy.auth.oauth.errors import GrantRefused, OAuthError, SignInFailed, Unreachable
 from understudy.auth.oauth.token_endpoint import OAuthClient
+from understudy.storage import sign_ins
 from understudy.storage.audit import PAGE, AuditEntry
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.sign_ins import AddClient, AddStart, DropClient, TakeStart
@@ -96,7 +97,7 @@ async def start(accounts: Accounts, owner: str, server: McpServer, redirect_uri:
 async def finish(accounts: Accounts, server: McpServer, given: Callback) -> tuple[str, Return]:
     """End a sign-in. Return its user, and where it leads. Raises `SignInFailed`."""
     name = _digest(given.state)
-    found = await accounts.store.sign_in_start(name, accounts.clock())
+    found = await accounts.store.read(sign_ins.start, name, accounts.clock())
     if found is None or not await accounts.store.commit(TakeStart(name)):
         raise SignInFailed("not_found", "This sign-in has expired, or was finished already. Start it again.")
     owner, sealed = found
@@ -134,7 +135,7 @@ async def _client(accounts: Accounts, server: McpServer, at: AuthorizationServer
         return OAuthClient(server.client_id, server.client_secret, method)
     name = _digest("\n".join((at.issuer, server.url, redirect_uri)))
     for _ in range(2):
-        sealed = await accounts.store.oauth_client(name)
+        sealed = await accounts.store.read(sign_ins.client, name)
         known = None if sealed is None else accounts.seal.open(sealed, OAuthClient, "client", name)
         if known is not None:
             return known

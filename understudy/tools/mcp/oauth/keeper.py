@@ -8,6 +8,7 @@ from attrs import evolve
 
 from actors import Actor, Context
 from understudy.auth.oauth.errors import OAuthError
+from understudy.storage import sign_ins
 from understudy.storage.errors import StorageError
 from understudy.storage.sign_ins import DropStarts, PutSignIn, SignIn
 from understudy.tools.mcp.errors import SignedOut
@@ -41,7 +42,7 @@ class SignInKeeper(Actor):
             return
         try:
             await self.accounts.store.commit(DropStarts(self.accounts.clock()))
-            for row in await self.accounts.store.sign_ins_to_keep(self.accounts.clock()):
+            for row in await self.accounts.store.read(sign_ins.to_keep, self.accounts.clock()):
                 await self._keep(row)
         except StorageError as error:
             log.debug("mcp.keep_postponed", extra={"reason": str(error)})

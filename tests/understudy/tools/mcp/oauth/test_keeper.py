@@ -9,6 +9,7 @@ from actors import ActorSystem, ChildSpec
 from tests.servers.mcp_oauth import Provider, serving
 from tests.understudy.tools.mcp.oauth.signed_in import accounts_in, sign_in
 from understudy import mcp
+from understudy.storage import sign_ins
 from understudy.tools.mcp.oauth import keeper
 from understudy.tools.mcp.oauth.accounts import KEEP_S
 
@@ -27,7 +28,7 @@ async def test_what_is_due_is_refreshed_once_by_two_nodes(tmp_path: Path, monkey
             accounts.clock = provider.clock = lambda: now + KEEP_S[1] + 1
             both = [ChildSpec(each, lambda: keeper.SignInKeeper(accounts, {"notes": server})) for each in "ab"]
             async with ActorSystem("keepers", both):
-                while await accounts.store.sign_ins_to_keep(accounts.clock()):  # noqa: ASYNC110 - until it is done
+                while await accounts.store.read(sign_ins.to_keep, accounts.clock()):  # noqa: ASYNC110 - until it is done
                     await trio.sleep(0.05)
             assert provider.refreshed == 2
             assert len(await accounts.store.sign_ins("ada")) == 2
