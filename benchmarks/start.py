@@ -58,7 +58,7 @@ def _start(folder: Path) -> tuple[float, float, float]:
             if not line.startswith(READY):
                 raise RuntimeError(f"the server did not start: {line!r}")
             time.sleep(IDLE_S)
-            return ready_s, cpu_s, sum(proportional_mb(pid) for pid in family(server.pid))
+            return ready_s, cpu_s, sum(memory_mb(pid, "Pss") for pid in family(server.pid))
         finally:
             server.terminate()
             server.wait(STOP_S)
@@ -80,8 +80,10 @@ def processor_s(pid: int) -> float:
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
-def proportional_mb(pid: int) -> float:
-    """Return the memory of a process in megabytes; of what it shares with others, its part."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    (kib,) = (line.split()[1] for line in lines if line.startswith("Pss:"))
-    return int(kib) * 1024 / 1e6
+def memory_mb(pid: int, *kinds: str) -> float:
+    """Return the memory of a process of these kinds (proc(5), `smaps`) in megabytes.
+
+    `Pss` is all of it, and of what it shares with others its part.
+    """
+    lines = [line.split() for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()]
+    return sum(int(fields[1]) for fields in lines if fields[0].removesuffix(":") in kinds) * 1024 / 1e6

@@ -6,8 +6,8 @@ have a bad network) send six messages a second; each minute other users take the
 texts, call tools with small and large results, and crash. Once every five seconds an actor of the server is killed by
 the observer's door: a run, a tool call, a conversation, a connection, its outbox or the writer of the store.
 
-soak_growth        per cent by which proportional memory (PSS) of the server and all processes that it has started grows
-                   over the second half: the line through the samples of every ten seconds
+soak_growth        per cent by which private memory of the server and all processes that it has started grows over the
+                   second half: the line through the samples of every ten seconds
 soak_mb_half       that line at the beginning of the second half
 soak_mb_end        that line at its end
 soak_mb_most       the largest sample of all
@@ -40,7 +40,7 @@ from attrs import define, field, frozen
 
 from benchmarks.figure import Figure
 from benchmarks.soak import agents
-from benchmarks.start import family, proportional_mb
+from benchmarks.start import family, memory_mb
 from benchmarks.store.servers import SECRET, Node
 from transport.auth.tokens import Tokens
 from transport.client.dial import SocketUrl
@@ -52,6 +52,8 @@ from understudy.observe.paths import SYSTEM
 OPTIONS = ("small",)
 GROWTH: Final = 2.0
 """What the growth should be at most, in per cent."""
+PRIVATE: Final = ("Private_Clean", "Private_Dirty")
+"""What is counted: pages that are shared with other processes come to count as the server's when these end."""
 PLANS: Final = ("text", "tool", "text", "long", "text", "crash", "tool", "text", "break", "text", "tool")
 """What messages ask of `agents.Talker`, in turns."""
 KILLED: Final = {
@@ -145,7 +147,7 @@ class Soak:
 
     async def _sample(self, began: float) -> None:
         while True:
-            mb = sum(proportional_mb(pid) for pid in family(self.server.pid))
+            mb = sum(memory_mb(pid, *PRIVATE) for pid in family(self.server.pid))
             self.samples.append((trio.current_time() - began, mb))
             await trio.sleep(self.sizes.sample_s)
 

@@ -15,7 +15,7 @@ def test_a_start_is_timed_and_weighed() -> None:
     ready, cpu, memory = start.figures(start.QUICK)
     assert [ready.figure, cpu.figure, memory.figure] == ["cold_start_s", "cold_start_cpu_s", "idle_mb"]
     assert 0.1 < cpu.ours < ready.ours * 2
-    assert start.proportional_mb(os.getpid()) * 0.1 < memory.ours < 1_000
+    assert start.memory_mb(os.getpid(), "Pss") * 0.1 < memory.ours < 1_000
 
 
 def test_the_family_of_a_process_has_its_children() -> None:
