@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from attrs import evolve
 
-from .detectors import CONTENT, DISGUISES, Injection
+from .detectors import CONTENT, DISGUISES, Injection, Percent, Pii, Secrets
 from .detectors.detector import Detector
 from .detectors.markup.markup import Markup
 from .findings import Category, Failure, Finding, Sanitized
@@ -155,18 +155,31 @@ def build_detectors(policy: Policy, direction: Direction, extra: Sequence[Detect
     )
     prefilters = [each.prefilters for each in (*DISGUISES, *content)]
     prefilters += [each.prefilters if each.category in rules else () for each in extra]
+    prefilters.append(Percent.prefilters)
+    coded = len(prefilters) - 1  # the number of all that read percent codes: they have one prefilter
     deciding = tuple(
         [(number, each.concerns) for number, each in others if not each.prefilters and hasattr(each, "concerns")]
     )
-    numbers = frozenset([number for number, _ in chosen])
+    find_active = build_prefilter(
+        tuple(prefilters), frozenset([*(number for number, _ in chosen), *([coded] if others else [])]), deciding
+    )
+    others += tuple(
+        [
+            Numbered(coded, Percent(detector, number, find_active))
+            for number, detector in others
+            if isinstance(detector, Secrets | Pii)
+        ]
+    )
     return DetectorSet(
         rules,
         first,
         others,
         tuple([bounds_of(stage) for stage in (*([each] for each in first), others)]),
         tuple([_is_covered(each, PolicyEngine(policy, rules, None)) for _, each in first]),
-        build_prefilter(tuple(prefilters), numbers, deciding),
-        build_prefilter(tuple(prefilters[: len(DISGUISES)] if first else ()), numbers),
+        find_active,
+        build_prefilter(
+            tuple(prefilters[: len(DISGUISES)] if first else ()), frozenset([number for number, _ in first])
+        ),
     )
 
 

@@ -10,6 +10,7 @@ from .injection.detector import Injection as Injection
 from .injection.unseen_orders import UnseenOrders as UnseenOrders
 from .markup.links import Links as Links
 from .pattern import Pattern as Pattern
+from .percent import Percent as Percent
 from .pii.detector import Pii as Pii
 from .secrets.detector import Secrets as Secrets
 from .terminal import Terminal as Terminal

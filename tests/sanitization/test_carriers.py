@@ -1,8 +1,10 @@
 """What is found plain is found in every carrier, whole and in pieces; what is harmless stays as it is in each."""
 
 import random
+import sys
 from collections.abc import Iterable
 from functools import cache
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -29,6 +31,10 @@ NOT_SPELLED = {
     ("pii.crypto_wallet", "Persian digits"), ("pii.fr_nir", "full-width digits"), ("pii.co_cedula", "decomposed"),
 }  # fmt: skip
 """Letters between digits of another width, and a label whose accent decides."""
+PLACES = 16
+"""Places at which a text is cut for a stream."""
+NOT_CODED = ALONE | {"pii.cz_rodne_cislo", "pii.in_aadhaar", "pii.uk_nino"}
+"""Numbers that are not found behind the name of a parameter, `q=`, also without codes."""
 NOT_LISTED = {("pii.mac_address", "grep -n")}
 """The colons of the carrier look like those of the address."""
 
@@ -45,10 +51,17 @@ def streamed(text: str, cut: int) -> str:
     return stream.feed(text[:cut]) + stream.feed(text[cut:]) + stream.flush()
 
 
+@pytest.fixture(autouse=True)
+def _cut_everywhere(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the proof."""
+    if request.config.getoption("--proof"):
+        monkeypatch.setattr(sys.modules[__name__], "PLACES", 400)
+
+
 def cuts(text: str) -> list[int]:
     """Return some places, other ones for each text."""
     places = range(1, len(text))
-    return sorted(random.Random(text[:9]).sample(places, min(len(places), 16)))
+    return sorted(random.Random(text[:9]).sample(places, min(len(places), PLACES)))
 
 
 def check(text: str, hidden: tuple[str, ...]) -> None:
@@ -82,6 +95,16 @@ def test_in_other_characters(kind: str, carrier: str) -> None:
     """Only what has other characters there; the digits of a secret are those of ASCII."""
     text, spell = PERSONAL[kind], SPELLED[carrier]
     check(spell(text), tuple(spell(each) for each in values(text)))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in SECRETS | PERSONAL if kind not in NOT_CODED])
+def test_in_percent_codes(kind: str) -> None:
+    """What has a sign with a code, in the query of an address and, with `+` for blanks, in a form."""
+    text = (SECRETS | PERSONAL)[kind]
+    for coded in (quote(text, safe=""), quote_plus(text)):
+        if "%" in coded:
+            hidden = tuple(quote_plus(each) if "+" in coded else quote(each, safe="") for each in values(text))
+            check(f"GET /seen?x=1&q={coded}&y=2 HTTP/1.1", hidden)
 
 
 @pytest.mark.parametrize("carrier", ENCODED)
