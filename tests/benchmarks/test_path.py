@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from actors import ActorRef
 from actors.watchdog import Pause
 from benchmarks import path
@@ -13,6 +15,7 @@ GROWTH = 1.05
 """What a count may be, times what is kept of it: random ids decide how many of some calls there are."""
 
 
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="the counts are those of the byte code of Python 3.11")
 def test_a_message_takes_no_more_than_is_kept(tmp_path: Path) -> None:
     """A change that needs more says why, and keeps the new counts: `python -m benchmarks path --keep`."""
     command = [sys.executable, "-m", "benchmarks", "path", "--json"]
