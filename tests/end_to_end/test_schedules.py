@@ -86,7 +86,7 @@ async def test_a_refused_firing_is_recorded_with_its_sentence(serve: Any) -> Non
 
 
 REFUSED: list[tuple[int, str, str, dict[str, Any]]] = [
-    (400, "invalid_schedule", "This cron expression is never due", {"message": "hi", "cron": "0 0 LW * */7"}),
+    (400, "invalid_schedule", "This cron expression is never due", {"message": "hi", "cron": "0 0 31 2 *"}),
     (400, "invalid_schedule", "In the hour, '25'", {"message": "hi", "cron": "0 25 * * *"}),
     (400, "invalid_schedule", "The interval every_s must be from 60", {"message": "hi", "every_s": 5}),
     (400, "invalid_schedule", "Give either", {"message": "hi"}),

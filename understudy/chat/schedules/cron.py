@@ -29,10 +29,11 @@ ALIASES: Final = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
+NO_SUCH_DAY: Final = "no such day"
 _FIELDS: Final = {
     "minute": "from 0 to 59",
     "hour": "from 0 to 23",
-    "day-of-month": "from 1 to 31 that one of the months has",
+    "day-of-month": "from 1 to 31",
     "month": "from 1 to 12, or jan to dec",
     "day-of-week": "from 0 to 7, or sun to sat",
 }
@@ -74,16 +75,25 @@ def parse_cron(text: str, zone: ZoneInfo) -> Cron:
             "a cron expression has 5 fields (minute, hour, day of month, month, day of week), "
             f"and this one has {len(parts)}"
         )
-    start = datetime(2024, 1, 1, tzinfo=UTC)
+    wrong = _wrong_field(expression)
+    if wrong == "day-of-month" and _wrong_field(f"0 0 {parts[2]} * *") is None:
+        wrong = NO_SUCH_DAY  # in these months
+    if wrong is None:
+        return Cron(expression, zone)
+    if wrong == NO_SUCH_DAY:
+        raise BadCron("this cron expression is never due: there is no such day")
+    part = parts[list(_FIELDS).index(wrong)]
+    shown = repr("".join(each if each.isprintable() else "?" for each in part[:20]))
+    raise BadCron(
+        f"in the {wrong.replace('-', ' ')}, {shown} is not a number {_FIELDS[wrong]}, "
+        "nor a range (1-5), a list (1,3) or a step (*/5) of these"
+    )
+
+
+def _wrong_field(expression: str) -> str | None:
+    """Return the field that is wrong, NO_SUCH_DAY for an expression that is never due, or None."""
     try:
-        if next(CronSim(expression, start), None) is not None:
-            return Cron(expression, zone)
+        due = next(CronSim(expression, datetime(2024, 1, 1, tzinfo=UTC)), None)
     except CronSimError as error:
-        field = str(error).removeprefix("Bad ")
-        part = parts[list(_FIELDS).index(field)]
-        shown = repr("".join(each if each.isprintable() else "?" for each in part[:20]))
-        raise BadCron(
-            f"in the {field.replace('-', ' ')}, {shown} is not a number {_FIELDS[field]}, "
-            "nor a range (1-5), a list (1,3) or a step (*/5) of these"
-        ) from error
-    raise BadCron("this cron expression is never due: there is no such day")
+        return str(error).removeprefix("Bad ")
+    return NO_SUCH_DAY if due is None else None

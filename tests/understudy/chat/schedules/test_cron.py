@@ -61,8 +61,8 @@ def test_a_day_that_begins_in_a_gap_is_due_once() -> None:
 @pytest.mark.parametrize(
     ("cron", "complaint"),
     [
-        ("0 0 31 2 *", "in the day of month, '31' is not a number from 1 to 31 that one of the months has"),
-        ("0 0 30 feb *", "that one of the months has"),
+        ("0 0 31 2 *", "never due"),
+        ("0 0 30 feb *", "never due"),
         ("0 0 LW * */7", "never due"),  # a Sunday that is the last weekday of its month
         ("* * * *", "has 4"),
         ("0 0 * * * *", "has 6"),

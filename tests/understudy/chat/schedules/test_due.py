@@ -71,7 +71,7 @@ def test_intervals_are_counted_from_their_start() -> None:
         ("* * * * *", None, "../../etc/passwd", "no time zone"),
         ("* * * * *", None, "", "no time zone"),
         ("* * * * *", None, "localtime", "no time zone 'localtime'"),
-        ("0 0 31 2 *", None, "UTC", "in the day of month"),
+        ("0 0 31 2 *", None, "UTC", "never due"),
     ],
 )
 def test_timings_that_cannot_be_used_are_refused(
