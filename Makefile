@@ -20,7 +20,7 @@ $(VENV)/.made:
 	touch $@
 
 $(VENV)/.product: $(VENV)/.made $(MANIFESTS) constraints.txt
-	$(PIP) $(PARTS) --editable .
+	$(PIP) $(PARTS) --editable '.[agui,analyst]'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.made $(MANIFESTS) constraints.txt
@@ -95,7 +95,7 @@ docs: $(VENV)/.docs ## the documentation, in site/
 	$(BIN)/mkdocs build --strict --quiet
 
 # What an image has unless more is asked for: make sbom EXTRAS=postgres,redis,openai
-EXTRAS := postgres,redis
+EXTRAS := postgres,redis,analyst,agui
 .PHONY: sbom
 sbom: $(VENV)/.dev ## bill of materials (CycloneDX) of the wheels with EXTRAS, in dist/
 	rm -rf build/sbom && $(PYTHON) -m venv --without-pip build/sbom

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,14 @@ def last(stream: Stream) -> dict[str, Any]:
 
 def of(stream: Stream, kind: str) -> list[dict[str, Any]]:
     return [event.body for event in stream.seen if event.body["type"] == kind]
+
+
+async def test_without_the_extra_the_refusal_names_it(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "understudy.web.api.agui_input", None)
+    running = await serve(scripted(Say("never")))
+    async with asked(running, await new_token(running), run_input()) as stream:
+        error = await refused(stream)
+        assert (error["code"], "needs `understudy-server[agui]`" in error["message"]) == ("not_found", True)
 
 
 @pytest.mark.promise("wire.agui")

@@ -33,7 +33,7 @@ STORIES = (
     "tests/deploy/test_alerts.py",
     "tests/deploy/test_incidents.py",
 )
-EXTRAS = ("openai", "postgres", "redis", "traces")
+EXTRAS = ("agui", "analyst", "openai", "postgres", "redis", "traces")
 """What servers of the stories have beside the product."""
 READ = ("tests", "deploy", "docs", "examples", "pyproject.toml", "constraints.txt")
 """What the tests need of the checkout: none of our packages."""

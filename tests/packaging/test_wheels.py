@@ -74,6 +74,8 @@ def all_with_extras(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> E
     extras = (
         "a2a",
         "accounts",
+        "agui",
+        "analyst",
         "postgres",
         "redis",
         "openai",
@@ -159,12 +161,15 @@ def test_a_wheel_alone_imports_with_what_it_declares(environment: Environment, p
     done = environment.run("-c", IMPORT_ALL, package)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    modules = "agents|anyio|coredis|httpx|httpx2|langchain_core|langgraph|mcp|mcp_types|openai|opentelemetry|psycopg"
+    modules = (
+        "ag_ui|agents|anyio|coredis|httpx|httpx2|langchain_core|langgraph|mcp|mcp_types|openai|opentelemetry|psycopg"
+    )
     modules += "|pydantic_ai"
     of_extras = f"needs the extra|No module named '({modules}|pydantic_ai)'"
     assert [line for line in lines if not re.search(of_extras, line)] == []
     of_server = [line for line in lines if line.startswith(("understudy.app", "understudy.chat", "understudy.web"))]
-    assert [line for line in of_server if not line.startswith("understudy.web.mcp.")] == []
+    of_doors = ("understudy.web.mcp.", "understudy.web.api.agui_input ")
+    assert [line for line in of_server if not line.startswith(of_doors)] == []
     for other in set(SOURCES) - {package, *NEEDS[package]}:
         assert environment.run("-c", f"import {other}").returncode != 0, other
 
@@ -189,6 +194,16 @@ def test_a_setting_whose_extra_is_not_installed_is_refused_at_start(
     assert done.returncode == 1
     assert f"needs the extra {extra}: pip install 'understudy-server[{extra}]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_without_extras_an_agent_for_tables_is_left_out(all_without_extras: Environment) -> None:
+    program = "from understudy.agents.registry import all_agents; print(*all_agents())"
+    assert all_without_extras.run("-c", program).stdout.split() == [
+        "guide",
+        "content",
+        "operations",
+        "business_outcomes",
+    ]
 
 
 @pytest.mark.parametrize("removed", SOURCES)

@@ -33,7 +33,7 @@ from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from transport.auth.tokens import Tokens
 
-EXTRAS = ("postgres", "redis")
+EXTRAS = ("analyst", "postgres", "redis")
 SECRET = "both-releases-have-one-secret-of-32-bytes"
 SETTINGS = {"UNDERSTUDY_SECRET": SECRET, "UNDERSTUDY_WORDS_PER_S": "50", "UNDERSTUDY_SHARE_LINKS": "true"}
 WAIT_S = 120.0

@@ -16,7 +16,7 @@ from understudy.tools.performance import errors_by_code, open_work, recent_crash
 from understudy.tools.questions.tool import answer_question
 from understudy.tools.remembering import forget, remember, search_memory
 from understudy.tools.server import supervision_tree, system_health
-from understudy.tools.tables import profile_table, query_table
+from understudy.tools.tables import profile_table, query_table, tables_installed
 from understudy.tools.text import sanitize_content, summarise_text
 from understudy.tools.text_diff import compare_texts
 
@@ -24,8 +24,9 @@ from understudy.tools.text_diff import compare_texts
 def all_agents(own: Iterable[Agent] = (), builtin: Collection[str] = BUILTIN, default: str = "") -> dict[str, Agent]:
     """Return the built-in agents called `builtin` and `own`, by name; a built-in guide hands over to all the others.
 
-    An agent of `own` replaces a built-in agent of the same name. The first one answers messages that name no agent:
-    `default`, or else the guide, or else the first of `own`.
+    `insights` is left out where the extra `analyst` is not installed. An agent of `own` replaces a built-in agent of
+    the same name. The first one answers messages that name no agent: `default`, or else the guide, or else the first
+    of `own`.
 
     Raises:
         ValueError: Two agents have the same name or the same pillar, a name in `builtin`, `default` or the `colleagues`
@@ -35,6 +36,7 @@ def all_agents(own: Iterable[Agent] = (), builtin: Collection[str] = BUILTIN, de
     if unknown := [name for name in builtin if name not in BUILTIN]:
         raise ValueError(f"there is no built-in agent {unknown[0]!r}; there are: {', '.join(BUILTIN)}")
     memory = (remember, search_memory, forget)
+    built = [name for name in builtin if name != "insights" or tables_installed()]
     liaisons = [
         content([sanitize_content, summarise_text, outline_text, compare_texts, extract_facts, calculate, *memory]),
         insights(
@@ -71,7 +73,7 @@ def all_agents(own: Iterable[Agent] = (), builtin: Collection[str] = BUILTIN, de
         if agent.name in named:
             raise ValueError(f"two agents are called {agent.name!r}; give one of them another name")
         named[agent.name] = agent
-    agents = {agent.name: agent for agent in liaisons if agent.name in builtin} | named
+    agents = {agent.name: agent for agent in liaisons if agent.name in built} | named
     if GUIDE in builtin and GUIDE not in named:
         agents[GUIDE] = guide(agents.values(), [calculate, summarise_text, system_health, save_note, *memory])
     _check(agents)

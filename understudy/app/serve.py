@@ -87,6 +87,7 @@ def run_server(
     from understudy.app.server import serve_app
     from understudy.observe.logs import configure_logging, report_no_start
     from understudy.storage.errors import DatabaseUnusable
+    from understudy.tools.tables import tables_installed
 
     configure_logging(settings.log_level, settings.log_format)
     if settings.output_tokens < settings.model_max_output:
@@ -94,6 +95,8 @@ def run_server(
         log.warning("model.output_limited", extra=limited)
     for name, meant in unknown_variables().items():
         log.warning("settings.unknown_variable", extra={"variable": name, "meant": meant})
+    if "insights" in settings.builtin_agents and not tables_installed():
+        log.info("agents.no_tables", extra={"extra": "analyst"})
     sys.setswitchinterval(SWITCH_S)
     os.umask(0o077)  # files are readable by this user alone, also those that libraries write
     failures: list[Exception] = []

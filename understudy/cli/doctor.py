@@ -478,7 +478,8 @@ def _models(settings: Settings, agents: Sequence[Agent], ask: bool) -> Iterator[
 def _charts(_: Settings) -> CheckResult:
     missing = [name for name in ("duckdb", "vl_convert") if importlib.util.find_spec(name) is None]
     if missing:
-        return CheckResult("tables and charts", "mend", f"missing: {', '.join(missing)}; reinstall understudy")
+        text = f"missing: {', '.join(missing)}; for the agent `insights`: pip install 'understudy-server[analyst]'"
+        return CheckResult("tables and charts", "note", text)
     return CheckResult("tables and charts", "ok", "DuckDB and Vega-Lite are installed; no browser is needed")
 
 

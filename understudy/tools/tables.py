@@ -16,6 +16,7 @@ import signal
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Annotated, Any, Final, TypeVar
@@ -54,6 +55,11 @@ table_limiter: Final = RunLocal("understudy.tables", FairLimiter)
 """The limiter of users' processes for tables and charts, in this run of trio."""
 
 
+def tables_installed() -> bool:
+    """Say whether the extra `analyst` is installed, which tools for tables need."""
+    return find_spec("duckdb") is not None
+
+
 @asynccontextmanager
 async def table_permit(owner: str) -> AsyncIterator[None]:
     """Hold a permit of `table_limiter`. Raises `ToolError` ``busy`` if too many calls of `owner` wait."""
@@ -84,9 +90,11 @@ async def ask_table(
 
     The time limit starts when `owner` has a permit; `memory` is in bytes. Raises `ToolError`: ``busy`` if too many
     calls of `owner` wait, ``tool_timeout`` after `limit_s` seconds, ``invalid_table`` for a file that is no table,
-    ``query_failed`` if memory runs out, ``tool_failed`` for any other fault, and the operation's own errors. When it
-    raises or is cancelled, the process has ended.
+    ``query_failed`` if memory runs out, ``tool_failed`` for any other fault, ``not_found`` without the extra
+    `analyst`, and the operation's own errors. When it raises or is cancelled, the process has ended.
     """
+    if not tables_installed():
+        raise ToolError("not_found", "This server reads no tables: that needs `understudy-server[analyst]`.")
     files = {table_worker.GIVEN: file.path} | ({} if other is None else {table_worker.OTHER: other.path})
     async with table_permit(owner), _folder(files) as folder:
         request = {

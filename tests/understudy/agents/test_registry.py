@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from understudy.agents import registry
 from understudy.agents.agent import BUILTIN, Agent
 from understudy.agents.registry import all_agents
 
@@ -28,6 +29,15 @@ def test_the_default_agent_comes_first(builtin: Sequence[str], default: str, nam
 
 def test_a_guide_hands_over_to_the_agents_that_are_there() -> None:
     assert set(all_agents(OWN, ["guide", "content"])["guide"].colleagues) == {"content", "support", "ledger"}
+
+
+def test_without_the_extra_for_tables_their_agent_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "tables_installed", lambda: False)
+    agents = all_agents()
+    assert "insights" not in agents
+    assert agents["guide"].colleagues == ("content", "operations", "business_outcomes")
+    own = Agent("insights", "You read tables.")
+    assert all_agents([own])["insights"] is own
 
 
 def test_an_agent_of_the_same_name_replaces_a_built_in_one() -> None:

@@ -70,6 +70,12 @@ class Stranger(http.server.BaseHTTPRequestHandler):
         pass
 
 
+def test_what_is_missing_for_tables_is_told_with_its_extra(found: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    finding = found()["tables and charts"]
+    assert (finding.state, "pip install 'understudy-server[analyst]'" in finding.text) == ("note", True)
+
+
 def test_a_fresh_folder_needs_no_mending_and_stays_as_it_was(found: Look, tmp_path: Path) -> None:
     """The doctor creates nothing."""
     findings = found()

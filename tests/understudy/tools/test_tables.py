@@ -17,7 +17,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from understudy.sandbox import spawner
 from understudy.sandbox.limiters import FairLimiter
-from understudy.tools import StoredFile, ToolContext, ToolError
+from understudy.tools import StoredFile, ToolContext, ToolError, tables
 from understudy.tools.duckdb_session import open_table
 from understudy.tools.queries import Answer
 from understudy.tools.table_worker import GIVEN
@@ -424,6 +424,15 @@ async def test_a_user_with_too_many_waiting_calls_is_refused(file: StoredFile) -
         await query(file, "SELECT 1")
     assert caught.value.code == "busy"
     table_limiter.set(limiter)
+
+
+async def test_without_the_extra_a_table_is_refused_in_a_sentence(
+    file: StoredFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "tables_installed", lambda: False)
+    with pytest.raises(ToolError, match=r"needs `understudy-server\[analyst\]`") as caught:
+        await query(file, "SELECT 1")
+    assert caught.value.code == "not_found"
 
 
 async def test_waiting_for_a_place_is_not_time_of_the_query(file: StoredFile) -> None:

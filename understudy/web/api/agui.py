@@ -46,7 +46,12 @@ ENDPOINT: Final = "agui.agui"
 async def agui() -> Response:
     """Run the user's last message, or join a run that is known. The events are AG-UI's."""
     # Only now: AG-UI's types and pydantic are slow to import, and the start of a server does not wait for them.
-    from understudy.web.api.agui_input import parse_request
+    try:
+        from understudy.web.api.agui_input import parse_request
+    except ModuleNotFoundError as error:
+        raise CommandRejected(
+            "not_found", "AG-UI is not installed here: it needs `understudy-server[agui]`."
+        ) from error
 
     streams = web_context().streams
     arrived_at.set(streams.callbacks.clock())
