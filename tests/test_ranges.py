@@ -15,7 +15,6 @@ REACHED_INTO: Final = {
     "a2a-sdk": "its types, of which a release may rename fields",
     "anthropic": "its stream, whose answer may be one object",
     "h11": "its connection, for HTTP/1 by hand",
-    "h2": "its connection, for HTTP/2 by hand",
     "hypercorn": "its protocols and its worker, which are not documented",
     "mcp": "its sessions and its server below the documented one",
     "mcp-types": "its shapes",

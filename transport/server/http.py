@@ -1,7 +1,5 @@
 """HTTP by hypercorn, over a stream whose first request head was already read; and the listener's own responses.
 
-Over TLS a client may choose HTTP/2 (`transport.server.http2`); this module serves HTTP/1.1.
-
 hypercorn never serves a WebSocket here: a request that asks for one ends HTTP on its connection, and goes to the
 listener. Proxies send one on a connection that has carried other requests (nginx does so by default from 1.29.7 on).
 
@@ -30,10 +28,9 @@ from hypercorn.typing import AppWrapper, ConnectionState
 from hypercorn.utils import parse_socket_addr
 
 from transport.server.connection_limiter import ConnectionPermit
-from transport.server.http2 import Http2Connection
 from transport.server.replay_stream import ReplayStream
 from transport.server.request_head import METHODS, RequestHead
-from transport.server.tls import Stream, TlsStream
+from transport.server.tls import Stream
 from transport.wire.codes import ERRORS
 
 AsgiApp: TypeAlias = Callable[..., Awaitable[None]]
@@ -204,18 +201,12 @@ class Http1Server(TCPServer):
 
 
 class HttpServer:
-    """Serves an ASGI application on connections whose first request head was already read, or that chose HTTP/2.
+    """Serves an ASGI application on connections whose first request head was already read."""
 
-    `http2_refused` is called with the error code of each refusal (`Http2Connection`).
-    """
-
-    def __init__(
-        self, app: AsgiApp, config: HttpConfig, grace_s: float, http2_refused: Callable[[str], object]
-    ) -> None:
+    def __init__(self, app: AsgiApp, config: HttpConfig, grace_s: float) -> None:
         self._app = _yielding(app)
         self._config = config
         self._grace_s = grace_s
-        self._http2_refused = http2_refused
         self._state: dict[str, Any] = {}
         self._context = WorkerContext(None)
         self._hypercorn = _hypercorn_config(config)
@@ -245,42 +236,13 @@ class HttpServer:
         # A ReplayStream has all that hypercorn uses of a stream.
         state = {**self._state, "permit": permit}
         server = Http1Server(self._app, self._hypercorn, self._context, state, replay, permit)
-        await self._run(replay, server.run)
-        return server.upgrade
-
-    async def serve_http2(self, stream: TlsStream, permit: ConnectionPermit) -> None:
-        """Serve one connection by HTTP/2, as `serve` does."""
-        replay = ReplayStream(stream, b"", self._config.write_s)
-        await self._run(replay, self._http2(self._app, replay, permit).run)
-
-    async def refuse_http2(self, stream: TlsStream, status: int, body: Mapping[str, Any], within_s: float) -> None:
-        """Answer the first request of a connection with a refusal, and close it, within `within_s` seconds."""
-        payload = json.dumps(body, ensure_ascii=False).encode()
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(payload))]
-        headers += [(b"retry-after", b"1"), *security_headers(secure=True)]
-
-        async def refuse(_scope: Any, _receive: Any, send: _Send, *_rest: Any) -> None:
-            await send({"type": "http.response.start", "status": status, "headers": headers})
-            await send({"type": "http.response.body", "body": payload})
-
-        with trio.move_on_after(within_s):
-            await self._http2(refuse, ReplayStream(stream, b"", within_s), None).run()
-
-    def _http2(self, app: Any, replay: ReplayStream, permit: ConnectionPermit | None) -> Http2Connection:
-        state = {**self._state, "permit": permit}
-        return Http2Connection(
-            app, self._hypercorn, self._context, state, replay, permit,
-            write_s=self._config.write_s, refusal_headers=security_headers(secure=True), refused=self._http2_refused,
-            once=permit is None,
-        )  # fmt: skip
-
-    async def _run(self, replay: ReplayStream, run: Callable[[], Awaitable[None]]) -> None:
         with trio.CancelScope(shield=True) as scope:
             self._live[replay] = scope
             try:
-                await run()
+                await server.run()
             finally:
                 del self._live[replay]
+        return server.upgrade
 
     async def drain(self) -> None:
         """Close idle connections at once and give running requests the grace period."""

@@ -1,5 +1,4 @@
-"""One port for WebSockets and HTTP. A connection carries HTTP until a request asks for a WebSocket, unless the client
-chose HTTP/2 in the TLS handshake, which carries no WebSockets here.
+"""One port for WebSockets and HTTP/1.1. A connection carries HTTP until a request asks for a WebSocket.
 
 An upgrade request goes to the `UpgradeHandler`, which refuses or accepts it; a request for an event stream to the
 `StreamHandler`, if there is one; any other request goes to an ASGI application over hypercorn. An error on one
@@ -185,7 +184,6 @@ async def serve(
     limits: ServerLimits | None = None,
     tls: ssl.SSLContext | None = None,
     proxies: TrustedProxies | None = None,
-    http2_refused: Callable[[str], object] = lambda _code: None,
     task_status: trio.TaskStatus[list[trio.SocketListener]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled. `started` passes the listeners, once the application is up and they accept.
@@ -193,9 +191,8 @@ async def serve(
     `tls`: a context of `transport.server.tls.server_context`; then every connection uses TLS. `proxies`: a connection
     of a trusted proxy counts for no address until the application or `upgrade_handler` claims one
     (`ConnectionPermit.claim`); any other connection counts for its own from accept on. The application finds the
-    permit in its scope, as `scope["state"]["permit"]`. `http2_refused` is called with the error code when a client of
-    HTTP/2 breaks a rule, or does not read a response. `stream_handler` answers the first request of a
-    connection if it is for an event stream over HTTP/1.1; None: the application does.
+    permit in its scope, as `scope["state"]["permit"]`. `stream_handler` answers the first request of a
+    connection if it is for an event stream; None: the application does.
 
     `upgrade_handler`, and then the SocketHandler that it returns, run in the connection's own task. The socket is
     closed when the last of them returns (1000), or one raises (1011, and a log record with an `error_id`) or is
@@ -203,7 +200,7 @@ async def serve(
     finish, all within `grace_s`.
     """
     limits = limits or ServerLimits()
-    server = HttpServer(asgi_app, http or HttpConfig(), limits.grace_s, http2_refused)
+    server = HttpServer(asgi_app, http or HttpConfig(), limits.grace_s)
     async with server.running(), trio.open_nursery() as connections:
         serve_one = _Listener(server, upgrade_handler, stream_handler, limits, tls, proxies or TrustedProxies()).serve
         reserving = [ReserveListener(listener) for listener in listeners]
@@ -291,10 +288,7 @@ class _Listener:
             status, body = _FULL[full]
             if isinstance(stream, TlsStream) and not await self._shake_hands(stream):
                 return
-            if isinstance(stream, TlsStream) and stream.http2:
-                await self._http.refuse_http2(stream, status, body, self._limits.socket.close_s)
-            else:
-                await _send_response(stream, json_response(status, body, _AGAIN), self._limits)
+            await _send_response(stream, json_response(status, body, _AGAIN), self._limits)
         finally:
             self._refusing -= 1
 
@@ -303,9 +297,6 @@ class _Listener:
     ) -> tuple[Socket | StreamResponse, SocketHandler] | None:
         """Serve an HTTP connection to its end, or return the accepted socket or stream with what serves it."""
         if isinstance(stream, TlsStream) and not await self._shake_hands(stream):
-            return None
-        if isinstance(stream, TlsStream) and stream.http2:
-            await self._http.serve_http2(stream, permit)
             return None
         head = await read_request_head(stream, self._limits.head_bytes, self._limits.head_s)
         permit.waiting = False

@@ -21,12 +21,9 @@ _READ_BYTES: Final = 16 * 1024
 _STEP_BYTES: Final = 64 * 1024
 _FIRST: Final = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
-HTTP2: Final = "h2"
-"""HTTP/2's name in ALPN (RFC 9113 section 3.1). Clients of WebSockets do not offer it."""
-
 
 def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """Create the context of a server for TLS 1.2 and 1.3 with HTTP/2 and HTTP/1.1, from two PEM files.
+    """Create the context of a server for TLS 1.2 and 1.3 with HTTP/1.1, from two PEM files.
 
     `certificate` holds the server's certificate first, then its chain; `key` the unencrypted private key. Raises
     UnusableCertificate if a file cannot be read or is not PEM, if they do not match, and if clients would refuse the
@@ -40,7 +37,7 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
-    context.set_alpn_protocols([HTTP2, "http/1.1"])
+    context.set_alpn_protocols(["http/1.1"])
     try:
         context.load_cert_chain(certificate, key, password=_refuse_password(key))
     except ssl.SSLError as error:
@@ -107,11 +104,6 @@ class TlsStream:
     def backlog(self) -> bool:
         """Whether encrypted bytes are still to be sent."""
         return bool(self._unsent) or self._outgoing.pending > 0
-
-    @property
-    def http2(self) -> bool:
-        """Whether the client has chosen HTTP/2 in the handshake."""
-        return self._tls.selected_alpn_protocol() == HTTP2
 
     async def handshake(self) -> None:
         """Perform the handshake.

@@ -116,7 +116,6 @@ async def serve_app(
             limits=limits,
             tls=tls,
             proxies=TrustedProxies(settings.trusted_proxies),
-            http2_refused=app.metrics.http2_refused,
         )
         await nursery.start(serve_port)
         nursery.start_soon(warn_if_open)

@@ -45,7 +45,6 @@ class Grouping:
 SUMMED: Final[Mapping[str, Grouping]] = {
     "request.refused": Grouping(("code", "peer")),
     "handshake.refused": Grouping(("code", "peer")),
-    "http2.refused": Grouping(("code", "peer")),
     "command.refused": Grouping(("code",)),
     "endpoint.deprecated": Grouping(("endpoint", "peer")),
     # Of clients that behave, each line is worth something.

@@ -183,7 +183,6 @@ class Metrics(ConnectionMetrics):
             "understudy_rendered_behind_events", "Events sent and not yet shown.", buckets=COMMIT_ROWS
         )
         self._errors = counter("understudy_errors", "Errors told to clients.", "code")
-        self._http2_refused = counter("understudy_http2_refused", "Refusals of HTTP/2, by error code.", "code")
         self._deprecated = counter("understudy_deprecated_endpoint_uses", "Uses of deprecated endpoints.", "endpoint")
 
         self._events = counter("understudy_events_committed", "Events of runs, logged.", "type")
@@ -383,10 +382,6 @@ class Metrics(ConnectionMetrics):
     def webhook(self, outcome: str) -> None:
         """Count an attempt to deliver a webhook: `delivered`, `failed` (it is tried again) or `given_up`."""
         self._webhooks[outcome].inc()
-
-    def http2_refused(self, code: str) -> None:
-        """Count what a client of HTTP/2 was refused, by the name of its error code."""
-        self._http2_refused[code].inc()
 
     def notice(self, outcome: str) -> None:
         """Count an attempt to notify a browser, as `webhook` does; `obsolete`: the user had answered or seen it."""
