@@ -1,16 +1,19 @@
 """Messages of a user to a run at work, over real sockets and HTTP, and across `kill -9`."""
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.http import new_token, request
 from tests.end_to_end.process import started
 from tests.end_to_end.scripted_model import Call, Say, scripted
 from tests.end_to_end.steerable_agent import HEARD, agent
+from understudy import Agent, tool
 
 AGENT = "tests.end_to_end.steerable_agent:agent"
 
@@ -19,6 +22,18 @@ async def at_work(client: ChatClient, content: str) -> str:
     """Send a message and read until its agent has called a tool. Return the id of the run."""
     await client.say(content, agent_type="steerable", thread_id="t")
     return str((await client.until("tool_executing"))["run_id"])
+
+
+def digging_until(over: threading.Event) -> Agent:
+    """Return the agent with a tool that ends when a test says so."""
+
+    @tool(retry_safe=True)
+    def dig(depth: int) -> str:
+        """Work in a thread."""
+        over.wait(60)
+        return f"dug {depth} m"
+
+    return evolve(agent, tools=(dig,))
 
 
 async def steer(client: ChatClient, run_id: str, content: str, mode: str = "next", steer_id: str = "") -> None:
@@ -70,7 +85,8 @@ async def test_a_steer_that_enters_now_ends_the_turn_and_keeps_its_text(serve: A
 @pytest.mark.promise("wire.unsteer", "wire.event-steer-withdrawn", "wire.error-run-ended")
 async def test_a_waiting_steer_is_taken_back_and_others_are_refused(serve: Any) -> None:
     """Over HTTP: a steer is sent and taken back; a run of another user or one that has ended is not steered."""
-    running = await serve(agent)
+    over = threading.Event()
+    running = await serve(digging_until(over))
     _, _, body = await request(running.address, "POST", "/api/sessions")
     _, _, other = await request(running.address, "POST", "/api/sessions")
     token, stranger = body["session_token"], other["session_token"]
@@ -94,6 +110,7 @@ async def test_a_waiting_steer_is_taken_back_and_others_are_refused(serve: Any) 
         assert (await send(run_id, by=stranger, content="mine"))[0] == 404
         assert (await send(run_id, content=" "))[1]["error"]["code"] == "empty_message"
         assert (await send(run_id, content="x", mode="soon"))[1]["error"]["code"] == "invalid_command"
+        over.set()
         final = await client.until_end()
         assert final["data"]["message"].endswith("Read: nothing.")
         status, refused = await send(run_id, content="too late")
@@ -105,7 +122,8 @@ async def test_a_waiting_steer_is_taken_back_and_others_are_refused(serve: Any) 
 
 @pytest.mark.promise("wire.steer")
 async def test_a_steer_that_waits_for_the_end_is_a_message_and_can_be_taken_back(serve: Any) -> None:
-    running = await serve(agent)
+    over = threading.Event()
+    running = await serve(digging_until(over))
     async with connected(running.address) as client:
         run_id = await at_work(client, "work 3")
         await steer(client, run_id, "work 0", "after", "a1")
@@ -114,6 +132,7 @@ async def test_a_steer_that_waits_for_the_end_is_a_message_and_can_be_taken_back
         await client.send({"type": "unsteer", "payload": {"run_id": run_id, "steer_id": "a1"}})
         cancelled = await client.until("final_response", status="cancelled")
         assert cancelled["run_id"] == accepted["run_id"]
+        over.set()
         assert (await client.until_end())["run_id"] == run_id
 
 

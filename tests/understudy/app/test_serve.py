@@ -14,7 +14,7 @@ COLLECTING = """
 import gc, threading, time
 from understudy.app import serve
 
-collecting, ended, full = threading.Event(), threading.Event(), []
+collecting, ended, full, before = threading.Event(), threading.Event(), [], gc.get_freeze_count()
 
 def hold(phase, info):
     if phase == "start" and threading.current_thread() is other:
@@ -29,7 +29,7 @@ other.start()
 collecting.wait()
 threading.Timer(0.2, ended.set).start()
 serve.tune_garbage_collector()
-print(full)
+print([each - before for each in full])
 """
 """Another thread is collecting, in a callback of which the interpreter has gone to the thread that tunes."""
 
