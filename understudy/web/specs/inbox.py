@@ -52,19 +52,10 @@ INBOX: Final = _all(
         "now": NUMBER,
     }
 )
-MARKS: Final = object_of(
-    {
-        "threads": {
-            "type": "object",
-            "maxProperties": MOST_MARKS,
-            "additionalProperties": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1},
-        },
-        "all": FLAG,
-    },
-    [],
-)
+MARKED: Final = {
+    "type": "object",
+    "maxProperties": MOST_MARKS,
+    "additionalProperties": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1},
+}
 BROWSER: Final = _all({"id": TEXT, "host": TEXT, "answers": FLAG, "created_at": NUMBER})
 WEB_PUSH: Final = _all({"key": or_null(TEXT), "browsers": array_of(BROWSER)})
-SUBSCRIBE: Final = object_of(
-    {"endpoint": TEXT, "keys": _all({"p256dh": TEXT, "auth": TEXT}), "answers": FLAG}, ["endpoint", "keys"]
-)

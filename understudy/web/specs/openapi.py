@@ -31,7 +31,27 @@ from understudy.storage.records import ENDED, UNFINISHED, File, Message, StepRec
 from understudy.storage.spending import KEPT_DAYS
 from understudy.storage.stops import KINDS
 from understudy.tools.mcp.link import LinkState
-from understudy.web.specs.inbox import BROWSER, INBOX, MARKS, SUBSCRIBE, WEB_PUSH
+from understudy.web.api.account import EraseRequest
+from understudy.web.api.accounts import ChangePasswordRequest, InviteRequest, JoinRequest, PasswordRequest
+from understudy.web.api.admin import UseModel
+from understudy.web.api.admin_accounts import ChangeAccount, InviteUser, ResetAccount
+from understudy.web.api.alerts import AlertRequest
+from understudy.web.api.inbox import ReadRequest
+from understudy.web.api.memory import MemoryChange
+from understudy.web.api.observer import KillRequest
+from understudy.web.api.openid import SignOutRequest
+from understudy.web.api.passkeys import PasskeyJoinRequest, PasskeyRequest, PasskeySignInRequest
+from understudy.web.api.runs import ForkRequest, StartRequest
+from understudy.web.api.sanitize import SanitizeRequest
+from understudy.web.api.schedules import ScheduleRequest
+from understudy.web.api.servers import PromptRequest, SwitchRequest
+from understudy.web.api.shares import ShareRequest
+from understudy.web.api.sign_ins import SignInRequest
+from understudy.web.api.stops import StopRequest
+from understudy.web.api.threads import ThreadRequest
+from understudy.web.api.web_push import SubscribeRequest
+from understudy.web.api.widgets import CallRequest
+from understudy.web.specs.inbox import BROWSER, INBOX, MARKED, WEB_PUSH
 from understudy.web.specs.schemas import (
     COUNT,
     FLAG,
@@ -41,8 +61,10 @@ from understudy.web.specs.schemas import (
     WHOLE,
     Schema,
     array_of,
+    body_of,
     fields_schema,
     form_schema,
+    members_of,
     object_of,
     or_null,
     response_form_schema,
@@ -128,16 +150,10 @@ RUN_STATE: Final[Mapping[str, Schema]] = {
 }
 SCHEDULED: Final[Mapping[str, Schema]] = {
     "message": {"type": "string", "minLength": 1},
-    "agent": or_null(TEXT),
-    "name": TEXT,
-    "cron": or_null(TEXT),
     "every_s": or_null(COUNT),
-    "time_zone": TEXT,
-    "thread_id": or_null(TEXT),
     "policy": {"type": "string", "enum": list(POLICIES)},
-    "settings": OBJECT,
-    "enabled": FLAG,
 }
+DIRECTION: Final = {"type": "string", "enum": [each.value for each in Direction]}
 FIRED: Final = {"due_at": NUMBER} | {name: or_null(TEXT) for name in ("thread_id", "run_id", "code", "message")}
 SESSION: Final = _all(
     {"session_token": TEXT, "user": TEXT, "session": TEXT, "anonymous": FLAG, "expires_at": WHOLE}, "anonymous"
@@ -176,7 +192,6 @@ TOOLS: Final = _all(
     {"tools": array_of(_all({"name": TEXT, "description": TEXT, "repeatable": FLAG, "parameters": OBJECT}))}
 )
 SHARE: Final = {"share_id": TEXT, "created_at": NUMBER, "expires_at": NUMBER}
-HOURS: Final = {"type": "integer", "minimum": 1, "maximum": 720}
 SHARED_MESSAGE: Final = {
     "role": TEXT, "agent": TEXT, "content": TEXT, "status": TEXT, "created_at": NUMBER,
     "visualization": or_null({"type": "object"}), "files": array_of({"type": "object"}),
@@ -198,9 +213,6 @@ _THREAD_FIELDS: Final = schema_of_fields(Thread, ("owner", "node", "fence", "pin
 THREAD: Final = _all(
     _THREAD_FIELDS["properties"] | {"pinned": FLAG, "archived": FLAG, "tags": TAGS, "match": or_null(MATCH)}, "match"
 )
-THREAD_CHANGE: Final = object_of(
-    {"title": {"type": "string", "minLength": 1}, "pinned": FLAG, "archived": FLAG, "tags": TAGS}, []
-)
 AUDIT_ENTRY: Final = _all(
     {
         "number": COUNT, "at": NUMBER, "user": TEXT, "user_tenant": or_null(TEXT), "role": or_null(TEXT), "way": TEXT,
@@ -208,7 +220,6 @@ AUDIT_ENTRY: Final = _all(
         "detail": OBJECT,
     }
 )  # fmt: skip
-ALERT: Final = object_of({"message": {"type": "string", "minLength": 1}, "tenant": TEXT}, ["message"])
 STOP: Final = _all({"kind": {"enum": [*KINDS]}, "name": TEXT, "who": TEXT, "reason": TEXT, "at": NUMBER, "known": FLAG})
 HEALTH: Final = _all(
     {
@@ -268,7 +279,6 @@ SANITIZED: Final = _all(
         "failed": array_of(TEXT),
     }
 )
-KILL: Final = _all({"path": TEXT, "part": FLAG}, "part")
 MESSAGE: Final[dict[str, Schema]] = {
     **schema_of_fields(Message, ("owner", "rating", "note"))["properties"],
     "feedback": or_null(_all({"rating": or_null(TEXT), "note": or_null(TEXT)})),
@@ -438,9 +448,16 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "Thread": _stale(THREAD),
     "Consents": _all({"consents": array_of(schema_of_fields(Consent))}),
     "Schedule": _all(
-        {"id": TEXT, **SCHEDULED, "created_at": NUMBER, "next_due_at": or_null(NUMBER), "last": or_null(_all(FIRED))}
+        {
+            "id": TEXT,
+            **members_of(ScheduleRequest),
+            **SCHEDULED,
+            "created_at": NUMBER,
+            "next_due_at": or_null(NUMBER),
+            "last": or_null(_all(FIRED)),
+        }
     ),
-    "ShareRequest": object_of({"run_id": or_null(TEXT), "days": {"type": "integer", "minimum": 1, "maximum": 365}}, []),
+    "ShareRequest": body_of(ShareRequest),
     "Share": _all(SHARE),
     "NewShare": _all({**SHARE, "path": TEXT}),
     "Shares": _all({"shares": array_of(_ref("Share"))}),
@@ -454,12 +471,12 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         }
     ),
     "Inbox": INBOX,
-    "ReadMarks": MARKS,
+    "ReadMarks": body_of(ReadRequest, threads=MARKED),
     "WebPush": WEB_PUSH,
     "Browser": BROWSER,
-    "Subscribe": SUBSCRIBE,
+    "Subscribe": body_of(SubscribeRequest),
     "Schedules": _all({"schedules": array_of(_ref("Schedule"))}),
-    "NewSchedule": object_of(SCHEDULED, ["message"]),
+    "NewSchedule": body_of(ScheduleRequest, **SCHEDULED),
     "ScheduleChange": object_of(SCHEDULED, []),
     "Threads": _stale(_all({"threads": array_of(_ref("Thread")), "next_cursor": or_null(TEXT)})),
     "Tags": _all({"tags": array_of(_all({"tag": TEXT, "threads": COUNT}))}),
@@ -490,7 +507,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             "threads": array_of(_all(EXPORTED_THREAD, "events")),
         }
     ),
-    "Confirm": _all({"confirm": TEXT}),
+    "Confirm": body_of(EraseRequest),
     "Erased": _all({"threads": COUNT, "files": COUNT}),
     "Event": {"anyOf": list(shown(Dialect.CANONICAL).values())},
     "Events": _stale(_all({"events": array_of(_ref("Event")), "last_seq": COUNT})),
@@ -499,7 +516,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "Accepted": object_of(schema_of_fields(Accepted)["properties"]),
     "File": FILE,
     "Widget": _all({"html": TEXT, "frame": TEXT, "tool": OBJECT, "arguments": OBJECT, "result": {}}),
-    "WidgetCall": _all({"call_id": TEXT, "name": TEXT, "request_id": TEXT, "arguments": OBJECT}, "arguments"),
+    "WidgetCall": body_of(CallRequest),
     "WidgetRun": _all({"message_id": TEXT, "run_id": TEXT}),
     "FilePreview": _all(FILE["properties"] | schema_of_fields(FilePreview)["properties"], "findings"),
     "Upload": UPLOAD,
@@ -507,30 +524,8 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "ListedRun": _all(LISTED_RUN),
     "RunState": _all(RUN_STATE),
     "RunEvents": _all({"events": array_of(OBJECT), "more": FLAG, "status": TEXT}),
-    "StartRun": _all(
-        {
-            "message": TEXT,
-            "agent": or_null(TEXT),
-            "thread_id": or_null(TEXT),
-            "message_id": or_null(TEXT),
-            "parent_id": or_null(TEXT),
-            "references": array_of(TEXT),
-            "context": OBJECT,
-            "settings": OBJECT,
-            "webhook": or_null(TEXT),
-        },
-        "webhook",
-        "agent",
-        "thread_id",
-        "message_id",
-        "parent_id",
-        "references",
-        "context",
-        "settings",
-    ),
-    "ForkRun": _all(
-        {"content": or_null(TEXT), "step": or_null(COUNT), "after": or_null(COUNT)}, "content", "step", "after"
-    ),
+    "StartRun": body_of(StartRequest),
+    "ForkRun": body_of(ForkRequest, step=or_null(COUNT), after=or_null(COUNT)),
     "Cancelled": _all({"run_id": TEXT}),
     "Memory": _all(
         {
@@ -540,25 +535,23 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         }
     ),
     "Remembered": _all({"notebook": TEXT, "name": TEXT, "value": {}, "updated_at": NUMBER, "expires_at": NUMBER}),
-    "MemoryChange": _all(
-        {"value": {}, "days": or_null(NUMBER), "if_updated_at": or_null(NUMBER)}, "days", "if_updated_at"
-    ),
-    "ThreadChange": THREAD_CHANGE,
-    "Switch": _all({"on": FLAG}),
-    "SignIn": _all({"return_to": TEXT, "question_id": TEXT}, "return_to", "question_id"),
+    "MemoryChange": body_of(MemoryChange),
+    "ThreadChange": body_of(ThreadRequest, title={"type": "string", "minLength": 1}, tags=TAGS),
+    "Switch": body_of(SwitchRequest),
+    "SignIn": body_of(SignInRequest),
     "SignInStarted": _all({"url": or_null(TEXT)}),
     "SignInAt": _all({"sign_in": or_null(_all({"title": TEXT, "url": TEXT})), "password": FLAG}),
-    "Password": _all({"name": TEXT, "password": TEXT}),
-    "NewPassword": _all({"password": TEXT, "new_password": TEXT}),
-    "PasskeySignIn": _all({"credential": OBJECT}),
-    "PasskeyJoin": _all({"invite": TEXT, "name": TEXT, "credential": OBJECT}),
-    "NewPasskey": _all({"name": TEXT, "credential": OBJECT}),
+    "Password": body_of(PasswordRequest),
+    "NewPassword": body_of(ChangePasswordRequest),
+    "PasskeySignIn": body_of(PasskeySignInRequest),
+    "PasskeyJoin": body_of(PasskeyJoinRequest),
+    "NewPasskey": body_of(PasskeyRequest),
     "Passkey": PASSKEY,
     "Passkeys": _all({"password": FLAG, "passkeys": array_of(PASSKEY)}),
-    "Invite": _all({"invite": TEXT}),
+    "Invite": body_of(InviteRequest),
     "Invited": _all({"user": TEXT}),
-    "Join": _all({"invite": TEXT, "password": TEXT}),
-    "SignOut": _all({"everywhere": FLAG}, "everywhere"),
+    "Join": body_of(JoinRequest),
+    "SignOut": body_of(SignOutRequest),
     "SignedOut": _all({"url": or_null(TEXT)}),
     "Server": SERVER,
     "Servers": _all({"servers": array_of(_ref("Server"))}),
@@ -572,11 +565,9 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             "arguments": array_of(_all({"name": TEXT, "description": TEXT, "required": FLAG})),
         }
     ),
-    "PromptRequest": _all(
-        {"server": TEXT, "name": TEXT, "arguments": {"type": "object", "additionalProperties": TEXT}}, "arguments"
-    ),
+    "PromptRequest": body_of(PromptRequest),
     "PromptText": _all({"messages": array_of(_all({"role": TEXT, "text": TEXT})), "text": TEXT}),
-    "Alert": ALERT,
+    "Alert": body_of(AlertRequest, message={"type": "string", "minLength": 1}),
     "Audit": _all({"entries": array_of(AUDIT_ENTRY), "next_cursor": or_null(TEXT)}),
     "Stops": _all({"stops": array_of(STOP)}),
     "Stop": STOP,
@@ -584,7 +575,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "TakenOver": _all({"by": TEXT, "reason": or_null(TEXT), "at": NUMBER}),
     "TakenRun": _all({**RUN_STATE, "taken_over": _ref("TakenOver")}),
     "OperatorCommand": object_of({"type": {"type": "string", "enum": ["steer", "approve", "answer"]}}, ["type"]),
-    "StopReason": object_of({"reason": TEXT}, ["reason"]),
+    "StopReason": body_of(StopRequest),
     "Alerted": _all({"connections": COUNT}),
     "Observed": OBSERVED,
     "ObservedTree": _all({"tree": _ref("Observed"), "found": or_null(COUNT), "more": FLAG}),
@@ -610,35 +601,25 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         }
     ),
     "AdminAccounts": _all({"accounts": array_of(_ref("Account")), "next_cursor": or_null(TEXT)}),
-    "InviteUser": object_of(
-        {"name": TEXT, "roles": array_of(TEXT), "groups": array_of(TEXT), "hours": HOURS}, ["name"]
-    ),
-    "ResetAccount": object_of({"hours": HOURS}, []),
-    "ChangeAccount": object_of({"roles": array_of(TEXT), "groups": array_of(TEXT), "disabled": FLAG}, []),
+    "InviteUser": body_of(InviteUser),
+    "ResetAccount": body_of(ResetAccount),
+    "ChangeAccount": body_of(ChangeAccount),
     "JoinLink": _all({"name": TEXT, "path": TEXT, "expires_at": NUMBER}),
     "AdminSettings": _all(
         {"settings": array_of(_all({"name": TEXT, "value": {}, "secret": FLAG, "is_set": FLAG, "source": TEXT}))}
     ),
     "LocalModels": _all({"in_use": TEXT, "offered": array_of(_all({"server": TEXT, "port": WHOLE, "model": TEXT}))}),
-    "LocalModelChoice": _all({"port": WHOLE, "model": TEXT}),
+    "LocalModelChoice": body_of(UseModel),
     "ModelInUse": _all({"in_use": TEXT}),
     "OperatorFound": _all({name: array_of(OBJECT) for name in ("users", "threads", "runs", "incidents")}),
-    "Kill": KILL,
+    "Kill": body_of(KillRequest),
     "Counts": _all({"connections": COUNT, "runs": COUNT, "runs_waiting": COUNT}),
     "Killed": _all({"path": TEXT}),
     "Health": HEALTH,
     "Ready": _all({"status": TEXT, "storage": TEXT}),
     "RunAgentInput": AGUI_INPUT,
     "AgentCapabilities": AGUI_CAPABILITIES,
-    "Sanitize": _all(
-        {
-            "text": TEXT,
-            "direction": {"type": "string", "enum": [each.value for each in Direction]},
-            "policy": {"type": "string", "enum": list(PRESETS)},
-        },
-        "direction",
-        "policy",
-    ),
+    "Sanitize": body_of(SanitizeRequest, direction=DIRECTION, policy={"type": "string", "enum": list(PRESETS)}),
     "Sanitized": SANITIZED,
     "HookAnswer": _all(
         {
