@@ -55,7 +55,7 @@ def test_node_suite() -> None:
     node = program("node")
     files = [str(file) for file in sorted(Path(__file__).parent.glob("*.test.mjs"))]
     done = subprocess.run([node, "--test", *files], capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert done.returncode == 0, failures(done.stdout) + done.stderr[-2000:]
 
 
 def test_markdown_suite(filled_once: Callable[[Callable[[Path], None]], Path]) -> None:
@@ -65,7 +65,12 @@ def test_markdown_suite(filled_once: Callable[[Callable[[Path], None]], Path]) -
     files = [str(file) for file in sorted(Path(__file__).parent.glob("markdown/*.test.mjs"))]
     command = [node, "--test", *files]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert done.returncode == 0, failures(done.stdout) + done.stderr[-2000:]
+
+
+def failures(told: str) -> str:
+    """Return what Node tells of the tests that failed."""
+    return "\n".join(re.findall(r"^not ok .*?^  \.\.\.$", told, re.M | re.S))[:4000]
 
 
 @pytest.mark.parametrize("module", [*MODULES, *SHARED], ids=lambda module: module.name)
