@@ -612,7 +612,7 @@ async def _start_chat(
     services = Services(
         store=store,
         agents=parts.agents,
-        model_of=parts.models.of,
+        models=parts.models,
         content_filter=content_filter,
         limits=settings.limits,
         limiter=parts.run_limiter,
@@ -627,7 +627,6 @@ async def _start_chat(
         storage_retry=StorageRetry(store, wait_s, settings.storage_waiting) if wait_s else None,
         quotas=storage.quotas,
         prices=settings.prices,
-        default_model=parts.models.default,
         spending=_build_spending(settings, store, parts.permissions),
         webhooks=webhooks,
         tool_loop=parts.tool_loop,
@@ -640,8 +639,6 @@ async def _start_chat(
         permissions=parts.permissions,
         memory=partial(AgentMemory, store=store, reads=storage.reads, content_filter=content_filter, clock=time.time),
     )
-    if parts.local_models is not None:
-        parts.local_models.on_use.append(lambda name: setattr(services, "default_model", name))
     dispatcher = CommandDispatcher(services, partial(tree.find, CONVERSATIONS), node, cluster)
 
     def on_relocated(owner: str, thread_id: str, conversation: ActorRef) -> None:
@@ -744,7 +741,7 @@ def _build_web(
         store=storage.store,
         files=storage.limited_files,
         agents=parts.agents,
-        model_of=parts.models.of,
+        models=parts.models,
         pushes=parts.pushes,
         browsers=parts.browsers,
         metrics=parts.metrics,
@@ -778,10 +775,7 @@ def _build_web(
         ledger=ledger,
         mcp=parts.mcp,
         currency=parts.settings.prices.currency,
-        default_model=parts.models.default,
         local_models=parts.local_models,
         node=parts.node,
     )
-    if parts.local_models is not None:
-        parts.local_models.on_use.append(lambda name: setattr(context, "default_model", name))
     return endpoint, build_http_app(context)

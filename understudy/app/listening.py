@@ -2,7 +2,6 @@
 
 import errno
 import socket
-from collections.abc import Sequence
 from typing import Final
 
 import trio
@@ -14,17 +13,12 @@ MISSING: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, socket.EAI_ADDRFAMILY
 """Errors of a machine that has no addresses of a family."""
 
 
-def hosts_of(settings: Settings) -> Sequence[str]:
-    """Return the hosts of the setting `host`."""
-    return EVERY if settings.host == "::" else (settings.host,)
-
-
 async def open_listeners(settings: Settings) -> list[trio.SocketListener]:
     """Listen on the server's addresses; a port 0 becomes one that is free. Raises OSError."""
     opened: list[trio.SocketListener] = []
     port, missing = settings.port, None
     try:
-        for host in hosts_of(settings):
+        for host in EVERY if settings.host == "::" else (settings.host,):
             try:
                 opened += await trio.open_tcp_listeners(port, host=host)
             except OSError as error:

@@ -18,8 +18,8 @@ from understudy.chat.stops import Stops
 from understudy.chat.storage_away import StorageRetry, StorageWaits
 from understudy.chat.webhooks import WebhookRules
 from understudy.content.filter import ContentFilter
-from understudy.models.model import Model
 from understudy.models.prices import PriceTable
+from understudy.models.registry import Models
 from understudy.observe.traces import Traces
 from understudy.storage.quotas import Quotas
 from understudy.storage.spending import SpendingLimits
@@ -82,10 +82,10 @@ class Services:
     with the next actor of the thread: another node owns it, it restarts from the log, or it was deleted, and there may
     be another thread of its id.
     `announce(owner, thread_id, after)` tells other nodes that a thread has events after that number; None on a single
-    node. `storage_waits` has the current waits for the database. `prices` are those of models; agents without a model
-    have `default_model`. `spending` bounds what users spend in a day, None for no bounds.
-    `webhooks` are the rules for addresses that messages name, None if the server calls none. Users' async tools
-    run on `tool_loop`, or on this loop if it is None; agents of other frameworks on `asyncio_loop`.
+    node. `storage_waits` has the current waits for the database. `prices` are those of models. `spending` bounds what
+    users spend in a day, None for no bounds. `webhooks` are the rules for addresses that messages name, None if the
+    server calls none. Users' async tools run on `tool_loop`, or on this loop if it is None; agents of other frameworks
+    on `asyncio_loop`.
     `mcp` has the MCP servers of agents. `widgets`: clients are told of the user interfaces that their tools have.
     `titles`: models that can make titles are asked for those of threads. `stops` are what operators have stopped,
     `permissions` who may use what. `traces` collects the spans of runs, None if nothing is traced.
@@ -93,7 +93,7 @@ class Services:
 
     store: Store
     agents: Mapping[str, Agent]
-    model_of: Callable[[str | Model | None], Model]
+    models: Models
     content_filter: ContentFilter
     limits: Limits
     limiter: RunLimiter[ActorRef]
@@ -113,7 +113,6 @@ class Services:
     quotas: Quotas | None = None
     storage_waits: StorageWaits = field(factory=StorageWaits)
     prices: PriceTable = field(factory=PriceTable)
-    default_model: str = ""
     spending: SpendingLimits | None = None
     webhooks: WebhookRules | None = None
     tool_loop: ToolLoop | None = None
@@ -133,7 +132,7 @@ class Services:
 
     def models_of(self, agent: Agent) -> tuple[str, ...]:
         """Return the names of the models with which an agent works: those of a chain in their order."""
-        return model_names(agent, self.default_model)
+        return model_names(agent, self.models.default)
 
     def forget(self, owner: str, thread_id: str) -> None:
         """Drop the placeholders of a deleted thread."""

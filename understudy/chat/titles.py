@@ -83,8 +83,8 @@ def model_for_titles(services: Services, request: RunRequest) -> tuple[Model, st
     agent = services.agents.get(request.agent)
     if agent is None or agent.run is not None or agent.remote is not None:
         return None
-    wanted, model = agent.model, services.model_of(agent.model)
-    name = services.default_model if wanted is None else wanted if isinstance(wanted, str) else model.name
+    wanted, model = agent.model, services.models.of(agent.model)
+    name = services.models.default if wanted is None else wanted if isinstance(wanted, str) else model.name
     models = [(model, name)]
     if isinstance(model, FallbackModel):
         models = list(zip(model.models, model.names, strict=True))

@@ -7,7 +7,7 @@ at their own ports, when the server starts and when the page asks.
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -92,15 +92,11 @@ def names_in(listing: bytes) -> list[str]:
 
 @define
 class LocalModels:
-    """The choice of a local model in place of the offline one. It is kept in a file of `folder`.
-
-    `on_use` are called with the name of the model that agents without one have from then on.
-    """
+    """The choice of a local model in place of the offline one. It is kept in a file of `folder`."""
 
     models: Models
     folder: Path
     ports: Mapping[int, str] = field(factory=lambda: PORTS)
-    on_use: list[Callable[[str], None]] = field(factory=list)
 
     async def announce(self) -> None:
         """Log what could be used in place of the offline model, unless a model was chosen before."""
@@ -125,8 +121,6 @@ class LocalModels:
             raise CommandRejected("not_found", f"No program on port {port} has the model {model[:100]} now.")
         await trio.to_thread.run_sync(self._open, chosen)
         await trio.to_thread.run_sync(self._keep, chosen)
-        for each in self.on_use:
-            each(chosen.name)
         log.info("model.local_used", extra={"server": chosen.server, "port": chosen.port, "model": chosen.model})
         return chosen.name
 

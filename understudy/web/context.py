@@ -27,7 +27,7 @@ from understudy.chat.pushes import PushReceivers
 from understudy.chat.routing import check_id
 from understudy.chat.stops import Stops
 from understudy.content.filter import ContentFilter
-from understudy.models.model import Model
+from understudy.models.registry import Models
 from understudy.observe.health import ServerStatus
 from understudy.observe.logs import new_error_id
 from understudy.observe.metrics import Metrics
@@ -75,7 +75,7 @@ class WebContext:
     store: Store
     files: FileStore
     agents: Mapping[str, Agent]
-    model_of: Callable[[str | Model | None], Model]
+    models: Models
     metrics: Metrics
     status: ServerStatus
     streams: EventStreams
@@ -103,7 +103,6 @@ class WebContext:
     ledger: Ledger | None = None
     mcp: McpCatalogue = field(factory=McpCatalogue)
     currency: str = ""
-    default_model: str = "offline"
     local_models: "LocalModels | None" = None
     node: "Node | None" = None
 

@@ -39,8 +39,7 @@ async def by_hand(_: Any) -> str:
 def found(agent: Agent, default: Any = None, /, **request: Any) -> Any:
     services = SimpleNamespace(
         agents={agent.name: agent},
-        default_model="provider:default",
-        model_of=lambda wanted: default if wanted is None else wanted,
+        models=SimpleNamespace(default="provider:default", of=lambda wanted: default if wanted is None else wanted),
     )
     asked = {"agent": agent.name, "thread_id": "t", "settings": {}} | request
     return model_for_titles(services, SimpleNamespace(**asked))  # type: ignore[arg-type]

@@ -54,16 +54,16 @@ async def test_what_programs_offer_is_found() -> None:
 
 
 async def test_a_choice_is_kept(tmp_path: Path) -> None:
-    models, told = Models("offline", 0.0), list[str]()
+    models = Models("offline", 0.0)
     with Provider() as program:
         program.models = {"qwen3:8b": {}}
         port = port_of(program)
-        local = LocalModels(models, tmp_path, {port: "Ollama"}, [told.append])
+        local = LocalModels(models, tmp_path, {port: "Ollama"})
         assert local.restore() == "offline"
         with pytest.raises(CommandRejected, match="has the model llama"):
             await local.use(port, "llama")
         assert await local.use(port, "qwen3:8b") == "openai-chat:qwen3:8b"
-    assert told == ["openai-chat:qwen3:8b"]
+    assert models.default == "openai-chat:qwen3:8b"
     assert models.of(None) is models.of("openai-chat:qwen3:8b")
     again = Models("offline", 0.0)
     assert LocalModels(again, tmp_path).restore() == "openai-chat:qwen3:8b"

@@ -262,7 +262,7 @@ class AgentLoop:
         spending = self.services.spending
         if spending is None or number < len(self.replay.turns):
             return False
-        model = self.services.model_of(self.agent.model)
+        model = self.services.models.of(self.agent.model)
         longest = self.agent.settings.output_limit(limits_of(model))
         most = self.priced(Usage(self.input.tokens, longest), model)
         reached = await spending.reserve(self.job, self, most.input + most.output, most.cost or 0.0)
@@ -397,7 +397,7 @@ class AgentLoop:
             return past, past.calls
         interrupted = before.interrupted_step if number == len(before.turns) else None
         partial_text = before.partial_text if interrupted is not None and before.continues else ""
-        model = services.model_of(self.agent.model)
+        model = services.models.of(self.agent.model)
         self.input.limits = limits_of(model)
         instructions, notes = self.instructions(), await self.notes()
         fixed = estimate(instructions) + sum(map(item_tokens, notes)) + self.equipped().tool_tokens
@@ -570,7 +570,7 @@ class AgentLoop:
     def requested_name(self, model: Model) -> str:
         """Return the name in settings of the model that answers, of a chain the one that went on with the turn."""
         wanted = self.agent.model
-        name = self.services.default_model if wanted is None else wanted if isinstance(wanted, str) else model.name
+        name = self.services.models.default if wanted is None else wanted if isinstance(wanted, str) else model.name
         return self._answering or name.partition(",")[0].strip()
 
     def count(self, usage: Usage, *, turns: int = 1) -> None:

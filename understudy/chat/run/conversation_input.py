@@ -68,7 +68,7 @@ async def load_conversation(
     references = tuple(dict.fromkeys((*named, *job.references)))[-MAX_FILES:]
     cards = await services.attachments(job.owner).cards(references) if references else ()
     files = {each.id: each for each in cards}
-    given.limits = limits_of(services.model_of(agent.model))
+    given.limits = limits_of(services.models.of(agent.model))
     parts = await _parts(job, services, cards, given.limits)
     compaction = exchanges_compaction(before.summaries, history.exchanges)
     question = question_item(job.message_id, job.run_id, job.content, job.references, files, parts)

@@ -395,7 +395,7 @@ class HandWritten:
         if await loop.day_is_spent(self.number):
             await self._stop()
         loop.input.add(await loop.take_steers(self.number, recorded=self.number))
-        model = services.model_of(agent.model)
+        model = services.models.of(agent.model)
         loop.input.limits = limits_of(model)
         told = f"{instructions}\n\n{FENCE_NOTE}" if instructions else loop.instructions()
         closing = loop.meter.ended(worked_s) is not None

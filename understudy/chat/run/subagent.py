@@ -158,7 +158,7 @@ class SubagentLoop(AgentLoop):
         self.recorder.speaker = self.agent
         cards = await services.attachments(job.owner).cards(job.references) if job.references else ()
         files = {each.id: each for each in cards}
-        self.input.limits = limits_of(services.model_of(self.agent.model))
+        self.input.limits = limits_of(services.models.of(self.agent.model))
         request = question_item(job.message_id, job.run_id, job.content, job.references, files)
         self.input.load([*self.before, request], NONE)
         for turn in before.turns:

@@ -99,7 +99,7 @@ async def models() -> dict[str, Any]:
     rights().check_server()
     context = web_context()
     offered = [] if context.local_models is None else await find_models(context.local_models.ports)
-    return {"in_use": context.default_model, "offered": [asdict(each) for each in offered]}
+    return {"in_use": context.models.default, "offered": [asdict(each) for each in offered]}
 
 
 @blueprint.post("/models")

@@ -23,7 +23,7 @@ def _model(agent: Agent) -> dict[str, Any]:
     """Describe the model of an agent; without a name if a framework, or another server, has one of its own for it."""
     if agent.remote is not None or is_of_framework(agent.run):
         return {"name": "", "notice": ""}
-    return _shown(web_context().model_of(agent.model))
+    return _shown(web_context().models.of(agent.model))
 
 
 def _own(agent: Agent) -> Agent:
@@ -53,7 +53,7 @@ async def agents() -> Response:
         for agent in usable.values()
     ]
     context = web_context()
-    first = context.model_of(next((agent.model for agent in usable.values()), None))
+    first = context.models.of(next((agent.model for agent in usable.values()), None))
     return _compressed(
         {
             "agents": listed,

@@ -83,8 +83,8 @@ async def agui() -> Response:
 
 def _models() -> dict[str, str]:
     """Return the names of the agents' models, by the names of agents and pillars."""
-    agents, model_of = web_context().agents, web_context().model_of
-    names = {name: model_of(agent.model).name for name, agent in agents.items()}
+    agents, models = web_context().agents, web_context().models
+    names = {name: models.of(agent.model).name for name, agent in agents.items()}
     return names | {agent.pillar: names[name] for name, agent in agents.items() if agent.pillar}
 
 
@@ -109,7 +109,7 @@ async def told_capabilities() -> dict[str, Any]:
     if agent is None:
         raise CommandRejected("not_found", "There is no agent of that name.")
     own = web_context().permissions.for_user(agent, identity())
-    return capabilities(own, web_context().model_of(agent.model), web_context().settings.limits)
+    return capabilities(own, web_context().models.of(agent.model), web_context().settings.limits)
 
 
 async def _known_run(caller: Identity, given: "AguiRequest") -> RunRecord | None:

@@ -76,7 +76,7 @@ def _kind(kind: str, name: str) -> Kind:
 def _known() -> set[tuple[str, str]]:
     """Return the kinds and names of what this node has."""
     context = web_context()
-    agents, default = context.agents, context.default_model
+    agents, default = context.agents, context.models.default
     known = {("model", name) for each in (None, *agents.values()) for name in model_names(each, default)}
     for name, agent in agents.items():
         known |= {("agent", name), *(("tool", each.name) for each in agent.tools)}

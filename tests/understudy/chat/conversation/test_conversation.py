@@ -35,8 +35,9 @@ from understudy.chat.messages import Delta
 from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.services import Services
 from understudy.content.filter import ContentFilter
-from understudy.models.model import Emit, MessageItem, Model, TextDelta, Turn
+from understudy.models.model import Emit, MessageItem, TextDelta, Turn
 from understudy.models.model import Reply as ModelReply
+from understudy.models.registry import Models
 from understudy.observe.metrics import Metrics
 from understudy.storage.files import FolderFiles
 from understudy.storage.records import History
@@ -118,7 +119,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
         services = Services(
             store=store,
             agents={agent.name: agent},
-            model_of=model_of,
+            models=Models("offline", 50),
             content_filter=content_filter,
             limits=Limits(),
             limiter=RunLimiter(per_user=1, total=1),
@@ -135,13 +136,6 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
         )
         yield Rig(CommandDispatcher(services, lambda: conversations), services, system, outbox, told, dismissed)
     database.close()
-
-
-def model_of(model: str | Model | None) -> Model:
-    """The agent's own model."""
-    assert model is not None
-    assert not isinstance(model, str)
-    return model
 
 
 def say(text: str, thread: str) -> SayCommand:

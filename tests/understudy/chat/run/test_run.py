@@ -48,8 +48,9 @@ from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.run_protocol import Ending, RunProtocol
 from understudy.chat.stops import Stops
 from understudy.content.filter import ContentFilter
-from understudy.models.model import Emit, Model, Reply, ResultItem, TextDelta, Turn, fenced
+from understudy.models.model import Emit, Reply, ResultItem, TextDelta, Turn, fenced
 from understudy.models.prices import PriceTable
+from understudy.models.registry import Models
 from understudy.observe.metrics import Metrics
 from understudy.storage.consents import Consent
 from understudy.storage.records import History, StepRecord
@@ -88,7 +89,6 @@ class FakeServices:
     server: Callable[..., None] = field(default=lambda *_: None)
     memory: None = None
     prices: PriceTable = field(factory=PriceTable)
-    default_model: str = ""
     spending: None = None
     tool_loop: None = None
     stops: Stops = field(factory=Stops)
@@ -97,6 +97,7 @@ class FakeServices:
     summary_from: int = 1
     silence_s: float = 10.0
     widgets: bool = False
+    models: Models = field(factory=lambda: Models("offline", 50))
 
     def outboxes(self, owner: str, thread_id: str) -> tuple[ActorRef, ...]:
         return ()
@@ -108,13 +109,8 @@ class FakeServices:
     def attachments(self, owner: str) -> NoFiles:
         return NoFiles()
 
-    def model_of(self, model: str | Model | None) -> Model:
-        assert model is not None
-        assert not isinstance(model, str)
-        return model
-
     def models_of(self, agent: Agent) -> tuple[str, ...]:
-        return (self.model_of(agent.model).name,)
+        return (self.models.of(agent.model).name,)
 
     def clock(self) -> float:
         return trio.current_time()
