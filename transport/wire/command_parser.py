@@ -54,8 +54,9 @@ MAX_INTEGER: Final = 2**63 - 1
 # A string, or an unterminated one to the end of the text. Possessive, so that matching takes linear time.
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 
-# Room for a UUID with a prefix, or two; the ids become keys of the log.
 MAX_NAME: Final = 200
+# They become keys of the log. A UUID has 36 characters, one with a prefix or two some 62.
+MAX_ID: Final = 128
 MAX_NOTE: Final = 2000
 MAX_REFERENCES: Final = 100
 MAX_THREADS: Final = 1000
@@ -337,6 +338,8 @@ def _name(value: Any) -> str:
 def _id(value: Any) -> str:
     if not _name(value).strip():
         raise _InvalidField("must not be blank")
+    if len(value) > MAX_ID:
+        raise _InvalidField(f"may have at most {MAX_ID} characters")
     return str(value)
 
 

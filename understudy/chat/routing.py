@@ -5,14 +5,11 @@ from typing import Final
 
 from attrs import frozen
 
-from transport.wire.command_parser import GUIDE, LIAISON, addressee
+from transport.wire.command_parser import GUIDE, LIAISON, MAX_ID, addressee
 from transport.wire.commands import Say
 from transport.wire.errors import CommandRejected
 from transport.wire.events import ANSWER
 from understudy.agents.agent import Agent
-
-MAX_ID: Final = 128
-"""Characters in an id that a client chooses; a UUID has 36, our own `liaison:business_outcomes_<uuid>` 62."""
 
 DEFAULT_NAMES: Final = (GUIDE, "default_guide")
 """Names by which published clients address the agent that answers by default, unless an agent has that name."""

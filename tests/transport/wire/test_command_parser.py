@@ -186,8 +186,8 @@ SENTENCES = [
         "The field `payload.references` may have at most 100 entries.",
     ),
     (
-        {"type": "user_message", "payload": {"content": "x", "thread_id": "t" * 201}},
-        "The field `payload.thread_id` may have at most 200 characters.",
+        {"type": "user_message", "payload": {"content": "x", "thread_id": "t" * 129}},
+        "The field `payload.thread_id` may have at most 128 characters.",
     ),
     ({"type": "message", "content": "x", "thread_id": " "}, "The field `thread_id` must not be blank."),
     (

@@ -8,8 +8,9 @@ import msgspec
 from attrs import evolve, field, fields, frozen
 from quart import Blueprint, request
 
+from transport.wire.command_parser import MAX_ID
 from transport.wire.errors import CommandRejected
-from understudy.chat.routing import MAX_ID, check_id
+from understudy.chat.routing import check_id
 from understudy.chat.schedules.cron import BadCron
 from understudy.chat.schedules.due import POLICIES, read_timing
 from understudy.chat.schedules.firing import identity_of, say_of

@@ -115,7 +115,12 @@ def _bounds_of(validator: Any) -> Schema:
 
 # What is not a control character, roughly what Python calls printable.
 _NAME: Final[Schema] = {"type": "string", "maxLength": command_parser.MAX_NAME, "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"}
-_ID: Final[Schema] = _NAME | {"minLength": 1, "pattern": r"^(?=.*\S)[^\x00-\x1f\x7f-\x9f]*$"}
+_ID: Final[Schema] = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": command_parser.MAX_ID,
+    "pattern": r"^(?=.*\S)[^\x00-\x1f\x7f-\x9f]*$",
+}
 _NOTE: Final[Schema] = {"type": "string", "maxLength": command_parser.MAX_NOTE}
 _TOKEN: Final[Schema] = {"type": "string", "maxLength": command_parser.MAX_TOKEN}
 _REFERENCE: Final[Schema] = {
