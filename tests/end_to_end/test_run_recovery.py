@@ -366,7 +366,8 @@ async def test_the_steps_of_a_hand_written_agent_run_once_though_its_server_is_k
     )
     lines = (tmp_path / "calls").read_text().splitlines()
     steps = [line for line in lines if not line.startswith("again")]
-    assert Counter(line.split()[0] for line in steps) == {"one": 1, "two": 1, "three": 2}
+    made = Counter(line.split()[0] for line in steps)
+    assert made in ({"one": 1, "two": 1, "three": 2}, {"one": 1, "two": 1, "three": 1})  # killed before its line
     assert len(set(steps)) == 3
     told = [data["thought"] for data in seen.kinds("agent_thinking") if "notice" not in data]
     assert told[1:] == ["between", "in the third"]
@@ -380,6 +381,7 @@ async def test_a_subagent_goes_on_after_its_server_is_killed_and_repeats_nothing
     results = {data["tool_name"]: data["result"] for data in seen.kinds("tool_completed")}
     assert results["ask_writer"] == "I begin. \n\none is done, two is done, done again, three is done"
     steps = [line for line in (tmp_path / "calls").read_text().splitlines() if not line.startswith("again")]
-    assert Counter(line.split()[0] for line in steps) == {"one": 1, "two": 1, "three": 2}
+    made = Counter(line.split()[0] for line in steps)
+    assert made in ({"one": 1, "two": 1, "three": 2}, {"one": 1, "two": 1, "three": 1})  # killed before its line
     assert len(set(steps)) == 3
     assert (len(seen.kinds("subagent_started")), len(seen.kinds("subagent_completed"))) == (1, 1)

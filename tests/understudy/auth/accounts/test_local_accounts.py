@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +39,12 @@ def _migrated_before(migrated: Path, tmp_path: Path) -> None:
 async def running(folder: Path, clock: Clock, hasher: argon2.PasswordHasher = QUICK) -> AsyncIterator[LocalAccounts]:
     """Accounts in a database of their own, with ada, who has an invite."""
     sessions = Sessions(RenewableTokens("s" * 32, clock, 50.0), False, 1000.0, RevocationFile(folder / "ended", clock))
-    async with opened(open_database(folder)) as store:
-        sessions.accounts = LocalAccounts(store, sessions, Passwords(hasher), clock, b"k" * 32)
-        invited = Account("ada", ("operator",), ("support",), "", digest_of("invite"), clock.now + 100, clock.now)
-        await store.commit(AddAccount(invited))
-        yield sessions.accounts
+    with closing(open_database(folder)) as database:
+        async with opened(database) as store:
+            sessions.accounts = LocalAccounts(store, sessions, Passwords(hasher), clock, b"k" * 32)
+            invited = Account("ada", ("operator",), ("support",), "", digest_of("invite"), clock.now + 100, clock.now)
+            await store.commit(AddAccount(invited))
+            yield sessions.accounts
 
 
 async def refusal(accounts: LocalAccounts, name: str, password: str, address: str = HOME) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +40,11 @@ async def kept_in(folder: Path, clock: Clock) -> AsyncIterator[tuple[Forger, Pro
         RenewableTokens("s" * 32, clock, 50.0), False, 5_000.0, RevocationFile(folder / "ended", clock),
         longest_s=LONGEST_S,
     )  # fmt: skip
-    async with opened(open_database(folder)) as store, forging() as (forger, provider):
-        seal = Seal(b"x" * 32)
-        sessions.signed_in = ProviderSessions(provider, store, seal, sessions, clock, RECHECK_S, OUTAGE_S)
-        yield forger, sessions.signed_in
+    with closing(open_database(folder)) as database:
+        async with opened(database) as store, forging() as (forger, provider):
+            seal = Seal(b"x" * 32)
+            sessions.signed_in = ProviderSessions(provider, store, seal, sessions, clock, RECHECK_S, OUTAGE_S)
+            yield forger, sessions.signed_in
 
 
 async def signed_in(kept: ProviderSessions) -> IssuedSession:

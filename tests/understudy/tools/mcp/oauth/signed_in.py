@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -22,8 +22,9 @@ BACK = Return("/#t", "q")
 @asynccontextmanager
 async def accounts_in(folder: Path) -> AsyncIterator[Accounts]:
     """Open a store of its own."""
-    async with opened(open_database(folder)) as store:
-        yield Accounts(store, Seal(b"x" * 32), time.time, chance=random.Random(1))
+    with closing(open_database(folder)) as database:
+        async with opened(database) as store:
+            yield Accounts(store, Seal(b"x" * 32), time.time, chance=random.Random(1))
 
 
 async def begun(accounts: Accounts, owner: str, server: McpServer) -> Started:
