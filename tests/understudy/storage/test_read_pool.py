@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import trio
@@ -62,8 +63,10 @@ def engine() -> Iterator[Engine]:
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE numbers (number INTEGER)"))
         connection.execute(text("INSERT INTO numbers VALUES (7)"))
+        held: Any = connection.connection.dbapi_connection
     yield engine
     engine.dispose()
+    held.close()
 
 
 class Gate:
