@@ -201,6 +201,10 @@ def _over_time(table: Table, plan: ChartPlan) -> Points:
     return Points(plan, rows[-most:], tuple(notes))
 
 
+_PERIOD: Final = re.compile(r"\d{4}(?:-(?:\d\d|Q[1-4]|W\d\d))?")
+"""A period as text, such as 2026-03: bars of such are read from left to right, not by their size."""
+
+
 def _by_category(table: Table, plan: ChartPlan) -> Points:
     most = _MOST.get(plan.kind, MAX_POINTS)
     label = f"coalesce(left(CAST({plan.x.quoted} AS VARCHAR), {_MAX_LABEL}), '(empty)')"
@@ -208,7 +212,8 @@ def _by_category(table: Table, plan: ChartPlan) -> Points:
     rows = _rows(table, f"SELECT g, n FROM ({grouped}) WHERE n IS NOT NULL ORDER BY n DESC, g LIMIT {most}")  # noqa: S608
     groups, total = table.rows(f"SELECT count(*), sum(n) FROM ({grouped}) WHERE n IS NOT NULL")[0]  # noqa: S608
     if groups <= most:
-        return Points(plan, rows)
+        periods = all(_PERIOD.fullmatch(x) for x, _ in rows)
+        return Points(plan, sorted(rows) if periods and plan.kind != "pie" else rows)
     if plan.kind == "pie" and plan.aggregate in ("sum", "count"):
         rest = float(total) - sum(value for _, value in rows)
         small = f"{groups - most:,} small ones are one slice"

@@ -82,6 +82,12 @@ async def test_kinds_are_drawn(attach: Attach, arguments: dict[str, object], kin
     assert not re.search(r'fill="(white|#fff|#000)', result.visualization["svg"])
 
 
+async def test_periods_as_text_stand_in_their_order(attach: Attach) -> None:
+    context = attach("a.csv", "month,n\n2026-03,2\n2026-01,1\n2026-02,3\n")
+    assert await points(context, x="month", y="n") == [("2026-01", 1), ("2026-02", 3), ("2026-03", 2)]
+    assert await points(context, x="month", y="n", kind="pie") == [("2026-02", 3), ("2026-03", 2), ("2026-01", 1)]
+
+
 async def test_many_points_are_cut_and_said_to_be(attach: Attach) -> None:
     """Bars, slices and points are bounded, and notes name the omission."""
     context = attach("a.csv", "k,v,w\n" + "".join(f"k{n},{n},{n * 7 % 13}\n" for n in range(1_000)))
