@@ -291,7 +291,8 @@ async def open_session(
         ValueError: The agents do not fit together, or a setting is wrong; the text says why.
     """
     identity = Identity(user, uuid.uuid4().hex, roles=tuple(roles), groups=tuple(groups))
-    with tempfile.TemporaryDirectory(prefix="understudy-test-") as folder:
+    # A thread of the database whose reader was cancelled may still close its file, which makes one.
+    with tempfile.TemporaryDirectory(prefix="understudy-test-", ignore_cleanup_errors=True) as folder:
         given: dict[str, Any] = {
             "data_dir": Path(folder),
             "builtin_agents": [],
