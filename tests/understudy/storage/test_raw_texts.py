@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, create_engine, delete, insert
+from sqlalchemy.pool import NullPool
 
 from understudy.storage import schema
 from understudy.storage.raw_texts import Sealed, replace_sealed, sealed_after
@@ -18,7 +19,8 @@ ROWS: list[Sealed] = [("ada", "m1", b"1"), ("ada", "m2", b"2"), ("bob", "m1", b"
 def connection(migrated: Path, tmp_path: Path) -> Iterator[Connection]:
     """A connection to a database with three texts, whose threads do not matter here."""
     shutil.copytree(migrated, tmp_path / "data")
-    with create_engine(f"sqlite:///{tmp_path / 'data' / FILE_NAME}").connect() as connection:
+    engine = create_engine(f"sqlite:///{tmp_path / 'data' / FILE_NAME}", poolclass=NullPool)
+    with engine.connect() as connection:
         rows = [dict(zip(("owner", "message_id", "sealed"), row, strict=True)) | {"thread_id": "t"} for row in ROWS]
         connection.execute(insert(schema.raw_texts), rows)
         yield connection
