@@ -39,7 +39,7 @@ def add_file(folder: Path, name: str, content: bytes, owner: str = "ann") -> Non
     """Store an upload with its row."""
     (folder / "files").mkdir(exist_ok=True)
     (folder / "files" / name).write_bytes(content)
-    with contextlib.closing(sqlite3.connect(folder / FILE_NAME)) as connection, connection:
+    with sqlite3.connect(folder / FILE_NAME) as connection:
         connection.execute("INSERT OR IGNORE INTO users (id, created_at) VALUES (?, 1.0)", [owner])
         row = [owner, name, "notes.txt", "text/plain", len(content), hashlib.sha256(content).hexdigest(), 1.0]
         connection.execute("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", row)
@@ -172,7 +172,7 @@ def test_a_folder_that_is_no_backup_is_not_restored(folder: Path, tmp_path: Path
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / FILE_NAME).write_text("not a database at all, but long enough to be looked at" * 20)
     newer = Path(shutil.copytree(folder, tmp_path / "newer"))
-    with contextlib.closing(sqlite3.connect(newer / FILE_NAME)) as connection, connection:
+    with sqlite3.connect(newer / FILE_NAME) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
         connection.execute("UPDATE compatibility SET oldest_revision = '9999'")
     connection.close()

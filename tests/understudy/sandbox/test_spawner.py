@@ -7,7 +7,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -28,7 +27,7 @@ async def test_a_process_reaches_neither_the_database_nor_the_secret_nor_a_socke
     monkeypatch.setenv("UNDERSTUDY_SECRET", SECRET)
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
     database = tmp_path / "understudy.db"
-    with closing(sqlite3.connect(database)) as connection, connection:
+    with sqlite3.connect(database) as connection:
         connection.execute("CREATE TABLE users (name)")
     connection.close()
     own = f"/proc/{os.getpid()}"

@@ -5,7 +5,6 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -63,7 +62,7 @@ def test_a_start_at_head_does_not_import_alembic(folder) -> None:
 def newer(folder: Path, oldest: str) -> Path:
     """Give the database the schema of a later release, which code from `oldest` on can use."""
     path = folder / FILE_NAME
-    with closing(sqlite3.connect(path)) as connection, connection:
+    with sqlite3.connect(path) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
         connection.execute("UPDATE compatibility SET oldest_revision = ?", (oldest,))
         connection.execute("CREATE TABLE later (id text)")
@@ -114,14 +113,14 @@ def test_a_file_that_is_not_a_database(tmp_path, content) -> None:
 def test_the_database_of_another_program(tmp_path, statements) -> None:
     """A database with other tables, with and without Alembic's, is refused and not changed."""
     path = tmp_path / FILE_NAME
-    with closing(sqlite3.connect(path)) as connection, connection:
+    with sqlite3.connect(path) as connection:
         for statement in statements:
             connection.execute(statement)
         before = connection.execute("SELECT name FROM sqlite_master").fetchall()
     connection.close()
     with pytest.raises(NotADatabase, match="another program"):
         open_database(tmp_path)
-    with closing(sqlite3.connect(path)) as connection, connection:
+    with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT name FROM sqlite_master").fetchall() == before
     connection.close()
 

@@ -4,7 +4,6 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import closing
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -152,7 +151,7 @@ def test_a_schema_from_before_the_first_release_is_refused_in_a_sentence(
         opens = [partial(each, address) for each in (connect_database, read_server, inspect_server)]
         execute(address, "UPDATE alembic_version SET version_num = '0021'")
     else:
-        with closing(sqlite3.connect(folder / FILE_NAME)) as connection, connection:
+        with sqlite3.connect(folder / FILE_NAME) as connection:
             connection.execute("UPDATE alembic_version SET version_num = '0021'")
         connection.close()
     for each in opens:
