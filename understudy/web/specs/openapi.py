@@ -68,6 +68,7 @@ from understudy.web.specs.schemas import (
     object_of,
     or_null,
     response_form_schema,
+    schema_of,
     schema_of_fields,
     shown,
 )
@@ -149,11 +150,11 @@ RUN_STATE: Final[Mapping[str, Schema]] = {
     "ended_by": or_null(OBJECT),
 }
 SCHEDULED: Final[Mapping[str, Schema]] = {
+    **members_of(ScheduleRequest),
     "message": {"type": "string", "minLength": 1},
     "every_s": or_null(COUNT),
     "policy": {"type": "string", "enum": list(POLICIES)},
 }
-DIRECTION: Final = {"type": "string", "enum": [each.value for each in Direction]}
 FIRED: Final = {"due_at": NUMBER} | {name: or_null(TEXT) for name in ("thread_id", "run_id", "code", "message")}
 SESSION: Final = _all(
     {"session_token": TEXT, "user": TEXT, "session": TEXT, "anonymous": FLAG, "expires_at": WHOLE}, "anonymous"
@@ -450,7 +451,6 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "Schedule": _all(
         {
             "id": TEXT,
-            **members_of(ScheduleRequest),
             **SCHEDULED,
             "created_at": NUMBER,
             "next_due_at": or_null(NUMBER),
@@ -619,7 +619,9 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "Ready": _all({"status": TEXT, "storage": TEXT}),
     "RunAgentInput": AGUI_INPUT,
     "AgentCapabilities": AGUI_CAPABILITIES,
-    "Sanitize": body_of(SanitizeRequest, direction=DIRECTION, policy={"type": "string", "enum": list(PRESETS)}),
+    "Sanitize": body_of(
+        SanitizeRequest, direction=schema_of(Direction), policy={"type": "string", "enum": list(PRESETS)}
+    ),
     "Sanitized": SANITIZED,
     "HookAnswer": _all(
         {

@@ -25,7 +25,7 @@ from understudy.storage.accounts import Account, AddAccount
 from understudy.web.api.references import routes_of
 from understudy.web.application import build_http_app
 from understudy.web.context import WebContext
-from understudy.web.specs.openapi import OVER_HTTP, ROUTES, openapi
+from understudy.web.specs.openapi import OVER_HTTP, ROUTES, SCHEMAS, openapi
 from understudy.web.sse import CONNECTIONLESS
 
 
@@ -364,3 +364,8 @@ async def _ask_all(running: Running, document: dict[str, Any]) -> None:
     await ask("DELETE", "/api/sessions", token)
     await ask("POST", "/api/sessions/refresh", token)
     assert asked == {(path, method) for path, item in document["paths"].items() for method in item}
+
+
+def test_a_change_of_a_schedule_takes_each_member_of_a_new_one() -> None:
+    assert SCHEMAS["ScheduleChange"]["properties"] == SCHEMAS["NewSchedule"]["properties"]
+    assert {"cron", "enabled", "time_zone"} <= SCHEMAS["ScheduleChange"]["properties"].keys()
