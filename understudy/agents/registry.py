@@ -36,7 +36,6 @@ def all_agents(own: Iterable[Agent] = (), builtin: Collection[str] = BUILTIN, de
     if unknown := [name for name in builtin if name not in BUILTIN]:
         raise ValueError(f"there is no built-in agent {unknown[0]!r}; there are: {', '.join(BUILTIN)}")
     memory = (remember, search_memory, forget)
-    built = [name for name in builtin if name != "insights" or tables_installed()]
     liaisons = [
         content([sanitize_content, summarise_text, outline_text, compare_texts, extract_facts, calculate, *memory]),
         insights(
@@ -68,12 +67,13 @@ def all_agents(own: Iterable[Agent] = (), builtin: Collection[str] = BUILTIN, de
         ),
         business_outcomes([compare_scenarios, sensitivity_analysis, break_even, reduce_costs, calculate, *memory]),
     ]
+    kept = [name for name in builtin if name != "insights" or tables_installed()]
     named: dict[str, Agent] = {}
     for agent in own:
         if agent.name in named:
             raise ValueError(f"two agents are called {agent.name!r}; give one of them another name")
         named[agent.name] = agent
-    agents = {agent.name: agent for agent in liaisons if agent.name in built} | named
+    agents = {agent.name: agent for agent in liaisons if agent.name in kept} | named
     if GUIDE in builtin and GUIDE not in named:
         agents[GUIDE] = guide(agents.values(), [calculate, summarise_text, system_health, save_note, *memory])
     _check(agents)
