@@ -21,6 +21,7 @@ from tests.end_to_end.passing_time import Clocks
 from tests.end_to_end.passing_time import clocks as clocks
 from tests.end_to_end.process import started
 from tests.end_to_end.resumable_agent import CALLS, OTHER, SPOKEN, agent
+from tests.end_to_end.server_pair import eventually
 from transport.connection.limits import Limits
 from understudy.app.server import Running
 from understudy.storage.changes import Change
@@ -106,6 +107,7 @@ async def survived(
     options: tuple[str, ...] = (),
     orderly: bool = False,
     pause_s: float = 0.0,
+    written: str = "",
     served: str = AGENT,
     agent_type: str = "resumable",
     python_path: Path | None = None,
@@ -114,6 +116,7 @@ async def survived(
     """Have a message answered by servers that are each killed at a given moment. A call that waits is then allowed.
 
     `orderly`: the servers are drained instead, with little time. `pause_s` passes between a moment and the kill.
+    The last kill comes when a call has written a line that begins with `written` instead.
     `python_path` is a folder with further packages for them. `modules` are loaded before they are forked.
     """
     seen, calls, token = Watcher(), tmp_path / "calls", ""
@@ -134,7 +137,10 @@ async def survived(
                     command = {"type": "approve", "call_id": call_id, "decision": "allow"}
                     await allowed(server.address, token, command)
                 await seen.until(client, moment)
-                await trio.sleep(0 if ended(seen) else pause_s)
+                if written and number == len(moments) - 1:
+                    await eventually(lambda: f"\n{written} " in calls.read_text())
+                else:
+                    await trio.sleep(0 if ended(seen) else pause_s)
                 if not orderly:
                     await server.kill()
                 elif not ended(seen):
@@ -360,14 +366,13 @@ async def test_the_steps_of_a_hand_written_agent_run_once_though_its_server_is_k
 ) -> None:
     """Only the step that was at work is run again, under the same id; the answer is the same."""
     moments = (thinking("between"), calling("again"), thinking("in the third"))
-    seen = await survived(tmp_path, "go", *moments, pause_s=0.15, served=WRITER, agent_type="writer")
+    seen = await survived(tmp_path, "go", *moments, pause_s=0.15, written="three", served=WRITER, agent_type="writer")
     assert seen.kinds("final_response")[0]["message"] == (
         "I begin. \n\none is done, two is done, done again, three is done"
     )
     lines = (tmp_path / "calls").read_text().splitlines()
     steps = [line for line in lines if not line.startswith("again")]
-    made = Counter(line.split()[0] for line in steps)
-    assert made in ({"one": 1, "two": 1, "three": 2}, {"one": 1, "two": 1, "three": 1})  # killed before its line
+    assert Counter(line.split()[0] for line in steps) == {"one": 1, "two": 1, "three": 2}
     assert len(set(steps)) == 3
     told = [data["thought"] for data in seen.kinds("agent_thinking") if "notice" not in data]
     assert told[1:] == ["between", "in the third"]
@@ -376,12 +381,11 @@ async def test_the_steps_of_a_hand_written_agent_run_once_though_its_server_is_k
 async def test_a_subagent_goes_on_after_its_server_is_killed_and_repeats_nothing_that_was_done(tmp_path: Path) -> None:
     moments = (thinking("between"), calling("again"), thinking("in the third"))
     boss = WRITER.replace(":agent", ":boss")
-    seen = await survived(tmp_path, "go", *moments, pause_s=0.15, served=boss, agent_type="boss")
+    seen = await survived(tmp_path, "go", *moments, pause_s=0.15, written="three", served=boss, agent_type="boss")
     assert seen.kinds("final_response")[0]["message"] == "All done."
     results = {data["tool_name"]: data["result"] for data in seen.kinds("tool_completed")}
     assert results["ask_writer"] == "I begin. \n\none is done, two is done, done again, three is done"
     steps = [line for line in (tmp_path / "calls").read_text().splitlines() if not line.startswith("again")]
-    made = Counter(line.split()[0] for line in steps)
-    assert made in ({"one": 1, "two": 1, "three": 2}, {"one": 1, "two": 1, "three": 1})  # killed before its line
+    assert Counter(line.split()[0] for line in steps) == {"one": 1, "two": 1, "three": 2}
     assert len(set(steps)) == 3
     assert (len(seen.kinds("subagent_started")), len(seen.kinds("subagent_completed"))) == (1, 1)

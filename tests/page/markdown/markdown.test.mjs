@@ -184,13 +184,11 @@ const HOSTILE = {
   table: `|a|b|\n|-|-|\n${"|1|2|\n".repeat(8_000)}`, markers: "- - - - ".repeat(2_000), escapes: "\\[".repeat(8_000), html: "<x ".repeat(8_000),
   emphasis: `a${"**a".repeat(4_000)}`, formula: `$$\n${"{".repeat(1_900)}\n$$\n`, carets: "^a~".repeat(5_000), schemes: "http:".repeat(5_000),
 };
-const STEP_MS = 50; // of processor time
-const READINGS = 12; // one of them is within it: a machine may be slow now and then
+const STEP_MS = 50; // of processor time; the best of some readings, as a machine may be slow now and then
 for (const [name, text] of Object.entries(HOSTILE)) {
   test(`a hostile text holds the page for no longer than ${STEP_MS} ms at once: ${name}`, () => {
-    const readings = [];
-    do readings.push(longestStep(text)); while (readings.at(-1) >= STEP_MS && readings.length < READINGS);
-    assert.ok(readings.at(-1) < STEP_MS, `${readings} ms`);
+    const best = Math.min(...[1, 2, 3].map(() => longestStep(text)));
+    assert.ok(best < STEP_MS, `${best} ms`);
   });
 }
 
