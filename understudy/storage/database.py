@@ -3,7 +3,7 @@
 from typing import Any, Final, Protocol
 
 from attrs import field, frozen
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from .errors import StorageUnavailable, Unstorable, driver_words
@@ -17,6 +17,17 @@ class ReadableDatabase(Protocol):
         """A read-only pool; each of its transactions sees one snapshot."""
 
 
+def close_engine(engine: Engine) -> None:
+    """Close the pooled connections; one that a thread still has, or makes, is closed when it gives it back."""
+    event.listen(engine, "checkin", _close)
+    engine.dispose()
+
+
+def _close(connection: Any, _record: object) -> None:
+    if connection is not None:
+        connection.close()
+
+
 @frozen
 class ReadDatabase:
     """A database that is open for reading only, beside any servers: its folder is not locked, nothing is migrated."""
@@ -25,7 +36,7 @@ class ReadDatabase:
 
     def close(self) -> None:
         """Close the pooled connections."""
-        self.reading.dispose()
+        close_engine(self.reading)
 
 
 BEFORE_RELEASES: Final = (

@@ -28,7 +28,7 @@ from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from . import schema
-from .database import BEFORE_RELEASES, NO_DATABASE, OLDER_SCHEMA, ReadDatabase
+from .database import BEFORE_RELEASES, NO_DATABASE, OLDER_SCHEMA, ReadDatabase, close_engine
 from .errors import CannotConnect, ExtraNotInstalled, ForeignTables, SchemaInUse, SchemaTooNew, driver_words
 from .schema import Now
 
@@ -108,13 +108,7 @@ class PostgresDatabase:
     def close(self) -> None:
         """Close the pooled connections; those in use are closed when they are returned."""
         for engine in (self.files, self.reading, self.writing):
-            event.listen(engine, "checkin", _close)
-            engine.dispose()
-
-
-def _close(connection: Any, _record: object) -> None:
-    if connection is not None:
-        connection.close()
+            close_engine(engine)
 
 
 def connect_database(address: str) -> PostgresDatabase:

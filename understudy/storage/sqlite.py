@@ -21,7 +21,7 @@ from sqlalchemy.pool import NullPool
 
 from . import schema
 from .data_folder import LOCK_NAME, WAIT_S, FolderLock, keep_private, lock_folder
-from .database import BEFORE_RELEASES, NO_DATABASE, OLDER_SCHEMA, ReadDatabase
+from .database import BEFORE_RELEASES, NO_DATABASE, OLDER_SCHEMA, ReadDatabase, close_engine
 from .errors import CannotOpen, Damaged, NotADatabase, SchemaTooNew, StorageUnavailable, driver_words
 from .prepared import Prepared
 
@@ -91,8 +91,8 @@ class SqliteDatabase:
 
     def close(self) -> None:
         """Close the pooled connections and release the folder. The writer closes its own connection."""
-        self.reading.dispose()
-        self.writing.dispose()
+        close_engine(self.reading)
+        close_engine(self.writing)
         self.lock.release()
 
 

@@ -222,3 +222,17 @@ def test_two_starts_at_once_migrate_once(tmp_path) -> None:
 
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(start, [tmp_path, tmp_path])) == [[schema.HEAD]] * 2
+
+
+def test_a_connection_that_a_thread_gives_back_after_the_end_is_closed(folder) -> None:
+    """One that was in use then, and one that a thread took only after it."""
+    database = open_database(folder)
+    held = database.reading.connect()
+    database.close()
+    late = database.reading.connect()
+    drivers = [each.connection.dbapi_connection for each in (held, late)]
+    for each in (held, late):
+        each.close()
+    for driver in drivers:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            driver.execute("SELECT 1")
