@@ -83,8 +83,8 @@ exported: $(VENV)/.dev
 
 BENCHES := path chat wire store scrub actors
 FIGURES := docs/reference/benchmarks.md
-bench: $(VENV)/.bench ## figures into the documentation, with plots (ARGS="actors --json" prints)
-	$(BIN)/python -m benchmarks $(or $(ARGS),$(BENCHES) --together --into $(FIGURES) --plots docs/assets/benchmarks)
+bench: $(VENV)/.bench ## figures into the documentation (ARGS="actors --json" prints)
+	$(BIN)/python -m benchmarks $(or $(ARGS),$(BENCHES) --together --into $(FIGURES))
 
 pictures: $(VENV)/.dev ## pictures of every view, each checked by axe, in pictures/
 	mkdir -p pictures

@@ -1,7 +1,6 @@
 """`python -m benchmarks [name ...] [--json | --markdown | --into FILE]`: run the named modules, or all with figures.
 
 A part (`--only`) has a table of its own in FILE, after `<!-- figures: NAME PART -->`.
-With `--plots DIR` the figures of each that has peers become a picture, DIR/NAME.svg.
 """
 
 from __future__ import annotations
@@ -13,9 +12,8 @@ import sys
 from pathlib import Path
 
 from .figure import Figure, machine, pin_to_one_core, table
-from .plot import plot
 
-_NOT_FIGURES = {"__main__", "actors_soak", "figure", "inert", "million", "peers", "plot"}
+_NOT_FIGURES = {"__main__", "actors_soak", "figure", "inert", "million", "peers"}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,16 +28,12 @@ def main(arguments: list[str] | None = None) -> int:
     form.add_argument("--markdown", action="store_true", help="print a table for the documentation, at the end")
     form.add_argument("--into", type=Path, metavar="FILE", help="put that table into FILE, between its two comments")
     parser.add_argument("--together", action="store_true", help="put one table of all into FILE, for `all`")
-    parser.add_argument("--plots", type=Path, metavar="DIR", help="also draw the figures that have peers, as SVG")
-    parser.add_argument(
-        "--quick", action="store_true", help="too short for meaningful numbers (chat, operations, start, wire)"
-    )
+    parser.add_argument("--quick", action="store_true", help="too short for meaningful numbers (chat, start, wire)")
     parser.add_argument("--corpora", type=Path, metavar="DIR", help="a corpus of attacks and look-alikes (scrub only)")
     parser.add_argument(
         "--misses", nargs="?", const="all", metavar="FAMILY", help="only judge it, and list what failed (scrub only)"
     )
-    parser.add_argument("--day", action="store_true", help="build a whole day of events, for `steady` (store only)")
-    parser.add_argument("--only", metavar="NAME", help="only one of its parts (agents, chat, operations, page)")
+    parser.add_argument("--only", metavar="NAME", help="only one of its parts (agents, chat, page)")
     parser.add_argument("--peer", metavar="NAME", help="only beside this one of its peers (chat, page)")
     parser.add_argument("--list", action="store_true", help="also list the functions by their modules (path only)")
     parser.add_argument("--keep", action="store_true", help="write the counts that must not grow (path only)")
@@ -47,8 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--small", action="store_true", help="a small version, as the tests run it (agents, page, soak)"
     )
     parser.add_argument("--limit", type=float, metavar="S", help="begin nothing new after S s (agents, chat, page)")
-    parser.add_argument("--before", metavar="DIR", help="also beside an earlier checkout (operations only)")
-    parser.add_argument("--minutes", type=float, metavar="N", help="length of the calm soak (operations only)")
+    parser.add_argument("--minutes", type=float, metavar="N", help="length of the soak (calm only)")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.names if name not in known]
     if unknown:
@@ -73,9 +66,6 @@ def main(arguments: list[str] | None = None) -> int:
         everything += measured
         if options.together and options.into is not None:  # after each: a later one may fail
             put_between(options.into, "all", f"{table(everything)}\n\n{where}")
-        if options.plots is not None and any(each.peers for each in measured):
-            options.plots.mkdir(parents=True, exist_ok=True)
-            (options.plots / f"{name}.svg").write_text(plot(measured))
     return 0
 
 

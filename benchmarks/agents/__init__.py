@@ -1,4 +1,4 @@
-"""Figures of agents: what models are given, and what survives when runs are steered, killed and undone.
+"""Figures of agents: what models are given, and what becomes of effects when calls, runs and servers are killed.
 
 `python -m benchmarks agents [--only NAME] [--small] [--limit S]`; each figure has a module of its own. What they
 have done is told to stderr every ten seconds; a figure that was ended early says of how many in its unit.
@@ -9,18 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from benchmarks.agents import effects, history, long_run, neighbour, prefix, schedules, steer
+from benchmarks.agents import effects, history, prefix
 from benchmarks.agents.progress import Extent
 from benchmarks.figure import Figure
 
 FIGURES: Final[dict[str, Callable[[Extent], Iterator[Figure]]]] = {
     "effects": effects.figures,
     "history": history.figures,
-    "long_run": long_run.figures,
-    "neighbour": neighbour.figures,
     "prefix": prefix.figures,
-    "schedules": schedules.figures,
-    "steer": steer.figures,
 }
 OPTIONS = ("only", "small", "limit")
 

@@ -1,19 +1,18 @@
 """What a message costs, and how many users a core carries, beside others that answer the same.
 
-`python -m benchmarks chat [--only NAME] [--peer NAME] [--limit S] [--quick]`, some forty minutes with all peers. Every
+`python -m benchmarks chat [--only NAME] [--peer NAME] [--limit S] [--quick]`, some twenty minutes. Every
 server has a process of its own on the first core; `understudy load` runs on the last one. Each user sends every ten
 seconds, whatever became of the messages before, and receives every event. The agent is a script: `text` streams 30
 words, 20 a second, each a piece of its own; `tool` calls one tool and says its result.
 
 cpu         chat_cpu_ms_KIND: processor time of the server for a message; chat_event_us_KIND: for an event that a client
             receives. `postgresql` is ours on PostgreSQL, whose own processes are not counted
-layers      chat_layer_NAME_ms_KIND: ours by layer, sampled in a run of its own
 first       first_event_ms: from due to the first event after the acceptance, the 99th of a hundred, with one user;
             first_event_busy_ms with 500
 burst       burst_accepted_s, burst_answered_s: 1,000 users send at one instant; seconds until the last is accepted, and
             has its answer
 users       chat_users_KIND: users of whom 99 in a hundred wait at most 100 ms for acceptance, for the first event and
-            for the delivery of each event (Chainlit's events do not tell when they were made)
+            for the delivery of each event
 """
 
 from __future__ import annotations
@@ -189,17 +188,6 @@ class Bench:
             self.users[name] = users
         return {f"chat_users_{kind}": users}
 
-    def layers(self) -> Iterator[Figure]:
-        """Sample ours by layer."""
-        sizes = self.sizes
-        with servers.ours(sampled=True) as chat:
-            for kind in KINDS:
-                load(chat, kind, min(sizes.users, 5), min(sizes.for_s, WARM_S), min(sizes.every_s, 1.0))
-                chat.layers()
-                done = load(chat, kind, sizes.users, sizes.for_s, sizes.every_s)
-                for layer, seconds in sorted(chat.layers().items(), key=lambda item: -item[1]):
-                    yield Figure(f"chat_layer_{layer}_ms_{kind}", "ms", 1e3 * seconds / done.answered)
-
 
 UNITS: Final = {"ms": "ms", "us": "us", "s": "s", "users": "users"}
 
@@ -214,7 +202,6 @@ def figures(
     """
     parts: dict[str, Callable[[Bench], Iterator[Figure]]] = {
         "cpu": lambda bench: compared(bench, "cpu", *(partial(bench.cpu, kind) for kind in KINDS)),
-        "layers": Bench.layers,
         "first": lambda bench: compared(bench, "first", bench.first),
         "burst": lambda bench: compared(bench, "burst", bench.burst),
         "users": lambda bench: compared(bench, "users", *(partial(bench.most_users, kind) for kind in KINDS)),
@@ -268,7 +255,6 @@ def load(chat: Chat, kind: str, users: int, for_s: float, every_s: float, *, at_
         (KINDS[kind],),
         servers.AGENT,
         at_once=at_once,
-        socket=chat.socket,
     )
     report = trio.run(run_load, asked, chat.sign_in, show)
     return Loaded(report, chat.cpu_s() - began[0])

@@ -1,12 +1,8 @@
-"""Our agent that plays the script, and a sampler of the server it is imported by, if `BENCH_LAYERS` names a file."""
+"""Our agent that plays the script."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 from actors import sleep
-from benchmarks.chat import layers
 from benchmarks.chat.peers import script
 from understudy import Agent, tool
 from understudy.models.model import Emit, Reply, TextDelta, ToolRequest, Turn
@@ -39,6 +35,3 @@ class Script:
 
 
 AGENTS = [Agent("script", model=Script(), tools=[percentage])]
-
-if layers.FILE in os.environ:
-    layers.Sampler(Path(os.environ[layers.FILE])).start()

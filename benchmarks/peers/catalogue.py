@@ -17,8 +17,6 @@ class Peer:
     file: str
     package: str | None = None
     requirements: tuple[str, ...] = ()
-    python: tuple[int, int] = (3, 11)
-    argument: str | None = None
     idle_actors: int = 100_000
 
 
@@ -26,17 +24,7 @@ OURS = Peer("ours", "ours.py")
 
 PEERS = (
     Peer("pykka", "pykka_threads.py", "pykka", ("pykka==4.5.0",), idle_actors=1_000),
-    Peer("xoscar", "xoscar_pool.py", "xoscar", ("xoscar==0.12.2", "uvloop==0.23.0")),
-    Peer("xoscar-local", "xoscar_pool.py", "xoscar", ("xoscar==0.12.2", "uvloop==0.23.0"), argument="local"),
     Peer("triotp", "triotp_servers.py", "triotp", ("triotp==0.2.1",), idle_actors=10_000),
-    Peer(
-        "everything-is-an-actor",
-        "everything.py",
-        "actor_for_agents",
-        ("everything-is-an-actor==0.1.6",),
-        python=(3, 12),
-    ),
-    Peer("domo-actors", "domo.py", "domo_actors", ("domo-actors==1.0.1",)),
     Peer("trio", "raw_trio.py"),
     Peer("erlang", "erlang.escript"),
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 import subprocess
 import sys
@@ -15,7 +14,6 @@ ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".bench"
 INSTALL_S = 900.0
 """Longest time for making one environment, in seconds."""
-_NEWEST_MINOR = 20
 
 
 class Missing(Exception):
@@ -30,8 +28,7 @@ def command(peer: Peer) -> list[str]:
             raise Missing("there is no escript on the PATH")
         return ["escript", str(here / peer.file)]
     python = sys.executable if is_here(peer) else str(environment(peer) / "bin" / "python")
-    extra = [] if peer.argument is None else [peer.argument]
-    return [python, "-m", f"{__package__}.{Path(peer.file).stem}", *extra]
+    return [python, "-m", f"{__package__}.{Path(peer.file).stem}"]
 
 
 def is_here(peer: Peer) -> bool:
@@ -46,35 +43,13 @@ def environment(peer: Peer) -> Path:
     wanted = "\n".join(peer.requirements)
     if made.exists() and made.read_text() == wanted:
         return folder
-    python = find_python(peer.python)
-    print(f"peers: making {folder} for {' '.join(peer.requirements)} with {python}", file=sys.stderr)
+    print(f"peers: making {folder} for {' '.join(peer.requirements)}", file=sys.stderr)
     CACHE.mkdir(exist_ok=True)
     (CACHE / ".gitignore").write_text("*\n")
-    run([python, "-m", "venv", "--clear", str(folder)])
+    run([sys.executable, "-m", "venv", "--clear", str(folder)])
     run([str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *peer.requirements])
     made.write_text(wanted)
     return folder
-
-
-def find_python(least: tuple[int, int]) -> str:
-    """This Python if it is new enough, else the newest on the PATH or of pyenv; raises `Missing`."""
-    if sys.version_info >= least:
-        return sys.executable
-    names = [f"python3.{minor}" for minor in range(_NEWEST_MINOR, least[1] - 1, -1)]
-    found = [path for path in map(shutil.which, names) if path is not None]
-    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    found += [str(path) for path in versions.glob("3.*/bin/python3")]
-    usable = [(version, path) for path in found if (version := version_of(path)) >= least]
-    if not usable:
-        raise Missing(f"it needs Python {least[0]}.{least[1]}, and there is none on the PATH or in pyenv")
-    return max(usable)[1]
-
-
-def version_of(python: str) -> tuple[int, ...]:
-    """The version this interpreter gives; empty when it does not run, as pyenv's place-holders may not."""
-    code = "import sys; print(*sys.version_info[:3])"
-    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False, timeout=30)
-    return tuple(int(part) for part in done.stdout.split()) if done.returncode == 0 else ()
 
 
 def run(arguments: list[str]) -> None:

@@ -7,15 +7,11 @@ durable_p99_ms      how long the slowest but one in a hundred of these waited
 open_thread_ms      opening a thread where a million events are stored: the slowest but one in a hundred requests for
                     its last messages, from request to the last byte; `open_thread_p50_ms` the middle one
 resume_ms           the same for resuming a thread over its last 1,000 events, from the command to the last event
-steady              milliseconds of a commit, the middle one, in a database with millions of events, beside an empty one
 append_to_follower_ms
                     from the making of an event, on the node that has its thread, to its receipt by a client of another
                     node: the slowest but one in a hundred; `append_to_follower_p50_ms` the middle one
 failover_s          a node that writes 200 answers is killed: seconds until the last of them goes on, on another node;
                     `failover_lost` of them never ended well, `failover_twice` ended more than once
-two_nodes           microseconds of the processor for each event that a client gets, of two nodes together, each as busy
-                    as the one node beside them, where every other user has a tab on both. `two_nodes_crossing`: where
-                    every user has; `two_nodes_spread`: where the users of the one are spread over two
 
 Our server has a core of its own. Rates and waits are by the clock on the wall, as a disk is waited for; so they are
 worse when others use the machine.
@@ -36,24 +32,19 @@ from benchmarks.peers.home import Missing
 from tests.servers.postgresql import Postgres
 
 from .bare import bare
-from .cluster import USERS, Cluster, append_to_follower, failover, processor_per_event
+from .cluster import Cluster, append_to_follower, failover
 from .durable import Rate, durable
 from .grown import Times, read
 from .servers import postgresql, redis
 from .sizes import QUICK, Sizes
-from .steady import A_DAY, committed
 
-__all__ = ["OPTIONS", "QUICK", "Sizes", "figures"]
+__all__ = ["QUICK", "Sizes", "figures"]
 
-OPTIONS = ("day",)
 POSTGRESQL = "postgresql"
 
 
-def figures(sizes: Sizes | None = None, *, day: bool = False) -> Iterator[Figure]:
-    """Measure and yield, one by one. What is not on this machine is named on the error output.
-
-    `day`: compare with as many events as a day has, which takes minutes to build.
-    """
+def figures(sizes: Sizes | None = None) -> Iterator[Figure]:
+    """Measure and yield, one by one. What is not on this machine is named on the error output."""
     sizes = sizes or Sizes()
     with ExitStack() as stack:
         server = None
@@ -63,7 +54,6 @@ def figures(sizes: Sizes | None = None, *, day: bool = False) -> Iterator[Figure
             say(f"no {POSTGRESQL}: {reason}")
         yield from _durable(sizes, server)
         yield from _read(sizes, server)
-        yield _steady(sizes, A_DAY if day else sizes.steady_events)
         try:
             if server is not None:
                 yield from _together(sizes, Cluster(server, stack.enter_context(redis())))
@@ -108,13 +98,6 @@ def _read(sizes: Sizes, server: Postgres | None) -> Iterator[Figure]:
             yield Figure(f"{name}_{part}", "ms", found.pop("ours"), found)
 
 
-def _steady(sizes: Sizes, events: int) -> Figure:
-    with TemporaryDirectory(prefix="understudy-bench-") as folder:
-        empty, full = committed(Path(folder), events, sizes.commits)
-    say(f"steady: {events:,} events; p99 {full.p99_ms:.2f} ms, {empty.p99_ms:.2f} ms in an empty database")
-    return Figure("steady", "ms", full.p50_ms, {"empty": empty.p50_ms})
-
-
 def _together(sizes: Sizes, cluster: Cluster) -> Iterator[Figure]:
     crossing = append_to_follower(cluster, sizes.appends)
     yield Figure("append_to_follower_ms", "ms", crossing.p99_ms)
@@ -123,14 +106,6 @@ def _together(sizes: Sizes, cluster: Cluster) -> Iterator[Figure]:
     yield Figure("failover_s", "s", over.seconds)
     yield Figure("failover_lost", "answers", over.lost)
     yield Figure("failover_twice", "answers", over.twice)
-    for second_tabs, users_of in (
-        (0.5, {"two_nodes": 2 * USERS, "two_nodes_spread": USERS}),
-        (1.0, {"two_nodes_crossing": 2 * USERS}),
-    ):
-        one = processor_per_event(cluster, 1, USERS, sizes.load_s, second_tabs)
-        for name, users in users_of.items():
-            two = processor_per_event(cluster, 2, users, sizes.load_s, second_tabs)
-            yield Figure(name, "us", two, {"one node": one})
 
 
 def say(text: str) -> None:

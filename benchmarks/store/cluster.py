@@ -1,4 +1,4 @@
-"""Two nodes that share a database and Redis: how fast events cross, how fast one takes over, and what that costs."""
+"""Two nodes that share a database and Redis: how fast events cross, and how fast one takes over."""
 
 from __future__ import annotations
 
@@ -21,10 +21,6 @@ from .grown import Times
 from .servers import Node
 from .tabs import Tab
 
-USERS = 80
-"""Of one node: at their pace it is about a third busy."""
-PACE = 15
-"""Events of each answer a second, where processor time is counted: one in ten is a durable one, as a tool's are."""
 _LONG_S = 120.0
 
 
@@ -169,50 +165,3 @@ async def _failing(first: Node, second: Node, answers: int) -> Failover:
     seconds = max(shown.values()) if len(shown) == answers else math.inf
     twice = sum(times > 1 for times in ends.by_run.values())
     return Failover(seconds, answers - len(ends.by_run) + ends.failed, twice)
-
-
-# two_nodes
-
-
-def processor_per_event(cluster: Cluster, nodes: int, users: int, seconds: float, second_tabs: float) -> float:
-    """Microseconds of the processor, of all nodes together, for each event that one of so many users gets.
-
-    A user has a tab, and this share of the users a second one, which is on the other node where there are two. A node
-    that has less to do takes more time for each event: it wakes for one, where a busy one finds several waiting.
-    """
-    with ExitStack() as stack:
-        started = cluster.nodes(stack, nodes)
-        return trio.run(_loaded, started, seconds, users, int(users * second_tabs))
-
-
-async def _loaded(nodes: list[Node], seconds: float, users: int, second: int) -> float:
-    ends = Ends(0)
-    async with trio.open_nursery() as nursery:
-        tabs = {
-            n: [Tab(nodes[n % len(nodes)], f"user-{n}", ends.take)]
-            + ([Tab(nodes[(n + 1) % len(nodes)], f"user-{n}")] if n < second else [])
-            for n in range(users)
-        }
-        for number, own in tabs.items():
-            for tab in own:
-                await tab.open(nursery)
-            await own[0].say(f"thread-{number}", "thoughts=1 words=1 pace=100")
-        await ends.reach(users)
-        for number, own in tabs.items():
-            for tab in own:
-                await tab.follow(f"thread-{number}")
-        await trio.sleep(1.0)
-        thoughts, words = max(1, int(seconds * PACE / 10)), max(1, int(seconds * PACE * 9 / 10))
-        worked, delivered = _so_far(nodes, tabs)
-        for number, own in tabs.items():
-            await own[-1].say(f"thread-{number}", f"thoughts={thoughts} words={words} pace={PACE}")
-        await ends.reach(2 * users)
-        await trio.sleep(0.5)
-        worked_later, delivered_later = _so_far(nodes, tabs)
-        nursery.cancel_scope.cancel()
-    return 1e6 * (worked_later - worked) / (delivered_later - delivered)
-
-
-def _so_far(nodes: list[Node], tabs: dict[int, list[Tab]]) -> tuple[float, int]:
-    """Seconds that the nodes have worked, and events that came."""
-    return sum(node.cpu_s() for node in nodes), sum(tab.events for own in tabs.values() for tab in own)

@@ -1,4 +1,4 @@
-"""The wire in numbers, beside uvicorn with websockets on uvloop, ws on Node, and others on trio.
+"""The wire in numbers, beside uvicorn with websockets on uvloop, and ws on Node.
 
 fanout                  events a second to 50 connections, to each its own, about 300 bytes, in bursts of 100, one frame
                         an event
@@ -8,12 +8,6 @@ fanout_batch            as fanout, with several events in a frame as the client'
 echo                    messages of 100 bytes there and back, over 50 connections, one at a time on each
 idle_connection_bytes   what the resident memory grows by for each of the last 9,900 of 10,000 idle connections: ours is
                         the whole product, with its actors
-sse_idle_bytes          the same for each of 1,000 event streams over HTTP, each of a thread
-sse_open_ms             the milliseconds that the server works to open one of them
-stalled_bytes           the same for each of 1,000 clients that read nothing while events flow
-stalled_p99_ratio       how late the others' events are then (the 99th of a hundred), by how late they were before
-stream_p99_ms           milliseconds from making to receipt, with 1,000 streamed answers, the 99th of a hundred;
-                        stream_events_per_s is the load
 storm_p99_s             2,000 clients lose their connections at once: seconds until the 99th of a hundred has resumed
                         its thread and has the events it lacks; storm_lost is the events that never came
 
@@ -33,12 +27,11 @@ from benchmarks.figure import Figure
 from benchmarks.peers.home import Missing
 
 from . import rates
-from .client import event_stream, raise_file_limit
+from .client import raise_file_limit
 from .idle import idle
 from .product import product
 from .server import Server, ServerFailed, module, node, uvicorn
 from .sizes import QUICK, Sizes
-from .steady import stalled, streamed
 from .storm import storm
 
 __all__ = ["QUICK", "Sizes", "figures"]
@@ -46,8 +39,6 @@ __all__ = ["QUICK", "Sizes", "figures"]
 OURS = "ours"
 UVICORN = "uvicorn+websockets+uvloop"
 WS = "ws on Node"
-RAW = "websockets on trio"
-TRIO_WEBSOCKET = "trio-websocket"
 _BY_HAND = ", batched by hand"
 
 COMMANDS: Mapping[str, Callable[[], list[str]]] = {
@@ -55,8 +46,6 @@ COMMANDS: Mapping[str, Callable[[], list[str]]] = {
     "our echo": lambda: module("commands", "echo"),
     UVICORN: uvicorn,
     WS: node,
-    RAW: lambda: module("trio_peers", "raw"),
-    TRIO_WEBSOCKET: lambda: module("trio_peers", "trio-websocket"),
 }
 
 
@@ -70,8 +59,6 @@ def figures(sizes: Sizes | None = None) -> Iterator[Figure]:
     with ExitStack() as stack:
         yield from _rates(dict(_start(stack)), sizes)
     yield _idle(sizes)
-    yield from _streams(sizes)
-    yield from _steady(sizes)
     with product(sizes.storm, sizes.events) as server:
         back = storm(server, sizes.storm)
     yield Figure("storm_p99_s", "s", back.p99_s)
@@ -98,7 +85,7 @@ def _rates(servers: Mapping[str, Server], sizes: Sizes) -> Iterator[Figure]:
     works = {OURS: lambda: rates.own(batch=True), **{name + _BY_HAND: rates.together for name in peers}}
     batch = _compare("fanout_batch", "events/s", servers, works, sizes)
     yield Figure(batch.figure, batch.unit, batch.ours, fanout.peers | batch.peers)
-    echoes = dict.fromkeys(("our echo", RAW, TRIO_WEBSOCKET, *peers), rates.echo)
+    echoes = dict.fromkeys(("our echo", *peers), rates.echo)
     yield _compare("echo", "messages/s", servers, echoes, sizes)
 
 
@@ -127,35 +114,15 @@ def _server(who: str) -> str:
 
 def _idle(sizes: Sizes) -> Figure:
     with product() as ours:
-        held = idle(ours.server, ours.path, sizes.idle, sizes).bytes
+        held = idle(ours.server, ours.path, sizes.idle, sizes)
     peers: dict[str, float] = {}
     for name in (UVICORN, WS):
         try:
             with Server(name, COMMANDS[name]()) as server:
-                peers[name] = idle(server, lambda _: "/events", sizes.idle, sizes).bytes
+                peers[name] = idle(server, lambda _: "/events", sizes.idle, sizes)
         except (Missing, ServerFailed) as reason:
             say(f"{name} has no idle_connection_bytes: {reason}")
     return Figure("idle_connection_bytes", "B", held, peers)
-
-
-def _streams(sizes: Sizes) -> Iterator[Figure]:
-    with product(sizes.idle_before + sizes.sse, 1) as ours:
-        held = idle(ours.server, ours.stream, sizes.sse, sizes, event_stream)
-    yield Figure("sse_idle_bytes", "B", held.bytes)
-    yield Figure("sse_open_ms", "ms", held.open_s * 1000)
-
-
-def _steady(sizes: Sizes) -> Iterator[Figure]:
-    with Server(OURS, COMMANDS[OURS]()) as server:
-        streams = streamed(server, sizes)
-    yield Figure("stream_p99_ms", "ms", streams.p99_s * 1000)
-    yield Figure("stream_events_per_s", "events/s", streams.events_per_s)
-    with Server(OURS, COMMANDS[OURS]()) as server:
-        stalls = stalled(server, sizes)
-    calm_ms, stalled_ms = stalls.calm_p99_s * 1000, stalls.stalled_p99_s * 1000
-    say(f"the readers' p99 was {calm_ms:.1f} ms, and {stalled_ms:.1f} ms beside stalled clients")
-    yield Figure("stalled_bytes", "B", stalls.bytes)
-    yield Figure("stalled_p99_ratio", "", stalled_ms / calm_ms)
 
 
 def say(text: str) -> None:

@@ -58,11 +58,6 @@ def upgrade(path: str) -> bytes:
     ).encode()
 
 
-def event_stream(path: str) -> bytes:
-    """What asks for an event stream over HTTP."""
-    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n".encode()
-
-
 @define(eq=False)
 class Client:
     """One connection: its socket, what has been received of the frame that is not complete, and marks not answered."""
@@ -114,18 +109,17 @@ class Client:
         head, end, rest = self.rest.partition(b"\r\n\r\n")
         if not end:
             return False
-        if head.split(b" ", 2)[1] not in (b"101", b"200"):
-            raise ServerFailed(f"no WebSocket or stream: {head[:80]!r}")
+        if head.split(b" ", 2)[1] != b"101":
+            raise ServerFailed(f"no WebSocket: {head[:80]!r}")
         self.rest, self.upgraded = rest, True
         return True
 
 
 class Crowd:
-    """Many connections to one server, under one epoll, each asking by `request` for its path. Use it as a context."""
+    """Many connections to one server, under one epoll. Use it as a context."""
 
-    def __init__(self, server: Server, request: Callable[[str], bytes] = upgrade) -> None:
+    def __init__(self, server: Server) -> None:
         self.server = server
-        self._request = request
         self.clients: list[Client] = []
         self._epoll = select.epoll()
         self._by_number: dict[int, Client] = {}
@@ -181,7 +175,7 @@ class Crowd:
         fault = client.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if fault:
             raise self.server.failed(f"a connection was refused (errno {fault})")
-        client.socket.send(self._request(path))
+        client.socket.send(upgrade(path))
         client.sent = True
         self._epoll.modify(client.socket.fileno(), select.EPOLLIN)
 
@@ -189,10 +183,6 @@ class Crowd:
         """The clients whose sockets can be read (or, while they connect, written)."""
         for number, _ in self._epoll.poll(seconds):
             yield self._by_number[number]
-
-    def forget(self, client: Client) -> None:
-        """Read this client's socket no more."""
-        self._epoll.unregister(client.socket.fileno())
 
     def send(self, frame: bytes) -> None:
         """The same frame from everybody."""

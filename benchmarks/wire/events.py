@@ -12,8 +12,6 @@ BURST = 100
 MARK = "<end>"
 """Stands in the last event of a burst: clients count it without parsing."""
 THOUGHT = "Counting rows."
-STAMP = "t="
-"""Before the Unix seconds at which an event was made, where receivers measure how late it is; a `;` follows."""
 
 
 def envelope(thread_id: str, seq: int, now: float, thought: str = THOUGHT) -> Envelope:

@@ -32,15 +32,8 @@ class Product:
 
     def path(self, number: int) -> str:
         """Where the user of that number connects."""
-        return f"/ws?session_token={self._token(number)}"
-
-    def stream(self, number: int) -> str:
-        """Where that user's thread is an event stream, after all its events."""
-        query = f"after={self.events}&session_token={self._token(number)}"
-        return f"/api/threads/{thread(number)}/stream?{query}"
-
-    def _token(self, number: int) -> str:
-        return self._tokens.issue(user(number), f"session-{number}", ttl_s=_TTL_S)
+        token = self._tokens.issue(user(number), f"session-{number}", ttl_s=_TTL_S)
+        return f"/ws?session_token={token}"
 
 
 def user(number: int) -> str:

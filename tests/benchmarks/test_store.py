@@ -10,7 +10,6 @@ from benchmarks.store.cluster import Ends
 from benchmarks.store.durable import Count, Follower, Wrong, durable
 from benchmarks.store.grown import Times, read
 from benchmarks.store.sizes import QUICK
-from benchmarks.store.steady import committed
 from benchmarks.store.tabs import Tab
 from benchmarks.wire.server import ServerFailed
 
@@ -44,12 +43,6 @@ def test_threads_of_a_grown_database_are_opened_and_resumed(tmp_path: Path) -> N
     """Full pages, and every event in order."""
     for times in read(tmp_path, QUICK.events, QUICK.looks, tmp_path):
         assert 0 < times.p50_ms <= times.p99_ms
-
-
-def test_commits_of_a_grown_database_are_measured_beside_those_of_an_empty_one(tmp_path: Path) -> None:
-    empty, full = committed(tmp_path, QUICK.steady_events, QUICK.commits)
-    assert 0 < empty.p50_ms < 1e4
-    assert 0 < full.p50_ms < 1e4
 
 
 def test_a_tab_notices_an_event_that_lacks() -> None:

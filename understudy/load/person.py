@@ -59,7 +59,6 @@ class Script:
     agent: str | None
     tally: LoadTally
     at_once: bool = False
-    socket: type[LoadSocket] = LoadSocket
 
 
 @define(eq=False)
@@ -97,7 +96,7 @@ class Person:
     async def connect(self) -> None:
         """Open the socket of each tab. Raises SocketEnded."""
         for tab in self.tabs:
-            tab.socket = await open_socket(self.script.url, self.token, kind=self.script.socket)
+            tab.socket = await open_socket(self.script.url, self.token)
             tab.opened_at = time.time()
 
     async def run(self, started_at: float, ends_at: float) -> None:
@@ -223,7 +222,7 @@ class Person:
         while True:
             try:
                 began = trio.current_time()
-                socket = await open_socket(self.script.url, self.token, kind=self.script.socket)
+                socket = await open_socket(self.script.url, self.token)
                 tally.add_latency("reconnect", trio.current_time() - began)
                 tab.opened_at = time.time()
                 places = {name: tab.cursors.setdefault(name, Cursor()).resume() for name in self._heads}

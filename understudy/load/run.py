@@ -16,7 +16,7 @@ from attrs import frozen
 from transport.client.dial import SocketUrl
 from understudy.load.person import TABS, Behaviour, Person, Script
 from understudy.load.tally import HEAD, LoadTally
-from understudy.load.websocket import LoadSocket, SocketEnded
+from understudy.load.websocket import SocketEnded
 
 SPARE_FILES: Final = 64
 """File descriptors of the load beside its sockets: requests for sessions, pipes, libraries."""
@@ -44,8 +44,6 @@ class Load:
     seed: int = 0
     at_once: bool = False
     """Whether everybody sends at the same instants, the first at the start, and not each at a time of their own."""
-    socket: type[LoadSocket] = LoadSocket
-    """The class of the sockets: another one speaks another server's protocol."""
 
     def roles(self) -> list[Behaviour]:
         """Return the behaviour of each user, in the order of their numbers."""
@@ -61,7 +59,7 @@ async def run_load(load: Load, sign_in: Callable[[int], Awaitable[str]], show: C
     roles = load.roles()
     _need_files(sum(TABS.get(each, 1) for each in roles))
     tally = LoadTally()
-    script = Script(load.url, load.every_s, load.texts, load.agent, tally, load.at_once, load.socket)
+    script = Script(load.url, load.every_s, load.texts, load.agent, tally, load.at_once)
     persons: list[Person] = []
     try:
         await _connect(load, roles, script, sign_in, persons)

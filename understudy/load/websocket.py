@@ -91,7 +91,7 @@ class LoadSocket:
                 if finished:
                     whole = "".join(self._text)
                     self._text.clear()
-                    events += await self.take_text(whole)
+                    events += _DECODE_BATCH(whole) if whole.startswith("[") else [_DECODE(whole)]
             case Ping():
                 await self._send(event.response())
             case CloseConnection(code=code, reason=reason):
@@ -99,18 +99,10 @@ class LoadSocket:
             case BytesMessage():
                 raise SocketEnded("unreadable event")
 
-    async def take_text(self, text: str) -> list[LoadEvent]:
-        """Return the events of one message. For another protocol: override this method and `send`, and answer here."""
-        return _DECODE_BATCH(text) if text.startswith("[") else [_DECODE(text)]
-
     async def send(self, kind: str, payload: dict[str, Any]) -> None:
         """Send a command. Raises SocketEnded."""
-        await self.send_text(msgspec.json.encode({"type": kind, "payload": payload}).decode())
-
-    async def send_text(self, text: str) -> None:
-        """Send one message. Raises SocketEnded."""
         try:
-            await self._send(TextMessage(text))
+            await self._send(TextMessage(msgspec.json.encode({"type": kind, "payload": payload}).decode()))
         except (trio.BrokenResourceError, trio.ClosedResourceError, ProtocolError) as error:
             raise SocketEnded("lost") from error
 
@@ -147,16 +139,14 @@ class LoadSocket:
         await self.stream.aclose()
 
 
-async def open_socket(
-    url: SocketUrl, token: str, tls: ssl.SSLContext | None = None, kind: type[LoadSocket] = LoadSocket
-) -> LoadSocket:
-    """Connect, and wait for `welcome`. `kind` is the class of the socket. Raises SocketEnded."""
+async def open_socket(url: SocketUrl, token: str, tls: ssl.SSLContext | None = None) -> LoadSocket:
+    """Connect, and wait for `welcome`. Raises SocketEnded."""
     with trio.move_on_after(CONNECT_S):
         try:
             stream = await open_stream(url, tls)
         except ConnectFailed as failed:
             raise SocketEnded(failed.ending.reason) from failed
-        socket = kind(stream, WSConnection(ConnectionType.CLIENT))
+        socket = LoadSocket(stream, WSConnection(ConnectionType.CLIENT))
         try:
             await socket.shake_hands(url, token)
         except BaseException:

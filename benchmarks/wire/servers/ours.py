@@ -2,7 +2,7 @@
 chat.
 
 A message to `/events` says what is wanted: `own BURSTS` events of this connection's own thread, `room NAME CLIENTS`
-the bursts that a whole room gets, `stream` and `flow` a steady producer.
+the bursts that a whole room gets.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from attrs import define, field
 from actors import ActorRef, ActorSystem, ChildSpec, Restart, StartChild, Supervisor
 from benchmarks.wire.events import BURST, burst, envelope, thought
 from benchmarks.wire.paces import Paces
-from benchmarks.wire.producers import Producers
 from benchmarks.wire.servers.control import announce, freeze, listen, pin
 from transport.auth.identity import Identity
 from transport.connection.websocket import WebSocketConnection
@@ -48,10 +47,9 @@ class Room:
 
 
 class Hall:
-    """`ConnectionCallbacks` that start producers of events; the chat has this part in the product."""
+    """`ConnectionCallbacks` that send bursts of events; the chat has this part in the product."""
 
-    def __init__(self, producers: Producers, encoder: Encoder, metrics: Metrics) -> None:
-        self.producers = producers
+    def __init__(self, encoder: Encoder, metrics: Metrics) -> None:
         self.encoder = encoder
         self.metrics = metrics
         self.chunk_budget = ChunkBudget()
@@ -71,8 +69,6 @@ class Hall:
                     await trio.lowlevel.checkpoint()
             case ["room", name, clients]:
                 self.room(name, int(clients), outbox)
-            case [kind]:
-                self.producers.add(kind, who.user, outbox)
 
     def own(self, who: Identity, outbox: ActorRef) -> None:
         """The next burst of a connection's own thread."""
@@ -104,7 +100,6 @@ class Hall:
         if outbox is None:
             return
         self.heads.pop(connection_id, None)  # which is its user's name too
-        self.producers.remove(outbox)
         name = self.names.pop(outbox, None)
         if name is not None:
             self.rooms[name].outboxes.remove(outbox)
@@ -130,7 +125,7 @@ class Hall:
         """The last `seq` of a thread."""
         if thread_id in self.rooms:
             return self.rooms[thread_id].paces.bursts * BURST
-        return self.heads.get(thread_id) or self.producers.head(thread_id)
+        return self.heads.get(thread_id, 0)
 
     async def read_log(self, who: Identity, thread_id: str, after: int, limit: int) -> LogPage:
         """A page of a log that can be written again: for a client that fell behind, as in the product."""
@@ -170,10 +165,8 @@ async def run_server() -> None:
     """Serve until the process ends."""
     pin()
     listener = listen()
-    async with ActorSystem("bench") as system, trio.open_nursery() as nursery:
-        producers = Producers()
-        nursery.start_soon(producers.run)
-        hall = Hall(producers, Encoder(), Metrics())
+    async with ActorSystem("bench") as system:
+        hall = Hall(Encoder(), Metrics())
         spec = ChildSpec("connections", lambda: Supervisor((), intensity=10_000, stop_together=True))
         connections = await system.spawn(spec)
         freeze()

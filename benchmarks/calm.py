@@ -1,5 +1,8 @@
 """Which alerts fire while nothing is wrong: two servers at ordinary work, and a Prometheus with the rules of `deploy`.
 
+calm_alerts: how many fired in 20 minutes (`--minutes`); calm_minutes: how long it was; calm_pending: how many were
+pending without firing; calm_messages: those that were answered; calm_broken: promises that were broken
+
 One server has SQLite, the other PostgreSQL and Redis. The people of `understudy load` write to both: most of them only
 chat, some stop answers, reload, write in several threads or tabs, or have a bad network. Answers stream short and long
 texts, and call tools. The rules keep their durations; Prometheus scrapes and evaluates every second.
@@ -31,6 +34,7 @@ from understudy.auth.rights import OPERATOR
 from understudy.load.person import Behaviour
 from understudy.load.run import Load, run_load
 
+OPTIONS = ("minutes",)
 MINUTES: Final = 20.0
 USERS: Final = 24
 """People at each server."""

@@ -1,46 +1,21 @@
-"""The figures of operations: small ones, measured at real servers."""
+"""The soak in which nothing is wrong: a short one, at real servers."""
 
 import time
-import urllib.request
 from pathlib import Path
 
 import pytest
 import yaml
 
-from benchmarks import operations
-from benchmarks.operations import calm, stop_switch, traced
+from benchmarks import calm
 from benchmarks.wire.server import ServerFailed
 from tests.servers.prometheus import Prometheus
 
 pytestmark = pytest.mark.proof("benchmarks")
 
 
-def test_traces_are_measured_at_two_servers() -> None:
-    """The numbers of so small a load mean nothing, but that both servers have worked."""
-    turn, cost = operations.figures(operations.QUICK)
-    assert [turn.figure, cost.figure, cost.aim] == ["untraced_turn_ms", "traced_cost", 1.15]
-    assert turn.ours > 0.5
-    assert 0.2 < cost.ours < 5
-
-
-def test_the_collector_counts_what_it_takes() -> None:
-    with traced.collector() as collector:
-        for _ in range(2):
-            urllib.request.urlopen(f"http://127.0.0.1:{collector.port}/v1/traces", b"12345", timeout=60).close()
-    assert collector.size == 10
-
-
-@pytest.mark.needs("postgresql", "redis")
-def test_the_stop_switch_is_measured_over_two_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stop_switch, "ROUNDS", 2)
-    [figure] = operations.figures(only="stop")
-    assert (figure.figure, figure.aim) == ("stop_switch_s", 1.0)
-    assert 0 < figure.ours < 30
-
-
 @pytest.mark.needs("postgresql", "prometheus", "redis")
 def test_a_calm_soak_is_measured_at_two_servers() -> None:
-    found = {each.figure: each for each in operations.figures(only="calm", minutes=0.1)}
+    found = {each.figure: each for each in calm.figures(0.1)}
     assert [*found] == ["calm_alerts", "calm_minutes", "calm_pending", "calm_messages", "calm_broken"]
     assert found["calm_alerts"].aim == 0
     assert found["calm_messages"].ours >= 2 * calm.USERS
@@ -82,8 +57,3 @@ def test_a_calm_soak_whose_rules_fail_is_no_figure(tmp_path: Path, monkeypatch: 
         pytest.raises(ServerFailed, match="Broken"),
     ):
         calm.wait_until_scraped(prometheus, 0)
-
-
-def test_a_part_that_is_none_is_refused() -> None:
-    with pytest.raises(SystemExit, match="there is no part 'moon'; there are traced, stop, incidents, calm"):
-        list(operations.figures(only="moon"))
