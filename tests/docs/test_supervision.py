@@ -1,8 +1,9 @@
-"""The pages of promises (supervision, protocol) against the tests that carry each promise."""
+"""The promises of supervision and of the protocol against the tests that carry each of them."""
 
 import ast
 import inspect
 import re
+import tomllib
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,6 @@ from actors import DeadLetter
 from tests.docs.tables import DOCS, ROOT, code, table
 
 SUPERVISION = "reference/supervision.md"
-PAGES = (SUPERVISION, "reference/protocol-promises.md")
 TESTS = ROOT / "tests"
 Marked = dict[str, set[str]]
 """For each id, the tests that carry it, as `file::name`, the file relative to the folder of all tests."""
@@ -26,8 +26,10 @@ def headings(page: str) -> list[str]:
 
 
 def listed() -> list[str]:
-    """Return the ids of all pages."""
-    return [code(row["id"])[0] for page in PAGES for title in headings(page) for row in table(page, title)]
+    """Return the ids of the page on supervision, and of `tests/promises.toml`."""
+    found = [code(row["id"])[0] for title in headings(SUPERVISION) for row in table(SUPERVISION, title)]
+    promised = tomllib.loads((TESTS / "promises.toml").read_text())
+    return found + [f"{about}.{name}" for about, names in promised.items() for name in names]
 
 
 def promises(nodes: list[ast.expr]) -> Iterator[str]:
