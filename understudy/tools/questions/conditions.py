@@ -64,7 +64,7 @@ class Conditions:
             last = before[-1] if before else None
             # “total units above 50” measures the column that it compares, too.
             measured = isinstance(last, Element) and last.kind in _AGGREGATING
-            if measured and element.kind == "column" and not isinstance(terms[0], Having):
+            if measured and element.kind == "column" and not isinstance(terms[0], Having) and not element.value.truths:
                 yield from self._walk(end, (*before, element, *terms))
         if not found or element.kind in ("date", "from", "between"):  # a growth has two dates that are no condition
             yield from self._walk(place + 1, (*before, element))
@@ -123,8 +123,17 @@ class Conditions:
             if len(terms) == 1 and isinstance(terms[0], Term):
                 found = True
                 yield (evolve(terms[0], negated=not terms[0].negated),), end
-        if not found and element.kind == "column" and element.value.kind != "boolean":
-            yield (Term(element.value, "missing"),), start + 1
+        if not found and element.kind == "column" and element.value.truths is not None:
+            # Whether an empty cell is no “no”, nobody says: both, and they differ only if there is one.
+            yes, no = element.value.truths
+            yield (Term(element.value, "in", yes, negated=True),), start + 1
+            if no:
+                yield (Term(element.value, "in", no),), start + 1
+        elif not found and element.kind == "column" and element.value.kind != "boolean":
+            if element.value.has_gaps or not element.value.has_zeros:
+                yield (Term(element.value, "missing"),), start + 1
+            if element.value.has_zeros:  # without a discount
+                yield (Term(element.value, "=", (0,)),), start + 1
 
     def _values(self, place: int, field: KnownColumn | None = None) -> Iterator[tuple[tuple[Term, ...], int]]:
         """Read one value or several of the same column, and that column after them."""
@@ -163,13 +172,18 @@ class Conditions:
             element = None
         found = list[tuple[Term, int]]()
         if element is not None:
-            found = list(self._after_column(column, element, next_place, is_said=said_is or negated))
+            is_said = said_is or negated
+            if column.is_identifier and element.start == self._all[place].end:
+                is_said = True  # order 17, but not orders in 2025
+            found = list(self._after_column(column, element, next_place, is_said=is_said))
         for term, end in found:
             yield (evolve(term, negated=term.negated != negated),), end
-        if not found and column.kind == "boolean" and not negated:
-            before = self._kind(place - 1) if place else ""
-            if before not in ("by", "distinct", "aggregate", "most"):
-                yield (Term(column, "true"),), place + 1
+        if not found and not negated and (column.kind == "boolean" or column.truths is not None):
+            before = self._at(place - 1) if place else None
+            counted = before is not None and before.kind == "aggregate" and before.value == "count"
+            if counted or before is None or before.kind not in ("by", "distinct", "aggregate", "most"):
+                term = Term(column, "true") if column.truths is None else Term(column, "in", column.truths[0])
+                yield (term,), place + 1
 
     def _after_column(
         self, column: KnownColumn, element: Element, place: int, *, is_said: bool
@@ -184,7 +198,7 @@ class Conditions:
             case "truth" if column.kind == "boolean":
                 yield Term(column, "true", negated=not element.value), place + 1
             case "number" if column.kind == "number" and _fits(element.value, column):
-                if is_said or column.is_identifier or _is_year(column):
+                if is_said or _is_year(column):
                     yield Term(column, "=", (element.value.value,)), place + 1
             case "number" | "date" if column.kind == "text" and (spelled := column.values.get(key_of(element.text))):
                 yield Term(column, "in", spelled), place + 1
@@ -348,7 +362,7 @@ def _rest(parts: Sequence[Part]) -> Iterator[Element]:
             if part.kind == "comma" and not _joins(parts, place):
                 continue
         after = parts[place + 1] if place + 1 < len(parts) else None
-        if part.kind == "from" or (part.kind == "by" and isinstance(after, Term) and after.op == "in"):
+        if part.kind == "from" or (part.kind in ("by", "to") and isinstance(after, Term) and after.op == "in"):
             continue
         yield part
 

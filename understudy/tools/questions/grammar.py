@@ -10,7 +10,8 @@ from attrs import evolve, frozen
 from understudy.tools.questions.conditions import Conditions, Divided
 from understudy.tools.questions.lexer import MAX_READINGS, Element, Lexer, periods_of
 from understudy.tools.questions.query import GroupKey, Measure, TableQuery
-from understudy.tools.questions.schema import KnownColumn, Schema
+from understudy.tools.questions.schema import KnownColumn, Schema, forms, key_of, plain, same
+from understudy.tools.questions.vocabulary import PERSONS
 
 MAX_QUERIES: Final = 12
 """Readings of one question that are told apart."""
@@ -96,7 +97,13 @@ def queries_of(text: str, schema: Schema) -> list[TableQuery]:
                 found.setdefault((query.sql, query.said, query.chart), query)
                 if len(found) >= MAX_QUERIES:
                     return list(found.values())
-    return list(found.values())
+    # What a unique column has is what the rows have, and more: employees, of employees.csv.
+    whole = [each.where for each in found.values() if each.form == "rows" and each.limit is None]
+    return [
+        each
+        for each in found.values()
+        if not (each.form == "values" and each.where in whole and len(each.fields) == 1 and each.fields[0].unique)
+    ]
 
 
 def _contradicts(reading: Sequence[Element], lexer: Lexer) -> bool:
@@ -128,6 +135,8 @@ class _Forms:
         sign: str | None
         for element in self._divided.rest:
             if element.kind == "column":
+                if element.value.names_rows and not same(key_of(element.text), element.value.key):
+                    return  # its noun names the rows
                 sign = {"number": "c", "date": "D", "boolean": "B"}.get(element.value.kind, "C")
                 expanded.append((sign, element))
             elif element.kind == "aggregate" and element.value == "count":
@@ -139,7 +148,7 @@ class _Forms:
                 expanded.append(("m", Element("most", way, element.start, element.end, element.text)))
                 expanded.append(("c", Element("column", column, element.start, element.end, element.text)))
             elif element.kind == "who":
-                named = [each for each in self._schema.of_kind("text") if each.unique]
+                named = [each for each in self._schema.of_kind("text") if each.unique and not each.is_identifier]
                 said = [each.value for each in self._divided.rest if each.kind == "column"]
                 if len(named) != 1:
                     return
@@ -159,6 +168,8 @@ class _Forms:
         ]
         if len(rows) == 1 and shape.has_before("aH", "c") and not re.search("[tmlh]", shape.signs):
             yield shape.without(*rows)
+        elif re.fullmatch("L?Cr", shape.signs) and next(each.value for each in shape.all("C")).unique:
+            yield shape.without(len(shape.signs) - 1)  # the names of employees
         elif len(rows) == 1 and "s" in shape.signs and "c" not in shape.signs:
             yield _Shape(shape.signs.replace("C", "r"), shape.elements)
 
@@ -181,8 +192,8 @@ class _Forms:
             if not orders and self._divided.having is None and chart is None:
                 yield query
         for groups, rest in self._grouped(shape):
-            if listing and rest.signs == "c" and not groups and self._divided.having is None:
-                yield self._query("list", fields=(rest.elements[0].value,))  # as “list prices” says
+            if listing and re.fullmatch("c(?:&c)*", rest.signs) and not groups and self._divided.having is None:
+                yield self._query("list", fields=tuple(each.value for each in rest.all("c")))  # as “list prices” says
                 continue
             for query in self._unranked(rest, groups, charted=chart is not None):
                 query = evolve(query, having=self._divided.having)
@@ -276,8 +287,14 @@ class _Forms:
             groups = groups or tuple(map(GroupKey, self._compared()[:1]))
             if not groups:
                 return
-        if signs in ("h", "hr", "rh", "Hr") or (signs == "r" and groups):
+        # Rows by a number may be meant in its order.
+        grouped = groups and not any(each.field.kind == "number" for each in groups)
+        if signs in ("h", "hr", "rh", "Hr") or (signs == "r" and grouped):
             yield self._query("figures", measures=(Measure("count"),), groups=groups)
+            if signs == "h":  # how many pears: rows of them, or what their quantities add up to
+                for each in self._schema.of_kind("number"):
+                    if each.is_quantity:
+                        yield self._query("figures", measures=(Measure("sum", each),), groups=groups)
         elif re.fullmatch("h?x?h?[CD]|hx[cB]|xh?[cB]", signs) and "h" in signs:
             field = next(each.value for each in shape.elements if each.kind == "column")
             if not any(each.field == field for each in groups):
@@ -330,9 +347,9 @@ class _Forms:
 
     def _plain(self, field: KnownColumn, groups: tuple[GroupKey, ...]) -> Iterator[TableQuery]:
         """A column without a word for a figure: a total, an average or a list. Which, only its data may decide."""
-        for how in ("mean",) if field.is_averaged else ("sum", "mean"):
+        for how in ("mean",) if field.is_averaged else ("sum",) if field.is_quantity else ("sum", "mean"):
             yield self._query("figures", measures=(Measure(how, field),), groups=groups)
-        if not groups:
+        if not groups and not field.is_quantity:
             yield self._query("list", fields=(field,))
 
     def _aggregated(self, shape: _Shape, groups: tuple[GroupKey, ...]) -> Iterator[TableQuery]:
@@ -407,7 +424,11 @@ class _Forms:
             if numbers or signs != "mc":
                 yield self._query("rows", ranked=columns[-1], **rank)
         elif re.fullmatch("l(?:D|r|rb?D)", signs) or re.fullmatch("[tm]rb?D|mD", signs):
+            said = " ".join(plain(each.text) for each in bare.elements)
+            aged = re.match("oldest|altest", said) and any(form in PERSONS for w in said.split() for form in forms(w))
             for field in columns or self._schema.of_kind("date"):
+                if aged and not any(word.startswith(("birth", "born", "geb")) for word in field.key):
+                    continue
                 yield self._query("rows", ranked=field, **rank)
         elif re.fullmatch("mcr", signs):
             yield self._query("rows", ranked=columns[0], **rank)

@@ -13,7 +13,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from understudy.tools.questions.query import Dates
-from understudy.tools.questions.schema import Key, Schema, forms, key_of, plain, same
+from understudy.tools.questions.schema import Key, KnownColumn, Schema, forms, key_of, plain, same
 from understudy.tools.questions.vocabulary import (
     COMPOUNDS,
     COUNTED,
@@ -21,6 +21,7 @@ from understudy.tools.questions.vocabulary import (
     GERMAN,
     LONGEST,
     MONTHS,
+    MULTIPLES,
     ORDINALS,
     PERCENT,
     WORDS,
@@ -192,8 +193,12 @@ class Lexer:
                 alike = alike or [each for each in self._schema.fields if same(key, each.core[-len(key) :])]
                 if len(key) == 1 and (not key[0].isalpha() or (len(key[0]) < 3)):
                     alike = []
+                if not alike and len(key) == 1:  # hired, of hire_date
+                    alike = [each for each in self._schema.of_kind("date") if _is_participle(key[0], each.key[0])]
             if alike:
-                return [self._element("column", each, place, end) for each in alike]
+                # “orders”, of a column order_id, are the rows; “order 17” is one of its values.
+                rows = [self._element("rows", None, place, end)] if any(_is_noun(key, each) for each in alike) else []
+                return [*(self._element("column", each, place, end) for each in alike), *rows]
         return []
 
     def _values(self, place: int) -> list[Element]:
@@ -235,8 +240,11 @@ class Lexer:
             return []
         found = []
         for value in _numbers(token.text, german=self.is_german):
-            found.append(self._element("number", Quantity(value), place, place + 1))
             after = self.tokens[place + 1] if place + 1 < len(self.tokens) else None
+            if after is not None and after.plain in MULTIPLES:  # 50 million
+                found.append(self._element("number", Quantity(value * MULTIPLES[after.plain]), place, place + 2))
+                continue
+            found.append(self._element("number", Quantity(value), place, place + 1))
             if after is not None and after.start <= token.end + 1 and self._is_unit(after.plain):
                 found.insert(0, self._element("number", Quantity(value, after.plain), place, place + 2))
         return found
@@ -287,6 +295,14 @@ class Lexer:
                 for dates, length in _spelled(words):
                     add(dates, length)
         return found
+
+
+def _is_participle(word: str, verb: str) -> bool:
+    return len(verb) > 2 and word in (f"{verb}ed", f"{verb}d", f"{verb}{verb[-1]}ed")
+
+
+def _is_noun(key: Key, column: KnownColumn) -> bool:
+    return column.names_rows and not same(key, column.key)
 
 
 def _is_common(key: Key) -> bool:

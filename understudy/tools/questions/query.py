@@ -297,7 +297,8 @@ class TableQuery:
                 elif self.limit is not None:
                     said = f"{'first' if self.limit >= 0 else 'last'} {abs(self.limit)} {what}{where}"
                 else:
-                    said = f"{'list ' if len(self.fields) == 1 else ''}{what}{where}"
+                    numbers = bool(self.fields) and all(each.kind == "number" for each in self.fields)
+                    said = f"{'list ' if len(self.fields) == 1 or numbers else ''}{what}{where}"
             case _ if self.groups and self.limit is not None:
                 groups = " and ".join(each.said for each in self.groups)
                 if self.limit == 1 and self.measures[0].aggregate in ("min", "max"):

@@ -10,7 +10,7 @@ from attrs import Factory, field, frozen
 
 from understudy.tools.column_types import quote as quote_name
 from understudy.tools.duckdb_session import Table
-from understudy.tools.questions.vocabulary import AVERAGED, GENERIC, IDENTIFIERS
+from understudy.tools.questions.vocabulary import AVERAGED, GENERIC, IDENTIFIERS, PARTICIPLES, QUANTITIES
 
 MAX_VALUES: Final = 2_000
 """Different values of a column that are known by their words; of a column with more only those that a question spells
@@ -24,6 +24,8 @@ _NO_ROWS: Final = frozenset(
     "umsatz umsatze kosten daten zahlen preise ausgaben einnahmen statistics stats weather stock traffic".split()
 )
 _TO: Final = frozenset({"to", "of", "in", "per", "for", "bis", "pro", "von", "at", "on"})
+_YES: Final = frozenset({"yes", "y", "true", "ja", "j", "wahr"})
+_NO: Final = frozenset({"no", "n", "false", "nein", "falsch"})
 
 
 def plain(text: str) -> str:
@@ -56,8 +58,8 @@ def forms(word: str) -> frozenset[str]:
 @frozen
 class KnownColumn:
     """A column: its name, its kind (number, date, boolean or text), its values by their words, as they are written in
-    the table, and the years of its dates. `key` are the words of its name, `core` those that say what it is: price for
-    ``unit_price_eur``, customer for ``customer_id``."""
+    the table, and the years of its dates; whether there are zeros in it, and cells without a value. `key` are the words
+    of its name, `core` those that say what it is: price for ``unit_price_eur``, customer for ``customer_id``."""
 
     name: str
     kind: str
@@ -65,6 +67,8 @@ class KnownColumn:
     years: tuple[int, ...] = ()
     is_whole: bool = False
     unique: bool = False
+    has_zeros: bool = False
+    has_gaps: bool = False
     key: Key = field(init=False, eq=False, repr=False, default=Factory(lambda self: key_of(self.name), takes_self=True))
     core: Key = field(init=False, eq=False, repr=False, default=Factory(lambda self: _core(self.key), takes_self=True))
     _alike: Mapping[tuple[int, str], list[Key]] = field(
@@ -89,6 +93,27 @@ class KnownColumn:
         return any(word in IDENTIFIERS for word in self.key)
 
     @property
+    def is_quantity(self) -> bool:
+        """Whether its values say how many, by its name."""
+        return self.is_whole and not self.is_averaged and any(word in QUANTITIES for word in self.key)
+
+    @property
+    def names_rows(self) -> bool:
+        """Whether each row is one of what its noun says: an order, of ``order_id``."""
+        return self.unique and len(self.key) > 1 and self.key[-1] in IDENTIFIERS
+
+    @property
+    def truths(self) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+        """The values of a column of texts that say yes, and those that say no; None if it has others, or no yes."""
+        if not 0 < len(self.values) <= len(_YES | _NO) or not all(
+            len(key) == 1 and key[0] in _YES | _NO for key in self.values
+        ):
+            return None
+        yes = tuple(each for (word,), spelled in self.values.items() if word in _YES for each in spelled)
+        no = tuple(each for (word,), spelled in self.values.items() if word in _NO for each in spelled)
+        return (yes, no) if yes else None
+
+    @property
     def quoted(self) -> str:
         """The name as an SQL identifier."""
         return quote_name(self.name)
@@ -100,7 +125,7 @@ def _core(key: Key) -> Key:
         if place and word in _TO:
             words = words[:place]
             break
-    while len(words) > 1 and words[-1] in GENERIC:
+    while len(words) > 1 and (words[-1] in GENERIC | PARTICIPLES or words[-1].isdigit()):
         words.pop()
     return tuple(words)
 
@@ -149,8 +174,9 @@ def read_schema(table: Table, name: str, question: str) -> Schema:
     for column in table.columns:
         if column.kind == "nested":
             continue
-        counted = f"SELECT count(DISTINCT {column.quoted}), count({column.quoted}) FROM data"  # noqa: S608 (quoted)
-        ((different, given),) = table.rows(counted)
+        zeros = f"count_if({column.quoted} = 0)" if column.kind == "number" else "0"
+        counted = f"SELECT count(DISTINCT {column.quoted}), count({column.quoted}), {zeros} FROM data"  # noqa: S608 (quoted)
+        ((different, given, zero),) = table.rows(counted)
         unique = different == given == table.row_count
         values: Mapping[Key, tuple[str, ...]] = {}
         years: tuple[int, ...] = ()
@@ -166,7 +192,8 @@ def read_schema(table: Table, name: str, question: str) -> Schema:
         elif column.kind == "date":
             sql = f"SELECT DISTINCT year({column.quoted}) FROM data WHERE isfinite({column.quoted}) LIMIT 200"  # noqa: S608
             years = tuple(sorted(year for (year,) in table.rows(sql) if year is not None))
-        fields.append(KnownColumn(column.name, column.kind, values, years, column.is_whole, unique))
+        gaps = given < table.row_count
+        fields.append(KnownColumn(column.name, column.kind, values, years, column.is_whole, unique, zero > 0, gaps))
     return Schema(tuple(fields), frozenset(nouns))
 
 

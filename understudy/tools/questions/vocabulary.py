@@ -162,14 +162,19 @@ FILLERS: Final = frozenset(
     "a about achieved all am an any at attached been belong belongs bought break breakdown calculate came can "  # noqa: SIM905 (words read better as words)
     "come comes compute could csv data dataset did do does down during earn earned exist file find for gebe "
     "generated get gib give given gives got group hello hey hi i i'd in into it its know let like look looks made "
-    "make me my now occur occurs of on our out please print recorded report right s see select sell sold table "
-    "tell thank thanks that the their them there these they this those us value values want we what whats which "
-    "will would you your "
-    "alle allen aller als am an auf aus bei berechne bitte da das datei dem den der des dich die dies diese "
-    "diesem dieser du ein eine einem einen einer eines er ermittle erzielt es euch fur gab gibt ich im in kannst "
-    "mal mich mir sag sie so tabelle uns unser unsere unserer verkauft was welche welchem welchen welcher welches "
-    "wert werte wie wird wurde wurden zu zum zur".split()
+    "live lives make me my now occur occurs of on our out please print recorded report right s see select sell sold "
+    "table tell thank thanks that the their them there these they this those us value values want we what whats which "
+    "will work works would you your "
+    "alle allen aller als am an arbeiten arbeitet auf aus bei berechne bitte da das datei dem den der des dich die "
+    "dies diese diesem dieser du ein eine einem einen einer eines er ermittle erzielt es euch fur gab gibt ich im in "
+    "kannst mal mich mir sag sie so tabelle uns unser unsere unserer verkauft was welche welchem welchen welcher "
+    "welches wert werte wie wird wohnen wohnt wurde wurden zu zum zur".split()
 )
+MULTIPLES: Final[Mapping[str, int]] = {
+    **dict.fromkeys(("thousand", "tausend"), 1_000),
+    **dict.fromkeys(("million", "millions", "millionen", "mio"), 1_000_000),
+    **dict.fromkeys(("billion", "billions", "milliarde", "milliarden", "mrd"), 1_000_000_000),
+}
 LONGEST: Final = 5
 """Words of the longest entry."""
 GERMAN: Final = frozenset(
@@ -191,6 +196,20 @@ AVERAGED: Final = AVERAGED_NAMES | frozenset(
     "stuckpreis".split()
 )
 IDENTIFIERS: Final = frozenset("id nr no number code zip postcode key index nummer plz ref".split())  # noqa: SIM905 (words read better as words)
+# Words after the noun of a column: units, of units_sold.
+PARTICIPLES: Final = frozenset(
+    "sold bought ordered returned shipped produced worked paid spent verkauft bestellt".split()  # noqa: SIM905
+)
+# Nouns of people, whose oldest is not the one that was recorded first.
+PERSONS: Final = frozenset(
+    "employee person customer student patient user member player worker client guest child passenger resident "  # noqa: SIM905 (words read better as words)
+    "mitarbeiter mitarbeiterin person kunde kundin schuler patient nutzer mitglied spieler gast kind bewohner".split()
+)
+# Words in the names of columns that say how many.
+QUANTITIES: Final = frozenset(
+    "quantity quantities qty units unit pieces items count sold bought ordered menge stuck stuckzahl anzahl "  # noqa: SIM905 (words read better as words)
+    "verkauft".split()
+)
 GENERIC: Final = IDENTIFIERS | frozenset("name names eur usd gbp € $ £ % percent pct kg km total amount".split())  # noqa: SIM905 (words read better as words)
 
 

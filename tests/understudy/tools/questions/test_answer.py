@@ -146,6 +146,59 @@ def test_a_question_without_one_meaning_is_asked_back(
         assert ask(each).answered is not None, each
 
 
+ORDERS = """Order ID,Customer,Country,Product,Order Date,Units Sold,Price,Discount,Returned,Area km2
+1001,Alice,Germany,Books,2025-01-03,2,12.5,0.1,no,10
+1002,Bob,France,Toys,2025-01-15,1,30,0,yes,20
+1003,Carla,Germany,Books,2025-02-02,5,8,0,no,30
+1004,Dan,Spain,Garden,2025-02-20,3,45,0.2,no,40
+1005,Alice,Germany,Toys,2025-03-11,4,25,0.05,no,50
+"""
+STAFF = """Employee ID,Name,Salary,Hire Date,Remote,Bonus
+E1,Ann Lee,52000,2019-03-04,Yes,0
+E2,Ben Fox,48000,2021-06-15,No,
+E3,Cara Ito,75000,2018-01-22,Yes,3000
+"""
+
+
+@pytest.mark.parametrize(
+    ("table", "question", "read_as"),
+    [
+        (ORDERS, "How many orders were returned?", "number of rows where Returned = “yes”"),
+        (ORDERS, "How many orders were not returned?", "number of rows where Returned not “yes”"),
+        (ORDERS, "number of returned orders per country", "number of rows by Country where Returned = “yes”"),
+        (ORDERS, "total units of orders that were not returned", "total Units Sold where Returned not “yes”"),
+        (ORDERS, "list all orders from France", "rows where Country = “France”"),
+        (ORDERS, "how many orders in 2025", "number of rows where Order Date in 2025"),
+        (ORDERS, "units of order 1003", "total Units Sold where Order ID = 1003"),
+        (ORDERS, "orders ordered after 2025-02-01", "rows where Order Date after 2025-02-01"),
+        (ORDERS, "orders without a discount", "rows where Discount = 0"),
+        (ORDERS, "units sold in March 2025", "total Units Sold where Order Date in 2025-03"),
+        (ORDERS, "units sold to Alice", "total Units Sold where Customer = “Alice”"),
+        (ORDERS, "average area", "average Area km2"),
+        (ORDERS, "show price and discount of toys", "list Price and Discount where Product = “Toys”"),
+        (STAFF, "How many employees work remote?", "number of rows where Remote = “Yes”"),
+        (STAFF, "employees hired before 2019", "rows where Hire Date before 2019"),
+        (STAFF, "names of remote employees", "different Name where Remote = “Yes”"),
+        (STAFF, "Who has the highest salary?", "Name with the highest Salary"),
+        (STAFF, "employees with a salary over 50 thousand", "rows where Salary > 50000"),
+        (ORDERS, "how many books were sold", None),  # rows of them, or their units
+        (ORDERS, "average order", None),
+        (ORDERS, "list orders by units", None),  # in the order of their units
+        (STAFF, "oldest employee", None),  # is not who was hired first
+        (STAFF, "employees without a bonus", None),  # none is known, or it is 0
+    ],
+)
+def test_rows_have_a_noun_and_columns_say_yes_or_no(ask: Ask, table: str, question: str, read_as: str | None) -> None:
+    """As the tables of other people do."""
+    found = ask(question, table, "given.csv").answered
+    assert (None if found is None else found.read_as) == read_as
+    if read_as is not None:
+        again = ask(read_as, table, "given.csv").answered
+        assert again is not None
+        assert found is not None
+        assert again.rows == found.rows
+
+
 def test_two_meanings_are_asked_back_unless_they_give_the_same(ask: Ask) -> None:
     """A price without a word for a figure is an average or a list; of one row they are the same."""
     asked = ask("What is the price of plums?").asked
