@@ -11,7 +11,7 @@ from understudy.tools.questions.conditions import Conditions, Divided
 from understudy.tools.questions.lexer import MAX_READINGS, Element, Lexer, periods_of
 from understudy.tools.questions.query import GroupKey, Measure, TableQuery
 from understudy.tools.questions.schema import KnownColumn, Schema, forms, key_of, plain, same
-from understudy.tools.questions.vocabulary import PERSONS
+from understudy.tools.questions.vocabulary import COSTS, PERSONS, RANKS
 
 MAX_QUERIES: Final = 12
 """Readings of one question that are told apart."""
@@ -132,6 +132,7 @@ class _Forms:
     def _shapes(self) -> Iterator[_Shape]:
         """Yield the rest as signs; an adjective such as “cheapest” stands for a superlative and its column."""
         expanded: list[tuple[str, Element]] = []
+        counted: list[tuple[str, Element]] = []
         sign: str | None
         for element in self._divided.rest:
             if element.kind == "column":
@@ -147,6 +148,9 @@ class _Forms:
                     return
                 expanded.append(("m", Element("most", way, element.start, element.end, element.text)))
                 expanded.append(("c", Element("column", column, element.start, element.end, element.text)))
+            elif element.kind == "common":  # the most common genre has the most rows
+                expanded.append(("m", evolve(element, kind="most")))
+                counted.append(("r", evolve(element, kind="rows")))
             elif element.kind == "who":
                 named = [each for each in self._schema.of_kind("text") if each.unique and not each.is_identifier]
                 said = [each.value for each in self._divided.rest if each.kind == "column"]
@@ -158,6 +162,7 @@ class _Forms:
                 return
             elif sign:
                 expanded.append((sign, element))
+        expanded += counted
         shape = _Shape("".join(sign for sign, _ in expanded), tuple(element for _, element in expanded))
         yield shape
         # Each row is one of what a unique column names: the average salary of employees is that of all rows.
@@ -237,6 +242,9 @@ class _Forms:
                 found.append(self._group(sign, shape.elements[place], dated))
                 place += dated is not None
             elif sign in "CDcB":
+                field = shape.elements[place].value
+                if sign == "c" and field.unique and not {"year", "jahr"} & set(field.key):
+                    return  # budget against actual: each row would be a group
                 found.append(self._group(sign, shape.elements[place]))
             place += 1
         combined: list[tuple[GroupKey, ...]] = [()]
@@ -420,6 +428,9 @@ class _Forms:
             return
         signs = bare.signs
         columns = [each.value for each in bare.elements if each.kind == "column"]
+        judged = re.match("best|worst|schlecht", plain(ways[0].text))
+        if any(word in (RANKS | COSTS if judged else RANKS) for each in columns for word in each.key):
+            return  # the best price may be the lowest, and the first rank the highest
         if re.fullmatch("[tm]rb?c", signs) or re.fullmatch("r[m]c|rb?c[m]", signs) or re.fullmatch("[tm]c", signs):
             if numbers or signs != "mc":
                 yield self._query("rows", ranked=columns[-1], **rank)

@@ -10,7 +10,7 @@ from attrs import Factory, field, frozen
 
 from understudy.tools.column_types import quote as quote_name
 from understudy.tools.duckdb_session import Table
-from understudy.tools.questions.vocabulary import AVERAGED, GENERIC, IDENTIFIERS, PARTICIPLES, QUANTITIES
+from understudy.tools.questions.vocabulary import AVERAGED, GENERIC, IDENTIFIERS, PARTICIPLES, QUANTITIES, UNITS
 
 MAX_VALUES: Final = 2_000
 """Different values of a column that are known by their words; of a column with more only those that a question spells
@@ -45,7 +45,7 @@ def forms(word: str) -> frozenset[str]:
     found = {word}
     if len(word) > 3 and word.isalpha():
         if word.endswith("ies"):
-            found.add(word[:-3] + "y")
+            found |= {word[:-3] + "y", word[:-1]}  # cities, movies
         elif word.endswith(("ses", "xes", "zes", "ches", "shes")):
             found |= {word[:-2], word[:-1]}
         elif word.endswith("s") and not word.endswith("ss"):
@@ -125,7 +125,7 @@ def _core(key: Key) -> Key:
         if place and word in _TO:
             words = words[:place]
             break
-    while len(words) > 1 and (words[-1] in GENERIC | PARTICIPLES or words[-1].isdigit()):
+    while len(words) > 1 and (words[-1] in GENERIC | PARTICIPLES | UNITS or words[-1].isdigit()):
         words.pop()
     return tuple(words)
 

@@ -96,6 +96,8 @@ _KINDS: Final = {
     ): "where|with|have|has|had|haben|hat|hatte|hatten|whose|which have|that have|having|which has|that has|when|"
     "wo|mit|deren|bei denen|"
     "only|nur|if|wenn|who have|filtered to|filter",
+    ("common", HIGH): "most common|most frequent|commonest|haufigste|haufigster|haufigsten|haufigstes",
+    ("common", LOW): "least common|least frequent|rarest|seltenste|seltenster|seltensten|seltenstes",
     ("and", None): "and|und|as well as|sowie|&|plus",
     ("comma", None): ",|;|but|aber",
     ("or", None): "or|oder",
@@ -193,12 +195,23 @@ COMPOUNDS: Final = {"gesamt": SUM, "durchschnitts": MEAN, "hochst": HIGH, "minde
 # Words in the names of columns whose values are averaged, beside those of trends; and of those that name a row.
 AVERAGED: Final = AVERAGED_NAMES | frozenset(
     "pct temp height weight salary gehalt alter preis dauer quote note temperatur gewicht anteil prozent % einzelpreis "  # noqa: SIM905 (words read better as words)
-    "stuckpreis".split()
+    "stuckpreis wind speed humidity pressure geschwindigkeit luftdruck".split()
 )
 IDENTIFIERS: Final = frozenset("id nr no number code zip postcode key index nummer plz ref".split())  # noqa: SIM905 (words read better as words)
 # Words after the noun of a column: units, of units_sold.
 PARTICIPLES: Final = frozenset(
     "sold bought ordered returned shipped produced worked paid spent verkauft bestellt".split()  # noqa: SIM905
+)
+# Units at the end of the name of a column: wind, of wind_kmh. Not the minute, which is a minimum, too: temp_min.
+UNITS: Final = frozenset(
+    "mm cm m km mi ft kmh kph mph ms s sec secs mins minutes h hr hrs hours days c f celsius fahrenheit kwh kw w kb mb "  # noqa: SIM905 (words read better as words)
+    "gb tb l ml g mg t lbs oz usd eur gbp musd meur keur kusd sqm ha hpa bpm stunden tage std".split()
+)
+# Words in the names of columns of which the best may be the lowest, or the first the highest.
+RANKS: Final = frozenset("rank ranking rang platz platzierung place position note schulnote".split())  # noqa: SIM905 (words read better as words)
+COSTS: Final = frozenset(
+    "price cost costs fee time duration latency error errors defects risk debt loss age delay preis kosten zeit dauer "  # noqa: SIM905 (words read better as words)
+    "fehler verlust alter verspatung".split()
 )
 # Nouns of people, whose oldest is not the one that was recorded first.
 PERSONS: Final = frozenset(

@@ -158,6 +158,11 @@ E1,Ann Lee,52000,2019-03-04,Yes,0
 E2,Ben Fox,48000,2021-06-15,No,
 E3,Cara Ito,75000,2018-01-22,Yes,3000
 """
+MARKS = """subject,Note,points,rank,delay,wind_kmh,temp_max_c,temp_min_c
+Maths,2,85,1,10,14,22,12
+Maths,5,38,3,5,20,33,21
+German,1,95,2,0,9,35,11
+"""
 
 
 @pytest.mark.parametrize(
@@ -181,6 +186,14 @@ E3,Cara Ito,75000,2018-01-22,Yes,3000
         (STAFF, "names of remote employees", "different Name where Remote = “Yes”"),
         (STAFF, "Who has the highest salary?", "Name with the highest Salary"),
         (STAFF, "employees with a salary over 50 thousand", "rows where Salary > 50000"),
+        (MARKS, "most common subject", "subject with the highest number of rows"),
+        (MARKS, "average wind", "average wind_kmh"),
+        (MARKS, "highest temp max", "highest temp_max_c"),
+        (MARKS, "best points", "highest points"),
+        (MARKS, "best Note", None),  # 1 is better than 5
+        (MARKS, "top 2 rows by rank", None),
+        (MARKS, "worst delay", None),
+        (MARKS, "points vs wind", None),  # each row would be a group
         (ORDERS, "how many books were sold", None),  # rows of them, or their units
         (ORDERS, "average order", None),
         (ORDERS, "list orders by units", None),  # in the order of their units
