@@ -154,8 +154,9 @@ class _Forms:
             elif element.kind == "who":
                 named = [each for each in self._schema.of_kind("text") if each.unique and not each.is_identifier]
                 said = [each.value for each in self._divided.rest if each.kind == "column"]
-                if len(named) != 1:
-                    return
+                counts = [key_of(each.text) for each in self._divided.rest if each.kind == "rows"]
+                if len(named) != 1 or any(same(key, named[0].core) for key in counts):
+                    return  # who has the most tickets is no ticket
                 if named[0] not in said:
                     expanded.append(("C", Element("column", named[0], element.start, element.end, element.text)))
             elif (sign := _SIGNS.get(element.kind)) is None:

@@ -221,7 +221,7 @@ PERSONS: Final = frozenset(
 # Words in the names of columns that say how many.
 QUANTITIES: Final = frozenset(
     "quantity quantities qty units unit pieces items count sold bought ordered menge stuck stuckzahl anzahl "  # noqa: SIM905 (words read better as words)
-    "verkauft".split()
+    "verkauft stock inventory bestand lagerbestand headcount visitors participants members".split()
 )
 GENERIC: Final = IDENTIFIERS | frozenset("name names eur usd gbp € $ £ % percent pct kg km total amount".split())  # noqa: SIM905 (words read better as words)
 

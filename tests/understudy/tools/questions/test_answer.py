@@ -272,6 +272,14 @@ def test_a_message_continues_a_question(ask: Ask, text: str, read_as: str) -> No
     assert found.read_as == read_as
 
 
+def test_who_has_the_most_is_none_of_what_is_counted(ask: Ask) -> None:
+    table = "ticket,agent,status\nT-1,Ann,open\nT-2,Bob,closed\nT-3,Ann,open\n"
+    assert ask("who has the most open tickets?", table, "tickets.csv").answered is None
+    found = ask("which agent has the most open tickets?", table, "tickets.csv").answered
+    assert found is not None
+    assert found.rows == [["Ann", 2]]
+
+
 def test_a_name_for_rows_is_that_of_the_file(ask: Ask) -> None:
     """Orders are counted in orders.csv; sales are no rows of sales.csv."""
     found = ask("how many orders are there in north?", name="orders.csv").answered
