@@ -212,6 +212,8 @@ class Lexer:
                     continue
                 if not quoted and all(each.isdigit() for each in key):
                     continue  # a number names a value only after its column
+                if not quoted and field.truths is not None and not self._is_named_near(field, place, end):
+                    continue  # the “no” of “no more than”
                 found.append(self._element("value", (field, spelled), place, end))
             if found:
                 return found
@@ -219,6 +221,12 @@ class Lexer:
             token = self.tokens[place]
             found = [self._element("number", Quantity(n), place, place + 1) for n in _numbers(token.text, german=False)]
         return found
+
+    def _is_named_near(self, field: KnownColumn, start: int, end: int) -> bool:
+        """Whether a word of a column's name stands beside some tokens, or one away: promo is no, no promo."""
+        near = {form for each in self.tokens[max(0, start - 2) : start] for form in forms(each.plain)}
+        near |= {form for each in self.tokens[end : end + 1] for form in forms(each.plain)}
+        return any(not near.isdisjoint(forms(word)) for word in field.key)
 
     def _words(self, place: int) -> list[Element]:
         words = [each.plain for each in self.tokens[place : place + LONGEST]]

@@ -194,6 +194,8 @@ German,1,95,2,0,9,35,11
         (MARKS, "top 2 rows by rank", None),
         (MARKS, "worst delay", None),
         (MARKS, "points vs wind", None),  # each row would be a group
+        (ORDERS, "orders with no more than 2 units", "rows where Units Sold <= 2"),
+        (ORDERS, "number of orders where Returned is no", "number of rows where Returned = “no”"),
         (ORDERS, "how many books were sold", None),  # rows of them, or their units
         (ORDERS, "average order", None),
         (ORDERS, "list orders by units", None),  # in the order of their units
