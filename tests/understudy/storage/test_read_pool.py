@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.pool import StaticPool
 
@@ -32,6 +33,7 @@ async def test_how_long_reads_wait_is_told(engine: Engine, caplog: pytest.LogCap
         assert len(waits) == 1
         for _ in range(TOGETHER + 5):
             nursery.start_soon(reader.read, number)
+        await trio.testing.wait_all_tasks_blocked()  # all have asked
         await trio.sleep(1.2 * BUSY_S)
         gate.open.set()
     assert len(waits) == 1 + TOGETHER + 5
