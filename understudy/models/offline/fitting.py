@@ -138,7 +138,8 @@ class Features:
 
 def stems(text: str) -> frozenset[str]:
     """Return the distinctive words of a text as stems, each also as its synonym."""
-    found = {scan.stem(each) for each in scan.words(text) if each not in _STOP and (len(each) > 1 or each.isdigit())}
+    said = (each for each in scan.words(text) if each not in _STOP and (len(each) > 1 or each.isdigit()))
+    found = {scan.stem(each) for each in said if each != "not"}  # which is no note
     found |= {_MEANS[each] for each in found if each in _MEANS}
     for subjects, states, meant in _PHRASES:
         if subjects & found and states & found:

@@ -1,6 +1,7 @@
 """Finds the words and numbers of a request that have no part in a call planned for it: such a call answers another
 question, so it is not made."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from understudy.models.offline.request import Request, plain_schema
 
 # Formats of arguments whose meaning every word of a request may change.
 _EXACT: Final = frozenset({"expression", "cash-flows", "table-id"})
+_REFUSAL: Final = re.compile(r"(?i)\W*(?:(?:please|bitte|no)\b\W*)*(do not|don['’]?t|never)\b")
 _TEXTS: Final = frozenset({"text", "first-text", "second-text", "file-id", "question"})
 _LIST_WORDS: Final = frozenset(
     scan.words(
@@ -39,8 +41,10 @@ def unplaced(card: ToolCard, arguments: Mapping[str, Any], clause: str, request:
     """Return the words of a clause, and the numbers, that have no part in a call of a tool with these arguments.
 
     Of tools that calculate or work on tables every word counts, of others every number, and of tools for texts nothing,
-    as their text may say anything.
+    as their text may say anything. What the clause says not to do has no part in any call.
     """
+    if refusal := _REFUSAL.match(clause):
+        return (refusal[1],)
     known = features(card)
     shapes = card.parameters.get("properties", {})
     formats = {plain_schema(shapes[name]).get("format", "") for name in arguments if name in shapes}

@@ -34,6 +34,13 @@ async def test_plain_words_save_a_note(heard: Heard, said: str, text: str) -> No
     assert [(call.name, call.arguments) for call in reply.calls] == [("save_note", {"text": text})]
 
 
+@pytest.mark.parametrize(
+    "said", ["How many orders were not returned?", "Do not save a note: buy milk", "Please don’t save that as a note"]
+)
+async def test_not_is_no_note_and_what_is_not_to_be_done_is_not(heard: Heard, said: str) -> None:
+    assert (await OfflineModel().respond(turn(MessageItem("user", said)), heard)).calls == ()
+
+
 async def test_a_note_that_was_not_allowed_is_no_failure(heard: Heard) -> None:
     """The answer to a denied call says that the note was not saved, and why."""
     call = ToolRequest("c", "save_note", {"text": "buy milk"})

@@ -245,6 +245,7 @@ async def test_what_no_other_tool_does_of_a_table_is_a_question(text: str, calls
         ("profile the organic rows of the table", "“organic”"),
         ("What is 15% of 80 in euros of today?", "“today”"),
         ("What is the weather in Paris for 5 days of 12?", "“5”"),
+        ("never compute 3 * 4", "“never”"),
     ],
 )
 async def test_a_word_without_a_part_in_a_call_stops_it(text: str, words: str) -> None:
