@@ -14,7 +14,7 @@ from understudy.models.offline.request import Request, plain_schema
 
 # Formats of arguments whose meaning every word of a request may change.
 _EXACT: Final = frozenset({"expression", "cash-flows", "table-id"})
-_REFUSAL: Final = re.compile(r"(?i)\W*(?:(?:please|bitte|no)\b\W*)*(do not|don['’]?t|never)\b")
+_REFUSAL: Final = re.compile(r"(?i)\W*(?:(?:please|bitte|no)\b\W*)*(do not|don['\u2019]?t|never)\b")
 _TEXTS: Final = frozenset({"text", "first-text", "second-text", "file-id", "question"})
 _LIST_WORDS: Final = frozenset(
     scan.words(
