@@ -40,7 +40,31 @@ _FORMS: Final = (
     (rf"\b(?:double|twice)\s(?:of\s)?{_N}", r"2 * \1"),
     (rf"\bwhat\s(?:percentage|percent|share)\sof\s{_N}\sis\s{_N}", r"100 * \2 / \1"),
     (rf"\b{_N}\sis\swhat\s(?:percentage|percent)\sof\s{_N}", r"100 * \1 / \2"),
+    (
+        rf"\b(?:percent|percentage)\s(?:increase|decrease|change|difference)\sfrom\s{_N}\sto\s{_N}",
+        r"100 * (\2 - \1) / \1",
+    ),
+    (rf"\b{_PERCENT}\s(?:tip|tax|vat|fee)\son\s[€$£]?\s?{_N}", r"\1% of \2"),
+    (rf"\badd\s{_N}\s(?:and|to)\s{_N}", r"\1 + \2"),
+    (rf"\bsubtract\s{_N}\sfrom\s{_N}", r"\2 - \1"),
+    (rf"\bmultiply\s{_N}\s(?:by|with|and)\s{_N}", r"\1 * \2"),
+    (rf"\bdivide\s{_N}\sby\s{_N}", r"\1 / \2"),
+    (rf"\bdifference\s(?:between|of)\s{_N}\sand\s{_N}", r"abs(\1 - \2)"),
+    (rf"\bcube\sof\s{_N}", r"\1**3"),
+    (rf"\b{_N}\scubed\b", r"\1**3"),
+    (r"(?<![\d.,/])(\d{1,9})\s?/\s?(\d{1,9})\sof\s" + _N, r"\1 / \2 * \3"),
 )
+_DIGITS: Final = {
+    word: str(number)
+    for number, word in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())  # noqa: SIM905
+}
+_WORDED: Final = re.compile(
+    rf"\b(?:{'|'.join(_DIGITS)})\b(?=\s(?:plus|minus|times|multiplied\sby|divided\sby|to\sthe\spower\sof)\b)"
+    rf"|(?:(?<=\bplus\s)|(?<=\bminus\s)|(?<=\btimes\s)|(?<=\bby\s)|(?<=\bpower\sof\s)|(?<=\broot\sof\s))"
+    rf"(?:{'|'.join(_DIGITS)})\b",
+    re.IGNORECASE,
+)
+"""Numbers as words beside an operator: two plus two."""
 LISTED: Final = re.compile(
     r"\b(?P<how>sum|total|average|mean|product|maximum|minimum|largest|smallest)\sof\s"
     r"(?P<list>-?\d{1,30}(?:\.\d{1,30})?(?:(?:,\s?(?:and\s)?|\sand\s)-?\d{1,30}(?:\.\d{1,30})?){1,50})(?![\w%])",
@@ -48,13 +72,14 @@ LISTED: Final = re.compile(
 )
 """A sum, an average or an extreme of several numbers."""
 SPOKEN: Final = frozenset(
-    "abs add added an and annually are at average borrow by calculate ceil cent come compound compounded compute "  # noqa: SIM905 (words read better as words)
-    "cubed decrease decreased deposit divide divided do does dollar dollars double equal equals eur euro euros "
-    "evaluate exp floor for from get half have how if increase increased interest invest invested is it largest "
-    "lend ln log log10 log2 lower many max maximum mean min minimum minus much multiplied multiply of off out per "
-    "percent percentage pi plus power product put raise rate reduce result root round s save share smallest solve "
-    "sqrt square squared subtract sum tau that the then times to total twice usd what will with work worth year "
-    "yearly years".split()
+    "abs add added an and annually are at average between borrow by calculate ceil cent change come compound "  # noqa: SIM905 (words read better as words)
+    "compounded compute cube cubed decrease decreased deposit difference divide divided do does dollar dollars "
+    "double eight eleven equal equals eur euro euros evaluate exp fee five floor for four from get half have how "
+    "if increase increased interest invest invested is it largest lend ln log log10 log2 lower many max maximum "
+    "mean min minimum minus much multiplied multiply nine of off one out per percent percentage pi plus power "
+    "product put raise rate reduce result root round s save seven share six smallest solve sqrt square squared "
+    "subtract sum tau tax ten that the then three times tip to total twelve twice two usd vat what will with "
+    "work worth year yearly years zero".split()
 )
 """Words of arithmetic in words, and of requests for it."""
 _FUNCTIONS: Final = frozenset(
@@ -75,7 +100,8 @@ def expressions(text: str) -> list[str]:
 
     A stretch at a place where the text was cut is left out: half a sum is a wrong sum.
     """
-    text = _listed(text.translate(_SIGNS))
+    text = _WORDED.sub(lambda word: _DIGITS[word[0].lower()], text.translate(_SIGNS))
+    text = _listed(text)
     for spoken, written in _SPOKEN:
         text = spoken.sub(written, text)
     text = _CUT_WORD.sub("", MONTH.sub(" ; ", DATE.sub(" ; ", text)))

@@ -35,7 +35,8 @@ async def test_plain_words_save_a_note(heard: Heard, said: str, text: str) -> No
 
 
 @pytest.mark.parametrize(
-    "said", ["How many orders were not returned?", "Do not save a note: buy milk", "Please don\u2019t save that as a note"]
+    "said",
+    ["How many orders were not returned?", "Do not save a note: buy milk", "Please don\u2019t save that as a note"],
 )
 async def test_not_is_no_note_and_what_is_not_to_be_done_is_not(heard: Heard, said: str) -> None:
     assert (await OfflineModel().respond(turn(MessageItem("user", said)), heard)).calls == ()
