@@ -438,6 +438,8 @@ class _Forms:
         elif re.fullmatch("l(?:D|r|rb?D)", signs) or re.fullmatch("[tm]rb?D|mD", signs):
             said = " ".join(plain(each.text) for each in bare.elements)
             aged = re.match("oldest|altest", said) and any(form in PERSONS for w in said.split() for form in forms(w))
+            if re.match("letzte.* (?:zeile|eintrag|datensatz)", said):
+                return  # by its date, or by its place
             for field in columns or self._schema.of_kind("date"):
                 if aged and not any(word.startswith(("birth", "born", "geb")) for word in field.key):
                     continue

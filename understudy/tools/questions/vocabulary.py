@@ -35,7 +35,8 @@ _ADJECTIVES: Final = {
         HIGH,
         "price cost preis kosten",
     ): "most expensive|dearest|priciest|costliest|teuerste|teuerster|teuersten|teuerstes",
-    (LOW, "price cost preis kosten"): "cheapest|least expensive|billigste|billigster|billigsten|gunstigste|gunstigsten",
+    (LOW, "price cost preis kosten"): "cheapest|least expensive|billigste|billigster|billigsten|"
+    "billigstes|gunstigste|gunstigster|gunstigsten|gunstigstes",
     (HIGH, "age alter"): "oldest|alteste|alteste|altester|altesten",
     (LOW, "age alter"): "youngest|jungste|jungster|jungsten",
     (HIGH, "duration length dauer lange"): "longest|langste|langster|langsten",

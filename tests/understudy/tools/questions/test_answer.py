@@ -128,6 +128,7 @@ def test_a_question_is_answered_as_it_was_read(ask: Ask, question: str, read_as:
         ("price of the row with the most units", [], "total units"),
         ("total units 12", [], "total units"),
         ("total units in week 3", [], "total units"),
+        ("letzte Zeile", [], ""),
         ("total units above 20 %", [], "total units"),
         ("chart top 3 products by units", [], ""),
         ("", [], ""),
