@@ -84,8 +84,8 @@ class KnownColumn:
 
     @property
     def is_averaged(self) -> bool:
-        """Whether a sum of its values has no meaning, by its name."""
-        return any(form in AVERAGED for word in self.key for form in forms(word))
+        """Whether a sum of its values has no meaning, by its name: a price, or what there is per head."""
+        return "per" in self.key[1:-1] or any(form in AVERAGED for word in self.key for form in forms(word))
 
     @property
     def is_identifier(self) -> bool:

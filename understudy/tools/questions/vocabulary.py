@@ -196,7 +196,7 @@ COMPOUNDS: Final = {"gesamt": SUM, "durchschnitts": MEAN, "hochst": HIGH, "minde
 # Words in the names of columns whose values are averaged, beside those of trends; and of those that name a row.
 AVERAGED: Final = AVERAGED_NAMES | frozenset(
     "pct temp height weight salary gehalt alter preis dauer quote note temperatur gewicht anteil prozent % einzelpreis "  # noqa: SIM905 (words read better as words)
-    "stuckpreis wind speed humidity pressure geschwindigkeit luftdruck".split()
+    "stuckpreis expectancy wind speed humidity pressure geschwindigkeit luftdruck".split()
 )
 IDENTIFIERS: Final = frozenset("id nr no number code zip postcode key index nummer plz ref".split())  # noqa: SIM905 (words read better as words)
 # Words after the noun of a column: units, of units_sold.
@@ -216,8 +216,8 @@ COSTS: Final = frozenset(
 )
 # Nouns of people, whose oldest is not the one that was recorded first.
 PERSONS: Final = frozenset(
-    "employee person customer student patient user member player worker client guest child passenger resident "  # noqa: SIM905 (words read better as words)
-    "mitarbeiter mitarbeiterin person kunde kundin schuler patient nutzer mitglied spieler gast kind bewohner".split()
+    "people leute staff employee person customer student patient user member player worker client guest child "  # noqa: SIM905 (words read better as words)
+    "passenger resident mitarbeiter mitarbeiterin person kunde kundin schuler patient nutzer mitglied spieler gast kind bewohner".split()
 )
 # Words in the names of columns that say how many.
 QUANTITIES: Final = frozenset(

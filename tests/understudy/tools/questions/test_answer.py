@@ -184,6 +184,8 @@ German,1,95,2,0,9,35,11
         (ORDERS, "show price and discount of toys", "list Price and Discount where Product = “Toys”"),
         (STAFF, "How many employees work remote?", "number of rows where Remote = “Yes”"),
         (STAFF, "employees hired before 2019", "rows where Hire Date before 2019"),
+        (STAFF, "people with a bonus over 1000", "rows where Bonus > 1000"),
+        ("Country,GDP per head\nNorway,7\nJapan,4\n", "GDP by country", "average GDP per head by Country"),
         (STAFF, "names of remote employees", "different Name where Remote = “Yes”"),
         (STAFF, "Who has the highest salary?", "Name with the highest Salary"),
         (STAFF, "employees with a salary over 50 thousand", "rows where Salary > 50000"),
