@@ -217,7 +217,8 @@ COSTS: Final = frozenset(
 # Nouns of people, whose oldest is not the one that was recorded first.
 PERSONS: Final = frozenset(
     "people leute staff employee person customer student patient user member player worker client guest child "  # noqa: SIM905 (words read better as words)
-    "passenger resident mitarbeiter mitarbeiterin person kunde kundin schuler patient nutzer mitglied spieler gast kind bewohner".split()
+    "passenger resident mitarbeiter mitarbeiterin kunde kundin schuler nutzer mitglied spieler gast kind "
+    "bewohner".split()
 )
 # Words in the names of columns that say how many.
 QUANTITIES: Final = frozenset(
