@@ -7,7 +7,7 @@ from attrs import evolve, frozen
 
 from understudy.tools.questions.lexer import Element, Quantity, periods_of
 from understudy.tools.questions.query import Dates, Having, Measure, Term
-from understudy.tools.questions.schema import KnownColumn, Schema, key_of, same
+from understudy.tools.questions.schema import KnownColumn, Schema, key_of
 from understudy.tools.questions.vocabulary import CURRENCIES, PERCENT
 
 _SOFT: Final = frozenset({"is", "where", "comma"})
@@ -175,7 +175,7 @@ class Conditions:
             said = self._all[place]
             beside = element.start == said.end and element.kind in ("number", "value")
             # Order 17 is a value; orders in 2025, or above 100 units, are rows.
-            if beside or not (column.names_rows and not same(key_of(said.text), column.key)):
+            if beside or not column.names_rows(key_of(said.text)):
                 is_said = said_is or negated or (column.is_identifier and beside)
                 found = list(self._after_column(column, element, next_place, is_said=is_said))
         for term, end in found:

@@ -136,8 +136,8 @@ class _Forms:
         sign: str | None
         for element in self._divided.rest:
             if element.kind == "column":
-                if element.value.names_rows and not same(key_of(element.text), element.value.key):
-                    return  # its noun names the rows
+                if element.value.names_rows(key_of(element.text)):
+                    return
                 sign = {"number": "c", "date": "D", "boolean": "B"}.get(element.value.kind, "C")
                 expanded.append((sign, element))
             elif element.kind == "aggregate" and element.value == "count":

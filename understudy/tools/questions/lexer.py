@@ -198,7 +198,7 @@ class Lexer:
                     alike = [each for each in self._schema.of_kind("date") if _is_participle(key[0], each.key[0])]
             if alike:
                 # “orders”, of a column order_id, are the rows; “order 17” is one of its values.
-                rows = [self._element("rows", None, place, end)] if any(_is_noun(key, each) for each in alike) else []
+                rows = [self._element("rows", None, place, end)] if any(each.names_rows(key) for each in alike) else []
                 return [*(self._element("column", each, place, end) for each in alike), *rows]
         return []
 
@@ -310,10 +310,6 @@ class Lexer:
 
 def _is_participle(word: str, verb: str) -> bool:
     return len(verb) > 2 and word in (f"{verb}ed", f"{verb}d", f"{verb}{verb[-1]}ed")
-
-
-def _is_noun(key: Key, column: KnownColumn) -> bool:
-    return column.names_rows and not same(key, column.key)
 
 
 def _is_common(key: Key) -> bool:

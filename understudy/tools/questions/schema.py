@@ -97,10 +97,11 @@ class KnownColumn:
         """Whether its values say how many, by its name."""
         return self.is_whole and not self.is_averaged and any(word in QUANTITIES for word in self.key)
 
-    @property
-    def names_rows(self) -> bool:
-        """Whether each row is one of what its noun says: an order, of ``order_id``."""
-        return self.unique and len(self.key) > 1 and self.key[-1] in IDENTIFIERS
+    def names_rows(self, key: Key) -> bool:
+        """Whether some words that mean this column are not its name, but what each row is one of: an order, of
+        ``order_id``."""
+        identifies = self.unique and len(self.key) > 1 and self.key[-1] in IDENTIFIERS
+        return identifies and not same(key, self.key)
 
     @property
     def truths(self) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
