@@ -129,7 +129,8 @@ def _with_question(request: Request, card: ToolCard, others: Sequence[ToolCard],
     if not rest:
         return CallPlan(tuple(calls[:MAX_CALLS]), (), max(fitted, MEANT)) if calls else None
     question = text[rest[0][0] : rest[-1][1]] if calls else text
-    if not (request.attached or before is not None or _mentions_table(request, question)):
+    about = request.attached or before is not None or _mentions_table(request, question)
+    if not (about or _is_about_table(request)):
         return None
     table = Source(question, request).table()
     if table is None or not set(scan.words(question)) - ASIDE - _SOCIAL:

@@ -26,6 +26,8 @@ async def ignore(event: object) -> None:
     [
         (ASKED, "and by product?", "answer_question", {"question": "and by product?", "before": READ}),
         (ASKED, "Only for the North", "answer_question", {"question": "Only for the North", "before": READ}),
+        # A value alone, which only the table knows: a question, and no analysis of all the rest.
+        (ASKED, "how many pears were sold", "answer_question", {"question": "how many pears were sold"}),
         (ASKED, "Chart that by month", "answer_question", {"question": "Chart that by month", "before": READ}),
         (PLANS, "What if the discount rate were 12% instead?", "compare_scenarios", {"rate_percent": 12}),
         (PLANS, "How sensitive is that?", "sensitivity_analysis", {}),
