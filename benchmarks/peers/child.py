@@ -6,7 +6,6 @@ Needs the standard library only: a peer may live in an environment, and on a Pyt
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
 import platform
@@ -59,25 +58,12 @@ class Boom:
 
 
 class Count:
-    """The counter that every peer is: its state, and the pattern match over its messages, called and awaited."""
+    """The counter that every peer is: its state, and the pattern match over its messages."""
 
     seen = 0
 
     def take(self, message: object) -> int:
         """Handle one message; return the count."""
-        match message:
-            case Add(number):
-                self.seen += number
-            case Read():
-                pass
-            case First():
-                message.note()
-            case Boom():
-                raise RuntimeError("told to crash")
-        return self.seen
-
-    async def take_async(self, message: object) -> int:
-        """The same for libraries whose handlers are async: no call in between."""
         match message:
             case Add(number):
                 self.seen += number
@@ -109,11 +95,6 @@ class Held:
 
     def _now(self) -> int:
         return tracemalloc.get_traced_memory()[0] if self._traced else resident_bytes()
-
-
-async def turn() -> None:
-    """One turn of the asyncio loop."""
-    await asyncio.sleep(0)
 
 
 def resident_bytes() -> int:
