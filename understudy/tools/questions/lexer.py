@@ -24,7 +24,6 @@ from understudy.tools.questions.vocabulary import (
     MULTIPLES,
     ORDINALS,
     PERCENT,
-    PERSONS,
     WORDS,
 )
 
@@ -237,9 +236,7 @@ class Lexer:
             found += [self._element(kind, value, place, place + length) for kind, value in meant]
             if found:
                 break
-        # Rows with a name of their own are the people of whom a question is.
-        named = any(each.unique and "name" in each.key for each in self._schema.of_kind("text"))
-        if words[0] in self._schema.nouns or (named and not forms(words[0]).isdisjoint(PERSONS)):
+        if self._schema.is_noun(words[0]):
             found.append(self._element("rows", None, place, place + 1))
         if words[0] in COUNTED:
             found.append(self._element("number", Quantity(COUNTED[words[0]]), place, place + 1))

@@ -10,7 +10,15 @@ from attrs import Factory, field, frozen
 
 from understudy.tools.column_types import quote as quote_name
 from understudy.tools.duckdb_session import Table
-from understudy.tools.questions.vocabulary import AVERAGED, GENERIC, IDENTIFIERS, PARTICIPLES, QUANTITIES, UNITS
+from understudy.tools.questions.vocabulary import (
+    AVERAGED,
+    GENERIC,
+    IDENTIFIERS,
+    PARTICIPLES,
+    PERSONS,
+    QUANTITIES,
+    UNITS,
+)
 
 MAX_VALUES: Final = 2_000
 """Different values of a column that are known by their words; of a column with more only those that a question spells
@@ -24,6 +32,7 @@ _NO_ROWS: Final = frozenset(
     "umsatz umsatze kosten daten zahlen preise ausgaben einnahmen statistics stats weather stock traffic".split()
 )
 _TO: Final = frozenset({"to", "of", "in", "per", "for", "bis", "pro", "von", "at", "on"})
+_ASIDE: Final = GENERIC | PARTICIPLES | UNITS
 _YES: Final = frozenset({"yes", "y", "true", "ja", "j", "wahr"})
 _NO: Final = frozenset({"no", "n", "false", "nein", "falsch"})
 
@@ -126,7 +135,7 @@ def _core(key: Key) -> Key:
         if place and word in _TO:
             words = words[:place]
             break
-    while len(words) > 1 and (words[-1] in GENERIC | PARTICIPLES | UNITS or words[-1].isdigit()):
+    while len(words) > 1 and (words[-1] in _ASIDE or words[-1].isdigit()):
         words.pop()
     return tuple(words)
 
@@ -146,6 +155,13 @@ class Schema:
 
     fields: tuple[KnownColumn, ...]
     nouns: frozenset[str] = frozenset()
+
+    def is_noun(self, word: str) -> bool:
+        """Whether a word is a name for the rows: the file's, or of people if each row has a name of its own."""
+        if word in self.nouns:
+            return True
+        people = not forms(word).isdisjoint(PERSONS)
+        return people and any(each.unique and "name" in each.key for each in self.of_kind("text"))
 
     def likened(self, heads: str) -> KnownColumn | None:
         """Return the only column of numbers whose noun is one of some: the age, for older. None without one, or of
