@@ -7,56 +7,41 @@ from typing import Any
 import attrs
 import pytest
 
+from docs.tables import TABLES, on_page_markdown
 from tests.docs.tables import DOCS, ROOT, code, table
 from understudy.agents.agent import Agent
 from understudy.agents.registry import all_agents
-from understudy.app.settings import Settings
-from understudy.observe.metrics import Metrics
 from understudy.tools.response import chat_response
 from understudy.tools.tool import ToolContext, tool
-from understudy.web.application import build_http_app
-from understudy.web.context import WebContext
 
 AGENTS = "reference/agents-and-tools.md"
 
 
-def shown(rule: str) -> str:
-    """Return a route as the page writes it: `<path:thread_id>` is `{id}`."""
-    return re.sub(r"<(?:path:)?(?:thread_|file_)?(\w+)>", r"{\1}", rule)
+def test_every_table_of_a_page_is_made_and_every_one_that_is_made_has_a_page() -> None:
+    marks = [mark for page in DOCS.rglob("*.md") for mark in re.findall(r"<!-- table: (.+) -->", page.read_text())]
+    assert sorted(marks) == sorted(TABLES)
 
 
-def test_every_endpoint_is_listed(tmp_path: Any) -> None:
-    """The table of requests is the application's own table of routes."""
-    nothing: Any = None
-    app = build_http_app(WebContext(Settings(data_dir=tmp_path), *[nothing] * (len(attrs.fields(WebContext)) - 1)))
-    served = {
-        f"{method} {shown(rule.rule)}"
-        for rule in app.url_map.iter_rules()
-        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
-    }
-    assert {code(row["request"])[0] for row in table("reference/rest.md", "REST")} == served
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_is_one_of_markdown(name: str) -> None:
+    page = on_page_markdown(f"Before.\n\n<!-- table: {name} -->\n\nAfter.\n")
+    before, lines, after = page.split("\n\n")
+    titles, line, *rows = [re.split(r"(?<!\\)\|", each)[1:-1] for each in lines.splitlines()]
+    assert (before, after) == ("Before.", "After.\n")
+    assert {len(line), *map(len, rows)} == {len(titles)}
+    assert all(row[0].strip() and row[-1].strip() for row in rows) or name == "routes"  # some refuse nothing
 
 
-def test_every_metric_is_listed() -> None:
-    """Names, kinds and labels are the declared ones."""
-    metrics = Metrics()
-    metrics.observe_tree(lambda: None)
-    metrics.observe_storage(int, int)
-    metrics.describe_build("1.0")
-    metrics.redis_up(False)
-    labels = {
-        each._name: sorted(each._labelnames)
-        for each in (getattr(each, "_metric", each) for each in vars(metrics).values())
-        if hasattr(each, "_labelnames")
-    } | {"understudy_mailbox_depth_messages": ["lane", "path"], "understudy_actors": ["path"]}
-    labels["understudy_build_info"] = ["python", "version"]
-    collected = [each for each in metrics.registry.collect() if not each.name.startswith("process_")]
-    declared = {each.name: (each.type, labels.get(each.name, [])) for each in collected}
-    declared["understudy_build_info"] = ("info", labels["understudy_build_info"])
-    del declared["understudy_build"]
-    headings = ("The wire", "Runs", "Texts", "The house")
-    rows = [row for heading in headings for row in table("reference/metrics.md", heading)]
-    assert {code(r["metric"])[0]: (r["kind"], sorted(code(r["labels"]))) for r in rows} == declared
+def test_every_request_and_metric_has_a_row() -> None:
+    """Those of the application, and those that a scrape of a server with everything has."""
+    routes, metrics = TABLES["routes"](), TABLES["metrics"]()
+    assert "| `DELETE /api/threads/{thread_id}/consents/{tool_name}` | Take back" in routes
+    assert "| `understudy_redis_calls` | counter | `outcome` | " in metrics
+    assert "| `understudy_mailbox_depth_messages` | gauge | `path`, `lane` | " in metrics
+    assert "| `understudy_build_info` | info | `version`, `python` | " in metrics
+    used = set(re.findall(r"\bunderstudy_[a-z_]+[a-z]", (ROOT / "deploy/prometheus/alerts.yml").read_text()))
+    named = {re.sub(r"_(total|bucket|sum|count)$", "", name) for name in used}
+    assert named <= set(re.findall(r"^\| `(\w+)`", metrics, re.MULTILINE))
 
 
 def test_every_built_in_agent_is_listed_with_its_tools() -> None:

@@ -3,39 +3,15 @@
 import re
 import tomllib
 from pathlib import Path
-from typing import Any
 
-import attrs
 import click
 import pytest
 
 from tests.docs.tables import DOCS, code, table
-from transport.connection.limits import Limits
-from understudy.app.settings import Settings, load
+from understudy.app.settings import load
 from understudy.cli.main import main
 
 PAGE = "reference/settings.md"
-
-
-def shown(value: Any) -> str:
-    """Return a default as the page writes it."""
-    return f"`{value}`" if value or value == 0 else "(empty)"
-
-
-def rows_of(kind: type[Any], prefix: str) -> list[tuple[str, str, str]]:
-    """Return name, default and variable of each setting of an attrs class."""
-    defaults = kind()
-    names = [each.name for each in attrs.fields(kind) if each.name not in ("hooks", "limits", "prices", "timeouts")]
-    return [(name, shown(getattr(defaults, name)), f"{prefix}_{name}".upper()) for name in names]
-
-
-@pytest.mark.parametrize(
-    ("heading", "kind", "prefix"), [("Settings", Settings, "understudy"), ("Limits", Limits, "understudy_limits")]
-)
-def test_every_setting_is_listed(heading: str, kind: type[Any], prefix: str) -> None:
-    """Names, defaults and variables are those of the code, in its order."""
-    rows = [(code(r["setting"])[0], r["default"], code(r["variable"])[0]) for r in table(PAGE, heading)]
-    assert rows == rows_of(kind, prefix)
 
 
 def test_the_example_file_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,108 +77,181 @@ class BadSettings(ValueError):
 
 @frozen
 class Settings:
-    """All settings of a server. Sizes are in bytes, times in seconds unless the name says otherwise.
-
-    `builtin_agents`: the built-in agents to keep; `default_agent` answers messages that name no agent, by default
-    the guide, or without it the first of the user's own. `secret` signs and seals; what was signed or sealed with
-    one of `accepted_secrets` is accepted too, while the secret is being replaced. `permissions_file`: who may use
-    which agents, tools and models, and spend how much. `session_max_s`: how long after sign-in a session's tokens
-    can be renewed. `refresh_grace_s`: how long after its expiry an anonymous user's token can still be renewed; by
-    default as long as it was valid (`token_ttl_s`), 0 for not at all. `jwks`: a file or URL with an identity
-    provider's public keys; its tokens must have `jwt_issuer` and `jwt_audience`, unless these are empty.
-    `oidc_issuer`: the identity provider at which users of the page sign in by OpenID Connect, as `oidc_client_id`;
-    `oidc_title` is what they call it, and `oidc_recheck_s` how often it is asked whether and as what they may stay,
-    `oidc_outage_s` how long they may while it is away. `accounts`: whether the page's users sign in with a name and
-    a password, which they set by an invite. `public_url`: the address by which browsers reach this server.
-    `scrub_policy`: the name of a preset, or a TOML file. `raw_key`, or the content of `raw_key_file`, encrypts the
-    texts kept by `store_raw`; what was encrypted with one of `accepted_raw_keys` (keys, or `file:PATH`) is
-    decrypted too, while the key is being replaced. `local_operator`: whether a user without a token is an operator
-    if their browser is a process of the user who runs the server. `storage_wait_s`: how long a message waits for an
-    unavailable database, and `storage_waiting` how many messages may. `webhook_urls`: prefixes of the addresses
-    that webhooks may have; `webhook_private`: whether their hosts may have private addresses. `hooks`: by whose
-    signed requests programs send messages. `web_push_urls`: prefixes of the addresses of push services, any public
-    one with https if empty; `web_push_contact`: how their operators reach this server's, as `mailto:…` or an
-    address with https. `mcp_private`: whether the authorization servers of MCP servers may. `share_links`: whether
-    users may make links by which anybody can read a thread. `log_events` is the share of runs whose events are
-    logged. `otlp_endpoint`: the address of the collector to which traces are sent, with `otlp_headers`
-    (`NAME=VALUE`); `trace_ratio` is the share of runs that are traced, `trace_content`: with their texts.
-    """
+    """All settings of a server. Sizes are in bytes, times in seconds unless the name says otherwise."""
 
     host: str = "127.0.0.1"
+    """The address to listen on, `::` for all of IPv6 and IPv4; any but a loopback address needs a secret or a
+    `jwks`."""
     port: int = field(default=8002, validator=[ge(0), le(65535)])
+    """The port of everything; 0 takes a free one."""
     tls_certificate: Path | None = None
+    """A PEM file: the server's certificate and its intermediate certificates; with it and `tls_key` the port uses
+    TLS."""
     tls_key: Path | None = None
+    """A PEM file: the key of that certificate, without a password."""
     data_dir: Path = Path("data")
+    """The database, the files, and the secret that the server generated for itself; the server sets its mode to 0700
+    (files 0600)."""
     database_url: str = field(default="", repr=False)
+    """`sqlite:///FOLDER`, the folder of the database, if it is not the data folder (`sqlite:////FOLDER` for an absolute
+    path; may also end in `/understudy.db`); or `postgresql://USER@HOST/NAME`."""
     redis_url: str = field(default="", repr=False)
+    """`redis://HOST:PORT`: the Redis through which several servers over one PostgreSQL work as one; `rediss://` with
+    TLS, `:PASSWORD@` before the host, `/NUMBER` at the end for another of its databases."""
     storage_wait_s: float = field(default=0.0, validator=[ge(0), le(30)])
+    """How long a message waits for a database that is away before it is refused, 30 at most; later commands of its
+    connection wait too."""
     storage_waiting: int = field(default=100, validator=gt(0))
+    """How many messages may wait for a database that is away at a time."""
     model: str = "offline"
+    """`offline`, `openai:NAME`, `openai-chat:NAME` or `anthropic:NAME`; several, separated by commas, are a chain."""
     model_window_tokens: int = field(default=128_000, validator=ge(2_000))
+    """The window of the language model: longer conversations are shortened."""
     model_max_output: int = field(default=8_192, validator=gt(0))
+    """The longest reply: it is asked of the provider, and this part of the window is kept free for it; half of the
+    window at most. `ModelSettings(max_output=…)` of an agent may be smaller."""
     model_images: bool = False
+    """Whether the language model takes images: attached ones are then sent to it, others only described."""
     model_documents: bool = False
+    """Whether the language model is sent attached PDF files, which `openai:` and `anthropic:` take; other files are
+    only described."""
     builtin_agents: list[str] = field(factory=lambda: list(BUILTIN))
+    """The built-in agents to keep; an empty list for none."""
     default_agent: str = ""
+    """The agent that answers messages which name none; unless set the guide, or without it the first of your own."""
     secret: typed_settings.SecretStr = field(default=typed_settings.SecretStr(""), repr=False)
+    """A secret of 32 bytes or more, which signs session tokens; with a `redis_url` the keys for messages between nodes
+    are derived from it too, so all nodes need the same secret. A secret with fewer than eight different letters causes
+    a warning at the start (`settings.weak_secret`)."""
     accepted_secrets: list[str] = field(factory=list, repr=False)
+    """Other secrets whose tokens, and what was sealed with them, are accepted while the secret is replaced."""
     permissions_file: Path | None = None
+    """The file of who may use which agents, tools and models, and spend how much, by group; changes count within a
+    second."""
     jwks: str = ""
+    """A file or an address with the public keys of an identity provider; a path in a settings file is relative to that
+    file's folder."""
     jwt_issuer: str = ""
+    """The required `iss` of the provider's tokens."""
     jwt_audience: str = ""
+    """The required `aud` of the provider's tokens; needed with `jwks`."""
     tenant_claim: str = ""
+    """The claim of a token that names the user's tenant; without this setting there are no tenants."""
     local_operator: bool = True
+    """Whether a user without a token is an operator, if the socket belongs to a process of the user who runs the
+    server; only on a loopback address, without a secret."""
     accounts: bool = False
+    """Whether the page's users sign in to accounts of this server, with a password or a passkey, which they set by a
+    link of `understudy invite`."""
     oidc_issuer: str = ""
+    """The identity provider at which the page's users sign in by OpenID Connect: its `issuer`, letter by letter."""
     oidc_client_id: str = ""
+    """This server's name at the provider; needed with `oidc_issuer`."""
     oidc_client_secret: typed_settings.SecretStr = field(default=typed_settings.SecretStr(""), repr=False)
+    """This server's secret at the provider; none for a public client."""
     oidc_title: str = ""
+    """What users call the provider, on the page's button; the host of `oidc_issuer` unless set."""
     oidc_scopes: list[str] = field(factory=lambda: ["openid", "profile", "email"])
+    """What is asked of the provider; some give a refresh token for `offline_access` only."""
     oidc_prompt: str = ""
+    """The `prompt` of the request, such as `consent` or `select_account`."""
     oidc_name_claim: str = ""
+    """The claim that holds what people call the user; unless set, or without it, `name`, `preferred_username` or
+    `email`."""
     oidc_roles_claim: str = "roles"
+    """The claim that holds the user's roles; `realm_access.roles` is a member of a claim."""
     oidc_groups_claim: str = "groups"
+    """The claim that holds the user's groups."""
     oidc_recheck_s: int = field(default=600, validator=[ge(10), le(86_400)])
+    """How often the provider is asked whether and as what a user may stay, 10 to 86400; a user who is removed there is
+    signed out within that time."""
     oidc_outage_s: int = field(default=3600, validator=ge(0))
+    """How long sessions go on as they were while the provider is away."""
     public_url: str = ""
+    """The address by which browsers reach this server, such as `https://chat.example.org` or
+    `https://example.org/chat`; needed with `oidc_issuer`, and with `accounts` unless the server has `tls_certificate`,
+    except on a loopback address."""
     token_ttl_s: int = field(default=7 * 24 * 3600, validator=gt(0))
+    """How long a session token is valid."""
     session_max_s: int = field(default=30 * 24 * 3600, validator=gt(0))
+    """How long after signing in a session can be renewed."""
     refresh_grace_s: int | None = field(default=None, validator=optional(ge(0)))
+    """How long after its end an anonymous user's token can still be renewed; as long as `token_ttl_s` unless set."""
     allowed_origins: list[str] = field(factory=list)
+    """Origins of pages that may use this server, beside its own."""
     trusted_proxies: list[str] = field(factory=list)
+    """Addresses or networks of proxies whose `X-Forwarded-For` names the address of a request; only limits per address
+    use it."""
     keep_threads_days: float = field(default=0.0, validator=ge(0))
+    """How long a thread is kept after its last message; for ever unless set."""
     keep_events_days: float = field(default=0.0, validator=ge(0))
+    """How long the events of a run that has ended are kept in the log of its thread; as long as the thread unless
+    set."""
     audit_days: float = field(default=0.0, validator=ge(0))
+    """How long an entry of the audit log is kept; for ever unless set."""
     max_file_bytes: int = field(default=20 * 1024 * 1024, validator=gt(0))
+    """The largest upload."""
     compression_from_bytes: int | None = field(default=None, validator=optional(ge(0)))
+    """The size from which text to a client is compressed; not at all unless set; 1024 is a good value where traffic
+    costs more than time."""
     limits: Limits = field(factory=Limits)
     scrub_policy: str = "standard"
+    """The policy of the content filter: `standard`, `strict`, `off`, or a TOML file."""
     summary_from: int = field(default=1, validator=gt(0))
+    """Number of findings (redacted, or possible instructions) from which the user is notified."""
     store_raw: bool = False
+    """Whether messages are also stored as they were sent, encrypted."""
     raw_key: typed_settings.SecretStr = field(default=typed_settings.SecretStr(""), repr=False)
+    """The key with which raw texts are encrypted, of 32 bytes or more."""
     raw_key_file: Path | None = None
+    """The file that contains that key, in place of `raw_key`."""
     accepted_raw_keys: list[str] = field(factory=list, repr=False)
+    """Other keys whose raw texts are decrypted while the key is replaced; `file:PATH` names a file with one."""
     words_per_s: float = field(default=50.0, validator=gt(0))
+    """How fast the offline model writes."""
     log_level: str = field(default="info", validator=in_(("debug", "info", "warning", "error")))
+    """`debug`, `info`, `warning`, `error`."""
     log_format: str = field(default="auto", validator=in_(("auto", "json", "console")))
+    """`json`, `console`, or `auto`: console on a terminal, JSON elsewhere."""
     log_events: float = field(default=0.0, validator=[ge(0), le(1)])
+    """The share of runs, 0 to 1, of which each event is a line `run.event` of the log, at `log_level` `debug`: of a
+    sampled run all, so that its delivery can be followed."""
     grace_s: float = field(default=4.0, validator=gt(0))
+    """How long the server may take to stop."""
     observer_kill: bool = False
+    """Whether operators may kill actors; for tests only."""
     show_costs: bool = True
+    """Whether the page shows users what an answer cost; tokens are shown in any case."""
     share_links: bool = False
+    """Whether users may make links by which anybody who has one reads a conversation; switched off, no link works."""
     thread_titles: bool = True
+    """Whether language models make the titles of threads."""
     voice_input: bool = False
+    """Whether the page offers voice input in browsers that turn speech into text; some send the sound to their
+    maker."""
     webhook_urls: list[str] = field(factory=list)
+    """Prefixes of the addresses that webhooks may call; none unless set."""
     webhook_secret: typed_settings.SecretStr = field(default=typed_settings.SecretStr(""), repr=False)
+    """The secret that signs webhooks, of 32 bytes or more; needed with `webhook_urls`."""
     webhook_private: bool = False
+    """Whether the hosts of webhooks may have private addresses."""
     web_push_urls: list[str] = field(factory=list)
+    """Prefixes of the push services that may be called to notify browsers; any public host with https unless set."""
     web_push_contact: str = ""
+    """`mailto:…` or an address with https, for the operators of push services."""
     mcp_private: bool = False
+    """Whether the authorization servers of MCP servers may have private addresses, and http."""
     widgets_origin: str = ""
+    """Another name of this server, such as `https://widgets.example.org`, at which user interfaces of MCP servers are
+    shown in frames; empty: they are not shown."""
     otlp_endpoint: str = ""
+    """The collector to which traces are sent, such as `http://localhost:4318`; empty: nothing is traced."""
     otlp_headers: list[str] = field(factory=list, repr=False)
+    """Headers of the requests to the collector, `NAME=VALUE`, such as a key."""
     trace_ratio: float = field(default=1.0, validator=[ge(0), le(1)])
+    """The share of runs that are traced, 0 to 1."""
     trace_content: bool = False
+    """Whether spans have the texts of users, models and tools, as they are stored."""
     hooks: Hooks = field(factory=dict)
     prices: PriceTable = field(factory=PriceTable)
     timeouts: Timeouts = field(factory=dict)

@@ -1,5 +1,5 @@
 """The command `understudy`: serve, new, chat, top, load, token, invite, accounts, scrub, threads, users, audit,
-migrate, reseal, backup, restore, doctor.
+migrate, reseal, backup, restore, doctor, settings.
 
 Exit codes: 0 success, 1 failure (or findings of `scrub --check`), 2 wrong usage.
 """
@@ -404,6 +404,22 @@ def doctor(agents: tuple[str, ...], data_dir: Path | None, offline: bool) -> Non
     except CannotLoad as error:
         raise FixableError(str(error)) from error
     sys.exit(run_doctor(data_dir, agents=found, offline=offline))
+
+
+@main.command()
+@click.argument("part", default="")
+def settings(part: str) -> None:
+    """Print the settings in force whose names contain PART: value, source, variable, and what each is for."""
+    from transport.connection.limits import Limits
+    from understudy.app.setting_texts import setting_texts
+    from understudy.app.settings import describe_settings
+
+    texts = setting_texts(Settings) | {f"limits.{name}": text for name, text in setting_texts(Limits).items()}
+    for each in describe_settings(load_settings()):
+        if part in each.name:
+            value = ("(secret)" if each.is_set else "(empty)") if each.secret else repr(each.value)
+            click.echo(f"{each.name} = {value}, by {each.source}; UNDERSTUDY_{each.name.replace('.', '_').upper()}")
+            click.echo(click.wrap_text(texts[each.name], 118, "    ", "    "))
 
 
 main.add_command(accounts)

@@ -162,37 +162,88 @@ class Metrics(ConnectionMetrics):
         self._detectors: set[str] = set()
         counter, gauge = partial(self._declare, Counter), partial(self._declare, Gauge)
         histogram = partial(self._declare, Histogram)
-        self._connections = gauge("understudy_connections", "Open connections.", "dialect")
-        self._closed = counter("understudy_connections_closed", "Closed sockets, by close code.", "code")
+        self._connections = gauge(
+            "understudy_connections",
+            "Open connections, event streams too; `agui` for the runs of AG-UI, `responses` for those of "
+            "OpenAI's clients.",
+            "dialect",
+        )
+        self._closed = counter(
+            "understudy_connections_closed", "Closed sockets, by close code; `other` for a client's own.", "code"
+        )
         for code in CLOSES:  # from 0 on, so that the first of a kind is an increase
             self._closed[str(code)]
-        self._reconnects = counter("understudy_reconnects", "Connections of clients that came back.")
-        self._users_returned = counter("understudy_users_returned", "Connections of users who had just left.")
-        self._messages = BatchCounter("understudy_messages", "Commands received.", "type", self.registry)
-        self._repeated = counter("understudy_messages_repeated", "Messages that had been accepted, sent again.")
-        self._impatient = counter("understudy_messages_impatient", "Messages to a thread whose answer was awaited.")
-        self._ignored = counter("understudy_messages_ignored", "Commands beyond their limit, not taken.", "type")
+        self._reconnects = counter(
+            "understudy_reconnects",
+            "Clients that reconnected: connections whose first `resume`, and event streams whose "
+            "`Last-Event-ID` or `after`, names an event that the client has.",
+        )
+        self._users_returned = counter(
+            "understudy_users_returned",
+            "Users who connected again within a minute of the end of their last connection, whatever their "
+            "client resumes; a reload of the page is one, an event stream of one conversation is none.",
+        )
+        self._messages = BatchCounter(
+            "understudy_messages",
+            "Commands received; `rejected` for frames that are not commands.",
+            "type",
+            self.registry,
+        )
+        self._repeated = counter(
+            "understudy_messages_repeated",
+            "Messages over a connection that had been accepted before: the acceptance did not reach the client.",
+        )
+        self._impatient = counter(
+            "understudy_messages_impatient",
+            "Messages that were accepted while an answer in their conversation had not ended: people who "
+            "write again while they wait.",
+        )
+        self._ignored = counter(
+            "understudy_messages_ignored", "`ack` and `typing` beyond `signals_per_minute`.", "type"
+        )
         self._sent = BatchCounter("understudy_events_sent", "Events handed to sockets.", "type", self.registry)
-        self._replayed = counter("understudy_events_replayed", "Older events sent from the log.")
-        self._dropped = counter("understudy_events_dropped", "Events dropped for slow readers.", "type")
+        self._replayed = counter(
+            "understudy_events_replayed",
+            "Sent events that had happened before their client asked for them: those sent from the log to a "
+            "client that reconnects or opens a conversation.",
+        )
+        self._dropped = counter(
+            "understudy_events_dropped", "Events without a number that a slow reader did not get.", "type"
+        )
         self._delivery = BatchHistogram(
-            "understudy_delivery_latency_seconds", "From an event to its socket.", DELIVERY_S, self.registry
+            "understudy_delivery_latency_seconds",
+            "From an event to its socket; not of events that had happened before their client asked for them.",
+            DELIVERY_S,
+            self.registry,
         )
         self._rtt = histogram("understudy_ping_seconds", "From a ping to its pong.", buckets=DELIVERY_S)
         self._behind = histogram(
-            "understudy_rendered_behind_events", "Events sent and not yet shown.", buckets=COMMIT_ROWS
+            "understudy_rendered_behind_events",
+            "Events sent to a client that it had not yet shown at its last `ack`.",
+            buckets=COMMIT_ROWS,
         )
-        self._errors = counter("understudy_errors", "Errors told to clients.", "code")
-        self._deprecated = counter("understudy_deprecated_endpoint_uses", "Uses of deprecated endpoints.", "endpoint")
+        self._errors = counter("understudy_errors", "Errors sent to clients, WebSocket and HTTP.", "code")
+        self._deprecated = counter(
+            "understudy_deprecated_endpoint_uses", "Uses of the deprecated endpoints.", "endpoint"
+        )
 
-        self._events = counter("understudy_events_committed", "Events of runs, logged.", "type")
+        self._events = counter("understudy_events_committed", "Durable events of runs.", "type")
         self._first = histogram(
-            "understudy_time_to_first_event_seconds", "From a message to its run's first event.", buckets=RUN_S
+            "understudy_time_to_first_event_seconds",
+            "From the arrival of a message (its first frame was read, or its request began) to the first "
+            "event after its acceptance: scrubbing, waiting for storage and queueing included. If another "
+            "node forwarded the message, the time starts on this node.",
+            buckets=RUN_S,
         )
-        self._runs = counter("understudy_runs", "Ended runs.", "outcome")
-        self._run_s = histogram("understudy_run_duration_seconds", "From accepted to a run's end.", buckets=RUN_S)
+        self._runs = counter(
+            "understudy_runs", "Ended runs: `success`, `cancelled`, or the code of their error.", "outcome"
+        )
+        self._run_s = histogram("understudy_run_duration_seconds", "From accepted to the end.", buckets=RUN_S)
         self._resumed = counter(
-            "understudy_runs_taken_up", "Runs that lost their server, by what became of them.", "outcome"
+            "understudy_runs_taken_up",
+            "Runs that lost their server or their actor: `resumed`, or the reason why the run could not be "
+            "resumed: `unknown`, `set_aside`, `no_agent`, `unreadable`, `later_release`.",
+            "outcome",
         )
         # An increase is seen only if the count before it was: these begin with 0, not with their first count.
         for metric, labels in ((self._runs, RUN_OUTCOMES), (self._resumed, RESUME_OUTCOMES), (self._errors, ERRORS)):
@@ -200,64 +251,181 @@ class Metrics(ConnectionMetrics):
                 metric[each].inc(0)
         self._calls = counter("understudy_tool_calls", "Ended tool calls.", "tool", "status")
         self._call_s = histogram("understudy_tool_call_duration_seconds", "Tool calls.", "tool", buckets=RUN_S)
-        self._tool_threads = gauge("understudy_tool_threads", "Threads of tools: working, or lost.", "state")
-        self._threads_lost = counter("understudy_tool_threads_lost", "Threads whose call was given up.", "tool")
-        self._model_s = histogram("understudy_model_turn_seconds", "Turns of models.", "model", buckets=RUN_S)
-        self._tokens = counter("understudy_model_tokens", "Words or tokens of models.", "model", "kind")
+        self._tool_threads = gauge(
+            "understudy_tool_threads",
+            "Worker threads of tools: `working`, or `lost` (the call was given up, the function goes on).",
+            "state",
+        )
+        self._threads_lost = counter(
+            "understudy_tool_threads_lost",
+            "Calls that were given up while their function went on; a tool that adds to it hangs.",
+            "tool",
+        )
+        self._model_s = histogram(
+            "understudy_model_turn_seconds", "Turns of models, also failed ones.", "model", buckets=RUN_S
+        )
+        self._tokens = counter(
+            "understudy_model_tokens",
+            "Tokens of language models (words of the offline one): `input` without what the provider had "
+            "cached, `cached`, `output`.",
+            "model",
+            "kind",
+        )
         self._requested: set[str] = set()
         self._turn_tokens = histogram(
-            "gen_ai_client_token_usage", "Tokens of one turn of a model.", *TOKEN_LABELS, buckets=TOKENS
+            "gen_ai_client_token_usage",
+            "Tokens of one turn, `input` (with the cached ones) and `output`: the `gen_ai.client.token.usage` "
+            "of OpenTelemetry 1.41, for dashboards made for it. Without the offline model, whose words are no "
+            "tokens, and without turns of which some tokens are estimated.",
+            *TOKEN_LABELS,
+            buckets=TOKENS,
         )
-        self._cost = counter("understudy_model_cost", "What models cost, in the currency of the prices.", "model")
+        self._cost = counter(
+            "understudy_model_cost",
+            "What turns of a model cost, in the currency of the prices; 0 for a model without a price.",
+            "model",
+        )
         self._findings = counter(
             "understudy_scrub_findings", "What was found in texts.", "category", "kind", "direction", "action"
         )
-        self._scrub_s = histogram("understudy_scrub_seconds", "Looking through one text.", "direction", buckets=SCRUB_S)
-        self._scrub_failures = counter("understudy_scrub_failures", "Detectors that failed.", "direction", "detector")
-        self._webhooks = counter("understudy_webhooks", "Attempts to deliver a webhook.", "outcome")
-        self._notices = counter("understudy_notices", "Attempts to send a notice to a browser.", "outcome")
-        self._spans_dropped = counter(
-            "understudy_trace_spans_dropped", "Spans that did not reach the collector of traces.", "reason"
+        self._scrub_s = histogram(
+            "understudy_scrub_seconds",
+            "Time to scan one text: a message, a tool's result, a whole answer.",
+            "direction",
+            buckets=SCRUB_S,
         )
-        self._pushes = counter("understudy_pushes", "Attempts to send a push notification.", "outcome")
-        self._schedules = counter("understudy_schedules", "Due times of schedules.", "outcome")
-        self._feedback = counter("understudy_feedback", "Ratings of answers.", "rating")
-        gauge("understudy_runs_without_end", "Accepted runs that have not ended.").set_function(
+        self._scrub_failures = counter(
+            "understudy_scrub_failures",
+            "Detectors that failed on a text; the log has `scrub.detector_failed`.",
+            "direction",
+            "detector",
+        )
+        self._webhooks = counter(
+            "understudy_webhooks",
+            "Attempts to deliver a webhook: `delivered`, `failed` (it is tried again), `given_up`.",
+            "outcome",
+        )
+        self._notices = counter(
+            "understudy_notices",
+            "Attempts to notify a browser: `delivered`, `failed` (it is tried again), `given_up`, `obsolete` "
+            "(the user had answered or seen it).",
+            "outcome",
+        )
+        self._spans_dropped = counter(
+            "understudy_trace_spans_dropped",
+            "Spans that did not reach the collector of traces: `queue`, `collector`, `shutdown`.",
+            "reason",
+        )
+        self._pushes = counter(
+            "understudy_pushes",
+            "Attempts to send a push notification of A2A: `delivered`, `failed`, `given_up`.",
+            "outcome",
+        )
+        self._schedules = counter(
+            "understudy_schedules",
+            "Due times of schedules: `fired`, `refused` (its message was), `missed` (it passed while no server ran).",
+            "outcome",
+        )
+        self._feedback = counter(
+            "understudy_feedback", "Ratings of answers: `up`, `down`, or `none` for a withdrawn rating.", "rating"
+        )
+        gauge("understudy_runs_without_end", "Accepted runs that have not ended, of this process.").set_function(
             lambda: len(self.watchdog.open)
         )
-        gauge("understudy_runs_silent", "Open runs of which nothing is heard.").set_function(
-            lambda: self.watchdog.count_silent(clock())
-        )
+        gauge(
+            "understudy_runs_silent",
+            "Accepted runs of this process that sent nothing for a minute, and wait neither for a person nor "
+            "for an earlier run of their conversation.",
+        ).set_function(lambda: self.watchdog.count_silent(clock()))
         for name, text, read in (
-            ("understudy_runs_ended_twice", "Terminal events of ended runs.", lambda: self.watchdog.double_ends),
-            ("understudy_runs_abandoned", "Runs whose user left before the end.", lambda: self.watchdog.abandoned),
-            ("understudy_tool_calls_unpaired", "Calls without a result.", lambda: self.watchdog.unpaired_calls),
-            ("understudy_events_misplaced", "Events with a wrong thread.", lambda: self.watchdog.misplaced),
+            (
+                "understudy_runs_ended_twice",
+                "Ends of runs that had already ended; any value above 0 is a bug.",
+                lambda: self.watchdog.double_ends,
+            ),
+            (
+                "understudy_runs_abandoned",
+                "Runs that ended while no client of their user was connected, though one was when they began.",
+                lambda: self.watchdog.abandoned,
+            ),
+            (
+                "understudy_tool_calls_unpaired",
+                "Tool calls that had no result when their run ended; any value above 0 is a bug.",
+                lambda: self.watchdog.unpaired_calls,
+            ),
+            (
+                "understudy_events_misplaced",
+                "Events that name another conversation than their run; any value above 0 is a bug.",
+                lambda: self.watchdog.misplaced,
+            ),
         ):
             self.registry.register(_CountedElsewhere(name, text, read))
 
         self._restarts = counter("understudy_actor_restarts", "Restarts of actors.", "path")
-        self._dead_letters = counter("understudy_dead_letters", "Messages that reached nobody.", "why")
-        self._slow_handlers = counter("understudy_loop_held", "Messages whose handling held the loop.", "path")
-        self._watchdogs_died = counter("understudy_watchdog_died", "Watchdogs of the loop that ended by an error.")
-        self._lingering = counter("understudy_actors_lingering", "Killed actors that go on.", "path")
-        self._breakers = gauge("understudy_breaker_state", "0: calls pass, 1: one is on trial, 2: none.", "breaker")
-        self._cache_reads = counter("understudy_cache_reads", "Reads, by the source of the answer.", "outcome")
-        self._commit_rows = histogram("understudy_store_commit_events", "Events in one commit.", buckets=COMMIT_ROWS)
-        self._removed = counter("understudy_removed", "What was removed because of its age.", "what")
-        self._commit_s = histogram("understudy_store_commit_seconds", "Duration of one commit.", buckets=DELIVERY_S)
-        self._reads = gauge("understudy_reads_waiting", "Reads that wait for a thread.")
-        self.read_waits = BatchHistogram(
-            "understudy_read_wait_seconds", "From a read to its thread.", DELIVERY_S, self.registry
+        self._dead_letters = counter("understudy_dead_letters", "Messages to dead actors.", "why")
+        self._slow_handlers = counter(
+            "understudy_loop_held",
+            "Tasks of actors that blocked the event loop for over 50 ms; `other`: a task that no actor started.",
+            "path",
         )
-        self.loop_lag = histogram("understudy_loop_lag_seconds", "How late the event loop is.", buckets=DELIVERY_S)
+        self._watchdogs_died = counter(
+            "understudy_watchdog_died",
+            "Ends of the thread that looks for held loops, by an error of its own: `understudy_loop_held` "
+            "counts no more until the server is restarted.",
+        )
+        self._lingering = counter(
+            "understudy_actors_lingering", "Actors that were killed and had not ended 5 s later.", "path"
+        )
+        self._breakers = gauge(
+            "understudy_breaker_state",
+            "0 while closed (calls pass), 2 while open (calls are refused after repeated failures), 1 while "
+            "half open (one call probes); of the `database` (reads) and of each `model`.",
+            "breaker",
+        )
+        self._cache_reads = counter(
+            "understudy_cache_reads",
+            "Reads of threads, messages and events by source: the `database`; the cache while the database is "
+            "away (`stale`); neither (`missed`).",
+            "outcome",
+        )
+        self._commit_rows = histogram("understudy_store_commit_events", "Events in one commit.", buckets=COMMIT_ROWS)
+        self._removed = counter(
+            "understudy_removed",
+            "`threads`, `events`, `files`, `audit_entries` that were removed because of their age.",
+            "what",
+        )
+        self._commit_s = histogram("understudy_store_commit_seconds", "Duration of one commit.", buckets=DELIVERY_S)
+        self._reads = gauge(
+            "understudy_reads_waiting",
+            "Reads that wait for a worker thread and its connection; if it stays above 0, all of these are busy.",
+        )
+        self.read_waits = BatchHistogram(
+            "understudy_read_wait_seconds",
+            "How long reads waited for a worker thread; if a read waits longer than 0.25 s, the log has "
+            "`storage.readers_busy`, at most once a second.",
+            DELIVERY_S,
+            self.registry,
+        )
+        self.loop_lag = histogram(
+            "understudy_loop_lag_seconds",
+            "How late the event loop handles a timer, measured once a second.",
+            buckets=DELIVERY_S,
+        )
         self._redis: Gauge | None = None
-        self._redis_calls = counter("understudy_redis_calls", "Calls of Redis.", "outcome")
+        self._redis_calls = counter(
+            "understudy_redis_calls",
+            "Calls of Redis: `answered`, `refused` by Redis, `failed`, or `away` if the call was not made "
+            "because Redis does not answer.",
+            "outcome",
+        )
         self._dropped_packets = counter(
-            "understudy_node_messages_dropped", "What came from Redis and was not heard.", "reason"
+            "understudy_node_messages_dropped",
+            "Messages in Redis that this node dropped: `not_authentic`, not encrypted by a node with the same "
+            "secret; `replayed`; `unreadable`.",
+            "reason",
         )
         self._redis_s = histogram(
-            "understudy_redis_call_seconds", "Calls of Redis that it answered.", buckets=DELIVERY_S
+            "understudy_redis_call_seconds", "Duration of answered calls of Redis.", buckets=DELIVERY_S
         )
 
     # connections (transport's ConnectionMetrics)
@@ -407,7 +575,12 @@ class Metrics(ConnectionMetrics):
     def observe_storage(self, reads_waiting: Callable[[], int], lapses: Callable[[], int]) -> None:
         """Call these at each scrape: the number of reads that wait, and of lapses of this node's membership."""
         self._reads.set_function(reads_waiting)
-        lapsed = _CountedElsewhere("understudy_node_lapses", "How often others took this node for dead.", lapses)
+        lapsed = _CountedElsewhere(
+            "understudy_node_lapses",
+            "How often other nodes considered this node dead since it started, for example after a pause "
+            "longer than its lease.",
+            lapses,
+        )
         self.registry.register(lapsed)
 
     def observe_tool_threads(self, working: Callable[[], int], lost: Callable[[], int]) -> None:
@@ -522,7 +695,11 @@ class Metrics(ConnectionMetrics):
     def redis_up(self, up: bool) -> None:
         """Record whether Redis answers. A server without Redis never calls this, and has no such metric."""
         if self._redis is None:
-            self._redis = Gauge("understudy_redis_up", "Whether Redis answers.", registry=self.registry)
+            self._redis = Gauge(
+                "understudy_redis_up",
+                "1 while Redis answers, otherwise 0; a server without Redis does not have it.",
+                registry=self.registry,
+            )
         self._redis.set(up)
 
     def node_message_dropped(self, reason: str) -> None:
@@ -587,11 +764,15 @@ class MailboxDepths(Collector):
             for lane, count in node.depth.items():
                 waiting[pattern, str(getattr(lane, "value", lane)).lower()] += count
             rest.extend(node.children)
-        depth = GaugeMetricFamily("understudy_mailbox_depth_messages", "Waiting messages.", labels=["path", "lane"])
+        depth = GaugeMetricFamily(
+            "understudy_mailbox_depth_messages",
+            "Messages in mailboxes, counted at each scrape.",
+            labels=["path", "lane"],
+        )
         for (pattern, lane), count in sorted(waiting.items()):
             depth.add_metric([pattern, lane], count)
         yield depth
-        actors = GaugeMetricFamily("understudy_actors", "Actors in the tree.", labels=["path"])
+        actors = GaugeMetricFamily("understudy_actors", "Actors alive.", labels=["path"])
         for pattern, count in sorted(alive.items()):
             actors.add_metric([pattern], count)
         yield actors

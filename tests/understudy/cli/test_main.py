@@ -192,3 +192,20 @@ def test_each_command_has_help(command: str) -> None:
 
 def test_the_version() -> None:
     assert run("--version").output == f"understudy, version {__version__}\n"
+
+
+def test_settings_are_printed_with_their_sources_and_without_their_secrets(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNDERSTUDY_SECRET", secret := "s3cret-of-a-server-with-40-letters-and-more")
+    (folder / "understudy.toml").write_text("[understudy.limits]\nrun_turns = 7\n")
+    lines = run("settings").stdout.splitlines()
+    assert "limits.run_turns = 7, by understudy.toml; UNDERSTUDY_LIMITS_RUN_TURNS" in lines
+    assert "port = 8002, by default; UNDERSTUDY_PORT" in lines
+    assert "    The port of everything; 0 takes a free one." in lines
+    assert "secret = (secret), by UNDERSTUDY_SECRET; UNDERSTUDY_SECRET" in lines
+    assert secret not in "".join(lines)
+    assert [line for line in run("settings", "oidc_out").stdout.splitlines() if line[0] != " "] == [
+        "oidc_outage_s = 3600, by default; UNDERSTUDY_OIDC_OUTAGE_S"
+    ]
+    assert run("settings", "no such setting").stdout == ""

@@ -36,12 +36,12 @@ async def asyncapi_json() -> Response:
 
 
 def routes_of(app: Quart) -> "list[AppRoute]":
-    """List every route of an application with the first line of its view's docstring."""
+    """List every route of an application with the first paragraph of its view's docstring."""
     from understudy.web.specs.openapi import AppRoute
 
     found = []
     for rule in app.url_map.iter_rules():
-        summary = (inspect.getdoc(app.view_functions[rule.endpoint]) or "").partition("\n")[0]
+        summary = " ".join((inspect.getdoc(app.view_functions[rule.endpoint]) or "").partition("\n\n")[0].split())
         methods = sorted((rule.methods or set()) - BY_ITSELF)
         found += [AppRoute(method, rule.rule, rule.endpoint, summary) for method in methods]
     return found

@@ -1,0 +1,178 @@
+"""For `make docs`: the tables that are made from the code, in place of `<!-- table: NAME -->` in a page."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from html import escape
+from typing import Any, Final
+
+import attrs
+from prometheus_client.core import Metric
+
+from sanitization import Category, Direction, Finding, Kind, Sanitizer, everywhere
+from sanitization.detectors import CONTENT, DISGUISES
+from sanitization.detectors.markup.markup import Markup
+from sanitization.findings import Action
+from transport.connection.limits import Limits
+from understudy.app.setting_texts import setting_texts
+from understudy.app.settings import Settings
+from understudy.observe.metrics import Metrics
+from understudy.web.api.references import routes_of
+from understudy.web.application import build_http_app
+from understudy.web.context import WebContext
+from understudy.web.specs.openapi import ROUTES
+
+LONGEST: Final = 96
+"""Characters of an example that are shown."""
+PAGE_MODE: Final = "markup in a page"
+WATCHFUL: Final = Sanitizer(everywhere(dict.fromkeys(Category, Action.FLAG)), Direction.TOOL)
+
+_MARK: Final = re.compile(r"^<!-- table: (.+) -->$", re.MULTILINE)
+_UNSEEN: Final = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"}
+"""General categories of characters that a page does not show."""
+_FILLERS: Final = "\u115f\u1160\u3164\uffa0\u17b4\u17b5\u034f"
+_SHOWN: Final = 4
+"""Characters of a secret that are shown; fewer where it has fewer than 16."""
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Put the tables into a page, as mkdocs calls it. Raises KeyError for a name that is not in TABLES."""
+    return _MARK.sub(lambda mark: TABLES[mark[1]](), markdown)
+
+
+def routes() -> str:
+    """Return every request with what its view says of it, and the error codes of its own."""
+    rows = []
+    for route in sorted(routes_of(_app()), key=lambda each: (each.rule, each.method)):
+        spec = ROUTES[route.endpoint]
+        path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", route.rule)
+        token = "yes" if spec.token else ""
+        rows.append((f"`{route.method} {path}`", route.summary, token, ", ".join(f"`{code}`" for code in spec.errors)))
+    return _table(("request", "effect", "token", "refused with"), rows)
+
+
+def _app() -> Any:
+    """Return the application with its routes and nothing behind them."""
+    nothing: Any = None
+    return build_http_app(WebContext(Settings(), *[nothing] * (len(attrs.fields(WebContext)) - 1)))
+
+
+def metrics() -> str:
+    """Return every metric with its kind, its labels, and the text that a scrape has of it."""
+    rows = [(f"`{name}`", kind, ", ".join(f"`{each}`" for each in labels), text) for name, kind, labels, text in _all()]
+    return _table(("metric", "kind", "labels", "what"), rows)
+
+
+def _all() -> Iterator[tuple[str, str, list[str], str]]:
+    kept = Metrics()
+    kept.observe_tree(lambda: None)
+    kept.observe_storage(int, int)
+    kept.describe_build("")
+    kept.redis_up(False)
+    labels = {
+        each._name: list(each._labelnames)
+        for each in (getattr(each, "_metric", each) for each in vars(kept).values())
+        if hasattr(each, "_labelnames")
+    } | {
+        "understudy_mailbox_depth_messages": ["path", "lane"],
+        "understudy_actors": ["path"],
+        "understudy_build": ["version", "python"],
+    }
+    for each in kept.registry.collect():
+        if not each.name.startswith("process_"):
+            name, kind = _named(each)
+            yield name, kind, labels.get(each.name, []), each.documentation
+
+
+def _named(metric: Metric) -> tuple[str, str]:
+    return (f"{metric.name}_info", "info") if metric.type == "info" else (metric.name, metric.type)
+
+
+def settings_of(kind: type[Any], prefix: str) -> str:
+    """Return the settings of a class, each with its default, its variable and its docstring."""
+    defaults = kind()
+    rows = [
+        (f"`{name}`", _default(getattr(defaults, name)), f"`{prefix}_{name.upper()}`", text)
+        for name, text in setting_texts(kind).items()
+    ]
+    return _table(("setting", "default", "variable", "meaning"), rows)
+
+
+def _default(value: Any) -> str:
+    return f"`{value}`" if value or value == 0 else "(empty)"
+
+
+def kinds() -> Iterator[tuple[str, Kind]]:
+    """Yield every kind of every detector, with its table."""
+    for detector in (*DISGUISES, *CONTENT):
+        for kind in detector.kinds:
+            yield f"{detector.category}", kind
+    for kind in Markup.kinds:
+        yield PAGE_MODE, kind
+
+
+def found(section: str, kind: Kind) -> tuple[Finding, ...]:
+    """Return the findings of the sanitizer in a kind's example."""
+    if section == PAGE_MODE:
+        return WATCHFUL.sanitize_html(kind.example).findings
+    return WATCHFUL.sanitize(kind.example).findings
+
+
+def findings(section: str) -> str:
+    """Return the kinds of a category, each with an example."""
+    rows = [
+        (f"`{kind.name}`", f"{kind.meaning.removesuffix('.')}.", example(section, kind))
+        for category, kind in kinds()
+        if category == section
+    ]
+    return _table(("kind", "what it is", "example"), rows)
+
+
+def example(section: str, kind: Kind) -> str:
+    """Return a kind's example for display: the beginning of a secret, the code points of hidden characters."""
+    text = kind.example
+    if section == Category.SECRET:
+        for each in sorted(found(section, kind), key=lambda finding: -finding.start):
+            text = f"{text[: each.start + min(_SHOWN, (each.end - each.start) // 4)]}…{text[each.end :]}"
+    shown = [_visibly(letter) for letter in text]
+    if "".join(shown) != text:
+        shown = ["\\\\" if letter == "\\" else letter for letter in shown]
+    text = "".join(shown)
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST - 1]}…"
+    if "|" in text or "`" in text:  # both mean something in a table
+        return f"<code>{escape(text, quote=False).replace('|', '&#124;').replace('`', '&#96;')}</code>"
+    return f"`{text}`"
+
+
+def _visibly(letter: str) -> str:
+    code = ord(letter)
+    if letter == "\n":
+        return "\\n"
+    selects = 0xFE00 <= code <= 0xFE0F or 0xE0100 <= code <= 0xE01EF or 0x180B <= code <= 0x180F
+    if letter == " " or not (selects or letter in _FILLERS or unicodedata.category(letter) in _UNSEEN):
+        return letter
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{{{code:x}}}"
+
+
+def _table(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Return a table of Markdown. What is not between backticks must not begin HTML or end its cell."""
+    lines = [titles, ("---",) * len(titles), *rows]
+    return "\n".join(f"| {' | '.join(_cell(each) for each in line)} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    if text.startswith(("<code>", "`")):
+        return text
+    parts = re.split(r"(`[^`]*`)", text.replace("|", "\\|"))
+    return "".join(part if part.startswith("`") else part.replace("<", "&lt;") for part in parts)
+
+
+TABLES: Final[Mapping[str, Callable[[], str]]] = {
+    "routes": routes,
+    "metrics": metrics,
+    "settings": lambda: settings_of(Settings, "UNDERSTUDY"),
+    "limits": lambda: settings_of(Limits, "UNDERSTUDY_LIMITS"),
+    **{f"findings of {section}": lambda section=section: findings(section) for section in (*Category, PAGE_MODE)},
+}
+"""What may stand in a mark."""

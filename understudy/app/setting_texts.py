@@ -1,0 +1,25 @@
+"""What each setting is for: the text below its field in the source of its class."""
+
+import ast
+import inspect
+from itertools import pairwise
+from typing import Any
+
+import attrs
+
+from understudy.app.settings import TABLES
+
+
+def setting_texts(kind: type[Any]) -> dict[str, str]:
+    """Return the text of each setting of `Settings` or `Limits`, in one line, in the order of the fields.
+
+    The tables of a settings file have none. Raises KeyError for another field without a text.
+    """
+    body: list[ast.stmt] = ast.parse(inspect.getsource(kind)).body[0].body  # type: ignore[attr-defined]
+    texts = {
+        field.target.id: " ".join(below.value.value.split())
+        for field, below in pairwise(body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) and isinstance(below.value.value, str)
+    }
+    return {each.name: texts[each.name] for each in attrs.fields(kind) if each.name not in TABLES}
