@@ -14,9 +14,13 @@ from sanitization.detectors import CONTENT, DISGUISES
 from sanitization.detectors.markup.markup import Markup
 from sanitization.findings import Action
 from transport.connection.limits import Limits
-from understudy.app.setting_texts import setting_texts
+from understudy.agents.agent import Agent
+from understudy.agents.registry import all_agents
+from understudy.app.field_texts import field_texts
 from understudy.app.settings import Settings
 from understudy.observe.metrics import Metrics
+from understudy.tools.response import chat_response
+from understudy.tools.tool import ToolContext
 from understudy.web.api.references import routes_of
 from understudy.web.application import build_http_app
 from understudy.web.context import WebContext
@@ -93,9 +97,52 @@ def settings_of(kind: type[Any], prefix: str) -> str:
     defaults = kind()
     rows = [
         (f"`{name}`", _default(getattr(defaults, name)), f"`{prefix}_{name.upper()}`", text)
-        for name, text in setting_texts(kind).items()
+        for name, text in field_texts(kind).items()
     ]
     return _table(("setting", "default", "variable", "meaning"), rows)
+
+
+def fields_of(kind: type[Any]) -> str:
+    """Return the fields of a class, each with its docstring."""
+    return _table(("field", "what"), [(f"`{name}`", text) for name, text in field_texts(kind).items()])
+
+
+def fields_with_defaults(kind: type[Any]) -> str:
+    """Return the fields of a class, each with its default and its docstring."""
+    texts = field_texts(kind)
+    rows = [(f"`{each.name}`", _default_of(each), texts[each.name]) for each in attrs.fields(kind)]
+    return _table(("field", "default", "what"), rows)
+
+
+def _default_of(field: "attrs.Attribute[Any]") -> str:
+    if field.default is attrs.NOTHING:
+        return "needed"
+    made = field.default.factory() if isinstance(field.default, type(attrs.Factory(dict))) else field.default
+    return f"`{made!r}`"
+
+
+def agents() -> str:
+    """Return the built-in agents with their names on the wire and their tools."""
+    rows = [
+        (
+            f"`{each.name}`",
+            f"`{each.agent_type}`" + (f", pillar `{each.pillar}`" if each.pillar else ""),
+            ", ".join(f"`{one.name}`" for one in each.tools),
+            each.description,
+        )
+        for each in all_agents().values()
+    ]
+    return _table(("agent", "on the wire", "tools", "for"), rows)
+
+
+def tools() -> str:
+    """Return the tools that come with the server, with their parameters and what a model is told of them."""
+    known = {each.name: each for agent in all_agents().values() for each in agent.tools}
+    rows = [
+        (f"`{each.name}`", ", ".join(f"`{name}`" for name in each.parameters["properties"]), each.description)
+        for each in (*known.values(), chat_response)
+    ]
+    return _table(("tool", "parameters", "what"), [(name, some, " ".join(text.split())) for name, some, text in rows])
 
 
 def _default(value: Any) -> str:
@@ -173,6 +220,10 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "metrics": metrics,
     "settings": lambda: settings_of(Settings, "UNDERSTUDY"),
     "limits": lambda: settings_of(Limits, "UNDERSTUDY_LIMITS"),
+    "agents": agents,
+    "tools": tools,
+    "fields of Agent": lambda: fields_with_defaults(Agent),
+    "fields of ToolContext": lambda: fields_of(ToolContext),
     **{f"findings of {section}": lambda section=section: findings(section) for section in (*Category, PAGE_MODE)},
 }
 """What may stand in a mark."""

@@ -2,17 +2,12 @@
 
 import inspect
 import re
-from typing import Any
 
-import attrs
 import pytest
 
 from docs.tables import TABLES, on_page_markdown
 from tests.docs.tables import DOCS, ROOT, code, table
-from understudy.agents.agent import Agent
-from understudy.agents.registry import all_agents
-from understudy.tools.response import chat_response
-from understudy.tools.tool import ToolContext, tool
+from understudy.tools.tool import tool
 
 AGENTS = "reference/agents-and-tools.md"
 
@@ -32,10 +27,13 @@ def test_a_table_is_one_of_markdown(name: str) -> None:
     assert all(row[0].strip() and row[-1].strip() for row in rows) or name == "routes"  # some refuse nothing
 
 
-def test_every_request_and_metric_has_a_row() -> None:
-    """Those of the application, and those that a scrape of a server with everything has."""
+def test_what_the_code_has_is_in_its_table() -> None:
     routes, metrics = TABLES["routes"](), TABLES["metrics"]()
     assert "| `DELETE /api/threads/{thread_id}/consents/{tool_name}` | Take back" in routes
+    assert "| `content` | `liaison`, pillar `content` | `sanitize_content`, " in TABLES["agents"]()
+    assert "| `save_note` | `text`, `title` | Save a note" in TABLES["tools"]()
+    assert "| `timeout_s` | `None` | How long" in TABLES["fields of Agent"]()
+    assert "| `call_id` | The call: " in TABLES["fields of ToolContext"]()
     assert "| `understudy_redis_calls` | counter | `outcome` | " in metrics
     assert "| `understudy_mailbox_depth_messages` | gauge | `path`, `lane` | " in metrics
     assert "| `understudy_build_info` | info | `version`, `python` | " in metrics
@@ -44,45 +42,11 @@ def test_every_request_and_metric_has_a_row() -> None:
     assert named <= set(re.findall(r"^\| `(\w+)`", metrics, re.MULTILINE))
 
 
-def test_every_built_in_agent_is_listed_with_its_tools() -> None:
-    """Agents, their names on the wire and their tools are those of the registry."""
-    listed = {
-        code(row["agent"])[0]: (code(row["on the wire"]), code(row["tools"]))
-        for row in table(AGENTS, "Built-in agents")
-    }
-    expected = {
-        each.name: ([each.agent_type, *([each.pillar] if each.pillar else [])], [one.name for one in each.tools])
-        for each in all_agents().values()
-    }
-    assert listed == expected
-
-
-def test_every_built_in_tool_is_listed_with_its_parameters() -> None:
-    """Tools and parameters of the built-in agents, and the one tool that only custom agents use."""
-    tools = {each.name: each for agent in all_agents().values() for each in agent.tools}
-    tools[chat_response.name] = chat_response
-    listed = {code(row["tool"])[0]: code(row["parameters"]) for row in table(AGENTS, "Built-in tools")}
-    assert listed == {name: list(each.parameters["properties"]) for name, each in tools.items()}
-
-
-def test_fields_of_an_agent_are_listed_with_their_defaults() -> None:
-    """The table of `Agent` is its attrs class."""
-    listed = {code(row["field"])[0]: row["default"] for row in table(AGENTS, "`Agent`")}
-    assert list(listed) == [each.name for each in attrs.fields(Agent)]
-    for each in attrs.fields(Agent):
-        made: Any = each.default.factory() if isinstance(each.default, type(attrs.Factory(dict))) else each.default
-        default = "needed" if made is attrs.NOTHING else f"`{made!r}`".replace("'", '"')
-        assert listed[each.name] == default
-
-
-def test_options_of_a_tool_and_fields_of_its_context_are_listed() -> None:
-    """The tables of `tool` and `ToolContext` name all of them."""
+def test_options_of_a_tool_are_listed_with_their_defaults() -> None:
     options = {code(row["option"])[0]: row["default"] for row in table(AGENTS, "`tool`")}
     parameters = [each for each in inspect.signature(tool).parameters.values() if each.kind is each.KEYWORD_ONLY]
     assert list(options) == [each.name for each in parameters]
     assert [options[each.name] for each in parameters[1:]] == [f"`{each.default}`" for each in parameters[1:]]
-    fields = [name for row in table(AGENTS, "`ToolContext`") for name in code(row["field"])]
-    assert fields == [each.name for each in attrs.fields(ToolContext)]
 
 
 PAGES = sorted(str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md"))

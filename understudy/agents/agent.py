@@ -97,21 +97,6 @@ def _positive(_: Any, attribute: "Attribute[float]", value: float) -> None:
 class Agent:
     """An agent that users can talk to.
 
-    `instructions` are for the model; `title`, `description` and `starters` (example requests) are for users and for
-    colleagues that hand over, `translations` the same in other languages: `{"de": {"title": "Töpfe"}}`.
-    `colleagues` are the names of the agents to which this one may hand a run over. `timeout_s` is the time in
-    seconds after which a run ends with an error; None: it closes at the server's limit (`limits.run_s`). `budget`
-    is what a run may spend before it closes with what it has. `model` is a model, the name of a configured one, or
-    None for the default. `remembers`: the model is given, as data, the values that the agent's tools remembered for
-    the user. `memory` names the notebook in which its tools remember, None for its own: agents that name the same
-    one share it. MCP servers among the `tools` are kept as `servers`; a run has the tools that these offer then.
-    `allow` names those who may see and use the agent, as `user:NAME`, `role:NAME` or `group:NAME` of their token;
-    None: everybody. For all others the agent does not exist. `settings` are those of its model. `lifespan` opens
-    what its tools share, see `Lifespan`. `run` is the async function that works on each message of a hand-written
-    agent, instead of a model; see `AgentTurn`. `output_type` is a dataclass, an attrs class or a Pydantic model:
-    the final answer is JSON of that form, validated, and `final_response.data.output` is the object. `remote` is
-    the address of an agent of another server that works instead, or a `Remote`.
-
     Raises ValueError for a bad name, a bad or empty `allow`, a translation of something else, a non-positive
     `timeout_s`, a budget of more time than `timeout_s`, two tools or servers of one name, or `run` with
     `output_type`; TypeError if a tool is not a `Tool`, `model` neither a name nor a model, `run` no async function,
@@ -119,26 +104,49 @@ class Agent:
     """
 
     name: str = field(validator=_named)
+    """A letter, then letters, digits, `_` or `-`; 64 at most. Clients name it as `agent_type`."""
     instructions: str = field(default="", repr=False)
+    """What its model is told of its work."""
     tools: tuple[Tool, ...] = field(default=(), converter=_tools)
+    """The tools it may use, and MCP servers whose tools it may use; names must be unique."""
     title: str = ""
+    """Its name for people; the name in words when empty."""
     description: str = ""
+    """What it is for: for people, and for colleagues that hand over."""
     pillar: str | None = field(default=None)
+    """Makes it a liaison: `agent_type` is `liaison` with this pillar, which no other agent of the server has."""
     colleagues: tuple[str, ...] = field(default=(), converter=_texts)
+    """Names of agents it may hand a run over to."""
     starters: tuple[str, ...] = field(default=(), converter=_texts, repr=False)
+    """Example requests, shown in the page."""
     translations: Mapping[str, Mapping[str, Any]] = field(factory=dict, repr=False)
+    """`title`, `description` and `starters` in other languages, for pages in these: `{"de": {"title": "Töpfe",
+    "starters": ["Zähle sie"]}}`."""
     timeout_s: float | None = field(default=None, validator=optional(_positive))
+    """How long one of its runs may work, in seconds, before it ends with an error; None: it closes at the server's
+    limit (`limits.run_s`), which this may not exceed."""
     model: "str | Model | None" = field(default=None, validator=_is_model)
+    """A model, or the name of one, such as `"openai:NAME"`; None: the server's."""
     remembers: bool = False
+    """Whether its model is given the values that its tools remember for the user."""
     memory: str | None = field(default=None, validator=optional(_named))
+    """The notebook in which its tools remember; agents that name the same one share it. None: its own."""
     budget: Budget = field(default=Budget(), validator=instance_of(Budget))
+    """What one run may spend before it closes with what it has."""
     allow: Allowed = field(default=None, converter=_allowed)
+    """Who may see and use it: `user:NAME`, `role:NAME`, `group:NAME`. None: everybody. For others it does not exist."""
     settings: ModelSettings = field(default=ModelSettings(), validator=instance_of(ModelSettings))
+    """Of its model."""
     lifespan: Lifespan | None = field(default=None, converter=to_lifespan, repr=False)
+    """Opens what its tools share."""
     run: Callable[[AgentTurn], Awaitable[object]] | None = field(default=None, validator=_is_async, repr=False)
+    """An async function that works on each message instead of a model: a hand-written agent."""
     remote: Remote | None = field(default=None, converter=to_remote)
+    """The address of an agent of another server that works instead, or a `Remote`."""
     servers: tuple[McpServer, ...] = field(default=(), converter=tuple)
+    """The MCP servers among its `tools`: give them there."""
     output_type: type[Any] | None = field(default=None)
+    """A dataclass, attrs class, Pydantic model or msgspec struct: the form of its answers, which are validated JSON."""
 
     def __attrs_post_init__(self) -> None:
         given: tuple[Any, ...] = self.tools

@@ -411,10 +411,10 @@ def doctor(agents: tuple[str, ...], data_dir: Path | None, offline: bool) -> Non
 def settings(part: str) -> None:
     """Print the settings in force whose names contain PART: value, source, variable, and what each is for."""
     from transport.connection.limits import Limits
-    from understudy.app.setting_texts import setting_texts
+    from understudy.app.field_texts import field_texts
     from understudy.app.settings import describe_settings
 
-    texts = setting_texts(Settings) | {f"limits.{name}": text for name, text in setting_texts(Limits).items()}
+    texts = field_texts(Settings) | {f"limits.{name}": text for name, text in field_texts(Limits).items()}
     for each in describe_settings(load_settings()):
         if part in each.name:
             value = ("(secret)" if each.is_set else "(empty)") if each.secret else repr(each.value)

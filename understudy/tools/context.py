@@ -100,39 +100,54 @@ class ToolContext:
     """The user for whom a tool runs, and the means it may use.
 
     A parameter annotated with this class is filled in by the call and is not in the tool's schema.
-    `call_id` is an idempotency key: new for every call, but the same if a call is repeated because its server died.
-    `references` are ids of the files attached to the request. `progress(done, total, note)` shows the user
-    the progress of the work (`total` None: unknown); call it from the tool's own task, or, in a sync tool, its thread:
-    there it raises `trio.Cancelled` once the call was cancelled, so that the function ends early. `memory` is the
-    agent's memory of the user; `remember`, `recall` and `forget` are its methods. `roles` are those of the token that
-    the user asked with; empty when a run goes on after a crash, as roles are not stored. `found` lists the kinds and
-    places of what the server found in the message before storing it, never the text; None if nothing was found.
-    `state` is the value of the agent's lifespan; of the server's, if the agent has none. `await show_partial(item)`
-    shows the user an item of the result while the tool runs, and waits if these come too fast; what a generator yields
-    is shown so. `while_queued` and `handle` are for the server: the first is entered while the call waits for a worker
-    thread, the second is for tools of MCP servers. `attended` is False in runs of schedules: nobody waits for them.
-    `traceparent` is the header (W3C Trace Context) by which another server's spans join the trace of the call; empty if
-    the run is not traced.
     """
 
     owner: str
+    """The user for whom the tool runs."""
     thread_id: str
+    """The thread of the call."""
     run_id: str
+    """The run of the call."""
     call_id: str
+    """The call: an idempotency key, new for every call, but the same if one is repeated because its server died."""
     references: tuple[str, ...]
+    """Ids of the files attached to the message."""
     files: Files = field(repr=False)
+    """`await files.get(id)` gives a `StoredFile` of this user, or raises `LookupError`; `await files.save(name,
+    media_type, content)` stores a new one and returns it. The user is shown it as a card, also if the tool fails after
+    that: 20 of a call, 50 of an answer."""
     server: ServerView = field(repr=False)
+    """`server.health()`, `server.tree()`, `server.activity(minutes)` and `server.crashes(minutes)`, as data, with the
+    rights of the user. For most users health is `{"status"}` and activity that of their own runs; `tree()` and
+    `crashes()` raise `ToolError` (`forbidden`) for all but operators of the server."""
     progress: Callable[[float, float | None, str], None] = field(repr=False)
+    """`progress(done, total, note)` shows the user the progress; `total` may be None. Call it as often as you like: of
+    a run one note each 100 ms is shown, and the last one of each call. In the thread of a sync tool it raises
+    `trio.Cancelled` once the call was cancelled."""
     asker: Asker = field(default=ask_nobody, repr=False)
+    """What `ask` and `ask_from_thread` ask the user with."""
     memory: Memory = field(factory=Notebook, repr=False)
+    """The agent's memory of the user; `remember`, `recall` and `forget` are its methods."""
     roles: tuple[str, ...] = ()
+    """The roles of the token that the user asked with; empty when a run goes on after a crash, as roles are not
+    stored."""
     found: SanitizationSummary | None = None
+    """Kinds, counts and places of what the server found in the message before it was stored, never the text; None if
+    nothing."""
     state: Any = field(default=None, repr=False)
+    """The value of the agent's lifespan; of the server's, if the agent has none."""
     show_partial: Callable[[Any], Awaitable[None]] = field(default=_show_nobody, repr=False)
+    """`await show_partial(item)` shows the user an item of the result while the tool runs, and waits if these come too
+    fast."""
     while_queued: WhileQueued = field(default=nullcontext, repr=False)
+    """For the server: entered while the call waits for a worker thread."""
     handle: CallHandle | None = field(default=None, repr=False)
+    """For the server: where the call of an MCP server's tool is found again after a crash."""
     attended: bool = True
+    """False in runs of schedules, for which nobody waits."""
     traceparent: str = ""
+    """The header (W3C Trace Context) by which other servers' spans join the trace of the call; empty if the run is not
+    traced."""
 
     async def ask(self, form: type[T], *, title: str = "", text: str = "") -> T:
         """Ask the user for the fields of `form`, a class. Return an instance with the answer.

@@ -1,4 +1,4 @@
-"""What each setting is for: the text below its field in the source of its class."""
+"""What each field of a class is for: the text below it in the source."""
 
 import ast
 import inspect
@@ -10,8 +10,8 @@ import attrs
 from understudy.app.settings import TABLES
 
 
-def setting_texts(kind: type[Any]) -> dict[str, str]:
-    """Return the text of each setting of `Settings` or `Limits`, in one line, in the order of the fields.
+def field_texts(kind: type[Any]) -> dict[str, str]:
+    """Return the text of each field of an attrs class, in one line, in the order of the fields.
 
     The tables of a settings file have none. Raises KeyError for another field without a text.
     """
