@@ -1,9 +1,11 @@
 """For `make docs`: the tables that are made from the code, in place of `<!-- table: NAME -->` in a page."""
 
 import re
+import tomllib
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from html import escape
+from pathlib import Path
 from typing import Any, Final
 
 import attrs
@@ -26,6 +28,11 @@ from understudy.web.application import build_http_app
 from understudy.web.context import WebContext
 from understudy.web.specs.openapi import ROUTES
 
+OF_SUPERVISION: Final = (
+    "start", "stop", "restart", "ask", "tell", "mailbox", "watch", "names", "topic", "pool", "timers", "report",
+    "testing", "bitten", "peers", "bad",
+)  # fmt: skip
+"""Groups of promises that are no promises of the protocol."""
 LONGEST: Final = 96
 """Characters of an example that are shown."""
 PAGE_MODE: Final = "markup in a page"
@@ -149,6 +156,12 @@ def _default(value: Any) -> str:
     return f"`{value}`" if value or value == 0 else "(empty)"
 
 
+def promises(about: str) -> str:
+    """Return the promises of a group, each with the id that its tests carry."""
+    kept = tomllib.loads((Path(__file__).parents[1] / "tests" / "promises.toml").read_text())[about]
+    return _table(("id", "promise"), [(f"`{about}.{name}`", text) for name, text in kept.items()])
+
+
 def kinds() -> Iterator[tuple[str, Kind]]:
     """Yield every kind of every detector, with its table."""
     for detector in (*DISGUISES, *CONTENT):
@@ -224,6 +237,7 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "tools": tools,
     "fields of Agent": lambda: fields_with_defaults(Agent),
     "fields of ToolContext": lambda: fields_of(ToolContext),
+    **{f"promises of {about}": lambda about=about: promises(about) for about in OF_SUPERVISION},
     **{f"findings of {section}": lambda section=section: findings(section) for section in (*Category, PAGE_MODE)},
 }
 """What may stand in a mark."""

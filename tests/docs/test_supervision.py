@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from actors import DeadLetter
-from tests.docs.tables import DOCS, ROOT, code, table
+from tests.docs.tables import ROOT, code, table
 
 SUPERVISION = "reference/supervision.md"
 TESTS = ROOT / "tests"
@@ -19,17 +19,10 @@ Marked = dict[str, set[str]]
 """For each id, the tests that carry it, as `file::name`, the file relative to the folder of all tests."""
 
 
-def headings(page: str) -> list[str]:
-    """Return the headings of a page that have a table of ids."""
-    sections = re.split(r"^#+ ", (DOCS / page).read_text(), flags=re.MULTILINE)[1:]
-    return [section.split("\n", 1)[0] for section in sections if re.search(r"^\| id \|", section, flags=re.MULTILINE)]
-
-
 def listed() -> list[str]:
-    """Return the ids of the page on supervision, and of `tests/promises.toml`."""
-    found = [code(row["id"])[0] for title in headings(SUPERVISION) for row in table(SUPERVISION, title)]
+    """Return the ids of `tests/promises.toml`."""
     promised = tomllib.loads((TESTS / "promises.toml").read_text())
-    return found + [f"{about}.{name}" for about, names in promised.items() for name in names]
+    return [f"{about}.{name}" for about, names in promised.items() for name in names]
 
 
 def promises(nodes: list[ast.expr]) -> Iterator[str]:
