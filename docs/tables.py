@@ -16,6 +16,11 @@ from sanitization.detectors import CONTENT, DISGUISES
 from sanitization.detectors.markup.markup import Markup
 from sanitization.findings import Action
 from transport.connection.limits import Limits
+from transport.wire.codes import CLOSES, ERRORS
+from transport.wire.command_parser import COMMANDS
+from transport.wire.commands import Refresh
+from transport.wire.dialects import WIRE_NAMES
+from transport.wire.events import EVENTS
 from understudy.agents.agent import Agent
 from understudy.agents.registry import all_agents
 from understudy.app.field_texts import field_texts
@@ -156,6 +161,46 @@ def _default(value: Any) -> str:
     return f"`{value}`" if value or value == 0 else "(empty)"
 
 
+def events() -> str:
+    """Return every event with the members of its `data`, and whether it has a number."""
+    rows = []
+    for name, kind in EVENTS.items():
+        wire = WIRE_NAMES.get(kind, {})
+        fields = [(f"`{wire.get(each.name, each.name)}`", each.default is attrs.NOTHING) for each in attrs.fields(kind)]
+        needed, optional = (", ".join(name for name, first in fields if first is one) for one in (True, False))
+        rows.append((f"`{name}`", needed, optional, "with a run" if name == "error" else _yes(kind.durable)))
+    return _table(("type", "required in `data`", "optional", "durable"), rows)
+
+
+def commands() -> str:
+    """Return every command with its fields; a `?` is at those that may be left out."""
+    types: dict[type[Any], list[str]] = {}
+    for name, kind in COMMANDS.items():
+        types.setdefault(kind, []).append(f"`{name}`")
+    rows = []
+    for kind, names in types.items():
+        fields = [each for each in attrs.fields(kind) if each.name != "session_token" or kind is Refresh]
+        shown = [f"`{each.name}`{'' if each.default is attrs.NOTHING else '?'}" for each in fields]
+        rows.append((", ".join(names), ", ".join(shown)))
+    return _table(("`type`", "fields"), rows)
+
+
+def errors() -> str:
+    """Return every error code with its sentence."""
+    rows = [(f"`{each.name}`", each.text, _yes(each.retryable), str(each.http_status)) for each in ERRORS.values()]
+    return _table(("code", "text", "retryable", "HTTP"), rows)
+
+
+def closes() -> str:
+    """Return every close code of a WebSocket."""
+    rows = [(str(each.number), each.reason, _yes(each.reconnect)) for each in CLOSES.values()]
+    return _table(("code", "reason", "may reconnect"), rows)
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
 def promises(about: str) -> str:
     """Return the promises of a group, each with the id that its tests carry."""
     kept = tomllib.loads((Path(__file__).parents[1] / "tests" / "promises.toml").read_text())[about]
@@ -230,6 +275,10 @@ def _cell(text: str) -> str:
 
 TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "routes": routes,
+    "events": events,
+    "commands": commands,
+    "error codes": errors,
+    "close codes": closes,
     "metrics": metrics,
     "settings": lambda: settings_of(Settings, "UNDERSTUDY"),
     "limits": lambda: settings_of(Limits, "UNDERSTUDY_LIMITS"),

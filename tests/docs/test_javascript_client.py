@@ -43,17 +43,3 @@ def test_every_key_of_storage_is_listed() -> None:
     used = {key for file in PARTS for key in re.findall(r"\"understudy\.(\w+)\.?\"", file.read_text())}
     told = set(re.findall(r"`understudy\.(\w+)", (ROOT / "docs" / PAGE).read_text()))
     assert told == used - {"probe", "v1", "inbox", "chats"}  # a probe, a protocol, channels between tabs
-
-
-def test_every_part_of_the_client_is_listed() -> None:
-    """All modules imported by the client, directly or indirectly, are in the table."""
-    parts, left = set(), {MODULES / "client.js"}
-    while left:
-        parts |= left
-        left = {
-            (part.parent / each).resolve()
-            for part in left
-            for each in re.findall(r"from \"(\./[\w./]+)\"", part.read_text())
-        } - parts
-    listed = {each for row in table(PAGE, "The modules") for each in code(row["module"])}
-    assert listed | {"format.js"} == {part.name for part in parts}
