@@ -364,6 +364,7 @@ def describe_settings(settings: Settings) -> list[DescribedSetting]:
         found |= _read_file(path, [], {})
     found |= _read_environment([])
     loaded, defaults = _structure_if_valid(found), Settings()
+    defaults = evolve(defaults, data_dir=defaults.data_dir.absolute())  # as the folder in force is
     described = []
     for name, attribute in _fields().items():
         value, default = _value_of(settings, name), _value_of(defaults, name)

@@ -203,6 +203,7 @@ def test_settings_are_printed_with_their_sources_and_without_their_secrets(
     assert "limits.run_turns = 7, by understudy.toml; UNDERSTUDY_LIMITS_RUN_TURNS" in lines
     assert "port = 8002, by default; UNDERSTUDY_PORT" in lines
     assert "    The port of everything; 0 takes a free one." in lines
+    assert f"data_dir = '{folder / 'data'}', by default; UNDERSTUDY_DATA_DIR" in lines
     assert "secret = (secret), by UNDERSTUDY_SECRET; UNDERSTUDY_SECRET" in lines
     assert secret not in "".join(lines)
     assert [line for line in run("settings", "oidc_out").stdout.splitlines() if line[0] != " "] == [
