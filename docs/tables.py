@@ -1,4 +1,7 @@
-"""For `make docs`: the tables that are made from the code, in place of `<!-- table: NAME -->` in a page."""
+"""For `make docs`: the tables that are made from the code.
+
+Each takes the place of a line of a page, which whoever reads the page itself sees: _Table, by `make docs`: NAME._
+"""
 
 import re
 import tomllib
@@ -43,7 +46,7 @@ LONGEST: Final = 96
 PAGE_MODE: Final = "markup in a page"
 WATCHFUL: Final = Sanitizer(everywhere(dict.fromkeys(Category, Action.FLAG)), Direction.TOOL)
 
-_MARK: Final = re.compile(r"^<!-- table: (.+) -->$", re.MULTILINE)
+MARK: Final = re.compile(r"^_Table, by `make docs`: (.+)\._$", re.MULTILINE)
 _UNSEEN: Final = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"}
 """General categories of characters that a page does not show."""
 _FILLERS: Final = "\u115f\u1160\u3164\uffa0\u17b4\u17b5\u034f"
@@ -53,7 +56,7 @@ _SHOWN: Final = 4
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Put the tables into a page, as mkdocs calls it. Raises KeyError for a name that is not in TABLES."""
-    return _MARK.sub(lambda mark: TABLES[mark[1]](), markdown)
+    return MARK.sub(lambda mark: TABLES[mark[1]](), markdown)
 
 
 def routes() -> str:

@@ -41,8 +41,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--proof", metavar="PART,…", help="run these parts of the proof, `all` for every one")
 
 
+class FailureNames:
+    """Names a failed test at once: the summary of a run comes minutes later."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        terminal: Any = self.config.pluginmanager.get_plugin("terminalreporter")
+        if report.failed and terminal is not None:
+            terminal.write_line(f"FAILED {report.nodeid} ({report.when})")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Record the durations if a file for them is given; each process of a run records its own tests."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(FailureNames(config), "failure names")
     path = config.getoption("--durations-to")
     if path is not None and (hasattr(config, "workerinput") or not config.getoption("numprocesses", None)):
         config.pluginmanager.register(durations.Recorder(path), "durations")

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from docs.tables import TABLES, on_page_markdown
+from docs.tables import MARK, TABLES, on_page_markdown
 from tests.docs.tables import DOCS, ROOT, code, table
 from understudy.tools.tool import tool
 
@@ -13,13 +13,13 @@ AGENTS = "reference/agents-and-tools.md"
 
 
 def test_every_table_of_a_page_is_made_and_every_one_that_is_made_has_a_page() -> None:
-    marks = [mark for page in DOCS.rglob("*.md") for mark in re.findall(r"<!-- table: (.+) -->", page.read_text())]
+    marks = [mark for page in DOCS.rglob("*.md") for mark in MARK.findall(page.read_text())]
     assert sorted(marks) == sorted(TABLES)
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_is_one_of_markdown(name: str) -> None:
-    page = on_page_markdown(f"Before.\n\n<!-- table: {name} -->\n\nAfter.\n")
+    page = on_page_markdown(f"Before.\n\n_Table, by `make docs`: {name}._\n\nAfter.\n")
     before, lines, after = page.split("\n\n")
     titles, line, *rows = [re.split(r"(?<!\\)\|", each)[1:-1] for each in lines.splitlines()]
     assert (before, after) == ("Before.", "After.\n")
