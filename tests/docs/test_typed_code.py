@@ -45,17 +45,6 @@ chart_table: Tool
 salaries: Tool
 find: Tool
 """,
-    "docs/how-to/write-a-client.md": """
-import json, random, sys, time, uuid
-from typing import Any
-from websockets.exceptions import InvalidStatus, WebSocketException
-from websockets.sync.client import connect
-from websockets.typing import Subprotocol
-Event = dict[str, Any]
-ATTEMPTS: int
-COME_BACK: tuple[int, ...]
-def send(socket: Any, kind: str, payload: Any) -> None: ...
-""",
     "docs/explanation/where-tools-run.md": """
 from understudy import tool
 class Model:
