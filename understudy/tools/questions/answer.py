@@ -218,7 +218,7 @@ def _near(question: str, unknown: Sequence[str], schema: Schema) -> list[str]:
 def _with_mentioned(question: str, schema: Schema) -> list[str]:
     """Return questions about the columns that are mentioned."""
     lexer, found = Lexer(question, schema), list[str]()
-    measured = [each for each in schema.of_kind("number") if not each.is_identifier]
+    measured = [each for each in schema.of_kind("number") if not (each.is_identifier or each.counts_rows)]
     for number in measured[:MAX_OFFERED]:
         found += [query.said for query in queries_of(f'{question} "{number.name}"', schema)[:1]]
     if found:

@@ -11,7 +11,7 @@ from understudy.tools.questions.conditions import Conditions, Divided
 from understudy.tools.questions.lexer import MAX_READINGS, Element, Lexer, periods_of
 from understudy.tools.questions.query import GroupKey, Measure, TableQuery
 from understudy.tools.questions.schema import KnownColumn, Schema, forms, key_of, plain, same
-from understudy.tools.questions.vocabulary import COSTS, PERSONS, RANKS
+from understudy.tools.questions.vocabulary import COSTS, PERSONS, RANKS, WORTH
 
 MAX_QUERIES: Final = 12
 """Readings of one question that are told apart."""
@@ -44,6 +44,9 @@ _SIGNS: Final = {
 }
 # What groups, and groups after “by”.
 _GROUP: Final = "(?:u[D]?|x?[CDcB])"
+_PER: Final = frozenset(
+    {"per", "each", "every", "for each", "for every", "je", "pro", "jede", "jeder", "jeden", "jedes"}
+)
 _BY: Final = re.compile(f"b{_GROUP}(?:&b?{_GROUP})*")
 _X: Final = "(?P<group>uD?|[CD])"
 _RANKED: Final = tuple(
@@ -90,10 +93,13 @@ def queries_of(text: str, schema: Schema) -> list[TableQuery]:
     if len(readings) > MAX_READINGS:
         return []
     for reading in readings:
-        if any(each.kind == "unknown" for each in reading) or _contradicts(reading, lexer):
+        if any(each.kind == "unknown" for each in reading) or _contradicts(reading, lexer) or _ends_in_verb(reading):
             continue
+        worth = any(each.kind == "filler" and plain(each.text) in WORTH for each in reading)
         for divided in Conditions(reading, schema).divided():
             for query in _Forms(divided, schema).queries():
+                if worth and any(each.field and each.field.is_quantity for each in query.measures):
+                    continue
                 found.setdefault((query.sql, query.said, query.chart), query)
                 if len(found) >= MAX_QUERIES:
                     return list(found.values())
@@ -116,6 +122,14 @@ def _contradicts(reading: Sequence[Element], lexer: Lexer) -> bool:
             if beside and column.value.name != value.value[0].name and column.value.name in lexer.fields_of(value):
                 return True
     return False
+
+
+def _ends_in_verb(reading: Sequence[Element]) -> bool:
+    """Whether a value at the end is what somebody did: how many tickets did Acme open are not the open ones."""
+    if not any(each.kind == "filler" and plain(each.text) in ("do", "does", "did") for each in reading):
+        return False
+    last = [each for each in reading if each.kind not in ("filler", "is")][-2:]
+    return [each.kind for each in last] == ["value", "value"] and last[0].end == last[1].start
 
 
 class _Forms:
@@ -152,7 +166,7 @@ class _Forms:
                 expanded.append(("m", evolve(element, kind="most")))
                 counted.append(("r", evolve(element, kind="rows")))
             elif element.kind == "who":
-                named = [each for each in self._schema.of_kind("text") if each.unique and not each.is_identifier]
+                named = [each for each in self._schema.of_kind("text") if each.names_people]
                 said = [each.value for each in self._divided.rest if each.kind == "column"]
                 counts = [key_of(each.text) for each in self._divided.rest if each.kind == "rows"]
                 if len(named) != 1 or any(same(key, named[0].core) for key in counts):
@@ -197,11 +211,17 @@ class _Forms:
         for query in self._ranked(shape):
             if not orders and self._divided.having is None and chart is None:
                 yield query
+        per = any(plain(each.text) in _PER for each in shape.all("b"))
         for groups, rest in self._grouped(shape):
             if listing and re.fullmatch("c(?:&c)*", rest.signs) and not groups and self._divided.having is None:
                 yield self._query("list", fields=tuple(each.value for each in rest.all("c")))  # as “list prices” says
                 continue
             for query in self._unranked(rest, groups, charted=chart is not None):
+                if per and any(each.field.kind == "date" for each in groups) and _is_mean_of_sums(query):
+                    # Of days with a row each it is the average of all; else of what each day adds up to.
+                    if len(groups) == 1 and groups[0].unit in ("", "day") and groups[0].field.unique:
+                        yield evolve(query, groups=())
+                    continue
                 query = evolve(query, having=self._divided.having)
                 if query.having is not None and not query.groups:
                     continue
@@ -313,7 +333,7 @@ class _Forms:
             yield self._query("figures", measures=(Measure("sum", shape.elements[1].value),), groups=groups)
         elif signs in ("hc", "Hc"):
             field = shape.elements[1].value
-            if signs == "hc" and field.is_identifier:
+            if signs == "hc" and (field.is_identifier or (field.counts_rows and not field.is_quantity)):
                 yield self._query("figures", measures=(Measure("distinct", field),), groups=groups)
             elif not field.is_averaged and (signs == "Hc" or field.is_whole):
                 yield self._query("figures", measures=(Measure("sum", field),), groups=groups)
@@ -447,7 +467,9 @@ class _Forms:
         elif re.fullmatch("mcr", signs):
             yield self._query("rows", ranked=columns[0], **rank)
         elif match := next((found for each in _RANKED if (found := each.fullmatch(signs))), None):
-            yield from self._best(_cut(bare, match.span("group")), _cut(bare, match.span("figure")), rank)
+            figure = _cut(bare, match.span("figure"))
+            alone = figure.elements[-1].start == ways[0].start  # the most expensive device is one, and no sum of costs
+            yield from self._best(_cut(bare, match.span("group")), figure, rank, alone=alone)
         elif match := re.fullmatch("(?:[tm](uD?|[CD])b?h?r?|(uD?|[CD])mh?r)", signs):
             if not re.search("[hr]", signs):
                 return
@@ -462,8 +484,8 @@ class _Forms:
                 if "x" not in signs:
                     yield self._query("figures", measures=(Measure("count"),), groups=groups, **rank)
 
-    def _best(self, group: _Shape, figure: _Shape, rank: dict[str, Any]) -> Iterator[TableQuery]:
-        """Yield what the best groups may be: by their figure, or those of the best rows."""
+    def _best(self, group: _Shape, figure: _Shape, rank: dict[str, Any], *, alone: bool) -> Iterator[TableQuery]:
+        """Yield what the best groups may be: by their figure, or those of the best rows; `alone`: the latter only."""
         field = figure.elements[-1].value
         how = figure.elements[0].value if len(figure.signs) > 1 else None
         for groups in self._groups_in(group):
@@ -473,9 +495,14 @@ class _Forms:
                 yield self._query("list", fields=(groups[0].field, field), ranked=field, **rank)
                 continue
             extreme = "max" if rank["descending"] else "min"
-            total = ("sum",) if not field.is_averaged else ("mean",) if groups[0].unit else ()
+            total = () if alone else ("sum",) if not field.is_averaged else ("mean",) if groups[0].unit else ()
             for each in [how] if how is not None else [*total, extreme]:
                 yield self._query("figures", measures=(Measure(each, field),), groups=groups, **rank)
+
+
+def _is_mean_of_sums(query: TableQuery) -> bool:
+    """Whether a query averages what could be added up."""
+    return any(each.aggregate == "mean" and each.field and not each.field.is_averaged for each in query.measures)
 
 
 def _cut(shape: _Shape, span: tuple[int, int]) -> _Shape:

@@ -17,9 +17,12 @@ from understudy.tools.questions.vocabulary import (
     PARTICIPLES,
     PERSONS,
     QUANTITIES,
+    TEAMS,
     UNITS,
 )
 
+MAX_CHANCE: Final = 3
+"""Rows of a table whose whole numbers may follow one another by chance."""
 MAX_VALUES: Final = 2_000
 """Different values of a column that are known by their words; of a column with more only those that a question spells
 out."""
@@ -67,7 +70,8 @@ def forms(word: str) -> frozenset[str]:
 @frozen
 class KnownColumn:
     """A column: its name, its kind (number, date, boolean or text), its values by their words, as they are written in
-    the table, and the years of its dates; whether there are zeros in it, and cells without a value. `key` are the words
+    the table, and the years of its dates; whether its numbers are one after the other, whether there are zeros in it,
+    and cells without a value. `key` are the words
     of its name, `core` those that say what it is: price for ``unit_price_eur``, customer for ``customer_id``."""
 
     name: str
@@ -76,6 +80,7 @@ class KnownColumn:
     years: tuple[int, ...] = ()
     is_whole: bool = False
     unique: bool = False
+    counts_rows: bool = False
     has_zeros: bool = False
     has_gaps: bool = False
     key: Key = field(init=False, eq=False, repr=False, default=Factory(lambda self: key_of(self.name), takes_self=True))
@@ -100,6 +105,12 @@ class KnownColumn:
     def is_identifier(self) -> bool:
         """Whether its values name rows, by its name."""
         return any(word in IDENTIFIERS for word in self.key)
+
+    @property
+    def names_people(self) -> bool:
+        """Whether each row may be a person or a team of this name: it says so, and no two are alike."""
+        said = any(form in PERSONS | TEAMS for word in self.key for form in forms(word))
+        return said and self.unique and not self.is_identifier
 
     @property
     def is_quantity(self) -> bool:
@@ -191,10 +202,15 @@ def read_schema(table: Table, name: str, question: str) -> Schema:
     for column in table.columns:
         if column.kind == "nested":
             continue
-        zeros = f"count_if({column.quoted} = 0)" if column.kind == "number" else "0"
-        counted = f"SELECT count(DISTINCT {column.quoted}), count({column.quoted}), {zeros} FROM data"  # noqa: S608 (quoted)
-        ((different, given, zero),) = table.rows(counted)
+        zeros, span = (
+            (f"count_if({column.quoted} = 0)", f"max({column.quoted}) - min({column.quoted}) + 1")
+            if column.kind == "number"
+            else ("0", "0")
+        )
+        counted = f"SELECT count(DISTINCT {column.quoted}), count({column.quoted}), {zeros}, {span} FROM data"  # noqa: S608 (quoted)
+        ((different, given, zero, spanned),) = table.rows(counted)
         unique = different == given == table.row_count
+        counts = unique and column.is_whole and spanned == table.row_count > MAX_CHANCE
         values: Mapping[Key, tuple[str, ...]] = {}
         years: tuple[int, ...] = ()
         if column.kind == "text":
@@ -210,7 +226,9 @@ def read_schema(table: Table, name: str, question: str) -> Schema:
             sql = f"SELECT DISTINCT year({column.quoted}) FROM data WHERE isfinite({column.quoted}) LIMIT 200"  # noqa: S608
             years = tuple(sorted(year for (year,) in table.rows(sql) if year is not None))
         gaps = given < table.row_count
-        fields.append(KnownColumn(column.name, column.kind, values, years, column.is_whole, unique, zero > 0, gaps))
+        fields.append(
+            KnownColumn(column.name, column.kind, values, years, column.is_whole, unique, counts, zero > 0, gaps)
+        )
     return Schema(tuple(fields), frozenset(nouns))
 
 
@@ -225,6 +243,12 @@ def by_key(values: Iterable[str]) -> dict[Key, tuple[str, ...]]:
 
 def same(words: Sequence[str], others: Sequence[str]) -> bool:
     """Whether two keys are the same words, but for plurals."""
-    return len(words) == len(others) and all(
-        a == b or bool(forms(a) & forms(b)) for a, b in zip(words, others, strict=True)
-    )
+    return len(words) == len(others) and all(map(_alike, words, others))
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two words have a singular in common: not Verkäufe and Verkäufer, as a noun has one plural."""
+    if one == other:
+        return True
+    shared = forms(one) & forms(other)
+    return bool(shared & {one, other}) or any({one[len(s) :], other[len(s) :]} != {"e", "er"} for s in shared)

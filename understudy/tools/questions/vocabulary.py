@@ -165,7 +165,7 @@ FILLERS: Final = frozenset(
     "a about achieved all am an any at attached been belong belongs bought break breakdown calculate came can "  # noqa: SIM905 (words read better as words)
     "come comes compute could csv data dataset did do does down during earn earned exist file find for gebe "
     "generated get gib give given gives got group hello hey hi i i'd in into it its know let like look looks made "
-    "live lives make me my now occur occurs of on our out please print recorded report right s see select sell sold "
+    "live lives make me my now occur occurs of on our please print recorded report right s see select sell sold "
     "table tell thank thanks that the their them there these they this those us value values want we what whats which "
     "will work works would you your "
     "alle allen aller als am an arbeiten arbeitet auf aus bei berechne bitte da das datei dem den der des dich die "
@@ -196,7 +196,9 @@ COMPOUNDS: Final = {"gesamt": SUM, "durchschnitts": MEAN, "hochst": HIGH, "minde
 # Words in the names of columns whose values are averaged, beside those of trends; and of those that name a row.
 AVERAGED: Final = AVERAGED_NAMES | frozenset(
     "pct temp height weight salary gehalt alter preis dauer quote note temperatur gewicht anteil prozent % einzelpreis "  # noqa: SIM905 (words read better as words)
-    "stuckpreis expectancy wind speed humidity pressure geschwindigkeit luftdruck".split()
+    "stuckpreis expectancy years experience tenure seniority jahre satisfaction nps csat stars grade mark marks "
+    "balance saldo kontostand zufriedenheit bewertung wind speed humidity pressure geschwindigkeit "
+    "luftdruck".split()
 )
 IDENTIFIERS: Final = frozenset("id nr no number code zip postcode key index nummer plz ref".split())  # noqa: SIM905 (words read better as words)
 # Words after the noun of a column: units, of units_sold.
@@ -220,6 +222,10 @@ PERSONS: Final = frozenset(
     "passenger resident mitarbeiter mitarbeiterin kunde kundin schuler nutzer mitglied spieler gast kind "
     "bewohner".split()
 )
+TEAMS: Final = frozenset("name team mannschaft company firma".split())  # noqa: SIM905 (words read better as words)
+"""Words in the names of columns that answer who, beside those of people."""
+WORTH: Final = frozenset({"value", "values", "wert", "werte"})
+"""Words without a meaning of their own, unless they are about what is counted: the value of a stock is money."""
 # Words in the names of columns that say how many.
 QUANTITIES: Final = frozenset(
     "quantity quantities qty units unit pieces items count sold bought ordered menge stuck stuckzahl anzahl "  # noqa: SIM905 (words read better as words)

@@ -331,3 +331,58 @@ def test_an_answer_says_how_its_columns_were_read_where_that_was_open(ask: Ask) 
     undecided = ask("total price", "name;price\na;1.234\nb;2.500\n", "prices.csv")
     assert undecided.answered is None
     assert undecided.notes == ("“price” is read as text: 1.234 may be 1234 or 1.234, and no other number decides it.",)
+
+
+ASSETS = """asset_tag,device,cost,assigned_to
+AT-1,Laptop,1250,Kim
+AT-2,Laptop,2100,Lee
+AT-3,Monitor,3000,Kim
+AT-4,Laptop,900,
+"""
+ANSWERS = "respondent,department,years_at_company\n1,IT,3\n2,IT,12\n3,Sales,1\n4,Sales,7\n5,HR,2\n"
+VISITS = "day,page,visitors\n2026-10-01,home,1200\n2026-10-01,shop,300\n2026-10-02,home,900\n2026-10-02,shop,340\n"
+DAYS = "day,visitors\n2026-10-01,1500\n2026-10-02,1240\n"
+TICKETS = (
+    "id,subject,status,customer,satisfaction\n501,Login,closed,Acme,5\n502,Slow,open,Birk,\n503,Crash,open,Acme,3\n"
+    "504,Typo,closed,Cora,4\n"
+)
+STOCK = "sku,item,warehouse,in_stock,unit_cost\nA-1,Bolt,East,1200,0.08\nA-2,Gear,West,0,12.5\nA-3,Belt,East,75,6.2\n"
+VERKAUF = "Filiale;Verkäufer;Menge\nBonn;Huber;2\nBonn;Weber;3\nEssen;Huber;1\n"
+
+
+@pytest.mark.parametrize(
+    ("table", "question", "read_as", "rows"),
+    [
+        (ASSETS, "most expensive device", "device with the highest cost", [["Monitor", 3000]]),
+        (ANSWERS, "how many respondents", "number of different respondent", [[5]]),
+        (ANSWERS, "years at company by department", "average years_at_company by department", None),
+        (DAYS, "average visitors per day", "average visitors", [[1370]]),
+        (TICKETS, "satisfaction by status", "average satisfaction by status", [["closed", 4.5], ["open", 3]]),
+        (VISITS, "average visitors by page", "average visitors by page", [["home", 1050], ["shop", 320]]),
+    ],
+)
+def test_a_figure_is_the_one_that_people_mean(
+    ask: Ask, table: str, question: str, read_as: str, rows: list[list[object]] | None
+) -> None:
+    """One thing is expensive and not what its kind costs in all, numbers in order are names, years are no sum."""
+    found = ask(question, table).answered
+    assert found is not None
+    assert found.read_as == read_as
+    assert rows is None or found.rows == rows
+
+
+@pytest.mark.parametrize(
+    ("table", "question"),
+    [
+        (ASSETS, "who has a laptop?"),  # no tag is a person
+        (ASSETS, "who has AT-2?"),
+        (TICKETS, "who closed the most tickets?"),  # no subject is a person
+        (TICKETS, "how many tickets did Acme open?"),  # are not the open ones of Acme
+        (STOCK, "what is out of stock?"),
+        (STOCK, "value of stock"),  # is money, and no number of pieces
+        (VISITS, "average visitors per day"),  # of what the pages of a day add up to, and no average of pages
+        (VERKAUF, "Verkäufe in Bonn"),  # are not those who sell
+    ],
+)
+def test_what_could_mean_something_else_is_asked_back(ask: Ask, table: str, question: str) -> None:
+    assert ask(question, table).answered is None
