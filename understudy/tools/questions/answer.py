@@ -78,8 +78,12 @@ def answer(table: Table, name: str, question: str, before: str | None = None) ->
     question = _without_name(question, name)
     schema = read_schema(table, name, f"{question} {before or ''}")
     queries = queries_of(question, schema)
-    if not queries and before is not None:
-        queries = _continued(question, _without_name(before, name), schema)
+    if before is not None:
+        earlier = queries_of(_without_name(before, name), schema)[:1]
+        if not queries:
+            queries = _continued(question, earlier, schema)
+        elif not any(each.where for each in queries):  # “and units?” may be of pears, as the price before was
+            queries = [*queries, *(evolve(each, where=of.where) for of in earlier if of.where for each in queries)]
     found: list[tuple[TableQuery, Answered]] = []
     for query in queries:
         answered = _run(table, query)
@@ -164,17 +168,20 @@ def _cell(value: Any) -> Any:
     return str(value)[:_MAX_CELL]
 
 
-def _continued(question: str, before: str, schema: Schema) -> list[TableQuery]:
+def _continued(question: str, before: Sequence[TableQuery], schema: Schema) -> list[TableQuery]:
     """Return the query of an earlier question with what this one changes: “and by month?”, “what about south?”."""
-    rest = re.sub(r"(?i)^\W*(?:and|or|so|now|then|what about|how about|only|just|und|oder|nur)\b", "", question)
+    text = re.sub(r"(?i)^\W*(?:no|nein|nope)\s*,", "", question)  # a correction, and no condition
+    rest = re.sub(r"(?i)^\W*(?:and|or|so|now|then|what about|how about|only|just|und|oder|nur)\b", "", text)
     found = []
-    for earlier in queries_of(before, schema)[:1]:
+    for earlier in before:
         for text in (f"number of rows {rest}", f"number of rows where {rest}", f"number of rows by {rest}"):
             for each in queries_of(text, schema):
                 if each.form != "figures" or each.measures[0].field is not None:
                     continue
                 if not (each.where or each.groups or each.chart is not None):
                     continue
+                if (each.groups or each.chart is not None) and earlier.form != "figures":
+                    continue  # rows have no groups
                 changed = evolve(earlier, groups=each.groups or earlier.groups, where=_merged(earlier, each))
                 if each.chart is not None:
                     changed = evolve(changed, chart=each.chart)

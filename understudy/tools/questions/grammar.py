@@ -468,7 +468,7 @@ class _Forms:
             yield self._query("rows", ranked=columns[0], **rank)
         elif match := next((found for each in _RANKED if (found := each.fullmatch(signs))), None):
             figure = _cut(bare, match.span("figure"))
-            alone = figure.elements[-1].start == ways[0].start  # the most expensive device is one, and no sum of costs
+            alone = figure.elements[-1].start == ways[0].start
             yield from self._best(_cut(bare, match.span("group")), figure, rank, alone=alone)
         elif match := re.fullmatch("(?:[tm](uD?|[CD])b?h?r?|(uD?|[CD])mh?r)", signs):
             if not re.search("[hr]", signs):
@@ -485,7 +485,7 @@ class _Forms:
                     yield self._query("figures", measures=(Measure("count"),), groups=groups, **rank)
 
     def _best(self, group: _Shape, figure: _Shape, rank: dict[str, Any], *, alone: bool) -> Iterator[TableQuery]:
-        """Yield what the best groups may be: by their figure, or those of the best rows; `alone`: the latter only."""
+        """Yield what the best groups may be: by their figure, or those of the best rows; `alone`: the latter first."""
         field = figure.elements[-1].value
         how = figure.elements[0].value if len(figure.signs) > 1 else None
         for groups in self._groups_in(group):
@@ -495,8 +495,10 @@ class _Forms:
                 yield self._query("list", fields=(groups[0].field, field), ranked=field, **rank)
                 continue
             extreme = "max" if rank["descending"] else "min"
-            total = () if alone else ("sum",) if not field.is_averaged else ("mean",) if groups[0].unit else ()
-            for each in [how] if how is not None else [*total, extreme]:
+            total = ("sum",) if not field.is_averaged else ("mean",) if groups[0].unit else ()
+            # The most expensive device is one, and no sum of costs: that only must not name another.
+            usual = [extreme, *dict.fromkeys((*total, "mean"))] if alone else [*total, extreme]
+            for each in [how] if how is not None else usual:
                 yield self._query("figures", measures=(Measure(each, field),), groups=groups, **rank)
 
 
