@@ -118,8 +118,9 @@ def typing(page: Page, other: Page) -> None:
     expect(page.get_by_text("You are typing in another window.")).to_have_count(0)
     page.keyboard.type(" + 3?")
     page.keyboard.press("Enter")
-    answer(other, "5")
+    answer(other, "2 + 3 = 5")
     expect(shown).to_have_count(0)
+    expect(turn(page, "2 + 3")).to_have_attribute("data-status", "done")  # what is said before is for this run
 
 
 def branches(page: Page, other: Page, shots: Path | None) -> None:
