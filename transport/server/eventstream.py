@@ -150,7 +150,8 @@ class EventStream:
         """End the stream after waiting at most `within_s` seconds for the reader to take the queue. Idempotent."""
         self.end(code, reason)
         if self.reading and not self._left:
-            self._reader_left = self._reader_left or trio.Event()
+            if self._reader_left is None:
+                self._reader_left = trio.Event()
             with trio.move_on_after(within_s):
                 await self._reader_left.wait()
         await trio.lowlevel.checkpoint()

@@ -149,6 +149,8 @@ async def test_an_end_waits_for_a_reader_that_has_begun_for_a_while_only(autojum
     began = trio.current_time()
     await stream.close(1001, within_s=2.0)
     assert trio.current_time() - began == 2.0
+    await stream.close(1011, within_s=2.0)  # as its actor does that stops after the door has closed it
+    assert (stream.code, trio.current_time() - began) == (1001, 4.0)
 
 
 async def test_a_reader_that_leaves_ends_the_stream() -> None:
