@@ -27,7 +27,7 @@ from transport.wire.events import EVENTS
 from understudy.agents.agent import Agent
 from understudy.agents.registry import all_agents
 from understudy.app.field_texts import field_texts
-from understudy.app.settings import Settings
+from understudy.app.settings import Settings, variable_of
 from understudy.observe.metrics import Metrics
 from understudy.tools.response import chat_response
 from understudy.tools.tool import ToolContext
@@ -107,11 +107,11 @@ def _named(metric: Metric) -> tuple[str, str]:
     return (f"{metric.name}_info", "info") if metric.type == "info" else (metric.name, metric.type)
 
 
-def settings_of(kind: type[Any], prefix: str) -> str:
-    """Return the settings of a class, each with its default, its variable and its docstring."""
+def settings_of(kind: type[Any], above: str = "") -> str:
+    """Return the settings of a class, each with its default, its variable and its docstring; `above` is its table."""
     defaults = kind()
     rows = [
-        (f"`{name}`", _default(getattr(defaults, name)), f"`{prefix}_{name.upper()}`", text)
+        (f"`{name}`", _default(getattr(defaults, name)), f"`{variable_of(above + name)}`", text)
         for name, text in field_texts(kind).items()
     ]
     return _table(("setting", "default", "variable", "meaning"), rows)
@@ -283,8 +283,8 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "error codes": errors,
     "close codes": closes,
     "metrics": metrics,
-    "settings": lambda: settings_of(Settings, "UNDERSTUDY"),
-    "limits": lambda: settings_of(Limits, "UNDERSTUDY_LIMITS"),
+    "settings": lambda: settings_of(Settings),
+    "limits": lambda: settings_of(Limits, "limits."),
     "agents": agents,
     "tools": tools,
     "fields of Agent": lambda: fields_with_defaults(Agent),

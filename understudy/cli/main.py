@@ -412,13 +412,13 @@ def settings(part: str) -> None:
     """Print the settings in force whose names contain PART: value, source, variable, and what each is for."""
     from transport.connection.limits import Limits
     from understudy.app.field_texts import field_texts
-    from understudy.app.settings import describe_settings
+    from understudy.app.settings import describe_settings, variable_of
 
     texts = field_texts(Settings) | {f"limits.{name}": text for name, text in field_texts(Limits).items()}
     for each in describe_settings(load_settings()):
         if part in each.name:
             value = ("(secret)" if each.is_set else "(empty)") if each.secret else repr(each.value)
-            click.echo(f"{each.name} = {value}, by {each.source}; UNDERSTUDY_{each.name.replace('.', '_').upper()}")
+            click.echo(f"{each.name} = {value}, by {each.source}; {variable_of(each.name)}")
             click.echo(click.wrap_text(texts[each.name], 118, "    ", "    "))
 
 
