@@ -26,9 +26,9 @@ from transport.client.credentials import TokenSource as TokenSource
 from transport.client.decoder import Received as Received
 from transport.client.exchange import Exchange as Exchange
 from transport.client.reconnect import Reconnect as Reconnect
-from transport.client.reconnector import State as State
-from transport.client.reconnector import States as States
-from transport.client.reconnector import Status as Status
+from transport.client.state import State as State
+from transport.client.state import States as States
+from transport.client.state import Status as Status
 from transport.client.store import FileOutbox as FileOutbox
 from transport.client.store import OutboxStore as OutboxStore
 from transport.wire.errors import RunFailed as RunFailed

@@ -15,7 +15,8 @@ from transport.client.delivery import EventDelivery, resume_commands
 from transport.client.dial import SocketUrl
 from transport.client.exchange import Exchange
 from transport.client.reconnect import Reconnect
-from transport.client.reconnector import Reconnector, State, States
+from transport.client.reconnector import Reconnector
+from transport.client.state import State, States
 from transport.client.store import OutboxStore
 from transport.client.unacked import SMALL_BYTES, UnackedCommands, encode_command
 from transport.wire.command_parser import parse_frame
@@ -232,7 +233,7 @@ class Client:
         """Renew the session's token, on this connection and for all later ones."""
         self._credentials.token = token
         if self._reconnector.connection is not None:
-            self._reconnector.mark_refreshed(self._reconnector.connection)
+            self._reconnector.renewal.mark_refreshed(self._reconnector.connection)
         self._send_soon({"type": "refresh", "payload": {"session_token": token}})
 
     # State

@@ -14,8 +14,6 @@ TokenSource: TypeAlias = Callable[[], str | Awaitable[str]]
 
 RENEW_EARLY_S: Final = 300.0
 """Seconds before its expiry at which a token is renewed; at four fifths of its remaining life if that is later."""
-RENEW_AGAIN_S: Final = 30.0
-"""Seconds between renewals if the source returned the same token."""
 
 
 class Credentials:

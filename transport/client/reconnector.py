@@ -1,6 +1,5 @@
-"""The reconnect loop, and the state of a client: connect again after each end, until an end that forbids it."""
+"""The reconnect loop of a client: connect again after each end, until an end that forbids it."""
 
-import enum
 import ssl
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -8,88 +7,19 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 import trio
-from attrs import frozen
 from trio_websocket import WebSocketConnection
 
 from transport.client.connection import Connection
-from transport.client.credentials import RENEW_AGAIN_S, Credentials
+from transport.client.credentials import Credentials
 from transport.client.decoder import Received
 from transport.client.delivery import EventDelivery, resume_commands
 from transport.client.dial import ConnectFailed, MonitoredStream, SocketUrl, flatten_errors, open_stream, open_websocket
 from transport.client.reconnect import MAX_RETRY_AFTER_S, ConnectionEnd, Reconnect
-from transport.client.unacked import UnackedCommand, UnackedCommands
+from transport.client.state import ObservedState, State, Status
+from transport.client.token_renewal import TokenRenewal
+from transport.client.unacked import UnackedCommands
 from transport.wire.errors import SocketClosed, TransportError, Unauthenticated
 from transport.wire.events import Error, Welcome
-
-
-class Status(enum.StrEnum):
-    """The status of a client. `refused` and `closed` are final: the client does not reconnect."""
-
-    CONNECTING = "connecting"
-    ONLINE = "online"
-    OFFLINE = "offline"
-    REFUSED = "refused"
-    CLOSED = "closed"
-
-
-@frozen
-class State:
-    """The state of a client. `reason` is a sentence for a person: why it is offline, or was refused.
-
-    `retry_at` is the time of the next attempt on trio's clock, set only while it is offline.
-    """
-
-    status: Status
-    reason: str = ""
-    retry_at: float | None = None
-
-    @property
-    def final(self) -> bool:
-        """Whether no state follows."""
-        return self.status in (Status.REFUSED, Status.CLOSED)
-
-
-class ObservedState:
-    """The current state, with a way to wait for changes."""
-
-    def __init__(self) -> None:
-        self.now = State(Status.CONNECTING)
-        self._changed = trio.Event()
-
-    def set(self, state: State) -> None:
-        """Set the state. No-op after a final one."""
-        if state != self.now and not self.now.final:
-            self.now = state
-            self._changed.set()
-            self._changed = trio.Event()
-
-    async def wait_change(self, seen: State | None) -> State:
-        """Wait until the state is not `seen`, and return it."""
-        await trio.lowlevel.checkpoint()
-        while self.now is seen:
-            await self._changed.wait()
-        return self.now
-
-
-class States:
-    """Iterate over it for the current state and each later one, to the final one.
-
-    If several changes occur between two steps, only the last is returned.
-    """
-
-    def __init__(self, watched: ObservedState) -> None:
-        self._watched = watched
-        self._seen: State | None = None
-
-    def __aiter__(self) -> "States":
-        return self
-
-    async def __anext__(self) -> State:
-        if self._seen is not None and self._seen.final:
-            raise StopAsyncIteration
-        self._seen = await self._watched.wait_change(self._seen)
-        return self._seen
-
 
 JsonObject: TypeAlias = Mapping[str, Any]
 
@@ -98,7 +28,7 @@ _SLOW: Final = "the server did not answer in time"
 
 
 class Reconnector:
-    """Holds one connection at a time. `connection` is the one in use, or None."""
+    """Holds one connection at a time. `connection` is the one in use, or None; `renewal` renews its token."""
 
     def __init__(
         self,
@@ -126,12 +56,7 @@ class Reconnector:
         self._ack = ack
         self._steady_at = float("inf")
         self._token_refused = False
-        self._expired = trio.Event()
-        self._awaiting_token: list[UnackedCommand] = []  # refused only because the token had expired
-        self._refreshed_at = -float("inf")  # when a newer token was presented on this connection
-        self._sent_before_refresh: set[UnackedCommand] = (
-            set()
-        )  # commands that the server may have judged by the token before
+        self.renewal = TokenRenewal(credentials, unsent)
 
     async def run(self) -> None:
         """Connect and reconnect until the server refuses this client for good."""
@@ -204,7 +129,7 @@ class Reconnector:
         first = [self._hello, *self._delivery.start_connection()]
         beside = [partial(self._fill_gaps, line)]
         if self._credentials.source is not None:
-            beside.append(partial(self._renew_token, line))
+            beside.append(partial(self.renewal.run, line))
         if self._ack:
             beside.append(partial(self._acknowledge, line))
         try:
@@ -214,8 +139,7 @@ class Reconnector:
             said = [each for each in self._unacked.messages if each in line.sent]
             self._delivery.connection_lost(said, {} if line.welcome is None else line.welcome.threads)
             self._unacked.reset_for_connection()
-            self._awaiting_token.clear()
-            self._refreshed_at = -float("inf")
+            self.renewal.forget()
         return ending
 
     async def receive_event(self, event: Received, size: int) -> None:
@@ -223,16 +147,16 @@ class Reconnector:
         if self._steady_at == float("inf"):
             self._steady_at = trio.current_time() + self._reconnect.steady_s
             self.state.set(State(Status.ONLINE))
+        line = self.connection
         match event.event:
             case Welcome(session_token=token):
                 self._credentials.token = token or self._credentials.token
                 self._token_refused = False
-            case Error(code=code) if event.refusal and self.connection is not None and _concerns_token(event, code):
-                if self._retry_with_newer_token(event, code, self.connection):
-                    return
-            case Error(retryable=True) as error if event.refusal and self.connection is not None:
-                repeated = self._schedule_retry(event, error, self.connection)
-                if repeated and self.connection.drained_at is not None:
+            case Error(code=code) if event.refusal and line is not None and self.renewal.retry(event, code, line):
+                return
+            case Error(retryable=True) as error if event.refusal and line is not None:
+                repeated = self._schedule_retry(event, error, line)
+                if repeated and line.drained_at is not None:
                     return  # it is sent on the next connection
                 event = msgspec.structs.replace(event, repeated=repeated)
         await self._delivery.receive_event(event, size)
@@ -252,50 +176,6 @@ class Reconnector:
         self._delivery.mark_resent(refused)
         line.resend(refused)
         return named
-
-    def _retry_with_newer_token(self, event: Received, code: str, line: Connection) -> bool:
-        """Present a newer token, here or on a new connection, and send the refused message again.
-
-        Return whether that is possible: there is a source of tokens, or a newer token was presented just now.
-        """
-        refused = self._unacked.get(("message", event.message_id or ""))
-        if trio.current_time() - self._refreshed_at < RENEW_AGAIN_S:
-            if refused is None or refused not in self._sent_before_refresh:
-                line.disconnect("the server refused the newer token")
-            self._sent_before_refresh.discard(refused)
-            line.resend([refused])
-            return True
-        if self._credentials.source is None or code != "token_expired":
-            return False
-        if refused is not None:
-            self._awaiting_token.append(refused)
-        self._expired.set()
-        return True
-
-    def mark_refreshed(self, line: Connection) -> None:
-        """Record that a newer token is being presented on the connection in use."""
-        self._refreshed_at = trio.current_time()
-        self._sent_before_refresh = line.sent.difference(self._awaiting_token)
-
-    async def _renew_token(self, line: Connection) -> None:
-        """Get a newer token and present it: shortly before the old one expires, and when the server asks for it."""
-        while True:
-            due_s = self._credentials.renew_in_s()
-            with trio.move_on_after(float("inf") if due_s is None else due_s):
-                await self._expired.wait()
-            before = self._credentials.token
-            try:
-                token = await self._credentials.get_token()
-            except (OSError, TransportError, trio.TooSlowError):
-                token = before
-            self._expired = trio.Event()
-            if token != before:
-                self.mark_refreshed(line)
-                await line.send({"type": "refresh", "payload": {"session_token": token}})
-                line.resend(self._awaiting_token)
-                self._awaiting_token.clear()
-            if token == before or self._credentials.renew_in_s() == 0:
-                await trio.sleep(RENEW_AGAIN_S)
 
     async def _fill_gaps(self, line: Connection) -> None:
         """Resume threads with gaps: at once, and again every `resume_s` while events are missing."""
@@ -319,8 +199,3 @@ class Reconnector:
             for thread_id, seq in news.items():
                 await line.send({"type": "ack", "payload": {"thread_id": thread_id, "seq": seq}})
             said |= news
-
-
-def _concerns_token(event: Received, code: str) -> bool:
-    """Return whether a refusal may concern the token, the one in use or a newer one that was presented."""
-    return code == "token_expired" or (code in ("unauthenticated", "forbidden") and event.message_id is None)
