@@ -524,14 +524,15 @@ class ReserveListener(trio.abc.Listener[trio.SocketStream]):
         self._pauses = 0
 
     async def accept(self) -> trio.SocketStream:
-        """Accept the next connection. While no descriptor is free, close incoming connections instead."""
+        """Accept the next connection. While no descriptor is free but the reserved one, close connections instead."""
         while True:
             try:
                 stream = await self._listener.accept()
             except OSError as error:
                 if error.errno not in _EXHAUSTED:
                     raise
-                await self._close_one_and_wait(error)
+                if (served := await self._close_one_and_wait(error)) is not None:
+                    return served
             else:
                 self._pauses = 0
                 if self._reserve is None:
@@ -545,7 +546,8 @@ class ReserveListener(trio.abc.Listener[trio.SocketStream]):
             self._reserve = None
         await self._listener.aclose()
 
-    async def _close_one_and_wait(self, error: OSError) -> None:
+    async def _close_one_and_wait(self, error: OSError) -> trio.SocketStream | None:
+        """Accept one connection by the reserved descriptor, and close it; return it if others are free by then."""
         if self._pauses % _LOG_EVERY == 0:
             log.error("listener.no_descriptors", extra={"reason": error.strerror, "pause_s": WAIT_S})
         self._pauses += 1
@@ -554,9 +556,14 @@ class ReserveListener(trio.abc.Listener[trio.SocketStream]):
             self._reserve = None
             with trio.move_on_after(WAIT_S):
                 with suppress(OSError):  # another part of the process took the descriptor first
-                    (await self._listener.accept()).socket.close()
+                    stream = await self._listener.accept()
+                    self._reserve = _open_reserve()
+                    if self._reserve is not None:
+                        return stream
+                    stream.socket.close()
         self._reserve = _open_reserve()
         await trio.sleep(WAIT_S)
+        return None
 
 
 def _open_reserve() -> int | None:

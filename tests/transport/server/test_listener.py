@@ -1,6 +1,7 @@
 """The listener and its sockets, over real connections."""
 
 import asyncio
+import errno
 import logging
 import os
 import resource
@@ -27,10 +28,11 @@ from tests.transport.servers import (
     get,
     open_server,
     raw_socket,
+    run_as_asyncio,
     status_and_body,
 )
 from transport.server.http import error_body
-from transport.server.listener import Upgrade, serve
+from transport.server.listener import ReserveListener, Upgrade, serve
 from transport.server.socket import SocketLimits
 from transport.wire.errors import CommandRejected, SocketClosed
 
@@ -426,7 +428,7 @@ async def test_a_stock_asyncio_client_survives_its_own_large_message() -> None:
 
     async with open_server() as port:
         for _ in range(5):
-            assert await trio.to_thread.run_sync(lambda: asyncio.run(talk(port))) == 1009
+            assert await run_as_asyncio(lambda: talk(port)) == 1009
 
 
 @pytest.mark.promise("owasp.compression")
@@ -661,6 +663,26 @@ def no_descriptors_left() -> Iterator[None]:
         for each in taken:
             os.close(each)
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+async def test_a_client_that_comes_when_descriptors_are_free_again_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The listener, which waits for a connection to close by its reserved descriptor, does not close that one."""
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    accept, refusals = listener.accept, iter([OSError(errno.EMFILE, "Too many open files")])
+
+    async def accept_later() -> trio.SocketStream:
+        for each in refusals:
+            raise each
+        return await accept()
+
+    monkeypatch.setattr(listener, "accept", accept_later)
+    reserved = ReserveListener(listener)
+    with trio.fail_after(60):
+        client = await trio.open_tcp_stream("127.0.0.1", listener.socket.getsockname()[1])
+        async with client, await reserved.accept() as served:
+            await served.send_all(b"hello")
+            assert await client.receive_some(5) == b"hello"
+        await reserved.aclose()
 
 
 @pytest.mark.promise("owasp.connections")
