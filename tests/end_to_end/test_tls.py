@@ -1,5 +1,6 @@
 """A whole server with certificate files."""
 
+import asyncio
 import json
 import ssl
 import urllib.request
@@ -9,9 +10,10 @@ from typing import Any
 import pytest
 import trio
 import trustme
-from websockets.sync.client import connect
+from websockets.asyncio.client import connect
 
 from tests.end_to_end.process import refused, started
+from tests.transport.servers import run_as_asyncio
 
 
 @pytest.fixture
@@ -33,11 +35,13 @@ async def test_one_port_serves_https_and_wss(authority: trustme.CA, tmp_path: Pa
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
 
-    def talk(address: str) -> tuple[int, str]:
+    def ask_health(address: str) -> int:
         with urllib.request.urlopen(f"{address}/healthz", context=trusting, timeout=5) as answer:
-            status: int = answer.status
-        with connect(f"{address.replace('https', 'wss')}/ws", ssl=trusting) as client:
-            return status, str(json.loads(client.recv(timeout=5))["type"])
+            return int(answer.status)
+
+    async def talk(address: str) -> str:
+        async with connect(f"{address.replace('https', 'wss')}/ws", ssl=trusting) as client, asyncio.timeout(5):
+            return str(json.loads(await client.recv())["type"])
 
     def run_and_follow(address: str) -> Any:
         def ask(path: str, method: str = "GET", body: bytes | None = None) -> Any:
@@ -55,7 +59,8 @@ async def test_one_port_serves_https_and_wss(authority: trustme.CA, tmp_path: Pa
     options = ("--tls-certificate", str(tmp_path / "certificate.pem"), "--tls-key", str(tmp_path / "key.pem"))
     async with started(tmp_path / "data", *options) as server:
         assert server.address.startswith("https://127.0.0.1:")
-        assert await trio.to_thread.run_sync(talk, server.address) == (200, "welcome")
+        assert await trio.to_thread.run_sync(ask_health, server.address) == 200
+        assert await run_as_asyncio(lambda: talk(server.address)) == "welcome"
         stream = await trio.to_thread.run_sync(run_and_follow, server.address)
         assert await server.terminate() == 0
         stream.close()

@@ -1,12 +1,13 @@
 """A server on a free port of the loopback address, and raw connections to it."""
 
+import asyncio
 import http.client
 import json
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import trio
 from attrs import frozen
@@ -16,6 +17,22 @@ from websockets.uri import parse_uri
 
 from transport.server.listener import ServerLimits, SocketHandler, Upgrade, serve
 from transport.server.stream_response import StreamHandler
+
+Answer = TypeVar("Answer")
+
+
+async def run_as_asyncio(function: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer:
+    """Run a stock client on an event loop of asyncio's own, in a thread.
+
+    Once trio-asyncio is imported, `asyncio.run` makes a loop of trio-asyncio's, whose callbacks find no running loop:
+    TLS with `websockets` fails there.
+    """
+
+    def run() -> Answer:
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+            return runner.run(function())
+
+    return await trio.to_thread.run_sync(run)
 
 
 async def hello_app(scope: Any, receive: Any, send: Any) -> None:

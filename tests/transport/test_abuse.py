@@ -336,6 +336,7 @@ def _crowd(port: int, size: int) -> list[socket.socket]:
     return crowd
 
 
+@pytest.mark.proof("timing")
 async def test_an_idle_connection_costs_little() -> None:
     """Under ten kilobytes of this process, its task included; the figure is 8. The least of three crowds counts."""
     async with open_server(EchoUpgrades().handle_upgrade) as port:

@@ -13,8 +13,8 @@ from transport.client import Client, Exchange, Received, Reconnect, open_client
 from transport.server.listener import Upgrade
 from transport.server.socket import Socket
 
-QUICK = Reconnect(first_s=0.01, max_s=0.02, attempts=5, connect_s=2.0, ping_s=5.0)
-WAIT_S = 10.0
+QUICK = Reconnect(first_s=0.01, max_s=0.02, attempts=5, connect_s=60, ping_s=5.0)
+WAIT_S = 300
 
 Step = Callable[[Socket], Awaitable[None]]
 
