@@ -7,17 +7,14 @@ import traceback
 from collections.abc import Sequence
 
 from understudy.agents.agent import Agent
-
-
-class CannotLoad(ValueError):
-    """A name on the command line does not lead to an agent; the text says why."""
+from understudy.cli.options import FixableError
 
 
 def load_agents(names: Sequence[str]) -> list[Agent]:
     """Import each `MODULE:ATTR`, an `Agent` or a list of them. The current folder is searched too.
 
     Raises:
-        CannotLoad: The module or attribute does not exist, its import fails, or it is no agent.
+        FixableError: The module or attribute does not exist, its import fails, or it is no agent.
     """
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
@@ -27,21 +24,23 @@ def load_agents(names: Sequence[str]) -> list[Agent]:
 def _load(name: str) -> list[Agent]:
     module_name, colon, attribute = name.partition(":")
     if not colon or not module_name or not attribute:
-        raise CannotLoad(f"{name!r} is not of the form MODULE:ATTR, for example my_app:support")
+        raise FixableError(f"{name!r} is not of the form MODULE:ATTR, for example my_app:support")
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # a module of the user's, in which anything can go wrong
-        raise CannotLoad(f"cannot import {module_name!r}: {type(error).__name__}: {error}{_location(error)}") from error
+        raise FixableError(
+            f"cannot import {module_name!r}: {type(error).__name__}: {error}{_location(error)}"
+        ) from error
     try:
         found = getattr(module, attribute)
     except AttributeError as error:
-        raise CannotLoad(f"{module_name!r} has no attribute {attribute!r}") from error
+        raise FixableError(f"{module_name!r} has no attribute {attribute!r}") from error
     agents = list(found) if isinstance(found, list | tuple) else [found]
     if not agents:
-        raise CannotLoad(f"{name} is empty: it should be an understudy.Agent or a list of them")
+        raise FixableError(f"{name} is empty: it should be an understudy.Agent or a list of them")
     for agent in agents:
         if not isinstance(agent, Agent):
-            raise CannotLoad(f"{name} is {type(agent).__name__}, not an understudy.Agent")
+            raise FixableError(f"{name} is {type(agent).__name__}, not an understudy.Agent")
     return agents
 
 

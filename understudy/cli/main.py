@@ -90,26 +90,18 @@ def serve(agents: tuple[str, ...], *, no_builtin_agents: bool, **given: Any) -> 
 def _serve(agents: Sequence[str], settings: Settings) -> NoReturn:
     with listening_early(settings) as sockets:
         from understudy.app.serve import run_server
-        from understudy.cli.load_agents import CannotLoad, load_agents
+        from understudy.cli.load_agents import load_agents
 
-        try:
-            found = load_agents(agents)
-        except CannotLoad as error:
-            raise FixableError(str(error)) from error
-        sys.exit(run_server(settings, found, sockets=sockets))
+        sys.exit(run_server(settings, load_agents(agents), sockets=sockets))
 
 
 @main.command()
 @click.argument("path", metavar="NAME", type=click.Path(path_type=Path))
 def new(path: Path) -> None:
     """Make a project called NAME in a new folder: an agent, tools, tests, settings, a Dockerfile and a systemd unit."""
-    from understudy.cli.new_project import CannotMake, make_project
+    from understudy.cli.new_project import make_project
 
-    try:
-        made = make_project(path)
-    except CannotMake as error:
-        raise FixableError(str(error)) from error
-    for each in made:
+    for each in make_project(path):
         click.echo(each)
     click.echo(f"Next: cd {path}, then see README.md, or at once: understudy serve {path.name}.agents:AGENTS")
 
@@ -397,13 +389,9 @@ def doctor(agents: tuple[str, ...], data_dir: Path | None, offline: bool) -> Non
     Each MODULE:ATTR is an Agent of yours, or a list of them, whose models and MCP servers are asked too.
     """
     from understudy.cli.doctor import run_doctor
-    from understudy.cli.load_agents import CannotLoad, load_agents
+    from understudy.cli.load_agents import load_agents
 
-    try:
-        found = load_agents(agents)
-    except CannotLoad as error:
-        raise FixableError(str(error)) from error
-    sys.exit(run_doctor(data_dir, agents=found, offline=offline))
+    sys.exit(run_doctor(data_dir, agents=load_agents(agents), offline=offline))
 
 
 @main.command()

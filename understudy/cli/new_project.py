@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from understudy import __version__
+from understudy.cli.options import FixableError
 
 TEMPLATES: Final = "project"
 NAME: Final = "my_app"
@@ -21,23 +22,19 @@ VERSION: Final = "understudy-server>=0.0.0"
 _VALID: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
-class CannotMake(ValueError):
-    """The project cannot be made; the text says why. Nothing was written."""
-
-
 def make_project(path: Path) -> list[Path]:
     """Write the project into a new or empty folder, and return its files. The folder's name is that of the package.
 
     Raises:
-        CannotMake: The name is not that of a new package, or the folder is not empty.
+        FixableError: The name is not that of a new package, or the folder is not empty.
     """
     name = path.name
     if not _VALID.fullmatch(name) or keyword.iskeyword(name):
-        raise CannotMake(f"{name!r} cannot be a package's name: lower-case letters, digits and '_', 40 at most")
+        raise FixableError(f"{name!r} cannot be a package's name: lower-case letters, digits and '_', 40 at most")
     if name in sys.stdlib_module_names or name in ("understudy", "actors", "transport", "sanitization", "tests"):
-        raise CannotMake(f"there is a package {name!r} already; choose another name")
+        raise FixableError(f"there is a package {name!r} already; choose another name")
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise CannotMake(f"{path} exists already, and is not an empty folder")
+        raise FixableError(f"{path} exists already, and is not an empty folder")
     written = []
     for place, template in _templates(files("understudy.cli") / TEMPLATES):
         target = path / _filled(place.removesuffix(".txt"), name)

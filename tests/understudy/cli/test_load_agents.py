@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from understudy.cli.load_agents import CannotLoad, load_agents
+from understudy.cli.load_agents import load_agents
+from understudy.cli.options import FixableError
 
 MODULES = {
     "good_agents": """
@@ -57,7 +58,7 @@ def test_agents_and_lists_of_them_are_found_in_the_working_folder() -> None:
 )
 def test_a_name_that_leads_nowhere_is_explained(name: str, words: list[str]) -> None:
     """Every error in a user's module gives a sentence with its place."""
-    with pytest.raises(CannotLoad) as caught:
+    with pytest.raises(FixableError) as caught:
         load_agents([name])
     for word in words:
         assert word in str(caught.value)

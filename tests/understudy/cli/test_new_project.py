@@ -16,7 +16,8 @@ from tests.end_to_end.process import started
 from understudy import __version__
 from understudy.app.settings import load
 from understudy.cli.main import main
-from understudy.cli.new_project import CannotMake, make_project
+from understudy.cli.new_project import make_project
+from understudy.cli.options import FixableError
 
 FILES = [
     ".dockerignore", ".gitignore", "Dockerfile", "README.md", "deploy/shop_desk.service", "pyproject.toml",
@@ -53,7 +54,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     """A folder with anything in it is left as it is."""
     (tmp_path / "shop").mkdir()
     (tmp_path / "shop" / "mine.txt").write_text("mine")
-    with pytest.raises(CannotMake, match="not an empty folder"):
+    with pytest.raises(FixableError, match="not an empty folder"):
         make_project(tmp_path / "shop")
     assert [each.name for each in (tmp_path / "shop").iterdir()] == ["mine.txt"]
 
