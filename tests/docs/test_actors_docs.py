@@ -297,6 +297,7 @@ def test_the_delivery_guarantee_names_every_reason_of_a_dead_letter() -> None:
     assert reasons <= {reason for row in rows(under("Delivery"), "what happened") for reason in code(row[1])}
 
 
+@pytest.mark.proof("docs")
 def test_its_code_has_the_types_of_the_library(tmp_path: Path) -> None:
     """Copied code dereferences no optional reference, and may use an answer as any object, under `mypy --strict`."""
     for page in PAGES:

@@ -42,6 +42,7 @@ class Waiter(ScriptedModel):
 
 
 @pytest.mark.needs("npm")
+@pytest.mark.proof("clients")
 async def test_the_page_is_right(tmp_path: Path) -> None:
     """A run is interrupted for a consent and a form, joined by a client without messages, and given a file."""
     page = types.ModuleType("page")

@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.docs.tables import DOCS, ROOT, code, table
 
 PAGE = "reference/logs.md"
@@ -14,8 +16,13 @@ NAME = re.compile(r"[a-z_0-9]+\.[a-z_0-9]+")
 PARTS = re.findall(r"^## (.+)$", (DOCS / PAGE).read_text(), re.MULTILINE)
 
 
-def logged() -> Iterator[tuple[str, str, Path]]:
-    """Yield the name, the level and the module of each call that logs an event. `*` is a level that is computed."""
+@pytest.fixture(scope="module")
+def logged() -> list[tuple[str, str, Path]]:
+    """Return the name, the level and the module of each call that logs an event. `*` is a level that is computed."""
+    return list(calls())
+
+
+def calls() -> Iterator[tuple[str, str, Path]]:
     for package in ("actors", "transport", "sanitization", "understudy"):
         for path in (ROOT / package).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
@@ -37,10 +44,10 @@ def documented() -> dict[str, dict[str, str]]:
     return rows
 
 
-def test_every_event_is_listed_with_its_levels() -> None:
+def test_every_event_is_listed_with_its_levels(logged: list[tuple[str, str, Path]]) -> None:
     """An event whose level is computed has those that the page says."""
     levels: defaultdict[str, set[str]] = defaultdict(set)
-    for event, level, _ in logged():
+    for event, level, _ in logged:
         levels[event].add(level)
     rows = documented()
     assert sorted(levels) == sorted({*rows} - {"server.not_started"})  # which is written without a logger
@@ -50,9 +57,9 @@ def test_every_event_is_listed_with_its_levels() -> None:
         assert "*" in found or listed == found, event
 
 
-def test_every_field_is_logged_by_a_module_of_its_event() -> None:
+def test_every_field_is_logged_by_a_module_of_its_event(logged: list[tuple[str, str, Path]]) -> None:
     sources: defaultdict[str, str] = defaultdict(str)
-    for event, _, path in logged():
+    for event, _, path in logged:
         sources[event] += path.read_text()
     sources["server.not_started"] = (ROOT / "understudy" / "observe" / "logs.py").read_text()
     for event, row in documented().items():

@@ -660,6 +660,11 @@ class AppRoute:
     endpoint: str
     summary: str
 
+    @property
+    def path(self) -> str:
+        """The path as OpenAPI writes it: `/api/files/{file_id}`."""
+        return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", self.rule)
+
 
 @frozen
 class RouteSpec:
@@ -1061,8 +1066,7 @@ def openapi(version: str, routes: Iterable[AppRoute], address: str = "http://127
     """
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
-        path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", route.rule)
-        paths.setdefault(path, {})[route.method.lower()] = _operation(route, path)
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     return {
         "openapi": OPENAPI,
         "info": {
@@ -1083,7 +1087,7 @@ def openapi(version: str, routes: Iterable[AppRoute], address: str = "http://127
     }
 
 
-def _operation(route: AppRoute, path: str) -> dict[str, Any]:
+def _operation(route: AppRoute) -> dict[str, Any]:
     spec = ROUTES[route.endpoint]
     operation: dict[str, Any] = {
         "operationId": route.endpoint,
@@ -1091,7 +1095,7 @@ def _operation(route: AppRoute, path: str) -> dict[str, Any]:
         "tags": [route.endpoint.partition(".")[0]],
         "responses": _responses(spec),
     }
-    parameters = [_parameter(name, "path", TEXT) for name in re.findall(r"{(\w+)}", path)]
+    parameters = [_parameter(name, "path", TEXT) for name in re.findall(r"{(\w+)}", route.path)]
     parameters += [_parameter(name, "query", schema) for name, schema in spec.query.items() if name != "session_token"]
     parameters += [_parameter(name, "header", schema) for name, schema in spec.headers.items()]
     if parameters:
