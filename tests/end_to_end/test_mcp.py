@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.chat_client import ChatClient, check_arc, connected
+from actors.testing import eventually
+from tests.end_to_end.chat_client import WAIT_S, ChatClient, check_arc, connected
 from tests.end_to_end.http import new_token, request
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
 from tests.end_to_end.test_run_recovery import calling as calling_now
@@ -129,18 +130,23 @@ async def test_consent_is_for_one_definition_and_a_server_can_be_switched_off(se
         assert [each["door"] for each in decided] == ["socket", "remembered"]
         await client.say("go", agent_type="changer", thread_id="a")
         await ended(client)
+        path = "/api/threads/a/servers"
+
+        async def read_anew() -> None:
+            _, _, body = await request(running.address, "GET", path, token=token)
+            assert {"name": "demo_wipe", "description": "Tidy up.", "approval": True} in body["servers"][0]["tools"]
+
+        await eventually(read_anew, timeout_s=WAIT_S)
         client.seen.clear()
         await client.say("go", agent_type="wiper", thread_id="a")
         await decide(client, await client.until("approval_required"), decision="deny")
         await ended(client)
         assert lines_of(notes).count("wiped c") == 2
 
-        path = "/api/threads/a/servers"
         _, _, body = await request(running.address, "GET", path, token=token)
         (row,) = body["servers"]
         assert (row["name"], row["title"], row["state"], row["on"]) == ("demo", "demo 1.0", "ready", True)
         assert row["agents"] == ["wiper", "changer"]
-        assert {"name": "demo_wipe", "description": "Tidy up.", "approval": True} in row["tools"]
         await client.send({"type": "switch_server", "thread_id": "a", "server": "demo", "on": False})
         await client.say("go", agent_type="changer", thread_id="a")
         await ended(client)

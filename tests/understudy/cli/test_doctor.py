@@ -143,7 +143,7 @@ def test_what_fails_is_told_by_the_findings_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("from understudy import Agent, mcp\nA = [Agent('x', tools=[mcp('/bin/true')])]")
     command = [sys.executable, "-m", "understudy", "doctor", "mine:A", "--data-dir", str(tmp_path / "data")]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
-    assert "true cannot be used: it closed its output" in ran.stdout
+    assert "true cannot be used: it ended with exit code 0" in ran.stdout
     assert ran.stderr == ""
 
 

@@ -62,6 +62,8 @@ THROTTLED: Final = -32096
 """That of a request that may be made again after the seconds in `data`."""
 WAIT_S: Final = (1.0, 3600.0)
 """Seconds to wait for a server that does not say for how long, and those that are believed at most."""
+END_S: Final = 1.0
+"""Seconds for the end of a process that has closed its input or output, to say how it ended."""
 MAX_REASON: Final = 300
 """Characters of a server's words beside the status of its response."""
 
@@ -151,7 +153,15 @@ async def _read(
                 if size > MAX_MESSAGE:
                     why = f"it sent a message of more than {MAX_MESSAGE:,} bytes"
                     break
-            on_end(why)
+            on_end(await _end_of(process) or why)
+
+
+async def _end_of(process: trio.Process) -> str:
+    """Say how a process ended; empty if it has not in `END_S`."""
+    with trio.move_on_after(END_S):
+        code = await process.wait()
+        return f"it ended with exit code {code}" if code >= 0 else f"signal {-code} ended it"
+    return ""
 
 
 def _message(line: bytes, asked: dict[int | str, None]) -> SessionMessage | Exception:
@@ -197,7 +207,7 @@ async def _write(
             data = message.message.model_dump_json(by_alias=True, exclude_unset=True)
             await process.stdin.send_all(data.encode(errors="replace") + b"\n")
     except (trio.BrokenResourceError, trio.ClosedResourceError):
-        on_end("it closed its input")
+        on_end(await _end_of(process) or "it closed its input")
         to_session.close()  # the session learns of it as of the end of its input
 
 
