@@ -216,8 +216,9 @@ def share(d: Drawing) -> Iterator[tuple[str, Any]]:
     name, column = d.added(), d.column()
     value = d.value(column)
     part = sum(d.values(name, [row for row in d.rows if row[column] == value]))
+    way = "goes to" if column == "destination" else "comes from"
     yield (
-        d.pick(f"share of {value} in {d.said(name)}", f"what percentage of {d.said(name)} comes from {value}?"),
+        d.pick(f"share of {value} in {d.said(name)}", f"what percentage of {d.said(name)} {way} {value}?"),
         (
             "first",
             100 * part / sum(d.values(name)),

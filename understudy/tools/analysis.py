@@ -30,6 +30,10 @@ async def analyse_table(file_id: TableId, context: ToolContext, measure: Measure
     file = await attached(context, file_id)
     found = await ask_table(file, context.owner, "overview", (measure,), Overview)
     said, steps = [f"{file.name}: {number_of_rows(found.row_count)}"], []
+    if found.mixed is not None:
+        said.append(f"{found.measure} has more than one {found.mixed}, so it is not added up")
+        by = f"Group total {found.measure} by {found.mixed} in {file.name}"
+        steps.append(NextStep(f"{found.measure} by {found.mixed}", by))
     for groups in found.shares:
         if (first := largest(groups.rows)) is not None:
             share = f" ({100 * first[1] / groups.total:.0f} %)" if groups.additive and groups.total else ""
@@ -38,7 +42,8 @@ async def analyse_table(file_id: TableId, context: ToolContext, measure: Measure
             steps.append(NextStep(f"{capital(_value_name(groups))} by {groups.by}", _group_message(file.name, groups)))
     if found.trend is not None:
         said.append(_trend_sentence(found.trend))
-        steps.insert(0, NextStep("The trend", f"Show the trend{_of(found.measure)} by month in {file.name}"))
+        of = f" of {found.trend.measure}" if found.trend.measure else ""
+        steps.insert(0, NextStep("The trend", f"Show the trend{of} by month in {file.name}"))
     for each in found.outliers:
         said.append(f"{each.count:,} unusual value{'' if each.count == 1 else 's'} in {each.column}")
         steps.append(NextStep(f"Outliers in {each.column}", f"Find outliers in {each.column} of {file.name}"))
@@ -234,10 +239,6 @@ def _value_words(aggregate: str, measure: str | None) -> str:
     if measure is None or aggregate == "count":
         return "number of rows"
     return f"{_NAMED.get(aggregate, aggregate)} {measure}"
-
-
-def _of(measure: str | None) -> str:
-    return f" of {measure}" if measure else ""
 
 
 def _figure(value: float) -> str:

@@ -11,6 +11,7 @@ from attrs import evolve, frozen
 from understudy.tools.duckdb_session import Column, Table
 from understudy.tools.errors import ToolError
 from understudy.tools.queries import find_column, no_such_column, squeezed
+from understudy.tools.units import check_units
 
 MAX_POINTS: Final = 200
 # Beyond these bounds a reader cannot tell marks apart.
@@ -89,6 +90,8 @@ def collect(table: Table, x: str, y: str | None, aggregate: str | None, kind: st
     an unknown aggregate or kind.
     """
     plan = _plan(table, x, y, parse_aggregate(aggregate), _kind(kind))
+    if plan.y is not None and plan.aggregate != "count":
+        check_units(table, plan.y.name, plan.x.name, where)
     if where:
         plan = evolve(plan, source=f"(SELECT *, rowid FROM data WHERE {where})")  # noqa: S608 (quoted)
     if plan.grain is not None:

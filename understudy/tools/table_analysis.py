@@ -17,6 +17,9 @@ from understudy.tools.duckdb_session import Column, Join, Table
 from understudy.tools.errors import ToolError
 from understudy.tools.profiling import whole
 from understudy.tools.queries import Answer, find_column, no_such_column, run
+from understudy.tools.questions.schema import forms, key_of
+from understudy.tools.questions.vocabulary import AVERAGED, SPANS
+from understudy.tools.units import check_units, mixed_unit
 
 MAX_GROUPS: Final = 100
 MAX_PERIODS: Final = 120
@@ -57,11 +60,6 @@ _COSTS: Final = (
     "value",
     "budget",
     "price",
-)
-# Words in the names of columns whose values are averaged: their sum has no meaning.
-AVERAGED_NAMES: Final = frozenset(
-    "age days degree degrees duration hours latency minutes percent percentage price rate rating ratio score seconds "  # noqa: SIM905 (words read better as words)
-    "share speed temperature".split()
 )
 _IDENTIFIERS: Final = frozenset(
     {"id", "nr", "no", "number", "code", "zip", "postcode", "year", "month", "key", "index"}
@@ -115,10 +113,14 @@ class Outliers:
 
 @frozen
 class Overview:
-    """The main figures of a table: its measure by categories, its trend, and its outliers."""
+    """The main figures of a table: its measure by categories, its trend, and its outliers.
+
+    `mixed`: the column that says in which of several units a measure is; rows are counted then, as it has no sum.
+    """
 
     row_count: int
     measure: str | None
+    mixed: str | None
     shares: tuple[Groups, ...]
     trend: Trend | None
     outliers: tuple[Outliers, ...]
@@ -212,15 +214,19 @@ def outliers(table: Table, column: str | None, limit: int) -> list[Outliers]:
 def overview(table: Table, measure: str | None) -> Overview:
     """Return the main figures of a table."""
     column = _measure(table, measure, None)
-    shares = tuple(_group(table, each, None, column, None, 10) for each in _categories(table)[:MAX_SHARED])
+    mixed = None if column is None else mixed_unit(table, column.name)
+    added = None if mixed else column
+    shares = tuple(_group(table, each, None, added, None, 10) for each in _categories(table)[:MAX_SHARED])
     over_time = None
     for dated in (each for each in table.columns if each.kind == "date"):
-        over_time = _trend(table, dated, _fitting_grain(table, dated), column, None, _Selection())
+        over_time = _trend(table, dated, _fitting_grain(table, dated), added, None, _Selection())
         break
-    found = tuple(each for one in _measures(table)[:5] if (each := _outliers(table, one, 5)) is not None)
+    one_unit = [each for each in _measures(table) if mixed_unit(table, each.name) is None]
+    found = tuple(each for one in one_unit[:5] if (each := _outliers(table, one, 5)) is not None)
     return Overview(
         table.row_count,
         None if column is None else column.name,
+        None if mixed is None else mixed.name,
         shares,
         over_time if over_time is not None and len(over_time.rows) > 1 else None,
         tuple(each for each in found if each.count),
@@ -237,6 +243,7 @@ def _group(
     table: Table, column: Column, grain: str | None, measure: Column | None, how: str | None, limit: int
 ) -> Groups:
     aggregate = "count" if measure is None else how or _natural(measure)
+    one_unit = measure is None or aggregate == "count" or check_units(table, measure.name, column.name)
     key = PERIODS[grain].format(column.quoted) if grain else f"CAST({column.quoted} AS VARCHAR)"
     value = _value(measure, aggregate)
     sql = (
@@ -252,12 +259,14 @@ def _group(
         [(name, _finite(number), rows_of) for name, number, rows_of in rows],
         groups,
         _finite(total),
-        additive=aggregate in ("sum", "count"),
+        additive=aggregate in ("sum", "count") and one_unit,
     )
 
 
 def _trend(table: Table, column: Column, grain: str, measure: Column | None, how: str | None, on: _Selection) -> Trend:
     aggregate = "count" if measure is None else how or _natural(measure)
+    if measure is not None and aggregate != "count":
+        check_units(table, measure.name, column.name, on.condition, on.parameters)
     label = PERIODS[grain].format("t")
     sql = (
         f"SELECT {label}, v FROM (SELECT date_trunc('{grain}', {column.quoted}) AS t, "
@@ -435,7 +444,8 @@ def _measure(table: Table, name: str | None, how: str | None) -> Column | None:
 
 def _natural(measure: Column) -> str:
     """Return the aggregate that suits a column of which no other was asked."""
-    return "mean" if AVERAGED_NAMES & set(re.findall(r"[a-z]+", measure.name.lower())) else "sum"
+    words = {form for word in key_of(measure.name) for form in forms(word)}
+    return "sum" if words.isdisjoint(AVERAGED | SPANS) else "mean"
 
 
 def _likely(table: Table, words: Sequence[str]) -> Column | None:

@@ -9,6 +9,7 @@ from attrs import evolve
 
 from understudy.tools import StoredFile, ToolContext, ToolError, ToolResult
 from understudy.tools.analysis import analyse_table, find_outliers, join_tables, table_trend
+from understudy.tools.charts import chart_table
 from understudy.tools.questions.tool import answer_question
 from understudy.tools.tool import Tool
 
@@ -46,6 +47,43 @@ async def test_a_trend_has_its_slope_and_best_period(attach: Attach) -> None:
     chosen = await run(attach, table_trend)
     assert chosen.value["period"] == "week"
     assert result.next_steps[0].message == "Chart total revenue by month from sales.csv"
+
+
+GIFTS = "day,donor,amount,currency\n" + "".join(
+    f"2026-0{month}-0{day},{'AB'[day % 2]},{day * month},{'EUR' if day % 2 else 'USD'}\n"
+    for month in (1, 2, 3)
+    for day in range(1, 7)
+)
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        (table_trend, {"measure": "amount"}),
+        (chart_table, {"x": "donor", "y": "amount"}),
+        (chart_table, {"x": "month", "y": "amount", "aggregate": "max"}),
+    ],
+)
+async def test_amounts_of_several_currencies_are_not_put_together(
+    attach: Attach, tool: Tool, arguments: dict[str, Any]
+) -> None:
+    with pytest.raises(ToolError, match="“amount” has more than one currency; group it by currency, or choose one"):
+        await tool.call({"file_id": "f", **arguments}, attach("gifts.csv", GIFTS))
+
+
+async def test_amounts_of_one_currency_are_added_up(attach: Attach) -> None:
+    context = attach("gifts.csv", GIFTS)
+    arguments = {"measure": "amount", "period": "month", "where": "currency = EUR"}
+    trend = await table_trend.call({"file_id": "f", **arguments}, context)
+    assert [row["total amount"] for row in trend.value["periods"]] == [9, 18, 27]
+    chart = await chart_table.call({"file_id": "f", "x": "currency", "y": "amount"}, context)
+    assert [(each["x"], each["y"]) for each in chart.value["points"]] == [("USD", 72), ("EUR", 54)]
+    counted = await chart_table.call({"file_id": "f", "x": "donor", "y": "amount", "aggregate": "count"}, context)
+    assert [each["y"] for each in counted.value["points"]] == [9, 9]
+    overview = await analyse_table.call({"file_id": "f"}, context)
+    assert "amount has more than one currency, so it is not added up" in overview.summary
+    assert {row["number of rows"] for row in overview.value["groups"]} == {9}
+    assert overview.next_steps[1].message == "Group total amount by currency in gifts.csv"
 
 
 async def test_a_selection_has_conditions_and_values(attach: Attach) -> None:

@@ -91,7 +91,7 @@ def test_refusals(expression: str, message: str) -> None:
     with pytest.raises(ToolError, match=message) as caught:
         evaluate(expression)
     assert caught.value.code == "invalid_arguments"
-    assert time.thread_time() - before < 0.2
+    assert time.thread_time() - before < 5  # such a power takes minutes; a collection of garbage is counted, too
 
 
 def test_a_rounded_result_says_so() -> None:

@@ -12,9 +12,10 @@ from understudy.tools.column_types import shown
 from understudy.tools.duckdb_session import Table
 from understudy.tools.errors import ToolError
 from understudy.tools.profiling import whole
+from understudy.tools.questions.doubts import may_be_of_all_rows, mixed_units
 from understudy.tools.questions.grammar import queries_of
 from understudy.tools.questions.lexer import Lexer
-from understudy.tools.questions.query import MAX_ROWS, TableQuery
+from understudy.tools.questions.query import MAX_ROWS, GroupKey, TableQuery
 from understudy.tools.questions.schema import Schema, forms, plain, read_schema
 from understudy.tools.questions.vocabulary import WORDS
 
@@ -87,11 +88,15 @@ def answer(table: Table, name: str, question: str, before: str | None = None) ->
     found: list[tuple[TableQuery, Answered]] = []
     for query in queries:
         answered = _run(table, query)
-        if not any(_agree(answered, each) for _, each in found):
+        if not any(_agree(answered, each) and _same_rows(table, query, of) for of, each in found):
             found.append((query, answered))
     if len(found) == 1:
         ((query, answered),) = found
-        return Outcome(answered, notes=_notes(table, query.sql))
+        if (units := mixed_units(table, query, schema)) is not None:
+            by_unit = evolve(query, form="figures", groups=(GroupKey(units), *query.groups), ranked=None, limit=None)
+            return Outcome(asked=AskedBack((), (by_unit.said,) if query.measures else (), ambiguous=True))
+        if not may_be_of_all_rows(table, query, question):
+            return Outcome(answered, notes=_notes(table, query.sql))
     if found:
         asked = AskedBack((), tuple(query.said for query, _ in found[:MAX_OFFERED]), ambiguous=True)
     else:
@@ -156,6 +161,16 @@ def _agree(one: Answered, other: Answered) -> bool:
     if one.ranked and other.ranked:
         return [each[0] for each in one.rows] == [each[0] for each in other.rows]
     return one.rows == other.rows
+
+
+def _same_rows(table: Table, one: TableQuery, other: TableQuery) -> bool:
+    """Return whether two readings are about the same rows: two matches at home are not the two away."""
+    if one.condition == other.condition:
+        return True
+    ((differing,),) = table.rows(
+        f"SELECT count(*) FROM data WHERE ({one.condition or 'TRUE'}) <> ({other.condition or 'TRUE'})"  # noqa: S608 (quoted)
+    )
+    return bool(differing == 0)
 
 
 def _cell(value: Any) -> Any:

@@ -7,8 +7,8 @@ from attrs import evolve, frozen
 
 from understudy.tools.questions.lexer import Element, Quantity, periods_of
 from understudy.tools.questions.query import Dates, Having, Measure, Term
-from understudy.tools.questions.schema import KnownColumn, Schema, key_of
-from understudy.tools.questions.vocabulary import CURRENCIES, PERCENT
+from understudy.tools.questions.schema import KnownColumn, Schema, has_unit, key_of, plain
+from understudy.tools.questions.vocabulary import COSTS, CURRENCIES, PERCENT, RANKS
 
 _SOFT: Final = frozenset({"is", "where", "comma"})
 _ORDERED: Final = frozenset({">", "<", ">=", "<="})
@@ -37,6 +37,8 @@ class Conditions:
     def __init__(self, reading: Sequence[Element], schema: Schema) -> None:
         self._all = [each for each in reading if each.kind != "filler"]
         self._schema = schema
+        first = next(iter(reading), None)
+        self._whether = first is not None and (first.kind == "is" or plain(first.text) in ("do", "does", "did"))
         self._listed: set[tuple[int, str]] = set()
 
     def divided(self) -> Iterator[Divided]:
@@ -66,8 +68,16 @@ class Conditions:
             measured = isinstance(last, Element) and last.kind in _AGGREGATING
             if measured and element.kind == "column" and not isinstance(terms[0], Having) and not element.value.truths:
                 yield from self._walk(end, (*before, element, *terms))
-        if not found or element.kind in ("date", "from", "between"):  # a growth has two dates that are no condition
+        # A growth has two dates that are no condition; who was hired first needs the date.
+        open_ended = element.kind in ("date", "from", "between") or (
+            element.kind == "column" and self._is_done(place, element.value) and self._asks_when
+        )
+        if not found or open_ended:
             yield from self._walk(place + 1, (*before, element))
+
+    @property
+    def _asks_when(self) -> bool:
+        return any(each.kind in ("first", "dated") or each.text.lower() in ("when", "wann") for each in self._all)
 
     def _at(self, place: int) -> Element | None:
         return self._all[place] if place < len(self._all) else None
@@ -97,14 +107,8 @@ class Conditions:
                 if element.kind == "between":
                     yield from self._between(place)
             case "more":
-                op, heads = element.value
-                column, number = self._schema.likened(heads), self._at(place + 1)
-                if (
-                    column is not None
-                    and number is not None
-                    and number.kind == "number"
-                    and _fits(number.value, column)
-                ):
+                (op, column), number = element.value, self._at(place + 1)
+                if number is not None and number.kind == "number" and _fits(number.value, column):
                     yield (Term(column, op, (number.value.value,)),), place + 2
             case "missing":
                 after = self._at(place + 1)
@@ -129,6 +133,8 @@ class Conditions:
             yield (Term(element.value, "in", yes, negated=True),), start + 1
             if no:
                 yield (Term(element.value, "in", no),), start + 1
+        elif element.kind == "column" and element.value.names_rows(key_of(element.text)):
+            return  # no orders in March are not orders without a number
         elif not found and element.kind == "column" and element.value.kind != "boolean":
             if element.value.has_gaps or not element.value.has_zeros:
                 yield (Term(element.value, "missing"),), start + 1
@@ -163,6 +169,8 @@ class Conditions:
 
     def _of_column(self, place: int, column: KnownColumn) -> Iterator[tuple[tuple[Term, ...], int]]:
         next_place = self._past(place + 1)
+        if self._kind(next_place) == "by" and self._kind(next_place + 1) == "compared":
+            next_place += 1  # delayed by more than 30
         said_is = any(self._kind(each) == "is" for each in range(place + 1, next_place))
         negated = self._kind(next_place) == "not"
         if negated:
@@ -176,16 +184,35 @@ class Conditions:
             beside = element.start == said.end and element.kind in ("number", "value")
             # Order 17 is a value; orders in 2025, or above 100 units, are rows.
             if beside or not column.names_rows(key_of(said.text)):
-                is_said = said_is or negated or (column.is_identifier and beside)
+                is_said = said_is or negated or ((column.is_identifier or column.counts_rows) and beside)
                 found = list(self._after_column(column, element, next_place, is_said=is_said))
+        done = (Term(column, "missing", negated=True),) if not negated and self._is_done(place, column) else ()
         for term, end in found:
-            yield (evolve(term, negated=term.negated != negated),), end
-        if not found and not negated and (column.kind == "boolean" or column.truths is not None):
+            yield (evolve(term, negated=term.negated != negated), *(() if self._schema.people else done)), end
+        if done and not found:
+            yield done, place + 1
+        if not found and not negated and (said_yes := _said_yes(column)) is not None:
             before = self._at(place - 1) if place else None
             counted = before is not None and before.kind == "aggregate" and before.value == "count"
+            if self._asks_whether(place):
+                return
             if counted or before is None or before.kind not in ("by", "distinct", "aggregate", "most"):
-                term = Term(column, "true") if column.truths is None else Term(column, "in", column.truths[0])
-                yield (term,), place + 1
+                yield (said_yes,), place + 1
+
+    def _asks_whether(self, place: int) -> bool:
+        """Whether a question asks for a yes or no, at the end, of rows that it names: is Ann a smoker?"""
+        named = {each.kind for each in self._all[:place] if each.kind != "is"}
+        return self._whether and place == len(self._all) - 1 and named == {"value"}
+
+    def _is_done(self, place: int, column: KnownColumn) -> bool:
+        """Whether a column of dates is what somebody did, or was done, so that the rows with a date are meant: who
+        borrowed it, which orders were shipped."""
+        before = next((each for each in reversed(self._all[:place]) if each.kind != "where"), None)
+        if column.kind != "date" or before is None:
+            return False
+        has = self._kind(place - 1) == "where" and plain(self._all[place - 1].text) in ("has", "have", "had")
+        was = (before.kind == "is" or has) and column.has_gaps and plain(self._all[place].text).endswith("ed")
+        return was or (column.acts and (before.kind, before.value) == ("who", None))
 
     def _after_column(
         self, column: KnownColumn, element: Element, place: int, *, is_said: bool
@@ -207,7 +234,7 @@ class Conditions:
             case "between":
                 for terms, end in self._between(place, column):
                     yield terms[0], end
-            case "compared":
+            case "compared" if not _judges(element, column):
                 yield from self._operand(column, element.value, place + 1)
         if column.kind == "date" or _is_year(column):
             for terms, end in self._dates(place, column):
@@ -223,6 +250,10 @@ class Conditions:
                     yield evolve(term, negated=term.negated != (op == "!=")), end
         elif op in _ORDERED and element.kind == "number" and column.kind == "number" and _fits(element.value, column):
             yield Term(column, op, (element.value.value,)), place + 1
+        elif element.kind == "date" and _is_year(column):
+            ordered = {"after": ">", "since": ">=", "before": "<", "until": "<="}.get(op, op)
+            if _whole_year(element.value) and ordered in _ORDERED:
+                yield Term(column, ordered, (int(element.value.start[:4]),)), place + 1
         elif element.kind == "date" and column.kind == "date":
             timed = {">": "after", "<": "before", ">=": "since", "<=": "until"}.get(op, op)
             if timed in _TIMED:
@@ -239,7 +270,7 @@ class Conditions:
         if op in _ORDERED and element.kind == "number":
             after = self._at(place + 2)
             if after is not None and after.kind == "column" and after.value.kind == "number":
-                if _fits(element.value, after.value):
+                if _fits(element.value, after.value) and not _judges(self._all[place], after.value):
                     yield (Term(after.value, op, (element.value.value,)),), place + 3
             elif after is not None and (after.kind == "rows" or (after.kind == "column" and after.value.unique)):
                 yield (Having(Measure("count"), op, element.value.value),), place + 3
@@ -330,6 +361,15 @@ class Conditions:
         return (first.value, last.value, at + 3) if joined.kind == "to" or through else None
 
 
+def _said_yes(column: KnownColumn) -> Term | None:
+    """Return the condition that a column of yes and no, or of 1 and 0, says by its name alone; None for any other."""
+    if column.truths is not None:
+        return Term(column, "in", column.truths[0])
+    if column.kind == "boolean":
+        return Term(column, "true")
+    return Term(column, "=", (1,)) if column.is_flag and column.key[0].endswith("ed") else None
+
+
 def _whole_year(dates: Dates) -> bool:
     return dates.said.isdigit()
 
@@ -348,7 +388,7 @@ def _fits(number: Quantity, column: KnownColumn) -> bool:
         return not words & PERCENT and own <= {CURRENCIES[number.unit]}
     if number.unit in PERCENT:
         return bool(words & PERCENT)
-    return number.unit in words
+    return has_unit(column, number.unit)
 
 
 def _rest(parts: Sequence[Part]) -> Iterator[Element]:
@@ -404,6 +444,11 @@ def _disjunction(parts: Sequence[Part]) -> tuple[tuple[Term, ...], ...] | None:
         if len(set(named)) < len(named):
             return None  # no row has two values of one column
     return tuple(tuple(each) for each in found)
+
+
+def _judges(compared: Element, column: KnownColumn) -> bool:
+    """Whether a comparison is better than, where a lower value may be the better one: a grade, or a price."""
+    return compared.text.lower().startswith("better") and any(word in RANKS | COSTS for word in column.key)
 
 
 def _is_soft(part: Part) -> bool:

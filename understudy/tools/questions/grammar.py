@@ -11,7 +11,7 @@ from understudy.tools.questions.conditions import Conditions, Divided
 from understudy.tools.questions.lexer import MAX_READINGS, Element, Lexer, periods_of
 from understudy.tools.questions.query import GroupKey, Measure, TableQuery
 from understudy.tools.questions.schema import KnownColumn, Schema, forms, key_of, plain, same
-from understudy.tools.questions.vocabulary import COSTS, PERSONS, RANKS, WORTH
+from understudy.tools.questions.vocabulary import ARTICLES, COSTS, DIRECTIONS, OUTLAYS, PERSONS, RANKS, TOTALLED, WORTH
 
 MAX_QUERIES: Final = 12
 """Readings of one question that are told apart."""
@@ -56,6 +56,7 @@ _RANKED: Final = tuple(
             f"[tm]{_X}b(?P<figure>[am]?c)",  # top products by total units
             f"{_X}[mt](?P<figure>a?c)",  # product with the highest total units
             f"m(?P<figure>a?c){_X}",  # the highest price product
+            f"{_X}(?P<figure>a?c)m",  # who scored the most
             f"m(?P<figure>ac)b{_X}",  # highest total units by product
         ),
     )
@@ -96,25 +97,48 @@ def queries_of(text: str, schema: Schema) -> list[TableQuery]:
         if any(each.kind == "unknown" for each in reading) or _contradicts(reading, lexer) or _ends_in_verb(reading):
             continue
         worth = any(each.kind == "filler" and plain(each.text) in WORTH for each in reading)
+        if worth and any(not WORTH.isdisjoint(each.key) for each in schema.fields):
+            continue
         for divided in Conditions(reading, schema).divided():
             for query in _Forms(divided, schema).queries():
-                if worth and any(each.field and each.field.is_quantity for each in query.measures):
+                if worth and (
+                    query.form == "rows" or any(each.field and each.field.is_quantity for each in query.measures)
+                ):
                     continue
                 found.setdefault((query.sql, query.said, query.chart), query)
                 if len(found) >= MAX_QUERIES:
                     return list(found.values())
-    # What a unique column has is what the rows have, and more: employees, of employees.csv.
-    whole = [each.where for each in found.values() if each.form == "rows" and each.limit is None]
+    # What a unique column has is what the rows have, and more: employees, of employees.csv, and the longest flight.
+    whole = [(each.where, each.ranked, each.descending, each.limit) for each in found.values() if each.form == "rows"]
     return [
         each
         for each in found.values()
-        if not (each.form == "values" and each.where in whole and len(each.fields) == 1 and each.fields[0].unique)
+        if not (
+            ((each.form == "values" and len(each.fields) == 1) or (each.form == "list" and each.ranked is not None))
+            and each.fields[0].unique
+            and (each.where, each.ranked, each.descending, each.limit) in whole
+        )
     ]
 
 
 def _contradicts(reading: Sequence[Element], lexer: Lexer) -> bool:
-    """Whether a value is read as one of another column than the one beside it, which has it, too: “origin north”, read
-    as a region."""
+    """Whether a value is read as one of another column than the words beside it say: “origin north”, read as a region,
+    or “to Rome”, as an origin; or of the column that is asked for: “Zoe's manager”, read as those whom Zoe manages."""
+    for before, second in pairwise([each for each in reading if plain(each.text) not in ARTICLES]):
+        against = DIRECTIONS.get(plain(before.text).rpartition(" ")[2], frozenset())
+        per = plain(before.text) in _PER
+        if second.kind == "value" and (per or not against.isdisjoint(second.value[0].key)):
+            return True
+        if per and second.kind == "column" and second.value.kind == "number" and not second.value.is_identifier:
+            return True  # calories per serving are no calories of those with the same number of servings
+    for first, between, last in zip(reading, reading[1:], reading[2:], strict=False):
+        owner, owned = (first, last) if plain(between.text) == "s" else (last, first)
+        owns = plain(between.text) in ("s", "of", "von") and owner.kind == "value" and owned.kind == "column"
+        if owns and owner.value[0].name == owned.value.name:
+            return True
+    agents = [each.value for each in reading if each.kind == "who" and isinstance(each.value, KnownColumn)]
+    if any(each.kind == "value" and each.value[0] in agents for each in reading):
+        return True  # who manages Ann is no manager called Ann
     elements = [each for each in reading if each.kind not in ("filler", "is")]
     for first, second in pairwise(elements):
         for column, value in ((first, second), (second, first)):
@@ -153,21 +177,28 @@ class _Forms:
                 if element.value.names_rows(key_of(element.text)):
                     return
                 sign = {"number": "c", "date": "D", "boolean": "B"}.get(element.value.kind, "C")
+                if plain(element.text) in TOTALLED and not any(each in "amt" for each, _ in expanded[-1:]):
+                    expanded.append(("a", evolve(element, kind="aggregate", value="sum")))
                 expanded.append((sign, element))
             elif element.kind == "aggregate" and element.value == "count":
                 expanded.append(("h", element))
             elif element.kind == "adjective":
-                way, heads = element.value
-                if (column := self._schema.likened(heads)) is None:
-                    return
+                way, column = element.value
                 expanded.append(("m", Element("most", way, element.start, element.end, element.text)))
                 expanded.append(("c", Element("column", column, element.start, element.end, element.text)))
             elif element.kind == "common":  # the most common genre has the most rows
                 expanded.append(("m", evolve(element, kind="most")))
                 counted.append(("r", evolve(element, kind="rows")))
+            elif element.kind == "who" and isinstance(element.value, KnownColumn):
+                expanded.append(("C", evolve(element, kind="column")))
             elif element.kind == "who":
-                named = [each for each in self._schema.of_kind("text") if each.names_people]
+                terms = [term for each in self._divided.where for term in each]
+                named = self._schema.people
+                if not named and any(each.op == "missing" and each.field.acts for each in terms):
+                    named = tuple(each for each in self._schema.of_kind("text") if each.names_served)
                 said = [each.value for each in self._divided.rest if each.kind == "column"]
+                if element.value == "is" and any(each.kind == "text" for each in said):
+                    continue  # who is the manager of Ann
                 counts = [key_of(each.text) for each in self._divided.rest if each.kind == "rows"]
                 if len(named) != 1 or any(same(key, named[0].core) for key in counts):
                     return  # who has the most tickets is no ticket
@@ -301,6 +332,8 @@ class _Forms:
                 pending.append(element.value)
                 last = None
             elif sign == "c":
+                if element.value.numbers_rows:
+                    return None
                 how = pending or [last or self._default(element.value)]
                 found += [Measure(each, element.value) for each in how]
                 last, pending = how[-1] if len(how) == 1 else None, []
@@ -331,11 +364,13 @@ class _Forms:
         elif signs == "hc" and shape.elements[0].text.lower().startswith("count"):
             yield self._query("figures", measures=(Measure("count"),), groups=groups)
             yield self._query("figures", measures=(Measure("sum", shape.elements[1].value),), groups=groups)
+        elif signs == "Hac":  # how much did Ann spend
+            yield from self._aggregated(shape.without(0), groups)
         elif signs in ("hc", "Hc"):
             field = shape.elements[1].value
             if signs == "hc" and (field.is_identifier or (field.counts_rows and not field.is_quantity)):
                 yield self._query("figures", measures=(Measure("distinct", field),), groups=groups)
-            elif not field.is_averaged and (signs == "Hc" or field.is_whole):
+            elif not field.is_averaged and (signs == "Hc" or field.is_whole or field.is_span):
                 yield self._query("figures", measures=(Measure("sum", field),), groups=groups)
             elif signs == "Hc":
                 yield from self._plain(field, groups)
@@ -347,6 +382,9 @@ class _Forms:
             measures = self._measures(signs, shape.elements)
             if measures is not None and not any(each.field == m.field for each in groups for m in measures):
                 yield self._query("figures", measures=tuple(measures), groups=groups)
+                spans = [each.field for each in measures if each.field is not None and each.field.is_span]
+                if spans and len(measures) == 1:
+                    yield self._query("figures", measures=(Measure("mean", spans[0]),), groups=groups)
         elif signs == "c" and not charted:
             yield from self._plain(shape.elements[0].value, groups)
         elif signs == "r" and not groups and self._divided.having is None:
@@ -355,7 +393,7 @@ class _Forms:
             number = shape.elements[1].value.value
             if isinstance(number, int) and 0 < number <= 1000:
                 yield self._query("rows", limit=number * shape.elements[0].value)
-        elif re.fullmatch("x?[CD]|x[cB]", signs) and not groups and self._divided.having is None:
+        elif re.fullmatch("x?[CDB]|xc", signs) and not groups and self._divided.having is None:
             yield self._query("values", fields=(shape.elements[-1].value,))
         elif re.fullmatch("x?[CDu]", signs) and not groups and self._divided.having is not None:
             for found in self._groups_in(shape):
@@ -386,6 +424,8 @@ class _Forms:
         if measures is None or any(each.field == m.field for each in groups for m in measures):
             return
         extreme = len(measures) == 1 and measures[0].aggregate in ("min", "max")
+        if extreme and any(word in RANKS for each in measures if each.field for word in each.field.key):
+            return  # the highest position is the first
         if extreme and not groups and shape.signs == "mc":
             # With the row that has it.
             descending = measures[0].aggregate == "max"
@@ -408,7 +448,8 @@ class _Forms:
         measures = [Measure("sum", fields[0])] if fields else [Measure("count")]
         if not fields and "r" not in shape.signs:
             # A share of what is not said.
-            measures += [Measure("sum", each) for each in self._schema.of_kind("number") if not each.is_averaged]
+            summed = [each for each in self._schema.of_kind("number") if not (each.is_averaged or each.is_identifier)]
+            measures += [Measure("sum", each) for each in summed if not each.counts_rows or each.is_quantity]
         for measure in measures:
             if groups:
                 yield self._query("share", measures=(measure,), groups=groups)
@@ -431,9 +472,9 @@ class _Forms:
     def _ranked(self, shape: _Shape) -> Iterator[TableQuery]:
         """Yield the queries of forms with a superlative, a top or a bottom."""
         signs = shape.signs
-        if not re.search("[tml]", signs):
+        if not re.search("[tml]|CDf", signs):
             return
-        numbers, ways = shape.all("n"), [*shape.all("t"), *shape.all("m"), *shape.all("l")]
+        numbers, ways = shape.all("n"), [each for sign in "tmlf" for each in shape.all(sign)]
         if len(numbers) > 1 or len(ways) != 1:
             return
         limit = numbers[0].value.value if numbers else 1
@@ -450,6 +491,8 @@ class _Forms:
         signs = bare.signs
         columns = [each.value for each in bare.elements if each.kind == "column"]
         judged = re.match("best|worst|schlecht", plain(ways[0].text))
+        if any(each.numbers_rows for each in columns):
+            return  # the largest order is none of the latest
         if any(word in (RANKS | COSTS if judged else RANKS) for each in columns for word in each.key):
             return  # the best price may be the lowest, and the first rank the highest
         if re.fullmatch("[tm]rb?c", signs) or re.fullmatch("r[m]c|rb?c[m]", signs) or re.fullmatch("[tm]c", signs):
@@ -460,16 +503,24 @@ class _Forms:
             aged = re.match("oldest|altest", said) and any(form in PERSONS for w in said.split() for form in forms(w))
             if re.match("letzte.* (?:zeile|eintrag|datensatz)", said):
                 return  # by its date, or by its place
-            for field in columns or self._schema.of_kind("date"):
+            aging = re.match("oldest|newest|latest|most recent|earliest|altest|neuest", said)
+            for field in columns or (*self._schema.of_kind("date"), *(self._schema.begun if aging else ())):
                 if aged and not any(word.startswith(("birth", "born", "geb")) for word in field.key):
                     continue
                 yield self._query("rows", ranked=field, **rank)
-        elif re.fullmatch("mcr", signs):
+        elif re.fullmatch("CDf", signs) and bare.elements[0].value.unique:  # who was hired first
+            rank["descending"] = ways[0].value < 0
+            yield self._query("list", fields=tuple(columns), ranked=columns[1], **rank)
+        elif re.fullmatch("[tm]cr", signs):
+            if signs == "tcr" and not numbers and plain(bare.elements[2].text).endswith("s"):
+                return  # the top rated movies are several
             yield self._query("rows", ranked=columns[0], **rank)
         elif match := next((found for each in _RANKED if (found := each.fullmatch(signs))), None):
             figure = _cut(bare, match.span("figure"))
-            alone = figure.elements[-1].start == ways[0].start
-            yield from self._best(_cut(bare, match.span("group")), figure, rank, alone=alone)
+            *_, last = figure.elements
+            counted = plain(last.text) in OUTLAYS and last.text not in last.value.key  # the most expenses, of amounts
+            of = {"alone": last.start == ways[0].start, "counted": counted and ways[0].start < last.start}
+            yield from self._best(_cut(bare, match.span("group")), figure, rank, **of)
         elif match := re.fullmatch("(?:[tm](uD?|[CD])b?h?r?|(uD?|[CD])mh?r)", signs):
             if not re.search("[hr]", signs):
                 return
@@ -484,8 +535,11 @@ class _Forms:
                 if "x" not in signs:
                     yield self._query("figures", measures=(Measure("count"),), groups=groups, **rank)
 
-    def _best(self, group: _Shape, figure: _Shape, rank: dict[str, Any], *, alone: bool) -> Iterator[TableQuery]:
-        """Yield what the best groups may be: by their figure, or those of the best rows; `alone`: the latter first."""
+    def _best(
+        self, group: _Shape, figure: _Shape, rank: dict[str, Any], *, alone: bool, counted: bool
+    ) -> Iterator[TableQuery]:
+        """Yield what the best groups may be: by their figure, or those of the best rows; `alone`: the latter first.
+        `counted`: or those of most rows."""
         field = figure.elements[-1].value
         how = figure.elements[0].value if len(figure.signs) > 1 else None
         for groups in self._groups_in(group):
@@ -498,6 +552,8 @@ class _Forms:
             total = ("sum",) if not field.is_averaged else ("mean",) if groups[0].unit else ()
             # The most expensive device is one, and no sum of costs: that only must not name another.
             usual = [extreme, *dict.fromkeys((*total, "mean"))] if alone else [*total, extreme]
+            if counted:
+                yield self._query("figures", measures=(Measure("count"),), groups=groups, **rank)
             for each in [how] if how is not None else usual:
                 yield self._query("figures", measures=(Measure(each, field),), groups=groups, **rank)
 

@@ -13,22 +13,28 @@ from typing import Any, Final
 from attrs import frozen
 
 from understudy.tools.questions.query import Dates
-from understudy.tools.questions.schema import Key, KnownColumn, Schema, forms, key_of, plain, same
+from understudy.tools.questions.schema import Key, KnownColumn, Schema, forms, has_unit, key_of, plain, same
 from understudy.tools.questions.vocabulary import (
+    ACTS,
+    AGENTS,
     COMPOUNDS,
     COUNTED,
     CURRENCIES,
+    GENDERS,
     GERMAN,
     LONGEST,
     MONTHS,
     MULTIPLES,
     ORDINALS,
     PERCENT,
+    SEXES,
     WORDS,
 )
 
 MAX_READINGS: Final = 256
 """Ways to read the words of one question; with more of them nothing says that a meaning is the only one."""
+STEM: Final = 5
+"""Letters that a verb and a noun begin with alike: arrive and arrival."""
 _DIVIDING: Final = frozenset({",", ";", "<", ">", "=", "==", "!=", "<>", "<=", ">=", "≤", "≥"})
 _TOKEN: Final = re.compile(
     r"“(?P<curly>[^”]{0,200})”|\"(?P<quoted>[^\"]{0,200})\"|'(?P<single>[^']{1,200})'(?!\w)|„(?P<low>[^“”]{0,200})[“”]"
@@ -99,13 +105,14 @@ class Lexer:
         self.tokens = tokens_of(text)
         self._schema = schema
         words = [each.plain for each in self.tokens]
+        self._mixes_cases = not text.isupper()
         self.is_german = len(GERMAN & set(words)) >= 2 or any(each in "äöüß" for each in text.lower())
         self._split_compounds()
         self._options = [self._at(place) for place in range(len(self.tokens))]
         self._drop_covered()
 
     def _split_compounds(self) -> None:
-        """Divide German words such as Gesamtumsatz, if the rest is a column."""
+        """Divide German words such as Gesamtumsatz, if the rest is a column; and unpaid, if paid is yes or no."""
         known = {form for each in self._schema.fields for word in each.key for form in forms(word)}
         found = []
         for each in self.tokens:
@@ -116,9 +123,15 @@ class Lexer:
                 word = {"sum": "gesamt", "mean": "durchschnitt", "max": "maximum", "min": "minimum"}[COMPOUNDS[lead]]
                 found.append(Lexeme(each.text[: len(lead)], word, "word", each.start, middle))
                 found.append(Lexeme(each.text[len(lead) :], rest, "word", middle, each.end))
+            elif each.plain[:2] in ("un", "in") and self._is_truth(each.plain[2:]) and each.plain not in known:
+                found.append(Lexeme(each.text[:2], "not", "word", each.start, each.start + 2))
+                found.append(Lexeme(each.text[2:], each.plain[2:], "word", each.start + 2, each.end))
             else:
                 found.append(each)
         self.tokens = found
+
+    def _is_truth(self, word: str) -> bool:
+        return any(each.key[0] == word and (each.kind == "boolean" or each.truths) for each in self._schema.fields)
 
     def readings(self) -> Iterator[list[Element]]:
         """Yield the ways to read all tokens, of which no part is skipped: at most one more than `MAX_READINGS`."""
@@ -153,7 +166,13 @@ class Lexer:
         if token.kind == "quoted":
             found = [each for each in found if each.end == place + 1]
         else:
-            found += [*self._dates(place), *self._numbers(place), *self._words(place)]
+            words = self._words(place)
+            spelled = any(token.text in each.value[1] for each in found if each.kind == "value")
+            columns = [each.value for each in found if each.kind == "column"]
+            truth = any(each.kind == "boolean" or each.truths for each in columns)  # sold, where it is yes or no
+            if truth or (spelled and self._mixes_cases and not token.text.islower()):
+                words = [each for each in words if each.kind != "filler"]  # in IT is not in it
+            found += [*self._dates(place), *self._numbers(place), *words]
         return found or [self._element("unknown", token.text, place, place + 1)]
 
     def _drop_covered(self) -> None:
@@ -188,18 +207,38 @@ class Lexer:
         for end, key in self._spans(place, longest):
             exact = [each for each in self._schema.fields if each.key == key]
             alike = exact or [each for each in self._schema.fields if same(key, each.key)]
+            if exact and all(each.kind == "number" for each in exact):  # guests are numbers, or those of guest
+                alike = [*exact, *(each for each in self._schema.of_kind("text") if same(key, each.key))]
             if not alike and self.tokens[place].kind != "quoted":
                 alike = [each for each in self._schema.fields if same(key, each.core)]
                 alike = alike or [each for each in self._schema.fields if same(key, each.core[-len(key) :])]
                 if len(key) == 1 and (not key[0].isalpha() or (len(key[0]) < 3)):
                     alike = []
-                if not alike and len(key) == 1:  # hired, of hire_date
-                    alike = [each for each in self._schema.of_kind("date") if _is_participle(key[0], each.key[0])]
+                if not alike and len(key) == 1:
+                    alike = [each for each in self._schema.fields if self._is_derived(key[0], each, place)]
             if alike:
                 # “orders”, of a column order_id, are the rows; “order 17” is one of its values.
                 rows = [self._element("rows", None, place, end)] if any(each.names_rows(key) for each in alike) else []
                 return [*(self._element("column", each, place, end) for each in alike), *rows]
         return []
+
+    def _is_derived(self, word: str, column: KnownColumn, place: int) -> bool:
+        """Whether a word is another form of the first word of a column's name: hired, of hire_date; delayed, of delay;
+        remotely, of a remote that is yes or no; when did Ann return it, of returned_on."""
+        first = column.key[0]
+        counts = column.is_identifier or column.counts_rows
+        if _is_participle(word, first) and (column.kind == "date" or (column.kind == "number" and not counts)):
+            return True
+        if column.kind == "boolean" or column.truths is not None:
+            return word == f"{first}ly" or first in (f"{word}r", f"{word}er")  # how many smoke, of smoker
+        if column.is_flag:
+            stem = first.removesuffix("ed")  # did Ann survive, and survivors, of survived
+            return _is_participle(first, word) or not forms(word).isdisjoint({f"{stem}or", f"{stem}er"})
+        if column.kind == "number" and "year" in column.key[1:]:
+            return word == first  # built, of built_year
+        if column.kind != "date" or "when" not in {each.plain for each in self.tokens[:place]}:
+            return False
+        return _is_participle(first, word) or (word[:STEM] == first[:STEM] and len(word) >= STEM)
 
     def _values(self, place: int) -> list[Element]:
         quoted = self.tokens[place].kind == "quoted"
@@ -208,6 +247,7 @@ class Lexer:
             text = " ".join(each.text for each in self.tokens[place:end])
             for field in self._schema.of_kind("text"):
                 spelled = field.values.get(key) if quoted else field.spelled(key)
+                spelled = spelled or (None if quoted else self._people(field, key, text))
                 if spelled is None or (not quoted and _is_common(key) and text not in spelled):
                     continue
                 if not quoted and all(each.isdigit() for each in key):
@@ -222,6 +262,19 @@ class Lexer:
             found = [self._element("number", Quantity(n), place, place + 1) for n in _numbers(token.text, german=False)]
         return found
 
+    def _people(self, field: KnownColumn, key: Key, text: str) -> tuple[str, ...] | None:
+        """Return the only name of a person, in a column of such, of which a capitalised word is the first or the last;
+        or the values of a column of sexes that a word for people of one means."""
+        if len(key) > 1:
+            return None
+        if not SEXES.isdisjoint(field.key):
+            same_sex = next((each for each in GENDERS if key[0] in each), frozenset())
+            return tuple(e for w in sorted(same_sex) for e in field.values.get((w,), ())) or None
+        if not (field.is_of_people and text[0].isupper()) or key in WORDS:
+            return None
+        named = [spelled for words, spelled in field.values.items() if key[0] in (words[0], words[-1])]
+        return named[0] if len(named) == 1 else None
+
     def _is_named_near(self, field: KnownColumn, start: int, end: int) -> bool:
         """Whether a word of a column's name stands beside some tokens, or one away: promo is no, no promo."""
         near = {form for each in self.tokens[max(0, start - 2) : start] for form in forms(each.plain)}
@@ -232,15 +285,36 @@ class Lexer:
         words = [each.plain for each in self.tokens[place : place + LONGEST]]
         found = []
         for length in range(len(words), 0, -1):
-            meant = WORDS.get(tuple(words[:length]), ())
-            found += [self._element(kind, value, place, place + length) for kind, value in meant]
+            for kind, value in WORDS.get(tuple(words[:length]), ()):
+                heads = value if kind == "likened" else value[1] if kind in ("adjective", "more") else ""
+                column = self._schema.likened(heads) if heads else None
+                if not heads:
+                    found.append(self._element(kind, value, place, place + length))
+                elif column is not None:  # earned the most revenue is no salary
+                    meant = column if kind == "likened" else (value[0], column)
+                    found.append(self._element("column" if kind == "likened" else kind, meant, place, place + length))
             if found:
                 break
+        if words[0] == "who" and len(words) > 1:
+            if words[1] in ("sold", "sells") and all(each.names_served for each in self._schema.people):
+                found = []  # no customer did
+            found += [self._element("who", agent, place, place + 2) for agent in self._agents(words[1])]
         if self._schema.is_noun(words[0]):
             found.append(self._element("rows", None, place, place + 1))
         if words[0] in COUNTED:
             found.append(self._element("number", Quantity(COUNTED[words[0]]), place, place + 1))
         return found
+
+    def _agents(self, verb: str) -> list[KnownColumn]:
+        """Return the column of texts that is called after who does it: the director, or directed by; of what people
+        do whom a service is for, and of which no column says more, that of these people. Empty for none or several."""
+        stem = verb.removesuffix("ed").removesuffix("s")
+        nouns = {AGENTS[verb]} if verb in AGENTS else {f"{stem}or", f"{stem}er", f"{stem.removesuffix('e')}er"}
+        texts = [each for each in self._schema.of_kind("text") if not each.is_identifier]
+        found = [each for each in texts if each.core[-1] in nouns or each.key == (verb, "by")]
+        if not found and verb in ACTS and not any(verb in each.key for each in self._schema.fields):
+            found = [each for each in texts if each.names_served]
+        return found if len(found) == 1 else []
 
     def _numbers(self, place: int) -> list[Element]:
         token = self.tokens[place]
@@ -262,7 +336,7 @@ class Lexer:
             return True
         if (word,) in WORDS:
             return False
-        return any(word in each.key[1:] for each in self._schema.of_kind("number"))
+        return any(has_unit(each, word) for each in self._schema.of_kind("number"))
 
     def _dates(self, place: int) -> list[Element]:
         token, found = self.tokens[place], list[Element]()
@@ -306,7 +380,8 @@ class Lexer:
 
 
 def _is_participle(word: str, verb: str) -> bool:
-    return len(verb) > 2 and word in (f"{verb}ed", f"{verb}d", f"{verb}{verb[-1]}ed")
+    stem = verb.removesuffix("ing")  # rated, of rating
+    return len(stem) > 2 and word in (f"{stem}ed", f"{stem}d", f"{stem}{stem[-1]}ed")
 
 
 def _is_common(key: Key) -> bool:

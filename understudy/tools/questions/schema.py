@@ -11,18 +11,29 @@ from attrs import Factory, field, frozen
 from understudy.tools.column_types import quote as quote_name
 from understudy.tools.duckdb_session import Table
 from understudy.tools.questions.vocabulary import (
+    ACTS,
     AVERAGED,
+    BEGINNINGS,
     GENERIC,
     IDENTIFIERS,
+    LASTING,
+    NAMED_UNITS,
+    OUTLAYS,
     PARTICIPLES,
     PERSONS,
     QUANTITIES,
+    ROLES,
+    SERVED,
+    SPANS,
+    SPENT,
     TEAMS,
     UNITS,
 )
 
 MAX_CHANCE: Final = 3
 """Rows of a table whose whole numbers may follow one another by chance."""
+MAX_SHUFFLED: Final = 8
+"""Rows of a table whose whole numbers, in any order, may be without a gap by chance."""
 MAX_VALUES: Final = 2_000
 """Different values of a column that are known by their words; of a column with more only those that a question spells
 out."""
@@ -70,9 +81,10 @@ def forms(word: str) -> frozenset[str]:
 @frozen
 class KnownColumn:
     """A column: its name, its kind (number, date, boolean or text), its values by their words, as they are written in
-    the table, and the years of its dates; whether its numbers are one after the other, whether there are zeros in it,
-    and cells without a value. `key` are the words
-    of its name, `core` those that say what it is: price for ``unit_price_eur``, customer for ``customer_id``."""
+    the table, and the years of its dates; whether its numbers are whole, no two of its values alike, its numbers one
+    after the other, whether there are zeros in it, and cells without a value, and whether it has only 0 and 1. `key`
+    are the words of its name, `core` those that say what it is: price for ``unit_price_eur``, customer for
+    ``customer_id``."""
 
     name: str
     kind: str
@@ -83,6 +95,7 @@ class KnownColumn:
     counts_rows: bool = False
     has_zeros: bool = False
     has_gaps: bool = False
+    is_flag: bool = False
     key: Key = field(init=False, eq=False, repr=False, default=Factory(lambda self: key_of(self.name), takes_self=True))
     core: Key = field(init=False, eq=False, repr=False, default=Factory(lambda self: _core(self.key), takes_self=True))
     _alike: Mapping[tuple[int, str], list[Key]] = field(
@@ -102,9 +115,19 @@ class KnownColumn:
         return "per" in self.key[1:-1] or any(form in AVERAGED for word in self.key for form in forms(word))
 
     @property
+    def is_span(self) -> bool:
+        """Whether its values are times, by its name, which are added up as often as they are averaged: hours."""
+        return not self.is_averaged and any(word in SPANS for word in self.key)
+
+    @property
     def is_identifier(self) -> bool:
         """Whether its values name rows, by its name."""
         return any(word in IDENTIFIERS for word in self.key)
+
+    @property
+    def numbers_rows(self) -> bool:
+        """Whether its values are the numbers of what it is called, which do not measure it: the orders 5001 to 5004."""
+        return self.counts_rows and not self.is_identifier and not self.is_quantity
 
     @property
     def names_people(self) -> bool:
@@ -113,15 +136,38 @@ class KnownColumn:
         return said and self.unique and not self.is_identifier
 
     @property
+    def is_of_people(self) -> bool:
+        """Whether its values are people, by its name, also where they are repeated: the drivers of cars."""
+        return self.names_people or self.names_served or not ROLES.isdisjoint(self.key)
+
+    @property
+    def names_served(self) -> bool:
+        """Whether its values are people whom a service is for, by its name: members, also where they are repeated."""
+        return not self.is_identifier and any(form in SERVED for word in self.key for form in forms(word))
+
+    @property
+    def acts(self) -> bool:
+        """Whether its dates say when the people whom a service is for did something, by its name: borrowed_on."""
+        return self.kind == "date" and self.key[0] in ACTS
+
+    @property
+    def is_amount(self) -> bool:
+        """Whether its values may be whole amounts, by its name: no price of one piece, and no number of pieces."""
+        return QUANTITIES.isdisjoint(self.key) and {"unit", "per", "each", "einzelpreis", "stuckpreis"}.isdisjoint(
+            self.key
+        )
+
+    @property
     def is_quantity(self) -> bool:
         """Whether its values say how many, by its name."""
         return self.is_whole and not self.is_averaged and any(word in QUANTITIES for word in self.key)
 
     def names_rows(self, key: Key) -> bool:
         """Whether some words that mean this column are not its name, but what each row is one of: an order, of
-        ``order_id``."""
-        identifies = self.unique and len(self.key) > 1 and self.key[-1] in IDENTIFIERS
-        return identifies and not same(key, self.key)
+        ``order_id``, or the episodes, of their numbers in ``episode``."""
+        if self.unique and len(self.key) > 1 and self.key[-1] in IDENTIFIERS:
+            return not same(key, self.key)
+        return self.counts_rows and not self.is_quantity and key != self.key
 
     @property
     def truths(self) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
@@ -140,12 +186,19 @@ class KnownColumn:
         return quote_name(self.name)
 
 
+def has_unit(column: KnownColumn, word: str) -> bool:
+    """Whether a word is a unit at the end of a column's name: minutes, of ``delay_min``."""
+    return any(NAMED_UNITS.get(each, each) == NAMED_UNITS.get(word, word) for each in column.key[1:])
+
+
 def _core(key: Key) -> Key:
     words = list(key)
     for place, word in enumerate(words):
         if place and word in _TO:
             words = words[:place]
             break
+    if words[-1] == "min" and words[-2:-1] and words[-2] in LASTING:
+        words.pop()
     while len(words) > 1 and (words[-1] in _ASIDE or words[-1].isdigit()):
         words.pop()
     return tuple(words)
@@ -166,6 +219,7 @@ class Schema:
 
     fields: tuple[KnownColumn, ...]
     nouns: frozenset[str] = frozenset()
+    is_of_outlays: bool = False
 
     def is_noun(self, word: str) -> bool:
         """Whether a word is a name for the rows: the file's, or of people if each row has a name of its own."""
@@ -177,6 +231,8 @@ class Schema:
     def likened(self, heads: str) -> KnownColumn | None:
         """Return the only column of numbers whose noun is one of some: the age, for older. None without one, or of
         several."""
+        if heads == SPENT and (not self.is_of_outlays or any(not each.is_amount for each in self.of_kind("number"))):
+            return None
         nouns = heads.split()
         # The noun of a German compound is its end: Einzelpreis is a Preis.
         found = [
@@ -186,6 +242,16 @@ class Schema:
             or (each.core[-1].endswith("preis") and "preis" in nouns)
         ]
         return found[0] if len(found) == 1 else None
+
+    @property
+    def people(self) -> tuple[KnownColumn, ...]:
+        """The columns of which each row may be a person or a team."""
+        return tuple(each for each in self.of_kind("text") if each.names_people)
+
+    @property
+    def begun(self) -> tuple[KnownColumn, ...]:
+        """The columns of numbers that say when something began: the year in which a house was built."""
+        return tuple(each for each in self.of_kind("number") if not BEGINNINGS.isdisjoint(each.key))
 
     def of_kind(self, *kinds: str) -> tuple[KnownColumn, ...]:
         """Return the fields of these kinds."""
@@ -211,6 +277,9 @@ def read_schema(table: Table, name: str, question: str) -> Schema:
         ((different, given, zero, spanned),) = table.rows(counted)
         unique = different == given == table.row_count
         counts = unique and column.is_whole and spanned == table.row_count > MAX_CHANCE
+        if counts and table.row_count <= MAX_SHUFFLED:  # the rooms of four houses may be 2, 3, 4 and 5
+            steps = f"SELECT DISTINCT {column.quoted} - lag({column.quoted}) OVER (ORDER BY rowid) AS step FROM data"  # noqa: S608
+            counts = len(table.rows(f"FROM ({steps}) WHERE step IS NOT NULL")) == 1
         values: Mapping[Key, tuple[str, ...]] = {}
         years: tuple[int, ...] = ()
         if column.kind == "text":
@@ -226,10 +295,11 @@ def read_schema(table: Table, name: str, question: str) -> Schema:
             sql = f"SELECT DISTINCT year({column.quoted}) FROM data WHERE isfinite({column.quoted}) LIMIT 200"  # noqa: S608
             years = tuple(sorted(year for (year,) in table.rows(sql) if year is not None))
         gaps = given < table.row_count
+        flag = column.is_whole and different == spanned == 2 and zero > 0
         fields.append(
-            KnownColumn(column.name, column.kind, values, years, column.is_whole, unique, counts, zero > 0, gaps)
+            KnownColumn(column.name, column.kind, values, years, column.is_whole, unique, counts, zero > 0, gaps, flag)
         )
-    return Schema(tuple(fields), frozenset(nouns))
+    return Schema(tuple(fields), frozenset(nouns), not OUTLAYS.isdisjoint(key_of(stem)))
 
 
 def by_key(values: Iterable[str]) -> dict[Key, tuple[str, ...]]:

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from understudy.tools.table_analysis import AVERAGED_NAMES
-
 Word = tuple[str, Any]
 """The kind of an element, and its value."""
 
@@ -30,29 +28,39 @@ _DATED: Final = {
     HIGH: "latest|newest|most recent|neueste|neuester|neuesten|letzte|letzter|letzten|spateste|spatesten|jungste",
     LOW: "earliest|oldest|fruheste|fruhester|fruhesten|alteste|altester|altesten",
 }
+# Nouns at the end of the names of columns of numbers that a word stands for if there is only one: the age, for older.
+_PRICE: Final = "price cost fare preis kosten"
+_AGE: Final = "age alter"
+_LENGTH: Final = "duration length runtime dauer lange"
+_WEIGHT: Final = "weight gewicht"
+SPENT: Final = "amount total cost costs expense expenses price value betrag kosten preis wert"
+_PAY: Final = "salary pay wage wages income earnings gehalt lohn verdienst einkommen"
 _ADJECTIVES: Final = {
     (
         HIGH,
-        "price cost preis kosten",
+        _PRICE,
     ): "most expensive|dearest|priciest|costliest|teuerste|teuerster|teuersten|teuerstes",
-    (LOW, "price cost preis kosten"): "cheapest|least expensive|billigste|billigster|billigsten|"
+    (LOW, _PRICE): "cheapest|least expensive|billigste|billigster|billigsten|"
     "billigstes|gunstigste|gunstigster|gunstigsten|gunstigstes",
-    (HIGH, "age alter"): "oldest|alteste|alteste|altester|altesten",
-    (LOW, "age alter"): "youngest|jungste|jungster|jungsten",
-    (HIGH, "duration length dauer lange"): "longest|langste|langster|langsten",
-    (LOW, "duration length dauer lange"): "shortest|kurzeste|kurzester|kurzesten",
-    (HIGH, "weight gewicht"): "heaviest|schwerste|schwerster|schwersten",
-    (LOW, "weight gewicht"): "lightest|leichteste|leichtester|leichtesten",
+    (HIGH, _AGE): "oldest|alteste|alteste|altester|altesten",
+    (LOW, _AGE): "youngest|jungste|jungster|jungsten",
+    (HIGH, _LENGTH): "longest|langste|langster|langsten",
+    (LOW, _LENGTH): "shortest|kurzeste|kurzester|kurzesten",
+    (HIGH, _WEIGHT): "heaviest|schwerste|schwerster|schwersten",
+    (LOW, _WEIGHT): "lightest|leichteste|leichtester|leichtesten",
+    (HIGH, _PAY): "highest paid|best paid|top paid|highest earning|paid the most|bestbezahlte|bestbezahlter|"
+    "bestbezahlten",
+    (LOW, _PAY): "lowest paid|worst paid|lowest earning|paid the least",
 }
 _MORE: Final = {
-    (">", "age alter"): "older than|alter als",
-    ("<", "age alter"): "younger than|junger als",
-    (">", "price cost preis kosten"): "more expensive than|dearer than|teurer als",
-    ("<", "price cost preis kosten"): "cheaper than|less expensive than|billiger als|gunstiger als",
-    (">", "duration length dauer lange"): "longer than|langer als",
-    ("<", "duration length dauer lange"): "shorter than|kurzer als",
-    (">", "weight gewicht"): "heavier than|schwerer als",
-    ("<", "weight gewicht"): "lighter than|leichter als",
+    (">", _AGE): "older than|alter als",
+    ("<", _AGE): "younger than|junger als",
+    (">", _PRICE): "more expensive than|dearer than|teurer als",
+    ("<", _PRICE): "cheaper than|less expensive than|billiger als|gunstiger als",
+    (">", _LENGTH): "longer than|langer als",
+    ("<", _LENGTH): "shorter than|kurzer als",
+    (">", _WEIGHT): "heavier than|schwerer als",
+    ("<", _WEIGHT): "lighter than|leichter als",
 }
 _TOPS: Final = {HIGH: "top|best|beste|besten", LOW: "bottom|worst|schlechteste|schlechtesten"}
 _COMPARISONS: Final = {
@@ -90,7 +98,7 @@ _KINDS: Final = {
     "veranderung|growth rate|growth of|change of|change in",
     ("compare", None): "compare|comparison|comparison of|vergleiche|vergleich",
     ("first", 1): "first|ersten|erste",
-    ("first", -1): "last|letzten",
+    ("first", -1): "last|letzten|most recently|zuletzt",
     (
         "where",
         None,
@@ -106,8 +114,10 @@ _KINDS: Final = {
     "ausser|"
     "ausgenommen|keine|kein|keinen|non|and not|outside|outside of|not in|not from|not for",
     ("between", None): "between|zwischen",
-    ("from", None): "from|von|vom",
-    ("to", None): "to|bis|up until",
+    ("from", None): "from|von|vom|go from|goes from|went from|fly from|flies from|flew from|leave from|leaves from|"
+    "left from|depart from|departs from|departed from|start from|starts from|kommen aus|kommt aus",
+    ("to", None): "to|bis|up until|go to|goes to|went to|going to|fly to|flies to|flew to|travel to|travels to|"
+    "travelled to|gehen nach|fliegen nach|fahren nach",
     ("missing", None): "missing|empty|blank|unknown|null|fehlt|fehlen|fehlend|leer|missing values|has no value|"
     "not known|not given|without a value",
     ("truth", True): "true|yes|wahr|ja",
@@ -116,6 +126,13 @@ _KINDS: Final = {
     ("descending", False): "ascending|lowest first|smallest first|in ascending order|aufsteigend|sorted ascending",
     ("filler", None): "how high|how big|how large|how low|wie hoch|wie gross|wie niedrig|right now|at all",
     ("who", None): "who|whom|wer|wem",
+    ("who", "is"): "who is|who was|who are|who were|who s|wer ist|wer war|wer sind|wer waren",
+    ("likened", _PAY): "earn|earns|earned|earners|earner|verdient|verdienen|verdiene|verdienst",
+    ("likened", SPENT): "spend|spends|spent|spending|ausgegeben|expense|expenses|cost|costs|ausgabe|ausgaben|kosten",
+    ("likened", _AGE): "how old|wie alt",
+    ("likened", _LENGTH): "how long|wie lang|wie lange",
+    ("likened", _WEIGHT): "how heavy|wie schwer",
+    ("likened", _PRICE): "how expensive|wie teuer",
     ("show", None): "show|list|display|zeige|zeig|liste|nenne|show me|list all|show all|show me all",
     ("chart", ""): "chart|plot|graph|draw|diagram|diagramm|zeichne|visualise|visualize|draw a chart|chart of|plot of|"
     "make a chart|draw a diagram|grafik",
@@ -162,16 +179,16 @@ COUNTED: Final[Mapping[str, int]] = _numbered(
 )
 # Words without a meaning of their own in a question: what they may stand between decides it.
 FILLERS: Final = frozenset(
-    "a about achieved all am an any at attached been belong belongs bought break breakdown calculate came can "  # noqa: SIM905 (words read better as words)
-    "come comes compute could csv data dataset did do does down during earn earned exist file find for gebe "
-    "generated get gib give given gives got group hello hey hi i i'd in into it its know let like look looks made "
-    "live lives make me my now occur occurs of on our please print recorded report right s see select sell sold "
-    "table tell thank thanks that the their them there these they this those us value values want we what whats which "
-    "will work works would you your "
-    "alle allen aller als am an arbeiten arbeitet auf aus bei berechne bitte da das datei dem den der des dich die "
-    "dies diese diesem dieser du ein eine einem einen einer eines er ermittle erzielt es euch fur gab gibt ich im in "
-    "kannst mal mich mir sag sie so tabelle uns unser unsere unserer verkauft was welche welchem welchen welcher "
-    "welches wert werte wie wird wohnen wohnt wurde wurden zu zum zur".split()
+    "a about achieved all already am an any at attached been belong belongs bought break breakdown calculate came "  # noqa: SIM905 (words read better as words)
+    "can come comes compute could csv data dataset did do does down during earn earned exist file find for gebe "
+    "generated get gib give given gives got group hello hey hi i i'd in into it its know let like live lives look "
+    "looks made make me my now occur occurs of on our please print recorded report right s see select sell sold "
+    "still table tell thank thanks that the their them there these they this those us value values want we what "
+    "whats which will work works would yet you your "
+    "alle allen aller als am an arbeiten arbeitet auf aus bei berechne bereits bisher bitte da das datei dem den "
+    "der des dich die dies diese diesem dieser du ein eine einem einen einer eines er ermittle erzielt es euch "
+    "fur gab gibt ich im in kannst mal mich mir noch sag schon sie so tabelle uns unser unsere unserer verkauft "
+    "was welche welchem welchen welcher welches wert werte wie wird wohnen wohnt wurde wurden zu zum zur".split()
 )
 MULTIPLES: Final[Mapping[str, int]] = {
     **dict.fromkeys(("thousand", "tausend"), 1_000),
@@ -193,12 +210,15 @@ PERCENT: Final = frozenset({"%", "percent", "pct", "prozent", "percentage"})
 COMPOUNDS: Final = {"gesamt": SUM, "durchschnitts": MEAN, "hochst": HIGH, "mindest": LOW}
 """Beginnings of German words that say an aggregate: Gesamtumsatz."""
 
-# Words in the names of columns whose values are averaged, beside those of trends; and of those that name a row.
-AVERAGED: Final = AVERAGED_NAMES | frozenset(
-    "pct temp height weight salary gehalt alter preis dauer quote note temperatur gewicht anteil prozent % einzelpreis "  # noqa: SIM905 (words read better as words)
-    "stuckpreis expectancy years experience tenure seniority jahre satisfaction nps csat stars grade mark marks "
-    "balance saldo kontostand zufriedenheit bewertung wind speed humidity pressure geschwindigkeit "
-    "luftdruck".split()
+# Words in the names of columns of times, whose values are added up as often as averaged; of those whose sum has no
+# meaning; and of those that name a row.
+SPANS: Final = frozenset("hours hour minutes minute days seconds duration stunden minuten tage dauer".split())  # noqa: SIM905
+AVERAGED: Final = frozenset(
+    "age degree degrees latency percent percentage price rate rating ratio score share speed temperature avg "  # noqa: SIM905 (words read better as words)
+    "average mean fare durchschnitt pct temp height weight salary gehalt alter preis quote note temperatur gewicht "
+    "anteil prozent % einzelpreis stuckpreis expectancy years experience tenure seniority jahre satisfaction "
+    "nps csat stars grade mark marks close closing kurs balance saldo kontostand zufriedenheit bewertung wind "
+    "humidity pressure geschwindigkeit luftdruck".split()
 )
 IDENTIFIERS: Final = frozenset("id nr no number code zip postcode key index nummer plz ref".split())  # noqa: SIM905 (words read better as words)
 # Words after the noun of a column: units, of units_sold.
@@ -210,18 +230,85 @@ UNITS: Final = frozenset(
     "mm cm m km mi ft kmh kph mph ms s sec secs mins minutes h hr hrs hours days c f celsius fahrenheit kwh kw w kb mb "  # noqa: SIM905 (words read better as words)
     "gb tb l ml g mg t lbs oz usd eur gbp musd meur keur kusd sqm ha hpa bpm stunden tage std".split()
 )
+NAMED_UNITS: Final[Mapping[str, str]] = {
+    word: words.split()[0]
+    for words in (
+        "min mins minute minutes minuten",
+        "h hr hrs hour hours std stunde stunden",
+        "s sec secs second seconds sekunden",
+        "d day days tage",
+        "km kilometer kilometers kilometre kilometres",
+        "m meter meters metre metres",
+        "cm centimeter centimeters centimetre centimetres zentimeter",
+        "mi mile miles",
+        "kg kilo kilos kilogram kilograms kilogramm",
+        "c celsius degree degrees grad",
+    )
+    for word in words.split()
+}
+"""Names of units with the one that each is the same as: 30 minutes, of a column ``delay_min``."""
+GENDERS: Final = (
+    frozenset("f female woman women girl girls lady ladies w weiblich frau frauen".split()),  # noqa: SIM905
+    frozenset("m male man men boy boys mann manner mannlich".split()),  # noqa: SIM905
+)
+"""Words for people of one sex, and how a column of that name writes it."""
+SEXES: Final = frozenset({"sex", "gender", "geschlecht"})
+# Words before `min` at the end of the name of a column where it is the minute: delay_min.
+LASTING: Final = frozenset(
+    "delay duration time wait waiting runtime length call talk session dauer zeit verspatung".split()  # noqa: SIM905
+)
+# Words in the names of columns that say how old something is.
+BEGINNINGS: Final = frozenset("year built founded established born model jahr baujahr grundung erbaut".split())  # noqa: SIM905
 # Words in the names of columns of which the best may be the lowest, or the first the highest.
 RANKS: Final = frozenset("rank ranking rang platz platzierung place position note schulnote".split())  # noqa: SIM905 (words read better as words)
 COSTS: Final = frozenset(
-    "price cost costs fee time duration latency error errors defects risk debt loss age delay preis kosten zeit dauer "  # noqa: SIM905 (words read better as words)
-    "fehler verlust alter verspatung".split()
+    "price cost costs fare fee time duration latency error errors defects risk debt loss age delay preis kosten zeit "  # noqa: SIM905 (words read better as words)
+    "dauer fehler verlust alter verspatung grade grades mark marks".split()
 )
+ARTICLES: Final = frozenset("the a an der die das dem den des".split())  # noqa: SIM905 (words read better as words)
+_SOURCES: Final = frozenset(
+    "from origin source sender start departure pickup von absender herkunft abfahrt abflug".split()  # noqa: SIM905
+)
+_TARGETS: Final = frozenset(
+    "to destination dest target receiver recipient end arrival dropoff nach ziel zielort empfanger ankunft".split()  # noqa: SIM905
+)
+DIRECTIONS: Final[Mapping[str, frozenset[str]]] = {
+    **dict.fromkeys(("from", "von", "vom", "aus", "ab"), _TARGETS),
+    **dict.fromkeys(("to", "into", "towards", "nach", "zu", "zum", "zur"), _SOURCES),
+}
+"""Words before a value, with words in the names of columns that it is not of then: where something goes from, or to."""
 # Nouns of people, whose oldest is not the one that was recorded first.
 PERSONS: Final = frozenset(
     "people leute staff employee person customer student patient user member player worker client guest child "  # noqa: SIM905 (words read better as words)
     "passenger resident mitarbeiter mitarbeiterin kunde kundin schuler nutzer mitglied spieler gast kind "
     "bewohner".split()
 )
+# Nouns of people that a service is for, and what these people do: a question for who borrowed asks for the member.
+SERVED: Final = frozenset(
+    "customer client member guest patient student visitor donor subscriber tenant user reader kunde kundin mitglied "  # noqa: SIM905 (words read better as words)
+    "gast besucher".split()
+)
+OUTLAYS: Final = frozenset(
+    "expense expenses spending cost costs purchase purchases order orders ausgaben kosten einkaufe bestellungen".split()  # noqa: SIM905
+)
+"""Words in the names of files whose amounts were spent: those of a bank may have been earned."""
+TOTALLED: Final = frozenset("spend spends spent spending ausgegeben".split())  # noqa: SIM905
+"""Verbs of an amount that are about all of it."""
+ACTS: Final = frozenset(
+    "borrowed bought ordered paid booked rented reserved returned joined registered enrolled attended visited donated "  # noqa: SIM905 (words read better as words)
+    "signed applied subscribed".split()
+)
+ROLES: Final = frozenset(
+    "agent assignee author captain coach contact director doctor driver instructor lead manager owner pilot professor "  # noqa: SIM905 (words read better as words)
+    "rep reporter salesperson seller supervisor teacher trainer fahrer leiter leiterin lehrer lehrerin".split()
+)
+"""Nouns of people in the names of columns where one may stand in several rows."""
+AGENTS: Final[Mapping[str, str]] = {
+    "sold": "seller", "sells": "seller", "bought": "buyer", "won": "winner", "wins": "winner", "wrote": "author",
+    "taught": "teacher", "drove": "driver", "ran": "runner", "sent": "sender", "made": "maker",
+    "built": "builder", "paid": "payer", "led": "leader", "leads": "leader",
+}  # fmt: skip
+"""Verbs with the noun of who does it, where that is not made by an ending: directed, by the director."""
 TEAMS: Final = frozenset("name team mannschaft company firma".split())  # noqa: SIM905 (words read better as words)
 """Words in the names of columns that answer who, beside those of people."""
 WORTH: Final = frozenset({"value", "values", "wert", "werte"})
