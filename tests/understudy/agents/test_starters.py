@@ -8,7 +8,7 @@ import trio
 
 from understudy.agents.agent import Agent
 from understudy.agents.registry import all_agents
-from understudy.models.model import FileCard, Item, MessageItem, Thought, Turn, tool_result
+from understudy.models.model import FileCard, Item, MessageItem, Thought, ToolRequest, Turn, tool_result
 from understudy.models.offline import OfflineModel
 from understudy.tools.tool import StoredFile, ToolContext, ToolResult
 
@@ -101,6 +101,19 @@ async def converse(
                 return result.answer, called, agent
             items.append(tool_result(call, "ok", result.value, result.summary))
     raise AssertionError("no answer after five turns")
+
+
+async def first_calls(
+    agent: Agent, text: str, world: World, files: tuple[FileCard, ...] = ()
+) -> tuple[ToolRequest, ...]:
+    """Return the calls that the guide, or the colleague it hands over to, makes for a message."""
+    while True:
+        card, colleagues = agent.card(), tuple(AGENTS[name].card() for name in agent.colleagues)
+        turn = Turn(card, (MessageItem("user", text),), agent.instructions, card.tools, files, colleagues)
+        reply = await OfflineModel().respond(turn, world.hear)
+        if reply.handoff is None:
+            return reply.calls
+        agent = AGENTS[reply.handoff.to]
 
 
 STARTERS = [
@@ -310,6 +323,80 @@ async def test_a_request_in_other_words_reaches_a_useful_tool(
     assert set(called) & set(tools.split())
     assert "did not work" not in answer
     assert called[-1].replace("_", " ") in world.thoughts[-1]
+
+
+LOREM = "Actors own their state. They talk by messages. Supervisors restart them."
+# The message, the tool that answers it, and a part of its arguments.
+AT_THE_END = [
+    (f"{LOREM}\n\nSummarise this", "summarise_text", LOREM),
+    (f"{LOREM} Summarise this.", "summarise_text", LOREM),
+    (f"Add salt to it. Stir.\n{LOREM}\n\nPlease summarise the text above", "summarise_text", f"Stir.\n{LOREM}"),
+    ("Ada Lovelace pays 400 EUR.\nFind the names and amounts.", "extract_facts", "Ada Lovelace pays 400 EUR."),
+    ("password: hunter2secret9\nPlease clean this", "sanitize_content", "hunter2secret9"),
+    ("One two.\n---\nOne three.\nCompare the two.", "compare_texts", "One three."),
+    ("Compare these:\nOne two.\n---\nOne three.", "compare_texts", "One three."),
+    ("rent: 1200\nfood: 400\nHow can I save 10% of my money?", "reduce_costs", "'Food': 400"),
+    ("A: invest 1000, get 600 and 700\nB: invest 800, get 900\nWhich is better?", "compare_scenarios", "-800, 900"),
+    ("rent 1200\nfood 1,400\nwhat is the total?", "calculate", "1200 + 1400"),
+    ("4\n5\n6\nadd these up", "calculate", "4 + 5 + 6"),
+    ("mean of these numbers:\n3\n4", "calculate", "(3 + 4) / 2"),
+    ("Hello,\n\ncan you calculate 3 * 4 for me?", "calculate", "3 * 4"),
+    ("What is 2+2?\nWhat is 3*3?", "calculate", "3 * 3"),
+    ("My server is slow\nCan you check it?", "system_health", ""),
+    ("Remember this:\nI live in Rome", "remember", "I live in Rome"),
+]
+
+
+@pytest.mark.parametrize(("text", "tool", "argument"), AT_THE_END)
+async def test_a_request_may_stand_below_what_it_is_about(world: World, text: str, tool: str, argument: str) -> None:
+    """The tool gets what stands above, without the request."""
+    asked = await first_calls(AGENTS["guide"], text, world)
+    assert asked[-1].name == tool
+    assert argument in str(list(asked[-1].arguments.values())).replace("\\n", "\n")
+    assert not {"summarise", "Summarise", "Compare"} & set(str(asked[-1].arguments).split())
+
+
+@pytest.mark.parametrize(
+    ("text", "questions"),
+    [
+        ("Hi,\nhere is our sales file.\nWhat was the total in March?", ["What was the total in March"]),
+        ("Only consider 2024\nFind outliers in it", ["", "Only consider 2024"]),
+        ("Here is our sales table.\nFind outliers", [""]),
+    ],
+)
+async def test_what_stands_before_a_request_is_not_lost(world: World, text: str, questions: list[str]) -> None:
+    """It is asked about, unless it only says that there is a table."""
+    asked = await first_calls(AGENTS["guide"], text, world, (SALES,))
+    assert [each.arguments.get("question", "") for each in asked] == questions
+
+
+WRITTEN = "name,city,price\nAnn,Rome,5\nBob,Oslo,7\nCid,Rome,9"
+ASKED_BACK = [
+    (f"{WRITTEN}\n\nWhat is the average price by city?", "do not read tables in the text"),
+    (f"What is the average price by city?\n\n{WRITTEN}", "do not read tables in the text"),
+    ("Here is my data:\nmonth\tsales\nJan\t100\nFeb\t120\n\nChart it", "do not read tables in the text"),
+    ("| product | units |\n|---|---|\n| pears | 5 |\n\nWhich product sold most?", "do not read tables in the text"),
+    ("Chart total sales by month", "attach a CSV"),
+    ("rent EUR 1200\nfood USD 400\nwhat is the total?", "found no tool"),
+    ("Order 4711 crashed.\nOrder 4712 crashed.\nHow many orders crashed?", "could not place “4711”"),
+    ("When was the actor Tom Hanks born?", "could not place “tom”"),
+    ("Who killed Kennedy?", "could not place “kennedy”"),
+    ("What is the performance of Tesla stock?", "could not place “tesla”"),
+    ("Restart the server", "could not place “Restart”"),
+    ("Please write a poem about actors", "could not place “write”"),
+    ("Stop the actors", "could not place “Stop”"),
+    ("Summarise War and Peace", "I need `text`"),
+    ("Hello,\nplease summarise War and Peace", "I need `text`"),
+    ("System health report\nAll is fine in the garden", "could not place “"),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), ASKED_BACK)
+async def test_what_no_tool_answers_is_asked_back(world: World, text: str, said: str) -> None:
+    """No tool is called for it, though one shares its words."""
+    answer, called, _ = await converse(AGENTS["guide"], text, world, ())
+    assert called == []
+    assert said in answer
 
 
 @pytest.mark.parametrize(

@@ -289,6 +289,7 @@ async def test_a_provider_that_hangs_is_left(provider: Provider, heard: Any, eve
     """Before the answer, within it, and with events that bring nothing: it is a timeout."""
     provider.scripts = [Script(events, hang=True)]
     async with talking(provider, idle_s=0.2, first_token_s=0.2) as model:
+        await model.known_models()  # so that the time of making the client does not count
         with pytest.raises(ModelUnavailable, match="took too long"):
             await model.respond(a_turn(), heard)
         assert await trio.to_thread.run_sync(provider.left.wait, 5)

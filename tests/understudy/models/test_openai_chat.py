@@ -256,6 +256,7 @@ async def test_comments_do_not_count_as_an_answer(provider: Provider, heard: Any
     """A server that sends only keep-alive comments is a timeout."""
     provider.scripts = [Script(repeat(b": still here\n\n"))]
     async with talking(provider, first_token_s=0.1, idle_s=0.1) as model:
+        await model.known_models()  # so that the time of making the client does not count
         with pytest.raises(ModelUnavailable, match="took too long"):
             await model.respond(a_turn(), heard)
         assert await trio.to_thread.run_sync(provider.left.wait, 5)
@@ -308,8 +309,9 @@ async def test_a_server_that_loads_its_model_is_waited_for(
     async with talking(provider) as model:
         assert (await model.respond(a_turn(), heard)).text == "Hello."
     assert heard.thoughts == ["The language model is starting"]
-    provider.scripts = [loading] * 1_000
     async with talking(provider, first_token_s=0.2) as model:
+        await model.known_models()  # so that the time of making the client does not count
+        provider.scripts = [loading] * 1_000
         with pytest.raises(ModelUnavailable, match="failed"):
             await model.respond(a_turn(), heard)
 

@@ -65,21 +65,35 @@ _WORDED: Final = re.compile(
     re.IGNORECASE,
 )
 """Numbers as words beside an operator: two plus two."""
+_LISTING: Final = r"(?:\s(?:up|of|these|those|the|following|numbers|values|figures|amounts))"
+_HOW: Final = r"total|average|mean|product|maximum|minimum|largest|smallest|highest|lowest"
+_WHOLE: Final = r"-?(?>\d{1,3}(?:,\d{3})++(?!\d)|\d{1,30}+)(?:\.\d{1,30}+)?"
 LISTED: Final = re.compile(
-    r"\b(?P<how>sum|total|average|mean|product|maximum|minimum|largest|smallest)\sof\s"
-    r"(?P<list>-?\d{1,30}(?:\.\d{1,30})?(?:(?:,\s?(?:and\s)?|\sand\s)-?\d{1,30}(?:\.\d{1,30})?){1,50})(?![\w%])",
+    rf"\b(?:(?:add|sum){_LISTING}{{0,5}}\s?:?|(?P<how>{_HOW})(?:{_LISTING}{{1,5}}\s?:?|\s?:))\s"
+    rf"(?P<list>{_WHOLE}(?:(?:,\s?(?:and\s)?|\sand\s){_WHOLE}){{1,50}})(?![\w%])",
     re.IGNORECASE,
 )
 """A sum, an average or an extreme of several numbers."""
+_EXTREMES: Final = {
+    **dict.fromkeys(("maximum", "largest", "highest"), "max"),
+    **dict.fromkeys(("minimum", "smallest", "lowest"), "min"),
+}
+MAX_ENTRIES: Final = 1_000
+"""Characters of numbers in a text that is added up."""
+_SUMMING: Final = re.compile(rf"\b(?:add|sum|{_HOW})\b", re.IGNORECASE)
+_BETWEEN: Final = re.compile(r"[;\n]|,(?!\d{3}(?!\d))")
+_AT_END: Final = re.compile(rf"(?<![\d,.]){_WHOLE}$")
+_CODE: Final = re.compile(r"\b[A-Z]{3}\b")
+"""A currency, most likely: amounts of several are not added up."""
 SPOKEN: Final = frozenset(
     "abs add added an and annually are at average between borrow by calculate ceil cent change come compound "  # noqa: SIM905 (words read better as words)
     "compounded compute cube cubed decrease decreased deposit difference divide divided do does dollar dollars "
-    "double eight eleven equal equals eur euro euros evaluate exp fee five floor for four from get half have how "
-    "if increase increased interest invest invested is it largest lend ln log log10 log2 lower many max maximum "
-    "mean min minimum minus much multiplied multiply nine of off one out per percent percentage pi plus power "
-    "product put raise rate reduce result root round s save seven share six smallest solve sqrt square squared "
-    "subtract sum tau tax ten that the then three times tip to total twelve twice two usd vat what will with "
-    "work worth year yearly years zero".split()
+    "double eight eleven equal equals eur euro euros evaluate exp fee figures five floor following for four "
+    "from get half have highest how if increase increased interest invest invested is it largest lend ln log "
+    "log10 log2 lower lowest many max maximum mean min minimum minus much multiplied multiply nine numbers of "
+    "off one out per percent percentage pi plus power product put raise rate reduce result root round s save "
+    "seven share six smallest solve sqrt square squared subtract sum tau tax ten that the then three times tip "
+    "to total twelve twice two usd vat what will with work worth year yearly years zero".split()
 )
 """Words of arithmetic in words, and of requests for it."""
 _FUNCTIONS: Final = frozenset(
@@ -124,18 +138,31 @@ def _listed(text: str) -> str:
     """Return a text with sums and averages of numbers, and percentages in words, as expressions."""
 
     def written(match: re.Match[str]) -> str:
-        numbers = re.findall(r"-?\d+(?:\.\d+)?", match["list"])
-        signs = {"product": " * ", "maximum": ", ", "largest": ", ", "minimum": ", ", "smallest": ", "}
-        how = match["how"].lower()
-        joined = signs.get(how, " + ").join(numbers)
+        numbers = [each.replace(",", "") for each in re.findall(_WHOLE, match["list"])]
+        how = (match["how"] or "sum").lower()
+        name = _EXTREMES.get(how)
+        joined = (", " if name else " * " if how == "product" else " + ").join(numbers)
         if how in ("average", "mean"):
             return f"({joined}) / {len(numbers)}"
-        name = {"maximum": "max", "largest": "max", "minimum": "min", "smallest": "min"}.get(how)
         return f"{name}({joined})" if name else joined
 
     for form, replaced in _FORMS:
         text = re.sub(form, replaced, text, flags=re.IGNORECASE)
     return LISTED.sub(written, text)
+
+
+def with_entries(instruction: str, body: str) -> str | None:
+    """Return an instruction to sum up, with the numbers of a body of nothing else, each with at most a name before it:
+    rent 1200, food 400. None for any other."""
+    if not _SUMMING.search(instruction) or len(body) > MAX_ENTRIES or _CODE.search(body):
+        return None
+    numbers = []
+    for entry in filter(None, map(str.strip, _BETWEEN.split(body))):
+        number = _AT_END.search(entry)
+        if number is None or not all(each.isalpha() or each in " '-:=" for each in entry[: number.start()]):
+            return None
+        numbers.append(number[0])
+    return f"{instruction.rstrip(' ?.:!')}: {', '.join(numbers)}" if len(numbers) > 1 else None
 
 
 def _stretches(text: str) -> Iterator[list[str]]:

@@ -35,6 +35,9 @@ MAX_QUOTED: Final = 10_000
 _RULER: Final = re.compile(r"\n[ \t]{0,3}(?:-{3,}+|={3,}+|\*{3,}+)[ \t]*+\n")
 _EMPTY_LINE: Final = re.compile(r"\n[ \t]*+\n\s*+")
 _VERSUS: Final = re.compile(r"\s(?:versus|vs\.?)\s", re.IGNORECASE)
+MAX_NAMING: Final = 8
+"""Words of a request for a tool for texts that has no text to work on."""
+_PLAIN: Final = re.compile(r"[^\W\d_](?:[^\W\d_]|[ ,'\u2019-])*[.!?]?")
 _EMAIL: Final = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}")
 _ADDRESS: Final = re.compile(r"https?://[^\s<>\"']{1,2000}")
 
@@ -62,7 +65,8 @@ def fill(name: str, schema: Mapping[str, Any], source: Source, *, required: bool
         case "sql":
             return _sql(source)
         case "text":
-            return _body(source)
+            work_on = str(shape.get("description", "")).startswith("The text to")
+            return MISSING if work_on and _has_no_text(source) else _body(source)
         case "column":
             return _column(name, shape, source)
         case "aggregate":  # as the tool's description names it, if it lists some: ``avg`` or ``mean``
@@ -79,7 +83,7 @@ def fill(name: str, schema: Mapping[str, Any], source: Source, *, required: bool
         case "choices":
             return _choices(shape, request.instruction)
         case "first-text" | "second-text":
-            pair = request.look(_two_texts, request.text[:MAX_PAIR])
+            pair = request.look(two_texts, request.material[:MAX_PAIR])
             return MISSING if pair is None else pair[shape["format"] == "second-text"]
         case "selection":
             texts = source.texts if required else (clause,)
@@ -160,12 +164,19 @@ def _sql(source: Source) -> Any:
 
 
 def _body(source: Source) -> Any:
-    inside = scan.quoted(source.request.instruction) if source.request.body == source.request.text.strip() else []
+    inside = scan.quoted(source.request.instruction) if not source.request.has_body else []
     whole = [each for each in inside if scan.CUT not in each]
     if not whole and source.request.refers_back and (earlier := source.request.earlier_text) is not None:
         return earlier
     text = max(whole, key=len) if whole else source.request.body
     return text if text else MISSING
+
+
+def _has_no_text(source: Source) -> bool:
+    """Whether a message names a text at most, and has none: summarise the news."""
+    said = source.request.instruction
+    plain = len(scan.words(said)) <= MAX_NAMING and _PLAIN.fullmatch(said.strip()) is not None
+    return plain and not source.request.has_text
 
 
 def _column(name: str, shape: Mapping[str, Any], source: Source) -> Any:
@@ -199,7 +210,7 @@ def _choices(shape: Mapping[str, Any], text: str) -> Any:
     return [each for each in values if scan.stem(str(each)) in said] or MISSING
 
 
-def _two_texts(text: str) -> tuple[str, str] | None:
+def two_texts(text: str) -> tuple[str, str] | None:
     """Return two texts to compare: two quotations, or the parts beside a line of dashes, an empty line, or "versus"."""
     inside = [each for each in scan.quoted(text[:MAX_QUOTED]) if each.strip()]
     if len(inside) >= 2:

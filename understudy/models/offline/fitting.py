@@ -9,6 +9,7 @@ from attrs import frozen
 
 from understudy.models.model import ToolCard
 from understudy.models.offline import arithmetic, scan
+from understudy.models.offline.filling import MAX_PAIR, two_texts
 from understudy.models.offline.request import Source, plain_schema
 
 # The score from which a tool counts as meant. One shared distinctive word of a description (1) is not enough, one of
@@ -151,6 +152,15 @@ def stems(text: str) -> frozenset[str]:
     return frozenset(found)
 
 
+def phrased(word: str, said: frozenset[str]) -> frozenset[str]:
+    """Return what a word means together with another of a text, whose stems are `said`: health, of doing in “how is the
+    server doing”."""
+    one = scan.stem(word)
+    return frozenset(
+        meant for one_of, other, meant in _PHRASES if one in one_of | other and one_of & said and other & said
+    )
+
+
 def matched(card: ToolCard, clause: str) -> tuple[str, ...]:
     """Return the words of a clause that fit a tool's name or description, in order, each once."""
     known = features(card)
@@ -225,17 +235,11 @@ def fit(card: ToolCard, source: Source, pool: ToolPool) -> float:
     by_words = sum(_weight(each, _DESCRIPTION / pool.in_words.get(each, 1)) for each in asked & known.words)
     if "_" in card.name and card.name.lower() in source.request.look(str.lower, source.clause):
         by_name += _NAME
-    if "text" in known.formats and by_words > 0 and _has_text(source):
+    if "text" in known.formats and by_words > 0 and source.request.has_text:
         by_words += 1.0
     score = by_name + min(by_words, _MOST_BY_DESCRIPTION) + _by_material(known.formats, source, by_name + by_words)
     score += _by_optional(card, source, by_name, by_words) + _by_joining(card, source)
     return score + (_by_names(card, source, asked) if by_name + by_words > 0 else 0.0)
-
-
-def _has_text(source: Source) -> bool:
-    """Whether the request brings a text to work on, or means that of an earlier call: "what dates are in it?"."""
-    request = source.request
-    return request.body != request.text.strip() or (request.refers_back and request.earlier_text is not None)
 
 
 def _weight(word: str, full: float) -> float:
@@ -253,6 +257,8 @@ def _by_material(formats: frozenset[str], source: Source, by_words: float) -> fl
         score += 6.0
     if "cash-flows" in formats and look(scan.plans, source.request.near):
         score += 4.0
+    elif "first-text" in formats and by_words > 0 and look(two_texts, source.request.material[:MAX_PAIR]):
+        score += 1.0
     elif "cash-flows" in formats and by_words > 0 and look(scan.cash_flows, source.request.near):
         score += 2.0
     return score

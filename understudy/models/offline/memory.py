@@ -24,7 +24,7 @@ MAX_FACT: Final = 500
 _LEAD: Final = r"^\s*(?:(?:please|ok|okay|hi|hello|hey|also|and|can you|could you|will you|would you)[,!]?\s+)*"
 _REMEMBER: Final = re.compile(
     _LEAD + r"(?P<verb>remember|memori[sz]e|keep in mind|(?:do not|don['\u2019]t) forget)\b\s*"
-    r"(?:for (?:later|next time)\b\s*)?(?:[,:]\s*)?(?:that\b\s*)?(?P<what>[^\n]+)",
+    r"(?:for (?:later|next time)\b\s*)?(?:(?:this|the following)\s*(?=:))?(?:[,:]\s*)?(?:that\b\s*)?(?P<what>[^\n]+)",
     re.IGNORECASE,
 )
 _FORGET: Final = re.compile(_LEAD + r"forget\b\s*(?:about\b\s*)?(?:that\b\s*)?(?P<what>[^\n]+)", re.IGNORECASE)

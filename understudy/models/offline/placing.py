@@ -9,12 +9,18 @@ from understudy.models.model import ToolCard
 from understudy.models.offline import scan
 from understudy.models.offline.arithmetic import SPOKEN
 from understudy.models.offline.filling import SPAN
-from understudy.models.offline.fitting import ASIDE, features, stems
+from understudy.models.offline.fitting import ASIDE, features, phrased, stems
 from understudy.models.offline.request import Request, plain_schema
 
 # Formats of arguments whose meaning every word of a request may change.
 _EXACT: Final = frozenset({"expression", "cash-flows", "table-id"})
 _REFUSAL: Final = re.compile(r"(?i)\W*(?:(?:please|bitte|no)\b\W*)*(do not|don['\u2019]?t|never)\b")
+_ACT: Final = re.compile(
+    rf"(?i){scan.LEAD}"
+    r"(book|buy|cancel|compose|delete|deploy|draft|drop|email|fix|install|kill|pay|reboot|recommend|repair|restart|send|"
+    r"shut|start|stop|translate|uninstall|update|upgrade|write)\b"
+)
+"""Requests to do something in the world, which no tool does that has not the word in its name."""
 _TEXTS: Final = frozenset({"text", "first-text", "second-text", "file-id", "question"})
 _LIST_WORDS: Final = frozenset(
     scan.words(
@@ -25,6 +31,29 @@ _LIST_WORDS: Final = frozenset(
         "variant when worse worth year yearly years"
     )
 )
+_TOPICS: Final = frozenset(
+    map(
+        scan.stem,
+        scan.words(
+            "50th 95th 99th after again agent ago alive answer anything api app application available average "
+            "backend bad been before begin between big breaker broken bug cache calls cause change chat "
+            "circuit client cluster code commit common component condition connection conversation count cpu "
+            "critical currently customer database day db detail disk download drop during endpoint ever "
+            "everything exception explain feel felt file fine frequent friday get going good grow half hang "
+            "happen high higher hold hour http increase info inspect internet issue keep kind lag large last "
+            "lately leak least list log login longest low lower machine many message millisecond minute model "
+            "moment monday month morning most ms much near network night node normal offline often ok okay "
+            "online open other overview page past peak people percentile performing person platform postgres "
+            "postgresql problem process processor quarter queries quickly rate reachable read reason recent "
+            "redis report request respond response retry rise run running saturday second seeing serious "
+            "server service severe since site slow small socket something spike sql sqlite start state status "
+            "still storage store stress summary sunday system think thread thursday time timeout today tonight "
+            "tool top traffic trouble tuesday type typical under until upload users usual very web website "
+            "websocket wednesday week weekend well why work worker worse worst write year yesterday yet"
+        ),
+    )
+)
+"""Words of questions about a server that need no part in the call of a tool without arguments."""
 _TABLE_WORDS: Final = frozenset(
     map(
         scan.stem,
@@ -46,6 +75,10 @@ def unplaced(card: ToolCard, arguments: Mapping[str, Any], clause: str, request:
     if refusal := _REFUSAL.match(clause):
         return (refusal[1],)
     known = features(card)
+    named = map(scan.stem, scan.words(card.name.replace("_", " ")))
+    act = None if request.look(scan.sql, request.near) else _ACT.match(clause)
+    if act is not None and scan.stem(act[1].lower()) not in named:
+        return (act[1],)
     shapes = card.parameters.get("properties", {})
     formats = {plain_schema(shapes[name]).get("format", "") for name in arguments if name in shapes}
     if known.formats & _TEXTS:
@@ -55,10 +88,19 @@ def unplaced(card: ToolCard, arguments: Mapping[str, Any], clause: str, request:
     if planned:
         clause = scan.without_plans(clause)
     spans = [int(each[1]) for each in SPAN.finditer(clause)] if "minutes" in arguments else []
-    numbers = [
-        each for each in request.look(scan.numbers, clause) if each not in spans and not _is_given(each, arguments)
-    ]
+    found = [*request.look(scan.numbers, clause)]
+    if request.asks_last and "table-id" not in known.formats:
+        found += request.look(scan.numbers, scan.window(request.body))
+    given = [-each for each in found if "cash-flows" in formats and _is_given(-each, arguments)]  # an outlay
+    numbers = [each for each in found if each not in spans and -each not in given and not _is_given(each, arguments)]
     left = [f"{each:g}" for each in numbers]
+    if not arguments:
+        asked = request.look(stems, clause)
+        placed = known.name | known.words | _TOPICS
+        words = [each for each in scan.words(clause) if each not in ASIDE and len(each) > 1 and not each.isdigit()]
+        left += [each for each in words if not ({scan.stem(each)} | stems(each) | phrased(each, asked)) & placed]
+        left += [] if request.asks_last or not request.has_body else [request.body]
+        return tuple(dict.fromkeys(left))
     if not formats & _EXACT or planned:
         return tuple(left)
     allowed = said | (_LIST_WORDS if "cash-flows" in formats else SPOKEN)

@@ -13,7 +13,7 @@ from understudy.models.offline.filling import fill
 from understudy.models.offline.fitting import ANALYSING, ASIDE, MEANT, ToolPool, best, features, fit, matched, stems
 from understudy.models.offline.followup import changed, inherited
 from understudy.models.offline.placing import is_covered, is_question_tool, unplaced
-from understudy.models.offline.request import MISSING, Request, Source, is_table, plain_schema
+from understudy.models.offline.request import MISSING, REQUESTING, Request, Source, is_table, plain_schema
 from understudy.models.offline.roles import find_roles
 
 # Calls planned for one message; further requests in it are ignored.
@@ -36,13 +36,16 @@ _SOCIAL: Final = frozenset(
     scan.words("hallo moin greetings morning evening afternoon good danke thx cheers ok okay yes no")
 )
 _ROWS: Final = frozenset({"row", "rows", "table", "column", "columns", "record", "records", "zeilen", "tabelle"})
+_GIVING: Final = frozenset({"here", "attached", "below", "this"})
+"""First words of a sentence that says that there is a table."""
 _SAMPLES: Final = frozenset([scan.stem("sample")])
 _SAMPLE: Final = (
     "The page has sample sales data: choose “Profile sample sales and chart them by month” in a new chat or in the "
     "command palette (Ctrl+K), and send the message."
 )
-_REQUESTING: Final = frozenset(
-    "what which how who where when why is are does do did show list compare find give tell draw explain".split()  # noqa: SIM905 (words read better as words)
+_WRITTEN_TABLE: Final = (
+    "I need a file for this: I do not read tables in the text of a message. Please save it as a CSV file, and attach "
+    "that to your message."
 )
 _TRANSFER: Final = frozenset(
     map(scan.stem, ["ask", "hand", "handover", "pass", "transfer", "talk", "speak", "connect", "switch", "forward"])
@@ -71,6 +74,12 @@ class CallPlan:
     questions: tuple[str, ...] = ()
     fit: float = 0.0
 
+    @property
+    def standing(self) -> float:
+        """The score by which agents are compared: one who can act is preferred to one who must ask, unless that one
+        fits much better."""
+        return self.fit + _ACTING * bool(self.calls)
+
 
 def make_plan(request: Request, tools: Sequence[ToolCard], pool: ToolPool) -> CallPlan:
     """Plan the calls for a request: for each clause the best tool, if one fits and every word has a part in the call.
@@ -79,11 +88,15 @@ def make_plan(request: Request, tools: Sequence[ToolCard], pool: ToolPool) -> Ca
     """
     questions = next((each for each in tools if is_question_tool(each)), None)
     if questions is not None and not request.look(scan.sql, request.near):
-        others = [each for each in tools if each is not questions and not is_covered(each)]
-        if Source("", request).tables and (plan := _with_question(request, questions, others, pool)) is not None:
-            return plan
-        tools = others
-    return _looking_first(_plan(request, tools, pool), request, tools)
+        tools = [each for each in tools if each is not questions]
+        if Source("", request).tables:
+            tools = [each for each in tools if not is_covered(each)]
+            if (plan := _with_question(request, questions, tools, pool)) is not None:
+                return plan
+    plan = _looking_first(_plan(request, tools, pool), request, tools)
+    if questions is not None and not (plan.calls or request.files) and request.look(scan.has_table, request.text):
+        return CallPlan((), (_WRITTEN_TABLE,), MEANT + _MARGIN)
+    return plan
 
 
 def _plan(request: Request, tools: Sequence[ToolCard], pool: ToolPool) -> CallPlan:
@@ -91,7 +104,7 @@ def _plan(request: Request, tools: Sequence[ToolCard], pool: ToolPool) -> CallPl
     plan = _plan_clauses(request, tools, pool, parts)
     if plan.fit < MEANT and len(parts) > 1:
         plan = _plan_clauses(request, tools, pool, (request.instruction,))
-    if plan.fit < MEANT and request.near not in parts and request.body == request.text.strip():
+    if plan.fit < MEANT and request.near not in parts and not request.has_body:
         # Where a text follows the instruction, its words ask for nothing.
         plan = _plan_clauses(request, tools, pool, (request.near,))
     if request.is_elliptic and (again := changed(request, tools)) is not None:
@@ -114,6 +127,8 @@ def _with_question(request: Request, card: ToolCard, others: Sequence[ToolCard],
         at = text.find(clause, start)
         if at < 0:
             return None  # the instruction is not all of the beginning
+        if not start and _narrows(text[:at], request):
+            rest.append((0, at))
         start = at + len(clause)
         plan = _plan_clauses(request, others, pool, (clause,))
         if plan.calls and not plan.questions and all(_is_meant(each.tool, clause, request) for each in plan.calls):
@@ -138,13 +153,20 @@ def _with_question(request: Request, card: ToolCard, others: Sequence[ToolCard],
     properties = card.parameters.get("properties", {})
     names = {plain_schema(each).get("format"): name for name, each in properties.items()}
     for each in _SENTENCES.split(question) if before is None else [question]:
-        if not set(scan.words(each)) - ASIDE - _SOCIAL:
+        said = scan.words(each)
+        if not set(said) - ASIDE - _SOCIAL or (said[0] in _GIVING and not _narrows(each, request)):
             continue
         arguments = {names["table-id"]: table.id, names["question"]: each.strip()}
         if before is not None and "earlier-question" in names:
             arguments[names["earlier-question"]] = before
         calls.append(Planned(card, arguments, table.name, again=before is not None))
     return CallPlan(tuple(calls[:MAX_CALLS]), (), max(fitted, _ACTING + MEANT))
+
+
+def _narrows(text: str, request: Request) -> bool:
+    """Whether what stands before a request may change it, and does not only say that there is a table."""
+    names = {word for each in request.files for word in scan.words(each.name)}
+    return bool(set(scan.words(text)) - ASIDE - _SOCIAL - _ROWS - names - {"attached", "data", "file", "files"})
 
 
 def _is_meant(card: ToolCard, clause: str, request: Request) -> bool:
@@ -195,7 +217,7 @@ def _is_about_table(request: Request) -> bool:
     """Whether the last result of the conversation is one about a table, and the message a question or a request."""
     tables = {each.id for each in request.files if is_table(each)}
     last = request.earlier[-1].arguments.values() if request.earlier else ()
-    return bool(tables & set(map(str, last))) and bool(_REQUESTING & set(scan.words(request.text[:500])))
+    return bool(tables & set(map(str, last))) and bool(REQUESTING & set(scan.words(request.text[:500])))
 
 
 def _nearest(request: Request, tools: Sequence[ToolCard], pool: ToolPool) -> CallPlan | None:
@@ -214,7 +236,7 @@ def _nearest(request: Request, tools: Sequence[ToolCard], pool: ToolPool) -> Cal
     for card in tools:
         known, score = features(card), fit(card, source, pool)
         analyses = ANALYSING in known.name | known.words
-        if "text" in known.formats and request.body == request.text.strip():
+        if "text" in known.formats and not request.has_body:
             continue  # the request itself is no text to work on
         if not asked and not (analyses and "table-id" in known.formats):
             continue
@@ -313,9 +335,8 @@ def choose_colleague(own: CallPlan, plans: Sequence[tuple[AgentCard, CallPlan]])
     """Return a handoff to the colleague with a clearly higher score, the earlier one of equals; None without one."""
     if not plans:
         return None
-    # One who can act is preferred to one who must ask, unless that one fits much better.
-    colleague, plan = max(plans, key=lambda each: each[1].fit + _ACTING * bool(each[1].calls))
-    if plan.fit < MEANT or plan.fit <= own.fit + _MARGIN:
+    colleague, plan = max(plans, key=lambda each: each[1].standing)
+    if plan.fit < MEANT or plan.standing <= own.standing + _MARGIN:
         return None
     names = dict.fromkeys(each.tool.name.replace("_", " ") for each in plan.calls)
     listed = f": {', '.join(names)}" if names else ""
@@ -362,12 +383,11 @@ def _unplaced_question(card: ToolCard, planned: Planned, words: Sequence[str]) -
     """Say which words have no part in a call, so that it was not made."""
     listed = ", ".join(f"“{each[:40]}”" for each in words[:6])
     doing = card.name.replace("_", " ")
-    nearest = (
-        f" Without {'it' if len(words) == 1 else 'them'} I would use {doing} on {planned.about}."
-        if planned.about
-        else ""
+    nearest = f"{doing} on {planned.about}" if planned.about else doing
+    return (
+        f"I could not place {listed} for {doing}, so I have not done it. Without {'it' if len(words) == 1 else 'them'} "
+        f"I would use {nearest}. Can you say it in other words?"
     )
-    return f"I could not place {listed} for {doing}, so I have not done it.{nearest} Can you say it in other words?"
 
 
 def _listed(source: Source) -> str:

@@ -12,7 +12,7 @@ from actors import sleep
 from transport.wire.events import Usage
 from understudy.models.model import AgentCard, Emit, MessageItem, Reply, TextDelta, Thought, ToolCard, ToolRequest, Turn
 from understudy.models.offline import wording
-from understudy.models.offline.fitting import ToolPool
+from understudy.models.offline.fitting import MEANT, ToolPool
 from understudy.models.offline.memory import TOOLS, remembered, told, wish
 from understudy.models.offline.planning import CallPlan, Planned, choose_colleague, colleague_plan, make_plan
 from understudy.models.offline.recall import recall
@@ -58,9 +58,10 @@ class OfflineRules:
                 return await self._say(known, turn, request, emit)
             plans = await _plans_of(colleagues, request, pool)
             if not plan.calls and not any(each.calls for _, each in plans):
-                earlier = _continued(turn, request)
-                if earlier is not None:
-                    request, plan = earlier, make_plan(earlier, own, pool)
+                fits = plan.fit >= MEANT or any(each.fit >= MEANT for _, each in plans)
+                other = _continued(turn, request) or (None if fits or wording.repeated(request) else request.whole())
+                if other is not None:
+                    request, plan = other, make_plan(other, own, pool)
                     plans = await _plans_of(colleagues, request, pool)
             handoff = choose_colleague(plan, plans)
             if handoff is not None:
@@ -68,7 +69,7 @@ class OfflineRules:
                 return Reply("", handoff=handoff, usage=await _usage(request, ""))
             if plan.calls:
                 return await self._call(plan.calls, request, emit)
-            found = recall(request.instruction, turn.items) if request.body == request.text.strip() else None
+            found = recall(request.instruction, turn.items) if not request.has_body else None
             if found is not None:
                 await emit(Thought(f"An earlier result of {found.tool.replace('_', ' ')} answers that: {found.field}."))
                 return await self._say(found.sentence, turn, request, emit)

@@ -10,7 +10,7 @@ from attrs import define, evolve, field, frozen
 from understudy.models.items import newest_request
 from understudy.models.model import CallItem, FileCard, Item, MessageItem, ResultItem, Turn, unfenced
 from understudy.models.offline import scan
-from understudy.models.offline.arithmetic import LISTED
+from understudy.models.offline.arithmetic import LISTED, with_entries
 from understudy.models.offline.roles import Roles, find_roles
 
 _T = TypeVar("_T")
@@ -33,6 +33,19 @@ _ELLIPTIC: Final = re.compile(
 _BACK: Final = frozenset({"that", "this", "it", "those", "these", "them", "instead", "same", "again"})
 _TABLES: Final = (".csv", ".tsv", ".tab", ".psv", ".json", ".jsonl", ".ndjson", ".parquet")
 _COLON: Final = re.compile(r":(?!\S)")  # unlike one in a time or an address
+_SENTENCE: Final = re.compile(r"[.!?]\s+")
+REQUESTING: Final = frozenset(
+    "what which how who where when why is are does do did show list compare find give tell draw explain".split()  # noqa: SIM905 (words read better as words)
+)
+_BEGINNING: Final = REQUESTING | frozenset(
+    "add analyse analyze anonymise anonymize calculate can chart check clean compute correct could count "  # noqa: SIM905
+    "describe extract fix help make outline please plot profile redact remember remove repeat rewrite sanitise "
+    "sanitize save say shorten should sum summarise summarize translate was were will work would write".split()
+)
+"""Words that a line with a request begins with."""
+_POINTING: Final = frozenset({"this", "that", "these", "those", "them", "it", "above", "text", "two", "both"})
+GREETINGS: Final = frozenset({"hello", "hi", "hey", "hallo", "moin", "greetings", "morning", "evening", "afternoon"})
+_GREETING: Final = GREETINGS | {"good", "there"}
 _SPLIT: Final = re.compile(r",?\s(?:and then|and also|and|then|also)\s|[;\n]\s?|[.?!]\s|,\sthen\s")
 
 
@@ -102,7 +115,7 @@ class Request:
     def refers_back(self) -> bool:
         """Whether the message refers to what was said before: "chart that by month"."""
         tokens = scan.words(self.text[:500])
-        points = bool(_BACK & set(tokens)) and self.body == self.text.strip() and len(tokens) <= MAX_WORDS
+        points = bool(_BACK & set(tokens)) and not self.has_body and len(tokens) <= MAX_WORDS
         return self.is_elliptic or (bool(self.earlier) and not self.attached and points)
 
     @property
@@ -113,6 +126,34 @@ class Request:
                 if isinstance(text := result.arguments.get(name), str) and text.strip():
                     return text
         return None
+
+    @property
+    def has_body(self) -> bool:
+        """Whether there is a text beside the instruction."""
+        return self.body != self.text.strip()
+
+    @property
+    def has_text(self) -> bool:
+        """Whether the message brings a text to work on, or means that of an earlier call: "what dates are in it?"."""
+        return self.has_body or (self.refers_back and self.earlier_text is not None)
+
+    @property
+    def asks_last(self) -> bool:
+        """Whether the instruction stands at the end of the message."""
+        return self.has_body and self.text.rstrip().endswith(self.instruction)
+
+    @property
+    def material(self) -> str:
+        """The message without an instruction at its end."""
+        return self.body if self.asks_last else self.text
+
+    def whole(self) -> "Request | None":
+        """Return the request with all of a short message as its instruction, if that stands at the end and points to
+        what is said before; None for any other: “my server is slow, can you check it?”."""
+        short = len(self.text) <= 2 * _MAX_LEAD and not scan.has_table(self.text)
+        if not (self.asks_last and short and _POINTING & set(scan.words(self.instruction))):
+            return None
+        return evolve(self, instruction=self.near, body=self.text.strip())
 
     @property
     def near(self) -> str:
@@ -157,17 +198,58 @@ def _earlier_files(items: Sequence[Item]) -> tuple[FileCard, ...]:
 
 
 def _divided(text: str) -> tuple[str, str]:
-    """Split into instruction and body: the body follows a colon or a line break after a short beginning."""
-    lead = text[: _MAX_LEAD + 1].lstrip()
-    skipped = len(text[: _MAX_LEAD + 1]) - len(lead)
-    hidden = _hide_quotations(lead)
+    """Split into instruction and body. Numbers to sum up are part of the instruction."""
+    instruction, body = _parts(text)
+    entries = with_entries(instruction, body) if body != text.strip() else None
+    return (instruction, body) if entries is None else (entries, text.strip())
+
+
+def _parts(text: str) -> tuple[str, str]:
+    """Split into instruction and body: the body follows a colon or a line break after a short beginning, or stands
+    before a short end that asks for something.
+
+    Lines that all ask are one instruction. A greeting in a line of its own is no part of it.
+    """
+    text = whole = text.strip()
+    greeting, _, rest = text[:_MAX_LEAD].partition("\n")
+    if rest and scan.words(greeting) and set(scan.words(greeting)) <= _GREETING:
+        text = text[len(greeting) :].strip()
+    hidden = _hide_quotations(text[: _MAX_LEAD + 1])
     colon = _COLON.search(hidden)
     places = [each for each in (-1 if colon is None else colon.start(), hidden.find("\n")) if each > 0]
-    if not places:
-        return scan.window(text), text.strip()
-    end = min(places)
-    body = text[skipped + end + 1 :].strip()
-    return (lead[:end].strip(), body) if body else (scan.window(text).strip(), text.strip())
+    end = min(places, default=len(text))
+    first, body, lines = text[:end].strip(), text[end + 1 :].strip(), text[:_MAX_LEAD].splitlines()
+    if (last := _last_part(text)) and _is_instruction(last, first, introduced=text[end : end + 1] == ":"):
+        return last, text[: -len(last)].strip()
+    one = len(text) <= _MAX_LEAD and text[end : end + 1] == "\n" and all(not each or _asks(each) for each in lines)
+    if not body or (one and not _POINTING & set(scan.words(text))):
+        return scan.window(text), whole
+    return first, body
+
+
+def _last_part(text: str) -> str:
+    """Return the last line, or the last sentence of a text with one line; empty if it is long, or the whole text."""
+    end = text[-_MAX_LEAD:]
+    if "\n" in end:
+        return end.rpartition("\n")[2].strip()
+    last = _SENTENCE.split(end)[-1].strip() if "\n" not in text else ""
+    return last if len(last) < len(end) and _POINTING & set(scan.words(last)) else ""
+
+
+def _asks(line: str) -> bool:
+    """Whether a line is a question, or begins as a request does."""
+    return line.rstrip().endswith("?") or bool(_BEGINNING & set(scan.words(line[:_MAX_LEAD])[:1]))
+
+
+def _is_instruction(last: str, first: str, *, introduced: bool) -> bool:
+    """Whether the last part of a message is its instruction rather than the first, which a colon may follow."""
+    if not _asks(last):
+        return False
+    begins = _SENTENCE.split(first[:_MAX_LEAD])[0]
+    points, back = (bool(_POINTING & set(scan.words(each))) for each in (begins, last))
+    if "above" in scan.words(last) or not _asks(first):
+        return True
+    return back and not points and not introduced
 
 
 def _hide_quotations(text: str) -> str:

@@ -11,6 +11,12 @@ import msgspec
 # A request's instructions stand at its beginning, sometimes at its end; a pasted book stands in between.
 WINDOW: Final = 1_000
 TAIL: Final = 200
+MAX_TABLE: Final = 4_000
+"""Characters of a message in which a table is looked for."""
+MAX_LINE: Final = 300
+"""Characters of a line of one."""
+LEAD: Final = r"\W*(?:(?:please|now|and|then|can you|could you|will you|would you)\W+)*"
+"""An expression for the polite words before a request."""
 # Marks both sides of the gap in a window. A word that touches it is incomplete.
 CUT: Final = "\0"
 
@@ -296,6 +302,22 @@ def sql(text: str) -> str | None:
     if lower.startswith("select") and (" from " in lower.replace("\n", " ")):
         return rest
     return rest if lower.startswith("with") and " as (" in lower.replace("\n", " ") and "select" in lower else None
+
+
+def has_table(text: str) -> bool:
+    """Whether a text has a table: lines that follow each other with as many cells each, between tabs, bars, semicolons
+    or commas. Two such lines are one, but three if a comma divides them in two, as it may divide a sentence.
+    """
+    lines = [each.strip() for each in text[:MAX_TABLE].splitlines()]
+    for sign, few in (("\t", 2), ("|", 2), (";", 2), (",", 3)):
+        length, cells = 0, 0
+        for line in lines:
+            found = 0 if len(line) > MAX_LINE or line.endswith((".", "!", "?", ",")) else line.count(sign)
+            length = length + 1 if found and found == cells else 1 if found else 0
+            cells = found
+            if length >= (2 if cells > 1 else few):
+                return True
+    return False
 
 
 def json_object(text: str) -> dict[str, Any]:

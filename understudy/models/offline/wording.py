@@ -10,14 +10,14 @@ from understudy.models.offline.fitting import features, matched, stems
 from understudy.models.offline.memory import called, remembered
 from understudy.models.offline.model import NOTICE
 from understudy.models.offline.planning import Planned
-from understudy.models.offline.request import Request, Result
+from understudy.models.offline.request import GREETINGS, Request, Result
 
 SMALL_TALK: Final = "No tool is needed for that, or none fits, so I answer without one."
 _HINT: Final = "Ask “What can you do?” to see what I can help with."
 
 _REPEAT: Final = re.compile(
-    r"^\W*(?:(?:please|and|then|now|can you|could you|will you|would you)\W+)*(?:repeat|echo|say)\s"
-    r"(?:back\s|after me\s?|to me\s|the\s|this\s|my\s|these\s|following\s)*"
+    rf"^{scan.LEAD}(?:repeat|echo|say)\s"
+    r"(?:(?:back|after me|to me|the|this|my|these|following)\b\s?)*"
     r"(?P<kind>words?|phrase|sentence|message|text)?\s?[:,]?\s?(?P<rest>.*)",
     re.IGNORECASE | re.DOTALL,
 )
@@ -26,7 +26,6 @@ _EARLIER: Final = re.compile(
     r"\bwhat (?:did|have) you (?:just )?(?:say|said|answer|answered|tell|told)\b|\byour (?:last|previous) answer\b",
     re.IGNORECASE,
 )
-_GREETINGS: Final = frozenset({"hello", "hi", "hey", "hallo", "moin", "greetings", "morning", "evening", "afternoon"})
 _THANKS: Final = frozenset({"thanks", "thank", "thx", "cheers"})
 _ABOUT: Final = (
     "what can you do",
@@ -36,8 +35,14 @@ _ABOUT: Final = (
     "what do you do",
     "your capabilities",
     "your tools",
-    "which tools",
-    "what tools",
+    "which tools do you",
+    "which tools can you",
+    "which tools have you",
+    "which tools are there",
+    "what tools do you",
+    "what tools can you",
+    "what tools have you",
+    "what tools are there",
 )
 
 
@@ -98,7 +103,7 @@ def repeated(request: Request) -> str | None:
             return inside[0]
         rest = match["rest"].strip(" .!?,")
         if not rest:
-            return request.body[:1_000] if request.body != request.text.strip() else None
+            return request.body[:1_000] if request.has_body else None
         return rest.split()[0] if (match["kind"] or "").lower() == "word" else rest
     return None
 
@@ -148,7 +153,7 @@ def small_talk(request: Request, turn: Turn) -> str:
     for each in scan.quoted(outside):
         outside = outside.replace(each, " ")
     few = set(scan.words(outside)[:3]) if len(tokens) <= 8 else set()
-    if _GREETINGS & few:
+    if GREETINGS & few:
         introduced = _INTRODUCED.search(request.instruction)
         name = introduced[1] if introduced else called(remembered(turn.notes))
         keep = f" Write “Remember that my name is {name}”, and I will know it next time." if introduced else ""

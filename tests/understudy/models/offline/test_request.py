@@ -24,10 +24,23 @@ def a_request(text: str, *after: Item, files: Any = ()) -> Request:
         ("Summarise:", "Summarise:", "Summarise:"),
         ('Say "a: b" twice', 'Say "a: b" twice', 'Say "a: b" twice'),
         ("", "", ""),
+        ("It rains.\nIt pours.\nSummarise this", "Summarise this", "It rains.\nIt pours."),
+        ("It rains. It pours. Summarise this.", "Summarise this.", "It rains. It pours."),
+        (
+            "I have 3 pears. How many are left?",
+            "I have 3 pears. How many are left?",
+            "I have 3 pears. How many are left?",
+        ),
+        ("Summarise this:\nIt rains.\nIs this it?", "Summarise this", "It rains.\nIs this it?"),
+        ("Hello there,\nwhat is 2+2?", "what is 2+2?", "Hello there,\nwhat is 2+2?"),
+        ("What is 2+2?\nWhat is 3+3?", "What is 2+2?\nWhat is 3+3?", "What is 2+2?\nWhat is 3+3?"),
+        ("rent 12, food 4\nWhat is the total?", "What is the total: 12, 4", "rent 12, food 4\nWhat is the total?"),
+        ("2 rooms 12, food 4\nWhat is the total?", "What is the total?", "2 rooms 12, food 4"),
     ],
 )
 def test_instruction_and_body(text: str, instruction: str, body: str) -> None:
-    """A colon or a line break after a short beginning separates them; one in a time or an address does not."""
+    """A colon or a line break after a short beginning separates them, or a request at the end; a colon in a time or an
+    address does not, nor does a greeting. Numbers to sum up are part of the instruction."""
     request = a_request(text)
     assert (request.instruction, request.body) == (instruction, body)
 
