@@ -1,8 +1,8 @@
 """Bundles the chat page into the wheel, if npm is there: otherwise the page is served as its modules.
 
 `UNDERSTUDY_PAGE_BUNDLE` is `auto` (the default), `require` (a wheel without a bundle is an error, for a release) or
-`skip`. The wheel has it as `understudy/page/bundle`, with the libraries of its modules as
-`understudy/page/lib`; an editable install has those of the checkout, if any.
+`skip`. The wheel has it as `understudy/page/bundle`, which holds the libraries too; of `understudy/page/lib` it has
+what is no module: the frame that draws diagrams, and the licences. An editable install has those of the checkout.
 """
 
 import os
@@ -37,7 +37,9 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
                 raise RuntimeError(f"the page cannot be bundled: {reason}") from error
             self.app.display_warning(f"The page is not bundled, and will be served as its modules: {reason}")
         else:
-            build_data["force_include"] |= {str(each): f"understudy/page/{each.name}" for each in made.iterdir()}
+            parts = [each for each in made.rglob("*") if each.is_file()]
+            parts = [each for each in parts if each.parent.name != "lib" or ".js" not in each.suffixes]
+            build_data["force_include"] |= {str(each): f"understudy/page/{each.relative_to(made)}" for each in parts}
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         """Remove what was made."""

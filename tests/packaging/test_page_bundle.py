@@ -77,6 +77,11 @@ def test_every_import_of_the_bundle_is_in_it(files: PageFiles) -> None:
                 assert f"bundle/{target.decode()}" in files.files, name
 
 
+def test_the_wheel_has_each_library_once(files: PageFiles) -> None:
+    """The bundle has the modules of libraries; beside it are only the frame of diagrams and the licences."""
+    assert {name for name in files.files if name.startswith("lib/")} == {"lib/diagram.html", "lib/licences.txt"}
+
+
 def test_compressed_forms_are_those_of_the_files(files: PageFiles) -> None:
     bundled = {name: file for name, file in files.files.items() if name.startswith("bundle/")}
     assert bundled
