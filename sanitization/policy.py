@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from .findings import Action, Category
 
@@ -91,14 +91,6 @@ class Policy:
                 return self.tool
             case _:
                 return self.outbound
-
-    def with_classes(self, classes: Mapping[str, frozenset[str]]) -> "Policy":
-        """Return this policy, with these class names allowed in markup."""
-        return evolve(self, classes=MappingProxyType(dict(classes)))
-
-    def with_image_hosts(self, *hosts: str) -> "Policy":
-        """Return this policy, with images from these hosts allowed."""
-        return evolve(self, image_hosts=frozenset(host.lower() for host in hosts))
 
 
 def everywhere(rules: Rules) -> Policy:

@@ -19,6 +19,8 @@ LEAST: Final = 6
 """Cases that every function keeps, or all if it has fewer."""
 SHARE: Final = 8
 """Of functions with many cases one in eight is run."""
+MOST: Final = 100
+"""Cases of one function that are run at most."""
 
 
 def sampled(items: Iterable[pytest.Item], seed: str) -> set[pytest.Item]:
@@ -28,7 +30,7 @@ def sampled(items: Iterable[pytest.Item], seed: str) -> set[pytest.Item]:
         by_function[item.nodeid.partition("[")[0]].append(item)
     chosen: set[pytest.Item] = set()
     for name, cases in by_function.items():
-        number = min(len(cases), max(LEAST, len(cases) // SHARE))
+        number = min(len(cases), max(LEAST, min(MOST, len(cases) // SHARE)))
         chosen.update(random.Random(f"{seed} {name}").sample(cases, number))
     return chosen
 

@@ -124,6 +124,7 @@ def test_weights_are_a_small_text_file_and_damage_is_noticed() -> None:
         load(text[: len(text) // 2])
 
 
+@pytest.mark.proof("cases")
 def test_the_weights_are_of_the_texts_that_are_made_now() -> None:
     """If this fails after a change of a text, a feature or a telling word: run `python -m benchmarks.orders.train`."""
     assert WEIGHTS.read_text("ascii").split()[2] == source_of(examples(texts()))

@@ -110,20 +110,20 @@ FOREIGN = [
 @pytest.mark.parametrize("address", FOREIGN)
 def test_images_of_foreign_hosts_are_not_fetched(address: str) -> None:
     """An image is a request: its host would learn what is being read. The alternative text stays."""
-    sanitizer = Sanitizer(STANDARD.with_image_hosts("good.org"))
+    sanitizer = Sanitizer(evolve(STANDARD, image_hosts=frozenset({"good.org"})))
     assert sanitizer.sanitize_html(f'<img src="{address}" alt="a chart">').text == '<img alt="a chart">'
 
 
 @pytest.mark.parametrize("address", ["/a.png", "a.png", PIXEL, "https://GOOD.org/a.png", "//good.org/a.png"])
 def test_images_of_this_server_and_of_named_hosts_are_shown(address: str) -> None:
     """Images of the page's own origin, inline images and images of the policy's hosts stay."""
-    out = Sanitizer(STANDARD.with_image_hosts("good.org")).sanitize_html(f'<img src="{address}">').text
+    out = Sanitizer(evolve(STANDARD, image_hosts=frozenset({"good.org"}))).sanitize_html(f'<img src="{address}">').text
     assert out == f'<img src="{address}">'
 
 
 def test_only_the_policys_classes_stay() -> None:
     """Other class names are removed: they could make a message look like part of the page."""
-    sanitizer = Sanitizer(STANDARD.with_classes({"span": frozenset({"k"})}))
+    sanitizer = Sanitizer(evolve(STANDARD, classes={"span": frozenset({"k"})}))
     assert sanitizer.sanitize_html('<span class="k admin">x</span>').text == '<span class="k">x</span>'
     assert sanitizer.sanitize_html('<p class="k">x</p>').text == "<p>x</p>"
 
