@@ -53,8 +53,11 @@ page-dev: $(VENV)/.product $(PAGE) ## the chat server with the page as its modul
 # would wait for ever in the end.
 SPREAD := --numprocesses=auto --dist=loadfile --no-loadscope-reorder --max-worker-restart=0
 test proof faults: export PYTHONDONTWRITEBYTECODE = # each process would compile the tests and the product anew
+# The files of tests are kept in memory where there is room for them: on a disk each commit of theirs waits. Those of a
+# test that has passed are removed with it then.
+MEMORY := $(shell [ -w /dev/shm ] && [ $$(df --output=avail -k /dev/shm | tail -1) -gt 4000000 ] && echo /dev/shm)
 test: $(VENV)/.dev ## what a change may break, in three processes for two cores (ARGS="tests/actors -x")
-	$(BIN)/python -m pytest $(SPREAD) $(ARGS)
+	$(if $(MEMORY),TMPDIR=$(MEMORY)) $(BIN)/python -m pytest $(SPREAD) $(if $(MEMORY),-o tmp_path_retention_policy=failed) $(ARGS)
 
 proof: $(VENV)/.dev ## what takes longer, before a release (ARGS="fuzz soak", ARGS=--changed)
 	$(BIN)/python -m tests.proof $(ARGS)
