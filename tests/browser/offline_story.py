@@ -38,6 +38,7 @@ def read_without_a_server(context: BrowserContext, server: Server, shots: Path |
     field.fill("What is 6 * 7?")
     page.keyboard.press("Enter")
     expect(page.locator(".reply .prose").last.get_by_text("42")).to_be_visible()
+    expect(page.get_by_role("img", name="Working")).to_have_count(0)  # only the text of an ended turn is kept
     expect(page.locator(".row-title").get_by_text("What is 6 * 7?")).to_be_visible()
     field.fill("not sent yet")
     server.stop()

@@ -35,7 +35,6 @@ async def test_what_is_said_on_one_is_seen_streaming_on_the_other(begin: Begin) 
     async with on_both(two) as (on_a, on_b):
         await said(on_a)
         await gate.reached.wait()
-        await resume(on_b)
         screen = AnswerView()
         while "three" not in screen.text:
             screen.shows(await on_b.read())
@@ -178,7 +177,6 @@ async def test_a_draining_server_hands_its_threads_over(begin: Begin, serve: Any
         async with connected(two.a.address, token_of()) as on_a:
             await on_a.say(f"Summarise: {'A thing happened there. ' * 60}", thread_id="t")
             await on_a.until("message_accepted")
-            await resume(on_b)
             while len(screen.text) < 30:
                 screen.shows(await on_b.read())
             await two.a.stop()

@@ -64,7 +64,6 @@ async def test_redis_gone_in_mid_answer_costs_a_second_and_nothing_else(
     token = token_of()
     async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
         screen = await in_mid_answer(on_a, gate)
-        await resume(on_b)
         while "three" not in screen.text:
             screen.shows(await on_b.read())
         if fault != "flushed":
@@ -318,7 +317,6 @@ async def taken_over(tmp_path: Path, postgres: Postgres, redis: Redis) -> float:
             async with connected(a.address, token) as on_a:
                 await on_a.say(LONG, thread_id="t")
                 await on_a.until("message_accepted")
-                await resume(on_b)
                 while len(screen.text) < 40 or len(other.text) < 40:
                     if len(screen.text) < 40:
                         screen.shows(await on_b.read())
