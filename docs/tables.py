@@ -64,9 +64,10 @@ def routes() -> str:
     rows = []
     for route in sorted(routes_of(_app()), key=lambda each: (each.rule, each.method)):
         spec = ROUTES[route.endpoint]
-        path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", route.rule)
         token = "yes" if spec.token else ""
-        rows.append((f"`{route.method} {path}`", route.summary, token, ", ".join(f"`{code}`" for code in spec.errors)))
+        rows.append(
+            (f"`{route.method} {route.path}`", route.summary, token, ", ".join(f"`{code}`" for code in spec.errors))
+        )
     return _table(("request", "effect", "token", "refused with"), rows)
 
 
