@@ -167,19 +167,21 @@ async def test_an_event_stream_and_commands_over_http_work_on_either(begin: Begi
         assert stream.numbers() == list(range(1, 11))
 
 
-async def test_a_draining_server_hands_its_threads_over(begin: Begin, serve: Any, tmp_path: Path) -> None:
-    """The answer is resumed on the server that its client reconnects to, and another subscriber sees it: one end, no
-    repeat.
-    """
-    two = await begin(words_per_s=20.0)
+async def test_a_draining_server_hands_its_threads_over(begin: Begin) -> None:
+    """An answer that outlasts the drain goes on at the server that another tab is connected to: one end, no repeat."""
+    gate = Gate(open_after=6)
+    two = await begin(scripted(Say(WORDS, gate)), grace_s=1.0)
     screen = AnswerView()
-    async with connected(two.b.address, token_of()) as on_b:
-        async with connected(two.a.address, token_of()) as on_a:
-            await on_a.say(f"Summarise: {'A thing happened there. ' * 60}", thread_id="t")
-            await on_a.until("message_accepted")
-            while len(screen.text) < 30:
-                screen.shows(await on_b.read())
-            await two.a.stop()
-        end = screen.shows(await on_b.until_end())
+    async with on_both(two) as (on_a, on_b):
+        accepted = await said(on_a)
+        await gate.reached.wait()
+        while "three" not in screen.text:
+            screen.shows(await on_b.read())
+        await two.a.stop()
+        gate.opened.set()
+        end = await on_b.until_end()
+        assert await on_a.until_closed() == 1001
     check_arc(on_b.durable())
-    assert end
+    assert (end["type"], end["run_id"]) == ("final_response", accepted["run_id"])
+    assert screen.shows(*on_b.seen).text == end["data"]["message"] == f"{WORDS} "
+    assert screen.jumps == 0

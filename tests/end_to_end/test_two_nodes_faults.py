@@ -309,7 +309,7 @@ async def test_a_killed_server_is_taken_over_within_seconds(tmp_path: Path, post
 
 async def taken_over(tmp_path: Path, postgres: Postgres, redis: Redis) -> float:
     """Kill a server in mid answer. Return the seconds until a client of the other one is shown more of it."""
-    shared, token = backends_environment(postgres, redis, 5) | {"UNDERSTUDY_WORDS_PER_S": "30"}, token_of()
+    shared, token = backends_environment(postgres, redis, 5) | {"UNDERSTUDY_WORDS_PER_S": "10"}, token_of()
     begin = partial(started, **shared)
     screen, other = AnswerView(), AnswerView()
     async with begin(tmp_path / "a", log=tmp_path / "a.log") as a, begin(tmp_path / "b", log=tmp_path / "b.log") as b:
