@@ -79,6 +79,8 @@ def answer(table: Table, name: str, question: str, before: str | None = None) ->
     question = _without_name(question, name)
     schema = read_schema(table, name, f"{question} {before or ''}")
     queries = queries_of(question, schema)
+    if not queries and before is None:
+        queries = queries_of(question, schema, bare=True)
     if before is not None:
         earlier = queries_of(_without_name(before, name), schema)[:1]
         if not queries:
@@ -139,7 +141,7 @@ def _run(table: Table, query: TableQuery) -> Answered:
         figures=figures,
         ranked=query.form == "figures" and query.limit is not None,
         chartable=alone is not None and query.form == "figures" and query.limit is None and len(query.measures) == 1,
-        grouped_by=alone.field.name if alone is not None and not alone.unit else None,
+        grouped_by=alone.field.name if alone is not None and not alone.unit and not alone.field.expression else None,
         rows_where=query.rows_where,
         chart=_chart(query),
     )
@@ -246,7 +248,7 @@ def _with_mentioned(question: str, schema: Schema) -> list[str]:
     if found:
         return found
     columns = [e.value for reading in list(lexer.readings())[:1] for e in reading if e.kind == "column"]
-    numbers = [each for each in columns if each.kind == "number"] or measured[:1]
+    numbers = [each for each in columns if each in measured] or measured[:1]
     groups = [each for each in columns if each.kind in ("text", "date")] or list(schema.of_kind("text"))[:1]
     for number in numbers[:2]:
         how = "average" if number.is_averaged else "total"

@@ -8,11 +8,11 @@ from attrs import evolve, frozen
 from understudy.tools.questions.lexer import Element, Quantity, periods_of
 from understudy.tools.questions.query import Dates, Having, Measure, Term
 from understudy.tools.questions.schema import KnownColumn, Schema, has_unit, key_of, plain
-from understudy.tools.questions.vocabulary import COSTS, CURRENCIES, PERCENT, RANKS
+from understudy.tools.questions.vocabulary import AGAINST, COSTS, CURRENCIES, LIMITS, PERCENT, RANKS, SPENDINGS
 
 _SOFT: Final = frozenset({"is", "where", "comma"})
 _ORDERED: Final = frozenset({">", "<", ">=", "<="})
-_TIMED: Final = frozenset({"before", "after", "since", "until"})
+_TIMED: Final = {"after": ">", "since": ">=", "before": "<", "until": "<="}
 _JOINING: Final = frozenset({"and", "or", "comma"})
 _AGGREGATING: Final = frozenset({"aggregate", "most", "much"})
 
@@ -20,12 +20,13 @@ _AGGREGATING: Final = frozenset({"aggregate", "most", "much"})
 @frozen
 class Divided:
     """A reading divided into conditions and the rest. `listed`: fields of which several values are named, joined by
-    "and"."""
+    "and"; `apart`: they are named against each other."""
 
     rest: tuple[Element, ...]
     where: tuple[tuple[Term, ...], ...] = ()
     having: Having | None = None
     listed: tuple[KnownColumn, ...] = ()
+    apart: bool = False
 
 
 Part = Element | Term | Having
@@ -40,6 +41,7 @@ class Conditions:
         first = next(iter(reading), None)
         self._whether = first is not None and (first.kind == "is" or plain(first.text) in ("do", "does", "did"))
         self._listed: set[tuple[int, str]] = set()
+        self._apart = False
 
     def divided(self) -> Iterator[Divided]:
         """Yield each way that leaves no value, comparison or condition outside."""
@@ -53,7 +55,7 @@ class Conditions:
                 continue
             named = {name for place, name in self._listed}
             listed = tuple(each for each in self._schema.fields if each.name in named)
-            yield Divided(rest, terms, havings[0] if havings else None, listed)
+            yield Divided(rest, terms, havings[0] if havings else None, listed, self._apart)
 
     def _walk(self, place: int, before: tuple[Part, ...]) -> Iterator[tuple[Part, ...]]:
         if place >= len(self._all):
@@ -114,6 +116,8 @@ class Conditions:
                 after = self._at(place + 1)
                 if after is not None and after.kind == "column":
                     yield (Term(after.value, "missing"),), place + 2
+            case "term":
+                yield (element.value,), place + 1
             case "aggregate" if self._kind(place - 1) == "where" and place:
                 yield from self._having(place)
 
@@ -151,11 +155,13 @@ class Conditions:
                 break
             found += element.value[1]
             end += 1
-            following = self._past(end, _JOINING)
+            against = self._kind(end) == "by" and plain(self._all[end].text) in AGAINST
+            following = end + 1 if against else self._past(end, _JOINING)
             after = self._at(following)
             if following == end or after is None or after.kind != "value" or after.value[0].name != of.name:
                 break
-            conjoined = conjoined or any(self._kind(each) == "and" for each in range(end, following))
+            conjoined = conjoined or against or any(self._kind(each) == "and" for each in range(end, following))
+            self._apart = self._apart or against
             end = following
         if not found:
             return
@@ -200,9 +206,9 @@ class Conditions:
                 yield (said_yes,), place + 1
 
     def _asks_whether(self, place: int) -> bool:
-        """Whether a question asks for a yes or no, at the end, of rows that it names: is Ann a smoker?"""
-        named = {each.kind for each in self._all[:place] if each.kind != "is"}
-        return self._whether and place == len(self._all) - 1 and named == {"value"}
+        """Whether a question asks for a yes or no of rows that it names: is Ann a smoker?"""
+        named = {each.kind for at, each in enumerate(self._all) if each.kind != "is" and at != place}
+        return self._whether and bool(named) and named <= {"value", "date"}
 
     def _is_done(self, place: int, column: KnownColumn) -> bool:
         """Whether a column of dates is what somebody did, or was done, so that the rows with a date are meant: who
@@ -236,7 +242,7 @@ class Conditions:
                     yield terms[0], end
             case "compared" if not _judges(element, column):
                 yield from self._operand(column, element.value, place + 1)
-        if column.kind == "date" or _is_year(column):
+        if column.kind == "date" or column.years or _is_year(column):
             for terms, end in self._dates(place, column):
                 yield terms[0], end
 
@@ -250,8 +256,12 @@ class Conditions:
                     yield evolve(term, negated=term.negated != (op == "!=")), end
         elif op in _ORDERED and element.kind == "number" and column.kind == "number" and _fits(element.value, column):
             yield Term(column, op, (element.value.value,)), place + 1
+        elif element.kind == "column" and _comparable(column, element.value):
+            sign = _TIMED.get(op, op)  # a balance after fees is none above them
+            if sign in _ORDERED and (column.kind == "date" or sign == op):
+                yield Term(column, sign, other=element.value), place + 1
         elif element.kind == "date" and _is_year(column):
-            ordered = {"after": ">", "since": ">=", "before": "<", "until": "<="}.get(op, op)
+            ordered = _TIMED.get(op, op)
             if _whole_year(element.value) and ordered in _ORDERED:
                 yield Term(column, ordered, (int(element.value.start[:4]),)), place + 1
         elif element.kind == "date" and column.kind == "date":
@@ -274,10 +284,22 @@ class Conditions:
                     yield (Term(after.value, op, (element.value.value,)),), place + 3
             elif after is not None and (after.kind == "rows" or (after.kind == "column" and after.value.unique)):
                 yield (Having(Measure("count"), op, element.value.value),), place + 3
+        elif op in _ORDERED and element.kind == "column" and (of := self._limited_by(element.value)) is not None:
+            yield (Term(of, op, other=element.value),), place + 2
         elif op in _TIMED and element.kind == "date":
             for column in self._dated(place):
                 for term, end in self._operand(column, op, place + 1):
                     yield (term,), end
+
+    def _limited_by(self, limit: KnownColumn) -> KnownColumn | None:
+        """Return the only column of what a column limits, by its name: items below their reorder level, projects over
+        budget."""
+        numbers = [each for each in self._schema.of_kind("number") if each != limit]
+        if limit.core[-1] == "budget":
+            found = [each for each in numbers if not SPENDINGS.isdisjoint(each.key)]
+        else:
+            found = [each for each in numbers if each.is_quantity and not LIMITS.isdisjoint(limit.key)]
+        return found[0] if len(found) == 1 and limit.kind == "number" else None
 
     def _between(self, place: int, column: KnownColumn | None = None) -> Iterator[tuple[tuple[Term, ...], int]]:
         low, joined, high = self._at(place + 1), self._kind(place + 2), self._at(place + 3)
@@ -322,6 +344,7 @@ class Conditions:
             element = self._at(near) if near >= 0 else None
             if element is not None and element.kind == "column" and element.value in columns:
                 return [element.value]
+        columns = (*columns, *(each for each in self._schema.of_kind("text") if each.years))
         return list(columns) or [each for each in self._schema.of_kind("number") if _is_year(each)]
 
     def _dates(self, place: int, column: KnownColumn | None = None) -> Iterator[tuple[tuple[Term, ...], int]]:
@@ -332,8 +355,8 @@ class Conditions:
                 first, last, end = ranged
                 for start, stop in periods_of((first, last), field.years):
                     both = Dates(start.start, stop.end, f"{start.said} to {stop.said}")
-                    if start.start < stop.end and field.kind == "date":
-                        yield (Term(field, "within", (both,)),), end
+                    if start.start < stop.end:
+                        yield from self._within(field, (both,), end)
                 continue
             if self._kind(place) != "date":
                 continue
@@ -344,10 +367,18 @@ class Conditions:
                 listed.append(after.value)
                 end = self._past(end, _JOINING) + 1
             for dates in periods_of(listed, field.years):
-                if field.kind == "date":
-                    yield (Term(field, "within", dates),), end
+                if field.kind != "number":
+                    yield from self._within(field, dates, end)
                 elif all(_whole_year(each) for each in dates) and len(dates) == 1:
                     yield (Term(field, "=", (int(dates[0].start[:4]),)),), end
+
+    def _within(self, field: KnownColumn, dates: Sequence[Dates], end: int) -> Iterator[tuple[tuple[Term, ...], int]]:
+        """Read a column of dates, or of texts that are months, as within some dates."""
+        months = [each for of in dates for each in field.months_within(of.start, of.end)]
+        if field.kind == "date":
+            yield (Term(field, "within", tuple(dates)),), end
+        elif months:
+            yield (Term(field, "in", tuple(months)),), end
 
     def _range(self, place: int) -> tuple[Any, Any, int] | None:
         """Return the ends of a range of dates, and the place after it."""
@@ -444,6 +475,11 @@ def _disjunction(parts: Sequence[Part]) -> tuple[tuple[Term, ...], ...] | None:
         if len(set(named)) < len(named):
             return None  # no row has two values of one column
     return tuple(tuple(each) for each in found)
+
+
+def _comparable(one: KnownColumn, other: KnownColumn) -> bool:
+    """Whether two columns are both of numbers, or of dates."""
+    return one != other and one.kind == other.kind and one.kind in ("number", "date")
 
 
 def _judges(compared: Element, column: KnownColumn) -> bool:

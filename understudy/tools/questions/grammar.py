@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Any, Final
 
 from attrs import evolve, frozen
@@ -10,8 +10,22 @@ from attrs import evolve, frozen
 from understudy.tools.questions.conditions import Conditions, Divided
 from understudy.tools.questions.lexer import MAX_READINGS, Element, Lexer, periods_of
 from understudy.tools.questions.query import GroupKey, Measure, TableQuery
-from understudy.tools.questions.schema import KnownColumn, Schema, forms, key_of, plain, same
-from understudy.tools.questions.vocabulary import ARTICLES, COSTS, DIRECTIONS, OUTLAYS, PERSONS, RANKS, TOTALLED, WORTH
+from understudy.tools.questions.schema import KnownColumn, Schema, forms, has_unit, is_in_units, key_of, plain, same
+from understudy.tools.questions.vocabulary import (
+    ARTICLES,
+    COSTS,
+    DEALS,
+    DIRECTIONS,
+    DOERS,
+    EXTENTS,
+    LASTING,
+    OUTLAYS,
+    PERSONS,
+    RANKS,
+    SPENT,
+    TOTALLED,
+    WORTH,
+)
 
 MAX_QUERIES: Final = 12
 """Readings of one question that are told apart."""
@@ -34,6 +48,7 @@ _SIGNS: Final = {
     "chart": "K",
     "show": "L",
     "descending": "d",
+    "sorted": "o",
     "and": "&",
     "comma": "&",
     "or": "|",
@@ -49,6 +64,12 @@ _PER: Final = frozenset(
 )
 _BY: Final = re.compile(f"b{_GROUP}(?:&b?{_GROUP})*")
 _X: Final = "(?P<group>uD?|[CD])"
+_FOR_ROWS: Final = re.compile(
+    r"(?i)\W*(?:what(?:['\u2019]s| is| are) (?:in|on|at|from|out)|what (?:did|do|does)|do we have|is there|are there"
+    r"|any|show|list|find|was (?:ist|gibt es) (?:in|im|aus)|gibt es|zeige?)\b"
+)
+_FOR_FIGURE: Final = re.compile(r"(?i)\W*(?:what(?:['\u2019]s| is| was| were)|how much|wie viel|was war(?:en)?)\b")
+"""Beginnings of questions for rows, or for a figure, that name neither: what is in Bath? What was the rent in May?"""
 _RANKED: Final = tuple(
     map(
         re.compile,
@@ -83,13 +104,16 @@ class _Shape:
         return [element for each, element in zip(self.signs, self.elements, strict=True) if each == sign]
 
 
-def queries_of(text: str, schema: Schema) -> list[TableQuery]:
+def queries_of(text: str, schema: Schema, *, bare: bool = False) -> list[TableQuery]:
     """Return the different queries that a text may mean, each if all of its words have a part in it.
+
+    `bare`: conditions alone may mean the rows that meet them, or the only money of these: what was the rent in May?
 
     Empty also if it may be read in too many ways to know them all.
     """
     found: dict[tuple[str, str, str | None], TableQuery] = {}
     lexer = Lexer(text, schema)
+    alone = ("rows" if _FOR_ROWS.match(text) else "figure" if _FOR_FIGURE.match(text) else "") if bare else ""
     readings = list(lexer.readings())
     if len(readings) > MAX_READINGS:
         return []
@@ -100,7 +124,7 @@ def queries_of(text: str, schema: Schema) -> list[TableQuery]:
         if worth and any(not WORTH.isdisjoint(each.key) for each in schema.fields):
             continue
         for divided in Conditions(reading, schema).divided():
-            for query in _Forms(divided, schema).queries():
+            for query in _Forms(divided, schema, alone=alone).queries():
                 if worth and (
                     query.form == "rows" or any(each.field and each.field.is_quantity for each in query.measures)
                 ):
@@ -159,8 +183,9 @@ def _ends_in_verb(reading: Sequence[Element]) -> bool:
 class _Forms:
     """The forms of questions, tried on one reading without its conditions."""
 
-    def __init__(self, divided: Divided, schema: Schema) -> None:
+    def __init__(self, divided: Divided, schema: Schema, *, alone: str) -> None:
         self._divided, self._schema = divided, schema
+        self._alone = alone if divided.where else ""
 
     def queries(self) -> Iterator[TableQuery]:
         """Yield the queries that the reading has."""
@@ -172,7 +197,7 @@ class _Forms:
         expanded: list[tuple[str, Element]] = []
         counted: list[tuple[str, Element]] = []
         sign: str | None
-        for element in self._divided.rest:
+        for element, after in zip_longest(self._divided.rest, self._divided.rest[1:]):
             if element.kind == "column":
                 if element.value.names_rows(key_of(element.text)):
                     return
@@ -186,6 +211,10 @@ class _Forms:
                 way, column = element.value
                 expanded.append(("m", Element("most", way, element.start, element.end, element.text)))
                 expanded.append(("c", Element("column", column, element.start, element.end, element.text)))
+            elif element.kind == "extent":  # the longest reply time is the highest
+                if after is None or after.kind != "column" or not _extends(after.value):
+                    return
+                expanded.append(("m", evolve(element, kind="most")))
             elif element.kind == "common":  # the most common genre has the most rows
                 expanded.append(("m", evolve(element, kind="most")))
                 counted.append(("r", evolve(element, kind="rows")))
@@ -196,9 +225,17 @@ class _Forms:
                 named = self._schema.people
                 if not named and any(each.op == "missing" and each.field.acts for each in terms):
                     named = tuple(each for each in self._schema.of_kind("text") if each.names_served)
+                people = [each for each in self._schema.of_kind("text") if each.is_of_people]
+                if not named and len(people) == 1 and people[0].core[-1] in DOERS:
+                    named = tuple(people)
                 said = [each.value for each in self._divided.rest if each.kind == "column"]
                 if element.value == "is" and any(each.kind == "text" for each in said):
                     continue  # who is the manager of Ann
+                if expanded and expanded[-1][0] == "r" and expanded[-1][1].end == element.start:
+                    continue  # members who joined in May
+                leads = after is not None and after.kind == "column" and after.start == element.end
+                if leads and after.value.is_of_people and after.value.kind == "text":
+                    continue  # who leads the project
                 counts = [key_of(each.text) for each in self._divided.rest if each.kind == "rows"]
                 if len(named) != 1 or any(same(key, named[0].core) for key in counts):
                     return  # who has the most tickets is no ticket
@@ -219,6 +256,8 @@ class _Forms:
         ]
         if len(rows) == 1 and shape.has_before("aH", "c") and not re.search("[tmlh]", shape.signs):
             yield shape.without(*rows)
+        elif re.fullmatch("Cmcr", shape.signs) and not forms(plain(shape.elements[3].text)).isdisjoint(PERSONS):
+            yield shape.without(3)  # who is the oldest member
         elif re.fullmatch("L?Cr", shape.signs) and next(each.value for each in shape.all("C")).unique:
             yield shape.without(len(shape.signs) - 1)  # the names of employees
         elif len(rows) == 1 and "s" in shape.signs and "c" not in shape.signs:
@@ -233,6 +272,14 @@ class _Forms:
             return
         chart: str | None = next(iter(kinds), "") if charts else None
         shape = shape.without(*(n for n, sign in enumerate(shape.signs) if sign in "KdL"))
+        if (by := re.search("o[cCDB]$", shape.signs)) is not None:  # sorted by quantity
+            column, rows = shape.elements[-1].value, shape.without(by.start(), by.start() + 1)
+            for query in self._unranked(rows, (), charted=False):
+                if query.form == "values" and query.fields[0].unique:
+                    query = evolve(query, form="rows", fields=())
+                if query.form == "rows" and query.limit is None and chart is None and self._divided.having is None:
+                    yield evolve(query, ranked=column, descending=bool(orders) and orders[0].value)
+            return
         if re.fullmatch("kCba?c", shape.signs):  # compare teams by average salary
             shape = _Shape(
                 f"{shape.signs[3:]}b{shape.signs[1]}", (*shape.elements[3:], shape.elements[2], shape.elements[1])
@@ -262,6 +309,8 @@ class _Forms:
                     query = evolve(query, descending=orders[0].value)
                 if chart is not None:
                     if query.form != "figures" or len(query.groups) != 1 or len(query.measures) != 1:
+                        continue
+                    if query.groups[0].field.expression:
                         continue
                     if query.having is not None or query.measures[0].aggregate == "distinct":
                         continue
@@ -332,7 +381,7 @@ class _Forms:
                 pending.append(element.value)
                 last = None
             elif sign == "c":
-                if element.value.numbers_rows:
+                if element.value.numbers_rows or element.value.is_number_of(key_of(element.text)):
                     return None
                 how = pending or [last or self._default(element.value)]
                 found += [Measure(each, element.value) for each in how]
@@ -349,6 +398,13 @@ class _Forms:
             groups = groups or tuple(map(GroupKey, self._compared()[:1]))
             if not groups:
                 return
+        if self._divided.apart and not groups:
+            groups = tuple(map(GroupKey, self._divided.listed[:1]))
+        if signs == "huc" and has_unit(shape.elements[2].value, plain(shape.elements[1].text)):
+            shape = shape.without(1)  # how many days was Ann absent, of absent_days
+        elif re.fullmatch("[hH]a?ca", signs) and shape.elements[-1].value == "sum":
+            shape = shape.without(len(signs) - 1)  # how many points in total
+        signs = shape.signs
         # Rows by a number may be meant in its order.
         grouped = groups and not any(each.field.kind == "number" for each in groups)
         if signs in ("h", "hr", "rh", "Hr") or (signs == "r" and grouped):
@@ -385,9 +441,16 @@ class _Forms:
                 spans = [each.field for each in measures if each.field is not None and each.field.is_span]
                 if spans and len(measures) == 1:
                     yield self._query("figures", measures=(Measure("mean", spans[0]),), groups=groups)
+        elif signs == "c" and shape.elements[0].value.is_number_of(key_of(shape.elements[0].text)):
+            if not groups and self._divided.having is None:
+                yield self._query("values", fields=(shape.elements[0].value,))
+        elif signs in ("", "H") and self._alone == "figure" and len(money := self._money()) == 1:
+            yield from self._plain(money[0], groups)
+        elif signs == "a" and len(money := self._money()) == 1:
+            yield self._query("figures", measures=(Measure(shape.elements[0].value, money[0]),), groups=groups)
         elif signs == "c" and not charted:
             yield from self._plain(shape.elements[0].value, groups)
-        elif signs == "r" and not groups and self._divided.having is None:
+        elif (signs == "r" or (not signs and self._alone == "rows")) and not groups and self._divided.having is None:
             yield self._query("rows")
         elif signs == "fnr" and not groups:
             number = shape.elements[1].value.value
@@ -405,6 +468,11 @@ class _Forms:
             yield from self._shares(shape, groups)
         elif re.fullmatch(r"H?g?a?cg?(?:e[>&]e|ze&e)|(?:ze&e|e[>&]e)g?a?cg?", signs) and "g" in signs:
             yield from self._grown(shape, groups)
+
+    def _money(self) -> list[KnownColumn]:
+        """Return the columns of numbers, if each is of money or a number of something."""
+        numbers = [each for each in self._schema.of_kind("number") if not (each.is_identifier or each.counts_rows)]
+        return numbers if all(each.core[-1] in SPENT.split() and each.is_amount for each in numbers) else []
 
     def _compared(self) -> list[KnownColumn]:
         """Return the columns of which several values are named."""
@@ -491,8 +559,14 @@ class _Forms:
         signs = bare.signs
         columns = [each.value for each in bare.elements if each.kind == "column"]
         judged = re.match("best|worst|schlecht", plain(ways[0].text))
-        if any(each.numbers_rows for each in columns):
-            return  # the largest order is none of the latest
+        if self._is_of_pieces(bare, ways[0]):
+            return
+        named = [(each.value, key_of(each.text)) for each in bare.elements if each.kind == "column"]
+        if any(column.numbers_rows or column.is_number_of(key) for column, key in named):
+            match = re.fullmatch(f"{_X}mc", signs)  # the largest order is none of the latest, but some have most orders
+            for groups in self._groups_in(_cut(bare, match.span("group"))) if match and not columns[-1].unique else ():
+                yield self._query("figures", measures=(Measure("distinct", columns[-1]),), groups=groups, **rank)
+            return
         if any(word in (RANKS | COSTS if judged else RANKS) for each in columns for word in each.key):
             return  # the best price may be the lowest, and the first rank the highest
         if re.fullmatch("[tm]rb?c", signs) or re.fullmatch("r[m]c|rb?c[m]", signs) or re.fullmatch("[tm]c", signs):
@@ -508,8 +582,9 @@ class _Forms:
                 if aged and not any(word.startswith(("birth", "born", "geb")) for word in field.key):
                     continue
                 yield self._query("rows", ranked=field, **rank)
-        elif re.fullmatch("CDf", signs) and bare.elements[0].value.unique:  # who was hired first
-            rank["descending"] = ways[0].value < 0
+        elif re.fullmatch("CDf|CmD", signs) and bare.elements[0].value.unique:  # who was hired first
+            if signs == "CDf":
+                rank["descending"] = ways[0].value < 0
             yield self._query("list", fields=tuple(columns), ranked=columns[1], **rank)
         elif re.fullmatch("[tm]cr", signs):
             if signs == "tcr" and not numbers and plain(bare.elements[2].text).endswith("s"):
@@ -518,7 +593,10 @@ class _Forms:
         elif match := next((found for each in _RANKED if (found := each.fullmatch(signs))), None):
             figure = _cut(bare, match.span("figure"))
             *_, last = figure.elements
-            counted = plain(last.text) in OUTLAYS and last.text not in last.value.key  # the most expenses, of amounts
+            several = (
+                plain(last.text) != last.value.core[-1] in forms(plain(last.text))
+            )  # the most delays, of delay_min
+            counted = (plain(last.text) in OUTLAYS or several) and last.text not in last.value.key
             of = {"alone": last.start == ways[0].start, "counted": counted and ways[0].start < last.start}
             yield from self._best(_cut(bare, match.span("group")), figure, rank, **of)
         elif match := re.fullmatch("(?:[tm](uD?|[CD])b?h?r?|(uD?|[CD])mh?r)", signs):
@@ -526,14 +604,25 @@ class _Forms:
                 return
             for groups in self._groups_in(_cut(bare, match.span(1 if match[1] else 2))):
                 yield self._query("figures", measures=(Measure("count"),), groups=groups, **rank)
-        elif match := re.fullmatch("(uD?|[CD])mx?([CD])", signs):
-            counted = bare.elements[match.start(2)].value
-            for groups in self._groups_in(_cut(bare, match.span(1))):
+        elif match := re.fullmatch(f"{_X}m(?:h?x?(?P<counted>[CD])|hx(?P<number>c))", signs):
+            counted = bare.elements[-1].value
+            for groups in self._groups_in(_cut(bare, match.span("group"))):
                 if groups[0].field == counted:
                     continue
                 yield self._query("figures", measures=(Measure("distinct", counted),), groups=groups, **rank)
-                if "x" not in signs:
+                if not set("hx") & set(signs):
                     yield self._query("figures", measures=(Measure("count"),), groups=groups, **rank)
+
+    def _is_of_pieces(self, shape: _Shape, way: Element) -> bool:
+        """Whether an adjective means the price of what was paid for in whole, by a column that may be of a part of it:
+        the most expensive booking is not that of the dearest night."""
+        said = [word for each in shape.elements if each.kind in ("rows", "column") for word in key_of(each.text)]
+        deal = any(form in DEALS for word in said for form in forms(word))
+        amounts = [
+            each for each in self._schema.of_kind("number") if each.core[-1] in SPENT.split() or each.is_quantity
+        ]
+        prices = [each.value for each in shape.all("c") if each.start == way.start]
+        return deal and any(not each.is_amount or any(other != each for other in amounts) for each in prices)
 
     def _best(
         self, group: _Shape, figure: _Shape, rank: dict[str, Any], *, alone: bool, counted: bool
@@ -556,6 +645,11 @@ class _Forms:
                 yield self._query("figures", measures=(Measure("count"),), groups=groups, **rank)
             for each in [how] if how is not None else usual:
                 yield self._query("figures", measures=(Measure(each, field),), groups=groups, **rank)
+
+
+def _extends(column: KnownColumn) -> bool:
+    """Whether the numbers of a column are times or lengths, by its name."""
+    return column.kind == "number" and (column.is_span or is_in_units(column, EXTENTS) or column.core[-1] in LASTING)
 
 
 def _is_mean_of_sums(query: TableQuery) -> bool:

@@ -12,22 +12,40 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from understudy.tools.questions.query import Dates
-from understudy.tools.questions.schema import Key, KnownColumn, Schema, forms, has_unit, key_of, plain, same
+from understudy.tools.questions.query import Dates, Term
+from understudy.tools.questions.schema import (
+    Key,
+    KnownColumn,
+    Schema,
+    forms,
+    has_unit,
+    is_in_units,
+    key_of,
+    plain,
+    same,
+)
 from understudy.tools.questions.vocabulary import (
     ACTS,
     AGENTS,
+    CLOSED,
     COMPOUNDS,
+    CONTAINING,
     COUNTED,
     CURRENCIES,
     GENDERS,
+    GENERIC,
     GERMAN,
     LONGEST,
+    MEASURED_BY,
     MONTHS,
     MULTIPLES,
+    OPPOSITES,
     ORDINALS,
     PERCENT,
     SEXES,
+    SOLD_OUT,
+    STOCK,
+    UNITS,
     WORDS,
 )
 
@@ -35,6 +53,8 @@ MAX_READINGS: Final = 256
 """Ways to read the words of one question; with more of them nothing says that a meaning is the only one."""
 STEM: Final = 5
 """Letters that a verb and a noun begin with alike: arrive and arrival."""
+_ACTING: Final = frozenset({"do", "does", "did", "don't", "doesn't", "didn't"})
+_ENDS: Final = GENERIC | UNITS
 _DIVIDING: Final = frozenset({",", ";", "<", ">", "=", "==", "!=", "<>", "<=", ">=", "≤", "≥"})
 _TOKEN: Final = re.compile(
     r"“(?P<curly>[^”]{0,200})”|\"(?P<quoted>[^\"]{0,200})\"|'(?P<single>[^']{1,200})'(?!\w)|„(?P<low>[^“”]{0,200})[“”]"
@@ -67,11 +87,12 @@ class Quantity:
 
 @frozen
 class MonthOf:
-    """A month or a quarter of a year that the question does not name: the first month, and how many."""
+    """A month, a quarter or a day of a year that the question does not name: the first month, and how many; the day."""
 
     first: int
     months: int
     said: str
+    day: int | None = None
 
 
 @frozen
@@ -123,15 +144,30 @@ class Lexer:
                 word = {"sum": "gesamt", "mean": "durchschnitt", "max": "maximum", "min": "minimum"}[COMPOUNDS[lead]]
                 found.append(Lexeme(each.text[: len(lead)], word, "word", each.start, middle))
                 found.append(Lexeme(each.text[len(lead) :], rest, "word", middle, each.end))
-            elif each.plain[:2] in ("un", "in") and self._is_truth(each.plain[2:]) and each.plain not in known:
+            elif each.plain[:2] in ("un", "in") and self._may_be_denied(each.plain[2:]) and each.plain not in known:
                 found.append(Lexeme(each.text[:2], "not", "word", each.start, each.start + 2))
                 found.append(Lexeme(each.text[2:], each.plain[2:], "word", each.start + 2, each.end))
+            elif denied := self._denied_by(each.plain):
+                found.append(Lexeme("not", "not", "word", each.start, each.start))
+                found.append(Lexeme(denied, denied, "word", each.start, each.end))
             else:
                 found.append(each)
         self.tokens = found
 
-    def _is_truth(self, word: str) -> bool:
-        return any(each.key[0] == word and (each.kind == "boolean" or each.truths) for each in self._schema.fields)
+    def _may_be_denied(self, word: str) -> bool:
+        """Whether a column of this name says yes or no, or when it was done, if at all: shipped_on."""
+        return any(
+            each.key[0] == word and (_is_truth(each) or (each.kind == "date" and each.has_gaps))
+            for each in self._schema.fields
+        )
+
+    def _denied_by(self, word: str) -> str | None:
+        """Return the name of the only column of yes and no that a word is the no of: passed, of failed."""
+        opposites = OPPOSITES.get(word, frozenset())
+        if any((form,) in each.values for form in forms(word) for each in self._schema.of_kind("text")):
+            return None
+        found = [each.key[0] for each in self._schema.fields if _is_truth(each) and each.key[0] in opposites]
+        return found[0] if len(found) == 1 else None
 
     def readings(self) -> Iterator[list[Element]]:
         """Yield the ways to read all tokens, of which no part is skipped: at most one more than `MAX_READINGS`."""
@@ -167,9 +203,10 @@ class Lexer:
             found = [each for each in found if each.end == place + 1]
         else:
             words = self._words(place)
-            spelled = any(token.text in each.value[1] for each in found if each.kind == "value")
+            values = [each.value for each in found if each.kind == "value"]
+            spelled = any(token.text in written or (place and field.is_of_people) for field, written in values)
             columns = [each.value for each in found if each.kind == "column"]
-            truth = any(each.kind == "boolean" or each.truths for each in columns)  # sold, where it is yes or no
+            truth = any(map(_is_truth, columns))  # sold, where it is yes or no
             if truth or (spelled and self._mixes_cases and not token.text.islower()):
                 words = [each for each in words if each.kind != "filler"]  # in IT is not in it
             found += [*self._dates(place), *self._numbers(place), *words]
@@ -214,6 +251,8 @@ class Lexer:
                 alike = alike or [each for each in self._schema.fields if same(key, each.core[-len(key) :])]
                 if len(key) == 1 and (not key[0].isalpha() or (len(key[0]) < 3)):
                     alike = []
+                if not alike and len(key) > 1:
+                    alike = [each for each in self._schema.fields if _is_head(key, each)]
                 if not alike and len(key) == 1:
                     alike = [each for each in self._schema.fields if self._is_derived(key[0], each, place)]
             if alike:
@@ -229,8 +268,9 @@ class Lexer:
         counts = column.is_identifier or column.counts_rows
         if _is_participle(word, first) and (column.kind == "date" or (column.kind == "number" and not counts)):
             return True
-        if column.kind == "boolean" or column.truths is not None:
-            return word == f"{first}ly" or first in (f"{word}r", f"{word}er")  # how many smoke, of smoker
+        if _is_truth(column):  # how many smoke, of smoker; did Ann pass
+            acts = not _ACTING.isdisjoint(each.plain for each in self.tokens[:place])
+            return word == f"{first}ly" or first in (f"{word}r", f"{word}er") or (acts and _is_participle(first, word))
         if column.is_flag:
             stem = first.removesuffix("ed")  # did Ann survive, and survivors, of survived
             return _is_participle(first, word) or not forms(word).isdisjoint({f"{stem}or", f"{stem}er"})
@@ -247,8 +287,10 @@ class Lexer:
             text = " ".join(each.text for each in self.tokens[place:end])
             for field in self._schema.of_kind("text"):
                 spelled = field.values.get(key) if quoted else field.spelled(key)
-                spelled = spelled or (None if quoted else self._people(field, key, text))
-                if spelled is None or (not quoted and _is_common(key) and text not in spelled):
+                if spelled is not None and not quoted and _is_common(key) and text not in spelled:
+                    spelled = None
+                spelled = spelled or (None if quoted else self._people(field, key, text, place))
+                if spelled is None:
                     continue
                 if not quoted and all(each.isdigit() for each in key):
                     continue  # a number names a value only after its column
@@ -262,7 +304,7 @@ class Lexer:
             found = [self._element("number", Quantity(n), place, place + 1) for n in _numbers(token.text, german=False)]
         return found
 
-    def _people(self, field: KnownColumn, key: Key, text: str) -> tuple[str, ...] | None:
+    def _people(self, field: KnownColumn, key: Key, text: str, place: int) -> tuple[str, ...] | None:
         """Return the only name of a person, in a column of such, of which a capitalised word is the first or the last;
         or the values of a column of sexes that a word for people of one means."""
         if len(key) > 1:
@@ -270,7 +312,7 @@ class Lexer:
         if not SEXES.isdisjoint(field.key):
             same_sex = next((each for each in GENDERS if key[0] in each), frozenset())
             return tuple(e for w in sorted(same_sex) for e in field.values.get((w,), ())) or None
-        if not (field.is_of_people and text[0].isupper()) or key in WORDS:
+        if not (field.is_of_people and text[0].isupper()) or (key in WORDS and not (place and self._mixes_cases)):
             return None
         named = [spelled for words, spelled in field.values.items() if key[0] in (words[0], words[-1])]
         return named[0] if len(named) == 1 else None
@@ -299,6 +341,13 @@ class Lexer:
             if words[1] in ("sold", "sells") and all(each.names_served for each in self._schema.people):
                 found = []  # no customer did
             found += [self._element("who", agent, place, place + 2) for agent in self._agents(words[1])]
+        if words[0] in CONTAINING and any(e.kind == "column" and _is_truth(e.value) for e in self._columns(place + 1)):
+            found.append(self._element("where", None, place, place + 1))
+        if words[0] == "open" and _ACTING.isdisjoint(each.plain for each in self.tokens[:place]):
+            ends = [each for each in self._schema.of_kind("date") if each.has_gaps and each.key[0] in CLOSED]
+            found += [self._element("term", Term(ends[0], "missing"), place, place + 1)] if len(ends) == 1 else []
+        if tuple(words[:3]) in SOLD_OUT and (stock := self._schema.likened(STOCK)) is not None and stock.has_zeros:
+            found.append(self._element("term", Term(stock, "=", (0,)), place, place + 3))
         if self._schema.is_noun(words[0]):
             found.append(self._element("rows", None, place, place + 1))
         if words[0] in COUNTED:
@@ -373,10 +422,29 @@ class Lexer:
                     rest = rest[1:]
                 if rest and rest[0] in MONTHS and len(rest) > 1 and _is_year(rest[1]):
                     add(_day(int(rest[1]), MONTHS[rest[0]], int(words[0])), len(words) - len(rest) + 2)
+                elif rest and rest[0] in MONTHS:
+                    add(_day_of(MONTHS[rest[0]], int(words[0])), len(words) - len(rest) + 1)
             case "word":
                 for dates, length in _spelled(words):
                     add(dates, length)
         return found
+
+
+def _is_head(key: Key, column: KnownColumn) -> bool:
+    """Whether some words are a column's name but for its end: CO2, of co2_kg; the reply time, of reply_hours; the due
+    date, of due_on."""
+    if not same(key[:1], column.key[:1]):
+        return False
+    if same(key, column.key[: len(key)]):
+        return _ENDS.issuperset(column.key[len(key) :])
+    if key[-1] in MEASURED_BY:
+        return same(key[:-1], column.core) and is_in_units(column, MEASURED_BY[key[-1]])
+    return column.kind == "date" and key[-1] in ("date", "day", "datum") and same(key[:-1], column.key[:-1])
+
+
+def _is_truth(column: KnownColumn) -> bool:
+    """Whether a column says yes or no."""
+    return column.kind == "boolean" or column.truths is not None
 
 
 def _is_participle(word: str, verb: str) -> bool:
@@ -409,6 +477,7 @@ def _spelled(words: list[str]) -> Iterator[tuple[Dates | MonthOf | None, int]]:
             if after and _is_year(after[0]):
                 yield _day(int(after[0]), month, int(rest[0])), len(rest) - len(after) + 2
                 return
+            yield _day_of(month, int(rest[0])), 2
         yield MonthOf(month, 1, name), 1
     quarter = re.fullmatch(r"q", first)
     if quarter and rest and rest[0] in ("1", "2", "3", "4"):
@@ -433,11 +502,18 @@ def _day(year: int, month: int, day: int) -> Dates | None:
     return Dates(f"{year}-{month:02}-{day:02}", end, f"{year}-{month:02}-{day:02}")
 
 
+def _day_of(month: int, day: int) -> MonthOf | None:
+    name = calendar.month_name[month]
+    return MonthOf(month, 1, f"{day} {name}", day) if 1 <= day <= calendar.monthrange(2024, month)[1] else None
+
+
 def _months(year: int, first: int, count: int, said: str) -> Dates:
     return Dates(_first(year, first), _first(year, first + count), said)
 
 
-def _in_year(year: int, month: MonthOf) -> Dates:
+def _in_year(year: int, month: MonthOf) -> Dates | None:
+    if month.day is not None:
+        return _day(year, month.first, month.day)
     said = f"{year}-{month.first:02}" if month.months == 1 else f"{year}-{month.said}"
     return _months(year, month.first, month.months, said)
 
@@ -448,7 +524,9 @@ def periods_of(listed: Sequence[Dates | MonthOf], years: Sequence[int]) -> Itera
     """
     said = [int(each.start[:4]) for each in listed if isinstance(each, Dates)]
     for year in said[-1:] or years:
-        yield tuple(each if isinstance(each, Dates) else _in_year(year, each) for each in listed)
+        found = [each if isinstance(each, Dates) else _in_year(year, each) for each in listed]
+        if None not in found:  # 29 February
+            yield tuple(each for each in found if each is not None)
 
 
 def _first(year: int, month: int) -> str:

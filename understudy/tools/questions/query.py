@@ -28,12 +28,13 @@ class Dates:
 @frozen
 class Term:
     """A condition for rows. `op` is one of = > >= < <= between in (values) within before after since until (dates)
-    missing and true; `values` are what it compares with."""
+    missing and true; `values` are what it compares with, or `other`, a column."""
 
     field: KnownColumn
     op: str
     values: tuple[Text | Dates, ...] = ()
     negated: bool = False
+    other: KnownColumn | None = None
 
     @property
     def sql(self) -> str:
@@ -64,7 +65,7 @@ class Term:
             case "true":
                 sql = name
             case _:
-                sql = f"{name} {self.op} {literal(values[0])}"
+                sql = f"{name} {self.op} {literal(values[0]) if self.other is None else self.other.quoted}"
         return f"(({sql}) IS {'NOT ' if self.negated else ''}TRUE)"
 
     @property
@@ -86,7 +87,7 @@ class Term:
                 return f"{name} is {no}missing"
             case "true":
                 return f"{name} is {'false' if self.negated else 'true'}"
-        return f"{name} {no}{self.op} {_shown(self.values[0])}"
+        return f"{name} {no}{self.op} {_shown(self.values[0]) if self.other is None else self.other.name}"
 
 
 @frozen
@@ -166,7 +167,8 @@ class TableQuery:
 
     `form`: ``figures`` (by groups, if there are some), ``rows``, ``values`` (different ones of `fields`), ``list`` (of
     `fields`), ``share`` or ``growth``. `limit` with `descending` ranks groups by the first measure, or rows by
-    `ranked`. `where` is a disjunction of conjunctions. `pair`: the periods of a growth, of the column `dated`.
+    `ranked`, by which all rows are sorted without a limit. `where` is a disjunction of conjunctions. `pair`: the
+    periods of a growth, of the column `dated`.
     """
 
     form: str
@@ -204,7 +206,7 @@ class TableQuery:
             case "rows" | "list":
                 return self._rows(where)
             case "values":
-                names = ", ".join(each.quoted for each in self.fields)
+                names = ", ".join(each.selected for each in self.fields)
                 return f"SELECT DISTINCT {names} FROM data{where} ORDER BY ALL"  # noqa: S608 (quoted)
         heads = [f"{each.sql} AS {quote(each.title)}" for each in self.groups]
         heads += [f"{each.sql} AS {quote(each.title)}" for each in self.measures]
@@ -225,10 +227,12 @@ class TableQuery:
         return f"{sql} ORDER BY {'ALL' if in_order else f'{value} DESC NULLS LAST, 1'}"
 
     def _rows(self, where: str) -> str:
-        names = ", ".join(each.quoted for each in self.fields) or "*"
+        names = ", ".join(each.selected for each in self.fields) or "*"
         sql = f"SELECT {names} FROM data{where}"  # noqa: S608 (quoted)
         if self.ranked is not None:
             name, way = self.ranked.quoted, "DESC" if self.descending else "ASC"
+            if self.limit is None:
+                return f"{sql} ORDER BY {name} {way} NULLS LAST, rowid"
             rank = f"rank() OVER (ORDER BY {name} {way} NULLS LAST)"
             return f"{sql} QUALIFY {name} IS NOT NULL AND {rank} <= {self.limit} ORDER BY {name} {way}, rowid"
         if self.limit is None:
@@ -285,7 +289,10 @@ class TableQuery:
                 said = f"different {' and '.join(each.name for each in self.fields)}{where}"
             case "rows" | "list":
                 what = " and ".join(each.name for each in self.fields) or "rows"
-                if self.ranked is not None and self.limit == 1 and not self.fields:
+                if self.ranked is not None and self.limit is None:
+                    way = "descending" if self.descending else "ascending"
+                    said = f"{what}{where} sorted by {self.ranked.name} {way}"
+                elif self.ranked is not None and self.limit == 1 and not self.fields:
                     said = f"{self._most} {self.ranked.name}{where}"
                 elif self.ranked is not None and self.limit == 1:
                     said = f"{self.fields[0].name} with the {self._most} {self.ranked.name}{where}"

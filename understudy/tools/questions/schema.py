@@ -9,7 +9,7 @@ from typing import Final
 from attrs import Factory, field, frozen
 
 from understudy.tools.column_types import quote as quote_name
-from understudy.tools.duckdb_session import Table
+from understudy.tools.duckdb_session import Column, Table
 from understudy.tools.questions.vocabulary import (
     ACTS,
     AVERAGED,
@@ -17,7 +17,9 @@ from understudy.tools.questions.vocabulary import (
     GENERIC,
     IDENTIFIERS,
     LASTING,
+    LIMITS,
     NAMED_UNITS,
+    NAMES,
     OUTLAYS,
     PARTICIPLES,
     PERSONS,
@@ -26,6 +28,8 @@ from understudy.tools.questions.vocabulary import (
     SERVED,
     SPANS,
     SPENT,
+    STOCK,
+    STORED,
     TEAMS,
     UNITS,
 )
@@ -81,10 +85,10 @@ def forms(word: str) -> frozenset[str]:
 @frozen
 class KnownColumn:
     """A column: its name, its kind (number, date, boolean or text), its values by their words, as they are written in
-    the table, and the years of its dates; whether its numbers are whole, no two of its values alike, its numbers one
-    after the other, whether there are zeros in it, and cells without a value, and whether it has only 0 and 1. `key`
-    are the words of its name, `core` those that say what it is: price for ``unit_price_eur``, customer for
-    ``customer_id``."""
+    the table, and the years of its dates, or of texts that are all months of a year; whether its numbers are whole, no
+    two of its values alike, its numbers one after the other, whether there are zeros in it, and cells without a value,
+    and whether it has only 0 and 1. `expression`: it is made of other columns, by this SQL. `key` are the words of its
+    name, `core` those that say what it is: price for ``unit_price_eur``, customer for ``customer_id``."""
 
     name: str
     kind: str
@@ -96,6 +100,7 @@ class KnownColumn:
     has_zeros: bool = False
     has_gaps: bool = False
     is_flag: bool = False
+    expression: str = ""
     key: Key = field(init=False, eq=False, repr=False, default=Factory(lambda self: key_of(self.name), takes_self=True))
     core: Key = field(init=False, eq=False, repr=False, default=Factory(lambda self: _core(self.key), takes_self=True))
     _alike: Mapping[tuple[int, str], list[Key]] = field(
@@ -141,6 +146,11 @@ class KnownColumn:
         return self.names_people or self.names_served or not ROLES.isdisjoint(self.key)
 
     @property
+    def names_repeated_people(self) -> bool:
+        """Whether its values are people, of which one may stand in several rows, by its name: student."""
+        return self.kind == "text" and not self.unique and self.core[0] in PERSONS and len(self.core) == 1
+
+    @property
     def names_served(self) -> bool:
         """Whether its values are people whom a service is for, by its name: members, also where they are repeated."""
         return not self.is_identifier and any(form in SERVED for word in self.key for form in forms(word))
@@ -162,6 +172,11 @@ class KnownColumn:
         """Whether its values say how many, by its name."""
         return self.is_whole and not self.is_averaged and any(word in QUANTITIES for word in self.key)
 
+    def is_number_of(self, key: Key) -> bool:
+        """Whether some words that mean this column are not its name, but what its numbers are given to: an order, of
+        ``order_id``, whose values are neither large nor small."""
+        return self.kind == "number" and self.is_identifier and key != self.key
+
     def names_rows(self, key: Key) -> bool:
         """Whether some words that mean this column are not its name, but what each row is one of: an order, of
         ``order_id``, or the episodes, of their numbers in ``episode``."""
@@ -182,13 +197,28 @@ class KnownColumn:
 
     @property
     def quoted(self) -> str:
-        """The name as an SQL identifier."""
-        return quote_name(self.name)
+        """The name as an SQL identifier, or the expression that it is made by."""
+        return self.expression or quote_name(self.name)
+
+    @property
+    def selected(self) -> str:
+        """What an SQL query selects to get it under its name."""
+        return f"{self.expression} AS {quote_name(self.name)}" if self.expression else self.quoted
+
+    def months_within(self, start: str, end: str) -> tuple[str, ...]:
+        """Return its texts that are a month from one ISO date to before another."""
+        found = [(f"{key[0]}-{key[1]}-01", spelled) for key, spelled in self.values.items() if self.years]
+        return tuple(each for first, spelled in found if start <= first < end for each in spelled)
 
 
 def has_unit(column: KnownColumn, word: str) -> bool:
     """Whether a word is a unit at the end of a column's name: minutes, of ``delay_min``."""
     return any(NAMED_UNITS.get(each, each) == NAMED_UNITS.get(word, word) for each in column.key[1:])
+
+
+def is_in_units(column: KnownColumn, units: frozenset[str]) -> bool:
+    """Whether the name of a column of numbers ends in one of these units."""
+    return column.kind == "number" and NAMED_UNITS.get(column.key[-1], column.key[-1]) in units and len(column.key) > 1
 
 
 def _core(key: Key) -> Key:
@@ -220,6 +250,7 @@ class Schema:
     fields: tuple[KnownColumn, ...]
     nouns: frozenset[str] = frozenset()
     is_of_outlays: bool = False
+    is_of_stock: bool = False
 
     def is_noun(self, word: str) -> bool:
         """Whether a word is a name for the rows: the file's, or of people if each row has a name of its own."""
@@ -233,11 +264,14 @@ class Schema:
         several."""
         if heads == SPENT and (not self.is_of_outlays or any(not each.is_amount for each in self.of_kind("number"))):
             return None
+        if heads == STOCK and not self.is_of_stock:
+            return None
         nouns = heads.split()
         # The noun of a German compound is its end: Einzelpreis is a Preis.
         found = [
             each
             for each in self.of_kind("number")
+            if not (heads == STOCK and not LIMITS.isdisjoint(each.key))
             if any(each.core[-1] == noun or (len(noun) > 5 and each.core[-1].endswith(noun)) for noun in nouns)
             or (each.core[-1].endswith("preis") and "preis" in nouns)
         ]
@@ -245,8 +279,9 @@ class Schema:
 
     @property
     def people(self) -> tuple[KnownColumn, ...]:
-        """The columns of which each row may be a person or a team."""
-        return tuple(each for each in self.of_kind("text") if each.names_people)
+        """The columns of which each row may be a person or a team: of a first and a last name both together."""
+        found = tuple(each for each in self.of_kind("text") if each.names_people)
+        return tuple(each for each in found if each.expression) or found
 
     @property
     def begun(self) -> tuple[KnownColumn, ...]:
@@ -265,41 +300,77 @@ def read_schema(table: Table, name: str, question: str) -> Schema:
     stem = re.sub(r"\.\w{1,8}$", "", name)
     nouns = {form for word in key_of(stem)[-1:] if len(word) > 3 and word not in _NO_ROWS for form in forms(word)}
     fields = []
-    for column in table.columns:
+    for column, expression in [*((each, "") for each in table.columns), *_whole_name(table)]:
         if column.kind == "nested":
             continue
+        sql_name = expression or column.quoted
         zeros, span = (
-            (f"count_if({column.quoted} = 0)", f"max({column.quoted}) - min({column.quoted}) + 1")
+            (f"count_if({sql_name} = 0)", f"max({sql_name}) - min({sql_name}) + 1")
             if column.kind == "number"
             else ("0", "0")
         )
-        counted = f"SELECT count(DISTINCT {column.quoted}), count({column.quoted}), {zeros}, {span} FROM data"  # noqa: S608 (quoted)
+        counted = f"SELECT count(DISTINCT {sql_name}), count({sql_name}), {zeros}, {span} FROM data"  # noqa: S608 (quoted)
         ((different, given, zero, spanned),) = table.rows(counted)
         unique = different == given == table.row_count
         counts = unique and column.is_whole and spanned == table.row_count > MAX_CHANCE
         if counts and table.row_count <= MAX_SHUFFLED:  # the rooms of four houses may be 2, 3, 4 and 5
-            steps = f"SELECT DISTINCT {column.quoted} - lag({column.quoted}) OVER (ORDER BY rowid) AS step FROM data"  # noqa: S608
+            steps = f"SELECT DISTINCT {sql_name} - lag({sql_name}) OVER (ORDER BY rowid) AS step FROM data"  # noqa: S608
             counts = len(table.rows(f"FROM ({steps}) WHERE step IS NOT NULL")) == 1
         values: Mapping[Key, tuple[str, ...]] = {}
         years: tuple[int, ...] = ()
         if column.kind == "text":
-            sql = f"SELECT DISTINCT {column.quoted} FROM data WHERE {column.quoted} IS NOT NULL"  # noqa: S608 (quoted)
+            sql = f"SELECT DISTINCT {sql_name} FROM data WHERE {sql_name} IS NOT NULL"  # noqa: S608 (quoted)
             if different > MAX_VALUES:
                 # Only those that the question spells out, in any case.
                 listed = ", ".join(f"${n}" for n in range(1, len(spelled) + 1))
-                bare = f"regexp_replace(lower({column.quoted}), '[^\\pL\\pN]+', ' ', 'g')"
+                bare = f"regexp_replace(lower({sql_name}), '[^\\pL\\pN]+', ' ', 'g')"
                 sql += f" AND trim({bare}) IN ({listed})" if spelled else " LIMIT 0"
             rows = table.rows(sql, sorted(spelled) if different > MAX_VALUES else ())
             values = by_key(str(value) for (value,) in rows)
+            years = _years_of(values)
         elif column.kind == "date":
-            sql = f"SELECT DISTINCT year({column.quoted}) FROM data WHERE isfinite({column.quoted}) LIMIT 200"  # noqa: S608
+            sql = f"SELECT DISTINCT year({sql_name}) FROM data WHERE isfinite({sql_name}) LIMIT 200"  # noqa: S608
             years = tuple(sorted(year for (year,) in table.rows(sql) if year is not None))
         gaps = given < table.row_count
         flag = column.is_whole and different == spanned == 2 and zero > 0
         fields.append(
-            KnownColumn(column.name, column.kind, values, years, column.is_whole, unique, counts, zero > 0, gaps, flag)
+            KnownColumn(
+                column.name,
+                column.kind,
+                values,
+                years,
+                column.is_whole,
+                unique,
+                counts,
+                zero > 0,
+                gaps,
+                flag,
+                expression,
+            )
         )
-    return Schema(tuple(fields), frozenset(nouns), not OUTLAYS.isdisjoint(key_of(stem)))
+    # Students who stand in several rows are not these rows.
+    people = {form for each in fields if each.names_repeated_people for form in forms(each.core[0])}
+    nouns = {each for each in nouns if people.isdisjoint(forms(each))}
+    said = {word for text in (stem, *(each.name for each in fields)) for word in key_of(text)}
+    outlays, stock = not OUTLAYS.isdisjoint(key_of(stem)), not STORED.isdisjoint(said)
+    return Schema(tuple(fields), frozenset(nouns), outlays, stock)
+
+
+def _whole_name(table: Table) -> list[tuple[Column, str]]:
+    """Return the column that a table has in two, and its expression: the name of people, of a first and a last one."""
+    ends = [
+        [each for each in table.columns if each.kind == "text" and "".join(key_of(each.name)) in end] for end in NAMES
+    ]
+    if any(len(each) != 1 for each in ends):
+        return []
+    (first,), (last,) = ends
+    return [(Column(f"{first.name} {last.name}", first.type), f"concat_ws(' ', {first.quoted}, {last.quoted})")]
+
+
+def _years_of(values: Iterable[Key]) -> tuple[int, ...]:
+    """Return the years of texts that are all months of a year, such as 2026-03; empty if they are not."""
+    months = [re.fullmatch(r"((?:19|20)\d\d) (?:0[1-9]|1[0-2])", " ".join(key)) for key in values]
+    return tuple(sorted({int(each[1]) for each in months if each})) if all(months) else ()
 
 
 def by_key(values: Iterable[str]) -> dict[Key, tuple[str, ...]]:

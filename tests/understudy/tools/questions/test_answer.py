@@ -424,6 +424,33 @@ MOVIES = (
 EXPENSES = "day,employee,kind,amount\n2026-01-05,Ann,Travel,320\n2026-02-02,Ann,Meals,60\n2026-02-14,Cid,Meals,45\n"
 PIECES = "customer,item,price,quantity\nAnn,Pen,2,10\nBob,Ink,5,1\n"
 HOMES = "address,rooms,built_year,sold\nOak 1,4,1995,yes\nElm 2,5,2005,no\nFir 3,3,1980,no\nAsh 4,2,2015,yes\n"
+DESK = (
+    "ticket,opened_at,closed_at,priority,agent,reply_hours\nT1,2026-03-02,2026-03-04,high,Mia,1.5\n"
+    "T2,2026-03-02,,low,Tom,6\nT3,2026-03-09,,high,Mia,12\nT4,2026-04-01,2026-04-02,low,Tom,4\n"
+)
+EXAMS = (
+    "student,class,subject,points,absent_days,passed\nLea,a,Maths,78,0,yes\nLea,a,Art,92,0,yes\n"
+    "Max,b,Maths,32,9,no\nMax,b,Art,49,3,yes\n"
+)
+NIGHTS = (
+    "booking,guest,check_in,price_per_night,total,breakfast\nB1,Ana,2026-05-03,120,360,true\n"
+    "B2,Ben,2026-05-02,250,250,false\nB3,Ana,2026-06-01,80,560,true\n"
+)
+SHELVES = (
+    "item,warehouse,quantity,reorder_level,unit_cost\nSaw,York,18,10,22\nDrill,York,5,10,89\nGloves,Bath,0,50,1.1\n"
+)
+POWER = "month,site,electricity_kwh,co2_kg\n2025-11,A,100,50\n2025-12,A,140,70\n2025-11,B,70,30\n2025-12,B,80,40\n"
+TEAM = (
+    "first_name,last_name,gender,salary,manager,hired\nRuth,Adler,f,95,,2018-04-01\n"
+    "Sam,Boone,m,72,Ruth Adler,2021-09-15\nTess,Cruz,f,99,,2016-01-10\n"
+)
+LINES = (
+    "order_id,customer,product,qty,placed_on\n1001,Will Orr,Lamp,2,2026-01-04\n1001,Will Orr,Rug,1,2026-01-04\n"
+    "1002,Ida Poe,Lamp,1,2026-02-02\n1003,Ida Poe,Desk,1,2026-02-09\n"
+)
+BUDGETS = "project,lead,budget,spent,days\nApollo,Nora,120,135,40\nCobra,Omar,60,61,10\nDelta,Nora,30,28,3\n"
+MONEY = "day,kind,amount\n2026-05-01,food,10\n2026-05-02,rent,40\n2026-05-09,food,20\n"
+SHIPPED = "order_id,due_on,delivered_on\n1,2026-03-02,2026-03-01\n2,2026-03-02,2026-03-04\n3,2026-03-05,\n"
 LATE = "train,line,delay_min\nT1,North,5\nT2,North,0\nT3,South,35\n"
 
 
@@ -476,12 +503,70 @@ LATE = "train,line,delay_min\nT1,North,5\nT2,North,0\nT3,South,35\n"
         ("passengers.csv", SAVED, "did Bo Roe survive?", [[0]]),
         ("passengers.csv", SAVED, "average survived by sex", [["female", 0.5], ["male", 0.5], [None, 0]]),
         ("passengers.csv", SAVED, "total fare of Roe", [[13]]),
+        ("inventory.csv", SHELVES, "what's in Bath?", [["Gloves", "Bath", 0, 50, 1.1]]),
+        ("tickets.csv", DESK, "how many tickets are still open?", [[2]]),
+        ("tickets.csv", DESK, "average reply time", [[5.875]]),
+        ("tickets.csv", DESK, "longest reply time of Tom", [["T2", "2026-03-02", None, "low", "Tom", 6]]),
+        ("tickets.csv", DESK, "how many tickets were opened on 2 March?", [[2]]),
+        ("tickets.csv", DESK, "average reply_hours of Mia vs Tom", [["Mia", 6.75], ["Tom", 5]]),
+        ("students.csv", EXAMS, "who failed Maths?", [["Max"]]),
+        ("students.csv", EXAMS, "did Lea pass Art?", [["yes"]]),
+        ("students.csv", EXAMS, "how many students didn't pass Maths?", [[1]]),
+        ("students.csv", EXAMS, "how many students are in class a?", [[1]]),
+        ("students.csv", EXAMS, "who was never absent?", [["Lea"]]),
+        ("students.csv", EXAMS, "how many days was Max absent?", [[12]]),
+        ("students.csv", EXAMS, "how many points does Lea have in total?", [[170]]),
+        ("bookings.csv", NIGHTS, "how many bookings don't include breakfast?", [[1]]),
+        ("stock.csv", STOCK, "what is out of stock?", [["A-2", "Gear", "West", 0, 12.5]]),
+        ("inventory.csv", SHELVES, "which items are below their reorder level?", [["Drill"], ["Gloves"]]),
+        ("inventory.csv", SHELVES, "items out of stock", [["Gloves"]]),
+        ("inventory.csv", SHELVES, "items with fewer than 10 in stock", [["Drill"], ["Gloves"]]),
+        (
+            "inventory.csv",
+            SHELVES,
+            "list the items in York sorted by quantity",
+            [["Drill", "York", 5, 10, 89], ["Saw", "York", 18, 10, 22]],
+        ),
+        ("inventory.csv", SHELVES, "most expensive item", [["Drill", 89]]),
+        ("energy.csv", POWER, "total CO2 in December", [[110]]),
+        ("energy.csv", POWER, "total electricity used by B", [[150]]),
+        ("energy.csv", POWER, "total electricity consumption of A in Q4 2025", [[240]]),
+        ("staff.csv", TEAM, "who earns the most?", [["Tess Cruz", 99]]),
+        ("staff.csv", TEAM, "who was hired last?", [["Sam Boone", "2021-09-15"]]),
+        ("staff.csv", TEAM, "who has no manager?", [["Ruth Adler"], ["Tess Cruz"]]),
+        ("staff.csv", TEAM, "salary of Tess Cruz", [[99]]),
+        ("staff.csv", TEAM, "average salary of women vs men", [["f", 97], ["m", 72]]),
+        ("lines.csv", LINES, "which customer has the most orders?", [["Ida Poe", 2]]),
+        ("lines.csv", LINES, "which orders have a Rug?", [[1001]]),
+        ("lines.csv", LINES, "how many orders did Will buy?", [[1]]),
+        (
+            "projects.csv",
+            BUDGETS,
+            "which projects are over budget?",
+            [["Apollo", "Nora", 120, 135, 40], ["Cobra", "Omar", 60, 61, 10]],
+        ),
+        ("projects.csv", BUDGETS, "who leads Cobra?", [["Omar"]]),
+        ("projects.csv", BUDGETS, "how much was spent in total?", [[224]]),
+        (
+            "projects.csv",
+            BUDGETS,
+            "projects longer than 9 days",
+            [["Apollo", "Nora", 120, 135, 40], ["Cobra", "Omar", 60, 61, 10]],
+        ),
+        ("money.csv", MONEY, "total by kind", [["rent", 40], ["food", 30]]),
+        ("money.csv", MONEY, "what was the rent in May?", [[40]]),
+        ("patients.csv", PATIENTS, "who is the oldest patient?", [["Bob Roy", 71]]),
+        ("orders.csv", SHIPPED, "how many orders were delivered after the due date?", [[1]]),
+        ("orders.csv", SHIPPED, "number of undelivered orders", [[1]]),
     ],
 )
 def test_verbs_stand_for_columns(ask: Ask, name: str, table: str, question: str, rows: list[list[Any]]) -> None:
     found = ask(question, table, name).answered
     assert found is not None
     assert found.rows == rows
+    again = ask(found.read_as, table, name).answered
+    assert again is not None, "what it was read as is a question, too"
+    assert again.rows == rows
 
 
 @pytest.mark.parametrize(
@@ -495,6 +580,23 @@ def test_verbs_stand_for_columns(ask: Ask, name: str, table: str, question: str,
         ("patients.csv", PATIENTS.replace("Cid", "Dee"), "how old is Dee?"),  # there are two
         ("patients.csv", PATIENTS, "how old is may?"),
         ("flights.csv", FLIGHTS, "how many flights were delayed by more than 1 hour?"),
+        ("lines.csv", LINES, "which order is the largest?"),  # has no highest number
+        ("lines.csv", LINES, "average order value"),
+        ("projects.csv", BUDGETS.replace("lead", "coach"), "who has a coach?"),
+        ("bookings.csv", NIGHTS, "which booking is the most expensive?"),  # by its nights, or by one
+        ("orders.csv", PIECES.replace("item", "order"), "most expensive order"),  # is not that of the dearest piece
+        (
+            "sales.csv",
+            SHELVES.replace("warehouse", "region").replace("reorder_level", "x"),
+            "which items are in stock?",
+        ),
+        ("tickets.csv", DESK, "how many tickets did Mia open?"),
+        ("inventory.csv", SHELVES, "when is Bath?"),
+        ("money.csv", MONEY, "what was the food in May?"),  # in all, or each time
+        ("staff.csv", TEAM, "salary of Ruth Adler"),  # or of those whom she manages
+        ("accounts.csv", "account,balance,fees\nA,5,2\nB,1,4\n", "balance after fees"),
+        ("trains.csv", LATE, "which line has the longest trains?"),
+        ("trains.csv", LATE.replace("T2,North,0", "T2,North,9"), "which line has the most delays?"),  # or minutes of it
     ],
 )
 def test_a_verb_that_names_no_column_is_asked_about(ask: Ask, name: str, table: str, question: str) -> None:
@@ -547,7 +649,6 @@ def test_a_figure_is_the_one_that_people_mean(
         (ASSETS, "who has AT-2?"),
         (TICKETS, "who closed the most tickets?"),  # no subject is a person
         (TICKETS, "how many tickets did Acme open?"),  # are not the open ones of Acme
-        (STOCK, "what is out of stock?"),
         (
             METERS.replace("kwh,", "kwh,persons,").replace(",night", ",2,night").replace(",day", ",3,day"),
             "kwh per person",
