@@ -45,7 +45,9 @@ class ChatClient:
             event = await self.read()
             if event["type"] == kind and data.items() <= event.get("data", {}).items():
                 return event
-            assert event["type"] not in TERMINAL or kind in TERMINAL, f"it ended before {kind}: {event}"
+            if event["type"] in TERMINAL and kind not in TERMINAL:
+                done = [each["data"] for each in self.seen if each["type"] == "tool_completed"]
+                raise AssertionError(f"it ended before {kind}: {event}; tools: {done}")
 
     async def until_end(self) -> dict[str, Any]:
         """Read up to the next terminal event."""
