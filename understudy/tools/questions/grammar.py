@@ -434,6 +434,11 @@ class _Forms:
             yield from self._aggregated(shape, groups)
         elif signs in ("ca", "cm"):
             yield from self._aggregated(_Shape(signs[::-1], shape.elements[::-1]), groups)
+        elif signs == "c" and shape.elements[0].value.is_number_of(key_of(shape.elements[0].text)):
+            if grouped:
+                yield self._query("figures", measures=(Measure("distinct", shape.elements[0].value),), groups=groups)
+            elif not groups and self._divided.having is None:
+                yield self._query("values", fields=(shape.elements[0].value,))
         elif re.fullmatch("c(?:&c)*", signs) and groups:
             measures = self._measures(signs, shape.elements)
             if measures is not None and not any(each.field == m.field for each in groups for m in measures):
@@ -441,9 +446,6 @@ class _Forms:
                 spans = [each.field for each in measures if each.field is not None and each.field.is_span]
                 if spans and len(measures) == 1:
                     yield self._query("figures", measures=(Measure("mean", spans[0]),), groups=groups)
-        elif signs == "c" and shape.elements[0].value.is_number_of(key_of(shape.elements[0].text)):
-            if not groups and self._divided.having is None:
-                yield self._query("values", fields=(shape.elements[0].value,))
         elif signs in ("", "H") and self._alone == "figure" and len(money := self._money()) == 1:
             yield from self._plain(money[0], groups)
         elif signs == "a" and len(money := self._money()) == 1:

@@ -538,6 +538,7 @@ LATE = "train,line,delay_min\nT1,North,5\nT2,North,0\nT3,South,35\n"
         ("staff.csv", TEAM, "average salary of women vs men", [["f", 97], ["m", 72]]),
         ("lines.csv", LINES, "which customer has the most orders?", [["Ida Poe", 2]]),
         ("lines.csv", LINES, "which orders have a Rug?", [[1001]]),
+        ("lines.csv", LINES, "orders by customer", [["Ida Poe", 2], ["Will Orr", 1]]),
         ("lines.csv", LINES, "how many orders did Will buy?", [[1]]),
         (
             "projects.csv",
