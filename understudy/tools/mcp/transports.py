@@ -37,6 +37,9 @@ STOP_S: Final = (1.5, 1.0, 1.0)
 CONNECT_S: Final = 10.0
 READ_S: Final = 300.0
 """Seconds between two pieces of a response; a call has its own deadline."""
+KEPT_S: Final = 4.0
+"""Seconds for which a connection without a request is kept. Uvicorn and Node.js close theirs after five, and a request
+that is sent at that moment is lost: whether it was served, nobody knows."""
 MAX_LINE: Final = 500
 """Characters of a line of a process's standard error that are kept."""
 LOGGED_PER_S: Final = 20
@@ -267,14 +270,18 @@ class _BoundedStream(httpx2.AsyncByteStream):
         await self._stream.aclose()
 
 
-class _BoundedTransport(httpx2.AsyncHTTPTransport):
+class BoundedTransport(httpx2.AsyncHTTPTransport):
     """Bounds each response that is not a stream of events, which the SDK bounds event by event.
 
     A request that does not reach the server is answered with a JSON-RPC error, for the reason of `_BoundedStream`; so
     is one that is refused with a status, of which the SDK would tell nothing.
     """
 
+    def __init__(self, verify: Any) -> None:
+        super().__init__(verify=verify, limits=httpx2.Limits(keepalive_expiry=KEPT_S))
+
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send a request, and return its response, or an error in its place."""
         try:
             response = await super().handle_async_request(request)
         except httpx2.TransportError as error:
@@ -331,11 +338,11 @@ def _words(response: httpx2.Response, body: bytes) -> str:
     return ""
 
 
-class _UserTransport(_BoundedTransport):
+class _UserTransport(BoundedTransport):
     """Sends each request with the token of a user, and once more with a new one if that is refused."""
 
     def __init__(self, token: TokenSource, verify: Any) -> None:
-        super().__init__(verify=verify)
+        super().__init__(verify)
         self._token = token
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -367,7 +374,7 @@ async def http(server: McpServer, token: TokenSource | None) -> AsyncIterator[St
     timeout = httpx2.Timeout(CONNECT_S, read=READ_S)
     verify = await trio.to_thread.run_sync(httpx2.create_ssl_context)  # it takes up to a third of a second
     headers = {**server.headers, "Accept-Encoding": "identity"}
-    transport = _BoundedTransport(verify=verify) if token is None else _UserTransport(token, verify)
+    transport = BoundedTransport(verify) if token is None else _UserTransport(token, verify)
     async with (
         httpx2.AsyncClient(headers=headers, timeout=timeout, transport=transport, trust_env=False) as client,
         streamable_http_client(server.url, http_client=client, max_sse_event_size=MAX_MESSAGE) as streams,
