@@ -22,7 +22,6 @@ from understudy.tools.questions.vocabulary import (
     OUTLAYS,
     PERSONS,
     RANKS,
-    SPENT,
     TOTALLED,
     WORTH,
 )
@@ -472,9 +471,9 @@ class _Forms:
             yield from self._grown(shape, groups)
 
     def _money(self) -> list[KnownColumn]:
-        """Return the columns of numbers, if each is of money or a number of something."""
+        """Return the columns of numbers that are measured, if each is of whole amounts of money; else none."""
         numbers = [each for each in self._schema.of_kind("number") if not (each.is_identifier or each.counts_rows)]
-        return numbers if all(each.core[-1] in SPENT.split() and each.is_amount for each in numbers) else []
+        return numbers if all(each.is_money and each.is_amount for each in numbers) else []
 
     def _compared(self) -> list[KnownColumn]:
         """Return the columns of which several values are named."""
@@ -595,10 +594,9 @@ class _Forms:
         elif match := next((found for each in _RANKED if (found := each.fullmatch(signs))), None):
             figure = _cut(bare, match.span("figure"))
             *_, last = figure.elements
-            several = (
-                plain(last.text) != last.value.core[-1] in forms(plain(last.text))
-            )  # the most delays, of delay_min
-            counted = (plain(last.text) in OUTLAYS or several) and last.text not in last.value.key
+            noun, said = last.value.core[-1], plain(last.text)
+            several = said != noun and noun in forms(said)  # the most delays, of delay_min
+            counted = (said in OUTLAYS or several) and last.text not in last.value.key
             of = {"alone": last.start == ways[0].start, "counted": counted and ways[0].start < last.start}
             yield from self._best(_cut(bare, match.span("group")), figure, rank, **of)
         elif match := re.fullmatch("(?:[tm](uD?|[CD])b?h?r?|(uD?|[CD])mh?r)", signs):
@@ -606,7 +604,7 @@ class _Forms:
                 return
             for groups in self._groups_in(_cut(bare, match.span(1 if match[1] else 2))):
                 yield self._query("figures", measures=(Measure("count"),), groups=groups, **rank)
-        elif match := re.fullmatch(f"{_X}m(?:h?x?(?P<counted>[CD])|hx(?P<number>c))", signs):
+        elif match := re.fullmatch(f"{_X}m(?:h?x?[CD]|hxc)", signs):
             counted = bare.elements[-1].value
             for groups in self._groups_in(_cut(bare, match.span("group"))):
                 if groups[0].field == counted:
@@ -620,9 +618,7 @@ class _Forms:
         the most expensive booking is not that of the dearest night."""
         said = [word for each in shape.elements if each.kind in ("rows", "column") for word in key_of(each.text)]
         deal = any(form in DEALS for word in said for form in forms(word))
-        amounts = [
-            each for each in self._schema.of_kind("number") if each.core[-1] in SPENT.split() or each.is_quantity
-        ]
+        amounts = [each for each in self._schema.of_kind("number") if each.is_money or each.is_quantity]
         prices = [each.value for each in shape.all("c") if each.start == way.start]
         return deal and any(not each.is_amount or any(other != each for other in amounts) for each in prices)
 

@@ -168,6 +168,11 @@ class KnownColumn:
         )
 
     @property
+    def is_money(self) -> bool:
+        """Whether its values are money, by the noun of its name: an amount, a cost or a price."""
+        return self.core[-1] in SPENT.split()
+
+    @property
     def is_quantity(self) -> bool:
         """Whether its values say how many, by its name."""
         return self.is_whole and not self.is_averaged and any(word in QUANTITIES for word in self.key)
