@@ -1,13 +1,8 @@
-"""Actors around code that is not trio's: blocking calls in threads, coroutines of asyncio.
+"""Actors around blocking calls, which run in threads.
 
 No other module of `actors` runs a user's code outside trio.
 """
 
-from .asyncio_ import AsyncioActor as AsyncioActor
-from .asyncio_ import AsyncioCancelled as AsyncioCancelled
-from .asyncio_ import ExtraMissing as ExtraMissing
-from .asyncio_ import in_trio as in_trio
-from .asyncio_ import run_asyncio as run_asyncio
 from .foreign_call import ForeignTimeout as ForeignTimeout
 from .foreign_call import LateCall as LateCall
 from .foreign_call import TooManyAbandoned as TooManyAbandoned

@@ -1,7 +1,6 @@
 """Tools for tests of actors: probes, virtual time, one actor alone, seeded chaos, and whole systems simulated.
 
-The fixtures are in `actors.testing.plugin`, the stress harness in `actors.testing.stress`. The runtime imports nothing
-from here.
+The fixtures are in `actors.testing.plugin`. The runtime imports nothing from here.
 """
 
 from .chaos import ChaosRun as ChaosRun

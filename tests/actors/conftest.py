@@ -8,6 +8,8 @@ import pytest
 import trio.testing
 
 from actors import ActorSystem, Event
+from tests.actors.behaviours import lights
+from tests.actors.keepers import Stage, keeping
 
 
 @pytest.fixture
@@ -21,3 +23,15 @@ async def system(autojump_clock: trio.testing.MockClock, events: list[Event]) ->
     """A system whose hour takes milliseconds."""
     async with ActorSystem("test", intensity=3, on_event=events.append, seed=1) as system:
         yield system
+
+
+@pytest.fixture
+async def keeper(system: ActorSystem) -> Stage:
+    """A keeper that keeps."""
+    return await keeping(system)
+
+
+@pytest.fixture
+async def light(system: ActorSystem) -> lights.Stage:
+    """A light that is red."""
+    return await lights.start(system)

@@ -1,7 +1,7 @@
 """Families that the tests of supervisors share."""
 
 from actors import ChildSpec, Restart, Supervisor
-from tests.actors.troupe import Boom, Run, settled
+from tests.actors.troupe import Boom, Run, settled, tell
 
 
 async def open_family(system, *specs, restart=Restart.TEMPORARY, **options):
@@ -11,9 +11,7 @@ async def open_family(system, *specs, restart=Restart.TEMPORARY, **options):
 
 
 async def crash(ref, error=None):
-    """Crash an actor and wait for what follows."""
-    ref.tell(Boom(error) if error else Boom())
-    await settled()
+    await tell(ref, Boom(error) if error else Boom())
 
 
 async def supervisor_of(system, *children, **options):

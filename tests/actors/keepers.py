@@ -96,12 +96,10 @@ class Stage:
 
     @property
     def stash(self) -> Stash:
-        """The stash of the latest incarnation."""
         return self.incarnations[-1].stash
 
     @property
     def aside(self) -> list[str]:
-        """The words that are set aside, the oldest first."""
         return [message.word for message in self.stash]  # type: ignore[attr-defined]
 
     async def tell(self, *messages: object) -> None:
@@ -111,7 +109,6 @@ class Stage:
         await settled()
 
     async def note(self, words: str) -> None:
-        """Tell one note for each word."""
         await self.tell(*(Note(word) for word in words.split()))
 
     async def do(self, act: Act) -> Any:
@@ -122,30 +119,24 @@ class Stage:
 
 
 async def keeping(system: ActorSystem, *, kind: type[Keeper] = Keeper, capacity: int = 10, **options: Any) -> Stage:
-    """Start a keeper named `keeper`."""
     stage = Stage(kind, capacity)
     stage.ref = await system.spawn(ChildSpec("keeper", stage.make, **options))
     return stage
 
 
 async def restless(system: ActorSystem, **options: Any) -> Stage:
-    """Start a restless one."""
     return await keeping(system, kind=Restless, **options)
 
 
 def crash(*_: object) -> None:
-    """What a message may do."""
     raise ValueError("crash")
 
 
 async def hang(*_: object) -> None:
-    """What a message may do."""
     await trio.sleep_forever()
 
 
 def taking(seconds: float) -> Act:
-    """What a message may do: take this long."""
-
     async def act(*_: object) -> None:
         await trio.sleep(seconds)
 
@@ -153,6 +144,5 @@ def taking(seconds: float) -> Act:
 
 
 def lost(system: ActorSystem) -> list[tuple[object, str, str]]:
-    """The dead letters: what, where it waited, why."""
     letters = system.dead_letters
     return [(getattr(letter.message, "word", letter.message), letter.lane, letter.why) for letter in letters]

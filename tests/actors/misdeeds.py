@@ -18,8 +18,6 @@ class Mute(Exception):
 
 
 def raising(error):
-    """A hook, or a factory, that raises."""
-
     def hook(*_):
         raise error
 
@@ -42,7 +40,6 @@ def stubborn(release, seconds=1.0):
 
 
 def told(events, kind):
-    """The records of one kind."""
     return [event for event in events if isinstance(event, kind)]
 
 

@@ -22,7 +22,6 @@ class Ledger:
         self.refused = []
 
     def next(self, kind):
-        """One more message: its kind and its number."""
         self.sent += 1
         return kind, self.sent
 
@@ -44,8 +43,6 @@ class Booked(Actor):
 
 
 async def do(ref, ledger, step, lane, nursery):
-    """One step; messages that are refused are noted."""
-
     async def send(message):
         try:
             await ref.send(message, lane=lane, timeout_s=2)
@@ -75,7 +72,6 @@ async def do(ref, ledger, step, lane, nursery):
     mode=st.sampled_from(list(StopMode)),
 )
 def test_every_message_is_accounted_for(steps, policy, backoff, mode):
-    """Each number is in one of the books, and in no two of them; and the counts of the lanes agree."""
     ledger = Ledger()
     spec = MailboxSpec(capacity=3, overflow=policy)
 

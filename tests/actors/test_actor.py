@@ -17,11 +17,10 @@ from actors import (
     StopMode,
     Supervision,
 )
-from tests.actors.troupe import Boom, Hang, Player, Read, Run, player, settled
+from tests.actors.troupe import Hang, Player, Read, Run, kill, player, settled, tell
 
 
 async def test_a_context_knows_its_place(autojump_clock, system):
-    """Path, parent, children, incarnation, system."""
     ref = await system.spawn(player("a", supervision=Supervision()))
     child = await ref.ask(Run(lambda context: context.spawn(player("b"))))
 
@@ -33,15 +32,13 @@ async def test_a_context_knows_its_place(autojump_clock, system):
     assert await ref.ask(Run(lambda context: context.children())) == [child]
     assert await ref.ask(Run(lambda context: (context.child("b"), context.child("x")))) == (child, None)
     assert await child.ask(Run(lambda context: (context.children(), context.child("b")))) == ([], None)
-    child.kill()
-    await settled()
+    await kill(child)
     assert (await child.ask(Run(look)))[3] == 2
 
 
 @pytest.mark.promise("mailbox.order")
 @pytest.mark.usefixtures("one_batch")
 async def test_on_idle_runs_after_each_batch_before_the_wait(autojump_clock, system):
-    """Once for all that was waiting: the place to write what was gathered."""
     written = []
 
     class Outbox(Player):
@@ -55,15 +52,12 @@ async def test_on_idle_runs_after_each_batch_before_the_wait(autojump_clock, sys
         ref.tell(number)
     ref.tell("alert", lane=Lane.ALERT)
     await settled()
-    ref.tell(4)
-    await settled()
+    await tell(ref, 4)
     assert written == [["alert", 0, 1, 2], [4]]
 
 
 @pytest.mark.promise("bitten.failures-reach-owner")
 async def test_an_error_in_on_idle_is_a_crash(autojump_clock, system):
-    """Like any other."""
-
     class Clumsy(Actor):
         async def receive(self, message, context):
             """Let it be."""
@@ -77,7 +71,6 @@ async def test_an_error_in_on_idle_is_a_crash(autojump_clock, system):
 
 @pytest.mark.promise("stop.returns-when-dead", "stop.hook-once")
 async def test_an_own_task_runs_beside_the_messages(autojump_clock, system):
-    """And is cancelled with the incarnation, before the stop hook."""
     diary = []
 
     async def work():
@@ -95,8 +88,6 @@ async def test_an_own_task_runs_beside_the_messages(autojump_clock, system):
 
 @pytest.mark.promise("bitten.failures-reach-owner", "report.crash-once")
 async def test_an_own_task_that_raises_crashes_the_actor(autojump_clock, system, events):
-    """In the middle of a message, with the task's own error."""
-
     async def fail():
         await trio.sleep(1)
         raise KeyError("task")
@@ -135,7 +126,6 @@ async def test_an_own_task_that_starts_another_while_its_actor_stops_is_no_crash
 
 
 async def test_own_tasks_started_later_share_the_nursery_and_may_end(autojump_clock, system):
-    """A task that returns ends nothing else."""
     done = []
 
     async def note(word, delay_s):
@@ -151,24 +141,8 @@ async def test_own_tasks_started_later_share_the_nursery_and_may_end(autojump_cl
     assert ref.alive
 
 
-@pytest.mark.promise("bad.old-context")
-async def test_an_old_context_starts_nothing(autojump_clock, system):
-    """Its incarnation is over."""
-    ref = await system.spawn(player("a"))
-    old = await ref.ask(Run(lambda context: context))
-    ref.kill()
-    await settled()
-    with pytest.raises(ActorDied):
-        old.start_soon(trio.sleep_forever)
-    with pytest.raises(ActorDied):
-        old.set_timer("t", 1, "late")
-    with pytest.raises(ActorDied):
-        await old.spawn(player("b"))
-
-
 @pytest.mark.promise("testing.virtual-time")
 async def test_a_timer_delivers_once_in_its_time(autojump_clock, system):
-    """Seconds on trio's clock, exactly."""
     times = []
     ref = await system.spawn(player("a"))
 
@@ -182,7 +156,6 @@ async def test_a_timer_delivers_once_in_its_time(autojump_clock, system):
 
 
 async def test_a_repeated_timer_keeps_its_beat(autojump_clock, system):
-    """A message that takes longer than a period leaves moments out; the next one is in step with the first."""
     times = []
     ref, before = await system.spawn(player("a")), len(system.timers)
 
@@ -230,7 +203,6 @@ async def test_a_period_is_a_time(autojump_clock, system, every_s):
 
 @pytest.mark.promise("timers.replace")
 async def test_a_timer_set_again_replaces_the_old_one(autojump_clock, system):
-    """Even one that fired while the actor was busy."""
     ref = await system.spawn(player("a"))
 
     async def set_busy_set(context):
@@ -248,7 +220,6 @@ async def test_a_timer_set_again_replaces_the_old_one(autojump_clock, system):
 
 @pytest.mark.promise("timers.replace")
 async def test_a_cancelled_timer_does_not_come(autojump_clock, system):
-    """Cancelling an unknown one is harmless."""
     ref = await system.spawn(player("a"))
 
     async def set_and_cancel(context):
@@ -262,26 +233,11 @@ async def test_a_cancelled_timer_does_not_come(autojump_clock, system):
     assert await ref.ask(Read()) == ["comes"]
 
 
-@pytest.mark.promise("timers.die")
-async def test_timers_die_with_their_incarnation(autojump_clock, system):
-    """The next one does not hear them, and none is left behind."""
-    ref = await system.spawn(player("a"))
-    await ref.ask(Run(lambda context: context.set_timer("t", 5, "ghost")))
-    assert len(system.timers) == 1 + 1  # the timer, and the shared deadline of the ask
-    ref.kill()
-    await trio.sleep(10)
-    assert await ref.ask(Read()) == []
-
-
 @pytest.mark.promise("mailbox.control-when-full")
 async def test_a_timer_is_received_when_the_mailbox_is_full(autojump_clock, system):
-    """It takes no lane."""
     from actors import MailboxSpec
 
-    class Small(Player):
-        mailbox = MailboxSpec(capacity=1)
-
-    ref = await system.spawn(ChildSpec("small", Small))
+    ref = await system.spawn(player("small", mailbox=MailboxSpec(capacity=1)))
 
     async def set_and_wait(context):
         context.set_timer("t", 1, "timer")
@@ -294,24 +250,7 @@ async def test_a_timer_is_received_when_the_mailbox_is_full(autojump_clock, syst
     assert await ref.ask(Read()) == ["timer", "queued"]
 
 
-@pytest.mark.promise("stop.oneself", "stop.queue")
-async def test_an_actor_can_stop_itself_and_finish_its_message(autojump_clock, system):
-    """What it queued for itself is a dead letter."""
-    ref = await system.spawn(player("a", restart=Restart.TEMPORARY))
-
-    async def stop(context):
-        context.ref.tell("queued")
-        context.stop()
-        await trio.sleep(1)
-        return "finished"
-
-    assert await ref.ask(Run(stop)) == "finished"
-    await ref.wait_stopped()
-    assert [letter.message for letter in system.dead_letters] == ["queued"]
-
-
 async def test_an_actor_is_no_part_of_the_request_that_started_it(autojump_clock, system):
-    """It starts in a clean context."""
     request = contextvars.ContextVar("request", default="none")
     request.set("mine")
     ref = await system.spawn(player("a"))
@@ -338,8 +277,6 @@ async def test_an_error_in_a_group_of_one_is_told_as_itself(autojump_clock, syst
 
 @pytest.mark.promise("bitten.failures-reach-owner")
 async def test_a_crash_that_follows_a_stop_is_told_and_not_restarted(autojump_clock, system):
-    """The cancelled message may fail in its own cleaning up."""
-
     async def untidy(_):
         try:
             await trio.sleep_forever()
@@ -347,23 +284,6 @@ async def test_a_crash_that_follows_a_stop_is_told_and_not_restarted(autojump_cl
             raise ValueError("untidy")
 
     ref = await system.spawn(player("a"))
-    ref.tell(Run(untidy))
-    await settled()
+    await tell(ref, Run(untidy))
     assert isinstance(await ref.stop(StopMode.NOW), Crashed)
     assert not ref.alive
-
-
-@pytest.mark.promise("restart.never-swallowed", "bad.base-exception")
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-def test_an_interrupt_in_an_actor_is_never_swallowed(error):
-    """It ends the system, and the run, whatever the restart type."""
-    from actors import ActorSystem
-
-    async def main():
-        async with ActorSystem("s") as system:
-            ref = await system.spawn(player("a"))
-            ref.tell(Boom(error()))
-            await trio.sleep_forever()
-
-    with pytest.raises(error):
-        trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))

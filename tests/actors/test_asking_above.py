@@ -17,7 +17,7 @@ from actors import (
     Supervisor,
 )
 from tests.actors.groups import open_family
-from tests.actors.troupe import Boom, Read, Run, player, settled
+from tests.actors.troupe import Boom, Read, Run, player, settled, tell
 
 
 class Steward(Supervisor):
@@ -46,13 +46,11 @@ def asking(target, request, answers):
 
 
 def parent(context):
-    """The supervisor of the one that starts."""
     return context.parent
 
 
 @pytest.mark.promise("start.supervisor-serves")
 async def test_a_child_may_ask_its_supervisor_in_its_first_start(autojump_clock):
-    """As in every later one: what the runtime answers is answered at once, at every level of the tree."""
     answers = []
     leaf = player("leaf", starting=asking(parent, CountChildren, answers))
     above = player("above", starting=asking(lambda context: context.system.root, CountChildren, answers))
@@ -60,14 +58,12 @@ async def test_a_child_may_ask_its_supervisor_in_its_first_start(autojump_clock)
     outer = ChildSpec("outer", lambda: Supervisor([inner, above]))
     async with ActorSystem("s", [outer], on_event=lambda _: None) as system:
         assert answers == [(ChildCount(2, 1, 0, 2), 0), (ChildCount(1, 0, 1, 0), 0)]
-        system.find("/s/outer/inner/leaf").tell(Boom())
-        await settled()
+        await tell(system.find("/s/outer/inner/leaf"), Boom())
         assert answers[2:] == [(ChildCount(3, 2, 0, 3), 0)]
 
 
 @pytest.mark.promise("start.supervisor-serves")
 async def test_a_child_may_have_another_one_started_in_its_first_start(autojump_clock, system):
-    """It is there before the start hook goes on."""
     answers = []
     hook = asking(parent, lambda: StartChild(player("helper")), answers)
     ref, _ = await open_family(system, player("a"), player("b", starting=hook), player("c"))
@@ -78,7 +74,6 @@ async def test_a_child_may_have_another_one_started_in_its_first_start(autojump_
 
 @pytest.mark.promise("start.supervisor-serves")
 async def test_timers_and_messages_of_a_supervisor_wait_until_it_has_started(autojump_clock, system):
-    """Only what is asked about children is served before."""
     heard = []
 
     class Noting(Supervisor):
@@ -104,7 +99,6 @@ async def test_timers_and_messages_of_a_supervisor_wait_until_it_has_started(aut
 async def test_a_child_that_asks_in_its_start_who_waits_for_it_hears_of_the_circle_at_once(
     autojump_clock, system, levels
 ):
-    """Its supervisor's own messages come after its start, and that after the child's."""
     answers = []
 
     def target(context):
@@ -129,7 +123,6 @@ async def test_a_child_that_asks_in_its_start_who_waits_for_it_hears_of_the_circ
 async def test_a_child_that_is_spawned_in_a_handler_cannot_ask_who_waits_for_it(
     autojump_clock, system, where, request_type
 ):
-    """The handler waits for the start, and the start for the handler."""
     answers = []
     spec = player("kid", starting=asking(parent, request_type, answers))
     options = {"supervision": Supervision()}
@@ -146,7 +139,6 @@ async def test_a_child_that_is_spawned_in_a_handler_cannot_ask_who_waits_for_it(
 
 @pytest.mark.promise("start.supervisor-serves", "bad.cycle")
 async def test_a_circle_through_a_third_actor_and_a_start_is_seen(autojump_clock, system):
-    """The child asks somebody who asks the one that starts the child."""
     answers = []
     third = await system.spawn(player("third"))
 
@@ -164,7 +156,6 @@ async def test_a_circle_through_a_third_actor_and_a_start_is_seen(autojump_clock
 
 @pytest.mark.promise("start.supervisor-serves")
 async def test_a_third_actor_is_served_by_a_supervisor_that_starts(autojump_clock, system):
-    """Though the child that is being started waits for that actor: there is no circle."""
     answers = []
     third = await system.spawn(player("third"))
 

@@ -4,16 +4,15 @@ import pytest
 import trio
 import trio.testing
 
-from actors import ActorRestarting, Backoff, ChildSpec, Lane, MailboxFull, MailboxSpec, Overflow, State
+from actors import ActorRestarting, Backoff, Lane, MailboxFull, MailboxSpec, Overflow, Shutdown, State
 from tests.actors.groups import end, supervisor_of
-from tests.actors.troupe import Boom, Player, Read, player, settled
+from tests.actors.troupe import Read, player, settled
 
 AGAIN = Backoff(min_s=10.0, max_s=10.0, jitter=0.0)
 
 
 @pytest.mark.promise("restart.backoff-messages-wait")
 async def test_messages_that_come_while_a_child_backs_off_are_handled_in_order(autojump_clock, system):
-    """By lane, as ever."""
     ref = await system.spawn(player("a", backoff=AGAIN))
     await end(ref, "crash")
     for number in range(3):
@@ -34,12 +33,7 @@ async def test_messages_that_come_while_a_child_backs_off_are_handled_in_order(a
     ],
 )
 async def test_the_bound_holds_while_a_child_backs_off(autojump_clock, system, policy, heard, refused, dead):
-    """Then the policy of the lane applies, the loss is counted, and dead letters tell."""
-
-    class Small(Player):
-        mailbox = MailboxSpec(capacity=2, overflow=policy)
-
-    ref = await system.spawn(ChildSpec("small", Small, backoff=AGAIN))
+    ref = await system.spawn(player("small", mailbox=MailboxSpec(capacity=2, overflow=policy), backoff=AGAIN))
     await end(ref, "crash")
     turned_away = []
     for number in (1, 2, 3, 4):
@@ -57,12 +51,7 @@ async def test_the_bound_holds_while_a_child_backs_off(autojump_clock, system, p
 
 @pytest.mark.promise("restart.backoff-overflow")
 async def test_a_sender_may_wait_for_room_until_the_child_is_back(autojump_clock, system):
-    """With the policy to wait, nothing is lost."""
-
-    class Small(Player):
-        mailbox = MailboxSpec(capacity=1)
-
-    ref = await system.spawn(ChildSpec("small", Small, backoff=AGAIN))
+    ref = await system.spawn(player("small", mailbox=MailboxSpec(capacity=1), backoff=AGAIN))
     await end(ref, "crash")
     async with trio.open_nursery() as nursery:
         for number in range(3):
@@ -71,25 +60,8 @@ async def test_a_sender_may_wait_for_room_until_the_child_is_back(autojump_clock
     assert await ref.ask(Read()) == [0, 1, 2]
 
 
-@pytest.mark.promise("restart.backoff-per-child")
-async def test_a_child_that_keeps_crashing_does_not_slow_its_sibling_down(autojump_clock, system):
-    """The delay belongs to the child, and to its own failures."""
-    backoff = Backoff(min_s=1.0, max_s=64.0, jitter=0.0)
-    _, (bad, good) = await supervisor_of(
-        system, player("bad", backoff=backoff), player("good", backoff=backoff), intensity=99
-    )
-    for _ in range(5):
-        bad.tell(Boom())
-        await bad.ask(Read(), timeout_s=100)
-    start = trio.current_time()
-    good.tell(Boom())
-    await good.ask(Read())
-    assert trio.current_time() - start == 1.0
-
-
 @pytest.mark.promise("restart.backoff-reset")
 async def test_a_child_that_says_it_is_healthy_in_its_start_hook_never_waits_longer(autojump_clock, system, events):
-    """Its word counts from then on."""
     backoff = Backoff(min_s=1.0, max_s=64.0, jitter=0.0)
     ref = await system.spawn(player("a", starting=lambda context: context.healthy(), backoff=backoff))
     for _ in range(3):
@@ -100,7 +72,6 @@ async def test_a_child_that_says_it_is_healthy_in_its_start_hook_never_waits_lon
 
 @pytest.mark.promise("restart.backoff-reset", "restart.failed-restart-retried")
 async def test_time_spent_on_a_start_that_fails_is_no_quiet_time(autojump_clock, system, events):
-    """Only what ran resets the delay, however long a start took to fail."""
     starts = []
 
     async def hang_later(_):
@@ -118,7 +89,6 @@ async def test_time_spent_on_a_start_that_fails_is_no_quiet_time(autojump_clock,
 
 @pytest.mark.promise("restart.backoff-growth")
 async def test_jitter_keeps_children_that_failed_together_apart(autojump_clock, system, events):
-    """Ten that crash at one moment come back at ten."""
     specs = [player(f"p{n}", backoff=Backoff(min_s=10.0, jitter=0.2)) for n in range(10)]
     _, children = await supervisor_of(system, *specs, intensity=99)
     for child in children:
@@ -131,11 +101,11 @@ async def test_jitter_keeps_children_that_failed_together_apart(autojump_clock, 
 
 @pytest.mark.promise("bitten.backoff-is-a-state")
 async def test_a_child_that_waits_is_killed_stopped_or_told_without_any_effect_on_its_wait(autojump_clock, system):
-    """A kill has nothing to cancel; the restart is not lost, not doubled and not earlier."""
     diary = []
     ref = await system.spawn(player("a", diary, backoff=AGAIN))
     await end(ref, "crash")
-    assert system.tree().children[0].state is State.BACKING_OFF
+    (node,) = system.tree().children
+    assert (node.state, node.last_error) == (State.BACKING_OFF, "ValueError: boom")
     await trio.sleep(5)
     ref.kill()
     ref.tell("hello")
@@ -149,12 +119,15 @@ async def test_a_child_that_waits_is_killed_stopped_or_told_without_any_effect_o
 
 @pytest.mark.promise("bitten.backoff-is-a-state")
 async def test_a_child_that_is_stopped_while_it_waits_does_not_come_back(autojump_clock, system):
-    """It is stopped five seconds before its delay is over: no incarnation starts, and it is gone from the tree."""
     diary = []
     ref = await system.spawn(player("a", diary, backoff=AGAIN))
     await end(ref, "crash")
     await trio.sleep(5)
-    await ref.stop()
+    ref.tell("waits")
+    start = trio.current_time()
+    assert await ref.stop() == Shutdown()
+    assert trio.current_time() == start
+    assert [letter.message for letter in system.dead_letters] == ["waits"]
     await trio.sleep(100)
     assert diary == ["start a", "stop a (crashed: ValueError)"]
     assert not ref.alive

@@ -18,7 +18,7 @@ from actors import (
     StartChild,
     Supervision,
 )
-from tests.actors.troupe import Read, Run, player, settled
+from tests.actors.troupe import Read, Run, player, settled, tell
 
 
 class Question(Ask):
@@ -47,7 +47,6 @@ class Asking(Actor):
 @pytest.mark.promise("bad.cycle", "ask.self")
 @pytest.mark.parametrize("names", ["ab", "abc", "abcde"])
 async def test_a_circle_of_asks_fails_at_once(autojump_clock, system, names):
-    """The one that would close it gets the error, with the whole circle; the others get it as a crash."""
     refs = {}
     for name, following in zip(names, names[1:] + names[0], strict=True):
         spec = ChildSpec(name, lambda following=following: Asking(refs, following), restart=Restart.TEMPORARY)
@@ -88,8 +87,7 @@ async def test_a_circle_in_which_one_answers_from_another_task_is_none(autojump_
     refs["a"] = await system.spawn(ChildSpec("a", First))
     refs["b"] = await system.spawn(ChildSpec("b", Later))
     refs["c"] = await system.spawn(ChildSpec("c", lambda: Asking(refs, "a")))
-    refs["a"].tell("go")
-    await settled()
+    await tell(refs["a"], "go")
     start = trio.current_time()
     assert await refs["b"].ask(Run(None), timeout_s=10) == "later"
     assert trio.current_time() - start == 2
@@ -97,7 +95,6 @@ async def test_a_circle_in_which_one_answers_from_another_task_is_none(autojump_
 
 @pytest.mark.promise("bad.cycle")
 async def test_a_circle_through_a_request_about_children_is_one(autojump_clock, system):
-    """A child waits for its parent to count its children, and the parent for the child."""
     parent = await system.spawn(player("parent", supervision=Supervision()))
     kid = await parent.ask(StartChild(player("kid")))
     errors = []

@@ -29,15 +29,13 @@ from actors import (
     TooManyChildren,
 )
 from tests.actors.misdeeds import neighbour, stubborn, told
-from tests.actors.troupe import Player, Read, Run, player, settled, sleeping
+from tests.actors.troupe import Player, Read, Run, player, sleeping, tell
 
 
 @pytest.mark.promise("bad.blocking")
 @pytest.mark.blocking("it is the fault under test")
 @pytest.mark.parametrize("way", ["message", "alert beside others", "timer", "notice"])
 async def test_a_handler_that_blocks_the_loop_is_named(autojump_clock, events, way):
-    """With its actor, its message and the time; and however the message came."""
-
     class Blocking(Player):
         async def receive(self, message, context):
             if not isinstance(message, Run):
@@ -64,7 +62,6 @@ async def test_a_handler_that_blocks_the_loop_is_named(autojump_clock, events, w
 
 @pytest.mark.promise("bad.blocking")
 async def test_a_handler_that_waits_holds_nobody_up(autojump_clock, system, events):
-    """However long it takes: a wait is no blocking."""
     ref = await system.spawn(player("a"))
     await ref.ask(Run(sleeping(3600)), timeout_s=7200)
     assert told(events, SlowHandler) == []
@@ -72,8 +69,6 @@ async def test_a_handler_that_waits_holds_nobody_up(autojump_clock, system, even
 
 @pytest.mark.promise("bad.spawn-for-ever")
 async def test_an_actor_that_spawns_for_ever_meets_its_bound(autojump_clock, system):
-    """`max_children` makes it a crash like any other; what it had spawned ends with it."""
-
     async def spawn_for_ever(context):
         number = 0
         while True:
@@ -90,7 +85,6 @@ async def test_an_actor_that_spawns_for_ever_meets_its_bound(autojump_clock, sys
 @pytest.mark.promise("bad.spawn-for-ever")
 @pytest.mark.parametrize("kind", [Actor, Player])
 async def test_without_a_bound_others_have_their_turns_and_a_stop_works(autojump_clock, system, kind):
-    """Whether the start of a child waits for something or not."""
     well = await neighbour(system)
 
     async def spawn_for_ever(context):
@@ -109,7 +103,6 @@ async def test_without_a_bound_others_have_their_turns_and_a_stop_works(autojump
 
 @pytest.mark.promise("bad.self-flood")
 async def test_an_actor_that_tells_itself_in_a_loop_starves_nobody(autojump_clock, system):
-    """Its batches end after a millisecond; a stop does not wait behind what it told itself."""
     well = await neighbour(system)
 
     class Restless(Actor):
@@ -126,8 +119,6 @@ async def test_an_actor_that_tells_itself_in_a_loop_starves_nobody(autojump_cloc
 
 @pytest.mark.promise("bad.self-flood")
 async def test_an_actor_that_tells_itself_more_than_it_handles_meets_its_bound(autojump_clock, system):
-    """The lane is full, `tell` raises in the actor's own hands, and that is a crash of its own."""
-
     class Growing(Actor):
         mailbox = MailboxSpec(capacity=100)
 
@@ -144,8 +135,6 @@ async def test_an_actor_that_tells_itself_more_than_it_handles_meets_its_bound(a
 
 @pytest.mark.promise("bad.self-flood", "mailbox.share")
 async def test_an_actor_that_floods_its_own_alerts_still_hears_others(autojump_clock, system):
-    """A share of its turns is kept for the lanes below."""
-
     class Alarmed(Player):
         left = 100_000
 
@@ -166,16 +155,13 @@ async def test_an_actor_that_floods_its_own_alerts_still_hears_others(autojump_c
 
 @pytest.mark.promise("bad.self-flood")
 async def test_draining_an_actor_that_makes_work_for_itself_ends_with_its_grace(autojump_clock, system):
-    """Who asks for draining waits no longer than that; what it tells itself is lost, and timers are not."""
-
     class Restless(Actor):
         async def receive(self, message, context):
             context.set_timer("more", 0, message)
             await trio.sleep(1)
 
     ref = await system.spawn(ChildSpec("restless", Restless))
-    ref.tell("again")
-    await settled()
+    await tell(ref, "again")
     start = trio.current_time()
     assert await ref.stop(StopMode.AFTER_DRAIN) == Killed()
     assert trio.current_time() - start == 5.0
@@ -183,8 +169,6 @@ async def test_draining_an_actor_that_makes_work_for_itself_ends_with_its_grace(
 
 @pytest.mark.promise("bad.cancel-itself")
 async def test_a_handler_may_cancel_a_scope_of_its_own(autojump_clock, system):
-    """That is nobody else's affair: the next message comes as ever."""
-
     async def give_up(_):
         with trio.CancelScope() as scope:
             scope.cancel()
@@ -199,7 +183,6 @@ async def test_a_handler_may_cancel_a_scope_of_its_own(autojump_clock, system):
 @pytest.mark.promise("bad.cancel-itself")
 @pytest.mark.parametrize("restart", list(Restart))
 async def test_a_handler_may_kill_its_own_actor(autojump_clock, system, restart):
-    """It is cancelled at its next wait, and the restart type says what follows."""
     after = []
 
     async def kill_myself(context):
@@ -209,15 +192,13 @@ async def test_a_handler_may_kill_its_own_actor(autojump_clock, system, restart)
         after.append("never")
 
     ref = await system.spawn(player("a", restart=restart))
-    ref.tell(Run(kill_myself))
-    await settled()
+    await tell(ref, Run(kill_myself))
     assert after == ["before the wait"]
     assert ref.alive is (restart is not Restart.TEMPORARY)
 
 
 @pytest.mark.promise("bad.cancel-itself")
 async def test_a_handler_that_cancels_itself_while_it_is_stopped_ends_once(autojump_clock, system, events):
-    """Both orders to end are one end."""
     diary = []
     ref = await system.spawn(player("a", diary))
 
@@ -226,8 +207,7 @@ async def test_a_handler_that_cancels_itself_while_it_is_stopped_ends_once(autoj
         context.ref.kill()
         await trio.sleep_forever()
 
-    ref.tell(Run(kill_myself))
-    await settled()
+    await tell(ref, Run(kill_myself))
     assert await ref.stop(StopMode.AFTER_MESSAGE) == Killed()
     assert diary == ["start a", "stop a (killed)"]
     assert len(told(events, ActorCrashed)) == 1
@@ -236,7 +216,6 @@ async def test_a_handler_that_cancels_itself_while_it_is_stopped_ends_once(autoj
 @pytest.mark.promise("bad.cancel-itself")
 @pytest.mark.parametrize("where", ["receive", "task", "on_stop"])
 async def test_a_cancellation_that_is_raised_again_outside_of_its_scope_is_a_crash(autojump_clock, system, where):
-    """No scope is there to catch it: it concerns the actor that kept it, and nobody else."""
     well = await neighbour(system)
 
     async def stray(_=None):
@@ -266,7 +245,6 @@ async def test_a_cancellation_that_is_raised_again_outside_of_its_scope_is_a_cra
 
 @pytest.mark.promise("bad.swallow-cancelled")
 async def test_a_handler_that_swallows_its_cancellation_once_is_cancelled_at_its_next_wait(autojump_clock, system):
-    """trio's cancellation stays until it is obeyed."""
     after = []
 
     async def swallow(_):
@@ -278,8 +256,7 @@ async def test_a_handler_that_swallows_its_cancellation_once_is_cancelled_at_its
         after.append("never")
 
     ref = await system.spawn(player("a"))
-    ref.tell(Run(swallow))
-    await settled()
+    await tell(ref, Run(swallow))
     start = trio.current_time()
     assert await ref.stop(StopMode.NOW) == Shutdown()
     assert (after, trio.current_time()) == (["swallowed"], start)
@@ -287,8 +264,6 @@ async def test_a_handler_that_swallows_its_cancellation_once_is_cancelled_at_its
 
 @pytest.mark.promise("bad.swallow-cancelled")
 async def test_a_handler_that_swallows_its_cancellation_and_returns_has_ended_its_message(autojump_clock, system):
-    """The actor stops all the same; no further message is taken."""
-
     async def swallow(_):
         try:
             await trio.sleep_forever()
@@ -296,8 +271,7 @@ async def test_a_handler_that_swallows_its_cancellation_and_returns_has_ended_it
             return
 
     ref = await system.spawn(player("a"))
-    ref.tell(Run(swallow))
-    await settled()
+    await tell(ref, Run(swallow))
     ref.tell("next")
     assert await ref.stop(StopMode.NOW) == Shutdown()
     assert [letter.message for letter in system.dead_letters] == ["next"]
@@ -308,12 +282,10 @@ async def test_a_handler_that_swallows_its_cancellation_and_returns_has_ended_it
 async def test_a_handler_that_swallows_every_cancellation_is_named_and_ends_when_it_lets_go(
     autojump_clock, system, events, how
 ):
-    """Nothing can end it: who waits, waits; five seconds after the kill its name is told, once."""
     release = trio.Event()
     well = await neighbour(system)
     ref = await system.spawn(player("a", restart=Restart.TEMPORARY))
-    ref.tell(Run(stubborn(release)))
-    await settled()
+    await tell(ref, Run(stubborn(release)))
     async with trio.open_nursery() as nursery:
         if how == "kill":
             ref.kill()
@@ -334,14 +306,12 @@ async def test_a_handler_that_swallows_every_cancellation_is_named_and_ends_when
 
 @pytest.mark.promise("bad.swallow-cancelled", "peers.one-for-all-old-gone")
 async def test_nobody_of_a_group_starts_while_one_of_the_old_will_not_end(autojump_clock, system, events):
-    """The group waits, and says for whom."""
     release = trio.Event()
     diary = []
     specs = [player("a", diary), player("b", diary)]
     ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(specs, strategy=Strategy.ONE_FOR_ALL)))
     a, b = ref.children()
-    b.tell(Run(stubborn(release)))
-    await settled()
+    await tell(b, Run(stubborn(release)))
     diary.clear()
     a.kill()
     await trio.sleep(100)

@@ -25,7 +25,7 @@ from actors import (
     Supervisor,
 )
 from tests.actors.misdeeds import Mute, Odd, neighbour, raising, run, stubborn, told
-from tests.actors.troupe import Boom, Hang, Player, Read, Run, player, settled, sleeping
+from tests.actors.troupe import Boom, Hang, Player, Read, Run, player, settled, sleeping, tell
 
 
 @pytest.mark.promise("bad.base-exception")
@@ -34,7 +34,6 @@ from tests.actors.troupe import Boom, Hang, Player, Read, Run, player, settled, 
 )
 @pytest.mark.parametrize("where", ["receive", "on_start", "on_idle", "on_stop", "task", "factory"])
 async def test_an_actor_that_raises_something_odd_crashes_alone(autojump_clock, system, events, where, error):
-    """As from any error: it is told, it is restarted, and nobody else notices."""
     well = await neighbour(system)
     armed = [True]
 
@@ -80,7 +79,6 @@ async def test_an_actor_that_raises_something_odd_crashes_alone(autojump_clock, 
 
 @pytest.mark.promise("bad.base-exception")
 async def test_an_odd_error_fails_a_first_start_and_a_stop(autojump_clock, system):
-    """They end like others: with an error that has a name."""
     for spec in (player("a", starting=raising(Odd())), ChildSpec("a", raising(Odd()))):
         with pytest.raises(StartFailed) as caught:
             await system.spawn(spec)
@@ -94,7 +92,6 @@ async def test_an_odd_error_fails_a_first_start_and_a_stop(autojump_clock, syste
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize("where", ["receive", "on_start", "on_stop", "task", "factory", "nested"])
 def test_an_interrupt_passes_through_to_the_caller_of_the_system(error, where):
-    """From wherever it comes, once, and nobody is restarted on the way out."""
     starts = []
 
     async def main():
@@ -134,11 +131,9 @@ def test_an_interrupt_passes_through_to_the_caller_of_the_system(error, where):
 @pytest.mark.promise("bad.unprintable-error")
 @pytest.mark.parametrize("directive", [Directive.RESTART, Directive.RESUME, Directive.STOP])
 async def test_an_error_that_cannot_say_its_text_is_told_by_its_type(autojump_clock, system, directive):
-    """Reports, history and the tree do without the text."""
     well = await neighbour(system)
     ref = await system.spawn(player("a", directives={Mute: directive}))
-    ref.tell(Boom(Mute()))
-    await settled()
+    await tell(ref, Boom(Mute()))
     assert ref.alive is (directive is not Directive.STOP)
     assert "Mute" in system.explain("/test/a").text()
     await well()
@@ -146,7 +141,6 @@ async def test_an_error_that_cannot_say_its_text_is_told_by_its_type(autojump_cl
 
 @pytest.mark.promise("bad.start-hook", "start.death-or-hang-never-hangs-parent")
 async def test_a_start_hook_that_swallows_its_timeout_is_named(autojump_clock, system, events):
-    """Nobody can end it; whoever waits for it is told in the log for whom, and others are served."""
     release = trio.Event()
     ref = await system.spawn(ChildSpec("sup", Supervisor))
     async with trio.open_nursery() as nursery:
@@ -162,7 +156,6 @@ async def test_a_start_hook_that_swallows_its_timeout_is_named(autojump_clock, s
 
 @pytest.mark.promise("bad.start-hook", "stop.unlimited-and-zero-grace")
 async def test_a_start_hook_that_hangs_is_stopped_at_once(autojump_clock, system):
-    """It is not waited for: what is not running has nothing to finish."""
     parent = await system.spawn(player("parent", supervision=Supervision()))
     async with trio.open_nursery() as nursery:
 
@@ -179,7 +172,6 @@ async def test_a_start_hook_that_hangs_is_stopped_at_once(autojump_clock, system
 
 @pytest.mark.promise("bad.start-hook")
 async def test_a_start_hook_that_declines_after_it_did_half_leaves_nothing(autojump_clock, system):
-    """Its children, tasks and timers are gone as after any end."""
     diary = []
 
     async def half(context):
@@ -204,7 +196,6 @@ async def test_a_start_hook_that_declines_after_it_did_half_leaves_nothing(autoj
 async def test_a_stop_hook_that_fails_or_hangs_delays_and_restarts_nobody(
     autojump_clock, system, stopping, reason, took_s
 ):
-    """The end stays the end; its siblings stop in order."""
     diary = []
     specs = [player("a", diary), player("b", diary, stopping=stopping), player("c", diary)]
     ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(specs)))
@@ -219,7 +210,6 @@ async def test_a_stop_hook_that_fails_or_hangs_delays_and_restarts_nobody(
 
 @pytest.mark.promise("bad.stop-hook", "bad.swallow-cancelled")
 async def test_a_stop_hook_that_swallows_its_kill_is_named(autojump_clock, system, events):
-    """Five seconds of grace, five more, then the record; it ends when it lets go."""
     release = trio.Event()
     ref = await system.spawn(player("a", stopping=stubborn(release)))
     async with trio.open_nursery() as nursery:
@@ -235,7 +225,6 @@ async def test_a_stop_hook_that_swallows_its_kill_is_named(autojump_clock, syste
 @pytest.mark.promise("bad.report-state", "report.state-hook-fails")
 @pytest.mark.parametrize("error", [ValueError("no"), Odd(), Mute()], ids=["error", "odd", "mute"])
 async def test_a_state_that_cannot_be_reported_is_reported_as_that(autojump_clock, system, events, error):
-    """The crash is told with everything else."""
     well = await neighbour(system)
 
     class Shy(Player):
@@ -253,8 +242,6 @@ async def test_a_state_that_cannot_be_reported_is_reported_as_that(autojump_cloc
 
 @pytest.mark.promise("bad.report-state", "report.state-hook-fails")
 async def test_a_state_that_has_no_text_or_too_much_of_it_is_cut(autojump_clock, system, events):
-    """A report stays a report."""
-
     class Talkative(Player):
         def report_state(self):
             return "x" * 10**6
@@ -265,8 +252,7 @@ async def test_a_state_that_has_no_text_or_too_much_of_it_is_cut(autojump_clock,
 
     for kind in (Talkative, Unprintable):
         ref = await system.spawn(ChildSpec(kind.__name__, kind))
-        ref.tell(Boom())
-        await settled()
+        await tell(ref, Boom())
     long, none = told(events, ActorCrashed)
     assert len(long.state) < 3000
     assert none.state == "report_state raised RuntimeError"
@@ -274,17 +260,13 @@ async def test_a_state_that_has_no_text_or_too_much_of_it_is_cut(autojump_clock,
 
 @pytest.mark.promise("bad.listener")
 def test_listeners_that_raise_harm_nobody(caplog):
-    """Of records, of dead letters, and the redaction of texts: each failure is logged, and the tree goes on."""
-
     async def main():
         deaf = raising(ValueError("deaf"))
         async with ActorSystem("s", on_event=deaf, redact=deaf, intensity=9) as system:
             system.listen(deaf)
             system.dead_letters.subscribe(deaf)
             ref = await system.spawn(player("a"))
-            ref.tell(Boom())
-            ref.tell(Hang())
-            await settled()
+            await tell(ref, Boom(), Hang())
             ref.tell("waits")
             assert await ref.stop(StopMode.NOW) == Shutdown()
             ref.tell("dead")
@@ -298,7 +280,6 @@ def test_listeners_that_raise_harm_nobody(caplog):
 
 @pytest.mark.promise("bad.start-hook")
 async def test_an_actor_that_wants_to_stop_in_its_start_hook_has_not_started(autojump_clock, system):
-    """It never ran: its starter is told so, and its name is free."""
     with pytest.raises(StartFailed, match="stopped meanwhile"):
         await system.spawn(player("a", starting=lambda context: context.stop()))
     assert (await system.spawn(player("a"))).alive

@@ -35,7 +35,7 @@ from actors import (
     conflate,
 )
 from tests.actors.misdeeds import Odd, neighbour
-from tests.actors.troupe import Boom, Player, Read, Run, held, player, settled, sleeping
+from tests.actors.troupe import Boom, Player, Read, Run, held, player, settled, sleeping, tell
 
 
 @pytest.mark.promise("start.invalid-specs", "bad.spec")
@@ -48,15 +48,14 @@ from tests.actors.troupe import Boom, Player, Read, Run, held, player, settled, 
         ("shutdown_s", [-1, math.nan, -math.inf, "5", True]),
         ("start_timeout_s", [0, -1, math.nan, None, "5", False]),
         ("backoff", [5, 0.1, "1 s", Backoff]),
-        ("significant", ["yes", 1, None]),
+        ("significant", ["yes", 1, None, True]),
         ("directives", [[1], "stop", {ValueError: "stop"}, {"x": Directive.STOP}, {Odd: Directive.STOP}]),
         ("redeliver", [-1, 1.5, True, None, "1"]),
     ],
 )
 def test_every_field_of_a_child_is_refused_by_name_when_it_is_wrong(field, wrong):
-    """By type and by value, before there is anything to start."""
-    good = {"id": "a", "factory": Player, "restart": Restart.TRANSIENT}
-    ChildSpec(**good)
+    good = {"id": "a", "factory": Player}
+    ChildSpec(**good, restart=Restart.TRANSIENT, significant=True)
     for value in wrong:
         with pytest.raises(InvalidSpec) as caught:
             ChildSpec(**(good | {field: value}))
@@ -78,7 +77,6 @@ def test_every_field_of_a_child_is_refused_by_name_when_it_is_wrong(field, wrong
     ],
 )
 def test_every_field_of_a_supervision_is_refused_by_name_when_it_is_wrong(make, field, wrong):
-    """In both places where it can be given."""
     make()
     for value in wrong:
         with pytest.raises(InvalidSpec) as caught:
@@ -98,7 +96,6 @@ def test_every_field_of_a_supervision_is_refused_by_name_when_it_is_wrong(make, 
     ],
 )
 def test_every_field_of_a_backoff_is_refused_by_name_when_it_is_wrong(field, wrong):
-    """Numbers that make no sense, and what is no number."""
     for value in wrong:
         with pytest.raises(InvalidSpec) as caught:
             Backoff(**{field: value})
@@ -114,7 +111,6 @@ def test_every_field_of_a_backoff_is_refused_by_name_when_it_is_wrong(field, wro
     ],
 )
 def test_every_field_of_a_mailbox_is_refused_by_name_when_it_is_wrong(field, wrong):
-    """For one lane or for all."""
     for value in wrong:
         with pytest.raises(InvalidSpec) as caught:
             MailboxSpec(**{field: value})
@@ -138,7 +134,6 @@ def test_every_field_of_a_mailbox_is_refused_by_name_when_it_is_wrong(field, wro
     ],
 )
 def test_a_wrong_tree_is_refused_before_it_starts(options, problem):
-    """When the system is made, with nothing running."""
     with pytest.raises(InvalidSpec, match=problem):
         ActorSystem(**({"name": "s"} | options))
 
@@ -146,7 +141,6 @@ def test_a_wrong_tree_is_refused_before_it_starts(options, problem):
 @pytest.mark.promise("start.invalid-specs", "bad.spec")
 @pytest.mark.parametrize(("field", "value"), [("supervision", 5), ("supervision", Supervisor), ("mailbox", 5)])
 async def test_a_wrong_attribute_of_an_actor_fails_its_start_by_name(autojump_clock, system, field, value):
-    """It can be seen no sooner than that."""
     well = await neighbour(system)
     wrong = type("Wrong", (Player,), {field: value})
     with pytest.raises(StartFailed) as caught:
@@ -161,7 +155,6 @@ async def test_a_wrong_attribute_of_an_actor_fails_its_start_by_name(autojump_cl
     "request_", [lambda: StartChild(5), lambda: StopChild([]), lambda: RestartChild({}), lambda: ForgetChild([])]
 )
 async def test_a_wrong_request_fails_who_asked_and_not_the_supervisor(autojump_clock, system, request_):
-    """It goes on with its children as if nothing had been."""
     ref = await system.spawn(ChildSpec("sup", lambda: Supervisor([player("a")])))
     with pytest.raises((TypeError, ValueError)):
         await ref.ask(request_())
@@ -172,7 +165,6 @@ async def test_a_wrong_request_fails_who_asked_and_not_the_supervisor(autojump_c
 @pytest.mark.promise("bad.requests")
 @pytest.mark.parametrize("what", [5, None, Player, player])
 async def test_spawning_something_else_than_a_spec_is_refused(autojump_clock, system, what):
-    """By the actor's own means, and by the system's."""
     parent = await system.spawn(player("parent", supervision=Supervision()))
 
     async def spawn(context):
@@ -187,14 +179,8 @@ async def test_spawning_something_else_than_a_spec_is_refused(autojump_clock, sy
 @pytest.mark.promise("bad.numbers")
 @pytest.mark.parametrize("timeout_s", [math.nan, -1, "5", None])
 async def test_a_time_that_is_none_is_refused_before_anything_is_sent(autojump_clock, system, timeout_s):
-    """By `ask` and by `send`, at once, leaving nothing in any table."""
-
-    class Small(Player):
-        mailbox = MailboxSpec(capacity=1)
-
-    ref = await system.spawn(ChildSpec("small", Small))
-    ref.tell(Run(sleeping(1)))
-    await settled()
+    ref = await system.spawn(player("small", mailbox=MailboxSpec(capacity=1)))
+    await tell(ref, Run(sleeping(1)))
     ref.tell("waits")
     for call in (lambda: ref.ask(Read(), timeout_s=timeout_s), lambda: ref.send("x", timeout_s=timeout_s)):
         with pytest.raises((TypeError, ValueError)):
@@ -207,7 +193,6 @@ async def test_a_time_that_is_none_is_refused_before_anything_is_sent(autojump_c
 
 @pytest.mark.promise("bad.numbers")
 async def test_a_timer_that_is_no_time_is_refused_and_leaves_no_other_timer_late(autojump_clock, system):
-    """Nor does a key that cannot be one leave a timer behind."""
     ref = await system.spawn(player("a"))
 
     def set_wrong(context):
@@ -235,24 +220,23 @@ async def test_a_timer_that_is_no_time_is_refused_and_leaves_no_other_timer_late
     ],
 )
 async def test_asking_something_that_cannot_be_answered_is_refused(autojump_clock, system, request_, problem):
-    """A request is an `Ask`; nothing else has a way back. Nothing is sent, and the error says what to write."""
     ref = await system.spawn(player("a", supervision=Supervision()))
     with pytest.raises(NotAnAsk, match=problem):
         await ref.ask(request_)
     assert await ref.ask(Read()) == []
 
 
-@pytest.mark.promise("bad.to-the-dead", "tell.dead-letter", "ask.dead-fails-at-once")
+@pytest.mark.promise("bad.to-the-dead", "tell.dead-letter", "ask.dead-fails-at-once", "stop.dead-is-harmless")
 async def test_whatever_is_done_to_the_dead_is_harmless(autojump_clock, system):
-    """Messages are dead letters, requests fail, stops return, watches are answered."""
     ref = await system.spawn(player("a", supervision=Supervision()))
     await ref.stop()
     for lane in Lane:
         ref.tell("hello", lane=lane)
         await ref.send("hello", lane=lane)
     for request in (Read(), StartChild(player("b")), CountChildren()):
-        with pytest.raises(ActorDied):
+        with pytest.raises(ActorDied) as caught:
             await ref.ask(request, timeout_s=math.inf)
+        assert caught.value.reason == Shutdown()
         with pytest.raises(ActorDied):
             await ref.ask(type(request)(*([player("b")] if isinstance(request, StartChild) else [])), fail_fast=True)
     ref.kill()
@@ -265,7 +249,6 @@ async def test_whatever_is_done_to_the_dead_is_harmless(autojump_clock, system):
 
 @pytest.mark.promise("bad.taken-id", "names.taken")
 async def test_an_id_that_is_taken_is_refused_whoever_has_it(autojump_clock, system):
-    """Running, starting or backing off; one that ended has given it back."""
     parent = await system.spawn(player("parent", supervision=Supervision(intensity=9)))
     running = await parent.ask(StartChild(player("running")))
     waiting = await parent.ask(StartChild(player("waiting", backoff=Backoff(min_s=10))))
@@ -285,7 +268,6 @@ async def test_an_id_that_is_taken_is_refused_whoever_has_it(autojump_clock, sys
 @pytest.mark.promise("bad.factory")
 @pytest.mark.parametrize("product", [None, dict, Player, 5])
 async def test_a_factory_that_makes_no_actor_is_a_failed_start(autojump_clock, system, product):
-    """It says what was made instead: a class is not an actor yet."""
     with pytest.raises(StartFailed, match=r"made a \w+, not an Actor"):
         await system.spawn(ChildSpec("a", lambda: product))
 
@@ -293,8 +275,6 @@ async def test_a_factory_that_makes_no_actor_is_a_failed_start(autojump_clock, s
 @pytest.mark.promise("bad.factory")
 @pytest.mark.parametrize("same", [Player(), Supervisor([player("a")])], ids=["worker", "supervisor"])
 async def test_a_factory_that_returns_the_same_actor_again_fails_the_restart(autojump_clock, same):
-    """State that a crash has broken is not gone on with; the error says what to write."""
-
     async def live():
         async with ActorSystem("s", on_event=lambda _: None) as system:
             ref = await system.spawn(ChildSpec("a", lambda: same))
@@ -310,7 +290,6 @@ async def test_a_factory_that_returns_the_same_actor_again_fails_the_restart(aut
 
 @pytest.mark.promise("bad.factory")
 async def test_a_factory_that_returns_the_same_actor_for_two_children_fails_the_second_start(autojump_clock, system):
-    """The first one goes on."""
     same = Player()
     ref = await system.spawn(ChildSpec("a", lambda: same))
     with pytest.raises(StartFailed, match="used before"):

@@ -4,25 +4,17 @@ import pytest
 import trio
 import trio.testing
 
-from actors import ChildSpec, Lane, MailboxFull, MailboxSpec, Overflow, Restarted, conflate, open_mailbox
-from tests.actors.troupe import Boom, Player, Read, Run, player, settled, sleeping
-
-
-class Small(Player):
-    """Holds two messages."""
-
-    mailbox = MailboxSpec(2)
+from actors import Lane, MailboxFull, MailboxSpec, Overflow, Restarted, conflate, open_mailbox
+from tests.actors.troupe import Boom, Read, Run, player, settled, sleeping, tell
 
 
 async def test_plain_trio_code_feeds_an_actor(autojump_clock, system):
-    """It knows of channels only."""
-
     async def produce(channel: trio.abc.SendChannel[int]) -> None:
         async with channel:
             for number in range(5):
                 await channel.send(number)
 
-    ref = await system.spawn(ChildSpec("a", Small))
+    ref = await system.spawn(player("a", mailbox=MailboxSpec(2)))
     await produce(ref.channel())
     await settled()
     assert await ref.ask(Read()) == [0, 1, 2, 3, 4]
@@ -30,10 +22,8 @@ async def test_plain_trio_code_feeds_an_actor(autojump_clock, system):
 
 @pytest.mark.usefixtures("one_batch")
 async def test_a_channel_waits_for_room_and_leaves_nothing_when_cancelled(autojump_clock, system):
-    """Backpressure, as of any trio channel."""
-    ref = await system.spawn(ChildSpec("a", Small))
-    ref.tell(Run(sleeping(10)))
-    await settled()
+    ref = await system.spawn(player("a", mailbox=MailboxSpec(2)))
+    await tell(ref, Run(sleeping(10)))
     channel = ref.channel()
     await channel.send(1)
     await channel.send(2)
@@ -48,10 +38,8 @@ async def test_a_channel_waits_for_room_and_leaves_nothing_when_cancelled(autoju
 
 
 async def test_a_channel_has_a_lane(autojump_clock, system):
-    """What it feeds overtakes."""
     ref = await system.spawn(player("a"))
-    ref.tell(Run(sleeping(1)))
-    await settled()
+    await tell(ref, Run(sleeping(1)))
     await ref.channel().send("normal")
     await ref.channel(Lane.ALERT).send("alert")
     await trio.sleep(2)
@@ -59,11 +47,9 @@ async def test_a_channel_has_a_lane(autojump_clock, system):
 
 
 async def test_a_channel_to_a_dead_actor_is_broken_and_a_closed_one_closed(autojump_clock, system):
-    """trio's own errors; a restart breaks nothing."""
     ref = await system.spawn(player("a"))
     channel = ref.channel()
-    ref.tell(Boom())
-    await settled()
+    await tell(ref, Boom())
     await channel.send(1)
     await ref.stop()
     with pytest.raises(trio.BrokenResourceError):
@@ -77,10 +63,8 @@ async def test_a_channel_to_a_dead_actor_is_broken_and_a_closed_one_closed(autoj
 
 @pytest.mark.promise("bitten.no-forged-death")
 async def test_a_channel_carries_no_notices(autojump_clock, system):
-    """Not even when it has to wait for room."""
-    ref = await system.spawn(ChildSpec("a", Small))
-    ref.tell(Run(sleeping(10)))
-    await settled()
+    ref = await system.spawn(player("a", mailbox=MailboxSpec(2)))
+    await tell(ref, Run(sleeping(10)))
     for number in range(2):
         ref.tell(number)
     with pytest.raises(TypeError, match="runtime only"):
@@ -88,7 +72,6 @@ async def test_a_channel_carries_no_notices(autojump_clock, system):
 
 
 async def test_a_mailbox_without_an_actor_is_a_channel_with_lanes():
-    """In the order an actor would get."""
     sender, receiver = open_mailbox()
     await sender.send("normal")
     await sender.send("low", lane=Lane.LOW)
@@ -104,7 +87,6 @@ async def test_a_mailbox_without_an_actor_is_a_channel_with_lanes():
 
 
 async def test_a_sender_waits_for_the_receiver(autojump_clock):
-    """And goes on when there is room."""
     sender, receiver = open_mailbox(MailboxSpec(1))
     sent = []
 
@@ -123,7 +105,6 @@ async def test_a_sender_waits_for_the_receiver(autojump_clock):
 
 
 async def test_a_receiver_waits_for_the_sender_or_for_its_end(autojump_clock):
-    """Whichever comes first."""
     sender, receiver = open_mailbox()
     got = []
 
@@ -145,7 +126,6 @@ async def test_a_receiver_waits_for_the_sender_or_for_its_end(autojump_clock):
 
 
 async def test_a_cancelled_receive_takes_nothing(autojump_clock):
-    """The next one gets the message."""
     sender, receiver = open_mailbox()
     with trio.move_on_after(1):
         await receiver.receive()
@@ -157,7 +137,6 @@ async def test_a_cancelled_receive_takes_nothing(autojump_clock):
 
 
 async def test_only_one_task_receives(autojump_clock):
-    """A second one is told so at once."""
     _, receiver = open_mailbox()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(receiver.receive)
@@ -168,7 +147,6 @@ async def test_only_one_task_receives(autojump_clock):
 
 
 async def test_closing_the_receiver_breaks_the_sender_and_names_what_is_lost(autojump_clock):
-    """Also for one that waits for room, which has its message still: that one is not lost."""
     lost = []
     sender, receiver = open_mailbox(MailboxSpec(1), on_lost=lambda message, lane: lost.append((message, lane)))
     await sender.send(1)
@@ -189,7 +167,6 @@ async def test_closing_the_receiver_breaks_the_sender_and_names_what_is_lost(aut
 
 
 async def test_closing_the_receiver_ends_a_waiting_receive(autojump_clock):
-    """As trio's channels do."""
     _, receiver = open_mailbox()
 
     async def waiting():
@@ -204,7 +181,6 @@ async def test_closing_the_receiver_ends_a_waiting_receive(autojump_clock):
 
 @pytest.mark.promise("bitten.lane-bounds")
 async def test_policies_hold_without_an_actor(autojump_clock):
-    """Reject, drop and conflate."""
     lost = []
     policies = {Lane.ALERT: Overflow.REJECT, Lane.HIGH: Overflow.DROP_OLDEST, Lane.LOW: conflate(lambda m: m[0])}
     sender, receiver = open_mailbox(MailboxSpec(1, policies), on_lost=lambda message, _: lost.append(message))
@@ -233,7 +209,6 @@ async def test_trio_can_check_the_channel():
 
 
 async def blocked(send, ends, message):
-    """Send a message, and note what came of it."""
     try:
         with trio.fail_after(50):
             await send(message)
@@ -243,10 +218,8 @@ async def blocked(send, ends, message):
 
 
 async def test_closing_a_channel_ends_its_sends_that_wait(autojump_clock, system):
-    """In whatever task, and also while the actor hangs; other channels to it, and what is in its lane, go on."""
-    ref = await system.spawn(ChildSpec("a", Small))
-    ref.tell(Run(sleeping(10)))
-    await settled()
+    ref = await system.spawn(player("a", mailbox=MailboxSpec(2)))
+    await tell(ref, Run(sleeping(10)))
     closing, other, ends = ref.channel(), ref.channel(), []
     for number in (1, 2):
         await closing.send(number)
@@ -263,10 +236,8 @@ async def test_closing_a_channel_ends_its_sends_that_wait(autojump_clock, system
 
 
 async def test_a_send_that_waits_for_an_actor_that_dies_is_told(autojump_clock, system):
-    """Nobody will ever have the message."""
-    ref = await system.spawn(ChildSpec("a", Small))
-    ref.tell(Run(sleeping(100)))
-    await settled()
+    ref = await system.spawn(player("a", mailbox=MailboxSpec(2)))
+    await tell(ref, Run(sleeping(100)))
     channel, ends = ref.channel(), []
     for number in (1, 2):
         await channel.send(number)
@@ -278,7 +249,6 @@ async def test_a_send_that_waits_for_an_actor_that_dies_is_told(autojump_clock, 
 
 
 async def test_closing_the_sender_ends_its_sends_that_wait(autojump_clock):
-    """The receiver gets what was sent before, and no more."""
     lost, ends = [], []
     sender, receiver = open_mailbox(MailboxSpec(1), on_lost=lambda message, _: lost.append(message))
     await sender.send(1)
@@ -292,7 +262,6 @@ async def test_closing_the_sender_ends_its_sends_that_wait(autojump_clock):
 
 
 async def test_a_send_that_got_its_room_is_not_taken_back_by_a_close_in_that_moment(autojump_clock):
-    """It is in the lane: the receiver has it."""
     ends = []
     sender, receiver = open_mailbox(MailboxSpec(1))
     await sender.send(1)
@@ -307,7 +276,6 @@ async def test_a_send_that_got_its_room_is_not_taken_back_by_a_close_in_that_mom
 
 @pytest.mark.promise("bitten.every-drop-counted")
 async def test_a_message_is_either_lost_or_its_senders_still(autojump_clock):
-    """When the receiver closes: what got its room before is lost, whose sender waits is told."""
     lost, ends = [], []
     sender, receiver = open_mailbox(MailboxSpec(1), on_lost=lambda message, _: lost.append(message))
     await sender.send(1)
@@ -322,10 +290,8 @@ async def test_a_message_is_either_lost_or_its_senders_still(autojump_clock):
 
 
 async def test_a_send_may_be_cancelled_in_the_moment_of_a_close(autojump_clock, system):
-    """At either end, and of a channel to an actor: as a clean-up does it. No send that waits is sent or left."""
-    ref = await system.spawn(ChildSpec("a", Small))
-    ref.tell(Run(sleeping(10)))
-    await settled()
+    ref = await system.spawn(player("a", mailbox=MailboxSpec(2)))
+    await tell(ref, Run(sleeping(10)))
     channel = ref.channel()
     ends = [(channel, channel, ref)]
     for which in (0, 1):

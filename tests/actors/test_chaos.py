@@ -38,15 +38,12 @@ def tree(shape):
 
 
 def living(system):
-    """References to everything alive, by path."""
     return {node.path: system.find(node.path) for node in system.tree().walk()}
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.sampled_from(list(Strategy)), min_size=1, max_size=3), RATES, st.integers(0, 2**16))
 def test_a_tree_under_chaos_comes_back(shape, rates, seed):
-    """Afterwards all of the tree is there, every actor answers at once, and no table holds anything."""
-
     async def talk(system):
         for _ in range(10):
             for path, ref in living(system).items():
@@ -75,8 +72,6 @@ def test_a_tree_under_chaos_comes_back(shape, rates, seed):
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.sampled_from(["stop", "kill", "crash", "none"]), min_size=1, max_size=12), st.integers(0, 2**16))
 def test_every_ask_ends_whatever_becomes_of_its_target(ends, seed):
-    """With a value or an error, without any timeout."""
-
     async def main():
         ended = []
         async with ActorSystem("s", **OPTIONS, on_event=lambda _: None) as system:
@@ -105,7 +100,6 @@ def test_every_ask_ends_whatever_becomes_of_its_target(ends, seed):
 
 @pytest.mark.parametrize("strategy", list(Strategy))
 async def test_a_supervisor_killed_during_a_group_restart_leaves_no_task(autojump_clock, system, strategy):
-    """Its own parent restarts it, whole."""
     children = [player(name, backoff=Backoff(min_s=3.0), supervision=Supervision()) for name in "abc"]
     ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(children, strategy=strategy, intensity=9)))
     ref.children()[0].kill()

@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from actors import Actor, ActorSystem, Ask, ChildSpec, Lane, MailboxSpec, Overflow, Stash, conflate, enqueued_at
-from tests.actors.troupe import settled
+from tests.actors.troupe import settled, tell
 
 request_id: ContextVar[str] = ContextVar("request_id", default="none")
 user: ContextVar[str] = ContextVar("user")
@@ -42,36 +42,30 @@ class Seer(Actor):
 
 @pytest.fixture
 async def carrying(autojump_clock):
-    """A system that carries both variables."""
     async with ActorSystem("s", intensity=9, carry=(request_id, user), on_event=lambda _: None) as system:
         yield system
 
 
 async def test_a_message_brings_the_values_of_its_sender(autojump_clock, carrying):
-    """And the next one its own: nothing stays behind."""
     seen = []
     ref = await carrying.spawn(ChildSpec("a", lambda: Seer(seen)))
     token = request_id.set("r1")
     ref.tell("one")
     request_id.reset(token)
-    ref.tell("two")
-    await settled()
+    await tell(ref, "two")
     assert seen == [("one", "r1", "nobody"), ("two", "none", "nobody")]
 
 
 async def test_values_travel_on_from_actor_to_actor(autojump_clock, carrying):
-    """As far as the messages go."""
     first, second = [], []
     other = await carrying.spawn(ChildSpec("b", lambda: Seer(second)))
     ref = await carrying.spawn(ChildSpec("a", lambda: Seer(first, other)))
     user.set("ada")
-    ref.tell("pass on")
-    await settled()
+    await tell(ref, "pass on")
     assert second == [("passed", "none", "ada")]
 
 
 async def test_a_request_brings_values_and_its_answer_none(autojump_clock, carrying):
-    """The caller keeps its own."""
     ref = await carrying.spawn(ChildSpec("a", lambda: Seer([])))
     request_id.set("mine")
     assert await ref.ask(Who()) == "mine"
@@ -79,7 +73,6 @@ async def test_a_request_brings_values_and_its_answer_none(autojump_clock, carry
 
 
 async def test_timers_bring_the_values_that_held_when_they_were_set(autojump_clock, carrying):
-    """What an actor puts off stays part of the request that it was put off for."""
     seen = []
     ref = await carrying.spawn(ChildSpec("a", lambda: Seer(seen)))
     request_id.set("r1")
@@ -89,22 +82,17 @@ async def test_timers_bring_the_values_that_held_when_they_were_set(autojump_clo
 
 
 async def test_values_hold_over_a_restart(autojump_clock, carrying):
-    """What waits in the mailbox keeps what it brought."""
     seen = []
     ref = await carrying.spawn(ChildSpec("a", lambda: Seer(seen)))
     request_id.set("r1")
-    ref.tell("crash")
-    ref.tell("next")
-    await settled()
+    await tell(ref, "crash", "next")
     assert seen == [("crash", "r1", "nobody"), ("next", "r1", "nobody")]
 
 
 async def test_a_sender_that_waits_for_room_gives_its_own_values(autojump_clock, carrying):
-    """Not those of whoever made the room."""
     seen = []
     ref = await carrying.spawn(ChildSpec("a", lambda: Seer(seen)))
-    ref.tell("wait")
-    await settled()
+    await tell(ref, "wait")
     ref.tell("1")
     ref.tell("2")
     request_id.set("patient")
@@ -114,8 +102,6 @@ async def test_a_sender_that_waits_for_room_gives_its_own_values(autojump_clock,
 
 
 async def test_pushing_a_message_out_leaves_the_senders_values_alone(autojump_clock, carrying):
-    """A full lane touches the sender's context as little as one with room."""
-
     class Dropping(Seer):
         mailbox = MailboxSpec(1, Overflow.DROP_OLDEST)
 
@@ -133,11 +119,9 @@ async def test_pushing_a_message_out_leaves_the_senders_values_alone(autojump_cl
 
 
 async def test_a_cancelled_ask_is_taken_out_of_a_carrying_mailbox(autojump_clock, carrying):
-    """The queue finds messages by what they are."""
     seen = []
     ref = await carrying.spawn(ChildSpec("a", lambda: Seer(seen)))
-    ref.tell("wait")
-    await settled()
+    await tell(ref, "wait")
     with trio.move_on_after(1):
         await ref.ask(Who())
     await trio.sleep(10)
@@ -145,19 +129,15 @@ async def test_a_cancelled_ask_is_taken_out_of_a_carrying_mailbox(autojump_clock
 
 
 async def test_without_variables_to_carry_an_actor_has_a_context_of_its_own(autojump_clock):
-    """An actor is no part of the request that happened to start it."""
     seen = []
     request_id.set("r1")
     async with ActorSystem("s") as system:
         ref = await system.spawn(ChildSpec("a", lambda: Seer(seen)))
-        ref.tell("x")
-        await settled()
+        await tell(ref, "x")
     assert seen == [("x", "none", "nobody")]
 
 
 async def test_a_message_of_a_conflating_lane_brings_nothing(autojump_clock, carrying):
-    """Also not what the message before it brought."""
-
     class Conflating(Seer):
         mailbox = MailboxSpec(9, {Lane.LOW: conflate(lambda _: "one key")})
 
@@ -171,17 +151,14 @@ async def test_a_message_of_a_conflating_lane_brings_nothing(autojump_clock, car
 
 
 async def test_a_message_that_is_given_again_brings_its_values_again(autojump_clock, carrying):
-    """They came with it, not with the incarnation."""
     seen = []
     ref = await carrying.spawn(ChildSpec("a", lambda: Seer(seen), redeliver=1))
     request_id.set("r1")
-    ref.tell("crash")
-    await settled()
+    await tell(ref, "crash")
     assert seen == [("crash", "r1", "nobody")] * 2
 
 
 async def test_an_interceptor_sees_when_a_message_was_put_into_the_mailbox(autojump_clock):
-    """Of each by itself, whatever it waited for, and also when it was set aside meanwhile; not of a timer."""
     waited = {}
 
     def measuring(ref, receive):

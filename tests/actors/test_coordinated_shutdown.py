@@ -12,19 +12,16 @@ A, B, C = Phase("a", 10.0), Phase("b", 10.0), Phase("c", 10.0)
 
 @pytest.fixture
 def diary():
-    """What happened."""
     return []
 
 
 @pytest.fixture
 def reports():
-    """What was reported."""
     return []
 
 
 @pytest.fixture
 def phases(reports):
-    """Three phases of 10 s."""
     return CoordinatedShutdown([A, B, C], report=reports.append)
 
 
@@ -41,7 +38,6 @@ def note(diary, name, after_s=0.0, error=None):
 
 
 async def test_phases_run_in_order_and_wait_for_all_their_tasks(autojump_clock, phases, diary):
-    """The tasks of one phase run together: this takes as long as the slowest of each."""
     phases.add_task("c", note(diary, "c1"), "c1")
     phases.add_task("a", note(diary, "a1", 2), "a1")
     phases.add_task("a", note(diary, "a2", 1), "a2")
@@ -53,7 +49,6 @@ async def test_phases_run_in_order_and_wait_for_all_their_tasks(autojump_clock, 
 
 
 async def test_a_task_may_be_taken_back(autojump_clock, phases, diary):
-    """One of several of the same name alone; twice is harmless."""
     undos = [phases.add_task("a", note(diary, name), "same") for name in "xyz"]
     undos[1]()
     undos[1]()
@@ -62,8 +57,6 @@ async def test_a_task_may_be_taken_back(autojump_clock, phases, diary):
 
 
 async def test_a_task_may_add_and_take_back_tasks_of_later_phases(autojump_clock, phases, diary):
-    """And not of its own phase, nor of an earlier one: it is told that they would never run."""
-
     async def first():
         undo_later()
         phases.add_task("b", note(diary, "added"), "added")
@@ -81,7 +74,6 @@ async def test_a_task_may_add_and_take_back_tasks_of_later_phases(autojump_clock
 
 
 async def test_a_task_that_fails_is_reported_and_the_rest_goes_on(autojump_clock, phases, diary, reports):
-    """With its phase, its name and where it failed; its phase still waits for the others."""
     phases.add_task("a", note(diary, "bad", error=ValueError("boom")), "bad one")
     phases.add_task("a", note(diary, "good", 1), "good one")
     phases.add_task("b", note(diary, "b"), "b")
@@ -97,8 +89,6 @@ async def test_a_task_that_fails_is_reported_and_the_rest_goes_on(autojump_clock
 async def test_a_task_that_is_late_is_reported_cancelled_and_the_next_phase_begins(
     autojump_clock, phases, diary, reports
 ):
-    """In its time: neither a hang nor a slow task delays the others."""
-
     async def late():
         try:
             await trio.sleep(math.inf)
@@ -116,8 +106,6 @@ async def test_a_task_that_is_late_is_reported_cancelled_and_the_next_phase_begi
 
 
 async def test_a_late_task_that_fails_too_is_reported_once(autojump_clock, phases, reports):
-    """As late."""
-
     async def bad():
         try:
             await trio.sleep(math.inf)
@@ -130,8 +118,6 @@ async def test_a_late_task_that_fails_too_is_reported_once(autojump_clock, phase
 
 
 async def test_a_late_task_that_does_not_end_holds_up_no_phase_but_the_end(autojump_clock, phases, diary):
-    """Nothing outlives the run."""
-
     async def stubborn():
         with trio.CancelScope(shield=True):
             await trio.sleep(100)
@@ -148,8 +134,6 @@ async def test_a_late_task_that_does_not_end_holds_up_no_phase_but_the_end(autoj
 
 
 async def test_a_late_task_has_a_moment_to_clean_up_before_the_next_phase(autojump_clock, phases, diary):
-    """What it lets go of may be what the next phase closes."""
-
     async def late():
         try:
             await trio.sleep(math.inf)
@@ -165,7 +149,6 @@ async def test_a_late_task_has_a_moment_to_clean_up_before_the_next_phase(autoju
 
 
 async def test_phases_run_once_and_later_callers_wait_for_the_same_end(autojump_clock, phases, diary):
-    """Those who come when it is over return at once, with the same."""
     phases.add_task("a", note(diary, "a", 3, ValueError()), "a")
     ends = []
 
@@ -183,7 +166,6 @@ async def test_phases_run_once_and_later_callers_wait_for_the_same_end(autojump_
 
 
 async def test_a_later_caller_may_give_up_waiting(autojump_clock, phases, diary):
-    """The run goes on without it."""
     phases.add_task("a", note(diary, "a", 3), "a")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(phases.run)
@@ -197,7 +179,6 @@ async def test_a_later_caller_may_give_up_waiting(autojump_clock, phases, diary)
 
 
 async def test_a_run_may_begin_at_a_later_phase(autojump_clock, phases, diary):
-    """Those before are over then."""
     for name in "abc":
         phases.add_task(name, note(diary, name), name)
     await phases.run(from_phase="b")
@@ -207,8 +188,6 @@ async def test_a_run_may_begin_at_a_later_phase(autojump_clock, phases, diary):
 
 
 async def test_a_cancelled_run_gives_every_task_a_go_in_order(autojump_clock, phases, diary):
-    """Each gets to its first wait; nothing hangs; those who wait for the run are let go."""
-
     async def task(name):
         diary.append(f"{name} begins")
         await trio.sleep(1)
@@ -232,8 +211,6 @@ async def test_a_cancelled_run_gives_every_task_a_go_in_order(autojump_clock, ph
 
 
 async def test_a_task_cannot_wait_for_the_run_it_belongs_to(autojump_clock, phases, reports):
-    """It learns at once, not when its time is over; another shutdown is another matter."""
-
     async def asks():
         await CoordinatedShutdown([A]).run()
         await phases.run()
@@ -247,8 +224,6 @@ async def test_a_task_cannot_wait_for_the_run_it_belongs_to(autojump_clock, phas
 
 @pytest.mark.promise("restart.never-swallowed")
 async def test_a_system_exit_in_a_task_comes_out(autojump_clock, phases, diary):
-    """After the other tasks had their go."""
-
     async def leave():
         raise SystemExit(3)
 
@@ -265,7 +240,6 @@ async def test_a_system_exit_in_a_task_comes_out(autojump_clock, phases, diary):
 
 
 async def test_a_phase_may_have_all_the_time(autojump_clock, diary, reports):
-    """For tasks that have times of their own."""
     phases = CoordinatedShutdown([Phase("a", math.inf)], report=reports.append)
     phases.add_task("a", note(diary, "a", 1e6), "a")
     await phases.run()
@@ -273,7 +247,6 @@ async def test_a_phase_may_have_all_the_time(autojump_clock, diary, reports):
 
 
 async def test_without_a_report_the_log_tells(autojump_clock, caplog):
-    """As for a system without `on_event`."""
     phases = CoordinatedShutdown()
     phases.add_task("release", note([], "x", error=OSError("no")), "the files")
     await phases.run()
@@ -281,7 +254,6 @@ async def test_without_a_report_the_log_tells(autojump_clock, caplog):
 
 
 def test_the_default_phases():
-    """Doors, work under way, the tree, what it used."""
     assert [phase.name for phase in CoordinatedShutdown().phases] == [
         "stop_accepting",
         "drain",
@@ -312,7 +284,6 @@ def test_the_default_phases():
     ],
 )
 def test_what_is_wrong_is_refused_by_its_name(wrong, field):
-    """Before anything runs."""
     with pytest.raises(InvalidSpec) as caught:
         wrong()
     assert caught.value.field == field

@@ -16,13 +16,11 @@ from actors import (
     StartFailed,
     Supervision,
 )
-from tests.actors.troupe import Boom, Player, Run, player, settled, sleeping
+from tests.actors.troupe import Boom, Player, Run, player, settled, sleeping, tell
 
 
 @pytest.mark.promise("report.normal-is-no-crash")
 async def test_an_end_in_order_is_reported_as_no_crash(autojump_clock, system, events):
-    """By its own wish, by a stop, with its parent, or by declining to start."""
-
     def decline(_):
         raise Ignore
 
@@ -39,8 +37,6 @@ async def test_an_end_in_order_is_reported_as_no_crash(autojump_clock, system, e
 
 @pytest.mark.promise("report.crash-once")
 async def test_each_crash_is_reported_once_with_all_that_is_known(autojump_clock, system, events):
-    """Path, incarnation, message by type, state, traceback, decision; of what users wrote, nothing."""
-
     class Chatty(Player):
         def report_state(self):
             return f"{len(self.heard)} heard"
@@ -49,8 +45,7 @@ async def test_each_crash_is_reported_once_with_all_that_is_known(autojump_clock
     for secret in ("first secret", "second secret"):
         ref.tell(secret)
     for _ in range(2):
-        ref.tell(Boom(KeyError("wrong")))
-        await settled()
+        await tell(ref, Boom(KeyError("wrong")))
     crashes = [event for event in events if isinstance(event, ActorCrashed)]
     assert [(event.path, event.incarnation, event.message_type, event.state) for event in crashes] == [
         ("/test/chatty", 1, "Boom", "2 heard"),
@@ -63,8 +58,6 @@ async def test_each_crash_is_reported_once_with_all_that_is_known(autojump_clock
 
 @pytest.mark.promise("report.crash-once")
 async def test_a_first_start_that_fails_is_told_to_its_starter_and_to_nobody_else(autojump_clock, system, events):
-    """Who asked for it has the error with its cause: a record as well would report it twice."""
-
     def fail(_):
         raise OSError("no")
 
@@ -75,7 +68,6 @@ async def test_a_first_start_that_fails_is_told_to_its_starter_and_to_nobody_els
 
 @pytest.mark.promise("report.crash-once", "bitten.failures-reach-owner")
 async def test_a_crash_whose_stop_hook_hangs_is_still_that_crash(autojump_clock, system, events):
-    """The hook is killed at the end of its grace; the report has the error, not the kill."""
     ref = await system.spawn(player("a", stopping=sleeping(), restart=Restart.TEMPORARY))
     ref.tell(Boom(KeyError("why")))
     exit_ = await ref.wait_stopped()
@@ -87,16 +79,12 @@ async def test_a_crash_whose_stop_hook_hangs_is_still_that_crash(autojump_clock,
 
 @pytest.mark.promise("report.redacted")
 async def test_what_users_wrote_is_in_no_record(autojump_clock, system, events):
-    """Not in that of a crash, of an unknown message, nor in that of a lost one; errors go through `redact`."""
     ref = await system.spawn(ChildSpec("plain", Actor, restart=Restart.TEMPORARY))
-    ref.tell("a secret")
-    await settled()
+    await tell(ref, "a secret")
     await ref.stop()
     ref.tell("a secret")
     other = await system.spawn(player("other"))
-    other.tell("a secret")
-    other.tell(Boom())
-    await settled()
+    await tell(other, "a secret", Boom())
     assert len(events) >= 5
     assert "secret" not in repr(events)
     assert "secret" not in system.explain("/test/other").text()
@@ -105,16 +93,13 @@ async def test_what_users_wrote_is_in_no_record(autojump_clock, system, events):
 
 @pytest.mark.promise("report.redacted")
 async def test_the_text_of_an_error_is_redacted_wherever_it_is_shown(autojump_clock, events):
-    """In the report, in the tree, in the history, and for an actor that goes on after it."""
-
     def redact(text):
         return text.replace("secret", "...")
 
     async with ActorSystem("s", on_event=events.append, redact=redact, intensity=9) as system:
         for name, directive in (("crashes", Directive.RESTART), ("resumes", Directive.RESUME)):
             ref = await system.spawn(player(name, directives={ValueError: directive}))
-            ref.tell(Boom(ValueError("a secret")))
-            await settled()
+            await tell(ref, Boom(ValueError("a secret")))
             assert "ValueError: a ..." in system.explain(f"/s/{name}").text()
         assert [node.last_error for node in system.tree().children] == ["ValueError: a ..."] * 2
         assert "secret" not in system.tree().text()

@@ -17,7 +17,7 @@ from actors import (
     Supervision,
     conflate,
 )
-from tests.actors.troupe import Boom, Hang, Player, Read, Run, player, settled, sleeping
+from tests.actors.troupe import Boom, Hang, Player, Read, Run, player, settled, sleeping, tell
 
 DRAIN = StopMode.AFTER_DRAIN
 
@@ -34,7 +34,6 @@ class Worker(Player):
 
 
 async def draining(nursery, ref):
-    """Order the stop, and wait until the order was taken."""
     nursery.start_soon(ref.stop, DRAIN)
     await settled()
 
@@ -68,10 +67,8 @@ async def test_a_stream_of_messages_does_not_keep_a_drain_from_its_end(autojump_
 @pytest.mark.promise("stop.drain-closes", "ask.dead-fails-at-once")
 @pytest.mark.parametrize("request_type", [Read, CountChildren])
 async def test_what_is_asked_during_a_drain_fails_at_once(autojump_clock, system, request_type):
-    """With the reason of the stop, whatever the incarnation before ended with."""
     ref = await system.spawn(player("a", supervision=Supervision(), shutdown_s=100.0))
-    ref.tell(Boom())
-    await settled()
+    await tell(ref, Boom())
     gate = trio.Event()
     ref.tell(Run(lambda _: gate.wait()))
     async with trio.open_nursery() as nursery:
@@ -87,8 +84,6 @@ async def test_what_is_asked_during_a_drain_fails_at_once(autojump_clock, system
 
 @pytest.mark.promise("stop.drain-closes")
 async def test_what_was_there_before_the_order_is_finished(autojump_clock, system):
-    """Requests are answered, senders who waited for room get in, a child is started and a timer is received."""
-
     class Parent(Worker):
         supervision = Supervision()
 
@@ -125,12 +120,9 @@ async def test_what_was_there_before_the_order_is_finished(autojump_clock, syste
 @pytest.mark.promise("stop.drain-closes")
 @pytest.mark.parametrize("policy", [None, conflate(str)], ids=["plain", "conflating"])
 async def test_every_lane_and_every_way_in_is_closed(autojump_clock, system, policy):
-    """Also lanes that were not used before, `send`, and a channel, which says so."""
-
-    class Bounded(Player):
-        mailbox = MailboxSpec() if policy is None else MailboxSpec(overflow=policy)
-
-    ref = await system.spawn(ChildSpec("a", Bounded, shutdown_s=100.0))
+    ref = await system.spawn(
+        player("a", mailbox=MailboxSpec() if policy is None else MailboxSpec(overflow=policy), shutdown_s=100.0)
+    )
     channel = ref.channel()
     gate = trio.Event()
     ref.tell(Run(lambda _: gate.wait()))
@@ -155,7 +147,6 @@ async def test_every_lane_and_every_way_in_is_closed(autojump_clock, system, pol
 
 @pytest.mark.promise("stop.drain-closes", "bad.self-flood")
 async def test_what_an_actor_tells_itself_while_it_drains_is_lost_too(autojump_clock, system):
-    """So one that tells itself the next step ends at the order; it can see that in `Context.stopping`."""
     steps = []
 
     class Stepping(Player):
@@ -174,7 +165,6 @@ async def test_what_an_actor_tells_itself_while_it_drains_is_lost_too(autojump_c
 
 @pytest.mark.promise("stop.drain-closes", "stop.queue")
 async def test_what_is_left_of_a_drain_is_lost_and_the_mailbox_stays_closed(autojump_clock, system):
-    """It crashed, was hurried or overran its grace: it does not come back, and what waited becomes dead letters."""
     for number, end in enumerate((Boom(), None)):
         ref = await system.spawn(player(f"a{number}", restart=Restart.PERMANENT, shutdown_s=2.0))
         ref.tell(Hang() if end is None else Run(sleeping(1)))

@@ -30,7 +30,6 @@ from tests.actors.troupe import Boom, Read, Run, player, settled, sleeping
 
 @pytest.mark.promise("restart.one-for-all", "restart.failed-restart-retried")
 async def test_when_one_of_all_fails_to_come_back_the_others_go_again(autojump_clock, system):
-    """Those that were back already are ended in order, and all start anew: a group is whole or not there."""
     diary, starts = [], []
 
     def flaky(_):
@@ -51,7 +50,6 @@ async def test_when_one_of_all_fails_to_come_back_the_others_go_again(autojump_c
 
 @pytest.mark.promise("restart.rest-for-one", "restart.failed-restart-retried")
 async def test_when_one_of_the_rest_fails_to_come_back_those_before_it_stay(autojump_clock, system):
-    """The one that was started before it is not started twice."""
     diary, starts = [], []
 
     def flaky(_):
@@ -91,7 +89,6 @@ async def test_no_later_sibling_starts_once_the_bound_is_passed(autojump_clock, 
 
 @pytest.mark.promise("restart.rest-for-one")
 async def test_a_child_that_was_added_later_belongs_to_the_rest(autojump_clock, system):
-    """The order is that of the starts, whoever asked for them."""
     diary = []
     ref, kids = await open_family(system, player("a", diary), player("b", diary), strategy=Strategy.REST_FOR_ONE)
     await ref.ask(StartChild(player("c", diary)))
@@ -103,7 +100,6 @@ async def test_a_child_that_was_added_later_belongs_to_the_rest(autojump_clock, 
 @pytest.mark.promise("restart.one-for-all", "restart.rest-for-one", "restart.temporary-spec-goes")
 @pytest.mark.parametrize("strategy", [Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE])
 async def test_bystanders_by_their_restart_type(autojump_clock, system, strategy):
-    """With a group, a transient sibling comes back; a temporary one is ended and forgotten."""
     specs = (
         player("a"),
         player("temporary", restart=Restart.TEMPORARY),
@@ -117,7 +113,6 @@ async def test_bystanders_by_their_restart_type(autojump_clock, system, strategy
 
 @pytest.mark.promise("restart.one-for-all")
 async def test_a_child_that_was_stopped_by_hand_does_not_come_back_with_its_group(autojump_clock, system):
-    """Somebody wanted it down."""
     ref, kids = await open_family(system, player("a"), player("b"), strategy=Strategy.ONE_FOR_ALL)
     await ref.ask(StopChild("b"))
     await crash(kids["a"])
@@ -127,7 +122,6 @@ async def test_a_child_that_was_stopped_by_hand_does_not_come_back_with_its_grou
 
 @pytest.mark.promise("restart.one-for-all", "peers.one-for-all-old-gone")
 async def test_a_group_waits_for_a_sibling_that_takes_its_time(autojump_clock, system):
-    """Nobody starts while one of the old still runs, not even the first."""
     diary = []
     specs = player("a", diary), player("b", diary, stopping=sleeping(4))
     _, kids = await open_family(system, *specs, strategy=Strategy.ONE_FOR_ALL)
@@ -144,7 +138,6 @@ async def test_a_group_waits_for_a_sibling_that_takes_its_time(autojump_clock, s
 @pytest.mark.promise("restart.one-for-one")
 @pytest.mark.parametrize("strategy", list(Strategy))
 async def test_the_last_child_of_a_family_fails_alone(autojump_clock, system, strategy):
-    """For one, and for the rest, nobody else is touched; for all, everybody is."""
     diary = []
     _, kids = await open_family(system, player("a", diary), player("b", diary), strategy=strategy)
     diary.clear()
@@ -155,7 +148,6 @@ async def test_the_last_child_of_a_family_fails_alone(autojump_clock, system, st
 
 @pytest.mark.promise("bitten.intensity-counts-attempts")
 async def test_a_group_of_many_counts_as_one_restart(autojump_clock, system):
-    """It is the failures that count, not those who go with them."""
     ref, kids = await open_family(system, *(player(f"{n}") for n in range(5)), strategy=Strategy.ONE_FOR_ALL)
     await crash(kids["0"])
     assert ref.alive
@@ -164,7 +156,6 @@ async def test_a_group_of_many_counts_as_one_restart(autojump_clock, system):
 
 @pytest.mark.promise("names.free-before-terminated", "bitten.supervisor-serves-others")
 async def test_a_group_restart_is_no_end_for_those_who_watch_a_bystander(autojump_clock, system):
-    """They hear nothing, as after any restart."""
     _, kids = await open_family(system, player("a"), player("b"), strategy=Strategy.ONE_FOR_ALL)
     watcher = await system.spawn(player("watcher"))
     await watcher.ask(Run(lambda context: context.watch(kids["b"])))
@@ -178,7 +169,6 @@ async def test_a_group_restart_is_no_end_for_those_who_watch_a_bystander(autojum
 async def test_a_child_that_crashes_while_later_siblings_start_is_replaced_with_its_group(
     autojump_clock, system, strategy
 ):
-    """The bound allows it, so the supervisor's start goes on; it has started when all have."""
     starts = []
 
     async def fail():
@@ -208,7 +198,6 @@ async def test_a_child_that_crashes_while_later_siblings_start_is_replaced_with_
     backoff=st.sampled_from([None, Backoff(min_s=1, jitter=0)]),
 )
 def test_whatever_else_happens_a_group_comes_back_whole(strategy, first, then, who, after_s, backoff):
-    """At any moment of its restart, in which one fails once more: who is wanted runs, who was stopped does not."""
     starts = []
 
     async def starting(context):
@@ -252,7 +241,6 @@ def test_whatever_else_happens_a_group_comes_back_whole(strategy, first, then, w
 @pytest.mark.promise("bitten.group-waits-together")
 @pytest.mark.parametrize("first", ["a", "b"])
 async def test_a_group_in_which_two_failed_waits_for_the_longer_delay(autojump_clock, system, first):
-    """Whoever failed first: the more patient one decides for all."""
     specs = [
         player("a", backoff=Backoff(min_s=2, jitter=0)),
         player("b", backoff=Backoff(min_s=6, jitter=0)),
@@ -269,7 +257,6 @@ async def test_a_group_in_which_two_failed_waits_for_the_longer_delay(autojump_c
 
 @pytest.mark.promise("start.death-or-hang-never-hangs-parent", "bitten.group-waits-together")
 async def test_a_start_that_waits_with_its_group_can_be_called_off(autojump_clock, system):
-    """Its starter, who waited with it, is told at once."""
     specs = player("a", backoff=Backoff(min_s=10, jitter=0)), player("b")
     ref, kids = await open_family(system, *specs, strategy=Strategy.ONE_FOR_ALL)
     told = []
@@ -292,7 +279,6 @@ async def test_a_start_that_waits_with_its_group_can_be_called_off(autojump_cloc
 
 @pytest.mark.promise("restart.sub-supervisor", "bitten.failures-reach-owner")
 async def test_a_tree_of_supervisors_comes_back_without_its_dynamic_children(autojump_clock, system):
-    """One that gives up takes its group with it; what belongs to the specs is there again, and nothing else."""
     inner = ChildSpec("inner", lambda: Supervisor([player("x"), player("y")], intensity=1))
     dynamic = ChildSpec("dynamic", lambda: Supervisor(intensity=1))
     _, kids = await open_family(system, inner, dynamic, strategy=Strategy.ONE_FOR_ALL, intensity=4)
@@ -310,7 +296,6 @@ async def test_a_tree_of_supervisors_comes_back_without_its_dynamic_children(aut
 
 @pytest.mark.promise("bitten.failures-reach-owner", "watch.once")
 async def test_who_watches_a_child_learns_the_very_error_it_failed_with(autojump_clock, system):
-    """Not a copy, not a text."""
     ref, kids = await open_family(system, player("a", directives={OSError: Directive.STOP}))
     watcher = await system.spawn(player("watcher"))
     await watcher.ask(Run(lambda context: context.watch(kids["a"])))

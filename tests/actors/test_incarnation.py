@@ -6,8 +6,6 @@ import trio.testing
 
 from actors import (
     Actor,
-    ActorDied,
-    Ask,
     ChildSpec,
     CountChildren,
     DeadLetter,
@@ -25,7 +23,7 @@ from actors import (
     Terminated,
     UnhandledMessage,
 )
-from tests.actors.troupe import Boom, Hang, Player, Read, Run, held, player, settled, sleeping
+from tests.actors.troupe import Boom, Hang, Player, Read, Run, held, player, settled, sleeping, tell
 
 
 class Patient(Player):
@@ -52,7 +50,6 @@ class Patient(Player):
 
 @pytest.mark.promise("timers.receive-timeout", "timers.replace")
 async def test_a_receive_timeout_is_a_timer_that_each_message_sets_again(autojump_clock, system):
-    """It comes ten seconds after the last message, once; and not at all after it was cancelled."""
     lives = []
     ref = await system.spawn(ChildSpec("patient", lambda: Patient(lives)))
     for number in range(5):
@@ -69,7 +66,6 @@ async def test_a_receive_timeout_is_a_timer_that_each_message_sets_again(autojum
 
 @pytest.mark.promise("timers.receive-timeout", "timers.die")
 async def test_a_receive_timeout_dies_with_its_incarnation_and_the_next_has_its_own(autojump_clock, system):
-    """Counted from the new start."""
     lives = []
     ref = await system.spawn(ChildSpec("patient", lambda: Patient(lives)))
     await trio.sleep(8)
@@ -83,8 +79,6 @@ async def test_a_receive_timeout_dies_with_its_incarnation_and_the_next_has_its_
 @pytest.mark.promise("timers.die")
 @pytest.mark.parametrize("end", ["crash", "kill"])
 async def test_a_timer_that_fired_while_its_actor_was_busy_is_not_the_next_incarnations(autojump_clock, system, end):
-    """Though it was on its way already."""
-
     async def busy(context):
         context.set_timer("t", 1, "ghost")
         await trio.sleep(2)
@@ -101,7 +95,6 @@ async def test_a_timer_that_fired_while_its_actor_was_busy_is_not_the_next_incar
 
 @pytest.mark.promise("timers.die")
 async def test_a_timer_of_an_actor_that_ended_is_no_dead_letter(autojump_clock, system):
-    """It is gone, and so is every trace of it; one that a stop hook sets comes to nothing too."""
     ref = await system.spawn(player("a", stopping=lambda context: context.set_timer("u", 1, "ghost")))
     await ref.ask(Run(lambda context: context.set_timer("t", 20, "ghost")))
     await ref.stop()
@@ -112,7 +105,6 @@ async def test_a_timer_of_an_actor_that_ended_is_no_dead_letter(autojump_clock, 
 
 @pytest.mark.promise("timers.replace")
 async def test_two_keys_are_two_timers(autojump_clock, system):
-    """Whatever their messages; a key may be anything that can be one in a dict."""
     ref = await system.spawn(player("a"))
 
     def set_all(context):
@@ -126,16 +118,9 @@ async def test_two_keys_are_two_timers(autojump_clock, system):
 
 @pytest.mark.promise("mailbox.control-when-full", "report.tree")
 async def test_a_busy_actor_with_a_full_mailbox_is_watched_read_and_stopped(autojump_clock, system):
-    """Nothing of that waits for room, or for the message in work."""
-
-    class Small(Player):
-        mailbox = MailboxSpec(capacity=2)
-        supervision = Supervision()
-
-    ref = await system.spawn(ChildSpec("small", Small))
+    ref = await system.spawn(player("small", mailbox=MailboxSpec(capacity=2), supervision=Supervision()))
     watcher = await system.spawn(player("watcher"))
-    ref.tell(Hang())
-    await settled()
+    await tell(ref, Hang())
     ref.tell(1)
     ref.tell(2)
     with pytest.raises(MailboxFull):
@@ -152,16 +137,12 @@ async def test_a_busy_actor_with_a_full_mailbox_is_watched_read_and_stopped(auto
 
 @pytest.mark.promise("mailbox.control-when-full", "bitten.supervisor-serves-others")
 async def test_a_request_about_children_waits_for_the_message_in_work_only(autojump_clock, system):
-    """It goes before all that is queued."""
-
-    class Busy(Player):
-        supervision = Supervision()
-
-    ref = await system.spawn(ChildSpec("busy", Busy))
-    ref.tell(Run(sleeping(1)))
-    await settled()
+    ref = await system.spawn(player("busy", mailbox=MailboxSpec(capacity=10), supervision=Supervision()))
+    await tell(ref, Run(sleeping(1)))
     for _ in range(10):
         ref.tell(Run(sleeping(1)))
+    with pytest.raises(MailboxFull):
+        ref.tell("no room")
     start = trio.current_time()
     assert (await ref.ask(CountChildren())).specs == 0
     assert trio.current_time() - start == 1
@@ -169,22 +150,18 @@ async def test_a_request_about_children_waits_for_the_message_in_work_only(autoj
 
 @pytest.mark.promise("restart.backoff-messages-wait", "bitten.ask-restarting")
 async def test_a_request_about_children_outlives_a_crash_as_any_that_waits(autojump_clock, system):
-    """The message in work fails; what waits behind it does not."""
-
     async def fail(_):
         await trio.sleep(1)
         raise ValueError("boom")
 
     ref = await system.spawn(player("a", supervision=Supervision()))
-    ref.tell(Run(fail))
-    await settled()
+    await tell(ref, Run(fail))
     assert (await ref.ask(CountChildren())).specs == 0
     assert system.explain(ref.path).incarnation == 2
 
 
 @pytest.mark.promise("mailbox.unexpected")
 async def test_an_unexpected_message_is_told_and_counted(autojump_clock, system, events):
-    """By its type, on whatever lane it came; the actor goes on."""
     ref = await system.spawn(ChildSpec("plain", Actor))
     ref.tell(object())
     ref.tell("what?", lane=Lane.ALERT)
@@ -200,27 +177,19 @@ async def test_an_unexpected_message_is_told_and_counted(autojump_clock, system,
 
 @pytest.mark.promise("mailbox.unexpected-may-fail")
 async def test_an_actor_may_take_an_unexpected_message_for_a_failure(autojump_clock, system):
-    """By raising, as for anything it cannot go on with."""
-
     class Strict(Actor):
         async def receive(self, message, context):
             raise UnhandledMessage(context.path, type(message).__name__)
 
     ref = await system.spawn(ChildSpec("strict", Strict))
-    ref.tell("what?")
-    await settled()
+    await tell(ref, "what?")
     assert (ref.alive, system.explain(ref.path).incarnation) == (True, 2)
     assert system.tree().children[0].last_error == "UnhandledMessage: /test/strict does not understand str"
 
 
 @pytest.mark.promise("ask.many", "ask.late-reply")
 async def test_an_answer_takes_no_room_in_the_mailbox_of_who_asks(autojump_clock, system):
-    """However much waits there, it comes at once, and it comes to the one who asked."""
-
-    class Small(Player):
-        mailbox = MailboxSpec(capacity=5)
-
-    asker, ref = await system.spawn(ChildSpec("asker", Small)), await system.spawn(player("a"))
+    asker, ref = await system.spawn(player("asker", mailbox=MailboxSpec(capacity=5))), await system.spawn(player("a"))
     answers = []
 
     async def fill_and_ask(context):
@@ -234,25 +203,8 @@ async def test_an_answer_takes_no_room_in_the_mailbox_of_who_asks(autojump_clock
     assert await asker.ask(Read()) == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.promise("ask.timeout", "ask.error-names")
-async def test_the_error_of_an_ask_names_target_type_and_time(autojump_clock, system):
-    """As fields, and in its text."""
-
-    class Question(Ask):
-        """Never answered."""
-
-    class Silent(Actor):
-        async def receive(self, message, context):
-            self.kept = message
-
-    ref = await system.spawn(ChildSpec("silent", Silent))
-    with pytest.raises(trio.TooSlowError, match=r"^/test/silent did not answer Question within 2\.5 s$"):
-        await ref.ask(Question(), timeout_s=2.5)
-
-
 @pytest.mark.promise("ask.cancel-scope")
 async def test_an_ask_ends_at_the_earlier_of_its_timeout_and_its_callers_deadline(autojump_clock, system):
-    """The caller's scope is as good as the ask's own time."""
     ref = await system.spawn(player("a"))
     ref.tell(Hang())
     start = trio.current_time()
@@ -265,23 +217,10 @@ async def test_an_ask_ends_at_the_earlier_of_its_timeout_and_its_callers_deadlin
     assert held(ref) == {}
 
 
-@pytest.mark.promise("ask.dead-fails-at-once")
-async def test_an_actor_that_is_not_there_is_not_asked_at_all(autojump_clock, system):
-    """An unknown path has no reference: there is nothing to wait for."""
-    assert system.find("/test/nobody") is None
-    ref = await system.spawn(player("a"))
-    await ref.stop()
-    assert system.find("/test/a") is None
-    with pytest.raises(ActorDied):
-        await ref.ask(Read(), timeout_s=float("inf"))
-
-
 @pytest.mark.promise("tell.never-blocks", "tell.dead-letter")
 async def test_tell_is_a_plain_call_whatever_becomes_of_the_message(autojump_clock, system):
-    """It has no wait in it: to a busy, a backing off and a dead actor alike."""
     ref = await system.spawn(player("a"))
-    ref.tell(Hang())
-    await settled()
+    await tell(ref, Hang())
     assert ref.tell("busy") is None
     await ref.stop()
     assert ref.tell("dead") is None
@@ -294,7 +233,6 @@ async def test_tell_is_a_plain_call_whatever_becomes_of_the_message(autojump_clo
 @pytest.mark.promise("bitten.three-stops")
 @pytest.mark.parametrize("by", ["reference", "name"])
 async def test_three_ways_to_stop(autojump_clock, system, by):
-    """Now: the message in work is cut off. After the message: it is finished. After draining: all is."""
     done = []
     parent = await system.spawn(player("parent", supervision=Supervision()))
 
@@ -317,7 +255,6 @@ async def test_three_ways_to_stop(autojump_clock, system, by):
 @pytest.mark.promise("bitten.three-stops")
 @pytest.mark.parametrize("by", ["reference", "name", "handler"])
 async def test_every_stop_finishes_the_message_in_work_and_no_other(autojump_clock, system, events, by):
-    """What waits is a dead letter, and the actor does not come back; its exit says whether the order was its own."""
     done = []
     parent = await system.spawn(player("parent", supervision=Supervision()))
     watcher = await system.spawn(player("watcher"))
@@ -330,9 +267,7 @@ async def test_every_stop_finishes_the_message_in_work_and_no_other(autojump_clo
         await trio.sleep(1)
         done.append("finished")
 
-    ref.tell(Run(work))
-    ref.tell("waits")
-    await settled()
+    await tell(ref, Run(work), "waits")
     start = trio.current_time()
     match by:
         case "reference":
@@ -351,8 +286,6 @@ async def test_every_stop_finishes_the_message_in_work_and_no_other(autojump_clo
 
 @pytest.mark.promise("timers.replace", "timers.receive-timeout")
 async def test_a_timer_that_fired_already_can_still_be_taken_back(autojump_clock, system):
-    """As long as it was not received."""
-
     async def busy(context):
         context.set_timer("t", 1, "late")
         await trio.sleep(2)

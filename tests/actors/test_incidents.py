@@ -4,12 +4,11 @@ import pytest
 import trio
 
 from actors import ActorCrashed, ActorSystem, Backoff, ChildSpec, Decision, Restart, State, Strategy, Supervisor
-from tests.actors.troupe import Boom, Player, player, settled, sleeping
+from tests.actors.troupe import Boom, Player, player, sleeping, tell
 
 
 @pytest.mark.promise("bitten.backoff-is-a-state")
 async def test_it_says_why_an_actor_restarted_last(autojump_clock, system):
-    """With time, error, message, decision and delay; and that it restarts, since when."""
     ref = await system.spawn(player("a", backoff=Backoff(min_s=10, jitter=0)))
     ref.tell(Boom(ValueError("no such thing")))
     await trio.sleep(4)
@@ -26,34 +25,28 @@ async def test_it_says_why_an_actor_restarted_last(autojump_clock, system):
 
 
 async def test_it_names_the_sibling_whose_failure_it_was(autojump_clock, system):
-    """An actor may be replaced for another's sake."""
     children = [player("a"), player("b")]
     ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(children, Strategy.ONE_FOR_ALL)))
-    ref.children()[1].tell(Boom())
-    await settled()
+    await tell(ref.children()[1], Boom())
     (incident,) = system.explain("/test/sup/a").incidents
     assert incident.because_of == "/test/sup/b"
     assert "because /test/sup/b failed" in system.explain("/test/sup/a").text()
 
 
 async def test_it_keeps_the_last_incidents_only(autojump_clock):
-    """However often an actor crashes."""
     async with ActorSystem("s", intensity=100, on_event=lambda _: None) as system:
         ref = await system.spawn(player("a"))
         for number in range(20):
-            ref.tell(Boom(ValueError(str(number))))
-            await settled()
+            await tell(ref, Boom(ValueError(str(number))))
         explanation = system.explain("/s/a")
     assert explanation.restarts == 20
     assert [incident.incarnation for incident in explanation.incidents] == list(range(13, 21))
 
 
 async def test_it_remembers_those_that_ended_badly(autojump_clock, system):
-    """A path that is free again still has a story; one that ended in order has none."""
     bad = await system.spawn(player("bad", restart=Restart.TEMPORARY))
     good = await system.spawn(player("good"))
-    bad.tell(Boom())
-    await settled()
+    await tell(bad, Boom())
     await good.stop()
     assert system.explain("/test/bad").incidents[-1].decision is Decision.STOP
     assert system.explain("/test/good") is None
@@ -61,7 +54,6 @@ async def test_it_remembers_those_that_ended_badly(autojump_clock, system):
 
 
 async def test_an_actor_that_never_ended_says_so(autojump_clock, system):
-    """In a sentence."""
     await system.spawn(player("a"))
     await trio.sleep(7)
     assert system.explain("/test/a").text() == (
@@ -82,12 +74,10 @@ class Secretive(Player):
 
 
 async def crash(system, factory, error=None):
-    """Let one crash; return its report."""
     reports = []
     remove = system.listen(reports.append)
     ref = await system.spawn(ChildSpec("a", factory, restart=Restart.TEMPORARY))
-    ref.tell(Boom(error or ValueError("boom")))
-    await settled()
+    await tell(ref, Boom(error or ValueError("boom")))
     remove()
     (report,) = [record for record in reports if isinstance(record, ActorCrashed)]
     return report
@@ -95,7 +85,6 @@ async def crash(system, factory, error=None):
 
 @pytest.mark.promise("report.crash-once")
 async def test_a_crash_report_shows_the_types_of_the_state_and_no_value(autojump_clock, system):
-    """Unless the actor says otherwise."""
     report = await crash(system, lambda: Player("hunter2"))
     assert "'name': 'str'" in report.state
     assert "hunter2" not in report.state
@@ -103,7 +92,6 @@ async def test_a_crash_report_shows_the_types_of_the_state_and_no_value(autojump
 
 @pytest.mark.promise("report.crash-once")
 async def test_a_crash_report_shows_what_the_actor_shows(autojump_clock, system):
-    """Bounded; and when its hook fails, that it failed."""
     assert (await crash(system, lambda: Secretive(lambda: {"seen": 3}))).state == "{'seen': 3}"
     assert len((await crash(system, lambda: Secretive(lambda: "x" * 10_000))).state) < 3_000
 
@@ -116,8 +104,6 @@ async def test_a_crash_report_shows_what_the_actor_shows(autojump_clock, system)
 
 
 async def test_errors_tracebacks_and_states_go_through_redact(autojump_clock):
-    """Wherever they are shown; when it fails, nothing is."""
-
     def redact(text):
         return text.replace("hunter2", "***")
 
@@ -131,7 +117,6 @@ async def test_errors_tracebacks_and_states_go_through_redact(autojump_clock):
 
 
 async def test_the_age_of_an_actor_that_backs_off_is_that_of_its_wait(autojump_clock, system):
-    """Health says: restarting since."""
     ref = await system.spawn(player("a", backoff=Backoff(min_s=10, jitter=0)))
     await trio.sleep(100)
     ref.kill()
@@ -141,7 +126,6 @@ async def test_the_age_of_an_actor_that_backs_off_is_that_of_its_wait(autojump_c
 
 
 async def test_a_stop_that_kills_is_told_once(autojump_clock, system):
-    """An overrun grace is an incident, not a crash of its own."""
     report = []
     system.listen(report.append)
     ref = await system.spawn(player("a", stopping=sleeping(), shutdown_s=1))

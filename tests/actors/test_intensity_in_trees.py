@@ -20,12 +20,11 @@ from actors import (
     SystemFailed,
 )
 from tests.actors.groups import crash, open_family
-from tests.actors.troupe import Boom, Read, player, settled
+from tests.actors.troupe import Boom, Read, player, settled, tell
 
 
 @pytest.mark.promise("restart.intensity")
 async def test_the_failures_of_all_children_count_together(autojump_clock, system):
-    """The bound is the supervisor's, not a child's: two of one and one of another are three."""
     ref, kids = await open_family(system, player("a"), player("b"), intensity=2)
     await crash(kids["a"])
     await crash(kids["b"])
@@ -36,7 +35,6 @@ async def test_the_failures_of_all_children_count_together(autojump_clock, syste
 
 @pytest.mark.promise("restart.intensity")
 async def test_each_supervisor_counts_for_itself(autojump_clock, system):
-    """What happens below a sibling is not its neighbour's affair."""
     specs = [ChildSpec(name, lambda: Supervisor([player("kid")], intensity=1)) for name in ("left", "right")]
     _, kids = await open_family(system, *specs, intensity=0)
     for side in kids.values():
@@ -46,7 +44,6 @@ async def test_each_supervisor_counts_for_itself(autojump_clock, system):
 
 @pytest.mark.promise("restart.intensity", "restart.intensity-slides")
 async def test_a_restart_is_forgotten_when_the_period_has_passed_since_it(autojump_clock, system):
-    """The window slides: it is not emptied at some beat of the clock."""
     ref, kids = await open_family(system, player("a"), intensity=2, period_s=10.0)
     for pause_s in (6.0, 4.5, 6.0, 4.5, 6.0):
         await crash(kids["a"])
@@ -59,7 +56,6 @@ async def test_a_restart_is_forgotten_when_the_period_has_passed_since_it(autoju
 
 @pytest.mark.promise("restart.intensity-slides")
 async def test_a_child_with_a_delay_longer_than_the_period_never_trips_it(autojump_clock, system):
-    """A quarter of an hour of crashes, one every six seconds."""
     slow = Backoff(min_s=6.0, max_s=6.0, jitter=0.0)
     ref, kids = await open_family(system, player("a", backoff=slow), intensity=1, period_s=5.0)
     for _ in range(150):
@@ -71,7 +67,6 @@ async def test_a_child_with_a_delay_longer_than_the_period_never_trips_it(autoju
 
 @pytest.mark.promise("restart.intensity")
 async def test_with_none_tolerated_the_first_failure_goes_up(autojump_clock, system):
-    """And the child is not restarted even once."""
     diary = []
     ref, kids = await open_family(system, player("a", diary), intensity=0)
     await crash(kids["a"])
@@ -81,7 +76,6 @@ async def test_with_none_tolerated_the_first_failure_goes_up(autojump_clock, sys
 
 @pytest.mark.promise("restart.intensity")
 async def test_a_supervisor_that_comes_back_has_a_clean_slate(autojump_clock, system):
-    """The failures of its last incarnation are not held against the next."""
     spec = ChildSpec("inner", lambda: Supervisor([player("a")], intensity=1))
     _, kids = await open_family(system, spec, intensity=9)
     for _ in range(2):
@@ -93,7 +87,6 @@ async def test_a_supervisor_that_comes_back_has_a_clean_slate(autojump_clock, sy
 
 @pytest.mark.promise("restart.intensity")
 async def test_starting_and_stopping_by_hand_counts_for_nothing(autojump_clock, system):
-    """Only what the supervisor does by itself does."""
     ref, _ = await open_family(system, player("a"), intensity=1)
     for _ in range(10):
         await ref.ask(StopChild("a"))
@@ -103,7 +96,6 @@ async def test_starting_and_stopping_by_hand_counts_for_nothing(autojump_clock, 
 
 @pytest.mark.promise("restart.intensity-stops-in-order", "restart.intensity-names-offender", "report.crash-once")
 async def test_the_offender_is_told_before_the_supervisor_fails(autojump_clock, system, events):
-    """With its own error; then the others are stopped in reverse; then the supervisor fails, naming it."""
     diary = []
     ref, kids = await open_family(system, *(player(name, diary) for name in "abc"), intensity=0)
     diary.clear()
@@ -124,7 +116,6 @@ async def test_the_offender_is_told_before_the_supervisor_fails(autojump_clock, 
 
 @pytest.mark.promise("bitten.failures-reach-owner", "restart.intensity")
 async def test_a_failure_that_nobody_tolerates_goes_up_to_the_owner_of_the_system(autojump_clock):
-    """Level by level; the first error is at the end of the chain of causes."""
     error = ValueError("deep down")
 
     async def live():
@@ -148,7 +139,6 @@ async def test_a_failure_that_nobody_tolerates_goes_up_to_the_owner_of_the_syste
 @pytest.mark.promise("bitten.intensity-counts-attempts", "restart.intensity")
 @pytest.mark.parametrize("strategy", list(Strategy))
 async def test_the_bound_means_the_same_for_every_strategy(autojump_clock, system, strategy):
-    """Two are fine, the third is not."""
     ref, kids = await open_family(system, player("a"), player("b"), intensity=2, strategy=strategy)
     for _ in range(2):
         await crash(kids["a"])
@@ -159,7 +149,6 @@ async def test_the_bound_means_the_same_for_every_strategy(autojump_clock, syste
 
 @pytest.mark.promise("restart.types", "restart.intensity")
 async def test_the_end_of_a_child_that_is_not_restarted_counts_for_nothing(autojump_clock, system):
-    """Any number of temporary children may crash."""
     ref, _ = await open_family(system, intensity=0)
     for number in range(20):
         child = await system.spawn(player(f"t{number}", restart=Restart.TEMPORARY))
@@ -171,7 +160,6 @@ async def test_the_end_of_a_child_that_is_not_restarted_counts_for_nothing(autoj
 
 @pytest.mark.promise("restart.intensity")
 async def test_the_restarts_of_each_child_may_be_counted_apart(autojump_clock, system):
-    """As many children may fail as there are; one that fails too often is too much, as ever."""
     ref, kids = await open_family(system, player("a"), player("b"), player("c"), intensity=1, per_child=True)
     for kid in kids.values():
         await crash(kid)
@@ -182,18 +170,14 @@ async def test_the_restarts_of_each_child_may_be_counted_apart(autojump_clock, s
 
 @pytest.mark.promise("restart.intensity")
 async def test_unrelated_crashes_at_the_root_take_nothing_else_down(autojump_clock):
-    """Each of many actors fails, one of them a few times, within a second: all are back."""
     async with ActorSystem("s", on_event=lambda _: None) as system:
         refs = [await system.spawn(player(f"a{number}")) for number in range(50)]
         for ref in [*refs, refs[0], refs[0], refs[0], refs[0]]:
-            ref.tell(Boom())
-            await settled()
+            await tell(ref, Boom())
         assert [await ref.ask(Read()) for ref in refs] == [[]] * 50
 
 
 async def test_a_child_of_the_root_that_cannot_work_at_all_still_fails_the_system(autojump_clock):
-    """After five restarts at once: nothing spins in silence."""
-
     async def live():
         async with ActorSystem("s", on_event=lambda _: None) as system:
             await system.spawn(player("a", starting=lambda context: context.ref.tell(Boom())))

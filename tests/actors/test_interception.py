@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from actors import ActorSystem
-from tests.actors.troupe import Boom, Read, Run, player, settled
+from tests.actors.troupe import Boom, Read, Run, player, tell
 
 
 def recording(seen, paths=()):
@@ -27,7 +27,6 @@ def recording(seen, paths=()):
 
 
 async def test_an_interceptor_sees_every_message_of_the_actors_it_wants(autojump_clock, system):
-    """Those that live already too, before their next message."""
     a, b = [await system.spawn(player(name)) for name in "ab"]
     await a.ask(Read())
     seen = []
@@ -42,18 +41,15 @@ async def test_an_interceptor_sees_every_message_of_the_actors_it_wants(autojump
 
 
 async def test_an_interceptor_stays_over_a_restart(autojump_clock, system):
-    """It is asked again for each incarnation."""
     seen = []
     system.intercept(recording(seen))
     ref = await system.spawn(player("a"))
-    ref.tell(Boom())
-    await settled()
+    await tell(ref, Boom())
     await ref.ask(Read())
     assert [what for _, what, when in seen if when == "end"] == ["Boom", "Read"]
 
 
 async def test_interceptors_stand_around_one_another(autojump_clock, system):
-    """The last added is the outermost."""
     order = []
 
     def named(name):
@@ -74,8 +70,6 @@ async def test_interceptors_stand_around_one_another(autojump_clock, system):
 
 
 async def test_what_an_interceptor_raises_is_the_actors_crash(autojump_clock, system):
-    """It stands in for the actor."""
-
     def interceptor(ref, receive):
         async def failing(message, context):
             raise OSError("chaos")
@@ -84,30 +78,25 @@ async def test_what_an_interceptor_raises_is_the_actors_crash(autojump_clock, sy
 
     remove = system.intercept(interceptor)
     ref = await system.spawn(player("a"))
-    ref.tell("x")
-    await settled()
+    await tell(ref, "x")
     remove()
     assert await ref.ask(Read()) == []
     assert system.tree().children[0].last_error == "OSError: chaos"
 
 
 async def test_an_interceptor_that_cannot_be_asked_is_left_out(autojump_clock, system, caplog):
-    """A broken tracer takes no actor down; it is counted and logged."""
-
     def interceptor(ref, receive):
         raise RuntimeError("no")
 
     ref = await system.spawn(player("a"))
     system.intercept(interceptor)
-    ref.tell("x")
-    await settled()
+    await tell(ref, "x")
     assert await ref.ask(Read()) == ["x"]
     assert system.interceptor_errors > 0
     assert "left out" in caplog.text
 
 
 async def test_listeners_hear_every_record_and_harm_nobody(autojump_clock, system, events, caplog):
-    """Beside `on_event`; one that raises is counted."""
     heard = []
     remove = system.listen(heard.append)
 
@@ -128,7 +117,6 @@ async def test_listeners_hear_every_record_and_harm_nobody(autojump_clock, syste
 
 @pytest.mark.promise("mailbox.control-when-full")
 async def test_an_interceptor_is_seen_in_the_middle_of_a_backlog(autojump_clock):
-    """It need not wait for what is queued."""
     async with ActorSystem("s") as system:
         ref = await system.spawn(player("a"))
         for number in range(500):
@@ -140,7 +128,6 @@ async def test_an_interceptor_is_seen_in_the_middle_of_a_backlog(autojump_clock)
 
 
 async def test_an_interceptor_is_asked_once_for_each_incarnation(autojump_clock, system):
-    """What it keeps beside its `receive` lasts as long as that; timers and notices change nothing."""
     asked = []
 
     def interceptor(ref, receive):
@@ -153,14 +140,12 @@ async def test_an_interceptor_is_asked_once_for_each_incarnation(autojump_clock,
         await ref.ask(Run(lambda context, number=number: context.set_timer(number, 1, "timer")))
     await trio.sleep(2)
     assert asked.count("/test/a") == 1
-    ref.tell(Boom())
-    await settled()
+    await tell(ref, Boom())
     await ref.ask(Read())
     assert asked.count("/test/a") == 2
 
 
 async def test_a_listener_that_loses_messages_itself_is_not_told_of_those(autojump_clock):
-    """A log shipper that is dead makes one letter of each record, not one of each letter."""
     async with ActorSystem("s") as system:
         dead = await system.spawn(player("dead"))
         await dead.stop()
@@ -180,7 +165,6 @@ async def test_a_listener_that_loses_messages_itself_is_not_told_of_those(autoju
 
 
 async def test_listening_twice_is_two_and_each_ends_by_itself(autojump_clock, system):
-    """Taking one away, however often, leaves the other."""
     heard = []
     first, second = system.listen(heard.append), system.listen(heard.append)
     first()
@@ -191,7 +175,6 @@ async def test_listening_twice_is_two_and_each_ends_by_itself(autojump_clock, sy
 
 
 async def test_who_is_taken_out_while_others_are_told_is_not_told(autojump_clock, system):
-    """The end of listening is the end."""
     heard = []
     removers = []
     system.listen(lambda _: removers[0]())
@@ -201,7 +184,6 @@ async def test_who_is_taken_out_while_others_are_told_is_not_told(autojump_clock
 
 
 async def test_a_subscriber_to_dead_letters_that_loses_messages_itself_is_not_told_of_those(autojump_clock, system):
-    """One lost message makes two letters, not as many as the stack holds."""
     dead = await system.spawn(player("dead"))
     await dead.stop()
     system.dead_letters.subscribe(dead.tell)

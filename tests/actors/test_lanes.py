@@ -5,9 +5,9 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors import Actor, ChildSpec, InvalidSpec, Lane, MailboxFull, MailboxSpec, Overflow, conflate
+from actors import Actor, ChildSpec, Lane, MailboxFull, MailboxSpec, Overflow, conflate
 from actors.lanes import ConflatingQueue
-from tests.actors.troupe import Player, Read, Run, settled
+from tests.actors.troupe import Player, Read, Run, kill, player, settled, tell
 
 
 def by_name(message):
@@ -18,27 +18,21 @@ def by_name(message):
 def listener(full=Overflow.REJECT, capacity=3):
     """A player whose lanes conflate by the first part of a tuple."""
 
-    class Listener(Player):
-        mailbox = MailboxSpec(capacity, conflate(by_name, full))
-
-    return ChildSpec("a", Listener)
+    return player("a", mailbox=MailboxSpec(capacity, conflate(by_name, full)))
 
 
 async def busy(ref):
-    """Let the actor work until the result is set."""
     gate = trio.Event()
 
     async def wait(_):
         await gate.wait()
 
-    ref.tell(Run(wait))
-    await settled()
+    await tell(ref, Run(wait))
     return gate
 
 
 @pytest.mark.promise("mailbox.policies")
 async def test_a_newer_message_takes_the_place_of_an_older_one_with_its_key(autojump_clock, system):
-    """In the older one's place in line, so that what changes all the time still gets its turn."""
     ref = await system.spawn(listener())
     gate = await busy(ref)
     for message in (("x", 1), ("y", 1), ("x", 2), ("x", 3)):
@@ -52,7 +46,6 @@ async def test_a_newer_message_takes_the_place_of_an_older_one_with_its_key(auto
 
 
 async def test_messages_without_a_key_are_never_replaced(autojump_clock, system):
-    """Not even by the very same object."""
     ref = await system.spawn(listener())
     gate = await busy(ref)
     for _ in range(3):
@@ -63,12 +56,7 @@ async def test_messages_without_a_key_are_never_replaced(autojump_clock, system)
 
 
 async def test_a_request_is_never_replaced(autojump_clock, system):
-    """Somebody waits for it, whatever key it has."""
-
-    class One(Player):
-        mailbox = MailboxSpec(9, conflate(lambda _: "all the same"))
-
-    ref = await system.spawn(ChildSpec("a", One))
+    ref = await system.spawn(player("a", mailbox=MailboxSpec(9, conflate(lambda _: "all the same"))))
     gate = await busy(ref)
     answers = []
 
@@ -85,7 +73,6 @@ async def test_a_request_is_never_replaced(autojump_clock, system):
 
 
 async def test_one_key_too_many_is_refused(autojump_clock, system):
-    """A known key still gets in."""
     ref = await system.spawn(listener(capacity=1))
     gate = await busy(ref)
     ref.tell(("x", 1))
@@ -102,7 +89,6 @@ async def test_one_key_too_many_is_refused(autojump_clock, system):
 
 @pytest.mark.parametrize(("full", "kept", "lost"), [(Overflow.DROP_OLDEST, "y", "x"), (Overflow.DROP_NEWEST, "x", "y")])
 async def test_one_key_too_many_pushes_one_out_if_told_so(autojump_clock, system, full, kept, lost):
-    """What is lost is a dead letter."""
     ref = await system.spawn(listener(full, capacity=1))
     gate = await busy(ref)
     ref.tell(("x", 1))
@@ -114,16 +100,13 @@ async def test_one_key_too_many_pushes_one_out_if_told_so(autojump_clock, system
 
 
 async def test_an_idle_actor_wakes_up(autojump_clock, system):
-    """The first message of a key needs no other to be seen."""
     ref = await system.spawn(listener())
     await settled()
-    ref.tell(("x", 1))
-    await settled()
+    await tell(ref, ("x", 1))
     assert await ref.ask(Read()) == [("x", 1)]
 
 
 async def test_what_waits_is_kept_when_the_next_incarnation_conflates_otherwise(autojump_clock, system):
-    """The policy is the actor's; the messages are the mailbox's."""
     made = []
 
     def factory():
@@ -136,21 +119,12 @@ async def test_what_waits_is_kept_when_the_next_incarnation_conflates_otherwise(
     await busy(ref)
     for message in (("x", 1), ("x", 2), "plain"):
         ref.tell(message)
-    ref.kill()
-    await settled()
+    await kill(ref)
     assert await ref.ask(Read()) == [("x", 2), "plain"]
-
-
-@pytest.mark.parametrize(("key", "full"), [("x", Overflow.REJECT), (by_name, Overflow.WAIT), (by_name, None)])
-def test_a_wrong_policy_is_refused(key, full):
-    """A key is callable; a conflating lane does not wait."""
-    with pytest.raises(InvalidSpec, match="overflow"):
-        conflate(key, full)
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers()) | st.just(None)))
 def test_it_holds_the_newest_of_each_key_in_the_order_of_the_first(script):
-    """Told and taken in any order: a model with a plain dict agrees."""
     queue = ConflatingQueue(Lane.NORMAL, 2, conflate(by_name))
     model = {}
     for step in script:
@@ -167,7 +141,6 @@ def test_it_holds_the_newest_of_each_key_in_the_order_of_the_first(script):
 
 
 def test_the_mailbox_of_an_actor_may_conflate_one_lane_only():
-    """The others keep the default."""
     spec = MailboxSpec(overflow={Lane.LOW: conflate(by_name)})
     assert spec.overflow[Lane.NORMAL] is Overflow.WAIT
     assert Actor.mailbox.overflow == (Overflow.WAIT,) * 4

@@ -51,14 +51,12 @@ class Steps(trio.abc.Instrument):
 
 
 async def wide(system: ActorSystem) -> ActorRef:
-    """A parent of very many."""
     return await system.spawn(ChildSpec("parent", lambda: Parent(WIDE), restart=Restart.TEMPORARY, start_timeout_s=1e6))
 
 
 @pytest.mark.promise("report.tree")
 @pytest.mark.parametrize("end", ["stop", "kill"])
 async def test_a_tree_deeper_than_the_stack_is_read_and_ended(autojump_clock, end):
-    """As data and as text; its end reaches the leaf."""
     async with ActorSystem("s", on_event=lambda _: None) as system:
         top = await system.spawn(ChildSpec("n", lambda: Level(DEEP), restart=Restart.TEMPORARY, start_timeout_s=1e6))
         tree = system.tree()
@@ -78,7 +76,6 @@ async def test_a_tree_deeper_than_the_stack_is_read_and_ended(autojump_clock, en
 
 @pytest.mark.promise("stop.in-batches")
 async def test_a_kill_of_very_many_lets_others_run_meanwhile(autojump_clock):
-    """Each round of the loop ends a batch of them only; the watcher hears of the end when all are gone."""
     async with ActorSystem("s", on_event=lambda _: None) as system:
         ref = await wide(system)
         probe = await Probe.open(system)
@@ -101,7 +98,6 @@ async def test_a_kill_of_very_many_lets_others_run_meanwhile(autojump_clock):
 
 @pytest.mark.promise("stop.in-batches")
 async def test_a_stop_of_very_many_at_once_lets_others_run_meanwhile(autojump_clock):
-    """`stop_together` tells them in batches."""
     async with ActorSystem("s", on_event=lambda _: None) as system:
         ref = await wide(system)
         children = ref.children()
@@ -117,7 +113,6 @@ async def test_a_stop_of_very_many_at_once_lets_others_run_meanwhile(autojump_cl
 
 
 async def test_a_small_family_that_is_killed_does_not_wait_for_a_large_one(autojump_clock):
-    """Its batch is its own."""
     async with ActorSystem("s", on_event=lambda _: None) as system:
         large = await system.spawn(ChildSpec("large", lambda: Parent(1_000), restart=Restart.TEMPORARY))
         small = await system.spawn(ChildSpec("small", lambda: Parent(2), restart=Restart.TEMPORARY))

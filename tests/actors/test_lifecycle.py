@@ -7,7 +7,6 @@ from actors.lifecycle import TRANSITIONS, InvalidTransition, State, Step, next_s
 
 @pytest.mark.parametrize(("state", "step"), list(itertools.product(State, Step)))
 def test_every_pair_is_in_the_table_or_an_error(state, step):
-    """No pair of state and step falls between."""
     if (state, step) in TRANSITIONS:
         assert next_state(state, step) is TRANSITIONS[state, step]
     else:
@@ -19,12 +18,10 @@ def test_every_pair_is_in_the_table_or_an_error(state, step):
 @pytest.mark.promise("bitten.backoff-is-a-state")
 @pytest.mark.parametrize("state", list(State))
 def test_every_state_can_be_told_to_end(state):
-    """A child is stoppable whatever it does just now."""
     assert next_state(state, Step.END) in (State.STOPPING, State.STOPPED)
 
 
 def test_every_state_can_be_reached_and_left():
-    """The table has no island and no trap."""
     reached = {State.STOPPED}
     while grown := {to for (start, _), to in TRANSITIONS.items() if start in reached} - reached:
         reached |= grown
@@ -34,7 +31,6 @@ def test_every_state_can_be_reached_and_left():
 
 @pytest.mark.promise("bitten.backoff-is-a-state")
 def test_a_life_with_a_crash_and_a_wait():
-    """Start, crash, back off, start again, stop."""
     state = State.STOPPED
     seen = []
     for step in (

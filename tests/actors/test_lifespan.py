@@ -23,7 +23,7 @@ from actors import (
     SystemFailed,
 )
 from actors.testing import Recorder
-from tests.actors.troupe import Boom, Hang, Player, Read, Run, player, settled, sleeping
+from tests.actors.troupe import Boom, Hang, Player, Read, Run, failing, player, settled, sleeping, tell
 
 
 class Housed(Player):
@@ -55,7 +55,6 @@ class Housed(Player):
 
 
 def housed(diary, *, restart=Restart.TEMPORARY, start_timeout_s=30.0, shutdown_s=None, kind=Housed, **hooks):
-    """The spec of one."""
     return ChildSpec(
         "a", lambda: kind(diary, **hooks), restart=restart, start_timeout_s=start_timeout_s, shutdown_s=shutdown_s
     )
@@ -63,7 +62,6 @@ def housed(diary, *, restart=Restart.TEMPORARY, start_timeout_s=30.0, shutdown_s
 
 @pytest.mark.promise("stop.lifespan")
 async def test_a_lifespan_is_entered_first_and_left_last(autojump_clock, system):
-    """Around the hooks, the messages and the children."""
     diary = []
     ref = await system.spawn(housed(diary, supervision=Supervision()))
     await ref.ask(Run(lambda context: context.spawn(player("kid", diary))))
@@ -74,7 +72,6 @@ async def test_a_lifespan_is_entered_first_and_left_last(autojump_clock, system)
 @pytest.mark.promise("stop.lifespan")
 @pytest.mark.parametrize("how", ["crash", "kill", "stop", "kill at work", "block", "system", "skipped request"])
 async def test_a_lifespan_is_left_however_the_actor_ends(autojump_clock, how):
-    """Never with a corrupted stack of scopes; a crash is seen at the yield."""
     diary, events = [], []
 
     async def live():
@@ -88,8 +85,7 @@ async def test_a_lifespan_is_left_however_the_actor_ends(autojump_clock, how):
                 case "stop":
                     await ref.stop(StopMode.NOW)
                 case "kill at work":
-                    ref.tell(Hang())
-                    await settled()
+                    await tell(ref, Hang())
                     ref.kill()
                 case "skipped request":
                     with trio.move_on_after(1):
@@ -117,7 +113,6 @@ async def test_a_lifespan_is_left_however_the_actor_ends(autojump_clock, how):
 
 @pytest.mark.promise("stop.lifespan")
 async def test_a_task_of_the_lifespan_that_raises_crashes_the_actor(autojump_clock, system, events):
-    """With that error, and the next incarnation has a nursery of its own."""
     diary, lives = [], []
 
     async def fail():
@@ -139,7 +134,6 @@ async def test_a_task_of_the_lifespan_that_raises_crashes_the_actor(autojump_clo
 
 @pytest.mark.promise("stop.lifespan")
 async def test_a_lifespan_that_does_not_end_is_killed_after_the_grace(autojump_clock, system):
-    """Leaving has what is left of it."""
     diary = []
     ref = await system.spawn(housed(diary, leaving=sleeping(), stopping=sleeping(1), shutdown_s=3))
     assert await ref.stop() == Killed()
@@ -149,7 +143,6 @@ async def test_a_lifespan_that_does_not_end_is_killed_after_the_grace(autojump_c
 
 @pytest.mark.promise("start.failure-names-child-and-cause")
 async def test_a_lifespan_that_cannot_be_entered_is_a_failed_start(autojump_clock, system):
-    """The stop hook runs, as after any start that failed; what was not entered is not left."""
     diary = []
 
     async def fail(_):
@@ -163,8 +156,6 @@ async def test_a_lifespan_that_cannot_be_entered_is_a_failed_start(autojump_cloc
 
 @pytest.mark.promise("start.ignore")
 async def test_a_lifespan_may_decline(autojump_clock, system):
-    """As the start hook may."""
-
     async def decline(_):
         raise Ignore
 
@@ -185,15 +176,9 @@ async def test_entering_and_the_start_hook_share_the_time_of_the_start(autojump_
 
 
 async def test_an_actor_is_stopped_and_killed_while_it_enters(autojump_clock, system):
-    """At once."""
     for end in ("stop", "kill"):
         async with trio.open_nursery() as nursery:
-
-            @nursery.start_soon
-            async def start():
-                with pytest.raises(ActorError):
-                    await system.spawn(housed([], entering=sleeping()))
-
+            nursery.start_soon(failing, ActorError, lambda: system.spawn(housed([], entering=sleeping())))
             await settled()
             (ref,) = system.root.children()
             if end == "stop":
@@ -204,7 +189,6 @@ async def test_an_actor_is_stopped_and_killed_while_it_enters(autojump_clock, sy
 
 
 async def test_the_recorder_lives_in_it_too():
-    """Entered by `start`, left by `stop`."""
     diary = []
     recorder = Recorder(Housed(diary))
     await recorder.start()

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors import (
-    ActorDied,
     ActorSystem,
     ChildSpec,
     Lane,
@@ -20,11 +19,10 @@ from actors import (
 )
 from actors.context_propagation import enqueued_at
 from actors.mailbox import EMPTY, FAIR_SHARE, Mailbox
-from tests.actors.troupe import Hang, Player, Read, Run, settled
+from tests.actors.troupe import Hang, Player, Read, Run, failing, player, settled, tell
 
 
 def filled(spec, *messages):
-    """A mailbox with these (lane, message) in it."""
     mailbox = Mailbox(spec)
     for lane, message in messages:
         (mailbox.lanes[lane] or mailbox.open(lane)).items.append(message)
@@ -32,13 +30,11 @@ def filled(spec, *messages):
 
 
 def taken(mailbox):
-    """Everything, in the order it is served."""
     return list(iter(mailbox.take, EMPTY))
 
 
 @pytest.mark.promise("mailbox.order")
 def test_lanes_are_served_in_their_order():
-    """An alert overtakes everything that waits."""
     lanes = [Lane.LOW, Lane.NORMAL, Lane.HIGH, Lane.ALERT]
     mailbox = filled(MailboxSpec(), *((lane, lane.name) for lane in lanes))
     assert taken(mailbox) == ["ALERT", "HIGH", "NORMAL", "LOW"]
@@ -46,7 +42,6 @@ def test_lanes_are_served_in_their_order():
 
 @pytest.mark.promise("mailbox.share")
 def test_a_flood_of_alerts_leaves_a_share():
-    """One message of the lane passed over, after every `FAIR_SHARE` alerts at most."""
     flood = [(Lane.ALERT, "alert")] * 100
     mailbox = filled(MailboxSpec(), *flood, (Lane.NORMAL, "a"), (Lane.NORMAL, "b"), (Lane.LOW, "c"))
     order = taken(mailbox)
@@ -58,7 +53,6 @@ def test_a_flood_of_alerts_leaves_a_share():
 @pytest.mark.promise("mailbox.order")
 @given(st.lists(st.tuples(st.sampled_from(list(Lane)), st.integers()), max_size=80))
 def test_within_a_lane_the_order_is_first_in_first_out(messages):
-    """Whatever the mix, nothing is lost or doubled, and no lane is shuffled."""
     mailbox = filled(MailboxSpec(), *((lane, (lane, number)) for lane, number in messages))
     order = taken(mailbox)
     for lane in Lane:
@@ -68,10 +62,7 @@ def test_within_a_lane_the_order_is_first_in_first_out(messages):
 async def tell_while_busy(system, policy, messages, capacity=2):
     """Tell a busy actor these messages; return its reference and what was refused."""
 
-    class Small(Player):
-        mailbox = MailboxSpec(capacity=capacity, overflow=policy)
-
-    ref = await system.spawn(ChildSpec("small", Small))
+    ref = await system.spawn(player("small", mailbox=MailboxSpec(capacity=capacity, overflow=policy)))
     gate = trio.Event()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(lambda: ref.ask(Run(lambda _: gate.wait())))
@@ -111,12 +102,8 @@ async def test_each_policy_bounds_the_lane_and_counts_what_is_lost(
 
 @pytest.mark.promise("mailbox.policies", "bitten.lane-bounds")
 async def test_bounds_and_policies_are_set_per_lane(autojump_clock, system):
-    """A mapping leaves the other lanes at their defaults."""
-
-    class Mixed(Player):
-        mailbox = MailboxSpec(capacity={Lane.LOW: 1}, overflow={Lane.LOW: Overflow.DROP_NEWEST})
-
-    ref = await system.spawn(ChildSpec("mixed", Mixed))
+    mailbox = MailboxSpec(capacity={Lane.LOW: 1}, overflow={Lane.LOW: Overflow.DROP_NEWEST})
+    ref = await system.spawn(player("mixed", mailbox=mailbox))
     for number in range(3):
         ref.tell(number, lane=Lane.LOW)
         ref.tell(number + 10)
@@ -126,12 +113,7 @@ async def test_bounds_and_policies_are_set_per_lane(autojump_clock, system):
 
 @pytest.mark.promise("mailbox.policies", "mailbox.order")
 async def test_send_waits_for_room_in_order(autojump_clock, system):
-    """Two senders stand in line behind a full lane and get in as it empties."""
-
-    class Small(Player):
-        mailbox = MailboxSpec(capacity=1)
-
-    ref = await system.spawn(ChildSpec("small", Small))
+    ref = await system.spawn(player("small", mailbox=MailboxSpec(capacity=1)))
     gate = trio.Event()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(lambda: ref.ask(Run(lambda _: gate.wait())))
@@ -149,10 +131,7 @@ async def test_send_waits_for_room_in_order(autojump_clock, system):
 async def test_one_waiting_sender_gets_in_for_each_message_taken(autojump_clock, system):
     """A lane of two is full, and three senders wait for room: it never holds more than two."""
 
-    class Small(Player):
-        mailbox = MailboxSpec(capacity=2)
-
-    ref = await system.spawn(ChildSpec("small", Small))
+    ref = await system.spawn(player("small", mailbox=MailboxSpec(capacity=2)))
     gate, depths = trio.Event(), []
     note = [Run(lambda _: depths.append(ref.statistics()[Lane.NORMAL].depth)) for _ in range(5)]
     async with trio.open_nursery() as nursery:
@@ -171,14 +150,8 @@ async def test_one_waiting_sender_gets_in_for_each_message_taken(autojump_clock,
 
 @pytest.mark.promise("mailbox.policies")
 async def test_send_gives_up_after_its_time_and_leaves_nothing_behind(autojump_clock, system):
-    """`MailboxFull` names the lane; the message never arrives."""
-
-    class Small(Player):
-        mailbox = MailboxSpec(capacity=1)
-
-    ref = await system.spawn(ChildSpec("small", Small))
-    ref.tell(Hang())
-    await settled()
+    ref = await system.spawn(player("small", mailbox=MailboxSpec(capacity=1)))
+    await tell(ref, Hang())
     ref.tell("fits")
     start = trio.current_time()
     with pytest.raises(MailboxFull):
@@ -190,14 +163,8 @@ async def test_send_gives_up_after_its_time_and_leaves_nothing_behind(autojump_c
 
 @pytest.mark.promise("stop.queue")
 async def test_a_send_that_waits_when_the_actor_ends_becomes_a_dead_letter(autojump_clock, system):
-    """Its sender goes on; the message is told of."""
-
-    class Small(Player):
-        mailbox = MailboxSpec(capacity=1)
-
-    ref = await system.spawn(ChildSpec("small", Small))
-    ref.tell(Hang())
-    await settled()
+    ref = await system.spawn(player("small", mailbox=MailboxSpec(capacity=1)))
+    await tell(ref, Hang())
     ref.tell("queued")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ref.send, "waiting")
@@ -211,46 +178,16 @@ async def test_a_send_that_waits_when_the_actor_ends_becomes_a_dead_letter(autoj
 
 @pytest.mark.promise("mailbox.policies")
 async def test_an_ask_that_is_dropped_fails_its_caller(autojump_clock, system):
-    """A displaced request does not leave anybody waiting."""
-
-    class Small(Player):
-        mailbox = MailboxSpec(capacity=1, overflow=Overflow.DROP_OLDEST)
-
-    ref = await system.spawn(ChildSpec("small", Small))
-    ref.tell(Hang())
-    await settled()
+    ref = await system.spawn(player("small", mailbox=MailboxSpec(capacity=1, overflow=Overflow.DROP_OLDEST)))
+    await tell(ref, Hang())
     async with trio.open_nursery() as nursery:
-
-        @nursery.start_soon
-        async def caller():
-            with pytest.raises(MailboxFull):
-                await ref.ask(Read(), timeout_s=1000)
-
+        nursery.start_soon(failing, MailboxFull, lambda: ref.ask(Read(), timeout_s=1000))
         await settled()
         ref.tell("newer")
 
 
-@pytest.mark.promise("mailbox.control-when-full", "peers.stop-not-queued")
-async def test_a_full_mailbox_can_be_stopped(autojump_clock, system):
-    """A stop never waits behind the backlog."""
-    ref, _ = await tell_while_busy(system, Overflow.REJECT, [])
-    ref.tell(Hang())
-    await settled()
-    ref.tell(1)
-    ref.tell(2)
-    with pytest.raises(MailboxFull):
-        ref.tell(3)
-    await ref.stop()
-    assert not ref.alive
-    with pytest.raises(ActorDied):
-        await ref.ask(Read())
-
-
 @pytest.mark.promise("bad.self-flood")
 async def test_a_batch_yields_after_about_a_millisecond():
-    """Ten thousand messages do not keep other tasks waiting until the last."""
-    from actors import ActorSystem
-
     class Slow(Player):
         mailbox = MailboxSpec(capacity=100_000)
 
@@ -269,8 +206,6 @@ async def test_a_batch_yields_after_about_a_millisecond():
 
 @pytest.mark.promise("bad.self-flood")
 async def test_a_batch_that_begins_with_one_message_goes_on_and_yields_too():
-    """An actor that tells itself the next message in each gives way, and not after each."""
-
     class Feeder(Player):
         seen = 0
 

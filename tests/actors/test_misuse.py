@@ -18,12 +18,10 @@ async def coroutine(self, *_):
 
 
 def generator(self, *_):
-    """Yields."""
     yield
 
 
 async def async_generator(self, *_):
-    """Async, and yields."""
     yield
 
 
@@ -43,15 +41,12 @@ async def async_generator(self, *_):
     ],
 )  # fmt: skip
 def test_a_hook_of_the_wrong_kind_is_refused_when_its_class_is_made(name, hook, problem):
-    """Before there is an instance, and before anything has started."""
     with pytest.raises(InvalidActor) as caught:
         type("Wrong", (Actor,), {name: hook})
     assert problem in str(caught.value)
 
 
 def test_hooks_may_be_wrapped():
-    """What a decorator keeps the original of is judged by the original."""
-
     def traced(hook):
         @wraps(hook)
         def call(*args):
@@ -101,7 +96,6 @@ async def test_a_plain_function_as_a_task_crashes_its_actor_by_name(autojump_clo
 
 
 async def test_a_plain_function_as_a_task_of_a_phase_fails_by_name():
-    """The shutdown goes on."""
     failed = []
     phases = CoordinatedShutdown(report=failed.append)
     phases.add_task("drain", lambda: None, "note")
@@ -111,7 +105,6 @@ async def test_a_plain_function_as_a_task_of_a_phase_fails_by_name():
 
 @pytest.mark.promise("bad.kind-of-function")
 async def test_async_functions_that_nobody_would_await_are_refused(autojump_clock, system):
-    """Listeners, interceptors and factories are called."""
     with pytest.raises(InvalidSpec, match="on_event: must be a plain function"):
         ActorSystem("s", on_event=coroutine)
     with pytest.raises(InvalidSpec, match="redact"):
@@ -125,6 +118,5 @@ async def test_async_functions_that_nobody_would_await_are_refused(autojump_cloc
 
 
 def test_an_actor_in_place_of_its_factory_is_told_what_to_pass():
-    """Its class, or a function."""
     with pytest.raises(InvalidSpec, match=r"Player is given: pass its class, or `lambda: Player\(...\)`"):
         ChildSpec("a", Player())

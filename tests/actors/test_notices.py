@@ -18,12 +18,10 @@ from actors import (
     Supervision,
     Terminated,
 )
-from tests.actors.troupe import Boom, Hang, Player, Read, Run, held, player, settled, sleeping
+from tests.actors.troupe import Boom, Hang, Player, Read, Run, failing, held, kill, player, settled, sleeping, tell
 
 
 def watching(*targets):
-    """A request to watch these."""
-
     def watch(context):
         for target in targets:
             context.watch(target)
@@ -33,7 +31,6 @@ def watching(*targets):
 
 @pytest.mark.promise("names.free-before-terminated")
 async def test_who_hears_of_an_end_can_take_the_name_at_once(autojump_clock, system):
-    """In the very handling of the notice."""
     taken = []
 
     class Heir(Player):
@@ -54,7 +51,6 @@ async def test_who_hears_of_an_end_can_take_the_name_at_once(autojump_clock, sys
 
 @pytest.mark.promise("names.free-before-terminated")
 async def test_who_waits_for_an_end_can_take_the_name_at_once(autojump_clock, system):
-    """By `wait_stopped` or by `stop`."""
     old = await system.spawn(player("a"))
     async with trio.open_nursery() as nursery:
 
@@ -69,7 +65,6 @@ async def test_who_waits_for_an_end_can_take_the_name_at_once(autojump_clock, sy
 
 @pytest.mark.promise("watch.once", "watch.independent")
 async def test_a_hundred_watchers_get_one_notice_each(autojump_clock, system):
-    """Whoever else leaves, ends or watches twice."""
     target = await system.spawn(player("target"))
     watchers = [await system.spawn(player(f"w{n}")) for n in range(100)]
     for watcher in watchers:
@@ -86,17 +81,11 @@ async def test_a_hundred_watchers_get_one_notice_each(autojump_clock, system):
 
 @pytest.mark.promise("watch.once")
 async def test_a_notice_comes_though_the_watcher_is_busy_and_its_mailbox_full(autojump_clock, system):
-    """It takes no room, and comes behind what waits there."""
-
-    class Small(Player):
-        mailbox = MailboxSpec(capacity=1)
-
     target = await system.spawn(player("target"))
-    watcher = await system.spawn(ChildSpec("small", Small))
+    watcher = await system.spawn(player("small", mailbox=MailboxSpec(capacity=1)))
     await watcher.ask(watching(target))
     gate = trio.Event()
-    watcher.tell(Run(lambda _: gate.wait()))
-    await settled()
+    await tell(watcher, Run(lambda _: gate.wait()))
     watcher.tell("waits")
     with pytest.raises(MailboxFull):
         watcher.tell("no room")
@@ -107,41 +96,21 @@ async def test_a_notice_comes_though_the_watcher_is_busy_and_its_mailbox_full(au
     assert [type(item).__name__ for item in await watcher.ask(Read())] == ["str", "Terminated"]
 
 
-@pytest.mark.promise("watch.not-on-restart")
-async def test_who_watches_an_actor_that_waits_for_its_next_incarnation_hears_of_its_end_only(autojump_clock, system):
-    """A delay is no end, and a stop in the middle of it is one."""
-    ref = await system.spawn(player("a", backoff=Backoff(min_s=10)))
-    watcher = await system.spawn(player("watcher"))
-    ref.tell(Boom())
-    await settled()
-    await watcher.ask(watching(ref))
-    await trio.sleep(20)
-    assert await watcher.ask(Read()) == []
-    ref.tell(Boom())
-    await settled()
-    await ref.stop()
-    assert await watcher.ask(Read()) == [Terminated(ref, Shutdown())]
-
-
 @pytest.mark.promise("watch.new-incarnation-is-not-old", "watch.independent")
 async def test_a_watch_belongs_to_the_incarnation_that_made_it(autojump_clock, system):
-    """One that comes back watches nobody until it says so."""
     target, watcher = await system.spawn(player("target")), await system.spawn(player("watcher"))
     await watcher.ask(watching(target))
-    watcher.tell(Boom())
-    await settled()
+    await tell(watcher, Boom())
     await target.stop()
     assert await watcher.ask(Read()) == []
 
 
 @pytest.mark.promise("watch.tables-empty")
 async def test_two_that_watch_each_other_and_themselves_leave_nothing_behind(autojump_clock, system):
-    """Whoever ends first."""
     a, b = await system.spawn(player("a")), await system.spawn(player("b"))
     await a.ask(watching(a, b))
     await b.ask(watching(a, b))
-    a.kill()
-    await settled()
+    await kill(a)
     await a.stop()
     await b.stop()
     for ref in (a, b):
@@ -150,14 +119,15 @@ async def test_two_that_watch_each_other_and_themselves_leave_nothing_behind(aut
 
 @pytest.mark.promise("watch.tables-empty", "bad.old-context")
 async def test_a_context_whose_incarnation_is_over_watches_nobody(autojump_clock, system):
-    """Nor does it stop its successor: an old context is refused whatever it wants."""
     a, b = await system.spawn(player("a")), await system.spawn(player("b"))
     old = await a.ask(Run(lambda context: context))
-    a.kill()
-    await settled()
-    for act in (lambda: old.watch(b), old.stop, lambda: old.set_timer("t", 1, "late")):
+    await kill(a)
+    late = (lambda: old.set_timer("t", 1, "late")), (lambda: old.start_soon(trio.sleep_forever))
+    for act in (lambda: old.watch(b), old.stop, *late):
         with pytest.raises(ActorDied):
             act()
+    with pytest.raises(ActorDied):
+        await old.spawn(player("c"))
     assert held(b) == {}
     assert await a.ask(Read()) == []
     assert system.explain(a.path).incarnation == 2
@@ -166,7 +136,6 @@ async def test_a_context_whose_incarnation_is_over_watches_nobody(autojump_clock
 @pytest.mark.promise("watch.tables-empty", "timers.die")
 @pytest.mark.parametrize("how", ["stop", "kill", "crash"])
 async def test_nothing_outlives_an_actor(autojump_clock, system, how):
-    """No watch, timer, call, waiter, queue, task or child: all tables are as they were before."""
     target = await system.spawn(player("target"))
 
     crash = trio.Event()
@@ -184,12 +153,7 @@ async def test_nothing_outlives_an_actor(autojump_clock, system, how):
     timers, tasks = len(system.timers), count_tasks()
     ref = await system.spawn(player("a", supervision=Supervision(), restart=Restart.TEMPORARY, starting=settle_in))
     async with trio.open_nursery() as nursery:
-
-        @nursery.start_soon
-        async def asker():
-            with pytest.raises(ActorDied):
-                await ref.ask(Run(sleeping()), timeout_s=float("inf"))
-
+        nursery.start_soon(failing, ActorDied, lambda: ref.ask(Run(sleeping()), timeout_s=float("inf")))
         await settled()
         ref.tell("waits")
         if how == "crash":
@@ -206,13 +170,11 @@ async def test_nothing_outlives_an_actor(autojump_clock, system, how):
 
 
 def count_tasks():
-    """Return how many tasks the loop has."""
     return trio.lowlevel.current_statistics().tasks_living
 
 
 @pytest.mark.promise("watch.tables-empty")
 async def test_a_system_that_ended_leaves_no_task(autojump_clock):
-    """Not one more than there was before it, however its actors were busy."""
     before = trio.lowlevel.current_statistics().tasks_living
     async with ActorSystem("s", on_event=lambda _: None, intensity=20) as system:
         for number in range(20):
@@ -225,13 +187,11 @@ async def test_a_system_that_ended_leaves_no_task(autojump_clock):
 
 @pytest.mark.promise("watch.once")
 async def test_the_reason_in_a_notice_is_the_one_of_the_end(autojump_clock, system):
-    """A child that is ended because its parent was killed was killed."""
     parent = await system.spawn(player("parent", supervision=Supervision(), restart=Restart.TEMPORARY))
     kid = await parent.ask(StartChild(player("kid")))
     watcher = await system.spawn(player("watcher"))
     await watcher.ask(watching(kid, parent))
-    parent.kill()
-    await settled()
+    await kill(parent)
     heard = await watcher.ask(Read())
     assert heard == [Terminated(kid, Killed()), Terminated(parent, Killed())]
 
@@ -239,7 +199,6 @@ async def test_the_reason_in_a_notice_is_the_one_of_the_end(autojump_clock, syst
 @pytest.mark.promise("watch.tables-empty", "ask.timeout")
 @pytest.mark.parametrize("timeout_s", [5.0, 3600.0])
 async def test_long_timeouts_cost_no_more_than_short_ones(autojump_clock, system, timeout_s):
-    """Deadlines that are not needed any more are some hundreds, however far off they are."""
     ref = await system.spawn(player("a"))
     for _ in range(800):
         await ref.ask(Read(), timeout_s=timeout_s)

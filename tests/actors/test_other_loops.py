@@ -5,17 +5,14 @@ import trio
 
 from actors import ActorDied, Ask, ChildSpec, Lane, MailboxSpec, Overflow, Shutdown, conflate, open_mailbox, open_system
 from actors.errors import WrongLoop
-from tests.actors.troupe import Hang, Player, Read, Run, player, settled
+from tests.actors.troupe import Hang, Player, Read, Run, collect, kill, player, settled, tell
 
 
 async def in_a_thread(act):
-    """Call `act` where no loop runs."""
     await trio.to_thread.run_sync(act)
 
 
 async def on_another_loop(act):
-    """Call `act` on a second trio loop."""
-
     async def main():
         act()
 
@@ -29,13 +26,8 @@ ELSEWHERE = pytest.mark.parametrize("elsewhere", [in_a_thread, on_another_loop])
 @ELSEWHERE
 @pytest.mark.parametrize("policy", [Overflow.WAIT, conflate(str)], ids=["plain", "conflating"])
 async def test_telling_an_idle_actor_from_elsewhere_is_refused_before_anything_changes(elsewhere, policy):
-    """The message is not put in, and the actor goes on to be told, asked and stopped."""
-
-    class Bounded(Player):
-        mailbox = MailboxSpec(overflow=policy)
-
     async with open_system("s") as system:
-        ref = await system.spawn(ChildSpec("a", Bounded))
+        ref = await system.spawn(player("a", mailbox=MailboxSpec(overflow=policy)))
         assert await ref.ask(Read()) == []
         await settled()
         with pytest.raises(WrongLoop, match=r"trio\.from_thread\.run_sync"):
@@ -53,16 +45,11 @@ async def test_telling_an_idle_actor_from_elsewhere_is_refused_before_anything_c
 
 @pytest.mark.promise("tell.other-loop")
 async def test_nobody_waits_on_another_loop_for_an_actor(autojump_clock):
-    """It would be woken by the wrong loop: each wait is refused, and the actor and its system go on."""
     refused = []
 
-    class Small(Player):
-        mailbox = MailboxSpec(capacity=1)
-
     async with open_system("s") as system:
-        ref = await system.spawn(ChildSpec("a", Small))
-        ref.tell(Hang())
-        await settled()
+        ref = await system.spawn(player("a", mailbox=MailboxSpec(capacity=1)))
+        await tell(ref, Hang())
         ref.tell("waits")
         calls = {
             "ask": lambda: ref.ask(Read()),
@@ -84,8 +71,7 @@ async def test_nobody_waits_on_another_loop_for_an_actor(autojump_clock):
         await trio.to_thread.run_sync(trio.run, main)
         assert refused == list(calls)
         assert [child.path for child in system.root.children()] == ["/s/a"]
-        ref.kill()
-        await settled()
+        await kill(ref)
         assert await ref.ask(Read()) == ["waits"]
 
 
@@ -93,7 +79,6 @@ async def test_nobody_waits_on_another_loop_for_an_actor(autojump_clock):
 @ELSEWHERE
 @pytest.mark.parametrize("what", ["kill", "system.kill", "request_stop"])
 async def test_nothing_is_ended_from_elsewhere(elsewhere, what):
-    """Neither an actor nor the tree."""
     async with open_system("s") as system:
         ref = await system.spawn(player("a"))
         act = {"kill": ref.kill, "system.kill": system.kill, "request_stop": system.request_stop}[what]
@@ -107,8 +92,6 @@ async def test_nothing_is_ended_from_elsewhere(elsewhere, what):
 @ELSEWHERE
 @pytest.mark.parametrize("how", ["reply", "fail"])
 async def test_an_answer_from_elsewhere_is_refused_and_the_asker_still_gets_one(elsewhere, how):
-    """The call goes on to wait, and is answered on its loop."""
-
     class Slow(Ask[int]):
         """Answered in the wrong place first."""
 
@@ -130,8 +113,6 @@ async def test_an_answer_from_elsewhere_is_refused_and_the_asker_still_gets_one(
 @ELSEWHERE
 @pytest.mark.parametrize("what", ["start_soon", "set_timer", "stop", "watch"])
 async def test_a_context_is_refused_elsewhere_and_its_actor_ends_in_order(elsewhere, what):
-    """A task that was half started would be waited for without end."""
-
     async def misuse(context):
         act = {
             "start_soon": lambda: context.start_soon(trio.sleep_forever),
@@ -154,15 +135,10 @@ async def test_a_context_is_refused_elsewhere_and_its_actor_ends_in_order(elsewh
 @pytest.mark.promise("tell.other-loop")
 @ELSEWHERE
 async def test_a_mailbox_without_an_actor_is_not_filled_from_elsewhere(elsewhere):
-    """Its receiver goes on to wait, wherever the mailbox was made."""
     sender, receiver = await trio.to_thread.run_sync(open_mailbox)
     got = []
     async with trio.open_nursery() as nursery:
-
-        @nursery.start_soon
-        async def receive():
-            got.append(await receiver.receive())
-
+        nursery.start_soon(collect, got, lambda: receiver.receive())
         await settled()
         with pytest.raises(WrongLoop):
             await elsewhere(lambda: sender.send_nowait("from elsewhere"))
@@ -171,7 +147,6 @@ async def test_a_mailbox_without_an_actor_is_not_filled_from_elsewhere(elsewhere
 
 
 async def test_a_dead_actor_is_asked_in_vain_on_its_own_loop_only():
-    """The error says what is wrong first."""
     async with open_system("s") as system:
         ref = await system.spawn(player("a"))
         await ref.stop()

@@ -5,33 +5,21 @@ import trio
 
 from actors import (
     ActorDied,
-    AlreadyStarted,
     Backoff,
-    ChildCount,
     ChildSpec,
-    CountChildren,
-    ForgetChild,
-    ListSpecs,
-    NoSuchChild,
     Restart,
     Restarted,
-    StartChild,
-    StopChild,
-    Supervision,
-    Supervisor,
     Terminated,
 )
 from actors.testing import Probe
-from tests.actors.troupe import Boom, Player, Read, Run, held, player, settled
+from tests.actors.troupe import Boom, Player, Read, Run, held, kill, player, settled, tell
 
 
 def watching(target, **wishes):
-    """A request to watch."""
     return Run(lambda context: context.watch(target, **wishes))
 
 
 async def crashes_of(system, name):
-    """The last error of a child of the root."""
     await settled()
     return next((node.last_error for node in system.tree().children if node.path.endswith(f"/{name}")), "gone")
 
@@ -39,7 +27,6 @@ async def crashes_of(system, name):
 @pytest.mark.promise("watch.vital")
 @pytest.mark.parametrize("dead_before", [False, True])
 async def test_an_actor_fails_with_what_it_cannot_live_without(autojump_clock, system, dead_before):
-    """It heard of the end, and did nothing about it; also when the other was dead before."""
     vital = await system.spawn(player("vital"))
     ref = await system.spawn(player("a"))
     if dead_before:
@@ -54,8 +41,6 @@ async def test_an_actor_fails_with_what_it_cannot_live_without(autojump_clock, s
 @pytest.mark.promise("watch.vital")
 @pytest.mark.parametrize("when", ["before", "meanwhile"])
 async def test_an_actor_lives_on_if_it_says_so(autojump_clock, system, when):
-    """Before the end, or while it is told of it."""
-
     class Survivor(Player):
         async def receive(self, message, context):
             if isinstance(message, Terminated) and when == "meanwhile":
@@ -74,7 +59,6 @@ async def test_an_actor_lives_on_if_it_says_so(autojump_clock, system, when):
 
 @pytest.mark.promise("watch.merged")
 async def test_a_second_plain_watch_takes_back_no_vital_one(autojump_clock, system):
-    """A library that watches for its own purpose does not weaken what the actor asked for."""
     vital = await system.spawn(player("vital"))
     ref = await system.spawn(player("a"))
     await ref.ask(watching(vital, vital=True))
@@ -85,13 +69,11 @@ async def test_a_second_plain_watch_takes_back_no_vital_one(autojump_clock, syst
 
 @pytest.mark.promise("watch.merged")
 async def test_a_second_plain_watch_takes_back_no_wish_to_hear_of_restarts(autojump_clock, system):
-    """It is told of the restart and of the end, once each."""
     target = await system.spawn(player("target"))
     ref = await system.spawn(player("a"))
     await ref.ask(watching(target, restarts=True))
     await ref.ask(watching(target))
-    target.kill()
-    await settled()
+    await kill(target)
     await target.stop()
     await settled()
     assert [type(notice) for notice in await ref.ask(Read())] == [Restarted, Terminated]
@@ -99,31 +81,18 @@ async def test_a_second_plain_watch_takes_back_no_wish_to_hear_of_restarts(autoj
 
 @pytest.mark.promise("watch.merged")
 async def test_unwatching_takes_all_wishes_back(autojump_clock, system):
-    """A watch after that begins anew."""
     target = await system.spawn(player("target"))
     ref = await system.spawn(player("a"))
     await ref.ask(watching(target, vital=True, restarts=True))
     await ref.ask(Run(lambda context: context.unwatch(target)))
     await ref.ask(watching(target))
-    target.kill()
-    await settled()
+    await kill(target)
     await target.stop()
     await settled()
     assert [type(notice) for notice in await ref.ask(Read())] == [Terminated]
 
 
-async def test_a_watch_that_is_not_vital_asks_nothing(autojump_clock, system):
-    """The notice is a message like any other."""
-    vital = await system.spawn(player("vital"))
-    ref = await system.spawn(player("a"))
-    await ref.ask(watching(vital))
-    await vital.stop()
-    assert await crashes_of(system, "a") is None
-    assert len(await ref.ask(Read())) == 1
-
-
 async def test_unwatching_takes_back_a_vital_notice_that_waits(autojump_clock, system):
-    """It was not heard, so it binds to nothing."""
     vital = await system.spawn(player("vital"))
     ref = await system.spawn(player("a"))
     await ref.ask(watching(vital, vital=True))
@@ -139,7 +108,6 @@ async def test_unwatching_takes_back_a_vital_notice_that_waits(autojump_clock, s
 
 @pytest.mark.promise("watch.not-on-restart")
 async def test_who_asks_for_it_hears_of_each_restart(autojump_clock, system):
-    """When the next incarnation runs, not when the last one ended; others hear nothing."""
     target = await system.spawn(player("target", backoff=Backoff(min_s=5, jitter=0)))
     curious = await system.spawn(player("curious"))
     other = await system.spawn(player("other"))
@@ -158,53 +126,28 @@ async def test_who_asks_for_it_hears_of_each_restart(autojump_clock, system):
 
 
 async def test_no_restart_is_told_after_unwatch(autojump_clock, system):
-    """Also not one that waits already."""
     target = await system.spawn(player("target"))
     ref = await system.spawn(player("a"))
     await ref.ask(watching(target, restarts=True))
 
     async def crash_and_unwatch(context):
-        target.tell(Boom())
-        await settled()
+        await tell(target, Boom())
         context.unwatch(target)
 
     await ref.ask(Run(crash_and_unwatch))
-    target.tell(Boom())
-    await settled()
+    await tell(target, Boom())
     assert await ref.ask(Read()) == []
     assert held(target) == {}
 
 
 @pytest.mark.promise("bitten.no-forged-death")
 async def test_no_message_can_forge_a_restart(autojump_clock, system):
-    """Notices come from the runtime only."""
     ref = await system.spawn(player("a"))
     with pytest.raises(TypeError, match="runtime only"):
         ref.tell(Restarted(ref, 7, None))
 
 
-async def test_a_supervisor_is_asked_for_its_children(autojump_clock, system):
-    """How many there are, from which specs; and to forget one that is stopped."""
-    specs = [player("a"), player("b", supervision=Supervision()), player("c", backoff=Backoff(min_s=20))]
-    ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(specs)))
-    await ref.ask(StartChild(player("d", restart=Restart.TEMPORARY)))
-    assert await ref.ask(CountChildren()) == ChildCount(specs=4, active=4, supervisors=1, workers=3)
-    ref.children()[2].tell(Boom())
-    await settled()
-    await ref.ask(StopChild("a"))
-    await ref.ask(StopChild("d"))
-    assert await ref.ask(CountChildren()) == ChildCount(specs=3, active=1, supervisors=1, workers=1)
-    assert list(await ref.ask(ListSpecs())) == specs
-    with pytest.raises(AlreadyStarted):
-        await ref.ask(ForgetChild("b"))
-    with pytest.raises(NoSuchChild):
-        await ref.ask(ForgetChild("nobody"))
-    await ref.ask(ForgetChild("a"))
-    assert [spec.id for spec in await ref.ask(ListSpecs())] == ["b", "c"]
-
-
 async def test_a_probe_hears_of_a_vital_end_through_the_watchers_crash(autojump_clock, system):
-    """The failure reaches the owner: a chain of actors that need each other comes down one by one."""
     probe = await Probe.open(system)
     first = await system.spawn(player("first"))
     second = await system.spawn(player("second", restart=Restart.TEMPORARY))

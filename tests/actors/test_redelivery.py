@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from actors import ActorDied, Ask, Backoff, ChildSpec, DeadLetter, InvalidSpec, Restart, Supervision
-from tests.actors.troupe import Boom, Player, Read, Run, player, settled
+from tests.actors.troupe import Boom, Player, Read, Run, kill, player, settled, tell
 
 
 class Fragile(Player):
@@ -24,13 +24,11 @@ class Fragile(Player):
 
 
 def fragile(tries, times, **options):
-    """The spec of one."""
     return ChildSpec("a", lambda: Fragile(tries, times), **options)
 
 
 @pytest.mark.promise("restart.failed-message-skipped")
 async def test_a_failed_message_is_not_handled_again(autojump_clock, system):
-    """The next incarnation goes on with the one after it."""
     tries = []
     ref = await system.spawn(fragile(tries, 1))
     for message in ("bad", "next"):
@@ -41,7 +39,6 @@ async def test_a_failed_message_is_not_handled_again(autojump_clock, system):
 
 @pytest.mark.promise("restart.poison")
 async def test_a_message_may_be_given_to_later_incarnations_before_all_others(autojump_clock, system):
-    """With `redeliver`, the order of the sender holds."""
     tries = []
     ref = await system.spawn(fragile(tries, 2, redeliver=2))
     for message in ("bad", "next"):
@@ -53,7 +50,6 @@ async def test_a_message_may_be_given_to_later_incarnations_before_all_others(au
 
 @pytest.mark.promise("restart.poison")
 async def test_a_message_that_too_many_incarnations_crash_on_is_set_aside_with_its_history(autojump_clock, system):
-    """As a dead letter that says so; the actor goes on with the others."""
     tries = []
     ref = await system.spawn(fragile(tries, 99, redeliver=1))
     for message in ("bad", "next"):
@@ -67,7 +63,6 @@ async def test_a_message_that_too_many_incarnations_crash_on_is_set_aside_with_i
 
 @pytest.mark.promise("restart.poison")
 async def test_two_bad_messages_have_two_histories(autojump_clock, system):
-    """What one was charged with is not charged to the next."""
     tries = []
     ref = await system.spawn(fragile(tries, 2, redeliver=1))
     for message in ("bad 1", "bad 2"):
@@ -78,7 +73,6 @@ async def test_two_bad_messages_have_two_histories(autojump_clock, system):
 
 
 async def test_a_message_waits_out_the_backoff(autojump_clock, system):
-    """It is the first thing the next incarnation gets, however long that takes."""
     tries = []
     ref = await system.spawn(fragile(tries, 1, redeliver=1, backoff=Backoff(min_s=10, jitter=0)))
     ref.tell("bad")
@@ -89,29 +83,23 @@ async def test_a_message_waits_out_the_backoff(autojump_clock, system):
 
 
 async def test_a_message_whose_actor_never_comes_back_is_a_dead_letter(autojump_clock, system):
-    """It was kept for the next incarnation, and there is none."""
     tries = []
     ref = await system.spawn(fragile(tries, 9, redeliver=5, backoff=Backoff(min_s=10)))
-    ref.tell("bad")
-    await settled()
+    await tell(ref, "bad")
     await ref.stop()
     assert [(letter.why, letter.message) for letter in system.dead_letters] == [("stopped", "bad")]
 
 
 async def test_a_message_of_an_actor_that_may_not_come_back_is_a_dead_letter(autojump_clock, system):
-    """The supervisor gave up on the child, so nobody will handle it."""
     tries = []
     ref = await system.spawn(fragile(tries, 9, redeliver=5, restart=Restart.TEMPORARY))
-    ref.tell("bad")
-    await settled()
+    await tell(ref, "bad")
     assert not ref.alive
     assert [letter.why for letter in system.dead_letters] == ["stopped"]
 
 
 @pytest.mark.promise("ask.death-during-call")
 async def test_a_request_is_not_given_again(autojump_clock, system):
-    """Its caller was told at once, and may ask again."""
-
     class Bad(Ask):
         pass
 
@@ -129,7 +117,6 @@ async def test_a_request_is_not_given_again(autojump_clock, system):
 
 
 async def test_a_message_that_told_a_killed_actor_is_given_again(autojump_clock, system):
-    """A kill over a message is a failure of its handling too."""
     started = []
 
     async def hang(context):
@@ -138,15 +125,12 @@ async def test_a_message_that_told_a_killed_actor_is_given_again(autojump_clock,
             await trio.sleep_forever()
 
     ref = await system.spawn(player("a", redeliver=1))
-    ref.tell(Run(hang))
-    await settled()
-    ref.kill()
-    await settled()
+    await tell(ref, Run(hang))
+    await kill(ref)
     assert started == [1, 2]
 
 
 async def test_a_timer_is_not_given_again(autojump_clock, system):
-    """It belonged to the incarnation that set it."""
     ref = await system.spawn(player("a", redeliver=3, supervision=Supervision()))
     await ref.ask(Run(lambda context: context.set_timer("t", 1, Boom())))
     await trio.sleep(2)
@@ -156,6 +140,5 @@ async def test_a_timer_is_not_given_again(autojump_clock, system):
 
 @pytest.mark.parametrize("value", [-1, 1.5, True, None])
 def test_redeliver_is_a_count(value):
-    """Anything else is refused."""
     with pytest.raises(InvalidSpec, match="redeliver"):
         player("a", redeliver=value)

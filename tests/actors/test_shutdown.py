@@ -21,8 +21,6 @@ from tests.actors.troupe import Read, Run, player, settled, sleeping
 
 
 def noting(diary, line, seconds=0.0):
-    """A task that takes a while and writes a line."""
-
     async def task():
         await trio.sleep(seconds)
         diary.append(line)
@@ -31,13 +29,11 @@ def noting(diary, line, seconds=0.0):
 
 
 def with_phases(system, diary):
-    """Note each of the default phases."""
     for phase in ("stop_accepting", "drain", "release"):
         system.shutdown.add_task(phase, noting(diary, phase), "note")
 
 
 async def test_leaving_the_block_runs_the_phases_in_order(autojump_clock):
-    """The doors close, the work drains, the tree stops, what it used is closed."""
     diary = []
     async with ActorSystem("s") as system:
         with_phases(system, diary)
@@ -46,7 +42,6 @@ async def test_leaving_the_block_runs_the_phases_in_order(autojump_clock):
 
 
 async def test_who_asks_to_stop_waits_for_the_whole_shutdown(autojump_clock):
-    """However many ask; it runs once."""
     diary = []
     async with ActorSystem("s") as system:
         with_phases(system, diary)
@@ -60,7 +55,6 @@ async def test_who_asks_to_stop_waits_for_the_whole_shutdown(autojump_clock):
 
 
 async def test_a_phase_that_takes_too_long_or_fails_holds_up_nobody(autojump_clock):
-    """It is told of, and the next one begins."""
     events, diary = [], []
 
     async def fails():
@@ -77,7 +71,6 @@ async def test_a_phase_that_takes_too_long_or_fails_holds_up_nobody(autojump_clo
 
 
 async def test_the_tree_is_killed_when_the_grace_is_over(autojump_clock):
-    """It counts from the moment the stop was asked for; a quarter is left to the phases after the tree's."""
     diary = []
     async with ActorSystem("s", on_event=lambda _: None) as system:
         with_phases(system, diary)
@@ -89,7 +82,6 @@ async def test_the_tree_is_killed_when_the_grace_is_over(autojump_clock):
 
 
 async def test_a_tree_that_fails_still_releases_what_it_used(autojump_clock):
-    """The phases before its end are skipped: there is nothing left to drain."""
     diary = []
 
     async def fail():
@@ -104,7 +96,6 @@ async def test_a_tree_that_fails_still_releases_what_it_used(autojump_clock):
 
 
 async def test_a_cancelled_block_gives_its_release_no_time(autojump_clock):
-    """A cancelled scope waits for nobody: what is done before the first wait is done."""
     diary = []
 
     async def quick():
@@ -120,7 +111,6 @@ async def test_a_cancelled_block_gives_its_release_no_time(autojump_clock):
 
 
 async def test_a_system_may_have_phases_of_its_own(autojump_clock):
-    """One of them is for the tree."""
     diary = []
     phases = [Phase("stop_actors", float("inf")), Phase("flush")]
     async with ActorSystem("s", phases=phases) as system:
@@ -132,7 +122,6 @@ async def test_a_system_may_have_phases_of_its_own(autojump_clock):
 
 
 async def test_stopping_the_root_alone_leaves_the_phases_for_later(autojump_clock):
-    """The root is an actor like any other; the shutdown is the system's."""
     diary = []
     async with ActorSystem("s") as system:
         with_phases(system, diary)
@@ -143,7 +132,6 @@ async def test_stopping_the_root_alone_leaves_the_phases_for_later(autojump_cloc
 
 
 async def test_a_stop_whose_caller_leaves_goes_on(autojump_clock):
-    """It is the system's: the next who asks, and the end of the block, wait for the same end."""
     diary = []
     async with ActorSystem("s") as system:
         with_phases(system, diary)
@@ -159,7 +147,6 @@ async def test_a_stop_whose_caller_leaves_goes_on(autojump_clock):
 
 
 async def test_leaving_the_block_after_a_stop_that_was_given_up_kills_nobody(autojump_clock):
-    """Each actor has its grace, whoever waits."""
     diary = []
     async with ActorSystem("s") as system:
         await system.spawn(player("a", diary, stopping=sleeping(2)))
@@ -172,8 +159,6 @@ async def test_leaving_the_block_after_a_stop_that_was_given_up_kills_nobody(aut
 @pytest.mark.promise("bitten.failure-wins")
 @pytest.mark.parametrize("caught", [False, True])
 async def test_a_block_whose_root_failed_ends_with_that_failure(autojump_clock, caught):
-    """Whether the block catches what it met through it or not; and never with a stray cancellation."""
-
     async def use():
         async with ActorSystem("s", intensity=0, on_event=lambda _: None) as system:
             ref = await system.spawn(player("a"))
@@ -194,8 +179,6 @@ async def test_a_block_whose_root_failed_ends_with_that_failure(autojump_clock, 
 
 @pytest.mark.promise("bitten.failure-wins")
 async def test_an_error_among_cancellations_is_named_by_the_failure_of_the_root(autojump_clock):
-    """The cancellations were the failed root's, and end with the system."""
-
     async def use():
         async with ActorSystem("s", on_event=lambda _: None) as system, trio.open_nursery() as nursery:
 
@@ -218,7 +201,6 @@ async def test_an_error_among_cancellations_is_named_by_the_failure_of_the_root(
 
 
 async def test_a_system_that_is_over_is_stopped_already(autojump_clock):
-    """Asking again is harmless, and takes no time."""
     with trio.move_on_after(1):
         async with ActorSystem("s", on_event=lambda _: None) as cancelled:
             await trio.sleep_forever()
@@ -232,7 +214,6 @@ async def test_a_system_that_is_over_is_stopped_already(autojump_clock):
 
 
 async def test_an_actor_cannot_wait_for_the_end_of_its_system(autojump_clock):
-    """It would wait for itself; it may ask for it, and everything stops in order."""
     diary, errors = [], []
 
     async def quit_by_waiting(context):
@@ -253,7 +234,6 @@ async def test_an_actor_cannot_wait_for_the_end_of_its_system(autojump_clock):
 
 
 async def test_a_task_of_an_actor_may_wait_for_the_end_of_its_system(autojump_clock):
-    """It ends with its actor, and the shutdown goes on without it."""
     diary = []
     async with ActorSystem("s") as system:
         with_phases(system, diary)
@@ -266,7 +246,6 @@ async def test_a_task_of_an_actor_may_wait_for_the_end_of_its_system(autojump_cl
 
 
 async def test_a_drain_leaves_half_of_the_grace_to_the_tree(autojump_clock):
-    """It is cut short then, and the actors stop in order."""
     diary, events = [], []
     async with ActorSystem("s", on_event=events.append) as system:
         system.shutdown.add_task("drain", noting(diary, "drain", 3), "drain")
@@ -279,7 +258,6 @@ async def test_a_drain_leaves_half_of_the_grace_to_the_tree(autojump_clock):
 
 
 async def test_the_grace_of_a_stop_bounds_all_of_it(autojump_clock):
-    """Tasks of every phase, and actors that would take longer: 2 s are 2 s."""
     async with ActorSystem("s", on_event=lambda _: None) as system:
         for phase in ("stop_accepting", "drain", "release"):
             system.shutdown.add_task(phase, trio.sleep_forever, phase)
@@ -290,7 +268,6 @@ async def test_the_grace_of_a_stop_bounds_all_of_it(autojump_clock):
 
 
 async def test_killing_a_system_hurries_through_its_shutdown(autojump_clock):
-    """Nobody waits for a drain that is cut off."""
     diary = []
     async with ActorSystem("s", on_event=lambda _: None) as system:
         with_phases(system, diary)
@@ -305,7 +282,6 @@ async def test_killing_a_system_hurries_through_its_shutdown(autojump_clock):
 
 
 async def test_a_system_is_used_in_its_block_and_entered_once(autojump_clock):
-    """Anything else is told in a sentence; interceptors and listeners may come before."""
     system = ActorSystem("s")
     seen = []
 
@@ -326,7 +302,6 @@ async def test_a_system_is_used_in_its_block_and_entered_once(autojump_clock):
 
 
 async def test_a_task_of_a_phase_cannot_wait_for_the_shutdown(autojump_clock):
-    """It would wait for itself; that is told at once, and the phase goes on."""
     events = []
     async with ActorSystem("s", on_event=events.append) as system:
         system.shutdown.add_task("drain", system.stop, "stops again")
@@ -337,7 +312,6 @@ async def test_a_task_of_a_phase_cannot_wait_for_the_shutdown(autojump_clock):
 
 @pytest.mark.promise("bitten.failures-reach-owner")
 async def test_an_error_on_the_way_out_of_a_cancelled_system_is_a_crash_report(autojump_clock):
-    """Also when it comes in a group with the cancellation: it is the actor's, and the block is left quietly."""
     events = []
 
     async def fails():
@@ -364,7 +338,6 @@ async def test_an_error_on_the_way_out_of_a_cancelled_system_is_a_crash_report(a
 
 @pytest.mark.promise("restart.never-swallowed")
 def test_an_interrupt_while_the_block_is_left_ends_the_system_cleanly():
-    """The impatient second Ctrl-C: it reaches the caller as it is, and leaves no task behind."""
     diary = []
 
     @trio.lowlevel.enable_ki_protection

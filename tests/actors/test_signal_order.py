@@ -27,7 +27,7 @@ from actors import (
     conflate,
 )
 from actors.mailbox import EMPTY, Mailbox
-from tests.actors.troupe import Boom, Hang, Player, Read, Run, held, player, settled, sleeping
+from tests.actors.troupe import Boom, Hang, Player, Read, Run, failing, held, kill, player, settled, sleeping
 
 
 class Busy:
@@ -38,7 +38,6 @@ class Busy:
 
     @classmethod
     async def open(cls, system, *targets, mailbox=None, kind=Player, spec=None, **wishes):
-        """Start it, let it watch and keep it busy."""
         bound = mailbox or MailboxSpec()
 
         class Watcher(kind):
@@ -53,21 +52,17 @@ class Busy:
         return busy
 
     async def hold(self):
-        """Keep it busy until `heard`."""
         self.gate = trio.Event()
         self.ref.tell(Run(lambda _, gate=self.gate: gate.wait()))
         await settled()
 
     async def heard(self):
-        """Let it go; return what it received."""
         self.gate.set()
         await settled()
         return await self.ref.ask(Read(), timeout_s=60)
 
 
 def telling(ref, *messages, lane=Lane.NORMAL):
-    """A request to tell `ref` these."""
-
     def tell(_):
         for message in messages:
             ref.tell(message, lane=lane)
@@ -77,7 +72,6 @@ def telling(ref, *messages, lane=Lane.NORMAL):
 
 @pytest.mark.promise("watch.signal-order")
 async def test_the_result_of_a_child_comes_before_its_end(autojump_clock, system):
-    """With a hundred messages of others before it."""
     child = await system.spawn(player("child", restart=Restart.TEMPORARY))
     busy = await Busy.open(system, child)
     for number in range(100):
@@ -90,7 +84,6 @@ async def test_the_result_of_a_child_comes_before_its_end(autojump_clock, system
 
 @pytest.mark.promise("watch.signal-order")
 async def test_a_notice_comes_behind_what_waited_in_every_lane(autojump_clock, system):
-    """What comes later on a higher lane goes before what waits, and so before the notice too."""
     child = await system.spawn(player("child"))
     busy = await Busy.open(system, child)
     for lane in (Lane.LOW, Lane.NORMAL, Lane.ALERT):
@@ -104,8 +97,6 @@ async def test_a_notice_comes_behind_what_waited_in_every_lane(autojump_clock, s
 
 @pytest.mark.promise("watch.signal-order", "mailbox.share")
 async def test_a_flood_on_a_higher_lane_does_not_hold_a_notice_up_for_ever(autojump_clock, system):
-    """The lanes below have their share, and the notice comes when what it stands behind is done."""
-
     class Flooded(Player):
         async def receive(self, message, context):
             if message == "again":
@@ -133,7 +124,6 @@ async def test_a_flood_on_a_higher_lane_does_not_hold_a_notice_up_for_ever(autoj
 
 @pytest.mark.promise("watch.signal-order", "watch.once")
 async def test_a_notice_takes_no_room_and_waits_for_no_sender(autojump_clock, system):
-    """The mailbox is full and others wait for room: they stand behind the notice, as they got in later."""
     child = await system.spawn(player("child"))
     busy = await Busy.open(system, child, mailbox=MailboxSpec(capacity=2))
     await child.ask(telling(busy.ref, "a", "b"))
@@ -149,7 +139,6 @@ async def test_a_notice_takes_no_room_and_waits_for_no_sender(autojump_clock, sy
 
 @pytest.mark.promise("watch.signal-order")
 async def test_a_send_that_was_let_in_before_the_end_comes_before_the_notice(autojump_clock, system):
-    """The dead actor waited for room, and got it."""
     child = await system.spawn(player("child"))
     busy = await Busy.open(system, child, mailbox=MailboxSpec(capacity=1))
     first = busy.gate
@@ -164,7 +153,6 @@ async def test_a_send_that_was_let_in_before_the_end_comes_before_the_notice(aut
 
 @pytest.mark.promise("watch.signal-order")
 async def test_what_is_lost_from_the_mailbox_holds_no_notice_up(autojump_clock, system):
-    """A request taken back before and after it, and messages pushed out by newer ones."""
     policy = MailboxSpec(capacity=3, overflow={Lane.LOW: Overflow.DROP_OLDEST})
     child = await system.spawn(player("child"))
     busy = await Busy.open(system, child, mailbox=policy)
@@ -190,7 +178,6 @@ async def test_what_is_lost_from_the_mailbox_holds_no_notice_up(autojump_clock, 
 
 @pytest.mark.promise("watch.signal-order")
 async def test_a_notice_comes_behind_what_was_conflated(autojump_clock, system):
-    """A newer message has the place of the older one, and so comes before the notice."""
     child = await system.spawn(player("child"))
     busy = await Busy.open(system, child, mailbox=MailboxSpec(overflow=conflate(lambda message: str(message)[:1])))
     await child.ask(telling(busy.ref, "a1", "b1"))
@@ -202,7 +189,6 @@ async def test_a_notice_comes_behind_what_was_conflated(autojump_clock, system):
 
 @pytest.mark.promise("watch.signal-order")
 async def test_ends_are_told_in_their_order_among_the_messages(autojump_clock, system):
-    """Also many of them, and those that come while others wait."""
     kids = [await system.spawn(player(f"kid{number}")) for number in range(20)]
     busy = await Busy.open(system, *kids)
     expected = []
@@ -218,7 +204,6 @@ async def test_ends_are_told_in_their_order_among_the_messages(autojump_clock, s
 @pytest.mark.promise("watch.signal-order")
 @pytest.mark.parametrize("dead", [False, True])
 async def test_an_urgent_watch_overtakes(autojump_clock, system, dead):
-    """The notice goes before all lanes, also of one that was dead when the watch began."""
     child = await system.spawn(player("child"))
     if dead:
         await child.stop()
@@ -236,7 +221,6 @@ async def test_an_urgent_watch_overtakes(autojump_clock, system, dead):
 
 @pytest.mark.promise("watch.signal-order")
 async def test_the_end_of_one_that_was_dead_before_comes_behind_what_it_had_sent(autojump_clock, system):
-    """Whoever looks for an actor after its end has its messages first."""
     child = await system.spawn(player("child"))
     busy = await Busy.open(system)
     busy.ref.tell(Run(lambda context: context.watch(child)))
@@ -247,8 +231,6 @@ async def test_the_end_of_one_that_was_dead_before_comes_behind_what_it_had_sent
 
 @pytest.mark.promise("watch.signal-order", "watch.new-incarnation-is-not-old")
 async def test_a_watcher_that_comes_back_hears_the_messages_first_too(autojump_clock, system):
-    """The mailbox outlives its crash; the notice does not, and the next incarnation that watches gets its own."""
-
     class Faithful(Player):
         async def on_start(self, context):
             context.watch(child)
@@ -264,8 +246,6 @@ async def test_a_watcher_that_comes_back_hears_the_messages_first_too(autojump_c
 
 @pytest.mark.promise("watch.signal-order")
 async def test_what_a_watcher_crashed_on_and_gets_again_comes_before_the_notice(autojump_clock, system):
-    """`redeliver` gives the message to the next incarnation before all else."""
-
     class Faithful(Player):
         async def on_start(self, context):
             context.watch(child)
@@ -284,8 +264,6 @@ async def test_what_a_watcher_crashed_on_and_gets_again_comes_before_the_notice(
 
 @pytest.mark.promise("watch.signal-order")
 async def test_what_comes_back_from_a_stash_comes_before_the_notice(autojump_clock, system):
-    """Unstashed messages go before what waits in the mailbox."""
-
     class Patient(Player):
         async def on_start(self, context):
             self.stash = Stash(context)
@@ -325,7 +303,6 @@ async def test_a_restart_is_told_behind_what_the_last_incarnation_sent(autojump_
 
 @pytest.mark.promise("watch.unwatch")
 async def test_a_notice_that_waits_behind_messages_can_be_taken_back(autojump_clock, system):
-    """The others that stand with it stay."""
     first, second = await system.spawn(player("first")), await system.spawn(player("second"))
     busy = await Busy.open(system, first, second)
     busy.ref.tell(Run(lambda context: context.unwatch(first)))
@@ -338,7 +315,6 @@ async def test_a_notice_that_waits_behind_messages_can_be_taken_back(autojump_cl
 
 @pytest.mark.promise("watch.signal-order", "watch.vital")
 async def test_a_vital_end_is_heard_behind_the_messages_and_fails_the_watcher_then(autojump_clock, system):
-    """What the other had sent is handled first."""
     child = await system.spawn(player("child"))
     diary = []
 
@@ -360,7 +336,6 @@ async def test_a_vital_end_is_heard_behind_the_messages_and_fails_the_watcher_th
 
 @pytest.mark.promise("watch.signal-order")
 async def test_a_stop_does_not_wait_for_notices_and_a_drain_does(autojump_clock, system):
-    """A notice is part of what waits."""
     for mode, hears in ((StopMode.AFTER_MESSAGE, False), (StopMode.AFTER_DRAIN, True)):
         child = await system.spawn(player("child"))
         diary = []
@@ -382,16 +357,10 @@ async def test_a_stop_does_not_wait_for_notices_and_a_drain_does(autojump_clock,
 
 @pytest.mark.promise("watch.signal-order", "bitten.cancelled-ask")
 async def test_a_request_that_nobody_waits_for_among_notices_is_cancelled_alone(autojump_clock, system):
-    """The notice behind it comes all the same."""
     child = await system.spawn(player("child"))
     busy = await Busy.open(system, child)
     async with trio.open_nursery() as nursery:
-
-        @nursery.start_soon
-        async def asker():
-            with pytest.raises(AskTimeout):
-                await busy.ref.ask(Run(sleeping()), timeout_s=1)
-
+        nursery.start_soon(failing, AskTimeout, lambda: busy.ref.ask(Run(sleeping()), timeout_s=1))
         await settled()
         await child.stop()
         busy.gate.set()
@@ -400,7 +369,6 @@ async def test_a_request_that_nobody_waits_for_among_notices_is_cancelled_alone(
 
 
 async def test_values_that_travel_with_messages_are_not_those_of_a_notice(autojump_clock):
-    """A notice among them brings none, and the message behind it has its own."""
     variable = ContextVar("variable", default="none")
     seen = []
 
@@ -424,14 +392,12 @@ async def test_values_that_travel_with_messages_are_not_those_of_a_notice(autoju
 
 @pytest.mark.promise("watch.tables-empty")
 async def test_no_notice_that_waits_outlives_its_watcher(autojump_clock, system):
-    """Neither a crash nor its end for good."""
     child = await system.spawn(player("child"))
     busy = await Busy.open(system, child)
     busy.ref.tell(Hang())
     await child.stop(StopMode.NOW)
     assert "notices" in held(busy.ref)
-    busy.ref.kill()
-    await settled()
+    await kill(busy.ref)
     assert held(busy.ref) == {}
     assert await busy.ref.stop(StopMode.NOW) == Shutdown()
     assert held(busy.ref) == {}
@@ -451,7 +417,6 @@ OPERATIONS = st.lists(
 @pytest.mark.promise("watch.signal-order")
 @given(OPERATIONS)
 def test_a_notice_is_due_exactly_when_all_that_waited_before_it_is_gone(operations):
-    """Whatever is told, taken and taken back, in whatever lanes."""
     mailbox = Mailbox(MailboxSpec(capacity=3, overflow=Overflow.DROP_OLDEST))
     waiting, notices, told = {}, [], []
 

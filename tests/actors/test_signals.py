@@ -9,7 +9,7 @@ import trio.testing
 
 from actors import ActorSystem, SystemFailed
 from actors.signals import NotMainThread, stop_on_signals, wait_for_signal
-from tests.actors.troupe import Boom, Hang, player, settled, sleeping
+from tests.actors.troupe import Boom, Hang, collect, player, settled, sleeping, tell
 
 PROGRAM = """
 import sys, threading, time
@@ -60,7 +60,6 @@ def program():
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_a_program_in_order(program, number):
-    """Its stop hooks get their time, and it ends as if it had nothing more to do."""
     process = program("0.01")
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
@@ -69,7 +68,6 @@ def test_a_signal_stops_a_program_in_order(program, number):
 
 
 def test_a_second_signal_kills(program):
-    """Stop hooks have no time left; another one of the two does as well."""
     process = program("1000")
     process.send_signal(signal.SIGINT)
     assert process.stdout.readline() == "stopping\n"
@@ -83,7 +81,6 @@ def test_a_second_signal_kills(program):
 
 
 def test_a_third_signal_ends_even_a_program_that_cannot_be_killed(program):
-    """Here a thread holds it up: the signal does what it does to any program."""
     process = program("thread")
     process.send_signal(signal.SIGTERM)
     assert process.stdout.readline() == "stopping\n"
@@ -100,7 +97,6 @@ def test_a_third_signal_ends_even_a_program_that_cannot_be_killed(program):
 
 
 async def test_the_block_goes_on_while_the_system_stops_and_is_left_when_it_has(autojump_clock):
-    """What the signals did before is restored."""
     before = signal.getsignal(signal.SIGTERM)
     ticks = []
     async with ActorSystem("s", [player("a", stopping=sleeping(3))], on_event=lambda _: None) as system:
@@ -118,8 +114,6 @@ async def test_the_block_goes_on_while_the_system_stops_and_is_left_when_it_has(
 
 
 async def test_a_block_is_left_when_the_system_is_dead_also_after_a_kill(autojump_clock):
-    """Not before: what the block holds may be what the actors use."""
-
     async def holds_on(_):
         with trio.CancelScope(shield=True):
             await trio.sleep(3)
@@ -136,10 +130,8 @@ async def test_a_block_is_left_when_the_system_is_dead_also_after_a_kill(autojum
 
 
 async def test_what_is_left_after_the_grace_is_killed(autojump_clock):
-    """As `ActorSystem.stop` does."""
     async with ActorSystem("s", [player("a", shutdown_s=math.inf)], on_event=lambda _: None) as system:
-        system.root.children()[0].tell(Hang())
-        await settled()
+        await tell(system.root.children()[0], Hang())
         start = trio.current_time()
         async with stop_on_signals(system, signal.SIGUSR1, grace_s=7):
             signal.raise_signal(signal.SIGUSR1)
@@ -148,7 +140,6 @@ async def test_what_is_left_after_the_grace_is_killed(autojump_clock):
 
 
 async def test_a_block_that_ends_by_itself_leaves_the_system_alone(autojump_clock, system):
-    """And an error in it comes out bare."""
     before = signal.getsignal(signal.SIGINT)
     async with stop_on_signals(system):
         pass
@@ -160,7 +151,6 @@ async def test_a_block_that_ends_by_itself_leaves_the_system_alone(autojump_cloc
 
 
 async def test_a_cancelled_block_restores_the_signals(autojump_clock, system):
-    """The cancellation goes on."""
     before = signal.getsignal(signal.SIGINT)
     with trio.move_on_after(1) as scope:
         async with stop_on_signals(system):
@@ -170,8 +160,6 @@ async def test_a_cancelled_block_restores_the_signals(autojump_clock, system):
 
 
 async def test_a_system_that_fails_leaves_the_block(autojump_clock):
-    """With its own error."""
-
     async def live():
         system = ActorSystem("s", [player("a")], intensity=0, on_event=lambda _: None)
         async with system, stop_on_signals(system):
@@ -183,15 +171,10 @@ async def test_a_system_that_fails_leaves_the_block(autojump_clock):
 
 
 async def test_wait_for_signal_returns_the_signal_that_came(autojump_clock):
-    """Of those that were named; the others do what they did."""
     before = signal.getsignal(signal.SIGUSR1)
     came = []
     async with trio.open_nursery() as nursery:
-
-        @nursery.start_soon
-        async def waits():
-            came.append(await wait_for_signal(signal.SIGUSR1, signal.SIGUSR2))
-
+        nursery.start_soon(collect, came, lambda: wait_for_signal(signal.SIGUSR1, signal.SIGUSR2))
         await settled()
         signal.raise_signal(signal.SIGUSR2)
     assert came == [signal.SIGUSR2]
@@ -199,22 +182,15 @@ async def test_wait_for_signal_returns_the_signal_that_came(autojump_clock):
 
 
 async def test_without_a_choice_it_waits_for_those_that_end_programs(autojump_clock):
-    """Ctrl-C is no KeyboardInterrupt meanwhile."""
     came = []
     async with trio.open_nursery() as nursery:
-
-        @nursery.start_soon
-        async def waits():
-            came.append(await wait_for_signal())
-
+        nursery.start_soon(collect, came, lambda: wait_for_signal())
         await settled()
         signal.raise_signal(signal.SIGINT)
     assert came == [signal.SIGINT]
 
 
 async def test_signals_need_the_main_thread():
-    """The error says so, and names the thread."""
-
     async def stops():
         async with stop_on_signals(None):
             pass

@@ -13,7 +13,6 @@ from actors.sleeping import GRAIN_S
 
 
 async def test_no_sleep_is_early_and_none_is_more_than_a_grain_late(autojump_clock, nursery):
-    """Of a thousand tasks that sleep in turn, and of one that sleeps for a day."""
     late = []
 
     async def nap(seconds, times):
@@ -32,7 +31,6 @@ async def test_no_sleep_is_early_and_none_is_more_than_a_grain_late(autojump_clo
 
 
 async def test_a_cancelled_sleep_ends_at_once_and_the_others_go_on(autojump_clock):
-    """Nothing of it is left: the alarm keeps no task that sleeps no more."""
     ends, sleepers = [], weakref.WeakSet()
 
     async def nap(scope):
@@ -66,7 +64,6 @@ async def test_a_sleep_in_a_cancelled_scope_does_not_begin(autojump_clock):
 
 
 async def test_a_sleep_has_the_edges_of_trios(autojump_clock):
-    """Zero is a checkpoint, infinity waits for a cancellation, and what is no time is refused."""
     with trio.testing.assert_checkpoints():
         await sleep(0)
     with trio.testing.assert_checkpoints():
@@ -80,8 +77,6 @@ async def test_a_sleep_has_the_edges_of_trios(autojump_clock):
 
 
 async def test_one_task_wakes_all(autojump_clock):
-    """A hundred tasks that sleep ten times take a step for each sleep, and a few more for the moments they share."""
-
     class Steps(trio.abc.Instrument):
         count = 0
 
@@ -102,7 +97,6 @@ async def test_one_task_wakes_all(autojump_clock):
 
 
 def test_a_sleep_that_outlasts_the_loops_tasks_still_ends():
-    """One in a shielded system task, which the end of the loop waits for, and one that begins only then."""
     ends = []
 
     async def last():

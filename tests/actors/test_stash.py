@@ -9,22 +9,15 @@ from attrs import frozen
 from actors import Actor, ActorCrashed, ActorSystem, ChildSpec, InvalidSpec, Lane, MessageUnhandled, Shutdown, StopMode
 from actors.stash import Stash, StashCleared, StashFull
 from tests.actors.keepers import Keeper, Note, Open, Put, Restless, crash, keeping, lost, taking
-from tests.actors.troupe import Boom, settled
+from tests.actors.troupe import Boom, settled, tell
 
 word: ContextVar[str] = ContextVar("word", default="none")
-
-
-@pytest.fixture
-async def keeper(system):
-    """A keeper that keeps."""
-    return await keeping(system)
 
 
 # What it holds
 
 
 async def test_a_stash_tells_what_it_holds(autojump_clock, keeper):
-    """Size, the oldest, all in order, whether it is full."""
     first, second = Note("a"), Note("b")
     await keeper.tell(first, second)
     assert len(keeper.stash) == 2
@@ -37,7 +30,6 @@ async def test_a_stash_tells_what_it_holds(autojump_clock, keeper):
 
 
 async def test_an_empty_stash_is_false_and_has_no_head(autojump_clock, keeper):
-    """And unstashing it does nothing."""
     await keeper.tell(Open())
     assert not keeper.stash
     with pytest.raises(IndexError, match="the stash is empty"):
@@ -45,7 +37,6 @@ async def test_an_empty_stash_is_false_and_has_no_head(autojump_clock, keeper):
 
 
 async def test_a_stash_that_is_full_refuses_and_keeps_what_it_has(autojump_clock, system):
-    """The error names actor and bound; the message stays with the actor."""
     keeper = await keeping(system, capacity=2)
     await keeper.note("a b")
     assert keeper.stash.is_full
@@ -65,7 +56,6 @@ async def test_a_stash_that_is_full_refuses_and_keeps_what_it_has(autojump_clock
 
 
 async def test_a_full_stash_that_nobody_expected_is_a_crash(autojump_clock, system):
-    """The message that found no room failed; what has its place outlives that."""
     keeper = await keeping(system, capacity=1)
     await keeper.note("a b")
     assert len(keeper.incarnations) == 2
@@ -75,8 +65,6 @@ async def test_a_full_stash_that_nobody_expected_is_a_crash(autojump_clock, syst
 
 @pytest.mark.parametrize("capacity", [0, -1, True, 1.5, None])
 async def test_a_stash_without_a_bound_is_refused(autojump_clock, keeper, capacity):
-    """Every queue has one, of one message at least."""
-
     def refused(_, context):
         with pytest.raises(InvalidSpec, match="capacity: must be a whole number above zero"):
             Stash(context, capacity)
@@ -85,7 +73,6 @@ async def test_a_stash_without_a_bound_is_refused(autojump_clock, keeper, capaci
 
 
 async def test_a_stash_costs_no_task(autojump_clock, keeper):
-    """It is a queue and nothing more."""
     before = trio.lowlevel.current_statistics().tasks_living
     await keeper.note("a b c")
     assert trio.lowlevel.current_statistics().tasks_living == before
@@ -95,11 +82,8 @@ async def test_a_stash_costs_no_task(autojump_clock, keeper):
 
 
 async def test_messages_come_back_in_order_before_what_waits_in_the_mailbox(autojump_clock, keeper):
-    """Those set aside are older than all that wait, alerts included."""
     await keeper.note("a b")
-    keeper.ref.tell(Open())
-    keeper.ref.tell(Note("c"))
-    await settled()
+    await tell(keeper.ref, Open(), Note("c"))
     await keeper.do(lambda keeper, _: setattr(keeper, "open", False))
     await keeper.note("d e")
 
@@ -113,7 +97,6 @@ async def test_messages_come_back_in_order_before_what_waits_in_the_mailbox(auto
 
 
 async def test_what_comes_back_is_no_longer_in_the_stash(autojump_clock, keeper):
-    """It is counted as returning."""
     await keeper.note("a b c")
 
     def look(keeper, _):
@@ -125,7 +108,6 @@ async def test_what_comes_back_is_no_longer_in_the_stash(autojump_clock, keeper)
 
 
 async def test_only_what_goes_before_all_lanes_goes_before_it(autojump_clock, keeper):
-    """Such as a timer that fires meanwhile."""
     await keeper.tell(*(Note(word, taking(2)) for word in "ab"))
     await keeper.do(lambda _, context: context.set_timer("t", 1, Note("timer")))
     keeper.ref.tell(Open())
@@ -135,7 +117,6 @@ async def test_only_what_goes_before_all_lanes_goes_before_it(autojump_clock, ke
 
 
 async def test_a_few_come_back_at_a_time(autojump_clock, keeper):
-    """The oldest ones; more than there are is all."""
     await keeper.note("a b c d")
     for count, done in ((1, "a"), (0, "a"), (2, "a b c"), (20, "a b c d")):
 
@@ -149,7 +130,6 @@ async def test_a_few_come_back_at_a_time(autojump_clock, keeper):
 
 
 async def test_a_message_set_aside_again_keeps_its_place(autojump_clock, keeper):
-    """Before those that did not come back, and before those that came later."""
     await keeper.note("a b c d")
     await keeper.do(lambda keeper, _: keeper.stash.unstash(2))  # it is closed: both are set aside again
     assert keeper.aside == ["a", "b", "c", "d"]
@@ -159,7 +139,6 @@ async def test_a_message_set_aside_again_keeps_its_place(autojump_clock, keeper)
 
 
 async def test_what_is_unstashed_in_parts_comes_back_in_order(autojump_clock, keeper):
-    """As if it had been one."""
     await keeper.note("a b c d")
 
     def twice(keeper, _):
@@ -187,7 +166,6 @@ class Choosy(Keeper):
 
 
 async def test_unstashing_in_the_midst_of_a_replay_starts_over_with_the_oldest(autojump_clock, system):
-    """What was set aside again comes before what is still coming back."""
     keeper = await keeping(system, kind=Choosy)
     await keeper.tell(Note("a?"), Note("b", lambda keeper, _: keeper.stash.unstash_all()), Note("c"), Note("d?"))
     await keeper.tell(Open())
@@ -196,8 +174,6 @@ async def test_unstashing_in_the_midst_of_a_replay_starts_over_with_the_oldest(a
 
 
 async def test_several_stashes_are_one_line(autojump_clock, keeper):
-    """What came first comes back first, whichever it was in."""
-
     def sort(keeper, context):
         stashes = [Stash(context), Stash(context)]
         for number in range(6):
@@ -211,7 +187,6 @@ async def test_several_stashes_are_one_line(autojump_clock, keeper):
 
 
 async def test_a_long_chain_of_unstashing_one_by_one_uses_no_stack(autojump_clock, system):
-    """A thousand messages, each of which asks for the next."""
     keeper = await keeping(system, capacity=1000)
 
     def one_more(keeper, _):
@@ -234,7 +209,6 @@ class Endless(Keeper):
 
 @pytest.mark.promise("bitten.three-stops")
 async def test_a_message_that_always_comes_back_holds_neither_the_loop_nor_a_stop(autojump_clock, system):
-    """Others run in between."""
     keeper = await keeping(system, kind=Endless)
     keeper.ref.tell(Note("a"))
     for _ in range(10):
@@ -246,8 +220,6 @@ async def test_a_message_that_always_comes_back_holds_neither_the_loop_nor_a_sto
 
 
 async def test_an_idle_actor_takes_what_its_own_task_unstashes(autojump_clock, keeper):
-    """It is woken."""
-
     async def later(keeper):
         await trio.sleep(1)
         keeper.open = True
@@ -260,7 +232,6 @@ async def test_an_idle_actor_takes_what_its_own_task_unstashes(autojump_clock, k
 
 
 async def test_messages_can_be_set_aside_and_come_back_in_the_start_hook(autojump_clock, system):
-    """They are the first that the actor gets."""
     seen = []
 
     class Early(Actor):
@@ -273,8 +244,7 @@ async def test_messages_can_be_set_aside_and_come_back_in_the_start_hook(autojum
             seen.append(message)
 
     ref = await system.spawn(ChildSpec("early", Early))
-    ref.tell("b")
-    await settled()
+    await tell(ref, "b")
     assert seen == ["a", "b"]
 
 
@@ -288,7 +258,6 @@ class Culprit(Note):
 
 @pytest.mark.promise("report.crash-once")
 async def test_a_crash_names_the_message_that_came_back(autojump_clock, keeper, events):
-    """And not the one that brought it back."""
     await keeper.tell(Note("a"), Culprit("b", crash), Open())
     crashes = [event for event in events if isinstance(event, ActorCrashed)]
     assert [crashed.message_type for crashed in crashes] == ["Culprit"]
@@ -296,7 +265,6 @@ async def test_a_crash_names_the_message_that_came_back(autojump_clock, keeper, 
 
 
 async def test_what_comes_back_is_seen_by_interceptors(autojump_clock, keeper, system):
-    """Each message as often as the actor gets it."""
     seen = []
 
     def interceptor(ref, receive):
@@ -313,7 +281,6 @@ async def test_what_comes_back_is_seen_by_interceptors(autojump_clock, keeper, s
 
 
 async def test_what_comes_back_brings_the_values_it_was_told_with(autojump_clock):
-    """Not those of the message that brought it back; also when it is set aside a second time."""
     async with ActorSystem("s", carry=(word,), on_event=lambda _: None) as system:
         keeper = await keeping(system)
         seen = []
@@ -327,7 +294,6 @@ async def test_what_comes_back_brings_the_values_it_was_told_with(autojump_clock
 
 
 async def test_an_unknown_message_is_unhandled_when_it_comes_back(autojump_clock, keeper, events):
-    """As if it came from the mailbox."""
     await keeper.tell("a", Note("b"), Open())
     assert keeper.done == ["b"]
     assert [event for event in events if isinstance(event, MessageUnhandled)] == [
@@ -340,7 +306,6 @@ async def test_an_unknown_message_is_unhandled_when_it_comes_back(autojump_clock
 
 @pytest.mark.promise("bitten.every-drop-counted")
 async def test_giving_up_loses_nothing_unseen(autojump_clock, keeper, system):
-    """Told messages become dead letters, callers hear that their request was given up."""
     async with trio.open_nursery() as nursery:
 
         @nursery.start_soon
@@ -356,7 +321,6 @@ async def test_giving_up_loses_nothing_unseen(autojump_clock, keeper, system):
 
 
 async def test_clearing_a_stash_gives_up_what_comes_back_from_it_too(autojump_clock, keeper, system):
-    """One message is on its way back, the other is not: both are dead letters, and neither is handled."""
     await keeper.note("a b")
 
     def act(keeper, _):
@@ -370,7 +334,6 @@ async def test_clearing_a_stash_gives_up_what_comes_back_from_it_too(autojump_cl
 
 
 async def test_clearing_a_stash_leaves_what_comes_back_from_another(autojump_clock, keeper, system):
-    """Each stash speaks for its own messages."""
     await keeper.note("a b")
 
     def act(keeper, context):
@@ -387,8 +350,6 @@ async def test_clearing_a_stash_leaves_what_comes_back_from_another(autojump_clo
 
 
 async def test_clearing_a_stash_gives_up_what_an_earlier_incarnation_had_set_aside(autojump_clock, system):
-    """It comes back first; an actor that clears its stash in the start hook begins with nothing."""
-
     class Forgetful(Restless):
         async def on_start(self, context):
             await super().on_start(context)
@@ -403,8 +364,6 @@ async def test_clearing_a_stash_gives_up_what_an_earlier_incarnation_had_set_asi
 
 
 async def test_a_request_that_is_answered_and_then_given_up_is_no_failure(autojump_clock, keeper, system):
-    """Its caller has the answer, and gets no second one."""
-
     def answer(keeper, _):
         keeper.stash.head.reply(["early"])
 

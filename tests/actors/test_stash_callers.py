@@ -10,12 +10,6 @@ from tests.actors.keepers import Note, Open, Put, crash, hang, keeping, lost, ta
 from tests.actors.troupe import Run, player, settled
 
 
-@pytest.fixture
-async def keeper(system):
-    """A keeper that keeps."""
-    return await keeping(system)
-
-
 @frozen(eq=False)
 class LastingPut(Put):
     must_finish = True
@@ -37,7 +31,6 @@ class Callers:
             await settled()
 
     async def leave(self, word):
-        """Let the caller with this word go."""
         self.scopes[word].cancel()
         await settled()
 
@@ -51,14 +44,12 @@ class Callers:
 
 @pytest.fixture
 async def callers(keeper):
-    """Those who ask the keeper."""
     async with trio.open_nursery() as nursery:
         yield Callers(nursery, keeper)
         nursery.cancel_scope.cancel()
 
 
 async def test_a_request_is_answered_when_it_comes_back(autojump_clock, keeper, callers):
-    """Its caller waits all the while."""
     await keeper.note("a")
     await callers.ask(Put("b"))
     assert callers.got == {}
@@ -68,7 +59,6 @@ async def test_a_request_is_answered_when_it_comes_back(autojump_clock, keeper, 
 
 @pytest.mark.promise("bitten.cancelled-ask")
 async def test_a_request_whose_caller_leaves_is_taken_out(autojump_clock, keeper):
-    """Whether the caller was cancelled or ran out of time."""
     with trio.move_on_after(1):
         await keeper.ref.ask(Put("cancelled"))
     with pytest.raises(AskTimeout):
@@ -80,7 +70,6 @@ async def test_a_request_whose_caller_leaves_is_taken_out(autojump_clock, keeper
 
 
 async def test_a_request_whose_caller_leaves_makes_room(autojump_clock, system):
-    """At once."""
     keeper = await keeping(system, capacity=1)
     with trio.move_on_after(1):
         await keeper.ref.ask(Put("gone"))
@@ -90,7 +79,6 @@ async def test_a_request_whose_caller_leaves_makes_room(autojump_clock, system):
 
 @pytest.mark.promise("bitten.cancelled-ask")
 async def test_a_request_whose_caller_leaves_does_not_come_back_any_more(autojump_clock, keeper, callers):
-    """Also when others come back already."""
     await keeper.tell(Note("a", taking(2)))
     await callers.ask(Put("b"), Put("c"))
     keeper.ref.tell(Open())
@@ -102,7 +90,6 @@ async def test_a_request_whose_caller_leaves_does_not_come_back_any_more(autojum
 
 @pytest.mark.promise("bitten.cancelled-ask")
 async def test_a_caller_that_leaves_cuts_its_own_request_short_and_no_other(autojump_clock, keeper, callers):
-    """The next one is as whole as if nothing had happened."""
     await callers.ask(Put("a"), Put("b", hang), Put("c", taking(1)))
     await keeper.tell(Open())
     await callers.leave("b")
@@ -113,7 +100,6 @@ async def test_a_caller_that_leaves_cuts_its_own_request_short_and_no_other(auto
 
 
 async def test_a_request_that_must_finish_is_finished_when_it_came_back(autojump_clock, keeper, callers):
-    """As one from the mailbox is."""
     await callers.ask(LastingPut("a", taking(2)))
     await keeper.tell(Open())
     await callers.leave("a")
@@ -122,8 +108,6 @@ async def test_a_request_that_must_finish_is_finished_when_it_came_back(autojump
 
 
 async def test_who_set_it_off_and_leaves_cuts_nothing_short(autojump_clock, keeper):
-    """What comes back has turns of its own: the request that brought it back is over."""
-
     async def reopen(context):
         keeper.incarnations[-1].open = True
         keeper.stash.unstash_all()
@@ -137,7 +121,6 @@ async def test_who_set_it_off_and_leaves_cuts_nothing_short(autojump_clock, keep
 
 
 async def test_a_request_that_was_told_is_a_message_like_any_other(autojump_clock, keeper, system):
-    """Nobody waits for its answer, so it comes back, or is a dead letter."""
     await keeper.tell(Put("a"))
     await keeper.do(lambda keeper, _: keeper.stash.unstash_all())
     assert keeper.aside == ["a"]
@@ -146,7 +129,6 @@ async def test_a_request_that_was_told_is_a_message_like_any_other(autojump_cloc
 
 
 async def test_a_request_that_was_answered_early_comes_back_all_the_same(autojump_clock, keeper, callers, system):
-    """The actor may have more to do with it; at the end it is nobody's loss."""
     await callers.ask(Put("a"), Put("b"))
     for request in keeper.stash:
         request.reply("early")
@@ -161,7 +143,6 @@ async def test_a_request_that_was_answered_early_comes_back_all_the_same(autojum
 
 @pytest.mark.promise("ask.death-during-call", "stop.queue")
 async def test_callers_hear_of_the_end(autojump_clock, keeper, callers):
-    """Those whose request is set aside, and those whose request comes back already."""
     await callers.ask(Put("a"), Put("b", hang), Put("c"))
     await keeper.tell(Open())
     await keeper.ref.stop()
@@ -173,7 +154,6 @@ async def test_callers_hear_of_the_end(autojump_clock, keeper, callers):
 
 @pytest.mark.promise("ask.death-during-call")
 async def test_a_crash_fails_the_caller_in_work_and_no_other(autojump_clock, keeper, callers):
-    """With the error as the cause; the others go on waiting, for the next incarnation."""
     await callers.ask(Put("a"), Put("bad", crash), Put("b"))
     await keeper.tell(Open())
     assert sorted(callers.got) == ["a", "bad"]
@@ -187,8 +167,6 @@ async def test_a_crash_fails_the_caller_in_work_and_no_other(autojump_clock, kee
 @pytest.mark.promise("ask.death-during-call")
 @pytest.mark.parametrize("restart", [Restart.PERMANENT, Restart.TEMPORARY])
 async def test_a_request_that_is_set_aside_and_fails_in_the_same_turn_is_failed(autojump_clock, system, restart):
-    """It does not come back: its caller was told."""
-
     def aside(context):
         Stash(context).stash(request)
         raise ValueError("afterwards")
@@ -204,7 +182,6 @@ async def test_a_request_that_is_set_aside_and_fails_in_the_same_turn_is_failed(
 
 @pytest.mark.promise("bad.cycle")
 async def test_a_circle_through_a_request_that_is_set_aside_is_found(autojump_clock, keeper, system):
-    """Who waits for what was set aside cannot be asked by who set it aside."""
     other = await system.spawn(player("other"))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(other.ask, Run(lambda _: keeper.ref.ask(Put("a"))))

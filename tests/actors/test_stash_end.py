@@ -5,30 +5,18 @@ import trio
 
 from actors import ActorDied, Backoff, DeadLetter, Normal, Restart, Shutdown, StopMode
 from tests.actors.keepers import Keeper, Note, Open, Put, hang, keeping, lost, restless, taking
-from tests.actors.troupe import Boom, Run, held, settled
-
-
-@pytest.fixture
-async def keeper(system):
-    """A keeper that keeps."""
-    return await keeping(system)
+from tests.actors.troupe import Boom, Run, failing, held, kill
 
 
 @pytest.mark.promise("watch.tables-empty", "stop.queue")
 @pytest.mark.parametrize("end", ["stop", "kill", "crash", "own wish", "own task", "after a backoff"])
 async def test_what_is_set_aside_when_the_actor_ends_is_told(autojump_clock, system, end):
-    """Callers get `ActorDied`, told messages become dead letters, whichever way it ends, and nothing is left."""
     backing_off = (
         {"backoff": Backoff(min_s=60, max_s=60)} if end == "after a backoff" else {"restart": Restart.TEMPORARY}
     )
     keeper = await restless(system, **backing_off)
     async with trio.open_nursery() as nursery:
-
-        @nursery.start_soon
-        async def caller():
-            with pytest.raises(ActorDied, match="/test/keeper"):
-                await keeper.ref.ask(Put("asked"), timeout_s=1e6)
-
+        nursery.start_soon(failing, ActorDied, lambda: keeper.ref.ask(Put("asked"), timeout_s=1e6), "/test/keeper")
         await keeper.note("a b")
         await bring_to_its_end(keeper, end)
         await keeper.ref.wait_stopped()
@@ -62,8 +50,6 @@ async def bring_to_its_end(keeper, how):
 
 @pytest.mark.promise("stop.queue")
 async def test_a_message_that_was_set_aside_by_a_turn_that_a_stop_cut_short_is_told(autojump_clock, system):
-    """It did not fail: it was to come back."""
-
     class Slow(Keeper):
         async def receive(self, message, context):
             await super().receive(message, context)
@@ -76,7 +62,6 @@ async def test_a_message_that_was_set_aside_by_a_turn_that_a_stop_cut_short_is_t
 
 
 async def test_a_dead_letter_is_told_once(autojump_clock, keeper, events):
-    """As any other."""
     await keeper.note("a")
     await keeper.ref.stop()
     assert [event for event in events if isinstance(event, DeadLetter)] == [
@@ -90,7 +75,6 @@ async def test_a_dead_letter_is_told_once(autojump_clock, keeper, events):
     [(StopMode.NOW, ["a"]), (StopMode.AFTER_MESSAGE, ["a", "b"]), (StopMode.AFTER_DRAIN, list("abcd"))],
 )
 async def test_a_stop_waits_for_what_comes_back_only_when_it_is_told_to(autojump_clock, system, mode, done):
-    """Now: the message in work is cancelled. After the message: finished. After draining: all that comes back is."""
     keeper = await keeping(system)
     await keeper.tell(*(Note(word, taking(1)) for word in "abc"))
     keeper.ref.tell(Open())
@@ -103,7 +87,6 @@ async def test_a_stop_waits_for_what_comes_back_only_when_it_is_told_to(autojump
 
 @pytest.mark.promise("bitten.three-stops")
 async def test_what_nobody_has_back_is_not_drained(autojump_clock, keeper, system):
-    """What is still set aside when the rest is done becomes dead letters."""
     await keeper.note("a b")
     await keeper.ref.stop(StopMode.AFTER_DRAIN)
     assert keeper.done == []
@@ -112,7 +95,6 @@ async def test_what_nobody_has_back_is_not_drained(autojump_clock, keeper, syste
 
 @pytest.mark.promise("bitten.three-stops")
 async def test_an_actor_that_stops_itself_begins_nothing_more(autojump_clock, system):
-    """The message in work is finished, the rest goes to the dead letters."""
     keeper = await keeping(system, restart=Restart.TEMPORARY)
     await keeper.tell(*(Note(word, lambda _, context: context.stop()) for word in "ab"), Open())
     assert await keeper.ref.wait_stopped() == Normal()
@@ -121,11 +103,9 @@ async def test_an_actor_that_stops_itself_begins_nothing_more(autojump_clock, sy
 
 
 async def test_an_actor_that_is_killed_over_a_message_that_came_back_keeps_the_others(autojump_clock, system):
-    """The one in work failed, as any other would have."""
     keeper = await keeping(system)
     await keeper.tell(Note("a"), Note("b", hang), Note("c"), Open())
-    keeper.ref.kill()
-    await settled()
+    await kill(keeper.ref)
     assert keeper.done == ["a"]
     assert keeper.aside == ["c"]
     assert [each.reason for each in system.explain("/test/keeper").incidents] == ["killed"]

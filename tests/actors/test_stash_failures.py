@@ -27,14 +27,12 @@ class Tries:
 
 
 async def opened(keeper, times):
-    """Open as many incarnations as there will be."""
     for _ in range(times):
         await keeper.tell(Open())
 
 
 @pytest.mark.promise("restart.poison")
 async def test_a_message_that_is_given_again_keeps_its_place(autojump_clock, system):
-    """Also when each incarnation sets it aside before it fails on it."""
     keeper = await keeping(system, redeliver=2)
     await keeper.tell(Note("a", Tries(2)), Note("b"))
     await opened(keeper, 3)
@@ -44,7 +42,6 @@ async def test_a_message_that_is_given_again_keeps_its_place(autojump_clock, sys
 
 @pytest.mark.promise("restart.poison")
 async def test_a_poisonous_message_is_found_behind_a_stash(autojump_clock, system):
-    """Setting it aside forgives nothing: its history goes on."""
     keeper = await keeping(system, redeliver=2)
     bad = Tries(99)
     await keeper.tell(Note("a"), Note("bad", bad), Note("b"))
@@ -56,7 +53,6 @@ async def test_a_poisonous_message_is_found_behind_a_stash(autojump_clock, syste
 
 
 async def test_two_poisonous_messages_have_two_histories(autojump_clock, system):
-    """Each is tried as often as the spec says, however they take turns."""
     keeper = await keeping(system, redeliver=1)
     first, second = Tries(99), Tries(1)
     await keeper.tell(Note("first", first), Note("second", second), Note("c"))
@@ -68,7 +64,6 @@ async def test_two_poisonous_messages_have_two_histories(autojump_clock, system)
 
 @pytest.mark.promise("stop.queue")
 async def test_a_message_that_waits_to_be_given_again_is_no_secret_at_the_end(autojump_clock, system):
-    """Its dead letter has the history so far."""
     keeper = await keeping(system, redeliver=5)
     await keeper.tell(Note("bad", Tries(99)), Open())
     await keeper.ref.stop()
@@ -77,7 +72,6 @@ async def test_a_message_that_waits_to_be_given_again_is_no_secret_at_the_end(au
 
 
 async def test_a_message_that_is_given_again_brings_its_values(autojump_clock):
-    """Whether it was set aside or not."""
     async with ActorSystem("s", intensity=9, carry=(word,), on_event=lambda _: None) as system:
         for name in ("aside", "mailbox"):
             tries = Tries(1)
@@ -93,7 +87,6 @@ async def test_a_message_that_is_given_again_brings_its_values(autojump_clock):
 
 
 async def test_the_same_object_told_twice_has_two_places(autojump_clock, system):
-    """One that came back earlier says nothing about the next."""
     keeper = await keeping(system)
     tick = Note("tick")
     await keeper.tell(tick, Open())
@@ -103,7 +96,6 @@ async def test_the_same_object_told_twice_has_two_places(autojump_clock, system)
 
 
 async def test_an_object_that_was_told_again_after_a_crash_on_it_has_a_new_place(autojump_clock, system):
-    """The message that failed is gone, with its history."""
     keeper = await keeping(system)
     tick = Note("tick", Tries(1))
     await keeper.tell(tick, Open())
@@ -117,8 +109,6 @@ async def test_an_object_that_was_told_again_after_a_crash_on_it_has_a_new_place
 async def test_a_request_whose_caller_leaves_in_the_turn_it_is_set_aside_in_is_taken_out(
     autojump_clock, system, must_finish
 ):
-    """It does not come back: nobody waits for it."""
-
     class Lasting(Put):
         must_finish = True
 
@@ -138,8 +128,6 @@ async def test_a_request_whose_caller_leaves_in_the_turn_it_is_set_aside_in_is_t
 
 
 async def test_a_message_that_is_set_aside_and_then_skipped_does_not_come_back(autojump_clock, system):
-    """Its caller was told; others are where they were."""
-
     class Hasty(Keeper):
         async def receive(self, message, context):
             await super().receive(message, context)
@@ -155,7 +143,6 @@ async def test_a_message_that_is_set_aside_and_then_skipped_does_not_come_back(a
 
 
 async def test_a_crash_over_one_of_several_messages_that_are_the_same_object_loses_one(autojump_clock, system):
-    """Constants are told again and again; each was told by itself."""
     handled = []
 
     class Ticking(Actor):

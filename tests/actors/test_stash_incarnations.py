@@ -17,21 +17,13 @@ from actors import (
 )
 from actors.stash import Stash
 from tests.actors.keepers import Keeper, Note, Open, Put, Restless, crash, keeping, lost, restless
-from tests.actors.troupe import Boom, Player, Run, player, settled
-
-
-@pytest.fixture
-async def keeper(system):
-    """A keeper that keeps."""
-    return await keeping(system)
-
+from tests.actors.troupe import Boom, Player, Run, failing, player, settled, tell
 
 # The next incarnation
 
 
 @pytest.mark.promise("peers.restart-gap")
 async def test_what_is_set_aside_outlives_a_crash(autojump_clock, system):
-    """It is the first thing the next incarnation gets, in its own order."""
     keeper = await restless(system)
     await keeper.note("a b")
     for message in (Boom(), Open(), Note("c")):
@@ -43,7 +35,6 @@ async def test_what_is_set_aside_outlives_a_crash(autojump_clock, system):
 
 
 async def test_the_order_is_kept_when_only_a_part_was_coming_back(autojump_clock, system):
-    """What comes back already is older than what does not."""
     keeper = await restless(system)
     await keeper.note("a b c d")
 
@@ -58,7 +49,6 @@ async def test_the_order_is_kept_when_only_a_part_was_coming_back(autojump_clock
 
 
 async def test_what_is_set_aside_outlives_many_crashes(autojump_clock, system):
-    """Also when the new incarnation sets it aside again, or never gets to it."""
     keeper = await restless(system, backoff=Backoff(min_s=1, jitter=0))
     await keeper.note("a b")
     for _ in range(3):
@@ -70,7 +60,6 @@ async def test_what_is_set_aside_outlives_many_crashes(autojump_clock, system):
 
 
 async def test_a_stash_of_the_next_incarnation_may_be_another(autojump_clock, system):
-    """Or there may be none: what comes back is offered to `receive`, that is all."""
     made = []
 
     class Forgetful(Player):
@@ -80,14 +69,11 @@ async def test_a_stash_of_the_next_incarnation_may_be_another(autojump_clock, sy
                 Stash(context).stash("a")
 
     ref = await system.spawn(ChildSpec("forgetful", Forgetful))
-    ref.tell(Boom())
-    await settled()
+    await tell(ref, Boom())
     assert made[1].heard == ["a"]
 
 
 async def test_what_is_set_aside_waits_out_a_backoff_and_failing_starts(autojump_clock, system):
-    """However many it takes."""
-
     class Slow(Restless):
         async def on_start(self, context):
             await super().on_start(context)
@@ -102,8 +88,6 @@ async def test_what_is_set_aside_waits_out_a_backoff_and_failing_starts(autojump
 
 
 async def test_what_was_set_aside_in_a_start_that_failed_is_not_lost(autojump_clock, system):
-    """Neither twice nor at all: the caller of the start tries again, or it is a dead letter."""
-
     class Early(Keeper):
         async def on_start(self, context):
             await super().on_start(context)
@@ -117,7 +101,6 @@ async def test_what_was_set_aside_in_a_start_that_failed_is_not_lost(autojump_cl
 
 @pytest.mark.promise("restart.failed-message-skipped")
 async def test_the_message_that_failed_does_not_come_back(autojump_clock, keeper):
-    """Those behind it do."""
     await keeper.tell(Note("a"), Note("bad", crash), Note("b"), Open())
     assert keeper.done == ["a"]
     assert keeper.aside == ["b"]
@@ -126,8 +109,6 @@ async def test_the_message_that_failed_does_not_come_back(autojump_clock, keeper
 @pytest.mark.promise("restart.failed-message-skipped")
 @pytest.mark.parametrize("redeliver", [0, 2])
 async def test_a_message_that_is_set_aside_and_then_fails_has_failed(autojump_clock, system, redeliver):
-    """It is skipped, or given again as often as the spec says: not for ever, and not twice."""
-
     class Hasty(Keeper):
         async def receive(self, message, context):
             self.done.append(f"{message.word} {context.incarnation}")
@@ -142,15 +123,9 @@ async def test_a_message_that_is_set_aside_and_then_fails_has_failed(autojump_cl
 
 
 async def test_an_error_that_is_resumed_costs_its_own_message(autojump_clock, system):
-    """The rest comes back as if nothing had happened; the caller of the failed request gets the error."""
     keeper = await keeping(system, directives={ValueError: Directive.RESUME})
     async with trio.open_nursery() as nursery:
-
-        @nursery.start_soon
-        async def caller():
-            with pytest.raises(ValueError, match="crash"):
-                await keeper.ref.ask(Put("bad", crash), timeout_s=1e6)
-
+        nursery.start_soon(failing, ValueError, lambda: keeper.ref.ask(Put("bad", crash), timeout_s=1e6), "crash")
         await settled()
         await keeper.tell(Note("a"), Note("worse", crash), Note("b"), Open())
     assert keeper.done == ["a", "b"]
@@ -162,7 +137,6 @@ async def test_an_error_that_is_resumed_costs_its_own_message(autojump_clock, sy
 
 @pytest.mark.promise("timers.die")
 async def test_a_timer_that_was_set_aside_comes_back_in_its_own_incarnation_only(autojump_clock, system):
-    """In its place; a crash forgets it, as it does timers."""
     keeper = await restless(system)
 
     async def with_timer():
@@ -181,7 +155,6 @@ async def test_a_timer_that_was_set_aside_comes_back_in_its_own_incarnation_only
 
 
 async def test_a_timer_that_crashed_the_actor_when_it_came_back_is_not_given_again(autojump_clock, system):
-    """It belonged to the incarnation that set it, wherever it waited."""
     keeper = await keeping(system, redeliver=3)
     await keeper.do(lambda _, context: context.set_timer("t", 1, Note("timer", crash)))
     await trio.sleep(2)
@@ -192,7 +165,6 @@ async def test_a_timer_that_crashed_the_actor_when_it_came_back_is_not_given_aga
 
 
 async def test_a_notice_that_was_set_aside_is_forgotten_with_its_watch(autojump_clock, system):
-    """The next incarnation watches for itself, or does not."""
     keeper = await restless(system)
     patient = await system.spawn(player("patient", restart=Restart.TEMPORARY))
     await keeper.do(lambda _, context: context.watch(patient))
@@ -205,8 +177,6 @@ async def test_a_notice_that_was_set_aside_is_forgotten_with_its_watch(autojump_
 
 
 async def test_a_message_kept_while_a_timer_is_handled_lasts(autojump_clock, system):
-    """It is the timer's own message that is forgotten."""
-
     class Timed(Restless):
         async def receive(self, message, context):
             if message == "timer":
@@ -222,7 +192,6 @@ async def test_a_message_kept_while_a_timer_is_handled_lasts(autojump_clock, sys
 
 
 async def test_what_the_actor_made_itself_need_not_last(autojump_clock, system):
-    """If it says so; it comes back as any other."""
     keeper = await restless(system)
     await keeper.do(lambda keeper, _: keeper.stash.stash(Note("own"), lasting=False))
     await keeper.note("a")
@@ -234,7 +203,6 @@ async def test_what_the_actor_made_itself_need_not_last(autojump_clock, system):
 
 @pytest.mark.promise("watch.tables-empty")
 async def test_a_stash_is_of_no_use_when_its_incarnation_is_over(autojump_clock, system):
-    """It is empty, refuses messages, and takes nothing from the next one."""
     keeper = await restless(system)
     contexts = []
     await keeper.do(lambda _, context: contexts.append(context))
@@ -251,8 +219,6 @@ async def test_a_stash_is_of_no_use_when_its_incarnation_is_over(autojump_clock,
 
 
 async def test_a_stop_hook_may_set_a_message_aside(autojump_clock, system):
-    """For the next incarnation, or for the dead letters."""
-
     class Careful(Restless):
         async def on_stop(self, context, reason):
             if context.incarnation == 1:
@@ -264,7 +230,6 @@ async def test_a_stop_hook_may_set_a_message_aside(autojump_clock, system):
 
 
 async def test_a_sibling_that_starts_again_with_the_others_keeps_what_it_has(autojump_clock, system):
-    """It did not fail itself."""
     keeper = await keeping(system)
     group = await system.spawn(player("group", supervision=Supervision(strategy=Strategy.ONE_FOR_ALL)))
 
@@ -274,7 +239,6 @@ async def test_a_sibling_that_starts_again_with_the_others_keeps_what_it_has(aut
 
     await group.ask(Run(populate))
     await keeper.note("a")
-    group.children()[1].tell(Boom())
-    await settled()
+    await tell(group.children()[1], Boom())
     assert len(keeper.incarnations) == 3
     assert keeper.aside == ["a"]

@@ -41,7 +41,6 @@ class Model:
         self.items, self.left, self.timers = {}, Counter(), set()
 
     def take(self, item, kind):
-        """The actor gets this."""
         self.items[item.number], self.left[item.number] = item, item.times
         if kind == "timer":
             self.timers.add(item.number)
@@ -61,7 +60,6 @@ class Model:
         self._run()
 
     def leave(self, number):
-        """The caller of this request goes."""
         if number in self.kept:
             self.kept.remove(number)
 
@@ -106,8 +104,6 @@ class Real(Actor):
 
 @given(steps=st.lists(STEPS, max_size=25))
 def test_nothing_is_lost_doubled_or_out_of_order(steps):
-    """Whatever is told, asked, brought back, crashed and given up in whichever order."""
-
     async def main():
         with trio.fail_after(60):
             async with (
@@ -121,7 +117,6 @@ def test_nothing_is_lost_doubled_or_out_of_order(steps):
 
 
 async def compare(system, nursery, steps):
-    """Do the steps with both, and look at both after each."""
     model, seen, left, scopes = Model(), [], Counter(), {}
     ref = await system.spawn(ChildSpec("real", lambda: Real(seen, left)))
 

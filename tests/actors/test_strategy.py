@@ -19,7 +19,6 @@ CRASH = Crashed(ValueError("boom"))
     ],
 )
 def test_the_restart_type_decides_by_the_exit(restart, restarted_after):
-    """permanent: always; transient: after abnormal ends; temporary: never."""
     spec = ChildSpec("a", Player, restart=restart)
     ends = [Normal(), Shutdown(), Killed(), CRASH]
     assert {str(end) for end in ends if decide(spec, end) is Decision.RESTART} == restarted_after
@@ -37,7 +36,6 @@ def test_the_restart_type_decides_by_the_exit(restart, restarted_after):
     ],
 )
 def test_the_strategy_says_who_is_replaced(strategy, failed, replaced):
-    """In start order."""
     assert affected(strategy, ["a", "b", "c"], failed) == replaced
 
 
@@ -69,21 +67,18 @@ def test_a_directive_is_chosen_by_the_nearest_class_of_the_error(error, decision
     ],
 )
 def test_significant_children_end_their_supervisor(auto, significant, left, ends):
-    """The end of any, or of the last of them."""
     spec = ChildSpec("a", Player, restart=Restart.TEMPORARY, significant=significant)
     assert shuts_down(auto, spec, left) is ends
 
 
 @pytest.mark.promise("restart.intensity")
 def test_n_restarts_are_fine_and_the_next_is_not():
-    """Three in the window pass, the fourth trips."""
     window = Intensity(3, 5.0)
     assert [window.record(0.0) for _ in range(4)] == [True, True, True, False]
 
 
 @pytest.mark.promise("restart.intensity")
 def test_zero_tolerates_none():
-    """Intensity 0 fails the supervisor at the first failure."""
     assert Intensity(0, 5.0).record(0.0) is False
 
 
@@ -101,7 +96,6 @@ def test_the_window_slides():
 @pytest.mark.promise("restart.intensity-slides")
 @given(st.integers(0, 5), st.floats(0.1, 100.0), st.lists(st.floats(1.001, 50.0), max_size=30))
 def test_restarts_spaced_wider_than_the_period_never_trip(limit, period_s, gaps):
-    """With room for one, any spacing above the period goes on for ever."""
     window = Intensity(limit + 1, period_s)
     now = 0.0
     for gap in gaps:
@@ -112,7 +106,6 @@ def test_restarts_spaced_wider_than_the_period_never_trip(limit, period_s, gaps)
 @pytest.mark.promise("restart.intensity", "restart.intensity-slides")
 @given(st.integers(0, 4), st.lists(st.floats(0, 3.0), min_size=1, max_size=40))
 def test_it_agrees_with_counting_by_hand(limit, gaps):
-    """A restart trips exactly when more than `limit` attempts lie within the period."""
     window = Intensity(limit, 5.0)
     times: list[float] = []
     for gap in gaps:

@@ -12,12 +12,9 @@ from actors import (
     ChildSpec,
     CountChildren,
     Crashed,
-    Decision,
     Directive,
     Escalated,
     IntensityExceeded,
-    Killed,
-    Normal,
     Restart,
     Shutdown,
     StartChild,
@@ -26,26 +23,19 @@ from actors import (
     Strategy,
     Supervisor,
 )
-from tests.actors.troupe import Boom, Hang, Player, Read, Run, player, settled, sleeping
+from tests.actors.groups import crash
+from tests.actors.troupe import Boom, Hang, Read, Run, failing, kill, player, settled, sleeping, tell
 
 
 async def open_troupe(system, strategy, diary, names="abc", **options):
-    """A supervisor of players; return it and its children."""
     children = [player(name, diary) for name in names]
     ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(children, strategy=strategy, **options)))
     diary.clear()
     return ref, ref.children()
 
 
-async def crash(ref, error=None):
-    """Crash an actor and wait for what follows."""
-    ref.tell(Boom(error) if error else Boom())
-    await settled()
-
-
 @pytest.mark.promise("restart.one-for-one")
 async def test_one_for_one_replaces_the_failed_child_and_no_other(autojump_clock, system):
-    """The siblings do not notice."""
     diary = []
     _, children = await open_troupe(system, Strategy.ONE_FOR_ONE, diary)
     await crash(children[1])
@@ -55,7 +45,6 @@ async def test_one_for_one_replaces_the_failed_child_and_no_other(autojump_clock
 
 @pytest.mark.promise("restart.one-for-all")
 async def test_one_for_all_stops_all_in_reverse_and_starts_all_in_order(autojump_clock, system):
-    """None of the old survive; the references do."""
     diary = []
     _, children = await open_troupe(system, Strategy.ONE_FOR_ALL, diary)
     children[0].tell("state")
@@ -68,131 +57,25 @@ async def test_one_for_all_stops_all_in_reverse_and_starts_all_in_order(autojump
 
 @pytest.mark.promise("restart.rest-for-one")
 async def test_rest_for_one_restarts_only_the_later_siblings(autojump_clock, system):
-    """Killing the second of three leaves the first alone."""
     diary = []
     _, children = await open_troupe(system, Strategy.REST_FOR_ONE, diary)
-    children[1].kill()
-    await settled()
+    await kill(children[1])
     assert diary == ["stop b (killed)", "stop c (shutdown)", "start b", "start c"]
 
 
 @pytest.mark.promise("restart.one-for-all")
 async def test_two_failures_at_once_end_in_one_whole_group(autojump_clock, system):
-    """The second offender is replaced with the group of the first."""
     diary = []
     ref, children = await open_troupe(system, Strategy.ONE_FOR_ALL, diary, intensity=5)
     children[0].kill()
-    children[2].kill()
-    await settled()
+    await kill(children[2])
     assert [child.path for child in ref.children()] == [child.path for child in children]
     assert [await child.ask(Read()) for child in children] == [[], [], []]
     assert sorted(line for line in diary if line.startswith("start")) == ["start a", "start b", "start c"]
 
 
-@pytest.mark.promise("restart.types")
-@pytest.mark.parametrize(
-    ("restart", "end", "comes_back"),
-    [
-        (Restart.PERMANENT, "stop", True),
-        (Restart.PERMANENT, "crash", True),
-        (Restart.PERMANENT, "kill", True),
-        (Restart.TRANSIENT, "stop", False),
-        (Restart.TRANSIENT, "crash", True),
-        (Restart.TRANSIENT, "kill", True),
-        (Restart.TEMPORARY, "stop", False),
-        (Restart.TEMPORARY, "crash", False),
-        (Restart.TEMPORARY, "kill", False),
-    ],
-)
-async def test_the_restart_type_decides_who_comes_back(autojump_clock, system, restart, end, comes_back):
-    """By its own stop, a crash, or a kill."""
-    ref = await system.spawn(player("a", restart=restart))
-    if end == "stop":
-        await ref.ask(Run(lambda context: context.stop()))
-    elif end == "crash":
-        ref.tell(Boom())
-    else:
-        ref.kill()
-    await settled()
-    assert ref.alive is comes_back
-    assert (system.find("/test/a") is ref) is comes_back
-
-
-@pytest.mark.promise("restart.types", "report.normal-is-no-crash")
-async def test_the_reason_of_a_transient_childs_own_stop_is_normal(autojump_clock, system):
-    """And no crash is told."""
-    ref = await system.spawn(player("a", restart=Restart.TRANSIENT))
-    await ref.ask(Run(lambda context: context.stop()))
-    assert await ref.wait_stopped() == Normal()
-
-
-@pytest.mark.promise("restart.backoff-messages-wait", "restart.failed-message-skipped")
-async def test_messages_that_arrive_during_a_restart_wait(autojump_clock, system):
-    """The failed one is not handled again."""
-    ref = await system.spawn(player("a", backoff=Backoff(min_s=1.0, jitter=0.0)))
-    ref.tell("lost with the state")
-    await crash(ref)
-    ref.tell("early")
-    assert await ref.ask(Read()) == ["early"]
-
-
-@pytest.mark.promise("restart.intensity", "restart.intensity-stops-in-order", "restart.intensity-names-offender")
-async def test_n_restarts_are_fine_and_the_next_fails_the_supervisor(autojump_clock, system, events):
-    """It stops its children in order and fails upward; its own parent restarts it."""
-    diary = []
-    ref, children = await open_troupe(system, Strategy.ONE_FOR_ONE, diary, intensity=2)
-    for _ in range(2):
-        await crash(children[1])
-    diary.clear()
-    await crash(children[1])
-    assert diary[:3] == ["stop b (crashed: ValueError)", "stop c (shutdown)", "stop a (shutdown)"]
-    assert diary[3:] == ["start a", "start b", "start c"]
-    crashes = [event for event in events if isinstance(event, ActorCrashed)]
-    assert [event.decision for event in crashes] == [
-        Decision.RESTART, Decision.RESTART, Decision.ESCALATE, Decision.RESTART,
-    ]  # fmt: skip
-    reason = crashes[-1].reason
-    assert isinstance(reason, Crashed)
-    assert reason.error == IntensityExceeded("/test/sup", "/test/sup/b", 2, 5.0) or isinstance(
-        reason.error, IntensityExceeded
-    )
-    assert isinstance(reason.error.__cause__, ValueError)
-    assert ref.alive
-    assert not children[1].alive
-
-
-@pytest.mark.promise("restart.intensity-slides", "testing.virtual-time")
-async def test_restarts_spaced_wider_than_the_period_never_trip(autojump_clock, system):
-    """An hour of it takes milliseconds."""
-    ref, children = await open_troupe(system, Strategy.ONE_FOR_ONE, [], intensity=1, period_s=5.0)
-    for _ in range(100):
-        await crash(children[0])
-        await trio.sleep(36)
-    assert children[0].alive
-    assert system.explain(ref.path).restarts == 0
-
-
-@pytest.mark.promise("restart.failed-restart-retried", "restart.failed-restart-counts")
-async def test_a_restart_that_fails_is_tried_again_and_counted(autojump_clock, system):
-    """Until it works, or the intensity is spent."""
-    attempts = []
-
-    def flaky(_):
-        attempts.append(len(attempts))
-        if 1 <= attempts[-1] <= 2:
-            raise OSError("not yet")
-
-    ref = await system.spawn(ChildSpec("sup", lambda: Supervisor([player("a", starting=flaky)], intensity=3)))
-    (child,) = ref.children()
-    await crash(child)
-    assert await child.ask(Read()) == []
-    assert attempts == [0, 1, 2, 3]
-    assert system.explain(child.path).restarts == 3
-
-
 @pytest.mark.promise("restart.failed-restart-counts", "peers.crash-loop")
 async def test_a_restart_that_never_works_fails_the_supervisor(autojump_clock, system):
-    """A group is no exception."""
     for strategy in Strategy:
         worked = []
 
@@ -217,7 +100,6 @@ async def test_a_restart_that_never_works_fails_the_supervisor(autojump_clock, s
 
 @pytest.mark.promise("start.death-or-hang-never-hangs-parent", "restart.stoppable-between-tries")
 async def test_a_restart_that_hangs_ends_in_the_start_timeout(autojump_clock, system):
-    """And is tried again, while the supervisor serves others."""
     starts = []
 
     async def hang_once(_):
@@ -227,8 +109,7 @@ async def test_a_restart_that_hangs_ends_in_the_start_timeout(autojump_clock, sy
 
     ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(intensity=3)))
     child = await ref.ask(StartChild(player("a", starting=hang_once, start_timeout_s=3.0)))
-    child.kill()
-    await settled()
+    await kill(child)
     assert await (await ref.ask(StartChild(player("b")))).ask(Read()) == []
     assert await child.ask(Read()) == []
     assert starts[2] - starts[1] == 3.0
@@ -236,7 +117,6 @@ async def test_a_restart_that_hangs_ends_in_the_start_timeout(autojump_clock, sy
 
 @pytest.mark.promise("restart.backoff-growth", "restart.backoff-per-child")
 async def test_backoff_delays_each_restart_longer(autojump_clock, system, events):
-    """Per child, from min to max; the delays are told."""
     backoff = Backoff(min_s=1.0, max_s=4.0, jitter=0.0)
     ref = await system.spawn(
         ChildSpec("sup", lambda: Supervisor([player("a", backoff=backoff), player("b", backoff=backoff)], intensity=9))
@@ -252,7 +132,6 @@ async def test_backoff_delays_each_restart_longer(autojump_clock, system, events
 
 @pytest.mark.promise("restart.backoff-reset")
 async def test_backoff_starts_again_after_a_quiet_time_or_when_the_child_says_so(autojump_clock, system, events):
-    """The child calls `healthy`."""
     ref = await system.spawn(player("a", backoff=Backoff(min_s=1.0, max_s=8.0, jitter=0.0, reset_after_s=60.0)))
     await crash(ref)
     await trio.sleep(61)
@@ -265,42 +144,18 @@ async def test_backoff_starts_again_after_a_quiet_time_or_when_the_child_says_so
     assert [event.delay_s for event in events if isinstance(event, ActorRestarting)] == [1.0, 1.0, 2.0, 1.0]
 
 
-@pytest.mark.promise("bitten.backoff-is-a-state")
-async def test_a_child_that_backs_off_is_seen_and_can_be_stopped(autojump_clock, system):
-    """Its next incarnation never comes, however long one waits."""
-    diary = []
-    ref = await system.spawn(player("a", diary, backoff=Backoff(min_s=10.0)))
-    await crash(ref)
-    (node,) = system.tree().children
-    assert (node.state, node.last_error) == (State.BACKING_OFF, "ValueError: boom")
-    start = trio.current_time()
-    ref.tell("waits")
-    assert await ref.stop() == Shutdown()
-    assert trio.current_time() == start
-    assert [letter.message for letter in system.dead_letters] == ["waits"]
-    await trio.sleep(100)
-    assert diary == ["start a", "stop a (crashed: ValueError)"]
-
-
 @pytest.mark.promise("ask.death-during-call", "bitten.backoff-is-a-state")
 async def test_an_ask_that_waits_for_a_child_that_is_stopped_while_backing_off_fails(autojump_clock, system):
-    """Nobody waits for ever."""
     ref = await system.spawn(player("a", backoff=Backoff(min_s=10.0)))
     await crash(ref)
     async with trio.open_nursery() as nursery:
-
-        @nursery.start_soon
-        async def caller():
-            with pytest.raises(ActorDied):
-                await ref.ask(Read(), timeout_s=1000)
-
+        nursery.start_soon(failing, ActorDied, lambda: ref.ask(Read(), timeout_s=1000))
         await settled()
         await ref.stop()
 
 
 @pytest.mark.promise("restart.stoppable-between-tries", "bitten.backoff-is-a-state")
 async def test_a_supervisor_can_be_stopped_while_a_child_backs_off_or_a_group_waits(autojump_clock, system):
-    """At once, and nothing comes back."""
     for strategy in Strategy:
         diary = []
         children = [player(name, diary, backoff=Backoff(min_s=10.0)) for name in "ab"]
@@ -318,7 +173,6 @@ async def test_a_supervisor_can_be_stopped_while_a_child_backs_off_or_a_group_wa
 
 @pytest.mark.promise("bitten.group-waits-together")
 async def test_a_group_waits_its_delay_together(autojump_clock, system):
-    """Nobody of it runs meanwhile."""
     children = [player("a", backoff=Backoff(min_s=2.0, jitter=0.0)), player("b")]
     ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(children, strategy=Strategy.ONE_FOR_ALL)))
     await crash(ref.children()[0])
@@ -330,7 +184,6 @@ async def test_a_group_waits_its_delay_together(autojump_clock, system):
 
 @pytest.mark.promise("bitten.backoff-is-a-state")
 async def test_one_of_a_group_that_waits_can_be_stopped(autojump_clock, system):
-    """The others come back without it."""
     children = [player(name, backoff=Backoff(min_s=2.0)) for name in "abc"]
     ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(children, strategy=Strategy.ONE_FOR_ALL)))
     await crash(ref.children()[0])
@@ -342,35 +195,13 @@ async def test_one_of_a_group_that_waits_can_be_stopped(autojump_clock, system):
 
 @pytest.mark.promise("bitten.supervisor-serves-others")
 async def test_a_parent_busy_with_a_message_delays_no_restart(autojump_clock, system):
-    """Decisions are taken where the child ended."""
     from actors import Supervision
 
     parent = await system.spawn(player("parent", supervision=Supervision()))
     child = await parent.ask(Run(lambda context: context.spawn(player("child"))))
-    parent.tell(Hang())
-    await settled()
+    await tell(parent, Hang())
     child.kill()
     assert await child.ask(Read()) == []
-
-
-@pytest.mark.promise("restart.sub-supervisor")
-async def test_dynamic_children_go_with_their_supervisors_incarnation(autojump_clock, system):
-    """When a supervisor restarts, its own children come back and the added ones do not."""
-    ref, (child, *_) = await open_troupe(system, Strategy.ONE_FOR_ONE, [], names="a")
-    added = await ref.ask(StartChild(player("added")))
-    ref.kill()
-    await settled()
-    assert [kid.path for kid in ref.children()] == ["/test/sup/a"]
-    assert (added.alive, child.alive) == (False, False)
-
-
-@pytest.mark.promise("restart.temporary-spec-goes")
-async def test_a_temporary_sibling_does_not_come_back_with_its_group(autojump_clock, system):
-    """It is stopped with the others, and forgotten."""
-    children = [player("a"), player("b", restart=Restart.TEMPORARY), player("c")]
-    ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(children, strategy=Strategy.ONE_FOR_ALL)))
-    await crash(ref.children()[0])
-    assert [child.path[-1] for child in ref.children()] == ["a", "c"]
 
 
 @pytest.mark.promise("restart.significant")
@@ -386,7 +217,6 @@ async def test_a_temporary_sibling_does_not_come_back_with_its_group(autojump_cl
 async def test_the_end_of_significant_children_ends_their_supervisor(
     autojump_clock, system, auto, ended, supervisor_ends
 ):
-    """In order, with reason shutdown: a transient supervisor does not come back."""
     children = [player(name, restart=Restart.TRANSIENT, significant=True) for name in "ab"] + [player("c")]
     ref = await system.spawn(
         ChildSpec("sup", lambda: Supervisor(children, auto_shutdown=auto), restart=Restart.TRANSIENT)
@@ -402,7 +232,6 @@ async def test_the_end_of_significant_children_ends_their_supervisor(
 
 @pytest.mark.promise("restart.directives")
 async def test_directives_resume_stop_or_escalate_by_the_type_of_the_error(autojump_clock, system, events):
-    """Resume keeps the state and skips the message; its caller gets the error."""
     directives = {KeyError: Directive.RESUME, OSError: Directive.STOP, ArithmeticError: Directive.ESCALATE}
     ref = await system.spawn(ChildSpec("sup", lambda: Supervisor([player("a", directives=directives)])))
     (child,) = ref.children()
@@ -444,21 +273,17 @@ async def test_nobody_is_restarted_by_a_supervisor_that_fails(autojump_clock, sy
 
 @pytest.mark.promise("mailbox.unexpected")
 async def test_an_unknown_message_harms_no_supervisor(autojump_clock, system):
-    """It is counted."""
     ref, children = await open_troupe(system, Strategy.ONE_FOR_ONE, [])
-    ref.tell("what?")
-    await settled()
+    await tell(ref, "what?")
     assert system.unhandled == 1
     assert [child.alive for child in children] == [True] * 3
 
 
 @pytest.mark.promise("bitten.supervisor-serves-others")
 async def test_a_task_that_holds_a_group_up_does_not_hold_the_supervisor_up(autojump_clock, system):
-    """While a sibling takes its grace, other requests are served; a child that is added waits for the group."""
     children = [player("a"), player("b", stopping=sleeping(4))]
     ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(children, strategy=Strategy.ONE_FOR_ALL)))
-    ref.children()[0].kill()
-    await settled()
+    await kill(ref.children()[0])
     start = trio.current_time()
     assert (await ref.ask(CountChildren())).specs == 2
     assert trio.current_time() == start
@@ -472,7 +297,6 @@ async def test_a_task_that_holds_a_group_up_does_not_hold_the_supervisor_up(auto
 async def test_a_child_added_while_its_group_restarts_starts_after_the_group(
     autojump_clock, system, strategy, delay_s, by
 ):
-    """It runs beside no sibling of the last generation, and before none that stands before it."""
     diary = []
     backoff = Backoff(min_s=delay_s, max_s=delay_s, jitter=0) if delay_s else None
     options = {} if backoff is None else {"backoff": backoff}
@@ -483,60 +307,41 @@ async def test_a_child_added_while_its_group_restarts_starts_after_the_group(
             message.reply(await context.spawn(player("c", diary)))
 
     ref = await system.spawn(ChildSpec("sup", lambda: Owner(children, strategy=strategy)))
-    ref.children()[0].kill()
-    await settled()
+    await kill(ref.children()[0])
     await ref.ask(StartChild(player("c", diary)) if by == "request" else Run(None), timeout_s=60)
     assert trio.current_time() == 4 + delay_s
     assert diary[2:] == ["stop a (killed)", "stop b (shutdown)", "start a", "start b", "start c"]
 
 
 async def test_one_of_a_group_that_starts_again_may_add_a_sibling(autojump_clock, system):
-    """It waits for it in its start, which the group waits for."""
-
     async def add(context):
         if context.incarnation == 2:
             await context.parent.ask(StartChild(player("c")))
 
     children = [player("a", starting=add), player("b")]
     ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(children, strategy=Strategy.ONE_FOR_ALL)))
-    ref.children()[0].kill()
-    await settled()
+    await kill(ref.children()[0])
     assert [each.path[-1] for each in ref.children()] == ["a", "b", "c"]
 
 
 async def test_a_child_added_to_a_group_whose_owner_stops_is_not_started(autojump_clock, system):
-    """Who asked for it is told."""
     children = [player("a"), player("b", stopping=sleeping(4))]
     ref = await system.spawn(
         ChildSpec("sup", lambda: Supervisor(children, strategy=Strategy.ONE_FOR_ALL), restart=Restart.TEMPORARY)
     )
-    ref.children()[0].kill()
-    await settled()
+    await kill(ref.children()[0])
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ref.stop)
         with pytest.raises(ActorDied):
             await ref.ask(StartChild(player("c")))
 
 
-async def test_a_killed_child_says_so(autojump_clock, system):
-    """Also when it never awaits anything of its own."""
-
-    class Idle(Player):
-        pass
-
-    ref = await system.spawn(ChildSpec("idle", Idle, restart=Restart.TEMPORARY))
-    ref.kill()
-    assert await ref.wait_stopped() == Killed()
-
-
 @pytest.mark.promise("bitten.ask-restarting")
 async def test_a_start_asked_for_while_the_supervisor_backs_off_waits_for_it(autojump_clock, system):
-    """The request is served by the next incarnation; it is neither lost nor answered by the old one."""
     diary = []
     spec = ChildSpec("sup", Supervisor, backoff=Backoff(min_s=1.0, max_s=1.0, jitter=0.0))
     ref = await system.spawn(spec)
-    ref.kill()
-    await settled()
+    await kill(ref)
     assert system.tree().children[0].state is State.BACKING_OFF
     began = trio.current_time()
     child = await ref.ask(StartChild(player("late", diary)))
@@ -547,11 +352,9 @@ async def test_a_start_asked_for_while_the_supervisor_backs_off_waits_for_it(aut
 
 @pytest.mark.promise("ask.death-during-call")
 async def test_a_start_asked_for_while_the_supervisor_backs_off_ends_with_it(autojump_clock, system):
-    """If the supervisor is stopped instead, the asker is told at once."""
     spec = ChildSpec("sup", Supervisor, backoff=Backoff(min_s=60.0, max_s=60.0))
     ref = await system.spawn(spec)
-    ref.kill()
-    await settled()
+    await kill(ref)
     with pytest.RaisesGroup(ActorDied):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ref.ask, StartChild(player("late")))
@@ -561,12 +364,10 @@ async def test_a_start_asked_for_while_the_supervisor_backs_off_ends_with_it(aut
 
 @pytest.mark.promise("bitten.cancelled-ask")
 async def test_a_start_whose_asker_gave_up_while_the_supervisor_backed_off_does_not_happen(autojump_clock, system):
-    """Nothing effectful comes of a cancelled request."""
     diary = []
     spec = ChildSpec("sup", Supervisor, backoff=Backoff(min_s=1.0, max_s=1.0, jitter=0.0))
     ref = await system.spawn(spec)
-    ref.kill()
-    await settled()
+    await kill(ref)
     with trio.move_on_after(0.5):
         await ref.ask(StartChild(player("late", diary)))
     await trio.sleep(5)

@@ -23,12 +23,11 @@ from actors import (
     Supervision,
 )
 from tests.actors.groups import crash, open_family
-from tests.actors.troupe import Hang, Read, Run, player, settled, sleeping
+from tests.actors.troupe import Hang, Read, Run, player, settled, sleeping, tell
 
 
 @pytest.mark.promise("stop.returns-when-dead")
 async def test_all_who_stop_an_actor_wait_for_its_real_end(autojump_clock, system):
-    """Its own tasks, its children and its hook are over when `stop` returns."""
     over = []
 
     async def work():
@@ -59,7 +58,6 @@ async def test_all_who_stop_an_actor_wait_for_its_real_end(autojump_clock, syste
 
 @pytest.mark.promise("stop.oneself")
 async def test_a_child_that_has_itself_stopped_by_its_parent_waits_no_longer_than_its_grace(autojump_clock, system):
-    """It would wait for itself: its grace ends that. `Context.stop` is the way."""
     _, kids = await open_family(system, player("a"), player("b"))
     start = trio.current_time()
     kids["a"].tell(Run(lambda context: context.parent.ask(StopChild("a"), timeout_s=1000)))
@@ -70,7 +68,6 @@ async def test_a_child_that_has_itself_stopped_by_its_parent_waits_no_longer_tha
 
 @pytest.mark.promise("stop.oneself")
 async def test_an_actor_that_stops_its_own_supervisor_waits_no_longer_than_its_grace(autojump_clock, system):
-    """The same one level up."""
     ref, kids = await open_family(system, player("a"))
     start = trio.current_time()
     kids["a"].tell(Run(lambda context: context.parent.stop()))
@@ -80,7 +77,6 @@ async def test_an_actor_that_stops_its_own_supervisor_waits_no_longer_than_its_g
 
 @pytest.mark.promise("stop.grace-overrun", "stop.siblings-shutdown")
 async def test_one_that_overruns_its_grace_costs_its_siblings_neither_time_nor_reason(autojump_clock, system, events):
-    """Each has its own grace, counted from its own turn; the one killed is told as such."""
     specs = [player(name, stopping=sleeping(4), shutdown_s=grace) for name, grace in (("a", 5), ("b", 2), ("c", 5))]
     ref, kids = await open_family(system, *specs)
     start = trio.current_time()
@@ -92,7 +88,6 @@ async def test_one_that_overruns_its_grace_costs_its_siblings_neither_time_nor_r
 
 @pytest.mark.promise("stop.reverse-order", "stop.grace-overrun")
 async def test_children_that_need_no_order_may_be_told_together(autojump_clock, system):
-    """Each has its grace, counted from the same moment; the supervisor ends when the last has."""
     specs = [player(f"{seconds}", stopping=sleeping(seconds)) for seconds in (1, 2, 3, 60)]
     ref, kids = await open_family(system, *specs, stop_together=True)
     start = trio.current_time()
@@ -103,10 +98,8 @@ async def test_children_that_need_no_order_may_be_told_together(autojump_clock, 
 
 @pytest.mark.promise("stop.queue")
 async def test_what_waits_when_an_actor_ends_is_refused_or_told(autojump_clock, system):
-    """Requests of all lanes fail; messages of all lanes are dead letters, in the order of their lanes."""
     ref = await system.spawn(player("a"))
-    ref.tell(Hang())
-    await settled()
+    await tell(ref, Hang())
     failed = []
 
     async def ask(lane):
@@ -127,8 +120,6 @@ async def test_what_waits_when_an_actor_ends_is_refused_or_told(autojump_clock, 
 
 @pytest.mark.promise("stop.queue")
 async def test_a_request_may_still_be_answered_in_the_stop_hook(autojump_clock, system):
-    """Its caller is told of the end only when there was no answer."""
-
     class Question(Ask):
         """Kept, and not answered."""
 
@@ -161,7 +152,6 @@ async def test_a_request_may_still_be_answered_in_the_stop_hook(autojump_clock, 
 
 @pytest.mark.promise("bitten.three-stops", "stop.returns-when-dead")
 async def test_nobody_joins_a_family_that_ends(autojump_clock, system):
-    """A child that was started then would outlive its supervisor: whoever asks for one is refused."""
     refused = []
 
     async def stopping(context):
@@ -180,7 +170,6 @@ async def test_nobody_joins_a_family_that_ends(autojump_clock, system):
 
 @pytest.mark.promise("stop.returns-when-dead")
 async def test_nobody_joins_a_system_that_ends(autojump_clock, system):
-    """Nor is anybody left behind when it is gone."""
     await system.spawn(player("slow", stopping=sleeping(3)))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(system.stop)
@@ -193,7 +182,6 @@ async def test_nobody_joins_a_system_that_ends(autojump_clock, system):
 @pytest.mark.promise("restart.significant")
 @pytest.mark.parametrize("auto", [AutoShutdown.ANY, AutoShutdown.ALL])
 async def test_a_significant_child_that_is_stopped_by_hand_ends_nobody_else(autojump_clock, system, auto):
-    """Only an end of its own does."""
     spec = player("a", restart=Restart.TRANSIENT, significant=True)
     ref, kids = await open_family(system, spec, player("b"), auto_shutdown=auto)
     await ref.ask(StopChild("a"))
@@ -206,7 +194,6 @@ async def test_a_significant_child_that_is_stopped_by_hand_ends_nobody_else(auto
 
 @pytest.mark.promise("restart.significant")
 async def test_a_significant_child_that_is_restarted_has_not_ended(autojump_clock, system):
-    """A crash of a transient one is no end; the crash of a temporary one is."""
     specs = (
         player("transient", restart=Restart.TRANSIENT, significant=True),
         player("temporary", restart=Restart.TEMPORARY, significant=True),
@@ -220,7 +207,6 @@ async def test_a_significant_child_that_is_restarted_has_not_ended(autojump_cloc
 
 @pytest.mark.promise("restart.significant", "stop.reverse-order")
 async def test_the_end_of_a_significant_child_stops_the_others_in_reverse(autojump_clock, system):
-    """As any stop does."""
     diary = []
     specs = [player(name, diary) for name in "ab"]
     leader = player("leader", diary, restart=Restart.TEMPORARY, significant=True)
@@ -233,7 +219,6 @@ async def test_the_end_of_a_significant_child_stops_the_others_in_reverse(autoju
 
 @pytest.mark.promise("restart.significant")
 async def test_a_supervisor_that_ends_with_its_significant_child_may_be_permanent(autojump_clock, system):
-    """Its own restart type decides about it: a permanent one starts over, with all children."""
     leader = player("leader", restart=Restart.TRANSIENT, significant=True)
     ref, kids = await open_family(
         system, leader, player("b"), auto_shutdown=AutoShutdown.ANY, restart=Restart.PERMANENT
@@ -247,7 +232,6 @@ async def test_a_supervisor_that_ends_with_its_significant_child_may_be_permanen
 @pytest.mark.promise("bitten.cancelled-ask", "bitten.three-stops", "stop.returns-when-dead")
 @pytest.mark.parametrize("mode", list(StopMode))
 async def test_nothing_happens_after_a_stop_was_confirmed(autojump_clock, system, mode):
-    """Neither its handler, nor a task, a timer, a child or its hook has any effect after `stop` returned."""
     effects = []
 
     async def tick(word):
@@ -278,7 +262,6 @@ async def test_nothing_happens_after_a_stop_was_confirmed(autojump_clock, system
 
 @pytest.mark.promise("stop.hook-once", "peers.stop-hooks-on-cancel")
 async def test_a_stop_hook_that_has_begun_is_cut_short_when_the_tree_is_cancelled(autojump_clock):
-    """A cancelled block gives nobody time; the hook is not begun again."""
     diary = []
     with trio.move_on_after(1) as scope:
         async with ActorSystem("s", on_event=lambda _: None) as system:

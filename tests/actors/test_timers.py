@@ -14,7 +14,6 @@ class Entry:
 
 
 async def test_timers_fire_in_their_order_and_time(autojump_clock, nursery):
-    """Whatever order they were set in."""
     timers, fired = Timers(), []
     nursery.start_soon(timers.run)
     for delay_s in (5.0, 1.0, 3.0):
@@ -28,7 +27,6 @@ async def test_timers_fire_in_their_order_and_time(autojump_clock, nursery):
 
 
 async def test_cancelled_timers_are_swept_out(autojump_clock, nursery):
-    """A million set and cancelled leave no million behind."""
     timers = Timers()
     kept = timers.after(1e6, lambda: None)
     with kept_bytes() as left:
@@ -42,7 +40,6 @@ async def test_cancelled_timers_are_swept_out(autojump_clock, nursery):
 
 
 async def test_deadlines_of_one_moment_share_an_entry_and_are_never_early(autojump_clock, nursery):
-    """And at most a grain late."""
     timers = Timers()
     nursery.start_soon(timers.run)
     entries = [Entry() for _ in range(100)]
@@ -59,7 +56,6 @@ async def test_deadlines_of_one_moment_share_an_entry_and_are_never_early(autoju
 
 
 async def test_deadlines_that_nothing_waits_for_do_not_wake_the_task(autojump_clock, nursery):
-    """Asks that were answered leave empty entries: they go with the entry before them, and one that is left fires."""
     timers, kept, again = Timers(), Entry(), Entry()
     nursery.start_soon(timers.run)
     timers.after(1.0, lambda: None)

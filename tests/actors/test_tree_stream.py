@@ -8,13 +8,11 @@ from tests.actors.troupe import Boom, player, settled
 
 
 async def take(stream, count):
-    """The next items of a stream."""
     return [await anext(stream) for _ in range(count)]
 
 
 @pytest.mark.promise("report.changes")
 async def test_a_stream_begins_with_the_tree_and_goes_on_with_each_change(autojump_clock, system):
-    """Start, crash, backoff, next start, stop: nothing between is left out."""
     await system.spawn(player("old"))
     async with system.changes() as stream:
         first = await anext(stream)
@@ -34,7 +32,6 @@ async def test_a_stream_begins_with_the_tree_and_goes_on_with_each_change(autoju
 
 
 async def test_the_end_for_good_is_told(autojump_clock, system):
-    """A state alone does not say whether the path is free."""
     ref = await system.spawn(player("a"))
     async with system.changes() as stream:
         await anext(stream)
@@ -44,7 +41,6 @@ async def test_the_end_for_good_is_told(autojump_clock, system):
 
 
 async def test_a_reader_that_falls_behind_is_given_the_tree_again(autojump_clock, system):
-    """Memory is bounded, and what is told last is right."""
     async with system.changes(capacity=5) as stream:
         await anext(stream)
         for number in range(10):
@@ -58,7 +54,6 @@ async def test_a_reader_that_falls_behind_is_given_the_tree_again(autojump_clock
 
 
 async def test_a_stream_ends_with_its_system(autojump_clock):
-    """A reader is not left waiting."""
     seen = []
     async with trio.open_nursery() as nursery:
 
@@ -75,7 +70,6 @@ async def test_a_stream_ends_with_its_system(autojump_clock):
 
 
 async def test_only_one_task_reads_a_stream_and_a_cancelled_read_loses_nothing(autojump_clock, system):
-    """A second reader is refused."""
     async with system.changes() as stream:
         await anext(stream)
         with trio.move_on_after(1):
@@ -91,7 +85,6 @@ async def test_only_one_task_reads_a_stream_and_a_cancelled_read_loses_nothing(a
 
 
 async def test_without_a_stream_nothing_is_kept(autojump_clock, system):
-    """A tree nobody looks at costs nothing."""
     async with system.changes():
         pass
     await system.spawn(player("a"))
@@ -99,7 +92,6 @@ async def test_without_a_stream_nothing_is_kept(autojump_clock, system):
 
 
 async def test_a_reader_ends_with_the_block(autojump_clock, system):
-    """It may be another task, which waits."""
     seen = []
 
     async def read(stream):
@@ -114,7 +106,6 @@ async def test_a_reader_ends_with_the_block(autojump_clock, system):
 
 
 async def test_a_stream_of_a_system_that_is_over_has_the_tree_and_ends(autojump_clock):
-    """There is nothing to wait for."""
     async with ActorSystem("s") as system:
         pass
     async with system.changes() as stream:
@@ -122,7 +113,6 @@ async def test_a_stream_of_a_system_that_is_over_has_the_tree_and_ends(autojump_
 
 
 async def test_two_readers_that_come_at_once_are_told_apart(autojump_clock, system):
-    """One reads, the other is refused; none is forgotten."""
     outcomes = []
 
     async def read(stream):

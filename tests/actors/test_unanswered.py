@@ -10,7 +10,7 @@ from attrs import frozen
 
 from actors import Actor, ActorDied, Ask, AskTimeout, ChildSpec, MessageUnhandled, Stash, Unanswered, UnhandledMessage
 from actors.behaviours.pool import Pool, PoolRef
-from tests.actors.troupe import settled
+from tests.actors.troupe import collect, settled
 
 
 @frozen
@@ -68,13 +68,11 @@ class Matching(Actor):
 
 @pytest.fixture
 async def ref(system):
-    """One that matches."""
     return await system.spawn(ChildSpec("a", Matching))
 
 
 @pytest.mark.promise("ask.unanswered")
 async def test_a_request_that_no_case_matches_fails_at_once(autojump_clock, system, ref, events):
-    """Also without a timeout; it is counted and told as unhandled, and the actor lives on."""
     with pytest.raises(Unanswered, match="/test/a let go of Unknown without an answer: no case of its `receive`"):
         await ref.ask(Unknown(), timeout_s=math.inf)
     with pytest.raises(UnhandledMessage):
@@ -87,7 +85,6 @@ async def test_a_request_that_no_case_matches_fails_at_once(autojump_clock, syst
 
 @pytest.mark.promise("ask.unanswered")
 async def test_requests_that_no_case_matches_fail_one_by_one_in_a_batch(autojump_clock, ref):
-    """However many come at once, among others that are answered."""
     ended = []
 
     async def ask(kind, *args):
@@ -107,15 +104,10 @@ async def test_requests_that_no_case_matches_fail_one_by_one_in_a_batch(autojump
 @pytest.mark.promise("ask.unanswered")
 @pytest.mark.parametrize(("how", "answer"), [("stored", "stored"), ("stashed", "stashed"), ("in a task", "later")])
 async def test_a_request_that_something_holds_may_be_answered_later(autojump_clock, ref, how, answer):
-    """Nothing has to be declared: it is enough that the request is not forgotten, whatever is collected meanwhile."""
     answers = []
 
     async with trio.open_nursery() as nursery:
-
-        @nursery.start_soon
-        async def ask():
-            answers.append(await ref.ask(Known(how), timeout_s=100))
-
+        nursery.start_soon(collect, answers, lambda: ref.ask(Known(how), timeout_s=100))
         await settled()
         gc.collect()
         await trio.sleep(2)
@@ -125,14 +117,12 @@ async def test_a_request_that_something_holds_may_be_answered_later(autojump_clo
 
 @pytest.mark.promise("ask.unanswered")
 async def test_a_request_that_is_kept_and_never_answered_ends_in_its_time(autojump_clock, ref):
-    """It could still be answered, as far as anybody can tell."""
     with pytest.raises(AskTimeout):
         await ref.ask(Known("stored"), timeout_s=2)
 
 
 @pytest.mark.promise("ask.unanswered")
 async def test_a_task_that_ends_without_an_answer_ends_the_wait(autojump_clock, ref):
-    """At that moment."""
     with pytest.raises(Unanswered):
         await ref.ask(Known("in a task that forgets it"), timeout_s=100)
     assert trio.current_time() == 1
@@ -141,15 +131,12 @@ async def test_a_task_that_ends_without_an_answer_ends_the_wait(autojump_clock, 
 @pytest.mark.promise("ask.unanswered")
 @pytest.mark.parametrize("how", ["while it stops", "while it crashes"])
 async def test_an_actor_that_ends_is_told_of_as_ended(autojump_clock, ref, how):
-    """What a request was lost to is the end, not a forgotten answer."""
     with pytest.raises(ActorDied):
         await ref.ask(Known(how))
     assert trio.current_time() == 0
 
 
 async def test_a_request_that_is_let_go_of_in_a_thread_ends_on_the_loop(autojump_clock, system):
-    """Whoever drops it last."""
-
     class Threaded(Actor):
         async def receive(self, message, context):
             held = [message]
@@ -161,7 +148,6 @@ async def test_a_request_that_is_let_go_of_in_a_thread_ends_on_the_loop(autojump
 
 
 async def test_a_worker_of_a_pool_that_does_not_know_a_request_says_so(autojump_clock, system):
-    """The pool's side holds nothing either."""
     pool = PoolRef()
     await system.spawn(ChildSpec("pool", lambda: Pool(pool, ChildSpec("worker", Matching), size=2)))
     with pytest.raises(Unanswered):

@@ -28,13 +28,11 @@ def block(*_):
 
 
 async def block_later(*_):
-    """Keep the loop in a task."""
     await trio.lowlevel.checkpoint()
     block()
 
 
 async def waiting(context):
-    """Wait for long, as an actor may."""
     await trio.sleep(3600)
 
 
@@ -44,7 +42,6 @@ def told(events):
 
 
 def blocked(events):
-    """Return the holds by `block` that were told."""
     return [event for event in events if isinstance(event, SlowHandler) and "time.sleep(0.3)" in event.stack]
 
 
@@ -61,7 +58,6 @@ WHERE = {
 @pytest.mark.parametrize("fallback", [False, True], ids=["reading trio", "counting steps"])
 @pytest.mark.parametrize("where", WHERE)
 async def test_a_hold_outside_of_receive_is_named_with_its_place(autojump_clock, monkeypatch, where, fallback):
-    """The actor whose hook or task it is, or whose task started it; none for other tasks."""
     if fallback:
         monkeypatch.setattr(watchdog, "_run_context", dict)
     hooks, act, path = WHERE[where]
@@ -87,7 +83,6 @@ async def test_a_hold_outside_of_receive_is_named_with_its_place(autojump_clock,
 
 
 async def test_the_thread_sleeps_while_the_loop_waits_and_sees_the_next_hold():
-    """It is seen asleep from another thread, as the loop itself would wake it."""
     events = []
 
     def seen_asleep() -> bool:
@@ -110,7 +105,6 @@ async def test_the_thread_sleeps_while_the_loop_waits_and_sees_the_next_hold():
 
 
 async def test_a_busy_loop_has_no_instrument_and_a_quiet_one_gets_it_again():
-    """A hold is seen in either case, and none is left when the system has ended."""
     events = []
 
     def seen_installed(pause) -> bool:
@@ -136,7 +130,6 @@ async def test_a_busy_loop_has_no_instrument_and_a_quiet_one_gets_it_again():
 
 
 async def test_a_loop_that_often_goes_on_need_not_wake_the_thread(monkeypatch):
-    """The thread looks all the same, and sees the next hold."""
     events, looks, wakes = [], [], []
     sample, note = watchdog.Watchdog._sample, watchdog.Watchdog._note_awake
     monkeypatch.setattr(watchdog.Watchdog, "_sample", lambda self, now: (looks.append(1), sample(self, now)))
@@ -155,7 +148,6 @@ async def test_a_loop_that_often_goes_on_need_not_wake_the_thread(monkeypatch):
 
 @pytest.mark.promise("bad.blocking")
 async def test_code_that_keeps_the_interpreter_too_is_named(autojump_clock):
-    """The thread cannot look meanwhile, and knows from its own delay."""
     events = []
     async with ActorSystem("s", on_event=events.append) as system:
         ref = await system.spawn(player("a"))
@@ -173,7 +165,6 @@ async def hog():
 @pytest.mark.proof("timing")
 @pytest.mark.promise("bad.blocking")
 async def test_many_short_steps_and_long_waits_are_no_hold(autojump_clock):
-    """However busy the loop is, in virtual and in real time."""
     events = []
     async with ActorSystem("s", on_event=events.append, slow_handler_s=0.2) as system:
         ref = await system.spawn(player("a"))
@@ -186,7 +177,6 @@ async def test_many_short_steps_and_long_waits_are_no_hold(autojump_clock):
 
 
 async def test_a_loop_that_hangs_is_logged_before_it_is_free(autojump_clock, caplog, monkeypatch):
-    """It may never be: the thread says so by itself."""
     monkeypatch.setattr(watchdog, "HANGS_S", 0.1)
     logged = threading.Event()
 
@@ -250,7 +240,6 @@ async def test_no_look_at_a_stack_ends_the_watchdog(autojump_clock, monkeypatch,
 
 
 async def test_a_watchdog_that_dies_says_so(monkeypatch):
-    """By an error of its own: nothing else would tell that holds are not reported."""
     died, told = trio.Event(), []
 
     def broken(*_):
@@ -269,8 +258,6 @@ async def test_a_watchdog_that_dies_says_so(monkeypatch):
 
 
 async def test_systems_of_one_loop_share_a_thread_that_ends_with_the_last(autojump_clock):
-    """A hold in one is not told to the other; one of nobody's is told to both."""
-
     def threads():
         return sum(thread.name == "actors.watchdog" for thread in threading.enumerate())
 
@@ -291,6 +278,5 @@ async def test_systems_of_one_loop_share_a_thread_that_ends_with_the_last(autoju
 
 @pytest.mark.parametrize("slow_handler_s", [0, -1, float("nan"), None])
 def test_a_time_that_cannot_be_is_refused(slow_handler_s):
-    """By name."""
     with pytest.raises(InvalidSpec, match="slow_handler_s"):
         ActorSystem("s", slow_handler_s=slow_handler_s)

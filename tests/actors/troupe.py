@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
 import trio
 from attrs import field, frozen
 
-from actors import Actor, ActorRef, Ask, ChildSpec, Context, Exit, Supervision
+from actors import Actor, ActorRef, Ask, ChildSpec, Context, Exit, MailboxSpec, Supervision
 
 
 @frozen(eq=False)
@@ -46,6 +47,7 @@ class Player(Actor):
         starting: Callable[[Context], Any] | None = None,
         stopping: Callable[[Context], Any] | None = None,
         supervision: Supervision | None = None,
+        mailbox: MailboxSpec | None = None,
     ) -> None:
         self.name = name
         self.diary = diary if diary is not None else []
@@ -54,6 +56,8 @@ class Player(Actor):
         self.heard: list[Any] = []
         if supervision is not None:
             self.supervision = supervision
+        if mailbox is not None:
+            self.mailbox = mailbox
 
     async def on_start(self, context: Context) -> None:
         self.diary.append(f"start {self.name}")
@@ -84,13 +88,11 @@ async def _call(act: Callable[[Context], Any] | None, context: Context) -> Any:
 
 def player(name: str, diary: list[str] | None = None, **options: Any) -> ChildSpec:
     """The spec of a player; options of `Player` and of `ChildSpec` may be mixed."""
-    mine = {key: options.pop(key) for key in ("starting", "stopping", "supervision") if key in options}
+    mine = {key: options.pop(key) for key in ("starting", "stopping", "supervision", "mailbox") if key in options}
     return ChildSpec(name, lambda: Player(name, diary, **mine), **options)
 
 
 def sleeping(seconds: float = math.inf) -> Callable[[Context], Any]:
-    """A hook that takes this long."""
-
     async def hook(_: Context) -> None:
         await trio.sleep(seconds)
 
@@ -98,8 +100,30 @@ def sleeping(seconds: float = math.inf) -> Callable[[Context], Any]:
 
 
 def settled() -> Any:
-    """Wait until every task waits for something."""
     return trio.testing.wait_all_tasks_blocked()
+
+
+async def failing(error: type[Exception], call: Callable[[], Awaitable[Any]], match: str | None = None) -> None:
+    """Make a call that must fail, as a task."""
+    with pytest.raises(error, match=match):
+        await call()
+
+
+async def collect(results: list[Any], call: Callable[[], Awaitable[Any]]) -> None:
+    """Append what a call returns, as a task."""
+    results.append(await call())
+
+
+async def tell(ref: ActorRef, *messages: object) -> None:
+    """Tell these, and wait until every task waits for something."""
+    for message in messages:
+        ref.tell(message)
+    await settled()
+
+
+async def kill(ref: ActorRef) -> None:
+    ref.kill()
+    await settled()
 
 
 def held(ref: ActorRef) -> dict[str, Any]:

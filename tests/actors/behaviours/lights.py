@@ -95,18 +95,15 @@ class Stage:
         return result
 
     async def state(self):
-        """The name of the state."""
         return await self.do(lambda light, _: light.state)
 
     def news(self):
-        """What was written since the last time."""
         news = list(self.diary)
         self.diary.clear()
         return news
 
 
 async def start(system, kind=Light, *, first="red", name="light", **options):
-    """Start a light; what its start wrote is read already."""
     diary = []
     ref = await system.spawn(ChildSpec(name, lambda: kind(diary, first), **options))
     stage = Stage(ref, diary)
@@ -115,13 +112,10 @@ async def start(system, kind=Light, *, first="red", name="light", **options):
 
 
 def to(name, **options):
-    """Change to the state of this name."""
     return lambda light, _: light.become(getattr(light, name), **options)
 
 
 def doing(*acts):
-    """Do several things in one event."""
-
     def act(light, context):
         for one in acts:
             one(light, context)

@@ -15,14 +15,12 @@ def make(per_s=1.0, burst=1, bound=100, unwanted=(), **options):
 
 
 def fill(backlog, *words):
-    """Add the words, each under its first letter."""
     for word in words:
         backlog.add(word[0], word)
     return backlog
 
 
 def taken(backlog, now):
-    """Everything that may go now."""
     words = []
     while (word := backlog.take(now)) is not None:
         words.append(word)
@@ -30,7 +28,6 @@ def taken(backlog, now):
 
 
 def test_a_key_goes_on_in_order_and_at_its_rate():
-    """It says when it may go on."""
     backlog = fill(make(), "a1", "a2", "a3")
     assert taken(backlog, 5.0) == ["a1"]
     assert backlog.due_at() == 6.0
@@ -40,7 +37,6 @@ def test_a_key_goes_on_in_order_and_at_its_rate():
 
 
 def test_keys_do_not_hold_each_other_up():
-    """Among those that may go, the oldest goes first."""
     backlog = fill(make(burst=2), "a1", "a2", "a3", "b1", "a4", "b2", "b3")
     assert taken(backlog, 0.0) == ["a1", "a2", "b1", "b2"]
     assert taken(backlog, 1.0) == ["a3", "b3"]
@@ -49,7 +45,6 @@ def test_keys_do_not_hold_each_other_up():
 
 
 def test_a_key_that_finds_no_place_waits_for_one():
-    """It is not refused."""
     backlog = fill(make(max_keys=1), "a1", "b1")
     assert taken(backlog, 0.0) == ["a1"]
     assert backlog.due_at() == 1.0
@@ -57,7 +52,6 @@ def test_a_key_that_finds_no_place_waits_for_one():
 
 
 def test_what_is_not_wanted_any_more_takes_no_token():
-    """At the head of a line or behind it."""
     unwanted = set()
     backlog = fill(make(unwanted=unwanted), "a1", "a2", "a3")
     unwanted |= {"a1", "a2"}
@@ -70,7 +64,6 @@ def test_what_is_not_wanted_any_more_takes_no_token():
 
 
 def test_the_oldest_of_all_can_be_taken_out_of_turn():
-    """Its line goes on behind it."""
     backlog = fill(make(bound=3), "a1", "b1", "a2")
     assert backlog.full
     assert backlog.take_oldest() == "a1"
@@ -86,7 +79,6 @@ def test_the_oldest_of_all_can_be_taken_out_of_turn():
 
 @pytest.mark.parametrize("per_s", [0.001, 1000.0])
 def test_what_is_taken_out_of_turn_leaves_nothing_behind(per_s):
-    """A line of which the oldest is dropped ten thousand times takes no more memory than one that stands still."""
     backlog = fill(make(per_s=per_s), *(f"a{number}" for number in range(10)), "b0")
     with kept_bytes() as left:
         for number in range(10_000):
@@ -107,7 +99,6 @@ STEP = st.one_of(
 
 @given(st.lists(STEP, max_size=100), st.integers(1, 3))
 def test_it_gives_what_a_plain_search_through_a_list_would(steps, burst):
-    """Against the simplest reading of the rules, with any history."""
     unwanted, plain, now = set(), [], 0.0
     backlog, buckets = make(burst=burst, unwanted=unwanted), Buckets(Rate(1.0, burst))
     for number, (step, argument) in enumerate(steps):

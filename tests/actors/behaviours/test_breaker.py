@@ -20,28 +20,23 @@ def make(limit=1, *, name="db", spec=None, **options):
 
 
 async def say(word):
-    """A call that goes well."""
     return word
 
 
 async def fail(error=ValueError):
-    """A call that fails."""
     raise error("no")
 
 
 async def trip(breaker):
-    """Let one call fail."""
     with pytest.raises(ValueError, match="no"):
         await breaker.call(fail)
 
 
 async def test_a_call_returns_what_the_function_does(autojump_clock):
-    """With its arguments."""
     assert await make().call(say, "hi") == "hi"
 
 
 async def test_an_open_breaker_refuses_at_once_and_does_not_call(autojump_clock):
-    """The error says which breaker and how long."""
     breaker = make(limit=2)
     await trip(breaker)
     assert breaker.state is CLOSED
@@ -55,7 +50,6 @@ async def test_an_open_breaker_refuses_at_once_and_does_not_call(autojump_clock)
 
 
 async def test_after_the_reset_timeout_a_call_that_goes_well_closes_it(autojump_clock):
-    """One that fails keeps it open for twice as long."""
     breaker = make()
     await trip(breaker)
     await trio.sleep(10)
@@ -69,7 +63,6 @@ async def test_after_the_reset_timeout_a_call_that_goes_well_closes_it(autojump_
 
 
 async def test_a_half_open_breaker_refuses_others_while_its_trial_is_in_work(autojump_clock, nursery):
-    """Nobody knows for how long."""
     breaker = make()
     await trip(breaker)
     await trio.sleep(10)
@@ -83,7 +76,6 @@ async def test_a_half_open_breaker_refuses_others_while_its_trial_is_in_work(aut
 
 
 async def test_a_block_is_guarded_like_a_call(autojump_clock):
-    """An error inside goes out of it unchanged and counts."""
     breaker = make()
     async with breaker:
         pass
@@ -98,7 +90,6 @@ async def test_a_block_is_guarded_like_a_call(autojump_clock):
 
 
 async def test_many_tasks_may_be_inside_at_once_and_a_task_twice(autojump_clock):
-    """Each leaves what it entered; nothing is kept of them."""
     breaker = make(limit=100)
     most, tasks = [], weakref.WeakSet()
 
@@ -118,7 +109,6 @@ async def test_many_tasks_may_be_inside_at_once_and_a_task_twice(autojump_clock)
 
 
 async def test_a_call_that_takes_too_long_is_cancelled_and_counts(autojump_clock):
-    """As soon as its time is up, not when it would end."""
     breaker = make(call_timeout_s=2.0)
     start = trio.current_time()
     with pytest.raises(CallTimeout) as caught:
@@ -130,7 +120,6 @@ async def test_a_call_that_takes_too_long_is_cancelled_and_counts(autojump_clock
 
 
 async def test_a_block_that_takes_too_long_is_cancelled_and_counts(autojump_clock):
-    """What it does within its nurseries too."""
     breaker = make(call_timeout_s=2.0)
     with pytest.raises(CallTimeout):
         async with breaker, trio.open_nursery() as nursery:
@@ -139,14 +128,12 @@ async def test_a_block_that_takes_too_long_is_cancelled_and_counts(autojump_cloc
 
 
 async def test_a_slow_call_may_count_although_it_returned(autojump_clock):
-    """Its answer is given back."""
     breaker = make(spec={"slow_call_s": 2.0})
     await breaker.call(trio.sleep, 3)
     assert breaker.state is OPEN
 
 
 async def test_a_result_may_count_as_a_failure(autojump_clock):
-    """It is given back all the same."""
     breaker = make(bad_result=lambda status: status >= 500)
     assert await breaker.call(say, 404) == 404
     assert breaker.state is CLOSED
@@ -155,7 +142,6 @@ async def test_a_result_may_count_as_a_failure(autojump_clock):
 
 
 async def test_an_excused_error_is_a_success(autojump_clock):
-    """The other side answered: failures in a row start again, and a trial closes the circuit."""
     breaker = make(limit=2, spec={"excuses": (LookupError,)})
     await trip(breaker)
     with pytest.raises(KeyError):
@@ -171,7 +157,6 @@ async def test_an_excused_error_is_a_success(autojump_clock):
 
 @pytest.mark.promise("bitten.cancelled-ask")
 async def test_a_cancelled_call_counts_neither_way_and_gives_its_trial_back(autojump_clock):
-    """Also when it is cancelled before it began."""
     breaker = make()
     await trip(breaker)
     await trio.sleep(10)
@@ -188,7 +173,6 @@ async def test_a_cancelled_call_counts_neither_way_and_gives_its_trial_back(auto
 
 
 async def test_an_error_beside_a_cancellation_counts_neither_way(autojump_clock):
-    """A block that is cut off may say anything."""
     breaker = make()
 
     async def stubborn():
@@ -210,7 +194,6 @@ async def test_an_error_beside_a_cancellation_counts_neither_way(autojump_clock)
 
 
 async def test_an_interrupt_of_the_keyboard_passes_and_counts_neither_way(autojump_clock):
-    """It is nobody's failure."""
     breaker = make()
     with pytest.raises(KeyboardInterrupt):
         await breaker.call(fail, KeyboardInterrupt)
@@ -219,7 +202,6 @@ async def test_an_interrupt_of_the_keyboard_passes_and_counts_neither_way(autoju
 
 
 async def test_what_is_known_from_elsewhere_can_be_told(autojump_clock):
-    """A failure opens a closed or half-open breaker, a success closes a half-open one, and neither an open one."""
     breaker = make(limit=2)
     breaker.fail()
     breaker.succeed()
@@ -237,7 +219,6 @@ async def test_what_is_known_from_elsewhere_can_be_told(autojump_clock):
 
 
 async def test_a_trial_may_pass_before_its_time(autojump_clock):
-    """The other side was seen at work: one call passes at once, and decides. A closed circuit is left alone."""
     breaker = make()
     breaker.try_now()
     assert breaker.state is CLOSED
@@ -252,7 +233,6 @@ async def test_a_trial_may_pass_before_its_time(autojump_clock):
 
 
 async def test_every_change_and_every_refusal_is_told(autojump_clock):
-    """Once, in order, with the time it was noticed."""
     changes, refusals = [], []
     breaker = make(on_change=changes.append, on_refused=refusals.append)
     await trip(breaker)
@@ -270,8 +250,6 @@ async def test_every_change_and_every_refusal_is_told(autojump_clock):
 
 
 async def test_a_hook_that_raises_harms_no_call(autojump_clock, caplog):
-    """It is logged."""
-
     def broken(_):
         raise RuntimeError("hook")
 
@@ -283,7 +261,6 @@ async def test_a_hook_that_raises_harms_no_call(autojump_clock, caplog):
 
 
 async def test_a_breaker_in_numbers(autojump_clock):
-    """What passed, was refused, is in work, and counts."""
     breaker = make(limit=2)
     await breaker.call(say, "hi")
     await trip(breaker)
@@ -297,7 +274,6 @@ async def test_a_breaker_in_numbers(autojump_clock):
 
 
 async def test_a_loop_over_a_refusing_breaker_lets_others_run(autojump_clock):
-    """And can be cancelled."""
     breaker = make()
     await trip(breaker)
     refused = 0

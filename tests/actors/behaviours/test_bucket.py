@@ -5,7 +5,6 @@ from actors.behaviours.bucket import Buckets, Rate
 
 
 def take_all(buckets, key, now):
-    """Take what the key has now; return how many."""
     taken = 0
     while buckets.ready_at(key, now) <= now:
         buckets.take(key, now)
@@ -14,7 +13,6 @@ def take_all(buckets, key, now):
 
 
 def test_a_rate_without_a_burst_gives_one_token_at_a_time():
-    """The next is there exactly when the rate says."""
     buckets = Buckets(Rate(4.0))
     assert take_all(buckets, "a", 100.0) == 1
     assert buckets.ready_at("a", 100.0) == 100.25
@@ -23,7 +21,6 @@ def test_a_rate_without_a_burst_gives_one_token_at_a_time():
 
 
 def test_a_quiet_time_gives_a_burst_and_no_more():
-    """However long it was."""
     buckets = Buckets(Rate(1.0, burst=3))
     assert take_all(buckets, "a", 0.0) == 3
     assert take_all(buckets, "a", 1.0) == 1
@@ -31,7 +28,6 @@ def test_a_quiet_time_gives_a_burst_and_no_more():
 
 
 def test_each_key_has_its_own_bucket():
-    """One that is empty takes nothing from another."""
     buckets = Buckets(Rate(1.0))
     assert take_all(buckets, "a", 0.0) == 1
     assert take_all(buckets, "b", 0.0) == 1
@@ -39,7 +35,6 @@ def test_each_key_has_its_own_bucket():
 
 
 def test_when_all_places_are_in_use_a_new_key_waits_for_the_first_that_is_idle():
-    """The known ones go on."""
     buckets = Buckets(Rate(0.5), max_keys=2)
     buckets.take("a", 0.0)
     buckets.take("b", 1.0)
@@ -52,7 +47,6 @@ def test_when_all_places_are_in_use_a_new_key_waits_for_the_first_that_is_idle()
 
 
 def test_idle_keys_are_forgotten_and_those_in_use_are_not():
-    """A million that came once leave no million behind."""
     buckets = Buckets(Rate(1.0), max_keys=1_000_000)
     for number in range(10_000):
         now = number / 10
@@ -69,7 +63,6 @@ def test_idle_keys_are_forgotten_and_those_in_use_are_not():
     st.floats(0.0, 1e6),
 )
 def test_no_stretch_of_time_gives_more_than_its_share_and_a_burst(per_s, burst, waits, start):
-    """Taken as fast as it goes, between any two tokens; and a token is there when it was promised."""
     buckets = Buckets(Rate(per_s, burst))
     now, times = start, []
     for wait_s in waits:

@@ -29,26 +29,22 @@ def circuit(limit=3, **options):
 
 
 def fail(target, now, times=1):
-    """So many calls that fail at once."""
     for _ in range(times):
         target.settle(target.admit(now), True, now, EVEN)
 
 
 def succeed(target, now, times=1):
-    """So many calls that go well at once."""
     for _ in range(times):
         target.settle(target.admit(now), False, now, EVEN)
 
 
 def test_a_closed_circuit_lets_every_call_pass():
-    """However many at once."""
     target = circuit()
     assert all(target.admit(0.0) for _ in range(100))
     assert target.state(0.0) is CLOSED
 
 
 def test_it_opens_at_the_limit_of_failures_and_not_before():
-    """The count can be read."""
     target = circuit(limit=3)
     fail(target, 0.0, 2)
     assert (target.state(0.0), target.failures(0.0)) == (CLOSED, 2)
@@ -57,7 +53,6 @@ def test_it_opens_at_the_limit_of_failures_and_not_before():
 
 
 def test_a_success_forgets_the_failures_before_it():
-    """Only those in a row count."""
     target = circuit(limit=3)
     fail(target, 0.0, 2)
     succeed(target, 0.0)
@@ -67,7 +62,6 @@ def test_a_success_forgets_the_failures_before_it():
 
 
 def test_failures_older_than_the_window_are_forgotten():
-    """Two a minute apart are no trend."""
     target = circuit(trip=FailureCount(2, window_s=60.0))
     fail(target, 0.0)
     fail(target, 61.0)
@@ -77,7 +71,6 @@ def test_failures_older_than_the_window_are_forgotten():
 
 
 def test_an_open_circuit_refuses_and_says_for_how_long():
-    """More than zero, and at most the reset timeout."""
     target = circuit(limit=1)
     fail(target, 100.0)
     assert target.admit(100.0) is None
@@ -87,7 +80,6 @@ def test_an_open_circuit_refuses_and_says_for_how_long():
 
 
 def test_what_is_noted_while_open_changes_nothing():
-    """Neither good nor bad."""
     target = circuit(limit=1)
     fail(target, 0.0)
     target.record(False, 1.0, EVEN)
@@ -97,7 +89,6 @@ def test_what_is_noted_while_open_changes_nothing():
 
 
 def test_after_the_reset_timeout_one_call_passes_and_closes_it():
-    """Others are refused meanwhile; there is nothing to wait for but that call."""
     target = circuit(limit=1)
     fail(target, 0.0)
     assert target.state(10.0) is HALF_OPEN
@@ -109,7 +100,6 @@ def test_after_the_reset_timeout_one_call_passes_and_closes_it():
 
 
 def test_a_trial_that_fails_opens_it_again_for_longer():
-    """Up to the maximum; and from the minimum again once it was closed."""
     target = circuit(limit=1)
     fail(target, 0.0)
     now, waits = 0.0, []
@@ -126,14 +116,12 @@ def test_a_trial_that_fails_opens_it_again_for_longer():
 
 @pytest.mark.parametrize(("chance", "wait_s"), [(0.0, 8.0), (0.5, 10.0), (1.0, 12.0)])
 def test_the_reset_timeout_has_jitter(chance, wait_s):
-    """By the chance handed in, so that many breakers do not come back at once."""
     target = circuit(limit=1, reset=Backoff(min_s=10.0, max_s=80.0, jitter=0.2))
     target.settle(target.admit(0.0), True, 0.0, chance)
     assert target.retry_after_s(0.0) == pytest.approx(wait_s)
 
 
 def test_several_trials_pass_at_once_and_all_must_go_well():
-    """No more than that many, also when some are back already."""
     target = circuit(limit=1, trials=3)
     fail(target, 0.0)
     trials = [target.admit(10.0) for _ in range(3)]
@@ -147,7 +135,6 @@ def test_several_trials_pass_at_once_and_all_must_go_well():
 
 
 def test_one_of_several_trials_that_fails_opens_it():
-    """What the others find out then is too late to matter."""
     target = circuit(limit=1, trials=3)
     fail(target, 0.0)
     trials = [target.admit(10.0) for _ in range(3)]
@@ -159,7 +146,6 @@ def test_one_of_several_trials_that_fails_opens_it():
 
 
 def test_a_dropped_trial_gives_its_place_back():
-    """And counts neither way."""
     target = circuit(limit=1)
     fail(target, 0.0)
     for _ in range(3):
@@ -172,7 +158,6 @@ def test_a_dropped_trial_gives_its_place_back():
 
 
 def test_a_dropped_call_of_a_closed_circuit_counts_neither_way():
-    """The failures in a row go on."""
     target = circuit(limit=2)
     fail(target, 0.0)
     target.drop(target.admit(0.0))
@@ -181,7 +166,6 @@ def test_a_dropped_call_of_a_closed_circuit_counts_neither_way():
 
 @pytest.mark.parametrize("failed", [True, False])
 def test_a_call_from_before_the_circuit_opened_says_nothing_about_now(failed):
-    """It neither closes nor opens a half-open one, nor takes the place of its trial."""
     target = circuit(limit=1)
     old = target.admit(0.0)
     fail(target, 0.0)
@@ -194,7 +178,6 @@ def test_a_call_from_before_the_circuit_opened_says_nothing_about_now(failed):
 
 @pytest.mark.parametrize(("failed", "state"), [(False, CLOSED), (True, OPEN)])
 def test_what_is_noted_decides_a_half_open_circuit(failed, state):
-    """As a trial would."""
     target = circuit(limit=1)
     fail(target, 0.0)
     target.record(failed, 10.0, EVEN)
@@ -202,7 +185,6 @@ def test_what_is_noted_decides_a_half_open_circuit(failed, state):
 
 
 def test_a_slow_call_is_a_failure_whatever_it_returned():
-    """Exactly the limit is not slow."""
     target = circuit(limit=1, slow_call_s=2.0)
     target.settle(target.admit(0.0), False, 2.0, EVEN)
     assert target.state(2.0) is CLOSED
@@ -211,7 +193,6 @@ def test_a_slow_call_is_a_failure_whatever_it_returned():
 
 
 def test_a_rate_opens_it_at_its_share_of_enough_calls():
-    """Not before there are enough, and not below the share."""
     target = circuit(trip=FailureRate(0.5, window_s=10.0, min_calls=10))
     fail(target, 0.0, 5)
     succeed(target, 0.0, 4)
@@ -221,7 +202,6 @@ def test_a_rate_opens_it_at_its_share_of_enough_calls():
 
 
 def test_a_rate_forgets_what_is_older_than_its_window():
-    """To a tenth of it."""
     target = circuit(trip=FailureRate(0.5, window_s=10.0, min_calls=4))
     fail(target, 0.0, 3)
     succeed(target, 11.0, 3)
@@ -233,7 +213,6 @@ def test_a_rate_forgets_what_is_older_than_its_window():
 
 
 def test_a_rate_uses_bounded_memory():
-    """However many calls."""
     target = circuit(trip=FailureRate(1.0, window_s=10.0, min_calls=10))
     with kept_bytes() as left:
         for number in range(10_000):
@@ -242,7 +221,6 @@ def test_a_rate_uses_bounded_memory():
 
 
 def test_which_errors_count_is_chosen_by_kind():
-    """Excused ones mean that the other side answered; of a group, one that counts is enough."""
     spec = CircuitSpec(counts=(OSError, ValueError), excuses=(FileNotFoundError,))
     assert spec.is_failure(ConnectionError())
     assert not spec.is_failure(FileNotFoundError())
@@ -312,7 +290,6 @@ TestAnyHistory = AnyHistory.TestCase
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 5)), max_size=60))
 def test_a_count_opens_exactly_when_so_many_failed_in_a_row_in_time(calls):
-    """Against a plain reading of the rule."""
     target = circuit(trip=FailureCount(3, window_s=6.0))
     now, row = 0.0, []
     for failed, wait_s in calls:

@@ -22,7 +22,7 @@ from actors import (
     TooManyChildren,
 )
 from actors.behaviours.dynamic_supervisor import DynamicSupervisor, StartFromTemplate
-from tests.actors.troupe import Boom, Player, Read, player, settled, sleeping
+from tests.actors.troupe import Boom, Player, Read, kill, player, settled, sleeping, tell
 
 
 class Room(Player):
@@ -34,18 +34,15 @@ class Room(Player):
 
 
 def room(topic, seats=10, **options):
-    """The template: a spec from a room's topic and size."""
     return ChildSpec(f"room-{topic}", lambda: Room(topic, seats), **options)
 
 
 async def open_rooms(system, template=room, **options):
-    """A dynamic supervisor."""
     return await system.spawn(ChildSpec("rooms", lambda: DynamicSupervisor(template, **options)))
 
 
 @pytest.mark.promise("restart.dynamic-template")
 async def test_children_come_from_the_template_with_their_own_arguments(autojump_clock, system):
-    """Each is known by the id its template gave it."""
     rooms = await open_rooms(system)
     one = await rooms.ask(StartFromTemplate("cats"))
     other = await rooms.ask(StartFromTemplate("dogs", seats=3))
@@ -57,20 +54,16 @@ async def test_children_come_from_the_template_with_their_own_arguments(autojump
 
 @pytest.mark.promise("restart.dynamic-template")
 async def test_a_restarted_child_keeps_its_arguments(autojump_clock, system):
-    """And it alone is restarted."""
     rooms = await open_rooms(system)
     one, other = [await rooms.ask(StartFromTemplate(name)) for name in ("cats", "dogs")]
     other.tell("remembered")
-    one.tell("forgotten")
-    one.tell(Boom())
-    await settled()
+    await tell(one, "forgotten", Boom())
     assert await one.ask(Read()) == ["cats", 10]
     assert await other.ask(Read()) == ["dogs", 10, "remembered"]
 
 
 @pytest.mark.promise("restart.dynamic-template")
 async def test_a_spec_is_a_template_with_numbers(autojump_clock, system):
-    """A number is not used again; such a template takes no arguments."""
     rooms = await open_rooms(system, player("p"))
     refs = [await rooms.ask(StartFromTemplate()) for _ in range(3)]
     assert [ref.path for ref in refs] == [f"/test/rooms/p-{number}" for number in (1, 2, 3)]
@@ -82,11 +75,9 @@ async def test_a_spec_is_a_template_with_numbers(autojump_clock, system):
 
 @pytest.mark.promise("restart.dynamic-template")
 async def test_there_is_a_maximum(autojump_clock, system):
-    """Those that start and those that back off count; the dead do not."""
     rooms = await open_rooms(system, lambda name, **options: player(name, **options), max_children=2)
     failing = await rooms.ask(StartFromTemplate("a", backoff=Backoff(60.0, 60.0)))
-    failing.tell(Boom())
-    await settled()
+    await tell(failing, Boom())
     async with trio.open_nursery() as nursery:
         nursery.start_soon(rooms.ask, StartFromTemplate("slow", starting=sleeping(1.0)))
         await settled()
@@ -100,22 +91,18 @@ async def test_there_is_a_maximum(autojump_clock, system):
 
 @pytest.mark.promise("restart.dynamic-template")
 async def test_children_are_counted(autojump_clock, system):
-    """Known, running, and by kind."""
     rooms = await open_rooms(system, lambda name, **options: player(name, **options))
     for name in "ab":
         await rooms.ask(StartFromTemplate(name, restart=Restart.TEMPORARY))
     failing = await rooms.ask(StartFromTemplate("c", backoff=Backoff(60.0, 60.0)))
     failing.tell(Boom())
-    rooms.children()[0].tell(Boom())
-    await settled()
+    await tell(rooms.children()[0], Boom())
     counted = await rooms.ask(CountChildren())
     assert (counted.specs, counted.active, counted.workers, counted.supervisors) == (2, 1, 2, 0)
 
 
 @pytest.mark.promise("start.failure-names-child-and-cause", "start.ignore")
 async def test_a_start_that_fails_is_its_askers_affair(autojump_clock, system):
-    """A start hook that fails, declines or takes too long; an id that is taken. The supervisor lives on."""
-
     def decline(_):
         raise Ignore
 
@@ -135,7 +122,6 @@ async def test_a_start_that_fails_is_its_askers_affair(autojump_clock, system):
 
 @pytest.mark.promise("start.invalid-specs")
 async def test_a_template_that_fails_is_its_askers_affair_too(autojump_clock, system):
-    """Wrong arguments, an error of its own, something that is no spec."""
     rooms = await open_rooms(system)
     with pytest.raises(TypeError, match="topic"):
         await rooms.ask(StartFromTemplate())
@@ -151,7 +137,6 @@ async def test_a_template_that_fails_is_its_askers_affair_too(autojump_clock, sy
 
 @pytest.mark.promise("bitten.supervisor-serves-others")
 async def test_others_are_served_while_one_starts(autojump_clock, system):
-    """A slow start holds up no other."""
     rooms = await open_rooms(system, lambda name, **options: player(name, **options))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(rooms.ask, StartFromTemplate("slow", starting=sleeping(3.0)))
@@ -162,7 +147,6 @@ async def test_others_are_served_while_one_starts(autojump_clock, system):
 
 
 async def test_the_end_of_the_supervisor_ends_who_waits_for_a_start(autojump_clock, system):
-    """At once, with no timeout; nobody is left."""
     rooms = await open_rooms(system, lambda name, **options: player(name, **options))
     errors = []
 
@@ -181,7 +165,6 @@ async def test_the_end_of_the_supervisor_ends_who_waits_for_a_start(autojump_clo
 
 
 async def test_a_child_is_stopped_by_its_reference_or_its_id(autojump_clock, system):
-    """And its id is free again."""
     rooms = await open_rooms(system)
     one = await rooms.ask(StartFromTemplate("cats"))
     await one.stop()
@@ -194,14 +177,12 @@ async def test_a_child_is_stopped_by_its_reference_or_its_id(autojump_clock, sys
 
 @pytest.mark.promise("restart.dynamic-template", "restart.sub-supervisor")
 async def test_when_the_supervisor_restarts_its_children_do_not_come_back(autojump_clock, system):
-    """It begins anew, with the same template."""
     above = await system.spawn(
         ChildSpec("above", lambda: Supervisor([ChildSpec("rooms", lambda: DynamicSupervisor(room))]))
     )
     (rooms,) = above.children()
     one = await rooms.ask(StartFromTemplate("cats"))
-    rooms.kill()
-    await settled()
+    await kill(rooms)
     assert not one.alive
     assert rooms.children() == []
     assert await (await rooms.ask(StartFromTemplate("cats"))).ask(Read()) == ["cats", 10]
@@ -210,32 +191,26 @@ async def test_when_the_supervisor_restarts_its_children_do_not_come_back(autoju
 @pytest.mark.promise("restart.intensity")
 @pytest.mark.parametrize("apart", [False, True])
 async def test_restarts_of_unrelated_children_may_be_counted_apart(autojump_clock, system, apart):
-    """Two that crash once each are one too many only together."""
     rooms = await open_rooms(system, per_child=apart)
     children = [await rooms.ask(StartFromTemplate(name)) for name in ("cats", "dogs")]
     for child in children:
-        child.tell(Boom())
-        await settled()
+        await tell(child, Boom())
     assert [each.alive for each in children] == [apart, apart]
 
 
 @pytest.mark.promise("restart.intensity")
 async def test_too_many_restarts_fail_the_supervisor(autojump_clock, system):
-    """Its intensity is for all children together."""
     rooms = await open_rooms(system, intensity=2)
     refs = [await rooms.ask(StartFromTemplate(name)) for name in ("cats", "dogs", "mice")]
     for ref in refs[:2]:
-        ref.tell(Boom())
-        await settled()
+        await tell(ref, Boom())
     assert all(ref.alive for ref in refs)
-    refs[2].tell(Boom())
-    await settled()
+    await tell(refs[2], Boom())
     assert not any(ref.alive for ref in refs)
     assert rooms.alive
 
 
 async def test_arguments_do_not_show(autojump_clock, system):
-    """They may be what a user wrote; what the supervisor does not know is unhandled."""
     assert repr(StartFromTemplate("secret", key="secret")) == "StartFromTemplate(2 arguments)"
     rooms = await open_rooms(system)
     rooms.tell("what?")
@@ -247,7 +222,6 @@ async def test_arguments_do_not_show(autojump_clock, system):
 @pytest.mark.promise("bitten.cancelled-ask")
 @pytest.mark.parametrize("takes_s", [5.0, 10.0])
 async def test_a_child_whose_asker_left_is_stopped_again(autojump_clock, system, takes_s):
-    """While it starts, or in the moment in which it is up: nobody else knows of it."""
     rooms = await open_rooms(system, lambda name, **options: player(name, **options))
     for number in range(3):
         request = StartFromTemplate(f"r{number}", starting=sleeping(takes_s))
@@ -258,15 +232,12 @@ async def test_a_child_whose_asker_left_is_stopped_again(autojump_clock, system,
 
 
 async def test_a_child_that_was_started_by_a_told_message_stays(autojump_clock, system):
-    """Who tells wants no answer."""
     rooms = await open_rooms(system)
-    rooms.tell(StartFromTemplate("cats"))
-    await settled()
+    await tell(rooms, StartFromTemplate("cats"))
     assert [ref.path for ref in rooms.children()] == ["/test/rooms/room-cats"]
 
 
 async def test_the_children_are_stopped_all_at_once(autojump_clock, system):
-    """There is no order among them to keep: a hundred that take a second are gone after one."""
     rooms = await open_rooms(system, lambda name, **options: player(name, **options))
     for number in range(100):
         await rooms.ask(StartFromTemplate(f"r{number}", stopping=sleeping(1.0)))
@@ -276,7 +247,6 @@ async def test_the_children_are_stopped_all_at_once(autojump_clock, system):
 
 @pytest.mark.promise("restart.dynamic-template")
 async def test_a_template_may_leave_the_ids_to_the_supervisor(autojump_clock, system):
-    """Each child has a number that none had before, and its own arguments."""
     rooms = await open_rooms(system, lambda topic: ChildSpec("room", lambda: Room(topic)), numbered=True)
     refs = [await rooms.ask(StartFromTemplate(topic)) for topic in ("cats", "cats", "dogs")]
     assert [ref.path for ref in refs] == [f"/test/rooms/room-{number}" for number in (1, 2, 3)]

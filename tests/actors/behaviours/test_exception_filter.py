@@ -6,7 +6,6 @@ GROUP = ExceptionGroup("g", [ValueError("a"), ExceptionGroup("h", [KeyError("b")
 
 
 def test_leaves_are_the_errors_inside_a_group_or_the_error_itself():
-    """However nested."""
     assert [type(leaf) for leaf in leaf_errors(GROUP)] == [ValueError, KeyError, OSError]
     error = ValueError("alone")
     assert list(leaf_errors(error)) == [error]
@@ -25,5 +24,4 @@ def test_leaves_are_the_errors_inside_a_group_or_the_error_itself():
     ],
 )
 def test_a_rule_is_about_kinds_but_for_some_of_them(error, kinds, but, concerned):
-    """Of a group, one that is meant is enough."""
     assert matches(error, kinds, but) is concerned

@@ -6,7 +6,6 @@ from actors import behaviours
 
 
 def test_the_public_names_are_these():
-    """A name that comes or goes is a change to think about; each is documented."""
     public = {
         name: value
         for name, value in vars(behaviours).items()

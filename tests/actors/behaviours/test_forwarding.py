@@ -18,7 +18,6 @@ class Commit(Frozen):
 
 
 async def test_work_for_those_who_have_gone_is_cancelled_and_no_other(autojump_clock, system):
-    """At once; what must finish goes on, as does what somebody waits for."""
     ended = []
 
     class Slow(Actor):

@@ -28,14 +28,13 @@ from actors.behaviours.job import GetJob, Job, JobCancelled, JobFailed, JobTimed
 from actors.behaviours.job_state import JobState
 from actors.behaviours.retry import Retry
 from actors.testing import Probe
-from tests.actors.troupe import Read, Run, player, settled
+from tests.actors.troupe import Read, Run, collect, kill, player, settled
 
 STEADY = Backoff(min_s=1.0, max_s=10.0, jitter=0.0)
 THRICE = Retry(3, STEADY)
 
 
 async def add(a, b, takes_s=1.0):
-    """A job that goes well."""
     await trio.sleep(takes_s)
     return a + b
 
@@ -57,16 +56,12 @@ class Flaky:
 
 
 async def test_a_job_gives_its_result_to_everybody_who_waits(autojump_clock, system):
-    """Before it ended, and as often as they like after that."""
     started = await Job.start(system, "sum", add, 1, 2)
     results = []
 
-    async def wait():
-        results.append(await started.result())
-
     async with trio.open_nursery() as nursery:
         for _ in range(3):
-            nursery.start_soon(wait)
+            nursery.start_soon(collect, results, lambda: started.result())
     assert results == [3, 3, 3]
     assert started.state is JobState.DONE
     assert await started.ref.wait_stopped() == Normal()
@@ -75,7 +70,6 @@ async def test_a_job_gives_its_result_to_everybody_who_waits(autojump_clock, sys
 
 
 async def test_starting_a_job_does_not_wait_for_it(autojump_clock, system):
-    """Its states can be followed, and its name is taken while it works."""
     flaky = Flaky(OSError(), takes_s=1.0)
     started = await Job.start(system, "flaky", flaky, retry=THRICE)
     states = []
@@ -91,7 +85,6 @@ async def test_starting_a_job_does_not_wait_for_it(autojump_clock, system):
 
 
 async def test_a_job_is_pending_until_its_first_attempt(autojump_clock, system):
-    """Which begins at once, or a step of the loop later: the state and the number of the attempt say the same."""
     started = await Job.start(system, "sum", add, 1, 2)
     assert (started.state, started.attempt) in ((JobState.PENDING, 0), (JobState.RUNNING, 1))
     assert await started.result() == 3
@@ -100,7 +93,6 @@ async def test_a_job_is_pending_until_its_first_attempt(autojump_clock, system):
 
 @pytest.mark.promise("restart.backoff-growth")
 async def test_a_job_that_fails_is_tried_again_with_growing_delays(autojump_clock, system):
-    """Until it goes well."""
     flaky = Flaky(OSError(), OSError())
     started = await Job.start(system, "flaky", flaky, retry=THRICE)
     assert await started.result() == 3
@@ -109,7 +101,6 @@ async def test_a_job_that_fails_is_tried_again_with_growing_delays(autojump_cloc
 
 @pytest.mark.promise("bitten.failures-reach-owner")
 async def test_a_job_that_fails_too_often_says_so_with_the_cause_of_each_attempt(autojump_clock, system, events):
-    """To those who wait, to its supervisor, and to those who watch its actor."""
     errors = [OSError("1"), ValueError("2"), KeyError("3")]
     probe = await Probe.open(system)
     started = await Job.start(system, "flaky", Flaky(*errors), retry=THRICE)
@@ -141,7 +132,6 @@ async def test_each_caller_gets_an_error_of_its_own(autojump_clock, system):
 
 
 async def test_only_errors_that_may_pass_are_retried(autojump_clock, system):
-    """A bug fails at once."""
     flaky = Flaky(OSError(), ValueError("bug"), OSError())
     started = await Job.start(system, "flaky", flaky, retry=Retry(9, STEADY, on=(OSError,)))
     with pytest.raises(JobFailed) as caught:
@@ -151,8 +141,6 @@ async def test_only_errors_that_may_pass_are_retried(autojump_clock, system):
 
 
 async def test_the_error_of_a_nursery_is_told_as_it_is(autojump_clock, system):
-    """Not as a group of one."""
-
     async def work():
         async with trio.open_nursery() as nursery:
             nursery.start_soon(Flaky(OSError("inner")))
@@ -164,7 +152,6 @@ async def test_the_error_of_a_nursery_is_told_as_it_is(autojump_clock, system):
 
 
 async def test_an_attempt_that_takes_too_long_is_cancelled_and_may_be_retried(autojump_clock, system):
-    """It is a failure like any other."""
     flaky = Flaky(takes_s=5.0)
     started = await Job.start(system, "slow", flaky, retry=Retry(2, STEADY), attempt_timeout_s=2.0)
     with pytest.raises(JobFailed) as caught:
@@ -177,7 +164,6 @@ async def test_an_attempt_that_takes_too_long_is_cancelled_and_may_be_retried(au
 
 @pytest.mark.parametrize("timeout_s", [2.5, 3.5])
 async def test_a_deadline_holds_over_all_attempts(autojump_clock, system, timeout_s):
-    """Whether it comes in an attempt or between two; the causes so far are kept."""
     flaky = Flaky(*[OSError()] * 9, takes_s=1.0)
     started = await Job.start(system, "flaky", flaky, retry=Retry(9, STEADY), timeout_s=timeout_s)
     with pytest.raises(JobTimedOut) as caught:
@@ -190,7 +176,6 @@ async def test_a_deadline_holds_over_all_attempts(autojump_clock, system, timeou
 
 
 async def test_a_job_can_be_cancelled_while_it_works_and_while_it_waits(autojump_clock, system):
-    """Its clean-up is over when that returns."""
     cleaned = []
 
     async def work():
@@ -219,7 +204,6 @@ async def test_a_job_can_be_cancelled_while_it_works_and_while_it_waits(autojump
 
 
 async def test_cancelling_a_job_that_ended_changes_nothing(autojump_clock, system):
-    """Its result stays."""
     started = await Job.start(system, "sum", add, 1, 2)
     assert await started.result() == 3
     await started.cancel()
@@ -229,7 +213,6 @@ async def test_cancelling_a_job_that_ended_changes_nothing(autojump_clock, syste
 @pytest.mark.promise("bitten.failures-reach-owner")
 @pytest.mark.parametrize("begun", [True, False])
 async def test_the_end_of_its_supervisor_is_no_silence(autojump_clock, system, begun):
-    """Who waits is told, whether the supervisor is stopped or killed."""
     for end, reason in (("stop", Shutdown()), ("kill", Killed())):
         parent = await system.spawn(ChildSpec(end, Supervisor))
         started = await Job.start(parent, "work", trio.sleep_forever)
@@ -245,7 +228,6 @@ async def test_the_end_of_its_supervisor_is_no_silence(autojump_clock, system, b
 
 
 async def test_the_end_of_the_system_is_no_silence(autojump_clock):
-    """Also when it is cancelled."""
     with trio.move_on_after(1):
         async with ActorSystem("s") as system:
             started = await Job.start(system, "work", trio.sleep_forever)
@@ -255,7 +237,6 @@ async def test_the_end_of_the_system_is_no_silence(autojump_clock):
 
 
 async def test_a_result_in_the_moment_of_the_end_is_not_lost(autojump_clock, system):
-    """It is either there or cancelled, never silent, whichever comes first in that moment."""
     seen = set()
     for number in range(30):
         gate = trio.Event()
@@ -280,7 +261,6 @@ async def _fail_after(gate):
 
 @pytest.mark.parametrize("how", ["system", "context", "reference"])
 async def test_a_job_starts_under_whoever_can_have_children(autojump_clock, system, how):
-    """A system, an actor by its context, or by its reference."""
     ref = await system.spawn(player("a", supervision=Supervision()))
     if how == "context":
         started = await ref.ask(Run(lambda context: Job.start(context, "sum", add, 1, 2)))
@@ -291,7 +271,6 @@ async def test_a_job_starts_under_whoever_can_have_children(autojump_clock, syst
 
 
 async def test_a_job_of_a_spec_runs_with_its_supervisor_and_stays_to_be_asked(autojump_clock, system):
-    """For a minute after it went well; the job itself tells the result for ever."""
     parent = await system.spawn(ChildSpec("sup", lambda: Supervisor([job("sum", add, 1, 2), player("b")])))
     ref = system.find("/test/sup/sum")
     await trio.sleep(50)
@@ -304,12 +283,10 @@ async def test_a_job_of_a_spec_runs_with_its_supervisor_and_stays_to_be_asked(au
 
 
 async def test_a_job_of_a_spec_runs_again_with_the_next_incarnation_of_its_supervisor(autojump_clock, system):
-    """As a new job: the one before was cancelled."""
     spec = job("sum", add, 1, 2)
     parent = await system.spawn(ChildSpec("sup", lambda: Supervisor([spec])))
     first = await system.find("/test/sup/sum").ask(GetJob())
-    parent.kill()
-    await settled()
+    await kill(parent)
     second = await system.find("/test/sup/sum").ask(GetJob())
     with pytest.raises(JobCancelled):
         await first.result()
@@ -317,7 +294,6 @@ async def test_a_job_of_a_spec_runs_again_with_the_next_incarnation_of_its_super
 
 
 async def test_a_failed_job_of_a_spec_crashes_at_once_and_its_error_stays(autojump_clock, system):
-    """As the cause of what a late asker gets."""
     ref = await system.spawn(job("flaky", Flaky(OSError("1"))))
     await settled()
     with pytest.raises(ActorDied) as caught:
@@ -326,7 +302,6 @@ async def test_a_failed_job_of_a_spec_crashes_at_once_and_its_error_stays(autoju
 
 
 async def test_a_significant_job_ends_its_supervisor_in_order(autojump_clock, system):
-    """When it is over."""
     spec = ChildSpec(
         "sup",
         lambda: Supervisor([job("sum", add, 1, 2, significant=True, keep_s=2.0)], auto_shutdown=AutoShutdown.ANY),
@@ -338,7 +313,6 @@ async def test_a_significant_job_ends_its_supervisor_in_order(autojump_clock, sy
 
 
 async def test_what_a_job_is_not_asked_for_is_unhandled(autojump_clock, system):
-    """It knows one question."""
     ref = await system.spawn(job("work", trio.sleep_forever))
     with pytest.raises(UnhandledMessage):
         await ref.ask(Read())
@@ -348,7 +322,6 @@ async def test_what_a_job_is_not_asked_for_is_unhandled(autojump_clock, system):
 
 @pytest.mark.promise("watch.tables-empty")
 async def test_a_job_leaves_nothing_behind(autojump_clock, system):
-    """No task, no timer."""
     await settled()
     tasks = trio.lowlevel.current_statistics().tasks_living
     for name, work in (("sum", partial(add, 1, 2)), ("flaky", Flaky(OSError()))):
@@ -362,13 +335,11 @@ async def test_a_job_leaves_nothing_behind(autojump_clock, system):
 
 @pytest.mark.promise("start.invalid-specs")
 def test_two_jobs_of_one_name_are_refused():
-    """They are children like any other."""
     with pytest.raises(InvalidSpec, match="twice"):
         Supervisor([job("a", trio.sleep, 1), job("a", trio.sleep, 2)])
 
 
 def test_an_error_of_many_attempts_stays_readable():
-    """It names the last five."""
     assert str(JobFailed("/a", (OSError(),) * 7 + (KeyError(),))).endswith(
         "after attempt 8: … OSError, OSError, OSError, OSError, KeyError"
     )
@@ -376,7 +347,6 @@ def test_an_error_of_many_attempts_stays_readable():
 
 @pytest.mark.promise("names.free-before-terminated")
 async def test_the_name_of_a_job_is_free_when_its_result_is_known(autojump_clock, system):
-    """However it ended: the next one may have it at once."""
     for _ in range(3):
         started = await Job.start(system, "sum", add, 1, 2)
         assert await started.result() == 3
@@ -389,7 +359,6 @@ async def test_the_name_of_a_job_is_free_when_its_result_is_known(autojump_clock
 
 
 async def test_the_result_of_a_job_that_stays_is_known_at_once(autojump_clock, system):
-    """Its actor can still be asked."""
     ref = await system.spawn(job("sum", add, 1, 2, keep_s=60.0))
     assert await (await ref.ask(GetJob())).result() == 3
     assert trio.current_time() == 1.0
@@ -397,7 +366,6 @@ async def test_the_result_of_a_job_that_stays_is_known_at_once(autojump_clock, s
 
 
 async def test_a_job_without_a_name_has_a_number(autojump_clock, system):
-    """One that no other in its system had before, whoever its parent is."""
     other = await system.spawn(player("other", supervision=Supervision()))
     jobs = [await Job.start(parent, None, add, 1, 2) for parent in (system, system, other)]
     jobs.append(await other.ask(Run(lambda context: Job.start(context, None, add, 1, 2))))
@@ -407,7 +375,6 @@ async def test_a_job_without_a_name_has_a_number(autojump_clock, system):
 
 
 async def test_a_job_waits_as_long_as_a_breaker_says(autojump_clock, system):
-    """Its attempts are not used up by a circuit that is open anyway."""
     breaker = Breaker("far", CircuitSpec(FailureCount(1), reset=Backoff(min_s=20.0, max_s=20.0, jitter=0.0)))
     flaky = Flaky(OSError())
     started = await Job.start(system, "call", breaker.call, flaky, retry=THRICE)

@@ -5,7 +5,6 @@ from actors.lifecycle import InvalidTransition
 
 
 def test_a_course_from_retries_to_its_end():
-    """Each attempt is counted, each cause kept."""
     course, errors = JobLifecycle(), [OSError("1"), OSError("2")]
     states = [course.state]
     for error in errors:
@@ -22,7 +21,6 @@ def test_a_course_from_retries_to_its_end():
 
 
 def test_giving_up_is_the_end():
-    """With the last cause too."""
     course, error = JobLifecycle(), ValueError()
     course.begin()
     course.fail(error, again=False)
@@ -33,7 +31,6 @@ def test_giving_up_is_the_end():
     ("step", "state"), [(JobStep.CANCEL, JobState.CANCELLED), (JobStep.TIME_UP, JobState.TIMED_OUT)]
 )
 def test_an_end_from_outside_comes_in_time_or_changes_nothing(step, state):
-    """It says which."""
     course = JobLifecycle()
     course.begin()
     assert course.end(step)
@@ -46,7 +43,6 @@ def test_an_end_from_outside_comes_in_time_or_changes_nothing(step, state):
 
 
 def test_a_step_that_is_not_in_the_table_is_an_error():
-    """And nothing follows an end."""
     with pytest.raises(InvalidTransition, match="finish cannot happen while pending"):
         JobLifecycle().finish(1)
     assert {state for state, _ in TRANSITIONS} == set(JobState) - ENDS

@@ -24,7 +24,6 @@ class Event:
 
 
 def event_strategy(inserts):
-    """Events that insert what `inserts` makes."""
     return st.builds(
         Event,
         st.frozensets(st.sampled_from(STATES), max_size=2),
@@ -90,7 +89,6 @@ def modelled(events):
 
 @given(events=EVENTS)
 def test_a_machine_does_what_its_model_does(events):
-    """Event by event and state by state, whatever is postponed, inserted and entered again."""
     diary = []
 
     async def main():

@@ -7,17 +7,10 @@ import trio
 
 from actors.behaviours.state_machine import Entered, EventTimeout, StateTimeout, on_entry
 from tests.actors.behaviours.lights import Light, Note, doing, start, to
-from tests.actors.troupe import settled
-
-
-@pytest.fixture
-async def light(system):
-    """A light that is red."""
-    return await start(system)
+from tests.actors.troupe import tell
 
 
 async def test_a_state_timeout_comes_if_the_state_is_not_left(autojump_clock, light):
-    """With its content; other events do not end it."""
     begin = trio.current_time()
     await light.do(lambda machine, _: machine.state_timeout(5, "slow"))
     await trio.sleep(3)
@@ -27,7 +20,6 @@ async def test_a_state_timeout_comes_if_the_state_is_not_left(autojump_clock, li
 
 
 async def test_a_state_timeout_ends_with_its_state(autojump_clock, light, system):
-    """It is never received in another one, also when it had fired already."""
     await light.do(lambda machine, _: machine.state_timeout(5))
     await light.do(to("dark"))
     assert len(system.timers) == 1  # the shared deadline of the asks
@@ -51,7 +43,6 @@ async def test_a_state_timeout_ends_with_its_state(autojump_clock, light, system
 
 @pytest.mark.parametrize("order", ["change first", "timeout first"])
 async def test_a_state_timeout_set_with_a_change_is_that_of_the_new_state(autojump_clock, light, order):
-    """Whatever is written first."""
     begin = trio.current_time()
     acts = [to("green"), lambda machine, _: machine.state_timeout(5, "new")]
     await light.do(doing(*(acts if order == "change first" else reversed(acts))))
@@ -60,8 +51,6 @@ async def test_a_state_timeout_set_with_a_change_is_that_of_the_new_state(autoju
 
 
 async def test_a_state_timeout_can_be_set_on_entry_and_at_the_start(autojump_clock, system):
-    """There is no better place."""
-
     class Blinking(Light):
         async def initial(self, context):
             self.state_timeout(7, "start")
@@ -84,7 +73,6 @@ async def test_a_state_timeout_can_be_set_on_entry_and_at_the_start(autojump_clo
 
 
 async def test_a_state_timeout_set_again_replaces_the_old_and_can_be_taken_back(autojump_clock, light, system):
-    """An infinite delay never ends."""
     begin = trio.current_time()
     await light.do(lambda machine, _: machine.state_timeout(5, "old"))
     await light.do(lambda machine, _: machine.state_timeout(8, "new"))
@@ -98,7 +86,6 @@ async def test_a_state_timeout_set_again_replaces_the_old_and_can_be_taken_back(
 
 
 async def test_a_named_timeout_outlasts_changes_of_state(autojump_clock, light):
-    """It is a timer of the actor; several run beside each other."""
     await light.do(lambda _, context: context.set_timer("a", 3, Note("a")))
     await light.do(lambda _, context: context.set_timer("b", 2, Note("b")))
     await light.do(to("green"))
@@ -107,7 +94,6 @@ async def test_a_named_timeout_outlasts_changes_of_state(autojump_clock, light):
 
 
 async def test_an_event_timeout_comes_if_no_event_does(autojump_clock, light):
-    """Once."""
     begin = trio.current_time()
     await light.do(lambda machine, _: machine.event_timeout(5, "silence"))
     await trio.sleep(20)
@@ -116,7 +102,6 @@ async def test_an_event_timeout_comes_if_no_event_does(autojump_clock, light):
 
 @pytest.mark.parametrize("event", ["told", "timer", "inserted", "postponed"])
 async def test_any_event_ends_an_event_timeout(autojump_clock, light, event):
-    """From wherever it comes."""
     set_it = [lambda machine, _: machine.event_timeout(5)]
     match event:
         case "told":
@@ -136,7 +121,6 @@ async def test_any_event_ends_an_event_timeout(autojump_clock, light, event):
 
 
 async def test_a_change_of_state_alone_does_not_end_an_event_timeout(autojump_clock, light):
-    """Set with the change, it counts from there."""
     begin = trio.current_time()
     await light.do(doing(lambda machine, _: machine.event_timeout(5), to("green")))
     await trio.sleep(20)
@@ -144,18 +128,13 @@ async def test_a_change_of_state_alone_does_not_end_an_event_timeout(autojump_cl
 
 
 async def test_an_event_that_waits_already_goes_before_an_event_timeout_of_zero(autojump_clock, light):
-    """And ends it; without one it comes at once."""
-    light.ref.tell(Note("first", then=lambda machine, _: machine.event_timeout(0, "now")))
-    light.ref.tell(Note("second"))
-    await settled()
+    await tell(light.ref, Note("first", then=lambda machine, _: machine.event_timeout(0, "now")), Note("second"))
     assert light.news() == ["first", "second"]
     await light.tell(Note("third", then=lambda machine, _: machine.event_timeout(0, "now")))
     assert light.news()[1].startswith("EventTimeout now in red")
 
 
 async def test_an_event_that_comes_in_the_moment_of_an_event_timeout_goes_before_it(autojump_clock, system):
-    """And ends it."""
-
     class Busy(Light):
         async def receive(self, message, context):
             if isinstance(message, EventTimeout):
@@ -169,8 +148,6 @@ async def test_an_event_that_comes_in_the_moment_of_an_event_timeout_goes_before
 
 
 async def test_what_was_postponed_goes_before_an_event_timeout_and_ends_it(autojump_clock, system):
-    """Also one that has fired before it came back."""
-
     class Slow(Light):
         async def receive(self, message, context):
             await super().receive(message, context)
@@ -185,7 +162,6 @@ async def test_what_was_postponed_goes_before_an_event_timeout_and_ends_it(autoj
 
 @pytest.mark.promise("timers.die")
 async def test_all_timeouts_die_with_the_machine(autojump_clock, system):
-    """And none is heard by the next incarnation."""
     light = await start(system)
     await light.do(
         doing(

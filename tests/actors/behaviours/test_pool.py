@@ -24,7 +24,6 @@ from actors import (
     Lane,
     MailboxFull,
     MailboxSpec,
-    Overflow,
     Restart,
     SelfCall,
     StartFailed,
@@ -34,7 +33,7 @@ from actors import (
 )
 from actors.behaviours.pool import AskedPool, NoWorkers, Pool, PoolRef, Resize
 from actors.behaviours.routing import AtRandom, Broadcast, ConsistentHash, LeastLoaded, SmallestFirst
-from tests.actors.troupe import Boom, Hang, Player, Read, Run, player, settled, sleeping
+from tests.actors.troupe import Boom, Hang, Player, Read, Run, kill, player, settled, sleeping, tell
 
 SLOW = Backoff(min_s=10.0, max_s=10.0, jitter=0.0)
 
@@ -59,48 +58,35 @@ class Worker(Player):
 
 
 def name(ref):
-    """The last part of its path."""
     return ref.path.rsplit("/", 1)[-1]
 
 
 def worker(**options):
     """The spec of a worker with a mailbox of its own size, and options of `ChildSpec`."""
     mine = {key: options.pop(key) for key in ("starting", "stopping", "supervision") if key in options}
-    mailbox = MailboxSpec(capacity=options.pop("capacity", 100), overflow=options.pop("overflow", Overflow.WAIT))
-
-    def make():
-        actor = Worker(**mine)
-        actor.mailbox = mailbox
-        return actor
-
-    return ChildSpec("w", make, **{"backoff": SLOW, **options})
+    mine["mailbox"] = MailboxSpec(capacity=options.pop("capacity", 100))
+    return ChildSpec("w", lambda: Worker(**mine), **{"backoff": SLOW, **options})
 
 
 async def open_pool(system, size=3, routing=None, **options):
-    """A pool that runs."""
     pool = PoolRef(routing)
     await system.spawn(ChildSpec("pool", lambda: Pool(pool, worker(**options), size)))
     return pool
 
 
 async def names(pool, count):
-    """Who answered so many requests, one after the other."""
     return [await pool.ask(Who()) for _ in range(count)]
 
 
 async def heard(pool):
-    """What each worker was told."""
     return {name(ref): await ref.ask(Read()) for ref in pool.workers}
 
 
 async def fail(ref):
-    """Let a worker crash."""
-    ref.tell(Boom())
-    await settled()
+    await tell(ref, Boom())
 
 
 def losses(system):
-    """The dead letters: where, what and why."""
     return [(letter.path, letter.message, letter.why) for letter in system.dead_letters]
 
 
@@ -125,7 +111,6 @@ def listeners(system, monkeypatch):
 
 @pytest.mark.promise("pool.routing")
 async def test_workers_take_turns(autojump_clock, system):
-    """Asked or told; each message goes to one."""
     pool = await open_pool(system)
     assert await names(pool, 6) == ["w-1", "w-2", "w-3", "w-1", "w-2", "w-3"]
     for number in range(6):
@@ -135,7 +120,6 @@ async def test_workers_take_turns(autojump_clock, system):
 
 @pytest.mark.promise("pool.routing")
 async def test_the_least_loaded_worker_is_asked(autojump_clock, system):
-    """One that has not answered, or has messages waiting, is asked last."""
     pool = await open_pool(system, routing=LeastLoaded())
     first, second, third = pool.workers
     async with trio.open_nursery() as nursery:
@@ -154,7 +138,6 @@ async def test_the_least_loaded_worker_is_asked(autojump_clock, system):
 
 @pytest.mark.promise("pool.routing")
 async def test_smallest_first_keeps_little_work_with_few_workers(autojump_clock, system):
-    """The second works only while the first is busy."""
     pool = await open_pool(system, routing=SmallestFirst())
     assert await names(pool, 3) == ["w-1"] * 3
     async with trio.open_nursery() as nursery:
@@ -165,7 +148,6 @@ async def test_smallest_first_keeps_little_work_with_few_workers(autojump_clock,
 
 @pytest.mark.promise("pool.routing")
 async def test_a_key_stays_with_its_worker_and_comes_back_to_it(autojump_clock, system):
-    """While the worker backs off its keys go to others, and only its own do."""
     pool = await open_pool(system, size=4, routing=ConsistentHash(lambda request: request.key))
 
     async def owners():
@@ -186,15 +168,12 @@ async def test_a_key_stays_with_its_worker_and_comes_back_to_it(autojump_clock, 
 
 @pytest.mark.promise("pool.routing")
 async def test_a_broadcast_reaches_every_worker_once(autojump_clock, system):
-    """Through the `PoolRef` or the pool's own actor; one that is full misses it, and that is a dead letter."""
     pool = await open_pool(system, routing=AtRandom(1), capacity=2)
     pool.tell(Broadcast("one"))
-    pool.ref.tell(Broadcast("two"))
-    await settled()
+    await tell(pool.ref, Broadcast("two"))
     assert set(map(tuple, (await heard(pool)).values())) == {("one", "two")}
     stuck = pool.workers[1]
-    stuck.tell(Hang())
-    await settled()
+    await tell(stuck, Hang())
     stuck.tell(1)
     stuck.tell(2)
     pool.tell(Broadcast("three"))
@@ -204,7 +183,6 @@ async def test_a_broadcast_reaches_every_worker_once(autojump_clock, system):
 
 @pytest.mark.promise("pool.remaining-workers")
 async def test_the_pool_goes_on_with_the_remaining_workers(autojump_clock, system):
-    """While one backs off nothing waits for it; afterwards it works again."""
     pool = await open_pool(system)
     await fail(pool.workers[1])
     start = trio.current_time()
@@ -222,7 +200,6 @@ async def test_the_pool_goes_on_with_the_remaining_workers(autojump_clock, syste
 @pytest.mark.promise("pool.remaining-workers")
 @pytest.mark.parametrize("restart", [Restart.TEMPORARY, Restart.TRANSIENT])
 async def test_a_worker_that_ended_for_good_leaves_the_pool(autojump_clock, system, restart):
-    """Crashed, or ended by its own wish. It is not replaced; a resize does that."""
     pool = await open_pool(system, restart=restart)
     gone = pool.workers[0]
     if restart is Restart.TEMPORARY:
@@ -240,7 +217,6 @@ async def test_a_worker_that_ended_for_good_leaves_the_pool(autojump_clock, syst
 
 @pytest.mark.promise("pool.remaining-workers", "watch.tables-empty")
 async def test_without_any_worker_asks_fail_at_once_and_tells_are_dead_letters(autojump_clock, system):
-    """The pool lives, and works again when it gets workers."""
     pool = await open_pool(system, restart=Restart.TEMPORARY)
     for ref in pool.workers:
         await fail(ref)
@@ -259,7 +235,6 @@ async def test_without_any_worker_asks_fail_at_once_and_tells_are_dead_letters(a
 
 
 async def test_when_all_back_off_work_waits_for_them(autojump_clock, system):
-    """Unless the caller wants to fail fast: unavailable is not dead."""
     pool = await open_pool(system, size=2)
     for ref in pool.workers:
         await fail(ref)
@@ -274,7 +249,6 @@ async def test_when_all_back_off_work_waits_for_them(autojump_clock, system):
 @pytest.mark.promise("pool.remaining-workers", "ask.death-during-call", "peers.ask-after-crash")
 @pytest.mark.parametrize("end", ["crash", "kill", "stop"])
 async def test_a_worker_that_dies_with_a_request_fails_it_at_once(autojump_clock, system, end):
-    """The caller waits for no timeout, and may ask again: another worker answers."""
     pool = await open_pool(system)
     start = trio.current_time()
     errors = []
@@ -296,7 +270,6 @@ async def test_a_worker_that_dies_with_a_request_fails_it_at_once(autojump_clock
 
 
 async def test_a_request_that_waits_at_a_failing_worker_is_answered_by_its_next_incarnation(autojump_clock, system):
-    """It was not in work: nothing is lost, it is late."""
     pool = await open_pool(system, size=1)
     pool.tell(Boom())
     assert await pool.ask(Who(), timeout_s=20.0) == "w-1"
@@ -305,7 +278,6 @@ async def test_a_request_that_waits_at_a_failing_worker_is_answered_by_its_next_
 
 @pytest.mark.promise("bitten.cancelled-ask")
 async def test_a_caller_that_leaves_takes_its_request_along(autojump_clock, system):
-    """In the worker's mailbox or in work: its effect does not come after the caller gave up."""
     pool = await open_pool(system, size=1)
     effects = []
 
@@ -324,14 +296,11 @@ async def test_a_caller_that_leaves_takes_its_request_along(autojump_clock, syst
 
 
 async def test_one_slow_worker_holds_up_nobody(autojump_clock, system):
-    """Its mailbox fills up and is passed over; only when all are full is a message refused."""
     pool = await open_pool(system, capacity=5)
     slow = pool.workers[0]
-    slow.tell(Hang())
-    await settled()
+    await tell(slow, Hang())
     for number in range(60):
-        pool.tell(number)
-        await settled()
+        await tell(pool, number)
     assert slow.statistics()[Lane.NORMAL].depth == 5
     told = [await ref.ask(Read()) for ref in pool.workers[1:]]
     assert sum(map(len, told)) == 55
@@ -350,10 +319,8 @@ async def test_one_slow_worker_holds_up_nobody(autojump_clock, system):
 
 
 async def test_a_sender_may_wait_for_room(autojump_clock, system):
-    """At one worker: backpressure instead of an error."""
     pool = await open_pool(system, size=1, capacity=1)
-    pool.tell(Run(sleeping(1.0)))
-    await settled()
+    await tell(pool, Run(sleeping(1.0)))
     await pool.send("first")
     await pool.send("second")
     assert trio.current_time() == 1.0
@@ -363,7 +330,6 @@ async def test_a_sender_may_wait_for_room(autojump_clock, system):
 
 @pytest.mark.promise("ask.self")
 async def test_a_worker_that_asks_its_own_pool_never_waits_for_itself(autojump_clock, system):
-    """An error if its turn comes; another worker's answer if not."""
     pool = await open_pool(system, size=2)
     assert await pool.ask(Run(lambda _: pool.ask(Who()))) == "w-2"
     await pool.resize(1)
@@ -373,17 +339,14 @@ async def test_a_worker_that_asks_its_own_pool_never_waits_for_itself(autojump_c
 
 
 async def test_a_key_is_not_given_to_a_second_choice(autojump_clock, system):
-    """Its worker is full: the sender is told, and another worker never sees what is not its own."""
     pool = await open_pool(system, routing=ConsistentHash(lambda _: "key"), capacity=1)
-    pool.tell(Hang())
-    await settled()
+    await tell(pool, Hang())
     pool.tell(1)
     with pytest.raises(MailboxFull):
         pool.tell(2)
 
 
 async def test_a_pool_grows_and_shrinks(autojump_clock, system):
-    """Those started last go first, and finish what they have; numbers are used again."""
     pool = await open_pool(system, size=2)
     assert await pool.resize(4) == 4
     assert [name(ref) for ref in pool.workers] == ["w-1", "w-2", "w-3", "w-4"]
@@ -408,11 +371,9 @@ async def test_a_pool_grows_and_shrinks(autojump_clock, system):
 
 
 async def test_a_worker_out_of_grace_does_not_stay(autojump_clock, system):
-    """A resize never waits for it; what it had ends as its end does."""
     pool = await open_pool(system, size=2, shutdown_s=1.0)
     leaving = pool.workers[1]
-    leaving.tell(Hang())
-    await settled()
+    await tell(leaving, Hang())
     assert await pool.resize(1) == 1
     assert leaving.alive
     await trio.sleep(1.1)
@@ -420,7 +381,6 @@ async def test_a_worker_out_of_grace_does_not_stay(autojump_clock, system):
 
 
 async def test_other_actors_of_the_system_are_no_workers(autojump_clock, system):
-    """Neither a neighbour with a worker's id nor a worker's own child."""
     pool = await open_pool(system, size=2, supervision=Supervision())
     spec = player("w-2", restart=Restart.TEMPORARY)
     neighbour = await system.spawn(spec)
@@ -432,7 +392,6 @@ async def test_other_actors_of_the_system_are_no_workers(autojump_clock, system)
 
 
 async def test_a_resize_that_fails_says_why(autojump_clock, system):
-    """The workers that were there work on."""
     starts = []
 
     def refuse_the_third(_):
@@ -450,7 +409,6 @@ async def test_a_resize_that_fails_says_why(autojump_clock, system):
 
 
 async def test_a_resize_whose_caller_leaves_starts_nobody(autojump_clock, system):
-    """The worker that was about to start is stopped again, and the pool goes on."""
     delays = iter([0, 60])
 
     async def start_slowly(_):
@@ -465,7 +423,6 @@ async def test_a_resize_whose_caller_leaves_starts_nobody(autojump_clock, system
 
 
 async def test_a_pool_whose_worker_does_not_start_does_not_start(autojump_clock, system, listeners):
-    """Nor one of a size that cannot be. Nothing is left of it."""
     with pytest.raises(StartFailed, match="no seat"):
         await open_pool(system, starting=lambda _: (_ for _ in ()).throw(OSError("no seat")))
     pool = PoolRef()
@@ -476,13 +433,11 @@ async def test_a_pool_whose_worker_does_not_start_does_not_start(autojump_clock,
 
 
 async def test_a_pool_that_restarts_is_the_same_to_its_callers(autojump_clock, system):
-    """Its `PoolRef` stays good. It has its first size; meanwhile there is nobody to ask."""
     pool = PoolRef()
     spec = ChildSpec("pool", lambda: Pool(pool, worker(), 2), backoff=SLOW)
     ref = await system.spawn(spec)
     await pool.resize(3)
-    ref.kill()
-    await settled()
+    await kill(ref)
     with pytest.raises(NoWorkers):
         await pool.ask(Who())
     await trio.sleep(11)
@@ -492,7 +447,6 @@ async def test_a_pool_that_restarts_is_the_same_to_its_callers(autojump_clock, s
 
 @pytest.mark.promise("watch.tables-empty")
 async def test_a_pool_that_is_dead_is_said_to_be(autojump_clock, system, listeners):
-    """As for any actor: an error for requests, a dead letter for the rest, and nothing stays behind."""
     pool = await open_pool(system)
     workers = pool.workers
     pool.tell("gone")
@@ -511,7 +465,6 @@ async def test_a_pool_that_is_dead_is_said_to_be(autojump_clock, system, listene
 
 
 async def test_a_pool_that_was_never_started_has_no_workers(autojump_clock):
-    """There is not even a system to write a dead letter."""
     pool = PoolRef()
     with pytest.raises(NoWorkers, match="a pool that was not started has no workers"):
         await pool.ask(Who())
@@ -524,7 +477,6 @@ async def test_a_pool_that_was_never_started_has_no_workers(autojump_clock):
 
 
 async def test_a_pool_ref_serves_one_pool(autojump_clock, system, listeners):
-    """The second pool with it does not start, and the first is left alone."""
     pool = await open_pool(system)
     with pytest.raises(StartFailed, match="its PoolRef belongs to /test/pool"):
         await system.spawn(ChildSpec("other", lambda: Pool(pool, worker(), 1)))
@@ -533,7 +485,6 @@ async def test_a_pool_ref_serves_one_pool(autojump_clock, system, listeners):
 
 
 async def test_what_is_told_to_the_pools_actor_is_passed_on(autojump_clock, system):
-    """Requests that nobody waits for among it; a request that somebody waits for is refused by name."""
     pool = await open_pool(system, size=2)
     pool.ref.tell("one")
     pool.ref.tell("two")
@@ -544,24 +495,17 @@ async def test_what_is_told_to_the_pools_actor_is_passed_on(autojump_clock, syst
 
 
 async def test_what_the_pools_actor_cannot_pass_on_harms_no_worker(autojump_clock, system):
-    """No room: a dead letter. No key: an unhandled message."""
     pool = await open_pool(system, size=1, routing=ConsistentHash(lambda message: message), capacity=1)
-    pool.tell("first")
-    await settled()
+    await tell(pool, "first")
     await pool.workers[0].ask(Read())
-    pool.workers[0].tell(Hang())
-    await settled()
-    pool.ref.tell("second")
-    pool.ref.tell("third")
-    pool.ref.tell(1.5)
-    await settled()
+    await tell(pool.workers[0], Hang())
+    await tell(pool.ref, "second", "third", 1.5)
     assert losses(system) == [("/test/pool/w-1", "third", "overflow")]
     assert system.unhandled == 1
     assert pool.statistics().running == 1
 
 
 async def test_a_worker_that_fails_for_ever_does_not_take_the_pool_down(autojump_clock, system):
-    """Its backoff holds it back, by default too; an hour later the others still work."""
     pool = PoolRef()
     faulty = []
 
@@ -580,7 +524,6 @@ async def test_a_worker_that_fails_for_ever_does_not_take_the_pool_down(autojump
 
 
 async def test_a_fault_that_no_backoff_slows_fails_the_pool(autojump_clock, system, events):
-    """So that somebody above hears of it."""
     pool = PoolRef()
     quick = Backoff(min_s=0.001, max_s=0.001)
     spec = ChildSpec("pool", lambda: Pool(pool, worker(backoff=quick), 1, intensity=2), restart=Restart.TEMPORARY)
@@ -593,15 +536,11 @@ async def test_a_fault_that_no_backoff_slows_fails_the_pool(autojump_clock, syst
 
 
 async def test_the_pool_in_numbers(autojump_clock, system):
-    """Depth, unanswered asks and messages given, by worker."""
     pool = await open_pool(system, size=2)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(lambda: pool.ask(Who(after_s=1.0)))
         await settled()
-        pool.tell(1)
-        pool.tell(2)
-        pool.tell(3)
-        await settled()
+        await tell(pool, 1, 2, 3)
         first, second = pool.statistics().workers
         assert (first.path, first.running, first.depth, first.unanswered, first.routed) == (
             "/test/pool/w-1",
@@ -632,8 +571,6 @@ ROUTINGS = st.sampled_from([None, LeastLoaded, SmallestFirst, AtRandom, lambda: 
 @settings(max_examples=40, deadline=None)
 @given(FAULTS, ROUTINGS)
 def test_whatever_happens_every_call_ends_and_the_pool_answers_again(faults, routing):
-    """Under random faults, without any timeout; afterwards nobody owes an answer and every worker is known."""
-
     async def main():
         outcome = Outcome()
         pool = PoolRef(routing() if routing else None)
@@ -683,7 +620,6 @@ def test_whatever_happens_every_call_ends_and_the_pool_answers_again(faults, rou
 
 
 async def test_the_workers_are_stopped_all_at_once(autojump_clock, system):
-    """They are alike: there is no order among them to keep."""
     pool = await open_pool(system, size=20, stopping=sleeping(1.0))
     await pool.ref.stop()
     assert trio.current_time() == 1.0

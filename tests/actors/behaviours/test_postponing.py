@@ -8,17 +8,10 @@ from actors import ActorCrashed, ActorDied, Ask, AskTimeout, Directive, Restart,
 from actors.behaviours.state_machine import Entered, StateTimeout, on_entry
 from actors.stash import StashFull
 from tests.actors.behaviours.lights import Light, Note, Query, doing, start, to
-from tests.actors.troupe import settled
-
-
-@pytest.fixture
-async def light(system):
-    """A light that is red."""
-    return await start(system)
+from tests.actors.troupe import failing, settled
 
 
 async def test_postponed_events_come_back_after_a_change_in_order_and_before_the_mailbox(autojump_clock, light):
-    """The oldest first."""
     for event in (Note("a", "red"), Note("b", "red"), Note("go", then=to("dark")), Note("c")):
         light.ref.tell(event)
     await settled()
@@ -26,7 +19,6 @@ async def test_postponed_events_come_back_after_a_change_in_order_and_before_the
 
 
 async def test_an_event_postponed_again_keeps_its_place(autojump_clock, light):
-    """Through any number of states."""
     await light.tell(Note("a", "red dark"), Note("b", "red"), Note("c", "red dark"), Note("go", then=to("dark")))
     assert light.news()[3:] == ["go", "not a in dark", "b", "not c in dark"]
     await light.tell(Note("d", "dark"), Note("go", then=to("green")))
@@ -34,7 +26,6 @@ async def test_an_event_postponed_again_keeps_its_place(autojump_clock, light):
 
 
 async def test_a_change_in_the_midst_of_the_replay_starts_it_over(autojump_clock, light):
-    """With the oldest event that still waits: the new state may want it."""
     await light.tell(Note("a", "red dark"), Note("b", "red", then=to("green")), Note("c", "red"))
     light.news()
     await light.do(to("dark"))
@@ -42,8 +33,6 @@ async def test_a_change_in_the_midst_of_the_replay_starts_it_over(autojump_clock
 
 
 async def test_an_event_can_change_the_state_and_be_postponed_into_it(autojump_clock, light):
-    """The new state gets it first."""
-
     class Opening(Light):
         async def red(self, event, context):
             if event == "open":
@@ -64,7 +53,6 @@ async def test_an_event_can_change_the_state_and_be_postponed_into_it(autojump_c
 
 
 async def test_a_long_chain_of_changes_in_a_replay_uses_no_stack(autojump_clock, system):
-    """A thousand postponed events, each of which changes the state."""
     light = await start(system)
     for number in range(1000):
         light.ref.tell(Note(str(number), "red", then=to("green" if number % 2 else "dark")))
@@ -74,8 +62,6 @@ async def test_a_long_chain_of_changes_in_a_replay_uses_no_stack(autojump_clock,
 
 
 async def test_the_postponed_events_are_bounded(autojump_clock, system):
-    """One too many is an error where it is postponed, and nothing is lost."""
-
     class Small(Light):
         postponed_capacity = 2
 
@@ -93,7 +79,6 @@ async def test_the_postponed_events_are_bounded(autojump_clock, system):
 
 
 async def test_a_request_given_up_while_it_is_postponed_does_not_come_back(autojump_clock, light):
-    """Its caller is gone."""
     with pytest.raises(AskTimeout):
         await light.ref.ask(Query(), timeout_s=1)
     assert await light.do(lambda machine, _: len(machine.postponed)) == 0
@@ -101,15 +86,9 @@ async def test_a_request_given_up_while_it_is_postponed_does_not_come_back(autoj
 
 @pytest.mark.promise("watch.tables-empty", "stop.queue")
 async def test_a_machine_that_ends_loses_no_postponed_event_unseen(autojump_clock, system):
-    """Callers are told, the others become dead letters."""
     light = await start(system)
     async with trio.open_nursery() as nursery:
-
-        @nursery.start_soon
-        async def caller():
-            with pytest.raises(ActorDied):
-                await light.ref.ask(Query(), timeout_s=1e6)
-
+        nursery.start_soon(failing, ActorDied, lambda: light.ref.ask(Query(), timeout_s=1e6))
         await light.tell(Note("a", "red"))
         await light.ref.stop()
     assert [(letter.message.word, letter.lane, letter.why) for letter in system.dead_letters] == [
@@ -118,7 +97,6 @@ async def test_a_machine_that_ends_loses_no_postponed_event_unseen(autojump_cloc
 
 
 async def test_a_machine_that_stops_itself_takes_no_further_postponed_event(autojump_clock, system):
-    """The event in work is finished, the others are not begun."""
     light = await start(system, restart=Restart.TEMPORARY)
     await light.tell(*(Note(word, "red", then=lambda _, context: context.stop()) for word in "ab"))
     light.news()
@@ -130,7 +108,6 @@ async def test_a_machine_that_stops_itself_takes_no_further_postponed_event(auto
 
 @pytest.mark.promise("bitten.three-stops")
 async def test_draining_takes_what_comes_back_and_gives_up_what_still_waits_for_another_state(autojump_clock, system):
-    """The latter becomes dead letters."""
     light = await start(system)
     await light.tell(Note("a", "red"), Note("b", "red dark"))
     light.news()
@@ -142,8 +119,6 @@ async def test_draining_takes_what_comes_back_and_gives_up_what_still_waits_for_
 
 @pytest.mark.promise("bitten.three-stops")
 async def test_a_stop_after_the_message_begins_no_postponed_event(autojump_clock, system):
-    """They are events like any other, and not part of the one that changed the state."""
-
     class Slow(Light):
         async def red(self, event, context):
             await super().red(event, context)
@@ -160,7 +135,6 @@ async def test_a_stop_after_the_message_begins_no_postponed_event(autojump_clock
 
 @pytest.mark.promise("peers.restart-gap")
 async def test_a_crash_starts_over_in_the_initial_state_with_what_was_postponed(autojump_clock, system, events):
-    """It is the first that the new incarnation gets; the report names the state of the old one."""
     light = await start(system)
     await light.tell(Note("go", then=to("green")), Note("a", "green"), Note("b", "green red"))
     light.news()
@@ -175,8 +149,6 @@ async def test_a_crash_starts_over_in_the_initial_state_with_what_was_postponed(
 
 @pytest.mark.promise("report.crash-once")
 async def test_a_crash_names_the_event_that_came_back(autojump_clock, system, events):
-    """It fails in a turn of its own, and the others come again in the next incarnation."""
-
     @frozen
     class Bad(Note):
         """Named in the report."""
@@ -188,8 +160,6 @@ async def test_a_crash_names_the_event_that_came_back(autojump_clock, system, ev
 
 
 async def test_a_crash_on_entry_fails_the_event_that_led_there(autojump_clock, system):
-    """What was postponed before outlives it."""
-
     class Fragile(Light):
         @on_entry
         async def green(self, event, context):
@@ -201,7 +171,6 @@ async def test_a_crash_on_entry_fails_the_event_that_led_there(autojump_clock, s
 
 
 async def test_an_event_of_the_machines_own_is_forgotten_with_its_incarnation(autojump_clock, system):
-    """Also when it was postponed: it is no message, and nobody sent it."""
     light = await start(system)
     await light.do(lambda machine, _: machine.next_event(Note("own", "red")))
     await light.tell(Note("a", "red"), Note("boom", then=lambda *_: 1 / 0))
@@ -210,8 +179,6 @@ async def test_an_event_of_the_machines_own_is_forgotten_with_its_incarnation(au
 
 
 async def test_a_timeout_that_was_postponed_is_forgotten_with_its_incarnation(autojump_clock, system):
-    """As timers are; until then it comes back as any other event."""
-
     class Busy(Light):
         async def red(self, event, context):
             if isinstance(event, StateTimeout):
@@ -230,7 +197,6 @@ async def test_a_timeout_that_was_postponed_is_forgotten_with_its_incarnation(au
 
 
 async def test_a_machine_that_resumes_goes_on_with_what_was_postponed(autojump_clock, system):
-    """Behind the event that failed, and before any other."""
     light = await start(system, directives={ZeroDivisionError: Directive.RESUME})
     await light.tell(Note("a", "red", then=lambda *_: 1 / 0), Note("b", "red"))
     light.news()
@@ -243,7 +209,6 @@ async def test_a_machine_that_resumes_goes_on_with_what_was_postponed(autojump_c
 
 
 async def test_a_machine_that_resumes_goes_on_without_a_further_message(autojump_clock, system):
-    """Nothing that was postponed waits for one."""
     light = await start(system, directives={ZeroDivisionError: Directive.RESUME})
     await light.tell(*(Note(word, "red", then=lambda *_: 1 / 0) for word in "abc"))
     light.news()
@@ -252,7 +217,6 @@ async def test_a_machine_that_resumes_goes_on_without_a_further_message(autojump
 
 
 async def test_an_event_that_failed_changes_nothing_when_the_machine_resumes(autojump_clock, system):
-    """Its change, its timeouts, its inserted events go with it."""
     light = await start(system, directives={ZeroDivisionError: Directive.RESUME})
     await light.tell(
         Note(
@@ -273,8 +237,6 @@ async def test_an_event_that_failed_changes_nothing_when_the_machine_resumes(aut
 
 
 async def test_an_entry_that_fails_keeps_nothing_back_when_the_machine_resumes(autojump_clock, system):
-    """The state has changed: what was postponed comes back, and the timeouts run."""
-
     class Fragile(Light):
         @on_entry
         async def green(self, event, context):
@@ -312,7 +274,6 @@ class Patient(Light):
 
 
 async def ask(light, request, patience_s):
-    """Ask, and leave after a while."""
     with trio.move_on_after(patience_s):
         await light.ref.ask(request, timeout_s=100)
 
@@ -320,7 +281,6 @@ async def ask(light, request, patience_s):
 @pytest.mark.promise("bitten.cancelled-ask")
 @pytest.mark.parametrize("patience_s", [3, 15])
 async def test_a_caller_that_leaves_does_not_cut_short_what_its_request_set_off(autojump_clock, system, patience_s):
-    """Whether it leaves while the new state is entered, or later."""
     light = await start(system, Patient)
     await light.tell(Note("a", "red"), Note("slow", "red"), Note("b", "red"))
     light.news()
@@ -335,7 +295,6 @@ async def test_a_caller_that_leaves_does_not_cut_short_what_its_request_set_off(
 
 @pytest.mark.promise("bitten.cancelled-ask")
 async def test_a_caller_that_leaves_cuts_its_postponed_request_short_and_no_other(autojump_clock, system):
-    """Each comes back in a turn of its own."""
     light = await start(system, Patient)
     begin, times = trio.current_time(), []
     async with trio.open_nursery() as nursery:

@@ -27,36 +27,26 @@ from actors import (
 )
 from actors.behaviours.registry import Listing, NameTaken, NotRegistered, Registry, RegistryStatistics
 from actors.testing import Probe
-from tests.actors.troupe import Boom, Hang, Player, Read, Run, player, settled, sleeping
+from tests.actors.troupe import Boom, Hang, Read, Run, collect, kill, player, settled, sleeping, tell
 
 EMPTY = RegistryStatistics(keys=0, entries=0, subscriptions=0, waiting=0, dropped=0)
 
 
 @pytest.fixture
 def registry(system):
-    """A registry of the system."""
     return Registry(system)
 
 
 def temporary(name, **options):
-    """A player that does not come back."""
     return player(name, restart=Restart.TEMPORARY, **options)
 
 
 def narrow(name, capacity, overflow=Overflow.WAIT):
-    """A player whose mailbox holds little."""
-
-    def make():
-        actor = Player(name)
-        actor.mailbox = MailboxSpec(capacity=capacity, overflow=overflow)
-        return actor
-
-    return ChildSpec(name, make)
+    return player(name, mailbox=MailboxSpec(capacity=capacity, overflow=overflow))
 
 
 @pytest.mark.promise("names.taken")
 async def test_a_taken_name_is_refused_and_its_owner_left_alone(autojump_clock, system, registry):
-    """The error names the owner. The owner may say its name again."""
     owner, other = [await system.spawn(player(name)) for name in ("owner", "other")]
     registry.register("db", owner)
     registry.register("db", owner)
@@ -69,7 +59,6 @@ async def test_a_taken_name_is_refused_and_its_owner_left_alone(autojump_clock, 
 
 
 async def test_an_actor_may_have_many_names_and_gives_them_back_one_by_one(autojump_clock, system, registry):
-    """Only its own."""
     one, other = [await system.spawn(player(name)) for name in ("one", "other")]
     registry.register("a", one)
     registry.register("b", one)
@@ -86,7 +75,6 @@ async def test_an_actor_may_have_many_names_and_gives_them_back_one_by_one(autoj
 
 
 async def test_a_group_has_many_members(autojump_clock, system, registry):
-    """In the order in which they came, each once. An actor may be in many groups."""
     refs = [await system.spawn(player(name)) for name in "abc"]
     for ref in (*refs, refs[0]):
         registry.join("readers", ref)
@@ -102,7 +90,6 @@ async def test_a_group_has_many_members(autojump_clock, system, registry):
 
 @pytest.mark.promise("names.taken")
 async def test_a_key_is_a_name_or_a_group_and_not_both(autojump_clock, system, registry):
-    """As long as it has anybody; afterwards it may become the other."""
     one, other = [await system.spawn(player(name)) for name in ("one", "other")]
     registry.register("key", one)
     with pytest.raises(NameTaken):
@@ -123,7 +110,6 @@ async def test_a_key_is_a_name_or_a_group_and_not_both(autojump_clock, system, r
 @pytest.mark.promise("watch.tables-empty")
 @pytest.mark.parametrize("given_up", ["entry", "subscription"])
 async def test_an_actor_gives_up_one_of_two_ties_to_a_key(autojump_clock, system, registry, given_up):
-    """A member that follows its own group: the other tie holds, and ends with the actor."""
     ref = await system.spawn(player("a"))
     registry.join("group", ref)
     registry.subscribe("group", ref)
@@ -138,7 +124,6 @@ async def test_an_actor_gives_up_one_of_two_ties_to_a_key(autojump_clock, system
 
 
 async def test_the_dead_get_no_entry(autojump_clock, system, registry):
-    """Registering one is an error, subscribing one does nothing."""
     ref = await system.spawn(player("a"))
     await ref.stop()
     with pytest.raises(ActorDied):
@@ -152,7 +137,6 @@ async def test_the_dead_get_no_entry(autojump_clock, system, registry):
 @pytest.mark.promise("watch.tables-empty")
 @pytest.mark.parametrize("end", ["crash", "kill", "stop", "normal"])
 async def test_entries_go_with_their_actor(autojump_clock, system, registry, events, end):
-    """However it ends; those of others stay."""
     leaving, staying = [await system.spawn(temporary(name)) for name in ("leaving", "staying")]
     registry.register("name", leaving)
     for ref in (leaving, staying):
@@ -182,7 +166,6 @@ async def test_entries_go_with_their_actor(autojump_clock, system, registry, eve
 
 @pytest.mark.promise("names.free-before-terminated")
 async def test_a_name_is_free_before_anybody_hears_that_its_owner_ended(autojump_clock, system, registry):
-    """Whoever hears it may take the name, there and then: a watcher, who stopped it, and who was asking it."""
     seen = []
 
     def take(reporter, name, ref):
@@ -220,7 +203,6 @@ async def test_a_name_is_free_before_anybody_hears_that_its_owner_ended(autojump
 
 @pytest.mark.promise("names.free-before-terminated")
 async def test_not_even_a_record_of_the_end_finds_the_name_taken(autojump_clock, system, registry):
-    """Its first sign is the dead letter of what was queued: the name is free by then."""
     owner, heir = [await system.spawn(player(name)) for name in ("owner", "heir")]
     registry.register("name", owner)
     found = []
@@ -232,8 +214,7 @@ async def test_not_even_a_record_of_the_end_finds_the_name_taken(autojump_clock,
         registry.register("name", heir)
 
     system.dead_letters.subscribe(take_over)
-    owner.tell(Hang())
-    await settled()
+    await tell(owner, Hang())
     owner.tell("queued")
     await owner.stop()
     assert found == [None]
@@ -244,13 +225,11 @@ async def test_not_even_a_record_of_the_end_finds_the_name_taken(autojump_clock,
 
 @pytest.mark.promise("names.free-before-terminated", "watch.new-incarnation-is-not-old")
 async def test_a_restart_keeps_the_entry_and_a_new_actor_does_not_have_it(autojump_clock, system, registry):
-    """Also while no incarnation runs. Somebody new under the old path is somebody else."""
     ref = await system.spawn(player("a", backoff=Backoff(min_s=5.0)))
     registry.register("name", ref)
     registry.join("group", ref)
     registry.subscribe("other", ref)
-    ref.kill()
-    await settled()
+    await kill(ref)
     assert registry.lookup("name") is ref
     await trio.sleep(10)
     assert registry.lookup("name") is ref
@@ -268,7 +247,6 @@ async def test_a_restart_keeps_the_entry_and_a_new_actor_does_not_have_it(autoju
 
 @pytest.mark.promise("names.subscribers")
 async def test_a_subscriber_gets_the_listing_and_then_each_change(autojump_clock, system, registry):
-    """Of a group or a name; of no other key; twice subscribed is told once."""
     probe = await Probe.open(system)
     a, b = [await system.spawn(player(name)) for name in "ab"]
     registry.join("group", a)
@@ -296,15 +274,12 @@ async def test_a_subscriber_gets_the_listing_and_then_each_change(autojump_clock
 
 @pytest.mark.promise("names.subscribers")
 async def test_a_restart_is_no_change_and_a_subscription_outlives_one(autojump_clock, system, registry):
-    """Of the member or of the subscriber, who asks again for what it forgot."""
     member, subscriber = [await system.spawn(player(name)) for name in ("member", "subscriber")]
     registry.register("name", member)
     registry.subscribe("name", subscriber)
-    member.kill()
-    await settled()
+    await kill(member)
     assert await subscriber.ask(Read()) == [Listing("name", (member,))]
-    subscriber.kill()
-    await settled()
+    await kill(subscriber)
     registry.deregister("name", member)
     assert await subscriber.ask(Read()) == [Listing("name", ())]
     registry.subscribe("name", subscriber)
@@ -313,7 +288,6 @@ async def test_a_restart_is_no_change_and_a_subscription_outlives_one(autojump_c
 
 @pytest.mark.promise("names.subscribers")
 async def test_members_of_a_group_may_follow_it_and_are_not_told_of_their_own_end(autojump_clock, system, registry):
-    """All keys are told the truth about an actor in several of them; nobody dead is told anything."""
     refs = [await system.spawn(temporary(name)) for name in "abc"]
     for ref in refs:
         for key in ("x", "y"):
@@ -322,8 +296,7 @@ async def test_members_of_a_group_may_follow_it_and_are_not_told_of_their_own_en
         registry.subscribe("x", ref)
     registry.subscribe("y", refs[2])
     await settled()
-    refs[0].kill()
-    await settled()
+    await kill(refs[0])
     assert (await refs[1].ask(Read()))[-1] == Listing("x", (refs[1], refs[2]))
     assert (await refs[2].ask(Read()))[-2:] == [Listing("x", (refs[1], refs[2])), Listing("y", (refs[1], refs[2]))]
     assert system.dead_letters.count == 0
@@ -331,15 +304,13 @@ async def test_members_of_a_group_may_follow_it_and_are_not_told_of_their_own_en
 
 @pytest.mark.promise("names.subscribers", "bitten.every-drop-counted")
 async def test_a_full_subscriber_harms_nobody_and_is_right_again_later(autojump_clock, system, registry):
-    """What it missed is counted and a dead letter; the next listing is whole."""
     full = await system.spawn(narrow("full", 1))
     picky = await system.spawn(narrow("picky", 9, Conflate(lambda listing: listing.nothing)))
     other = await system.spawn(player("other"))
     refs = [await system.spawn(player(name)) for name in "abc"]
     registry.subscribe("group", full)
     await settled()
-    full.tell(Run(sleeping(5.0)))
-    await settled()
+    await tell(full, Run(sleeping(5.0)))
     full.tell("fills")
     registry.subscribe("group", other)
     with pytest.raises(MailboxFull):
@@ -359,20 +330,17 @@ async def test_a_full_subscriber_harms_nobody_and_is_right_again_later(autojump_
 
 
 async def test_a_subscription_has_a_lane(autojump_clock, system, registry):
-    """A second one changes it."""
     ref = await system.spawn(player("a"))
     registry.subscribe("name", ref, lane=Lane.LOW)
     registry.subscribe("name", ref, lane=Lane.ALERT)
     await settled()
-    ref.tell(Hang())
-    await settled()
+    await tell(ref, Hang())
     registry.register("name", ref)
     await settled()
     assert {lane: queue.depth for lane, queue in ref.statistics().items() if queue.depth} == {Lane.ALERT: 1}
 
 
 async def test_one_may_wait_for_a_name(autojump_clock, system, registry):
-    """Until somebody has it; at once if somebody has."""
     ref = await system.spawn(player("a"))
     found = []
 
@@ -395,7 +363,6 @@ async def test_one_may_wait_for_a_name(autojump_clock, system, registry):
 
 
 async def test_a_name_that_nobody_takes_in_time_is_an_error(autojump_clock, system, registry):
-    """5 s by default. Neither this nor a cancelled wait leaves anything behind."""
     with pytest.raises(NotRegistered, match="no actor registered as 'name' within 5 s"):
         await registry.wait_for("name")
     assert trio.current_time() == 5.0
@@ -408,15 +375,11 @@ async def test_a_name_that_nobody_takes_in_time_is_an_error(autojump_clock, syst
 
 
 async def test_one_who_waits_gets_somebody_alive(autojump_clock, system, registry):
-    """Not who registered and ended before the waiting task ran."""
     first, second = [await system.spawn(player(name)) for name in ("first", "second")]
     found = []
 
-    async def waiter():
-        found.append(await registry.wait_for("name"))
-
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(waiter)
+        nursery.start_soon(collect, found, lambda: registry.wait_for("name"))
         await settled()
         registry.register("name", first)
         registry.deregister("name", first)
@@ -428,8 +391,6 @@ async def test_one_who_waits_gets_somebody_alive(autojump_clock, system, registr
 
 
 async def test_an_actor_may_register_itself_as_it_starts(autojump_clock, system, registry):
-    """Who waits for it is served; one that fails to start leaves nothing."""
-
     class Service(Actor):
         async def on_start(self, context):
             registry.register("service", context.ref)
@@ -444,7 +405,6 @@ async def test_an_actor_may_register_itself_as_it_starts(autojump_clock, system,
 
 
 async def test_a_registry_of_a_system_that_ended_is_empty(autojump_clock):
-    """And a closed one follows no more, but names nobody who is dead."""
     async with ActorSystem("s", on_event=lambda _: None) as system:
         registry, closed = Registry(system), Registry(system)
         ref = await system.spawn(player("a"))
@@ -473,8 +433,6 @@ STEPS = st.lists(
 @settings(max_examples=40, deadline=None)
 @given(STEPS)
 def test_whatever_is_done_the_tables_say_what_is(steps):
-    """Compared with a model after each step; each subscriber's last listing is true; in the end all is empty."""
-
     async def main():
         async with ActorSystem("s", on_event=lambda _: None) as system:
             registry = Registry(system)
@@ -523,8 +481,6 @@ def test_whatever_is_done_the_tables_say_what_is(steps):
 
 
 async def test_nobody_counts_a_group_that_nobody_looks_at(autojump_clock, system):
-    """To join, to leave and to end costs the same in a group of any size; who subscribed gets its listings."""
-
     class Counting(Registry):
         """Counts how often a listing is made."""
 

@@ -5,7 +5,6 @@ STEADY = Backoff(min_s=1.0, max_s=10.0, jitter=0.0)
 
 
 def test_openings_that_fail_wait_longer_and_longer():
-    """It has been away since the beginning."""
     kept = ReopenPolicy(STEADY, 5.0)
     assert [kept.failed(OSError(), at, 0.5) for at in (5.0, 6.0, 8.0)] == [1.0, 2.0, 4.0]
     assert (kept.open, kept.since, kept.failures) == (False, 5.0, 3)
@@ -13,7 +12,6 @@ def test_openings_that_fail_wait_longer_and_longer():
 
 
 def test_what_was_open_for_long_starts_from_the_minimum_again():
-    """What was not goes on where it was: it may only seem to open."""
     kept = ReopenPolicy(STEADY, 0.0)
     kept.failed(OSError(), 0.0, 0.5)
     kept.opened(1.0)
@@ -24,7 +22,6 @@ def test_what_was_open_for_long_starts_from_the_minimum_again():
 
 
 def test_it_is_away_from_the_moment_it_is_lost():
-    """Not from the end of its exit, which may take a while."""
     kept, error = ReopenPolicy(STEADY, 0.0), OSError()
     kept.opened(0.0)
     kept.lost(20.0)
@@ -35,7 +32,6 @@ def test_it_is_away_from_the_moment_it_is_lost():
 
 
 def test_the_delays_have_jitter():
-    """By the chance handed in."""
     delays = [
         ReopenPolicy(Backoff(min_s=1.0, max_s=9.0, jitter=0.5), 0.0).failed(OSError(), 0.0, c) for c in (0.0, 1.0)
     ]

@@ -24,7 +24,7 @@ from actors import (
 from actors.behaviours.leases import ResourceLost, ResourceUnavailable
 from actors.behaviours.resource import Resource, resource
 from actors.behaviours.resource_actor import ResourceActor, ResourceOptions
-from tests.actors.troupe import Read, settled
+from tests.actors.troupe import Read, failing, kill, settled
 
 OPTIONS = ResourceOptions(backoff=Backoff(min_s=1.0, max_s=8.0, jitter=0.0))
 
@@ -100,7 +100,6 @@ class _Over(Exception):
 
 @pytest.fixture
 def exchange():
-    """Where wires come from."""
     return Exchange()
 
 
@@ -110,14 +109,12 @@ async def checkpoint(_):
 
 
 async def start(system, exchange, *, options=OPTIONS, **kwargs):
-    """A resource, opened if it can be."""
     started = await Resource.start(system, "wire", exchange.source, options=options, **kwargs)
     await settled()
     return started
 
 
 async def test_a_resource_is_opened_once_and_used_by_many(autojump_clock, system, exchange):
-    """In their own tasks, by a function or a block."""
     wire = await start(system, exchange)
     assert await wire.use(lambda opened: opened.send("hello")) == "hello by 1"
     async with wire.borrow() as opened:
@@ -126,7 +123,6 @@ async def test_a_resource_is_opened_once_and_used_by_many(autojump_clock, system
 
 
 async def test_starting_it_does_not_wait_for_the_resource(autojump_clock, system, exchange):
-    """Its users do, as long as they like; the time counts from when they asked."""
     exchange.open_s = 3.0
     wire = await start(system, exchange)
     assert trio.current_time() == 0.0
@@ -138,7 +134,6 @@ async def test_starting_it_does_not_wait_for_the_resource(autojump_clock, system
 
 
 async def test_those_in_a_hurry_learn_at_once_that_it_is_away(autojump_clock, system, exchange):
-    """Since when, until when, and why."""
     exchange.failures = [OSError("refused")] * 2
     wire = await start(system, exchange)
     await trio.sleep(2.0)
@@ -154,7 +149,6 @@ async def test_those_in_a_hurry_learn_at_once_that_it_is_away(autojump_clock, sy
 
 @pytest.mark.promise("restart.backoff-growth")
 async def test_what_does_not_open_is_tried_again_with_growing_delays(autojump_clock, system, exchange):
-    """Those who wait get it when it is there."""
     exchange.failures = [OSError("refused"), OSError("refused"), ValueError("refused")]
     wire = await start(system, exchange)
     assert await wire.use(lambda opened: opened.send("hello"), timeout_s=60) == "hello by 1"
@@ -162,7 +156,6 @@ async def test_what_does_not_open_is_tried_again_with_growing_delays(autojump_cl
 
 
 async def test_opening_has_a_time_limit(autojump_clock, system, exchange):
-    """After which it is tried again."""
     exchange.open_s = 60.0
     wire = await start(system, exchange)
     await trio.sleep(10.5)
@@ -175,7 +168,6 @@ async def test_opening_has_a_time_limit(autojump_clock, system, exchange):
 
 
 async def test_it_is_entered_and_left_in_one_task(autojump_clock, system, exchange):
-    """Each time: nurseries and scopes inside it would not work otherwise."""
     wire = await start(system, exchange)
     wire.broken(exchange.wire)
     await trio.sleep(2)
@@ -186,7 +178,6 @@ async def test_it_is_entered_and_left_in_one_task(autojump_clock, system, exchan
 
 @pytest.mark.parametrize("error", [OSError("cut"), None])
 async def test_what_fails_inside_it_is_noticed_and_it_is_opened_again(autojump_clock, system, exchange, error, caplog):
-    """With nobody using it; once."""
     wire = await start(system, exchange)
     exchange.wire.error = error
     await trio.sleep(5)
@@ -201,7 +192,6 @@ async def test_what_fails_inside_it_is_noticed_and_it_is_opened_again(autojump_c
 
 
 async def test_one_that_ends_by_itself_without_an_error_is_opened_again(autojump_clock, system):
-    """Its nursery was cancelled, say."""
     scopes = []
 
     @asynccontextmanager
@@ -221,7 +211,6 @@ async def test_one_that_ends_by_itself_without_an_error_is_opened_again(autojump
 
 @pytest.mark.promise("bitten.failures-reach-owner")
 async def test_a_use_is_cut_off_when_the_resource_goes_away(autojump_clock, system, exchange):
-    """Nobody waits for ever on what is gone; and it is another error than one that was away from the start."""
     wire = await start(system, exchange, limit=math.inf)
     seen = []
 
@@ -239,16 +228,10 @@ async def test_a_use_is_cut_off_when_the_resource_goes_away(autojump_clock, syst
 
 
 async def test_a_user_may_say_that_it_is_broken(autojump_clock, system, exchange):
-    """It is left and opened again, once, however many say so; the others' uses are cut off."""
     wire = await start(system, exchange, limit=math.inf)
     first = exchange.wire
     async with trio.open_nursery() as nursery:
-
-        @nursery.start_soon
-        async def other():
-            with pytest.raises(ResourceLost):
-                await wire.use(Wire.hang)
-
+        nursery.start_soon(failing, ResourceLost, lambda: wire.use(Wire.hang))
         await settled()
         for _ in range(3):
             wire.broken(first)
@@ -268,7 +251,6 @@ async def test_a_user_may_say_that_it_is_broken(autojump_clock, system, exchange
     ],
 )
 async def test_an_error_of_its_use_may_mean_that_it_is_broken(autojump_clock, system, exchange, error, opened):
-    """The user gets the error as it is; the errors of actors are not about it."""
     wire = await start(system, exchange)
 
     async def fail(_):
@@ -283,7 +265,6 @@ async def test_an_error_of_its_use_may_mean_that_it_is_broken(autojump_clock, sy
 
 @pytest.mark.parametrize(("broken_by", "opened"), [((), 1), ((trio.Cancelled,), 2)])
 async def test_a_use_that_is_cut_off_may_mean_that_it_is_broken(autojump_clock, system, exchange, broken_by, opened):
-    """For a protocol in whose middle nobody else can go on."""
     wire = await start(system, exchange, broken_by=broken_by)
     with trio.move_on_after(1):
         await wire.use(Wire.hang)
@@ -292,7 +273,6 @@ async def test_a_use_that_is_cut_off_may_mean_that_it_is_broken(autojump_clock, 
 
 
 async def test_users_take_turns_in_the_order_in_which_they_asked(autojump_clock, system, exchange):
-    """As many at once as the limit says; one that gives up takes no turn."""
     wire = await start(system, exchange, limit=2)
     diary = []
 
@@ -314,7 +294,6 @@ async def test_users_take_turns_in_the_order_in_which_they_asked(autojump_clock,
 
 @pytest.mark.promise("bitten.cancelled-ask")
 async def test_a_user_that_is_cancelled_gives_it_back(autojump_clock, system, exchange):
-    """While waiting, while using, and in the moment of getting it."""
     wire = await start(system, exchange)
     for timeout_s in (0, 1):
         with trio.move_on_after(timeout_s):
@@ -335,7 +314,6 @@ async def test_a_user_that_is_cancelled_gives_it_back(autojump_clock, system, ex
 
 @pytest.mark.promise("mailbox.policies")
 async def test_no_more_may_wait_than_there_is_room_for(autojump_clock, system, exchange):
-    """One too many is told at once; those that gave up make room."""
     spec = ChildSpec("wire", lambda: ResourceActor(exchange.source, waiting=2))
     wire = Resource(await system.spawn(spec))
     async with trio.open_nursery() as nursery:
@@ -349,7 +327,6 @@ async def test_no_more_may_wait_than_there_is_room_for(autojump_clock, system, e
 
 
 async def test_those_who_gave_up_waiting_make_room(autojump_clock, system, exchange):
-    """The second request that waits would be one too many."""
     spec = ChildSpec("wire", lambda: ResourceActor(exchange.source, limit=1, waiting=1))
     wire = Resource(await system.spawn(spec))
     async with wire.borrow():
@@ -361,7 +338,6 @@ async def test_those_who_gave_up_waiting_make_room(autojump_clock, system, excha
 
 
 async def test_its_check_is_made_every_so_often_and_opens_it_again_when_it_fails(autojump_clock, system, exchange):
-    """Whether it raises or hangs."""
     checked = []
 
     async def check(opened):
@@ -384,7 +360,6 @@ async def test_its_check_is_made_every_so_often_and_opens_it_again_when_it_fails
 
 
 async def test_a_check_disturbs_no_use_and_no_use_a_check(autojump_clock, system, exchange):
-    """It takes a turn, or is left out: what is used is checked by that."""
     checked = []
 
     async def check(_):
@@ -403,7 +378,6 @@ async def test_a_check_disturbs_no_use_and_no_use_a_check(autojump_clock, system
 
 @pytest.mark.promise("stop.hook-once")
 async def test_a_check_in_work_takes_no_time_from_the_exit(autojump_clock, system, exchange):
-    """It is cut off: the resource is left in order, and has all of its time for that."""
     exchange.exit_s = 2.0
 
     async def check(_):
@@ -416,8 +390,6 @@ async def test_a_check_in_work_takes_no_time_from_the_exit(autojump_clock, syste
 
 
 async def test_a_new_opening_does_not_wait_for_a_check_of_the_old_one(autojump_clock, system, exchange):
-    """When a user finds it broken meanwhile."""
-
     async def check(_):
         await trio.sleep(4.9)
 
@@ -437,23 +409,12 @@ async def test_a_new_opening_does_not_wait_for_a_check_of_the_old_one(autojump_c
 @pytest.mark.promise("stop.hook-once")
 @pytest.mark.parametrize("mode", list(StopMode))
 async def test_a_stop_leaves_it_in_order(autojump_clock, system, exchange, mode):
-    """Its exit may wait; uses are cut off, those who wait are told."""
     exchange.exit_s = 2.0
     wire = await start(system, exchange)
     async with trio.open_nursery() as nursery:
-
-        @nursery.start_soon
-        async def use():
-            with pytest.raises(ResourceLost):
-                await wire.use(Wire.hang)
-
+        nursery.start_soon(failing, ResourceLost, lambda: wire.use(Wire.hang))
         await settled()
-
-        @nursery.start_soon
-        async def wait():
-            with pytest.raises(ActorDied):
-                await wire.use(Wire.hang, timeout_s=math.inf)
-
+        nursery.start_soon(failing, ActorDied, lambda: wire.use(Wire.hang, timeout_s=math.inf))
         await settled()
         assert await wire.ref.stop(mode) == Shutdown()
     assert exchange.diary == [("open", 0.0), ("exit", 0.0), ("closed", 2.0)]
@@ -462,7 +423,6 @@ async def test_a_stop_leaves_it_in_order(autojump_clock, system, exchange, mode)
 
 
 async def test_an_exit_that_fails_harms_nobody(autojump_clock, system, exchange):
-    """What it broke by is told, not what came of that; a stop is in order."""
     exchange.exit_error = ValueError("exit")
     wire = await start(system, exchange)
     wire.broken(exchange.wire)
@@ -473,7 +433,6 @@ async def test_an_exit_that_fails_harms_nobody(autojump_clock, system, exchange)
 
 
 async def test_an_exit_that_hangs_is_cut_off(autojump_clock, system, exchange, caplog):
-    """After 3 s, within the grace of its actor."""
     exchange.exit_s = math.inf
     wire = await start(system, exchange)
     assert await wire.ref.stop() == Shutdown()
@@ -483,7 +442,6 @@ async def test_an_exit_that_hangs_is_cut_off(autojump_clock, system, exchange, c
 
 
 async def test_an_exit_that_hangs_does_not_keep_it_from_being_opened_again(autojump_clock, system, exchange):
-    """It is away from the moment it broke."""
     wire = await start(system, exchange)
     exchange.exit_s = math.inf
     await trio.sleep(1)
@@ -498,7 +456,6 @@ async def test_an_exit_that_hangs_does_not_keep_it_from_being_opened_again(autoj
 
 @pytest.mark.promise("peers.stop-hooks-on-cancel")
 async def test_its_exit_runs_when_its_actor_is_killed_or_its_system_cancelled(autojump_clock, exchange):
-    """With the same time."""
     exchange.exit_s = 2.0
     async with ActorSystem("s") as system:
         spec = resource("wire", exchange.source, options=OPTIONS)
@@ -515,17 +472,11 @@ async def test_its_exit_runs_when_its_actor_is_killed_or_its_system_cancelled(au
 
 
 async def test_it_can_be_stopped_while_it_opens_and_between_two_tries(autojump_clock, system, exchange):
-    """An opening under way has the time of the exit; what comes of it is left at once."""
     exchange.open_s = 2.0
     exchange.exit_s = 0.5
     wire = await start(system, exchange)
     async with trio.open_nursery() as nursery:
-
-        @nursery.start_soon
-        async def wait():
-            with pytest.raises(ActorDied):
-                await wire.use(Wire.hang)
-
+        nursery.start_soon(failing, ActorDied, lambda: wire.use(Wire.hang))
         await settled()
         await wire.ref.stop()
     assert exchange.diary == [("open", 0.0), ("exit", 2.0), ("closed", 2.5)]
@@ -544,26 +495,18 @@ async def test_it_can_be_stopped_while_it_opens_and_between_two_tries(autojump_c
 
 @pytest.mark.promise("bitten.ask-restarting")
 async def test_its_actor_may_restart(autojump_clock, system, exchange):
-    """Uses of the old opening are cut off; those who waited are told, those who come then wait."""
     exchange.exit_s = 1.0
     wire = await start(system, exchange)
     async with trio.open_nursery() as nursery:
-
-        @nursery.start_soon
-        async def use():
-            with pytest.raises(ResourceLost):
-                await wire.use(Wire.hang)
-
+        nursery.start_soon(failing, ResourceLost, lambda: wire.use(Wire.hang))
         await settled()
-        wire.ref.kill()
-        await settled()
+        await kill(wire.ref)
         with pytest.raises(ActorUnavailable):
             await wire.use(Wire.hang, fail_fast=True)
         assert await wire.use(lambda opened: opened.send("hello")) == "hello by 2"
 
 
 async def test_a_resource_of_a_spec_lives_in_a_tree(autojump_clock, system, exchange):
-    """Whoever finds its owner can use it; the owner knows nothing else."""
     spec = resource("wire", exchange.source, options=OPTIONS)
     assert spec.shutdown_s == 4.0
     sup = await system.spawn(ChildSpec("sup", lambda: Supervisor([spec])))
@@ -577,7 +520,6 @@ async def test_a_resource_of_a_spec_lives_in_a_tree(autojump_clock, system, exch
 
 @pytest.mark.promise("watch.tables-empty")
 async def test_nothing_is_left_behind(autojump_clock, system, exchange):
-    """No task and no timer, however often it broke."""
     await settled()
     tasks = trio.lowlevel.current_statistics().tasks_living
     wire = await start(system, exchange, check=checkpoint)
@@ -637,7 +579,6 @@ class EchoClient:
 
 
 async def test_a_real_connection_is_opened_again_when_its_server_comes_back():
-    """Killed under its users; those who wait meanwhile get the new one, and its exit says good-bye."""
     server = EchoServer()
 
     @asynccontextmanager
@@ -685,7 +626,6 @@ class Line(trio.abc.AsyncResource):
 
 
 async def test_an_async_function_may_open_it(autojump_clock, system):
-    """It may fail, and take its time, but no more than an opening may; what it returns is closed."""
     diary, failures = [], [OSError()]
 
     async def open_line(takes_s):

@@ -9,19 +9,16 @@ STEADY = Backoff(min_s=1.0, max_s=10.0, jitter=0.0)
 
 
 def test_the_delays_grow_and_end_with_the_attempts():
-    """Five attempts have four delays."""
     retry = Retry(5, STEADY)
     assert [retry.delay_s(attempt, OSError(), 0.5) for attempt in range(1, 6)] == [1.0, 2.0, 4.0, 8.0, None]
 
 
 def test_the_delays_have_jitter():
-    """By the chance handed in."""
     retry = Retry(2, Backoff(min_s=1.0, max_s=10.0, jitter=0.5))
     assert [retry.delay_s(1, OSError(), chance) for chance in (0.0, 1.0)] == [0.5, 1.5]
 
 
 def test_once_is_once():
-    """There is no second attempt."""
     assert ONCE.delay_s(1, OSError(), 0.5) is None
 
 
@@ -37,14 +34,12 @@ def test_once_is_once():
     ],
 )
 def test_only_errors_of_the_named_kinds_are_retried(error, again):
-    """A group only if all in it are."""
     retry = Retry(2, STEADY, on=(OSError,), never=(FileNotFoundError,))
     assert (retry.delay_s(1, error, 0.5) is not None) is again
 
 
 @pytest.mark.parametrize("attempts", [0, -1, True, 1.5])
 def test_a_number_of_attempts_that_makes_no_sense_is_refused(attempts):
-    """The error names the field."""
     with pytest.raises(InvalidSpec, match="attempts"):
         Retry(attempts)
 
@@ -61,7 +56,6 @@ class Busy(Exception):
     ("wish_s", "delay_s"), [(7.5, 7.5), (0.5, 1.0), (0, 1.0), (math.inf, 1.0), (math.nan, 1.0), (None, 1.0), ("9", 1.0)]
 )
 def test_who_says_how_long_to_stay_away_is_heard(wish_s, delay_s):
-    """When it is longer than the delay, and a time that can be waited for; in a group, the longest."""
     retry = Retry(3, Backoff(min_s=1.0, max_s=2.0, jitter=0.0))
     assert retry.delay_s(1, Busy(wish_s), 0.5) == delay_s
     assert retry.delay_s(1, ExceptionGroup("", [ValueError(), Busy(wish_s), Busy(0.1)]), 0.5) == delay_s

@@ -39,7 +39,6 @@ def order(routing, workers, message=None):
 
 
 def owners(names, keys=KEYS):
-    """Which of the workers has each key."""
     routing = ConsistentHash(lambda message: message)
     workers = [Seat(name) for name in names]
     return {key: first(routing, workers, key) for key in keys}
@@ -49,7 +48,6 @@ def owners(names, keys=KEYS):
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 8), st.integers(0, 100))
 def test_round_robin_gives_each_worker_its_turn(count, messages):
-    """The same number to each, but for those that are not through with a round."""
     routing, workers = RoundRobin(), seats(*[0] * count)
     turns = Counter(first(routing, workers) for _ in range(messages))
     assert sum(turns.values()) == messages
@@ -57,7 +55,6 @@ def test_round_robin_gives_each_worker_its_turn(count, messages):
 
 
 def test_round_robin_passes_over_who_has_no_room():
-    """The turn goes to the next, and the round goes on behind that one."""
     routing, workers = RoundRobin(), seats(0, 0, 0)
     skipped_a = list(islice(routing.rank(workers, None), 2))
     assert [worker.id for worker in skipped_a] == ["a", "b"]
@@ -65,7 +62,6 @@ def test_round_robin_passes_over_who_has_no_room():
 
 
 def test_round_robin_bears_a_changing_set_of_workers():
-    """Fewer than the turn it was at, and more again."""
     routing = RoundRobin()
     assert [first(routing, seats(0, 0, 0)) for _ in range(2)] == ["a", "b"]
     assert first(routing, seats(0)) == "a"
@@ -73,7 +69,6 @@ def test_round_robin_bears_a_changing_set_of_workers():
 
 
 def test_a_random_route_is_repeatable_with_its_seed():
-    """And fair, and never names a worker twice for one message."""
     workers = seats(0, 0, 0, 0)
     one, other = AtRandom(seed=7), AtRandom(seed=7)
     routes = [order(one, workers) for _ in range(400)]
@@ -87,7 +82,6 @@ def test_a_random_route_is_repeatable_with_its_seed():
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=8))
 def test_the_least_loaded_has_the_shortest_mailbox(loads):
-    """And the fewest unanswered asks among those."""
     workers = seats(*loads)
     ranked = list(LeastLoaded().rank(workers, None))
     assert [worker.load for worker in ranked] == sorted(loads)
@@ -95,12 +89,10 @@ def test_the_least_loaded_has_the_shortest_mailbox(loads):
 
 
 def test_least_loaded_tells_a_busy_worker_from_an_idle_one():
-    """Both mailboxes are empty, but one has not answered."""
     assert {first(LeastLoaded(), seats((0, 1), (0, 0))) for _ in range(5)} == {"b"}
 
 
 def test_among_equals_least_loaded_takes_turns_and_smallest_first_does_not():
-    """The one spreads work, the other keeps it together."""
     spread, together = LeastLoaded(), SmallestFirst()
     workers = seats(1, 0, 0)
     assert Counter(first(spread, workers) for _ in range(30)).keys() == {"b", "c"}
@@ -112,7 +104,6 @@ def test_among_equals_least_loaded_takes_turns_and_smallest_first_does_not():
 @settings(max_examples=25, deadline=None)
 @given(NAMES)
 def test_a_worker_that_leaves_moves_its_own_keys_only(names):
-    """Every other key stays where it was."""
     before, after = owners(names), owners(names[1:])
     assert all(after[key] == owner for key, owner in before.items() if owner != names[0])
 
@@ -132,7 +123,6 @@ def test_a_worker_that_joins_takes_its_share_and_moves_nothing_else(names):
 @settings(max_examples=25, deadline=None)
 @given(NAMES, st.randoms())
 def test_the_order_of_the_workers_is_no_matter_to_a_key(names, random):
-    """A worker that was replaced is last in start order, and has its keys all the same."""
     shuffled = list(names)
     random.shuffle(shuffled)
     keys = KEYS[:100]
@@ -140,19 +130,16 @@ def test_the_order_of_the_workers_is_no_matter_to_a_key(names, random):
 
 
 def test_keys_are_the_same_in_every_process():
-    """Whatever the hash seed is; so these owners may be written down."""
     found = owners("abcd", ["one", "two", "three", b"one", 1, 2, 3, "1"])
     assert "".join(found.values()) == "bddbddcb"
 
 
 def test_equal_keys_go_together_and_only_the_owner_is_named():
-    """`True` equals 1. A key never goes to a second choice."""
     assert list(owners("abcdefgh", [True]).values()) == list(owners("abcdefgh", [1]).values())
     assert len(order(ConsistentHash(lambda message: message), seats(0, 0, 0), "room")) == 1
 
 
 def test_the_key_is_taken_from_the_message():
-    """By the function that was given; what is no key is refused."""
     routing = ConsistentHash(len)
     assert first(routing, seats(0, 0, 0), "four") == first(routing, seats(0, 0, 0), [1, 2, 3, 4])
     with pytest.raises(TypeError, match="must be a str, bytes or int, not float"):

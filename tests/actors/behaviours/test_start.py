@@ -6,7 +6,6 @@ from tests.actors.troupe import Run, player, sleeping
 
 
 async def test_a_child_starts_under_a_system_a_context_or_a_reference(autojump_clock, system):
-    """It runs when that returns."""
     parent = await system.spawn(player("a", supervision=Supervision()))
     assert (await start_under(system, player("b"))).path == "/test/b"
     assert (await start_under(parent, player("c"))).path == "/test/a/c"
@@ -15,14 +14,12 @@ async def test_a_child_starts_under_a_system_a_context_or_a_reference(autojump_c
 
 
 async def test_a_start_by_reference_may_take_as_long_as_the_child_may(autojump_clock, system):
-    """Not only as long as an ask by default."""
     parent = await system.spawn(player("a", supervision=Supervision()))
     assert (await start_under(parent, player("slow", starting=sleeping(20)))).alive
 
 
 @pytest.mark.promise("names.taken")
 async def test_what_goes_wrong_is_told_whoever_the_parent_is(autojump_clock, system):
-    """A taken name, or an actor that cannot have children."""
     parent = await system.spawn(player("a", supervision=Supervision()))
     await start_under(parent, player("b"))
     with pytest.raises(AlreadyStarted):

@@ -7,24 +7,16 @@ from attrs import frozen
 from actors import Actor, Ask, ChildSpec, Crashed, MessageUnhandled, Restart, StartFailed, UnhandledMessage
 from actors.behaviours.state_machine import Entered, OutsideHandler, StateMachine, on_entry, state_name
 from tests.actors.behaviours.lights import Do, Light, Note, Query, doing, start, to
-from tests.actors.troupe import settled
-
-
-@pytest.fixture
-async def light(system):
-    """A light that is red."""
-    return await start(system)
+from tests.actors.troupe import collect, settled, tell
 
 
 async def test_a_machine_starts_in_its_initial_state_and_enters_it(autojump_clock, system):
-    """Before anybody is told that it runs."""
     diary = []
     await system.spawn(ChildSpec("light", lambda: Light(diary)))
     assert diary == ["None -> red"]
 
 
 async def test_a_change_takes_effect_when_the_event_is_done(autojump_clock, light):
-    """The new state is entered then, and knows where it came from."""
     await light.tell(
         Note("go", then=doing(to("green"), lambda machine, _: machine.diary.append(f"still {machine.state}")))
     )
@@ -33,14 +25,12 @@ async def test_a_change_takes_effect_when_the_event_is_done(autojump_clock, ligh
 
 
 async def test_a_state_that_did_not_ask_for_it_is_entered_in_silence(autojump_clock, light, events):
-    """No `Entered`, and nothing unhandled."""
     await light.tell(Note("go", then=to("dark")), Note("on", then=to("red")))
     assert light.news() == ["go", "on", "dark -> red"]
     assert not [event for event in events if isinstance(event, MessageUnhandled)]
 
 
 async def test_the_last_state_named_counts(autojump_clock, light):
-    """And naming the current one takes a change back."""
     await light.tell(Note("go", then=doing(to("dark"), to("green"))))
     assert light.news() == ["go", "red -> green"]
     await light.tell(Note("go", then=doing(to("dark"), to("green"))))
@@ -49,13 +39,11 @@ async def test_the_last_state_named_counts(autojump_clock, light):
 
 
 async def test_the_same_state_is_no_change(autojump_clock, light):
-    """Neither entered again nor a reason to repeat what was postponed."""
     await light.tell(Note("later", "red"), Note("stay", then=to("red")))
     assert light.news() == ["not later in red", "stay"]
 
 
 async def test_a_state_can_be_left_and_entered_again(autojump_clock, light):
-    """With all that goes with a change."""
     await light.do(lambda machine, _: machine.state_timeout(5, "old"))
     await light.tell(Note("later", "red"), Note("again", then=to("red", reenter=True)))
     assert light.news() == ["not later in red", "again", "red -> red", "not later in red"]
@@ -64,7 +52,6 @@ async def test_a_state_can_be_left_and_entered_again(autojump_clock, light):
 
 
 async def test_an_unknown_event_is_unhandled_and_the_machine_lives_on(autojump_clock, light, system):
-    """A request among them fails."""
     await light.tell("what")
     with pytest.raises(UnhandledMessage):
         await light.ref.ask(Unknown())
@@ -77,14 +64,9 @@ class Unknown(Ask[int]):
 
 
 async def test_a_request_can_be_answered_from_a_later_state(autojump_clock, light):
-    """It waits for the state that can."""
     answers = []
     async with trio.open_nursery() as nursery:
-
-        @nursery.start_soon
-        async def caller():
-            answers.append(await light.ref.ask(Query()))
-
+        nursery.start_soon(collect, answers, lambda: light.ref.ask(Query()))
         await settled()
         await light.tell(Note("go", then=to("dark")))
         assert answers == []
@@ -111,7 +93,6 @@ class Dimmed:
 
 
 async def test_a_state_can_be_an_object_with_data(autojump_clock, light):
-    """Two that are equal are the same state."""
     await light.do(lambda machine, _: machine.become(Dimmed(machine, 50)))
     assert light.news() == ["red -> 50 %"]
     await light.tell(50, 20)
@@ -120,8 +101,6 @@ async def test_a_state_can_be_an_object_with_data(autojump_clock, light):
 
 
 async def test_a_state_can_be_any_async_function(autojump_clock, light):
-    """Named after itself."""
-
     async def broken(event, context):
         if isinstance(event, Do):
             event.reply(event.act(None, context))
@@ -133,8 +112,6 @@ async def test_a_state_can_be_any_async_function(autojump_clock, light):
 
 @pytest.mark.parametrize("verb", ["become", "postpone"])
 async def test_a_state_that_is_entered_changes_nothing_yet(autojump_clock, system, verb):
-    """The change before is not over; use `next_event` or a timeout of zero."""
-
     class Hasty(Light):
         @on_entry
         async def red(self, event, context):
@@ -148,7 +125,6 @@ async def test_a_state_that_is_entered_changes_nothing_yet(autojump_clock, syste
 
 
 async def test_a_task_of_the_machine_does_not_change_its_state(autojump_clock, light):
-    """It tells the machine, which changes in its turn."""
     errors = []
 
     async def task(machine):
@@ -169,14 +145,12 @@ async def test_a_task_of_the_machine_does_not_change_its_state(autojump_clock, l
 
 
 async def test_nothing_is_an_event_too(autojump_clock, light, system):
-    """Unknown to most, and not to be mistaken for a timeout."""
     await light.tell(None, Note("a"))
     assert light.news() == ["a"]
     assert system.unhandled == 1
 
 
 async def test_a_machine_that_has_started_is_in_no_event(autojump_clock, system):
-    """Its tasks cannot insert any."""
     errors = []
 
     class Tasked(Light):
@@ -196,11 +170,8 @@ async def test_a_machine_that_has_started_is_in_no_event(autojump_clock, system)
 
 
 async def test_a_machine_whose_start_hook_was_overridden_says_so(autojump_clock, system):
-    """At its first message."""
-
     class Confused(Light):
         async def on_start(self, context):
-            """Forget about the initial state."""
             self._inserted = []
 
     ref = await system.spawn(ChildSpec("confused", Confused, restart=Restart.TEMPORARY))
@@ -211,8 +182,6 @@ async def test_a_machine_whose_start_hook_was_overridden_says_so(autojump_clock,
 
 
 async def test_a_machine_without_an_initial_state_does_not_start(autojump_clock, system):
-    """It says what is missing."""
-
     class Nowhere(StateMachine):
         """No state at all."""
 
@@ -221,26 +190,21 @@ async def test_a_machine_without_an_initial_state_does_not_start(autojump_clock,
 
 
 async def test_inserted_events_come_before_all_others_in_their_order(autojump_clock, light):
-    """What an inserted event inserts comes right after it."""
-
     def insert(*notes):
         return lambda machine, _: [machine.next_event(note) for note in notes]
 
     light.ref.tell(Note("a", then=insert(Note("a1", then=insert(Note("a11"), Note("a12"))), Note("a2"))))
-    light.ref.tell(Note("b"))
-    await settled()
+    await tell(light.ref, Note("b"))
     assert light.news() == ["a", "a1", "a11", "a12", "a2", "b"]
 
 
 async def test_an_inserted_event_is_for_the_new_state_and_comes_before_what_was_postponed(autojump_clock, light):
-    """As its timeouts are."""
     await light.tell(Note("p", "red"))
     await light.do(doing(lambda machine, _: machine.next_event(Note("i", "red")), to("green")))
     assert light.news() == ["not p in red", "red -> green", "i", "p"]
 
 
 async def test_an_inserted_event_may_change_the_state_again(autojump_clock, light):
-    """What was postponed comes in the last state."""
     await light.tell(Note("p", "red green"))
     await light.do(doing(lambda machine, _: machine.next_event(Note("i", then=to("dark"))), to("green")))
     assert light.news() == ["not p in red", "red -> green", "i", "p"]
@@ -248,8 +212,6 @@ async def test_an_inserted_event_may_change_the_state_again(autojump_clock, ligh
 
 
 async def test_events_inserted_on_entry_and_at_the_start_are_served(autojump_clock, system):
-    """Before any message."""
-
     class Eager(Light):
         async def initial(self, context):
             self.next_event(Note("start"))
@@ -271,6 +233,5 @@ async def test_events_inserted_on_entry_and_at_the_start_are_served(autojump_clo
 
 
 def test_a_machine_is_a_plain_actor():
-    """And can be started, watched and supervised as one."""
     assert issubclass(StateMachine, Actor)
     assert Light().state == ""

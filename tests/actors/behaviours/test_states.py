@@ -14,7 +14,6 @@ class OneWay(Light):
 
 
 async def test_a_table_is_kept_to(autojump_clock, system):
-    """A change it does not know is refused, and the machine stays where it is."""
     light = await start(system, OneWay)
 
     def refused(machine, _):
@@ -32,7 +31,6 @@ async def test_a_table_is_kept_to(autojump_clock, system):
 
 
 async def test_a_refused_change_that_nobody_catches_is_a_crash(autojump_clock, system):
-    """In the state it was in."""
     light = await start(system, OneWay, restart=Restart.TEMPORARY)
     await light.tell(Note("go", then=to("dark")))
     exit_ = await light.ref.wait_stopped()
@@ -41,7 +39,6 @@ async def test_a_refused_change_that_nobody_catches_is_a_crash(autojump_clock, s
 
 
 def test_a_table_with_a_gap_is_refused_when_the_class_is_made():
-    """Every target needs a row: a name with a typing error has none."""
     with pytest.raises(InvalidSpec, match="red leads to 'grene', which has no row of its own"):
 
         class Gap(Light):
@@ -49,14 +46,11 @@ def test_a_table_with_a_gap_is_refused_when_the_class_is_made():
 
 
 def test_a_table_that_gives_a_word_for_a_row_is_refused():
-    """It would be read letter by letter."""
     with pytest.raises(InvalidSpec, match="transitions"):
         check_table({"a": "b", "b": "a"})
 
 
 async def test_an_initial_state_the_table_does_not_know_is_refused(autojump_clock, system):
-    """At the start."""
-
     class Off(OneWay):
         async def initial(self, context):
             return self.anywhere
@@ -66,7 +60,6 @@ async def test_an_initial_state_the_table_does_not_know_is_refused(autojump_cloc
 
 
 def test_a_table_can_be_checked_without_a_machine():
-    """It is plain data."""
     table = {"a": {"b"}, "b": {"a", "b"}}
     check_table(table)
     check_transition(table, "a", "b")

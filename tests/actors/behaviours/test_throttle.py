@@ -26,7 +26,7 @@ from actors import (
 )
 from actors.behaviours.bucket import Buckets, Rate
 from actors.behaviours.throttle import AcquirePermit, ReadThrottle, Throttle, ThrottleStatistics
-from tests.actors.troupe import settled
+from tests.actors.troupe import collect, failing, settled, tell
 
 
 @frozen
@@ -65,24 +65,20 @@ class Post:
         return word.upper()
 
     def times(self, event="start"):
-        """When which word came to this."""
         return [(word, at) for happened, word, at in self.diary if happened == event]
 
 
 @pytest.fixture
 def post():
-    """A diary of work."""
     return Post()
 
 
 async def spawn(system, post, rate=None, *, spec=None, max_keys=1024, **options):
-    """A throttle that keeps its buckets over restarts."""
     buckets = Buckets(rate or Rate(1.0), max_keys=max_keys)
     return await system.spawn(ChildSpec("t", lambda: Throttle(post.work, buckets, **options), **(spec or {})))
 
 
 async def test_told_messages_are_delayed_to_the_rate_and_keep_their_order(autojump_clock, system, post):
-    """None is lost; the first goes at once."""
     ref = await spawn(system, post)
     for word in "abc":
         ref.tell(word)
@@ -92,7 +88,6 @@ async def test_told_messages_are_delayed_to_the_rate_and_keep_their_order(autoju
 
 
 async def test_a_burst_goes_at_once_after_a_quiet_time(autojump_clock, system, post):
-    """And the rest at the rate."""
     ref = await spawn(system, post, Rate(2.0, burst=3))
     for word in "abcde":
         ref.tell(word)
@@ -101,7 +96,6 @@ async def test_a_burst_goes_at_once_after_a_quiet_time(autojump_clock, system, p
 
 
 async def test_requests_are_delayed_too_and_get_what_the_work_returns(autojump_clock, system, post):
-    """Or the error it raises; the throttle lives on."""
     ref = await spawn(system, post)
     assert await ref.ask(Send("a")) == "A"
     with pytest.raises(ValueError, match="bad"):
@@ -111,7 +105,6 @@ async def test_requests_are_delayed_too_and_get_what_the_work_returns(autojump_c
 
 
 async def test_keys_have_rates_of_their_own(autojump_clock, system, post):
-    """One that waits holds up no other."""
     ref = await spawn(system, post, key=lambda word: word[0])
     for word in ("a1", "a2", "b1", "a3", "b2"):
         ref.tell(word)
@@ -120,7 +113,6 @@ async def test_keys_have_rates_of_their_own(autojump_clock, system, post):
 
 
 async def test_the_table_of_keys_is_bounded_and_forgets_the_idle(autojump_clock, system, post):
-    """A key too many waits until another is idle."""
     ref = await spawn(system, post, key=lambda word: word, max_keys=2)
     for word in "abc":
         ref.tell(word)
@@ -130,7 +122,6 @@ async def test_the_table_of_keys_is_bounded_and_forgets_the_idle(autojump_clock,
 
 
 async def test_no_more_than_so_many_are_in_work_at_once(autojump_clock, system, post):
-    """Whatever the rate allows; they start in their order."""
     ref = await spawn(system, post, Rate(1000.0, burst=10), at_once=2)
     for word in ("slow1", "slow2", "slow3", "d"):
         ref.tell(word)
@@ -140,7 +131,6 @@ async def test_no_more_than_so_many_are_in_work_at_once(autojump_clock, system, 
 
 @pytest.mark.promise("bitten.cancelled-ask")
 async def test_the_time_of_a_request_goes_on_while_it_waits(autojump_clock, system, post):
-    """One that timed out, or was cancelled, is never started and takes no token."""
     ref = await spawn(system, post, Rate(0.1))
     ref.tell("first")
     with pytest.raises(AskTimeout) as caught:
@@ -155,7 +145,6 @@ async def test_the_time_of_a_request_goes_on_while_it_waits(autojump_clock, syst
 
 @pytest.mark.promise("bitten.cancelled-ask")
 async def test_work_that_nobody_waits_for_any_more_is_cancelled(autojump_clock, system, post):
-    """Within a quarter of a second, and only that; a request that must finish does."""
     ref = await spawn(system, post, Rate(1000.0, burst=10), at_once=3)
     ref.tell("slow")
     with trio.move_on_after(1):
@@ -175,11 +164,9 @@ async def test_work_that_nobody_waits_for_any_more_is_cancelled(autojump_clock, 
     [(Overflow.DROP_NEWEST, ["a", "b", "c"], "d"), (Overflow.DROP_OLDEST, ["a", "c", "d"], "b")],
 )
 async def test_what_finds_no_room_is_refused_by_the_policy(autojump_clock, system, post, overflow, done, lost):
-    """A told message becomes a dead letter, and is counted."""
     ref = await spawn(system, post, backlog=2, overflow=overflow)
     for word in "abcd":
-        ref.tell(word)
-        await settled()
+        await tell(ref, word)
     await trio.sleep(10)
     assert [word for word, _ in post.times()] == done
     assert [(letter.lane, letter.message, letter.why) for letter in system.dead_letters] == [
@@ -189,10 +176,8 @@ async def test_what_finds_no_room_is_refused_by_the_policy(autojump_clock, syste
 
 
 async def test_a_request_that_finds_no_room_fails_at_once(autojump_clock, system, post):
-    """Its caller is told, so there is no dead letter."""
     ref = await spawn(system, post, backlog=1)
-    ref.tell("a")
-    await settled()
+    await tell(ref, "a")
     ref.tell("b")
     with pytest.raises(MailboxFull) as caught:
         await ref.ask(Send("c"))
@@ -202,10 +187,8 @@ async def test_a_request_that_finds_no_room_fails_at_once(autojump_clock, system
 
 
 async def test_the_places_of_requests_given_up_are_free_again(autojump_clock, system, post):
-    """At once, also while nothing may go."""
     ref = await spawn(system, post, Rate(0.01), backlog=1)
-    ref.tell("a")
-    await settled()
+    await tell(ref, "a")
     with trio.move_on_after(1.1):
         await ref.ask(Send("b"))
     ref.tell("c")
@@ -214,10 +197,8 @@ async def test_the_places_of_requests_given_up_are_free_again(autojump_clock, sy
 
 
 async def test_refusing_a_request_that_was_given_up_counts_for_nothing(autojump_clock, system, post):
-    """It is no loss, and no late answer."""
     ref = await spawn(system, post, Rate(0.01), backlog=1, overflow=Overflow.DROP_OLDEST)
-    ref.tell("a")
-    await settled()
+    await tell(ref, "a")
     with trio.move_on_after(1.1):
         await ref.ask(Send("b"))
     ref.tell("c")
@@ -227,29 +208,19 @@ async def test_refusing_a_request_that_was_given_up_counts_for_nothing(autojump_
 
 
 async def test_a_throttle_in_numbers(autojump_clock, system, post):
-    """What waits, is in work, was started and refused."""
     ref = await spawn(system, post, backlog=1, key=lambda word: word[0])
     for word in ("slow", "s2", "x1"):
-        ref.tell(word)
-        await settled()
+        await tell(ref, word)
     assert await ref.ask(ReadThrottle()) == ThrottleStatistics(waiting=1, in_work=1, keys=1, started=1, refused=1)
 
 
 @pytest.mark.promise("peers.restart-gap")
 async def test_an_error_over_a_told_message_crashes_the_actor_and_what_waits_outlives_it(autojump_clock, system, post):
-    """In its order, requests too; the failed message is not repeated, and there is no new burst."""
     ref = await spawn(system, post, Rate(1.0, burst=2))
     answers = []
     async with trio.open_nursery() as nursery:
-        ref.tell("a")
-        ref.tell("bad")
-        ref.tell("c")
-        await settled()
-
-        @nursery.start_soon
-        async def caller():
-            answers.append(await ref.ask(Send("d"), timeout_s=100))
-
+        await tell(ref, "a", "bad", "c")
+        nursery.start_soon(collect, answers, lambda: ref.ask(Send("d"), timeout_s=100))
         await trio.sleep(5)
         ref.tell("e")
     assert post.times() == [("a", 0.0), ("bad", 0.0), ("c", 1.0), ("d", 2.0)]
@@ -260,7 +231,6 @@ async def test_an_error_over_a_told_message_crashes_the_actor_and_what_waits_out
 
 
 async def test_work_beside_one_that_crashes_is_finished(autojump_clock, system, post):
-    """It is innocent; the crash is told with the error."""
     ref = await spawn(system, post, Rate(1000.0, burst=9), at_once=2, spec={"restart": Restart.TEMPORARY}, finish_s=9.0)
     ref.tell("slow")
     ref.tell("bad")
@@ -273,7 +243,6 @@ async def test_work_beside_one_that_crashes_is_finished(autojump_clock, system, 
 @pytest.mark.promise("bitten.three-stops", "stop.queue")
 @pytest.mark.parametrize("mode", [StopMode.NOW, StopMode.AFTER_MESSAGE])
 async def test_a_stop_leaves_what_waits(autojump_clock, system, post, mode):
-    """Told messages become dead letters, callers are told; what is in work may finish."""
     ref = await spawn(system, post)
     async with trio.open_nursery() as nursery:
 
@@ -283,12 +252,7 @@ async def test_a_stop_leaves_what_waits(autojump_clock, system, post, mode):
 
         await settled()
         ref.tell("b")
-
-        @nursery.start_soon
-        async def waiting():
-            with pytest.raises(ActorDied):
-                await ref.ask(Send("c"), timeout_s=math.inf)
-
+        nursery.start_soon(failing, ActorDied, lambda: ref.ask(Send("c"), timeout_s=math.inf))
         await settled()
         assert await ref.stop(mode) == Shutdown()
         assert trio.current_time() == 3.0
@@ -298,18 +262,11 @@ async def test_a_stop_leaves_what_waits(autojump_clock, system, post, mode):
 
 @pytest.mark.promise("bitten.every-drop-counted")
 async def test_work_that_does_not_finish_in_time_is_cut_off_and_counted(autojump_clock, system, post):
-    """4 s, unless told otherwise; a request's caller is told."""
     ref = await spawn(system, post, Rate(1000.0, burst=9), at_once=2)
     async with trio.open_nursery() as nursery:
-
-        @nursery.start_soon
-        async def caller():
-            with pytest.raises(ActorDied):
-                await ref.ask(Send("long", 100.0), timeout_s=math.inf)
-
+        nursery.start_soon(failing, ActorDied, lambda: ref.ask(Send("long", 100.0), timeout_s=math.inf))
         await settled()
-        ref.tell("slow")
-        await settled()
+        await tell(ref, "slow")
         assert await ref.stop() == Shutdown()
     assert sorted(post.times("cut")) == [("long", 4.0), ("slow", 4.0)]
     assert [(letter.lane, letter.message, letter.why) for letter in system.dead_letters] == [
@@ -318,17 +275,14 @@ async def test_work_that_does_not_finish_in_time_is_cut_off_and_counted(autojump
 
 
 async def test_work_may_be_cut_off_at_once(autojump_clock, system, post):
-    """For work that can be."""
     ref = await spawn(system, post, finish_s=0.0)
-    ref.tell("slow")
-    await settled()
+    await tell(ref, "slow")
     await ref.stop()
     assert post.times("cut") == [("slow", 0.0)]
 
 
 @pytest.mark.promise("bitten.three-stops")
 async def test_a_stop_after_draining_works_off_what_waits_at_its_rate(autojump_clock, system, post):
-    """What comes meanwhile is refused; then it ends in order."""
     ref = await spawn(system, post, spec={"shutdown_s": 100.0})
     for word in "abc":
         ref.tell(word)
@@ -345,7 +299,6 @@ async def test_a_stop_after_draining_works_off_what_waits_at_its_rate(autojump_c
 
 
 async def test_an_idle_throttle_drains_at_once(autojump_clock, system, post):
-    """There is nothing to wait for."""
     ref = await spawn(system, post)
     assert await ref.stop(StopMode.AFTER_DRAIN) == Shutdown()
     assert trio.current_time() == 0.0
@@ -353,7 +306,6 @@ async def test_an_idle_throttle_drains_at_once(autojump_clock, system, post):
 
 @pytest.mark.promise("stop.grace-overrun")
 async def test_draining_ends_with_the_grace(autojump_clock, system, post):
-    """What is left becomes dead letters."""
     ref = await spawn(system, post, spec={"shutdown_s": 2.5})
     for word in "abcde":
         ref.tell(word)
@@ -365,7 +317,6 @@ async def test_draining_ends_with_the_grace(autojump_clock, system, post):
 
 
 async def test_a_stop_that_drains_can_be_hurried(autojump_clock, system, post):
-    """NOW after AFTER_DRAIN leaves the rest."""
     ref = await spawn(system, post, spec={"shutdown_s": 100.0})
     for word in "abcde":
         ref.tell(word)
@@ -380,7 +331,6 @@ async def test_a_stop_that_drains_can_be_hurried(autojump_clock, system, post):
 
 @pytest.mark.promise("watch.tables-empty")
 async def test_nothing_is_left_behind(autojump_clock, system, post):
-    """No timer of an idle one, no task of one that ended."""
     ref = await spawn(system, post)
     await settled()
     tasks = trio.lowlevel.current_statistics().tasks_living
@@ -388,8 +338,7 @@ async def test_nothing_is_left_behind(autojump_clock, system, post):
     await trio.sleep(6)
     assert len(system.timers) == 0
     assert trio.lowlevel.current_statistics().tasks_living == tasks
-    ref.tell("slow")
-    await settled()
+    await tell(ref, "slow")
     await ref.stop()
     assert trio.lowlevel.current_statistics().tasks_living < tasks
     assert len(system.timers) == 0
@@ -400,14 +349,12 @@ async def test_nothing_is_left_behind(autojump_clock, system, post):
     [({"at_once": 0}, "at_once"), ({"backlog": 0}, "backlog"), ({"overflow": Overflow.WAIT}, "overflow")],
 )
 def test_arguments_that_make_no_sense_are_refused(options, wrong):
-    """The error names them."""
     with pytest.raises(InvalidSpec) as caught:
         Throttle(Post().work, Buckets(Rate(1.0)), **options)
     assert caught.value.field == wrong
 
 
 async def test_work_that_ends_in_the_moment_of_a_stop_starts_no_other(autojump_clock, system):
-    """Whichever comes first in that moment; what waited is told of."""
     for _ in range(20):
         gate, started = trio.Event(), []
 
@@ -417,9 +364,7 @@ async def test_work_that_ends_in_the_moment_of_a_stop_starts_no_other(autojump_c
 
         buckets = Buckets(Rate(1000.0, burst=5))
         ref = await system.spawn(ChildSpec("t", lambda work=work, buckets=buckets: Throttle(work, buckets)))
-        ref.tell("a")
-        ref.tell("b")
-        await settled()
+        await tell(ref, "a", "b")
         gate.set()
         assert await ref.stop() == Shutdown()
         assert started == ["a"]
@@ -427,7 +372,6 @@ async def test_work_that_ends_in_the_moment_of_a_stop_starts_no_other(autojump_c
 
 
 async def test_what_travels_with_a_message_is_there_when_its_work_begins(autojump_clock):
-    """However long it waited, also across a crash."""
     trace = contextvars.ContextVar("trace", default="none")
     seen = []
 
@@ -461,7 +405,6 @@ class Counted(Throttle):
 
 @pytest.mark.promise("peers.restart-gap", "mailbox.order")
 async def test_the_order_is_kept_when_it_crashes_with_more_in_its_mailbox(autojump_clock, system):
-    """Twice, also while what waited before comes back: those before those that came later."""
     done, ends, gates = [], [], {"bad1": trio.Event(), "bad2": trio.Event()}
 
     async def work(message):
@@ -492,7 +435,6 @@ async def test_the_order_is_kept_when_it_crashes_with_more_in_its_mailbox(autoju
 
 @pytest.mark.promise("peers.restart-gap", "bitten.every-drop-counted")
 async def test_all_that_waits_outlives_a_crash_however_much_there_is_room_for(autojump_clock, system):
-    """More than a lane of the mailbox holds."""
     done, gate = [], trio.Event()
 
     async def work(message):
@@ -514,7 +456,6 @@ async def test_all_that_waits_outlives_a_crash_however_much_there_is_room_for(au
 
 
 async def test_the_same_message_may_wait_twice(autojump_clock, system, post):
-    """Also across a crash: it is as many messages as were told."""
     ref = await spawn(system, post)
     for word in ("bad", "tick", "tock", "tick", "tick"):
         ref.tell(word)
@@ -524,10 +465,8 @@ async def test_the_same_message_may_wait_twice(autojump_clock, system, post):
 
 @pytest.mark.promise("bitten.every-drop-counted")
 async def test_room_is_made_by_those_who_leave_and_by_nobody_else(autojump_clock, system, post):
-    """A request that was given up makes room, the told ones that wait keep theirs; the stash has no more than waits."""
     ref = await spawn(system, post, Rate(0.01), backlog=3)
-    ref.tell("first")
-    await settled()
+    await tell(ref, "first")
     ref.tell("a")
     with trio.move_on_after(1):
         await ref.ask(Send("left"))
@@ -543,17 +482,11 @@ async def test_room_is_made_by_those_who_leave_and_by_nobody_else(autojump_clock
 
 
 async def test_a_request_that_somebody_else_answers_makes_room_too(autojump_clock, system, post, events):
-    """It waits no more."""
     ref = await spawn(system, post, Rate(0.01), backlog=1)
-    ref.tell("first")
-    await settled()
+    await tell(ref, "first")
     request, answers = Send("a"), []
     async with trio.open_nursery() as nursery:
-
-        @nursery.start_soon
-        async def caller():
-            answers.append(await ref.ask(request))
-
+        nursery.start_soon(collect, answers, lambda: ref.ask(request))
         await settled()
         request.reply("from elsewhere")
     ref.tell("b")
@@ -564,13 +497,11 @@ async def test_a_request_that_somebody_else_answers_makes_room_too(autojump_cloc
 
 
 async def turns(system, rate, **options):
-    """A throttle that gives turns only."""
     buckets = Buckets(rate)
     return await system.spawn(ChildSpec("t", lambda: Throttle(None, buckets, **options)))
 
 
 async def test_turns_are_given_at_the_rate_of_each_key(autojump_clock, system):
-    """In the order in which they were asked for; they take no place, so what is done in them may take its time."""
     ref, times = await turns(system, Rate(1.0)), []
 
     async def visit(key):
@@ -587,7 +518,6 @@ async def test_turns_are_given_at_the_rate_of_each_key(autojump_clock, system):
 
 @pytest.mark.promise("bitten.cancelled-ask")
 async def test_a_turn_that_is_given_up_takes_no_token(autojump_clock, system):
-    """The next one has it."""
     ref = await turns(system, Rate(1.0))
     await ref.ask(AcquirePermit())
     with trio.move_on_after(0.5):
@@ -597,7 +527,6 @@ async def test_a_turn_that_is_given_up_takes_no_token(autojump_clock, system):
 
 
 async def test_who_gives_turns_only_does_no_work(autojump_clock, system):
-    """Other messages are unhandled. One that works gives turns as well, at the same rate."""
     ref = await turns(system, Rate(1.0))
     with pytest.raises(UnhandledMessage):
         await ref.ask(Send("a"))
@@ -605,7 +534,6 @@ async def test_who_gives_turns_only_does_no_work(autojump_clock, system):
 
 
 async def test_turns_and_work_have_one_rate(autojump_clock, system, post):
-    """For the same key."""
     ref = await spawn(system, post)
     await ref.ask(AcquirePermit())
     assert await ref.ask(Send("a")) == "A"

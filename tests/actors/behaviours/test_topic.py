@@ -23,28 +23,19 @@ from actors import (
 )
 from actors.behaviours.pool import Pool, PoolRef
 from actors.behaviours.topic import InspectTopic, Publish, Subscribe, SubscriberStatistics, Unsubscribe, topic
-from tests.actors.troupe import Boom, Hang, Player, Read, held, player, settled
+from tests.actors.troupe import Boom, Hang, Read, held, kill, player, settled, tell
 
 
 @pytest.fixture
 async def news(system):
-    """A topic that runs."""
     return await system.spawn(ChildSpec("news", topic()))
 
 
 def reader(name, capacity=100, overflow=Overflow.WAIT):
-    """A player with a mailbox of its own size."""
-
-    def make():
-        actor = Player(name)
-        actor.mailbox = MailboxSpec(capacity=capacity, overflow=overflow)
-        return actor
-
-    return ChildSpec(name, make, restart=Restart.TEMPORARY)
+    return player(name, mailbox=MailboxSpec(capacity=capacity, overflow=overflow), restart=Restart.TEMPORARY)
 
 
 async def subscribed(system, news, name, **options):
-    """One more reader of the topic."""
     ref = await system.spawn(reader(name, **options))
     await news.ask(Subscribe(ref))
     return ref
@@ -58,7 +49,6 @@ async def counts(news):
 
 @pytest.mark.promise("topic.once")
 async def test_everybody_who_subscribed_gets_it_once_and_in_order(autojump_clock, system, news):
-    """However often one subscribed, told or asked."""
     readers = [await subscribed(system, news, name) for name in "abc"]
     news.tell(Subscribe(readers[0]))
     await news.ask(Subscribe(readers[0]))
@@ -70,20 +60,17 @@ async def test_everybody_who_subscribed_gets_it_once_and_in_order(autojump_clock
 
 @pytest.mark.promise("topic.once")
 async def test_nothing_is_published_across_topics(autojump_clock, system):
-    """Not even if both were made by one factory."""
     factory = topic()
     fruit, roots = [await system.spawn(ChildSpec(name, factory)) for name in ("fruit", "roots")]
     ref = await subscribed(system, fruit, "a")
     roots.tell(Publish("carrot"))
-    fruit.tell(Publish("apple"))
-    await settled()
+    await tell(fruit, Publish("apple"))
     assert await ref.ask(Read()) == ["apple"]
     assert await counts(roots) == {}
 
 
 @pytest.mark.promise("topic.once", "watch.tables-empty")
 async def test_who_unsubscribes_gets_no_more(autojump_clock, system, news):
-    """Harmless again; and a later subscription starts afresh."""
     ref = await subscribed(system, news, "a")
     news.tell(Publish(1))
     await news.ask(Unsubscribe(ref))
@@ -91,19 +78,16 @@ async def test_who_unsubscribes_gets_no_more(autojump_clock, system, news):
     assert held(ref) == {}
     news.tell(Publish(2))
     await news.ask(Subscribe(ref))
-    news.tell(Publish(3))
-    await settled()
+    await tell(news, Publish(3))
     assert await ref.ask(Read()) == [1, 3]
 
 
 @pytest.mark.promise("watch.tables-empty", "topic.once")
 async def test_the_dead_leave_by_themselves(autojump_clock, system, news):
-    """Nothing is sent to them, so there is no dead letter, and no table keeps them."""
     refs = [await subscribed(system, news, name) for name in "abcd"]
     refs[0].kill()
     await refs[1].stop()
-    refs[2].tell(Boom())
-    await settled()
+    await tell(refs[2], Boom())
     news.tell(Publish("still here"))
     assert await counts(news) == {"d": (1, 0)}
     assert system.dead_letters.count == 0
@@ -113,7 +97,6 @@ async def test_the_dead_leave_by_themselves(autojump_clock, system, news):
 
 
 async def test_a_dead_actor_cannot_subscribe(autojump_clock, system):
-    """It is answered, and gets nothing."""
     news = await system.spawn(ChildSpec("news", topic(retain=1)))
     news.tell(Publish("kept"))
     ref = await system.spawn(reader("a"))
@@ -124,23 +107,18 @@ async def test_a_dead_actor_cannot_subscribe(autojump_clock, system):
 
 
 async def test_a_subscriber_that_restarts_stays_subscribed(autojump_clock, system, news):
-    """A restart is no end."""
     ref = await system.spawn(player("a"))
     await news.ask(Subscribe(ref))
-    ref.kill()
-    await settled()
-    news.tell(Publish("news"))
-    await settled()
+    await kill(ref)
+    await tell(news, Publish("news"))
     assert await ref.ask(Read()) == ["news"]
 
 
 @pytest.mark.promise("topic.once", "bitten.every-drop-counted")
 async def test_a_full_subscriber_harms_nobody_else(autojump_clock, system, news):
-    """What it misses is counted for it, and is a dead letter."""
     full = await subscribed(system, news, "full", capacity=2)
     other = await subscribed(system, news, "other")
-    full.tell(Hang())
-    await settled()
+    await tell(full, Hang())
     for number in range(5):
         news.tell(Publish(number))
     await settled()
@@ -154,40 +132,33 @@ async def test_a_subscriber_whose_mailbox_raises_harms_nobody_else(autojump_cloc
     """The key of its conflating lane does not understand the message."""
     await subscribed(system, news, "picky", overflow=Conflate(len))
     other = await subscribed(system, news, "other")
-    news.tell(Publish(1))
-    await settled()
+    await tell(news, Publish(1))
     assert await other.ask(Read()) == [1]
     assert await counts(news) == {"picky": (0, 1), "other": (1, 0)}
 
 
 async def test_a_subscription_has_a_lane(autojump_clock, system, news):
-    """A second one changes it."""
     ref = await system.spawn(reader("a"))
     await news.ask(Subscribe(ref, Lane.LOW))
     await news.ask(Subscribe(ref, Lane.ALERT))
-    ref.tell(Hang())
-    await settled()
-    news.tell(Publish("urgent"))
-    await settled()
+    await tell(ref, Hang())
+    await tell(news, Publish("urgent"))
     assert {lane: queue.depth for lane, queue in ref.statistics().items()} == {Lane.ALERT: 1, Lane.NORMAL: 0}
 
 
 async def test_what_is_retained_is_given_to_new_subscribers(autojump_clock, system):
-    """The last so many, in order, once; the old ones do not get them again."""
     news = await system.spawn(ChildSpec("news", topic(retain=2)))
     old = await subscribed(system, news, "old")
     for number in range(4):
         news.tell(Publish(number))
     new = await subscribed(system, news, "new")
     await news.ask(Subscribe(new))
-    news.tell(Publish(4))
-    await settled()
+    await tell(news, Publish(4))
     assert await old.ask(Read()) == [0, 1, 2, 3, 4]
     assert await new.ask(Read()) == [2, 3, 4]
 
 
 async def test_without_retention_the_past_is_past(autojump_clock, system, news):
-    """The default."""
     news.tell(Publish("before"))
     ref = await subscribed(system, news, "a")
     assert await ref.ask(Read()) == []
@@ -198,7 +169,6 @@ async def test_without_retention_the_past_is_past(autojump_clock, system, news):
 
 
 async def test_subscriptions_outlive_a_crash_of_the_topic(autojump_clock, system):
-    """What is retained too. Who died while no incarnation ran is gone; nobody is subscribed twice."""
     first = await system.spawn(player("first"))
     spec = ChildSpec("news", topic(retain=1))
     below = await system.spawn(
@@ -207,16 +177,13 @@ async def test_subscriptions_outlive_a_crash_of_the_topic(autojump_clock, system
     news = below.children()[1]
     a, b = [await subscribed(system, news, name) for name in "ab"]
     await news.ask(Subscribe(first))
-    news.tell(Publish("kept"))
-    await settled()
+    await tell(news, Publish("kept"))
     news.kill()
     await b.stop()
     await settled()
-    below.children()[0].kill()
-    await settled()
+    await kill(below.children()[0])
     late = await subscribed(system, news, "late")
-    news.tell(Publish("new"))
-    await settled()
+    await tell(news, Publish("new"))
     assert [await ref.ask(Read()) for ref in (first, a, late)] == [["kept", "new"]] * 3
     assert sorted(await counts(news)) == ["a", "first", "late"]
     assert system.dead_letters.count == 0
@@ -224,16 +191,13 @@ async def test_subscriptions_outlive_a_crash_of_the_topic(autojump_clock, system
 
 @pytest.mark.promise("watch.tables-empty")
 async def test_a_topic_that_ended_leaves_nothing_behind(autojump_clock, system):
-    """No watch, and with the factory nothing that was published; one that starts later begins without subscribers."""
-
     class News:
         """Can be referred to weakly."""
 
     factory, published = topic(retain=1), News()
     news = await system.spawn(ChildSpec("news", factory))
     ref = await subscribed(system, news, "a")
-    news.tell(Publish(published))
-    await settled()
+    await tell(news, Publish(published))
     await news.stop()
     assert held(ref) == {}
     again = await system.spawn(ChildSpec("news", factory))
@@ -248,7 +212,6 @@ async def test_a_topic_that_ended_leaves_nothing_behind(autojump_clock, system):
 
 
 async def test_a_pool_may_subscribe(autojump_clock, system, news):
-    """Each publication goes to one of its workers."""
     pool = PoolRef()
     await system.spawn(ChildSpec("pool", lambda: Pool(pool, player("w"), 2)))
     await news.ask(Subscribe(pool.ref))
@@ -259,13 +222,11 @@ async def test_a_pool_may_subscribe(autojump_clock, system, news):
 
 
 async def test_a_notice_cannot_be_forged_by_way_of_a_topic(autojump_clock, system, news):
-    """The publisher is told."""
     with pytest.raises(TypeError, match="from the runtime only"):
         Publish(Terminated(news, Normal()))
 
 
 async def test_the_topic_in_numbers(autojump_clock, system, news):
-    """Published, and given to each; what it does not understand is unhandled."""
     ref = await subscribed(system, news, "a")
     news.tell(Publish(1))
     news.tell("what?")
@@ -287,19 +248,16 @@ class Steps(trio.abc.Instrument):
 
 
 async def test_a_large_audience_does_not_hold_the_loop(autojump_clock, system, news):
-    """One publication to very many is given out in several steps, between which others run."""
     refs = [await subscribed(system, news, f"r{number}") for number in range(1100)]
     steps = Steps(news.path)
     trio.lowlevel.add_instrument(steps)
-    news.tell(Publish("all"))
-    await settled()
+    await tell(news, Publish("all"))
     trio.lowlevel.remove_instrument(steps)
     assert steps.count >= 3
     assert all(ref.statistics()[Lane.NORMAL].high_water == 1 for ref in refs)
 
 
 def test_topics_need_no_fixture():
-    """A factory may be made anywhere, and each system that uses it has topics of its own."""
     factory = topic()
 
     async def main():

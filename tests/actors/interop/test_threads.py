@@ -34,7 +34,7 @@ from actors import (
 from actors.interop import foreign_call as foreign_calls
 from actors.interop.foreign_call import ForeignTimeout, TooManyAbandoned, late_calls
 from actors.interop.threads import ThreadActor, ThreadContext, ThreadSpec, run_in_thread
-from tests.actors.troupe import Read, Run, player, settled
+from tests.actors.troupe import Read, Run, collect, failing, player, settled
 
 PATIENCE_S = 10.0
 DEDICATED = ThreadSpec(dedicated=True)
@@ -109,24 +109,20 @@ async def system(events):
 
 @pytest.fixture(params=[ThreadSpec(), DEDICATED], ids=["pooled", "dedicated"])
 def spec(request):
-    """Both ways to have threads."""
     return request.param
 
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left():
-    """No test leaves a call behind for good."""
     yield
     assert late_calls() == ()
 
 
 def worker(spec=ThreadSpec(), diary=None, **options):  # noqa: B008 - frozen
-    """The spec of a worker."""
     return ChildSpec("worker", partial(Worker, spec, diary), **options)
 
 
 async def threads_ended():
-    """Wait until no thread runs that was left behind."""
     await trio.testing.wait_all_threads_completed()
     while late_calls():
         await trio.lowlevel.checkpoint()
@@ -136,14 +132,12 @@ async def threads_ended():
 
 
 async def test_a_call_returns_or_raises_what_the_code_does():
-    """Arguments go through."""
     assert await run_in_thread(divmod, 7, 2, timeout_s=5) == (3, 1)
     with pytest.raises(ZeroDivisionError):
         await run_in_thread(divmod, 7, 0, timeout_s=5)
 
 
 async def test_the_loop_goes_on_while_a_thread_works():
-    """And the code runs in another thread than the loop."""
     stuck, idents = Stuck(), []
 
     async def call():
@@ -159,7 +153,6 @@ async def test_the_loop_goes_on_while_a_thread_works():
 
 
 async def test_calls_at_once_are_bounded():
-    """By a limiter that is not the one of trio's own files and name look-ups."""
     stucks = [Stuck(), Stuck(), Stuck()]
     limiter = trio.CapacityLimiter(2)
     async with trio.open_nursery() as nursery:
@@ -177,7 +170,6 @@ async def test_calls_at_once_are_bounded():
 
 
 async def test_a_cancelled_call_is_told_and_ends():
-    """Code that looks whether it was cancelled needs nothing else."""
     began = threading.Event()
 
     def polls():
@@ -215,7 +207,6 @@ async def test_a_cancelled_call_is_interrupted_and_ends():
 
 
 async def test_an_error_of_code_that_was_not_interrupted_is_not_hidden_by_the_cancellation():
-    """It is no way to end, but a fault."""
     stuck = Stuck()
 
     def fails():
@@ -231,7 +222,6 @@ async def test_an_error_of_code_that_was_not_interrupted_is_not_hidden_by_the_ca
 
 
 async def test_an_interrupt_comes_again_until_the_call_ends(mock_clock):
-    """The first may find nothing to interrupt yet. One that raises is logged, and does not end the wait."""
     stuck, interrupts = Stuck(), []
 
     def interrupt():
@@ -270,7 +260,6 @@ async def test_a_call_that_did_not_begin_is_not_interrupted():
 
 
 async def test_a_call_in_time_ends_and_one_over_its_time_is_a_timeout(mock_clock):
-    """The error names the call and the time."""
     stuck = Stuck()
 
     async def too_long():
@@ -287,14 +276,10 @@ async def test_a_call_in_time_ends_and_one_over_its_time_is_a_timeout(mock_clock
 
 
 async def test_a_value_that_comes_late_is_a_value(mock_clock):
-    """The work was done: to say that it failed would be false."""
     stuck, values = Stuck(), []
 
-    async def late():
-        values.append(await run_in_thread(stuck, timeout_s=3))
-
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(late)
+        nursery.start_soon(collect, values, lambda: run_in_thread(stuck, timeout_s=3))
         await stuck.begun()
         mock_clock.jump(4)
         await settled()
@@ -304,7 +289,6 @@ async def test_a_value_that_comes_late_is_a_value(mock_clock):
 
 
 async def test_a_call_that_does_not_end_is_waited_for_and_named(mock_clock, caplog):
-    """At once in `late_calls`; in the log after a second, once."""
     stuck = Stuck()
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as nursery:
@@ -329,7 +313,6 @@ async def test_a_call_that_does_not_end_is_waited_for_and_named(mock_clock, capl
 
 
 async def test_a_call_may_be_left_behind_named_and_counted(caplog):
-    """Its caller goes on at once; when the thread ends, it is forgotten."""
     stuck = Stuck()
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as nursery:
@@ -345,7 +328,6 @@ async def test_a_call_may_be_left_behind_named_and_counted(caplog):
 
 
 async def test_calls_left_behind_are_bounded_in_number():
-    """No further one is made that could be left behind too; those that are waited for go on."""
     stucks = [Stuck() for _ in range(foreign_calls.MAX_ABANDONED)]
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as nursery:
@@ -366,7 +348,6 @@ async def test_calls_left_behind_are_bounded_in_number():
 
 @pytest.mark.promise("bitten.cancelled-ask")
 async def test_nothing_a_call_does_reaches_the_loop_after_it_was_left_behind(system):
-    """Neither a message, nor what it waited for: the thread is told that it was cancelled instead."""
     ref = await system.spawn(player("a"))
     stuck, ended, asked = Stuck(), [], trio.Event()
 
@@ -405,7 +386,6 @@ async def test_nothing_a_call_does_reaches_the_loop_after_it_was_left_behind(sys
 
 
 async def test_a_call_on_its_way_to_the_loop_when_it_is_left_behind_does_nothing_there(system):
-    """It saw no cancellation when it set out."""
     ref = await system.spawn(player("a"))
     stuck, ended = Stuck(), []
 
@@ -437,7 +417,6 @@ async def test_a_call_on_its_way_to_the_loop_when_it_is_left_behind_does_nothing
 
 
 async def test_a_call_that_is_left_while_its_thread_begins_is_counted_or_not_made():
-    """Whichever comes first: never both, never neither."""
     for _ in range(100):
         stuck = Stuck()
         with trio.CancelScope() as scope:
@@ -455,7 +434,6 @@ async def test_a_call_that_is_left_while_its_thread_begins_is_counted_or_not_mad
 
 
 async def test_a_thread_actor_answers_with_what_handle_returns(system, spec):
-    """In the order of its messages; hooks run off the loop."""
     diary = []
     ref = await system.spawn(worker(spec, diary))
     ref.tell("one")
@@ -466,7 +444,6 @@ async def test_a_thread_actor_answers_with_what_handle_returns(system, spec):
 
 
 async def test_one_message_at_a_time_while_the_loop_goes_on(system, spec):
-    """The next one waits; other actors do not."""
     ref, other = await system.spawn(worker(spec)), await system.spawn(player("other"))
     stuck = Stuck()
     async with trio.open_nursery() as nursery:
@@ -480,7 +457,6 @@ async def test_one_message_at_a_time_while_the_loop_goes_on(system, spec):
 
 
 async def test_a_message_it_does_not_know_is_unhandled(system, events, spec):
-    """As with any actor: reported, and a request among them fails."""
     ref = await system.spawn(worker(spec))
     ref.tell(object())
     with pytest.raises(UnhandledMessage):
@@ -489,7 +465,6 @@ async def test_a_message_it_does_not_know_is_unhandled(system, events, spec):
 
 
 async def test_an_error_in_the_thread_is_a_crash_and_the_next_incarnation_starts_afresh(system, spec):
-    """With the stop hook in between; the caller learns of it at once."""
     diary = []
     ref = await system.spawn(worker(spec, diary))
     with pytest.raises(ActorDied) as caught:
@@ -504,8 +479,6 @@ async def test_an_error_in_the_thread_is_a_crash_and_the_next_incarnation_starts
 
 
 async def test_a_start_that_fails_in_the_thread_reaches_who_starts(system, spec):
-    """With the cause; a dedicated thread does not stay."""
-
     class Unable(Worker):
         def start_in_thread(self, thread):
             raise OSError("no")
@@ -518,7 +491,6 @@ async def test_a_start_that_fails_in_the_thread_reaches_who_starts(system, spec)
 
 
 async def test_a_dedicated_thread_is_one_for_all_hooks_and_ends_with_its_actor(system):
-    """It bears the actor's path as its name."""
     seen = []
     ref = await system.spawn(worker(DEDICATED))
     seen = await ref.ask(Do(lambda actor, _: actor.threads))
@@ -565,23 +537,16 @@ async def test_an_sqlite_connection_lives_in_a_dedicated_thread(system):
 
 
 async def test_a_query_that_hangs_is_interrupted_when_its_actor_is_stopped(system):
-    """And that is no crash."""
     running.clear()
     ref = await system.spawn(ChildSpec("database", Database))
     async with trio.open_nursery() as nursery:
-
-        @nursery.start_soon
-        async def asks():
-            with pytest.raises(ActorDied):
-                await ref.ask(Do(ENDLESS), timeout_s=math.inf)
-
+        nursery.start_soon(failing, ActorDied, lambda: ref.ask(Do(ENDLESS), timeout_s=math.inf))
         assert await trio.to_thread.run_sync(running.wait, PATIENCE_S)
         assert await ref.stop(StopMode.NOW) == Shutdown()
 
 
 @pytest.mark.promise("bitten.cancelled-ask")
 async def test_a_query_nobody_waits_for_any_more_is_interrupted_and_the_actor_lives_on(system):
-    """With its connection, and what is in it."""
     running.clear()
     ref = await system.spawn(ChildSpec("database", Database))
     await ref.ask(Do("INSERT INTO t VALUES (1), (2)"))
@@ -591,7 +556,6 @@ async def test_a_query_nobody_waits_for_any_more_is_interrupted_and_the_actor_li
 
 
 async def test_a_thread_that_cannot_be_stopped_delays_the_end_of_its_actor_and_that_is_told(mock_clock, events, caplog):
-    """By the log and `late_calls` first, by the runtime after the grace; then the end comes in order."""
     stuck = Stuck()
     async with ActorSystem("test", on_event=events.append) as system:
         ref = await system.spawn(worker())
@@ -613,7 +577,6 @@ async def test_a_thread_that_cannot_be_stopped_delays_the_end_of_its_actor_and_t
 
 
 async def test_without_an_interrupt_an_error_after_the_stop_is_a_crash(system, spec):
-    """It is a fault of the code then, and no way to end."""
     stuck = Stuck()
 
     def fails(*_):
@@ -633,7 +596,6 @@ async def test_without_an_interrupt_an_error_after_the_stop_is_a_crash(system, s
 
 
 async def test_an_actor_may_leave_its_call_behind(system):
-    """Then it ends at once, and its next incarnation has other threads."""
     stuck, diary = Stuck(), []
     ref = await system.spawn(worker(ThreadSpec(abandon=True), diary))
     ref.tell(Do(stuck))
@@ -648,7 +610,6 @@ async def test_an_actor_may_leave_its_call_behind(system):
 
 @pytest.mark.promise("peers.stop-hooks-on-cancel", "stop.hook-once")
 async def test_the_stop_hook_runs_once_in_the_thread_also_when_killed(system, spec):
-    """It is told that it has no time left."""
     told = []
 
     class Tidy(Worker):
@@ -670,7 +631,6 @@ async def test_the_stop_hook_runs_once_in_the_thread_also_when_killed(system, sp
 
 
 async def test_a_thread_reaches_other_actors(system, spec):
-    """It tells, asks, and runs what belongs on the loop; errors come back to it."""
     other = await system.spawn(player("other"))
 
     def reaches(_, thread):
@@ -686,7 +646,6 @@ async def test_a_thread_reaches_other_actors(system, spec):
 
 @pytest.mark.promise("ask.self", "peers.ask-self")
 async def test_a_thread_cannot_ask_the_actor_that_waits_for_it(system, spec):
-    """Not even when it may be left behind."""
     for kind in (spec, ThreadSpec(abandon=True)):
         ref = await system.spawn(worker(kind))
 
@@ -700,7 +659,6 @@ async def test_a_thread_cannot_ask_the_actor_that_waits_for_it(system, spec):
 
 @pytest.mark.promise("bad.cycle")
 async def test_a_circle_of_asks_through_a_thread_is_noticed(system, spec):
-    """The actor's own task asks for its thread."""
     ref, other = await system.spawn(worker(spec)), await system.spawn(player("other"))
 
     async def back(_):
@@ -712,7 +670,6 @@ async def test_a_circle_of_asks_through_a_thread_is_noticed(system, spec):
 
 
 async def test_what_a_thread_asks_is_cancelled_with_its_call(system, spec):
-    """The actor it asked works on it no longer."""
     other = await system.spawn(player("other"))
     ref = await system.spawn(worker(spec))
     entered, left = trio.Event(), []
@@ -733,7 +690,6 @@ async def test_what_a_thread_asks_is_cancelled_with_its_call(system, spec):
 
 
 async def test_a_request_that_must_finish_is_not_cut_off(system, spec):
-    """Its caller may go, its thread stays."""
     stuck = Stuck()
     ref = await system.spawn(worker(spec))
     async with trio.open_nursery() as nursery:
@@ -747,7 +703,6 @@ async def test_a_request_that_must_finish_is_not_cut_off(system, spec):
 
 
 async def test_a_call_over_its_time_crashes_the_actor(mock_clock):
-    """With the error that names it."""
     stuck = Stuck()
     async with ActorSystem("test", on_event=lambda _: None) as system:
         ref = await system.spawn(worker(ThreadSpec(timeout_s=3, abandon=True), restart=Restart.TEMPORARY))
@@ -762,7 +717,6 @@ async def test_a_call_over_its_time_crashes_the_actor(mock_clock):
 
 
 async def test_own_tasks_take_turns_in_a_dedicated_thread(system):
-    """In the order they came; one that gives up its turn interrupts nobody."""
     stuck, interrupts, order = Stuck(), [], []
 
     class Busy(Worker):
@@ -790,7 +744,6 @@ async def test_own_tasks_take_turns_in_a_dedicated_thread(system):
 
 
 async def test_context_variables_are_those_of_the_task(system, spec):
-    """In both kinds of thread; what the thread sets stays there."""
     color = contextvars.ContextVar("color")
 
     class Colored(Worker):
@@ -810,8 +763,6 @@ async def test_context_variables_are_those_of_the_task(system, spec):
 
 @pytest.mark.promise("restart.never-swallowed")
 async def test_a_system_exit_in_a_thread_is_no_crash(spec):
-    """It goes all the way up."""
-
     def leave(*_):
         raise SystemExit(3)
 
@@ -826,7 +777,6 @@ async def test_a_system_exit_in_a_thread_is_no_crash(spec):
 
 
 def test_wrong_threads_are_refused():
-    """Each with its field."""
     limiter = trio.CapacityLimiter(1)
     for field_name, options in (
         ("abandon", {"dedicated": True, "abandon": True}),
@@ -840,7 +790,6 @@ def test_wrong_threads_are_refused():
 
 
 def test_there_is_no_thread_context_outside_of_a_call():
-    """The error is a LookupError."""
     with pytest.raises(LookupError):
         ThreadContext.current()
 

@@ -38,7 +38,6 @@ class RealStage:
         self.ref: ActorRef
 
     async def open(self, actor: Actor) -> None:
-        """Start the actor."""
         self.ref = await self.system.spawn(ChildSpec("actor", lambda: actor, restart=Restart.TEMPORARY))
 
     async def peer(self, name: str) -> ActorRef:
@@ -47,16 +46,13 @@ class RealStage:
         return self.probes[name].ref
 
     def answer(self, name: str, kind: type[Ask[Any]], answer: Any) -> None:
-        """Let a peer answer."""
         self.probes[name].answer(kind, answer)
 
     async def told(self, name: str) -> list[object]:
-        """What a peer was told."""
         await settle()
         return [message for message in self.probes[name].seen if not isinstance(message, Ask)]
 
     async def ask(self, request: Ask[Any]) -> Any:
-        """Ask the actor."""
         alive = self.ref.alive
         try:
             return await self.ref.ask(request)
@@ -66,17 +62,14 @@ class RealStage:
             raise
 
     async def end(self, ref: ActorRef) -> Exit:
-        """End a peer, or a child."""
         reason = await ref.stop(StopMode.AFTER_DRAIN)
         await settle()
         return reason
 
     async def advance(self, seconds: float) -> None:
-        """Let time pass."""
         await advance(seconds)
 
     async def stop(self) -> None:
-        """Stop the actor."""
         await self.ref.stop(StopMode.AFTER_MESSAGE)
 
 
@@ -89,26 +82,21 @@ class RecordedStage:
         self.seen: list[Any] = []
 
     async def open(self, actor: Actor) -> None:
-        """Start the actor."""
         self.recorder = Recorder(actor, PATH)
         await self.recorder.start()
 
     async def peer(self, name: str) -> ActorRef:
-        """A stand-in."""
         return self.recorder.actor_at(f"/test/{name}")
 
     def answer(self, name: str, kind: type[Ask[Any]], answer: Any) -> None:
-        """Prepare an answer."""
         self.recorder.answer(kind, answer)
 
     async def told(self, name: str) -> list[object]:
-        """What the stand-in was told, but for requests."""
         await self._follow()
         told = [effect for effect in self.seen if isinstance(effect, Told) and effect.to == f"/test/{name}"]
         return [effect.message for effect in told]
 
     async def ask(self, request: Ask[Any]) -> Any:
-        """Feed a request."""
         try:
             return await self.recorder.ask(request)
         except Exception as error:
@@ -120,7 +108,6 @@ class RecordedStage:
                 await self._follow()
 
     async def end(self, ref: ActorRef) -> Exit:
-        """End a stand-in."""
         try:
             await self.recorder.end(ref, Shutdown())
         except DeathPact:
@@ -137,7 +124,6 @@ class RecordedStage:
         await trio.sleep(seconds)
 
     async def stop(self) -> None:
-        """Run the stop hook."""
         await self.recorder.stop()
 
     async def _follow(self) -> None:

@@ -46,7 +46,6 @@ class Say(Ask[int]):
 
 
 def tree(*names):
-    """A supervisor with these players below it."""
     return ChildSpec("sup", lambda: Supervisor([player(name) for name in names], intensity=10**6))
 
 
@@ -80,13 +79,11 @@ RATES = Rates(kill=0.05, delay=0.1, fail=0.1, drop=0.1, kills_per_s=0.3, delay_s
 
 
 def stormy(seed, rates=RATES, subtree="/s/sup"):
-    """A weather by chance."""
     return lambda system: chaos(system, seed=seed, rates=rates, subtree=subtree)
 
 
 @pytest.mark.promise("testing.chaos")
 def test_every_kind_of_fault_comes_and_only_in_the_subtree():
-    """At about the rates given; the root, and who lives elsewhere, is spared."""
     log, heard, story, _ = simulate(scene, stormy(1), seed=1)
     assert {fault.kind for fault in log} == set(FaultKind)
     assert all(fault.path.startswith("/s/sup") for fault in log)
@@ -99,14 +96,12 @@ def test_every_kind_of_fault_comes_and_only_in_the_subtree():
 
 @pytest.mark.promise("testing.chaos")
 def test_the_same_seed_brings_the_same_faults_and_another_brings_others():
-    """To the same end."""
     first = simulate(scene, stormy(7), seed=1)
     assert simulate(scene, stormy(7), seed=1) == first
     assert simulate(scene, stormy(8), seed=1)[0] != first[0]
 
 
 def test_the_faults_at_messages_do_not_depend_on_the_order_of_tasks():
-    """Message n of an actor meets what the seed says, in whatever order actors run."""
     rates = Rates(fail=0.1, drop=0.1, delay=0.1)
 
     def faults(order):
@@ -119,7 +114,6 @@ def test_the_faults_at_messages_do_not_depend_on_the_order_of_tasks():
 @pytest.mark.promise("testing.chaos")
 @pytest.mark.parametrize("seed", range(4))
 def test_a_log_that_went_through_json_is_replayed_exactly(seed):
-    """The same faults at the same messages, the same kills at the same times, the same end."""
     log, heard, story, text = simulate(scene, stormy(seed), seed=seed)
     assert len(log) > 10
     again = simulate(scene, lambda system: replay(system, load_faults(text)), seed=seed)
@@ -127,7 +121,6 @@ def test_a_log_that_went_through_json_is_replayed_exactly(seed):
 
 
 def test_half_a_log_brings_half_the_faults():
-    """Whoever looks for the cause can take faults out."""
     log, *_ = simulate(scene, stormy(2, Rates(drop=0.2)), seed=1)
     half, heard, *_ = simulate(scene, lambda system: replay(system, log[::2]), seed=1)
     assert half == log[::2]
@@ -135,7 +128,6 @@ def test_half_a_log_brings_half_the_faults():
 
 
 def test_faults_are_plain_json():
-    """One object in a line; what is no list of faults is refused."""
     faults = [Fault(1.5, "/s/a", FaultKind.DELAY, 3, 0.25), Fault(2.0, "/s/b", FaultKind.KILL)]
     text = dump_faults(faults)
     assert json.loads(text)[0] == {"at_s": 1.5, "path": "/s/a", "kind": "delay", "message": 3, "seconds": 0.25}
@@ -157,7 +149,6 @@ def test_faults_are_plain_json():
     ],
 )
 def test_rates_that_cannot_be_are_refused(options, field):
-    """By name."""
     with pytest.raises(InvalidSpec) as refused:
         Rates(**options)
     assert refused.value.field == field
@@ -165,7 +156,6 @@ def test_rates_that_cannot_be_are_refused(options, field):
 
 @pytest.mark.promise("testing.chaos")
 async def test_a_failure_is_an_error_of_its_own(autojump_clock, system):
-    """That names the actor and the message; who asked is told."""
     ref = await system.spawn(player("a"))
     with await EventProbe.open(system) as log:
         async with chaos(system, seed=1, rates=Rates(fail=1.0), subtree="/test/a"):
@@ -177,7 +167,6 @@ async def test_a_failure_is_an_error_of_its_own(autojump_clock, system):
 
 
 async def test_a_kill_ends_the_incarnation_before_the_message_is_handled(autojump_clock, system):
-    """Who asked is told at once."""
     ref = await system.spawn(player("a"))
     async with chaos(system, seed=1, rates=Rates(kill=1.0), subtree="/test/a") as storm:
         with pytest.raises(ActorDied) as died:
@@ -188,7 +177,6 @@ async def test_a_kill_ends_the_incarnation_before_the_message_is_handled(autojum
 
 
 async def test_a_delayed_message_comes_later(autojump_clock, system):
-    """By no more than the longest delay; nothing overtakes it."""
     ref = await system.spawn(player("a"))
     async with chaos(system, seed=1, rates=Rates(delay=1.0, delay_s=10.0), subtree="/test/a") as storm:
         ref.tell(1)
@@ -200,7 +188,6 @@ async def test_a_delayed_message_comes_later(autojump_clock, system):
 
 @pytest.mark.promise("testing.chaos")
 async def test_a_dropped_ask_waits_out_its_own_timeout(autojump_clock, system):
-    """As one that got lost on its way; without a timeout, it fails at once."""
     ref = await system.spawn(player("a"))
     async with chaos(system, seed=1, rates=Rates(drop=1.0), subtree="/test/a"):
         with pytest.raises(AskTimeout):
@@ -213,7 +200,6 @@ async def test_a_dropped_ask_waits_out_its_own_timeout(autojump_clock, system):
 
 
 async def test_notices_are_never_dropped(autojump_clock, system):
-    """The runtime's own promise holds: a watcher hears of the end."""
     probe = await Probe.open(system)
     ref = await system.spawn(player("a"))
     await probe.watch(ref)
@@ -226,7 +212,6 @@ async def test_notices_are_never_dropped(autojump_clock, system):
 
 
 async def test_kills_between_messages_come_at_their_rate(autojump_clock, system):
-    """Of somebody alive in the subtree, never of the root."""
     refs = [await system.spawn(player(name, supervision=MANY)) for name in "ab"]
     below = await refs[0].ask(_spawn(player("below")))
     system_intensity = []
@@ -240,7 +225,6 @@ async def test_kills_between_messages_come_at_their_rate(autojump_clock, system)
 
 
 async def test_live_actors_are_struck_from_their_next_message_on_and_spared_after_the_block(autojump_clock, system):
-    """Messages before and after count for nothing."""
     ref = await system.spawn(player("a"))
     ref.tell("before")
     await settle()

@@ -13,7 +13,6 @@ from tests.actors.troupe import Read, player
 
 @pytest.mark.promise("testing.virtual-time")
 def test_an_hours_backoff_takes_milliseconds():
-    """A child that backs off for an hour answers after an hour of trio's clock and next to none of ours."""
     from actors import ActorSystem
 
     async def main():
@@ -31,7 +30,6 @@ def test_an_hours_backoff_takes_milliseconds():
 @pytest.mark.parametrize("clock", [trio.testing.MockClock(), virtual_time()], ids=["by hand", "jumping"])
 @pytest.mark.promise("testing.virtual-time")
 def test_advance_does_what_is_due_in_its_order_and_nothing_more(clock):
-    """Whether or not the clock jumps by itself."""
     done = []
 
     async def sleeper(seconds):
@@ -55,7 +53,6 @@ def test_advance_does_what_is_due_in_its_order_and_nothing_more(clock):
 
 
 async def test_advance_follows_what_happens_meanwhile(autojump_clock):
-    """A sleeper that sleeps again and again wakes as often as it fits in."""
     wakes = []
 
     async def ticker():
@@ -71,19 +68,16 @@ async def test_advance_follows_what_happens_meanwhile(autojump_clock):
 
 
 async def test_advance_needs_a_clock_that_can_be_moved():
-    """And cannot go back."""
     with pytest.raises(TypeError, match="virtual"):
         await advance(1)
 
 
 async def test_advance_goes_forward_only(autojump_clock):
-    """As its clock does."""
     with pytest.raises(ValueError, match="backwards"):
         await advance(-1)
 
 
 async def test_settle_lets_everybody_run_and_no_time_pass(autojump_clock):
-    """Up to the next sleep."""
     done = []
 
     async def work():
@@ -101,8 +95,6 @@ async def test_settle_lets_everybody_run_and_no_time_pass(autojump_clock):
 
 
 async def test_eventually_waits_for_a_check_to_hold(autojump_clock):
-    """Sync or async; other errors go through at once."""
-
     def late():
         assert trio.current_time() > 2
 
@@ -118,8 +110,6 @@ async def test_eventually_waits_for_a_check_to_hold(autojump_clock):
 
 
 async def test_eventually_lets_the_last_failure_through(autojump_clock):
-    """After its time."""
-
     def never():
         raise AssertionError(f"at {trio.current_time():.0f}")
 

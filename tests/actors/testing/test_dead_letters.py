@@ -9,7 +9,6 @@ from tests.actors.troupe import player
 
 @pytest.mark.promise("testing.probes")
 async def test_a_lost_message_is_expected_by_kind_target_and_reason(autojump_clock, system):
-    """Whatever of the three matters."""
     ref = await system.spawn(player("a"))
     await ref.stop()
     with await DeadLetterProbe.open(system) as letters:
@@ -23,7 +22,6 @@ async def test_a_lost_message_is_expected_by_kind_target_and_reason(autojump_clo
 
 @pytest.mark.parametrize("wanted", [{"kind": int}, {"to": "/test/b"}, {"why": "overflow"}])
 async def test_another_lost_message_is_a_failure(autojump_clock, system, wanted):
-    """That names both."""
     ref = await system.spawn(player("a"))
     await ref.stop()
     with await DeadLetterProbe.open(system) as letters:
@@ -33,7 +31,6 @@ async def test_another_lost_message_is_a_failure(autojump_clock, system, wanted)
 
 
 async def test_no_lost_message_is_expected_too(autojump_clock, system):
-    """For a time; and after its block the probe hears no more."""
     ref = await system.spawn(player("a"))
     with await DeadLetterProbe.open(system) as letters:
         ref.tell("one")

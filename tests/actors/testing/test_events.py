@@ -10,7 +10,6 @@ from tests.actors.troupe import Boom, player
 
 @pytest.mark.promise("testing.probes")
 async def test_a_crash_is_expected_by_path_and_error(autojump_clock, system):
-    """Past or to come, each once."""
     ref = await system.spawn(player("a"))
     with await EventProbe.open(system) as log:
         ref.tell(Boom())
@@ -22,7 +21,6 @@ async def test_a_crash_is_expected_by_path_and_error(autojump_clock, system):
 
 
 async def test_a_crash_that_does_not_come_is_a_failure(autojump_clock, system):
-    """After the time given; another actor's crash, or one by another error, will not do."""
     ref = await system.spawn(player("a"))
     with await EventProbe.open(system) as log:
         ref.tell(Boom())
@@ -36,7 +34,6 @@ async def test_a_crash_that_does_not_come_is_a_failure(autojump_clock, system):
 
 @pytest.mark.promise("testing.probes")
 async def test_nothing_crashed_is_expected_too(autojump_clock, system):
-    """And shows the crash with its traceback if something did; one that is resumed from counts, a kill does not."""
     ref = await system.spawn(player("a", directives={ValueError: Directive.RESUME}))
     with await EventProbe.open(system) as log:
         ref.kill()
@@ -48,7 +45,6 @@ async def test_nothing_crashed_is_expected_too(autojump_clock, system):
 
 
 async def test_crashes_by_some_errors_can_be_allowed(autojump_clock, system):
-    """All others still count; those allowed can be expected all the same."""
     ref = await system.spawn(player("a"))
     with await EventProbe.open(system) as log:
         log.allow(ValueError)
@@ -62,7 +58,6 @@ async def test_crashes_by_some_errors_can_be_allowed(autojump_clock, system):
 
 
 async def test_other_records_are_expected_like_messages(autojump_clock):
-    """Also without a system: whoever has records hands them over."""
     log = EventProbe()
     async with ActorSystem("own", on_event=log.heard) as system:
         await system.spawn(player("a"))
@@ -71,7 +66,6 @@ async def test_other_records_are_expected_like_messages(autojump_clock):
 
 
 async def test_a_probe_that_was_closed_hears_no_more(autojump_clock, system):
-    """And is not in the way."""
     with await EventProbe.open(system) as log:
         pass
     await system.spawn(player("a"))

@@ -60,24 +60,20 @@ class Watcher(Player):
 
 @pytest.fixture(params=["real", "recorded"])
 async def stage(request, autojump_clock, system):
-    """One of the two."""
     return RealStage(system) if request.param == "real" else RecordedStage()
 
 
 async def run(stage, act):
-    """Run `act` inside the actor, with its context."""
     return await stage.ask(Run(act))
 
 
 @pytest.fixture
 async def boss(stage):
-    """A stage with an actor that may have two children."""
     await stage.open(Watcher("boss", supervision=Supervision(max_children=2)))
     return stage
 
 
 async def test_it_knows_where_it_is(autojump_clock, boss):
-    """By path, number, parent and reference."""
     assert await run(boss, lambda context: context.path) == PATH
     assert await run(boss, lambda context: context.incarnation) == 1
     assert await run(boss, lambda context: context.parent.path) == "/test"
@@ -87,7 +83,6 @@ async def test_it_knows_where_it_is(autojump_clock, boss):
 
 
 async def test_children_come_by_spawning_and_go_by_their_end(autojump_clock, boss):
-    """Names are theirs as long as they live."""
     first = await run(boss, lambda context: context.spawn(player("first")))
     second = await run(boss, lambda context: context.spawn(player("second")))
     assert (first.path, first.alive) == (f"{PATH}/first", True)
@@ -115,7 +110,6 @@ async def test_children_come_by_spawning_and_go_by_their_end(autojump_clock, bos
 
 
 async def test_an_actor_without_supervision_has_no_children(autojump_clock, stage):
-    """It is told so."""
     await stage.open(Player())
 
     async def spawn(context):
@@ -127,7 +121,6 @@ async def test_an_actor_without_supervision_has_no_children(autojump_clock, stag
 
 
 async def test_a_supervisors_own_children_start_with_it(autojump_clock, stage):
-    """In order."""
     seen = []
 
     class Boss(Supervisor):
@@ -141,7 +134,6 @@ async def test_a_supervisors_own_children_start_with_it(autojump_clock, stage):
 
 
 async def test_what_it_tells_arrives_in_order(autojump_clock, boss):
-    """By `tell`, by `send`, and through a channel."""
     peer = await boss.peer("peer")
 
     async def talk(context):
@@ -157,7 +149,6 @@ async def test_what_it_tells_arrives_in_order(autojump_clock, boss):
 
 
 async def test_what_it_tells_itself_comes_back(autojump_clock, stage):
-    """After the message in work."""
     actor = Player()
     await stage.open(actor)
     assert await run(stage, lambda context: context.ref.tell("later") or list(actor.heard)) == []
@@ -165,7 +156,6 @@ async def test_what_it_tells_itself_comes_back(autojump_clock, stage):
 
 
 async def test_its_asks_end_with_what_the_other_answers(autojump_clock, boss):
-    """A value or an error; one request is asked once."""
     peer = await boss.peer("peer")
 
     def answer(request):
@@ -188,7 +178,6 @@ async def test_its_asks_end_with_what_the_other_answers(autojump_clock, boss):
 
 
 async def test_its_asks_end_without_an_answer_too(autojump_clock, boss):
-    """By their timeout, by the death of the other, or because it asked itself."""
     peer, dead = await boss.peer("peer"), await boss.peer("dead")
     await boss.end(dead)
 
@@ -208,7 +197,6 @@ async def test_its_asks_end_without_an_answer_too(autojump_clock, boss):
 
 
 async def test_requests_end_as_the_actor_wants(autojump_clock, boss):
-    """An unknown one fails, and is counted; a second answer changes nothing."""
     with pytest.raises(UnhandledMessage):
         await boss.ask(Strange())
     assert await run(boss, lambda context: context.system.unhandled) == 1
@@ -232,8 +220,6 @@ async def test_requests_end_as_the_actor_wants(autojump_clock, boss):
 
 
 async def test_timers_come_once_and_only_the_last_of_a_key(autojump_clock, boss):
-    """And not if they were cancelled."""
-
     def set_timers(context):
         context.set_timer("a", 1.0, "a too early")
         context.set_timer("a", 3.0, "a")
@@ -250,7 +236,6 @@ async def test_timers_come_once_and_only_the_last_of_a_key(autojump_clock, boss)
 
 
 async def test_own_tasks_run(autojump_clock, boss):
-    """With their arguments."""
     peer = await boss.peer("peer")
 
     async def task(*words):
@@ -261,7 +246,6 @@ async def test_own_tasks_run(autojump_clock, boss):
 
 
 async def test_a_watcher_hears_of_an_end_once(autojump_clock, boss):
-    """Not of one it watches no more."""
     first, second = await boss.peer("first"), await boss.peer("second")
 
     def watch(context):
@@ -278,7 +262,6 @@ async def test_a_watcher_hears_of_an_end_once(autojump_clock, boss):
 
 @pytest.mark.parametrize("outlives", [False, True])
 async def test_a_watcher_that_cannot_live_without_the_other_fails(autojump_clock, stage, outlives):
-    """Unless it says otherwise."""
     await stage.open(Watcher(outlives=outlives))
     other = await stage.peer("other")
     await run(stage, lambda context: context.watch(other, vital=True))
@@ -293,7 +276,6 @@ async def test_a_watcher_that_cannot_live_without_the_other_fails(autojump_clock
 
 
 async def test_it_can_end_others(autojump_clock, boss):
-    """And wait for it."""
     other = await boss.peer("other")
 
     async def end(context):
@@ -304,7 +286,6 @@ async def test_it_can_end_others(autojump_clock, boss):
 
 
 async def test_it_can_end_itself_after_the_message_in_work(autojump_clock, stage):
-    """It answers that one, and no other."""
     diary = []
     await stage.open(Player("a", diary))
     assert await run(stage, lambda context: context.stop() or "answered") == "answered"
@@ -316,8 +297,6 @@ async def test_it_can_end_itself_after_the_message_in_work(autojump_clock, stage
 
 
 async def test_what_it_sets_aside_comes_back_in_order(autojump_clock, stage):
-    """After the message in work; requests are answered then."""
-
     class Shy(Player):
         async def on_start(self, context):
             self.stash = Stash(context, capacity=2)
@@ -347,7 +326,6 @@ async def test_what_it_sets_aside_comes_back_in_order(autojump_clock, stage):
 
 
 async def test_a_stash_has_its_bounds(autojump_clock, stage):
-    """In number and in time."""
     stashes = []
 
     class Full(Player):
@@ -369,7 +347,6 @@ async def test_a_stash_has_its_bounds(autojump_clock, stage):
 
 
 async def test_it_knows_whether_it_is_stopping(autojump_clock, stage):
-    """By its own wish or another's."""
     modes = []
     await stage.open(Player(stopping=lambda context: modes.append(context.stopping)))
     assert await run(stage, lambda context: context.stopping) is None
@@ -379,7 +356,6 @@ async def test_it_knows_whether_it_is_stopping(autojump_clock, stage):
 
 
 async def test_whoever_passes_a_request_on_learns_of_its_end(autojump_clock, boss):
-    """When it is answered."""
     ends = []
 
     class Noted(Run):
@@ -394,7 +370,6 @@ async def test_whoever_passes_a_request_on_learns_of_its_end(autojump_clock, bos
 
 
 async def test_it_is_stopped_in_order(autojump_clock, stage):
-    """With the reason."""
     diary = []
     await stage.open(Player("a", diary))
     await stage.stop()
@@ -402,7 +377,6 @@ async def test_it_is_stopped_in_order(autojump_clock, stage):
 
 
 async def test_after_an_error_it_is_over(autojump_clock, stage):
-    """And its stop hook says why."""
     diary = []
     await stage.open(Player("a", diary))
 
@@ -419,7 +393,6 @@ async def test_after_an_error_it_is_over(autojump_clock, stage):
 
 
 async def test_a_context_is_of_no_use_after_the_end(autojump_clock, boss):
-    """What would begin something is refused."""
     context = await run(boss, lambda context: context)
     assert isinstance(context, Context)
     await boss.stop()
@@ -432,8 +405,6 @@ async def test_a_context_is_of_no_use_after_the_end(autojump_clock, boss):
 
 
 def test_nothing_public_reaches_the_tree_past_the_fakes():
-    """What the real ones can do, the fakes do themselves, except what is made of the rest."""
-
     def public(kind):
         return {name for name in vars(kind) if not name.startswith("_")}
 

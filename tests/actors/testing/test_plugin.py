@@ -41,7 +41,6 @@ def run(tmp_path):
 
 @pytest.mark.promise("testing.virtual-time")
 def test_a_system_with_all_fixtures_lives_in_virtual_time(run):
-    """Also for a test that does not name the clock; a day passes at once."""
     printed = run(
         """
 async def test_all(actor_system, probe, dead_letters, crashes):
@@ -66,7 +65,6 @@ async def test_by_name(virtual_time, actor_system):
 
 
 def test_an_unexpected_crash_fails_the_test_unless_it_is_allowed(run):
-    """By error; a kill is no crash; a system of the test's own is watched over too."""
     printed = run(
         """
 async def crash(system, error):
@@ -115,7 +113,6 @@ def test_outside(crashes):
 
 @pytest.mark.promise("testing.chaos")
 def test_the_seed_of_a_failure_is_printed_and_brings_the_same_failure(run):
-    """With the same order of steps, in another process."""
     text = """
 def test_chance(chaos_seed, simulation):
     async def main():
@@ -161,7 +158,6 @@ def test_well(chaos_seed):
 
 
 def test_real_time_is_one_fixture_away(run):
-    """Overriding the clock with none at all."""
     printed = run(
         """
 @pytest.fixture
@@ -178,7 +174,6 @@ async def test_real(actor_system):
 
 
 def test_nobody_is_bothered_who_does_not_load_it(run):
-    """The fixtures are not there, the rest of the tools works, and pytest is not imported by it."""
     printed = run(
         """
 def test_own(request):

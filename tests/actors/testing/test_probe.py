@@ -32,19 +32,16 @@ class Double(Ask[int]):
 
 @pytest.fixture
 async def probe(system):
-    """A probe in the system."""
     return await Probe.open(system)
 
 
 def told(probe, *messages):
-    """Tell all of these to the probe."""
     for message in messages:
         probe.ref.tell(message)
 
 
 @pytest.mark.promise("testing.probes")
 async def test_expect_returns_the_next_message_of_that_kind(autojump_clock, probe):
-    """Waiting for it."""
     told(probe, Ping(1), Pong(2))
     assert (await probe.expect(Ping)).n == 1
     assert (await probe.expect(Pong, where=lambda pong: pong.n == 2)).n == 2
@@ -52,7 +49,6 @@ async def test_expect_returns_the_next_message_of_that_kind(autojump_clock, prob
 
 
 async def test_expect_names_what_came_instead(autojump_clock, probe):
-    """By kind, by condition, by value."""
     told(probe, Ping(1), Ping(2), Ping(3))
     with pytest.raises(ProbeFailure, match=r"expected Pong, got Ping\(n=1\)"):
         await probe.expect(Pong)
@@ -64,7 +60,6 @@ async def test_expect_names_what_came_instead(autojump_clock, probe):
 
 @pytest.mark.promise("testing.probes")
 async def test_expect_gives_up_after_its_time(autojump_clock, probe):
-    """Five seconds, unless told otherwise."""
     with pytest.raises(ProbeFailure, match="no Ping within 5 s"):
         await probe.expect(Ping)
     assert trio.current_time() == pytest.approx(5.0)
@@ -75,7 +70,6 @@ async def test_expect_gives_up_after_its_time(autojump_clock, probe):
 
 @pytest.mark.promise("testing.probes")
 async def test_expect_none_fails_at_the_first_that_comes(autojump_clock, probe):
-    """Also one that waits already."""
     await probe.expect_none(3.0)
     assert trio.current_time() == pytest.approx(3.0)
     told(probe, Ping())
@@ -85,7 +79,6 @@ async def test_expect_none_fails_at_the_first_that_comes(autojump_clock, probe):
 
 @pytest.mark.promise("testing.probes")
 async def test_fish_lets_others_go_by(autojump_clock, probe):
-    """Until the right one, within one time for all."""
     told(probe, Ping(1), Pong(1), Ping(2), Pong(2))
     assert (await probe.fish(Pong, where=lambda pong: pong.n == 2)).n == 2
 
@@ -104,7 +97,6 @@ async def test_fish_lets_others_go_by(autojump_clock, probe):
 
 
 async def test_expect_all_takes_them_in_any_order(autojump_clock, probe):
-    """Kinds and values, even where one message would fit two of them."""
     told(probe, Pong(1), Ping(2), Ping(1))
     assert await probe.expect_all(Ping, Ping(2), Pong) == [Ping(1), Ping(2), Pong(1)]
     told(probe, 1, True)
@@ -114,7 +106,6 @@ async def test_expect_all_takes_them_in_any_order(autojump_clock, probe):
 
 
 async def test_expect_all_fails_at_one_too_many_of_a_kind_at_a_stranger_and_at_too_few(autojump_clock, probe):
-    """Naming what it wanted."""
     told(probe, Ping(1), Ping(2))
     with pytest.raises(ProbeFailure, match="expected Ping, Pong in any order"):
         await probe.expect_all(Ping, Pong)
@@ -128,8 +119,6 @@ async def test_expect_all_fails_at_one_too_many_of_a_kind_at_a_stranger_and_at_t
 
 
 async def test_within_gives_all_expectations_one_deadline(autojump_clock, probe):
-    """The default time is what is left; a longer one is cut; the inner block never outlasts the outer."""
-
     async def trickle():
         for n in range(3):
             await trio.sleep(4)
@@ -147,13 +136,11 @@ async def test_within_gives_all_expectations_one_deadline(autojump_clock, probe)
 
 
 async def test_within_fails_a_block_that_took_longer(autojump_clock, probe):
-    """Whatever it did."""
     with pytest.raises(ProbeFailure, match="longer than 1 s"), probe.within(1):
         await trio.sleep(2)
 
 
 async def test_take_returns_so_many_of_whatever_kind(autojump_clock, probe):
-    """Or says how many came."""
     told(probe, Ping(), Pong(), Ping())
     assert await probe.take(2) == [Ping(), Pong()]
     with pytest.raises(ProbeFailure, match=r"no 2 things \(1 came\)"):
@@ -162,7 +149,6 @@ async def test_take_returns_so_many_of_whatever_kind(autojump_clock, probe):
 
 @pytest.mark.usefixtures("one_batch")
 async def test_everything_seen_can_be_read(autojump_clock, probe):
-    """What was expected, what waits, what was cleared and what is ignored."""
     probe.ignore(Pong)
     told(probe, Ping(1), Pong(1), Ping(2))
     await probe.expect(Ping)
@@ -174,7 +160,6 @@ async def test_everything_seen_can_be_read(autojump_clock, probe):
 
 
 async def test_a_captured_request_is_answered_when_the_test_wants(autojump_clock, probe):
-    """With a value or an error."""
     answers = []
 
     async def caller(n):
@@ -196,7 +181,6 @@ async def test_a_captured_request_is_answered_when_the_test_wants(autojump_clock
 
 
 async def test_only_a_request_that_waits_can_be_answered(autojump_clock, probe):
-    """Not a plain message, and nothing twice."""
     told(probe, Ping(), Double(1))
     await probe.expect(Ping)
     with pytest.raises(ProbeFailure, match="no request"):
@@ -207,7 +191,6 @@ async def test_only_a_request_that_waits_can_be_answered(autojump_clock, probe):
 
 
 async def test_requests_of_a_kind_can_be_answered_by_themselves(autojump_clock, probe):
-    """And be expected all the same; the latest answer for a kind holds."""
     probe.answer(Double, lambda request: request.n * 3)
     probe.answer(Double, lambda request: request.n * 2)
     assert await probe.ref.ask(Double(4)) == 8
@@ -216,7 +199,6 @@ async def test_requests_of_a_kind_can_be_answered_by_themselves(autojump_clock, 
 
 @pytest.mark.promise("testing.probes")
 async def test_the_end_of_a_watched_actor_is_expected(autojump_clock, probe, system):
-    """The right one's."""
     first, second = await system.spawn(player("first")), await system.spawn(player("second"))
     await probe.watch(first)
     await probe.watch(second)
@@ -228,7 +210,6 @@ async def test_the_end_of_a_watched_actor_is_expected(autojump_clock, probe, sys
 
 
 async def test_a_restart_of_a_watched_actor_is_expected(autojump_clock, probe, system):
-    """If it was watched for that."""
     ref = await system.spawn(player("a", backoff=Backoff(min_s=60.0, max_s=60.0, jitter=0.0)))
     other = await system.spawn(player("b"))
     await probe.watch(ref, restarts=True)
@@ -244,7 +225,6 @@ async def test_a_restart_of_a_watched_actor_is_expected(autojump_clock, probe, s
 
 
 async def test_the_messages_of_a_probe_do_not_stop_it_from_being_asked(autojump_clock, probe, system):
-    """A watch that is asked for while messages wait is done."""
     told(probe, *[Ping(n) for n in range(20)])
     ref = await system.spawn(player("a"))
     await probe.watch(ref)

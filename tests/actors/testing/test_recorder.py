@@ -73,7 +73,6 @@ class Shop(Actor):
 
 @pytest.fixture
 def shop():
-    """A recorder with a shop."""
     stage = Recorder(Shop(None, None))
     stage.actor.store, stage.actor.till = stage.actor_at("/system/store"), stage.actor_at("/system/till")
     return stage
@@ -81,7 +80,6 @@ def shop():
 
 @pytest.mark.promise("testing.probes")
 def test_a_handler_can_be_run_without_any_loop(shop):
-    """Asks get the answers prepared; what it did is a list of plain data."""
     shop.answer(Stock, lambda request: 5)
     shop.receive_nowait(Order(3))
     asked, told = shop.take_effects()
@@ -99,7 +97,6 @@ def test_a_handler_can_be_run_without_any_loop(shop):
 
 
 def test_what_has_to_wait_is_refused_without_a_loop(shop):
-    """It can be awaited instead; other errors of the kind are the actor's own."""
     with pytest.raises(WouldWait):
         shop.receive_nowait(Order(3))
     stage = Recorder(Player())
@@ -114,14 +111,12 @@ def test_what_has_to_wait_is_refused_without_a_loop(shop):
 
 
 async def test_what_has_to_wait_is_refused_within_a_loop_too(autojump_clock, shop):
-    """By the methods that do not wait."""
     with pytest.raises(WouldWait):
         shop.receive_nowait(Order(3))
     assert trio.current_time() == 0
 
 
 async def test_an_answer_can_be_given_later(autojump_clock, shop):
-    """The actor waits for it meanwhile, as long as its own timeout."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(shop.receive, Order(3))
         await settle()
@@ -131,7 +126,6 @@ async def test_an_answer_can_be_given_later(autojump_clock, shop):
 
 
 def test_timers_children_and_watches_are_read_as_data(shop):
-    """And a timer fires when the test says so."""
     shop.receive_nowait("open")
     timer, spawned, watched = shop.take_effects()
     assert timer == TimerSet("close", 8 * 3600.0, "close")
@@ -159,7 +153,6 @@ def test_a_repeated_timer_fires_again():
 
 
 def test_a_late_answer_of_the_actor_is_an_effect(shop):
-    """Asked for at once, it is missed."""
     request = Stock()
     with pytest.raises(ProbeFailure, match="Stock was not answered yet"):
         shop.ask_nowait(request)
@@ -169,8 +162,6 @@ def test_a_late_answer_of_the_actor_is_an_effect(shop):
 
 
 def test_an_error_comes_through_and_ends_it(shop):
-    """As the prepared answer's own."""
-
     def broken(request):
         raise ConnectionError("no store")
 
@@ -183,7 +174,6 @@ def test_an_error_comes_through_and_ends_it(shop):
 
 
 def test_a_child_can_be_made_to_fail_its_start(shop):
-    """The error comes from `spawn`."""
     shop.refuse("clerk", StartFailed("/system/recorded/clerk", OSError()))
     with pytest.raises(StartFailed):
         shop.receive_nowait("open")
@@ -191,7 +181,6 @@ def test_a_child_can_be_made_to_fail_its_start(shop):
 
 
 def test_everything_an_actor_does_with_its_context_is_recorded():
-    """In order."""
     stage = Recorder(Player(supervision=Supervision()))
     other = stage.actor_at("/system/other")
 
@@ -230,7 +219,6 @@ def test_everything_an_actor_does_with_its_context_is_recorded():
 
 
 def test_a_refusal_is_recorded_too():
-    """With its error."""
     stage = Recorder(Actor())
     request = Stock()
     with pytest.raises(TypeError):
@@ -241,7 +229,6 @@ def test_a_refusal_is_recorded_too():
 
 
 def test_hooks_run_when_the_test_says_so():
-    """Start, idle, stop, the end of another; the number of the incarnation is the test's to choose."""
     calls = []
 
     class Hooked(Player):
@@ -263,7 +250,6 @@ def test_hooks_run_when_the_test_says_so():
 
 
 async def test_only_stand_ins_can_be_ended(autojump_clock, system):
-    """A real actor is none of the recorder's."""
     real = await system.spawn(ChildSpec("a", Actor))
     with pytest.raises(TypeError, match="no fake reference"):
         await Recorder(Actor()).end(real)

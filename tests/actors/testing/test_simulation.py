@@ -11,7 +11,7 @@ import trio
 
 from actors import Actor, ActorSystem, Ask, Backoff, ChildSpec, incarnation
 from actors.testing import SimulationFailed, SimulationStuck, Trace, seeded, simulate, simulate_many
-from actors.testing.stress import play
+from tests.actors.stress import play
 from tests.actors.troupe import Read, player
 
 
@@ -35,13 +35,11 @@ class Came(Ask[list[int]]):
         self.n = n
 
     async def number(self):
-        """Their number, after a step."""
         await trio.lowlevel.checkpoint()
         return self.n
 
 
 async def race():
-    """Four callers, whose order is left to chance."""
     async with ActorSystem("s", on_event=lambda _: None) as system:
         door = await system.spawn(ChildSpec("door", Door))
         async with trio.open_nursery() as nursery:
@@ -54,7 +52,6 @@ async def race():
 
 @pytest.mark.promise("testing.chaos")
 def test_a_planted_race_is_found_by_some_seed_and_comes_again_with_it():
-    """The error names the seed, and keeps its kind."""
     with pytest.raises(SimulationFailed) as found:
         simulate_many(race, seeds=range(500))
     seed = found.value.seed
@@ -68,7 +65,6 @@ def test_a_planted_race_is_found_by_some_seed_and_comes_again_with_it():
 
 
 def test_seeds_that_pass_give_their_results():
-    """Different seeds come to different orders."""
     results = simulate_many(race, seeds=range(5))
     assert list(results) == [0, 1, 2, 3, 4]
     assert len({tuple(came) for came in results.values()}) > 1
@@ -76,8 +72,6 @@ def test_seeds_that_pass_give_their_results():
 
 
 def test_arguments_and_results_go_through():
-    """As with `trio.run`."""
-
     async def add(a, b):
         await trio.sleep(3600)
         return a + b
@@ -88,8 +82,6 @@ def test_arguments_and_results_go_through():
 
 
 def test_the_same_seed_takes_the_same_steps_and_another_takes_others():
-    """A whole random tree under random faults, step by step."""
-
     def digest(seed):
         trace = Trace()
         play(seed, trace)
@@ -102,8 +94,6 @@ def test_the_same_seed_takes_the_same_steps_and_another_takes_others():
 
 
 def test_one_program_under_two_seeds_takes_other_steps():
-    """Only the order differs."""
-
     def traced(seed):
         trace = Trace()
         simulate(race, seed=seed, trace=trace)
@@ -116,7 +106,7 @@ def test_one_program_under_two_seeds_takes_other_steps():
 def test_the_same_seed_takes_the_same_steps_in_another_process():
     """With other addresses and other hashes of strings."""
     script = (
-        "from actors.testing import Trace\nfrom actors.testing.stress import play\n"
+        "from actors.testing import Trace\nfrom tests.actors.stress import play\n"
         "for seed in range(40):\n    trace = Trace(); play(seed, trace); print(seed, trace.steps, trace.digest)\n"
     )
 
@@ -131,8 +121,6 @@ def test_the_same_seed_takes_the_same_steps_in_another_process():
 
 
 def test_a_system_without_a_seed_gets_one_from_the_simulation():
-    """So that its jitter is the same each time."""
-
     async def delays():
         async with ActorSystem("s", intensity=9, on_event=lambda _: None) as system:
             ref = await system.spawn(player("a", backoff=Backoff(jitter=0.5)))
@@ -147,7 +135,6 @@ def test_a_system_without_a_seed_gets_one_from_the_simulation():
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_nothing_is_left_behind(fails, monkeypatch):
-    """Neither in trio, nor in `random`, nor in the runtime; whether it fails or not."""
     scheduler = trio._core._run
     monkeypatch.setattr(scheduler, "_ALLOW_DETERMINISTIC_SCHEDULING", False)
 
@@ -168,15 +155,12 @@ def test_nothing_is_left_behind(fails, monkeypatch):
 
 
 def test_a_simulation_in_which_all_wait_for_ever_ends():
-    """After its virtual time is over, which takes none of ours."""
     with pytest.raises(SimulationStuck, match=r"not over after 60 virtual seconds") as stuck:
         simulate(trio.sleep_forever, seed=3, limit_s=60.0)
     assert stuck.value.__notes__ == ["in a simulation with seed=3"]
 
 
 def test_a_simulation_that_goes_in_circles_ends():
-    """When no virtual time passes for many turns of the loop."""
-
     async def circle():
         while True:
             await trio.lowlevel.checkpoint()
@@ -209,7 +193,6 @@ def test_a_simulation_ends_even_if_a_task_shields_itself_from_its_end():
 
 
 def test_a_simulated_actor_that_floods_itself_does_not_keep_the_others_from_running():
-    """Its batches end, as they do by the clock on the wall otherwise; and the simulation can be ended."""
     seen = []
 
     class Flood(Actor):
@@ -228,8 +211,6 @@ def test_a_simulated_actor_that_floods_itself_does_not_keep_the_others_from_runn
 
 
 def test_many_turns_are_fine_as_long_as_time_passes():
-    """However long it takes."""
-
     async def ticking():
         for _ in range(30):
             await trio.sleep(1)
@@ -241,8 +222,6 @@ def test_many_turns_are_fine_as_long_as_time_passes():
 
 
 def test_a_block_of_ones_own_can_be_seeded():
-    """Around any `trio.run`."""
-
     async def main():
         order = []
 
