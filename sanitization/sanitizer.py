@@ -13,6 +13,7 @@ from attrs import evolve
 from .detectors import CONTENT, DISGUISES, Injection, Percent, Pii, Secrets
 from .detectors.detector import Detector
 from .detectors.markup.markup import Markup
+from .detectors.unicode.invisible import join_pairs
 from .findings import Category, Failure, Finding, Sanitized
 from .masking import Placeholders
 from .pipeline import Bounds, Numbered, PipelineStage, PolicyEngine, bounds_of
@@ -80,35 +81,27 @@ class Sanitizer:
     def sanitize(self, text: str, placeholders: Placeholders | None = None) -> Sanitized:
         """Sanitize text for a reader, a log or a model. Nothing is escaped: `a < b` is returned byte for byte.
 
+        Halves of a surrogate pair are joined first; findings count them as one character.
         `placeholders` are needed if the policy tokenises; without them such finds are removed.
         """
         if not text:
             return Sanitized(text)
-        if self._clean is None or len(text) > SHORT:
-            return self._scan(text, placeholders)
-        digest = self._clean.digest(text)
-        if self._clean.covers(digest, self._categories):
+        clean = self._clean if len(text) <= SHORT else None
+        digest = clean.digest(text) if clean else b""
+        if clean and clean.covers(digest, self._categories):
             return Sanitized(text)
-        found = self._scan(text, placeholders)
-        if found == Sanitized(text):
-            self._clean.add(digest, self._categories)
-        return found
-
-    def _scan(self, text: str, placeholders: Placeholders | None) -> Sanitized:
-        stream, size = self.stream(placeholders), len(text)
-        if size <= PIECE:
-            return stream.result(stream.feed(text) + stream.flush())
-        # Joined once: a long text is not copied piece by piece and again as a whole.
-        parts = [stream.feed(text[start : start + PIECE]) for start in range(0, size, PIECE)]
-        parts.append(stream.flush())
-        return stream.result("".join(parts))
+        stream = self.stream(placeholders)
+        result = stream.result(stream.feed(text) + stream.flush())
+        if clean and result == Sanitized(text):
+            clean.add(digest, self._categories)
+        return result
 
     def sanitize_html(self, html: str) -> Sanitized:
         """Sanitize markup for a page: no script, no handler, no foreign image. Text content stays.
 
         Always cleans, whatever the policy's categories. Findings name the removed parts, with the category `markup`.
         """
-        return self._markup.clean(html)
+        return self._markup.clean(join_pairs(html))
 
     def stream(self, placeholders: Placeholders | None = None) -> "StreamSanitizer":
         """Return a sanitizer for one text that arrives in pieces."""
@@ -223,11 +216,12 @@ class StreamSanitizer:
         self._busy = False  # whether an early stage holds anything
         self._skipped: list[str] = []  # pieces without finds of the early stages, still to be passed to them as context
         self._skipped_size = 0
+        self._half = ""  # the first half of a surrogate pair, whose second one may come
 
     @property
     def held(self) -> int:
         """Number of characters taken in and not yet returned."""
-        return len(self._late.held) + sum(len(stage.held) for stage in self._early)
+        return len(self._half) + len(self._late.held) + sum(len(stage.held) for stage in self._early)
 
     @property
     def blocked(self) -> bool:
@@ -239,10 +233,14 @@ class StreamSanitizer:
         """The detectors that raised errors."""
         return tuple(self._engine.failures)
 
-    def feed(self, chunk: str) -> str:
-        """Take the next piece and return the text that is safe to show by now, which may be empty."""
+    def feed(self, chunk: str, *, last: bool = False) -> str:
+        """Take the next piece, the `last` one if so, and return the text that is safe to show by now; may be empty."""
         if len(chunk) > PIECE:
             return "".join([self.feed(chunk[start : start + PIECE]) for start in range(0, len(chunk), PIECE)])
+        if self._half or not chunk.isascii():
+            chunk = join_pairs(self._half + chunk)
+            self._half = chunk[-1:] if not last and "\ud800" <= chunk[-1:] <= "\udbff" else ""
+            chunk = chunk.removesuffix(self._half)
         if self._engine.blocked:
             return ""
         if self._busy:
@@ -282,15 +280,16 @@ class StreamSanitizer:
         """Return the rest: call it once, at the end of the text."""
         if self._engine.blocked:
             return ""
+        shown = self.feed("", last=True) if self._half else ""
         rest, active = "", self._find_active_early
         if self._busy:
             for stage in self._early:
                 if rest or stage.held:
                     rest = stage.feed(rest, active(stage.held + rest)) + stage.flush(active(stage.held))
         if not self._content:
-            return rest
-        out = self._feed_late(rest) if rest else ""
-        return out + self._late.flush(self._find_active(self._late.held) if self._active is None else self._active)
+            return shown + rest
+        shown += self._feed_late(rest) if rest else ""
+        return shown + self._late.flush(self._find_active(self._late.held) if self._active is None else self._active)
 
     def _run_all(self, chunk: str, seen: ActiveDetectors | None = None) -> str:
         """Run all stages in a row, each on the output of the one before.

@@ -12,12 +12,10 @@ Carrier = Callable[[str], str]
 
 
 def lines(prefix: Callable[[int], str]) -> Carrier:
-    """Put something before each line, given its number."""
     return lambda text: "\n".join(prefix(number) + line for number, line in enumerate(text.split("\n"), 1))
 
 
 def in_digits(zero: int) -> Carrier:
-    """Write other digits, given their zero."""
     return lambda text: text.translate({0x30 + digit: zero + digit for digit in range(10)})
 
 

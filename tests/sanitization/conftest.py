@@ -46,5 +46,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_report_header() -> str:
-    """Name the seed of the sample."""
     return f"sanitization: a sample of the cases by SANITIZATION_SEED={SEED}; --proof=cases runs the others"

@@ -46,20 +46,17 @@ def values(text: str) -> tuple[str, ...]:
 
 
 def streamed(text: str, cut: int) -> str:
-    """Return what a stream makes of two pieces."""
     stream = SANITIZER.stream()
     return stream.feed(text[:cut]) + stream.feed(text[cut:]) + stream.flush()
 
 
 @pytest.fixture(autouse=True)
 def _cut_everywhere(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the proof."""
     if request.config.getoption("--proof"):
         monkeypatch.setattr(sys.modules[__name__], "PLACES", 400)
 
 
 def cuts(text: str) -> list[int]:
-    """Return some places, other ones for each text."""
     places = range(1, len(text))
     return sorted(random.Random(text[:9]).sample(places, min(len(places), PLACES)))
 
@@ -74,7 +71,6 @@ def check(text: str, hidden: tuple[str, ...]) -> None:
 
 
 def pairs(kinds: dict[str, str], carriers: Iterable[str], without: set[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return the kinds with their carriers."""
     return [(kind, each) for kind in kinds if kind not in ALONE for each in carriers if (kind, each) not in without]
 
 
@@ -122,7 +118,6 @@ WIDTHS = {"RSA PRIVATE KEY": 64, "OPENSSH PRIVATE KEY": 70, "PRIVATE KEY": 64, "
 
 
 def key(label: str, lines: int = 9, fields: tuple[str, ...] = (), last: int = 22) -> str:
-    """Return a private key of so many whole lines."""
     inner = [body(WIDTHS[label], seed=number) for number in range(lines)] + [body(last, seed=99) + "=="]
     return "\n".join([f"{DASHES}BEGIN {label}{DASHES}", *fields, *inner, f"{DASHES}END {label}{DASHES}"])
 

@@ -24,7 +24,6 @@ HELD_MAX = sum(3 * max(each.reach for each in group) + WORD_MAX for group in (*(
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_no_text_takes_long(name: str) -> None:
-    """No detector raises an error."""
     results: list[Sanitized] = []
     assert takes_linear_time(lambda text: results.append(Sanitizer(REMOVE).sanitize(text)), TEXTS[name], SECONDS)
     assert results[0].failures == ()
@@ -33,7 +32,6 @@ def test_no_text_takes_long(name: str) -> None:
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_no_markup_takes_long(name: str) -> None:
-    """The hostile texts, cleaned as markup."""
     assert takes_linear_time(Sanitizer(REMOVE).sanitize_html, TEXTS[name], SECONDS)
 
 

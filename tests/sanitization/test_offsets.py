@@ -10,7 +10,6 @@ from tests.cpu import cpu_seconds
 
 
 def finding(start: int, end: int) -> Finding:
-    """Return a finding at a place."""
     return Finding("invisible.tag", Category.INVISIBLE, start, end, 1.0, "", "test")
 
 

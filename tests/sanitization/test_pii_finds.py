@@ -17,8 +17,9 @@ email | '«quoted@example.com»' and "«double@example.com»" and `«tick@exampl
 email | ["«a.b@example.net»","«c_d@example.net»"]
 email | user=«jane%home@example.org»&next=1
 email | «jürgen@bücher.example»
-email | «почта@пример.рф»
-email | 联系«wang.lei@example.cn»。谢谢
+email | write to «a.müller@bücher.example» and «é@éé.example» now
+email | «почта@пример.рф», «नमस्ते@उदाहरण.भारत»
+email | 联系«wang.lei@example.cn»。谢谢, संपर्क«bob@example.org»
 email | メールは«tanaka@example.jp»です
 email | an "«"john doe"@example.com»" in quotes
 email | «1234567@example.com»

@@ -282,8 +282,6 @@ def test_a_hit_outside_the_text_is_a_failure(span: tuple[int, int, int]) -> None
 
 
 def test_hits_of_one_detector_that_overlap_are_not_both_replaced() -> None:
-    """The first of two overlapping hits of one detector is replaced, the other ignored."""
-
     class Wrong(Breaks):
         def find(self, text: str, start: int, active: Collection[str]) -> Iterator[Hit]:
             for place in range(start, 3):
@@ -294,8 +292,6 @@ def test_hits_of_one_detector_that_overlap_are_not_both_replaced() -> None:
 
 @pytest.mark.parametrize("settled", [-5, 0, 10_000])
 def test_a_settled_place_outside_the_text_harms_nothing(settled: int) -> None:
-    """A settled place outside the text changes no result."""
-
     class Wrong(Breaks):
         def settled(self, text: str, start: int, active: Collection[str]) -> int:
             return settled

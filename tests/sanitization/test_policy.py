@@ -26,7 +26,6 @@ REMOVE = everywhere({Category.SECRET: Action.REMOVE})
 
 
 def test_each_direction_has_its_rules() -> None:
-    """What one direction removes another may flag, or pass."""
     policy = Policy(inbound={Category.SECRET: Action.REMOVE}, tool={Category.SECRET: Action.FLAG})
     texts = {each: Sanitizer(policy, each).sanitize(TOKEN) for each in Direction}
     assert texts[Direction.INBOUND].text == "[redacted]"
@@ -80,7 +79,6 @@ def test_the_threshold_counts_what_reaches_it(score: float) -> None:
 
 
 def test_rules_cannot_be_changed_afterwards() -> None:
-    """Neither in the policy nor through the mapping it was made of."""
     rules = {Category.SECRET: Action.REMOVE}
     policy = everywhere(rules)
     rules.clear()

@@ -174,7 +174,6 @@ EDGES = [0, 0x7F, 0x80, 0x7FF, 0x800, 0xFFF, 0x1000, 0xD7FF, 0xD800, 0xDFFF, 0xE
 
 
 def encoded(code: int) -> bytes:
-    """Return the code point in the bytes that RE2 reads."""
     return chr(code).encode("utf-8", "surrogatepass")
 
 

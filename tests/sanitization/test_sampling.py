@@ -15,18 +15,15 @@ class Case:
 
 
 def cases(name: str, number: int) -> list[Case]:
-    """Cases of one function."""
     return [Case(f"{name}[{each}]") for each in range(number)]
 
 
 def chosen(seed: str, *functions: list[Case]) -> set[str]:
-    """The ids that are run."""
     items: Any = [case for function in functions for case in function]
     return {cast(Case, item).nodeid for item in sampled(items, seed)}
 
 
 def test_every_function_keeps_some_cases_and_small_ones_all() -> None:
-    """A function of one, of a few, and of many cases."""
     found = chosen("1", [Case("one")], cases("few", LEAST), cases("some", LEAST + 1), cases("many", 80 * SHARE))
     assert "one" in found
     sizes = {name: len([each for each in found if each.startswith(name)]) for name in ("few", "some", "many")}

@@ -116,7 +116,6 @@ class Counting:
     read: list[str] = Factory(list)
 
     def find(self, text: str, start: int = 0, _active: Collection[str] = ()) -> Iterator[Hit]:
-        """Yield the first `bad`."""
         self.read.append(text)
         if "worse" in text:
             raise ValueError(text)
@@ -125,7 +124,6 @@ class Counting:
             yield Hit(place, place + 3, "pii.bad", 1.0, "", place)
 
     def settled(self, text: str, start: int = 0, _active: Collection[str] = ()) -> int:
-        """Hold back everything, so that a text is read once."""
         return start
 
 
@@ -171,19 +169,7 @@ def test_public_names() -> None:
     """`sanitization` exports exactly these names."""
     names = {name for name in vars(sanitization) if name[0].isupper() or name == "summary"}
     assert names == {
-        *(
-            "Action",
-            "Category",
-            "CleanTexts",
-            "Detector",
-            "Direction",
-            "Failing",
-            "Failure",
-            "Finding",
-            "Prefilter",
-            "Hit",
-            "Kind",
-        ),
-        *("Mask", "OFF", "PRESETS", "Pattern", "Placeholders", "Policy", "PolicyError", "Rules", "STANDARD", "STRICT"),
-        *("Sanitized", "Sanitizer", "StreamSanitizer", "Summary", "summary"),
-    }
+        "Action", "Category", "CleanTexts", "Detector", "Direction", "Failing", "Failure", "Finding", "Hit", "Kind",
+        "Mask", "OFF", "PRESETS", "Pattern", "Placeholders", "Policy", "PolicyError", "Prefilter", "Rules", "STANDARD",
+        "STRICT", "Sanitized", "Sanitizer", "StreamSanitizer", "Summary", "summary",
+    }  # fmt: skip

@@ -15,41 +15,17 @@ UUIDS = [str(uuid.UUID(int=CHANCE.getrandbits(128), version=4)) for _ in range(3
 SHA1, SHA256, SHA512 = (CHANCE.randbytes(size).hex() for size in (20, 32, 64))
 B64 = body(86) + "=="
 
+OF_IDS = [
+    *["request id {}", '"conversation_id": "{}"', "trace={} span=1", "X-Request-Id: {}", "idempotency_key: {}", "{}"],
+    *["https://example.org/items/{}", "user_id = '{}'", "urn:uuid:{}", 'key="{}"'],
+]
+OF_DIGESTS = [
+    *["commit {}", "{}  file.tar.gz", "sha256:{}", "https://github.com/org/repo/commit/{}", "image@sha256:{}", "{}"],
+    *["--hash=sha256:{}", 'ETag: "{}"', '"rev": "{}"', "checksum = {}", "digest: sha256:{}", "git checkout {}"],
+]
 LOOK_ALIKES = [
-    *(
-        frame.format(each)
-        for each in UUIDS
-        for frame in (
-            "request id {}",
-            '"conversation_id": "{}"',
-            "trace={} span=1",
-            "X-Request-Id: {}",
-            "idempotency_key: {}",
-            "https://example.org/items/{}",
-            "user_id = '{}'",
-            "{}",
-            "urn:uuid:{}",
-            'key="{}"',
-        )
-    ),
-    *(
-        frame.format(each)
-        for each in (SHA1, SHA256)
-        for frame in (
-            "commit {}",
-            "{}  file.tar.gz",
-            "sha256:{}",
-            "https://github.com/org/repo/commit/{}",
-            "image@sha256:{}",
-            "--hash=sha256:{}",
-            'ETag: "{}"',
-            '"rev": "{}"',
-            "checksum = {}",
-            "digest: sha256:{}",
-            "git checkout {}",
-            "{}",
-        )
-    ),
+    *(frame.format(each) for each in UUIDS for frame in OF_IDS),
+    *(frame.format(each) for each in (SHA1, SHA256) for frame in OF_DIGESTS),
     f'integrity="sha512-{B64}"',
     f'"integrity": "sha512-{B64}",',
     f"data:image/png;base64,iVBORw0KGgo{body(300)}",
@@ -66,6 +42,24 @@ LOOK_ALIKES = [
     f"-----BEGIN CERTIFICATE-----\n{body(64)}\n{body(60)}\n-----END CERTIFICATE-----",
     f"-----BEGIN PGP SIGNATURE-----\n\n{body(64)}\n-----END PGP SIGNATURE-----",
     f"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n{body(64)}\n-----END PGP PUBLIC KEY BLOCK-----",
+    *["password: string", '"password": "string"', "password: required", "password=None", "password = password"],
+    *[
+        "password: str = Field(min_length=12)",
+        "token: Arc<Mutex<T>>",
+        "login(user, password=settings)",
+        "secret=to success",
+    ],
+    *["connect(\n    password=settings,\n)", "const password = props.password;", "Use --password to set it"],
+    *["password: !secret db", '["password", "first_name", "street"]', 'def password():\n    """Return one."""'],
+    *["id,name,password_changed_at\n1,ann,2026-01-01\n", "| token | meaning |\n|---|---|\n| IDENT | a name |\n"],
+    *["| Field | Password |\n|--|--|\n| length | required |\n", "'pwd',\n'rand',\n'read4b',\n"],
+    *[
+        "session = Session(engine)",
+        "session=requests.Session()",
+        "inside=1234567890abcdefgh",
+        "?sessionid=42",
+        "sid=none",
+    ],
     'Search for "-----BEGIN RSA PRIVATE KEY-----" in your repository.',
     "A key begins with -----BEGIN PRIVATE KEY----- and ends with -----END PRIVATE KEY-----.",
     join("pk", "_test_", body(24)),
@@ -194,7 +188,14 @@ LOOK_ALIKES = [
     "postgres://postgres:postgres@localhost:5432/app",
     "redis://:${REDIS_PASSWORD}@cache:6379/0",
     "mongodb://<user>:<password>@host/db",
-    "https://example.org:8080/a@b",
+    "https://example.org:8080/a@b http://localhost:3000/users/@me http://{host}:{port}/@x",
+    "ssh://git@example.org:me/repo@v1.2",
+    "DB_PASSWORD=\nDB_HOST=db1.example.org",
+    "password:\n  min_length: 12",
+    "tokens = [\n  'foo_bar1',\n]",
+    "std::cout << password << std::endl;\n  foo2(bar);",
+    "(?P<password>{'|'.join(PASSWORDS)})|(?P<secret>x)",
+    "password = &quot;$&quot;",
     "https://example.org:8080/path?x=1",
     "http://localhost:3000",
     "ssh://git@github.com:22/org/repo.git",

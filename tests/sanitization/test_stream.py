@@ -31,7 +31,6 @@ SPELL = Pattern(
 
 
 def pieces(stream: StreamSanitizer, chunks: list[str]) -> str:
-    """Return the joined output for these chunks."""
     return "".join([*map(stream.feed, chunks), stream.flush()])
 
 
@@ -227,7 +226,6 @@ def test_following_text_changes_nothing_released(case: str, direction: Direction
 
 
 def test_text_shown_by_a_pause_is_not_repeated() -> None:
-    """Text shown by a pause is not repeated, even if it is released in parts."""
     stream, text = StreamSanitizer(), "".join(map(chr, range(0x4E00, 0x4E60)))
     out = stream.feed(text[:FOREIGN_MAX]) + stream.pause()
     assert out == text[:FOREIGN_MAX]
@@ -295,9 +293,16 @@ def test_a_pause_reads_text_whose_scan_was_postponed() -> None:
 
 
 def test_broken_text_passes() -> None:
-    """Empty pieces, split and joined surrogate pairs, and an empty text raise no error."""
-    chunks = ["", "a", "", "\ud83d", "\ude00 ", "", "\udfff\ud800x"]
-    assert pieces(StreamSanitizer(everywhere({Category.SECRET: Action.REMOVE})), chunks) == "".join(chunks)
+    """Halves of surrogate pairs are joined, in one piece or two; the others and empty pieces raise no error."""
+    chunks = ["", "a", "", "\ud83d", "\ude00 ", "", "\udfff\ud800x", "\ud83d"]
+    assert pieces(StreamSanitizer(everywhere({Category.SECRET: Action.REMOVE})), chunks) == (
+        "a\U0001f600 \udfff\ud800x\ud83d"
+    )
+    family = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
+    units = family.encode("utf-16-le")
+    halves = [units[at : at + 2].decode("utf-16-le", "surrogatepass") for at in range(0, len(units), 2)]
+    assert pieces(StreamSanitizer(), halves) == family
+    assert Sanitizer().sanitize("".join(halves)) == Sanitizer().sanitize(family)
     assert pieces(StreamSanitizer(), chunks) == Sanitizer().sanitize("".join(chunks)).text
     assert StreamSanitizer().flush() == ""
 
@@ -354,7 +359,6 @@ def test_a_word_of_any_script_is_held_until_it_is_whole(word: str, detector: Pat
 
 
 def test_the_off_policy_passes_text_at_once() -> None:
-    """Without rules nothing is held."""
     stream = StreamSanitizer(OFF)
     assert stream.feed("\x1b[31mpass") == "\x1b[31mpass"
     assert stream.findings == ()

@@ -2,7 +2,7 @@
 
 Rules know phrases; the classifier knows how words go together. Its features are the words of a sentence, their pieces
 (so that inflected and misspelt words count as well) and their pairs, each hashed to one of `BUCKETS` weights. The
-weights are trained on generated texts by `benchmarks.orders`, and stored in `classifier.txt`.
+weights are trained on generated texts by `packaging/injection_classifier`, and stored in `classifier.txt`.
 
 1. A sentence is classified only if it contains a telling word (`telling`): those match the prefilter, and a find begins
    at one.

@@ -23,13 +23,16 @@ from .part import PiiPart, hit
 LOCAL_MAX: Final = 64  # RFC 5321, 4.5.3.1.1
 QUOTED_MAX: Final = 32
 
-_LATIN: Final = r"A-Za-z0-9._%+'\u2019\u00c0-\u024f\u1e00-\u1eff\u0300-\u036f-"  # the last ones: accents of their own
+_ACCENTS: Final = r"\u0300-\u036f"  # of Unicode's form D
+# Accents, points of Hebrew and Arabic, signs of vowels from Devanagari to Khmer with the letters among them.
+_MARKS: Final = rf"{_ACCENTS}\u0591-\u05bd\u0610-\u061a\u064b-\u065f\u0900-\u0963\u0966-\u109f\u1780-\u17d3"
+_LATIN: Final = rf"A-Za-z0-9._%+'\u2019\u00c0-\u024f\u1e00-\u1eff{_ACCENTS}-"
 _LOCAL: Final = Late(rf"[{_LATIN}]{{1,{LOCAL_MAX}}}")  # of reversed text
-_LOCAL_OTHER: Final = Late(rf"[\w.%+'-]{{1,{LOCAL_MAX}}}")
+_LOCAL_OTHER: Final = Late(rf"[\w.%+'{_MARKS}-]{{1,{LOCAL_MAX}}}")
 _QUOTED: Final = Late(rf"\"[^\"@\n]{{1,{QUOTED_MAX}}}\"")
-_LABEL: Final = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
+_LABEL: Final = rf"[^\W_](?:[\w{_MARKS}-]{{0,61}}(?:[^\W_]|[{_MARKS}]))?"
 _DOT: Final = r"\."
-_TOP: Final = r"(?:xn--[A-Za-z0-9-]{2,59}|[A-Za-z]{2,24}|[^\W\d_A-Za-z]{2,24})"
+_TOP: Final = rf"(?:xn--[A-Za-z0-9-]{{2,59}}|[A-Za-z]{{2,24}}|(?:[^\W\d_A-Za-z]|[{_MARKS}]){{2,24}})"
 _DOMAIN: Final = Late(rf"(?:{_LABEL}{_DOT}){{1,8}}{_TOP}(?![A-Za-z0-9_@(]|-[A-Za-z0-9])")
 _CODED: Final = r"%40|&#0{0,2}64;|&#[xX]0{0,2}40;|&commat;|\\u0040"
 _CODED_DOT: Final = r"(?:\.|%2[eE]|&#0{0,2}46;|&period;|\\u002[eE])"

@@ -18,13 +18,15 @@ BLOCK_MAX: Final = 16_000
 BLOCK_LEAST: Final = 24  # base64 characters; less is text about keys
 LINE_LEAST: Final = 16  # least length of a line that is not a word
 
-PRINTED_LEAST: Final = 40  # base64 characters of a line behind a prefix: all but the last have 64 or more
-PREFIX_MAX: Final = 180  # characters that a tool prints before a line
+PRINTED_LEAST: Final = 40  # base64 characters of a line with something around it: all but the last have 64 or more
+PRINTED_MAX: Final = 260  # characters that a tool prints around a line, and those of the line
 
 _LABEL: Final = r"[A-Za-z0-9 _.-]{0,60}?"  # ends with the first dashes, whatever follows those
 _HEAD: Final = Late(rf"-{{4,5}} ?BEGIN {_LABEL}PRIVATE KEY(?: BLOCK)? ?-{{4,5}}", re.IGNORECASE)
-_BETWEEN: Final = r"(?:\s|\\{1,2}[nrt]|[\"'`+>|,;#*.\\(){}\[\]]|<br ?/?>|&#(?:10|13|x[aAdD]);|&quot;){0,64}"
-_FIELD: Final = r"(?:Proc-Type|DEK-Info|Version|Comment|Hash|Charset|MessageID|Subject)\\?: [^\n\\]{0,200}"
+_BETWEEN: Final = (
+    r"(?:\s|\\{1,2}(?:[nrt]|u000[aAdD])|[\"'`+>|,;#*.\\(){}\[\]]|<br ?/?>|&#(?:10|13|x[aAdD]);|&quot;){0,64}"
+)
+_FIELD: Final = r"(?:Proc-Type|DEK-Info|Version|Comment|Hash|Charset|MessageID|Subject)\\?: (?:[^\n\\&]|&(?!#)){0,200}"
 _LINE: Final = Late(rf"{_BETWEEN}(?:(?P<field>{_FIELD})|(?P<line>[A-Za-z0-9+/=]{{1,16000}}))")
 _WORD: Final = Late(r"[A-Za-z]?[a-z]*|[A-Z]*|.{1,7}")
 _FOOT: Final = rf"-{{4,5}} ?END {_LABEL}PRIVATE KEY(?: BLOCK)? ?-{{4,5}}"
@@ -34,11 +36,14 @@ _END: Final = r"<[br /]{0,4}|&[#\w]{0,5}|-{1,5} ?(?:E|EN|END|END [A-Za-z0-9 _.-]
 _END_SO_FAR: Final = Late(rf"{_BETWEEN}(?:{_END})?\Z", re.IGNORECASE)
 _TAIL_SO_FAR: Final = Late(rf"{_BETWEEN}(?:{_END}|[A-Z][A-Za-z-]{{0,9}}(?:\\?: ?[^\n\\]{{0,200}})?)?\Z", re.IGNORECASE)
 
-_BREAK: Final = Late(r"\r?\n|(?:\\{1,2}r)?\\{1,2}n|<br ?/?>")
+_BREAKS: Final = (Late(r"\r?\n|<br ?/?>"), Late(r"(?:\\{1,2}(?:r|u000d))?\\{1,2}(?:n|u000a)"))
 _END_LINE: Final = Late(_FOOT, re.IGNORECASE)
-_EMPTY: Final = Late(rf"(?:[^\n]{{0,{PREFIX_MAX}}}[^A-Za-z0-9\s])?\s*|\s*\d{{1,6}}\s*|[^\n]{{0,{PREFIX_MAX}}}?{_FIELD}")
-_BASE64: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
-_CLOSING: Final = " \t\r\"'`,;)]}|\\<"
+_EMPTY: Final = Late(
+    rf"(?:[^\n]{{0,{PRINTED_MAX}}}[^A-Za-z0-9\s])?\s*|\s*\d{{1,6}}\s*|[^\n]{{0,{PRINTED_MAX}}}?{_FIELD}"
+)
+_NO_LETTERS: Final = frozenset("=+/0123456789")
+_PROSE: Final = Late(r"[ \t][A-Za-z]+,?(?:[ \t]+[A-Za-z]+,?){2}")
+_RUN: Final = Late(r"[A-Za-z0-9+/=]+")
 
 _PUTTY: Final = Late(r"Private-Lines: ?(?P<lines>\d{1,3})[ \t]*(?=\s|\\|<)")
 _PUTTY_SO_FAR: Final = Late(r"Private-Lines:? ?\d{0,3}[ \t]*\Z")
@@ -112,7 +117,7 @@ def _lines(text: str, place: int, limit: int) -> tuple[int, int, bool]:
 
 
 class _Printed(NamedTuple):
-    """Lines of a key, each behind a prefix: where they end, their base64 characters, and whether more may come."""
+    """Lines of a key with something around each: where they end, their base64 characters, and whether more may come."""
 
     end: int
     read: int
@@ -122,47 +127,48 @@ class _Printed(NamedTuple):
 def _printed(text: str, start: int, place: int, limit: int, most: int = 1_000) -> _Printed:
     """Read the lines that follow the one in which `place` is, at most so many. The key begins at `start`.
 
-    A line of a key ends with base64; those before the first may be empty or name a field. A short line counts if the
-    end of the key follows it.
+    A line of a key contains a run of base64, whatever stands around it; those before the first may be empty or name a
+    field. A short line counts if it is as those before it, or the key's end follows. Lines may be those of a string.
     """
-    end, read, short = place, 0, 0
-    lead = start - 1 - text.rfind("\n", max(0, start - PREFIX_MAX), start)  # characters before the first line, about
-    line_break = _BREAK.search(text, place, min(limit, place + PREFIX_MAX))
-    rest = text[place : line_break.start() if line_break else place + PREFIX_MAX]
-    if line_break is None or rest.strip(_CLOSING):
-        return _Printed(end, read, not rest.strip(_CLOSING) and len(rest) < PREFIX_MAX)
+    real, escaped = (_read_lines(text, start, place, limit, most, each) for each in _BREAKS)
+    return real if (real.read, real.open) >= (escaped.read, escaped.open) else escaped
+
+
+def _read_lines(text: str, start: int, place: int, limit: int, most: int, breaks: Late) -> _Printed:
+    end, read, short, indent = place, 0, 0, 0
+    line_break = breaks.search(text, place, min(limit, place + PRINTED_MAX))
+    if line_break is None or _PROSE.search(text, place, line_break.start()):
+        return _Printed(end, read, len(text) - place < PRINTED_MAX and not _PROSE.search(text, place))
+    around = start - 1 - text.rfind("\n", max(0, start - PRINTED_MAX), start) + line_break.start() - place
     for _ in range(most):
         begin = line_break.end()
-        line_break = _BREAK.search(text, begin, limit)
+        line_break = breaks.search(text, begin, limit)
         stop = line_break.start() if line_break else min(len(text), limit)
         line = text[begin:stop]
-        if tail := _END_LINE.search(line, 0, PREFIX_MAX + 100):
+        if tail := _END_LINE.search(line, 0, PRINTED_MAX + 100):
             return _Printed(begin + tail.end(), read, open=False)
-        bare = line.rstrip(_CLOSING)
-        run = len(bare) - len(bare.rstrip(_BASE64))
-        fits = run >= PRINTED_LEAST and len(bare) - run <= PREFIX_MAX
-        if fits and not short:
-            end, read = begin + len(bare), read + run
-        elif line_break and read and run and short < 2 and len(bare) - run <= PREFIX_MAX:
+        if _HEAD.search(line, 0, PRINTED_MAX):  # each line is read for one key
+            return _Printed(end, read, open=False)
+        last = max(_RUN.finditer(line), key=lambda found: len(found[0]), default=None)
+        run = len(last[0]) if last else 0
+        near = len(line) - run <= PRINTED_MAX
+        alike = (
+            run >= 8 and last and last.start() == indent > 0 and not (line_break and _NO_LETTERS.isdisjoint(last[0]))
+        )
+        if last and near and not short and (run >= PRINTED_LEAST or alike):
+            end, read, indent = begin + last.end(), read + run, last.start()
+        elif line_break and read and run and short < 2 and near:
             short += 1
-        elif line_break and (read or not (len(line) <= lead + 2 or _EMPTY.fullmatch(line))):
+        elif line_break and (read or not (len(line) <= around + 2 or _EMPTY.fullmatch(line))):
             return _Printed(end, read, open=False)
         if line_break is None:
-            return _Printed(end, read, stop == len(text) and len(bare) - run <= PREFIX_MAX)
+            return _Printed(end, read, stop == len(text) and near)
     return _Printed(end, read, open=False)
 
 
 def _is_rest(text: str, match: re.Match[str]) -> bool:
     """Return whether a short line is the last one of a key: not a word, or followed by the end."""
-    line = match["line"]
-    return (
-        line.endswith("=")
-        or line.startswith("=")
-        or any(map(str.isdigit, line))
-        or "+" in line
-        or "/" in line
-        or bool(_TAIL.match(text, match.end()))
-    )
+    return not _NO_LETTERS.isdisjoint(match["line"]) or bool(_TAIL.match(text, match.end()))
 
 
 def _block(text: str, start: int) -> Hit | None:

@@ -13,88 +13,59 @@ from sanitization.late import Late
 from sanitization.prefilter import Prefilter
 
 from .forms import ENTITY
-from .rules import CONTEXT, REPLACEMENT, Anchor, first_open, held_word, places
-from .values import is_code, is_password, is_stand_in
+from .rules import CONTEXT, REPLACEMENT, Anchor, Literals, places
+from .values import is_code, is_password, is_stand_in, says_something
 
-# A password may have an `@` in it; the last one before the host counts.
+# A scheme, a user and a password as people paste it, without escapes: with `/`, `@`, `?` and `#` in it.
 _ADDRESS: Final = Late(
-    r"://(?P<user>[^\x00-\x20/:@\"'<>`\x7f]{0,128}):(?P<value>[^\x00-\x20/\"'<>`\x7f]{3,300})@"
-    r"(?=[A-Za-z0-9\[(_*%${-])"
+    r"://(?P<user>(?!\[)[^\x00-\x20/:\"'<>`\x7f]{0,128}):"
+    r"(?!(?:\d{1,5}|\$?\{[^/@]{1,40}\}|\$\w{1,40})(?:[/?#]|\Z))(?P<rest>[^\x00-\x20\"'<>`\x7f]{4,400})"
 )
-# Written without an escape, as people paste it: the authority would end at the slash. Before it is no port.
-_SLASHED: Final = Late(
-    r"://(?P<user>[^\x00-\x20/:@\"'<>`\x7f]{1,128}):(?!\d{1,5}/)(?P<value>[^\x00-\x20/?#@\"'<>`\x7f]{1,100}"
-    r"/[^\x00-\x20?#@\"'<>`\x7f]{1,100})@(?=[A-Za-z0-9\[])"
-)
+_HOST: Final = Late(r"@(?=[A-Za-z0-9\[(_*%${-])")
+_WHOLE: Final = r"@(?:[\w-]+(?:\.|:\d)|\[|localhost\b|[$%{(])"
+_FULL_HOST: Final = Late(_WHOLE)
+_AFTER_HOST: Final = Late(rf"{_WHOLE}[^?#]*[?#]|[,;]|://")
+PASSWORD_LEAST: Final = 3
 _FAR: Final = 512  # most characters from the beginning of an address to the mark of a password
 _PAIR: Final = Late(r"[0-9a-f]{8}")
 _OTPAUTH: Final = Late(r"otpauth://[^\s\"'<>?]{1,200}\?(?:[^\s\"'<>#]{0,200}&)?secret=(?P<value>[A-Za-z2-7=%]{10,200})")
 _ENTITY: Final = f"(?:{ENTITY}|&[lg]t;)"
-_PGPASS: Final = Late(rf"(?P<value>(?:(?!{_ENTITY})[^\s:\"'`<>,\\]){{6,128}})(?=[\s\"'`<,\\]|{_ENTITY}|\Z)")
-_PGPASS_HEAD: Final = Late(r"[\w.*-]{1,64}:(?:\d{4,5}|\*):(?:\w{1,48}|\*):[\w.-]{1,48}:\Z")
-
-
-class AddressPasswords:
-    """Passwords of addresses with a scheme."""
-
-    name = "address"
-    prefilter = Prefilter(literals=("://",), pattern=r"://[^\x00-\x20/@\"'<>`]*:[^\x00-\x20/]|otpauth://")
-    kinds = (
-        Kind(
-            "secret.connection_string",
-            "password within an address",
-            "amqps://svc:" + "kR7q" + "Wm3x" * 2 + "@mq.example.org",
-        ),
-        Kind("secret.totp_seed", "seed of one-time passwords", "otpauth://totp/x?secret=" + "JBSWY3DP" * 2),
-    )
-
-    def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
-        """Yield where schemes end."""
-        for place in places(text, "://", start):
-            if text.find("@", place, place + _FAR) > 0:
-                yield Anchor(place, 0, _in_address)
-        for place in places(text, "otpauth://", start):
-            if text.find("secret=", place, place + _FAR) > 0:
-                yield Anchor(place, 0, _seed)
-
-    def settled(self, text: str, lowered: str, start: int, word: int) -> int:
-        """Return the start of the last word, as far back as an address may reach."""
-        return held_word(text, word)
-
-
-class PgPass:
-    """Lines of PostgreSQL's password file: host, port, database, user, password."""
-
-    name = "pgpass"
-    prefilter = Prefilter(pattern=r":(?:[0-9]{4,5}|\*):[A-Za-z0-9_*]{1,48}:[A-Za-z0-9_.-]{1,48}:[^\x00-\x20:]")
-    kinds = (Kind("secret.pgpass", "password of a .pgpass line", "db.example.org:5432:app:svc:" + "kR7q" + "Wm3x" * 2),)
-    _place: Final = re.compile(r":(?:\d{4,5}|\*):(?:\w{1,48}|\*):[\w.-]{1,48}:(?=[^\s:])", re.ASCII)
-
-    def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
-        """Yield where the passwords begin; the text before them is context."""
-        match = self._place.search(text, start)
-        while match:
-            head = _PGPASS_HEAD.search(text, max(start, match.start() - 64), match.end())
-            if head is not None:
-                yield Anchor(head.start(), 0, _pgpass(match.end()))
-            match = self._place.search(text, match.start() + 1)
-
-    def settled(self, text: str, lowered: str, start: int, word: int) -> int:
-        """Return the start of the last word."""
-        return held_word(text, word)
+_PGPASS: Final = Late(
+    r":(?<=[\w.*-]:)(?:\d{4,5}|\*):(?:\w{1,48}|\*):[\w.-]{1,48}:"
+    rf"(?P<value>(?:(?!{_ENTITY})[^\s:\"'`<>,\\]){{6,128}})(?=[\s\"'`<,\\]|{_ENTITY}|\Z)"
+)
 
 
 def _in_address(text: str, start: int) -> Hit | None:
-    match = _ADDRESS.match(text, start) or _SLASHED.match(text, start)
+    match = _ADDRESS.match(text, start) if text.find("@", start, start + _FAR) > 0 else None
     if match is None:
         return None
-    user, value = match["user"], match["value"]
-    if is_stand_in(value) or value == user or (is_code(value) and value.startswith(("$", "%", "{"))):
+    web = text[max(0, start - 5) : start].endswith(("http", "https"))
+    begin = match.start("rest")
+    end = begin + _password_length(match["rest"], web=web)
+    user, value = match["user"], text[begin:end]
+    if "@" in user and not is_password(value, prose=False, quoted=True):
+        return None  # `git@host:path@version`
+    variable = is_code(value) and value.startswith(("$", "%", "{"))
+    if len(value) < PASSWORD_LEAST or variable or is_stand_in(value) or value == user:
         return None
-    begin, end = match.span("value")
     if _PAIR.fullmatch(user) and _PAIR.fullmatch(value):
         begin = match.start("user")  # a pair of keys (the servers of Ruby gems have such): neither part is a name
     return Hit(begin, end, "secret.connection_string", 0.9, REPLACEMENT, start)
+
+
+def _password_length(rest: str, *, web: bool) -> int:
+    """Return the length of the password at the beginning of an address' rest, 0 if there is none.
+
+    By RFC 3986 it ends at the last `@` before the first `/`; a driver takes the last `@` before a host. The RFC is
+    followed for a page whose host is a full one, since paths of pages have an `@` in them.
+    """
+    first = rest.find("@")
+    authority = rest.partition("/")[0].rfind("@")
+    if web and authority >= 0 and _FULL_HOST.match(rest, authority):
+        return authority
+    stop = _AFTER_HOST.search(rest, first) if first >= 0 else None
+    return max((sign.start() for sign in _HOST.finditer(rest, 0, stop.end() if stop else len(rest))), default=0)
 
 
 def _seed(text: str, start: int) -> Hit | None:
@@ -104,14 +75,36 @@ def _seed(text: str, start: int) -> Hit | None:
     return Hit(*match.span("value"), "secret.totp_seed", 1.0, REPLACEMENT, start)
 
 
-def _pgpass(begin: int):  # type: ignore[no-untyped-def]
-    def attempt(text: str, place: int) -> Hit | None:
-        match = _PGPASS.match(text, begin)
-        if match is None or is_stand_in(match["value"]) or not any(map(str.isalpha, match["value"])):
-            return None
-        return Hit(*match.span("value"), "secret.pgpass", 0.7, REPLACEMENT, place)
+ADDRESS_PASSWORDS: Final = Literals(
+    "address",
+    (
+        Kind(
+            "secret.connection_string",
+            "password within an address",
+            "amqps://svc:" + "kR7q" + "Wm3x" * 2 + "@mq.example.org",
+        ),
+        Kind("secret.totp_seed", "seed of one-time passwords", "otpauth://totp/x?secret=" + "JBSWY3DP" * 2),
+    ),
+    Prefilter(literals=("://",), pattern=r"://[^\x00-\x20/\"'<>`]*:[^\x00-\x20/]|otpauth://"),
+    ((("://",), _in_address, None), (("otpauth://",), _seed, None)),
+)
+"""Passwords of addresses with a scheme."""
 
-    return attempt
+
+def _pgpass(text: str, place: int) -> Hit | None:
+    match = _PGPASS.match(text, place)
+    if match is None or is_stand_in(match["value"]) or not any(map(str.isalpha, match["value"])):
+        return None
+    return Hit(*match.span("value"), "secret.pgpass", 0.7, REPLACEMENT, place)
+
+
+PGPASS: Final = Literals(
+    "pgpass",
+    (Kind("secret.pgpass", "password of a .pgpass line", "db.example.org:5432:app:svc:" + "kR7q" + "Wm3x" * 2),),
+    Prefilter(pattern=r":(?:[0-9]{4,5}|\*):[A-Za-z0-9_*]{1,48}:[A-Za-z0-9_.-]{1,48}:[^\x00-\x20:]"),
+    (((":",), _pgpass, None),),
+)
+"""Lines of PostgreSQL's password file: host, port, database, user, password."""
 
 
 _ARGUMENT: Final = r"(?:\"[^\"\n]{3,128}\"|'[^'\n]{3,128}'|[^\s\"'`|;<>]{3,200})"
@@ -121,6 +114,8 @@ _SO_FAR: Final = Late(
     r"-{1,2}[A-Za-z-]{0,12}"
     r"(?:[ \t]{0,4}=?[ \t]{0,2}(?:\"[^\"\n]{0,128}\"?|'[^'\n]{0,128}'?|[^\s\"'`|;<>]{0,200}))?\Z"
 )
+_USER_FLAGS: Final = (" -u", " --user", " --proxy-user", "\t-u", "\n-u", "\n--user")
+_PASS_FLAGS: Final = (" -p", " -P", " -a")
 _WEB: Final = Late(r"\b(?:curl|wget|http|https|xh|httpie|aria2c)\b[^\n]*(?:\\\n[^\n]*)*\Z")
 _WEB_TOOLS: Final = ("curl", "wget", "http", "xh", "aria2c")
 _TOOL_NAMES: Final = "mysql mariadb sshpass login redis-cli smbclient mongo ldap sqlcmd rabbitmq keytool"
@@ -129,6 +124,9 @@ _TOOL: Final = Late(
     r"\b(?:mysql(?:dump|admin)?|mariadb(?:-dump)?|sshpass|docker login|podman login|redis-cli|smbclient|mongosh?"
     r"|mongodump|ldapsearch|az login|helm registry login|sqlcmd|rabbitmqctl|keytool)\b[^\n|;]*\Z"
 )
+
+
+_DATABASE: Final = Late(r"\b(?:mysql|mariadb|mongo)\w*\b[^\n|;]*\Z")
 
 
 class Flags:
@@ -147,14 +145,10 @@ class Flags:
 
     def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
         """Yield where the flags stand."""
-        for flag in (" -u", " --user", " --proxy-user", "\t-u", "\n-u", "\n--user"):
-            for place in places(text, flag, max(0, start - 1)):
-                if place + 1 >= start:
-                    yield Anchor(place + 1, 0, _user)
-        for flag in (" -p", " -P", " -a"):
-            for place in places(text, flag, max(0, start - 1)):
-                if place + 1 >= start:
-                    yield Anchor(place + 1, 0, _pass)
+        for flags, attempt in ((_USER_FLAGS, _user), (_PASS_FLAGS, _pass)):
+            for flag in flags:
+                found = (place + 1 for place in places(text, flag, max(0, start - 1)))
+                yield from (Anchor(place, 0, attempt) for place in found if place >= start)
 
     def settled(self, text: str, lowered: str, start: int, word: int) -> int:
         """Return where a flag begins whose argument may still come or continue."""
@@ -192,7 +186,10 @@ def _pass(text: str, start: int) -> Hit | None:
     if text[begin] in "\"'":
         begin, end = begin + 1, end - 1
     value = text[begin:end]
-    if is_stand_in(value) or value.startswith(("$", "/", "-")) or not is_password(value, prose=False, quoted=True):
+    if is_stand_in(value) or value.startswith(("$", "/", "-")) or len(value) < 4 or says_something(value):
+        return None
+    spaced = text[start + 2 : start + 3].isspace() and _DATABASE.search(before)  # of which a name follows a blank
+    if not is_password(value, prose=False, quoted=True) and (spaced or not value.isalpha()):
         return None
     if value.isdigit() or ":" in value:
         return None  # a port
@@ -233,30 +230,6 @@ def is_phrase(value: str, least: int) -> bool:
     return len(words) >= least and all(re.fullmatch(_WORD, word) and word not in _PROSE for word in words)
 
 
-class Phrases:
-    """Twelve to twenty-four words after `seed phrase:`, `mnemonic is` and the like."""
-
-    name = "phrases"
-    prefilter = Prefilter(literals=_LITERALS, ignore_case=True)
-    kinds = (
-        Kind(
-            "secret.seed_phrase",
-            "words that open a wallet",
-            "seed phrase: " + " ".join(["quiz", "ladder", "orbit", "maple", "tunnel", "cactus"] * 2),
-        ),
-    )
-
-    def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
-        """Yield where the names stand."""
-        for literal in _LITERALS:
-            for place in places(lowered, literal, start):
-                yield Anchor(place, 0, _phrase)
-
-    def settled(self, text: str, lowered: str, start: int, word: int) -> int:
-        """Return where a name begins whose words may still come."""
-        return first_open(text, lowered, _LITERALS, max(start, len(text) - REACH), _PENDING)
-
-
 def _phrase(text: str, place: int) -> Hit | None:
     match = _FULL.match(text, place)
     if match is None:
@@ -268,3 +241,19 @@ def _phrase(text: str, place: int) -> Hit | None:
         if count <= len(words) and len(set(listed[:count])) > count // 3 and _PROSE.isdisjoint(listed[:count]):
             return Hit(words[0][0], words[count - 1][1], "secret.seed_phrase", 0.9, REPLACEMENT, place)
     return None
+
+
+PHRASES: Final = Literals(
+    "phrases",
+    (
+        Kind(
+            "secret.seed_phrase",
+            "words that open a wallet",
+            "seed phrase: " + " ".join(["quiz", "ladder", "orbit", "maple", "tunnel", "cactus"] * 2),
+        ),
+    ),
+    Prefilter(literals=_LITERALS, ignore_case=True),
+    ((_LITERALS, _phrase, _PENDING),),
+    REACH,
+)
+"""Twelve to twenty-four words after `seed phrase:`, `mnemonic is` and the like."""

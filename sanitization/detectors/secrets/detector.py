@@ -15,7 +15,8 @@ from sanitization.late import Late
 
 from . import rules, statements, tokens
 from .blocks import Blocks
-from .credentials import AddressPasswords, Flags, PgPass, Phrases
+from .columns import Columns
+from .credentials import ADDRESS_PASSWORDS, PGPASS, PHRASES, Flags
 from .fields import KINDS
 from .rules import REPLACEMENT as REPLACEMENT
 from .rules import Anchor, Group
@@ -28,11 +29,12 @@ INNER_MAX: Final = 4  # tokens searched within a value
 _GROUPS: Final[tuple[Group, ...]] = (
     Blocks(),
     *tokens.GROUPS,
-    AddressPasswords(),
-    PgPass(),
+    ADDRESS_PASSWORDS,
+    PGPASS,
     Flags(),
-    Phrases(),
+    PHRASES,
     *statements.GROUPS,
+    Columns(),
     *WORDS,
 )
 _BY_NAME: Final = {group.name: group for group in _GROUPS}
@@ -96,11 +98,9 @@ def _find(text: str, start: int, active: Collection[str]) -> Iterator[Hit]:
 
 def _lowered(text: str) -> str:
     """Return the text with ASCII in lower case, character by character."""
-    return (
-        text.lower()
-        if text.isascii()
-        else text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
-    )
+    if text.isascii():
+        return text.lower()
+    return text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
 
 
 def _within(text: str, outer: Hit, anchors: list[Anchor], index: int) -> Hit | None:

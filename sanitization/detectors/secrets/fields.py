@@ -4,15 +4,17 @@ Some issuers' keys have no form of their own: beside the issuer's name, a key, t
 """
 
 import re
+from html import unescape
 from typing import Final, NamedTuple
 
 from sanitization.findings import Hit, Kind
 from sanitization.late import Late
 
 from .credentials import is_phrase
-from .forms import ENTITY, GROUPS, MORE, READ_MAX, SPACED_MAX
+from .forms import ENTITY, MORE, READ_MAX, SPACED_MAX
 from .rules import CONTEXT, REPLACEMENT
 from .values import (
+    SIGNS,
     is_basic,
     is_code,
     is_complex,
@@ -23,6 +25,7 @@ from .values import (
     is_stand_in,
     is_strong,
     is_uuid,
+    says_something,
 )
 
 _NAMES_WORDS: Final = (
@@ -110,15 +113,21 @@ _HASHES: Final = ("sha1", "sha2", "sha3", "sha5", "sha-", "md5", "digest", "chec
                   "fingerprint", "revision", "uuid")  # fmt: skip
 _HEADER: Final = Late(r"(?:-H|--header)[ =]{0,4}[\"'][A-Za-z-]{0,40}\Z")
 _LINE: Final = Late(r"[ \t]*(?:(?:export|set|setx|ENV|ARG|-e|--env|-)[ \t]+|\$env:)?[\w.-]*")
-_GIVEN: Final = Late(r"(?:\blogin[ \t]+\S+[ \t]+|^[ \t]*(?:ENV|ARG)[ \t][\w.-]*)\Z")
+GIVEN: Final = Late(r"(?:\blogin[ \t]+\S+[ \t]+|^[ \t]*(?:ENV|ARG)[ \t][\w.-]*)\Z")
+_ARGUMENT: Final = Late(r"[a-z_]{2,32}=(?!=)")
 _COMPARED: Final = ("==", "===", "!=", "!==")
 _DASHES: Final = ("|", "-", "–", "—")  # noqa: RUF001 - as people write them
 _COPULAS: Final = tuple("是为は는은")
 _ALNUM: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+_OVER: Final = rf"(?![\w{SIGNS.replace('&', '')}])"
+_CLOSED: Final = rf"{ENTITY}{_OVER}|&lt;/?[a-z]{{0,12}}(?:&gt;|[ /])|&gt;{_OVER}"  # any other is part of a value
+_NO_ENTITY: Final = r"(?<!&[lg]t)(?<!&amp)(?<!&quot)(?<!&apos)(?<!&#\d\d)(?<!&#x\w\w)"
 _CUT: Final = Late(
-    rf"{ENTITY}|&[lg]t;|[,;&<>(){{}}\[\]|\\](?:(?<![\\&])(?<!&amp;)|(?<=&)(?!amp;)[\w.-]{{1,40}}=|(?<=\\)[nr])"
+    rf"{_CLOSED}|[,&<>(){{}}\[\]|\\](?:(?<![\\&])|(?<=&)(?!amp;)[\w.-]{{1,40}}=|(?<=\\)[nr])|{_NO_ENTITY};"
 )
-_CUT_LINE: Final = Late(rf"{ENTITY}|&lt;/|[,;&<\\](?:(?<=[,;&])[\w.-]{{1,40}}[=:]|(?<=[,;])\Z|(?<=<)/|(?<=\\)[nr])")
+_CUT_LINE: Final = Late(
+    rf"{_CLOSED}|[,&<\\](?:(?<=[,&])[\w.-]{{1,40}}[=:]|(?<=,)\Z|(?<=<)/|(?<=\\)[nr])|{_NO_ENTITY};(?:[\w.-]{{1,40}}[=:]|\Z)"
+)
 _CUT_QUERY: Final = Late(r"[&#;,<>(){}\[\]|\\](?:(?<!\\)|[nru])")
 _TEMPLATE: Final = Late(r"\{[\w.:!]*\}")
 
@@ -141,7 +150,7 @@ class _Value(NamedTuple):
 
 def judged(text: str, place: int, match: re.Match[str], field: Field) -> Hit | None:
     """Return the hit in a value that one of the forms matched, or None."""
-    group = next(name for name in GROUPS if match[name] is not None)
+    group = match.lastgroup or ""  # the value is the last part of every form
     begin, end = match.span(group)
     quoted = group != "bare"
     if quoted:
@@ -149,9 +158,11 @@ def judged(text: str, place: int, match: re.Match[str], field: Field) -> Hit | N
             end -= 1
     else:
         end = _trimmed(text, place, begin, end, prose=field.form in ("prose", "blank", "line"))
-    value = text[begin:end]
+    value = unescape(text[begin:end])
     sign = match.groupdict().get("sign", "")
     if len(value) < 4 or (not quoted and value.isidentifier() and sign in _COMPARED):
+        return None
+    if not quoted and text[begin - 1 : begin] in ("(", "[") and _ARGUMENT.match(value):
         return None
     if sign in _DASHES:
         field = field._replace(form="cell")
@@ -160,8 +171,10 @@ def judged(text: str, place: int, match: re.Match[str], field: Field) -> Hit | N
     tail = _CAMEL.sub("_", field.word[-1] + field.tail)[1:].lower().strip("._-") if field.tail else ""
     if tail and _NOT_THE_VALUE.search(tail):
         return None
-    given = _Value(value, quoted, (match["scheme"] or "").strip().lower())
+    given = _Value(value, quoted, (match.groupdict().get("scheme") or "").strip().lower())
     found = _password(field, tail, given) if field.is_password else _key(field, tail, given)
+    if found is None and _is_set(text, place, match, end, field, given):
+        found = ("secret.password" if field.is_password else "secret.assigned", 0.6, "")
     if found is None or is_stand_in(value):
         return None
     kind, score, why = found
@@ -169,6 +182,69 @@ def judged(text: str, place: int, match: re.Match[str], field: Field) -> Hit | N
         more = MORE.match(text, end)
         end = more.end() if more else end
     return Hit(begin, end, kind, score, REPLACEMENT, place, (why,) if why else ())
+
+
+def _is_set(text: str, place: int, match: re.Match[str], end: int, field: Field, given: _Value) -> bool:
+    """Return whether a value of any characters stands where machines write a secret, and neither code nor people do.
+
+    That is a text in quotes, a line of a settings file, a member of an address, an option or a variable of a command.
+    """
+    value, groups = given.text, match.groupdict()
+    if not _PLAIN.fullmatch(value) or says_something(value):
+        return False
+    if not field.is_password and (not value.isalpha() or len(value) < 8 or not _is_secret(field, value)):
+        return False
+    before = text[max(0, place - CONTEXT) : place]
+    line, behind = before[before.rfind("\n") + 1 :], text[end : end + 2]
+    sign, lead, alone = (groups.get("sign") or "").strip(), field.lead, not behind.strip(" \t")[:1].strip("\r\n#")
+    if field.form == "pair":
+        return not match[0].startswith(",") or "alue" in match[0][:32] or _DEFAULT.search(lead) is not None
+    if field.form == "blank":
+        if given.quoted or GIVEN.search(lead):
+            return bool(GIVEN.search(lead) or _STATEMENT.search(line))
+        return is_flag(lead) and is_command(line) and value.lower() not in PROSE
+    if field.form != "=" or sign in _COMPARED or sign in _DASHES:
+        return False
+    if given.quoted and sign:
+        return True
+    if not sign:
+        return value.isalpha() and (alone or match.lastgroup in ("double", "single"))
+    if match[0].startswith("=") and match.start(match.lastgroup or "") == match.start() + 1:
+        closed = not behind or behind[0] in " \t\r\n&;'\"\\`"
+        return closed and line.count("(") <= line.count(")")
+    typed = value[0].isupper() and not is_gibberish(value)
+    return alone and _begins_line(before) and (value.isalpha() if sign == "=" else sign in _ASSIGNED and not typed)
+
+
+def _is_secret(field: Field, value: str) -> bool:
+    """Return whether a name is that of a secret, whatever its value is made of."""
+    lead = field.lead.lower().rstrip("-_. ")
+    if field.word == "token":
+        return bool(_OWN.search(lead)) or is_gibberish(value)
+    return field.word == "secret" or (field.word.startswith("key") and lead.endswith(_KEY_OF))
+
+
+def is_command(line: str) -> bool:
+    """Return whether what stands before an option is a command, and no sentence about it."""
+    words = line.replace("`", " ").split()
+    return bool(words) and not any(
+        word.strip(",.:;()").lower() in PROSE or word.endswith((",", ".", ":")) for word in words
+    )
+
+
+_PROSE_WORDS: Final = (
+    "the and for with from are was were has have had not but this that which what will would could should may might"
+    " must can your you into then when where than a an of to in is it as at by be or on if so we use uses using used"
+    " pass set option flag argument parameter value instead see via"
+)
+PROSE: Final = frozenset(_PROSE_WORDS.split())
+"""Words of sentences, which no command has."""
+_DEFAULT: Final = Late(
+    r"(?:env\w{0,16}|define|environ\.get|set\w{0,24}|put|header|config\w{0,16}|get)\(\\{0,3}[\"'][\w.-]*\Z"
+)
+_STATEMENT: Final = Late(r"\b(?:create|alter|set)\s+(?:user|role|login|password)\b|\bwith\s+\Z", re.IGNORECASE)
+_ASSIGNED: Final = (":", ":=", "=>", "?=")
+_PLAIN: Final = Late(r"[A-Za-z][A-Za-z_-]{5,127}", re.ASCII)
 
 
 def _trimmed(text: str, place: int, begin: int, end: int, *, prose: bool) -> int:
@@ -220,7 +296,7 @@ def _password(field: Field, tail: str, given: _Value) -> Found:
     if sign in ("blank", "cell"):
         if field.word == "pass" or "://" in value or "](" in value:
             return None  # a verb; a link
-        flag = bool(is_flag(field.lead) or _GIVEN.search(field.lead)) and is_password(
+        flag = bool(is_flag(field.lead) or GIVEN.search(field.lead)) and is_password(
             value, prose=False, quoted=given.quoted
         )
         if not (flag or (not tail and is_strong(value))):
@@ -247,7 +323,7 @@ def _key(field: Field, tail: str, given: _Value) -> Found:
         return None
     if given.scheme or name in ("auth", "authorization", "bearer"):
         return _authorization(field, given)
-    if sign == "line" or (sign in ("blank", "cell") and not is_flag(field.lead)):
+    if sign in ("blank", "cell") and not is_flag(field.lead):
         return None
     if "-" in lead and len(value) >= 8 and not is_name(value) and _HEADER.search(field.lead):
         return "secret.authorization", 0.8, "header"
@@ -272,17 +348,15 @@ def _key(field: Field, tail: str, given: _Value) -> Found:
         return ("secret.assigned", 0.7, issuer or "") if sure else None
     if is_random(value, 10 if sign == "=" else 16) and (strong or _mixed(value)):
         return "secret.assigned", 0.8 if sign == "=" else 0.6, ""
-    if len(value) >= 12 and strong and (is_strong(value) or is_complex(value)):
+    if len(value) >= 12 and strong and sign != "line" and (is_strong(value) or is_complex(value)):
         return "secret.assigned", 0.7, ""
     if sign == "=" and not is_name(value) and _is_issued(value):
         issuer = vendor(near)
         if issuer:
             return "secret.assigned", 0.7, issuer
-    return (
-        ("secret.assigned", 0.6, "")
-        if strong and sign == "=" and len(value) >= 20 and value.islower() and is_gibberish(value)
-        else None
-    )
+    if strong and sign == "=" and len(value) >= 20 and value.islower() and is_gibberish(value):
+        return "secret.assigned", 0.6, ""
+    return None
 
 
 _OWN: Final = Late(r"(?:access|auth|api|bearer|refresh|server|account|service|deploy)[-_. ]?\Z")
@@ -290,11 +364,7 @@ _OWN: Final = Late(r"(?:access|auth|api|bearer|refresh|server|account|service|de
 
 def _is_issued(value: str) -> bool:
     """Return whether a value may be a key if it stands beside an issuer's name."""
-    return (
-        is_random(value)
-        or is_gibberish(value)
-        or (value.isalnum() and len(value) >= 15 and (value.isdigit() or _digits(value)))
-    )
+    return is_random(value) or is_gibberish(value) or (value.isalnum() and len(value) >= 15 and _digits(value))
 
 
 def _digits(value: str) -> bool:

@@ -79,14 +79,17 @@ _WRAP: Final = (
     r"(?:&(?![a-z]{1,8};|#)(?:mut )?|(?:new )?(?:Some|Just|Optional(?:\.(?:of|some))?|Ok|Right|Box::new|Arc::new"
     r"|Cow::Borrowed"
     r"|(?:std::)?[Ss]tring(?:::from|\.init|Value)?|(?:[A-Z][a-z]{0,9}){0,2}Secret(?:Str|String|Value)?(?:::(?:new|from))?"
-    r"|SecureString|Field|str|bytes)[(\[{] ?(?:default=)?|Just |\{ ?\\{0,3}\"?(?:String|[Vv]alue)\\{0,3}\"?: ?)?"
+    r"|SecureString|Field|str|bytes)[(\[{] ?(?:default=)?|Just |\([ ]?(?=\\{0,3}[\"'])"
+    r"|\{ ?\\{0,3}\"?(?:String|[Vv]alue)\\{0,3}\"?: ?)?"
 )
 """What languages write around a text: `Some("…")`, `String::from("…")`, `{"String":"…"}`."""
-_WRAP_BEGUN: Final = r"(?:&(?:mut? ?)?|new [A-Za-z:.]{0,24}|Just ?|\{ ?\\{0,3}\"?[A-Za-z]{0,6}\\{0,3}\"?:? ?)\Z"
+_WRAP_BEGUN: Final = r"(?:&(?:mut? ?)?|\( ?|new [A-Za-z:.]{0,24}|Just ?|\{ ?\\{0,3}\"?[A-Za-z]{0,6}\\{0,3}\"?:? ?)\Z"
 
+_PREFIX: Final = r"[bBrRuUfENL@$]{0,2}#{0,3}"
+"""What languages write before the quote of a text: `b"`, `@"`, `$'`, `E'`, `r#"`."""
 
 _VALUE: Final = (
-    rf"{_SCHEME}(?:[bruBRU]{{0,2}}(?:\"(?P<doubled>\"[^\"\n]{{4,{SPACED_MAX}}}\")\""
+    rf"{_SCHEME}(?:{_PREFIX}(?:\"(?P<doubled>\"[^\"\n]{{4,{SPACED_MAX}}}\")\""
     rf"|\"{{3}}\s{{0,8}}(?P<triple>[^\"\s]{{4,{READ_MAX}}})"
     rf"|\"(?P<double>{_inside(chr(34) + chr(92) * 2, _IN_DOUBLE)})\""
     rf"|\\{{1,3}}\"(?P<nested>{_inside(chr(34), _IN_NESTED)})\""
@@ -94,10 +97,10 @@ _VALUE: Final = (
     rf"|(?P<mark>{ENTITY})(?P<entity>(?:(?!(?P=mark))[^\s\"'<]){{4,{READ_MAX}}})(?P=mark)"
     rf"|`(?P<tick>{_inside('`')})`|[“„](?P<curly>[^“”\n]{{1,{SPACED_MAX}}})[“”]"
     rf"|«[ ]?(?P<angle>[^«»\n]{{1,{SPACED_MAX}}})»)"
-    rf"|[\"'`“„«]?(?P<bare>{_BARE}{{4,{READ_MAX}}}))"
+    rf"|[\"'`“„«]?(?!{ENTITY})(?P<bare>{_BARE}{{4,{READ_MAX}}}))"
 )
 _VALUE_BEGUN: Final = (
-    rf"(?:{_SCHEMES}[ \t]{{0,4}})?(?:[bruBRU]{{0,2}}(?:\"\"?{_begun(chr(34) + chr(92) * 2, _IN_DOUBLE)}\\?\"{{0,2}}"
+    rf"(?:{_SCHEMES}[ \t]{{0,4}})?(?:{_PREFIX}(?:\"\"?{_begun(chr(34) + chr(92) * 2, _IN_DOUBLE)}\\?\"{{0,2}}"
     rf"|\"{{3}}\s{{0,8}}[^\"\s]{{0,{READ_MAX}}}|\\{{1,3}}\"\"?{_begun(chr(34), _IN_NESTED)}\"{{0,2}}"
     rf"|\\{{0,3}}'{_begun(chr(39) + chr(92) * 2, _IN_SINGLE)}\\?(?:'\\?'?)?|\\{{1,3}}"
     rf"|`{_begun('`')}`?|[“„][^“”\n]{{0,{SPACED_MAX}}}[“”]?|«[^«»\n]{{0,{SPACED_MAX}}}»?)?"
@@ -108,11 +111,6 @@ MORE: Final = Late(rf"{_BARE}{{0,{VALUE_MAX}}}")
 """The rest of a value beyond the part that was read."""
 
 EQUALS: Final = Late(rf"{_GAP}(?P<sign>{_SIGN}){_GAP}{_WRAP}{_VALUE}")
-NESTED: Final = Late(
-    rf"{_GAP}{_SIGN}{_GAP}[\"'`]?[^\s=:：\"'`]{{0,24}}?(?:(?ai:pass|pwd|key|secret|token|auth|cred|bearer)|密码|密碼|パスワード|пароль)"
-    r"[\w.-]{0,16}(?:[=:：]|(?<=密码)是|(?<=密碼)是|(?<=パスワード)は)"
-)
-"""The value is another assignment, which is judged by itself."""
 EQUALS_BEGUN: Final = Late(
     rf"{_GAP}(?:[=!:?|~>\-*：＝–—是为は는은]{{0,3}}{_GAP}\Z|:[ ]?{_TYPE} ?=? ?\Z"
     rf"|{_SIGN}{_GAP}(?:{_WRAP_BEGUN}|{_WRAP}{_VALUE_BEGUN}))"
@@ -125,15 +123,29 @@ TYPED_BEGUN: Final = Late(
     rf"(?:=?{_GAP}\Z|={_GAP}{_WRAP}{_VALUE_BEGUN}))"
 )
 
+_COMMENT: Final = r"[ \t]{0,2}(?:(?:#|//)[^\n]{0,80})?"
+_HERE: Final = r"<<[<~-]?[ \t]?\\?[\"']?\w{1,20}[\"']?;?"
+_OPENING: Final = (
+    r"(?::[ \t]{0,2}(?:[!&][\w!]{1,20}[ \t]{1,2})?[|>][+-]?\d?[+-]?"
+    rf"|(?::?=|=>)[ \t]?(?:\$\(cat[ \t]{{1,2}})?{_HERE}"
+    rf"|(?::?=|=>|:)[ \t]{{0,2}}(?:@?[\"']{{1,3}}\\?|[`\\]|\(?(?={_COMMENT}\r?\n[ \t]{{0,16}}[bru]?[\"'])))"
+)
 _BLOCK: Final = (
-    r"(?::[ \t]{0,2}[|>][+-]?\d?[+-]?|=[ \t]?\$\(cat[ \t]{1,2}<<-?[ \t]?\\?[\"']?\w{1,20}[\"']?"
-    r"|[:=][ \t]{0,2}(?:\"{3}|'{3})\\?)[ \t]{0,2}\r?\n[ \t]{0,16}"
+    rf"(?:{_OPENING}|(?-i:<<[~-]?\\?[\"']?[A-Z_]{{2,20}}[\"']?)){_COMMENT}(?:[ \t]{{0,16}}\r?\n){{1,3}}[ \t]{{0,16}}"
 )
 BLOCK: Final = Late(rf"{_GAP}{_BLOCK}{_VALUE}")
-"""The value is the next line: a block scalar of YAML, a here-document, a text in three quotes."""
+"""The value is a line below: a block scalar of YAML, a here-document, a text in three quotes or brackets, what follows
+an assignment that is broken.
+"""
+NESTED: Final = Late(
+    rf"{_GAP}(?:{_SIGN}{_GAP}|{_BLOCK})[\"'`]?[^\s=:：\"'`]{{0,24}}?(?:(?ai:pass|pwd|key|secret|token|auth|cred|bearer)|密码|密碼|パスワード|пароль)"
+    r"[\w.-]{0,16}(?:[=:：]|(?<=密码)是|(?<=密碼)是|(?<=パスワード)は)"
+)
+"""The value is another assignment, which is judged by itself."""
 BLOCK_BEGUN: Final = Late(
-    r"[ \t]{0,8}(?:[:=][ \t]{0,2}(?:[|>][+\d-]{0,3}|\$\(?c?a?t?[ \t]{0,2}<{0,2}-?[ \t]?\\?[\"']?\w{0,20}[\"']?"
-    rf"|[\"']{{0,3}}\\?)[ \t]{{0,2}}\r?\Z|{_BLOCK}{_VALUE_BEGUN})"
+    r"[ \t]{0,8}(?:(?:[:=]{0,2}>?[ \t]{0,2}(?:[!&][\w!]{0,20}[ \t]{0,2})?(?:[|>][+\d-]{0,3}"
+    r"|(?:\$\(?c?a?t?[ \t]{0,2})?<{0,3}[~-]?[ \t]?\\?[\"']?\w{0,20}[\"']?;?|@?[\"']{0,3}\\?|[(`\\]))"
+    rf"[ \t]{{0,2}}(?:[#/][^\n]{{0,81}})?(?:[ \t]{{0,16}}\r?\n){{0,2}}[ \t]{{0,16}}\r?\Z|{_BLOCK}{_VALUE_BEGUN})"
 )
 
 _LINE_END: Final = r"(?:\r?\n[ \t]{0,16}|\\r\\n)"
@@ -153,6 +165,22 @@ BETWEEN: Final = Late(r"(?:Content-[^\r\n\\]{0,80})?\r?\n")
 LINE: Final = Late(rf"{_GAP}:\*{{0,2}}[ \t]{{0,2}}\r?\n[ \t]{{0,8}}{_VALUE}")
 """The value stands on the next line."""
 LINE_BEGUN: Final = Late(rf"{_GAP}:\*{{0,2}}[ \t]{{0,2}}(?:\r?\Z|\r?\n[ \t]{{0,8}}{_VALUE_BEGUN})")
+
+_ATTRIBUTES: Final = r"(?:[ \t]{1,4}[\w:.-]{1,40}=(?:\"[^\"<>\n]{0,80}\"|'[^'<>\n]{0,80}')){0,6}"
+_TAG: Final = rf"(?:{_ATTRIBUTES}[ \t]{{0,2}}>|</key>(?=\s{{0,24}}<\w))"
+_INNER_TAG: Final = r"\s{0,24}(?:<\w[^<>\n]{0,80}>\s{0,24})?"
+ELEMENT: Final = Late(
+    rf"{_TAG}{_INNER_TAG}(?:<!\[CDATA\[\s{{0,24}}(?P<cdata>(?:(?!\]\]>)[^\n]){{4,{READ_MAX}}})\]\]>"
+    rf"|(?P<element>[^\s<][^<\n]{{2,{READ_MAX}}}(?<!\s))(?=\s{{0,24}}</))"
+)
+"""The content of an element, or of one behind it: `<password type="x">…</password>`, `<key>token</key><string>…`."""
+ELEMENT_BEGUN: Final = Late(
+    rf"(?:{_ATTRIBUTES}(?:[ \t]{{1,4}}[\w:.-]{{0,40}}(?:=(?:\"[^\"<>\n]{{0,80}}|'[^'<>\n]{{0,80}})?)?|[ \t]{{0,2}}/?)"
+    rf"|<(?:/|/k|/ke|/key|/key>\s{{0,24}}<?)?|{_TAG}\s{{0,24}}(?:<\w[^<>\n]{{0,80}})?"
+    rf"|{_TAG}{_INNER_TAG}(?:<!?\[?[CDAT]{{0,5}}\[?|<!\[CDATA\[[^\n]{{0,{READ_MAX}}}|[^<\n]{{0,{READ_MAX}}}\s{{0,24}}<?))\Z"
+)
+TAGGED: Final = Late(r"(?:<(?:[A-Za-z/][^<>\n]{0,47})?|<key>[ \t]{0,2}[\w.-]{0,20})\Z")
+"""What stands before a name that is in a tag, or the key of a property list."""
 
 _QUOTE_NEXT: Final = r"(?=\\{0,3}[\"'])"
 PAIR: Final = Late(
@@ -191,4 +219,3 @@ WORTH: Final = Late(
     rf"(?:{_SCHEMES}[ \t]|[^\s\d{re.escape(SIGNS)}]{{0,{READ_MAX}}}+[\d{re.escape(SIGNS)}])"
 )
 """A value in a sentence contains more than letters; every value has six characters or more."""
-GROUPS: Final = ("doubled", "triple", "double", "nested", "single", "entity", "tick", "curly", "angle", "bare")

@@ -176,6 +176,35 @@ def held_word(text: str, word: int, most: int = 2 * HELD) -> int:
     return max(word, len(text) - most) if len(text) - word > HELD else len(text)
 
 
+@frozen(eq=False)
+class Literals:
+    """Rules that are tried where one of their literals stands.
+
+    A rule: its literals, the attempt, and what may become a hit of `reach` characters (None: only a last word).
+    """
+
+    name: str
+    kinds: tuple[Kind, ...]
+    prefilter: Prefilter
+    rules: tuple[tuple[Sequence[str], Callable[[str, int], Hit | None], Late | None], ...]
+    reach: int = HELD
+
+    def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
+        """Yield where the literals stand."""
+        searched = lowered if self.prefilter.ignore_case else text
+        for literals, attempt, _ in self.rules:
+            for literal in literals:
+                yield from (Anchor(place, 0, attempt) for place in places(searched, literal, start))
+
+    def settled(self, text: str, lowered: str, start: int, word: int) -> int:
+        """Return where a rule's literal stands whose hit may still come or continue."""
+        searched, earliest = lowered if self.prefilter.ignore_case else text, max(start, len(text) - self.reach)
+        return min(
+            first_open(text, searched, literals, earliest, begun) if begun else held_word(text, word)
+            for literals, _, begun in self.rules
+        )
+
+
 Check = Callable[[str], bool]
 
 
@@ -311,7 +340,7 @@ class TokenRules:
                     continue
                 hit = rule.attempt(text, place)
                 if hit is not None and hit.start >= start:
-                    yield Anchor(hit.start, order, _given(hit))
+                    yield Anchor(hit.start, order, given(hit))
 
     def settled(self, text: str, lowered: str, start: int, word: int) -> int:
         """Return the start of the last word, as far back as a token in it may have begun."""
@@ -414,7 +443,7 @@ class Searched:
             value = match[0]
             if _BEGIN.match(text, match.start()) and not is_stand_in(value) and (not self._random or is_random(value)):
                 begin, end = match.span()
-                yield Anchor(begin, 0, _given(Hit(begin, end, self._kind, 1.0, REPLACEMENT, begin)))
+                yield Anchor(begin, 0, given(Hit(begin, end, self._kind, 1.0, REPLACEMENT, begin)))
             match = self._pattern.search(text, match.start() + 1)
 
     def settled(self, text: str, lowered: str, start: int, word: int) -> int:
@@ -466,5 +495,6 @@ _BEGIN: Final = Late(BOUNDARY)
 _NAME_SO_FAR: Final = Late(r"[A-Za-z0-9_. -]{0,20}[\s\"'=:>|?,`]{0,16}[A-Za-z0-9_=-]{0,64}\Z")
 
 
-def _given(hit: Hit) -> Callable[[str, int], Hit | None]:
+def given(hit: Hit) -> Callable[[str, int], Hit | None]:
+    """Return an attempt that hits whatever the text: its rule has looked before."""
     return lambda _text, _place: hit

@@ -6,15 +6,15 @@
 
 import base64
 import binascii
-from collections.abc import Iterator
+import re
 from typing import Final
 
 from sanitization.findings import Hit, Kind
 from sanitization.late import Late
 from sanitization.prefilter import Prefilter
 
-from .rules import CONTEXT, REPLACEMENT, Anchor, first_open, held_word, places
-from .values import is_code, is_password, is_random, is_stand_in, is_strong
+from .rules import CONTEXT, REPLACEMENT, Literals
+from .values import is_code, is_password, is_random, is_stand_in, is_strong, says_something
 
 _QUOTED: Final = (
     r"\\{0,3}(?:'(?P<single>[^'\n\\]{4,128})|\"(?P<double>[^\"\n\\]{4,128}))|(?P<bare>[^\s'\";,)\\]{4,128})"
@@ -29,38 +29,30 @@ _IDENTIFIED_BEGUN: Final = Late(
 )
 
 
-class Statements:
-    """Passwords of statements that make a database's user."""
-
-    name = "identified"
-    prefilter = Prefilter(literals=("identified",), ignore_case=True)
-    kinds = (
-        Kind("secret.sql", "password in a statement of SQL", "ALTER USER svc IDENTIFIED BY '" + "kR7q" * 2 + "!x'"),
-    )
-
-    def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
-        """Yield where the word stands."""
-        for place in places(lowered, "identified", start):
-            yield Anchor(place, 0, _statement)
-
-    def settled(self, text: str, lowered: str, start: int, word: int) -> int:
-        """Return where a statement begins whose password may still come or continue."""
-        return first_open(text, lowered, ("identified",), max(start, len(text) - 260), _IDENTIFIED_BEGUN)
-
-
 def _statement(text: str, place: int) -> Hit | None:
     match = _IDENTIFIED.match(text, place)
     if match is None:
         return None
     group = next(name for name in ("single", "double", "bare") if match[name] is not None)
     value = match[group]
-    if is_stand_in(value) or value.startswith("$") or not is_password(value, prose=False, quoted=True):
+    sure = group != "bare" and text.startswith("IDENTIFIED", place)
+    weak = not (sure or is_password(value, prose=False, quoted=True))
+    if is_stand_in(value) or value.startswith(("$", "{", ":", "?", "%")) or says_something(value) or weak:
         return None
     return Hit(*match.span(group), "secret.sql", 0.8, REPLACEMENT, place)
 
 
+STATEMENTS: Final = Literals(
+    "identified",
+    (Kind("secret.sql", "password in a statement of SQL", "ALTER USER svc IDENTIFIED BY '" + "kR7q" * 2 + "!x'"),),
+    Prefilter(literals=("identified",), ignore_case=True),
+    ((("identified",), _statement, _IDENTIFIED_BEGUN),),
+    260,
+)
+"""Passwords of statements that make a database's user."""
+
 _LOGIN: Final = Late(
-    r"(?P<user>[A-Za-z][\w$#]{0,29})/(?P<value>\"[^\"\n]{4,64}\"|[^\s/@\"'`<>(){}]{4,64})@(?://)?"
+    r"/(?P<value>\"[^\"\n]{4,64}\"|[^\s/@\"'`<>(){}]{4,64})@(?://)?"
     r"(?![vV]?\d[\d.]{0,8}(?![\w.:-]))[A-Za-z0-9_\[][\w.\[\]:-]{1,80}"
 )
 _ORACLE: Final = Late(
@@ -70,44 +62,30 @@ _ORACLE: Final = Late(
 _BEFORE: Final = Late(r"(?:\A|[^\w/.@%+&?#-])(?P<user>[A-Za-z][\w$#]{0,29})\Z")
 
 
-class OracleLogins:
-    """Passwords of logins as Oracle's tools write them: `user/password@host`."""
-
-    name = "oracle"
-    prefilter = Prefilter(pattern=r"[A-Za-z0-9_$#]/[^\x00-\x20/@'`<>(){}]+@")
-    kinds = (
-        Kind(
-            "secret.oracle", "password of a login of Oracle", "sqlplus svc/" + "kR7q" + "Wm3x" * 2 + "@db.example.org"
-        ),
-    )
-
-    def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
-        """Yield where the users' names begin."""
-        for at in places(text, "@", start):
-            slash = text.rfind("/", max(start, at - 66), at)
-            user = None if slash < 0 else _BEFORE.search(text, max(0, slash - 31), slash)
-            if user is not None and user.start("user") >= start:
-                yield Anchor(user.start("user"), 0, _login)
-
-    def settled(self, text: str, lowered: str, start: int, word: int) -> int:
-        """Return the start of the last word."""
-        return held_word(text, word)
-
-
 def _login(text: str, place: int) -> Hit | None:
     match = _LOGIN.match(text, place)
-    if match is None:
+    user = _BEFORE.search(text, max(0, place - 31), place) if match else None
+    if match is None or user is None:
         return None
     begin, end = match.span("value")
     if text[begin] == '"':
         begin, end = begin + 1, end - 1
     value = text[begin:end]
-    if is_stand_in(value) or is_code(value, quoted=True) or value == match["user"]:
+    if is_stand_in(value) or is_code(value, quoted=True) or value == user["user"]:
         return None
-    near = _ORACLE.search(text[max(0, place - CONTEXT) : place])
+    near = _ORACLE.search(text[max(0, user.start("user") - CONTEXT) : user.start("user")])
     if not (is_password(value, prose=False, quoted=True) if near else is_strong(value)):
         return None
     return Hit(begin, end, "secret.oracle", 0.8 if near else 0.6, REPLACEMENT, place)
+
+
+ORACLE_LOGINS: Final = Literals(
+    "oracle",
+    (Kind("secret.oracle", "password of a login of Oracle", "sqlplus svc/" + "kR7q" + "Wm3x" * 2 + "@db.example.org"),),
+    Prefilter(pattern=r"[A-Za-z0-9_$#]/[^\x00-\x20/@'`<>(){}]+@"),
+    ((("/",), _login, None),),
+)
+"""Passwords of logins as Oracle's tools write them: `user/password@host`."""
 
 
 _QUESTION: Final = "UGFzc3dvcmQ6"
@@ -122,35 +100,6 @@ _PLAIN_BEGUN: Final = Late(
 )
 _ASKED: Final = Late(rf"{_QUESTION}[\s'\"\\rn]{{1,8}}{_CLIENT}(?P<value>{_BASE64})")
 _ASKED_BEGUN: Final = Late(rf"{_QUESTION}[\s'\"\\rn]{{0,8}}(?:{_CLIENT}|[^\n]{{0,10}})[A-Za-z0-9+/]{{0,512}}={{0,2}}\Z")
-
-
-class MailLogins:
-    """Credentials of SMTP and IMAP: of `AUTH PLAIN`, and the password of `AUTH LOGIN`."""
-
-    name = "sasl"
-    prefilter = Prefilter(literals=("PLAIN", _QUESTION))
-    kinds = (
-        Kind(
-            "secret.sasl",
-            "credentials of a login to a mail server",
-            "AUTH PLAIN " + base64.b64encode(("\0svc\0" + "kR7q" + "Wm3x" * 2).encode()).decode(),
-        ),
-    )
-
-    def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
-        """Yield where the commands, and the server's questions, stand."""
-        for place in places(text, "PLAIN", start):
-            yield Anchor(place, 0, _plain)
-        for place in places(text, _QUESTION, start):
-            yield Anchor(place, 0, _asked)
-
-    def settled(self, text: str, lowered: str, start: int, word: int) -> int:
-        """Return where a command begins whose credentials may still come or continue."""
-        earliest = max(start, len(text) - 640)
-        return min(
-            first_open(text, text, ("PLAIN",), earliest, _PLAIN_BEGUN),
-            first_open(text, text, (_QUESTION,), earliest, _ASKED_BEGUN),
-        )
 
 
 def _plain(text: str, place: int) -> Hit | None:
@@ -174,6 +123,16 @@ def _decoded(value: str) -> bytes:
         return b"\xff"
 
 
+_SASL: Final = "AUTH PLAIN " + base64.b64encode(("\0svc\0" + "kR7q" + "Wm3x" * 2).encode()).decode()
+MAIL_LOGINS: Final = Literals(
+    "sasl",
+    (Kind("secret.sasl", "credentials of a login to a mail server", _SASL),),
+    Prefilter(literals=("PLAIN", _QUESTION)),
+    ((("PLAIN",), _plain, _PLAIN_BEGUN), ((_QUESTION,), _asked, _ASKED_BEGUN)),
+    640,
+)
+"""Credentials of SMTP and IMAP: of `AUTH PLAIN`, and the password of `AUTH LOGIN`."""
+
 _MEMBER: Final = Late(
     r"\\{0,3}[\"'](?P<name>d|p|q|dp|dq|qi|k)\\{0,3}[\"']\s{0,4}:\s{0,4}\\{0,3}[\"'](?P<value>[A-Za-z0-9_-]{20,1400})(?=\\{0,3}[\"'])"
 )
@@ -184,24 +143,6 @@ _MEMBERS: Final = tuple(f"{quote}{name}" for quote in "\"'" for name in ("d", "p
 _OF_KEY: Final = Late(r"[\"'](?:kty|crv|alg|kid|use|key_ops|n|e|x|y|dp|dq|qi)\\{0,3}[\"']\s{0,4}:")
 LONG: Final = 40
 """Characters of a member that says by itself that it is one: 30 random bytes."""
-
-
-class WebKeys:
-    """Private members of a JSON Web Key."""
-
-    name = "jwk"
-    prefilter = Prefilter(pattern=r"[\"'](?:d|p|q|dp|dq|qi|k)\\{0,3}[\"']")
-    kinds = (Kind("secret.jwk", "private member of a JSON Web Key", '{"kty":"oct","k":"' + "q8Zt3Lw5" * 5 + 'A1"}'),)
-
-    def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
-        """Yield where members begin."""
-        for literal in _MEMBERS:
-            for place in places(text, literal, start):
-                yield Anchor(place, 0, _member)
-
-    def settled(self, text: str, lowered: str, start: int, word: int) -> int:
-        """Return where a member begins whose value may still come or continue."""
-        return first_open(text, text, _MEMBERS, max(start, len(text) - 1500), _MEMBER_BEGUN)
 
 
 def _member(text: str, place: int) -> Hit | None:
@@ -215,4 +156,37 @@ def _member(text: str, place: int) -> Hit | None:
     return Hit(*match.span("value"), "secret.jwk", 0.9, REPLACEMENT, place)
 
 
-GROUPS: Final = (Statements(), OracleLogins(), MailLogins(), WebKeys())
+WEB_KEYS: Final = Literals(
+    "jwk",
+    (Kind("secret.jwk", "private member of a JSON Web Key", '{"kty":"oct","k":"' + "q8Zt3Lw5" * 5 + 'A1"}'),),
+    Prefilter(pattern=r"[\"'](?:d|p|q|dp|dq|qi|k)\\{0,3}[\"']"),
+    ((_MEMBERS, _member, _MEMBER_BEGUN),),
+    1_500,
+)
+"""Private members of a JSON Web Key."""
+
+_COOKIE: Final = Late(r"(?ai:sess(?:ion)?|sid)[\w.-]{0,16}=\\{0,2}\"?(?P<value>[^\s;,\"'&<>\\]{8,512})")
+_COOKIE_BEGUN: Final = Late(r"(?ai:sess(?:ion)?|sid)[\w.-]{0,16}(?:=\\{0,2}\"?[^\s;,\"'&<>\\]{0,512})?\Z")
+_OF_COOKIES: Final = Late(r"cookie[^\n]{0,120}\Z", re.IGNORECASE)
+
+
+def _cookie(text: str, place: int) -> Hit | None:
+    match = _COOKIE.match(text, place)
+    if match is None or is_stand_in(match["value"]) or is_code(match["value"]):
+        return None
+    in_header = _OF_COOKIES.search(text, max(0, place - CONTEXT), place) is not None
+    if not (in_header or is_random(match["value"], 16)):
+        return None
+    return Hit(*match.span("value"), "secret.session", 0.8, REPLACEMENT, place)
+
+
+COOKIES: Final = Literals(
+    "session",
+    (Kind("secret.session", "cookie of a session", "Cookie: sid=" + "q8Zt3Lw5" * 3),),
+    Prefilter(pattern=r"(?:sess|sid)[A-Za-z0-9_.-]{0,22}=", ignore_case=True),
+    ((("sess", "sid"), _cookie, _COOKIE_BEGUN),),
+    600,
+)
+"""Cookies that keep a user signed in, in headers and settings."""
+
+GROUPS: Final = (STATEMENTS, ORACLE_LOGINS, MAIL_LOGINS, WEB_KEYS, COOKIES)

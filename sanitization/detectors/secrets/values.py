@@ -26,7 +26,7 @@ _STAND_IN_WORDS: Final = (
     "example xxxx placeholder changeme change_me change-me changethis change_this redacted dummy insert replace"
     " your_ your- yourpass yourtoken yourkey yourapi yoursecret my_api my-api my_secret my-secret mysecret"
     " my_token my-token mytoken my_pass my-pass mypass myapi not-a-real not_a_real notreal fake_ fake- ${ $( {{"
-    " <% %( *** ... … ••• ### _here -here goes-here 00000000 1234567890 0123456789 abcdefgh foobar todo_ todo-"
+    " <% %( *** ... … ••• ### _here -here goes-here 00000000 1234567890 0123456789 foobar todo_ todo-"
     " [filtered] [hidden] [masked] deadbeef lorem a-za-z a-z0-9 0-9a-z"
 )
 _STAND_INS: Final = _STAND_IN_WORDS.split()
@@ -61,7 +61,9 @@ _CAMEL: Final = Late(
     re.ASCII,
 )
 _ATTRIBUTE: Final = Late(r"[A-Za-z_$][A-Za-z0-9_$]*(?:(?:\.|->|::|\?\.)[A-Za-z_][A-Za-z0-9_]*)+", re.ASCII)
-_CALL: Final = Late(r"[A-Za-z_$@][\w.$:>-]*[(\[{]|new\s|await\s|function|lambda|\$[A-Za-z_{(]|!(?:Ref|Sub|vault)")
+_CALL: Final = Late(
+    r"[A-Za-z_$@][\w.$:>-]*[(\[{]|new\s|await\s|function|lambda|\$[A-Za-z_{(]|!(?:Ref|Sub|vault|secret)"
+)
 _SNAKE: Final = Late(r"[a-z]+(?:_[a-z0-9]+)+|[A-Z]+(?:_[A-Z0-9]+)*|_[a-z_]+", re.ASCII)
 _PATH: Final = Late(r"[a-z]{2,10}://[^:@]*|[~.]{0,2}/[\w./-]+|[A-Za-z]:\\[\w\\.-]+", re.ASCII)
 _UUID: Final = Late(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -74,6 +76,22 @@ _CAPITAL: Final = Late(r"[A-ZÀ-ÞА-Я]")
 _SIGN: Final = Late(f"[{re.escape(SIGNS)}]")
 _VOWEL: Final = Late("[aeiouAEIOU]")
 _CONSONANTS: Final = Late(r"[bcdfghjklmnpqrstvwxz]{5}", re.IGNORECASE)
+
+
+_SAYS: Final = Late(
+    r"pass|pwd|secret|token|key|cred|auth|login|user|account|^(?:required|optional|incorrect|invalid|wrong|missing"
+    r"|expired|unknown|enabled|disabled|changed|unchanged|denied|rejected|accepted|correct|protected|encrypted|hashed"
+    r"|stored|unset|hidden|masked|redacted|removed|deleted|revoked|rotated|random|generated|prompt|manual|default"
+    r"|inherit|external|internal|plain(?:text)?|cleartext|string|varchar|bytes|binary|bool(?:ean)?|number|integer|object"
+    r"|array|email|public|private|bearer|digest|refresh|session|kennwort|wachtwoord|contrasena|senha|heslo|salasana"
+    r"|parola)$",
+    re.IGNORECASE,
+)
+
+
+def says_something(value: str) -> bool:
+    """Return whether a value says something about a secret, or names another one."""
+    return _SAYS.search(value) is not None
 
 
 def bits(value: str) -> float:

@@ -14,7 +14,7 @@ from sanitization.late import Late
 from sanitization.prefilter import Prefilter
 
 from . import forms as forms
-from .fields import Field, is_flag, judged
+from .fields import GIVEN, Field, is_flag, judged
 from .rules import CONTEXT, Anchor, places
 
 ORDER: Final = 1_000_000
@@ -23,7 +23,7 @@ LEAD: Final = 48  # characters before a word that may belong to the name
 FORM_MAX: Final = 768  # characters from a word to the last blank before its value's end
 _BACK: Final = forms.VALUE_MAX + FORM_MAX
 _BOLD: Final = ("=", "pair")  # the forms in which a word may be a value
-_SIGNS: Final = frozenset("=!:?|~-：＝–—是为は는은")
+_SIGNS: Final = frozenset("=!:?|~-<：＝–—是为は는은")
 _PAIRS: Final = frozenset(">,({\\\"'vV\r\n")
 _LINE_MAX: Final = 120  # characters of a line before a name, with which the next line may begin too
 _LINE_END_MAX: Final = 48  # characters between a name and the end of its line, if the value is on the next one
@@ -193,7 +193,7 @@ def _shared(line: str, text: str, start: int) -> int:
             break
         if not letter.isalnum():
             shared, end = same, at
-    return end if line[:shared].strip() and forms.NAME_BEGUN.match(line, shared) else start
+    return end if line[:shared].strip(" \t\"'`") and forms.NAME_BEGUN.match(line, shared) else start
 
 
 def _after_digits(text: str, place: int) -> int:
@@ -221,9 +221,12 @@ def _formed(text: str, place: int, end: int, word: str, tail: str, *, is_passwor
         return None
     lead = text[max(0, place - LEAD) : place].rpartition("\n")[2]
     tried: list[tuple[str, Late, int]] = []
+    of_machine = "-" in lead or letter in ("'", '"') or GIVEN.search(lead) is not None
+    if forms.TAGGED.search(lead):
+        tried.append(("pair", forms.ELEMENT, end))
     if letter in _SIGNS:
         tried += [("=", forms.BLOCK, end), ("=", forms.EQUALS, end)]
-        if letter == ":" and is_password:
+        if letter == ":":
             tried.append(("line", forms.LINE, end))
     else:
         # A call of a method on the password gives another value: `password.encode("…")`.
@@ -237,7 +240,7 @@ def _formed(text: str, place: int, end: int, word: str, tail: str, *, is_passwor
             if is_password or word == "bearer" or is_flag(lead):
                 tried.append(("blank", forms.BLANK, end))
     for form, pattern, at in tried:
-        if form not in _BOLD and not forms.WORTH.match(text, at) and "-" not in lead:
+        if form not in _BOLD and not of_machine and not forms.WORTH.match(text, at):
             continue
         match = pattern.match(text, at)
         if match is not None:
@@ -305,10 +308,10 @@ def _rest_is_open(text: str, place: int, end: int, word: str) -> bool:
             return True
         base = max(0, place - CONTEXT)
         text, place, end = _without(text, base, cuts), place - base, end - base
-    lead = text[max(0, place - LEAD) : place]
+    lead = text[max(0, place - LEAD) : place].rpartition("\n")[2]
     begin = _after_blanks(text, end)
     letter = text[begin : begin + 1]
-    if not letter:
+    if not letter or (forms.TAGGED.search(lead) and forms.ELEMENT_BEGUN.match(text, end)):
         return True
     if letter in _SIGNS:
         if len(text) - end > forms.VALUE_MAX + 64:
@@ -320,7 +323,7 @@ def _rest_is_open(text: str, place: int, end: int, word: str) -> bool:
         )
     if letter in _PAIRS and forms.PAIR_BEGUN.match(text, end):
         return True
-    if letter in "\r\n\\" and _names_part(lead.rpartition("\n")[2]) and forms.PART_BEGUN.match(text, end):
+    if letter in "\r\n\\" and _names_part(lead) and forms.PART_BEGUN.match(text, end):
         return True
     if begin == end:
         return False
@@ -329,7 +332,7 @@ def _rest_is_open(text: str, place: int, end: int, word: str) -> bool:
     said, goes_on = _said(text, end)
     if goes_on or any(forms.SAID_BEGUN.match(text, at) for at in said):
         return True
-    spaced = word in ("password", "bearer") or is_flag(lead.rpartition("\n")[2])
+    spaced = word in ("password", "bearer") or is_flag(lead)
     return bool(spaced and forms.BLANK_BEGUN.match(text, end))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
 from sanitization import code_points
-from sanitization.code_points import char_class, is_in, members
+from sanitization.code_points import char_class, members
 from sanitization.findings import Category, Hit, Kind, make_hit
 from sanitization.late import Late
 from sanitization.prefilter import Prefilter
@@ -56,13 +56,13 @@ _WHAT: Final = Late(
     | (?P<stack>      [{_MARK}]{{1,{RUN_MAX}}} )
     | (?P<hyphen>     \xad{{1,{RUN_MAX}}} )
     | (?P<separator>  [\x85\u2028\u2029]{{1,{RUN_MAX}}} )
-    | (?P<pair>       [\ud800-\udbff][\udc00-\udfff] )
     | (?P<half>       [\ud800-\udfff] )
     | (?P<private>    [{_PRIVATE}]{{1,{RUN_MAX}}} )
     | (?P<unassigned> [{_ALONE}]{{1,{RUN_MAX}}} )
     """,
     re.VERBOSE,
 )
+_PAIR: Final = Late("[\ud800-\udbff][\udc00-\udfff]")
 _PARTS: Final = Late(
     f"(?P<tag>[{char_class(code_points.TAGS)}]+)|(?P<variation>[{char_class(code_points.SELECTORS)}]+)"
     f"|(?P<bidi>[{char_class(code_points.BIDI)}]+)"
@@ -81,6 +81,13 @@ _LATER: Final = Late(
     f"|[{_MARK}]{{3}}[^\n]{{0,{2 * (STACK_MAX + 2)}}})\\Z"
 )
 _LATER_MAX: Final = max(PAIR_MAX + NEARBY, WORDS_MAX, BRAILLE_NEARBY) + 2
+
+
+def join_pairs(text: str) -> str:
+    """Return the text with each surrogate pair joined into the character that it stands for."""
+    if not _PAIR.search(text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
 class Invisible:
@@ -206,14 +213,8 @@ def _hyphen(text: str, begin: int, end: int) -> Iterator[Hit]:
         yield Hit(begin, end, "invisible.zero_width", 1.0, "", begin)
 
 
-def _pair(text: str, begin: int, end: int) -> Iterator[Hit]:
-    """Yield both halves of a surrogate pair: a UTF-16 reader would join them into a character that is removed."""
-    whole = text[begin:end].encode("utf-16-le", "surrogatepass").decode("utf-16-le")
-    yield Hit(begin, end, "invisible.unassigned", 1.0, "" if is_in(whole, _ALL) else whole, begin)
-
-
 _JUDGES: Final[dict[str, Callable[[str, int, int], Iterator[Hit]]]] = {
-    "run": _run, "stack": _stack, "hyphen": _hyphen, "pair": _pair,
+    "run": _run, "stack": _stack, "hyphen": _hyphen
 }  # fmt: skip
 _ALWAYS: Final = {
     "separator": ("invisible.separator", "\n"),

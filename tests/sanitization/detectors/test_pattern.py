@@ -28,7 +28,6 @@ REMOVE = everywhere(dict.fromkeys(Category, Action.REMOVE))
 
 
 def even(text: str) -> bool:
-    """Return whether the last digit is even."""
     return text[-1] in "02468"
 
 

@@ -86,7 +86,6 @@ class SpanishRecognizer(PatternRecognizer):
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Modules with the names the adapter asks for."""
     package, predefined = ModuleType("presidio_analyzer"), ModuleType("presidio_analyzer.predefined_recognizers")
     for made in (PatternRecognizer, CardRecognizer, SsnRecognizer, SpanishRecognizer):
         setattr(predefined, made.__name__, made)

@@ -49,7 +49,6 @@ SEQUENCES = [
 
 
 def found(text: str) -> tuple[str, list[str]]:
-    """Return the output and the kinds of the findings."""
     sanitized = Sanitizer(everywhere({Category.TERMINAL: Action.REMOVE})).sanitize(text)
     return sanitized.text, [finding.kind.removeprefix("terminal.") for finding in sanitized.findings]
 

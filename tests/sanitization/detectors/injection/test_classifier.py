@@ -8,9 +8,9 @@ import time
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from injection_classifier.making import texts
+from injection_classifier.training import WEIGHTS, examples, source_of, train
 
-from benchmarks.orders.making import texts
-from benchmarks.orders.training import WEIGHTS, examples, source_of, train
 from sanitization import Action, Category, Direction, Sanitizer, StreamSanitizer, everywhere
 from sanitization.detectors.injection.classifier import (
     BACK,
@@ -126,7 +126,7 @@ def test_weights_are_a_small_text_file_and_damage_is_noticed() -> None:
 
 @pytest.mark.proof("cases")
 def test_the_weights_are_of_the_texts_that_are_made_now() -> None:
-    """If this fails after a change of a text, a feature or a telling word: run `python -m benchmarks.orders.train`."""
+    """If this fails after a change of a text, a feature or a telling word, train again: `injection_classifier` says how."""
     assert WEIGHTS.read_text("ascii").split()[2] == source_of(examples(texts()))
 
 

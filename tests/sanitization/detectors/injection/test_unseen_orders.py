@@ -15,7 +15,6 @@ FLAG = everywhere({Category.INJECTION: Action.FLAG, Category.INVISIBLE: Action.R
 
 
 def tags(text: str) -> str:
-    """A text in tag characters."""
     return "".join(chr(0xE0000 + ord(letter)) for letter in text)
 
 

@@ -27,7 +27,6 @@ TOKEN = SECRETS["secret.github.token"]
 
 
 def sanitized(text: str, policy: Policy = ONLY) -> str:
-    """Sanitize links and markup only."""
     return Sanitizer(policy).sanitize(text).text
 
 
@@ -130,7 +129,6 @@ HARMLESS = [
 
 @pytest.mark.parametrize("text", HARMLESS)
 def test_inactive_text_is_unchanged(text: str) -> None:
-    """Ordinary links, own images, code and text about markup pass byte for byte."""
     done = Sanitizer(ONLY).sanitize(text)
     assert (done.text, done.findings) == (text, ())
 

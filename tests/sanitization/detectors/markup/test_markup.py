@@ -61,7 +61,6 @@ HOSTILE = [
 
 @pytest.mark.parametrize(("html", "clean"), HOSTILE)
 def test_active_markup_goes(html: str, clean: str) -> None:
-    """Elements, handlers and styles with an effect are removed and reported."""
     sanitized = Sanitizer().sanitize_html(html)
     assert sanitized.text == clean
     assert_inert(sanitized.text)
@@ -129,7 +128,6 @@ def test_only_the_policys_classes_stay() -> None:
 
 
 def test_markup_of_answers_is_unchanged() -> None:
-    """Paragraphs, lists, code, tables with alignment, quotes and rules pass as they are."""
     html = (
         '<h1>T</h1><p>a <em>b</em> <strong>c</strong> <code>d</code><br></p><ol start="3"><li>x</li></ol><hr>'
         "<blockquote><p>q</p></blockquote><pre><code>x &lt; y</code></pre>"
@@ -263,7 +261,6 @@ TANGLED = [
 
 @pytest.mark.parametrize(("html", "clean"), TANGLED)
 def test_malformed_nesting_is_repaired(html: str, clean: str) -> None:
-    """Unclosed elements are closed, misplaced ones moved, and the text stays."""
     assert Sanitizer().sanitize_html(html).text == clean
 
 

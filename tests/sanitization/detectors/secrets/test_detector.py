@@ -49,12 +49,10 @@ UNSLASHED = ("x={}\n", "?q={}&a=1", "https://example.org/?x%3D{}", 'escaped: "\\
 
 
 def sanitized(text: str) -> str:
-    """Return the sanitized text."""
     return Sanitizer(POLICY).sanitize(text).text
 
 
 def found(text: str) -> list[tuple[str, str]]:
-    """Return the kinds and the secrets found, in order."""
     return [(hit.kind, text[hit.start : hit.end]) for hit in DETECTOR.find(text)]
 
 
@@ -76,7 +74,6 @@ def test_the_example_of_a_kind_is_of_that_kind(kind: str) -> None:
 
 
 def test_kinds_are_named_once() -> None:
-    """Dotted names below `secret`, each once."""
     assert len(KINDS) == len(DETECTOR.kinds) > 200
     assert all(re.fullmatch(r"secret(?:\.[a-z0-9_]+)+", name) for name in KINDS)
 
@@ -120,7 +117,6 @@ LINES = [body(64, seed=seed) for seed in range(12)] + [body(20) + "=="]
 
 
 def block(label: str = "RSA PRIVATE", end: str = "\n", lines: list[str] = LINES, fields: str = "") -> str:
-    """Return a private key, assembled at run time."""
     return end.join(
         [f"-----BEGIN {label} " + "KEY-----", *([fields] if fields else []), *lines, f"-----END {label} KEY-----"]
     )
@@ -136,10 +132,17 @@ BLOCKS = {
     "windows": block(end="\r\n"),
     "literal newlines": block(end="\\n"),
     "twice escaped": block(end="\\\\n"),
+    "code points": block(end="\\u000a", fields="Version: 1"),
     "one line": block(end=" "),
     "indented": block(end="\n    "),
     "quoted": block(end="\n> "),
     "concatenated": block(end='\\n" +\n  "'),
+    "shell": block(end="' >> key.pem\necho '"),
+    "calls": block(end="\\n')\nfile.write('"),
+    "html": block(end="</td></tr>\n<tr><td>"),
+    "json lines": block(end='"}\n{"n": 2, "line": "'),
+    "one long line": block(end="' >> key.pem\necho '", lines=["".join(LINES)]),
+    "csv": block(end='",x\n2,"'),
     "pgp": block("PGP PRIVATE").replace("KEY-----", "KEY BLOCK-----"),
     "pgp with fields": block("PGP PRIVATE", fields="Version: GnuPG v2\nComment: none\n").replace("KEY-", "KEY BLOCK-"),
     "short": block("EC PRIVATE", lines=LINES[-3:]),
@@ -273,7 +276,6 @@ def test_rules_keep_to_their_bounds() -> None:
 
 
 def test_shapes() -> None:
-    """A form is a pattern, and an example fits it."""
     assert re.fullmatch(shape("w4 '-' h2-3").pattern, example("w4 '-' h2-3", "x"))
     assert shape("w4 '-' h2-3").longest == 8
     with pytest.raises(ValueError, match="no form"):
@@ -300,16 +302,9 @@ HOSTILE = [
     *["eyJ", ".eyJ", "-eyJ", "password=", "password is ", "'password':'", "://a:", "otpauth://", "AKIA", "sk-", "_"],
     *[" ghp_", "a", "A", "1", "pwd`", "token: ", "token=", 'key="', "密码：", "пароль ", "Q~", " -u", "seed abandon "],
     *["-----BEGIN RSA PRIVATE KEY-----", "-----", "Private-Lines: 9\n", "password for the server is ", "pwd=1token=2"],
-    *[
-        "密码是",
-        "パスワードは",
-        "passphrase ",
-        "secret is ",
-        "password: \n",
-        "pass=pass=",
-        "password to ",
-        "password:***",
-    ],
+    *["密码是", "パスワードは", "passphrase ", "secret is ", "password: \n", "pass=pass=", "password to "],
+    *["password:***", "password=\\\n", "://a:b@c.d/", "<password>&lt;", "<key>password</key>", "PASSWORD<<A\n"],
+    *["-----BEGIN RSA PRIVATE KEY-----\n", "<password><![CDATA["],
 ]
 
 

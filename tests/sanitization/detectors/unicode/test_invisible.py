@@ -87,7 +87,7 @@ HIDDEN = [
     ("a\ue000\uf8ffb\U000f0000\U0010fffd", "ab", ["invisible.private"] * 2),
     ("a\ufdd0\ufffe\U0001ffffb\u0378\U000e1000\U00050000", "ab", ["invisible.unassigned"] * 2),
     ("lone \ud800 and \udc00", "lone \ufffd and \ufffd", ["invisible.unassigned"] * 2),
-    ("\ud83d\ude00 \udb40\udc41", "\U0001f600 ", ["invisible.unassigned"] * 2),
+    ("\ud83d\ude00 \udb40\udc41", "\U0001f600 ", ["invisible.tag"]),
     ("a" + "\u200f" * 70 + "\u05d0", "a\u05d0", ["invisible.zero_width"]),
     ("\u2764\ufe0f" + "\u200d" * 70, "\u2764\ufe0f", ["invisible.zero_width"]),
     # Marks.
@@ -177,7 +177,6 @@ def test_visible_text_is_never_touched(text: str) -> None:
     )
 )
 def test_sanitizing_twice_changes_nothing_more(text: str) -> None:
-    """Removing a character makes no other character legitimate or hidden."""
     once = Sanitizer().sanitize(text).text
     assert Sanitizer().sanitize(once).text == once
 
@@ -207,61 +206,10 @@ def test_every_code_point_passes_or_is_reported() -> None:
 
 
 PIECES = [
-    *(
-        "a",
-        "b",
-        " ",
-        "\n",
-        "1",
-        "\u05d0",
-        "\u0645",
-        "\u0915\u094d",
-        "\u1780",
-        "\u65e5",
-        "\U0001f469",
-        "\u2764",
-        "\U0001f3f4",
-    ),
-    *(
-        "\u200b",
-        "\u200c",
-        "\u200d",
-        "\u200e",
-        "\u200f",
-        "\ufe0f",
-        "\ufe00",
-        "\U000e0101",
-        "\U000e0041",
-        "\u2066",
-        "\u2067",
-    ),
-    *(
-        "\u2068",
-        "\u2069",
-        "\u202a",
-        "\u202c",
-        "\u202e",
-        "\xad",
-        "syl\xadla",
-        "\u2800",
-        "\u28ff",
-        "\u0301",
-        "\u0334\u0308\u0321",
-    ),
-    *(
-        "\u2028",
-        "\ue000",
-        "\ufffe",
-        "\u0378",
-        "\ud83d",
-        "\ude00",
-        "\udb40\udc41",
-        "\u115f",
-        "\u1161",
-        "\u180b",
-        "\u1820",
-    ),
-    *("\u034f", "\u05b0", ":", "=", "(", "-", " " * 31, "x" * 62, "x" * 127),
+    *"ab \n1\u05d0\u0645\u1780\u65e5\U0001f469\u2764\U0001f3f4\u200b\u200c\u200d\u200e\u200f\ufe0f\ufe00\U000e0101\U000e0041",
+    *"\u2066\u2067\u2068\u2069\u202a\u202c\u202e\xad\u2800\u28ff\u0301\u2028\ue000\ufffe\u0378\ud83d\ude00",
+    *"\u115f\u1161\u180b\u1820\u034f\u05b0:=(-",
+    *("\u0915\u094d", "syl\xadla", "\u0334\u0308\u0321", "\udb40\udc41", " " * 31, "x" * 62, "x" * 127),
     "\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
 ]
 pieces = st.lists(st.sampled_from(PIECES), max_size=14)

@@ -1,7 +1,7 @@
-"""Train the classifier of orders on the generated texts: `python -m benchmarks.orders.train` writes its weights.
+"""Train the classifier of orders on the generated texts.
 
-`--check` trains and compares. After a change to the texts, the features or the telling words, train again; a test
-compares the checksum of the examples with the weights.
+After a change to the texts, the features or the telling words, train again; a test compares the checksum of the
+examples with the weights.
 
 Logistic regression by stochastic gradient descent with AdaGrad, in plain Python, and deterministic.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import random
-import sys
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -24,7 +23,6 @@ from sanitization.detectors.injection.classifier import (
     PAIR,
     Classifier,
     bucket,
-    dump,
     in_steps,
     pairs,
     pieces,
@@ -35,7 +33,7 @@ from sanitization.detectors.injection.classifier import (
 )
 from sanitization.normalization import folded
 
-from .making import SEED, Text, texts
+from .making import SEED, Text
 
 EPOCHS: Final = 6
 RATE: Final = 0.5
@@ -127,17 +125,3 @@ def source_of(found: Sequence[Example]) -> str:
     for each in found:
         crc = zlib.crc32(repr((each.buckets, each.order)).encode(), crc)
     return f"{crc:08x}"
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Train on everything and write the weights; with `--check` compare them with the stored ones."""
-    found = examples(texts())
-    print(f"{len(found)} windows, {sum(each.order for each in found)} of them orders", file=sys.stderr)
-    written = dump(in_steps(*train(found)), source_of(found))
-    if "--check" in arguments:
-        same = written == WEIGHTS.read_text("ascii")
-        print("the weights are those of this training" if same else "the weights differ", file=sys.stderr)
-        return int(not same)
-    WEIGHTS.write_text(written, "ascii")
-    print(f"{WEIGHTS.stat().st_size} bytes in {WEIGHTS}", file=sys.stderr)
-    return 0

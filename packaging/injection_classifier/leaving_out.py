@@ -22,15 +22,12 @@ from typing import Final
 
 from attrs import frozen
 
-from benchmarks.figure import Figure
 from sanitization.detectors.injection.classifier import BUCKETS, Classifier, classifier
 from sanitization.detectors.injection.detector import Injection
 
 from . import english, english_harmless, languages
 from .making import SEED, Text, texts
 from .training import EPOCHS, trained
-
-__all__ = ["QUICK", "Sizes", "figures"]
 
 PARAGRAPH: Final = 40
 """Least number of characters of a paragraph that is read."""
@@ -47,14 +44,13 @@ class Sizes:
     prose: int = 20_000
 
 
-QUICK: Final = Sizes(scale=0.05, epochs=1, prose=50)
 NOTHING: Final = Classifier([0] * BUCKETS, 0.0, 0.0)
 """Finds nothing and doubts nothing: the rules alone."""
 Finds = Callable[[str], bool]
 
 
-def figures(sizes: Sizes | None = None) -> Iterator[Figure]:
-    """Train once for each family that is left out, and yield the means."""
+def measured(sizes: Sizes | None = None) -> Iterator[tuple[str, float]]:
+    """Train once for each family that is left out, and yield each mean by its name, in per cent."""
     sizes = sizes or Sizes()
     made = texts(SEED, sizes.scale)
     rules = finder(NOTHING)
@@ -83,13 +79,13 @@ def figures(sizes: Sizes | None = None) -> Iterator[Figure]:
             left_out = [each for each in made if each.language == name and each.order]
             foreign.append(per_cent(left_out, both))
             say(f"language  {name:<14} {len(left_out):>5} texts: {foreign[-1]:5.1f} % found")
-    yield Figure("recall_unseen_families", "%", mean(found))
-    yield Figure("recall_rules_alone", "%", mean(alone))
-    yield Figure("recall_unseen_languages", "%", mean(foreign))
-    yield Figure("false_alarms_unseen", "%", mean(alarms))
+    yield "recall_unseen_families", mean(found)
+    yield "recall_rules_alone", mean(alone)
+    yield "recall_unseen_languages", mean(foreign)
+    yield "false_alarms_unseen", mean(alarms)
     read = list(islice(prose(), sizes.prose))
-    yield Figure("false_alarms_prose", "%", share_of(read, finder(classifier())))
-    yield Figure("false_alarms_rules_alone", "%", share_of(read, rules))
+    yield "false_alarms_prose", share_of(read, finder(classifier()))
+    yield "false_alarms_rules_alone", share_of(read, rules)
 
 
 def finder(model: Classifier) -> Finds:
