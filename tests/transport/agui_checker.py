@@ -61,7 +61,6 @@ class Checker:
 
     @property
     def text(self) -> str:
-        """The newest text of an agent."""
         texts = [each["content"] for each in self.messages if each["role"] == "assistant" and "content" in each]
         return texts[-1] if texts else ""
 

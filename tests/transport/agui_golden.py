@@ -51,7 +51,6 @@ DONE = AgentCompleted("guide-1", "12", RunStatus.SUCCESS, Usage(9, 4, 2), WHEN)
 
 
 def completed(status: ToolStatus, result: object = None, summary: str = "One row") -> ToolCompleted:
-    """The end of the call."""
     return ToolCompleted("guide-1", "c", "query_table", result, summary, status, 4.5, WHEN)
 
 
@@ -139,12 +138,10 @@ def translated(arc: Sequence[Event]) -> list[AguiEvent]:
 
 
 def golden_text(name: str) -> str:
-    """The content of a golden file."""
     return json.dumps(translated(ARCS[name]), indent=2, ensure_ascii=False) + "\n"
 
 
 def golden_path(name: str) -> Path:
-    """The golden file of an arc."""
     return FOLDER / f"{name.replace(' ', '_')}.json"
 
 

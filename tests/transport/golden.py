@@ -15,18 +15,15 @@ FOLDER = Path(__file__).parent / "golden"
 
 
 def frames(dialect: Dialect) -> dict[str, object]:
-    """Return the frame of each sample in this dialect."""
     encoded = {name: encode(envelope, dialect) for name, envelope in SAMPLES.items()}
     return {name: json.loads(frame) for name, frame in encoded.items() if frame is not None}
 
 
 def golden_text(dialect: Dialect) -> str:
-    """The content of a golden file."""
     return json.dumps(frames(dialect), indent=2, ensure_ascii=False) + "\n"
 
 
 def golden_path(dialect: Dialect) -> Path:
-    """The golden file of a dialect."""
     return FOLDER / f"{dialect.value}.json"
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import trio
 from attrs import define, field
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from jwt.api_jws import PyJWS
 
 _JWS = PyJWS()
@@ -30,7 +30,8 @@ def ec_key(number: int = 0, curve: type[ec.EllipticCurve] = ec.SECP256R1) -> ec.
 
 def published(key: Any, key_id: str | None = None, **more: Any) -> dict[str, Any]:
     """The entry of a key in a JWKS; of its public half, or of the whole when it is given in `more`."""
-    kind = RSAAlgorithm if isinstance(key, rsa.RSAPrivateKey) else ECAlgorithm
+    kinds = {rsa.RSAPrivateKey: RSAAlgorithm, ec.EllipticCurvePrivateKey: ECAlgorithm}
+    kind = next((found for of, found in kinds.items() if isinstance(key, of)), OKPAlgorithm)
     entry = json.loads(kind.to_jwk(key.public_key()))
     entry.pop("key_ops", None)
     return entry | ({} if key_id is None else {"kid": key_id}) | more
@@ -41,9 +42,11 @@ def key_set(*entries: dict[str, Any]) -> bytes:
     return json.dumps({"keys": entries}).encode()
 
 
-def signed(key: Any, claims: dict[str, Any], key_id: str | None = None, **headers: Any) -> str:
-    """A token signed with this key, by the algorithm of its kind."""
-    algorithm = "RS256" if isinstance(key, rsa.RSAPrivateKey) else "ES256"
+def signed(key: Any, claims: dict[str, Any], key_id: str | None = None, algorithm: str = "", **headers: Any) -> str:
+    """A token signed with this key, by this algorithm or the first one of its kind."""
+    curves = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
+    of_kind = "EdDSA" if isinstance(key, ed25519.Ed25519PrivateKey) else "RS256"
+    algorithm = algorithm or (curves[key.curve.name] if isinstance(key, ec.EllipticCurvePrivateKey) else of_kind)
     named = headers | ({} if key_id is None else {"kid": key_id})
     return _JWS.encode(json.dumps(claims).encode(), key, algorithm=algorithm, headers=named)  # whatever the claims are
 

@@ -149,7 +149,7 @@ ARC: Mapping[str, tuple[Event, str]] = {
             "Here is the chart.",
             RunStatus.SUCCESS,
             Usage(9, 4, 2),
-            visualization={"spec": {"mark": "bar"}, "svg": "<svg/>", "title": "Rows"},
+            visualization={"spec": {"mark": "bar"}, "title": "Rows"},
         ),
         "Answered",
     ),

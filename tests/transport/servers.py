@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 import trio
 from attrs import frozen
 from websockets.client import ClientProtocol
-from websockets.frames import Frame
+from websockets.frames import Frame, Opcode
 from websockets.uri import parse_uri
 
 from transport.server.listener import ServerLimits, SocketHandler, Upgrade, serve
@@ -43,7 +43,6 @@ async def hello_app(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def echo(upgrade: Upgrade) -> SocketHandler | None:
-    """Send every message back."""
     socket = await upgrade.accept()
     while True:
         message = await socket.receive()
@@ -60,7 +59,6 @@ class FunctionUpgradeHandler:
     handle: OnUpgrade
 
     async def handle_upgrade(self, upgrade: Upgrade) -> SocketHandler | None:
-        """Call the function."""
         return await self.handle(upgrade)
 
 
@@ -93,7 +91,6 @@ class RawSocket:
         self.frames: list[Frame] = []
 
     async def handshake(self, path: str = "/", **headers: str) -> None:
-        """Ask for the upgrade and read the answer."""
         request = self.protocol.connect()
         request.path = path
         offered = headers.get("Sec_WebSocket_Protocol")
@@ -107,7 +104,6 @@ class RawSocket:
         assert self.protocol.handshake_exc is None
 
     async def flush(self) -> None:
-        """Send the protocol's output."""
         await self.stream.send_all(b"".join(self.protocol.data_to_send()))
 
     async def frame(self) -> Frame:
@@ -120,10 +116,21 @@ class RawSocket:
             self.frames += self.protocol.events_received()
         return self.frames.pop(0)
 
+    async def echoes(self, data: bytes) -> bool:
+        """Send a text, and tell whether it comes back."""
+        self.protocol.send_text(data)
+        await self.flush()
+        return (await self.frame()).data == data
+
+    async def close_code(self) -> int:
+        """Read the close frame, which must come next."""
+        assert (await self.frame()).opcode is Opcode.CLOSE
+        assert self.protocol.close_rcvd is not None
+        return int(self.protocol.close_rcvd.code)
+
 
 @asynccontextmanager
 async def raw_socket(port: int, path: str = "/", **headers: str) -> AsyncIterator[RawSocket]:
-    """An open WebSocket of the raw kind."""
     stream = await trio.open_tcp_stream("127.0.0.1", port)
     async with stream:
         raw = RawSocket(stream)
@@ -132,7 +139,6 @@ async def raw_socket(port: int, path: str = "/", **headers: str) -> AsyncIterato
 
 
 async def exchange(port: int, data: bytes) -> bytes:
-    """Send bytes and read to the end of the stream."""
     async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
         await stream.send_all(data)
         received = b""
@@ -153,7 +159,6 @@ def get(port: int, path: str = "/", **headers: str) -> tuple[int, bytes, http.cl
 
 
 def status_and_body(response: bytes) -> tuple[int, Any]:
-    """The status and the JSON body of a raw response."""
     head, _, body = response.partition(b"\r\n\r\n")
     return int(head.split(b" ", 2)[1]), json.loads(body)
 

@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 import trio
 
+from tests.conformance.echo import EchoUpgrades
 from tests.conformance.raw_websocket import CLOSE, CONT, PING, PONG, TEXT, RawWebSocket, close, frame, raw_websocket
 from tests.transport.servers import UPGRADE, exchange, open_server, status_and_body
-from transport.server.echo import EchoUpgrades
 from transport.server.listener import Upgrade
 from transport.server.socket import SocketLimits
 from transport.wire.errors import CommandRejected
@@ -43,7 +43,6 @@ async def beside_another(port: int) -> AsyncIterator[None]:
 
 
 async def codes(client: RawWebSocket) -> list[int | None]:
-    """The close codes that come, whatever comes before."""
     return [one.code for one in await client.frames_to_the_end() if one.opcode == CLOSE]
 
 
@@ -67,7 +66,6 @@ async def test_ten_thousand_pings_are_answered() -> None:
 
 @pytest.mark.promise("wire.bad-pings", "owasp.backpressure")
 async def test_pings_of_a_client_that_does_not_read(autojump_clock: trio.testing.MockClock) -> None:
-    """It is heard no further than it takes its pongs, so that little is kept; after twenty seconds it is left."""
     limits = SocketLimits(send_buffer_bytes=4096)
     async with open_server(EchoUpgrades().handle_upgrade, socket=limits) as port, raw_websocket(port) as client:
         client.stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, 4096)  # type: ignore[attr-defined]
@@ -126,12 +124,16 @@ async def _write_on(client: RawWebSocket, data: bytes) -> None:
 
 
 @pytest.mark.promise("wire.bad-frame-half")
-@pytest.mark.parametrize("begun", [6, 7, 8])
-async def test_a_frame_that_stops_at_any_place(begun: int, autojump_clock: trio.testing.MockClock) -> None:
-    """After its head and mask, to the byte, as well as within its payload: 1008 after thirty seconds."""
+@pytest.mark.parametrize(
+    "begun",
+    [frame(TEXT, b"hello")[:6], frame(TEXT, b"hello")[:8], frame(TEXT, b"hi", fin=False)],
+    ids=["head", "payload", "fragment"],  # masks are random
+)
+async def test_a_message_must_be_finished_in_time(begun: bytes, autojump_clock: trio.testing.MockClock) -> None:
+    """After the head and mask of a frame, to the byte, within its payload, or between fragments: 1008 after 30 s."""
     async with open_server(EchoUpgrades().handle_upgrade) as port, raw_websocket(port) as client:
         started = trio.current_time()
-        await client.send(frame(TEXT, b"hello")[:begun])
+        await client.send(begun)
         with trio.fail_after(60):
             assert await codes(client) == [1008]
         assert trio.current_time() - started == pytest.approx(30, abs=1)
@@ -174,7 +176,6 @@ async def test_what_came_before_a_fault_is_answered() -> None:
 
 @pytest.mark.promise("wire.bad-frame-left")
 async def test_a_client_leaves_in_the_middle_of_anything() -> None:
-    """By a reset or an end, at every byte of a conversation: the door goes on, and every place is free again."""
     script = UPGRADE + frame(TEXT, b"one", fin=False) + frame(PING, b"p") + frame(CONT, b"two") + close()
     async with open_server(EchoUpgrades().handle_upgrade, connections=2) as port, beside_another(port):
         for size in range(0, len(script), 7):
@@ -197,6 +198,9 @@ HEADS = [
     (UPGRADE.replace(b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", b""), 400),
     (UPGRADE.replace(b"Host: here\r\n", b""), 400),
     (UPGRADE.replace(b"Host: here\r\n", b"Host: here\r\nHost: there\r\n"), 400),
+    (UPGRADE.replace(b"Host: here", b"Host here"), 400),
+    (UPGRADE.replace(b"HTTP/1.1", b"HTTP/1.0"), 505),
+    (UPGRADE.replace(b"Connection: Upgrade", b"Connection: close"), 426),
     (UPGRADE.replace(b"GET", b"DELETE"), 405),
     (UPGRADE.replace(b"GET", b"BREW"), 501),
     (UPGRADE.replace(b"Host: here", b"Content-Length: 3\r\nTransfer-Encoding: chunked"), 400),
@@ -209,11 +213,12 @@ HEADS = [
 @pytest.mark.promise("wire.bad-handshake", "owasp.version")
 @pytest.mark.parametrize(("head", "status"), HEADS, ids=range(len(HEADS)))
 async def test_a_handshake_that_is_none(head: bytes, status: int) -> None:
-    """Each is answered in JSON, and nothing of it is taken for a second request."""
     async with open_server(EchoUpgrades().handle_upgrade) as port, beside_another(port):
         with trio.fail_after(60):
             answer = await exchange(port, head)
     assert status_and_body(answer)[0] == status
+    code = "message_too_large" if status == 431 else "invalid_command"
+    assert status_and_body(answer)[1]["error"]["code"] == code
     assert answer.count(b"HTTP/1.1 ") == 1
     assert (b"\r\nAllow: GET\r\n" in answer) == (status == 405)
 
@@ -243,7 +248,6 @@ OFFER = ["permessage-deflate"]
 
 
 def bomb(mebibytes: int) -> bytes:
-    """Zeros, compressed a thousand times."""
     squeeze = zlib.compressobj(9, wbits=-15)
     return b"".join(squeeze.compress(bytes(MIB)) for _ in range(mebibytes)) + squeeze.flush(zlib.Z_SYNC_FLUSH)
 
@@ -272,7 +276,6 @@ async def test_a_bomb_is_inflated_to_the_bound_and_no_further(whole: bool) -> No
 
 
 async def test_the_size_of_what_is_inflated_counts() -> None:
-    """Between the limit and the bound: refused, and the socket lives on."""
     refused: list[str] = []
 
     async def judge(upgrade: Upgrade) -> None:
@@ -324,7 +327,6 @@ async def test_a_window_that_cannot_be_compressed_with_is_declined(offers: list[
 
 
 def _crowd(port: int, size: int) -> list[socket.socket]:
-    """Open idle WebSockets, each of which has echoed once."""
     crowd = []
     for _ in range(size):
         one = socket.create_connection(("127.0.0.1", port))

@@ -8,7 +8,7 @@ import pytest
 import trio
 from websockets.frames import Opcode
 
-from tests.transport.connection.test_websocket import Rig, open_rig
+from tests.transport.connection.test_websocket import Rig, greeted, open_rig
 from transport.connection.callbacks import ConnectionLimits
 from transport.wire.commands import Ack, Say
 from transport.wire.events import AgentThinking, Drain, Envelope
@@ -17,7 +17,6 @@ from transport.wire.payloads import split
 
 
 async def said(rig: Rig, text: str) -> None:
-    """Say something in parts."""
     frame = json.dumps({"type": "message", "content": text}).encode()
     for part in split(frame, "1", 100):
         rig.client.protocol.send_text(part)
@@ -25,21 +24,18 @@ async def said(rig: Rig, text: str) -> None:
 
 
 async def outbox(rig: Rig) -> Any:
-    """The outbox of the connection."""
     (ref,) = rig.connection.children()
     return ref
 
 
 def thought(seq: int, size: int) -> Envelope:
-    """A durable event with so much text."""
     return Envelope(AgentThinking("a", "é" * size, 1.0), 1.0, seq=seq, thread_id="t")
 
 
 @pytest.mark.promise("wire.parts-in")
 async def test_a_command_may_come_in_parts() -> None:
     """It is taken as if it had come in one frame; other commands may come between its parts."""
-    async with open_rig() as rig:
-        await rig.event()
+    async with greeted() as rig:
         await said(rig, "x" * 1000)
         assert (await rig.event())["data"]["thought"] == "x" * 1000
         assert rig.server.commands == [("ann", Say("x" * 1000))]
@@ -54,10 +50,8 @@ async def test_a_command_may_come_in_parts() -> None:
 
 @pytest.mark.promise("wire.limit-chunks", "wire.bad-parts")
 async def test_parts_that_are_too_much_are_refused_and_the_connection_lives_on() -> None:
-    """By size, by order, and a part in a part; none of them is the end."""
     limits = ConnectionLimits(chunks_bytes=500)
-    async with open_rig(limits=limits) as rig:
-        await rig.event()
+    async with greeted(limits=limits) as rig:
         await said(rig, "x" * 1000)
         codes = []
         while len(codes) < 6:
@@ -76,8 +70,7 @@ async def test_parts_that_are_too_much_are_refused_and_the_connection_lives_on()
 @pytest.mark.promise("wire.alert", "wire.hello-chunk")
 async def test_a_large_event_comes_in_parts() -> None:
     """To a client that asked for parts, none of its frames is large; together they are the event."""
-    async with open_rig() as rig:
-        await rig.event()
+    async with greeted() as rig:
         await rig.send({"type": "hello", "payload": {"chunk": True}}, {"type": "ping"})
         await rig.events(1)
         ref = await outbox(rig)
@@ -97,8 +90,7 @@ async def test_a_large_event_comes_in_parts() -> None:
 @pytest.mark.promise("wire.hello-gzip")
 async def test_large_frames_are_compressed_for_who_can_take_it() -> None:
     """Over a KiB: a binary frame of gzip. Below: text."""
-    async with open_rig() as rig:
-        await rig.event()
+    async with greeted() as rig:
         await rig.send({"type": "hello", "payload": {"gzip": True}}, {"type": "ping"})
         await rig.events(1)
         ref = await outbox(rig)
@@ -112,9 +104,7 @@ async def test_large_frames_are_compressed_for_who_can_take_it() -> None:
 
 @pytest.mark.promise("wire.ack")
 async def test_an_acknowledgement_tells_how_far_behind_the_client_is() -> None:
-    """Counted for operators; the client gets no answer."""
-    async with open_rig() as rig:
-        await rig.event()
+    async with greeted() as rig:
         ref = await outbox(rig)
         ref.tell(SubscribeThread("t", 0, 0))
         ref.tell(Deliver(thought(1, 1), thought(2, 1), thought(3, 1)))
@@ -129,8 +119,7 @@ async def test_an_acknowledgement_that_comes_before_its_thread_is_resumed_does_n
     """An ack of an unsubscribed thread is ignored. An ack of an event that was not sent is refused, and the connection
     goes on.
     """
-    async with open_rig() as rig:
-        await rig.event()
+    async with greeted() as rig:
         await rig.send({"type": "ack", "payload": {"thread_id": "t", "seq": 1}}, {"type": "ping"})
         assert await rig.events(1) == ["pong"]
         assert rig.server.counts.rendered == []
@@ -142,9 +131,7 @@ async def test_an_acknowledgement_that_comes_before_its_thread_is_resumed_does_n
 
 @pytest.mark.promise("wire.limit-signals")
 async def test_signals_that_come_too_often_are_not_taken() -> None:
-    """Acks and typing beyond the limit get no error, and are counted."""
-    async with open_rig() as rig:
-        await rig.event()
+    async with greeted() as rig:
         rig.server.limited, rig.server.retry_after = (Ack,), 1.0
         await rig.send({"type": "ack", "payload": {"thread_id": "t", "seq": 9}}, {"type": "ping"})
         assert await rig.events(1) == ["pong"]
@@ -154,8 +141,7 @@ async def test_signals_that_come_too_often_are_not_taken() -> None:
 @pytest.mark.promise("wire.drain-begins-nothing")
 async def test_a_server_that_goes_away_begins_no_more_work(autojump_clock: trio.testing.MockClock) -> None:
     """After a drain running answers go on, a message is refused as retryable, and 1001 follows."""
-    async with open_rig() as rig:
-        await rig.event()
+    async with greeted() as rig:
         started = trio.current_time()
         rig.connection.tell(Drain(reconnect_after_s=3.0, closes_in_s=8.0))
         assert await rig.events(1) == ["drain"]
@@ -177,9 +163,7 @@ async def test_parts_come_after_the_token() -> None:
 
 
 async def test_parts_that_were_begun_and_left_are_forgotten(autojump_clock: trio.testing.MockClock) -> None:
-    """In time while the connection lives, and at its end at once."""
-    async with open_rig(limits=ConnectionLimits(chunk_s=5.0)) as rig:
-        await rig.event()
+    async with greeted(limits=ConnectionLimits(chunk_s=5.0)) as rig:
         room = rig.server.chunk_budget
         await rig.send({"type": "chunk", "id": "c", "index": 0, "count": 2, "data": "x" * 1000}, {"type": "ping"})
         assert await rig.events(1) == ["pong"]
@@ -197,8 +181,7 @@ async def test_parts_that_were_begun_and_left_are_forgotten(autojump_clock: trio
 
 async def test_an_acknowledgement_after_a_resume_that_goes_back_is_fine() -> None:
     """Events sent before the client's resume may still be acknowledged."""
-    async with open_rig() as rig:
-        await rig.event()
+    async with greeted() as rig:
         ref = await outbox(rig)
         ref.tell(SubscribeThread("t", 0, 0))
         ref.tell(Deliver(thought(1, 1), thought(2, 1)))

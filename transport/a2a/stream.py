@@ -4,18 +4,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from transport.a2a.tasks import A2aEvent, TaskTranslator
-from transport.server.eventstream import encode_block, encode_json
 from transport.server.translated_stream import TranslatedStream
 
 
 class TaskStream(TranslatedStream):
-    """It ends with the task, or when that needs its user."""
+    """It begins with the task as the translator has it, and ends when that says so."""
 
     def __init__(self, translator: TaskTranslator, request_id: Any, **options: Any) -> None:
         super().__init__(translator, **options)
         self._request_id = request_id
+        self._queue += self.encode([{"task": translator.task()}])
+        if translator.ended:
+            self.end(1000, "the task has ended, or waits")
 
     def encode(self, events: Sequence[A2aEvent]) -> list[bytes]:
         """Encode events as replies to the request."""
-        replies = ({"jsonrpc": "2.0", "id": self._request_id, "result": each} for each in events)
-        return [encode_block(encode_json(each)) for each in replies]
+        return super().encode([{"jsonrpc": "2.0", "id": self._request_id, "result": each} for each in events])

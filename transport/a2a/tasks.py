@@ -1,53 +1,35 @@
-"""Translate events into those of an A2A task (a2a-protocol.org), for one run: the run's id is the task's. Pure.
+"""Translate events into those of an A2A task (a2a-protocol.org), for one run: the run's id is the task's. Pure."""
 
-The stream of a task begins with the task, and ends with a status that is final or asks for input.
-"""
-
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import msgspec
 from attrs import define, field
 
-from transport.wire.codes import ERRORS
+from transport.wire import events
 from transport.wire.dialects import iso
-from transport.wire.events import (
-    AgentStarted,
-    AgentThinking,
-    ApprovalDecided,
-    ApprovalRequired,
-    Envelope,
-    Error,
-    Event,
-    FinalResponse,
-    MessageAccepted,
-    PartialResult,
-    QuestionAnswered,
-    QuestionAsked,
-    RunStatus,
-    ToolCompleted,
-    ToolExecuting,
-)
+from transport.wire.events import ApprovalRequired, Envelope, Event, FinalResponse, QuestionAsked, RunStatus
 
 A2aEvent: TypeAlias = dict[str, Any]
+Wait: TypeAlias = ApprovalRequired | QuestionAsked
 ANSWER: Final = "answer"
 """Id of the artifact that is the answer."""
 SUBMITTED: Final = "TASK_STATE_SUBMITTED"
 WORKING: Final = "TASK_STATE_WORKING"
 INPUT_REQUIRED: Final = "TASK_STATE_INPUT_REQUIRED"
-COMPLETED: Final = "TASK_STATE_COMPLETED"
 FAILED: Final = "TASK_STATE_FAILED"
 CANCELED: Final = "TASK_STATE_CANCELED"
-FINAL: Final = (COMPLETED, FAILED, CANCELED)
-_STATE_OF: Final = {
-    RunStatus.SUCCESS: COMPLETED,
+FINAL: Final = {
+    RunStatus.SUCCESS: "TASK_STATE_COMPLETED",
     RunStatus.CANCELLED: CANCELED,
     RunStatus.FAILED: FAILED,
     RunStatus.INTERRUPTED: FAILED,
 }
-
+"""The state of an ended task by the status of its run."""
 PUSHED: Final[tuple[type[Event], ...]] = (
-    AgentStarted, ApprovalRequired, ApprovalDecided, QuestionAsked, QuestionAnswered, FinalResponse, Error,
+    events.AgentStarted, ApprovalRequired, events.ApprovalDecided, QuestionAsked, events.QuestionAnswered,
+    FinalResponse, events.Error,
 )  # fmt: skip
 """The events that change the state of a task, of which those are told who asked for push notifications."""
 
@@ -56,176 +38,180 @@ PUSHED: Final[tuple[type[Event], ...]] = (
 class TaskTranslator:
     """Translates the events of a thread into those of the task of one run.
 
-    `answered` are the ids of calls and questions that the client has just replied to: the task does not ask for input
+    `address` is that of this server, for the files of an answer; without it they are data. `history_length` bounds the
+    messages of the task, None: all. A translator ends with the task, and when that needs its user, unless `lasting`.
+    `unheard` are the ids of calls and questions that the client has just replied to: the task does not ask for input
     before these replies are in the log.
     """
 
     context_id: str
     task_id: str
-    answered: frozenset[str] = frozenset()
+    address: str = ""
+    history_length: int | None = None
+    lasting: bool = False
+    unheard: set[str] = field(factory=set)
     ended: bool = field(default=False, init=False)
-    state: str = field(default=SUBMITTED, init=False)
-    _status: A2aEvent = field(factory=dict, init=False, repr=False)
-    _began: bool = field(default=False, init=False)
-    _text: str = field(default="", init=False, repr=False)
-    _data: list[Any] = field(factory=list, init=False, repr=False)
-    _waits: dict[str, A2aEvent] = field(factory=dict, init=False, repr=False)
-    _replied: set[str] = field(factory=set, init=False)
-    _calls: set[str] = field(factory=set, init=False)  # at work
-    _waiting: dict[str, str | None] = field(factory=dict, init=False)  # the call of each wait
+    seq: int = field(default=0, init=False)  # of the last event of the task
+    waits: dict[str, Wait] = field(factory=dict, init=False, repr=False)  # by call or question, oldest first
+    status: A2aEvent = field(factory=lambda: {"state": SUBMITTED}, init=False, repr=False)
     _at: float = field(default=0.0, init=False)
+    text: str = field(default="", init=False, repr=False)  # of the answer so far
+    _others: list[A2aEvent] = field(factory=list, init=False, repr=False)  # parts of the answer behind its text
+    _history: list[A2aEvent] = field(factory=list, init=False, repr=False)
+    _calls: set[str] = field(factory=set, init=False)  # at work
+
+    @property
+    def state(self) -> str:
+        """The state of the task."""
+        return str(self.status["state"])
 
     def translate(self, envelope: Envelope) -> list[A2aEvent]:
         """Return the stream responses for an event, often none; always none after the end."""
         if self.ended or envelope.run_id != self.task_id:
             return []
-        self._at = envelope.timestamp
-        began = [] if self._began else [{"task": self.task()}]
-        self._began = True
-        return [*began, *self._translate_event(envelope.event)]
+        self.seq, self._at = envelope.seq or self.seq, envelope.timestamp
+        match event := envelope.event:
+            case events.MessageAccepted(message_id=name, content=content):
+                self._update(SUBMITTED)
+                data = (event.context or {}).get("data")
+                data = data if isinstance(data, list) else []  # of another door it may be anything
+                texts = [] if content == text_of_data(data) else _texts(content)
+                self._history.append(self._message("USER", name, texts + [_value(each) for each in data]))
+            case events.AgentStarted() if self.state == SUBMITTED:
+                return [self._update(WORKING)]
+            case events.AgentThinking(thought=thought):
+                return [self._update(WORKING, _texts(thought))]
+            case events.ToolExecuting(call_id=name):
+                self._calls.add(name)
+                about = {"call_id": name, "tool": event.tool_name, "parameters": event.parameters}
+                return [self._update(WORKING, [*_texts(event.description or event.tool_name), _value(about)])]
+            case events.ToolCompleted(call_id=name):
+                self._calls.discard(name)
+                self.waits = {key: wait for key, wait in self.waits.items() if wait.call_id != name}
+            case ApprovalRequired(call_id=name) | QuestionAsked(question_id=name):
+                self.waits[name] = event
+            case events.ApprovalDecided(call_id=name) | events.QuestionAnswered(question_id=name):
+                return self._replied(name, event)
+            case events.PartialResult() if fresh := event.beyond(self.text):
+                self.text += fresh
+                return [self._artifact_update(_texts(fresh), append=self.text != fresh)]
+            case FinalResponse() as answer:
+                return self._finished(answer)
+            case events.Error(message=sentence):
+                self.ended = True
+                failure = {"code": event.code, "error_id": event.error_id, "retryable": event.retryable}
+                return [self._update(FAILED, [*_texts(sentence), {"data": failure}])]
+        return []
 
     def pause(self) -> list[A2aEvent]:
-        """Return the response that ends the stream if the task only waits for its user; else none.
+        """Return the response that says what the task asks, if it only waits for its user and has not said it.
 
         Call it after each batch of events, as a reply may come with its question.
         """
-        if self.ended or not self._waits or not self.answered <= self._replied:
+        if self.ended or not self.waits or self.unheard:
             return []
-        if not self._calls <= {each for each in self._waiting.values() if each is not None}:
+        if not self._calls <= {wait.call_id for wait in self.waits.values()}:
             return []
-        self.ended = True
-        return [self._ask()]
+        self.ended = not self.lasting
+        parts = [part for wait in self.waits.values() for part in _asked(wait)]
+        if self.state == INPUT_REQUIRED and self.status["message"]["parts"] == parts:
+            return []
+        return [self._update(INPUT_REQUIRED, parts)]
 
     def notification(self) -> A2aEvent:
         """Return what a push notification tells of the task after the events so far: its state; the task if it ended.
 
         Call nothing after it.
         """
-        if self.state in FINAL:
+        if self.state in FINAL.values():
             return {"task": self.task()}
-        return self._ask() if self._waits else self._update(WORKING, None)
-
-    def _ask(self) -> A2aEvent:
-        parts = [part for wait in self._waits.values() for part in wait["parts"]]
-        return self._update(INPUT_REQUIRED, self._message("asks", parts))
+        self._calls.clear()
+        return self.pause()[0] if self.waits else self._update(WORKING)
 
     def closing_events(self, _: str = "") -> list[A2aEvent]:
         """Return the responses that end the stream while the task goes on: none, as the client may subscribe again."""
-        if self.ended:
-            return []
         self.ended = True
-        return [] if self._began else [{"task": self.task()}]
+        return []
 
     def task(self) -> A2aEvent:
         """Return the task as it is after the events so far."""
-        status = self._status or {"state": self.state, "timestamp": iso(self._at)}
-        task: A2aEvent = {"id": self.task_id, "contextId": self.context_id, "status": status}
-        if self._text or self._data:
-            task["artifacts"] = [self._artifact(self._text)]
+        task: A2aEvent = {"id": self.task_id, "contextId": self.context_id, "status": self.status}
+        if parts := _texts(self.text) + self._others:
+            task["artifacts"] = [{"artifactId": ANSWER, "name": ANSWER, "parts": parts}]
+        left_out = 0 if self.history_length is None else max(0, len(self._history) - self.history_length)
+        if history := self._history[left_out:]:
+            task["history"] = history
         return task
 
-    def _translate_event(self, event: Event) -> list[A2aEvent]:
-        match event:
-            case MessageAccepted():
-                return []
-            case AgentThinking(thought=thought):
-                return [self._update(WORKING, self._message("thinks", [_text(thought)]))]
-            case ToolExecuting(call_id=name):
-                self._calls.add(name)
-                sentence = event.description or event.tool_name
-                about = {"call_id": name, "tool": event.tool_name, "parameters": _plain(event.parameters)}
-                return [self._update(WORKING, self._message("calls", [_text(sentence), _value(about)]))]
-            case ToolCompleted(call_id=name):
-                self._calls.discard(name)
-                for wait in [wait for wait, call in self._waiting.items() if call == name]:
-                    self._forget(wait)
-                return []
-            case ApprovalRequired(call_id=name):
-                ask = f"May {event.tool_name} be called? Reply with allow or deny."
-                about = {"call_id": name, "tool": event.tool_name, "parameters": _plain(event.parameters)}
-                self._wait(name, name, [_text(ask), _value(about)])
-            case QuestionAsked(question_id=name):
-                sentence = "\n".join(filter(None, (event.title, event.text)))
-                about = {"question_id": name, "schema": _plain(event.schema)}
-                self._wait(name, event.call_id, [_text(sentence), _value(about)])
-            case ApprovalDecided(call_id=name) | QuestionAnswered(question_id=name):
-                self._replied.add(name)
-                self._forget(name)
-            case PartialResult(text=text, offset=offset):
-                return self._more_text(text, offset)
-            case FinalResponse() as answer:
-                return self._finished(answer)
-            case Error(message=sentence, code=code):
-                self.ended = True
-                about = {"code": code, "error_id": event.error_id, "retryable": event.retryable}
-                return [self._update(FAILED, self._message("failed", [_text(sentence), _value(about)]))]
-        return []
-
-    def _wait(self, name: str, call_id: str | None, parts: list[A2aEvent]) -> None:
-        self._waits[name], self._waiting[name] = {"parts": parts}, call_id
-
-    def _forget(self, name: str) -> None:
-        self._waits.pop(name, None)
-        self._waiting.pop(name, None)
-
-    def _more_text(self, text: str, offset: int) -> list[A2aEvent]:
-        sent = self._text
-        known, fresh = text[: len(sent) - offset], text[len(sent) - offset :]
-        if offset > len(sent) or not fresh:
-            return []
-        if not sent.startswith(known, offset):  # the answer is written again
-            self._text = sent[:offset] + text
-            return [self._artifact_update(self._text, append=False)]
-        self._text += fresh
-        return [self._artifact_update(fresh, append=bool(sent))]
+    def _replied(self, name: str, event: events.ApprovalDecided | events.QuestionAnswered) -> list[A2aEvent]:
+        """Have question and reply in the history; the task goes on if it waits for nothing else."""
+        self.unheard.discard(name)
+        asked = self.waits.pop(name, None)
+        if asked is not None and (parts := _reply(event)):
+            self._history.append(self._message("AGENT", f"{self.task_id}-{name}", _asked(asked)))
+            self._history.append(self._message("USER", f"{self.task_id}-{name}-reply", parts))
+        return [self._update(WORKING)] if self.state == INPUT_REQUIRED and not self.waits else []
 
     def _finished(self, answer: FinalResponse) -> list[A2aEvent]:
         self.ended = True
-        sent, whole = self._text, answer.message
-        self._text = whole
-        self._data = [_plain(each) for each in (answer.visualization, answer.data) if each]
-        grows = whole.startswith(sent) and not self._data
-        updates = []
-        if whole != sent or self._data:
-            text = whole[len(sent) :] if grows else whole
-            updates.append(self._artifact_update(text, append=grows and bool(sent), last=True))
-        return [*updates, self._update(_STATE_OF[answer.status], None)]
+        sent, self.text, data = self.text, answer.message, dict(answer.data or {})
+        files = data.pop("files", ()) if self.address else ()
+        self._others = [
+            {"url": f"{self.address}/api/files/{each['id']}", "filename": each["name"], "mediaType": each["media_type"]}
+            for each in files
+        ]
+        self._others += [_value(each) for each in (answer.visualization, data) if each]
+        grows = self.text.startswith(sent)
+        parts = _texts(self.text[len(sent) :] if grows else self.text) + self._others
+        updates = [self._artifact_update(parts, append=grows and bool(sent), last=True)] if parts else []
+        return [*updates, self._update(FINAL[answer.status])]
 
-    def _artifact(self, text: str) -> A2aEvent:
-        parts = [*([_text(text)] if text else []), *map(_value, self._data)]
-        return {"artifactId": ANSWER, "name": ANSWER, "parts": parts}
+    def _artifact_update(self, parts: Sequence[A2aEvent], *, append: bool, last: bool = False) -> A2aEvent:
+        artifact = {"artifactId": ANSWER, "name": ANSWER, "parts": parts}
+        return {"artifactUpdate": {**self._ids(), "artifact": artifact, "append": append, "lastChunk": last}}
 
-    def _artifact_update(self, text: str, *, append: bool, last: bool = False) -> A2aEvent:
-        ids = {"taskId": self.task_id, "contextId": self.context_id}
-        update = {**ids, "artifact": self._artifact(text), "append": append, "lastChunk": last}
-        return {"artifactUpdate": update}
+    def _update(self, state: str, parts: Sequence[A2aEvent] = ()) -> A2aEvent:
+        self.status = {"state": state, "timestamp": iso(self._at)}
+        if parts:
+            self.status["message"] = self._message("AGENT", f"{self.task_id}-{self.seq}", parts)
+        return {"statusUpdate": {**self._ids(), "status": self.status}}
 
-    def _update(self, state: str, message: A2aEvent | None) -> A2aEvent:
-        self.state = state
-        self._status = {"state": state, "timestamp": iso(self._at)}
-        if message is not None:
-            self._status["message"] = message
-        ids = {"taskId": self.task_id, "contextId": self.context_id}
-        return {"statusUpdate": {**ids, "status": self._status}}
+    def _message(self, role: str, name: str, parts: Sequence[A2aEvent]) -> A2aEvent:
+        return {"messageId": name, "role": f"ROLE_{role}", "parts": parts, **self._ids()}
 
-    def _message(self, name: str, parts: list[A2aEvent]) -> A2aEvent:
-        ids = {"taskId": self.task_id, "contextId": self.context_id}
-        return {"messageId": f"{self.task_id}-{name}", "role": "ROLE_AGENT", "parts": parts, **ids}
+    def _ids(self) -> dict[str, str]:
+        return {"taskId": self.task_id, "contextId": self.context_id}
 
 
-def refusal(code: str, message: str) -> A2aEvent:
-    """Return the JSON-RPC error of a refusal; `code` is one of `transport.wire.codes.ERRORS`."""
-    number = -32001 if code == "not_found" else -32602 if ERRORS[code].http_status < 500 else -32603
-    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": code.upper(), "domain": "understudy"}
-    return {"code": number, "message": message, "data": [info]}
+def text_of_data(data: Sequence[Any]) -> str:
+    """Return what stands for the text of a message that has data alone: each value as a line of JSON."""
+    return "\n".join(json.dumps(_plain(each), ensure_ascii=False) for each in data)
 
 
-def _text(text: str) -> A2aEvent:
-    return {"text": text}
+def _asked(wait: Wait) -> list[A2aEvent]:
+    """Return what a task says that it asks."""
+    if isinstance(wait, ApprovalRequired):
+        about = {"call_id": wait.call_id, "tool": wait.tool_name, "parameters": wait.parameters}
+        return [*_texts(f"May {wait.tool_name} be called? Reply with allow or deny."), _value(about)]
+    sentence = "\n".join(filter(None, (wait.title, wait.text)))
+    return [*_texts(sentence), _value({"question_id": wait.question_id, "schema": wait.schema})]
+
+
+def _reply(event: events.ApprovalDecided | events.QuestionAnswered) -> list[A2aEvent]:
+    """Return what the user has said: a text, if that says it all; nothing if they did not answer."""
+    if isinstance(event, events.ApprovalDecided):
+        return [] if event.decision is events.ApprovalDecision.EXPIRED else _texts(event.note or str(event.decision))
+    answer = event.answer or {}
+    texts = [each for each in answer.values() if isinstance(each, str)]
+    return _texts(texts[0]) if len(texts) == len(answer) == 1 else [_value({"answer": answer})] if answer else []
+
+
+def _texts(text: str) -> list[A2aEvent]:
+    return [{"text": text}] if text else []
 
 
 def _value(value: Any) -> A2aEvent:
-    return {"data": value}
+    return {"data": _plain(value)}
 
 
 def _plain(value: object) -> Any:

@@ -10,10 +10,6 @@ from transport.server.translated_stream import TranslatedStream
 class AguiStream(TranslatedStream):
     """Its translator is an `AguiTranslator`."""
 
-    def encode(self, events: Sequence[AguiEvent]) -> list[bytes]:
-        """Encode AG-UI events as the blocks of an event stream."""
-        return encode_blocks(events)
-
 
 def encode_blocks(events: Sequence[AguiEvent]) -> list[bytes]:
     """Encode AG-UI events as the blocks of an event stream."""

@@ -1,6 +1,6 @@
 """The public keys of an identity provider: read from its JWKS (RFC 7517), kept current, and used to verify tokens.
 
-1. Tokens are verified by RS256 and ES256 only, each with a key of its own type.
+1. Tokens are verified by public-key algorithms only (RFC 7518, 3.1; RFC 8037), each with a key of its own type.
 2. Verification looks keys up and never waits. An unknown key triggers a fetch at once, but at most one per
    `cool_down_s`, however many tokens name one: a flood of forged tokens does not become requests to the provider.
 """
@@ -16,9 +16,11 @@ from typing import Any, Final, TypeAlias
 import jwt
 import trio
 from attrs import frozen
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from jwt.api_jws import PyJWS
 
 from actors import Actor, ActorRef, Context
@@ -35,7 +37,16 @@ from transport.auth.tokens import (
 )
 from transport.wire.errors import FetchFailed, KeySetInvalid, UnknownKey
 
-ALGORITHMS: Final = ("RS256", "ES256")
+OF_KEYS: Final[Mapping[str, tuple[type[RSAAlgorithm | ECAlgorithm | OKPAlgorithm], Sequence[str]]]] = {
+    "RSA": (RSAAlgorithm, ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")),
+    "P-256": (ECAlgorithm, ("ES256",)),
+    "P-384": (ECAlgorithm, ("ES384",)),
+    "P-521": (ECAlgorithm, ("ES512",)),
+    "Ed25519": (OKPAlgorithm, ("EdDSA",)),
+    "Ed448": (OKPAlgorithm, ("EdDSA",)),
+}
+"""What reads a key, by its type or its curve, and the algorithms that it may be used with."""
+ALGORITHMS: Final = sorted({name for _, names in OF_KEYS.values() for name in names})
 MAX_KEYS: Final = 100
 MAX_TRIED: Final = 8
 """Keys that a token is tried with, each of which takes some 40 µs."""
@@ -43,18 +54,19 @@ MAX_TRIED: Final = 8
 MIN_RSA_BITS: Final = 2048
 MAX_RSA_BITS: Final = 4096
 MAX_EXPONENT: Final = 2**32
-SKEW_S: Final = 10.0
-"""Seconds that a provider's clock may be ahead of ours: its `nbf` is usually the time of signing."""
+LEEWAY_S: Final = 60.0
+"""Seconds by which a provider's clock may differ from ours: leeway for `exp`, `iat` and `nbf` (RFC 7519, 4.1.4)."""
 
-PublicKey: TypeAlias = RSAPublicKey | EllipticCurvePublicKey
-_JWS: Final = PyJWS()
+PublicKey: TypeAlias = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey | Ed448PublicKey
+_JWS: Final = PyJWS(algorithms=ALGORITHMS)
 
 
 @frozen
 class KeySet:
-    """Public keys by algorithm and `kid` (None for those without). `skipped` counts unusable keys of the document."""
+    """Public keys by algorithm and `kid` (None for those without): `number` of them. `skipped` counts unusable ones."""
 
     keys: Mapping[tuple[str, str | None], Sequence[PublicKey]]
+    number: int
     skipped: int = 0
 
     def find(self, head: JoseHeader) -> Sequence[PublicKey]:
@@ -72,7 +84,7 @@ class KeySet:
 
 
 def read_key_set(document: bytes) -> KeySet:
-    """Return the keys of a JWKS document that can verify RS256 or ES256 signatures.
+    """Return the keys of a JWKS document that can verify signatures.
 
     Skipped: shared secrets, private keys, keys for encryption or another algorithm, weak or huge ones, and those whose
     `kid` is not text. A member that is null or empty is as one that is not there.
@@ -87,15 +99,17 @@ def read_key_set(document: bytes) -> KeySet:
     if not isinstance(listed, list) or len(listed) > MAX_KEYS:
         raise KeySetInvalid(f"its keys are not a list of at most {MAX_KEYS}")
     found: dict[tuple[str, str | None], list[PublicKey]] = {}
-    for entry in listed:
-        if (named := _read_key(entry)) is not None:
-            found.setdefault(named[0], []).append(named[1])
+    usable = [read for entry in listed if (read := _read_key(entry)) is not None]
+    for algorithms, key_id, key in usable:
+        for algorithm in algorithms:
+            found.setdefault((algorithm, key_id), []).append(key)
     if not found:
-        raise KeySetInvalid("it holds no public key for RS256 (2048 bits or more) or ES256")
-    return KeySet(MappingProxyType(found), len(listed) - sum(map(len, found.values())))
+        raise KeySetInvalid("it holds no public key to verify with: RSA of 2048 bits or more, P-256 to P-521, Ed25519")
+    return KeySet(MappingProxyType(found), len(usable), len(listed) - len(usable))
 
 
-def _read_key(entry: Any) -> tuple[tuple[str, str | None], PublicKey] | None:
+def _read_key(entry: Any) -> tuple[Sequence[str], str | None, PublicKey] | None:
+    """Return what a key may be used with, its `kid` and the key; None for one that cannot verify."""
     if not isinstance(entry, dict):
         return None
     entry = {name: value for name, value in entry.items() if value not in (None, "", [])}
@@ -106,18 +120,19 @@ def _read_key(entry: Any) -> tuple[tuple[str, str | None], PublicKey] | None:
         return None
     if key_id is not None and not (isinstance(key_id, str) and 0 < len(key_id) <= MAX_CLAIM):
         return None
-    algorithm = {"RSA": "RS256", "EC": "ES256"}.get(str(entry.get("kty")))
-    if algorithm is None or entry.get("alg", algorithm) != algorithm:
+    reader, algorithms = OF_KEYS.get(str(entry.get("crv", entry.get("kty"))), (None, ()))
+    algorithms = [each for each in algorithms if entry.get("alg", each) == each]
+    if reader is None or not algorithms:
         return None
     try:
-        key = RSAAlgorithm.from_jwk(entry) if algorithm == "RS256" else ECAlgorithm.from_jwk(entry)
+        key = reader.from_jwk(entry)
     except (jwt.PyJWTError, ValueError, TypeError, LookupError, AttributeError):
         return None
     if isinstance(key, RSAPublicKey):
         strong = MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS and key.public_numbers().e < MAX_EXPONENT
-        return ((algorithm, key_id), key) if strong else None
-    if isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1):
-        return (algorithm, key_id), key
+        return (algorithms, key_id, key) if strong else None
+    if isinstance(key, EllipticCurvePublicKey | Ed25519PublicKey | Ed448PublicKey):
+        return algorithms, key_id, key
     return None
 
 
@@ -147,7 +162,7 @@ class ProviderTokens:
             refuse_token()
         if self.audience is not None and not names_audience(claims.get("aud"), self.audience):
             refuse_token()
-        return identity_from_claims(claims, self.clock(), skew_s=SKEW_S, tenant_claim=self.tenant_claim)
+        return identity_from_claims(claims, self.clock(), leeway_s=LEEWAY_S, tenant_claim=self.tenant_claim)
 
 
 def signed_claims(
@@ -158,7 +173,7 @@ def signed_claims(
 
     Raises:
         UnknownKey: It names an unknown key, which may be fetched later.
-        Unauthenticated: It is no token, or not signed by RS256 or ES256 with one of those keys.
+        Unauthenticated: It is no token, or not signed with one of those keys.
     """
     head = read_jose_header(token, most)
     if head.algorithm not in ALGORITHMS:
@@ -213,7 +228,7 @@ class Keyring:
         self._waiters = 0
 
     def __repr__(self) -> str:
-        return f"Keyring(keys={0 if self._keys is None else len(self._keys.keys)})"
+        return f"Keyring(keys={0 if self._keys is None else self._keys.number})"
 
     @property
     def stale(self) -> bool:
@@ -316,6 +331,6 @@ class KeyFetcher(Actor):
             else:
                 self._failures = 0
                 self._keyring.replace(keys)
-                log.info("keys.fetched", extra={"keys": sum(map(len, keys.keys.values())), "left_out": keys.skipped})
+                log.info("keys.fetched", extra={"keys": keys.number, "left_out": keys.skipped})
         again_s = min(times.max_retry_s, times.retry_s * 2.0 ** min(self._failures - 1, 20))
         context.set_timer("fetch", again_s if self._failures else times.refresh_s, _Fetch())

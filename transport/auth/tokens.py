@@ -1,4 +1,4 @@
-"""Session tokens: JWTs under a shared secret (HS256), or signed by an identity provider (RS256, ES256).
+"""Session tokens: JWTs under a shared secret (HS256), or signed by an identity provider.
 
 The header's `alg` selects between the two, and each accepts keys of its own type only: a public key is never used as a
 secret. Other header members are ignored or refused; none can name the location of a key. A reconnecting client's token
@@ -16,6 +16,7 @@ import re
 import secrets
 import stat
 import tempfile
+from codecs import BOM_UTF8
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
@@ -166,9 +167,9 @@ def read_claims(payload: bytes) -> Mapping[str, Any]:
 
 
 def identity_from_claims(
-    claims: Mapping[str, Any], now: float, *, skew_s: float = 0.0, tenant_claim: str = TENANT
+    claims: Mapping[str, Any], now: float, *, leeway_s: float = 0.0, tenant_claim: str = TENANT
 ) -> Identity:
-    """Return the identity of verified claims, valid at `now`; `nbf` may be `skew_s` seconds ahead of this clock.
+    """Return the identity of verified claims, valid at `now` by a clock that differs from this one by `leeway_s`.
 
     Raises Unauthenticated: `token_expired`, or `unauthenticated` for claims that are early, missing or of wrong types.
     """
@@ -183,7 +184,7 @@ def identity_from_claims(
         tenant=None if tenant is None else _claim_text(tenant),
         roles=tuple(_claim_text(role) for role in roles),
         groups=_groups(claims.get("groups")),
-        expires_at=_claim_time(claims.get("exp")),
+        expires_at=_claim_time(claims.get("exp")) + leeway_s,
         # RFC 7519 section 4.1.7: no two tokens of an issuer have the same jti. The signature cannot serve as an id, as
         # its last letter can be written in several ways.
         token_id=name if isinstance(name, str) else f"{issued_at}/{claims.get('exp')}",
@@ -191,7 +192,7 @@ def identity_from_claims(
         signed_in_at=_time_or_none(claims.get("auth_time")),
         name=_display_name(claims),
     )
-    if now + skew_s < _claim_time(claims.get("nbf", 0)):
+    if now + leeway_s < _claim_time(claims.get("nbf", 0)):
         refuse_token()
     if now >= identity.expires_at:
         raise Unauthenticated("token_expired")
@@ -278,7 +279,7 @@ def load_or_create_secret(path: Path) -> bytes:
 def _read_secret(path: Path) -> bytes:
     if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise PermissionError(f"{path} may be read by others than its owner: chmod 600 {path.name}")
-    secret = path.read_bytes().strip()
+    secret = path.read_bytes().removeprefix(BOM_UTF8).strip()
     if len(secret) < MIN_SECRET_BYTES:
         raise ValueError(f"{path} holds fewer than {MIN_SECRET_BYTES} bytes: remove it to have a new one made")
     return secret

@@ -51,7 +51,8 @@ class ConnectionEnd:
     """How a connection, or an attempt at one, ended. `reason` is a sentence for a person.
 
     `failure` is set if the client must not reconnect, `token` if that is because of its token only. `not_before_s` is
-    the delay that the server asked for; `drained`: the server announced the end by a `Drain`.
+    the delay that the server asked for; `drained`: the server announced the end by a `Drain`; `answered`: another HTTP
+    answer came than a server of this protocol gives, as a proxy answers while its server is away.
     """
 
     reason: str
@@ -59,6 +60,7 @@ class ConnectionEnd:
     token: bool = False
     not_before_s: float | None = None
     drained: bool = False
+    answered: bool = False
 
 
 def ended_by_close(code: int, reason: str) -> ConnectionEnd:
@@ -82,12 +84,9 @@ def ended_by_refusal(status: int, headers: Sequence[tuple[bytes, bytes]], now: f
         code = "unauthenticated" if status == 401 else "forbidden"
         return ConnectionEnd(words, Unauthenticated(code, words), token=status == 401)
     if 300 <= status < 400:
-        return ConnectionEnd(
-            f"{words}, a redirect{_redirect_target(named)}",
-            SocketClosed(1008, f"{words}, a redirect{_redirect_target(named)}"),
-        )
+        words += f", a redirect{_redirect_target(named)}"
     if status < 500 and status not in _TRANSIENT:
-        return ConnectionEnd(words, SocketClosed(1008, words))
+        return ConnectionEnd(words, SocketClosed(1008, words), not_before_s=_retry_after_s(named, now), answered=True)
     return ConnectionEnd(words, not_before_s=_retry_after_s(named, now))
 
 

@@ -55,7 +55,7 @@ class Reconnector:
         self._tls = tls
         self._ack = ack
         self._steady_at = float("inf")
-        self._token_refused = False
+        self._token_refused = self._was_online = False
         self.renewal = TokenRenewal(credentials, unsent)
 
     async def run(self) -> None:
@@ -85,9 +85,10 @@ class Reconnector:
         if ending.token and self._credentials.source is not None and not self._token_refused:
             self._token_refused = True  # the source may have a newer one; two refusals in a row end the client
             return None
-        if ending.failure is None and failures >= self._reconnect.attempts:
+        retries = ending.failure is None or (ending.answered and self._was_online)
+        if retries and failures >= self._reconnect.attempts:
             return SocketClosed(1006, f"the server cannot be reached: {ending.reason}")
-        return ending.failure
+        return None if retries else ending.failure
 
     async def _connect(self) -> ConnectionEnd:
         """Open one connection and run it to its end."""
@@ -146,6 +147,7 @@ class Reconnector:
         """Handle an event of the connection, and pass it on to the delivery."""
         if self._steady_at == float("inf"):
             self._steady_at = trio.current_time() + self._reconnect.steady_s
+            self._was_online = True
             self.state.set(State(Status.ONLINE))
         line = self.connection
         match event.event:

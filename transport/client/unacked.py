@@ -5,6 +5,7 @@ commands are idempotent, and acknowledged by their effect; one without effect is
 temporarily refused command is postponed, and so are the later messages of its thread.
 """
 
+import json
 import math
 from collections.abc import Container, Mapping, Sequence
 from typing import Any, Final, TypeAlias
@@ -144,17 +145,7 @@ def encode_command(command: JsonObject) -> bytes:
     try:
         return msgspec.json.encode(command)
     except UnicodeEncodeError:
-        return msgspec.json.encode(_replace_surrogates(command))
-
-
-def _replace_surrogates(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    if isinstance(value, Mapping):
-        return {_replace_surrogates(name): _replace_surrogates(member) for name, member in value.items()}
-    if isinstance(value, list | tuple):
-        return [_replace_surrogates(member) for member in value]
-    return value
+        return json.dumps(msgspec.to_builtins(command), ensure_ascii=False).encode("utf-8", "replace")
 
 
 class UnackedCommands:

@@ -60,9 +60,6 @@ class Limits:
     """Concurrent runs in total."""
     runs_waiting: int = field(default=1000, validator=_at_least_one)
     """Queued runs in total; one user, or one tenant, may have half of them."""
-    processes_per_user: int = field(default=2, validator=_at_least_one)
-    """Concurrent processes for tables and charts of each user; four in total, of which the users of one tenant may have
-    three."""
     files_bytes_per_user: int = field(default=1024**3, validator=_at_least_one)
     """Total size of one user's files, uploaded or made by tools."""
     files_bytes_per_tenant: int = field(default=50 * 1024**3, validator=_at_least_one)

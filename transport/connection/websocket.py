@@ -56,12 +56,12 @@ class WebSocketConnection(ClientConnection):
 
     `identity` None: the first message must bring a token. `given_token`: the token of an anonymous session, issued to a
     socket that came without one; the welcome carries it, and a token in the first message replaces both.
-    `default_agent` is the agent that the path fixes. Receives `Close`, and the event `Drain`, which is sent; then no
-    run is started, and a close with 1001 follows after `closes_in_s`.
+    Receives `Close`, and the event `Drain`, which is sent; then no run is started, and a close with 1001 follows after
+    `closes_in_s`.
     """
 
     __slots__ = (
-        "_assembler", "_close_with", "_default_agent", "_expired", "_fault_limit", "_given_token", "_resumed",
+        "_assembler", "_close_with", "_expired", "_fault_limit", "_given_token", "_resumed",
         "_socket",
     )  # fmt: skip
 
@@ -73,7 +73,6 @@ class WebSocketConnection(ClientConnection):
         *,
         identity: Identity | None = None,
         given_token: str | None = None,
-        default_agent: tuple[str, str | None] | None = None,
         connection_id: str | None = None,
         limits: ConnectionLimits | None = None,
     ) -> None:
@@ -88,7 +87,6 @@ class WebSocketConnection(ClientConnection):
         )
         self._given_token = given_token
         self._socket = socket
-        self._default_agent = default_agent
         self._expired = False
         self._resumed = False
         self._fault_limit: TokenBucket | None = None
@@ -167,7 +165,7 @@ class WebSocketConnection(ClientConnection):
         try:
             frame = await self._socket.receive()
             arrived_at.set(self._callbacks.clock())
-            command = parse_frame(frame, default_agent=self._default_agent)
+            command = parse_frame(frame)
             if isinstance(command, Chunk):
                 command = await self._assemble(command)
         except CommandRejected as rejected:
@@ -193,9 +191,9 @@ class WebSocketConnection(ClientConnection):
                 self._assembler = ChunkAssembler(limits.chunks_bytes, limits.chunk_s, room)
             text = self._assembler.add(command, trio.current_time())
             if text is None:
-                command = parse_frame(await self._socket.receive(), default_agent=self._default_agent)
+                command = parse_frame(await self._socket.receive())
                 continue
-            read = partial(parse_frame, text, default_agent=self._default_agent)
+            read = partial(parse_frame, text)
             command = await trio.to_thread.run_sync(read)  # up to chunks_bytes
             if isinstance(command, Chunk):
                 raise CommandRejected("invalid_command", "A chunk cannot hold another one.")

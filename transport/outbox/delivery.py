@@ -183,10 +183,6 @@ class DeliveryCursors:
         thread = self._threads.get(thread_id)
         return thread is not None and thread.covered_after < seq
 
-    def subscribed_threads(self) -> list[str]:
-        """Return all subscribed threads."""
-        return list(self._threads)
-
     def offer_text(self, thread_id: str, run_id: str, offset: int, text: str, epoch: str = "") -> int | _Need | None:
         """Judge a piece of a streamed answer, live or a snapshot (offset 0). Return how many characters were sent.
 

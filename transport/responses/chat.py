@@ -1,7 +1,6 @@
 """Translate the events of the Responses API into chunks of a chat completion, for clients that speak only that. Pure.
 
-The calls of the agent's own tools are not shown: a client would take them for its own. The thoughts are
-`reasoning_content`, which Open WebUI and LibreChat show.
+The thoughts, with the calls of the agent's own tools, are `reasoning_content`, which Open WebUI and LibreChat show.
 """
 
 from collections.abc import Sequence
@@ -50,8 +49,8 @@ class ChatTranslator:
             case "response.completed" | "response.incomplete":
                 response = event["response"]
                 chunks = [self._chunk({}, finish_reason(response))]
-                if self.include_usage and (usage := usage_of(response)) is not None:
-                    chunks.append({**self._about, "choices": [], "usage": usage})
+                if self.include_usage:
+                    chunks.append({**self._about, "choices": [], "usage": usage_of(response)})
                 return chunks
             case "response.failed":
                 self.failed = True
@@ -111,11 +110,9 @@ def finish_reason(response: JsonValue) -> str:
     return "length" if response["status"] == "incomplete" else "stop"
 
 
-def usage_of(response: JsonValue) -> JsonValue | None:
-    """Return the usage in the form of chat completions; None if the response has none."""
+def usage_of(response: JsonValue) -> JsonValue:
+    """Return the usage of a response that has not failed, in the form of chat completions."""
     used = response["usage"]
-    if used is None:
-        return None
     return {
         "prompt_tokens": used["input_tokens"],
         "completion_tokens": used["output_tokens"],

@@ -2,12 +2,13 @@
 
 1. Whatever events come, and wherever they break off, the output is well formed: `response.created` is the first, what
    is added is done before the end, and the last is `response.completed`, `.incomplete`, `.failed`, or `error`.
-2. The order of the output items follows from the log alone: first the reasoning, with a summary for each thought, then
-   the message with the text, then the calls in the order of the log. So a stream that is resumed, on any server and
-   after any crash, has the same items under the same indexes.
-3. A sequence number says what its reader has: `steps << TEXT_BITS | characters`. `steps` is the number of events that
-   follow from the log, `characters` is how much of the text was sent, which is not logged while it streams. So every
-   number can be resumed after, and nothing has to be stored for that.
+2. The order of the output items follows from the log alone: first the reasoning, with a summary for each thought and
+   for each call of the agent's own tools and its result; then the message, if there is text; then the calls of the
+   client's tools in the order of the log. So a stream that is resumed, on any server and after any crash, has the
+   same items under the same indexes.
+3. A sequence number says what its reader has: `steps << TEXT_BITS | units`. `steps` is the number of events that follow
+   from the log. `units` count what is not logged while it streams: the `OPENING` events of the message, then the
+   characters of its text. So every number can be resumed after, and nothing has to be stored for that.
 """
 
 from collections.abc import Sequence
@@ -19,8 +20,6 @@ from transport.responses.objects import (
     JsonValue,
     ResponseId,
     ResponseRequest,
-    call_item,
-    call_result,
     failure_object,
     function_item,
     json_text,
@@ -30,6 +29,7 @@ from transport.responses.objects import (
 )
 from transport.wire.codes import ERRORS
 from transport.wire.events import (
+    NO_USAGE,
     TERMINAL,
     AgentThinking,
     Drain,
@@ -45,10 +45,14 @@ from transport.wire.events import (
     RunStatus,
     ToolCompleted,
     ToolExecuting,
+    Usage,
 )
 
 TEXT_BITS: Final = 20
-MOST_TEXT: Final = (1 << TEXT_BITS) - 1
+OPENING: Final = 2
+"""Events that open the message: its item, and its part."""
+MOST_UNITS: Final = (1 << TEXT_BITS) - 1
+MOST_TEXT: Final = MOST_UNITS - OPENING
 """Characters of an answer that are sent as deltas. A longer text is whole in `response.output_text.done`."""
 REASONING, MESSAGE = 0, 1
 """The indexes of the first two output items."""
@@ -77,10 +81,12 @@ class ResponsesTranslator:
     _accepted: bool = field(default=False, init=False)
     _request: ResponseRequest = field(factory=ResponseRequest, init=False)
     _before: str = field(default="", init=False, repr=False)  # the text of the responses before this one
+    _used: Usage = field(default=NO_USAGE, init=False)  # of the responses before this one
     _lead: int = field(default=0, init=False)  # line breaks after it, which are left out
     _text: str = field(default="", init=False, repr=False)
     _sent: int = field(default=0, init=False)  # events that follow from the log
-    _calls: dict[str, tuple[int, JsonValue]] = field(factory=dict, init=False, repr=False)
+    _units: int = field(default=0, init=False)
+    _calls: set[str] = field(factory=set, init=False)  # of the agent's own tools, at work
     _wanted: dict[str, ToolExecuting] = field(factory=dict, init=False, repr=False)  # of the client
     _asked: set[str] = field(factory=set, init=False)
     _batch: QuestionAsked | None = field(default=None, init=False, repr=False)
@@ -167,10 +173,13 @@ class ResponsesTranslator:
 
     def _number(self) -> int:
         """Return the sequence number of what was returned last. It never falls below that of a client that resumes."""
-        steps, characters = max(self._sent - 1, self.after >> TEXT_BITS), len(self._text)
-        if self.after >= 0:
-            characters = max(characters, self.after & MOST_TEXT)
-        return (max(steps, 0) << TEXT_BITS) | min(characters, MOST_TEXT)
+        steps = max(self._sent - 1, self.after >> TEXT_BITS, 0)
+        return (steps << TEXT_BITS) | max(self._units, self._known)
+
+    @property
+    def _known(self) -> int:
+        """The units that the client has already."""
+        return self.after & MOST_UNITS if self.after >= 0 else 0
 
     def _event(self, kind: str, **members: Any) -> list[JsonValue]:
         """Return an event that follows from the log, unless the client has it."""
@@ -182,21 +191,36 @@ class ResponsesTranslator:
     # Parts of the response
 
     def _begin(self) -> list[JsonValue]:
-        """Begin the response, with its reasoning and its message."""
+        """Begin the response, with its reasoning."""
         name = ResponseId(self.run_id or "", self.part)
         response = self.response = response_object(self._request, name, self._at)
         shown = {**response, "output": []}
         tail = str(name).removeprefix("resp_")
         reasoning = {"id": f"rs_{tail}", "type": "reasoning", "summary": [], "status": "in_progress"}
-        message = {"id": f"msg_{tail}", "type": "message", "role": "assistant", "status": "in_progress", "content": []}
-        response["output"] += [reasoning, {**message, "content": [text_part("")]}]
+        response["output"].append(reasoning)
         return [
             *self._event("created", response=shown),
             *self._event("in_progress", response=shown),
             *self._event("output_item.added", output_index=REASONING, item={**reasoning, "summary": []}),
-            *self._event("output_item.added", output_index=MESSAGE, item=message),
-            *self._event("content_part.added", **self._of_text(), part=text_part("")),
         ]
+
+    def _open_message(self) -> list[JsonValue]:
+        """Open the message. Return the events that the client does not have."""
+        if self._units:
+            return []
+        tail = self._item(REASONING)["id"].removeprefix("rs_")
+        message = {"id": f"msg_{tail}", "type": "message", "role": "assistant", "status": "in_progress", "content": []}
+        assert self.response is not None  # noqa: S101 - see `_item`
+        self.response["output"].append({**message, "content": [text_part("")]})
+        events: list[JsonValue] = []
+        for kind, members in (
+            ("output_item.added", {"output_index": MESSAGE, "item": message}),
+            ("content_part.added", {**self._of_text(), "part": text_part("")}),
+        ):
+            self._units += 1
+            if self._units > self._known:
+                events.append({"type": f"response.{kind}", **members, "sequence_number": self._number()})
+        return events
 
     def _go_on(self) -> list[JsonValue]:
         """Begin the next response of the run: the client has sent results, or did not in time."""
@@ -243,28 +267,15 @@ class ResponsesTranslator:
             return []
         if self.response is None or call.call_id in self._calls:
             return []
-        arguments = json_text(call.parameters)
-        item = call_item(call.call_id, call.tool_name, arguments)
-        index, events = self._added(item, {**item, "arguments": ""})
-        self._calls[call.call_id] = index, item
-        where = {"item_id": item["id"], "output_index": index}
-        return [
-            *events,
-            *self._event("mcp_call.in_progress", **where),
-            *self._event("mcp_call_arguments.delta", **where, delta=arguments),
-            *self._event("mcp_call_arguments.done", **where, arguments=arguments),
-        ]
+        self._calls.add(call.call_id)
+        return self._thought(f"Calls `{call.tool_name}` with {json_text(call.parameters)}")
 
     def _call_ended(self, call: ToolCompleted) -> list[JsonValue]:
         self._settled.add(call.call_id)
-        begun = self._calls.pop(call.call_id, None)
-        return self._wait_if_all_asked() if begun is None else self._close_call(*begun, call_result(call))
-
-    def _close_call(self, index: int, item: JsonValue, result: JsonValue) -> list[JsonValue]:
-        item |= result
-        kind = "mcp_call.completed" if item["status"] == "completed" else "mcp_call.failed"
-        where = {"item_id": item["id"], "output_index": index}
-        return [*self._event(kind, **where), *self._event("output_item.done", output_index=index, item=dict(item))]
+        if call.call_id not in self._calls:
+            return self._wait_if_all_asked()
+        self._calls.remove(call.call_id)
+        return self._thought(f"`{call.tool_name}` ({call.status.value}): {call.result_summary}")
 
     def _client_asked(self, asked: QuestionAsked) -> list[JsonValue]:
         """Count a call that the client is to make. When all of the turn are known they are shown, and the response
@@ -275,15 +286,18 @@ class ResponsesTranslator:
         return self._wait_if_all_asked()
 
     def _wait_if_all_asked(self) -> list[JsonValue]:
-        calls, said = (self._batch.calls or (), self._batch.said or "") if self._batch is not None else ((), "")
-        if not self._asked or not set(calls) <= self._asked | self._settled:
+        if (batch := self._batch) is None:
+            return []
+        calls, said, used = batch.calls or (), batch.said or "", batch.usage or NO_USAGE
+        if not set(calls) <= self._asked | self._settled:
             return []
         if self.response is not None:
+            opened = self._open_message() if self._own(said) or self._known else []
             shown = [self._wanted[each] for each in calls if each in self._asked and each in self._wanted]
             events = [event for call in shown for event in self._function_call(call)]
-            return [*events, *self._end("completed", said)]
+            return [*opened, *events, *self._end("completed", said, usage=usage_object(used, self._used))]
         self.parts += 1
-        self._before, self._waiting = said, True
+        self._before, self._used, self._waiting = said, used, True
         return []
 
     def _function_call(self, call: ToolExecuting) -> list[JsonValue]:
@@ -324,18 +338,22 @@ class ResponsesTranslator:
             stripped = fresh.lstrip("\n")
             self._lead += len(fresh) - len(stripped)
             fresh = stripped
-        known = max(len(self._text), self.after & MOST_TEXT if self.after >= 0 else 0)
+        if not fresh:
+            return []
+        opened = self._open_message()
+        known = max(len(self._text), self._known - OPENING)
         self._text += fresh
+        self._units = OPENING + min(len(self._text), MOST_TEXT)
         delta = self._text[known:MOST_TEXT]
         if not delta:
-            return []
+            return opened
         event = {"type": "response.output_text.delta", **self._of_text(), "delta": delta, "logprobs": []}
-        return [{**event, "sequence_number": self._number()}]
+        return [*opened, {**event, "sequence_number": self._number()}]
 
     # Ends
 
     def _finished(self, answer: FinalResponse) -> list[JsonValue]:
-        usage = usage_object(answer.usage)
+        usage = usage_object(answer.usage, self._used)
         if answer.status is RunStatus.CANCELLED:
             return self._end("cancelled", answer.message, usage=usage)
         if answer.data is not None and "budget" in answer.data:
@@ -351,15 +369,17 @@ class ResponsesTranslator:
         if len(text) > len(self._text) and text.startswith(self._text):
             events += self._delta(text[len(self._text) :])
         done = "completed" if status == "completed" else "incomplete"
-        part, reasoning, message = text_part(text), self._item(REASONING), self._item(MESSAGE)
-        reasoning["status"] = message["status"] = done
-        message["content"] = [part]
-        events += self._event("output_text.done", **self._of_text(), text=text, logprobs=[])
-        events += self._event("content_part.done", **self._of_text(), part=part)
-        events += self._event("output_item.done", output_index=MESSAGE, item=dict(message))
+        if text or self._known:
+            events += self._open_message()
+        if self._units:
+            part, message = text_part(text), self._item(MESSAGE)
+            message |= {"status": done, "content": [part]}
+            events += self._event("output_text.done", **self._of_text(), text=text, logprobs=[])
+            events += self._event("content_part.done", **self._of_text(), part=part)
+            events += self._event("output_item.done", output_index=MESSAGE, item=dict(message))
+        reasoning = self._item(REASONING)
+        reasoning["status"] = done
         events += self._event("output_item.done", output_index=REASONING, item=dict(reasoning))
-        for index, item in list(self._calls.values()):
-            events += self._close_call(index, item, {"status": "failed"})
         self.response |= {"status": status, "completed_at": int(self._at), **members}
         kind = {"completed": "completed", "failed": "failed"}.get(status, "incomplete")
         events += self._event(kind, response=self.response)

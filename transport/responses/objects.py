@@ -11,15 +11,12 @@ from typing import Any, Final, TypeAlias
 import msgspec
 from attrs import field, frozen
 
-from transport.wire.events import ANSWER, Envelope, Error, MessageAccepted, ToolCompleted, ToolStatus, Usage
+from transport.wire.events import ANSWER, Envelope, Error, MessageAccepted, Usage
 
 JsonValue: TypeAlias = dict[str, Any]
 
 ABOUT: Final = "responses"
 """The key of a request's own fields in the `metadata` of its message's settings: see `ResponseRequest`."""
-SERVER_LABEL: Final = "understudy"
-"""The server that the calls of an agent's own tools name. They have the form of calls of an MCP server's tools, which
-clients show but, other than function calls, do not make themselves."""
 _ID: Final = re.compile(r"resp_([0-9a-f]{32})(?:_([1-9][0-9]{0,5}))?\Z")
 _FAILURES: Final = {"content_blocked": "invalid_prompt", "rate_limited": "rate_limit_exceeded"}
 
@@ -100,17 +97,23 @@ def response_object(request: ResponseRequest, name: ResponseId, created_at: floa
         "background": request.background,
         "conversation": None if request.conversation is None else {"id": request.conversation},
         "error": None,
+        "frequency_penalty": 0,
         "incomplete_details": None,
         "instructions": request.instructions,
         "max_output_tokens": None,
+        "max_tool_calls": None,
         "metadata": dict(request.metadata),
         "model": request.model,
         "output": [],
         "parallel_tool_calls": True,
+        "presence_penalty": 0,
         "previous_response_id": previous,
+        "prompt_cache_key": None,
         "reasoning": {"effort": None, "summary": None},
+        "safety_identifier": None,
+        "service_tier": "default",
         "store": request.store,
-        "temperature": None,
+        "temperature": 1,
         "text": {"format": {"type": "text"}},
         "tool_choice": "auto",
         "tools": [
@@ -123,23 +126,24 @@ def response_object(request: ResponseRequest, name: ResponseId, created_at: floa
             }
             for each in request.tools
         ],
-        "top_p": None,
+        "top_logprobs": 0,
+        "top_p": 1,
         "truncation": "disabled",
         "usage": None,
         "user": None,
     }
 
 
-def usage_object(usage: Usage) -> JsonValue:
-    """Return the use of a model: tokens, or words of the offline model."""
-    cached = 0 if isinstance(usage.cached, msgspec.UnsetType) else usage.cached
-    reasoning = 0 if isinstance(usage.reasoning, msgspec.UnsetType) else usage.reasoning
+def usage_object(usage: Usage, before: Usage) -> JsonValue:
+    """Return the use of a model since `before`: tokens, or words of the offline model."""
+    names = "input", "output", "cached", "reasoning", "cache_written"
+    spent = {name: (getattr(usage, name) or 0) - (getattr(before, name) or 0) for name in names}
     return {
-        "input_tokens": usage.input,
-        "input_tokens_details": {"cached_tokens": cached, "cache_write_tokens": 0},
-        "output_tokens": usage.output,
-        "output_tokens_details": {"reasoning_tokens": reasoning},
-        "total_tokens": usage.input + usage.output,
+        "input_tokens": spent["input"],
+        "input_tokens_details": {"cached_tokens": spent["cached"], "cache_write_tokens": spent["cache_written"]},
+        "output_tokens": spent["output"],
+        "output_tokens_details": {"reasoning_tokens": spent["reasoning"]},
+        "total_tokens": spent["input"] + spent["output"],
     }
 
 
@@ -147,31 +151,7 @@ def failure_object(error: Error) -> JsonValue:
     """Return the error of a failed response. The server's own code and error id stand beside the API's code."""
     code = _FAILURES.get(error.code, "server_error")
     own = {"code": error.code, "error_id": error.error_id, "retryable": error.retryable}
-    return {"code": code, "message": error.message, SERVER_LABEL: own}
-
-
-def call_item(call_id: str, name: str, arguments: str) -> JsonValue:
-    """Return the item of a call of the agent's own tools that has begun."""
-    return {
-        "id": f"mcp_{call_id}",
-        "type": "mcp_call",
-        "status": "in_progress",
-        "server_label": SERVER_LABEL,
-        "name": name,
-        "arguments": arguments,
-        "output": None,
-        "error": None,
-        "approval_request_id": None,
-    }
-
-
-def call_result(completed: ToolCompleted) -> JsonValue:
-    """Return the members of a call's item that its end sets."""
-    if completed.status is ToolStatus.OK:
-        output = completed.result_summary if completed.result is None else json_text(completed.result)
-        return {"status": "completed", "output": output}
-    text = {"type": "text", "text": completed.result_summary}
-    return {"status": "failed", "error": {"type": "mcp_tool_execution_error", "content": [text]}}
+    return {"code": code, "message": error.message, "type": code, "param": None, "understudy": own}
 
 
 def function_item(call_id: str, name: str, arguments: str, status: str = "completed") -> JsonValue:

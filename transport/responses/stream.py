@@ -29,7 +29,7 @@ class ResponseStream(TranslatedStream):
         on_left: Callable[[], Awaitable[object]] | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(translator, last=b"" if chat is None else DONE, **options)
+        super().__init__(translator, last=DONE, **options)
         self.translator = translator
         self._chat = chat
         self._on_left = on_left

@@ -1,10 +1,9 @@
 """The event stream of one run in another protocol's events; it ends with the run."""
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
-from transport.server.eventstream import EventStream, encode_comment
+from transport.server.eventstream import EventStream, encode_block, encode_comment, encode_json
 from transport.wire.codec import from_log, to_log
 from transport.wire.events import Envelope
 
@@ -55,9 +54,9 @@ class TranslatedStream(EventStream):
             self.end(1000, "the run has ended")
         return in_step
 
-    @abstractmethod
     def encode(self, events: Sequence[Any]) -> list[bytes]:
-        """Encode the protocol's events as blocks of the stream."""
+        """Encode the protocol's events as blocks of the stream; unless overridden, each is JSON."""
+        return [encode_block(encode_json(each)) for each in events]
 
     def end(self, code: int, reason: str) -> None:
         """End the stream, and the run for its client."""

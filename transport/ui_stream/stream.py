@@ -1,11 +1,10 @@
 """The event stream of one run as a UI message stream; it ends with the run."""
 
-from collections.abc import Sequence
 from typing import Any, Final
 
-from transport.server.eventstream import encode_block, encode_json
+from transport.server.eventstream import encode_block
 from transport.server.translated_stream import TranslatedStream
-from transport.ui_stream.chunks import Chunk, UiTranslator
+from transport.ui_stream.chunks import UiTranslator
 
 HEADERS: Final = {"x-vercel-ai-ui-message-stream": "v1"}
 """Names the protocol, and its version."""
@@ -17,7 +16,3 @@ class UiStream(TranslatedStream):
 
     def __init__(self, translator: UiTranslator, **options: Any) -> None:
         super().__init__(translator, last=DONE, **options)
-
-    def encode(self, events: Sequence[Chunk]) -> list[bytes]:
-        """Encode chunks as the blocks of an event stream."""
-        return [encode_block(encode_json(each)) for each in events]

@@ -41,7 +41,7 @@ class EventEncoder:
         try:
             frame = _ENCODER.encode(shown)
         except UnicodeEncodeError:
-            frame = _ENCODER.encode(_replace_surrogates(shown))
+            frame = _ENCODER.encode(replace_surrogates(shown))
         return frame if self._wrap_frame is None else self._wrap_frame(envelope, frame)
 
     def encode_all(self, envelopes: Sequence[Envelope]) -> list[bytes | None]:
@@ -90,7 +90,7 @@ def to_log(envelope: Envelope) -> bytes:
     try:
         return _ENCODER.encode(frame)
     except UnicodeEncodeError:
-        return _ENCODER.encode(_replace_surrogates(frame))
+        return _ENCODER.encode(replace_surrogates(frame))
 
 
 def from_log(body: bytes) -> Envelope:
@@ -128,21 +128,21 @@ def _encode_mapping(value: Any) -> Any:
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=_encode_mapping)
 
 
-def _replace_surrogates(value: Any) -> Any:
+def replace_surrogates(value: Any) -> Any:
     """Replace lone surrogates, which have no UTF-8: a model or tool may produce them by cutting text."""
-    if isinstance(value, enum.Enum):
+    if isinstance(value, enum.Enum) or (isinstance(value, str) and value.isascii()):
         return value
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, Mapping):
-        return {_replace_surrogates(name): _replace_surrogates(member) for name, member in value.items()}
+        return {replace_surrogates(name): replace_surrogates(member) for name, member in value.items()}
     if isinstance(value, list | tuple):
-        return [_replace_surrogates(member) for member in value]
+        return [replace_surrogates(member) for member in value]
     if isinstance(value, msgspec.Struct):
-        return _replace_surrogates(struct_members(value))
+        return replace_surrogates(struct_members(value))
     if hasattr(type(value), "__attrs_attrs__"):
         fields = {field.name: getattr(value, field.name) for field in type(value).__attrs_attrs__}
-        return _replace_surrogates({name: member for name, member in fields.items() if member is not msgspec.UNSET})
+        return replace_surrogates({name: member for name, member in fields.items() if member is not msgspec.UNSET})
     return value
 
 

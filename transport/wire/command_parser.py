@@ -100,13 +100,10 @@ NAMES: Final = ("message_id", "thread_id", "conversation_id")
 E = TypeVar("E", bound=enum.StrEnum)
 
 
-def parse_frame(
-    frame: str | bytes, *, default_agent: tuple[str, str | None] | None = None, max_bytes: int | None = None
-) -> Command:
+def parse_frame(frame: str | bytes, *, max_bytes: int | None = None) -> Command:
     """Parse a client's frame, in any of the accepted forms, into a command.
 
-    `default_agent` is (agent_type, pillar) if the path fixes the agent, whatever the frame says. Raises
-    CommandRejected: `message_too_large` (over `max_bytes`), `bad_json`, `invalid_command` (naming the field),
+    Raises CommandRejected: `message_too_large` (over `max_bytes`), `bad_json`, `invalid_command` (naming the field),
     `unknown_type`, `empty_message`, `pillar_required`; and UnsupportedData for bytes that are not UTF-8.
     """
     try:
@@ -120,12 +117,12 @@ def parse_frame(
         value = decode(body)
         if not isinstance(value, dict):
             raise CommandRejected("invalid_command", "A command must be a JSON object.")
-        return parse_command(value, default_agent)
+        return parse_command(value)
     except CommandRejected as rejected:
         if rejected.code == "bad_json" and isinstance(frame, bytes) and not _is_text(frame):
             raise UnsupportedData from None
         given = value if isinstance(value, dict) else {}
-        rejected.names = {**client_names(given), **addressed_agent(given, default_agent)}
+        rejected.names = {**client_names(given), **addressed_agent(given)}
         raise
 
 
@@ -184,8 +181,8 @@ def _too_deep() -> CommandRejected:
     return CommandRejected("bad_json", f"That JSON is nested deeper than {MAX_DEPTH} levels.")
 
 
-def parse_command(frame: Mapping[str, Any], default_agent: tuple[str, str | None] | None) -> Command:
-    """Parse a JSON object into a command; `default_agent` is (agent_type, pillar) if the path fixes the agent.
+def parse_command(frame: Mapping[str, Any]) -> Command:
+    """Parse a JSON object into a command.
 
     Raises CommandRejected with `invalid_command`, `unknown_type`, `empty_message` or `pillar_required`.
     """
@@ -219,8 +216,6 @@ def parse_command(frame: Mapping[str, Any], default_agent: tuple[str, str | None
         elif required:
             raise _invalid(_path(frame, field), "is missing")
     if kind is Say:
-        if default_agent is not None:
-            given["agent_type"], given["pillar"] = default_agent
         if given.get("agent_type") == LIAISON and not given.get("pillar"):
             raise CommandRejected("pillar_required")
         for name in FILE_MEMBERS if "metadata" in given else ():
@@ -261,16 +256,10 @@ def client_names(frame: Mapping[str, Any]) -> Mapping[str, str]:
     return {name: given[name] for name in NAMES if _is_name(given.get(name))}
 
 
-def addressed_agent(frame: Mapping[str, Any], default_agent: tuple[str, str | None] | None) -> Mapping[str, str]:
-    """Return the agent that a frame is addressed to, so that a refusal names it; empty unless the frame is a message.
-
-    If the path fixes the agent (`default_agent`), an object without a `type` counts as a message too, and an empty one
-    stands for a frame that could not be parsed.
-    """
+def addressed_agent(frame: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the agent that a frame is addressed to, so a refusal can name it; empty unless it is a message."""
     kind = frame.get("type")
     typed = isinstance(kind, str) and COMMANDS.get(kind) is Say
-    if default_agent is not None and (typed or kind is None):
-        return agent_names(*default_agent)
     if not (typed or (kind is None and _is_untyped_say(frame))):
         return {}
     given = _given(frame)
@@ -474,7 +463,6 @@ CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = MappingProxyType(
         "chunk": _flag,
         "gzip": _flag,
         "seq": _seq,
-        "step": _seq,
     }
 )
 

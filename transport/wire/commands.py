@@ -163,28 +163,26 @@ class Undo:
 
 @frozen
 class Edit:
-    """Edit a message on a new branch, as `new_message_id` (chosen by the server if None)."""
+    """Edit a message on a new branch, as `new_message_id` (None: chosen here). `references` replace its files."""
 
     message_id: str
     content: str = field(repr=False)
     new_message_id: str | None = None
     session_token: str | None = field(default=None, repr=False)
+    references: tuple[str, ...] = ()
 
 
 @frozen
 class Regenerate:
     """Request another answer to a message, on a new branch. `message_id` is the message's or the answer's.
 
-    `request_id` is an idempotency key: repeating it refers to the same run. With `step` the new run takes over the
-    steps of the message's run `run_id` up to that one, and goes on from there; with `call_id` those before that call of
-    one of the message's runs, which it makes again.
+    `request_id` is an idempotency key: repeating it refers to the same run. With `call_id`, a call of one of the
+    message's runs, the new run takes over the steps before that call, which it makes again.
     """
 
     message_id: str
     request_id: str | None = None
     session_token: str | None = field(default=None, repr=False)
-    run_id: str | None = None
-    step: int | None = None
     call_id: str | None = None
 
 

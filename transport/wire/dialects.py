@@ -7,7 +7,6 @@ from functools import lru_cache
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias, TypeVar
-from urllib.parse import unquote
 
 import attrs
 import msgspec
@@ -349,34 +348,14 @@ SUBPROTOCOLS: Final = MappingProxyType(
 
 @frozen
 class Negotiated:
-    """The result of a handshake: the dialect, the subprotocol to select (None: none), and the path's agent.
-
-    `default_agent` is (agent_type, pillar) if the path fixes the agent; such endpoints are `deprecated`.
-    """
+    """The result of a handshake: the dialect, and the subprotocol to select (None: none)."""
 
     dialect: Dialect
     subprotocol: str | None = None
-    default_agent: tuple[str, str | None] | None = None
-    deprecated: bool = False
 
 
-DEPRECATION: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "Deprecation": "@1795132800",  # RFC 9745: since 20 November 2026, in Unix seconds
-        "Sunset": "Fri, 31 Dec 2027 23:59:59 GMT",  # RFC 8594: they may be gone after that
-        "Link": '</api/ws/agent>; rel="successor-version"',  # RFC 5829
-    }
-)
-"""The headers of every answer at a deprecated endpoint."""
-
-
-def deprecation_headers(path: str) -> Mapping[str, str]:
-    """Return the deprecation headers of the endpoint at a path; none if it is not deprecated, or is no endpoint."""
-    try:
-        _, agent = _endpoint(path)
-    except UnknownEndpoint:
-        return {}
-    return {} if agent is None else DEPRECATION
+ENDPOINTS: Final = MappingProxyType({"/ws": Dialect.CANONICAL, "/api/ws/agent": Dialect.AGENT_RESPONSE})
+"""The paths at which a socket is served, and the dialect of each unless another is asked for."""
 
 
 def negotiate(path: str, subprotocols: Sequence[str], query: Mapping[str, str]) -> Negotiated:
@@ -386,33 +365,19 @@ def negotiate(path: str, subprotocols: Sequence[str], query: Mapping[str, str]) 
     drop a connection that selects nothing they offered), and `?dialect=` or else the path decides; an unknown dialect
     counts as not given. Raises UnknownEndpoint if no socket is served at the path.
     """
-    default, agent = _endpoint(path)
+    default = ENDPOINTS.get(path.rstrip("/"))
+    if default is None:
+        raise UnknownEndpoint(path)
     for offered in subprotocols:
         if offered in SUBPROTOCOLS:
-            return Negotiated(SUBPROTOCOLS[offered], offered, agent, agent is not None)
+            return Negotiated(SUBPROTOCOLS[offered], offered)
     selected = next((offered for offered in subprotocols if offered.startswith(JWT_PREFIX)), None)
     asked = query.get("dialect")
     dialect = next((known for known in Dialect if known.value == asked), default)
-    return Negotiated(dialect, selected, agent, agent is not None)
+    return Negotiated(dialect, selected)
 
 
 def endpoint_name(path: str) -> str:
     """Return the endpoint's name for logs, without text of the client; `(unknown)` if there is none at the path."""
-    try:
-        _, agent = _endpoint(path)
-    except UnknownEndpoint:
-        return "(unknown)"
-    return "/api/ws/liaison/{pillar}" if agent is not None and agent[1] is not None else path.rstrip("/")
-
-
-def _endpoint(path: str) -> tuple[Dialect, tuple[str, str | None] | None]:
-    match path.rstrip("/").split("/"):
-        case ["", "ws"]:
-            return Dialect.CANONICAL, None
-        case ["", "api", "ws", "agent"]:
-            return Dialect.AGENT_RESPONSE, None
-        case ["", "api", "ws", "guide"]:
-            return Dialect.AGENT_RESPONSE, ("guide", None)
-        case ["", "api", "ws", "liaison", pillar] if pillar:
-            return Dialect.AGENT_RESPONSE, ("liaison", unquote(pillar))
-    raise UnknownEndpoint(path)
+    name = path.rstrip("/")
+    return name if name in ENDPOINTS else "(unknown)"

@@ -303,7 +303,7 @@ class QuestionAsked(Event):
     The answer is an object that fits `schema`, a JSON schema. `choices`, if set, are the values that its only property
     `choice` may have, each with a `title`, so that a client can show buttons. `asked_by` is `tool` or `server`;
     `call_id` names the tool call that waits. If it is `client`, the answer is the result of a tool of the client that
-    sent the message: then `calls` are all the calls that the run waits for, and `said` is the answer so far.
+    sent the message: then `calls` are all the calls that the run waits for, `said` and `usage` what there is so far.
     `sign_in`, if set, names the MCP server at which the user is to sign in; the answer is then given when they have.
     """
 
@@ -321,6 +321,7 @@ class QuestionAsked(Event):
     calls: Sequence[str] | None = field(default=None, converter=optional(_texts))
     said: str | None = field(default=None, repr=False)
     sign_in: str | None = None
+    usage: Usage | None = None
 
 
 @frozen

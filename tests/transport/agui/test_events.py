@@ -75,24 +75,20 @@ ENVELOPES = st.one_of(
 
 
 def of(*events: Event) -> list[dict[str, Any]]:
-    """Return the AG-UI events of an arc."""
     return translated(events)
 
 
 def kinds(events: Sequence[dict[str, Any]]) -> list[str]:
-    """Their types."""
     return [event["type"] for event in events]
 
 
 @pytest.mark.parametrize("name", ARCS)
 def test_each_arc_looks_like_its_golden_file(name: str) -> None:
-    """Members, names and order, letter by letter."""
     assert golden_text(name) == golden_path(name).read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", ARCS)
 def test_each_golden_file_is_a_run_that_a_consumer_takes(name: str) -> None:
-    """The checker and the package's own models find nothing wrong."""
     check_run(json.loads(golden_path(name).read_text("utf-8")))
 
 
@@ -153,7 +149,6 @@ def test_what_the_client_is_told_of_how_a_run_ended() -> None:
 
 
 def test_the_end_of_a_stream_says_why() -> None:
-    """A token that ran out, a server that goes away, and anything else."""
     expired = Error("token_expired", "The session token has run out; renew it.", False, "e")
     for event, code in ((expired, "token_expired"), (Drain(5.0), "busy"), (Ping(), "internal")):
         translator = AguiTranslator("thread", "run", "m")
@@ -257,7 +252,6 @@ def test_the_usage_is_told_by_model() -> None:
 
 
 def test_a_log_that_was_trimmed_ends_the_run_at_once() -> None:
-    """Nothing more would come of it."""
     translator = AguiTranslator("thread", "run", "m")
     told = translator.translate(Envelope(Resync(9), WHEN, thread_id="t"))
     assert (kinds(told), told[0]["code"]) == (["RUN_ERROR"], "not_found")

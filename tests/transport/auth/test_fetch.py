@@ -18,7 +18,6 @@ from transport.wire.errors import FetchFailed
 
 
 async def fetched(url: str, max_bytes: int = 1000, within_s: float = 5.0) -> bytes:
-    """Fetch with bounds for tests."""
     with trio.fail_after(8):
         return await fetch(url, max_bytes=max_bytes, within_s=within_s)
 
@@ -64,7 +63,6 @@ async def test_what_is_no_answer_is_told(answer, words) -> None:
 
 
 async def test_whoever_does_not_answer_in_time_is_given_up() -> None:
-    """The connection is left at once."""
     async with publishing() as there:
         there.wait = trio.sleep_forever
         with pytest.raises(FetchFailed, match=r"no answer within 0\.1 s"):
@@ -72,8 +70,6 @@ async def test_whoever_does_not_answer_in_time_is_given_up() -> None:
 
 
 async def test_whoever_answers_a_byte_at_a_time_is_given_up(nursery) -> None:
-    """The time counts for all of it, not for each piece."""
-
     async def drip(stream: trio.SocketStream) -> None:
         async with stream:
             with contextlib.suppress(trio.BrokenResourceError):

@@ -37,7 +37,6 @@ def test_only_a_trusted_proxy_is_believed(peer, forwarded, client) -> None:
 
 
 def test_without_proxies_nobody_is_believed() -> None:
-    """The header is anybody's to send."""
     assert TrustedProxies().client_address("127.0.0.1", "6.6.6.6") == "127.0.0.1"
 
 

@@ -95,7 +95,6 @@ def test_origins(origin, host, allowed) -> None:
 
 @pytest.mark.parametrize("entry", ["https://a.example", "http://localhost:3000", "https://b\u00fccher.example:8443/"])
 def test_an_entry_of_the_list_is_an_origin(entry) -> None:
-    """Names may be written as people write them."""
     assert is_origin(entry)
 
 

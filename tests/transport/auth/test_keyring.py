@@ -7,12 +7,13 @@ import jwt
 import pytest
 import trio
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding
 
 from actors import ActorSystem, ChildSpec
 from tests.transport.provider import ec_key, key_set, part, published, rsa_key, signed
 from transport.auth.identity import Identity
 from transport.auth.keyring import (
+    LEEWAY_S,
     MAX_KEYS,
     MAX_TRIED,
     MAX_WAITERS,
@@ -59,7 +60,6 @@ async def kept(autojump_clock):
 
 
 def head(name: str) -> JoseHeader:
-    """The head of a token that names this key."""
     return JoseHeader("ES256", name)
 
 
@@ -129,7 +129,6 @@ async def test_a_flood_of_unknown_keys_is_one_fetch(autojump_clock, kept) -> Non
 
 
 async def test_a_fetch_that_is_under_way_is_waited_for(autojump_clock, kept) -> None:
-    """Not doubled; and it leaves room for one more at once, as it may have begun before the key was published."""
     source, keyring, ref = kept
     source.takes_s = 1.0
     ref.kill()
@@ -186,7 +185,6 @@ async def test_former_keys_are_kept_while_there_are_no_newer_ones(autojump_clock
 
 
 async def test_whoever_waits_goes_on_when_a_fetch_fails(autojump_clock, kept) -> None:
-    """At once, and without the key."""
     source, keyring, _ = kept
     await trio.sleep(11)
     source.error, source.takes_s = FetchFailed("idp", "gone"), 0.3
@@ -208,7 +206,6 @@ async def test_an_actor_that_dies_begins_again_with_the_keys_it_had(autojump_clo
 
 
 async def test_without_an_actor_nothing_is_known_and_nobody_waits(autojump_clock) -> None:
-    """As before the server has started."""
     keyring = Keyring(TIMES, trio.current_time)
     assert keyring.stale
     assert not keyring.find(head("one"))
@@ -222,12 +219,10 @@ BOTH = key_set(published(rsa_key(), "r"), published(ec_key(), "e"))
 
 
 def tokens(document: bytes = BOTH, **more) -> ProviderTokens:
-    """Tokens of a provider that published this."""
     return ProviderTokens(read_key_set(document).find, lambda: NOW, **more)
 
 
 def refused(tokens: ProviderTokens, token: str) -> str:
-    """The code with which a token is refused."""
     with pytest.raises(Unauthenticated) as caught:
         tokens.verify(token)
     assert caught.value.message in (
@@ -235,6 +230,25 @@ def refused(tokens: ProviderTokens, token: str) -> str:
         "The session token has run out; renew it.",
     )
     return str(caught.value.code)
+
+
+ALGORITHMS = {
+    **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), rsa_key()),
+    **{"ES256": ec_key(), "ES384": ec_key(0, ec.SECP384R1), "ES512": ec_key(0, ec.SECP521R1)},
+    "EdDSA": ed25519.Ed25519PrivateKey.generate(),
+}
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("named", [True, False])
+def test_a_provider_signs_with_any_public_key_algorithm(algorithm, named) -> None:
+    """A key that names its algorithm is used for that only; one that does not is used for those of its kind."""
+    key = ALGORITHMS[algorithm]
+    of_key = tokens(key_set(published(key, "k", **({"alg": algorithm} if named else {}))))
+    assert of_key.verify(signed(key, CLAIMS, "k", algorithm)).user == "anna"
+    if named and algorithm.startswith(("RS", "PS")):
+        with pytest.raises(UnknownKey):
+            of_key.verify(signed(key, CLAIMS, "k", "RS512" if algorithm != "RS512" else "RS256"))
 
 
 @pytest.mark.parametrize(("key", "key_id"), [(rsa_key(), "r"), (ec_key(), "e")], ids=["RS256", "ES256"])
@@ -247,7 +261,7 @@ def test_a_token_of_the_provider_says_who_it_is_for(key, key_id) -> None:
         "jwk": published(rsa_key(1), "r"),
     }
     found = tokens().verify(signed(key, claims, key_id, **elsewhere))
-    assert found == Identity("anna", "s-1", "acme", ("operator",), NOW + 60)
+    assert found == Identity("anna", "s-1", "acme", ("operator",), NOW + 60 + LEEWAY_S)
 
 
 @pytest.mark.parametrize(("own", "other", "key_id"), [(rsa_key(), rsa_key(1), "r"), (ec_key(), ec_key(1), "e")])
@@ -255,7 +269,7 @@ def test_a_token_of_somebody_else_is_refused(own, other, key_id) -> None:
     """Signed with another key under the right name, also when the token brings that key along."""
     assert refused(tokens(), signed(other, CLAIMS, key_id)) == "unauthenticated"
     assert refused(tokens(), signed(other, CLAIMS, key_id, jwk=published(other, key_id))) == "unauthenticated"
-    expired = {**CLAIMS, "exp": NOW - 1}
+    expired = {**CLAIMS, "exp": NOW - LEEWAY_S - 1}
     assert refused(tokens(), signed(other, expired, key_id)) == "unauthenticated"
     assert refused(tokens(), signed(own, expired, key_id)) == "token_expired"
 
@@ -265,11 +279,6 @@ def test_a_key_is_used_for_its_own_algorithm_only() -> None:
     for key, key_id in ((rsa_key(), "e"), (ec_key(), "r")):
         with pytest.raises(UnknownKey):
             tokens().verify(signed(key, CLAIMS, key_id))
-    pss = jwt.encode(CLAIMS, rsa_key(), algorithm="PS256", headers={"kid": "r"})
-    assert refused(tokens(), pss) == "unauthenticated"
-    assert (
-        refused(tokens(), jwt.encode(CLAIMS, rsa_key(), algorithm="RS512", headers={"kid": "r"})) == "unauthenticated"
-    )
 
 
 @pytest.mark.parametrize("shape", ["PEM", "DER", "n"])
@@ -301,7 +310,7 @@ def test_only_a_token_that_could_count_asks_for_keys() -> None:
     """One of another algorithm names no key of the provider."""
     asked = list[JoseHeader]()
     given = ProviderTokens(lambda head: asked.append(head), lambda: NOW)
-    for algorithm in ("none", "HS256", "RS512", "PS256", "EdDSA"):
+    for algorithm in ("none", "HS256", "HS512", "ES256K", "RSA1_5"):
         token = ".".join([part({"alg": algorithm, "kid": "x"}), part(CLAIMS), "AAAA"])
         with pytest.raises(Unauthenticated) as caught:
             given.verify(token)
@@ -348,7 +357,6 @@ def test_a_token_without_the_name_of_a_key_may_be_signed_with_any() -> None:
 
 @pytest.mark.parametrize("nothing", [None, "", []])
 def test_a_member_that_says_nothing_is_as_one_that_is_not_there(nothing: object) -> None:
-    """Of those that a key need not have."""
     given = published(rsa_key(), "r") | dict.fromkeys(("use", "alg", "key_ops", "x5c", "x5t"), nothing)
     assert tokens(key_set(given)).verify(signed(rsa_key(), CLAIMS, "r")).user == "anna"
     unnamed = published(rsa_key()) | {"kid": nothing}
@@ -391,8 +399,8 @@ BAD = [
     {"sid": ["s"]},
     {"exp": None},
     {"exp": "never"},
-    {"exp": NOW - 1},
-    {"nbf": NOW + 11},
+    {"exp": NOW - LEEWAY_S - 1},
+    {"nbf": NOW + LEEWAY_S + 1},
     {"nbf": "now"},
     {"roles": "operator"},
     {"tenant": 1},
@@ -404,13 +412,13 @@ def test_claims_are_checked_as_under_a_secret(claims) -> None:
     """A true signature does not make them true; a claim that is None is left out as well."""
     present = {name: value for name, value in {**CLAIMS, **claims}.items() if value is not None}
     assert refused(tokens(), signed(ec_key(), present, "e")) == (
-        "token_expired" if claims == {"exp": NOW - 1} else "unauthenticated"
+        "token_expired" if claims == {"exp": NOW - LEEWAY_S - 1} else "unauthenticated"
     )
 
 
-def test_the_clock_of_the_provider_may_be_a_little_ahead() -> None:
-    """A token that was signed a moment ago by its clock is not early here."""
-    assert tokens().verify(signed(ec_key(), {**CLAIMS, "nbf": NOW + 9}, "e")).user == "anna"
+@pytest.mark.parametrize("claims", [{"nbf": NOW + LEEWAY_S - 1}, {"exp": NOW - LEEWAY_S + 1}])
+def test_the_clock_of_the_provider_may_differ_a_little(claims) -> None:
+    assert tokens().verify(signed(ec_key(), CLAIMS | claims, "e")).user == "anna"
 
 
 WHOLE = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(rsa_key()))
@@ -420,11 +428,11 @@ USELESS = {
     "for encryption": published(rsa_key(), "x", use="enc"),
     "for signing only": published(rsa_key(), "x", key_ops=["sign"]),
     "for anything it names": published(rsa_key(), "x", key_ops="verify"),
-    "for another algorithm": published(rsa_key(), "x", alg="RS512"),
+    "for another algorithm": published(rsa_key(), "x", alg="RSA-OAEP"),
     "for HS256": published(rsa_key(), "x", alg="HS256"),
     "weak": published(rsa_key(0, 1024), "x"),
     "slow to check": published(rsa_key(0, 1024), "x", n="_" + "A" * 1365 + "E"),
-    "on another curve": published(ec_key(0, ec.SECP384R1), "x"),
+    "on another curve": published(ec_key(0, ec.SECP256K1), "x"),
     "on another curve by its name": published(ec_key(), "x", crv="P-384"),
     "off the curve": published(ec_key(), "x", y=published(ec_key(1))["y"]),
     "without a modulus": {"kty": "RSA", "e": "AQAB", "kid": "x"},
@@ -441,7 +449,6 @@ USELESS = {
 
 @pytest.mark.parametrize("entry", USELESS.values(), ids=USELESS)
 def test_keys_of_no_use_are_left_out(entry) -> None:
-    """Whatever they are, the others count; alone they are no key set."""
     found = read_key_set(key_set(entry, published(ec_key(), "e")))
     assert list(found.keys) == [("ES256", "e")]
     assert found.skipped == 1
@@ -450,9 +457,8 @@ def test_keys_of_no_use_are_left_out(entry) -> None:
 
 
 def test_all_keys_of_one_name_are_tried() -> None:
-    """Of one algorithm or of two."""
     found = read_key_set(key_set(*(published(key, "k") for key in (rsa_key(), rsa_key(1), ec_key()))))
-    assert (set(found.keys), found.skipped) == ({("RS256", "k"), ("ES256", "k")}, 0)
+    assert (found.number, found.skipped) == (3, 0)
     for key in (rsa_key(), rsa_key(1), ec_key()):
         assert ProviderTokens(found.find, lambda: NOW).verify(signed(key, CLAIMS, "k")).user == "anna"
 
@@ -483,7 +489,6 @@ def test_what_is_no_key_set_is_told(document) -> None:
 
 
 def test_the_keys_cannot_be_changed() -> None:
-    """They are shared."""
     found: KeySet = read_key_set(BOTH)
     with pytest.raises(TypeError):
         found.keys["RS256", "x"] = found.keys["RS256", "r"]

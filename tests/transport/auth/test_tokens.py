@@ -33,18 +33,15 @@ CLAIMS = {"sub": "anna", "sid": "s-1", "exp": NOW + 60}
 
 @pytest.fixture
 def clock() -> Clock:
-    """A clock at NOW."""
     return Clock(NOW)
 
 
 @pytest.fixture
 def tokens(clock: Clock) -> Tokens:
-    """Tokens under SECRET."""
     return Tokens(SECRET, clock)
 
 
 def part(value: object) -> str:
-    """One part of a JWT."""
     return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
 
 
@@ -56,7 +53,6 @@ def signed(claims: object, header: dict | None = None, secret: str = SECRET) -> 
 
 
 def refused(tokens: Tokens, token: str) -> str:
-    """The code with which a token is refused."""
     with pytest.raises(Unauthenticated) as caught:
         tokens.verify(token)
     return caught.value.code
@@ -85,7 +81,6 @@ def test_a_token_ends_on_time(tokens, clock) -> None:
 
 
 def test_a_token_does_not_begin_early(tokens, clock) -> None:
-    """`nbf` counts when there is one."""
     token = signed({**CLAIMS, "nbf": NOW + 10})
     assert refused(tokens, token) == "unauthenticated"
     clock.now = NOW + 10
@@ -213,7 +208,6 @@ def test_a_token_is_spelled_in_one_way(tokens) -> None:
     "token", ["", "x", "..", "a.b.c", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.", "é.é.é", "\ud800", "a" * 9000]
 )
 def test_garbage_is_refused(tokens, token) -> None:
-    """Whatever is no token is refused in one way."""
     assert refused(tokens, token) == "unauthenticated"
 
 
@@ -248,7 +242,6 @@ def test_a_short_secret_is_refused() -> None:
 
 
 def test_the_secret_never_prints(tokens) -> None:
-    """Not in a repr."""
     assert SECRET not in repr(tokens)
 
 

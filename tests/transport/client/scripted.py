@@ -30,7 +30,6 @@ def event(kind: str, seq: int | None = None, thread_id: str | None = "t", **data
 
 
 def of_run(frame: bytes, run_id: str = "r", message_id: str = "mine") -> bytes:
-    """The same event, of a run."""
     return json.dumps(json.loads(frame) | {"run_id": run_id, "message_id": message_id}).encode()
 
 
@@ -55,7 +54,6 @@ class Script:
     came: list[float] = field(factory=list)
 
     async def serve(self, upgrade: Upgrade) -> None:
-        """Serve one connection."""
         step = self.steps[min(len(self.upgrades), len(self.steps) - 1)]
         self.upgrades.append(upgrade)
         self.came.append(trio.current_time())
@@ -64,7 +62,6 @@ class Script:
 
 @asynccontextmanager
 async def talking(*steps: Step, **options: Any) -> AsyncIterator[tuple[Client, Script]]:
-    """A client of a server with these steps."""
     script = Script(list(steps))
     given = {"reconnect": QUICK} | options
     async with open_server(script.serve) as port, open_client(f"ws://127.0.0.1:{port}/ws", **given) as client:
@@ -72,7 +69,6 @@ async def talking(*steps: Step, **options: Any) -> AsyncIterator[tuple[Client, S
 
 
 async def hear(socket: Socket) -> Any:
-    """The next command but `hello`."""
     while True:
         command = json.loads(await socket.receive())
         if command["type"] != "hello":
@@ -80,22 +76,18 @@ async def hear(socket: Socket) -> Any:
 
 
 async def stay(socket: Socket) -> None:
-    """Listen to the end."""
     while True:
         await socket.receive()
 
 
 async def next_events(events: Client | Exchange, count: int) -> list[Received]:
-    """The next events."""
     with trio.fail_after(WAIT_S):
         return [await events.__anext__() for _ in range(count)]
 
 
 async def seqs(client: Client, count: int) -> list[int | None]:
-    """The numbers of the next events."""
     return [each.seq for each in await next_events(client, count)]
 
 
 async def kinds(events: Client | Exchange, count: int) -> list[str]:
-    """The types of the next events."""
     return [each.type for each in await next_events(events, count)]

@@ -64,7 +64,6 @@ async def test_many_answers_without_anybody_at_the_other_events() -> None:
 
 
 async def test_a_full_inbox_gives_way_to_who_asks_for_an_answer() -> None:
-    """Also when it was full before."""
     flood = [event("agent_thinking", seq, "other") for seq in range(1, 1300)]
 
     async def step(socket: Socket) -> None:
@@ -251,7 +250,6 @@ async def test_an_unknown_event_is_given_in_its_place() -> None:
 
 
 async def test_two_may_iterate() -> None:
-    """Each event goes to one of them."""
     got: list[int | None] = []
 
     async def step(socket: Socket) -> None:

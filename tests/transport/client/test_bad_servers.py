@@ -104,7 +104,6 @@ async def test_a_refusal_without_end_is_cut_off() -> None:
 
 
 async def test_nobody_at_the_address() -> None:
-    """A name that leads nowhere is a failed attempt as any other."""
     async with open_client("ws://name.invalid/ws", reconnect=BRIEF) as client:
         with trio.fail_after(60), pytest.raises(SocketClosed, match="cannot be reached: no connection can be made"):
             await anext(client)
@@ -149,7 +148,6 @@ async def test_a_secure_connection(trusted: bool) -> None:
 
 
 async def test_a_server_that_does_not_speak_tls() -> None:
-    """It is a failed attempt, at once or at the deadline."""
     async with (
         raw(saying(b"HTTP/1.1 400 Bad\r\n\r\n")) as (url, _),
         open_client(url.replace("ws://", "wss://"), reconnect=FOR_SILENCE) as client,
@@ -192,8 +190,6 @@ async def test_garbage_ends_the_connection(garbage: bytes) -> None:
 
 
 async def test_a_server_of_nothing_but_garbage_is_given_up(autojump_clock: MockClock) -> None:
-    """After its attempts, with waiting between them."""
-
     async def babble(socket: Socket) -> None:
         await socket.write([b"{"])
         await stay(socket)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 
-from tests.transport.client.scripted import QUICK, Script, event, hear, next_events
+from tests.transport.client.scripted import QUICK, event, hear, kinds, next_events, seqs, stay, talking
 from tests.transport.servers import open_server
 from transport.client import open_client
 from transport.server.http import error_body
@@ -30,8 +30,7 @@ async def test_commands_are_as_the_protocol_has_them() -> None:
         await socket.write([b"[" + event("agent_thinking", 1) + b"," + event("agent_thinking", 2) + b"]"])
         await socket.receive()
 
-    script = Script([step])
-    async with open_server(script.serve) as port, open_client(f"ws://127.0.0.1:{port}/ws", token="secret") as client:
+    async with talking(step, token="secret") as (client, script):
         await next_events(client, 1)
         message_id = await client.say("hi", thread_id="t", references=["f"])
         await client.cancel("r")
@@ -39,7 +38,7 @@ async def test_commands_are_as_the_protocol_has_them() -> None:
         with trio.fail_after(60):
             await three.wait()
         client.resume({"u": 3})
-        assert [told.seq for told in await next_events(client, 2)] == [1, 2]
+        assert await seqs(client, 2) == [1, 2]
         assert client.last_seq == {"t": 2, "u": 3}
     assert script.upgrades[0].headers["authorization"] == "Bearer secret"
     assert sorted(command["type"] for command in heard) == ["cancel", "refresh", "resume", "user_message"]
@@ -64,12 +63,8 @@ async def test_it_comes_back_and_asks_for_what_it_missed() -> None:
         await socket.write([event("agent_thinking", seq) for seq in (2, 3)])
         await socket.receive()
 
-    script = Script([break_off, replay])
-    async with (
-        open_server(script.serve) as port,
-        open_client(f"ws://127.0.0.1:{port}/ws", reconnect=QUICK) as client,
-    ):
-        assert [told.seq for told in await next_events(client, 3)] == [1, 2, 3]
+    async with talking(break_off, replay) as (client, _):
+        assert await seqs(client, 3) == [1, 2, 3]
     assert heard == [{"type": "resume", "payload": {"threads": {"t": 2}}}]
 
 
@@ -93,13 +88,9 @@ async def test_a_message_that_was_not_accepted_is_sent_again() -> None:
         await socket.write([event("pong", thread_id=None)])
         await socket.receive()
 
-    script = Script([lose, accept, listen])
-    async with (
-        open_server(script.serve) as port,
-        open_client(f"ws://127.0.0.1:{port}/ws", reconnect=QUICK) as client,
-    ):
+    async with talking(lose, accept, listen) as (client, _):
         assert await client.say("hi", message_id="mine") == "mine"
-        assert [told.type for told in await next_events(client, 2)] == ["message_accepted", "pong"]
+        assert await kinds(client, 2) == ["message_accepted", "pong"]
         await client.cancel("r")
         await next_events(client, 1)
     assert heard == ["mine", "mine", "resume", "cancel"]
@@ -122,14 +113,10 @@ async def test_a_message_that_was_refused_for_good_is_not_sent_again() -> None:
         await socket.write([event("pong", thread_id=None)])
         await socket.receive()
 
-    script = Script([refuse, listen])
-    async with (
-        open_server(script.serve) as port,
-        open_client(f"ws://127.0.0.1:{port}/ws", reconnect=QUICK) as client,
-    ):
+    async with talking(refuse, listen) as (client, _):
         await client.say("hi", message_id="refused")
         await client.say("hi", message_id="other")
-        assert [told.type for told in await next_events(client, 3)] == ["error", "error", "pong"]
+        assert await kinds(client, 3) == ["error", "error", "pong"]
     assert heard == ["resume", "other"]
 
 
@@ -140,11 +127,7 @@ async def test_the_token_of_an_anonymous_session_is_kept() -> None:
         await socket.write([event("welcome", thread_id=None, session_token="given")])
         await socket.close(1001)
 
-    script = Script([welcome])
-    async with (
-        open_server(script.serve) as port,
-        open_client(f"ws://127.0.0.1:{port}/ws", reconnect=QUICK) as client,
-    ):
+    async with talking(welcome) as (client, script):
         await next_events(client, 2)
     assert "authorization" not in script.upgrades[0].headers
     assert script.upgrades[1].headers["authorization"] == "Bearer given"
@@ -157,9 +140,8 @@ async def test_a_resync_moves_the_place() -> None:
         await socket.write([event("resync", last_seq=40), event("agent_thinking", 41)])
         await socket.receive()
 
-    script = Script([resync])
-    async with open_server(script.serve) as port, open_client(f"ws://127.0.0.1:{port}/ws") as client:
-        assert [told.type for told in await next_events(client, 2)] == ["resync", "agent_thinking"]
+    async with talking(resync) as (client, _):
+        assert await kinds(client, 2) == ["resync", "agent_thinking"]
         assert client.last_seq == {"t": 41}
 
 
@@ -183,12 +165,8 @@ async def test_events_that_overtake_the_replay_do_not_move_the_place() -> None:
         await socket.write(replay(heard[0]["payload"]["threads"], 8))
         await socket.receive()
 
-    script = Script([break_off, overtake])
-    async with (
-        open_server(script.serve) as port,
-        open_client(f"ws://127.0.0.1:{port}/ws", reconnect=QUICK) as client,
-    ):
-        assert [told.seq for told in await next_events(client, 8)] == list(range(1, 9))
+    async with talking(break_off, overtake) as (client, _):
+        assert await seqs(client, 8) == list(range(1, 9))
     assert heard == [{"type": "resume", "payload": {"threads": {"t": 2}}}]
 
 
@@ -203,9 +181,8 @@ async def test_a_hole_in_a_connection_is_asked_for() -> None:
         await socket.write(replay(heard[0]["payload"]["threads"], 7))
         heard.append(await hear(socket))
 
-    script = Script([skip])
-    async with open_server(script.serve) as port, open_client(f"ws://127.0.0.1:{port}/ws") as client:
-        assert [told.seq for told in await next_events(client, 7)] == list(range(1, 8))
+    async with talking(skip) as (client, _):
+        assert await seqs(client, 7) == list(range(1, 8))
         await client.cancel("r")
         with trio.fail_after(60):
             while len(heard) < 2:
@@ -215,7 +192,6 @@ async def test_a_hole_in_a_connection_is_asked_for() -> None:
 
 
 async def test_a_resume_that_is_not_answered_is_said_again(autojump_clock: trio.testing.MockClock) -> None:
-    """The server refused it, or forgot it."""
     heard: list[Any] = []
 
     async def forget(socket: Socket) -> None:
@@ -224,9 +200,8 @@ async def test_a_resume_that_is_not_answered_is_said_again(autojump_clock: trio.
         await socket.write(replay(heard[1]["payload"]["threads"], 3))
         await socket.receive()
 
-    script = Script([forget])
-    async with open_server(script.serve) as port, open_client(f"ws://127.0.0.1:{port}/ws") as client:
-        assert [told.seq for told in await next_events(client, 3)] == [1, 2, 3]
+    async with talking(forget) as (client, _):
+        assert await seqs(client, 3) == [1, 2, 3]
     assert heard == [{"type": "resume", "payload": {"threads": {"t": 1}}}] * 2
 
 
@@ -242,12 +217,8 @@ async def test_a_resume_that_was_refused_is_said_again(autojump_clock: trio.test
         await socket.receive()
 
     places = {"t": 2} | {f"t{number}": number for number in range(130)}
-    script = Script([refuse])
-    async with (
-        open_server(script.serve) as port,
-        open_client(f"ws://127.0.0.1:{port}/ws", threads=places) as client,
-    ):
-        assert [told.type for told in await next_events(client, 2)] == ["error", "agent_thinking"]
+    async with talking(refuse, threads=places) as (client, _):
+        assert await kinds(client, 2) == ["error", "agent_thinking"]
     assert [len(command["payload"]["threads"]) for command in heard] == [100, 31, 100, 31]
     assert heard[0]["payload"]["threads"] | heard[1]["payload"]["threads"] == places
 
@@ -272,14 +243,10 @@ async def test_a_message_that_was_lost_on_the_way_brings_its_whole_story(
         await socket.write(replay(heard[0]["payload"]["threads"], 4))
         await socket.receive()
 
-    script = Script([die, go_on])
-    async with (
-        open_server(script.serve) as port,
-        open_client(f"ws://127.0.0.1:{port}/ws", reconnect=QUICK) as client,
-    ):
+    async with talking(die, go_on) as (client, _):
         named = {} if thread_id is None else {"thread_id": thread_id}
         await client.say("hi", message_id="mine", **named)
-        assert [told.seq for told in await next_events(client, 4)] == [1, 2, 3, 4]
+        assert await seqs(client, 4) == [1, 2, 3, 4]
     assert heard == [{"type": "resume", "payload": {"threads": {"t": 1}}}]
 
 
@@ -291,11 +258,7 @@ async def test_a_final_close_ends_the_iteration(code: int) -> None:
         await socket.write([event("pong", thread_id=None)])
         await socket.close(code, "over")
 
-    script = Script([close])
-    async with (
-        open_server(script.serve) as port,
-        open_client(f"ws://127.0.0.1:{port}/ws", reconnect=QUICK) as client,
-    ):
+    async with talking(close) as (client, script):
         await next_events(client, 1)
         with trio.fail_after(60), pytest.raises(SocketClosed) as closed:
             await client.__anext__()
@@ -349,8 +312,7 @@ async def test_a_server_that_falls_silent_is_left(autojump_clock: trio.testing.M
     async def hang(socket: Socket) -> None:
         await trio.sleep_forever()
 
-    script = Script([hang, answer])
-    async with open_server(script.serve) as port, open_client(f"ws://127.0.0.1:{port}/ws", reconnect=QUICK):
+    async with talking(hang, answer) as (_, script):
         with trio.fail_after(60):
             await accepted.wait()
     assert len(script.upgrades) == 2
@@ -358,12 +320,6 @@ async def test_a_server_that_falls_silent_is_left(autojump_clock: trio.testing.M
 
 async def test_closing_ends_the_iteration() -> None:
     """After the block, iterating stops without an error."""
-
-    async def listen(socket: Socket) -> None:
-        await socket.receive()
-
-    script = Script([listen])
-    async with open_server(script.serve) as port:
-        async with open_client(f"ws://127.0.0.1:{port}/ws") as client:
-            pass
-        assert [told async for told in client] == []
+    async with talking(stay) as (client, _):
+        pass
+    assert [told async for told in client] == []

@@ -18,7 +18,6 @@ def test_whatever_comes_only_the_next_is_taken(seqs: list[int], start: int) -> N
 
 
 def test_a_hole_is_asked_for_once_until_something_comes() -> None:
-    """And again on demand; an event that fills it ends the asking."""
     cursors = ThreadCursors()
     assert cursors.judge("t", 1) is Judgement.ACCEPT
     assert cursors.judge("t", 1) is Judgement.DUPLICATE

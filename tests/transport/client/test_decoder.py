@@ -18,14 +18,7 @@ from transport.wire.codec import encode
 from transport.wire.commands import Chunk
 from transport.wire.dialects import Dialect, iso
 from transport.wire.errors import UnreadableEvent
-from transport.wire.events import (
-    EVENTS,
-    Envelope,
-    Event,
-    ToolCompleted,
-    ToolStatus,
-    Usage,
-)
+from transport.wire.events import EVENTS, Envelope, Event, ToolCompleted, ToolStatus, Usage
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 NAME = st.none() | st.text("abc-123", min_size=1, max_size=8)
@@ -53,13 +46,12 @@ BY_NAME: dict[str, st.SearchStrategy[Any]] = {
 }  # fmt: skip
 BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
     str: TEXT, int: st.integers(0, 2**40), float: NUMBER, bool: st.booleans(), Usage: USAGE,
-    bool | None: st.none() | st.booleans(),
+    bool | None: st.none() | st.booleans(), Usage | None: st.none() | USAGE,
     str | None: st.none() | TEXT, float | None: st.none() | NUMBER, int | None: st.none() | st.integers(0, 2**40),
 }  # fmt: skip
 
 
 def any_event(kind: type[Event]) -> st.SearchStrategy[Event]:
-    """Events of one type, of any content."""
     return st.builds(kind, **{each.name: any_value(kind, each) for each in attrs.fields(attrs.resolve_types(kind))})
 
 
@@ -147,14 +139,12 @@ def test_the_end_of_a_run_is_known_by_its_type() -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_event_is_refused(frame: str | bytes) -> None:
-    """And nothing else comes of it than the one error."""
     with pytest.raises(UnreadableEvent):
         read_frame(frame)
 
 
 @given(st.text(max_size=40) | st.binary(max_size=40) | JSON.map(json.dumps) | OBJECT.map(json.dumps))
 def test_no_frame_breaks_the_reader(frame: str | bytes) -> None:
-    """Whatever comes is an event or refused."""
     with suppress(UnreadableEvent):
         assert all(isinstance(each, Received | Chunk) for each in read_frame(frame))
 
@@ -182,7 +172,6 @@ def test_a_bomb_is_refused_before_it_goes_off() -> None:
 
 
 def test_a_time_that_is_none_is_zero() -> None:
-    """A missing or a strange timestamp costs nothing else."""
     assert read_event({"type": "ping"}).timestamp == 0.0
     assert read_event({"type": "ping", "timestamp": "noon"}).timestamp == 0.0
     assert read_event({"type": "ping", "timestamp": "1970-01-01T00:00:05"}).timestamp == 5.0

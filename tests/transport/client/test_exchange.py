@@ -75,7 +75,6 @@ async def test_the_oldest_give_way_while_nobody_takes_them() -> None:
 
 
 async def test_getting_is_a_checkpoint() -> None:
-    """Also when there is something to get, and then nothing is lost."""
     inbox = Inbox()
     await inbox.put(EVENTS[0], 1)
     with trio.CancelScope() as scope:

@@ -55,7 +55,6 @@ async def test_it_comes_back_when_the_server_said_and_not_sooner(autojump_clock:
 
 
 async def stay_after_welcome(socket: Socket) -> None:
-    """A connection as it should be."""
     await socket.write([event("welcome", thread_id=None)])
     await stay(socket)
 
@@ -67,7 +66,6 @@ async def test_a_server_that_drains_at_once_each_time_is_backed_off_from(autojum
 
 
 async def test_going_away_without_drain_is_backed_off_from(autojump_clock: MockClock) -> None:
-    """Doubled each time, up to the longest, for as long as no connection stands."""
     assert await comings(closing(1001), count=6) == [0, 8, 24, 56, 116, 176]
 
 
@@ -79,7 +77,6 @@ async def test_a_connection_that_stood_begins_the_count_anew(autojump_clock: Moc
 
 @pytest.mark.parametrize("status", [429, 503])
 async def test_a_server_that_is_full_is_left_alone_as_long_as_it_says(status: int, autojump_clock: MockClock) -> None:
-    """`Retry-After`, or the backoff where that is longer."""
     came: list[float] = []
 
     async def serve(upgrade: Upgrade) -> None:
@@ -98,6 +95,30 @@ async def test_a_server_that_is_full_is_left_alone_as_long_as_it_says(status: in
     assert [round(when - came[0]) for when in came] == [0, 100, 116]
 
 
+@pytest.mark.parametrize("status", [200, 302, 404, 421])
+async def test_what_a_proxy_answers_while_its_server_is_away_passes(status: int, autojump_clock: MockClock) -> None:
+    """A client that was online tries again; one that never was has the wrong address."""
+    answers = [status, None, status, status, None]
+
+    async def serve(upgrade: Upgrade) -> None:
+        if (answer := answers.pop(0)) is not None:
+            await upgrade.refuse(answer, {"page": "Back soon"})
+        else:
+            await closing(1001, after_s=10)(await upgrade.accept("understudy.v1"))
+
+    async with open_server(serve) as port:
+        url = f"ws://127.0.0.1:{port}/ws"
+        async with open_client(url, reconnect=QUICK, chance=lambda: 1.0) as client:
+            with trio.fail_after(100), pytest.raises(SocketClosed, match=str(status)):
+                await anext(client)
+        async with open_client(url, reconnect=QUICK, chance=lambda: 1.0) as client:
+            with trio.fail_after(100):
+                async for state in client.states():
+                    if not answers and state.status is Status.ONLINE:
+                        break
+    assert answers == []
+
+
 async def test_a_server_that_closes_at_once_is_given_up(autojump_clock: MockClock) -> None:
     """Each connection is closed after its welcome: each counts as a failure, up to `attempts`."""
     with trio.fail_after(1000):
@@ -109,7 +130,6 @@ async def test_a_server_that_closes_at_once_is_given_up(autojump_clock: MockCloc
 
 
 async def test_states_are_told(autojump_clock: MockClock) -> None:
-    """Connecting, online, offline with the reason and the time, up to the last; late ones get that alone."""
     seen: list[State] = []
 
     async def follow(client: Any) -> None:
@@ -179,7 +199,6 @@ async def test_a_caller_who_takes_nothing_is_no_silence(autojump_clock: MockCloc
 
 
 async def test_the_time_there_and_back_is_known() -> None:
-    """Of the last ping."""
     async with talking(stay_after_welcome, reconnect=Reconnect(ping_s=0.02)) as (client, _):
         assert client.rtt_s is None
         with trio.fail_after(60):
@@ -192,7 +211,6 @@ async def test_the_time_there_and_back_is_known() -> None:
 
 
 def token(name: str, left_s: float) -> str:
-    """A token that runs out."""
     return jwt.encode({"sub": name, "exp": time.time() + left_s}, "k" * 32, "HS256")
 
 
@@ -322,7 +340,6 @@ async def test_a_source_that_fails_is_tried_again_and_one_that_hangs_is_left(aut
 
 @pytest.mark.parametrize("given", ["", "a b\n", "é", "a\r\nX-Admin: 1"])
 async def test_what_cannot_be_a_token_is_not_sent(given: str) -> None:
-    """It would break out of its header."""
     async with talking(stay_after_welcome, token=given) as (client, script):
         with trio.fail_after(60), pytest.raises(Unauthenticated):
             await anext(client)
@@ -334,14 +351,12 @@ async def test_what_cannot_be_a_token_is_not_sent(given: str) -> None:
     ["", "http://h/ws", "ws://", "ws://u:p@h/", "ws://h:0/", "ws://h:99999/", "ws://h/\n", "ws://h/ä", "ws://h/a b"],
 )
 async def test_what_is_no_address_is_refused_at_once(url: str) -> None:
-    """Before anything is done."""
     with pytest.raises(ValueError, match=r"address|[Pp]ort"):
         async with open_client(url):
             pass
 
 
 async def test_the_caller_s_own_error_is_passed_on_as_it_is() -> None:
-    """Not in a group."""
     with pytest.raises(KeyError, match="mine"):
         async with open_client("ws://127.0.0.1:9/ws"):
             raise KeyError("mine")

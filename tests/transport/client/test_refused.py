@@ -18,13 +18,11 @@ WELCOME = event("welcome", thread_id=None)
 
 
 def refusal(message_id: str | None, **data: Any) -> bytes:
-    """A command was refused; by default for now."""
     given = {"code": "busy", "retryable": True} | data
     return json.dumps(json.loads(event("error", thread_id=None, **given)) | {"message_id": message_id}).encode()
 
 
 def answer(message_id: str, seq: int = 1, thread_id: str = "t") -> list[bytes]:
-    """A message was taken, and is answered."""
     accepted = event("message_accepted", seq, thread_id, message_id=message_id, run_id=f"r-{message_id}")
     end = event("final_response", seq + 1, thread_id)
     return [of_run(each, f"r-{message_id}", message_id) for each in (accepted, end)]
@@ -86,8 +84,6 @@ async def test_it_is_not_said_for_ever(retry_after: float | None, autojump_clock
 async def test_what_could_only_be_said_too_late_is_told_at_once(
     data: dict[str, Any], how: Reconnect, autojump_clock: MockClock
 ) -> None:
-    """The server wants a longer pause than the client has, or the caller wants no repeats."""
-
     async def step(socket: Socket) -> None:
         await hear(socket)
         await socket.write([WELCOME, refusal("mine", **data)])
@@ -217,7 +213,6 @@ async def test_a_message_that_waits_to_be_sent_again_can_be_taken_back(autojump_
 
 
 def tokens() -> Any:
-    """A source that gives another one each time."""
     count = iter(range(100))
     return lambda: f"token-{next(count)}"
 

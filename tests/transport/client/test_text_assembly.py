@@ -8,7 +8,6 @@ from transport.wire.events import PartialResult
 
 
 def played(pieces: list[PartialResult], texts: TextAssembly | None = None) -> list[PartialResult]:
-    """Return the pieces that are passed on."""
     texts = texts or TextAssembly()
     return [news for each in pieces if (news := texts.add_piece("r", each)) is not None]
 
@@ -30,7 +29,6 @@ def test_pieces_of_a_text_make_a_beginning_of_it(whole: str, cuts: list[tuple[in
 
 @given(st.text(max_size=30), st.text(max_size=30), st.integers(0, 30))
 def test_a_piece_replaces_the_text_from_its_offset(first: str, second: str, offset: int) -> None:
-    """Whatever the two are; beyond the end of the text it is left out."""
     texts = TextAssembly()
     texts.add_piece("r", PartialResult(first, 0))
     news = texts.add_piece("r", PartialResult(second, offset))
@@ -46,7 +44,6 @@ def test_a_piece_replaces_the_text_from_its_offset(first: str, second: str, offs
 
 
 def test_a_snapshot_replaces_and_only_what_is_new_is_told() -> None:
-    """The whole text again, a longer one, a shorter one, another one."""
     texts = TextAssembly()
     news = played([PartialResult(text, 0) for text in ("abc", "abc", "abcde", "ab", "xy", "")], texts)
     assert [(each.offset, each.text) for each in news] == [(0, "abc"), (3, "de"), (2, ""), (0, "xy"), (0, "")]
@@ -54,7 +51,6 @@ def test_a_snapshot_replaces_and_only_what_is_new_is_told() -> None:
 
 
 def test_the_oldest_go() -> None:
-    """Beyond the bound of texts or characters the least recently changed text is dropped."""
     texts = TextAssembly(max_texts=2, max_characters=10)
     for name in ("a", "b"):
         texts.set_text(name, name * 4)
@@ -70,7 +66,6 @@ def test_the_oldest_go() -> None:
 
 
 def test_nothing_comes_after_the_end() -> None:
-    """A piece that was on its way when the answer came changes nothing."""
     texts = TextAssembly()
     texts.add_piece("r", PartialResult("abc", 0))
     texts.finish_text("r", "abc def")

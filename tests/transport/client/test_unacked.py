@@ -21,19 +21,16 @@ PATIENT = Reconnect(first_s=1.0)
 
 
 def settled(command: dict[str, Any], *frames: bytes) -> list[bool]:
-    """Which of these events settles a command."""
     unsent = UnackedCommands()
     unsent.add(command, encode_command(command))
     return [bool(unsent.remove_acked(read_event(json.loads(frame)))) for frame in frames]
 
 
 def of(kind: str, **payload: Any) -> dict[str, Any]:
-    """A command."""
     return {"type": kind, "payload": payload}
 
 
 def test_a_message_is_settled_by_its_acceptance_or_a_refusal_that_names_it() -> None:
-    """And by nothing else; a run that fails is none of it."""
     other, mine = event("message_accepted", 1, message_id="other"), event("message_accepted", 1, message_id="mine")
     refusal = json.dumps(json.loads(event("error")) | {"message_id": "mine"}).encode()
     say = of("user_message", content="hi", message_id="mine")
@@ -78,7 +75,6 @@ def test_other_commands_are_settled_by_what_they_bring_about() -> None:
 
 
 def test_a_command_of_which_nothing_comes_is_given_up() -> None:
-    """A message never is."""
     unsent = UnackedCommands()
     for command in (of("cancel", run_id="r"), of("user_message", content="hi", message_id="m")):
         unsent.add(command, encode_command(command)).tries = TRIES
@@ -87,7 +83,6 @@ def test_a_command_of_which_nothing_comes_is_given_up() -> None:
 
 
 def test_the_outbox_is_bounded() -> None:
-    """In number and in bytes; the same message again takes the place of the first."""
     unsent = UnackedCommands()
     for number in range(MAX_COMMANDS):
         command = of("user_message", content="hi", message_id=str(number % (MAX_COMMANDS - 1)))
@@ -116,7 +111,6 @@ async def test_a_command_that_json_has_not_is_refused_and_half_characters_are_me
 
 
 async def test_what_was_said_offline_is_sent_in_order() -> None:
-    """Each once on a connection, all again on the next, until it is taken."""
     heard: list[list[str]] = []
 
     async def listen(socket: Socket) -> None:
@@ -196,7 +190,6 @@ async def test_messages_wait_while_the_server_goes_away() -> None:
 
 
 async def test_the_other_commands_go_out_as_the_protocol_has_them() -> None:
-    """Edit, regenerate, approve, feedback, cancel, typing, ack."""
     heard: list[Any] = []
 
     async def listen(socket: Socket) -> None:
@@ -317,7 +310,6 @@ async def test_a_program_that_is_started_again_has_lost_nothing(tmp_path: Path) 
 
 
 async def test_what_is_not_on_the_disk_is_not_kept(tmp_path: Path) -> None:
-    """The caller hears of it, and nothing is sent."""
     async with open_client(
         NOWHERE, store=FileOutbox(tmp_path / "nowhere" / "outbox.json"), reconnect=PATIENT
     ) as client:

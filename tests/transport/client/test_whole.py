@@ -22,12 +22,10 @@ QUICK = Reconnect(first_s=0.02, max_s=0.1)
 
 
 def port_of(running: Running) -> int:
-    """The server's port."""
     return int(running.address.rpartition(":")[2])
 
 
 async def test_questions_are_answered(tmp_path: Path) -> None:
-    """Several at once, in threads of their own; the text has grown to the answer."""
     got: dict[int, str] = {}
     async with served(tmp_path) as running, open_client(socket_url(running)) as client:
 

@@ -42,7 +42,6 @@ class Counted:
 
 
 def thought(seq: int, thread_id: str = "t") -> Envelope:
-    """A durable event."""
     return Envelope(AgentThinking("a", "hm", 1.0), NOW, seq=seq, thread_id=thread_id, run_id="r", message_id="m")
 
 
@@ -57,11 +56,9 @@ class Watched:
     parser: Parser = field(factory=Parser)
 
     async def outbox(self) -> ActorRef:
-        """The outbox that it is written by."""
         return await self.ref.ask(GetOutbox())
 
     async def kinds(self) -> list[str]:
-        """The kinds of all events up to the end."""
         events = [event async for piece in self.stream for event in self.parser.feed(piece)]
         await self.stream.aclose()
         return [event.kind for event in events]
@@ -143,7 +140,6 @@ async def test_only_its_own_thread_and_what_is_of_none_goes_out() -> None:
 
 
 async def collect(connection: Watched, kinds: list[str]) -> None:
-    """Read to the end."""
     kinds.extend(await connection.kinds())
 
 
@@ -164,7 +160,6 @@ async def test_a_stream_that_ended_before_its_actor_is_not_waited_for(autojump_c
 
 
 async def test_a_reader_that_has_begun_may_stay(autojump_clock: MockClock) -> None:
-    """As long as it likes."""
     async with watched(log=[]) as connection, trio.open_nursery() as nursery:
         nursery.start_soon(connection.kinds)
         await trio.sleep(10 * READ_DEADLINE_S)
@@ -196,7 +191,6 @@ async def test_a_drain_leaves_time_for_what_is_at_work(autojump_clock: MockClock
 
 
 async def test_a_log_that_cannot_be_read_ends_the_stream() -> None:
-    """The client comes back later, with the number it has."""
     async with watched(log=None) as connection:
         (await connection.outbox()).tell(SubscribeThread("t", 0, 5))
         assert await connection.kinds() == []
@@ -204,7 +198,6 @@ async def test_a_log_that_cannot_be_read_ends_the_stream() -> None:
 
 
 async def test_an_outbox_that_breaks_ends_the_stream_with_an_error_id(caplog: pytest.LogCaptureFixture) -> None:
-    """Which the log has too, with the rest."""
     async with watched(log=[]) as connection:
         outbox = await connection.outbox()
         outbox.tell(Deliver("not an event"))  # type: ignore[arg-type]
@@ -215,7 +208,6 @@ async def test_an_outbox_that_breaks_ends_the_stream_with_an_error_id(caplog: py
 
 
 async def test_one_that_is_killed_is_counted_out_and_ends_its_stream() -> None:
-    """Hard, in the middle; its reader is not left waiting."""
     async with watched(log=[]) as connection:
         await connection.outbox()
         connection.ref.kill()

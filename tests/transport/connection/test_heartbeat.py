@@ -16,7 +16,6 @@ FAST = Heartbeat(interval_s=2.0, silence_s=5.0)
 
 
 async def keep_alive(socket: Socket, heartbeat: Heartbeat) -> None:
-    """Beat whenever it is due."""
     beating = True
     while beating:
         await trio.sleep(heartbeat.next_s(socket))
@@ -24,7 +23,6 @@ async def keep_alive(socket: Socket, heartbeat: Heartbeat) -> None:
 
 
 async def beat(upgrade: Upgrade) -> None:
-    """Keep a socket alive that does nothing else."""
     socket = await upgrade.accept()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keep_alive, socket, FAST)
@@ -93,7 +91,6 @@ async def test_any_frame_is_a_sign_of_life(autojump_clock: trio.testing.MockCloc
 
 
 async def test_the_heartbeat_ends_with_the_socket(autojump_clock: trio.testing.MockClock) -> None:
-    """On a closed socket it returns by itself."""
     ended = trio.Event()
 
     async def close_early(upgrade: Upgrade) -> None:

@@ -55,7 +55,6 @@ def test_the_defaults_are_those_of_the_protocol() -> None:
         "runs_per_tenant": None,
         "runs_total": 1000,
         "runs_waiting": 1000,
-        "processes_per_user": 2,
         "files_bytes_per_user": 1024**3,
         "files_bytes_per_tenant": 50 * 1024**3,
         "threads_bytes_per_user": 1024**3,
@@ -102,14 +101,12 @@ def test_a_burst_then_a_wait() -> None:
 
 
 def test_a_bucket_holds_no_more_than_its_burst() -> None:
-    """An hour of silence does not buy an hour of messages."""
     bucket = TokenBucket(rate_per_min=60, burst=2)
     bucket.take(0.0)
     assert [bucket.take(3600.0) == 0 for _ in range(3)] == [True, True, False]
 
 
 def test_a_clock_that_steps_back_gives_nothing() -> None:
-    """Time that runs twice is not paid twice."""
     bucket = TokenBucket(rate_per_min=60, burst=1)
     assert bucket.take(100.0) == 0
     assert bucket.take(50.0) == pytest.approx(1.0)
@@ -143,7 +140,6 @@ def test_a_bucket_that_never_gives_is_refused(rate, burst) -> None:
 
 
 def test_users_do_not_share_a_bucket() -> None:
-    """One user's flood costs another nothing."""
     limit = RateLimit(60, burst=1)
     assert limit.take("anna", 0.0) == 0
     assert limit.take("anna", 0.0) > 0
@@ -198,12 +194,10 @@ KINDS = [Resume({}), Cancel("r"), Approve("c", Decision.ALLOW), Feedback("m"), H
 
 
 def take_all(limits: CommandLimits, command: object, user: str = "ada") -> int:
-    """How often this may be done at once."""
     return next(count for count in range(1000) if limits.take(user, command, 0.0) > 0)
 
 
 def test_every_kind_of_command_has_its_own_bucket() -> None:
-    """A flood of one costs the others nothing, nor another user's."""
     limits = CommandLimits(Limits(messages_per_minute=2, operations_per_minute=3, signals_per_minute=4))
     assert [take_all(limits, command) for command in KINDS] == [3] * len(KINDS)
     assert [take_all(limits, command) for command in (Ack("t", 1), UserTyping("t"), ClientPing())] == [4] * 3
@@ -212,7 +206,6 @@ def test_every_kind_of_command_has_its_own_bucket() -> None:
 
 
 def test_whatever_begins_a_run_is_a_message() -> None:
-    """One bucket for all of them."""
     limits = CommandLimits(Limits(messages_per_minute=4))
     for command in (Say("x"), Edit("m", "x"), Regenerate("m"), Continue("r")):
         assert limits.take("ada", command, 0.0) == 0

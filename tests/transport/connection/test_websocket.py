@@ -102,13 +102,11 @@ class Rig:
     client: RawSocket
 
     async def send(self, *frames: Any) -> None:
-        """Send frames: JSON values, or text as it is."""
         for frame in frames:
             self.client.protocol.send_text((frame if isinstance(frame, str) else json.dumps(frame)).encode())
         await self.client.flush()
 
     async def event(self) -> Any:
-        """The next event."""
         with trio.fail_after(400):
             while (frame := await self.client.frame()).opcode is Opcode.PING:
                 await self.client.flush()
@@ -116,11 +114,9 @@ class Rig:
         return json.loads(bytes(frame.data))
 
     async def events(self, count: int) -> list[str]:
-        """The types of the next events."""
         return [(await self.event())["type"] for _ in range(count)]
 
     async def closed(self) -> tuple[int, str]:
-        """The close frame, which must be next."""
         with trio.fail_after(200):
             while (frame := await self.client.frame()).opcode is Opcode.PING:
                 await self.client.flush()
@@ -151,6 +147,14 @@ async def open_rig(
             yield Rig(server, refs[0], client)
 
 
+@asynccontextmanager
+async def greeted(*args: Any, **how: Any) -> AsyncIterator[Rig]:
+    """A rig whose client has read the welcome."""
+    async with open_rig(*args, **how) as rig:
+        await rig.event()
+        yield rig
+
+
 async def test_welcome_comes_first_and_a_message_goes_through() -> None:
     """The whole path of a message: welcome, say, the first event of the answer."""
     async with open_rig() as rig:
@@ -174,20 +178,9 @@ async def test_the_agent_response_dialect_has_no_welcome() -> None:
         assert (error["type"], error["message"]) == ("error", "pillar is required for liaison agent")
 
 
-async def test_the_path_can_fix_the_agent() -> None:
-    """On a deprecated endpoint the agent is the path's."""
-    async with open_rig(default_agent=("liaison", "insights")) as rig:
-        await rig.send({"type": "message", "content": "hi"})
-        assert await rig.events(2) == ["welcome", "agent_thinking"]
-        ((_, say),) = rig.server.commands
-        assert isinstance(say, Say)
-        assert (say.agent_type, say.pillar) == ("liaison", "insights")
-
-
 async def test_faulty_frames_are_answered_and_the_connection_lives_on() -> None:
     """Every refusal has a code, a sentence and an error_id; the next good frame works."""
-    async with open_rig() as rig:
-        await rig.event()
+    async with greeted() as rig:
         await rig.send("{", [], {"type": "nonsense"}, {"type": "message", "content": " "}, '"' + "x" * 270_000 + '"')
         errors = [(await rig.event())["data"] for _ in range(5)]
         assert [error["code"] for error in errors] == [
@@ -207,8 +200,7 @@ async def test_faulty_frames_are_answered_and_the_connection_lives_on() -> None:
 async def test_a_refusal_can_be_found_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """One log line has the client's error_id and the code, and nothing of the frame."""
     caplog.set_level(logging.INFO, "transport.connection.websocket")
-    async with open_rig() as rig:
-        await rig.event()
+    async with greeted() as rig:
         await rig.send("my secret {")
         told = [(await rig.event())["data"]]
         for code in ("busy", "storage_unavailable", "not_found"):
@@ -235,9 +227,7 @@ async def test_a_client_that_sends_only_faults_is_closed() -> None:
 
 
 async def test_what_is_asked_for_can_be_refused() -> None:
-    """A dispatch that rejects, and a rate limit, are errors of that command alone."""
-    async with open_rig() as rig:
-        await rig.event()
+    async with greeted() as rig:
         rig.server.fault = CommandRejected("unknown_agent_type", "Unknown agent_type: X")
         await rig.send({"type": "message", "content": "hi"})
         assert (await rig.event())["message"] == "Unknown agent_type: X"
@@ -252,8 +242,7 @@ async def test_what_is_asked_for_can_be_refused() -> None:
 async def test_a_refusal_names_the_message_it_is_about() -> None:
     """By the client's own names for it, as far as they can be read; the refusal of anything else names nothing."""
     names = {"message_id": "m", "thread_id": "t", "conversation_id": "c"}
-    async with open_rig() as rig:
-        await rig.event()
+    async with greeted() as rig:
         for payload in ({"message_id": "m"}, names, {}):
             rig.server.fault = CommandRejected("busy", "Wait.", 1.0)
             await rig.send({"type": "user_message", "payload": {"content": "hi", **payload}})
@@ -283,8 +272,7 @@ async def test_a_refusal_names_the_message_it_is_about() -> None:
 @pytest.mark.promise("wire.close-1011", "wire.error-internal", "wire.error-no-insides", "owasp.errors")
 async def test_a_fault_of_the_server_is_1011_with_an_error_id(caplog: pytest.LogCaptureFixture) -> None:
     """The client gets an id and no more; the log record with the same id has the traceback."""
-    async with open_rig() as rig:
-        await rig.event()
+    async with greeted() as rig:
         rig.server.fault = RuntimeError("a secret")
         await rig.send({"type": "message", "content": "hi"})
         error = await rig.event()
@@ -302,14 +290,12 @@ async def test_a_fault_of_the_server_is_1011_with_an_error_id(caplog: pytest.Log
 
 async def test_the_death_of_the_outbox_closes_the_socket(caplog: pytest.LogCaptureFixture) -> None:
     """A connection without its outbox would be deaf: 1011."""
-    async with open_rig() as rig:
-        await rig.event()
+    async with greeted() as rig:
         rig.connection.children()[0].kill()
         assert (await rig.closed())[0] == 1011
 
 
 async def test_a_client_that_leaves_ends_the_connection() -> None:
-    """Its close code is counted, and nothing of it stays."""
     async with open_rig() as rig:
         rig.client.protocol.send_close(4001, "bye")
         await rig.client.flush()
@@ -321,8 +307,7 @@ async def test_a_client_that_leaves_ends_the_connection() -> None:
 @pytest.mark.promise("wire.drain")
 async def test_drain_is_told_before_the_end() -> None:
     """A drain event with a hint, then 1001."""
-    async with open_rig() as rig:
-        await rig.event()
+    async with greeted() as rig:
         rig.connection.tell(Drain(reconnect_after_s=3.0))
         drain = await rig.event()
         assert (drain["type"], drain["priority"], drain["data"]) == (
@@ -334,13 +319,11 @@ async def test_drain_is_told_before_the_end() -> None:
 
 
 async def test_stopping_the_actor_is_1001_and_close_is_what_it_says() -> None:
-    """The end of the tree reaches the client as a close code."""
     async with open_rig() as rig, trio.open_nursery() as nursery:
         await rig.event()
         nursery.start_soon(rig.connection.stop)
         assert (await rig.closed())[0] == 1001
-    async with open_rig() as rig:
-        await rig.event()
+    async with greeted() as rig:
         rig.connection.tell(Close(4403))
         assert await rig.closed() == (4403, "forbidden")
 
@@ -414,8 +397,7 @@ async def test_a_token_can_be_renewed_in_place(autojump_clock: trio.testing.Mock
     """The token expires: commands are refused until a refresh. Without a refresh: 4401 after a minute."""
     server = Server()
     soon = evolve(ANN, expires_at=server.clock() + 100)
-    async with open_rig(soon, server=server) as rig:
-        await rig.event()
+    async with greeted(soon, server=server) as rig:
         started = trio.current_time()
         assert (await rig.event())["data"]["code"] == "token_expired"
         assert trio.current_time() - started == pytest.approx(100, abs=1)
@@ -441,8 +423,7 @@ async def test_a_token_of_another_user_ends_the_connection(
     autojump_clock: trio.testing.MockClock, user: str, tenant: str | None
 ) -> None:
     """A socket of ann without a tenant is renewed with a token of bob, or of a tenant's ann: an error, then 4403."""
-    async with open_rig(ANN) as rig:
-        await rig.event()
+    async with greeted(ANN) as rig:
         another = rig.server.tokens.issue(user, "s1", tenant=tenant, ttl_s=600)
         await rig.send({"type": "refresh", "payload": {"session_token": another}})
         with trio.fail_after(60):
@@ -453,8 +434,7 @@ async def test_a_token_of_another_user_ends_the_connection(
 @pytest.mark.promise("wire.hello-batch")
 async def test_hello_changes_how_events_come() -> None:
     """With `batch`, events that wait together come in one frame."""
-    async with open_rig() as rig:
-        await rig.event()
+    async with greeted() as rig:
         await rig.send({"type": "hello", "payload": {"batch": True}}, {"type": "ping"}, {"type": "ping"})
         await wait_all_tasks_blocked()
         told = []
@@ -467,8 +447,7 @@ async def test_hello_changes_how_events_come() -> None:
 @pytest.mark.promise("wire.limit-heartbeat")
 async def test_only_a_silent_client_times_out(autojump_clock: trio.testing.MockClock) -> None:
     """A client answers eight pings, and each round trip is counted; it answers no further one: closed with 4408."""
-    async with open_rig(limits=ConnectionLimits(heartbeat=Heartbeat(25.0, 60.0))) as rig:
-        await rig.event()
+    async with greeted(limits=ConnectionLimits(heartbeat=Heartbeat(25.0, 60.0))) as rig:
         started = trio.current_time()
         for _ in range(8):
             frame = await rig.client.frame()
@@ -498,20 +477,17 @@ async def test_a_flood_of_frames_does_not_hold_up_others() -> None:
 
 
 def resume(threads: dict[str, int]) -> dict[str, Any]:
-    """The command of a client that says where it stands."""
     return {"type": "resume", "payload": {"threads": threads}}
 
 
 async def test_a_connection_comes_back_once_however_many_threads_it_resumes() -> None:
     """The first `resume` of a connection decides: one without a position is a new client's that opens a thread."""
-    async with open_rig() as rig:
-        await rig.event()
+    async with greeted() as rig:
         await rig.send(resume({"t": 3}), resume({"u": 4, "v": 0}))
         await wait_all_tasks_blocked()
         assert len(rig.server.commands) == 2
         assert rig.server.counts.returned == 1
-    async with open_rig() as rig:
-        await rig.event()
+    async with greeted() as rig:
         await rig.send(resume({"t": 0}), resume({"u": 4}))
         await wait_all_tasks_blocked()
         assert len(rig.server.commands) == 2

@@ -60,7 +60,6 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     @rule(data=st.data(), keep=st.booleans())
     def page(self, data: st.DataObject, keep: bool) -> None:
-        """Any page arrives, perhaps late, perhaps again."""
         if not self.pages:
             return
         index = data.draw(st.integers(0, len(self.pages) - 1))
@@ -74,7 +73,6 @@ class DeliveryMachine(RuleBasedStateMachine):
         del self.given[thread][position - self.after[thread] :]
 
     def take(self, thread: str, seqs: list[int], head: int) -> None:
-        """Offer a piece, and append the returned text."""
         for seq in seqs:
             if self.session.offer(thread, seq) is Verdict.SEND:
                 self.given[thread].append(seq)
@@ -115,30 +113,25 @@ class TextMachine(RuleBasedStateMachine):
 
     @rule(target=pieces, text=st.text(min_size=1, max_size=4))
     def stream(self, text: str) -> tuple[int, str]:
-        """The answer goes on; the piece is on the way."""
         offset = len(self.text)
         self.text += text
         return offset, text
 
     @rule(piece=pieces)
     def arrive(self, piece: tuple[int, str]) -> None:
-        """A piece arrives: in turn, early, late or again."""
         self.take(*piece)
 
     @rule()
     def snapshot(self) -> None:
-        """All the text so far arrives as one piece."""
         assert self.take(0, self.text) is not SNAPSHOT_NEEDED
         assert self.given == self.text
 
     @rule()
     def drop(self) -> None:
-        """The client says that it has nothing of the thread."""
         self.given = ""
         self.session.forget_texts("t")
 
     def take(self, offset: int, text: str) -> object:
-        """Offer a piece, and append what is to be handed over."""
         verdict = self.session.offer_text("t", "m", offset, text)
         if isinstance(verdict, int):
             assert offset + verdict == len(self.given)
@@ -172,7 +165,6 @@ def test_events_in_turn_are_sent() -> None:
 
 
 def test_an_event_already_given_is_a_duplicate() -> None:
-    """A second copy, however it comes, is dropped."""
     session = DeliveryCursors()
     session.subscribe("t", after=0, head=0)
     session.offer("t", 1)
@@ -238,11 +230,9 @@ def test_threads_do_not_mix() -> None:
     session.subscribe("u", after=0, head=0)
     assert session.offer("u", 1) is Verdict.SEND
     assert session.behind() == [("t", 0)]
-    assert session.subscribed_threads() == ["t", "u"]
 
 
 def test_a_thread_nobody_follows_is_told_apart() -> None:
-    """Events of a thread that was left, or never followed, are not sent and cost nothing."""
     session = DeliveryCursors()
     session.subscribe("t", after=0, head=0)
     session.delete("t")
@@ -255,7 +245,6 @@ def test_a_thread_nobody_follows_is_told_apart() -> None:
 
 
 def test_a_deleted_thread_is_remembered_until_its_id_is_used_again() -> None:
-    """The last MAX_DELETED of them."""
     session = DeliveryCursors()
     for number in range(MAX_DELETED + 1):
         session.delete(f"t{number}")
@@ -271,7 +260,7 @@ def test_the_silent_thread_makes_room() -> None:
         assert session.subscribe(thread, after=0, head=head) is None
     session.offer("busy", 1)
     assert session.subscribe("new", after=0, head=0) == "silent"
-    assert sorted(session.subscribed_threads()) == ["behind", "busy", "new"]
+    assert [name for name in ("behind", "busy", "silent", "new") if session.find(name)] == ["behind", "busy", "new"]
     assert session.subscribe("new", after=0, head=0) is None
 
 
@@ -283,7 +272,7 @@ def test_no_room_is_said() -> None:
     with pytest.raises(CommandRejected) as caught:
         session.subscribe("c", after=0, head=0)
     assert caught.value.code == "busy"
-    assert session.subscribed_threads() == ["a", "b"]
+    assert [name for name in "abc" if session.find(name)] == ["a", "b"]
 
 
 def test_text_in_turn_is_handed_over() -> None:
@@ -304,7 +293,6 @@ def test_an_overlap_is_trimmed() -> None:
 
 
 def test_an_empty_piece_in_its_place_passes() -> None:
-    """It may carry the last rendered block."""
     session = DeliveryCursors()
     session.offer_text("t", "m", 0, "abc")
     assert session.offer_text("t", "m", 3, "") == 0
@@ -332,7 +320,6 @@ def test_a_hole_asks_once_for_a_snapshot() -> None:
 
 
 def test_messages_do_not_mix_their_text() -> None:
-    """Each answer has its own position."""
     session = DeliveryCursors()
     session.offer_text("t", "m", 0, "abc")
     assert session.offer_text("t", "n", 0, "x") == 0
@@ -340,7 +327,6 @@ def test_messages_do_not_mix_their_text() -> None:
 
 
 def test_a_finished_answer_has_no_more_text() -> None:
-    """Late pieces and snapshots are dropped, for the last MAX_ENDED answers."""
     session = DeliveryCursors()
     session.offer_text("t", "m", 0, "abc")
     session.finish_text("m")
@@ -353,7 +339,6 @@ def test_a_finished_answer_has_no_more_text() -> None:
 
 
 def test_the_answers_of_a_thread_can_begin_anew() -> None:
-    """Those of that thread, and no others."""
     session = DeliveryCursors()
     for thread_id, run_id in (("t", "a"), ("t", "b"), ("u", "c")):
         session.offer_text(thread_id, run_id, 0, "abc")
@@ -373,7 +358,6 @@ def test_the_number_of_texts_is_bounded() -> None:
 
 
 def piece(thread: str, message: str, offset: int, text: str) -> Envelope:
-    """A partial result on its way."""
     return Envelope(PartialResult(text, offset), WHEN + offset, None, thread, message_id=message)
 
 

@@ -35,18 +35,15 @@ from transport.wire.payloads import ClientCapabilities
 
 
 def thought(seq: int, thread_id: str = "t", text: str = "hm") -> Envelope:
-    """A durable event."""
     return Envelope(AgentThinking("a", text, 1.0), 1.0, seq=seq, thread_id=thread_id, run_id="r", message_id="m")
 
 
 def text(offset: int, words: str, thread_id: str = "t", message_id: str = "m", epoch: str = "") -> Envelope:
-    """A piece of an answer."""
     names = {"thread_id": thread_id, "run_id": "r", "message_id": message_id, "text_epoch": epoch}
     return Envelope(PartialResult(words, offset), 1.0, **names)
 
 
 def answer(seq: int) -> Envelope:
-    """The end of a run."""
     event = FinalResponse("done", RunStatus.SUCCESS, Usage())
     return Envelope(event, 1.0, seq=seq, thread_id="t", run_id="r", message_id="m")
 
@@ -64,7 +61,6 @@ class Log:
     exists: bool = True
 
     async def read(self, thread_id: str, after: int, limit: int) -> LogPage:
-        """Events of a thread after a seq."""
         self.reads.append((thread_id, after, limit))
         if self.gate is not None:
             await self.gate.wait()
@@ -141,16 +137,13 @@ class Rig:
         self.outbox.tell(Deliver(*envelopes))
 
     async def frames(self, count: int) -> list[Any]:
-        """The next frames, as JSON."""
         with trio.fail_after(60):
             return [json.loads(bytes((await self.client.frame()).data)) for _ in range(count)]
 
     async def seqs(self, count: int) -> list[int]:
-        """The seqs of the next frames."""
         return [frame["seq"] for frame in await self.frames(count)]
 
     async def close_code(self) -> int:
-        """Read to the close frame."""
         with trio.fail_after(60):
             while (await self.client.frame()).opcode is not Opcode.CLOSE:
                 pass
@@ -161,7 +154,6 @@ class Rig:
 
 @asynccontextmanager
 async def open_rig(dialect: Dialect = Dialect.CANONICAL, **limits: Any) -> AsyncIterator[Rig]:
-    """An outbox behind a door, and a raw client before it."""
     log, counts, snapshots, encoder = Log(), Counts(), [], Encoder()
     refs: list[ActorRef] = []
     async with ActorSystem("test") as system:
@@ -652,7 +644,6 @@ async def test_a_client_that_never_resumes_gets_its_events_a_little_later(
 
 
 async def test_speaking_in_a_thread_that_is_held_back_lets_it_go() -> None:
-    """From where it was joined, at once; leaving it forgets it."""
     async with open_rig(defer_s=1000) as rig:
         rig.log.events = [thought(seq) for seq in range(1, 8)]
         rig.outbox.tell(SubscribeThread("t", 4, 4, implicit=True))
@@ -721,7 +712,6 @@ async def test_an_event_that_cannot_be_shown_does_not_stop_the_others(caplog: py
 
 
 async def test_finish_sends_what_is_queued_and_nothing_later() -> None:
-    """The close frame follows the last event; the outbox ends."""
     async with open_rig() as rig:
         rig.outbox.tell(SubscribeThread("t", 0, 0))
         rig.tell(thought(1))

@@ -14,17 +14,14 @@ from transport.wire.payloads import CHUNK_BYTES, ClientCapabilities
 
 
 def thought(seq: int, thread_id: str = "t") -> Envelope:
-    """An event with a seq."""
     return Envelope(AgentThinking("a", "hm", 1.0), 1.0, seq=seq, thread_id=thread_id)
 
 
 def text(offset: int, words: str, thread_id: str = "t") -> Envelope:
-    """A piece of text."""
     return Envelope(PartialResult(words, offset), 1.0, thread_id=thread_id, message_id="m")
 
 
 def words_of(envelope: Envelope) -> bytes:
-    """A frame for a piece of text."""
     assert isinstance(envelope.event, PartialResult)
     return envelope.event.text.encode()
 
@@ -42,7 +39,6 @@ def test_lanes_go_out_one_after_the_other() -> None:
 
 
 def test_a_write_is_bounded_and_never_empty() -> None:
-    """About as many bytes as asked for; one event at least, however large."""
     pending = SendQueue(10_000, 10)
     for seq in range(1, 4):
         pending.add([b"x" * 100], [thought(seq)])
@@ -67,8 +63,6 @@ def test_full_by_bytes_and_by_count() -> None:
 
 
 def test_a_queue_that_was_drained_takes_no_more_memory_than_a_new_one() -> None:
-    """There is one for every connection, and nearly all are empty."""
-
     def held(queue: SendQueue) -> int:
         return sum(sys.getsizeof(part) for part in gc.get_referents(queue) if isinstance(part, dict))
 
@@ -80,7 +74,6 @@ def test_a_queue_that_was_drained_takes_no_more_memory_than_a_new_one() -> None:
 
 
 def test_text_is_merged_only_with_its_neighbours() -> None:
-    """An event between two pieces of text keeps them apart, and in order."""
     pending = SendQueue(10_000, 10)
     for envelope in (text(0, "ab"), text(2, "cd")):
         pending.add_text(envelope)
@@ -90,7 +83,6 @@ def test_text_is_merged_only_with_its_neighbours() -> None:
 
 
 def test_text_nobody_is_shown_is_left_out() -> None:
-    """An encoder without a frame for text leaves nothing to send."""
     pending = SendQueue(10_000, 10)
     pending.add_text(text(0, "ab"))
     assert pending.pop(10_000, lambda envelope: None).frames == []
@@ -123,7 +115,6 @@ def test_from_the_high_mark_down_to_the_low_one() -> None:
 
 
 def test_low_events_are_dropped_first() -> None:
-    """Signs of life have no room any more where an answer still has."""
     pending = SendQueue(1_000, 100)
     pending.add([b"x" * 250], [thought(1)])
     assert pending.full(Priority.LOW)
@@ -132,7 +123,6 @@ def test_low_events_are_dropped_first() -> None:
 
 
 def test_what_is_urgent_can_be_taken_alone() -> None:
-    """Alerts and high ones, before the rest of an event that went out in part."""
     pending = SendQueue(1_000, 10)
     pending.add([b"one"], [thought(1)])
     pending.add([b"high"], [Envelope(Pong(), 1.0)])
@@ -142,7 +132,6 @@ def test_what_is_urgent_can_be_taken_alone() -> None:
 
 
 def test_what_is_taken_is_known_by_type_and_time() -> None:
-    """A write takes a part of a batch: frames, types and times stay in step."""
     pending = SendQueue(10_000, 100)
     events = [Envelope(AgentThinking("a", "hm", 1.0), float(seq), seq=seq, thread_id="t") for seq in range(1, 4)]
     pending.add([b"1" * 10, b"2" * 10, b"3" * 10], events)

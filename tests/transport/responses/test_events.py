@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from tests.transport.agui.test_events import ENVELOPES
 from tests.transport.agui_golden import ARCS, RUN, WHEN
 from transport.responses.chat import ChatTranslator, completion
-from transport.responses.events import TEXT_BITS, ResponsesTranslator, project
+from transport.responses.events import OPENING, TEXT_BITS, ResponsesTranslator, project
 from transport.responses.objects import ResponseId, ResponseRequest
 from transport.wire.events import (
     AgentStarted,
@@ -42,7 +42,7 @@ RUN_ID = "0" * 32
 NAME = ResponseId(RUN_ID)
 SETTINGS = ResponseRequest(model="guide", metadata={"a": "b"}, tools=[{"name": "weather"}]).settings
 ACCEPTED = MessageAccepted("m", RUN_ID, "Hi", settings=SETTINGS)
-USAGE = Usage(3, 4, 1)
+USAGE, FIRST = Usage(3, 4, 1), Usage(1, 3, 1)
 CALLED = ToolExecuting("a", "c1", "echo", {"text": "x"}, "Echo", WHEN)
 DONE = ToolCompleted("a", "c1", "echo", "x", "x", ToolStatus.OK, 1.0, WHEN)
 
@@ -74,15 +74,12 @@ WHOLE = logged(
 def wants(call_id: str, *calls: str, said: str = "") -> list[Event]:
     """Return the events of a call of the client's tool, one of several."""
     started = ToolExecuting("a", call_id, "weather", {"city": call_id}, "Weather", WHEN)
-    question = f"{RUN_ID}.{call_id}.1"
-    return [
-        started,
-        QuestionAsked(question, "a", "?", {}, WHEN, "client", call_id, None, None, calls or (call_id,), said or None),
-    ]
+    question, calls = f"{RUN_ID}.{call_id}.1", calls or (call_id,)
+    waits = QuestionAsked(question, "a", "?", {}, WHEN, "client", call_id, calls=calls, said=said, usage=FIRST)
+    return [started, waits]
 
 
 def gave(call_id: str) -> list[Event]:
-    """Return the events with which a result comes."""
     question = f"{RUN_ID}.{call_id}.1"
     return [
         QuestionAnswered(question, AnswerOutcome.ANSWERED, {"output": "fine"}),
@@ -123,12 +120,13 @@ def items_of(events: Sequence[dict[str, Any]]) -> list[tuple[int, str]]:
 def test_a_run_is_a_whole_response() -> None:
     events = translated(WHOLE)
     kinds = [each["type"].removeprefix("response.") for each in events]
-    assert kinds[:5] == ["created", "in_progress", "output_item.added", "output_item.added", "content_part.added"]
+    assert kinds[:3] == ["created", "in_progress", "output_item.added"]
     assert kinds[-5:] == ["output_text.done", "content_part.done", "output_item.done", "output_item.done", "completed"]
     final = Response.model_validate(events[-1]["response"], strict=True)
     assert (final.output_text, final.model, final.metadata) == ("Let me look.\n\nIt is 4. Yes.", "guide", {"a": "b"})
     assert text_of(events) == final.output_text
-    assert [each["text"] for each in events[-1]["response"]["output"][0]["summary"]] == ["First a look", "Now I know"]
+    told = ["First a look", 'Calls `echo` with {"text":"x"}', "`echo` (ok): x", "Now I know"]
+    assert [each["text"] for each in events[-1]["response"]["output"][0]["summary"]] == told
     numbers = [each["sequence_number"] for each in events]
     assert numbers == sorted(set(numbers))
     assert numbers[0] == 0
@@ -194,7 +192,7 @@ def test_a_call_that_fails_before_its_client_is_asked_is_not_waited_for() -> Non
     failed = ToolCompleted("a", "c2", "weather", None, "no", ToolStatus.FAILED, 1.0, WHEN)
     begun = ToolExecuting("a", "c2", "weather", {}, "Weather", WHEN)
     events = translated(logged(ACCEPTED, *wants("c1", "c1", "c2"), begun, failed))
-    assert [each["type"] for each in events[-1]["response"]["output"]][2:] == ["function_call"]
+    assert [each["type"] for each in events[-1]["response"]["output"]] == ["reasoning", "function_call"]
     assert events[-1]["type"] == "response.completed"
 
 
@@ -206,19 +204,21 @@ def test_text_that_replaces_sent_text_is_in_the_end_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("end", "kind", "status"),
+    ("end", "kind", "status", "items"),
     [
-        (FinalResponse("x", RunStatus.CANCELLED, USAGE), "response.incomplete", "cancelled"),
-        (FinalResponse("x", RunStatus.SUCCESS, USAGE, {"budget": {}}), "response.incomplete", "incomplete"),
-        (Error("agent_failed", "It broke.", True, "e"), "response.failed", "failed"),
+        (FinalResponse("x", RunStatus.CANCELLED, USAGE), "response.incomplete", "cancelled", ["reasoning", "message"]),
+        (FinalResponse("x", RunStatus.SUCCESS, USAGE, {"budget": {}}), "response.incomplete", "incomplete", None),
+        (FinalResponse("", RunStatus.SUCCESS, USAGE), "response.completed", "completed", ["reasoning"]),
+        (Error("agent_failed", "It broke.", True, "e"), "response.failed", "failed", ["reasoning"]),
     ],
 )
-def test_each_end_has_its_status(end: Event, kind: str, status: str) -> None:
-    """An open call is closed before it."""
+def test_each_end_has_its_status(end: Event, kind: str, status: str, items: list[str] | None) -> None:
+    """An answer without text has no message."""
     events = translated(logged(ACCEPTED, CALLED, end))
     opened_and_closed(events)
-    assert (events[-1]["type"], events[-1]["response"]["status"]) == (kind, status)
-    assert events[-1]["response"]["output"][2]["status"] == "failed"
+    response = events[-1]["response"]
+    assert (events[-1]["type"], response["status"]) == (kind, status)
+    assert [each["type"] for each in response["output"]] == (items or ["reasoning", "message"])
 
 
 def test_a_stream_that_ends_before_the_response_says_why() -> None:
@@ -228,7 +228,7 @@ def test_a_stream_that_ends_before_the_response_says_why() -> None:
     translator.translate(Envelope(Drain(2.0), WHEN))
     (event,) = translator.closing_events("internal")
     assert (EVENT.validate_python(event).type, event["code"]) == ("error", "busy")
-    assert event["sequence_number"] & ((1 << TEXT_BITS) - 1) == len("Let me look.")
+    assert event["sequence_number"] & ((1 << TEXT_BITS) - 1) == OPENING + len("Let me look.")
     assert translator.closing_events("internal") == []
     assert translated([Envelope(Resync(9), WHEN)])[-1]["code"] == "not_found"
 
@@ -266,7 +266,9 @@ def test_chunks_and_completions_have_the_text_and_the_clients_calls() -> None:
     deltas = [each["choices"][0]["delta"] for each in chunks if each["choices"]]
     assert "".join(each.get("content") or "" for each in deltas) == "A moment."
     assert [each["tool_calls"][0]["index"] for each in deltas if "tool_calls" in each] == [0, 1]
-    assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
+    assert chunks[-2]["choices"][0]["finish_reason"] == "tool_calls"
+    later = ChatTranslator(include_usage=True).translate(project(WAITING, ResponseId(RUN_ID, 1))[1])
+    assert [each[-1]["usage"]["total_tokens"] for each in (chunks, later)] == [4, 3]
     whole = completion(events[-1]["response"])
     assert whole["choices"][0]["message"]["content"] == "A moment."
     assert [each["id"] for each in whole["choices"][0]["message"]["tool_calls"]] == ["c2", "c1"]

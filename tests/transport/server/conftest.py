@@ -12,19 +12,16 @@ from transport.server.tls import server_context
 
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
-    """An authority that the clients of these tests trust."""
     return trustme.CA()
 
 
 @pytest.fixture
 def server(authority: trustme.CA, tmp_path: Path) -> ssl.SSLContext:
-    """The TLS context of the server."""
     return server_context(*files(tmp_path, authority.issue_cert("localhost", "127.0.0.1")))
 
 
 @pytest.fixture
 def trusting(authority: trustme.CA) -> ssl.SSLContext:
-    """The TLS context of a client."""
     context = ssl.create_default_context()
     authority.configure_trust(context)
     return context

@@ -16,13 +16,11 @@ class Clients:
         self.closed: list[str] = []
 
     def come(self, name: str, peer: str | None) -> ConnectionPermit:
-        """Admit a connection, which must succeed."""
         permit = self.limiter.enter(peer, lambda: self.closed.append(name))
         assert isinstance(permit, ConnectionPermit)
         return permit
 
     def refused(self, peer: str | None) -> LimitReached:
-        """Why one is not let in."""
         full = self.limiter.enter(peer, lambda: None)
         assert isinstance(full, LimitReached)
         return full
@@ -41,7 +39,6 @@ def test_the_longest_waiting_of_the_largest_address_gives_way() -> None:
 
 
 def test_who_is_at_work_or_has_authenticated_stays() -> None:
-    """Then a newcomer is refused, by the bound it met."""
     clients = Clients(3, 2, 2)
     user, busy = clients.come("user", "a"), clients.come("busy", "a")
     user.authenticate()
@@ -59,7 +56,6 @@ def test_who_is_at_work_or_has_authenticated_stays() -> None:
 
 
 def test_all_places_of_users_can_be_taken() -> None:
-    """The bound of strangers is none of users."""
     clients = Clients(4, 10, 1)
     for number in range(4):
         clients.come(str(number), "a").authenticate()
@@ -89,7 +85,6 @@ STEPS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9), PEERS), max_siz
 
 @given(STEPS, st.integers(1, 8), st.integers(1, 5), st.integers(1, 8))
 def test_no_bound_is_ever_passed(steps: list[tuple[int, int, str | None]], total: int, peer: int, few: int) -> None:
-    """Whatever happens in whatever order; a closed one holds nothing, and users are never closed."""
     limiter = ConnectionLimiter(total, peer, few)
     open_: list[ConnectionPermit] = []
     for action, which, address in steps:

@@ -29,7 +29,6 @@ from transport.wire.errors import CommandRejected, SocketClosed
 
 
 def a_stream(beat_s: float = 60.0, write_s: float = 60.0, head: bytes = b"") -> EventStream:
-    """A stream that beats with a comment."""
     return EventStream(lambda: encode_comment("beat"), beat_s=beat_s, write_s=write_s, head=head)
 
 
@@ -56,7 +55,6 @@ def test_a_drain_says_when_to_come_back_in_the_formats_own_words() -> None:
 
 @pytest.mark.parametrize("data", [b"a\nb", b"a\rb", b"\n"])
 def test_data_with_a_line_break_is_refused(data: bytes) -> None:
-    """It would be two lines, and the second a field of its own."""
     with pytest.raises(ValueError, match="one line"):
         encode_block(data)
 
@@ -79,7 +77,6 @@ def test_where_a_stream_starts(header: str | None, after: str | None, place: int
 
 @pytest.mark.parametrize("given", ["-1", "1.5", "x", "²", "9" * 17, " 1", "1e3"])
 def test_a_place_that_is_no_number_is_refused(given: str) -> None:
-    """In the header and in the query, each by its name."""
     for header, after, name in ((given, None, "Last-Event-ID"), (None, given, "after")):
         with pytest.raises(CommandRejected, match=name) as refused:
             parse_last_event_id(header, after)
@@ -121,7 +118,6 @@ async def test_a_reader_that_takes_nothing_is_given_up(autojump_clock: MockClock
 
 
 async def test_a_quiet_stream_beats(autojump_clock: MockClock) -> None:
-    """Every `beat_s` without a write, and not sooner after one."""
     stream = a_stream(beat_s=25.0)
     for _ in range(2):
         began = trio.current_time()
@@ -132,7 +128,6 @@ async def test_a_quiet_stream_beats(autojump_clock: MockClock) -> None:
 
 
 async def test_an_end_lets_the_reader_have_what_waits(autojump_clock: MockClock) -> None:
-    """Then the iteration ends; a second end changes nothing."""
     stream = a_stream()
     stream.write_now([b"1"])
     await stream.close(1001, "bye")
@@ -167,7 +162,6 @@ async def test_a_reader_that_leaves_ends_the_stream() -> None:
 
 
 def end_of(stream: EventStream) -> trio.Event:
-    """An event that is set when the stream ends."""
     ended = trio.Event()
     stream.on_end = ended.set
     return ended

@@ -49,7 +49,6 @@ async def test_the_pieces_it_comes_in_do_not_matter(
 
 @given(st.binary(max_size=200))
 async def test_any_bytes_have_an_answer(data: bytes) -> None:
-    """A head, or a refusal with a status that is one; nothing escapes."""
     head = await read(data, [7], max_bytes=100)
     if isinstance(head, RequestHead):
         assert len(head.raw) <= 100

@@ -54,7 +54,6 @@ async def asking(port: int, request: bytes = GET, **options: Any) -> AsyncIterat
 
 
 async def read_until(client: trio.abc.ReceiveStream, mark: bytes) -> bytes:
-    """What comes up to these bytes."""
     received = b""
     with trio.fail_after(60):
         while mark not in received:
@@ -65,7 +64,6 @@ async def read_until(client: trio.abc.ReceiveStream, mark: bytes) -> bytes:
 
 
 async def rest_of(client: trio.abc.ReceiveStream) -> bytes:
-    """What comes up to the end of the connection."""
     received = b""
     with trio.fail_after(60):
         while chunk := await client.receive_some(65536):
@@ -110,7 +108,6 @@ async def test_a_client_of_http_1_0_gets_no_chunks() -> None:
 
 
 async def test_a_refusal_is_a_whole_response() -> None:
-    """With its length, after which the connection is closed."""
     body = json_response(404, {}).partition(b"\r\n\r\n")[2]
     async with open_server(streams=Answers(body, 404)) as port:
         received = await exchange(port, GET)
@@ -150,7 +147,6 @@ def test_only_a_complete_get_is_parsed() -> None:
 
 
 async def test_a_client_that_leaves_ends_the_stream_at_once() -> None:
-    """No write is needed to notice it."""
     stream = a_stream(head=HELLO)
     ended = end_of(stream)
     async with open_server(streams=Answers(stream)) as port:
@@ -162,7 +158,6 @@ async def test_a_client_that_leaves_ends_the_stream_at_once() -> None:
 
 
 async def test_what_a_client_sends_later_means_nothing() -> None:
-    """Its stream goes on."""
     stream = a_stream(head=HELLO)
     async with open_server(streams=Answers(stream)) as port, asking(port) as client:
         await read_until(client, HELLO)
@@ -174,7 +169,6 @@ async def test_what_a_client_sends_later_means_nothing() -> None:
 
 
 async def test_a_quiet_stream_beats(autojump_clock: trio.testing.MockClock) -> None:
-    """`beat_s` after the last event, and again."""
     stream = a_stream(beat_s=25.0, head=HELLO)
     async with open_server(streams=Answers(stream)) as port, asking(port) as client:
         await read_until(client, HELLO)
@@ -188,7 +182,6 @@ async def test_a_quiet_stream_beats(autojump_clock: trio.testing.MockClock) -> N
 
 
 async def test_a_client_that_reads_nothing_is_given_up() -> None:
-    """After `write_s` without progress; meanwhile the writer waits, with one write in memory."""
     stream = a_stream(head=HELLO)
     ended = end_of(stream)
     limits = SocketLimits(write_s=0.3)
@@ -216,7 +209,6 @@ async def test_a_client_that_reads_nothing_is_given_up() -> None:
 
 
 def whole_body(received: bytes) -> bytes:
-    """The body of a response, which must be complete."""
     http = h11.Connection(h11.CLIENT)
     http.send(h11.Request(method="GET", target="/", headers=[("Host", "here")]))
     http.receive_data(received)
@@ -228,7 +220,6 @@ def whole_body(received: bytes) -> bytes:
 
 
 async def test_a_slow_client_gets_every_byte_in_order() -> None:
-    """Although most writes have to wait, and the end comes while some of them do."""
     stream = a_stream()
     pieces = [b"%06d" % number * 2000 for number in range(100)]
 
@@ -249,7 +240,6 @@ async def test_a_slow_client_gets_every_byte_in_order() -> None:
 
 
 async def test_a_write_that_is_cancelled_leaves_the_chunk_whole() -> None:
-    """The next one sends the rest of it first."""
     stream = a_stream()
     big = b"x" * 1024 * 1024
     async with open_server(streams=Answers(stream)) as port, asking(port, receive_buffer=4096) as client:
@@ -276,7 +266,6 @@ async def test_a_server_that_is_cancelled_ends_its_streams() -> None:
 
 
 async def test_a_stream_over_tls(server: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
-    """Its events come encrypted, and its client's end is noticed."""
     stream = a_stream(head=HELLO)
     ended = end_of(stream)
     answers = Answers(stream)

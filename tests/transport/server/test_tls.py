@@ -29,7 +29,6 @@ DAY = datetime.timedelta(days=1)
 
 @asynccontextmanager
 async def tls_peer(port: int, trusting: ssl.SSLContext) -> AsyncIterator[RawWebSocket]:
-    """An open WebSocket over TLS."""
     tcp = await trio.open_tcp_stream("127.0.0.1", port)
     stream = trio.SSLStream(tcp, trusting, server_hostname="localhost", https_compatible=True)
     async with stream:
@@ -163,7 +162,6 @@ async def test_a_close_over_tls_is_clean(server: ssl.SSLContext, trusting: ssl.S
 
 
 async def test_much_is_written_to_a_slow_reader(server: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
-    """Writes that the kernel takes in parts, some of them cancelled, arrive whole and in order."""
     sent = [bytes((97 + number,)) * 100_000 for number in range(20)]
 
     async def judge(upgrade: Upgrade) -> None:
@@ -312,7 +310,6 @@ async def test_a_cancelled_door_says_goodbye_over_tls(server: ssl.SSLContext, tr
 
 
 def fault(certificate: Path, key: Path) -> str:
-    """Return the message of UnusableCertificate."""
     with pytest.raises(UnusableCertificate) as refused:
         server_context(certificate, key)
     return str(refused.value)
@@ -338,7 +335,6 @@ def test_faults_of_the_files_are_named(authority: trustme.CA, tmp_path: Path) ->
 def test_a_certificate_out_of_its_dates_is_refused(
     authority: trustme.CA, tmp_path: Path, after: int, before: int
 ) -> None:
-    """At the start, not by every client: it has run out, or is not valid yet."""
     now = datetime.datetime.now(datetime.UTC)
     issued = authority.issue_cert("localhost", not_before=now + after * DAY, not_after=now + before * DAY)
     certificate, key = files(tmp_path, issued)
@@ -347,7 +343,6 @@ def test_a_certificate_out_of_its_dates_is_refused(
 
 
 def test_an_encrypted_key_is_refused(authority: trustme.CA, tmp_path: Path) -> None:
-    """No password is asked for on the terminal."""
     from cryptography.hazmat.primitives import serialization
 
     certificate, key = files(tmp_path, authority.issue_cert("localhost"))

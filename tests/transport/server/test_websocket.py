@@ -21,7 +21,6 @@ from transport.wire.errors import CommandRejected
 
 
 def drained(protocol: ServerSideProtocol, data: bytes) -> list[Message | CommandRejected]:
-    """All messages of the turns that this is worth."""
     found = [protocol.feed(data)]
     while protocol.has_buffered:
         found.append(protocol.feed())
@@ -51,7 +50,6 @@ def test_a_turn_ends_with_a_message() -> None:
 
 @pytest.mark.parametrize("one", [frame(PING), frame(PONG), frame(CONT, b"", fin=False)], ids=["ping", "pong", "part"])
 def test_a_turn_has_so_many_frames(one: bytes) -> None:
-    """A burst without a message is read in parts."""
     protocol = ServerSideProtocol(100, 1000)
     protocol.feed(frame(TEXT, b"", fin=False))
     assert protocol.feed(one * (2 * FRAMES_PER_FEED)) is None
@@ -109,7 +107,6 @@ def test_a_message_in_one_read_is_taken_as_in_pieces(kind: int, length: int) -> 
     ids=["unmasked", "reserved bit", "unknown kind", "nothing to continue", "not UTF-8"],
 )
 def test_a_faulty_frame_in_one_read_closes(data: bytes, status: int) -> None:
-    """As it does in pieces."""
     protocol = ServerSideProtocol(100, 1000)
     assert protocol.feed(frame(TEXT, b"one")) == "one"
     assert protocol.feed(data) is None
@@ -130,7 +127,6 @@ def test_between_frames_there_is_no_parser() -> None:
 
 
 def test_what_came_with_the_handshake_waits() -> None:
-    """It is read in the first turn."""
     protocol = ServerSideProtocol(100, 1000, rest=frame(TEXT, b"early"))
     assert protocol.has_buffered
     assert protocol.feed() == "early"
@@ -159,7 +155,6 @@ def test_a_large_text_is_not_looked_at() -> None:
 
 
 def test_a_close_between_fragments_is_a_close() -> None:
-    """Its code is echoed, and the message is forgotten."""
     protocol = ServerSideProtocol(100, 1000)
     assert drained(protocol, frame(TEXT, b"one", fin=False) + close(4001) + frame(CONT, b"two")) == []
     assert code(protocol) == 4001

@@ -15,15 +15,7 @@ from transport.wire.command_parser import parse_frame
 from transport.wire.commands import Say
 from transport.wire.dialects import Dialect, event_data
 from transport.wire.errors import CommandRejected, UnreadableEvent
-from transport.wire.events import (
-    AgentThinking,
-    Envelope,
-    FinalResponse,
-    RunStatus,
-    ToolCompleted,
-    ToolStatus,
-    Usage,
-)
+from transport.wire.events import AgentThinking, Envelope, FinalResponse, RunStatus, ToolCompleted, ToolStatus, Usage
 
 
 def in_context(text: str) -> str:
@@ -136,7 +128,6 @@ def test_any_object_is_a_command_or_is_refused(frame) -> None:
 @given(st.binary(max_size=60) | st.text(max_size=60))
 @example('{"a":1,"a":{}}')
 def test_any_bytes_are_a_command_or_are_refused(frame) -> None:
-    """No bytes and no text make the parser fail in any other way."""
     result = outcome(frame)
     assert isinstance(result, CommandRejected)
     assert result.code in ERRORS
@@ -167,7 +158,6 @@ def test_the_log_gives_back_what_it_took(name) -> None:
 
 @given(st.floats(0, 4e9), JSON, st.text(), st.integers(1, 2**53))
 def test_the_log_is_exact(timestamp, result, line, seq) -> None:
-    """Times keep their last bit, results and texts every character."""
     event = ToolCompleted("a", "c", "t", result, line, ToolStatus.KILLED, 0.1 + 0.2, timestamp)
     envelope = Envelope(event, timestamp, seq, "t", message=line)
     assert from_log(to_log(envelope)) == envelope
@@ -217,7 +207,6 @@ def test_half_a_character_does_not_stop_an_event() -> None:
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_the_fields_of_an_event_are_those_of_its_data(name: str) -> None:
-    """Events are encoded without a dict of their fields, whose members they have all the same."""
     envelope = SAMPLES[name]
     shown, logged = (
         json.loads(frame or b"")["data"] for frame in (encode(envelope, Dialect.CANONICAL), to_log(envelope))
@@ -264,13 +253,11 @@ def test_what_json_cannot_hold_is_refused() -> None:
 
 
 def test_frames_are_compact_json() -> None:
-    """A frame has no line breaks and no spaces between members."""
     frame = encode(SAMPLES["tool_executing"], Dialect.CANONICAL)
     assert frame == msgspec.json.encode(msgspec.json.decode(frame or b""))
 
 
 def test_nesting_is_taken_up_to_the_bound() -> None:
-    """Exactly as deep as the bound is taken, one level more is not."""
     inside = command_parser.MAX_DEPTH - 2
     assert isinstance(outcome(in_context("[" * inside + "]" * inside)), Say)
     assert isinstance(outcome(in_context("[" * (inside + 1) + "]" * (inside + 1))), CommandRejected)

@@ -70,11 +70,6 @@ def test_what_may_be_retried_agrees_with_http(row) -> None:
     assert row.retryable == (row.http_status == 429 or row.http_status >= 500)
 
 
-def test_the_pillar_sentence_is_exact() -> None:
-    """Published clients compare it."""
-    assert ERRORS["pillar_required"].text == "pillar is required for liaison agent"
-
-
 def test_every_published_close_code_is_there() -> None:
     """Close codes are the standard's, or of the private range, and say whether to come back."""
     assert {1000, 1001, 1008, 1009, 1011, 1013, 4400, 4401, 4403, 4408, 4429} <= set(CLOSES)
@@ -122,7 +117,6 @@ def test_an_error_prints_its_sentence_and_survives_travel(error, sentence, kin) 
 
 
 def test_every_error_is_tried_above() -> None:
-    """A new error gets its row here."""
     declared = {
         kind
         for _, kind in inspect.getmembers(errors, inspect.isclass)

@@ -122,10 +122,6 @@ FORMS = [
     ({"type": "continue", "payload": {"run_id": "r"}}, Continue("r")),
     ({"type": "regenerate", "payload": {"message_id": "m", "call_id": "c"}}, Regenerate("m", call_id="c")),
     (
-        {"type": "regenerate", "payload": {"message_id": "m", "run_id": "r", "step": 3}},
-        Regenerate("m", run_id="r", step=3),
-    ),
-    (
         {"type": "feedback", "payload": {"message_id": "m", "rating": "up", "note": "yes"}},
         Feedback("m", Rating.UP, "yes"),
     ),
@@ -264,14 +260,12 @@ def test_the_sentence_names_the_field(frame, sentence) -> None:
 
 
 def test_the_pillar_sentence_is_exact() -> None:
-    """Published clients compare this sentence."""
     with pytest.raises(CommandRejected) as caught:
         parse_frame('{"agent_type":"liaison","message":"hi"}')
     assert caught.value.message == "pillar is required for liaison agent"
 
 
 def test_an_edit_needs_words() -> None:
-    """An edited message is a message."""
     with pytest.raises(CommandRejected) as caught:
         parse_frame('{"type":"edit","payload":{"message_id":"m","content":" "}}')
     assert caught.value.code == "empty_message"
@@ -282,26 +276,6 @@ def test_an_unknown_type_is_repeated_harmlessly() -> None:
     with pytest.raises(CommandRejected) as caught:
         parse_frame(json.dumps({"type": "da\x1b[2Jnce" + "!" * 500}))
     assert caught.value.message == "Unknown type: da?[2Jnce" + "!" * 31
-
-
-@pytest.mark.parametrize(
-    "frame",
-    [
-        {"message": "hi"},
-        {"agent_type": "guide", "message": "hi"},
-        {"type": "message", "content": "hi"},
-        {"type": "user_message", "payload": {"content": "hi", "agent_type": "liaison"}},
-    ],
-)
-def test_the_path_fixes_the_agent(frame) -> None:
-    """On a deprecated endpoint the agent is the path's, whatever the frame says or leaves out."""
-    say = parse_frame(json.dumps(frame), default_agent=("liaison", "insights"))
-    assert say == Say("hi", agent_type="liaison", pillar="insights")
-
-
-def test_other_commands_do_not_care_about_the_path() -> None:
-    """The path's agent is only for messages."""
-    assert parse_frame('{"type":"ping"}', default_agent=("guide", None)) == ClientPing()
 
 
 def test_every_field_of_every_command_is_checked() -> None:

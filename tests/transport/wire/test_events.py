@@ -69,19 +69,16 @@ def test_priorities() -> None:
 
 
 def test_a_run_ends_in_an_answer_or_an_error() -> None:
-    """Nothing else is terminal."""
     assert set(TERMINAL) == {FinalResponse, Error}
 
 
 @pytest.mark.parametrize("kind", [*EVENTS.values(), *dict.fromkeys(COMMANDS.values())], ids=lambda kind: kind.__name__)
 def test_vocabulary_is_documented_and_frozen(kind) -> None:
-    """Each has its line of purpose, and cannot be changed once made."""
     assert (kind.__doc__ or "").rstrip().endswith(".")
     assert kind.__setattr__ is not object.__setattr__
 
 
 def test_an_event_cannot_be_changed() -> None:
-    """Not by assignment, and not through the list it was made of."""
     references = ["a"]
     event = MessageAccepted("m", "r", "hi", references)
     references.append("b")
@@ -124,6 +121,5 @@ def test_user_text_and_tokens_never_print(shown) -> None:
 
 
 def test_usage_adds_up() -> None:
-    """The cost of a run is the sum of its answers'."""
     assert Usage(1, 2, 3) + Usage(10, 20, 30) == Usage(11, 22, 33)
     assert Usage() == Usage(0, 0, 0)

@@ -26,12 +26,10 @@ SMALL = [b'{"a":1}', b'{"b":2}']
 
 
 def test_plain_frames_stay_as_they_are() -> None:
-    """Without a hello, an event is a frame."""
     assert pack(SMALL, ClientCapabilities()) == SMALL
 
 
 def test_a_batch_is_an_array() -> None:
-    """Two frames become one array; a single frame is unchanged."""
     assert pack(SMALL, ClientCapabilities(batch=True)) == [b'[{"a":1},{"b":2}]']
     assert pack(SMALL[:1], ClientCapabilities(batch=True)) == SMALL[:1]
     assert pack([], ClientCapabilities(batch=True)) == []
@@ -59,14 +57,12 @@ def test_large_frames_are_compressed() -> None:
 
 
 def test_batches_are_compressed_as_a_whole() -> None:
-    """The array is the frame."""
     (payload,) = pack([SMALL[0]] * 300, ClientCapabilities(batch=True, gzip=True))
     assert isinstance(payload, Binary)
     assert gzip.decompress(payload) == b"[" + b",".join([SMALL[0]] * 300) + b"]"
 
 
 def chunk(name: str, index: int, count: int, data: str = "x") -> Chunk:
-    """A part."""
     return Chunk(name, index, count, data)
 
 
@@ -83,7 +79,6 @@ def test_what_was_cut_is_put_together_again(text: str, piece_bytes: int) -> None
 
 
 def test_a_part_is_a_frame_of_the_protocol() -> None:
-    """The members and their order, as documented."""
     assert [json.loads(part) for part in split(b'{"a":1}', "n", 4)] == [
         {"type": "chunk", "id": "n", "index": 0, "count": 2, "data": '{"a"'},
         {"type": "chunk", "id": "n", "index": 1, "count": 2, "data": ":1}"},
@@ -92,7 +87,6 @@ def test_a_part_is_a_frame_of_the_protocol() -> None:
 
 
 def test_parts_of_several_frames_may_be_mixed() -> None:
-    """Each is put together on its own."""
     assembler = ChunkAssembler()
     assert assembler.add(chunk("a", 0, 2, "1"), 0.0) is None
     assert assembler.add(chunk("b", 0, 1, "2"), 0.0) == "2"
@@ -147,7 +141,6 @@ def test_what_is_not_finished_is_forgotten_in_time() -> None:
 
 
 def test_a_whole_command_fits() -> None:
-    """The text that comes out is parsed like any frame."""
     said = json.dumps({"type": "message", "content": "é" * 9000}, ensure_ascii=False).encode()
     assembler = ChunkAssembler()
     for part in split(said, "1"):
