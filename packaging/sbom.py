@@ -65,24 +65,22 @@ def packages_of_python(python: Path) -> dict[str, Any]:
 
 def packages_of_npm(lock: Path) -> list[dict[str, Any]]:
     """Return what a lock file names. Nothing of it is in the wheel: it bundles the page, whose scripts are our own."""
-    found = []
+    found: dict[str, dict[str, Any]] = {}
     for path, package in json.loads(lock.read_text())["packages"].items():
         if not path:
             continue  # the package itself
         name, version = path.rpartition("node_modules/")[2], package["version"]
         purl = f"pkg:npm/{name.replace('@', '%40')}@{version}"
-        found.append(
-            {
-                "type": "library",
-                "bom-ref": purl,
-                "name": name,
-                "version": version,
-                "purl": purl,
-                "scope": "excluded",
-                "licenses": [{"expression": package["license"]}],
-            }
-        )
-    return found
+        found[purl] = {  # once, in however many folders it lies
+            "type": "library",
+            "bom-ref": purl,
+            "name": name,
+            "version": version,
+            "purl": purl,
+            "scope": "excluded",
+            "licenses": [{"expression": package["license"]}],
+        }
+    return list(found.values())
 
 
 def make_bill(python: Path) -> str:

@@ -22,6 +22,7 @@ const COMMON = {
 };
 
 const LARGE = 1_000_000; // bytes
+const WORKER = "chart_worker.js";
 
 const [page, folder] = process.argv.slice(2).map((path) => resolve(path));
 const [lib, out] = [join(folder, "lib"), join(folder, "bundle")];
@@ -30,7 +31,19 @@ await mkdir(out, { recursive: true });
 
 const libraries = (await readdir(join(here, "libraries"))).map((name) => join(here, "libraries", name));
 const { metafile: { inputs } } = await build({ ...COMMON, format: "esm", outdir: lib, entryNames: "[name]", entryPoints: libraries });
-const packages = new Set(Object.keys(inputs).map((path) => /node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1]).filter(Boolean));
+
+// What draws charts, for a worker: there a canvas, by which Vega measures texts, is of another kind.
+const canvas = {
+  name: "worker-canvas",
+  setup(bundler) {
+    bundler.onResolve({ filter: /^vega-canvas$/ }, ({ path }) => ({ path, namespace: "ours" }));
+    bundler.onLoad({ filter: /./, namespace: "ours" }, () => ({
+      contents: "export const canvas = (width, height) => new OffscreenCanvas(width || 1, height || 1); export const image = () => null; export { canvas as domCanvas, canvas as nodeCanvas };",
+    }));
+  },
+};
+const charts = await build({ ...COMMON, format: "iife", outdir: lib, entryNames: "[name]", entryPoints: [join(here, WORKER)], plugins: [canvas] });
+const packages = new Set(Object.keys({ ...inputs, ...charts.metafile.inputs }).map((path) => /node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1]).filter(Boolean));
 packages.add("@mermaid-js/tiny");
 
 // The languages of code that `colours.js` lacks, for whom they are loaded on demand.
@@ -58,7 +71,7 @@ const drawn = (await Promise.all(drawing.map((file) => readFile(file, "utf8"))))
 await writeFile(join(lib, "diagram.html"), ["<!doctype html>", '<meta charset="utf-8">', "<title>Diagram</title>", ...drawn, ""].join("\n"));
 
 // In the bundle they are files of their own, which all pages share.
-const shared = await build({ ...COMMON, format: "esm", outdir: out, entryPoints: (await readdir(lib)).filter((name) => name.endsWith(".js")).map((name) => join(lib, name)) });
+const shared = await build({ ...COMMON, format: "esm", outdir: out, entryPoints: (await readdir(lib)).filter((name) => name.endsWith(".js") && name !== WORKER).map((name) => join(lib, name)) });
 const nameOf = Object.fromEntries(Object.entries(shared.metafile.outputs).map(([file, { entryPoint }]) => [basename(entryPoint), basename(file)]));
 const ownLibraries = {
   name: "own-libraries",

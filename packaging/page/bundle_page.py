@@ -35,7 +35,7 @@ def make_bundle(root: Path, folder: Path) -> Path:
             shutil.copy(ours / name, folder)
         _run([*npm, *INSTALL], folder, INSTALL_S)
         shutil.copy(ours / LOCK, locked)
-    for name in ("bundle.mjs", "diagram.js"):
+    for name in ("bundle.mjs", "chart_worker.js", "diagram.js"):
         shutil.copy(ours / name, folder)
     shutil.copytree(ours / "libraries", folder / "libraries", dirs_exist_ok=True)
     out = folder / "made"

@@ -2,7 +2,7 @@
 
 `UNDERSTUDY_PAGE_BUNDLE` is `auto` (the default), `require` (a wheel without a bundle is an error, for a release) or
 `skip`. The wheel has it as `understudy/page/bundle`, which holds the libraries too; of `understudy/page/lib` it has
-what is no module: the frame that draws diagrams, and the licences. An editable install has those of the checkout.
+what is no module (`ALONE`). An editable install has those of the checkout.
 """
 
 import os
@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+ALONE = ("chart_worker", "diagram", "licences")
+"""The worker that draws charts, the frame that draws diagrams, and the licences of all libraries."""
 
 
 class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
@@ -38,7 +41,7 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
             self.app.display_warning(f"The page is not bundled, and will be served as its modules: {reason}")
         else:
             parts = [each for each in made.rglob("*") if each.is_file()]
-            parts = [each for each in parts if each.parent.name != "lib" or ".js" not in each.suffixes]
+            parts = [each for each in parts if each.parent.name != "lib" or each.name.split(".")[0] in ALONE]
             build_data["force_include"] |= {str(each): f"understudy/page/{each.relative_to(made)}" for each in parts}
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:

@@ -3,7 +3,7 @@
 import inspect
 import math
 import re
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, Final
 
@@ -20,17 +20,17 @@ from understudy.auth.allow import Allowed, read_allowed
 from understudy.models.model import AgentCard, Model, ModelSettings, ToolCard
 from understudy.tools.lifespan import Lifespan, to_lifespan
 from understudy.tools.mcp.server import McpServer
+from understudy.tools.offers import Starter
+from understudy.tools.suggestion import did_you_mean
 from understudy.tools.tool import Param, Tool, ToolError, tool
 
 GUIDE: Final = "guide"
 LIAISON: Final = "liaison"
-BUILTIN: Final = (GUIDE, "content", "insights", "operations", "business_outcomes")
-"""The names of the built-in agents."""
+BUILTIN: Final = (GUIDE, "content", "operations", "business_outcomes", "story")
+"""The names of the built-in agents of this distribution."""
 MAX_DEPTH: Final = 3
 """Agents that may ask each other as tools, one below the other, beside the one that answers its user."""
 
-TRANSLATED: Final = frozenset({"title", "description", "starters"})
-"""What of an agent a translation has."""
 REQUEST: Final = "What the agent is to do, with all that it needs to know."
 """What a model is told of the parameter of a tool that asks an agent."""
 
@@ -68,10 +68,21 @@ def _tools(value: Iterable[Tool | McpServer]) -> tuple[Tool, ...]:
     return tools
 
 
-def _texts(value: Iterable[str]) -> tuple[str, ...]:
+def _listed(value: Iterable[Any]) -> tuple[Any, ...]:
     if isinstance(value, str):
-        raise TypeError(f"a list of texts is needed, not the one text {value!r}")
+        raise TypeError(f"a list is needed, not the one text {value!r}")
     return tuple(value)
+
+
+def _starters(value: Iterable[str | Starter]) -> tuple[Starter, ...]:
+    return tuple(each if isinstance(each, Starter) else Starter(each) for each in _listed(value))
+
+
+def _translations(value: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {
+        language: {name: _starters(each) if name == "starters" else each for name, each in texts.items()}
+        for language, texts in value.items()
+    }
 
 
 def _allowed(value: Iterable[str] | None) -> Allowed:
@@ -100,7 +111,8 @@ class Agent:
     Raises ValueError for a bad name, a bad or empty `allow`, a translation of something else, a non-positive
     `timeout_s`, a budget of more time than `timeout_s`, two tools or servers of one name, or `run` with
     `output_type`; TypeError if a tool is not a `Tool`, `model` neither a name nor a model, `run` no async function,
-    or `output_type` no class with a schema.
+    or `output_type` no class with a schema. Also ValueError if the tool of a starter, or the one that is always to be
+    called, is none of the agent's.
     """
 
     name: str = field(validator=_named)
@@ -115,13 +127,13 @@ class Agent:
     """What it is for: for people, and for colleagues that hand over."""
     pillar: str | None = field(default=None)
     """Makes it a liaison: `agent_type` is `liaison` with this pillar, which no other agent of the server has."""
-    colleagues: tuple[str, ...] = field(default=(), converter=_texts)
+    colleagues: tuple[str, ...] = field(default=(), converter=_listed)
     """Names of agents it may hand a run over to."""
-    starters: tuple[str, ...] = field(default=(), converter=_texts, repr=False)
-    """Example requests, shown in the page."""
-    translations: Mapping[str, Mapping[str, Any]] = field(factory=dict, repr=False)
+    starters: tuple[Starter, ...] = field(default=(), converter=_starters, repr=False)
+    """Requests that the page offers in a new chat: each a `Starter`, or a text for a language model."""
+    translations: Mapping[str, Mapping[str, Any]] = field(factory=dict, converter=_translations, repr=False)
     """`title`, `description` and `starters` in other languages, for pages in these: `{"de": {"title": "Töpfe",
-    "starters": ["Zähle sie"]}}`."""
+    "starters": [Starter("Zähle sie", tool="count")]}}`."""
     timeout_s: float | None = field(default=None, validator=optional(_positive))
     """How long one of its runs may work, in seconds, before it ends with an error; None: it closes at the server's
     limit (`limits.run_s`), which this may not exceed."""
@@ -159,11 +171,18 @@ class Agent:
             if self.run not in (None, self.remote.run):
                 raise ValueError(f"agent {self.name!r} has a function and a remote address; give it one of them")
             object.__setattr__(self, "run", self.remote.run)
+        words, choice = ("auto", "required", "none"), self.settings.tool_choice
+        asked = [(each.tool, f"the starter {each.text!r}") for each in self.starters if each.tool]
+        asked += [] if choice in (None, *words) else [(choice, f"tool_choice={choice!r}")]
+        for name, what in asked:
+            if not self.may_have(name):
+                meant = did_you_mean(name, (*words, *(each.name for each in self.tools)))
+                raise ValueError(f"agent {self.name!r} has {what}, but no tool {name!r}{meant}")
 
     @translations.validator
     def _check_translations(self, _: Any, value: Mapping[str, Mapping[str, Any]]) -> None:
         for language, texts in value.items():
-            if not set(texts) <= TRANSLATED:
+            if not set(texts) <= {"title", "description", "starters"}:
                 raise ValueError(f"translations[{language!r}] of {self.name} has title, description and starters alone")
 
     @output_type.validator
@@ -244,6 +263,13 @@ class Agent:
         """Return the agent's tool of that name, or None."""
         return next((each for each in self.tools if each.name == name), None)
 
+    def with_tools(self, tools: Sequence[Tool]) -> "Agent":
+        """Return the agent with these tools alone, without the starters that need another one."""
+        gone = {each.name for each in self.tools} - {each.name for each in tools}
+        settings = evolve(self.settings, tool_choice=None) if self.settings.tool_choice in gone else self.settings
+        starters = [each for each in self.starters if each.tool not in gone]
+        return evolve(self, tools=tools, starters=starters, settings=settings)
+
     def may_have(self, name: str) -> bool:
         """Return whether a tool of that name may be the agent's: of an MCP server too, or of another framework."""
         of_server = any(name.startswith(f"{each.name}_") for each in self.servers)
@@ -252,21 +278,20 @@ class Agent:
     def card(self) -> AgentCard:
         """Return the agent's description for a model."""
         cards = tuple(ToolCard(each.name, each.description, each.parameters) for each in self.tools)
-        return AgentCard(self.name, self.display_title, self.description, cards)
+        translated = (starter for texts in self.translations.values() for starter in texts.get("starters", ()))
+        return AgentCard(self.name, self.display_title, self.description, cards, (*self.starters, *translated))
 
     def run_limit_s(self, run_s: float) -> float:
         """Return the seconds that a run of the agent may work on a server with the limit `run_s`.
 
         Raises ValueError if the agent's own limit is longer, because the server would silently shorten it.
         """
-        if self.timeout_s is None:
-            return run_s
-        if self.timeout_s > run_s:
+        if (own_s := self.timeout_s or run_s) > run_s:
             raise ValueError(
-                f"agent {self.name!r} is given timeout_s={self.timeout_s:g}, but limits.run_s ends every run after "
+                f"agent {self.name!r} is given timeout_s={own_s:g}, but limits.run_s ends every run after "
                 f"{run_s:g} s: raise limits.run_s, or lower the agent's timeout_s"
             )
-        return self.timeout_s
+        return own_s
 
     def run_budget(self, limits: Limits) -> Budget:
         """Return what a run of the agent may spend on a server with these limits.

@@ -18,12 +18,13 @@ WHOLE: Final = ("turns", "calls", "tokens")
 """The fields that are whole numbers."""
 
 
-def _check(_: Any, attribute: "Attribute[Any]", value: float | None) -> None:
+def check_bound(_: Any, attribute: "Attribute[Any]", value: float | None) -> None:
+    """Refuse a bound of what is spent that is not above 0 (ValueError), or no number of its kind (TypeError)."""
+    whole = attribute.type == int | None
     if value is None:
         return
-    kind = int if attribute.name in WHOLE else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kind):
-        word = "a whole number" if attribute.name in WHOLE else "a number"
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        word = "a whole number" if whole else "a number"
         raise TypeError(f"a budget's {attribute.name} must be {word}, not {value!r}")
     if not 0 < value < float("inf"):
         raise ValueError(f"a budget's {attribute.name} must be more than 0, not {value!r}; leave it out for no bound")
@@ -38,11 +39,11 @@ class Budget:
     not count. Raises ValueError for a value that is not above 0, TypeError for one that is no number.
     """
 
-    turns: int | None = field(default=None, validator=_check)
-    calls: int | None = field(default=None, validator=_check)
-    tokens: int | None = field(default=None, validator=_check)
-    cost: float | None = field(default=None, validator=_check)
-    wall_s: float | None = field(default=None, validator=_check)
+    turns: int | None = field(default=None, validator=check_bound)
+    calls: int | None = field(default=None, validator=check_bound)
+    tokens: int | None = field(default=None, validator=check_bound)
+    cost: float | None = field(default=None, validator=check_bound)
+    wall_s: float | None = field(default=None, validator=check_bound)
 
     def __repr__(self) -> str:
         """Return the call that makes this budget, with the fields that are given."""
@@ -51,10 +52,8 @@ class Budget:
 
     def lowered(self, other: "Budget") -> "Budget":
         """Return the smaller value of each field of the two."""
-        if self == UNBOUNDED:
-            return other
-        if other == UNBOUNDED:
-            return self
+        if UNBOUNDED in (self, other):
+            return self if other == UNBOUNDED else other
         values: dict[str, Any] = {}
         for name in LIMIT_OF:
             given = [value for value in (getattr(self, name), getattr(other, name)) if value is not None]

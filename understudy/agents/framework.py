@@ -8,17 +8,13 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-import msgspec
 from attrs import define, field, frozen
 
 from transport.wire.events import Usage
-from understudy.agents.turn import AgentTurn, TurnWork
-from understudy.models.items import MessageItem
-from understudy.tools.errors import InvalidResult, QuestionUnanswered
+from understudy.agents.turn import TurnWork
 from understudy.tools.form import Question
-from understudy.tools.result import to_json
 
 if TYPE_CHECKING:
     import asyncio
@@ -26,15 +22,6 @@ if TYPE_CHECKING:
 Run = TypeVar("Run", bound=Callable[..., Awaitable[object]])
 MAX_NAME: Final = 64
 """Characters of the name of a call."""
-MAX_BEFORE: Final = 5
-"""Runs before this one in which the state of an agent is looked for."""
-MAX_TITLE: Final = 300
-"""Characters of the title of a question."""
-YES_OR_NO: Final[Mapping[str, Any]] = {
-    "type": "object",
-    "properties": {"allow": {"type": "boolean", "title": "Allow it"}},
-    "required": ["allow"],
-}
 ANY_OBJECT: Final[Mapping[str, Any]] = {"type": "object", "properties": {}}
 _MARK: Final = "of_framework"
 
@@ -76,11 +63,6 @@ class FrameworkWork(TurnWork, Protocol):
 
         Raises ToolError if they are too large.
         """
-
-
-def framework_work(turn: AgentTurn) -> FrameworkWork:
-    """Return the work of the turn of a framework's agent."""
-    return cast("FrameworkWork", turn.work)
 
 
 def of_framework(run: Run) -> Run:
@@ -126,9 +108,7 @@ class OwnCall:
         """
         import asyncio  # only where an agent of a framework runs
 
-        self.begin_soon(work)
-        task = self._task
-        assert task is not None  # noqa: S101 - for the type checker: just begun
+        task = self.begin_soon(work)
         allowed = asyncio.wrap_future(self.allowed)
         try:
             await asyncio.wait((task, allowed), return_when=asyncio.FIRST_COMPLETED)
@@ -140,18 +120,19 @@ class OwnCall:
             await task
         return await allowed
 
-    def begin_soon(self, work: FrameworkWork) -> None:
+    def begin_soon(self, work: FrameworkWork) -> "asyncio.Task[None]":
         """Show the call as soon as the run lets it begin."""
         import asyncio
 
         self._task = asyncio.create_task(work.show_call(self))
+        return self._task
 
     async def end(self, result: Any = None, error: BaseException | None = None) -> None:
-        """Show the result of the call, or that it failed: a `ToolError` with its sentence, any other as a crash."""
+        """Show the result of the call, as JSON, or its failure: a `ToolError` by its sentence, any other as a crash."""
         if self.ended.done():
             return
         if error is None:
-            self.ended.set_result(as_json(result))
+            self.ended.set_result(result)
         else:
             self.ended.set_exception(error)
         if self._task is not None:
@@ -159,49 +140,3 @@ class OwnCall:
 
             await asyncio.wait((self._task,))
             self._task = None
-
-
-async def messages_since(turn: AgentTurn, found: Callable[[str], Awaitable[bool]]) -> list[MessageItem]:
-    """Return the messages of the conversation before this run, since the last run of which something was `found`."""
-    before = [each for each in turn.items if each.origin.run_id != turn.run_id]
-    for run_id in list(dict.fromkeys(each.origin.run_id for each in reversed(before)))[:MAX_BEFORE]:
-        if await found(run_id):
-            before = before[max(place for place, each in enumerate(before) if each.origin.run_id == run_id) + 1 :]
-            break
-    return [each for each in before if isinstance(each, MessageItem) and each.content]
-
-
-def text_question(title: str, text: str, schema: Mapping[str, Any] | None = None) -> Question:
-    """Return a question whose answer is of this schema, of an object or of the only field `answer`; by default text.
-
-    A long title is moved to the text.
-    """
-    asked = {"type": "string"} if schema is None else schema
-    if asked.get("type") != "object":
-        field = {"title": "Answer", **asked}
-        asked = {"type": "object", "properties": {"answer": field}, "required": ["answer"]}
-    return Question(title[:MAX_TITLE], asked, f"{title}\n{text}" if len(title) > MAX_TITLE else text)
-
-
-async def is_allowed(work: FrameworkWork, key: str, tool: str, arguments: Any) -> bool:
-    """Ask the user, once for a `key`, whether a call may go on that is at work, or that is not one of this run.
-
-    No answer is no.
-    """
-    asked = text_question(f"Allow {tool}?", msgspec.json.encode(arguments).decode(), YES_OR_NO)
-    try:
-        return bool((await work.ask_once(key, asked))["allow"])
-    except QuestionUnanswered:
-        return False
-
-
-def as_json(value: Any, depth: int = 4) -> Any:
-    """Return a value of a framework as plain JSON; what cannot be that, as text."""
-    try:
-        return to_json(value)
-    except (InvalidResult, TypeError, ValueError):
-        if isinstance(value, Mapping) and depth:
-            return {str(name): as_json(each, depth - 1) for name, each in value.items()}
-        if isinstance(value, list | tuple) and depth:
-            return [as_json(each, depth - 1) for each in value]
-        return str(value)

@@ -8,11 +8,13 @@ import msgspec
 from attrs import frozen
 
 from understudy.models.model import OutputFormat
+from understudy.models.think_tags import ThinkTags
 from understudy.tools.errors import InvalidResult
+from understudy.tools.parameters import fitted, plain_parameters
 from understudy.tools.result import to_json
 from understudy.tools.schema import Misfit, Unsupported, schema_of, structure
+from understudy.tools.written import objects_in, read_or_none
 
-_FENCED: Final = re.compile(r"\A\s*```[a-z]*\n(.*)\n```\s*\Z", re.DOTALL)
 _NAME: Final = re.compile(r"[^A-Za-z0-9_-]")
 _KEPT: Final = frozenset(
     (
@@ -30,9 +32,6 @@ class InvalidOutput(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
-
-    def __str__(self) -> str:
-        return self.message
 
 
 @frozen
@@ -59,47 +58,58 @@ class OutputType:
     def __init__(self, kind: Any) -> None:
         self.kind = kind
         try:
-            self.schema = schema_of(kind)
-        except Unsupported as error:
+            schema = schema_of(kind)
+            fits = isinstance(kind, type) and schema.get("type") == "object" and "properties" in schema
+            self.schema, _ = plain_parameters(schema) if fits else ({}, "")
+        except (Unsupported, ValueError) as error:
             raise TypeError(f"output_type: {error}") from None
-        if not isinstance(kind, type) or self.schema.get("type") != "object" or "properties" not in self.schema:
+        if not fits:
             raise TypeError(
                 f"output_type is a class with members (attrs, dataclass, Pydantic), not {kind!r}; give it a member of "
                 "that type"
             )
         name = _NAME.sub("_", kind.__name__)[:64]
-        strict = strict_schema(self.schema)
-        self.format = OutputFormat(name, self.schema if strict is None else strict, strict is not None)
+        try:
+            self.format = OutputFormat(name, _strict(self.schema), True)
+        except Unsupported:
+            self.format = OutputFormat(name, self.schema, False)
 
     def read(self, text: str) -> Output:
-        """Return the answer in a model's text, which may stand in a fence of Markdown. Raises `Misfit`.
+        """Return the answer in a model's text: what fits of the objects in it, if it is one. Raises `Misfit`.
 
-        Validators of the type take part: call it in a worker thread.
+        It may stand behind reasoning or a sentence, or in a fence of Markdown. Validators of the type take part: call
+        it in a worker thread.
         """
-        fenced = _FENCED.match(text)
-        try:
-            plain = msgspec.json.decode(text if fenced is None else fenced[1])
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            raise Misfit("", "it is not JSON") from None
-        plain = _without_nulls(plain, self.schema)
+        tags, whole = ThinkTags(), read_or_none(text)
+        found = list(objects_in(tags.feed(text).text + tags.finish().text)) if whole is None else [whole]
+        fitting: list[Output] = []
+        misfit = Misfit("", "it is not JSON")
+        for each in found:
+            try:
+                output = self._fit(each)
+            except Misfit as error:
+                misfit = error
+            else:
+                fitting += [] if output in fitting else [output]
+        if len(fitting) > 1:
+            raise Misfit("", "there are several answers in it")
+        if not fitting:
+            raise misfit
+        return fitting[0]
+
+    def _fit(self, given: Any) -> Output:
+        plain = fitted(given, self.schema)
         try:
             return Output(plain, to_json(structure(plain, self.kind, "")))
         except InvalidResult as error:
             raise Misfit("", str(error)) from None
 
 
-def strict_schema(schema: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return a schema as strict structured output takes it, None if that cannot say the same.
+def _strict(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a schema as strict structured output takes it. Raises Unsupported if that cannot say the same.
 
     Every member of an object is required there; one with a default may be null instead, and is then left out by `read`.
     """
-    try:
-        return _strict(schema)
-    except Unsupported:
-        return None
-
-
-def _strict(schema: Mapping[str, Any]) -> dict[str, Any]:
     unions = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
     if not (unions or {"type", "enum", "const"} & schema.keys()) or {"prefixItems", "allOf"} & schema.keys():
         raise Unsupported("any value, or one of places")
@@ -128,23 +138,3 @@ def _takes_null(schema: Mapping[str, Any]) -> bool:
     if kinds == "null" or (isinstance(kinds, list) and "null" in kinds) or None in schema.get("enum", ()):
         return True
     return any(_takes_null(each) for each in (*schema.get("anyOf", ()), *schema.get("oneOf", ())))
-
-
-def _without_nulls(value: Any, schema: Mapping[str, Any]) -> Any:
-    """Return a value without the nulls that stand for defaults."""
-    choices = (schema, *schema.get("anyOf", ()), *schema.get("oneOf", ()))
-    if isinstance(value, list):
-        items: Mapping[str, Any] = next(
-            (each["items"] for each in choices if isinstance(each.get("items"), Mapping)), {}
-        )
-        return [_without_nulls(each, items) for each in value]
-    if not isinstance(value, dict):
-        return value
-    members: Mapping[str, Any] = next(
-        (m for each in choices if value.keys() <= (m := each.get("properties", {})).keys()), {}
-    )
-    return {
-        name: _without_nulls(each, members.get(name, {}))
-        for name, each in value.items()
-        if each is not None or name not in members or _takes_null(members[name])
-    }

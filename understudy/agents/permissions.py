@@ -9,13 +9,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from attrs import Attribute, define, evolve, field, fields, frozen, validators
+from attrs import define, field, fields, frozen, validators
 
 from transport.connection.limits import Limits
 from understudy.agents.agent import Agent, with_subagents
+from understudy.agents.budget import check_bound
 from understudy.auth.allow import Allowed, Principal, fits, groups_of, is_allowed, read_allowed
 from understudy.models.prices import PriceTable
 from understudy.models.registry import costs_unknown
+from understudy.tools.suggestion import did_you_mean
 from understudy.tools.tool import Tool
 
 ANY: Final = "*"
@@ -33,16 +35,6 @@ class NotPermitted(Exception):
     """The user may not use a model; the text is a sentence for the user."""
 
 
-def _bound(_: Any, attribute: "Attribute[Any]", value: float | None) -> None:
-    whole = attribute.name.startswith("tokens")
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-        raise TypeError(f"{attribute.name} must be {'a whole number' if whole else 'a number'}, not {value!r}")
-    if not 0 < value < float("inf"):
-        raise ValueError(f"{attribute.name} must be more than 0, not {value!r}")
-
-
 @frozen(kw_only=True)
 class Allowance:
     """What each of the users that an entry names may spend on models, in place of the server's `limits.user_…`, or what
@@ -52,10 +44,15 @@ class Allowance:
     for all together none.
     """
 
-    tokens_per_day: int | None = field(default=None, validator=_bound)
-    cost_per_day: float | None = field(default=None, validator=_bound)
-    tokens_per_month: int | None = field(default=None, validator=_bound)
-    cost_per_month: float | None = field(default=None, validator=_bound)
+    tokens_per_day: int | None = field(default=None, validator=check_bound)
+    cost_per_day: float | None = field(default=None, validator=check_bound)
+    tokens_per_month: int | None = field(default=None, validator=check_bound)
+    cost_per_month: float | None = field(default=None, validator=check_bound)
+
+    @property
+    def given(self) -> dict[str, float]:
+        """The bounds that are given, by name."""
+        return {name: value for name in BOUNDS if (value := getattr(self, name)) is not None}
 
 
 BOUNDS: Final = tuple(each.name for each in fields(Allowance))
@@ -142,11 +139,7 @@ def _table(read: Mapping[str, Any], name: str, faults: list[str]) -> Mapping[str
 
 
 def check_rules(
-    rules: Rules,
-    agents: Mapping[str, Agent],
-    default_model: str,
-    limits: Limits,
-    prices: PriceTable,
+    rules: Rules, agents: Mapping[str, Agent], default_model: str, limits: Limits, prices: PriceTable
 ) -> None:
     """Refuse rules that do not fit a server with these agents, limits and prices.
 
@@ -165,16 +158,20 @@ def check_rules(
     named |= {f"allow of the tool {tool.name}": tool.allow for each in known.values() for tool in each.tools}
     for where, allow in named.items():
         unknown = [each for each in groups_of(allow) if each not in rules.groups]
-        faults += [f"{where}: there is no group {each!r} in groups" for each in unknown]
-    faults += [f"agents.{each}: there is no agent of that name" for each in rules.agents if each not in known]
-    faults += [f"models.{each}: no agent uses that model" for each in rules.models if each not in known_models]
+        faults += [
+            f"{where}: there is no group {each!r} in groups{did_you_mean(each, rules.groups)}" for each in unknown
+        ]
+    for each in (name for name in rules.agents if name not in known):
+        faults.append(f"agents.{each}: there is no agent of that name{did_you_mean(each, known)}")
+    for each in (name for name in rules.models if name not in known_models):
+        faults.append(f"models.{each}: no agent uses that model{did_you_mean(each, known_models)}")
     for pattern in rules.tools:
         if not any(_may_have(agent, pattern) for agent in known.values()):
-            faults.append(f"tools.{pattern}: no agent has such a tool")
+            meant = did_you_mean(pattern, (tool.name for each in known.values() for tool in each.tools))
+            faults.append(f"tools.{pattern}: no agent has such a tool{meant}")
     for key, allowance in rules.budgets.items():
-        for name in BOUNDS:
-            value, limit = getattr(allowance, name), getattr(limits, f"user_{name}")
-            if value is not None and (limit is None or value <= limit):
+        for name, value in allowance.given.items():
+            if (limit := getattr(limits, f"user_{name}")) is None or value <= limit:
                 at = "not set, so nobody is bound" if limit is None else f"{limit:g}"
                 faults.append(
                     f"budgets.{key}: {name} = {value:g} raises nothing, because limits.user_{name} is {at}; "
@@ -231,19 +228,20 @@ class Permissions:
     def usable(self, agents: Mapping[str, Agent], who: Principal) -> dict[str, Agent]:
         """Return the agents that a user may see and use, in order."""
         # Each message asks for all agents, of which most are for everybody: that is decided without a call.
-        ruled = self.rules.agents
-        return {
-            name: agent
-            for name, agent in agents.items()
-            if (agent.allow is None and agent.name not in ruled) or self.may_use(agent, who)
-        }
+        public = {name for name, agent in agents.items() if agent.allow is None} - self.rules.agents.keys()
+        return {name: agent for name, agent in agents.items() if name in public or self.may_use(agent, who)}
+
+    def colleagues(self, agent: Agent, agents: Mapping[str, Agent], who: Principal) -> list[Agent]:
+        """Return the colleagues of an agent, which is one of `agents`, that a user may see and use, in order."""
+        usable = self.usable(agents, who)
+        return [usable[name] for name in agent.colleagues if name in usable]
 
     def for_user(self, agent: Agent, who: Principal) -> Agent:
         """Return the agent without the tools that this user may not have called."""
         if not self.rules.tools and all(each.allow is None and each.agent is None for each in agent.tools):
             return agent
         tools = [each for each in agent.tools if self.may_call(each, who)]
-        return agent if len(tools) == len(agent.tools) else evolve(agent, tools=tools)
+        return agent if len(tools) == len(agent.tools) else agent.with_tools(tools)
 
     def check_models(self, names: Sequence[str], who: Principal) -> None:
         """Refuse a user who may not use one of these models.
@@ -259,19 +257,13 @@ class Permissions:
         """Return what this user may spend beyond the server's limits of each user, by the name of the bound."""
         found: dict[str, float] = {}
         for entry, allowance in self.rules.budgets.items():
-            if fits(entry, who):
-                for name in BOUNDS:
-                    value = getattr(allowance, name)
-                    if value is not None:
-                        found[name] = max(value, found.get(name, value))
+            for name, value in allowance.given.items() if fits(entry, who) else ():
+                found[name] = max(value, found.get(name, value))
         return found
 
     def together(self) -> dict[str, dict[str, float]]:
         """Return what all users of an entry may spend together, by entry and by the name of the bound."""
-        return {
-            entry: {name: value for name in BOUNDS if (value := getattr(allowance, name)) is not None}
-            for entry, allowance in self.rules.together.items()
-        }
+        return {entry: allowance.given for entry, allowance in self.rules.together.items()}
 
     def counted(self, who: Principal) -> tuple[str, ...]:
         """Return the entries for which this user's spending counts: the groups of the permissions file, and the roles

@@ -1,86 +1,107 @@
-"""All agents of a server by name: the built-in ones with their tools, and the users' own."""
+"""All agents of a server by name: the built-in ones with their tools, those that other distributions bring, and the
+users' own.
+
+A distribution brings agents by entry points of the group `understudy.agents`. Each has the name of the agent, and is an
+`Agent` or a function that returns one:
+
+```toml
+[project.entry-points."understudy.agents"]
+insights = "analyst:insights"
+```
+"""
 
 from collections.abc import Collection, Iterable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Final
 
 from understudy.agents.agent import BUILTIN, GUIDE, Agent
-from understudy.agents.builtin import business_outcomes, content, guide, insights, operations
-from understudy.tools.analysis import analyse_table, find_outliers, join_tables, table_trend
+from understudy.agents.builtin import guide, liaison
+from understudy.agents.story import STORY
 from understudy.tools.arithmetic import calculate
-from understudy.tools.charts import chart_table
 from understudy.tools.costs import reduce_costs
-from understudy.tools.extraction import extract_facts
-from understudy.tools.finance import break_even, compare_scenarios, sensitivity_analysis
-from understudy.tools.notes import save_note
-from understudy.tools.outline import outline_text
+from understudy.tools.finance import compare_scenarios
 from understudy.tools.performance import errors_by_code, open_work, recent_crashes, server_performance, slow_operations
-from understudy.tools.questions.tool import answer_question
 from understudy.tools.remembering import forget, remember, search_memory
+from understudy.tools.sanitize import sanitize_content
 from understudy.tools.server import supervision_tree, system_health
-from understudy.tools.tables import profile_table, query_table, tables_installed
-from understudy.tools.text import sanitize_content, summarise_text
-from understudy.tools.text_diff import compare_texts
+from understudy.tools.suggestion import did_you_mean
+
+GROUP: Final = "understudy.agents"
 
 
-def all_agents(own: Iterable[Agent] = (), builtin: Collection[str] = BUILTIN, default: str = "") -> dict[str, Agent]:
+def all_agents(
+    own: Iterable[Agent] = (), builtin: Collection[str] | None = None, default: str = ""
+) -> dict[str, Agent]:
     """Return the built-in agents called `builtin` and `own`, by name; a built-in guide hands over to all the others.
 
-    `insights` is left out where the extra `analyst` is not installed. An agent of `own` replaces a built-in agent of
-    the same name. The first one answers messages that name no agent: `default`, or else the guide, or else the first
-    of `own`.
+    The agents of other distributions count as built in; `builtin` None stands for all. An agent of `own` replaces a
+    built-in agent of the same name. The first one answers messages that name no agent: `default`, or else the guide, or
+    else the first of `own`.
 
     Raises:
         ValueError: Two agents have the same name or the same pillar, a name in `builtin`, `default` or the `colleagues`
-            of an agent is no agent's, the `memory` of an agent is the name of another that does not share it, or there
-            is no agent at all.
+            of an agent is no agent's, the `memory` of an agent is the name of another that does not share it, an agent
+            of another distribution cannot be loaded, or there is no agent at all.
     """
-    if unknown := [name for name in builtin if name not in BUILTIN]:
-        raise ValueError(f"there is no built-in agent {unknown[0]!r}; there are: {', '.join(BUILTIN)}")
+    brought = {} if builtin is not None and not builtin else _entry_points()
+    known = (*BUILTIN, *brought)
+    builtin = known if builtin is None else builtin
+    if unknown := [name for name in builtin if name not in known]:
+        meant = did_you_mean(unknown[0], known)
+        raise ValueError(f"there is no built-in agent {unknown[0]!r}{meant}; there are: {', '.join(known)}")
     memory = (remember, search_memory, forget)
+    measures = (server_performance, slow_operations, errors_by_code, recent_crashes, open_work)
     liaisons = [
-        content([sanitize_content, summarise_text, outline_text, compare_texts, extract_facts, calculate, *memory]),
-        insights(
-            [
-                profile_table,
-                analyse_table,
-                answer_question,
-                query_table,
-                table_trend,
-                find_outliers,
-                join_tables,
-                chart_table,
-                calculate,
-                *memory,
-            ]
-        ),
-        operations(
-            [
-                system_health,
-                server_performance,
-                slow_operations,
-                errors_by_code,
-                recent_crashes,
-                open_work,
-                supervision_tree,
-                calculate,
-                *memory,
-            ]
-        ),
-        business_outcomes([compare_scenarios, sensitivity_analysis, break_even, reduce_costs, calculate, *memory]),
+        liaison("content", [sanitize_content, calculate, *memory]),
+        liaison("operations", [system_health, *measures, supervision_tree, calculate, *memory]),
+        liaison("business_outcomes", [compare_scenarios, reduce_costs, calculate, *memory]),
     ]
-    kept = [name for name in builtin if name != "insights" or tables_installed()]
     named: dict[str, Agent] = {}
     for agent in own:
         if agent.name in named:
             raise ValueError(f"two agents are called {agent.name!r}; give one of them another name")
         named[agent.name] = agent
-    agents = {agent.name: agent for agent in liaisons if agent.name in kept} | named
+    agents = {agent.name: agent for agent in liaisons if agent.name in builtin}
+    agents |= {name: _load(entry) for name, entry in brought.items() if name in builtin and name not in named} | named
     if GUIDE in builtin and GUIDE not in named:
-        agents[GUIDE] = guide(agents.values(), [calculate, summarise_text, system_health, save_note, *memory])
+        agents[GUIDE] = guide(agents.values(), [calculate, system_health, *memory])
+    if STORY.name in builtin and STORY.name not in named:  # no colleague of the guide: nobody is handed over to it
+        agents[STORY.name] = STORY
     _check(agents)
     if default and default not in agents:
-        raise ValueError(f"the default agent {default!r} does not exist; there are: {', '.join(sorted(agents))}")
+        meant = did_you_mean(default, agents)
+        raise ValueError(f"the default agent {default!r} does not exist{meant}; there are: {', '.join(sorted(agents))}")
     first = default or (GUIDE if GUIDE in agents else next(iter(named or agents)))
     return {first: agents[first]} | agents
+
+
+def _entry_points() -> dict[str, EntryPoint]:
+    """Return the entry points of agents by name. Raises ValueError if one has a name that is taken."""
+    found: dict[str, EntryPoint] = {}
+    for each in sorted(entry_points(group=GROUP), key=lambda each: each.name):
+        if each.name in found or each.name in BUILTIN:
+            other = _distribution(found[each.name]) if each.name in found else "this server"
+            raise ValueError(f"{_distribution(each)} brings an agent {each.name!r}, as {other} does: uninstall it")
+        found[each.name] = each
+    return found
+
+
+def _load(entry: EntryPoint) -> Agent:
+    """Return the agent of an entry point. Raises ValueError, which names the distribution, if there is none."""
+    whose = f"the agent {entry.name!r} of {_distribution(entry)}"
+    try:
+        found = entry.load()
+        agent = found if isinstance(found, Agent) else found()
+    except Exception as error:
+        remedy = "mend or uninstall that distribution, or leave the agent out of builtin_agents"
+        raise ValueError(f"{whose} cannot be loaded ({type(error).__name__}: {error}): {remedy}") from error
+    if not isinstance(agent, Agent) or agent.name != entry.name:
+        raise ValueError(f"{whose} is {agent!r}: `{entry.value}` must be an Agent of that name, or return one")
+    return agent
+
+
+def _distribution(entry: EntryPoint) -> str:
+    return "an unknown distribution" if entry.dist is None else entry.dist.name
 
 
 def _check(agents: Mapping[str, Agent]) -> None:
@@ -100,7 +121,8 @@ def _check(agents: Mapping[str, Agent]) -> None:
             )
         for colleague in agent.colleagues:
             if colleague not in agents or colleague == name:
-                others = ", ".join(sorted(agents.keys() - {name})) or "none"
+                others = sorted(agents.keys() - {name})
                 raise ValueError(
-                    f"agent {name!r} has the colleague {colleague!r}, which is no other agent here; there are: {others}"
+                    f"agent {name!r} has the colleague {colleague!r}, which is no other agent here"
+                    f"{did_you_mean(colleague, others)}; there are: {', '.join(others) or 'none'}"
                 )

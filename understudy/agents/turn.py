@@ -16,9 +16,10 @@ import msgspec
 from attrs import evolve, field, frozen
 
 from understudy.models.model import Item, Reply
+from understudy.tools.containment import hinting
 from understudy.tools.lifespan import names_asyncio
 from understudy.tools.loop_call import Elsewhere
-from understudy.tools.result import MAX_VALUE_BYTES, ToolResult, to_json, to_result
+from understudy.tools.result import MAX_VALUE_BYTES, ToolResult, to_json, to_result, whole_text
 from understudy.tools.threads import tool_threads
 from understudy.tools.tool import ToolContext
 
@@ -37,6 +38,15 @@ class OwnStep:
     value: Any = field(default=None, repr=False)
 
 
+@frozen
+class CallResult:
+    """What a call gave: its `value`, and for people its `summary` or, if the tool wrote one, its `answer`."""
+
+    value: Any = field(repr=False)
+    summary: str = ""
+    answer: str = field(default="", repr=False)
+
+
 class TurnWork(Protocol):
     """What an `AgentTurn` asks of its run, on the server's loop."""
 
@@ -46,7 +56,7 @@ class TurnWork(Protocol):
     async def think(self, thought: str) -> None:
         """Show a thought, unless the log has it."""
 
-    async def call(self, name: str, arguments: Mapping[str, Any]) -> Any:
+    async def call(self, name: str, arguments: Mapping[str, Any]) -> CallResult:
         """Call a tool, unless the log has its result. Return the result."""
 
     async def ask_model(
@@ -65,10 +75,6 @@ class TurnWork(Protocol):
 
     async def handoff(self, name: str, reason: str) -> None:
         """Record a handoff, and end the function."""
-
-
-def _never() -> bool:
-    return False
 
 
 @frozen
@@ -90,7 +96,7 @@ class AgentTurn(ToolContext):
     data: Mapping[str, Any] = field(factory=dict, repr=False, kw_only=True)
     client_tools: tuple[str, ...] = field(default=(), kw_only=True)
     work: TurnWork = field(repr=False, kw_only=True)
-    given_up: Callable[[], bool] = field(default=_never, repr=False, kw_only=True)
+    given_up: Callable[[], bool] = field(default=lambda: False, repr=False, kw_only=True)
 
     @property
     def step_id(self) -> str:
@@ -110,7 +116,7 @@ class AgentTurn(ToolContext):
 
         Raises `ToolError` if the call fails or is not allowed.
         """
-        return await self.work.call(tool, to_json(arguments))
+        return (await self.work.call(whole_text(tool), to_json(arguments))).value
 
     async def ask_model(
         self,
@@ -136,7 +142,7 @@ class AgentTurn(ToolContext):
         The function may be sync, then it runs in a thread, or async. A step that was at work when its server died is
         run again; `step_id` is the same then. A name that is used again gets a number.
         """
-        step = await self.work.begin_step(name)
+        step = await self.work.begin_step(whole_text(name))
         if step.done:
             return step.value
         token = _step_id.set(step.step_id)
@@ -152,7 +158,7 @@ class AgentTurn(ToolContext):
         return await self.work.end_step(step, plain)
 
     async def visualize(self, chart: Mapping[str, Any]) -> None:
-        """Show a chart with the answer: `{"spec": …, "svg": …, "title": …}`, as `ToolResult.visualization`."""
+        """Show a chart with the answer: `{"spec": …, "title": …}`, as `ToolResult.visualization`."""
         if (shown := to_result(ToolResult(visualization=dict(chart))).visualization) is not None:
             await self.work.visualize(shown)
 
@@ -161,7 +167,7 @@ class AgentTurn(ToolContext):
 
         Raises `ToolError` if the agent has no such colleague, or its user may not use it.
         """
-        await self.work.handoff(name, reason)
+        await self.work.handoff(whole_text(name), reason)
 
     def elsewhere(self, on_server: Callable[..., Any], now_on_server: Callable[..., Any]) -> Self:
         """Return the turn for the tools' loop: its methods run on the server's loop, by these functions."""
@@ -191,7 +197,8 @@ async def _run_step(name: str, owner: str, function: Callable[..., Any], args: S
 async def run_function(function: Callable[[AgentTurn], Awaitable[object]], turn: AgentTurn) -> None:
     """Run the function of a hand-written agent in this loop: as asyncio code if it names asyncio, else as trio code."""
     if not names_asyncio(function):
-        await function(turn)
+        with hinting("the agent's function runs on trio, but its code is for asyncio: import asyncio in the function"):
+            await function(turn)
         return
     import trio_asyncio
 

@@ -19,17 +19,10 @@ from langgraph.pregel import Pregel
 from langgraph.types import Command, Interrupt
 
 from transport.wire.events import Usage
-from understudy.agents.framework import (
-    FrameworkWork,
-    OwnCall,
-    as_json,
-    framework_work,
-    messages_since,
-    of_framework,
-    text_question,
-)
+from understudy.agents.framework import OwnCall, of_framework
 from understudy.agents.turn import AgentTurn
 from understudy.frameworks.langgraph_checkpoints import RunCheckpoints
+from understudy.frameworks.work import AgentWork, as_json, text_question
 from understudy.tools.errors import QuestionUnanswered, ToolError
 
 MESSAGES: Final = "messages"
@@ -94,24 +87,17 @@ class GraphAgent:
     @of_framework
     async def run(self, turn: AgentTurn) -> None:
         """Work on a message."""
-        work = framework_work(turn)
-        resumed = await work.resume()
-        if not resumed.finished:
-            await GraphWork(self, turn, work, speaker="" if resumed.said else None).run()
+        await GraphWork(turn, self).run()
 
 
 @define(eq=False)
-class GraphWork:
-    """The work of a graph on one message: `calls` are those of its tools that have begun, by their ids."""
+class GraphWork(AgentWork):
+    """The work of a graph on one message."""
 
     agent: GraphAgent
-    turn: AgentTurn
-    work: FrameworkWork
-    speaker: str | None  # id of the message whose text was said last in this turn
-    calls: dict[str, OwnCall] = field(factory=dict, init=False)
+    speaker: str | None = field(default=None, init=False)  # id of the message whose text was said last in this turn
     allowed: list[OwnCall] = field(factory=list, init=False)  # which the user has allowed, and that have not begun
     _usage: dict[str, tuple[str, Usage]] = field(factory=dict, init=False)  # of each message, by its id
-    _thought: list[str] = field(factory=list, init=False)
     _checkpoints: RunCheckpoints = field(init=False, repr=False)
     _ends: set["asyncio.Task[None]"] = field(factory=set, init=False, repr=False)  # of calls that have their result
     _waits: asyncio.Event = field(init=False)  # set while the stream has nothing
@@ -124,17 +110,20 @@ class GraphWork:
 
     async def run(self) -> None:
         """Work until the graph has ended."""
+        resumed = await self.work.resume()
+        if resumed.finished:
+            return
+        self.speaker = "" if resumed.said else None
         checkpoints = self._checkpoints = RunCheckpoints(self.agent.graph, self.work, self._shown)
         await checkpoints.load(self.turn.run_id)
         graph = self.agent.graph.copy({"checkpointer": checkpoints})
         config = self._config()
         given: Any = None if checkpoints.begun else await self._input(checkpoints)
-        had_said = self.speaker is not None  # before a crash
         for _ in range(MAX_ROUNDS):
             state = await graph.aget_state(config) if given is None else None
             interrupts = [] if state is None else [each for task in state.tasks for each in task.interrupts]
             if state is not None and not state.tasks:
-                if self._number or not had_said:
+                if self._number or not resumed.said:  # before a crash
                     await self._say_result(state.values)
                 break
             if interrupts:
@@ -180,7 +169,7 @@ class GraphWork:
 
     async def _input(self, checkpoints: RunCheckpoints) -> Mapping[str, Any]:
         """Return the graph's input, with the messages since the last run that left a checkpoint, which is used."""
-        since = await messages_since(self.turn, checkpoints.start_after)
+        since = await self.messages_since(checkpoints.start_after)
         if self.agent.make_input is not None:
             return self.agent.make_input(self.turn)
         messages = [(HumanMessage if each.role == "user" else AIMessage)(each.content) for each in since]
@@ -205,7 +194,7 @@ class GraphWork:
         finally:
             self._waits.set()
             await asyncio.gather(*self._ends)
-        await self._show_thought()
+        await self.show_thought()
         await self._count()
 
     async def _shown(self) -> None:
@@ -234,25 +223,19 @@ class GraphWork:
             return
         for block in message.content_blocks:
             if block["type"] == "reasoning":
-                self._thought.append(str(block.get("reasoning") or ""))
+                self.thought.append(str(block.get("reasoning") or ""))
         if text := str(message.text):
-            await self._show_thought()
             apart = PARAGRAPH if self.speaker not in (None, name) else ""
             self.speaker = name
             self._said[name] = self._said.get(name, "") + text
-            await self.turn.say(apart + text)
-
-    async def _show_thought(self) -> None:
-        if thought := "".join(self._thought):
-            self._thought.clear()
-            await self.turn.think(thought)
+            await self.say(apart + text)
 
     async def _show_tool(self, payload: Mapping[str, Any]) -> None:
         name = str(payload["tool_call_id"])
         call = self.calls.get(name)
         match payload["event"]:
             case "tool-started" if call is None:  # else it goes on after an interrupt
-                await self._show_thought()
+                await self.show_thought()
                 await self._count()
                 self.speaker = None  # a call ends a paragraph
                 made = self._own_call(str(payload["tool_name"]), payload.get("input"))
@@ -279,7 +262,7 @@ class GraphWork:
         """
         with suppress(TimeoutError):
             await asyncio.wait_for(stored.wait(), STORED_S)
-        await call.end(value)
+        await call.end(as_json(value))
 
     def _own_call(self, tool: str, given: Any) -> OwnCall:
         """Return the call of a tool: the one that the user has allowed before, if there is one."""

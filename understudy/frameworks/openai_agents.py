@@ -1,16 +1,13 @@
 """`openai_agents`: an agent of the OpenAI Agents SDK as an agent here.
 
-1. The agent that runs is a copy of the user's, whose model and tools keep every reply and every result as state of the
-   run, before the agent goes on. After a crash the agent runs again, and is given what was kept; the request or call
-   that was at work is made again.
-2. A run begins with the items with which the run before it in the conversation has ended, through a session of the SDK,
-   so that branches do not mix, and with the messages since.
+The agent that runs is a copy of the user's, whose model and tools keep what `KeptWork` says; its history are the items
+of a session of the SDK.
 """
 
 import copy
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
-from hashlib import sha256
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -32,23 +29,14 @@ from agents.tool_context import ToolContext
 from attrs import define, field, frozen
 from openai.types.responses import Response, ResponseCompletedEvent
 
+from transport.wire.codec import replace_surrogates
 from transport.wire.events import Usage
-from understudy.agents.framework import (
-    FrameworkWork,
-    OwnCall,
-    as_json,
-    framework_work,
-    is_allowed,
-    messages_since,
-    of_framework,
-)
+from understudy.agents.framework import OwnCall, of_framework
 from understudy.agents.turn import AgentTurn
-from understudy.frameworks.openai_agents_session import SdkSession
+from understudy.frameworks.work import KeptWork, text_of
 from understudy.models.model import ModelUnavailable
 from understudy.tools.errors import ToolError
 
-KEPT: Final = "history"
-"""The key of the state that has the items with which a run has ended."""
 MAX_TURNS: Final = 10
 """Requests to models of one run, unless the agent says otherwise: as in the SDK."""
 TEXT: Final = ("response.output_text.delta", "response.refusal.delta")
@@ -86,46 +74,62 @@ class _Agent:
     @of_framework
     async def run(self, turn: AgentTurn) -> None:
         """Work on a message."""
-        await SdkWork(self, turn, framework_work(turn)).run()
+        await SdkWork(turn, self).run()
 
 
 @define(eq=False)
-class SdkWork:
-    """The work of an agent on one message. `state` is what was kept before it was interrupted.
+class SdkSession:
+    """The conversation as a session of the SDK, in memory: the history, then the items of this run."""
 
-    `calls` are those that have begun, by the ids of the SDK; `copies` the agents that run, by the ids of the user's.
-    """
+    session_id: str
+    items: list[Any] = field(repr=False)
+    session_settings: Any = None
+
+    async def get_items(self, limit: int | None = None) -> list[Any]:
+        """Return the last `limit` items, or all."""
+        return self.items[-limit:] if limit else list(self.items)
+
+    async def add_items(self, items: list[Any]) -> None:
+        """Add items to the end."""
+        self.items.extend(items)
+
+    async def pop_item(self) -> Any:
+        """Remove the last item and return it, None if there is none."""
+        return self.items.pop() if self.items else None
+
+    async def clear_session(self) -> None:
+        """Remove all items."""
+        self.items.clear()
+
+
+@define(eq=False)
+class SdkWork(KeptWork):
+    """The work of an agent on one message. `copies` are the agents that run, by the ids of the user's."""
 
     made: _Agent
-    turn: AgentTurn
-    work: FrameworkWork
-    state: dict[str, bytes] = field(factory=dict, init=False, repr=False)
-    calls: dict[str, OwnCall] = field(factory=dict, init=False)
     copies: dict[int, "Agent[Any]"] = field(factory=dict, init=False, repr=False)
     _requests: int = field(default=0, init=False)
     _speaker: tuple[int, str] | None = field(default=None, init=False)  # the request and item that spoke last
-    _thought: list[str] = field(factory=list, init=False, repr=False)
 
     async def run(self) -> None:
         """Work until the agent has its output.
 
         Raises ModelUnavailable if its model cannot be asked.
         """
-        resumed = await self.work.resume()
+        resumed = await self.resume()
         if resumed.finished:
             return
         self._speaker = (0, "") if resumed.said else None
-        self.state = await self.work.load(self.turn.run_id)
-        if KEPT in self.state:  # and all was said
-            return
-        session = SdkSession(self.turn.thread_id, await self._history())
+        kept, since = await self.load_history()
+        history = msgspec.json.decode(kept) + [{"role": each.role, "content": each.content} for each in since]
+        session = SdkSession(self.turn.thread_id, history)
         context = None if self.made.context is None else self.made.context(self.turn)
         try:
             result = await self._stream(self.turn.message, session, context)
             while result.interruptions:
                 state = result.to_state()
                 for each in result.interruptions:
-                    decided = await self._decided(each)
+                    decided = await self.decide_once(str(each.call_id), partial(self._decide, each))
                     if "denied" in decided:
                         state.reject(each, rejection_message=decided["denied"])
                     else:
@@ -134,15 +138,13 @@ class SdkWork:
         except openai.APIError as error:
             raise ModelUnavailable("The agent's model cannot be asked now.", detail=repr(error)) from error
         if not any(isinstance(each, MessageOutputItem) for each in result.new_items[-1:]):  # a tool's result is it
-            output = as_json(result.final_output)
-            await self.turn.say(output if isinstance(output, str) else msgspec.json.encode(output).decode())
-        await self._keep(session.items)
+            await self.turn.say(text_of(result.final_output))
+        await self.save_history(_encoded(session.items))
 
     async def _stream(self, given: Any, session: SdkSession, context: Any) -> Any:
         """Run the agent until it has its output, or interrupts itself. Return the SDK's result."""
         config = replace(self.made.config, model=None)  # which the copies have
-        agent, hooks = self.copied(self.made.agent), _Ends(self)
-        limit = self.made.max_turns
+        agent, hooks, limit = self.copied(self.made.agent), _Ends(self), self.made.max_turns
         result = Runner.run_streamed(
             agent, given, context=context, max_turns=limit, hooks=hooks, run_config=config, session=session
         )
@@ -152,29 +154,6 @@ class SdkWork:
         finally:
             result.cancel()  # the SDK runs it in a task of its own
         return result
-
-    async def _keep(self, items: list[Any]) -> None:
-        """Keep the items of the conversation for the next run, unless they are too many."""
-        try:
-            await self.work.save({KEPT: _encoded(items)}, tuple(self.state))
-        except ToolError:
-            await self.work.save({}, tuple(self.state))
-
-    async def _history(self) -> list[Any]:
-        """Return the items before this message: those of the last run that has kept them, and the texts since."""
-        history: list[Any] = []
-
-        async def found(run_id: str) -> bool:
-            if (kept := (await self.work.load(run_id)).get(KEPT)) is not None:
-                history.extend(msgspec.json.decode(kept))
-            return bool(history)
-
-        since = await messages_since(self.turn, found)
-        return history + [{"role": each.role, "content": each.content} for each in since]
-
-    async def _save(self, key: str, body: bytes) -> None:
-        await self.work.save({key: body})
-        self.state[key] = body
 
     # The agents that run
 
@@ -231,38 +210,29 @@ class SdkWork:
             if event.type in TEXT:
                 await self._say(event.delta, (self._requests, event.item_id))
             elif event.type in THOUGHT:
-                self._thought.append(event.delta)
+                self.thought.append(event.delta)
             elif event.type == "response.completed":
-                await self._show_thought()
-                await self._save(key, event.response.model_dump_json(exclude_unset=True, warnings=False).encode())
+                await self.show_thought()
+                dumped = event.response.model_dump(mode="json", exclude_unset=True, warnings=False)
+                await self.save(key, _encoded(dumped))
                 await self._count(event.response)
             yield event
 
     async def _say(self, text: str, speaker: tuple[int, str]) -> None:
-        await self._show_thought()
         apart = "\n\n" if self._speaker not in (None, speaker) else ""
         self._speaker = speaker
-        await self.turn.say(apart + text)
-
-    async def _show_thought(self) -> None:
-        if thought := "".join(self._thought):
-            self._thought.clear()
-            await self.turn.think(thought)
+        await self.say(apart + text)
 
     async def _count(self, reply: Response) -> None:
         """Count what a request to a model has used, as far as its provider says."""
         used = reply.usage
-        cached = getattr(used and used.input_tokens_details, "cached_tokens", None) or 0
-        written = getattr(used and used.input_tokens_details, "cache_write_tokens", None) or 0
-        thought = getattr(used and used.output_tokens_details, "reasoning_tokens", None) or 0
-        usage = Usage(
-            used.input_tokens if used else 0,
-            used.output_tokens if used else 0,
-            1,
-            cached=cached,
-            reasoning=thought,
-            cache_written=written,
-        )
+        inputs, outputs = used and used.input_tokens_details, used and used.output_tokens_details
+        details: dict[str, int] = {
+            "cached": getattr(inputs, "cached_tokens", None) or 0,
+            "cache_written": getattr(inputs, "cache_write_tokens", None) or 0,
+            "reasoning": getattr(outputs, "reasoning_tokens", None) or 0,
+        }
+        usage = Usage(used.input_tokens if used else 0, used.output_tokens if used else 0, 1, **details)
         await self.work.count(str(reply.model or "unknown"), usage)
 
     async def execute(self, tool: FunctionTool, context: Any, given: str, invoke: Callable[..., Awaitable[Any]]) -> Any:
@@ -292,32 +262,16 @@ class SdkWork:
         if (own := self.calls.pop(name, None)) is None:
             return
         kept = _encoded(result if isinstance(result, OUTPUTS) else str(result))
-        await self._save(f"t/{name}", kept)
+        await self.save(f"t/{name}", kept)
         await own.end(msgspec.json.decode(kept))
 
-    async def _decided(self, item: ToolApprovalItem) -> dict[str, Any]:
-        """Return the user's decision about a call: with what arguments, None for its own, or why it was denied."""
-        key = f"d/{item.call_id}"
-        if key not in self.state:
-            await self._save(key, msgspec.json.encode(await self._decide(item)))
-        decided: dict[str, Any] = msgspec.json.decode(self.state[key])
-        return decided
-
     async def _decide(self, item: ToolApprovalItem) -> dict[str, Any]:
-        name, given = str(item.call_id), _arguments(item.arguments or "{}")
+        """Return the user's decision about a call."""
+        name, tool, given = str(item.call_id), str(item.name), _arguments(item.arguments or "{}")
         if id(item.agent) not in self.copies or getattr(item.raw_item, "type", None) != "function_call":
-            # a call of an agent that a tool runs, or by the provider: not one of this run
-            key = sha256(name.encode()).hexdigest()[:32]
-            allowed = await is_allowed(self.work, key, str(item.name), given)
-            return {"arguments": None} if allowed else {"denied": "The user has not allowed it."}
+            return await self.ask_whether(name, tool, given)  # of an agent that a tool runs, or of the provider
         self._speaker = None
-        own = OwnCall(str(item.name), given, approval=True)
-        try:
-            arguments = dict(await own.begin(self.work))
-        except ToolError as error:
-            return {"denied": error.message}
-        self.calls[name] = own
-        return {"arguments": None if arguments == given else arguments}
+        return await self.ask_consent(name, tool, given)
 
 
 class _KeptModel(Model):
@@ -362,9 +316,9 @@ def _arguments(given: str) -> Mapping[str, Any]:
 
 def _encoded(value: object) -> bytes:
     """Return a value of the SDK as JSON."""
-    return msgspec.json.encode(value, enc_hook=_plain)
+    return msgspec.json.encode(replace_surrogates(value), enc_hook=_plain)
 
 
 def _plain(value: Any) -> Any:
     dump = getattr(value, "model_dump", None)
-    return str(value) if dump is None else dump(mode="json", exclude_none=True)
+    return replace_surrogates(str(value) if dump is None else dump(mode="json", exclude_none=True))

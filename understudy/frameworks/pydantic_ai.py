@@ -1,33 +1,21 @@
 """`pydantic_ai`: an agent of Pydantic AI as an agent here.
 
-1. A capability is added to each run, which keeps every reply of the model and every result of a tool as state of the
-   run, before the agent goes on. After a crash the agent runs again, and is given what was kept; the request or call
-   that was at work is made again.
-2. A run begins with the messages with which the run before it in the conversation has ended, so that branches do not
-   mix, and with the messages since.
+A capability is added to each run, which keeps what `KeptWork` says.
 """
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from hashlib import sha256
-from itertools import count
+from functools import partial
+from itertools import chain, count
 from typing import Any, Final
 
 import msgspec
 from attrs import define, field, frozen
-from pydantic_ai import DeferredToolRequests, DeferredToolResults, RunContext, ToolApproved, ToolDenied
-from pydantic_ai.agent import AbstractAgent
-from pydantic_ai.capabilities import AbstractCapability
+from pydantic_ai import DeferredToolRequests, DeferredToolResults, RunContext, ToolApproved, ToolDenied, exceptions
+from pydantic_ai.agent import AbstractAgent, WrapperAgent
+from pydantic_ai.capabilities import AbstractCapability, Instrumentation
 from pydantic_ai.durable_exec import JSON_CODEC, CallToolResult
 from pydantic_ai.durable_exec._toolset import unwrap_tool_call_result, wrap_tool_call_result
-from pydantic_ai.exceptions import (
-    ApprovalRequired,
-    CallDeferred,
-    ModelAPIError,
-    ToolFailed,
-    ToolFailedError,
-    ToolRetryError,
-)
 from pydantic_ai.messages import (
     ModelMessage,
     ModelMessagesTypeAdapter,
@@ -44,23 +32,15 @@ from pydantic_ai.messages import (
 )
 from pydantic_ai.tools import ToolDefinition
 
-from transport.wire.events import Usage
-from understudy.agents.framework import (
-    FrameworkWork,
-    OwnCall,
-    as_json,
-    framework_work,
-    is_allowed,
-    messages_since,
-    of_framework,
-    text_question,
-)
+from transport.wire.codec import replace_surrogates
+from understudy.agents.framework import OwnCall, of_framework
 from understudy.agents.turn import AgentTurn
+from understudy.frameworks.work import KeptWork, as_json, question_key, text_of, text_question, usage_of
 from understudy.models.model import ModelUnavailable
 from understudy.tools.errors import QuestionUnanswered, ToolError
 
-KEPT: Final = "history"
-"""The key of the state that has the messages with which a run has ended."""
+_OF_OUTPUT: Final = ("before_output_process", "after_output_process", "wrap_output_process", "after_model_request")
+"""Methods of capabilities that are given a reply or an output."""
 
 
 def pydantic_ai(
@@ -85,89 +65,79 @@ class _Agent:
     @of_framework
     async def run(self, turn: AgentTurn) -> None:
         """Work on a message."""
-        await AgentWork(self, turn, framework_work(turn)).run()
+        await PydanticWork(turn, self).run()
 
 
 @define(eq=False)
-class AgentWork:
-    """The work of an agent on one message. `state` is what was kept before it was interrupted.
-
-    `calls` are those that have begun, by the ids of Pydantic AI.
-    """
+class PydanticWork(KeptWork):
+    """The work of an agent on one message."""
 
     made: _Agent
-    turn: AgentTurn
-    work: FrameworkWork
-    state: dict[str, bytes] = field(factory=dict, init=False, repr=False)
-    calls: dict[str, OwnCall] = field(factory=dict, init=False)
     _requests: int = field(default=0, init=False)
     _live: bool = field(default=True, init=False)  # whether the model's reply is new
     _apart: bool = field(default=False, init=False)  # whether text follows other text of this turn
-    _thought: list[str] = field(factory=list, init=False, repr=False)
     _ids: set[str] = field(factory=set, init=False, repr=False)  # of calls: servers may give several the same one
-    _text: list[str] = field(factory=list, init=False, repr=False)  # of this reply, if it may be the form of an output
+    _beside: str = field(default="", init=False, repr=False)  # words of the last reply, beside an output that it gives
 
     async def run(self) -> None:
         """Work until the agent has its output.
 
         Raises ModelUnavailable if its model cannot be asked.
         """
-        resumed = await self.work.resume()
+        resumed = await self.resume()
         if resumed.finished:
             return
         self._apart = resumed.said
-        self.state = await self.work.load(self.turn.run_id)
-        if KEPT in self.state:  # and all was said
-            return
         history = await self._history()
         deps = None if self.made.deps is None else self.made.deps(self.turn)
         try:
             result = await self.made.agent.run(
                 self.turn.message, message_history=history, deps=deps, capabilities=[_Steps(self)]
             )
-        except ModelAPIError as error:
+        except exceptions.ModelAPIError as error:
             raise ModelUnavailable("The agent's model cannot be asked now.", detail=repr(error)) from error
         if not self._is_plain:
-            output = as_json(result.output)
-            text = output if isinstance(output, str) else msgspec.json.encode(output).decode()
-            await self._say(text, apart=self._apart)
-        await self._keep(result.all_messages())
+            await self._begin("\n\n".join(filter(None, (self._beside, text_of(result.output)))))
+        await self.save_history(_dump(result.all_messages()))
 
     @property
     def _is_plain(self) -> bool:
-        """Whether the output is the text of the model; else that is only its form, or words beside it."""
-        return self.made.agent.output_type is str
+        """Whether the output is the text of the model as it comes.
 
-    async def _keep(self, messages: list[ModelMessage]) -> None:
-        """Keep the messages of the conversation for the next run, unless they are too many."""
-        kept = ModelMessagesTypeAdapter.dump_json(messages)
-        try:
-            await self.work.save({KEPT: kept}, tuple(self.state))
-        except ToolError:
-            await self.work.save({}, tuple(self.state))
+        Else that is only its form, or words beside it, or may be refused or changed when it is whole.
+        """
+        inner, found = self.made.agent, list[AbstractCapability[Any]]()
+        inner.root_capability.apply(found.append)
+        while isinstance(inner, WrapperAgent):
+            inner = inner.wrapped
+        checks = getattr(inner, "_output_validators", True) or any(map(_checks_output, found))
+        return inner.output_type is str and not checks
 
     async def _history(self) -> list[ModelMessage]:
         """Return the messages before this one: those of the last run that has kept them, and the texts since."""
-        history: list[ModelMessage] = []
-
-        async def found(run_id: str) -> bool:
-            if (kept := (await self.work.load(run_id)).get(KEPT)) is not None:
-                history.extend(ModelMessagesTypeAdapter.validate_json(kept))
-            return bool(history)
-
-        for each in await messages_since(self.turn, found):
+        kept, since = await self.load_history()
+        history = ModelMessagesTypeAdapter.validate_json(kept)
+        for each in since:
             part: Any = UserPromptPart(each.content) if each.role == "user" else TextPart(each.content)
             history.append(ModelRequest([part]) if each.role == "user" else ModelResponse([part]))
         return history
 
-    async def _save(self, key: str, body: bytes) -> None:
-        await self.work.save({key: body})
-        self.state[key] = body
-
     # What the capability does
 
-    async def request(self, ask: Callable[[], Awaitable[ModelResponse]]) -> ModelResponse:
-        """Return the next reply of the model: the one that was kept, or a new one, which is kept."""
+    async def request(self, outputs: set[str], ask: Callable[[], Awaitable[ModelResponse]]) -> ModelResponse:
+        """Return the next reply of the model: the one that was kept, or a new one, which is kept.
+
+        `outputs` are the names of the tools by which it gives its output.
+        """
+        reply = await self._reply(ask)
+        text = "".join(part.content for part in reply.parts if isinstance(part, TextPart))
+        called = {part.tool_name for part in reply.parts if isinstance(part, ToolCallPart)}
+        self._beside = text if called and called <= outputs else ""  # an output that is refused is asked for again
+        if self._live and not self._is_plain and text and called - outputs:
+            await self._begin(text)
+        return reply
+
+    async def _reply(self, ask: Callable[[], Awaitable[ModelResponse]]) -> ModelResponse:
         key, self._requests = f"m/{self._requests:06}", self._requests + 1
         if (kept := self.state.get(key)) is not None:
             self._live = False
@@ -177,21 +147,9 @@ class AgentWork:
             return reply
         self._live = True
         reply = self._with_ids(await ask())
-        text, self._text = "".join(self._text), []
-        if text and any(isinstance(part, ToolCallPart) for part in reply.parts):
-            await self._say(text, apart=self._apart)
-            self._apart = True
-        await self._show_thought()
-        await self._save(key, ModelMessagesTypeAdapter.dump_json([reply]))
-        used = reply.usage
-        usage = Usage(
-            used.input_tokens,
-            used.output_tokens,
-            1,
-            cached=used.cache_read_tokens,
-            cache_written=used.cache_write_tokens,
-        )
-        await self.work.count(reply.model_name or "unknown", usage)
+        await self.show_thought()
+        await self.save(key, _dump([reply]))
+        await self.work.count(reply.model_name or "unknown", usage_of(reply.usage))
         return reply
 
     def _with_ids(self, reply: ModelResponse) -> ModelResponse:
@@ -199,7 +157,8 @@ class AgentWork:
         parts = list(reply.parts)
         for place, part in enumerate(parts):
             if isinstance(part, ToolCallPart):
-                unique = next(each for n in count(1) if (each := _numbered(part.tool_call_id, n)) not in self._ids)
+                names = chain([part.tool_call_id], (f"{part.tool_call_id}-{number}" for number in count(2)))
+                unique = next(each for each in names if each not in self._ids)
                 self._ids.add(unique)
                 if unique != part.tool_call_id:
                     parts[place] = replace(part, tool_call_id=unique)
@@ -210,29 +169,20 @@ class AgentWork:
         if not self._live:
             return
         match event:
-            case (
-                PartStartEvent(part=TextPart(content=text)) | PartDeltaEvent(delta=TextPartDelta(content_delta=text))
-            ) if not self._is_plain:
-                self._text.append(text)
-            case PartStartEvent(part=TextPart(content=text)):
-                await self._say(text, apart=self._apart)
-                self._apart = True
-            case PartDeltaEvent(delta=TextPartDelta(content_delta=text)):
-                await self._say(text)
+            case PartStartEvent(part=TextPart(content=text)) if self._is_plain:
+                await self._begin(text)
+            case PartDeltaEvent(delta=TextPartDelta(content_delta=text)) if self._is_plain:
+                await self.say(text)
             case (
                 PartStartEvent(part=ThinkingPart(content=text))
                 | PartDeltaEvent(delta=ThinkingPartDelta(content_delta=text))
             ):
-                self._thought.append(text or "")
+                self.thought.append(text or "")
 
-    async def _say(self, text: str, *, apart: bool = False) -> None:
-        await self._show_thought()
-        await self.turn.say(f"\n\n{text}" if apart else text)
-
-    async def _show_thought(self) -> None:
-        if thought := "".join(self._thought):
-            self._thought.clear()
-            await self.turn.think(thought)
+    async def _begin(self, text: str) -> None:
+        """Show the beginning of a text, set apart from one before it."""
+        await self.say(f"\n\n{text}" if self._apart else text)
+        self._apart = True
 
     async def execute(self, call: ToolCallPart, definition: ToolDefinition, make: Callable[[], Awaitable[Any]]) -> Any:
         """Return the result of a call of a tool: the one that was kept, or a new one, which is kept."""
@@ -246,35 +196,34 @@ class AgentWork:
             try:
                 await own.begin(self.work)
             except ToolError as error:
-                raise ToolFailed(error.message) from error
+                raise exceptions.ToolFailed(error.message) from error
         failed: Exception | None = None
+        value: Any = None
 
         async def made() -> Any:
             nonlocal failed
             try:
                 return await make()
-            except (ToolRetryError, ToolFailedError) as error:
+            except (exceptions.ToolRetryError, exceptions.ToolFailedError) as error:
                 failed = error
                 raise (error.__cause__ or error) from None
 
         try:
-            result = await wrap_tool_call_result(_not_deferred(made()))
-        except _Deferred as deferred:
-            raise deferred.reason from None  # the call goes on when it is decided
+            result = await wrap_tool_call_result(made())
         except Exception as error:
-            del self.calls[name]
-            await own.end(error=error)
+            await self.calls.pop(name).end(error=error)
             raise failed or error from None
+        try:
+            value = unwrap_tool_call_result(result)
+        except (exceptions.ApprovalRequired, exceptions.CallDeferred):
+            raise  # the call goes on when it is decided
+        except Exception as error:
+            failed = failed or error
         del self.calls[name]
-        await self._save(key, msgspec.json.encode(JSON_CODEC.dump(CallToolResult, result)))
+        await self.save(key, msgspec.json.encode(replace_surrogates(JSON_CODEC.dump(CallToolResult, result))))
         if failed is not None:
             await own.end(error=ToolError("tool_failed", str(failed.__cause__ or failed)[:1000]))
             raise failed
-        try:
-            value = unwrap_tool_call_result(result)
-        except Exception as error:
-            await own.end(error=ToolError("tool_failed", str(error)[:1000]))
-            raise
         await own.end(as_json(getattr(value, "return_value", value)))
         return value
 
@@ -282,11 +231,7 @@ class AgentWork:
         """Ask the user about calls that wait for consent, or for a result from elsewhere."""
         results = DeferredToolResults()
         for call in requests.approvals:
-            key = f"d/{call.tool_call_id}"
-            if key not in self.state:
-                decided = await self._decide(call)
-                await self._save(key, msgspec.json.encode(decided))
-            decided = msgspec.json.decode(self.state[key])
+            decided = await self.decide_once(call.tool_call_id, partial(self._decide, call))
             if "denied" in decided:
                 results.approvals[call.tool_call_id] = ToolDenied(decided["denied"])
             else:
@@ -295,38 +240,33 @@ class AgentWork:
             title = str(call.args_as_dict().get("question") or f"What is the result of {call.tool_name}?")
             given = msgspec.json.encode(as_json(call.args_as_dict())).decode()
             try:
-                answer = await self.work.ask_once(_key(call), text_question(title, given))
+                answer = await self.work.ask_once(question_key(call.tool_call_id), text_question(title, given))
                 results.calls[call.tool_call_id] = answer["answer"]
             except QuestionUnanswered as error:
-                results.calls[call.tool_call_id] = ToolFailed(error.message)
+                results.calls[call.tool_call_id] = exceptions.ToolFailed(error.message)
         return results
 
     async def _decide(self, call: ToolCallPart) -> dict[str, Any]:
-        """Return the user's decision about a call: with what arguments, None for its own, or why it was denied."""
-        given = as_json(call.args_as_dict())
-        if call.tool_call_id in self.calls:  # it has begun, and asks while it works
-            if await is_allowed(self.work, _key(call), call.tool_name, given):
-                return {"arguments": None}
-            await self.calls.pop(call.tool_call_id).end(error=ToolError("forbidden", "Not allowed."))
-            return {"denied": "The user has not allowed it."}
-        own = OwnCall(call.tool_name, given, approval=True)
-        try:
-            arguments = dict(await own.begin(self.work))
-        except ToolError as error:
-            return {"denied": error.message}
-        self.calls[call.tool_call_id] = own
-        return {"arguments": None if arguments == given else arguments}
+        """Return the user's decision about a call."""
+        name, given = call.tool_call_id, as_json(call.args_as_dict())
+        if name not in self.calls:
+            return await self.ask_consent(name, call.tool_name, given)
+        decided = await self.ask_whether(name, call.tool_name, given)  # it has begun, and asks while it works
+        if "denied" in decided:
+            await self.calls.pop(name).end(error=ToolError("forbidden", "Not allowed."))
+        return decided
 
 
 @dataclass
 class _Steps(AbstractCapability[Any]):
     """Has the replies of the model and the results of tools kept by `doing`, and shown."""
 
-    doing: AgentWork
+    doing: PydanticWork
 
     async def wrap_model_request(self, ctx: RunContext[Any], *, request_context: Any, handler: Any) -> ModelResponse:
         """Ask the model, unless its reply was kept."""
-        return await self.doing.request(lambda: handler(request_context))
+        outputs = {each.name for each in request_context.model_request_parameters.output_tools}
+        return await self.doing.request(outputs, lambda: handler(request_context))
 
     async def wrap_tool_execute(
         self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any, handler: Any
@@ -345,25 +285,12 @@ class _Steps(AbstractCapability[Any]):
         await self.doing.show(event)
 
 
-class _Deferred(Exception):
-    """A call waits for a decision, for this `reason`."""
-
-    def __init__(self, reason: Exception) -> None:
-        self.reason = reason
+def _dump(messages: list[ModelMessage]) -> bytes:
+    return msgspec.json.encode(replace_surrogates(ModelMessagesTypeAdapter.dump_python(messages, mode="json")))
 
 
-async def _not_deferred(making: Awaitable[Any]) -> Any:
-    """Await a result. Raises _Deferred if the call waits for a decision, which is no result."""
-    try:
-        return await making
-    except (ApprovalRequired, CallDeferred) as reason:
-        raise _Deferred(reason) from None
-
-
-def _numbered(call_id: str, number: int) -> str:
-    return call_id if number == 1 else f"{call_id}-{number}"
-
-
-def _key(call: ToolCallPart) -> str:
-    """Return the key of a question about a call."""
-    return sha256(call.tool_call_id.encode()).hexdigest()[:32]
+def _checks_output(capability: AbstractCapability[Any]) -> bool:
+    """Return whether a capability may refuse or change an output."""
+    own = type(capability)
+    changed = [name for name in _OF_OUTPUT if getattr(own, name) is not getattr(AbstractCapability, name)]
+    return bool(changed) and not isinstance(capability, Instrumentation)

@@ -1,341 +1,221 @@
-"""Answers from Anthropic's Messages API.
+"""Answers from Anthropic's Messages API."""
 
-1. Every wait has a deadline: `first_token_s` until the answer begins and while the model thinks or writes a call, which
-   may come in one piece; `idle_s` between two pieces of text. What is no progress, such as a ping, moves neither.
-2. The stream is closed however a turn ends; cancelling a turn closes its connection.
-3. Errors raised here contain neither the key, nor the address, nor the provider's own text.
-4. A stream that ends without a stop reason is a failure, not a short answer.
-"""
-
-import math
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
-import msgspec
-import trio
 from attrs import define, evolve, field
 from msgspec import UNSET
 
 from transport.wire.events import Usage
+from understudy.models.accepted import Adaptation
 from understudy.models.answer import (
-    CUT,
     INCOMPLETE,
     MAX_ARGUMENTS,
     MAX_CALLS,
     MAX_STATE,
-    MAX_TEXT,
-    REFUSED,
-    cut_reply,
+    WHOLE,
+    AnswerReader,
+    WrittenCall,
+    is_reason,
+    note_of_end,
     oversized,
-    read_call,
-    whole_reply,
+    read_usage,
 )
-from understudy.models.anthropic_client import AnthropicClient
-from understudy.models.anthropic_request import EFFORTS, Abilities, build_request, encode_state
-from understudy.models.model import (
-    Emit,
-    ModelLimits,
-    ModelUnavailable,
-    ReasoningDelta,
-    Reply,
-    TextDelta,
-    Turn,
-)
-from understudy.models.timeouts import IDLE_S
+from understudy.models.anthropic_request import build_request, encode_state
+from understudy.models.client import SdkModel
+from understudy.models.members import member, written
+from understudy.models.model import Emit, ModelEvent, ModelFault, ModelUnavailable, Reply, Turn
+from understudy.models.prompt import in_words
+from understudy.tools.written import read_or_none
 
-FIRST_TOKEN_S: Final = 120.0
-"""Seconds until an answer begins, as models may think before, and between two pieces of its text."""
-ABILITIES_S: Final = 10.0
-"""Seconds for the provider to say what a model accepts; without that it is taken for a newer one."""
 MAX_PAUSES: Final = 8
 """Times that a reply which the provider pauses is gone on with."""
 SEPARATOR: Final = "\n\n"
 """Put between two texts of one reply."""
-NOTES: Final = {"max_tokens": CUT, "model_context_window_exceeded": CUT, "refusal": REFUSED, "pause_turn": INCOMPLETE}
-"""Notes at the end of a reply that is not whole, by the reason why it ended."""
+PAUSED: Final = "pause_turn"
 
 
 @define
-class _Answer:
-    """The part of a reply that has arrived. `ended` is the provider's reason for its end, None before that.
+class _ReplyReader(AnswerReader):
+    """A reply as it arrives, which may go on after pauses. `blocks` are the reply's, in order.
 
-    `blocks` are the reply's, in order; `places` are their places by the index that the provider gives them, as several
-    may be open at a time. `arguments` are those of its calls as JSON, by place. `said` is its text as it came.
+    `places` are their places by the index that the provider gives them, as several may be open at a time. `arguments`
+    are those of its calls as JSON, by place. `paused`: the provider wants to be asked to go on.
     """
 
     blocks: list[dict[str, Any]] = field(factory=list)
     places: dict[Any, int] = field(factory=dict)
-    said: list[str] = field(factory=list)
     arguments: dict[int, list[str]] = field(factory=dict)
-    counted: dict[str, int] = field(factory=dict)
-    ended: str | None = None
-    size: int = 0
-    apart: bool = False  # whether its first text is put apart from a text before
+    arguments_size: int = 0
+    counted: dict[str, Any] = field(factory=dict)
+    before: Usage = field(factory=Usage)  # of the requests before a pause
+    paused: bool = False
+    most_reasoning: ClassVar[int] = MAX_STATE
 
-    def add(self, event: Any) -> tuple[str, str]:
-        """Add an event of the stream. Return the text and the thinking in it."""
-        match event.type:
+    def read(self, event: Mapping[str, Any]) -> list[ModelEvent]:
+        """Read an event, or a whole reply. Return what it says. Raises `ModelUnavailable`."""
+        said: list[ModelEvent] = []
+        if (whole := event.get(WHOLE)) is not None:
+            event = {"type": "message_start", "message": whole}
+        index = event.get("index")
+        match event.get("type"):
             case "message_start":
-                self._count(event.message.usage)
+                message = event.get("message")
+                self.places.clear()
+                self.counted.clear()
+                self.before = self.usage if self.paused else self.before
+                self.paused = False
+                for place, block in enumerate(member(message, "content") or ()):
+                    said += self._begin(place, block)
+                self._end(member(message, "stop_reason"), member(message, "usage"))
             case "content_block_start":
-                self.places[event.index] = len(self.blocks)
-                return self._begin(event.content_block.model_dump(exclude_none=True))
+                said = self._begin(index, event.get("content_block"))
             case "content_block_delta":
-                return self._extend(self._place(event), event.delta)
+                kind = str(member(event["delta"], "type")).removesuffix("_delta")
+                if index not in self.places and kind in ("text", "thinking"):  # some gateways begin no block
+                    self._begin(index, {"type": kind})
+                said = self._extend(self.places[index], event["delta"])
             case "content_block_stop":
-                self._close(self._place(event))
+                self._close(self.places[index])
+                said = self._rest(self.places[index], event.get("content_block"))
             case "message_delta":
-                self.ended = event.delta.stop_reason or self.ended
-                self._count(event.usage)
-        return "", ""
+                self._end(member(event.get("delta"), "stop_reason"), event.get("usage"))
+            case "message_stop":
+                for place, block in enumerate(member(event.get("message"), "content") or ()):
+                    said += self._rest(place, block) if place < len(self.blocks) else self._begin(place, block)
+                self.over = self.ended
+        self.writes = bool(self.blocks) and bool(self.blocks[-1].get("text"))
+        self.ended = self.ended or bool(whole and self.blocks)
+        return said
 
-    def _place(self, event: Any) -> int:
-        """Return the place of an event's block. Raises ValueError for one that has not begun."""
-        if (place := self.places.get(event.index)) is None:
-            raise ValueError("a delta before its block")
-        return place
+    def _end(self, reason: Any, usage: Any) -> None:
+        """Take the provider's reason for the end, if it has come, and its counts, which are those of all so far."""
+        if is_reason(reason):
+            self.ended, self.paused = True, reason == PAUSED
+            self.note = INCOMPLETE if self.paused else note_of_end(reason)
+        if isinstance(usage, Mapping):
+            self.counted |= {name: value for name, value in usage.items() if value is not None}
+        elif usage is not None:
+            read_usage(usage)  # logged as odd
+        counted = read_usage(self.counted)
+        # What was read from the provider's cache, or written to it, is a part of the input.
+        cached = sum(each for each in (counted.cached, counted.cache_written) if each is not UNSET)
+        self.usage = self.before + evolve(counted, input=counted.input + cached)
 
-    def _begin(self, block: dict[str, Any]) -> tuple[str, str]:
-        text, thinking = block.get("text") or "", block.get("thinking") or ""
-        match block["type"]:
-            case "text":
-                self.apart = self.apart or any(each["type"] == "text" and each["text"] for each in self.blocks)
-                self.blocks.append({"type": "text", "text": ""})
-                return self._write(len(self.blocks) - 1, text), ""
-            case "thinking":
-                block = {"type": "thinking", "thinking": thinking, "signature": block.get("signature") or ""}
-            case _:
-                thinking = ""
+    def _rest(self, place: int, whole: Any) -> list[ModelEvent]:
+        """Return what of a text has not come in pieces, of a block that some gateways send whole at its end."""
+        block, text = self.blocks[place], written(member(whole, "text"))
+        before = block.get("text")
+        return self._write(place, text[len(before) :]) if before is not None and text.startswith(before) else []
+
+    def _begin(self, index: Any, given: Any) -> list[ModelEvent]:
+        self.places[index] = place = len(self.blocks)
+        block = {name: value for name, value in given.items() if value is not None}
+        text, thinking = written(block.get("text")), written(block.get("thinking"))
+        self.progress += 1
+        if block["type"] == "text":
+            self.blocks.append({"type": "text", "text": ""})
+            return self._write(place, text)
+        if block["type"] == "thinking":
+            self.blocks.append({"type": "thinking", "thinking": "", "signature": block.get("signature") or ""})
+            return self._think(place, thinking)
         self.blocks.append(block)
         if sum("input" in each for each in self.blocks) > MAX_CALLS:
             raise oversized()
-        self.size += len(thinking)
-        return "", thinking
+        return []
 
-    def _extend(self, place: int, delta: Any) -> tuple[str, str]:
-        match delta.type:
+    def _extend(self, place: int, delta: Mapping[str, Any]) -> list[ModelEvent]:
+        match delta.get("type"):
             case "text_delta":
-                return self._write(place, delta.text), ""
+                return self._write(place, written(delta.get("text")))
             case "thinking_delta":
-                self.blocks[place]["thinking"] += delta.thinking
-                self.size += len(delta.thinking)
-                return "", delta.thinking
+                return self._think(place, written(delta.get("thinking")))
             case "signature_delta":
-                self.blocks[place]["signature"] += delta.signature
+                self.blocks[place]["signature"] += written(delta.get("signature"))
             case "input_json_delta":
                 if self.blocks[place]["type"] in ("text", "thinking"):
                     raise ValueError("arguments of a block that has none")
-                pieces = self.arguments.setdefault(place, [])
-                pieces.append(delta.partial_json)
-                self.size += len(delta.partial_json)
-                if sum(map(len, pieces)) > MAX_ARGUMENTS:
+                piece = written(delta.get("partial_json"))
+                self.arguments.setdefault(place, []).append(piece)
+                self.progress += bool(piece)
+                self.arguments_size += len(piece)
+                if self.arguments_size > MAX_ARGUMENTS:
                     raise oversized()
-        return "", ""
+        return []
 
-    def _write(self, place: int, text: str) -> str:
-        """Add text to a block. Return it, set apart if that block is to be."""
-        if text and self.apart:
-            text, self.apart = SEPARATOR + text, False
-        self.blocks[place]["text"] += text
-        self.said.append(text)
-        self.size += len(text)
-        return text
+    def _think(self, place: int, thinking: str) -> list[ModelEvent]:
+        self.blocks[place]["thinking"] += thinking
+        return self.say(reasoning=thinking)
 
-    def _close(self, number: int) -> None:
-        """Read the arguments of a call that is whole; those that are no JSON stay as they are."""
-        if number in self.arguments and (arguments := "".join(self.arguments[number])):
-            try:
-                self.blocks[number]["input"] = msgspec.json.decode(arguments)
-            except (msgspec.DecodeError, UnicodeError, RecursionError):
-                self.blocks[number]["input"] = {}
+    def _write(self, place: int, text: str) -> list[ModelEvent]:
+        """Add text to a block. Return it, set apart if it begins one behind another text."""
+        block = self.blocks[place]
+        if text and not block["text"] and self.texts:
+            text = SEPARATOR + text
+        block["text"] += text
+        return self.say(text)
 
-    def _count(self, usage: Any) -> None:
-        """Take the provider's counts, which are those of the whole reply so far."""
-        names = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
-        found = {name: getattr(usage, name, None) for name in names}
-        found["thinking_tokens"] = getattr(getattr(usage, "output_tokens_details", None), "thinking_tokens", None)
-        self.counted |= {name: value for name, value in found.items() if isinstance(value, int)}
+    def _close(self, place: int) -> None:
+        """Read the arguments of a block that is whole, which goes back to the provider after a pause."""
+        if arguments := "".join(self.arguments.get(place, ())):
+            self.blocks[place]["input"] = read_or_none(arguments) or {}
 
-    @property
-    def text(self) -> str:
-        """The text so far."""
-        return "".join(self.said)
-
-    @property
-    def thinking(self) -> str:
-        """The thinking so far, as far as the provider shows it."""
-        return "".join(each["thinking"] for each in self.blocks if each["type"] == "thinking")
-
-    @property
-    def is_writing(self) -> bool:
-        """Whether the newest block is a text that has begun."""
-        return bool(self.blocks) and self.blocks[-1]["type"] == "text" and bool(self.blocks[-1]["text"])
-
-    def calls(self) -> list[tuple[str, str, str]]:
-        """Return id, name and arguments as JSON of each call."""
-        found = []
-        for number, each in enumerate(self.blocks):
-            if each["type"] == "tool_use":
-                given = "".join(self.arguments.get(number, ())) or msgspec.json.encode(each.get("input") or {}).decode()
-                found.append((each.get("id") or f"call-{number}", each.get("name") or "", given))
-        return found
-
-    @property
-    def usage(self) -> Usage:
-        """The usage so far. What was read from the provider's cache, or written to it, is a part of the input."""
-        counted = self.counted
-        read, written = counted.get("cache_read_input_tokens"), counted.get("cache_creation_input_tokens")
-        return Usage(
-            counted.get("input_tokens", 0) + (read or 0) + (written or 0),
-            counted.get("output_tokens", 0),
-            1,
-            cached=UNSET if read is None else read,
-            reasoning=counted.get("thinking_tokens", UNSET),
-            cache_written=UNSET if written is None else written,
-        )
+    def calls(self) -> list[WrittenCall]:
+        """Return the calls."""
+        return [
+            (written(each.get("id")), written(each.get("name")), self.arguments.get(n) or [written(each.get("input"))])
+            for n, each in enumerate(self.blocks)
+            if each["type"] == "tool_use"
+        ]
 
 
-class Anthropic:
-    """The provider. Raises `AnthropicNotInstalled` if the extra `anthropic` is missing, and ValueError without a key.
-
-    `api_key` and `base_url` default to the variables ANTHROPIC_API_KEY and ANTHROPIC_BASE_URL. A request is retried
-    `retries` times, and only before its answer begins. `limits` are the model's. The client holds connections: close it
-    with `aclose`.
-    """
+class Anthropic(SdkModel):
+    """The provider of the Messages API."""
 
     name = "anthropic"
-    titles = True
-
-    def __init__(
-        self,
-        model: str,
-        *,
-        api_key: str | None = None,
-        base_url: str | None = None,
-        first_token_s: float = FIRST_TOKEN_S,
-        idle_s: float = IDLE_S,
-        retries: int = 0,
-        limits: ModelLimits | None = None,
-    ) -> None:
-        for name, value in (("first_token_s", first_token_s), ("idle_s", idle_s)):
-            if not (value > 0 and math.isfinite(value)):
-                raise ValueError(f"{name} must be a number of seconds above 0, not {value!r}")
-        # The package's own timeout only frees a connection that trio's clock has given up already.
-        timeout_s = 2 * max(first_token_s, idle_s)
-        self.client = AnthropicClient(model, api_key=api_key, base_url=base_url, timeout_s=timeout_s, retries=retries)
-        self.model = model
-        self.limits = limits or ModelLimits()
-        self.notice = f"Answers come from the language model {model}; check what matters."
-        self._first_token_s, self._idle_s = first_token_s, idle_s
-        self._abilities: Abilities | None = None
-
-    def __repr__(self) -> str:
-        return f"Anthropic(model={self.model!r})"
-
-    async def aclose(self) -> None:
-        """Close the client's idle connections. The provider cannot be used afterwards."""
-        await self.client.aclose()
+    package, kind = "anthropic", "AsyncAnthropic"
 
     async def known_models(self) -> list[str]:
         """Return the names of the models that the provider has, with this one if it does. Raises `ModelUnavailable`."""
-        models = self.client.sdk.models
         try:
-            await self.client.within(ABILITIES_S, partial(models.retrieve, self.model))
+            await self.within(self.idle_s, partial(self.sdk.models.retrieve, self.model))
         except ModelUnavailable as error:
-            if "404" not in error.detail:
+            if error.fault is not ModelFault.ADDRESS:
                 raise
-            page = await self.client.within(ABILITIES_S, partial(models.list, limit=1_000))
-            return [each.id for each in page.data]
+            return await super().known_models()
         return [self.model]  # a name without its date is in no list
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Answer one turn, streaming its text and its thinking. Raises `ModelUnavailable`."""
-        special = turn.settings.effort is not None or turn.output is not None
-        abilities = await self._ask_abilities() if special else Abilities()
-        body = build_request(turn, self.model, abilities)
-        if form := body.get("output_config", {}).get("format"):  # bounds of numbers and texts become words of it
-            form["schema"] = self.client.transform_schema(form["schema"])
-        asked, answers = body["messages"], [await self._stream(body, emit, _Answer())]
-        while answers[-1].ended == "pause_turn" and len(answers) <= MAX_PAUSES:
-            said = [block for each in answers for block in each.blocks if block.get("text", "-")]
-            body = body | {"messages": [*asked, {"role": "assistant", "content": said}]}
-            answers.append(await self._stream(body, emit, _Answer(apart=any(each.text for each in answers))))
-        ended, usage = answers[-1].ended, sum((each.usage for each in answers), Usage())
-        text, reasoning = "".join(each.text for each in answers), "".join(each.thinking for each in answers)
-        if (note := NOTES.get(ended or "")) is not None:
-            return evolve(await cut_reply(text, note, usage, emit), reasoning=reasoning[:MAX_STATE])
-        calls = [read_call(*call) for each in answers for call in each.calls()]
-        reply = await whole_reply(turn, text, calls, usage, emit)
-        state = encode_state([block for each in answers for block in each.blocks], self.model)
-        if len(reasoning) > MAX_STATE or (state is not None and len(msgspec.json.encode(state.value)) > MAX_STATE):
-            state = None
-        return evolve(reply, reasoning=reasoning[:MAX_STATE], state=state)
+        if turn.output is not None and not turn.output.strict:
+            turn = in_words(turn)
 
-    async def _stream(self, body: Mapping[str, Any], emit: Emit, answer: _Answer) -> _Answer:
-        """Ask, and read the stream into `answer`. Return it when it has ended."""
+        import anthropic  # which is an extra
+
+        def build(asked: Turn, _: Adaptation) -> Mapping[str, Any]:
+            body = build_request(asked, self.model)
+            if form := body.get("output_config", {}).get("format"):  # bounds of numbers and texts become words of it
+                form["schema"] = anthropic.transform_schema(form["schema"])
+            return body
+
+        return await self.ask(turn, emit, build, partial(self._answer, turn))
+
+    async def _answer(self, turn: Turn, body: Mapping[str, Any], emit: Emit) -> Reply:
+        answer, asked = _ReplyReader(), body["messages"]
+        for _ in range(1 + MAX_PAUSES):
+            if said := [block for block in answer.blocks if block.get("text", "-")]:
+                body = {**body, "messages": [*asked, {"role": "assistant", "content": said}]}
+            await answer.hear(await self._begin(body), self.next, self.first_token_s, self.idle_s, emit)
+            if not answer.paused:
+                break
+        reply, calls = await answer.reply(turn, emit)
+        state = encode_state(answer.blocks, self.model, calls)
+        return reply if answer.note or len(answer.reasoning) > MAX_STATE else evolve(reply, state=state)
+
+    async def _begin(self, body: Mapping[str, Any]) -> Any:
+        """Send the request. Return the stream of its answer."""
         fields = {name: value for name, value in body.items() if name != "temperature"}
         if "temperature" in body:  # the package has no parameter for it any more
             fields["extra_body"] = {"temperature": body["temperature"]}
-        client, seen = self.client, (0, 0)
-        request = partial(client.sdk.messages.create, **fields, stream=True)
-        begin_s = self._first_token_s * (1 + client.sdk.max_retries)
-        async with await client.within(begin_s, request) as events:
-
-            async def read() -> tuple[Any, str, str]:
-                event = await anext(events, None)
-                return (event, *(("", "") if event is None else answer.add(event)))
-
-            began = trio.current_time()
-            while answer.size <= MAX_TEXT:
-                wait_s = self._idle_s if answer.is_writing else self._first_token_s
-                try:
-                    event, text, thinking = await client.within(began + wait_s - trio.current_time(), read)
-                except ModelUnavailable:
-                    if answer.ended is None:
-                        raise
-                    break  # the answer is complete; only the end marker is missing
-                if event is None or event.type == "message_stop":
-                    break
-                if (answer.size, len(answer.blocks)) != seen:
-                    began, seen = trio.current_time(), (answer.size, len(answer.blocks))
-                if thinking:
-                    await emit(ReasoningDelta(thinking))
-                if text:
-                    await emit(TextDelta(text))
-            else:
-                answer.ended = "max_tokens"
-        if answer.ended is None:
-            if answer.size or answer.blocks:
-                raise ModelUnavailable("The language model stopped in the middle of its answer.", True, "cut short")
-            raise ModelUnavailable("The language model sent no answer; try again in a moment.", True, "no answer")
-        return answer
-
-    async def _ask_abilities(self) -> Abilities:
-        """Return what the model accepts, as the provider says; asked once."""
-        if self._abilities is None:
-            try:
-                retrieve = partial(self.client.sdk.models.retrieve, self.model)
-                self._abilities = read_abilities(await self.client.within(ABILITIES_S, retrieve))
-            except ModelUnavailable as error:
-                if error.retryable:
-                    return Abilities()
-                self._abilities = (
-                    Abilities()
-                )  # the server has no list of models, or the request itself says what is wrong
-        return self._abilities
-
-
-def read_abilities(info: Any) -> Abilities:
-    """Return the abilities in the provider's description of a model; those of newer ones if it has none."""
-    if (found := getattr(info, "capabilities", None)) is None:
-        return evolve(Abilities(), max_output=info.max_tokens)
-    kinds, levels = found.thinking.types, found.effort
-    return Abilities(
-        adaptive=kinds.adaptive.supported,
-        budget=kinds.enabled.supported,
-        off=kinds.disabled.supported,
-        efforts=frozenset(name for name in EFFORTS if (level := getattr(levels, name, None)) and level.supported),
-        structured=found.structured_outputs.supported,
-        max_output=info.max_tokens,
-    )
+        return await self.within(self.first_token_s, partial(self.sdk.messages.create, **fields, stream=True))

@@ -10,13 +10,10 @@
 """
 
 import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
-import msgspec
-from attrs import frozen
-
+from understudy.models.answer import WrittenCall, make_state
 from understudy.models.items import (
     NO_TEXT,
     CallItem,
@@ -27,6 +24,7 @@ from understudy.models.items import (
     ProviderState,
     ReasoningItem,
     ResultItem,
+    digest,
     settled,
 )
 from understudy.models.model import ModelLimits, Turn
@@ -37,73 +35,46 @@ PROVIDER: Final = "anthropic"
 FROM_SERVER: Final = "[From the server, not from the user]"
 GO_ON: Final = "Go on."
 """What the user's side says if there is nothing else to answer."""
-_IN_JSON: Final = "Your final answer is one JSON object, and nothing else. It fits this schema:"
-MIN_BUDGET: Final = 1_024
-"""Tokens of the smallest budget for thinking that the API takes."""
-BUDGETS: Final = {"minimal": 0.0, "low": 0.25, "medium": 0.5, "high": 0.8, "xhigh": 0.9, "max": 0.95}
-"""Part of the longest reply that a model of earlier generations may think, by effort; `MIN_BUDGET` at least."""
-EFFORTS: Final = ("low", "medium", "high", "xhigh", "max")
-"""The API's levels of effort, the lowest first."""
 _MARK: Final = {"type": "ephemeral"}
 
 Block = dict[str, Any]
 
 
-@frozen
-class Abilities:
-    """What a model accepts: kinds of thinking, levels of effort, replies that are bound to a schema (`structured`), and
-    the tokens of its longest reply (None: unknown).
-
-    The defaults are those of newer models, which think as much as they see fit. Earlier ones have a `budget` for it.
-    """
-
-    adaptive: bool = True
-    budget: bool = False
-    off: bool = True
-    efforts: frozenset[str] = frozenset(EFFORTS)
-    structured: bool = True
-    max_output: int | None = None
-
-
-def build_request(turn: Turn, model: str, abilities: Abilities = Abilities()) -> dict[str, Any]:
-    """Return the body of the request. `temperature` is in it if the agent sets one, though newer models refuse it."""
+def build_request(turn: Turn, model: str) -> dict[str, Any]:
+    """Return the body of the request as newer models take it, which think as much as they see fit."""
     messages = build_messages(turn.items, model)
     _mark(messages)
     for note in turn.notes:
         _add(messages, "user", [_server_text(note.content)])
-    bound = turn.output is not None and turn.output.strict and abilities.structured
-    if turn.output is not None and not bound:
-        schema = msgspec.json.encode(turn.output.schema).decode()
-        _add(messages, "user", [_server_text(f"{_IN_JSON}\n{schema}")])
     if turn.partial_text.strip():
         _add(messages, "assistant", [_text(turn.partial_text)])
         _add(messages, "user", [_server_text(CONTINUE)])
     if not messages or messages[-1]["role"] == "assistant":
         _add(messages, "user", [_server_text(GO_ON)])
-    most = abilities.max_output or ModelLimits().max_output
-    max_tokens = min(turn.settings.max_output or most, abilities.max_output or turn.settings.max_output or most)
     body: dict[str, Any] = {
         "model": model,
-        "max_tokens": max_tokens,
+        "max_tokens": turn.settings.max_output or ModelLimits().max_output,
         "system": [_text(system_text(turn)) | {"cache_control": _MARK}],
         "messages": messages,
     }
     forced = False
     if tools := [
-        {"name": name, "description": about, "input_schema": dict(schema)}
-        for name, about, schema in offered_tools(turn)
+        {"name": each.name, "description": each.description, "input_schema": dict(each.parameters)}
+        for each in offered_tools(turn)
     ]:
         tools[-1]["cache_control"] = _MARK
         body["tools"] = tools
         if choice := _tool_choice(turn):
             forced = choice["type"] in ("any", "tool")
             body["tool_choice"] = choice
-    if turn.output is not None and bound:
+    if turn.output is not None:
         body["output_config"] = {"format": {"type": "json_schema", "schema": dict(turn.output.schema)}}
-    effort = _effort(turn, max_tokens, abilities, forced=forced, resumable=_begins_with_thinking(messages))
-    if config := body.get("output_config", {}) | effort.pop("output_config", {}):
-        body["output_config"] = config
-    body |= effort
+    if (effort := turn.settings.effort) == "none":
+        body["thinking"] = {"type": "disabled"}
+    elif effort is not None:
+        body["output_config"] = body.get("output_config", {}) | {"effort": "low" if effort == "minimal" else effort}
+        if not forced:  # which excludes thinking
+            body["thinking"] = {"type": "adaptive", "display": "summarized"}
     if turn.settings.temperature is not None and "thinking" not in body:
         body["temperature"] = min(turn.settings.temperature, 1.0)
     return body
@@ -123,31 +94,6 @@ def _tool_choice(turn: Turn) -> dict[str, Any]:
     return {"type": "tool", "name": choice} | one
 
 
-def _effort(turn: Turn, max_tokens: int, abilities: Abilities, *, forced: bool, resumable: bool) -> dict[str, Any]:
-    """Return the fields of the agent's effort, none if it leaves that to the provider.
-
-    Of the levels that a model lacks, the next lower one that it has stands in.
-    A forced tool and thinking exclude each other. Thinking with a budget cannot begin after a call of this run that
-    was made without: `resumable` is False then.
-    """
-    effort = turn.settings.effort
-    if effort is None:
-        return {}
-    if effort == "none":
-        return {"thinking": {"type": "disabled"}} if abilities.off else {}
-    at_most = EFFORTS[: EFFORTS.index("low" if effort == "minimal" else effort) + 1]
-    level = next((each for each in reversed(at_most) if each in abilities.efforts), None)
-    fields: dict[str, Any] = {} if level is None else {"output_config": {"effort": level}}
-    if forced:
-        return fields
-    if abilities.adaptive:
-        fields["thinking"] = {"type": "adaptive", "display": "summarized"}
-    elif abilities.budget and resumable and max_tokens > MIN_BUDGET:
-        budget = max(int(max_tokens * BUDGETS[effort]), MIN_BUDGET)
-        fields["thinking"] = {"type": "enabled", "budget_tokens": budget}
-    return fields
-
-
 def build_messages(items: Sequence[Item], model: str) -> list[dict[str, Any]]:
     """Return the conversation for the API. It begins with the user; it may end with the assistant."""
     messages: list[dict[str, Any]] = []
@@ -158,7 +104,7 @@ def build_messages(items: Sequence[Item], model: str) -> list[dict[str, Any]]:
             _add(messages, "assistant", _assistant_blocks(turn, model))
         turn.clear()
 
-    for each in settled(items):
+    for each in settled(items, PROVIDER, model):
         match each:
             case ReasoningItem():
                 close()
@@ -177,7 +123,7 @@ def build_messages(items: Sequence[Item], model: str) -> list[dict[str, Any]]:
             case ResultItem(call_id=call_id, status=status, content=content):
                 close()
                 failed = {} if status == "ok" else {"is_error": True}
-                result = {"type": "tool_result", "tool_use_id": tool_name(call_id), "content": content}
+                result = {"type": "tool_result", "tool_use_id": call_id, "content": content}
                 _add(messages, "user", [result | failed])
             case _:
                 close()
@@ -188,11 +134,12 @@ def build_messages(items: Sequence[Item], model: str) -> list[dict[str, Any]]:
     return messages
 
 
-def encode_state(blocks: Sequence[Mapping[str, Any]], model: str) -> ProviderState | None:
-    """Return what is to be given back with a reply: its thinking, and the place of that among its texts and calls.
+def encode_state(blocks: Sequence[Mapping[str, Any]], model: str, calls: Sequence[WrittenCall]) -> ProviderState | None:
+    """Return what is to be given back with a reply: its thinking, the place of that among its texts and calls, and the
+    ids of these.
 
     `blocks` are those of the reply. The text of thinking is not in the state, as the reply has it as its reasoning,
-    where secrets are redacted; nor are texts and calls. None without thinking.
+    where secrets are redacted; nor are texts and calls. None if it is nothing, or too much.
     """
     kept: list[Block] = []
     for each in blocks:
@@ -207,9 +154,9 @@ def encode_state(blocks: Sequence[Mapping[str, Any]], model: str) -> ProviderSta
             case "tool_use":
                 kept.append({"type": "tool_use"})
     if not any("thinking" in each["type"] for each in kept):
-        return None
+        return make_state(PROVIDER, model, {}, calls)
     reasoning = "".join(each["thinking"] for each in blocks if each["type"] == "thinking")
-    return ProviderState(PROVIDER, model, {"blocks": kept, "reasoning": _digest(reasoning)})
+    return make_state(PROVIDER, model, {"blocks": kept, "reasoning": digest(reasoning)}, calls)
 
 
 def _assistant_blocks(turn: Sequence[ReasoningItem | MessageItem | CallItem], model: str) -> list[Block]:
@@ -240,32 +187,16 @@ def _assistant_blocks(turn: Sequence[ReasoningItem | MessageItem | CallItem], mo
 
 def _kept_blocks(item: ReasoningItem, model: str) -> list[Block]:
     """Return the blocks of a reply by this model's own state, those of thinking whole; none if its text is changed."""
-    match item.state:
-        case ProviderState(provider="anthropic", model=of, value={"blocks": [*kept], "reasoning": digest}) if (
-            of == model
-        ):
-            pass
-        case _:
-            return []
-    if _digest(item.content) != digest:
+    value = item.own_state(PROVIDER, model)
+    if not value or digest(item.content) != value["reasoning"]:
         return []
     blocks, at = [], 0
-    for each in kept:
+    for each in value["blocks"]:
         if each["type"] == "thinking":
             text, at = item.content[at : at + each["size"]], at + each["size"]
             each = {"type": "thinking", "thinking": text, "signature": each["signature"]}
         blocks.append(dict(each))
     return blocks
-
-
-def _digest(text: str) -> str:
-    return hashlib.blake2s(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
-
-
-def _begins_with_thinking(messages: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the last message with calls, if they are this run's newest, begins with thinking; True without one."""
-    last: list[Block] = next((each["content"] for each in reversed(messages) if each["role"] == "assistant"), [])
-    return not any(each["type"] == "tool_use" for each in last) or "thinking" in last[0]["type"]
 
 
 def _add(messages: list[dict[str, Any]], role: Literal["user", "assistant"], blocks: Sequence[Block]) -> None:
@@ -294,7 +225,7 @@ def _server_text(text: str) -> Block:
 
 def _call(item: CallItem) -> Block:
     arguments = item.arguments if isinstance(item.arguments, dict) else {}
-    return {"type": "tool_use", "id": tool_name(item.id), "name": tool_name(item.name), "input": arguments}
+    return {"type": "tool_use", "id": item.id, "name": tool_name(item.name), "input": arguments}
 
 
 def _image(part: ImagePart) -> Block:

@@ -14,16 +14,19 @@ import trio
 from attrs import define, evolve, field
 
 from understudy.models.model import (
+    AttemptLost,
     Emit,
     Model,
     ModelChanged,
     ModelEvent,
+    ModelFault,
     ModelLimits,
     ModelUnavailable,
     Reply,
     TextDelta,
     TextDropped,
     Turn,
+    UsageSoFar,
     limits_of,
 )
 from understudy.models.resilient import SILENT, ResilientModel
@@ -41,7 +44,8 @@ class _Said:
     scope: trio.CancelScope = field(factory=trio.CancelScope)
 
     async def __call__(self, event: ModelEvent) -> None:
-        self.scope.deadline = math.inf
+        if not isinstance(event, UsageSoFar | AttemptLost):
+            self.scope.deadline = math.inf
         if isinstance(event, TextDelta):
             self.text.append(event.text)
         elif isinstance(event, TextDropped):
@@ -57,14 +61,16 @@ class FallbackModel:
     names: Sequence[str]
     name: str = field(init=False)
     notice: str = field(init=False)
-    limits: ModelLimits = field(init=False)
     _rests_until: dict[str, float] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.name, self.notice = self.models[0].name, self.models[0].notice
-        # The input must fit into each of them. The offline model is no measure: it has no window.
+
+    @property
+    def limits(self) -> ModelLimits:
+        """What fits into each of them. The offline model is no measure: it has no window."""
         limits = [limits_of(each) for each in self.models if getattr(each, "limits", None) is not None]
-        self.limits = ModelLimits(
+        return ModelLimits(
             min((each.window_tokens for each in limits), default=ModelLimits().window_tokens),
             min((each.max_output for each in limits), default=ModelLimits().max_output),
             any(each.images for each in limits),
@@ -84,7 +90,7 @@ class FallbackModel:
                 going_on = evolve(turn, partial_text=turn.partial_text + said) if said else turn
                 reply = await self._ask(model, going_on, saying, last=left == 1)
             except ModelUnavailable as error:
-                if error.retryable:
+                if error.fault in (ModelFault.AWAY, ModelFault.BUSY):  # not if one message made it fail
                     self._rests_until[name] = trio.current_time() + REST_S
                 if left == 1:
                     raise
@@ -102,7 +108,7 @@ class FallbackModel:
             if isinstance(model, ResilientModel) and not last:
                 return await model.respond(turn, saying, patient=False)
             return await model.respond(turn, saying)
-        raise ModelUnavailable(SILENT, True, "no answer in time")
+        raise ModelUnavailable(SILENT, True, "no answer in time", None, ModelFault.AWAY)
 
     def _awake(self) -> list[int]:
         """Return the numbers of the models that do not rest, in order; all if all rest."""

@@ -1,22 +1,19 @@
 """Asks a provider about a model of a setting, without asking the model anything: that costs nothing."""
 
 import difflib
-import importlib.util
 import logging
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import trio
 from attrs import frozen
 
-from understudy.models.keys import BadKey, read_key
-from understudy.models.model import LOADS, ModelUnavailable
-from understudy.models.registry import OFFLINE, PROVIDERS, load_provider
+from understudy.models.model import LOADS, ModelFault, ModelUnavailable
+from understudy.models.providers import OFFLINE, ProviderModel, Providers, find_provider
+from understudy.storage.errors import ExtraNotInstalled
 
 log = logging.getLogger(__name__)
 
-PACKAGES: Final = {"openai": "openai", "openai-chat": "openai", "anthropic": "anthropic"}
-"""The package, and the extra, of each provider."""
 ASK_S: Final = 10.0
 """Seconds for a provider to answer."""
 
@@ -32,31 +29,22 @@ class Inquiry:
     text: str
 
 
-def inquire(name: str, *, ask: bool = True) -> Inquiry:
+def inquire(name: str, providers: Providers, *, ask: bool = True) -> Inquiry:
     """Check that a model of a setting can be used: package, key, and unless `ask` is False what its provider says."""
     if name == OFFLINE:
         return Inquiry(
-            "note", "offline: a rule-based stand-in, not a language model; `serve --model openai:NAME` for one"
+            "note",
+            "no language model is connected: forms, starters and arithmetic work; `serve --model openai:NAME` for one",
         )
-    provider, _, model = name.partition(":")
-    if provider not in PROVIDERS or not model:
-        return Inquiry("mend", f"there is no model {name!r}: set UNDERSTUDY_MODEL to offline or openai:NAME")
-    package = PACKAGES[provider]
-    if importlib.util.find_spec(package) is None:
-        return Inquiry("mend", f"{name} needs the extra: pip install 'understudy-server[{package}]'")
-    variable = f"{package.upper()}_API_KEY"
     try:
-        if not read_key(variable):
-            return Inquiry(
-                "mend", f"{name} needs {variable} in the environment, or {variable}_FILE with the path of a file"
-            )
-    except BadKey as error:
-        return Inquiry("mend", f"{name}: {error}")
+        provider, model = find_provider(name, providers)
+        client = provider.open(model, None, {})
+    except (ExtraNotInstalled, ValueError) as error:
+        return Inquiry("mend", str(error))
     if not ask:
         return Inquiry("ok", f"{name}, with a key; the provider was not asked")
 
     async def ask_once() -> Inquiry:
-        client = load_provider(provider)(model, retries=0)
         try:
             return await ask_provider(name, client)
         finally:
@@ -66,17 +54,16 @@ def inquire(name: str, *, ask: bool = True) -> Inquiry:
     return trio.run(ask_once)
 
 
-async def ask_provider(name: str, client: Any) -> Inquiry:
+async def ask_provider(name: str, client: ProviderModel) -> Inquiry:
     """Ask the provider of a model of a setting, which has this `client`, for the models that it has."""
-    began = trio.current_time()
-    provider, _, model = name.partition(":")
+    began, model = trio.current_time(), name.partition(":")[2]
     try:
         with trio.fail_after(ASK_S):
             known = await client.known_models()
     except trio.TooSlowError:
         return Inquiry("mend", f"{name}: the provider did not answer within {ASK_S:g} s")
     except ModelUnavailable as error:
-        return _failed(name, f"{PACKAGES[provider].upper()}_API_KEY", error)
+        return _failed(name, client.provider.key_variable, error)
     took = f"answered in {(trio.current_time() - began) * 1000:.0f} ms"
     if not any(model == each or each.endswith(f"/{model}") for each in known):
         near = difflib.get_close_matches(model, known, 3, 0.5)
@@ -89,17 +76,22 @@ def _failed(name: str, variable: str, error: ModelUnavailable) -> Inquiry:
     """Return the finding of a request that failed. The provider's own text is in none."""
     if LOADS in error.detail:
         return Inquiry("note", f"{name}: the server is starting, and loads its model")
-    if "404" in error.detail:
-        return Inquiry("note", f"{name}: the server answers, but has no list of models; the first message will tell")
-    if any(status in error.detail for status in ("401", "403")):
-        return Inquiry("mend", f"{name}: the provider refused the key in {variable}")
-    if "429" in error.detail:
-        return Inquiry("note", f"{name}: the provider answers that it has too many requests now, or no credit is left")
+    match error.fault:
+        case ModelFault.ADDRESS:
+            return Inquiry(
+                "note", f"{name}: the server answers, but has no list of models; the first message will tell"
+            )
+        case ModelFault.KEY:
+            return Inquiry("mend", f"{name}: the provider refused the key in {variable}")
+        case ModelFault.ACCOUNT:
+            return Inquiry("mend", f"{name}: the account at the provider is used up")
+        case ModelFault.BUSY:
+            return Inquiry("note", f"{name}: the provider answers that it has too many requests now")
     reached = "failed" if any(each.isdecimal() for each in error.detail.split()) else "cannot be reached"
     return Inquiry("mend", f"{name}: the provider {reached} ({error.detail})")
 
 
-async def log_not_ready(clients: Mapping[str, Any]) -> None:
+async def log_not_ready(clients: Mapping[str, ProviderModel]) -> None:
     """Ask the providers of these models, by name, and log which cannot be used, as a server does when it starts."""
     for name, client in clients.items():
         found = await ask_provider(name, client)

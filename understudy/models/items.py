@@ -4,7 +4,11 @@ Items are oldest first. The items of one turn of a model follow each other: reas
 the calls. `settled` brings any list into the order that providers accept.
 """
 
-from collections.abc import Iterable, Sequence
+import base64
+import hashlib
+import re
+from collections.abc import Collection, Iterable, Sequence
+from itertools import count
 from typing import Any, Final, Literal, TypeAlias
 
 from attrs import evolve, field, frozen
@@ -66,12 +70,14 @@ Part: TypeAlias = ImagePart | DocumentPart
 class ProviderState:
     """What a provider wants back with its own reply, such as encrypted reasoning; opaque to the server.
 
-    It is given back only to the same `provider` and `model`. `value` is JSON.
+    It is given back only to the same `provider` and `model`. `value` is JSON; `ids` are those that it gave the calls of
+    the reply, in their order.
     """
 
     provider: str
     model: str
     value: Any = field(repr=False)
+    ids: tuple[str, ...] = ()
 
 
 @frozen
@@ -94,6 +100,11 @@ class ReasoningItem:
     state: ProviderState | None = None
     origin: Origin = NOWHERE
 
+    def own_state(self, provider: str, model: str) -> Any:
+        """Return the value of the state if it is of this model of this provider; None if not."""
+        state = self.state
+        return state.value if state is not None and (state.provider, state.model) == (provider, model) else None
+
 
 @frozen
 class CallItem:
@@ -105,6 +116,11 @@ class CallItem:
     origin: Origin = NOWHERE
 
 
+def _why(content: str) -> str:
+    """Return what is shown of a result: why its call failed, and nothing of a value."""
+    return repr(content) if re.search(r'(\A|\n){"status":', content) else "..."
+
+
 @frozen
 class ResultItem:
     """The result of the call `call_id`. `status` is a value of `transport.wire.events.ToolStatus`."""
@@ -112,7 +128,7 @@ class ResultItem:
     call_id: str
     name: str
     status: str
-    content: str = field(repr=False)
+    content: str = field(repr=_why)
     origin: Origin = NOWHERE
 
 
@@ -142,6 +158,11 @@ class NoteItem:
 Item: TypeAlias = MessageItem | ReasoningItem | CallItem | ResultItem | HandoffItem | NoteItem
 
 
+def digest(text: str) -> str:
+    """Return a short digest, which tells a text that was changed."""
+    return hashlib.blake2s(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+
 def newest_request(items: Sequence[Item]) -> int:
     """Return the index of the newest message of the user, -1 without one."""
     for n in range(len(items) - 1, -1, -1):
@@ -151,19 +172,21 @@ def newest_request(items: Sequence[Item]) -> int:
     return -1
 
 
-def settled(items: Iterable[Item]) -> list[Item]:
-    """Return the items in an order that providers accept.
+def settled(items: Iterable[Item], provider: str = "", model: str = "") -> list[Item]:
+    """Return the items in an order that providers accept, for a model of a provider.
 
     1. Every call has exactly one result, and the results follow the calls of their turn directly, in their order. A
        call without a result gets `NO_RESULT`; a result without a call, or a second one, is left out.
-    2. No text is empty: one of an agent is left out, and one of the user says so. Ids of calls are unique: a repeated
-       id gets a suffix.
-    3. Reasoning is followed by its turn's text or call; otherwise it is left out.
+    2. No text is empty: one of an agent is left out, and one of the user says so.
+    3. Ids of calls are unique. The model is given those that it made; any other is made anew, in the form that all
+       providers take.
+    4. Reasoning is followed by its turn's text or call; otherwise it is left out.
     """
     placed: list[Item] = []
     open_calls: list[CallItem] = []
     results: dict[str, ResultItem] = {}
     used: set[str] = set()
+    own: list[str] = []  # ids of the reply at hand, of the calls to come
     renamed: dict[str, str] = {}
 
     def close() -> None:
@@ -171,9 +194,8 @@ def settled(items: Iterable[Item]) -> list[Item]:
             placed.pop()
         for call in open_calls:
             placed.append(results.get(call.id) or ResultItem(call.id, call.name, "failed", NO_RESULT, call.origin))
-        open_calls.clear()
-        results.clear()
-        renamed.clear()
+        for each in (open_calls, results, renamed, own):
+            each.clear()
 
     for item in items:
         match item:
@@ -185,20 +207,19 @@ def settled(items: Iterable[Item]) -> list[Item]:
             case CallItem(id=call_id):
                 if results:  # a further turn
                     close()
-                unique, number = call_id or "call", 1
-                while unique in used:
-                    number += 1
-                    unique = f"{call_id or 'call'}-{number}"
+                given = own.pop(0) if own else ""
+                unique = given if given and given not in used else _made_id(call_id, used)
                 used.add(unique)
                 renamed[call_id] = unique
                 item = evolve(item, id=unique)
                 open_calls.append(item)
                 placed.append(item)
-            case ReasoningItem():
+            case ReasoningItem(state=state):
                 if open_calls:
                     close()
                 if placed and isinstance(placed[-1], ReasoningItem):
                     placed.pop()
+                own[:] = state.ids if state is not None and (state.provider, state.model) == (provider, model) else ()
                 placed.append(item)
             case _:
                 if not item.content.strip():
@@ -210,3 +231,12 @@ def settled(items: Iterable[Item]) -> list[Item]:
                 placed.append(item)
     close()
     return placed
+
+
+def _made_id(given: str, used: Collection[str]) -> str:
+    """Return an id of nine letters and digits, which is all that Mistral's API takes; always the same for a call."""
+    for number in count():
+        digest = hashlib.blake2s(f"{given} {number}".encode("utf-8", "surrogatepass")).digest()
+        if (made := base64.b32encode(digest).decode()[:9]) not in used:
+            return made
+    raise AssertionError  # the count has no end

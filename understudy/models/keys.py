@@ -5,6 +5,7 @@ A secret is never in an error of this module, nor is a part of it.
 
 import os
 import stat
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import Final
 
@@ -61,7 +62,7 @@ def read_secret(path: Path, variable: str) -> str:
 def _read_file(path: Path, variable: str, encoding: str) -> str:
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_KEY_BYTES + 1)
+            content = file.read(MAX_KEY_BYTES + 1).removeprefix(BOM_UTF8)
     except OSError as error:
         raise BadKey(f"{variable}: the file {path} cannot be read ({error.strerror})") from None
     if len(content) > MAX_KEY_BYTES:

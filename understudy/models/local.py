@@ -17,8 +17,9 @@ from attrs import define, field, frozen
 
 from transport.auth.fetch import fetch
 from transport.wire.errors import CommandRejected, FetchFailed
-from understudy.models.model import ModelError
-from understudy.models.registry import OFFLINE, Models
+from understudy.models.providers import OFFLINE
+from understudy.models.registry import Models
+from understudy.storage.errors import ExtraNotInstalled
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +31,6 @@ MAX_MODELS: Final = 20
 """Models of one server that are offered."""
 FILE: Final = "local-model.json"
 """The file in the data folder that says which model was chosen."""
-KEYS: Final = {"OPENAI_API_KEY": "openai:NAME", "ANTHROPIC_API_KEY": "anthropic:NAME"}
-"""Variables with a provider's key, and the model that each is for."""
 _NO_CHAT: Final = ("embed", "rerank", "whisper")
 """Parts of the names of models that answer no messages."""
 
@@ -102,9 +101,10 @@ class LocalModels:
         """Log what could be used in place of the offline model, unless a model was chosen before."""
         if self.models.default != OFFLINE:
             return
-        for variable, model in KEYS.items():
+        named = {provider.key_variable: name for name, provider in self.models.providers.items()}
+        for variable, name in named.items():
             if os.environ.get(variable):
-                log.info("model.key_found", extra={"variable": variable, "use": f"--model {model}"})
+                log.info("model.key_found", extra={"variable": variable, "use": f"--model {name}:NAME"})
         for each in (await find_models(self.ports))[:3]:
             extra = {"server": each.server, "port": each.port, "model": each.model, "use": "the button in the page"}
             log.info("model.local_found", extra=extra)
@@ -139,7 +139,7 @@ class LocalModels:
     def _open(self, chosen: LocalModel) -> None:
         try:
             self.models.use(chosen.name, chosen.url)
-        except ModelError as error:
+        except (ExtraNotInstalled, ValueError) as error:
             raise CommandRejected("invalid_command", str(error)) from None
 
     def _keep(self, chosen: LocalModel) -> None:

@@ -1,21 +1,23 @@
-"""Reads members of what a provider has sent: an object of JSON, or one that an SDK has made of it unchecked. Pure."""
+"""Reads members of the JSON that a provider has sent, whatever stands in their places. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from understudy.models.model import ModelUnavailable
+import msgspec
 
 
 def member(given: Any, name: str) -> Any:
-    """Return a member of an object; None without it. Raises TypeError for what is no object."""
-    if isinstance(given, str | float | int | list):
+    """Return a member of an object, None without it; None of null. Raises TypeError for what is no object."""
+    if given is None:
+        return None
+    if not isinstance(given, Mapping):
         raise TypeError
-    return given.get(name) if isinstance(given, Mapping) else getattr(given, name, None)
+    return given.get(name)
 
 
-def further(given: Any) -> Mapping[str, Any]:
-    """Return the members that the SDK does not know."""
-    return given if isinstance(given, Mapping) else given.model_extra or {}
+def written(value: Any) -> str:
+    """Return a text of JSON: some servers send the value in its place. Null is an empty text."""
+    return "" if value is None else value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def texts(content: Any) -> tuple[str, str]:
@@ -40,8 +42,3 @@ def texts(content: Any) -> tuple[str, str]:
         elif "text" in kind:
             text += said
     return text, reasoning
-
-
-def unreadable(why: str) -> ModelUnavailable:
-    """Return the error of an answer that cannot be read, or contradicts itself; `why` is for the log."""
-    return ModelUnavailable("The language model sent something unreadable.", True, why)

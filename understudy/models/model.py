@@ -7,11 +7,13 @@ text alone, which ends the run.
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, Literal, Protocol, Self, TypeAlias
+from enum import Enum, auto
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 import msgspec
 from attrs import asdict, evolve, field, frozen
 
+from transport.wire.codec import replace_surrogates
 from transport.wire.events import NO_USAGE
 from transport.wire.events import Usage as Usage
 from understudy.models.items import NOWHERE, newest_request
@@ -28,54 +30,66 @@ from understudy.models.items import Part as Part
 from understudy.models.items import ProviderState as ProviderState
 from understudy.models.items import ReasoningItem as ReasoningItem
 from understudy.models.items import ResultItem as ResultItem
+from understudy.tools.offers import Starter
 
 
 class ModelError(Exception):
     """Base of the errors a model raises."""
 
 
+class ModelFault(Enum):
+    """What is wrong with a request that failed. The last three may pass by themselves; only `AWAY` concerns the server
+    whatever it is asked: no connection, a timeout, statuses such as 502 to 504 and 529.
+    """
+
+    ACCOUNT = auto()
+    KEY = auto()
+    ADDRESS = auto()
+    TOO_LONG = auto()
+    FILTERED = auto()
+    NO_TOOLS = auto()
+    REFUSED = auto()
+    BUSY = auto()
+    FAILED = auto()
+    AWAY = auto()
+
+
 class ModelUnavailable(ModelError, ConnectionError):
     """The model could not answer. `message` is a sentence for the user; it never holds a key or an address.
 
     `retryable` says whether the same request may succeed later (an overloaded provider, a dropped stream) or not
-    (a refused key, an unknown model). `detail` is for the log; `retry_after_s` is the time to wait, if known. `said` is
-    what the provider said, for the log too: it may quote anything, and is scrubbed first.
+    (a refused key, an unknown model). `detail` is for the log; `retry_after_s` is the time to wait, if known. `words`
+    are the provider's, which may quote anything; `about` is what they seem to mean: ``attachments``, ``reasoning`` or
+    nothing. `used` is what its answer had used before it failed, as far as the provider had said; None if it had not
+    begun.
     """
 
+    words: str = ""
+    about: str = ""
+
     def __init__(
-        self, message: str, retryable: bool = True, detail: str = "", retry_after_s: float | None = None
+        self,
+        message: str,
+        retryable: bool = True,
+        detail: str = "",
+        retry_after_s: float | None = None,
+        fault: ModelFault = ModelFault.FAILED,
     ) -> None:
-        super().__init__(message, retryable, detail, retry_after_s)
+        super().__init__(message, retryable, detail, retry_after_s, fault)
         self.message = message
         self.retryable = retryable
         self.detail = detail
         self.retry_after_s = retry_after_s
-        self.said = ""
+        self.fault = fault
+        self.used: Usage | None = None
 
     def __str__(self) -> str:
         return self.message
 
-
-class RequestRefused(ModelUnavailable):
-    """The provider takes something in the request for wrong, and always will.
-
-    `about` is what it seems to mean: ``attachments``, ``reasoning`` or, if its words say neither, nothing.
-    """
-
-    about: Literal["attachments", "reasoning", ""] = ""
-    wants: str = ""
-    """The member of a reply without which it is refused, by name."""
-
-    @classmethod
-    def for_words(cls, sentence: str, detail: str, words: str) -> Self:
-        """Return the error for what the provider says, whose words are not kept."""
-        made = cls(sentence, False, detail)
-        made.wants = found[0] if (found := _WANTED.search(words)) else ""
-        if _OF_REASONING.search(words):
-            made.about = "reasoning"
-        elif _OF_ATTACHMENTS.search(words):
-            made.about = "attachments"
-        return made
+    @property
+    def said(self) -> str:
+        """The beginning of the provider's words, for the log, which scrubs it."""
+        return self.words[:MAX_SAID]
 
 
 LOADS: Final = "loads its model"
@@ -84,25 +98,6 @@ MAX_SAID: Final = 500
 """Characters of a provider's own words that are kept."""
 TOO_LONG: Final = "The conversation is too long for the language model."
 MESSAGE_TOO_LONG: Final = "Your message is too long for this model."
-_OF_LENGTH: Final = re.compile(
-    r"context[_ ](length|size|window)|(maximum|max|available|model'?s) context|prompt is too long|token limit"
-    r"|(input|prompt|request) (is )?(too (long|large)|length)|input token count|too many (input )?tokens"
-    r"|maximum (input|prompt|number of) ?(length|tokens)|reduce the length"
-    r"|exceed(s|ed|ing)? (the )?(context|maximum number of tokens|token)",
-    re.IGNORECASE,
-)
-
-
-def is_too_long(words: str) -> bool:
-    """Whether a provider's words say that the input is longer than the model takes: each has its own."""
-    return _OF_LENGTH.search(words) is not None
-
-
-_WANTED: Final = re.compile(r"reasoning_content|thought_signature")
-_OF_REASONING: Final = re.compile(r"signature|thinking|reasoning|encrypted", re.IGNORECASE)
-_OF_ATTACHMENTS: Final = re.compile(
-    r"image|picture|media|pixel|dimension|pdf|document|\bfiles?\b|base64|vision|multimodal", re.IGNORECASE
-)
 
 
 @frozen
@@ -113,8 +108,8 @@ class ToolRequest:
     """
 
     id: str
-    name: str
-    arguments: Mapping[str, Any] = field(repr=False)
+    name: str = field(converter=replace_surrogates)
+    arguments: Mapping[str, Any] = field(repr=False, converter=replace_surrogates)
     description: str = ""
     problem: str = ""
 
@@ -142,12 +137,16 @@ class ToolCard:
 
 @frozen
 class AgentCard:
-    """The description of an agent for a model: itself, or a colleague for a handoff."""
+    """The description of an agent for a model: itself, or a colleague for a handoff.
+
+    `starters` are its requests that stand for a call, in all languages.
+    """
 
     name: str
     title: str = ""
     description: str = ""
     tools: tuple[ToolCard, ...] = ()
+    starters: tuple[Starter, ...] = ()
 
 
 @frozen(repr=False)
@@ -317,6 +316,13 @@ class UsageSoFar:
 
 
 @frozen
+class AttemptLost:
+    """An answer failed before its first word, and may be asked for again; `used` is what the provider said of it."""
+
+    used: Usage
+
+
+@frozen
 class ModelChanged:
     """Another model of a chain goes on with the turn: `successor` as `failed` did not answer, both by name.
 
@@ -328,7 +334,7 @@ class ModelChanged:
     message: str
 
 
-ModelEvent: TypeAlias = Thought | TextDelta | TextDropped | ReasoningDelta | UsageSoFar | ModelChanged
+ModelEvent: TypeAlias = Thought | TextDelta | TextDropped | ReasoningDelta | UsageSoFar | AttemptLost | ModelChanged
 Emit: TypeAlias = Callable[[ModelEvent], Awaitable[None]]
 
 

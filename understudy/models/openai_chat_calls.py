@@ -1,24 +1,22 @@
 """Puts the calls of a chat completions API together from their pieces. Pure.
 
-1. Calls are told apart by their ids, then by their indexes, then by where a whole one ends: some servers give each call
-   the same index, others none.
-2. What contradicts itself is `ModelUnavailable`: no call is made of the parts of two, nor one without its arguments.
+Calls are told apart by their ids, then by their indexes, then by where a whole one is followed by a name: some servers
+give each call the same index, others none. What belongs to no call, or to two, is `ModelUnavailable`.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
 from attrs import define, field, frozen
 
-from understudy.models.answer import MAX_ARGUMENTS, MAX_CALLS, oversized, read_call
-from understudy.models.members import member, unreadable
-from understudy.models.model import ToolRequest
+from understudy.models.answer import MAX_ARGUMENTS, MAX_CALLS, WrittenCall, oversized, unreadable
+from understudy.models.members import member, written
 
 
 @define
 class Call:
-    """A tool call as it arrives, in pieces. `kept` is the provider's own, to be given back with the call.
+    """A tool call as it arrives. `kept` is the provider's own, to be given back with the call.
 
     `again`: another call came with its name and index.
     """
@@ -26,17 +24,17 @@ class Call:
     index: int | None
     id: str
     name: str = ""
-    arguments: str = ""
+    pieces: list[str] = field(factory=list)
     kept: dict[str, Any] = field(factory=dict)
     again: bool = False
 
     @property
     def is_whole(self) -> bool:
         """Whether its arguments are a whole JSON object: nothing can follow them."""
-        if not self.arguments.rstrip().endswith("}"):
+        if not (self.pieces and self.pieces[-1].rstrip().endswith("}")):
             return False
         try:
-            return isinstance(msgspec.json.decode(self.arguments), dict)
+            return isinstance(msgspec.json.decode("".join(self.pieces)), dict)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             return False
 
@@ -53,20 +51,12 @@ class _Piece:
     @classmethod
     def read(cls, given: Any) -> "_Piece":
         """Read a member of `tool_calls`. Raises TypeError."""
-        function, index = member(given, "function"), member(given, "index")
-        name, arguments = member(function, "name") or "", member(function, "arguments")
-        if isinstance(arguments, Mapping):
-            arguments = msgspec.json.encode(arguments).decode()
-        call_id = member(given, "id") or ""
-        index = index if isinstance(index, int) else None
-        if not isinstance(name, str) or not isinstance(arguments, str | None):
+        function, index = member(given, "function") or given, member(given, "index")
+        name, call_id = member(function, "name") or "", member(given, "id")
+        if not isinstance(name, str):
             raise TypeError
-        return cls(index, str(call_id), name, arguments or "")
-
-    def repeats(self, call: Call) -> bool:
-        """Return whether it is a whole call once more, as some servers say at its end."""
-        named = (self.id, self.name) == (call.id, call.name) if self.name else self.id in ("", call.id)
-        return named and bool(self.id or not self.name) and self.arguments == call.arguments and call.is_whole
+        index = index if isinstance(index, int) else None
+        return cls(index, "" if call_id is None else str(call_id), name, written(member(function, "arguments")))
 
 
 @define
@@ -75,20 +65,20 @@ class Calls:
 
     tools: Collection[str] = ()
     begun: list[Call] = field(factory=list)
+    size: int = 0
 
     def add(self, given: Any) -> Call:
         """Add a member of `tool_calls`. Return its call. Raises TypeError, and `ModelUnavailable`."""
         piece = _Piece.read(given)
         call = self._call_of(piece)
-        if piece.repeats(call):
-            return call
         if piece.name and piece.name != call.name:
-            if call.name and call.arguments:
+            if call.name and call.pieces:
                 raise unreadable("two names of a call")
             call.name += piece.name
         call.id = call.id or piece.id
-        call.arguments += piece.arguments
-        if len(self.begun) > MAX_CALLS or len(call.arguments) > MAX_ARGUMENTS:
+        call.pieces += [piece.arguments] if piece.arguments else []
+        self.size += len(piece.arguments)
+        if len(self.begun) > MAX_CALLS or self.size > MAX_ARGUMENTS:
             raise oversized()
         return call
 
@@ -104,43 +94,34 @@ class Calls:
                 same = []
         elif piece.index is None and piece.name and same and same[-1].name not in ("", piece.name):
             same = []
-        call = same[-1] if same else None
-        if call is not None and (piece.repeats(call) or not self._ends_before(call, piece)):
-            return call
+        if same and self._may_go_on(same[-1], piece):
+            return same[-1]
         for each in self.begun:
             each.again = each.again or (each.index, each.name) == (piece.index, piece.name)
-        made = Call(piece.index, piece.id)
-        self.begun.append(made)
+        self.begun.append(made := Call(piece.index, piece.id))
         return made
 
-    def _ends_before(self, call: Call, piece: _Piece) -> bool:
-        """Return whether nothing of a call can be in a piece that has its id or index."""
+    def _may_go_on(self, call: Call, piece: _Piece) -> bool:
+        """Return whether a piece that has the id or the index of a call can be one of it, or says it once more."""
         if not (piece.name and call.name):
-            return piece.arguments.lstrip().startswith("{") and call.is_whole
+            return True
         if call.is_whole:
-            return bool(piece.arguments) or (piece.id, piece.name) != (call.id, call.name)  # or it is only named again
-        return piece.name != call.name and call.name in self.tools and piece.name in self.tools and not call.arguments
+            if (piece.id, piece.name) != (call.id, call.name):
+                return False
+            return not piece.arguments or bool(piece.id and "".join(call.pieces) in ("{}", piece.arguments))
+        return piece.name == call.name or bool(call.pieces) or not {call.name, piece.name} <= set(self.tools)
 
     @property
     def ordered(self) -> list[Call]:
         """The calls by their indexes; as they began, if these do not tell them apart."""
-        indexes = {each.index for each in self.begun}
-        if None in indexes or len(indexes) < len(self.begun):
-            return self.begun
-        return sorted(self.begun, key=lambda each: each.index or 0)
+        begun = [each for each in self.begun if each.name or each.pieces]  # an empty one is no call
+        indexes = {each.index for each in begun}
+        if None in indexes or len(indexes) < len(begun):
+            return begun
+        return sorted(begun, key=lambda each: each.index or 0)
 
-    def requests(self) -> list[ToolRequest]:
-        """Return the calls, each with an id of its own. Raises `ModelUnavailable`."""
-        ids: set[str] = set()
-        read = []
-        for number, each in enumerate(self.ordered):
-            if not each.name:
-                raise unreadable("a call of nothing")
-            if not each.arguments.strip() and each.again:
-                raise unreadable("a call without its arguments")
-            call_id = each.id or f"call-{number}"
-            while call_id in ids:
-                call_id = f"{call_id}-{number}"
-            ids.add(call_id)
-            read.append(read_call(call_id, each.name, each.arguments))
-        return read
+    def written(self) -> list[WrittenCall]:
+        """Return the calls. Raises `ModelUnavailable` for one whose arguments came in a call of their own."""
+        if any(each.again and not "".join(each.pieces).strip() for each in self.begun):
+            raise unreadable("a call without its arguments")
+        return [(each.id, each.name, each.pieces) for each in self.ordered]

@@ -5,8 +5,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
+from attrs import asdict
 
 from understudy.models.items import (
+    NO_TEXT,
     CallItem,
     ImagePart,
     Item,
@@ -16,13 +18,15 @@ from understudy.models.items import (
     settled,
 )
 from understudy.models.model import Turn
-from understudy.models.openai_chat_state import STATE
+from understudy.models.openai_chat_stream import STATE
 from understudy.models.prompt import CONTINUE, offered_tools, system_text, tool_choice, tool_name, user_text
 
 NO_REASONING: Final = " "
 """The reasoning of a reply of which none is known: Kimi refuses an empty one."""
 UNSIGNED: Final = {"extra_content": {"google": {"thought_signature": "skip_thought_signature_validator"}}}
 """What Google has Gemini take in place of the signature of a call that another model made."""
+NO_ANSWER: Final = "(There was no answer.)"
+"""What the assistant says between a result and the next message of the user: Mistral's API wants something there."""
 
 
 def build_request(turn: Turn, model: str, wants: Collection[str] = ()) -> dict[str, Any]:
@@ -34,11 +38,11 @@ def build_request(turn: Turn, model: str, wants: Collection[str] = ()) -> dict[s
     options = {"stream": True, "stream_options": {"include_usage": True}}
     body: dict[str, Any] = {"model": model, "messages": messages, **options}
     if tools := offered_tools(turn):
-        keys = ("name", "description", "parameters")
-        body["tools"] = [{"type": "function", "function": dict(zip(keys, each, strict=True))} for each in tools]
+        body["tools"] = [{"type": "function", "function": asdict(each, recurse=False)} for each in tools]
     if (output := turn.output) is not None:
         form = {"name": output.name, "schema": dict(output.schema), "strict": output.strict}
-        body["response_format"] = {"type": "json_schema", "json_schema": form}
+        known = {"type": "json_schema", "json_schema": form}
+        body["response_format"] = known if output.schema else {"type": "json_object"}
     return body | _options(turn, bool(tools))
 
 
@@ -64,8 +68,8 @@ def build_messages(
     """Return the conversation for the API, behind a system message with this text.
 
     The API rejects a call without a result and a result without a call; many servers also a system message that is not
-    the first, two messages of one role in a row, and a user's message behind a result. So a note stands, marked, in the
-    user's message beside it, or behind the result before it, where no data can imitate it.
+    the first, a reply at the beginning, two messages of one role in a row, and a user's message behind a result. So a
+    note stands, marked, in the user's message beside it, or behind the result before it, where no data can imitate it.
 
     The state that this provider gave with a reply is given back with it, to the model it is from. A server that `wants`
     reasoning or signatures with every reply is given the reasoning that was shown, and a word in place of a signature.
@@ -73,7 +77,7 @@ def build_messages(
     built: list[dict[str, Any]] = []
     notes: list[str] = []
     own = _own(None, model, wants)
-    for each in settled(items):
+    for each in settled(items, STATE, model):
         match each:
             case ReasoningItem():
                 own = _own(each, model, wants)
@@ -95,6 +99,8 @@ def build_messages(
                     else:
                         _add_text(built[-1], text)
                 else:
+                    if built and built[-1]["role"] == "tool":  # of a run that failed or was stopped, or of a steer
+                        built.append({"role": "assistant", "content": NO_ANSWER})
                     built.append({"role": "user", "content": _parts(text, images) if images else text})
             case CallItem(id=call_id, name=name, arguments=arguments):
                 if not built or built[-1]["role"] != "assistant":
@@ -117,14 +123,14 @@ def build_messages(
             own = _own(None, model, wants)
     if notes:
         built.append({"role": "user", "content": "\n\n".join(notes)})
+    if built and built[0]["role"] == "assistant":
+        built.insert(0, {"role": "user", "content": NO_TEXT})
     return [{"role": "system", "content": system}, *built] if system else built
 
 
 def _own(item: ReasoningItem | None, model: str, wants: Collection[str]) -> dict[str, Any]:
     """Return what belongs to a reply beside its text and calls: members of its `message`, and of its `calls`."""
-    value: Mapping[str, Any] = {}
-    if item is not None and item.state is not None and (item.state.provider, item.state.model) == (STATE, model):
-        value = item.state.value
+    value: Mapping[str, Any] = (item and item.own_state(STATE, model)) or {}
     message: dict[str, Any] = value.get("message", {})
     if "reasoning_content" in wants:
         shown = item.content if item is not None else ""

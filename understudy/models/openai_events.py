@@ -6,249 +6,254 @@ Nothing is taken for granted: a field may be missing or of another type, and typ
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import msgspec
 from attrs import define, field
-from msgspec import UNSET
 
-from transport.wire.events import Usage
 from understudy.models.answer import (
-    CUT,
-    FILTERED,
     INCOMPLETE,
     MAX_ARGUMENTS,
     MAX_CALLS,
-    MAX_STATE,
     REFUSED,
+    WHOLE,
+    AnswerReader,
+    WrittenCall,
+    make_state,
+    note_of_end,
     oversized,
-    read_call,
+    read_usage,
+    unreadable,
 )
-from understudy.models.model import ModelUnavailable, ProviderState, ToolRequest
-from understudy.models.openai_client import failure_of
+from understudy.models.faults import failure_of
+from understudy.models.members import written
+from understudy.models.model import ModelEvent, ProviderState
 from understudy.models.openai_request import STATE
+from understudy.tools.written import read_json
 
-WRITING: Final = frozenset(
-    ("response.output_text.delta", "response.refusal.delta", "response.function_call_arguments.delta")
-)
-"""Events of a model that writes: the next one follows within seconds."""
-PROGRESS: Final = WRITING | {
-    "response.output_item.added",
-    "response.output_item.done",
-    "response.content_part.added",
-    "response.content_part.done",
-    "response.output_text.done",
-    "response.refusal.done",
-    "response.function_call_arguments.done",
-    "response.reasoning_summary_part.added",
-    "response.reasoning_summary_part.done",
-    "response.reasoning_summary_text.delta",
-    "response.reasoning_summary_text.done",
-    "response.reasoning_text.delta",
-    "response.reasoning_text.done",
-}
-"""Events that bring an answer on; others, and unknown ones, do not keep it alive."""
-_REASONING: Final = ("response.reasoning_summary_text.delta", "response.reasoning_text.delta")
-_NOTES: Final = {"max_output_tokens": CUT, "content_filter": FILTERED}
 _MAX_ITEMS: Final = 4 * MAX_CALLS
 _BREAK: Final = "\n\n"
 
 
 @define
-class ResponseReader:
-    """The part of an answer that has arrived. `ended`: it has come to its end, with `note` if it is not whole.
+class _Item:
+    """An item of the output that is whole, at its place among them."""
 
-    `length` counts its characters, and each event as one at least, so that it bounds any stream.
-    """
+    place: int
+    given: Mapping[str, Any]
 
-    text: list[str] = field(factory=list)
-    reasoning: list[str] = field(factory=list)
-    length: int = 0
-    items: list["_Item"] = field(factory=list)
-    usage: Usage = field(factory=lambda: Usage(turns=1))
-    ended: bool = False
-    note: str = ""
-    _arguments: dict[Any, "_Arguments"] = field(factory=dict, init=False)  # by the item's id, or its place
-    _text_at: Any = field(default=None, init=False)
-    _reasoning_at: Any = field(default=None, init=False)
+    @property
+    def kind(self) -> str:
+        """The type of the item."""
+        return _text(self.given.get("type"))
 
-    def add(self, event: Mapping[str, Any]) -> tuple[str, str]:
-        """Add an event. Return its text and its reasoning.
+    def is_same(self, place: int, given: Mapping[str, Any]) -> bool:
+        """Return whether another item is this one. `call_id` is the identity of a call; an item's id may change."""
+        if any(_text(self.given.get(each)) != _text(given.get(each)) for each in ("type", "name")):
+            return False
+        calls, ids = ({_text(self.given.get(each)), _text(given.get(each))} for each in ("call_id", "id"))
+        if len(calls - {""}) == 2 or (len(ids) == 1 and "" not in ids):
+            return len(calls - {""}) < 2
+        if len(calls) == 1 and "" not in calls:
+            return self.place == place or _value(self.given) == _value(given)
+        return self.place == place and "" in ids
+
+
+@define
+class ResponseReader(AnswerReader):
+    """An answer as it arrives. `items` are those that are whole."""
+
+    items: list[_Item] = field(factory=list)
+    _arguments: dict[tuple[str, int], list[str]] = field(factory=dict, init=False)  # by the item's id and place
+    _arguments_size: int = field(default=0, init=False)
+    _parts: dict[Any, str] = field(factory=dict, init=False)  # the text and reasoning of each part
+    _whole: set[Any] = field(factory=set, init=False)  # parts whose end has come
+    _newest: dict[bool, Any] = field(factory=dict, init=False)  # the newest part of text, and of reasoning
+    _raw: str = field(default="", init=False)  # the text with its marks
+
+    def read(self, event: Mapping[str, Any]) -> list[ModelEvent]:
+        """Read an event, or a whole answer. Return what it says.
 
         Raises `ModelUnavailable` for an error of the provider, or more calls than a turn may have.
         """
-        self.length += 1
-        kind, place = event.get("type"), _whole(event.get("output_index"))
-        if kind == "response.output_text.delta" or kind == "response.refusal.delta":
-            if kind == "response.refusal.delta":
-                self.note = REFUSED
-            part = (place, event.get("content_index"), None)
-            text, self._text_at = _piece(event.get("delta"), self.text, part, self._text_at)
-            self.length += len(text)
-            return text, ""
-        if kind in _REASONING:
-            part = (place, event.get("summary_index"), event.get("content_index"))
-            reasoning, self._reasoning_at = _piece(event.get("delta"), self.reasoning, part, self._reasoning_at)
-            self.length += len(reasoning)
-            return "", reasoning
-        if kind == "response.function_call_arguments.delta":
-            self._arguments_of(event).add(_text(event.get("delta")))
-            if len(self._arguments) > MAX_CALLS:
-                raise oversized()
-        elif kind == "response.function_call_arguments.done":
-            self._arguments_of(event).whole = _text(event.get("arguments"))
-        elif kind == "response.output_item.done":
-            self._take(place, _object(event.get("item")))
-        elif kind in ("response.completed", "response.incomplete"):
-            self._end(kind, _object(event.get("response")))
-        elif kind == "response.failed":
-            raise failure_of(_object(_object(event.get("response")).get("error")).get("code"))
-        elif kind == "error":
-            raise failure_of(event.get("code"))
-        return "", ""
+        if (whole := event.get(WHOLE)) is not None:
+            return self._end("completed", whole) if whole.keys() & {"output", "output_text"} else []
+        name, _, state = _text(event.get("type")).removeprefix("response.").partition(".")
+        place = _whole(event.get("output_index"))
+        known = state in ("delta", "done", "added")
+        self.progress, self.writes = self.progress + known, state == "delta" and not name.startswith("reasoning")
+        match name, state:
+            case (("output_text" | "refusal" | "reasoning_summary_text" | "reasoning_text"), ("delta" | "done")):
+                if name == "refusal":
+                    self.note = REFUSED
+                text = next((_text(event[each]) for each in ("delta", "text", "refusal") if each in event), "")
+                key = (place, name, _whole(event.get("summary_index")), _whole(event.get("content_index")))
+                return self._say(key, text, whole=state == "done")
+            case "content_part", "done":
+                return self._say_part(place, _whole(event.get("content_index")), _object(event.get("part")))
+            case "function_call_arguments", ("delta" | "done"):
+                pieces = self._arguments.setdefault((_text(event.get("item_id")), place), [])
+                given = written(event.get("delta" if state == "delta" else "arguments"))
+                if state == "done" and given.strip():
+                    self._check(pieces, given)
+                    pieces.clear()
+                pieces.append(given)
+                self._arguments_size += len(given)
+                if len(self._arguments) > MAX_CALLS or self._arguments_size > MAX_ARGUMENTS:
+                    raise oversized()
+            case "output_item", "done":
+                item = _object(event.get("item"))
+                self._take_item(place, item)
+                return self._say_message(place, item)
+            case (("completed" | "incomplete" | "failed" | "cancelled" | "done"), ""):
+                return self._end(name, _object(event.get("response")))
+            case "error", "":
+                raise failure_of({name: value for name, value in event.items() if name != "type"})
+        return []
 
-    def _arguments_of(self, event: Mapping[str, Any]) -> "_Arguments":
-        key = _text(event.get("item_id")) or _whole(event.get("output_index"))
-        return self._arguments.setdefault(key, _Arguments())
-
-    def _take(self, place: int, item: Mapping[str, Any]) -> None:
-        """Take an item that is whole: one that was sent before, or another one, also with its place or its id."""
-        if item.get("type") == "function_call":
-            streamed = self._arguments.get(_text(item.get("id"))) or self._arguments.get(place) or _Arguments()
-            item = {**item, "arguments": streamed.checked(_text(item.get("arguments")))}
-        key = tuple(_text(item.get(name)) for name in ("type", "id", "call_id", "name"))
-        known = next((each for each in self.items if each.key == key and (any(key[1:3]) or each.place == place)), None)
-        if known is None:
-            self.items.append(_Item(place, key, item))
-        elif not _same_arguments(known.given, item):
-            raise contradiction()
+    def _say(self, key: Any, text: str, *, whole: bool) -> list[ModelEvent]:
+        """Say a piece of a part, or if it is `whole` what of it has not come in pieces."""
+        before = "" if not whole and key in self._whole else self._parts.get(key, "")
+        if whole:
+            self._whole.add(key)
+            if not text.startswith(before) or (not before and text in self._raw):
+                return []
+            text = text[len(before) :]
         else:
+            self._whole.discard(key)
+        if not text:
+            return []
+        self._parts[key] = before + text
+        reasons = key[1].startswith("reasoning")
+        begins = reasons in self._newest and (self._newest[reasons] != key or not before)
+        self._newest[reasons] = key
+        piece = _BREAK + text if begins else text
+        if reasons:
+            return self.say(reasoning=piece)
+        self._raw += piece
+        return self.say(piece)
+
+    def _say_message(self, place: int, item: Mapping[str, Any]) -> list[ModelEvent]:
+        content = item.get("content") if item.get("type") == "message" else None
+        parts = enumerate(content if isinstance(content, list) else [{"text": content}])
+        return [event for number, part in parts for event in self._say_part(place, number, _object(part))]
+
+    def _say_part(self, place: int, number: int, part: Mapping[str, Any]) -> list[ModelEvent]:
+        """Say a part of a message, as far as it has not come before."""
+        said: list[ModelEvent] = []
+        for name, member in (("output_text", "text"), ("refusal", "refusal")):
+            if text := _text(part.get(member)):
+                self.note = REFUSED if name == "refusal" else self.note
+                said += self._say((place, name, 0, number), text, whole=True)
+        return said
+
+    def _take_item(self, place: int, item: Mapping[str, Any]) -> None:
+        """Take an item that is whole: one that was sent before, or another one. Raises `ModelUnavailable`."""
+        known = next((each for each in self.items if each.is_same(place, item)), None)
+        if known is None:
+            self.items.append(_Item(place, item))
+        elif _value(known.given) != _value(item) and not (_is_blank(known.given) or _is_blank(item)):
+            raise unreadable("the end contradicts the stream")
+        elif not _is_blank(item) or _is_blank(known.given):
             known.given = item
-        if len(self.items) > _MAX_ITEMS or len(_text(item.get("arguments"))) > MAX_ARGUMENTS:
+        if len(self.items) > _MAX_ITEMS or len(written(item.get("arguments"))) > MAX_ARGUMENTS:
             raise oversized()
 
-    def _end(self, kind: str, response: Mapping[str, Any]) -> None:
-        self.ended = True
-        self.usage = _usage(_object(response.get("usage")))
-        if kind == "response.incomplete":
-            reason = _object(response.get("incomplete_details")).get("reason")
-            self.note = _NOTES.get(_text(reason), INCOMPLETE)
+    def _end(self, kind: str, response: Mapping[str, Any]) -> list[ModelEvent]:
+        """Read the end of the answer: the status in it counts, whatever its event is called."""
+        status = _text(response.get("status")) or kind
+        self.usage = read_usage(response.get("usage"))
+        failed = status in ("failed", "cancelled")
+        if kind in ("failed", "cancelled") or response.get("error") or (failed and not self._raw):
+            raise failure_of(response.get("error") or response.get("incomplete_details"))
+        reason = _object(response.get("incomplete_details")).get("reason")
+        if failed or status == "incomplete" or reason:
+            self.note = note_of_end(reason or "incomplete") or INCOMPLETE
+        self.ended = self.over = True
         output = response.get("output")
         whole = [_object(item) for item in output] if isinstance(output, list) else []
-        streamed = bool(self.items)
+        streamed, said = bool(self.items), self._rest(whole)
+        if not self._raw:
+            said += self._say((0, "output_text", 0, 0), _text(response.get("output_text")), whole=True)
         for place, item in enumerate(whole):
             if not streamed or (item.get("type") == "function_call" and not self.note):
-                self._take(place, item)
-        called = [each for each in whole if each.get("type") == "function_call"]
+                self._take_item(place, item)
+        calls = [(place, each) for place, each in enumerate(whole) if each.get("type") == "function_call"]
+        called = {(_text(each.get("call_id")) or place, repr(_value(each))) for place, each in calls}
         if whole and not self.note and len(called) != len(self._in_order("function_call")):
-            raise contradiction()
+            raise unreadable("the end contradicts the stream")
+        return said
 
-    def rest(self) -> str:
-        """Return the text of a whole answer, if none of it was streamed."""
-        if self.text:
-            return ""
-        found: list[str] = []
-        for item in self._in_order("message"):
-            content = item.get("content")
-            for part in map(_object, content if isinstance(content, list) else ()):
-                if refusal := _text(part.get("refusal")):
-                    self.note = REFUSED
-                if text := _text(part.get("text")) or refusal:
-                    found.append(text)
-        self.text.append(_BREAK.join(found))
-        return self.text[0]
+    def _rest(self, output: Sequence[Mapping[str, Any]]) -> list[ModelEvent]:
+        """Return what a whole answer says beyond what was streamed of its text."""
+        if not self._raw:
+            return [event for place, item in enumerate(output) for event in self._say_message(place, item)]
+        parts = [_object(part) for item in output if isinstance(item.get("content"), list) for part in item["content"]]
+        text = _BREAK.join(found for part in parts if (found := _text(part.get("text"))))
+        rest = text[len(self._raw) :] if text.startswith(self._raw) else ""
+        return self.say(rest)
 
-    def calls(self) -> list[ToolRequest]:
-        """Return the calls of a whole answer. Raises `ModelUnavailable` if they are too many."""
-        found = list(self._in_order("function_call"))
-        if len(found) > MAX_CALLS:
-            raise oversized()
-        return [
-            read_call(_text(each.get("call_id")) or f"call-{n}", _text(each.get("name")), _text(each.get("arguments")))
-            for n, each in enumerate(found)
-        ]
+    def calls(self) -> list[WrittenCall]:
+        """Return the calls of a whole answer. Raises `ModelUnavailable` if it contradicts itself."""
+        found: list[WrittenCall] = []
+        for each in self._in_order("function_call"):
+            given, pieces = written(each.given.get("arguments")), self._arguments_of(each)
+            if not _is_blank(each.given):
+                self._check(pieces, given)
+                pieces = [given]
+            found.append((_text(each.given.get("call_id")), _text(each.given.get("name")), pieces))
+        return found
 
-    def state(self, model: str) -> ProviderState | None:
-        """Return what is to be given back with the reply, None if that is nothing or too much.
+    def _check(self, pieces: Sequence[str], whole: str) -> None:
+        """Raise `ModelUnavailable` if arguments that came in pieces, and are not blank, are not those of their end."""
+        if (streamed := _read("".join(pieces))) and streamed != _read(whole):
+            raise unreadable("the end contradicts the stream")
+
+    def _arguments_of(self, item: _Item) -> list[str]:
+        """Return the pieces of a call's arguments: those of its id, or if it has blank ones those of its place."""
+        by_id = [each for (name, _), each in self._arguments.items() if name and name == item.given.get("id")]
+        by_place = [each for (_, place), each in self._arguments.items() if place == item.place]
+        found = by_id or (by_place if _is_blank(item.given) else [])
+        return [piece for pieces in found for piece in pieces]
+
+    def state(self, model: str, calls: Sequence[WrittenCall]) -> ProviderState | None:
+        """Return what is to be given back with the reply that has these calls, None if that is nothing or too much.
 
         Summaries are left out: they are shown and stored apart, as far as the content policy lets them, and the model
         does not need them.
         """
         outline: list[Mapping[str, Any]] = []
-        for item in self._in_order("reasoning", "message", "function_call"):
-            kind, phase = item["type"], item.get("phase")
+        for each in self._in_order("reasoning", "message", "function_call"):
+            item, kind, phase = each.given, each.kind, each.given.get("phase")
             if kind == "reasoning":
                 sealed, name = _text(item.get("encrypted_content")), _text(item.get("id"))
                 if sealed and name:
                     outline.append({"type": kind, "id": name, "summary": [], "encrypted_content": sealed})
             elif kind == "message":  # all texts of a reply are one message later
-                outline = [each for each in outline if each["type"] != kind]
+                outline = [mark for mark in outline if mark["type"] != kind]
                 outline.append({"type": kind} | ({"phase": phase} if isinstance(phase, str) else {}))
             else:
                 outline.append({"type": kind})
-        if not any(each["type"] == "reasoning" or "phase" in each for each in outline):
-            return None
-        return None if len(msgspec.json.encode(outline)) > MAX_STATE else ProviderState(STATE, model, outline)
+        kept = any(mark["type"] == "reasoning" or "phase" in mark for mark in outline)
+        return make_state(STATE, model, outline if kept else [], calls)
 
-    def _in_order(self, *kinds: str) -> Sequence[Mapping[str, Any]]:
-        return [each.given for each in sorted(self.items, key=lambda each: each.place) if each.key[0] in kinds]
-
-
-@define
-class _Item:
-    """An item of the answer: its place, by which it is known (type, ids, name), and what it is."""
-
-    place: int
-    key: tuple[str, ...]
-    given: Mapping[str, Any]
+    def _in_order(self, *kinds: str) -> list[_Item]:
+        return [each for each in sorted(self.items, key=lambda each: each.place) if each.kind in kinds]
 
 
-@define
-class _Arguments:
-    """The arguments of a call as they were streamed: in pieces, and the `whole` as the provider says at their end."""
-
-    pieces: list[str] = field(factory=list)
-    size: int = 0
-    whole: str = ""
-
-    def add(self, piece: str) -> None:
-        """Add a piece. Raises `ModelUnavailable` if they are too long."""
-        self.pieces.append(piece)
-        self.size += len(piece)
-        if self.size > MAX_ARGUMENTS:
-            raise oversized()
-
-    def checked(self, given: str) -> str:
-        """Return the arguments of the call, whose item has those that are `given`. Raises if they are not the same."""
-        said = [each for each in (given, self.whole, "".join(self.pieces)) if each.strip()]
-        if any(_json(each) != _json(said[0]) for each in said[1:]):
-            raise contradiction()
-        return said[0] if said else given
+def _value(item: Mapping[str, Any]) -> Any:
+    """Return the arguments of an item as far as they can be read."""
+    return _read(written(item.get("arguments")))
 
 
-def contradiction() -> ModelUnavailable:
-    """Return the error of an answer whose end does not agree with what was streamed."""
-    return ModelUnavailable("The language model sent something unreadable.", True, "the end contradicts the stream")
+def _is_blank(item: Mapping[str, Any]) -> bool:
+    """Whether the arguments of an item say nothing: some gateways have a placeholder there."""
+    return not _value(item)
 
 
-def _same_arguments(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return bool(_json(_text(one.get("arguments"))) == _json(_text(other.get("arguments"))))
-
-
-def _json(text: str) -> Any:
+def _read(text: str) -> Any:
     """Return what a JSON text says; the text itself if it is none."""
     try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return read_json(text)
+    except ValueError:
         return text.strip()
-
-
-def _piece(delta: Any, pieces: list[str], part: Any, before: Any) -> tuple[str, Any]:
-    """Add a piece to a text. Return it, with a break before it if it begins another part, and its part."""
-    text = _text(delta)
-    if text and pieces and part != before:
-        text = _BREAK + text
-    if text:
-        pieces.append(text)
-    return text, part if text else before
 
 
 def _text(value: Any) -> str:
@@ -261,16 +266,3 @@ def _whole(value: Any) -> int:
 
 def _object(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _usage(counted: Mapping[str, Any]) -> Usage:
-    """Return the usage of a turn as the provider counted it."""
-    read, written = _object(counted.get("input_tokens_details")), _object(counted.get("output_tokens_details"))
-    cached, reasoning = read.get("cached_tokens"), written.get("reasoning_tokens")
-    return Usage(
-        _whole(counted.get("input_tokens")),
-        _whole(counted.get("output_tokens")),
-        1,
-        cached=cached if isinstance(cached, int) else UNSET,
-        reasoning=reasoning if isinstance(reasoning, int) else UNSET,
-    )

@@ -6,21 +6,21 @@
 """
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
 import msgspec
+from attrs import asdict
 
 from understudy.models.items import (
     CallItem,
     Item,
     MessageItem,
-    ProviderState,
     ReasoningItem,
     ResultItem,
     settled,
 )
-from understudy.models.model import Turn
+from understudy.models.model import ToolCard, Turn
 from understudy.models.prompt import CONTINUE, offered_tools, system_text, tool_choice, tool_name, user_text
 
 STATE: Final = "openai-responses"
@@ -52,14 +52,15 @@ def build_request(turn: Turn, model: str) -> dict[str, Any]:
         body["max_output_tokens"] = settings.max_output
     if turn.output is not None:
         form = {"name": turn.output.name, "schema": dict(turn.output.schema), "strict": turn.output.strict}
-        body["text"] = {"format": {"type": "json_schema", **form}}
+        body["text"] = {"format": {"type": "json_schema", **form} if turn.output.schema else {"type": "json_object"}}
     return body | (_tools(turn, tools) if tools else {})
 
 
-def _tools(turn: Turn, tools: Sequence[tuple[str, str, Mapping[str, Any]]]) -> dict[str, Any]:
+def _tools(turn: Turn, tools: Sequence[ToolCard]) -> dict[str, Any]:
     # Strict is the API's default, and takes few schemas; the arguments are validated here in any case.
-    keys, fixed = ("name", "description", "parameters"), {"type": "function", "strict": False}
-    fields: dict[str, Any] = {"tools": [{**fixed, **dict(zip(keys, each, strict=True))} for each in tools]}
+    fields: dict[str, Any] = {
+        "tools": [{"type": "function", "strict": False, **asdict(each, recurse=False)} for each in tools]
+    }
     choice = tool_choice(turn)
     if choice is not None:
         named = choice not in ("auto", "none", "required")
@@ -73,12 +74,10 @@ def build_input(items: Sequence[Item], model: str = "") -> list[dict[str, Any]]:
     """Return the conversation for the API, which rejects a call without a result and a result without a call."""
     built: list[dict[str, Any]] = []
     outline: _Outline = []  # of the reply at hand, as far as it is not built
-    for each in settled(items):
+    for each in settled(items, STATE, model):
         match each:
-            case ReasoningItem(state=ProviderState(provider="openai-responses", model=of, value=value)) if of == model:
-                outline = value
             case ReasoningItem():
-                outline = []
+                outline = each.own_state(STATE, model) or []
             case MessageItem(role="assistant", content=content):
                 reasoning, mark, outline = _next(outline, "message")
                 built += [*reasoning, {**mark, "role": "assistant", "content": content}]

@@ -1,10 +1,10 @@
 """The operator's prices of models, and what an answer costs by them. Pure."""
 
-import math
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
-from attrs import field, fields, frozen
+from attrs import field, frozen
+from attrs.validators import ge, optional
 from msgspec import UnsetType
 
 from transport.wire.events import Usage
@@ -20,10 +20,10 @@ class Price:
     that of `input` unless given.
     """
 
-    input: float
-    output: float
-    cached_input: float | None = None
-    cache_write: float | None = None
+    input: float = field(validator=ge(0.0))
+    output: float = field(validator=ge(0.0))
+    cached_input: float | None = field(default=None, validator=optional(ge(0.0)))
+    cache_write: float | None = field(default=None, validator=optional(ge(0.0)))
 
 
 @frozen
@@ -49,37 +49,3 @@ class PriceTable:
         spent = (usage.input - cached - written) * price.input + usage.output * price.output
         spent += cached * cached_price + written * written_price
         return round(spent / MILLION, 10)
-
-
-def read_prices(given: Any) -> tuple[PriceTable, list[str]]:
-    """Read the table `models` of a settings file. Return it, and the faults as sentences.
-
-    Its members are `currency` and `prices`, a table by model with `input`, `output` and maybe `cached_input` and
-    `cache_write`.
-    """
-    faults: list[str] = []
-    if not isinstance(given, dict):
-        return PriceTable(), ["models must be a table: [understudy.models]"]
-    faults += [f"unknown setting models.{name}" for name in given if name not in ("currency", "prices")]
-    currency, rows = given.get("currency", ""), given.get("prices", {})
-    if not isinstance(currency, str):
-        faults.append("models.currency must be a text")
-    if not isinstance(rows, dict):
-        return PriceTable(), [*faults, 'models.prices must be a table by model: [understudy.models.prices."NAME"]']
-    prices = {}
-    known = [each.name for each in fields(Price)]
-    for model, row in rows.items():
-        name = f'models.prices."{model}"'
-        if not isinstance(row, dict):
-            faults.append(f"{name} must be a table with input and output")
-            continue
-        wrong = [f"{name} has an unknown member {each}" for each in row if each not in known]
-        wrong += [f"{name} needs {each}" for each in ("input", "output") if each not in row]
-        for each, value in row.items():
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if each in known and not (number and value >= 0 and math.isfinite(value)):
-                wrong.append(f"{name}.{each} must be a number, at least 0, but is {value!r}")
-        if not wrong:
-            prices[model] = Price(**row)
-        faults += wrong
-    return PriceTable(str(currency), prices), faults

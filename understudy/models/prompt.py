@@ -4,10 +4,13 @@ Their form on the wire is each provider's own; see the modules named after it an
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Sequence
+from typing import Final
 
-from understudy.models.items import FileCard
+import msgspec
+from attrs import evolve
+
+from understudy.models.items import FileCard, NoteItem
 from understudy.models.model import AgentCard, ToolCard, Turn, fenced
 
 HAND_OVER: Final = "hand_over"
@@ -22,12 +25,10 @@ CONTINUE: Final = (
     "exactly there, if need be in the middle of a word: do not repeat any of it, do not begin again, do not comment."
 )
 """What a model is told after the text of an interrupted answer."""
+_IN_JSON: Final = "Your final answer is one JSON object, and nothing else. It fits this schema:"
 _BAD_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_-]")
 _MAX_COLUMNS: Final = 100
 """Columns of a table that are listed to the model; a tool can profile a wider table."""
-
-OfferedTool: TypeAlias = tuple[str, str, Mapping[str, Any]]
-"""The name, description and JSON schema of a tool, as a request offers it."""
 
 
 def hand_over_name(tools: Sequence[ToolCard]) -> str:
@@ -38,38 +39,47 @@ def hand_over_name(tools: Sequence[ToolCard]) -> str:
     return name
 
 
-def offered_tools(turn: Turn) -> list[OfferedTool]:
+def offered_tools(turn: Turn) -> list[ToolCard]:
     """Return the tools of a request, the handoff last.
 
     A turn that may not use the tools of its agent has them all the same, and the colleagues: the provider's prompt
     cache keeps what is before the newest items, and Anthropic's API wants the tools of earlier calls described.
     """
     cards, colleagues = turn.tools or turn.agent.tools, _listed_colleagues(turn)
-    tools: list[OfferedTool] = [
-        (each.name, each.description, dict(each.parameters) or _NO_PARAMETERS) for each in cards
-    ]
+    tools = [each if each.parameters else evolve(each, parameters=_NO_PARAMETERS) for each in cards]
     if colleagues:
         to = {"type": "string", "enum": [each.name for each in colleagues]}
         schema = {**_HAND_OVER_SCHEMA, "properties": {"to": to, "reason": _REASON}}
-        tools.append((hand_over_name(cards), _HAND_OVER_DESCRIPTION, schema))
+        tools.append(ToolCard(hand_over_name(cards), _HAND_OVER_DESCRIPTION, schema))
     return tools
 
 
 def tool_choice(turn: Turn) -> str | None:
     """Return ``auto``, ``required``, ``none``, the name of the tool to be called, or None: left to the provider.
 
-    A required or named tool is free again after the run's first call. Call it only for a turn with `offered_tools`.
+    A required or named tool is free again after the run's first call; one that is not among the turn's may not be
+    called by this user. Call it only for a turn with `offered_tools`.
     """
     choice = turn.settings.tool_choice
     if not (turn.tools or turn.colleagues):
         return "none"
-    if choice in ("auto", "none", None) or not turn.rounds:
+    if choice in ("auto", "none", None):
         return choice
-    return "auto" if choice == "required" else None
+    if choice == "required":
+        return "auto" if turn.rounds else choice
+    return choice if not turn.rounds and any(each.name == choice for each in turn.tools) else None
 
 
 def _listed_colleagues(turn: Turn) -> Sequence[AgentCard]:
     return turn.listed_colleagues or turn.colleagues
+
+
+def in_words(turn: Turn, *, is_object: bool = False) -> Turn:
+    """Return a turn whose note says the form of the answer; `is_object`: the request says that it is some object."""
+    if (output := turn.output) is None:
+        return turn
+    note = NoteItem(f"{_IN_JSON}\n{msgspec.json.encode(output.schema).decode()}")
+    return evolve(turn, output=evolve(output, schema={}) if is_object else None, notes=(*turn.notes, note))
 
 
 def system_text(turn: Turn) -> str:

@@ -1,8 +1,8 @@
-"""Reasoning that a server writes into the text, between tags such as `<think>` or `[THINK]`. Pure.
+"""Reasoning that a server writes into the text, between marks such as `<think>` or `[THINK]`. Pure.
 
-1. A tag counts at the beginning of the text, and behind reasoning; elsewhere it is text: the answer may be about tags.
-2. Some templates have written the opening tag themselves. Then the text up to a closing tag was reasoning, though it
-   was taken for text before. A tag in code or quotes, between blanks, or behind an opening one is an answer about tags.
+1. A mark counts at the beginning of the text, and behind reasoning; elsewhere it is text: the answer may be about it.
+2. Some templates have written the opening mark themselves. Then the text up to a closing one was reasoning, though it
+   was taken for text before. A mark in code or quotes, between blanks, or behind an opening one is an answer about it.
 """
 
 import re
@@ -11,17 +11,46 @@ from typing import Final
 from attrs import define, field, frozen
 
 WATCHED: Final = 64 * 1024
-"""Characters of a text in which a closing tag without an opening one is looked for."""
-_OPENING: Final = re.compile(r"\s*(?:<(think|thinking|thought|seed:think)>|\[(THINK)\])", re.IGNORECASE)
-_OPENINGS: Final = ("<think>", "<thinking>", "<thought>", "<seed:think>", "[think]")
-_CLOSED: Final = re.compile(
-    r"""(?:(?:\A|\n)[ \t]*  # a tag that begins a line
-        |(?<=[^\s`'"(\u2018\u201c]))  # or stands directly behind the reasoning
-        </think>(?=[^`'")\u2019\u201d])  # and is not quoted
-        |</think>[ \t]*\n  # or one that ends a line""",
-    re.VERBOSE,
+"""Characters of a text in which a closing mark without an opening one is looked for."""
+_TAGS: Final = (
+    *("think", "thinking", "thought", "thoughts", "reasoning", "reason", "reflection", "scratchpad", "inner_monologue"),
+    *("reasoning_content", "seed:think", "mm:think", "longcat_think", "ant:thinking", "antthinking"),
 )
-_CLOSING: Final = "</think>"
+_START, _CHANNEL = "<|start|>assistant", "<|channel|>"
+_ANSWER: Final = f"{_CHANNEL}final<|message|>"
+_MARKS: Final[dict[str, tuple[str, ...]]] = {
+    **{f"<{name}>": (f"</{name}>",) for name in _TAGS},
+    **{f"[{name}]": (f"[/{name}]",) for name in ("think", "thinking", "reasoning")},
+    **{f"<|{name}|>": (f"<|/{name}|>", f"</|{name}|>") for name in ("think", "thinking")},
+    "◁think▷": ("◁/think▷",),
+    "<|inner_prefix|>": ("<|inner_suffix|>",),
+    "<unused94>thought": ("<unused95>",),
+    "<|start_thinking|>": ("<|end_thinking|>",),
+    "<|begin_of_thought|>": ("<|end_of_thought|>",),
+    "<|channel>thought": ("<channel|>",),
+    **{
+        f"{start}{_CHANNEL}{name}<|message|>": ("<|end|>", _START + _CHANNEL, _ANSWER)
+        for start in ("", _START)
+        for name in ("analysis", "commentary")
+    },
+}
+"""Opening marks in lower case, and those that close each: of Qwen, DeepSeek and most others, Seed, Magistral, Kimi,
+GLM, Command, Apertus, MedGemma, OpenThinker, Gemma, and of gpt-oss, whose answer follows in a channel of its own."""
+_CLOSERS: Final = tuple(mark for marks in _MARKS.values() for mark in marks if "/" in mark)
+"""Marks that may close reasoning whose opening one a template has written."""
+_BEFORE_TEXT: Final = (_START + _ANSWER, _ANSWER, "<|start_response|>", "<|begin_of_solution|>")
+_BEHIND_TEXT: Final = ("<|return|>", "<|end|>", "<|end_response|>", "<|end_of_solution|>")
+"""Marks of the last ones before their answer, and behind it."""
+_BEGINNINGS: Final = (*_MARKS, *_BEFORE_TEXT)
+_TAG: Final = r"(?:</(?:think|thinking|thought|reasoning|seed:think)>|\[/think\]|◁/think▷)"
+_CLOSED: Final = re.compile(
+    rf"""(?:(?:\A|\n)[ \t]*  # a mark that begins a line
+        |(?<=[^\s`'"(\u2018\u201c]))  # or stands directly behind the reasoning
+        {_TAG}(?=[^`'")\u2019\u201d])  # and is not quoted
+        |{_TAG}[ \t]*\n  # or one that ends a line""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_OPENED: Final = re.compile(_TAG.replace("/", ""), re.IGNORECASE)
 _BACK: Final = 32
 """Characters before a piece in which such a line may begin."""
 
@@ -37,38 +66,49 @@ class Parts:
 
 @define
 class ThinkTags:
-    """Splits a text that comes in pieces. `opened`: the template has written the opening tag before."""
+    """Splits a text that comes in pieces. `opened`: the template has written the opening mark before, as is known."""
 
     opened: bool = False
-    _held: str = ""  # the beginning of the text, or the end of reasoning: it may be a part of a tag
-    _closing: str = ""  # the tag that ends the reasoning; empty in text
+    _reasons: bool = False  # in reasoning whose opening mark is not in the text
+    _held: str = ""  # the beginning of the text, or the end of a part: it may be a piece of a mark
+    _closing: tuple[str, ...] = ()  # the marks that end the reasoning, or the text; empty in a text that none ends
     _begun: bool = False  # in text
     _watching: bool = True  # no reasoning has been closed
     _seen: str = ""
     _opened_text: list[str] = field(factory=list)
 
     def __attrs_post_init__(self) -> None:
-        self._closing = _CLOSING if self.opened else ""
+        self._reasons, self._closing = self.opened, _CLOSERS if self.opened else ()
 
     def feed(self, piece: str) -> Parts:
         """Add a piece. Return what it settles."""
-        if self._begun:
+        if self._begun and not self._closing:
             return self._watch(piece) if self._watching else Parts(text=piece)
         self._held += piece
         reasoning: list[str] = []
         while not self._begun:
             if self._closing:
-                if not self._close(reasoning):
-                    break
-            elif found := _OPENING.match(self._held):
-                self._closing = f"</{found[1]}>" if found[1] else f"[/{found[2]}]"
-                self._held = self._held[found.end() :]
-            elif (start := self._held.lstrip()) and not any(tag.startswith(start.lower()) for tag in _OPENINGS):
+                settled, closed = self._take()
+                reasoning.append(settled)
+                if closed:
+                    self._reasons, self._closing, self._watching = False, (), False
+                    continue
+                if self._reasons:
+                    self._opened_text.append(settled)
+                break
+            elif found := next((mark for mark in _MARKS if self._begins_with(mark)), ""):
+                self._closing = _MARKS[found]
+            elif any(self._begins_with(mark) for mark in _BEFORE_TEXT):
+                self._begun, self._watching, self._closing = True, False, _BEHIND_TEXT
+            elif (start := self._held.lstrip().lower()) and not any(mark.startswith(start) for mark in _BEGINNINGS):
                 self._begun = True
+                self._watching = self._watching and start[0] != "{"  # an object, which may speak of marks
             else:
                 break
         if not self._begun:
             return Parts("".join(reasoning))
+        if self._closing:
+            return Parts("".join(reasoning), self._take()[0])
         held, self._held = self._held, ""
         if self._watching:
             return self._watch(held)
@@ -77,26 +117,34 @@ class ThinkTags:
     def finish(self, *, cut: bool = False) -> Parts:
         """Return what was held back. Reasoning that nothing closes, unless it was cut, the template had not opened."""
         held, self._held = self._held, ""
-        if self._closing and self.opened and not cut:
+        if self._reasons and not cut:
+            self.opened = False
             return Parts(text="".join((*self._opened_text, held)))
-        if self._closing:
+        if self._closing and not self._begun:
             return Parts(reasoning=held)
         return Parts(text=held if held.strip() else "")
 
-    def _close(self, reasoning: list[str]) -> bool:
-        """Take reasoning off what is held. Return whether it is closed."""
-        at = self._held.find(self._closing)
-        closed = at >= 0
-        if not closed:
-            at = len(self._held) - _part_of_tag(self._held, self._closing)
-        reasoning.append(self._held[:at])
-        self._held = self._held[at + len(self._closing) :] if closed else self._held[at:]
-        if closed:
-            self.opened, self._closing, self._watching = False, "", False
-            self._opened_text.clear()
-        elif self.opened:
-            self._opened_text.append(reasoning[-1])
-        return closed
+    def _begins_with(self, mark: str) -> bool:
+        """Take a mark off the beginning of what is held. Return whether it was there."""
+        start = self._held.lstrip()
+        if found := start[: len(mark)].lower() == mark:
+            self._held = start[len(mark) :]
+        return found
+
+    def _take(self) -> tuple[str, bool]:
+        """Take off what is held as far as no closing mark can be in it. Return it, and whether a mark stands behind."""
+        low = self._held.lower()
+        low = low if len(low) == len(self._held) else self._held
+        found = [(at, mark) for mark in self._closing if (at := low.find(mark)) >= 0]
+        if not found:
+            at = len(low) - max(_part_of_mark(low, mark) for mark in self._closing)
+            taken, self._held = self._held[:at], self._held[at:]
+            return taken, False
+        at, mark = min(found)
+        taken = self._held[:at]
+        kept = any(each.startswith(mark) for each in _BEGINNINGS)  # it begins what follows
+        self._held = self._held[at if kept else at + len(mark) :]
+        return taken, True
 
     def _watch(self, piece: str) -> Parts:
         """Return a piece of text, unless it closes reasoning that was taken for text."""
@@ -106,7 +154,7 @@ class ThinkTags:
         found = next((each for each in closing if not _is_quoted(self._seen[: each.start()])), None)
         if found is not None:
             reasoning, rest = self._seen[: found.start()], self._seen[found.end() :]
-            self._watching, self._begun, self._seen = False, False, ""
+            self._watching, self._begun, self._seen, self.opened = False, False, "", True
             after = self.feed(rest)
             return Parts(reasoning + after.reasoning, after.text, dropped=True)
         if len(self._seen) > WATCHED:
@@ -115,11 +163,12 @@ class ThinkTags:
 
 
 def _is_quoted(before: str) -> bool:
-    """Return whether text ends in code, or speaks of the opening tag."""
+    """Return whether text ends in code, or speaks of the opening mark."""
     in_line = before[before.rfind("\n") + 1 :].replace("```", "")
-    return before.count("```") % 2 == 1 or in_line.count("`") % 2 == 1 or "<think>" in before
+    in_code = before.count("```") % 2 == 1 or in_line.count("`") % 2 == 1
+    return in_code or _OPENED.search(before) is not None
 
 
-def _part_of_tag(text: str, tag: str) -> int:
-    """Return how many characters at the end of a text may be the beginning of a tag."""
-    return next((size for size in range(min(len(tag) - 1, len(text)), 0, -1) if text.endswith(tag[:size])), 0)
+def _part_of_mark(text: str, mark: str) -> int:
+    """Return how many characters at the end of a text may be the beginning of a mark."""
+    return next((size for size in range(min(len(mark) - 1, len(text)), 0, -1) if text.endswith(mark[:size])), 0)

@@ -1,5 +1,26 @@
-"""Processes for parsers, databases and renderers that handle text of users and models.
+"""Processes for parsers and databases that handle text of users and models.
 
-`spawner` starts them from the server, `child` is what runs first in each, and `confine` takes away what it does not
-need: the network, other files, other programs. `probe` is a program that reports what holds on this machine.
+`spawner` starts them from the server, and `child` runs first in each: it bounds the process, and has it confined by the
+program's own `confine(read, write)`, as `analyst/confine.py` does.
+
+Other packages run programs of their own with what this one exports:
+
+```python
+from understudy.sandbox import MIB, Program, process_limiter, run
+
+READER = Program("my_package.reader", memory=256 * MIB)
+
+async with process_limiter().permit(READER.memory):
+    ended = await run(READER, request, read=[path], cpu_s=10)
+```
 """
+
+from understudy.sandbox.limiters import FairLimiter as FairLimiter
+from understudy.sandbox.limiters import QueueFull as QueueFull
+from understudy.sandbox.limiters import RunLocal as RunLocal
+from understudy.sandbox.spawner import MIB as MIB
+from understudy.sandbox.spawner import Program as Program
+from understudy.sandbox.spawner import process_limiter as process_limiter
+from understudy.sandbox.spawner import run as run
+
+__all__ = ["MIB", "FairLimiter", "Program", "QueueFull", "RunLocal", "process_limiter", "run"]

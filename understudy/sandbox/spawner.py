@@ -11,17 +11,17 @@ An `open` program is for code of the server's author that may hang or take all m
 
 import contextlib
 import json
-import logging
 import os
 import signal
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from importlib import import_module
+from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Final
 
-import msgspec
 import trio
 from attrs import define, field, frozen
 
@@ -29,13 +29,11 @@ from understudy.sandbox import child
 from understudy.sandbox.child import Order
 from understudy.sandbox.limiters import RunLocal
 
-log: Final = logging.getLogger(__name__)
-
 MIB: Final = 1024 * 1024
 LARGEST: Final = 1024 * MIB
 """Bytes of the largest program; there is room for one of them on every machine."""
-PROCESSES: Final = 6
-"""Processes at a time: four of tables (`understudy.sandbox.limiters`), and two of charts beside them."""
+PROCESSES: Final = 4
+"""Processes at a time, as many as a `FairLimiter` has permits."""
 
 
 def memory_for_all() -> int:
@@ -55,9 +53,8 @@ _LOADER: Final = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 class Program:
     """A program that runs in a process of its own, with its limits.
 
-    `module` has `prepare()` and `main()` (see `child`). `read` are files and folders it needs beside its own code.
-    `address_space` is None for programs that reserve much more than they use, as V8 does. `open`: it is not
-    confined.
+    `module`, of any package that the server can import, has `prepare()`, `main()` and, unless it is `open`, `confine()`
+    (see `child`). `address_space` is None for no bound of it.
     """
 
     module: str
@@ -65,13 +62,7 @@ class Program:
     address_space: int | None = None
     file_bytes: int = 0
     niceness: int = 5
-    read: tuple[str, ...] = ()
     open: bool = False
-
-
-OUTSIDE: Final = "/etc/passwd"
-"""A world-readable file of every system that no program of the sandbox may read."""
-PROBE: Final = Program("understudy.sandbox.probe", memory=256 * MIB, address_space=1024 * MIB)
 
 
 def command() -> list[str]:
@@ -97,14 +88,16 @@ def encode_order(
     `read` and `write` are files and folders of this call, `memory` is in bytes if it is other than the program's.
     """
     given = program.memory if memory is None else memory
+    package = import_module(program.module.partition(".")[0])
     order = Order(
         program=program.module,
+        package=str(Path(str(package.__file__)).resolve().parent),
         memory=given,
         address_space=None if program.address_space is None else program.address_space - program.memory + given,
         cpu_s=cpu_s,
         file_bytes=program.file_bytes,
         niceness=program.niceness,
-        read=[*program.read, *read],
+        read=list(read),
         write=list(write),
         path=[os.path.abspath(each) for each in sys.path] if program.open else None,
     )
@@ -190,64 +183,3 @@ async def _kill(process: trio.Process) -> None:
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-
-
-@frozen
-class ConfinementReport:
-    """The confinement of processes on this machine, and the attempts of the probe that succeeded in spite of it."""
-
-    no_new_privileges: bool = False
-    files: bool = False
-    calls: bool = False
-    read: tuple[str, ...] = ()
-    made: tuple[str, ...] = ()
-    sockets: tuple[str, ...] = ()
-    processes: bool = False
-    programs: bool = False
-    signals: bool = False
-    environment: tuple[str, ...] = ()
-
-    @property
-    def missing(self) -> str:
-        """Missing kinds of confinement, as text for an operator; empty if none is missing."""
-        files = self.files and not (self.read or self.made)
-        calls = self.calls and self.no_new_privileges and not (self.sockets or self.processes or self.signals)
-        return " and ".join(
-            [
-                *([] if files else ["Landlock, which keeps them from other files"]),
-                *([] if calls else ["seccomp, which keeps them from the network and other programs"]),
-            ]
-        )
-
-
-async def probe(
-    files: Sequence[str] = (OUTSIDE,), made: Sequence[str] = (), process: int | None = None, limit_s: float = 10.0
-) -> ConfinementReport:
-    """Start a process that tries to break out, and report its confinement. A failed probe counts as unconfined.
-
-    The process tries to read `files`, to make `made` and to signal `process` (by default, this one).
-    """
-    attempts = {"files": files, "made": made, "program": sys.executable, "process": process or os.getpid()}
-    ended = None
-    with trio.move_on_after(limit_s):
-        ended = await run(PROBE, msgspec.json.encode(attempts), cpu_s=5)
-    try:
-        return msgspec.json.decode(ended.stdout if ended else b"", type=ConfinementReport)
-    except msgspec.MsgspecError:
-        reason = ended.stderr.decode(errors="replace")[-500:] if ended else "too slow"
-        log.warning("sandbox.probe_failed", extra={"reason": reason})
-        return ConfinementReport()
-
-
-warned: Final[list[ConfinementReport]] = []
-"""The report of the first `warn_if_open` of this Python process; it stays valid because the kernel does."""
-
-
-async def warn_if_open() -> None:
-    """Log a warning if processes for foreign text are not confined on this machine; at the first call only."""
-    if warned:
-        return
-    warned.append(ConfinementReport())  # a second server in this Python process must not probe again meanwhile
-    warned[0] = await probe()
-    if warned[0].missing:
-        log.warning("sandbox.open", extra={"missing": warned[0].missing})

@@ -1,332 +1,150 @@
-"""`calculate`: arithmetic as people write it, exact whenever possible.
+"""`calculate`: arithmetic as people write it, exact whenever possible; and `find_expression`, which recognises it.
 
-A precedence-climbing parser computes values while it reads; nothing is evaluated as Python. Whole numbers are exact,
-decimals have 40 significant digits, of which 28 are shown.
-
-Every step is bounded, so no expression occupies a thread for long: the length of the text, the depth of parentheses,
-the digits of whole numbers and the exponents of decimals.
+Python's parser reads an expression; nothing is evaluated as Python, only the operators and functions below on decimals.
+Length, depth, digits and exponents are bounded, and the time with them.
 """
 
+import ast
 import decimal
-import math
+import operator
 import re
-from collections.abc import Callable, Mapping
-from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal
-from types import MappingProxyType
-from typing import Annotated, Final, NamedTuple, TypeAlias
-
-from attrs import define
+from contextlib import suppress
+from decimal import Context, Decimal
+from functools import partial
+from typing import Annotated, Any, Final
 
 from understudy.tools.errors import ToolError
 from understudy.tools.result import ToolResult
 from understudy.tools.schema import Param
 from understudy.tools.tool import tool
 
-Number: TypeAlias = int | Decimal
-
 MAX_LENGTH: Final = 1_000
 MAX_DEPTH: Final = 50
-# Digits carried and digits shown: the twelve between them hide the rounding of intermediate steps.
-PRECISION: Final = 40
-SHOWN: Final = 28
-MAX_EXPONENT: Final = 9_999
-MAX_BITS: Final = 3_400
-"""Binary digits of a whole number (about 1,000 decimal ones); a larger result is refused."""
-
-_CONTEXT: Final = Context(
-    prec=PRECISION,
-    Emax=MAX_EXPONENT,
-    Emin=-MAX_EXPONENT,
-    traps=[decimal.Overflow, decimal.InvalidOperation, decimal.DivisionByZero],
-    rounding=ROUND_HALF_EVEN,
+DIGITS: Final = 320  # of a number; an operation on two such numbers takes some milliseconds at most
+SHOWN: Final = 28  # digits of a broken or rounded result
+_CONTEXT: Final = Context(prec=DIGITS, Emax=9_999, Emin=-9_999)
+_ROUNDED: Final = Context(prec=SHOWN, rounding=decimal.ROUND_HALF_UP)
+_FUNCTIONS: Final[dict[str, Any]] = {
+    **{"sqrt": Decimal.sqrt, "min": min, "max": max, "abs": abs, "exp": Decimal.exp},
+    **{"ln": Decimal.ln, "log10": Decimal.log10, "log2": lambda value: value.log10() / Decimal(2).log10()},
+    "log": lambda value, base=None: value.ln() if base is None else value.log10() / base.log10(),
+    "floor": partial(Decimal.to_integral_value, rounding=decimal.ROUND_FLOOR),
+    "ceil": partial(Decimal.to_integral_value, rounding=decimal.ROUND_CEILING),
+    # Halves away from zero, as taught in schools. A requested rounding does not make the result inexact.
+    "round": lambda value, places=0: value.scaleb(places).to_integral_value(decimal.ROUND_HALF_UP).scaleb(-places),
+    "pi": lambda: Decimal("3.14159265358979323846264338327950288419716939937510582") / 3 * 3,  # inexact
+    **{"e": lambda: Decimal(1).exp(), "_percent": lambda value: value / 100},
+}
+_OPERATORS: Final[dict[type[ast.operator], Any]] = {
+    **{ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv},
+    # Rounded down, as Python does for integers: -7 // 3 is -3, and -7 % 3 is 2.
+    **{ast.Mod: lambda a, b: (a % b + b) % b, ast.FloorDiv: lambda a, b: (a - (a % b + b) % b) / b},
+    ast.Pow: operator.pow,
+}
+_NODES: Final = (ast.BinOp, ast.UnaryOp, ast.Call, ast.Name, ast.Constant, ast.operator, ast.unaryop, ast.expr_context)
+_NAMES: Final = [name for name in _FUNCTIONS if name not in ("pi", "e", "_percent")]
+_SPELLINGS: Final = str.maketrans(dict(zip("×·⋅∗÷∕−–", "****//--", strict=True)) | {"^": "**", "π": "pi"})  # noqa: RUF001
+_NUMBER: Final = r"(?<![\w.])(?:\d[\d_]*+(?:\.\d*+)?|\.\d++)(?:e[+-]?\d++)?"
+_NAME: Final = rf"\b(?:(?:{'|'.join(_NAMES)}) ?\(|(?:pi|e)\b(?! ?\())"
+_TOKEN: Final = re.compile(rf"{_NUMBER}(?![\w.])|{_NAME}|(?<![\d)])(?<![\d)] )\(|[-+*/%),]", re.A)
+# A number with % is a percentage unless an operand follows: 10 % 3 is a remainder.
+_PERCENT: Final = re.compile(rf"({_NUMBER}) ?%(?! ?(?:[\d.(]|(?!of\b)[a-z]))( ?of\b)?", re.A)
+_GROUPED: Final = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])", re.A)  # 1,000,000
+_ASKED: Final = re.compile(
+    r"\s*(?:(?:please|and),?\s+)?(?P<cue>(?:what\s+is|what['’]?s|how\s+much\s+is|calculate|compute)[\s:]+)?"  # noqa: RUF001
+    r"(?P<expression>[^\r\n]+?)\s*(?P<equals>=\s*)?[?.]*(?:,?\s+(?:please|use\s+your\s+calculator)[.!?]*)*\s*",
+    re.I,
 )
-_ROUNDED: Final = Context(prec=SHOWN, rounding=ROUND_HALF_UP)
-_LARGEST: Final = Decimal("1e308")  # of a double
-
-_TOKEN: Final = re.compile(
-    r"""(?<!\s)\s*+(?:
-    (?P<number>(?:[0-9]+(?:_[0-9]+)*(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)
-    |(?P<name>[A-Za-zπτ][A-Za-z0-9]*)
-    |(?P<sign>\*\*|//|[-+*/%^(),])
-    |(?P<wrong>\S))""",
-    re.VERBOSE,
-)
-_SPELLINGS: Final = str.maketrans({"×": "*", "·": "*", "⋅": "*", "∗": "*", "÷": "/", "∕": "/", "−": "-", "–": "-"})  # noqa: RUF001
-_CALL: Final = re.compile(r"[A-Za-z]\s*\(")
-# 1,000,000: commas between groups of three digits. In an expression with a call they may separate its arguments.
-_GROUPED: Final = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
-
-# Binding strengths of the binary operators. Unary minus binds less than a power: -2**2 is -4, as in Python and in
-# print.
-_BINDING: Final = {"+": 10, "-": 10, "*": 20, "/": 20, "//": 20, "%": 20, "of": 20, "**": 40, "^": 40}
-_UNARY: Final = 30
+# Dates, phone numbers, ranges and names; and two numbers, which are a sum or a quotient only if the text asks for it.
+_OTHER: Final = re.compile(r"(?:(?<![\d.])\d+|\(\d+\))([-–/])\d+\1\d+|\d–\d|\be-\d", re.I)  # noqa: RUF001
+_DOUBTFUL: Final = re.compile(r"[\d.,]+[-/][\d.,]+")
+_refused: Final = partial(ToolError, "invalid_arguments")
 
 
-class _Token(NamedTuple):
-    kind: str  # number, name, sign or end
-    text: str
+def find_expression(text: str) -> str | None:
+    """Return the arithmetic that a whole text consists of, such as “What is 15% of 80?”; None for any other text."""
+    asked = _ASKED.fullmatch(text) if len(text) <= MAX_LENGTH else None
+    found = asked["expression"] if asked else ""
+    if not asked or _OTHER.search(found) or (_DOUBTFUL.fullmatch(found) and not (asked["cue"] or asked["equals"])):
+        return None
+    with suppress(ToolError):
+        kinds = {getattr(node, "id", type(node)) for node in ast.walk(_parsed(found)[0])}
+        if ast.Constant in kinds and not kinds.isdisjoint({ast.BinOp, *_NAMES}):
+            return found
+    return None
 
 
-class _Term(NamedTuple):
-    value: Number
-    percent: bool = False  # written as a percentage: ``200 + 10%`` adds a tenth of 200
-
-
-def evaluate(expression: str) -> tuple[Number, bool]:
-    """Return the value of an expression, and whether it is exact.
-
-    Raises `ToolError` ``invalid_arguments`` for text that is not arithmetic, has no value (a division by zero, the
-    root of a negative number) or exceeds a bound.
-    """
+def _parsed(expression: str) -> tuple[ast.expr, str]:
+    """Return the tree of an expression, and the text in Python's notation that its positions refer to."""
     if len(expression) > MAX_LENGTH:
         raise _refused(f"The expression is longer than {MAX_LENGTH:,} characters.")
-    with decimal.localcontext(_CONTEXT) as arithmetic:
-        try:
-            parser = _Parser(_tokens(expression))
-            value = +parser.expression(0).value
-        except decimal.Overflow:
-            raise _refused("The result is too large to be written down.") from None
-        except decimal.DecimalException:
-            raise _refused("That has no value in the real numbers.") from None
-        after = parser.tokens[parser.position]
-        if after.kind != "end":
-            raise _refused(f"“{after.text}” was not expected there; an operator may be missing before it.")
-        return value, not arithmetic.flags[decimal.Inexact]
-
-
-def _refused(why: str) -> ToolError:
-    return ToolError("invalid_arguments", why)
-
-
-def _tokens(expression: str) -> list[_Token]:
-    text = expression.strip().removesuffix("=").translate(_SPELLINGS)
-    if not _CALL.search(text):
+    text = " ".join(expression.lower().rstrip(" =\n").split()).translate(_SPELLINGS)
+    if not re.search(r"[a-z] ?\(|\d\(", text):
         text = _GROUPED.sub(lambda found: found[0].replace(",", ""), text)
-    tokens = [_Token(found.lastgroup or "", found[found.lastgroup or ""]) for found in _TOKEN.finditer(text)]
-    if not tokens:
-        raise _refused("There is nothing to calculate.")
-    for token in tokens:
-        if token.kind == "wrong":
-            raise _refused(f"“{token.text}” is not part of arithmetic.")
-    return [*tokens, _Token("end", "the end")]
+    elif re.search(r"\d,\d{3}(?!\d)", text):
+        raise _refused("In a function a comma separates numbers: write a space after it, and 1000 for 1,000.")
+    if wrong := _TOKEN.sub(" ", _PERCENT.sub(" ", text)).split():
+        raise _refused(f"“{wrong[0]}” is not understood there; known are + - * / // % **, pi, e, {', '.join(_NAMES)}.")
+    source = _PERCENT.sub(r"_percent(\1)\2", text).replace("of", "*")
+    with suppress(SyntaxError, ValueError, MemoryError, RecursionError):
+        tree = ast.parse(source, mode="eval").body
+        if all(isinstance(node, _NODES) for node in ast.walk(tree)):
+            return tree, source
+    raise _refused("A number, an operator, a comma or a bracket is missing or in the wrong place.")
 
 
-@define
-class _Parser:
-    """Reads tokens from left to right; each method returns the value of the tokens it has read."""
-
-    tokens: list[_Token]
-    position: int = 0
-    _depth: int = 0
-
-    def expression(self, strength: int) -> _Term:
-        """Read an operand and every operator after it that binds more than `strength`."""
-        self._depth += 1
-        if self._depth > MAX_DEPTH:
-            raise _refused(f"The expression is nested more than {MAX_DEPTH} deep.")
-        left = self._operand()
-        while True:
-            if isinstance(left.value, int) and left.value.bit_length() > MAX_BITS:
-                raise _refused("The result has more than 1,000 digits.")
-            sign = self.tokens[self.position].text
-            if sign not in _BINDING:
-                break
-            kind, after = self.tokens[self.position + 1]
-            # The remainder needs an operand after it, as in 10 % 3; 50% - 10 and 15% of 200 have percentages.
-            if sign == "%" and not (kind == "number" or after == "(" or (kind == "name" and after != "of")):
-                left = _Term(_divide(left.value, 100), percent=True)
-                self.position += 1
-                continue
-            binding = _BINDING[sign]
-            if binding <= strength:
-                break
-            self.position += 1
-            # A power is right-associative: 2**3**2 is 2**9.
-            right = self.expression(binding - 1 if sign in ("**", "^") else binding)
-            left = _Term(_apply(sign, left.value, right))
-        self._depth -= 1
-        return left
-
-    def _operand(self) -> _Term:
-        kind, text = self.tokens[self.position]
-        self.position += 1
-        if kind == "number":
-            digits = text.replace("_", "")
-            if digits.isdigit():
-                return _Term(int(digits))
-            if abs(Decimal(digits).adjusted()) > 1_000:
-                raise _refused(f"{text} is too large or too small to calculate with.")
-            return _Term(Decimal(digits))
-        if text in ("-", "+"):
-            term = self.expression(_UNARY)
-            return _Term(-term.value, term.percent) if text == "-" else term
-        if text == "(":
-            value = self.expression(0).value
-            self._close()
-            return _Term(value)
-        if kind == "name":
-            return _Term(self._named(text))
-        raise _refused(f"A number is missing before {text}.")
-
-    def _named(self, name: str) -> Number:
-        known = name.lower()
-        if self.tokens[self.position].text != "(":
-            if known not in CONSTANTS:
-                names = ", ".join((*CONSTANTS, *FUNCTIONS))
-                raise _refused(f"“{name}” is not a number; the known names are {names}.")
-            return +CONSTANTS[known]  # rounded here, which marks the result as inexact
-        if known not in FUNCTIONS:
-            raise _refused(f"There is no function “{name}”; the known ones are {', '.join(FUNCTIONS)}.")
-        given: list[Number] = []
-        while not given or self.tokens[self.position].text == ",":
-            self.position += 1
-            given.append(self.expression(0).value)
-        self._close()
-        if known in ("min", "max"):
-            return FUNCTIONS[known](given)
-        if known not in _SECOND and len(given) > 1:
-            raise _refused(f"{known} takes one number, not {len(given)}.")
-        if len(given) > 2:
-            raise _refused(f"{known} takes a number and, if wanted, {_SECOND[known]}.")
-        return FUNCTIONS[known](*given)
-
-    def _close(self) -> None:
-        token = self.tokens[self.position]
-        if token.text != ")":
-            raise _refused(f"“)” is missing before {token.text}.")
-        self.position += 1
+def _value(node: Any, source: str, depth: int = 0) -> Decimal:
+    if depth > MAX_DEPTH:
+        raise _refused(f"The expression is nested more than {MAX_DEPTH} deep.")
+    chain = []  # a long sum is a deep tree to the left, so that side is a loop
+    while isinstance(node, ast.BinOp):
+        chain.append(node)
+        node = node.left
+    if isinstance(node, ast.Constant):
+        value = +Decimal(source[node.col_offset : node.end_col_offset])
+    elif isinstance(node, ast.UnaryOp):
+        value = _value(node.operand, source, depth + 1) * (-1 if isinstance(node.op, ast.USub) else 1)
+    else:  # a call, or a constant, which is a function of nothing
+        name = getattr(node, "func", node).id
+        value = _FUNCTIONS[name](*(_value(each, source, depth + 1) for each in getattr(node, "args", ())))
+    for each in reversed(chain):
+        right = _value(each.right, source, depth + 1)
+        if isinstance(each.op, (ast.Add, ast.Sub)) and (_is_percentage(each.left) or _is_percentage(each.right)):
+            raise _refused("An added percentage is ambiguous: write 10% of 200, 200 + 10% of 200 or 200 * 110%.")
+        value = _OPERATORS[type(each.op)](value, right)
+    if not value.is_finite():
+        raise decimal.InvalidOperation
+    return value
 
 
-def _apply(sign: str, left: Number, term: _Term) -> Number:
-    right = term.value
-    match sign:
-        case "+" | "-":
-            # As on pocket calculators: an added or subtracted percentage is a part of the left side.
-            step = left * right if term.percent else right
-            return left + (step if sign == "+" else -step)
-        case "*" | "of":
-            return left * right
-        case "/":
-            return _divide(left, right)
-        case "//" | "%":
-            return _floor_divide(left, right)[sign == "%"]
-        case _:
-            return _power(left, right)
-
-
-def _divide(left: Number, right: Number) -> Number:
-    if right == 0:
-        raise _refused("A division by zero has no value.")
-    if isinstance(left, int) and isinstance(right, int) and left % right == 0:
-        return left // right
-    return Decimal(left) / Decimal(right)
-
-
-def _floor_divide(left: Number, right: Number) -> tuple[Number, Number]:
-    """Return quotient and remainder, rounding down as Python does for integers: -7 // 2 is -4."""
-    if right == 0:
-        raise _refused("A division by zero has no value.")
-    if isinstance(left, int) and isinstance(right, int):
-        return divmod(left, right)
-    quotient, remainder = divmod(Decimal(left), Decimal(right))
-    if remainder and (remainder < 0) != (right < 0):
-        return quotient - 1, remainder + right
-    return quotient, remainder
-
-
-def _power(base: Number, exponent: Number) -> Number:
-    if base == 0 and exponent < 0:
-        raise _refused("Zero to a negative power is a division by zero.")
-    if base == 0 and exponent == 0:
-        return 1
-    if base < 0 and exponent != int(exponent):
-        raise _refused("A negative number to a broken power has no real value.")
-    if isinstance(base, int) and isinstance(exponent, int) and exponent >= 0:
-        if base in (0, 1, -1):
-            return base if exponent % 2 else base * base
-        if exponent * base.bit_length() > MAX_BITS:
-            raise _refused("The result of that power has more than 1,000 digits.")
-        return int(base**exponent)
-    return Decimal(base) ** Decimal(exponent)
-
-
-def _sqrt(value: Number) -> Number:
-    if value < 0:
-        raise _refused("The square root of a negative number is not a real number.")
-    root = Decimal(value).sqrt()
-    return int(root) if isinstance(value, int) and root == int(root) and int(root) ** 2 == value else root
-
-
-def _round(number: Number, places: Number = 0) -> Number:
-    """Round halves away from zero, as taught in schools: round(2.5) is 3."""
-    if places != int(places) or not -30 <= places <= 30:
-        raise _refused("round takes a whole number of decimals, between -30 and 30.")
-    value = Decimal(number)
-    if value.adjusted() + int(places) >= PRECISION:
-        return number
-    with decimal.localcontext():  # a requested rounding does not make the result inexact
-        rounded = value.quantize(Decimal(1).scaleb(-int(places)), rounding=ROUND_HALF_UP)
-    return int(rounded) if rounded == int(rounded) else rounded
-
-
-def _log(value: Number, base: Number | None = None) -> Number:
-    if value <= 0 or (base is not None and base <= 0):
-        raise _refused("Only numbers above zero have a logarithm.")
-    if base is None:
-        return Decimal(value).ln()
-    if base == 1:
-        raise _refused("There is no logarithm to the base 1.")
-    return Decimal(value).log10() if base == 10 else Decimal(value).ln() / Decimal(base).ln()
-
-
-_SECOND: Final = {"round": "how many decimals", "log": "the base"}
-"""The functions with an optional second argument, and its meaning. `min` and `max` take a list."""
-
-FUNCTIONS: Final[Mapping[str, Callable[..., Number]]] = MappingProxyType(
-    {
-        "sqrt": _sqrt,
-        "round": _round,
-        "min": min,
-        "max": max,
-        "abs": abs,
-        "log": _log,
-        "ln": _log,
-        "log10": lambda value: _log(value, 10),
-        "log2": lambda value: _log(value, 2),
-        "exp": lambda value: Decimal(value).exp(),
-        "floor": math.floor,
-        "ceil": math.ceil,
-    }
-)
-
-_PI: Final = Decimal("3.14159265358979323846264338327950288419716939937510582")
-_TAU: Final = Decimal("6.28318530717958647692528676655900576839433879875021164")
-CONSTANTS: Final[Mapping[str, Decimal]] = MappingProxyType(
-    {"pi": _PI, "π": _PI, "tau": _TAU, "τ": _TAU}
-    | {"e": Decimal("2.71828182845904523536028747135266249775724709369995957")}
-)
+def _is_percentage(node: Any) -> bool:
+    while isinstance(node, ast.UnaryOp):
+        node = node.operand
+    return isinstance(node, ast.Call) and getattr(node.func, "id", "") == "_percent"
 
 
 @tool(retry_safe=True, timeout_s=5.0)
 def calculate(
-    expression: Annotated[
-        str,
-        Param("Arithmetic such as (17.5 + 3) * 4, 15% of 200, 2**64, sqrt(2) or round(2/3, 2).", format="expression"),
-    ],
+    expression: Annotated[str, Param("Such as (17.5 + 3) * 4, 15% of 80 or round(2/3, 2).", format="expression")],
 ) -> ToolResult:
-    """Work out an arithmetic expression exactly: + - * / // % ** parentheses, percentages, sqrt, round, min, max, abs,
-    log, exp, pi and e."""
-    value, exact = evaluate(expression)
-    number: float | None = float(value) if -_LARGEST < value < _LARGEST else None
-    if isinstance(value, int):
-        shown = str(value)
-        number = value if -(2**53) < value < 2**53 else number
-    else:
-        rounded = _ROUNDED.plus(value)
-        exact = exact and rounded == value
-        short = rounded.normalize() if rounded else Decimal(0)
+    """Calculate with + - * / // % **, parentheses, percentages, sqrt, round, min, max, abs, log, exp, floor, ceil."""
+    with decimal.localcontext(_CONTEXT) as context:
+        try:
+            value = _value(*_parsed(expression)) + 0
+        except decimal.Overflow:
+            raise _refused("The result is too large to be written down.") from None
+        except decimal.DecimalException:
+            raise _refused("That has no value: it divides by zero, or asks for what no real number is.") from None
+        except TypeError:
+            raise _refused("A function was given too many numbers, or too few.") from None
+        exact, whole = not context.flags[decimal.Inexact], value.to_integral_value()
+    shown = f"{whole:f}"
+    if not exact or value != whole or value.adjusted() >= DIGITS:
+        short = value.normalize(_ROUNDED)
+        exact = exact and short == value
         shown = f"{short:f}" if -12 <= short.adjusted() < SHOWN else str(short)
-    written = " ".join(expression.split()).removesuffix("=").strip()
+    number = int(whole) if value == whole and abs(value) < 2**53 else float(value) if abs(value) < 10**308 else None
+    written = " ".join(expression.rstrip(" =\n").split())
     head = written if len(written) <= 120 else written[:119] + "…"
     result = {"expression": written, "result": shown, "number": number, "exact": exact}
     return ToolResult(result, f"{head} {'=' if exact else '≈'} {shown}")

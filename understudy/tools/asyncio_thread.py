@@ -42,10 +42,8 @@ class AsyncioCall(LoopCall):
         try:
             if self.take_ticket():
                 self.value = [await self.function(self._context())]
-        except Exception as error:
-            self.error = error
         except BaseException as error:
-            if self.task is not None and self.task.cancelling():
+            if self.task is not None and self.task.cancelling() and not isinstance(error, Exception):
                 raise
             self.error = contain(self.name, error, cancelled=False)
 
@@ -57,29 +55,25 @@ class AsyncioThread(ToolThread):
 
     def __init__(self, lifespans: Mapping[str, Lifespan], system: ActorSystem | None, *, asyncio: bool) -> None:
         super().__init__(lifespans, system, asyncio=False)
-        self._events: _Loop | None = None
-        self._ending = False
+        self._events, self._ending = _Loop(), False
 
     def post(self, function: Callable[[], object]) -> bool:
-        """Run a function on the asyncio loop. Return False if that has ended, or not begun."""
+        """Run a function on the asyncio loop. Return False if that has ended."""
         with suppress(RuntimeError):  # it is closed
-            if self._events is not None:
-                self._events.call_soon_threadsafe(function)
-                return True
+            self._events.call_soon_threadsafe(function)
+            return True
         return False
 
     # In the thread
 
     def stop(self) -> None:
         """Cancel the calls, and end the loop within `LAST_S`."""
-        assert self._events is not None  # noqa: S101 - for the type checker: this runs on it
         for call in list(self.calls):
             call.cancel()
         self._events.create_task(self._end_soon())
 
     def cancel(self) -> None:
         """End the loop."""
-        assert self._events is not None  # noqa: S101 - as above
         self._ending = True
         self._events.stop()
 
@@ -89,23 +83,16 @@ class AsyncioThread(ToolThread):
             await asyncio.wait(tasks, timeout=LAST_S)
         self.cancel()
 
-    def _run(self) -> None:
-        try:
-            with closing(_Loop()) as loop:
-                self._events = loop
-                self.tell_server(self.opened.set)
-                while not self._ending:
-                    try:
-                        loop.run_forever()
-                    except (SystemExit, KeyboardInterrupt) as error:  # of a task or callback; the task has it, too
-                        log.warning("tools.exit_ignored", exc_info=error)
-        except BaseException as error:
-            self.error = error
-        finally:
-            self.tell_server(self._end)
+    def _run_loop(self) -> None:
+        with closing(self._events) as loop:
+            self.tell_server(self.opened.set)
+            while not self._ending:
+                try:
+                    loop.run_forever()
+                except (SystemExit, KeyboardInterrupt) as error:  # of a task or callback; the task has it, too
+                    log.warning("tools.exit_ignored", exc_info=error)
 
     def _start(self, call: LoopCall) -> None:
-        assert self._events is not None  # noqa: S101 - as above
         assert isinstance(call, AsyncioCall)  # noqa: S101 - for the type checker: see `call_class`
         call.task = self._events.create_task(call.serve(), name=f"agent {call.name}", context=call.variables)
         call.task.add_done_callback(lambda _: self.tell_server(call._end))

@@ -18,10 +18,6 @@ def _is_multiple(value: Any, of: Any) -> bool:
     return bool(value % of == 0)
 
 
-def _matches(value: str, pattern: str | re.Pattern[str]) -> bool:
-    return re.search(pattern, value) is not None
-
-
 _BOUNDS: Final[Mapping[str, tuple[str, Callable[[Any, Any], bool], str]]] = {
     "ge": ("minimum", operator.ge, "it must be at least {}"),
     "gt": ("exclusiveMinimum", operator.gt, "it must be more than {}"),
@@ -30,7 +26,7 @@ _BOUNDS: Final[Mapping[str, tuple[str, Callable[[Any, Any], bool], str]]] = {
     "minimum": ("minimum", operator.ge, "it must be at least {}"),
     "maximum": ("maximum", operator.le, "it must be at most {}"),
     "multiple_of": ("multipleOf", _is_multiple, "it must be a multiple of {}"),
-    "pattern": ("pattern", _matches, "it must match {}"),
+    "pattern": ("pattern", lambda value, pattern: re.search(pattern, value) is not None, "it must match {}"),
     "min_length": ("min", lambda value, bound: len(value) >= bound, "it must have at least {} {}"),
     "max_length": ("max", lambda value, bound: len(value) <= bound, "it must have at most {} {}"),
 }
@@ -58,9 +54,10 @@ def schema_keywords(extras: Iterable[Any], kinds: Iterable[str]) -> dict[str, An
     """Return the keywords for a schema whose values are of these JSON types; what a schema cannot say is left out."""
     keywords: dict[str, Any] = {}
     for extra in extras:
-        for name in ("description", "examples"):
-            if value := getattr(extra, name, None):
-                keywords[name] = list(value) if name == "examples" else value
+        if described := getattr(extra, "description", None) or getattr(extra, "documentation", None):  # of PEP 727
+            keywords["description"] = described
+        if examples := getattr(extra, "examples", None):
+            keywords["examples"] = list(examples)
         more = getattr(extra, "extra_json_schema", None) or getattr(extra, "json_schema_extra", None)
         if isinstance(more, Mapping):
             keywords |= more

@@ -2,38 +2,47 @@
 
 Python lets `SystemExit`, `KeyboardInterrupt`, asyncio's `CancelledError` and others that are no `Exception` pass up to
 the end of the program: `argparse` raises one for wrong arguments. Here they become a RuntimeError, whose cause they
-are. A cancellation of ours passes.
+are. A cancellation of ours passes. A group of `ToolError`, as a nursery raises even one, becomes that error.
 """
 
 import math
-from collections.abc import Generator
+import re
+import traceback
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import trio
 
 from actors.errors import text_of
+from understudy.tools.errors import EffectUnknown, InvalidResult, ToolError
+
+_OF_ASYNCIO: Final = re.compile(r"no (running|current) event loop|unrecognized yield message")
+"""What asyncio says in a thread without its loop, and trio when asyncio's objects are awaited."""
 
 
 @contextmanager
-def contained(name: str) -> Generator[None]:
-    """Raise what the block raises, on a loop of trio; as a RuntimeError that names `name` if it is no `Exception`."""
+def contained(name: str, *, in_thread: bool = False) -> Generator[None]:
+    """Raise what the block raises as `contain` returns it. In a worker thread trio alone raises `trio.Cancelled`."""
     try:
         yield
-    except Exception:
-        raise
     except BaseException as error:
-        failure = contain(name, error, cancelled=trio.current_effective_deadline() == -math.inf)
+        cancelled = in_thread or trio.current_effective_deadline() == -math.inf
+        failure = contain(name, error, cancelled=cancelled)
         if failure is error:
             raise
-        raise failure from error
+        raise failure from failure.__cause__
 
 
 def contain(name: str, error: BaseException, *, cancelled: bool) -> BaseException:
-    """Return an error, each part of it that is no `Exception` replaced by a RuntimeError.
+    """Return an error, each part of it that is no `Exception` replaced by a RuntimeError that names `name`.
 
-    `cancelled`: the call is; else a `trio.Cancelled` was kept, and raised outside of its scope.
+    A group of `ToolError` alone is returned as one, with all sentences. `cancelled`: the call is; else a
+    `trio.Cancelled` was kept, and raised outside of its scope.
     """
     if isinstance(error, BaseExceptionGroup):
+        if (found := _tool_error(error)) is not None:
+            return found
         parts = [contain(name, each, cancelled=cancelled) for each in error.exceptions]
         return error if parts == list(error.exceptions) else BaseExceptionGroup(error.message, parts)
     if isinstance(error, Exception) or (cancelled and isinstance(error, trio.Cancelled)):
@@ -41,3 +50,47 @@ def contain(name: str, error: BaseException, *, cancelled: bool) -> BaseExceptio
     failure = RuntimeError(f"{name} raised {text_of(error)}")
     failure.__cause__ = error
     return failure
+
+
+def _tool_error(group: BaseExceptionGroup) -> ToolError | None:
+    parts, sentence = list(errors_in(group)), sentences_of(group)
+    errors = [each for each in parts if isinstance(each, ToolError)]
+    if len(errors) < len(parts):
+        return None
+    first = next((each for each in errors if isinstance(each, EffectUnknown)), errors[0])
+    if first.message == sentence:
+        return first
+    return (EffectUnknown if isinstance(first, EffectUnknown) else ToolError)(first.code, sentence)
+
+
+def errors_in(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error, or those in a group and its groups."""
+    if not isinstance(error, BaseExceptionGroup):
+        yield error
+        return
+    for each in error.exceptions:
+        yield from errors_in(each)
+
+
+def sentences_of(error: BaseException) -> str:
+    """Return the sentences for the user of the `ToolError` and `InvalidResult` in an error, "" if it has none."""
+    known = [str(each) for each in errors_in(error) if isinstance(each, ToolError | InvalidResult)]
+    return " ".join(dict.fromkeys(known))
+
+
+@contextmanager
+def hinting(hint: str) -> Generator[None]:
+    """Raise a RuntimeError with this hint for an error of code for asyncio in the block, which has no loop of that."""
+    try:
+        yield
+    except Exception as error:
+        if any(map(_is_of_asyncio, errors_in(error))):
+            raise RuntimeError(f"{hint} ({text_of(error)})") from error
+        raise
+
+
+def _is_of_asyncio(error: BaseException) -> bool:
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    in_asyncio = bool(frames) and frames[-1].f_globals.get("__name__", "").startswith("asyncio.")
+    is_kind = isinstance(error, RuntimeError | TypeError | AttributeError)
+    return is_kind and (in_asyncio or _OF_ASYNCIO.search(str(error)) is not None)

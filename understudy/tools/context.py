@@ -1,6 +1,6 @@
 """The context of a tool call: the user for whom it runs, and the means it may use."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -143,6 +143,8 @@ class ToolContext:
     """For the server: entered while the call waits for a worker thread."""
     handle: CallHandle | None = field(default=None, repr=False)
     """For the server: where the call of an MCP server's tool is found again after a crash."""
+    agents: Callable[[], Sequence[Any]] = field(default=tuple, repr=False)
+    """For the server: describes the agent and its colleagues, with the tools that the user may use."""
     attended: bool = True
     """False in runs of schedules, for which nobody waits."""
     traceparent: str = ""

@@ -34,4 +34,4 @@ class QuestionExpired(QuestionUnanswered):
 
 
 class InvalidResult(TypeError):
-    """A tool returned a value that cannot be written as JSON. For its author: a user reads `tool_failed`."""
+    """A tool returned a value that cannot be written as JSON. The sentence is shown, and logged as a crash."""

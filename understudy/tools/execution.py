@@ -9,7 +9,7 @@ from typing import Any
 import trio
 from attrs import evolve
 
-from understudy.tools.containment import contained
+from understudy.tools.containment import contained, hinting
 from understudy.tools.context import ToolContext
 from understudy.tools.result import ToolResult, Yielded, is_small, to_result
 from understudy.tools.signature import plain_function
@@ -68,11 +68,22 @@ async def _in_thread(
 ) -> ToolResult:
     given = {name: _from_thread(each) if isinstance(each, ToolContext) else each for name, each in given.items()}
     work = partial(function, **given)
-    threads = tool_threads()
-    return await threads.run(lambda: to_result(work()), context.owner, tool, while_queued=context.while_queued)
+
+    def call() -> ToolResult:
+        with hinting(
+            f"{tool} has no loop of asyncio: make it `async def`, with @tool(asyncio=True), or call asyncio.run"
+        ):
+            return to_result(work())
+
+    return await tool_threads().run(call, context.owner, tool, while_queued=context.while_queued)
 
 
 async def _on_trio(tool: str, function: Callable[..., Any], given: dict[str, Any], context: ToolContext) -> ToolResult:
+    with hinting(f"{tool} runs on trio, but its code is for asyncio: say @tool(asyncio=True)"):
+        return await _on_loop(tool, function, given, context)
+
+
+async def _on_loop(tool: str, function: Callable[..., Any], given: dict[str, Any], context: ToolContext) -> ToolResult:
     with contained(tool):
         value = await function(**given)
     if is_small(value):
@@ -95,11 +106,11 @@ async def _on_asyncio(
         function = partial(collect_async, wrapped, trio_asyncio.trio_as_aio(show))
 
     if trio_asyncio.current_loop.get() is not None:  # that of the tools' loop, whose contexts know asyncio
-        return await _on_trio(tool, trio_asyncio.aio_as_trio(function), given, context)
+        return await _on_loop(tool, trio_asyncio.aio_as_trio(function), given, context)
     given = {name: for_asyncio(each) if isinstance(each, ToolContext) else each for name, each in given.items()}
     async with trio_asyncio.open_loop() as loop:
         loop.set_task_factory(contained_task)
-        return await _on_trio(tool, trio_asyncio.aio_as_trio(function), given, context)
+        return await _on_loop(tool, trio_asyncio.aio_as_trio(function), given, context)
 
 
 def runner(function: Callable[..., Any], tool: str, asyncio: bool) -> Callable[..., Awaitable[ToolResult]]:

@@ -5,7 +5,7 @@ Neither library is imported for a user who has none of its types: a type of Pyda
 
 import functools
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
@@ -109,9 +109,17 @@ def _sentence(where: str, text: str) -> str:
     return (f"in {where}, " if where else "") + text[:1].lower() + text[1:]
 
 
-def foreign_to_plain(value: Any) -> Any:
-    """Return a value of such a type as plain values: of JSON, or of types that `tools.result.to_json` knows."""
+def foreign_to_plain(value: Any, convert: Callable[[Any], Any]) -> Any:
+    """Return a value of such a type as plain values: of JSON, or of types that `tools.result.to_json` knows.
+
+    `convert` makes plain what Pydantic does not know. Raises ValueError, and what `convert` raises.
+    """
     if isinstance(value, msgspec.Struct):
-        names = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
-        return {written: getattr(value, name) for written, name in names}
-    return _adapter(type(value)).dump_python(value, mode="json")
+        config, names = (
+            value.__struct_config__,
+            zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True),
+        )
+        members = {written: getattr(value, name) for written, name in names}
+        tag = {} if config.tag is None else {config.tag_field: config.tag}
+        return tag | {name: each for name, each in members.items() if each is not msgspec.UNSET}
+    return _adapter(type(value)).dump_python(value, mode="json", fallback=convert)

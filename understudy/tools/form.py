@@ -1,6 +1,5 @@
 """Forms: classes whose fields a tool asks its user for, as a question with a JSON schema, and their answers. Pure."""
 
-import dataclasses
 import inspect
 import re
 from collections.abc import Mapping, Sequence
@@ -10,8 +9,9 @@ import attrs
 import msgspec
 from attrs import field, frozen
 
+from understudy.tools.foreign import is_foreign
 from understudy.tools.result import to_json
-from understudy.tools.schema import Misfit, Secret, Unsupported, schema_of, structure
+from understudy.tools.schema import Misfit, Secret, Unsupported, members_of, schema_of, structure
 
 T = TypeVar("T")
 
@@ -69,7 +69,8 @@ def form_question(form: type, title: str = "", text: str = "") -> Question:
         raise TypeError(f"{form!r} is no form: {error}") from None
     if schema.get("type") != "object" or "properties" not in schema:
         raise TypeError(f"{form!r} is no form: ask for a class with fields")
-    defaults, secrets = _defaults(form), secret_fields(schema)
+    secrets = secret_fields(schema)
+    defaults = {} if is_foreign(form) else members_of(form)[1]  # the schema of a foreign class has them already
     if issubclass(form, msgspec.Struct) and Secret in get_type_hints(form, include_extras=True).values():
         raise TypeError(f"{form!r} is no form: a struct cannot have a Secret; use an attrs class or a dataclass")
     properties = {}
@@ -79,8 +80,8 @@ def form_question(form: type, title: str = "", text: str = "") -> Question:
             properties[name].pop("default", None)
         elif _hides_secrets(each):
             raise TypeError(f"{form!r} is no form: a secret field stands in the form itself, not within {name!r}")
-        elif name in defaults:
-            properties[name].setdefault("default", defaults[name])
+        elif (default := defaults.get(name, attrs.NOTHING)) is not attrs.NOTHING:
+            properties[name].setdefault("default", to_json(default))
     doc = vars(form).get("__doc__") or ""
     if doc.startswith(f"{form.__name__}("):  # what dataclasses write
         doc = ""
@@ -108,22 +109,6 @@ def describe_misfit(misfit: Misfit) -> str:
     if str(misfit) in (f"{name.rpartition('.')[2]} is missing", "field required"):
         return f"The field `{name}` is missing."
     return f"The field `{name}` is wrong: {misfit}." if name else f"The answer does not fit: {misfit}."
-
-
-def _defaults(form: type) -> dict[str, Any]:
-    """Return the defaults of an attrs class or a dataclass. Schemas of other classes have them already."""
-    if attrs.has(form):
-        parts: Sequence[Any] = attrs.fields(form)
-    elif dataclasses.is_dataclass(form):
-        parts = dataclasses.fields(form)
-    else:
-        return {}
-    none = (attrs.NOTHING, dataclasses.MISSING)
-    return {
-        each.name: to_json(each.default)
-        for each in parts
-        if each.init and each.default not in none and not isinstance(each.default, attrs.Factory)  # type: ignore[arg-type]
-    }
 
 
 def _label(name: str) -> str:

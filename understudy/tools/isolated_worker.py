@@ -39,7 +39,7 @@ def _follow(parent: int) -> NoReturn:
 def main() -> int:
     """Answer the request on standard input; return the exit code."""
     request = json.load(sys.stdin.buffer)
-    answer = os.fdopen(os.dup(1), "w")
+    answer = os.fdopen(os.dup(1), "w", errors="replace")
     os.dup2(2, 1)
     code, body = _answer(request)
     with answer:
@@ -50,8 +50,9 @@ def main() -> int:
 def _answer(request: dict[str, Any]) -> tuple[int, str]:
     import attrs
 
+    from understudy.tools.containment import contain
     from understudy.tools.errors import ToolError
-    from understudy.tools.result import to_result
+    from understudy.tools.result import to_result, whole_text
     from understudy.tools.tool import Tool, tool
 
     try:
@@ -61,9 +62,10 @@ def _answer(request: dict[str, Any]) -> tuple[int, str]:
         made = found if isinstance(found, Tool) else tool(found)
         result = to_result(made.function(**made.check(request["arguments"])))
         return ANSWERED, json.dumps(attrs.asdict(result), allow_nan=False)
-    except ToolError as error:
-        return REFUSED, json.dumps([error.code, error.message])
     except MemoryError:
         return NO_MEMORY, ""
-    except BaseException:  # its process has no more to do
+    except BaseException as error:  # its process has no more to do
+        failure = contain(request["name"], error, cancelled=False)
+        if isinstance(failure, ToolError):
+            return REFUSED, json.dumps([failure.code, whole_text(failure.message)])
         return CRASHED, traceback.format_exc()[-MAX_TRACEBACK:]

@@ -30,7 +30,7 @@ MEMORY_MB: Final = 512
 MIN_MEMORY_MB: Final = 128
 """Least MiB of a process: with less it may not even import its modules."""
 PROCESSES: Final = 4
-"""Processes of isolated tools at a time, two of them of one user; apart from those of tables and charts."""
+"""Processes of isolated tools at a time, two of them of one user; apart from confined ones."""
 _NOT_PLAIN: Final = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
 
 isolated_limiter: Final = RunLocal("understudy.isolated_tools", lambda: FairLimiter(PROCESSES))

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import trio
 
 from actors import Actor, ActorSystem, Context
+from actors.errors import text_of
 from actors.watchdog import watch_loop
+from understudy.tools.containment import errors_in, hinting
 from understudy.tools.errors import ToolError
 from understudy.tools.lifespan import SERVER, Lifespan, LifespanFailed
 from understudy.tools.loop_call import GRACE_S, LoopCall, NotBegun
@@ -77,14 +79,12 @@ class ToolThread:
 
     async def close(self) -> None:
         """Cancel the calls and close the lifespans, within their deadlines; go on without a thread that is blocked."""
-        self.post(self.stop)
-        with trio.move_on_after(GRACE_S + sum(each.stop_s for each in self._lifespans.values())):
-            await self.ended.wait()
-            return
-        self.post(self.cancel)
-        with trio.move_on_after(GRACE_S):
-            await self.ended.wait()
-            return
+        stop_s = sum(each.stop_s for each in self._lifespans.values())
+        for end, within_s in ((self.stop, GRACE_S + stop_s), (self.cancel, GRACE_S)):
+            self.post(end)
+            with trio.move_on_after(within_s):
+                await self.ended.wait()
+                return
         log.error("tools.thread_abandoned", extra={"calls": [each.name for each in self.calls]})
 
     async def run(self, name: str, function: "Callable[[C], Awaitable[T]]", context: "C") -> T:
@@ -136,11 +136,14 @@ class ToolThread:
 
     def _run(self) -> None:
         try:
-            trio.run(self._serve)
+            self._run_loop()
         except BaseException as error:
             self.error = error
         finally:
             self.tell_server(self._end)
+
+    def _run_loop(self) -> None:
+        trio.run(self._serve)
 
     def _end(self) -> None:
         self.ended.set()
@@ -164,7 +167,8 @@ class ToolThread:
                     self._opening, manager = name, lifespan.open()
                     if lifespan.on_asyncio:
                         manager = trio_asyncio.aio_as_trio(manager)
-                    self.states[name] = await stack.enter_async_context(manager)
+                    with hinting("it runs on trio, but its code is for asyncio: say Lifespan(…, asyncio=True)"):
+                        self.states[name] = await stack.enter_async_context(manager)
                 async with trio.open_nursery() as self._nursery:
                     self.tell_server(self.opened.set)
                     await self._stop.wait()
@@ -190,9 +194,7 @@ async def _then_cancel(event: trio.Event, scope: trio.CancelScope) -> None:
 
 
 def _reason(error: BaseException | None) -> str:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return "it ended early" if error is None else f"{type(error).__name__}: {error}"
+    return "it ended early" if error is None else text_of(next(errors_in(error)))
 
 
 class ToolLoop:

@@ -75,10 +75,7 @@ def checked(name: str, value: Any, ttl_s: float) -> Any:
         plain = to_json(value)
     except InvalidResult as error:
         raise ToolError("tool_failed", f"{name} cannot be remembered: {error}") from None
-    try:
-        size = len(msgspec.json.encode(plain))
-    except UnicodeEncodeError:
-        raise ToolError("tool_failed", f"{name} holds characters that cannot be stored.") from None
+    size = len(msgspec.json.encode(plain))
     if size > VALUE_BYTES:
         raise ToolError("message_too_large", f"{name} has {size:,} bytes; {VALUE_BYTES:,} can be remembered.")
     return plain

@@ -14,6 +14,7 @@ from understudy.tools.tool import ToolContext, tool
 MAX_MINUTES: Final = 60
 Minutes = Annotated[int, Param("Minutes back from now, 1 to 60.")]
 Aspect = Literal["all", "database", "runs", "tools"]
+Look = Annotated[Aspect, Param("What to look at: all, the database, whole runs, or tool calls.")]
 
 OPERATIONS: Final[Mapping[str, tuple[str, Aspect, float]]] = {
     "commit": ("commit to the log", "database", 0.1),
@@ -38,41 +39,29 @@ _WAITING: Final = {
 
 
 @tool(retry_safe=True, timeout_s=5.0)
-async def server_performance(
-    context: ToolContext,
-    minutes: Minutes = 15,
-    aspect: Annotated[Aspect, Param("What to look at: all, the database, whole runs, or tool calls.")] = "all",
-) -> ToolResult:
-    """Analyse this server's performance over the last minutes: how fast or slow it is, latency percentiles (p50, p95,
-    p99) and response times of commits (disk writes to the log), database reads, queries, runs, code and tools, and
-    where the time goes."""
+async def server_performance(context: ToolContext, minutes: Minutes = 15, aspect: Look = "all") -> ToolResult:
+    """Tell how fast this server was lately: percentiles of commits, database reads, runs and tool calls."""
     activity = _activity(context, minutes)
-    own = activity["scope"] != "server"
-    rows = [_readable(each) for each in activity["operations"] if own or aspect in ("all", _aspect(each))]
-    slow = [each for each in rows if each["slow"]]
-    over = f"Over the last {minutes} minute{'' if minutes == 1 else 's'}{_whose(activity)}"
+    own, measured = activity["scope"] != "server", _about(aspect, activity, "operations")
+    rows = [{**each, "operation": _operation(each)[0]} for each in measured]
+    slow = [row for row, each in zip(rows, measured, strict=True) if each["p95_ms"] >= 1000 * _operation(each)[2]]
+    over = f"Over {_span(minutes, activity)}"
     if not rows:
         status = f"The server is {context.server.health().get('status', 'up')}. " if own else ""
-        summary = (
-            f"{status}{over} {'no run has ended, so there are no latencies yet' if own else 'nothing was measured'}."
-        )
+        nothing = "no run has ended, so there are no latencies yet" if own else "nothing was measured"
+        summary = f"{status}{over} {nothing}."
     else:
         worst = "; ".join(_worst(each) for each in slow[:3])
-        summary = f"{over}, {_headline(rows)}. " + (
-            f"Slow: {worst}." if slow else "None of these is slow: each stays below its limit."
-        )
+        speed = f"Slow: {worst}." if slow else "None of these is slow: each stays below its limit."
+        summary = f"{over}, {_headline(rows)}. {speed}"
     if own:
         summary += " Latencies of the database and of the whole server are shown to its operators."
-    value = {
-        "minutes": minutes,
-        "scope": activity["scope"],
-        "operations": [{key: each for key, each in row.items() if key != "slow"} for row in rows[:20]],
-        "slow": [each["operation"] for each in slow],
-    }
-    steps = [NextStep("Slowest operations", f"Which operations were slowest in the last {minutes} minutes?")]
+    shown = {"operations": rows[:20], "slow": [each["operation"] for each in slow]}
+    value = {"minutes": minutes, "scope": activity["scope"], **shown}
+    steps = [NextStep("Slowest operations", "slow_operations", {"minutes": minutes})]
     if activity["scope"] == "server":
-        steps.append(NextStep("Errors", f"Show errors by code of the last {minutes} minutes"))
-        steps.append(NextStep("Restarts", "Which actors restarted or crashed?"))
+        steps.append(NextStep("Errors", "errors_by_code", {"minutes": minutes}))
+        steps.append(NextStep("Restarts", "recent_crashes"))
     return ToolResult(value, summary, kind=ANALYSIS, next_steps=steps)
 
 
@@ -80,22 +69,18 @@ async def server_performance(
 async def slow_operations(
     context: ToolContext,
     minutes: Minutes = 60,
-    aspect: Annotated[Aspect, Param("What to look at: all, the database, whole runs, or tool calls.")] = "all",
+    aspect: Look = "all",
     threshold_ms: Annotated[
         float | None, Param("List what took at least so many milliseconds; left out, what exceeds its usual limit.")
     ] = None,
 ) -> ToolResult:
-    """List the slowest single operations of this server: slow queries, slow database reads, commits, requests, runs and
-    tool calls that took longest."""
+    """List the slowest single commits, database reads, runs and tool calls of this server in the last minutes."""
     activity = _activity(context, minutes)
-    listed = [
-        {"operation": _title(each), "name": each["name"], "ms": each["ms"], "ago_s": each["ago_s"]}
-        | {"slow": each["ms"] >= (_limit_ms(each) if threshold_ms is None else threshold_ms)}
-        for each in activity["slowest"]
-        if activity["scope"] != "server" or aspect in ("all", _aspect(each))
-    ]
-    slow = [each for each in listed if each["slow"]]
-    since = f"in the last {minutes} minute{'' if minutes == 1 else 's'}{_whose(activity)}"
+    measured = _about(aspect, activity, "slowest")
+    listed = [{**each, "operation": _operation(each)[0]} for each in measured]
+    limits = [1000 * _operation(each)[2] if threshold_ms is None else threshold_ms for each in measured]
+    slow = [row for row, limit_ms in zip(listed, limits, strict=True) if row["ms"] >= limit_ms]
+    since = f"in {_span(minutes, activity)}"
     if aspect != "all":
         since = f"of {_ASPECTS[aspect]} {since}"
     limit = "their usual limits" if threshold_ms is None else f"{threshold_ms:g} ms"
@@ -104,25 +89,19 @@ async def slow_operations(
         summary = f"{count} slow operation{'' if len(slow) == 1 else 's'} {since} (beyond {limit}): {_single(slow[0])}"
     elif listed:
         summary = f"No slow operations {since}: nothing exceeded {limit}. The slowest was {_single(listed[0])}"
+    elif activity["slowest"]:
+        summary = f"No operation {since} is among the slowest, so none of them stands out."
     else:
         summary = f"Nothing was measured {since}."
-        if activity["slowest"]:
-            summary = f"No operation {since} is among the slowest, so none of them stands out."
-    shown = slow or listed[:5]
-    value = {
-        "minutes": minutes,
-        "scope": activity["scope"],
-        "slow": len(slow),
-        "operations": [{key: each for key, each in row.items() if key != "slow"} for row in shown],
-    }
-    steps = [NextStep("Latencies", f"Analyse the server's performance over the last {minutes} minutes")]
+    shown = {"slow": len(slow), "operations": slow or listed[:5]}
+    value = {"minutes": minutes, "scope": activity["scope"], **shown}
+    steps = [NextStep("Latencies", "server_performance", {"minutes": minutes})]
     return ToolResult(value, summary, kind=DRILL_DOWN, next_steps=steps)
 
 
 @tool(retry_safe=True, timeout_s=5.0)
 async def errors_by_code(context: ToolContext, minutes: Minutes = 60) -> ToolResult:
-    """Count the errors and failures of the last minutes by code: failed runs, refused commands and requests, failed
-    tool calls."""
+    """Count the failed runs, refused requests and failed tool calls of the last minutes by their error code."""
     activity = _activity(context, minutes)
     outcomes: Mapping[str, int] = activity["outcomes"]
     ended = sum(outcomes.values())
@@ -132,18 +111,18 @@ async def errors_by_code(context: ToolContext, minutes: Minutes = 60) -> ToolRes
     for name, count in activity.get("failed_tools", {}).items():
         called, _, status = name.rpartition(": ")
         rows.append({"where": f"tool {called}", "code": status, "count": count})
-    since = f"In the last {minutes} minute{'' if minutes == 1 else 's'}{_whose(activity)}"
-    share = f"{sum(failed.values()):,} of {ended:,} run{'' if ended == 1 else 's'} failed"
+    share = f"{sum(failed.values()):,} of {_count(ended, 'run')} failed"
     codes = ", ".join(f"{each['code']} {_count(each['count'], 'time')} ({each['where']})" for each in rows[:4])
-    summary = f"{since}, {share}; " + (f"most frequent: {codes}." if rows else "there was no error at all.")
+    summary = f"In {_span(minutes, activity)}, {share}; " + (
+        f"most frequent: {codes}." if rows else "there was no error at all."
+    )
     value = {"minutes": minutes, "scope": activity["scope"], "ended_runs": ended, "errors": rows}
     return ToolResult(value, summary, kind=ANALYSIS)
 
 
 @tool(retry_safe=True, timeout_s=5.0)
 async def recent_crashes(context: ToolContext, minutes: Minutes = 60) -> ToolResult:
-    """List crashes of the last minutes: which actors crashed, restarted or were killed, with their errors, and the
-    parts that are not well, such as open circuit breakers. For operators."""
+    """List the actors that crashed or restarted in the last minutes, and the parts that are not well; for operators."""
     _check_minutes(minutes)
     found = context.server.crashes(minutes)
     restarts: Mapping[str, int] = found["restarts"]
@@ -151,7 +130,7 @@ async def recent_crashes(context: ToolContext, minutes: Minutes = 60) -> ToolRes
     unwell = [{"part": name, **check} for name, check in found["unwell"].items()]
     most = ", ".join(f"{path} ({count:,})" for path, count in list(restarts.items())[:3])
     total = sum(restarts.values())
-    parts = [f"{total:,} restart{'' if total == 1 else 's'}" + (f": {most}" if most else "")]
+    parts = [_count(total, "restart") + (f": {most}" if most else "")]
     if incidents:
         latest = incidents[0]
         parts.append(f"the latest incident was {latest['error']} in {latest['path']}, {latest['ago_s']:,.0f} s ago")
@@ -163,16 +142,15 @@ async def recent_crashes(context: ToolContext, minutes: Minutes = 60) -> ToolRes
         "unwell": unwell,
     }
     summary = f"In the last {minutes} minutes {'; '.join(parts)}."
-    return ToolResult(value, summary, kind=DRILL_DOWN, next_steps=["Show the supervision tree"])
+    return ToolResult(value, summary, kind=DRILL_DOWN, next_steps=[NextStep("Supervision tree", "supervision_tree")])
 
 
 @tool(retry_safe=True, timeout_s=5.0)
 async def open_work(
     context: ToolContext,
-    silent_s: Annotated[float, Param("Seconds without an event from which a run is silent or stuck.")] = SILENT_S,
+    silent_s: Annotated[float, Param("Seconds without an event from which a run counts as silent.")] = SILENT_S,
 ) -> ToolResult:
-    """Show work that is open now: silent or stuck runs without an event for long, waiting and queued runs, queue depths
-    of mailboxes, waiting reads, open connections."""
+    """Show the work that is open now: runs, and which of them are silent, queues of actors, and connections."""
     activity = _activity(context, 1)
     runs = [dict(each) for each in activity["open_runs"] if each["run_id"] != context.run_id]
     for each in runs:
@@ -211,21 +189,16 @@ def _check_minutes(minutes: int) -> None:
         raise ToolError("invalid_arguments", f"minutes must be between 1 and {MAX_MINUTES}, not {minutes:,}.")
 
 
-def _title(row: Mapping[str, Any]) -> str:
-    return OPERATIONS.get(row["operation"], (str(row["operation"]).replace("_", " "),))[0]
+def _operation(row: Mapping[str, Any]) -> tuple[str, Aspect, float]:
+    """Return what is known of a row's operation, see `OPERATIONS`."""
+    name = row["operation"]
+    return OPERATIONS.get(name, (str(name).replace("_", " "), "runs", 1.0))
 
 
-def _aspect(row: Mapping[str, Any]) -> str:
-    return OPERATIONS[row["operation"]][1] if row["operation"] in OPERATIONS else "runs"
-
-
-def _limit_ms(row: Mapping[str, Any]) -> float:
-    return 1000 * (OPERATIONS[row["operation"]][2] if row["operation"] in OPERATIONS else 1.0)
-
-
-def _readable(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row with the operation's name for people; `slow`: its 95th percentile reaches its limit."""
-    return {**row, "operation": _title(row), "slow": row["p95_ms"] >= _limit_ms(row)}
+def _about(aspect: Aspect, activity: Mapping[str, Any], which: str) -> list[Mapping[str, Any]]:
+    """Return the rows of an aspect. A user's own are all of runs and tools, and few: none is left out."""
+    everything = activity["scope"] != "server" or aspect == "all"
+    return [each for each in activity[which] if everything or _operation(each)[1] == aspect]
 
 
 def _headline(rows: Iterable[Mapping[str, Any]]) -> str:
@@ -253,6 +226,10 @@ def _time(ms: float) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _span(minutes: int, activity: Mapping[str, Any]) -> str:
+    return f"the last {_count(minutes, 'minute')}{_whose(activity)}"
 
 
 def _whose(activity: Mapping[str, Any]) -> str:

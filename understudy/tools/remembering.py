@@ -29,7 +29,7 @@ _STOP: Final = frozenset(
 
 @tool(retry_safe=True)
 async def remember(
-    fact: Annotated[str, Param("What to remember, in the user's words.", format="fact")],
+    fact: Annotated[str, Param("What to remember, in the user's words.")],
     context: ToolContext,
     name: Annotated[str, Param("A short name for it, as favourite_colour; one of that name is replaced.")] = "",
     days: Annotated[int, Param("How long, in days.", minimum=1, maximum=366)] = KEPT_DAYS,

@@ -9,9 +9,7 @@ from understudy.tools.tool import tool
 
 
 @tool(retry_safe=True)
-async def chat_response(
-    message: Annotated[str, Param("The whole answer to the user, in Markdown.", format="text")],
-) -> ToolResult:
+async def chat_response(message: Annotated[str, Param("The whole answer to the user, in Markdown.")]) -> ToolResult:
     """Answer the user. The answer is what `message` says, and the work on the request ends with it."""
     if not message.strip():
         raise ToolError("invalid_arguments", "There is nothing to answer in that message.")

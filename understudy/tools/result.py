@@ -3,19 +3,27 @@
 import dataclasses
 import datetime
 import enum
+import inspect
+import ipaddress
 import math
+import os
+import re
 import uuid
-from collections.abc import Iterable, Mapping
-from collections.abc import Set as AbstractSet
+from collections import UserString, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set, ValuesView
 from decimal import Decimal
+from numbers import Complex
 from typing import Any, Final
 
 import attrs
 import msgspec
-from attrs import define, field, frozen, validators
+from attrs import define, evolve, field, frozen, validators
 
+from actors.errors import text_of
+from transport.wire.codec import replace_surrogates
 from understudy.tools.errors import InvalidResult
 from understudy.tools.foreign import foreign_to_plain, is_foreign
+from understudy.tools.offers import NextStep as NextStep
 
 MAX_VALUE_BYTES: Final = 256 * 1024
 """Bytes of a value as JSON; it travels to the model, into the log and to every open tab of its user."""
@@ -31,10 +39,8 @@ MAX_SUMMARY: Final = 1000
 """Characters of a summary, which is one line; the rest is cut off."""
 MAX_VISUALIZATION_BYTES: Final = 1024 * 1024
 """Bytes of a chart as JSON; it is sent once, with the answer."""
-MAX_STEPS: Final = 8
+MAX_STEPS: Final = 64
 """Next steps of a result; further ones are left out."""
-MAX_STEP_CHARACTERS: Final = 1000
-"""Characters of the message of a next step, and of its label."""
 # Kinds of a result's value; empty for any other.
 ANALYSIS: Final = "analysis"
 DRILL_DOWN: Final = "drill_down"
@@ -43,29 +49,30 @@ CHART: Final = "chart"
 TEXT: Final = "text"
 MAX_DEPTH: Final = 64
 """Levels of nesting: far beyond any sensible result, well below Python's recursion limit."""
+TEXTS: Final = (
+    Decimal, uuid.UUID, UserString, Complex, datetime.tzinfo, ipaddress.IPv4Address, ipaddress.IPv6Address,
+    ipaddress.IPv4Network, ipaddress.IPv6Network,
+)  # fmt: skip
+"""Classes whose objects are written as their texts."""
+PLAIN: Final = (
+    str, int, float, type(None), enum.Enum, datetime.date, datetime.time, datetime.timedelta, os.PathLike,
+    BaseException, *TEXTS, Mapping, Sequence, Set, ValuesView, Iterator,
+)  # fmt: skip
+"""Classes whose objects may be a result, beside those with fields."""
 _SMALL_PARTS: Final = 200
 _SMALL_CHARACTERS: Final = 10_000
-# JavaScript's Number.MAX_SAFE_INTEGER: readers of JSON lose the digits of larger ones.
-_SAFE: Final = 2**53 - 1
+SAFE: Final = 2**53 - 1
+"""JavaScript's Number.MAX_SAFE_INTEGER: readers of JSON lose the digits of larger ones."""
 # Python refuses to write integers of more than 4300 digits (sys.int_info.default_max_str_digits).
 _MAX_BITS: Final = 14_000
 
 
-@frozen
-class NextStep:
-    """A request that a user may make next, offered as a button: `label` is on it, `message` is sent by it.
-
-    Raises ValueError if either is empty or has more than 1,000 characters.
-    """
-
-    label: str = field(validator=[validators.min_len(1), validators.max_len(MAX_STEP_CHARACTERS)])
-    message: str = field(repr=False, validator=[validators.min_len(1), validators.max_len(MAX_STEP_CHARACTERS)])
-
-
-def _next_steps(given: Iterable[str | NextStep]) -> tuple[NextStep, ...]:
-    if isinstance(given, str):
-        raise TypeError(f"next_steps is a list, not the one text {given!r}")
-    return tuple(each if isinstance(each, NextStep) else NextStep(each, each) for each in given)
+def _next_steps(given: Iterable[NextStep]) -> tuple[NextStep, ...]:
+    steps = tuple(given)
+    for each in steps:
+        if not isinstance(each, NextStep):
+            raise TypeError(f"next_steps is a list of NextStep(label, tool, arguments), not of {each!r}")
+    return steps
 
 
 @frozen
@@ -73,12 +80,11 @@ class ToolResult:
     """The result of a tool call.
 
     `value` is anything that `to_json` accepts, such as attrs objects, dates and decimals. `summary` is one line for
-    people. `visualization` is a chart: ``{"spec": …, "svg": …, "title": …}``. `kind` classifies the value for clients
+    people. `visualization` is a chart: ``{"spec": …, "title": …}``. `kind` classifies the value for clients
     that show answers by kind: an ``analysis`` (figures worked out from data), a ``drill_down`` (rows or details behind
     figures), a ``table``, ``chart`` or ``text``, or empty for anything else. `answer`, unless empty, is the answer of
-    the run, in Markdown: it is shown to the user, and the model is not asked again. `next_steps` are requests that the
-    user is offered as buttons under the answer; a text stands for a step with itself as label and message. More than
-    eight are not shown.
+    the run, in Markdown: it is shown to the user, and the model is not asked again. `next_steps` are calls that the
+    user is offered as buttons under the answer, 64 at most.
 
     Raises ValueError for any other `kind`.
     """
@@ -91,16 +97,28 @@ class ToolResult:
     next_steps: tuple[NextStep, ...] = field(default=(), repr=False, converter=_next_steps)
 
 
+@frozen
+class OwnResult(ToolResult):
+    """A result in the server's own words alone: nothing is looked for in it."""
+
+
 def to_result(returned: Any) -> ToolResult:
     """Convert the return value of a tool's function to a `ToolResult`. Raises `InvalidResult`, see
-    `to_json`.
+    `to_json`, and for a chart that is no object.
 
     A value of more than 256 KiB is cut, and says so in itself and in the summary. A chart of more than 1 MiB is
     left out, and the summary says so.
     """
+    if isinstance(returned, Iterator):
+        yielded = Yielded()
+        for item in returned:
+            yielded.add(item)
+            if yielded.is_full:
+                break
+        returned = yielded.result()
     result = returned if isinstance(returned, ToolResult) else ToolResult(returned)
     value = to_json(result.value)
-    summary = result.summary or summarise(value)
+    summary = whole_text(result.summary) or summarise(value)
     # A long text is not encoded whole, which would keep the interpreter from the server for so long.
     long = isinstance(value, str) and len(value) > MAX_VALUE_BYTES
     encoded = b"" if long else msgspec.json.encode(value)
@@ -109,6 +127,8 @@ def to_result(returned: Any) -> ToolResult:
         value = _cut(value, encoded)
         summary = f"{summary} (cut: {size:,} bytes are more than the {MAX_VALUE_BYTES:,} a result may have)"
     visualization = None if result.visualization is None else to_json(result.visualization)
+    if not isinstance(visualization, dict | None):
+        raise InvalidResult('The tool returned a chart that is no object: {"spec": …, "title": …}.')
     if visualization is not None and len(msgspec.json.encode(visualization)) > MAX_VISUALIZATION_BYTES:
         visualization = None
         summary = f"{summary} (the chart is left out: it has more than {MAX_VISUALIZATION_BYTES:,} bytes)"
@@ -116,7 +136,8 @@ def to_result(returned: Any) -> ToolResult:
     summary = summary.strip()
     if len(summary) > MAX_SUMMARY:
         summary = f"{summary[:MAX_SUMMARY]}…"
-    return ToolResult(value, summary, visualization, result.kind, result.answer[:MAX_ANSWER], steps)
+    answer = whole_text(result.answer[:MAX_ANSWER])
+    return evolve(result, value=value, summary=summary, visualization=visualization, answer=answer, next_steps=steps)
 
 
 @define
@@ -157,21 +178,23 @@ class Yielded:
 def to_json(value: Any, _depth: int = 0) -> Any:
     """Return a copy of `value` as JSON values.
 
-    attrs objects, dataclasses, models, structs and mappings become objects, sets and tuples lists, dates and times ISO
-    8601 text, decimals their exact digits as text, enums their values, integers beyond 2**53 text, and NaN and the
-    infinities null. Raises `InvalidResult` for bytes, for any other type, and for nesting deeper than `MAX_DEPTH`.
+    attrs objects, dataclasses, models, structs, named tuples, mappings and rows of databases become objects, sets,
+    tuples and other sequences lists, dates and times ISO 8601 text, decimals their exact digits as text, enums their
+    values, paths and exceptions text, integers beyond 2**53 text, NaN and the infinities null. Arrays and scalars of
+    numpy are what they hold, tables of pandas and polars lists of their rows. Halves of surrogate pairs are replaced.
+    Raises `InvalidResult` for bytes, for any other type, and for nesting deeper than `MAX_DEPTH`.
     """
-    if value is None or isinstance(value, bool) or type(value) is str:
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, str) and not isinstance(value, enum.Enum):
+        return whole_text(str(value))
     if _depth > MAX_DEPTH:
         raise InvalidResult(f"The tool's result is nested more than {MAX_DEPTH} deep.")
     match value:
         case enum.Enum():
             return to_json(value.value, _depth + 1)
-        case str():
-            return str(value)
         case int():
-            if abs(value) <= _SAFE:
+            if abs(value) <= SAFE:
                 return int(value)
             if value.bit_length() > _MAX_BITS:
                 raise InvalidResult("The tool returned a number with too many digits to write down.")
@@ -179,38 +202,111 @@ def to_json(value: Any, _depth: int = 0) -> Any:
         case float():
             return float(value) if math.isfinite(value) else None
         case datetime.date() | datetime.time():
-            return value.isoformat()
+            return value.isoformat() if value == value else None  # pandas' NaT
         case datetime.timedelta():
-            return value.total_seconds()
-        case Decimal() | uuid.UUID():
-            return str(value)
-        case Mapping():
-            return {key if type(key) is str else _key(key): to_json(each, _depth + 1) for key, each in value.items()}
-        case _ if attrs.has(type(value)):
-            return {each.name: to_json(getattr(value, each.name), _depth + 1) for each in attrs.fields(type(value))}
-        case _ if is_foreign(type(value)):
-            return to_json(foreign_to_plain(value), _depth + 1)
-        case _ if dataclasses.is_dataclass(value):
-            return {each.name: to_json(getattr(value, each.name), _depth + 1) for each in dataclasses.fields(value)}
-        case list() | tuple():
-            return [to_json(each, _depth + 1) for each in value]
-        case AbstractSet():  # in a fixed order, so that equal results are equal texts
-            return [to_json(each, _depth + 1) for each in sorted(value, key=repr)]
+            return value.total_seconds() if value == value else None
+        case os.PathLike():
+            return whole_text(os.fsdecode(value))
+        case BaseException():
+            return whole_text(text_of(value))
         case bytes() | bytearray() | memoryview():
-            raise InvalidResult("The tool returned bytes; it must return text or numbers.")
-    raise InvalidResult(f"The tool returned a {type(value).__name__}, which cannot be written as JSON.")
+            raise InvalidResult("The tool returned bytes: decode them to text, or save them as a file.")
+        case _ if hasattr(type(value), "_fields") and hasattr(type(value), "__iter__"):
+            return _object(zip(value._fields, value, strict=True), _depth)
+        case _ if is_of_arrays(type(value)):
+            return to_json(_held(value), _depth + 1)
+        case range() if value[MAX_ITEMS:]:
+            return str(value)
+        case _ if isinstance(value, TEXTS):
+            return whole_text(str(value))
+        case Mapping():
+            return _object(value.items(), _depth)
+        case _ if attrs.has(type(value)):
+            return _object(((each.alias, getattr(value, each.name)) for each in attrs.fields(type(value))), _depth)
+        case _ if is_foreign(type(value)):
+            try:
+                plain = foreign_to_plain(value, to_json)
+            except ValueError as error:
+                raise InvalidResult(f"The tool returned a {type(value).__name__} that is no JSON: {error}") from None
+            return to_json(plain, _depth + 1)
+        case _ if dataclasses.is_dataclass(type(value)):
+            return _object(((each.name, getattr(value, each.name)) for each in dataclasses.fields(value)), _depth)
+        case _ if hasattr(type(value), "keys"):  # the row of a database: its columns may have one name
+            cells = value if isinstance(value, Sequence) else map(value.__getitem__, value.keys())
+            return _object(zip(value.keys(), cells, strict=True), _depth)
+        case Set():  # in a fixed order, so that equal results are equal texts
+            return [to_json(each, _depth + 1) for each in sorted(value, key=repr)]
+        case Sequence() | ValuesView() | deque():
+            return [to_json(each, _depth + 1) for each in value]
+    remedy = "await it" if inspect.isawaitable(value) else "return text, numbers, lists, dicts or objects with fields"
+    raise InvalidResult(f"The tool returned a {type(value).__name__}, which cannot be written as JSON: {remedy}.")
 
 
-_KEYS: Final = (str, int, float, datetime.date, datetime.time, datetime.timedelta, Decimal, uuid.UUID)
+def whole_text(text: str) -> str:
+    """Return a text with its halves of surrogate pairs joined or replaced: they have no UTF-8."""
+    starts = () if text.isascii() else range(0, len(text), MAX_VALUE_BYTES)  # in pieces, as in `_utf8_bytes`
+    if not any(_HALF.search(text, start, start + MAX_VALUE_BYTES) for start in starts):
+        return text
+    replaced: str = replace_surrogates(text)
+    return replaced
+
+
+_HALF: Final = re.compile("[\ud800-\udfff]")
+
+
+def _object(members: Iterable[tuple[Any, Any]], depth: int) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for key, member in members:
+        name = key if type(key) is str and key.isascii() else _key(key)
+        if name in made:  # such as 1 and "1"
+            name = f"{name} ({len(made) + 1})"
+        made[name] = to_json(member, depth + 1)
+    return made
 
 
 def _key(key: Any) -> str:
-    while isinstance(key, enum.Enum):
-        key = key.value
-    plain = to_json(key) if isinstance(key, _KEYS) and not isinstance(key, bool) else None
-    if plain is None:
-        raise InvalidResult(f"The tool returned an object with a {type(key).__name__} for a key.")
-    return str(plain)
+    plain = to_json(key)
+    if isinstance(plain, list | dict):
+        raise InvalidResult(f"The tool returned an object with a {type(key).__name__} for a key: make it a text.")
+    return plain if isinstance(plain, str) else msgspec.json.encode(plain).decode()
+
+
+def is_of_arrays(kind: type) -> bool:
+    """Whether a class is one of numpy, pandas or polars, or of other arrays. None of them is imported here."""
+    named = str(kind.__module__).partition(".")[0] == "pandas"
+    return named or any(hasattr(kind, name) for name in ("tolist", "to_list", "to_dicts"))
+
+
+def _held(value: Any) -> Any:
+    """Return what an array or a table holds: lists, or an object for each row, with its index if that says anything."""
+    shape = getattr(value, "shape", ())
+    if shape and shape[0] > MAX_ITEMS:
+        note = f"The first {MAX_ITEMS:,} of {shape[0]:,} items."
+        return {"truncated": True, "note": note, "items": _held(value[:MAX_ITEMS])}
+    if hasattr(value, "to_dicts"):
+        return value.to_dicts()
+    if hasattr(value, "reset_index") and (value.index.name is not None or type(value.index).__name__ != "RangeIndex"):
+        value = value.reset_index(allow_duplicates=True)
+    if hasattr(value, "columns"):
+        made = list[Any]()
+        for name in value.columns:
+            made.append(f"{name} ({len(made) + 1})" if name in made else name)
+        return value.set_axis(made, axis="columns").to_dict("records")
+    match getattr(getattr(value, "dtype", None), "kind", None):
+        case "M" | "m" | "V" if shape:
+            return list(value)
+        case "M":
+            return value.astype(str).tolist() if value == value else None  # NaT
+        case "m":
+            return value.astype("m8[us]").tolist()
+        case "V" if value.dtype.names:
+            return {name: value[name] for name in value.dtype.names}
+    if hasattr(value, "tolist"):
+        held = value.tolist()
+        return str(held) if type(held) is type(value) else held  # a longdouble
+    if hasattr(value, "to_list"):
+        return value.to_list()
+    return None if type(value).__name__ == "NAType" else str(value)
 
 
 def is_small(value: Any) -> bool:

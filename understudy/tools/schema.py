@@ -8,13 +8,24 @@ schema and checks, see `tools.foreign`.
 import dataclasses
 import datetime
 import enum
+import functools
 import math
 import types
-import typing
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    MutableMapping,
+    MutableSequence,
+    MutableSet,
+    Sequence,
+)
 from collections.abc import Set as AbstractSet
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from typing import (
     Annotated,
     Any,
@@ -23,6 +34,8 @@ from typing import (
     NotRequired,
     Required,
     TypeAlias,
+    TypedDict,
+    TypeVar,
     Union,
     get_args,
     get_origin,
@@ -33,8 +46,7 @@ import attrs
 import cattrs
 from attrs import frozen
 from cattrs.cols import list_structure_factory, mapping_structure_factory
-from cattrs.gen import make_dict_structure_fn
-from cattrs.gen.typeddicts import make_dict_structure_fn as make_typeddict_structure_fn
+from cattrs.gen.typeddicts import make_dict_structure_fn
 
 from understudy.tools.constraints import checks, read_bounds, schema_keywords
 from understudy.tools.foreign import ContainsItself, foreign_schema, foreign_value, is_foreign
@@ -55,10 +67,17 @@ _SCALARS: Final[Mapping[Any, Mapping[str, Any]]] = {
     datetime.timedelta: {"type": "number", "format": "seconds"},
     uuid.UUID: {"type": "string", "format": "uuid"},
     Decimal: {"anyOf": [{"type": "number"}, {"type": "string", "format": "decimal"}]},
+    Path: {"type": "string", "format": "path"},
+    Any: {},
+    object: {},
 }
-_LISTS: Final = (list, Sequence, Iterable)
-_SETS: Final = (set, frozenset, AbstractSet)
-_DICTS: Final = (dict, Mapping)
+_ARRAYS: Final[Mapping[Any, Callable[[list[Any]], Any]]] = {
+    **dict.fromkeys((list, Sequence, MutableSequence, Collection, Iterable), list),
+    **{tuple: tuple, deque: deque, set: set, MutableSet: set, frozenset: frozenset, AbstractSet: frozenset},
+}
+"""What is made of a list for each annotation."""
+_SETS: Final = (set, MutableSet, frozenset, AbstractSet)
+_DICTS: Final = (dict, Mapping, MutableMapping)
 _UNIONS: Final = (Union, types.UnionType)
 
 
@@ -82,9 +101,8 @@ class Misfit(ValueError):
 class Param:
     """Details of a parameter beyond its annotation: ``Annotated[str, Param("what to compute", format="expression")]``.
 
-    `format` says what kind of value it is; models use it to fill the argument. Known formats are file-id,
-    table-id, expression, sql, text, column, aggregate, cash-flows, amounts, selection, choices, period, percentage and
-    identifier; others are passed on. `minimum` and `maximum` bound a number (both inclusive) and are enforced.
+    `format` says what kind of value it is. Forms know ``table-id``, ``multiline``, ``password``, ``date`` and
+    ``date-time``; others are passed on. `minimum` and `maximum` bound a number (both inclusive) and are enforced.
     """
 
     description: str = ""
@@ -109,42 +127,39 @@ def schema_of(annotation: Any, _within: tuple[Any, ...] = ()) -> dict[str, Any]:
     """Return the JSON schema of a type. Raises `Unsupported`."""
     if annotation in _within:
         raise Unsupported(f"{_name(annotation)} contains itself, which a schema here cannot say; flatten it")
-    if isinstance(annotation, type) and annotation in _SCALARS:
+    if annotation is Any or (isinstance(annotation, type) and annotation in _SCALARS):
         return dict(_SCALARS[annotation])
-    if annotation is Any or annotation is object:
-        return {}
     if is_foreign(annotation):
         try:
             return foreign_schema(annotation)
         except (ContainsItself, TypeError) as error:
             raise Unsupported(f"{_name(annotation)}: {error}") from None
-    if (base := getattr(annotation, "__supertype__", None)) is not None:  # of a NewType
-        return schema_of(base, _within)
     within = (*_within, annotation)
+    if (meant := _named_type(annotation)) is not None:
+        return schema_of(meant, within)
     origin, arguments = get_origin(annotation) or annotation, get_args(annotation)
     if origin is Annotated:
         schema = schema_of(arguments[0], _within)
         for each in arguments[1:]:
             if isinstance(each, Param) and each.format:
                 schema["format"] = each.format
-        return schema | schema_keywords(arguments[1:], _json_types(schema))
+        kinds = {each["type"] for each in (schema, *schema.get("anyOf", ())) if "type" in each}
+        return schema | schema_keywords(arguments[1:], kinds)
     if origin in _UNIONS:
         return {"anyOf": [schema_of(each, _within) for each in arguments]}
     if origin is Literal:
-        return _choice(arguments)
-    if origin in _LISTS:
-        return {"type": "array", "items": schema_of(arguments[0], within)} if arguments else {"type": "array"}
-    if origin in _SETS:
-        items = {"items": schema_of(arguments[0], within)} if arguments else {}
-        return {"type": "array", **items, "uniqueItems": True}
+        return _choice(annotation)
     if origin is tuple and arguments and arguments[-1] is not ...:
+        if any(getattr(each, "__unpacked__", False) for each in arguments):
+            raise Unsupported(f"{_name(annotation)} has no schema; use a list, or a tuple of a fixed length")
         places = [schema_of(each, within) for each in arguments]
         return {"type": "array", "prefixItems": places, "minItems": len(places), "maxItems": len(places)}
-    if origin is tuple:
-        return {"type": "array", "items": schema_of(arguments[0], within)} if arguments else {"type": "array"}
+    if origin in _ARRAYS:
+        items = schema_of(arguments[0], within) if arguments else {}
+        return {"type": "array", "items": items} | ({"uniqueItems": True} if origin in _SETS else {})
     if origin in _DICTS:
-        if arguments and arguments[0] is not str:
-            raise Unsupported(f"the keys of {_name(annotation)} must be str, as JSON's are")
+        if arguments and schema_of(arguments[0], within).get("type") != "string":
+            raise Unsupported(f"the keys of {_name(annotation)} must be texts, as JSON's are: use str for them")
         values = schema_of(arguments[1], within) if arguments else {}
         return {"type": "object", "additionalProperties": values} if values else {"type": "object"}
     return _class(annotation, within)
@@ -152,25 +167,35 @@ def schema_of(annotation: Any, _within: tuple[Any, ...] = ()) -> dict[str, Any]:
 
 def is_plain(annotation: Any) -> bool:
     """Return whether no code of a user takes part in `structure`: no class, validator or predicate of theirs."""
-    if (base := getattr(annotation, "__supertype__", None)) is not None:
-        return is_plain(base)
+    if (meant := _named_type(annotation)) is not None:
+        return is_plain(meant)
     origin, arguments = get_origin(annotation) or annotation, get_args(annotation)
     if origin is Literal:
         return True
-    if is_foreign(annotation) or attrs.has(origin) or dataclasses.is_dataclass(origin):
+    is_object = _is_object(annotation)
+    if is_foreign(annotation) or (is_object and not issubclass(origin, dict)):
         return False
     if origin is Annotated:
         return is_plain(arguments[0]) and all(name != "func" for name, _ in read_bounds(arguments[1:]))
-    parts = get_type_hints(origin, include_extras=True).values() if typing.is_typeddict(origin) else arguments
-    return all(map(is_plain, parts))
+    return all(map(is_plain, members_of(annotation)[0].values() if is_object else arguments))
 
 
-def _json_types(schema: Mapping[str, Any]) -> set[str]:
-    return {each["type"] for each in (schema, *schema.get("anyOf", ())) if "type" in each}
+def _named_type(annotation: Any) -> Any:
+    """Return the type that a `NewType` or an alias names; None for any other annotation."""
+    if (base := getattr(annotation, "__supertype__", None)) is not None:
+        return base
+    value = getattr(get_origin(annotation) or annotation, "__value__", None)
+    return value[get_args(annotation)] if value is not None and get_args(annotation) else value
 
 
-def _choice(values: Sequence[Any]) -> dict[str, Any]:
-    plain = [to_json(each) for each in values]
+def _choices(annotation: Any) -> list[tuple[Any, Any]]:
+    """Return the values of a Literal or an enum, each as JSON and as it is."""
+    values = get_args(annotation) or list(annotation)
+    return [(to_json(each) if isinstance(each, enum.Enum) else each, each) for each in values]
+
+
+def _choice(annotation: Any) -> dict[str, Any]:
+    plain = [each for each, _ in _choices(annotation)]
     kinds = {type(each) for each in plain}
     if not kinds <= {str, int, float, bool, type(None)}:
         raise Unsupported("the values of a choice must be texts, numbers, booleans or None")
@@ -179,36 +204,90 @@ def _choice(values: Sequence[Any]) -> dict[str, Any]:
 
 
 def _class(annotation: Any, within: tuple[Any, ...]) -> dict[str, Any]:
-    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
-        return _choice([each.value for each in annotation])
-    if isinstance(annotation, type) and attrs.has(annotation):
-        fields = [each for each in attrs.fields(attrs.resolve_types(annotation, include_extras=True)) if each.init]
-        members = {each.name: each.type for each in fields}
-        required = [each.name for each in fields if each.default is attrs.NOTHING]
-    elif isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
-        hints, parts = get_type_hints(annotation, include_extras=True), dataclasses.fields(annotation)
-        members = {each.name: hints[each.name] for each in parts if each.init}
-        missing = dataclasses.MISSING
-        required = [
-            each.name for each in parts if each.init and each.default is missing and each.default_factory is missing
-        ]
-    elif typing.is_typeddict(annotation):
-        hints = get_type_hints(annotation, include_extras=True)
-        members = {
-            name: get_args(hint)[0] if get_origin(hint) in (Required, NotRequired) else hint
-            for name, hint in hints.items()
-        }
-        required = [name for name in hints if name in annotation.__required_keys__]
-    else:
+    if _is_class(annotation, enum.Flag):
+        bits = ", ".join(f"{each.value} for {each.name}" for each in annotation)
+        return {"type": "integer", "minimum": 0, "description": f"The sum of those that are wanted of: {bits}"}
+    if _is_class(annotation, enum.Enum):
+        return _choice(annotation)
+    if not _is_object(annotation):
         raise Unsupported(
             f"{_name(annotation)} has no schema; use str, int, float, bool, None, list, set, tuple, dict, Literal, an "
-            "enum, a TypedDict, a dataclass, an attrs class, a Pydantic model, date, datetime, Decimal or UUID"
+            "enum, a TypedDict, a dataclass, an attrs class, a Pydantic model, date, datetime, Decimal, Path or UUID"
         )
+    members, defaults = members_of(annotation)
     for name, each in members.items():
         if each is None:
             raise Unsupported(f"{_name(annotation)}.{name} has no annotation")
     properties = {name: schema_of(each, within) for name, each in members.items()}
+    required = [name for name in members if name not in defaults]
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def _is_class(annotation: Any, kind: type) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, kind)
+
+
+def _is_object(annotation: Any) -> bool:
+    """Return whether values of a type are objects with named members."""
+    kind = get_origin(annotation) or annotation
+    if not isinstance(kind, type):
+        return False
+    is_dict = issubclass(kind, dict) and hasattr(kind, "__required_keys__")
+    return is_dict or attrs.has(kind) or dataclasses.is_dataclass(kind) or hasattr(kind, "_field_defaults")
+
+
+def members_of(annotation: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the types of the members by name, and the defaults of those that need not be given.
+
+    A default that is made anew each time, and that of a TypedDict's member, is `attrs.NOTHING`.
+    """
+    kind, missing = get_origin(annotation) or annotation, dataclasses.MISSING
+    hints: dict[str, Any] = get_type_hints(kind, include_extras=True)
+    defaults: dict[str, Any]
+    if attrs.has(kind):
+        fields = [each for each in attrs.fields(attrs.resolve_types(kind, include_extras=True)) if each.init]
+        members = {each.alias: each.type for each in fields}
+        factory: Any = attrs.Factory
+        defaults = {each.alias: each.default for each in fields if each.default is not attrs.NOTHING}
+        defaults = {name: attrs.NOTHING if isinstance(each, factory) else each for name, each in defaults.items()}
+    elif dataclasses.is_dataclass(kind):
+        passed = {name: hint.type for name, hint in hints.items() if isinstance(hint, dataclasses.InitVar)}
+        hints |= passed
+        parts = [each for each in dataclasses.fields(kind) if each.init]
+        parts += [kind.__dataclass_fields__[name] for name in passed]
+        members = {each.name: hints[each.name] for each in parts}
+        defaults = {each.name: attrs.NOTHING for each in parts if each.default_factory is not missing}
+        defaults |= {each.name: each.default for each in parts if each.default is not missing}
+    elif hasattr(kind, "_field_defaults"):
+        members, defaults = {name: hints.get(name) for name in kind._fields}, kind._field_defaults
+    else:
+        read = {name: _unqualified(hint, name in kind.__required_keys__) for name, hint in hints.items()}
+        members = {name: hint for name, (hint, _) in read.items()}
+        defaults = {name: attrs.NOTHING for name, (_, needed) in read.items() if not needed}
+    given = dict(zip(getattr(kind, "__parameters__", ()), get_args(annotation), strict=False))
+    return {name: _applied(each, given) for name, each in members.items()}, defaults
+
+
+def _unqualified(hint: Any, required: bool) -> tuple[Any, bool]:
+    """Return the type of a TypedDict's member without `Required`, `NotRequired` and `ReadOnly`, and if it is required.
+
+    The class itself does not know that if its module has `from __future__ import annotations`.
+    """
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        inner, required = _unqualified(arguments[0], required)
+        return Annotated[inner, *arguments[1:]], required
+    if (word := getattr(origin, "_name", "")) in ("Required", "NotRequired", "ReadOnly"):
+        return _unqualified(arguments[0], required if word == "ReadOnly" else word == "Required")
+    return hint, required
+
+
+def _applied(hint: Any, given: Mapping[Any, Any]) -> Any:
+    """Return a type with the arguments of a generic class in the place of its variables."""
+    if isinstance(hint, TypeVar):
+        return given.get(hint, hint)
+    variables = getattr(hint, "__parameters__", ()) if get_args(hint) else ()
+    return hint[tuple(given.get(each, each) for each in variables)] if variables else hint
 
 
 def _name(annotation: Any) -> str:
@@ -303,28 +382,33 @@ def _seconds(value: Any, _: Any) -> datetime.timedelta:
         raise ValueError("that number is too large") from None
 
 
-def _one_of(meanings: Sequence[tuple[Any, Any]]) -> _Hook:
-    """Choose a meaning by its plain value and the value's type, so that True is not 1."""
+def _choice_hook(annotation: Any, _: cattrs.Converter) -> _Hook:
+    """Choose a value by its plain form, which 1 is for 1.0, but True is not for 1."""
+    choices = _choices(annotation)
 
     def hook(value: Any, _: Any) -> Any:
-        for plain, meant in meanings:
-            if value == plain and type(value) is type(plain):
+        for plain, meant in choices:
+            if value == plain and isinstance(value, bool) is isinstance(plain, bool):
                 return meant
-        shown = ", ".join("null" if plain is None else str(plain) for plain, _ in meanings)
+        shown = ", ".join("null" if plain is None else str(plain) for plain, _ in choices)
         raise ValueError(f"one of {shown} is expected")
 
     return hook
 
 
-def _choice_hook(annotation: Any, _: cattrs.Converter) -> _Hook:
-    """Build the hook for a Literal or an enum."""
-    meanings = get_args(annotation) or list(annotation)
-    return _one_of([(each.value if isinstance(each, enum.Enum) else each, each) for each in meanings])
+def _flag(annotation: Any, _: cattrs.Converter) -> _Hook:
+    def hook(value: Any, _: Any) -> Any:
+        whole = sum(each.value for each in annotation)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0 or value & ~whole:
+            raise ValueError(f"a sum of {', '.join(str(each.value) for each in annotation)} is expected")
+        return annotation(value)
+
+    return hook
 
 
 def _union(annotation: Any, converter: cattrs.Converter) -> _Hook:
-    # int before float, so that 5 stays 5; otherwise in the order they are written.
-    members = sorted(get_args(annotation), key=lambda each: each is float)
+    # An enum before the text that its value is, int before float, so that 5 stays 5; otherwise as they are written.
+    members = sorted(get_args(annotation), key=lambda each: (not _is_class(each, enum.Enum), each is float))
 
     def hook(value: Any, _: Any) -> Any:
         errors: list[Exception] = []
@@ -341,12 +425,17 @@ def _union(annotation: Any, converter: cattrs.Converter) -> _Hook:
     return hook
 
 
+def _named(annotation: Any, converter: cattrs.Converter) -> _Hook:
+    meant = _named_type(annotation)
+    return lambda value, _: converter.structure(value, meant)
+
+
 def _annotated(annotation: Any, converter: cattrs.Converter) -> _Hook:
     base, *extras = get_args(annotation)
     convert = converter.get_structure_hook(base)
     check = checks(extras)
     if check is None:
-        return convert
+        return lambda value, _: convert(value, base)
 
     def hook(value: Any, _: Any) -> Any:
         made = convert(value, base)
@@ -356,16 +445,10 @@ def _annotated(annotation: Any, converter: cattrs.Converter) -> _Hook:
     return hook
 
 
-def _list(annotation: Any, converter: cattrs.Converter) -> _Hook:
-    wanted: Any = list[get_args(annotation)[0]] if get_args(annotation) else list[Any]  # type: ignore[misc]
-    return list_structure_factory(wanted, converter)
-
-
-def _collection(annotation: Any, converter: cattrs.Converter) -> _Hook:
-    """Build the hook for a set or a tuple, by way of a list."""
-    kind = tuple if get_origin(annotation) in (tuple, None) and annotation not in _SETS else frozenset
-    arguments = get_args(annotation)
-    if kind is tuple and arguments and arguments[-1] is not ...:
+def _array(annotation: Any, converter: cattrs.Converter) -> _Hook:
+    """Build the hook for a list, a set or a tuple, by way of a list."""
+    origin, arguments = get_origin(annotation) or annotation, get_args(annotation)
+    if origin is tuple and arguments and arguments[-1] is not ...:
         hooks = [converter.get_structure_hook(each) for each in arguments]
 
         def places(value: Any, _: Any) -> Any:
@@ -376,8 +459,16 @@ def _collection(annotation: Any, converter: cattrs.Converter) -> _Hook:
         return places
     listed: Any = list[arguments[0]] if arguments else list[Any]  # type: ignore[valid-type]
     items = list_structure_factory(listed, converter)
-    kept = set if (get_origin(annotation) or annotation) is set else kind
-    return lambda value, wanted: kept(items(value, wanted))
+    return lambda value, wanted: _ARRAYS[origin](items(value, wanted))
+
+
+def _object(annotation: Any, converter: cattrs.Converter) -> _Hook:
+    """Build the hook for a class with members, by way of a dict of them."""
+    members, defaults = members_of(annotation)
+    kind = get_origin(annotation) or annotation
+    given: Any = {name: NotRequired[each] if name in defaults else Required[each] for name, each in members.items()}
+    read = make_dict_structure_fn(TypedDict(kind.__name__, given), converter)  # type: ignore[operator]
+    return lambda value, wanted: kind(**read(dict(value), wanted))
 
 
 def _dict(annotation: Any, converter: cattrs.Converter) -> _Hook:
@@ -401,6 +492,23 @@ def _only(expected: str, kinds: Any, make: _Factory) -> _Factory:
     return factory
 
 
+_OF_CLASSES: Final[list[tuple[Callable[[Any], bool], _Factory]]] = [  # the last wins
+    (lambda each: get_origin(each) is Literal or _is_class(each, enum.Enum), _choice_hook),
+    (lambda each: _is_class(each, enum.Flag), _flag),
+    (is_foreign, lambda annotation, _: lambda value, _: foreign_value(value, annotation)),
+]
+
+
+def _exactly(kind: Any, hook: _Hook, converter: cattrs.Converter) -> _Hook:
+    """Restrict a hook to a class itself: cattrs would use it for its subclasses, such as an `IntEnum`, too."""
+
+    @functools.cache
+    def of(wanted: Any) -> _Hook:
+        return next((make(wanted, converter) for fits, make in reversed(_OF_CLASSES) if fits(wanted)), hook)
+
+    return lambda value, wanted: (hook if wanted is kind else of(wanted))(value, wanted)
+
+
 def _strict() -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True)
     scalars: dict[Any, _Hook] = {
@@ -415,25 +523,23 @@ def _strict() -> cattrs.Converter:
         datetime.timedelta: _seconds,
         uuid.UUID: _text_form(uuid.UUID, "a UUID", "123e4567-e89b-12d3-a456-426614174000"),
         Decimal: _decimal,
+        Path: _text_form(Path, "a path", "reports/june.csv"),
     }
     for kind, hook in scalars.items():
-        converter.register_structure_hook(kind, hook)
+        converter.register_structure_hook(kind, _exactly(kind, hook, converter))
 
     def origin(*origins: Any) -> Callable[[Any], bool]:
         return lambda annotation: (get_origin(annotation) or annotation) in origins
 
     factories: list[tuple[Callable[[Any], bool], _Factory]] = [
-        (origin(*_LISTS), _only("a list", (list, tuple), _list)),
+        (origin(*_ARRAYS), _only("a list", (list, tuple), _array)),
         (origin(*_DICTS), _only("an object", Mapping, _dict)),
-        (origin(tuple, *_SETS), _only("a list", (list, tuple), _collection)),
-        (dataclasses.is_dataclass, _only("an object", Mapping, make_dict_structure_fn)),
-        (attrs.has, _only("an object", Mapping, make_dict_structure_fn)),
-        (typing.is_typeddict, _only("an object", Mapping, make_typeddict_structure_fn)),
+        (_is_object, _only("an object", Mapping, _object)),
         (origin(*_UNIONS), _union),
         (origin(Annotated), _annotated),
-        (origin(Literal), _choice_hook),
-        (lambda each: isinstance(each, type) and issubclass(each, enum.Enum), _choice_hook),
-        (is_foreign, lambda annotation, _: lambda value, _: foreign_value(value, annotation)),  # the last wins
+        (lambda each: each is object, lambda *_: lambda value, _: value),
+        (lambda each: _named_type(each) is not None, _named),
+        *_OF_CLASSES,
     ]
     for predicate, factory in factories:
         converter.register_structure_hook_factory(predicate, factory)

@@ -17,8 +17,7 @@ _COUNTED: Final = {"uptime_s": "up for {:,.0f} s", "memory_mb": "{:,.0f} MB of m
 
 @tool(retry_safe=True, timeout_s=5.0)
 async def system_health(context: ToolContext) -> ToolResult:
-    """How the server is doing: what works and what does not, with its checks and breakers, its uptime, its memory, and
-    how busy it is."""
+    """Tell how this server is doing: its checks, uptime, memory and load."""
     health = dict(context.server.health())
     return ToolResult(health, _health_sentence(health))
 
@@ -40,8 +39,7 @@ def _health_sentence(health: Mapping[str, Any]) -> str:
 
 @tool(retry_safe=True, timeout_s=5.0)
 async def supervision_tree(
-    context: ToolContext,
-    depth: Annotated[int, Param("How many levels below the root to show, 1 to 12.")] = 6,
+    context: ToolContext, depth: Annotated[int, Param("How many levels below the root to show, 1 to 12.")] = 6
 ) -> ToolResult:
     """Show the server's running actors as the tree in which they supervise each other, with states and restarts."""
     if not 1 <= depth <= MAX_DEPTH:

@@ -1,25 +1,21 @@
 """Reads a function's signature and docstring as the parameters of a tool, and whether its result can be JSON."""
 
 import dataclasses
-import datetime
-import enum
 import functools
 import inspect
 import re
 import types
 import typing
-import uuid
 from collections.abc import Callable, Mapping
-from collections.abc import Set as AbstractSet
-from decimal import Decimal
-from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
+from typing import Any, Final, get_args, get_origin, get_type_hints
 
 import attrs
 from attrs import field, frozen
 
 from understudy.tools.errors import InvalidResult
 from understudy.tools.foreign import is_foreign
-from understudy.tools.result import ToolResult, to_json
+from understudy.tools.parameters import plain_parameters
+from understudy.tools.result import PLAIN, ToolResult, is_of_arrays, to_json
 from understudy.tools.schema import Misfit, Unsupported, is_plain, schema_of, structure
 
 _NAMED: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -40,7 +36,8 @@ class Parameters:
     """A function's parameters: their schema, their types, and the name of the parameter that takes the context.
 
     `summary` is all prose of the docstring before its first section. `method`: the first parameter takes the instance,
-    and is not among the others. `plain`: no code of the tool's author takes part in the check of arguments.
+    and is not among the others. `plain`: no code of the tool's author takes part in the check of arguments. `defaults`
+    are those that are JSON, and are converted as arguments: such as a text for an enum.
     """
 
     schema: Mapping[str, Any]
@@ -50,6 +47,7 @@ class Parameters:
     required: tuple[str, ...] = field(repr=False)
     method: bool = False
     plain: bool = True
+    defaults: Mapping[str, Any] = field(factory=dict, repr=False)
 
 
 def plain_function(given: Callable[..., Any]) -> Callable[..., Any]:
@@ -80,13 +78,11 @@ def read_parameters(function: Callable[..., Any], context_type: type) -> Paramet
     try:
         annotations = get_type_hints(plain, include_extras=True)
     except NameError as error:
-        raise TypeError(
-            f"an annotation of {name} names {error.name!r}, which its module does not know; "
-            "define or import it at the top of the module, not inside a function or under TYPE_CHECKING"
-        ) from error
+        raise _unknown(name, error) from error
     properties: dict[str, Any] = {}
     types: dict[str, Any] = {}
     required: list[str] = []
+    defaults: dict[str, Any] = {}
     context: str | None = None
     parameters = list(inspect.signature(function).parameters.values())
     if method := _is_method(function, parameters, annotations):
@@ -108,11 +104,18 @@ def read_parameters(function: Callable[..., Any], context_type: type) -> Paramet
         types[parameter.name] = annotation
         if parameter.default is inspect.Parameter.empty:
             required.append(parameter.name)
+        elif parameter.default == schema["default"]:
+            defaults[parameter.name] = schema["default"]
     whole = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+    try:
+        schema, _ = plain_parameters(whole | {"required": list(properties)})  # none of them is left out
+    except ValueError as error:
+        raise TypeError(f"{name}: {error}; rename it") from None
+    schema["required"] = required
     if "return" in annotations:
-        _check_result(name, annotations["return"], ())
+        _check_result(name, get_type_hints(plain)["return"], ())
     without_code = all(map(is_plain, types.values()))
-    return Parameters(whole, summary, context, types, tuple(required), method, without_code)
+    return Parameters(schema, summary, context, types, tuple(required), method, without_code, defaults)
 
 
 def _is_method(
@@ -123,12 +126,6 @@ def _is_method(
         return False
     around = function.__qualname__.rpartition(".")[0]
     return bool(around) and not around.endswith("<locals>")
-
-
-_PLAIN: Final = (
-    str, int, float, Decimal, uuid.UUID, datetime.date, datetime.time, datetime.timedelta, enum.Enum, Mapping, list,
-    tuple, AbstractSet, type(None), ToolResult,
-)  # fmt: skip
 
 
 def _check_result(function: str, annotation: Any, within: tuple[Any, ...]) -> None:
@@ -147,7 +144,7 @@ def _check_result(function: str, annotation: Any, within: tuple[Any, ...]) -> No
             f"{function} returns {shown}, which cannot be written as JSON; return text, numbers, a list, a dict, a "
             "dataclass, an attrs class, a Pydantic model or a ToolResult"
         )
-    for each in parts[:1] if origin is Annotated else parts:
+    for each in parts:
         if isinstance(each, type) or get_args(each):
             _check_result(function, each, (*within, annotation))
 
@@ -158,9 +155,10 @@ def _may_be_json(kind: Any) -> bool:
         return True
     if issubclass(kind, bytes | bytearray | memoryview):  # also if some library has a subclass with fields
         return False
-    if getattr(kind, "_is_protocol", False) or issubclass(kind, _PLAIN) or is_foreign(kind) or attrs.has(kind):
+    if getattr(kind, "_is_protocol", False) or issubclass(kind, (*PLAIN, ToolResult)) or is_of_arrays(kind):
         return True
-    return dataclasses.is_dataclass(kind) or any(map(_may_be_json, type.__subclasses__(kind)))
+    has_fields = is_foreign(kind) or attrs.has(kind) or dataclasses.is_dataclass(kind) or hasattr(kind, "keys")
+    return has_fields or any(map(_may_be_json, type.__subclasses__(kind)))
 
 
 def _annotation(function: str, parameter: inspect.Parameter, annotations: Mapping[str, Any]) -> Any:
@@ -173,11 +171,21 @@ def _annotation(function: str, parameter: inspect.Parameter, annotations: Mappin
     return annotations[parameter.name]
 
 
+def _unknown(whose: str, error: NameError) -> TypeError:
+    """Return the error for an annotation, of a function or of the fields of a class that it takes."""
+    return TypeError(
+        f"an annotation of {whose} names {error.name!r}, which its module does not know; "
+        "define or import it at the top of the module, not inside a function or under TYPE_CHECKING"
+    )
+
+
 def _property(function: str, parameter: inspect.Parameter, annotation: Any) -> dict[str, Any]:
     try:
         schema = schema_of(annotation)
     except Unsupported as error:
         raise TypeError(f"{function}({parameter.name}): {error}") from None
+    except NameError as error:
+        raise _unknown(f"{function}({parameter.name})", error) from error
     if parameter.default is inspect.Parameter.empty:
         return schema
     try:

@@ -21,7 +21,7 @@ import trio
 from attrs import define, field
 
 from understudy.sandbox.limiters import FairLimiter, QueueFull, RunLocal
-from understudy.tools.containment import contain
+from understudy.tools.containment import contained
 from understudy.tools.errors import ToolError
 
 T = TypeVar("T")
@@ -129,8 +129,15 @@ class ToolThreads:
         raise ToolError("tool_timeout", f"{tool} took longer than {limit_s:g} s.")
 
     async def acquire(self, owner: str, tool: str, while_queued: WhileQueued) -> None:
-        """Acquire a permit. Raises `ToolError` ``busy``."""
-        self._refuse_if_lost(owner, tool)
+        """Acquire a permit. Raises `ToolError` ``busy``, at once if only a lost thread could serve the call."""
+        of_user = [each.tool for each in self._lost if each.owner == owner]
+        if len(of_user) >= PER_USER:
+            tools = ", ".join(sorted(set(of_user)))
+            raise ToolError("busy", f"{PER_USER} of your earlier calls have not ended ({tools}); try again later.")
+        if self.lost[tool] >= PER_TOOL:
+            raise ToolError("busy", f"{tool} hangs: {PER_TOOL} of its calls have not ended; try again later.")
+        if len(self._lost) >= THREADS + MAX_LOST:
+            raise ToolError("busy", "Too many of the server's tools hang; try again later.")
         await wait_for_permit(self._limiter, owner, tool, while_queued)
 
     def release(self, permit: _Permit) -> None:
@@ -162,28 +169,11 @@ class ToolThreads:
         self.on_lost(permit.tool)
         self._limiter.resize(self._permits())
 
-    def _refuse_if_lost(self, owner: str, tool: str) -> None:
-        of_user = sorted({each.tool for each in self._lost if each.owner == owner})
-        if sum(each.owner == owner for each in self._lost) >= PER_USER:
-            raise ToolError(
-                "busy", f"{PER_USER} of your earlier calls have not ended ({', '.join(of_user)}); try again later."
-            )
-        if self.lost[tool] >= PER_TOOL:
-            raise ToolError("busy", f"{tool} hangs: {PER_TOOL} of its calls have not ended; try again later.")
-        if len(self._lost) >= THREADS + MAX_LOST:
-            raise ToolError("busy", "Too many of the server's tools hang; try again later.")
-
 
 def _contained(tool: str, function: Callable[[], T]) -> T:
-    """Run a function of a user in this thread. Only `trio.from_thread` raises `trio.Cancelled` here."""
-    try:
+    """Run a function of a user in this thread."""
+    with contained(tool, in_thread=True):
         return function()
-    except Exception:
-        raise
-    except BaseException as error:
-        if (failure := contain(tool, error, cancelled=True)) is error:
-            raise
-        raise failure from error
 
 
 tool_threads: Final = RunLocal("understudy.tool_threads", ToolThreads)

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias, overload
 from attrs import evolve, field, frozen
 
 from understudy.auth.allow import Allowed, read_allowed
-from understudy.tools.context import Files, ServerView, StoredFile, ToolContext
+from understudy.tools.context import StoredFile, ToolContext
 from understudy.tools.effects import MAX_UNDO_S, Companion, Reconciled, Unknown
 from understudy.tools.errors import ToolError
 from understudy.tools.execution import collect, collect_async, is_async, runner
@@ -28,18 +28,7 @@ from understudy.tools.schema import Misfit, Param, structure
 from understudy.tools.signature import Parameters, plain_function, read_parameters
 from understudy.tools.threads import tool_threads
 
-__all__ = [
-    "Files",
-    "NextStep",
-    "Param",
-    "ServerView",
-    "StoredFile",
-    "Tool",
-    "ToolContext",
-    "ToolError",
-    "ToolResult",
-    "tool",
-]
+__all__ = ["NextStep", "Param", "StoredFile", "Tool", "ToolContext", "ToolError", "ToolResult", "tool"]
 
 ApprovalPolicy: TypeAlias = bool | Callable[[Mapping[str, Any]], object]
 """Whether calls need approval: all, none, or those for whose arguments the function returns something true. It runs in
@@ -137,7 +126,8 @@ class Tool:
             if name not in arguments:
                 raise ToolError("invalid_arguments", f"{self.name} needs `{name}`, which is missing.")
         try:
-            return {name: structure(value, types[name], name) for name, value in arguments.items()}
+            given = {**self._accepts.defaults, **arguments}
+            return {name: structure(value, types[name], name) for name, value in given.items()}
         except Misfit as misfit:
             raise ToolError("invalid_arguments", f"{self.name} cannot take `{misfit.path}`: {misfit}.") from None
 
@@ -165,27 +155,17 @@ class Tool:
             function = partial(collect_async, function, context.show_partial)
         elif inspect.isgeneratorfunction(plain_function(function)):
             function = partial(collect, function, context.show_partial)
-        if self._checks_aside:
-            return await self._run(
-                partial(self._check_and_call, function), {"arguments": arguments, "context": context}, context
-            )
-        return await self._run(function, self._given(arguments, context), context)
+        if self._accepts.plain or is_async(self.function):
+            return await self._run(function, self._given(arguments, context), context)
+        # Code of the tool's author takes part in the check, and runs in the thread of the function.
+        aside = lambda context: function(**self._given(arguments, context))  # noqa: E731
+        return await self._run(aside, {"context": context}, context)
 
     def _given(self, arguments: Mapping[str, Any], context: ToolContext) -> dict[str, Any]:
         given = self.check(arguments)
         if self._accepts.context is not None:
             given[self._accepts.context] = context
         return given
-
-    def _check_and_call(
-        self, function: Callable[..., Any], *, arguments: Mapping[str, Any], context: ToolContext
-    ) -> Any:
-        return function(**self._given(arguments, context))
-
-    @property
-    def _checks_aside(self) -> bool:
-        """Whether its arguments are checked in a thread: code of its author takes part in that, and it is not async."""
-        return not self._accepts.plain and not is_async(self.function)
 
     async def check_aside(self, arguments: Mapping[str, Any], owner: str) -> None:
         """Check the arguments as `check` does, before the user `owner` is asked about them.
@@ -210,8 +190,8 @@ class Tool:
         approval = self.approval
         if isinstance(approval, bool):
             return approval
-        ask = partial(_is_true, approval, arguments)
-        return await tool_threads().run(ask, owner, f"approval of {self.name}", self.timeout_s)
+        label = f"approval of {self.name}"
+        return await tool_threads().run(lambda: bool(approval(arguments)), owner, label, self.timeout_s)
 
     async def settle(
         self, call_id: str, arguments: Mapping[str, Any], context: ToolContext, loop: ToolLoop | None = None
@@ -245,84 +225,6 @@ class Tool:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the plain function without checks, as before it was decorated."""
         return self.function(*args, **kwargs)
-
-
-def _is_true(approval: Callable[[Mapping[str, Any]], object], arguments: Mapping[str, Any]) -> bool:
-    return bool(approval(arguments))
-
-
-def _make(
-    function: Callable[..., Any],
-    name: str | None,
-    timeout_s: float,
-    retry_safe: bool,
-    asyncio: bool | None,
-    approval: Any,
-    reconcile: Callable[..., Any] | None,
-    undo: Callable[..., Any] | None,
-    undo_s: float,
-    on_server_loop: bool,
-    isolate: bool,
-    memory_mb: int,
-    allow: Iterable[str] | None,
-) -> Tool:
-    if isinstance(function, staticmethod):
-        function = function.__func__
-    label = plain_function(function).__name__ if name is None else name
-    if label == "__call__":
-        label = type(function).__name__
-    if not _NAME.match(label):
-        raise ValueError(
-            f"{label!r} cannot be a tool's name: letters, digits, '_' or '-', 64 at most; say @tool(name='…')"
-        )
-    if not timeout_s > 0:
-        raise ValueError(f"timeout_s of {label} must be more than 0 seconds, not {timeout_s!r}")
-    if not isinstance(approval, bool) and (not callable(approval) or inspect.iscoroutinefunction(approval)):
-        raise TypeError(
-            f"approval of {label} must be True, False, or a plain function of the arguments, not {approval!r}"
-        )
-    if asyncio and not is_async(function):
-        raise TypeError(f"{label} is not async, so asyncio=True has no meaning for it; leave it out")
-    if not 0 < undo_s <= MAX_UNDO_S:
-        raise ValueError(f"undo_s of {label} must be more than 0 and at most {MAX_UNDO_S:g} seconds, not {undo_s!r}")
-    asynchronous = is_async(function)
-    if asyncio is None:
-        asyncio = asynchronous and names_asyncio(plain_function(function))
-    if on_server_loop and (asyncio or not asynchronous):
-        raise TypeError(f"{label} is not for trio, so it cannot run on the server's loop; leave on_server_loop out")
-    # The tools of this package never block, and use what belongs to the server's loop.
-    package = plain_function(function).__module__.partition(".")[0]
-    on_server_loop = on_server_loop or (not asyncio and package == __name__.partition(".")[0])
-    run = runner(function, label, asyncio)
-    reconciler = undoer = None
-    beside = partial(runner, tool=label, asyncio=asyncio)
-    if reconcile is not None:
-        reconciler = Companion.of(reconcile, f"reconcile of {label}", "call_id, arguments", beside)
-    if undo is not None:
-        undoer = Companion.of(undo, f"undo of {label}", "result, arguments", beside)
-    accepts = read_parameters(function, ToolContext)
-    isolated = IsolatedFunction.of(function, label, memory_mb, timeout_s) if isolate else None
-    if isolate and (without := "self" if accepts.method else accepts.context) is not None:
-        raise TypeError(f"{label} is isolated, so it cannot be given `{without}`: leave it out")
-    description = accepts.summary or label.replace("_", " ").capitalize() + "."
-    return Tool(
-        label,
-        description,
-        accepts.schema,
-        function,
-        timeout_s,
-        retry_safe,
-        approval,
-        reconciler,
-        undoer,
-        undo_s,
-        asyncio,
-        on_server_loop,
-        isolated,
-        allow=allow,
-        accepts=accepts,
-        run=run,
-    )
 
 
 @overload
@@ -384,7 +286,61 @@ def tool(
     """
 
     def decorate(given: Callable[..., Any]) -> Tool:
-        options = (name, timeout_s, retry_safe, asyncio, approval, reconcile, undo, undo_s, on_server_loop)
-        return _make(given, *options, isolate, memory_mb, allow)
+        own = given.__func__ if isinstance(given, staticmethod) else given
+        plain, asynchronous = plain_function(own), is_async(own)
+        policy: Any = approval
+        label = plain.__name__ if name is None else name
+        if label == "__call__":
+            label = type(own).__name__
+        if not _NAME.match(label):
+            raise ValueError(
+                f"{label!r} cannot be a tool's name: letters, digits, '_' or '-', 64 at most; say @tool(name='…')"
+            )
+        if not timeout_s > 0:
+            raise ValueError(f"timeout_s of {label} must be more than 0 seconds, not {timeout_s!r}")
+        if not isinstance(policy, bool) and (not callable(policy) or inspect.iscoroutinefunction(policy)):
+            raise TypeError(
+                f"approval of {label} must be True, False, or a plain function of the arguments, not {policy!r}"
+            )
+        if asyncio and not asynchronous:
+            raise TypeError(f"{label} is not async, so asyncio=True has no meaning for it; leave it out")
+        if not 0 < undo_s <= MAX_UNDO_S:
+            raise ValueError(
+                f"undo_s of {label} must be more than 0 and at most {MAX_UNDO_S:g} seconds, not {undo_s!r}"
+            )
+        for_asyncio = asynchronous and names_asyncio(plain) if asyncio is None else asyncio
+        if on_server_loop and (for_asyncio or not asynchronous):
+            raise TypeError(f"{label} is not for trio, so it cannot run on the server's loop; leave on_server_loop out")
+        # The tools of this package never block, and use what belongs to the server's loop.
+        is_own = plain.__module__.partition(".")[0] == __name__.partition(".")[0]
+        reconciler = undoer = None
+        beside = partial(runner, tool=label, asyncio=for_asyncio)
+        if reconcile is not None:
+            reconciler = Companion.of(reconcile, f"reconcile of {label}", "call_id, arguments", beside)
+        if undo is not None:
+            undoer = Companion.of(undo, f"undo of {label}", "result, arguments", beside)
+        accepts = read_parameters(own, ToolContext)
+        isolated = IsolatedFunction.of(own, label, memory_mb, timeout_s) if isolate else None
+        if isolate and (without := "self" if accepts.method else accepts.context) is not None:
+            raise TypeError(f"{label} is isolated, so it cannot be given `{without}`: leave it out")
+        description = accepts.summary or label.replace("_", " ").capitalize() + "."
+        return Tool(
+            label,
+            description,
+            accepts.schema,
+            own,
+            timeout_s,
+            retry_safe,
+            approval,
+            reconciler,
+            undoer,
+            undo_s,
+            for_asyncio,
+            on_server_loop or (is_own and not for_asyncio),
+            isolated,
+            allow=allow,
+            accepts=accepts,
+            run=runner(own, label, for_asyncio),
+        )
 
     return decorate if function is None else decorate(function)

@@ -8,10 +8,16 @@ import pytest
 
 from transport.connection.limits import Limits
 from understudy.agents.agent import Agent
-from understudy.agents.builtin import business_outcomes, content, guide, insights, operations
+from understudy.agents.budget import Budget
+from understudy.agents.builtin import guide
+from understudy.agents.registry import all_agents
 from understudy.app.server import serve_app
 from understudy.app.settings import Settings
-from understudy.models.model import AgentCard, ToolCard
+from understudy.models.model import AgentCard, ModelSettings, ToolCard
+from understudy.tools.arithmetic import calculate
+from understudy.tools.mcp.server import mcp
+from understudy.tools.offers import Starter
+from understudy.tools.server import system_health
 from understudy.tools.tool import tool
 
 
@@ -26,26 +32,9 @@ def test_an_agent_needs_only_a_name() -> None:
     assert (agent.tools, agent.colleagues, agent.starters, agent.timeout_s) == ((), (), (), None)
     assert agent.display_title == "Order desk"
     assert agent.model is None
-
-
-def test_lists_are_taken_for_tuples() -> None:
-    """Lists given for `tools`, `colleagues` and `starters` become tuples."""
     agent = Agent("support", tools=[lookup], colleagues=["guide"], starters=["Where is A-17?"])
-    assert agent.tools == (lookup,)
-    assert agent.colleagues == ("guide",)
-    assert agent.tool("lookup") is lookup
-    assert agent.tool("nothing") is None
-
-
-@pytest.mark.parametrize("allow", [[], ["support"], ["team:support"], ["group:"], "group:support"])
-def test_an_agent_that_allows_nobody_or_in_other_words_is_refused(allow: list[str]) -> None:
-    with pytest.raises((ValueError, TypeError), match=r"allow|list of texts"):
-        Agent("support", allow=allow)
-
-
-def test_a_model_is_a_name_or_answers() -> None:
-    with pytest.raises(TypeError, match="is not a model"):
-        Agent("support", model=object())  # type: ignore[arg-type]
+    assert (agent.tools, agent.colleagues) == ((lookup,), ("guide",))
+    assert (agent.tool("lookup"), agent.tool("nothing")) == (lookup, None)
 
 
 @pytest.mark.parametrize(
@@ -57,12 +46,10 @@ def test_a_model_is_a_name_or_answers() -> None:
     ],
 )
 def test_what_an_agent_is_called_on_the_wire(agent: Agent, on_the_wire: tuple[str, str | None]) -> None:
-    """The wire type is `guide`, `liaison` for an agent with a pillar, or the agent's own name."""
     assert (agent.agent_type, agent.pillar) == on_the_wire
 
 
 def test_a_card_says_what_a_model_may_know() -> None:
-    """The card has name, title, description and tools, but not the instructions."""
     agent = Agent("support", "Secret.", tools=[lookup], title="Support", description="Looks up orders.")
     tools = (ToolCard("lookup", "Look up an order.", lookup.parameters),)
     assert agent.card() == AgentCard("support", "Support", "Looks up orders.", tools)
@@ -77,59 +64,77 @@ def test_a_card_says_what_a_model_may_know() -> None:
         ({"name": "x" * 65}, "cannot be an agent's name"),
         ({"name": "line\n"}, "cannot be an agent's name"),
         ({"name": "liaison"}, "another name or a pillar"),
-        ({"name": "a", "pillar": "two words"}, "cannot be an agent's pillar"),
+        ({"pillar": "two words"}, "cannot be an agent's pillar"),
         ({"name": "guide", "pillar": "insights"}, "the guide has no pillar"),
-        ({"name": "a", "timeout_s": 0}, "more than 0 seconds"),
-        ({"name": "a", "timeout_s": float("nan")}, "more than 0 seconds"),
-        ({"name": "a", "tools": [lookup, lookup]}, "two tools are called 'lookup'"),
-    ],
-)
-def test_a_wrong_value_is_refused(fields: dict[str, Any], says: str) -> None:
-    """A wrong value raises ValueError at declaration."""
-    with pytest.raises(ValueError, match=re.escape(says)):
-        Agent(**fields)
-
-
-@pytest.mark.parametrize(
-    ("fields", "says"),
-    [
+        ({"timeout_s": 0}, "more than 0 seconds"),
+        ({"timeout_s": float("nan")}, "more than 0 seconds"),
+        ({"tools": [lookup, lookup]}, "two tools are called 'lookup'"),
         ({"tools": [len]}, "put @tool above its definition"),
-        ({"starters": "one text"}, "a list of texts"),
-        ({"colleagues": "guide"}, "a list of texts"),
+        ({"model": object()}, "is not a model"),
+        ({"run": print}, "async function of one AgentTurn"),
+        ({"starters": "one text"}, "a list is needed"),
+        ({"colleagues": "guide"}, "a list is needed"),
+        ({"allow": "group:support"}, "list of texts"),
+        *(({"allow": each}, "allow") for each in ([], ["support"], ["team:support"], ["group:"])),
+        ({"starters": [Starter("Bake", "bake")]}, "agent 'a' has the starter 'Bake', but no tool 'bake'"),
+        ({"settings": ModelSettings(tool_choice="look"), "tools": [lookup]}, "no tool 'look' (did you mean 'lookup'?)"),
+        ({"translations": {"de": {"instructions": "x"}}}, "has title, description and starters alone"),
+        ({"timeout_s": 30, "budget": Budget(wall_s=60)}, "budget of wall_s=60, but timeout_s=30 ends its runs before"),
     ],
 )
-def test_a_wrong_type_is_refused(fields: dict[str, Any], says: str) -> None:
-    """A wrong type raises TypeError, also a single text for a list of texts."""
-    with pytest.raises(TypeError, match=says):
-        Agent("a", **fields)
+def test_what_cannot_be_an_agent_is_refused(fields: dict[str, Any], says: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=re.escape(says)):
+        Agent(**{"name": "a", **fields})
 
 
 def test_the_guide_knows_its_colleagues_by_name() -> None:
-    """The guide hands over to the names of the given agents, and has no pillar."""
-    agent = guide([Agent("support"), insights([])], [lookup])
+    agent = guide([Agent("support"), Agent("insights", pillar="insights")], [calculate, system_health])
     assert agent.name == agent.agent_type == "guide"
     assert agent.pillar is None
     assert agent.colleagues == ("support", "insights")
-    assert agent.tools == (lookup,)
+    assert agent.tools == (calculate, system_health)
 
 
-@pytest.mark.parametrize("make", [content, insights, operations, business_outcomes])
-def test_a_liaison_is_complete(make: Any) -> None:
-    """A liaison is named after its pillar, and has a title, a description, starters and the given tools."""
-    agent = make([lookup])
-    assert agent.name == agent.pillar == make.__name__
+@pytest.mark.parametrize("agent", [each for each in all_agents().values() if each.pillar])
+def test_a_liaison_is_complete(agent: Agent) -> None:
+    """A liaison is named after its pillar, and has tools, a title, a description, and starters that are calls."""
+    assert agent.name == agent.pillar
     assert agent.agent_type == "liaison"
-    assert agent.tools == (lookup,)
+    assert agent.tools
     assert agent.title
     assert agent.description
     assert agent.instructions
-    assert 3 <= len(agent.starters) <= 6
+    assert 1 <= len(agent.starters) <= 6
+    assert all(starter.tool for starter in agent.starters)
 
 
-def test_a_translation_is_of_what_users_read() -> None:
-    with pytest.raises(ValueError, match="has title, description and starters alone"):
-        Agent("a", translations={"de": {"instructions": "x"}})
+def test_a_starter_calls_a_tool_of_its_agent_or_none() -> None:
+    """Texts are starters without a call. Tools of MCP servers are known by the name of their server."""
+    server = mcp("http://127.0.0.1:1/mcp", name="shop")
+    agent = Agent(
+        "desk", tools=[lookup, server], starters=["Hello", Starter("Look", "lookup"), Starter("Buy", "shop_buy")]
+    )
+    assert agent.starters[0] == Starter("Hello")
+    assert agent.card().starters == agent.starters
+
+
+def test_an_agent_without_some_of_its_tools_has_nothing_that_needs_them() -> None:
+    """As it is for a user who may not have them called."""
+    settings = ModelSettings(effort="low", tool_choice="lookup")
+    agent = Agent("desk", tools=[lookup, calculate], starters=["Hello", Starter("Look", "lookup")], settings=settings)
+    assert agent.with_tools(agent.tools) == agent
+    fewer = agent.with_tools([calculate])
+    assert (fewer.tools, fewer.starters) == ((calculate,), (Starter("Hello"),))
+    assert fewer.settings == ModelSettings(effort="low")
+
+
+def test_starters_of_translations_are_starters_too() -> None:
+    """A model without a language knows them all."""
+    agent = Agent(
+        "desk", tools=[lookup], starters=["Look"], translations={"de": {"starters": [Starter("Schau", "lookup")]}}
+    )
     assert Agent("a", translations={"de": {"title": "Töpfe"}}).translations["de"] == {"title": "Töpfe"}
+    assert [each.text for each in agent.card().starters] == ["Look", "Schau"]
 
 
 def test_an_agent_works_as_long_as_it_says_or_the_server_lets_it() -> None:
@@ -139,7 +144,6 @@ def test_an_agent_works_as_long_as_it_says_or_the_server_lets_it() -> None:
 
 
 async def test_a_server_does_not_start_with_an_agent_whose_limit_it_would_cut(tmp_path: Path) -> None:
-    """A limit above the server's is an error that names the agent and both limits."""
     settings = Settings(port=0, data_dir=tmp_path, limits=Limits(run_s=30.0))
     with pytest.raises(ValueError, match=r"'slow' is given timeout_s=120, but limits\.run_s ends every run after 30 s"):
         await serve_app(settings, [Agent("slow", timeout_s=120)])

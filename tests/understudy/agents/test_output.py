@@ -13,7 +13,6 @@ import pytest
 
 from understudy import Agent, AgentTurn, Param
 from understudy.agents.output import OutputType
-from understudy.models.offline.structured import structured
 from understudy.tools.schema import Misfit
 
 
@@ -84,11 +83,41 @@ def test_an_answer_is_read_with_its_defaults() -> None:
     assert OutputType(Customer).read('{"Name": "Ada", "age": null}').value == {"name": "Ada", "age": 3}
 
 
+LINE = '{"sku": "x"}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Here it is: {LINE} I hope that it helps {{you}}.",
+        f"As you asked:\n\n```json\n{LINE}\n```\n\nAnything else?",
+        f'<think>Not {{}}, nor {LINE[:-1]}, "note": 1}}.</think>{LINE}',
+        f"{LINE}\n{LINE}",
+        '{"sku": "x",}',
+        json.dumps(LINE),
+        "{'sku': 'x', 'note': None}",
+    ],
+)
+def test_an_answer_is_found_in_what_stands_around_it(text: str) -> None:
+    assert OutputType(Line).read(text).value == {"sku": "x", "pieces": 1, "note": None}
+
+
+def test_marks_within_an_answer_are_its_own() -> None:
+    assert OutputType(Line).read('{"sku": "x", "note": "so\\n</think>y"}').value["note"] == "so\n</think>y"
+
+
+def test_a_member_that_is_json_in_a_text_is_read() -> None:
+    text = json.dumps({"number": "A", "lines": f"[{LINE}]", "tags": '["[1]"]'})
+    assert OutputType(Order).read(text).plain == {"number": "A", "lines": [{"sku": "x"}], "tags": ["[1]"]}
+
+
 @pytest.mark.parametrize(
     ("kind", "text", "path", "says"),
     [
         (Order, "", "", "it is not JSON"),
-        (Order, "Here you are: {}", "", "it is not JSON"),
+        (Order, "Here you are: {}", ".number", "number is missing"),
+        (Order, 'A {"number": "A", "lines": []} or {"number": "B", "lines": []}', "", "several answers"),
+        (Line, 'It is {"of": {"sku": "x"}, "mo', "", "it is not JSON"),
         (Order, "[" * 100_000, "", "it is not JSON"),
         (Order, "[]", "", "an object is expected"),
         (Order, "{}", ".number", "number is missing"),
@@ -116,10 +145,3 @@ def test_a_hand_written_agent_has_none() -> None:
 
     with pytest.raises(ValueError, match="hand-written"):
         Agent("clerk", run=work, output_type=Line)
-
-
-@pytest.mark.parametrize("kind", [Order, Line, Customer, Stock])
-@pytest.mark.parametrize("answer", ["", "12 pieces of it, high, until 2026-01-31."])
-def test_the_offline_model_fills_any_of_them(kind: type[Any], answer: str) -> None:
-    text = structured(OutputType(kind).format.schema, answer or "Nothing.")
-    assert isinstance(OutputType(kind).read(text).value, dict)

@@ -80,8 +80,7 @@ def test_a_chain_of_models_is_allowed_as_a_whole() -> None:
 
 def test_of_several_budgets_the_largest_bound_holds() -> None:
     staff = '[budgets."group:staff"]\ntokens_per_day = 200\ncost_per_month = 9\n'
-    text = staff + '[budgets."group:research"]\ntokens_per_day = 300'
-    permissions = Permissions(rules(text))
+    permissions = Permissions(rules('[budgets."group:research"]\ntokens_per_day = 300\n' + staff))
     assert permissions.raised(NOBODY) == {}
     assert permissions.raised(STAFF) == {"tokens_per_day": 200, "cost_per_month": 9}
     assert permissions.raised(BOTH) == {"tokens_per_day": 300, "cost_per_month": 9}
@@ -94,10 +93,8 @@ def test_spending_counts_for_the_groups_of_the_file_and_roles_with_a_budget_toge
     assert permissions.together() == {"group:staff": {"tokens_per_day": 900}, "role:clerk": {"cost_per_month": 7}}
     assert list(permissions.rules.budgets) == ["role:clerk"]
     assert permissions.counted(BOTH) == ("group:staff",)
-    assert permissions.counted(Identity("c", "s", roles=("clerk", "boss"), groups=("board",))) == (
-        "group:board",
-        "role:clerk",
-    )
+    clerk = Identity("c", "s", roles=("clerk", "boss"), groups=("board",))
+    assert permissions.counted(clerk) == ("group:board", "role:clerk")
     assert permissions.counted(NOBODY) == ()
 
 
@@ -131,7 +128,7 @@ def test_a_malformed_rule_is_refused_by_name(text: str, fault: str) -> None:
     [
         ('groups = ["research"]\n[tools]\nlook = ["group:staf"]', "tools.look: there is no group 'staf' in groups"),
         ("", "allow of the tool crm_write: there is no group 'research' in groups"),
-        ('groups = ["research"]\n[tools]\nlok = ["user:ada"]', "tools.lok: no agent has such a tool"),
+        ('groups = ["research"]\n[tools]\nlok = ["user:ada"]', r"tools.lok: .* \(did you mean 'look'"),
         ('groups = ["research"]\n[tools]\n"erp_*" = ["user:ada"]', r"tools.erp_\*: no agent has such a tool"),
         ('groups = ["research"]\n[agents]\ndisk = ["user:ada"]', "agents.disk: there is no agent"),
         ('groups = ["research"]\n[models]\ngpt = ["user:ada"]', "models.gpt: no agent uses that model"),

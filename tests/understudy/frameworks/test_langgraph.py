@@ -1,7 +1,6 @@
 """Graphs of LangGraph as agents: what is shown of them, what they ask, and what they know of the conversation."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -17,73 +16,17 @@ from langgraph.runtime import Runtime
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
-from tests.end_to_end.langgraph_agent import CALLS, agent, builder, careful, graph
+from tests.end_to_end.langgraph_agent import agent, builder, graph
 from transport.wire.events import ToolStatus
 from understudy import Agent, Budget
 from understudy.frameworks.langgraph import langgraph
-from understudy.testing import open_session, run_agent
-
-
-@pytest.fixture(autouse=True)
-def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the file in which calls are noted."""
-    monkeypatch.setenv(CALLS, str(tmp_path / "calls"))
-    (tmp_path / "calls").touch()
-    return tmp_path / "calls"
-
-
-def noted(calls: Path) -> list[str]:
-    return [line.split()[0] for line in calls.read_text().splitlines()]
-
-
-async def test_text_calls_and_usage_of_a_graph_are_those_of_the_run(calls: Path) -> None:
-    run = await run_agent(agent, "hello")
-    assert run.text.split() == [
-        "I",
-        "call",
-        "first.",
-        "I",
-        "call",
-        "second.",
-        "Message",
-        "1:",
-        "one",
-        "of",
-        "hello",
-        "and",
-        "two",
-        "of",
-        "hello.",
-    ]
-    assert [(each.tool, each.arguments, each.result) for each in run.calls] == [
-        ("first", {"text": "hello"}, "one of hello"),
-        ("second", {"text": "hello"}, "two of hello"),
-    ]
-    assert (run.usage.input, run.usage.output, run.usage.turns) == (30, 15, 3)
-    assert noted(calls) == ["model", "first", "model", "second", "model"]
+from understudy.testing import run_agent
 
 
 async def test_a_call_that_fails_is_shown_without_its_reason() -> None:
     run = await run_agent(agent, "fail")
     assert run.calls[1].status == ToolStatus.FAILED
     assert "secret" not in str(run.calls[1].result)
-
-
-async def test_a_graph_knows_the_conversation_and_each_branch_its_own() -> None:
-    async with open_session(agent) as session:
-        assert "Message 1:" in (await session.say("hello")).text
-        assert "Message 2:" in (await session.say("again")).text
-        assert "Message 3:" in (await session.say("and again")).text
-
-
-async def test_what_another_agent_has_said_is_given_to_the_graph() -> None:
-    async def speak(turn: Any) -> None:
-        await turn.say("I am another.")
-
-    async with open_session(agent, Agent("other", run=speak)) as session:
-        await session.say("hello")
-        await session.say("you?", agent="other")
-        assert "Message 3:" in (await session.say("again")).text
 
 
 async def test_an_interrupt_with_a_schema_is_a_form() -> None:
@@ -106,25 +49,7 @@ async def test_a_question_that_is_declined_ends_the_run() -> None:
     assert "declined" in run.text
 
 
-async def test_a_review_of_a_call_is_consent_to_it(calls: Path) -> None:
-    run = await run_agent(careful, "hello", approve=True)
-    assert [(each.tool, each.status) for each in run.calls] == [("first", "ok"), ("second", "ok")]
-    assert noted(calls).count("second") == 1
-
-
-async def test_a_call_that_is_denied_is_not_made_and_the_graph_is_told(calls: Path) -> None:
-    run = await run_agent(careful, "hello", approve=False)
-    assert [(each.tool, each.status) for each in run.calls] == [("first", "ok"), ("second", "denied")]
-    assert "second" not in noted(calls)
-    assert "rejected" in run.text
-
-
-async def test_a_call_is_made_with_the_arguments_that_its_user_allows() -> None:
-    run = await run_agent(careful, "hello", approve=lambda _: {"text": "other"})
-    assert run.calls[1].result == "two of other"
-
-
-async def test_a_budget_ends_a_graph(calls: Path) -> None:
+async def test_a_budget_ends_a_graph() -> None:
     run = await run_agent(Agent("planner", run=langgraph(graph), budget=Budget(calls=1)), "hello")
     assert (run.data or {})["budget"]["ended_by"] == "calls"
     assert len(run.calls) == 1
@@ -133,24 +58,22 @@ async def test_a_budget_ends_a_graph(calls: Path) -> None:
 def test_what_is_no_graph_or_cannot_be_stored_is_refused() -> None:
     with pytest.raises(TypeError, match="compile"):
         langgraph(builder)
-    plain = StateGraph(TypedDict("Plain", {"number": int}))
-    plain.add_node("one", lambda _: {"number": 1})
-    plain.add_edge(START, "one")
     with pytest.raises(ValueError, match="make_input"):
-        langgraph(plain.compile())
-    differing = StateGraph(TypedDict("Differing", {"messages": Annotated[list, DeltaChannel(lambda a, b: a + b)]}))
-    differing.add_node("one", lambda _: {"messages": []})
-    differing.add_edge(START, "one")
+        langgraph(of_one_node(TypedDict("Plain", {"number": int}), lambda _: {"number": 1}))
+    differing = Annotated[list, DeltaChannel(lambda a, b: a + b)]
     with pytest.raises(ValueError, match="DeltaChannel"):
-        langgraph(differing.compile())
+        langgraph(of_one_node(TypedDict("Differing", {"messages": differing}), lambda _: {"messages": []}))
+
+
+def of_one_node(state: Any, node: Any, **more: Any) -> Any:
+    made = StateGraph(state, **more)
+    made.add_node("one", node)
+    made.add_edge(START, "one")
+    return made.compile()
 
 
 def speaking(message: Any) -> Any:
-    """Return a graph whose one node returns this as its message."""
-    made = StateGraph(MessagesState)
-    made.add_node("speak", lambda state: {"messages": [message]})
-    made.add_edge(START, "speak")
-    return made.compile()
+    return of_one_node(MessagesState, lambda _: {"messages": [message]})
 
 
 @pytest.mark.parametrize(
@@ -163,7 +86,6 @@ async def test_the_last_message_is_the_answer_whatever_its_form(message: Any) ->
 
 
 async def test_a_graph_that_says_nothing_has_failed() -> None:
-    """An empty text is no answer."""
     for message in ("", HumanMessage("only a question")):
         run = await run_agent(Agent("speaker", run=langgraph(speaking(("ai", "") if message == "" else message))), "hi")
         assert (run.text, run.error and run.error.code) == ("", "agent_failed")
@@ -231,10 +153,8 @@ async def test_a_graph_is_given_its_context() -> None:
     def greet(state: MessagesState, runtime: Runtime[Customer]) -> dict[str, Any]:
         return {"messages": [AIMessage(f"hello {runtime.context.name}")]}
 
-    made = StateGraph(MessagesState, context_schema=Customer)
-    made.add_node("greet", greet)
-    made.add_edge(START, "greet")
-    run = langgraph(made.compile(), context=lambda turn: Customer(turn.message))
+    made = of_one_node(MessagesState, greet, context_schema=Customer)
+    run = langgraph(made, context=lambda turn: Customer(turn.message))
     assert (await run_agent(Agent("greeter", run=run), "Ada")).text == "hello Ada"
 
 
@@ -243,8 +163,6 @@ async def test_a_graph_without_messages_answers_with_its_state() -> None:
         a: int
         total: int
 
-    made = StateGraph(Sum)
-    made.add_node("add", lambda state: {"total": state["a"] + 1})
-    made.add_edge(START, "add")
-    run = langgraph(made.compile(), make_input=lambda turn: {"a": 1})
+    made = of_one_node(Sum, lambda state: {"total": state["a"] + 1})
+    run = langgraph(made, make_input=lambda turn: {"a": 1})
     assert (await run_agent(Agent("adder", run=run), "go")).text == '{"a": 1, "total": 2}'

@@ -8,65 +8,20 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 from pydantic_ai import Agent as PydanticAgent
-from pydantic_ai import NativeOutput, PromptedOutput, TextOutput, ToolOutput
+from pydantic_ai import ModelRetry, NativeOutput, PromptedOutput, TextOutput, ToolOutput
+from pydantic_ai.agent import AbstractAgent, WrapperAgent
+from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.models.function import DeltaToolCall, FunctionModel
 
-from tests.end_to_end.langgraph_agent import CALLS
-from tests.end_to_end.pydantic_ai_agent import agent, careful, planner, tried, typed
-from tests.understudy.frameworks.test_langgraph import noted
+from tests.end_to_end.pydantic_ai_agent import agent, planner, tried, typed
+from tests.understudy.frameworks.test_work import noted
 from understudy import Agent, Budget
 from understudy.frameworks.pydantic_ai import pydantic_ai
-from understudy.testing import open_session, run_agent
-
-
-@pytest.fixture(autouse=True)
-def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the file in which calls are noted."""
-    monkeypatch.setenv(CALLS, str(tmp_path / "calls"))
-    (tmp_path / "calls").touch()
-    return tmp_path / "calls"
-
-
-async def test_text_thoughts_calls_and_usage_are_those_of_the_run(calls: Path) -> None:
-    run = await run_agent(agent, "hello")
-    assert " ".join(run.text.split()) == "I call first. I call second. Message 1: one of hello and two of hello."
-    assert [(each.tool, each.arguments, each.result) for each in run.calls] == [
-        ("first", {"text": "hello"}, "one of hello"),
-        ("second", {"text": "hello"}, "two of hello"),
-    ]
-    thoughts = [each.thought for each in run.events if each.type == "agent_thinking"]  # type: ignore[attr-defined]
-    assert [each for each in thoughts if each.startswith("I need")] == ["I need first", "I need second"]
-    assert run.usage.turns == 3
-    assert run.usage.input > 0
-    assert noted(calls) == ["model", "first", "model", "second", "model"]
+from understudy.testing import run_agent
 
 
 async def test_an_output_that_is_an_object_is_json() -> None:
     assert '{"city":"Oslo","days":2}' in (await run_agent(typed, "hello")).text
-
-
-async def test_an_agent_knows_the_conversation() -> None:
-    async def speak(turn: Any) -> None:
-        await turn.say("I am another.")
-
-    async with open_session(agent, Agent("other", run=speak)) as session:
-        assert "Message 1:" in (await session.say("hello")).text
-        assert "Message 2:" in (await session.say("again")).text
-        await session.say("you?", agent="other")
-        assert "Message 4:" in (await session.say("and again")).text
-
-
-@pytest.mark.parametrize(
-    ("approve", "status", "result"),
-    [(True, "ok", "two of hello"), (False, "denied", None), (lambda _: {"text": "other"}, "ok", "two of other")],
-)
-async def test_a_tool_that_needs_approval_asks_for_consent(
-    approve: Any, status: str, result: str | None, calls: Path
-) -> None:
-    run = await run_agent(careful, "hello", approve=approve)
-    assert [(each.tool, each.status) for each in run.calls] == [("first", "ok"), ("second", status)]
-    assert result is None or run.calls[1].result == result
-    assert noted(calls).count("second") == (status == "ok")
 
 
 @pytest.mark.parametrize(("allow", "status"), [(True, "ok"), (False, "failed")])
@@ -144,6 +99,23 @@ async def test_calls_with_one_id_are_each_made(replies: tuple[list[Any], ...]) -
     assert told == [("Oslo", "weather of Oslo"), ("Rome", "weather of Rome")]
 
 
+def refuse(output: Any) -> Any:
+    if "bad" in str(output):
+        raise ModelRetry("not that")
+    return output
+
+
+def refusing(*replies: list[Any], wrapped: bool = False, **options: Any) -> AbstractAgent[Any, Any]:
+    made = PydanticAgent(model_that(*replies), retries=3, **options)
+    made.output_validator(refuse)
+    return WrapperAgent(made) if wrapped else made
+
+
+class Guard(AbstractCapability[Any]):
+    async def after_output_process(self, ctx: Any, *, output_context: Any, output: Any) -> Any:
+        return refuse(output)
+
+
 class Trip(BaseModel):
     """A trip."""
 
@@ -178,5 +150,28 @@ ROME = {"city": "Rome"}
 )
 async def test_the_output_is_the_answer_and_shown_once(output: Any, reply: list[Any], text: str) -> None:
     own = PydanticAgent(model_that(reply), output_type=output)
+    run = await run_agent(Agent("clerk", run=pydantic_ai(own)), "go")
+    assert (run.text, run.error) == (text, None)
+
+
+BAD = [("final_result", {"city": "bad"}, "c")]
+GOOD = [("final_result", ROME, "c")]
+
+
+@pytest.mark.parametrize(
+    ("own", "text"),
+    [
+        (refusing(["a bad answer"], ["bad again"], ["a good answer"]), "a good answer"),
+        (refusing(["a bad answer"], ["a good answer"], wrapped=True), "a good answer"),
+        (PydanticAgent(model_that(["a bad answer"], ["a good answer"]), capabilities=[Guard()]), "a good answer"),
+        (refusing(BAD, GOOD, output_type=ToolOutput(Trip)), '{"city":"Rome"}'),
+        (refusing(["I book.", *BAD], ["I book. ", *GOOD], output_type=ToolOutput(Trip)), 'I book. \n\n{"city":"Rome"}'),
+        (refusing(['{"city":"bad"}'], ['{"city":"Rome"}'], output_type=PromptedOutput(Trip)), '{"city":"Rome"}'),
+        (refusing(BAD, GOOD, output_type=book), "booked Rome"),
+        (refusing(["caf\udce9"]), "caf\ufffd"),
+    ],
+    ids=["several", "wrapped", "capability", "object", "object and words", "prompted", "function", "surrogate"],
+)
+async def test_a_reply_that_is_refused_is_not_shown(own: Any, text: str) -> None:
     run = await run_agent(Agent("clerk", run=pydantic_ai(own)), "go")
     assert (run.text, run.error) == (text, None)

@@ -9,8 +9,6 @@ from understudy.models.model import ModelEvent, TextDelta, Thought
 
 
 class Heard:
-    """The events that a model has emitted so far."""
-
     def __init__(self) -> None:
         self.events: list[ModelEvent] = []
 
@@ -26,6 +24,11 @@ class Heard:
         return [each.text for each in self.events if isinstance(each, Thought)]
 
 
+@pytest.fixture(params=["chat", "responses", "messages"])
+def api(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
 def heard() -> Heard:
     return Heard()
@@ -33,6 +36,5 @@ def heard() -> Heard:
 
 @pytest.fixture
 def provider() -> Iterator[Provider]:
-    """A provider on a port of its own, stopped after the test."""
     with Provider() as running:
         yield running

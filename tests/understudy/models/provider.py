@@ -12,26 +12,24 @@ KEY = "sk-test-not-a-real-key"
 
 
 def text_chunk(text: str, finish: str | None = None) -> dict[str, Any]:
-    return _chunk({"role": "assistant", "content": text}, finish)
+    return chunk({"role": "assistant", "content": text}, finish)
 
 
 def call_chunk(index: int, call_id: str | None, name: str | None, arguments: str | None) -> dict[str, Any]:
     function = {"name": name, "arguments": arguments}
-    return _chunk({"tool_calls": [{"index": index, "id": call_id, "type": "function", "function": function}]})
+    return chunk({"tool_calls": [{"index": index, "id": call_id, "type": "function", "function": function}]})
 
 
 def end_chunk(finish: str) -> dict[str, Any]:
-    """Return the chunk with the `finish_reason`."""
-    return _chunk({}, finish)
+    return chunk({}, finish)
 
 
 def usage_chunk(prompt: int, completion: int) -> dict[str, Any]:
-    """Return the last chunk, with the usage."""
     usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
-    return {**_chunk({}), "choices": [], "usage": usage}
+    return {**chunk({}), "choices": [], "usage": usage}
 
 
-def _chunk(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+def chunk(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion.chunk",
@@ -80,12 +78,10 @@ class Provider:
 
     @property
     def url(self) -> str:
-        """The address of the API."""
         return f"{self.root}/v1"
 
     @property
     def root(self) -> str:
-        """The address of the server."""
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> "Provider":

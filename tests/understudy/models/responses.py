@@ -10,7 +10,7 @@ def event(kind: str, **fields: Any) -> bytes:
     return f"event: {kind}\ndata: {json.dumps({'type': kind, 'sequence_number': 0, **fields})}\n\n".encode()
 
 
-def delta(kind: str, text: Any, place: int = 0, **fields: Any) -> bytes:
+def delta(kind: str, text: Any, place: Any = 0, **fields: Any) -> bytes:
     return event(f"response.{kind}.delta", output_index=place, item_id=f"i-{place}", delta=text, **fields)
 
 

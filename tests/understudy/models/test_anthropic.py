@@ -1,91 +1,27 @@
-"""The Anthropic provider against a server that streams the Messages API over real sockets."""
+"""What only the Messages API has: thinking in its place, pauses, marks for the cache, and what a model accepts.
 
-import sys
-import traceback
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from itertools import chain, repeat
+The requests of random histories are held against the API's rules in `tests/benchmarks`.
+"""
+
 from typing import Any
 
-import anthropic  # noqa: F401 - half a second that belongs to no test
-import pytest
-import trio
+from attrs import evolve
 
-from tests.understudy.models.messages_api import (
-    PING,
-    block,
-    call,
-    end,
-    event,
-    failure,
-    message,
-    redacted,
-    start,
-    text,
-    thinking,
-)
-from tests.understudy.models.provider import KEY, Provider, Script
-from understudy.models.anthropic import Anthropic
-from understudy.models.anthropic_client import AnthropicNotInstalled
-from understudy.models.model import (
-    AgentCard,
-    CallItem,
-    Item,
-    MessageItem,
-    ModelSettings,
-    ModelUnavailable,
-    OutputFormat,
-    ReasoningDelta,
-    ReasoningItem,
-    Reply,
-    ToolCard,
-    Turn,
-    Usage,
-    tool_result,
-)
+from tests.understudy.models.apis import items_of, sent, talking
+from tests.understudy.models.asking import LOOKUP, OVER_SDK, a_turn
+from tests.understudy.models.conftest import Heard
+from tests.understudy.models.messages_api import PING, block, call, end, message, redacted, start, text, thinking
+from tests.understudy.models.provider import Provider, Script
+from understudy.models.model import CallItem, Item, MessageItem, ModelSettings, OutputFormat, ResultItem, Usage
 
-# The HTTP stack under anthropic leaves its async generators to the garbage collector.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore|anthropic):ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:Async generator 'anthropic:ResourceWarning"),
-    pytest.mark.blocking("the provider's package builds what it needs at its first request, for some 60 ms"),
-]
+pytestmark = OVER_SDK
 
-LOOKUP = ToolCard("lookup", "Look up an order.", {"type": "object", "properties": {"order_id": {"type": "string"}}})
-ME = AgentCard("support", "Support", "Looks up orders.")
+ASKED = MessageItem("user", "Hello")
+CALLED: tuple[Item, ...] = (ASKED, CallItem("c", "lookup", {}), ResultItem("c", "lookup", "ok", "found"))
 
 
-def a_turn(*items: Item, **more: Any) -> Turn:
-    return Turn(ME, items or (MessageItem("user", "Hello"),), "Be brief.", **more)
-
-
-def items_of(reply: Reply) -> list[Item]:
-    """Return a reply with calls, and their results, as items of the next turn."""
-    said: list[Item] = [ReasoningItem(reply.reasoning, reply.state)]
-    said += [MessageItem("assistant", reply.text)] if reply.text else []
-    results = [tool_result(each, "ok", {"found": True}) for each in reply.calls]
-    return [*said, *(CallItem(each.id, each.name, dict(each.arguments)) for each in reply.calls), *results]
-
-
-@asynccontextmanager
-async def talking(provider: Provider, **options: Any) -> AsyncIterator[Anthropic]:
-    """Yield a model that uses the fake provider, and close it."""
-    model = Anthropic(
-        "tiny", **{"api_key": KEY, "base_url": provider.root, "first_token_s": 5.0, "idle_s": 5.0, **options}
-    )
-    try:
-        with trio.fail_after(60):
-            yield model
-    finally:
-        with trio.CancelScope(shield=True):
-            await model.aclose()
-
-
-# answers
-
-
-async def test_text_thinking_and_calls_are_streamed_and_given_back_unchanged(provider: Provider, heard: Any) -> None:
-    """The blocks of a reply stand in the next request as they came: in order, with signatures, redacted ones too."""
+async def test_thinking_texts_and_calls_go_back_unchanged(provider: Provider, heard: Heard) -> None:
+    """To their model alone. Thinking whose text has changed is left out; a changed text follows its thinking."""
     first = [
         start(cache_read_input_tokens=90, cache_creation_input_tokens=3),
         PING,
@@ -97,65 +33,43 @@ async def test_text_thinking_and_calls_are_streamed_and_given_back_unchanged(pro
         *call(5, "toolu_2", "lookup", '{"order_id":"B-2"}'),
         *end("tool_use", 40, output_tokens_details={"thinking_tokens": 12}),
     ]
-    provider.scripts = [Script(first, done=False), Script(message(text(0, "Found.")), done=False)]
-    async with talking(provider) as model:
+    provider.scripts = [Script(first, done=False)]
+    async with talking(provider, "messages") as model:
         reply = await model.respond(a_turn(tools=(LOOKUP,)), heard)
-        assert reply.text == heard.text == "I look them up."
-        assert [(each.id, each.name, each.arguments) for each in reply.calls] == [
-            ("toolu_1", "lookup", {"order_id": "A-17"}),
-            ("toolu_2", "lookup", {"order_id": "B-2"}),
-        ]
-        shown = "".join(each.text for each in heard.events if isinstance(each, ReasoningDelta))
-        assert reply.reasoning == shown == "They want two orders.Both at once."
-        assert reply.usage == Usage(100, 40, 1, cached=90, reasoning=12, cache_written=3)
-        assert heard.thoughts == ["Next: Lookup, Lookup"]
-        turn = a_turn(MessageItem("user", "Hello"), *items_of(reply), tools=(LOOKUP,))
-        assert (await model.respond(turn, heard)).text == "Found."
-    asked, answered, results = provider.requests[1]["messages"]
-    assert provider.requests[0]["path"] == "/v1/messages"
-    assert (asked["role"], answered["role"], results["role"]) == ("user", "assistant", "user")
-    assert answered["content"] == [
+    assert reply.reasoning == "They want two orders.Both at once."
+    assert reply.usage == Usage(100, 40, 1, cached=90, reasoning=12, cache_written=3)
+    said: list[Any] = items_of(reply)
+    thought, told, *rest = said
+
+    async def answered(*items: Item, model: str = "tiny") -> list[dict[str, Any]]:
+        _, given, results = (await sent(provider, a_turn(ASKED, *items, *rest), "messages", model))["messages"]
+        assert (given["role"], [each["type"] for each in results["content"]]) == ("assistant", ["tool_result"] * 2)
+        found: list[dict[str, Any]] = given["content"]
+        return found
+
+    one, sealed, words, two, *calls = await answered(thought, told)
+    assert [one, sealed, words, two] == [
         {"type": "thinking", "thinking": "They want two orders.", "signature": "sig-1"},
         {"type": "redacted_thinking", "data": "opaque"},
         {"type": "text", "text": "I look them up."},
         {"type": "thinking", "thinking": "Both at once.", "signature": "sig-2"},
+    ]
+    assert calls == [
         {"type": "tool_use", "id": "toolu_1", "name": "lookup", "input": {"order_id": "A-17"}},
         {"type": "tool_use", "id": "toolu_2", "name": "lookup", "input": {"order_id": "B-2"}},
     ]
-    assert [each["tool_use_id"] for each in results["content"]] == ["toolu_1", "toolu_2"]
+    assert await answered(evolve(thought, content="(redacted)"), told) == [words, *calls]
+    changed = {"type": "text", "text": "I look [NAME] up."}
+    assert await answered(thought, evolve(told, content=changed["text"])) == [one, sealed, two, changed, *calls]
+    assert [each["type"] for each in await answered(thought, told, model="m")] == ["text", "tool_use", "tool_use"]
 
 
-async def test_two_texts_of_a_reply_are_paragraphs(provider: Provider, heard: Any) -> None:
-    provider.scripts = [Script(message(text(0, "One."), thinking(1, "s", "Hm."), text(2, "Two.")), done=False)]
-    async with talking(provider) as model:
-        reply = await model.respond(a_turn(), heard)
-    assert reply.text == heard.text == "One.\n\nTwo."
-
-
-async def test_a_reply_that_is_not_whole_says_so(provider: Provider, heard: Any) -> None:
-    """Its calls are dropped, as their arguments may be cut."""
-    blocks = text(0, "So far."), call(1, "toolu_1", "lookup", '{"order_id":')
-    cut, refused = "length limit", "refused"
-    async with talking(provider) as model:
-        for reason, note in ("max_tokens", cut), ("model_context_window_exceeded", cut), ("refusal", refused):
-            provider.scripts = [Script(message(*blocks, reason=reason), done=False)]
-            heard.events.clear()
-            reply = await model.respond(a_turn(tools=(LOOKUP,)), heard)
-            assert reply.text == heard.text
-            assert reply.text.startswith("So far.")
-            assert note in reply.text
-            assert reply.calls == ()
-
-
-async def test_a_paused_reply_is_gone_on_with(provider: Provider, heard: Any) -> None:
-    """What has come, also blocks of tools of the provider, is sent back as it is; the reply is one."""
+async def test_a_paused_reply_is_gone_on_with(provider: Provider, heard: Heard) -> None:
     search = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
     found = block(1, search, {"type": "input_json_delta", "partial_json": '{"query":"desks"}'})
-    provider.scripts = [
-        Script(message(text(0, "I search."), found, reason="pause_turn"), done=False),
-        Script(message(text(0, "Found.")), done=False),
-    ]
-    async with talking(provider) as model:
+    pause = message(text(0, "I search."), found, reason="pause_turn")
+    provider.scripts = [Script(each, done=False) for each in (pause, message(text(0, "Found.")))]
+    async with talking(provider, "messages") as model:
         reply = await model.respond(a_turn(), heard)
     assert reply.text == heard.text == "I search.\n\nFound."
     assert reply.usage == Usage(14, 4, 2)
@@ -165,166 +79,55 @@ async def test_a_paused_reply_is_gone_on_with(provider: Provider, heard: Any) ->
     }
 
 
-async def test_arguments_that_are_no_json_are_a_problem_of_the_call(provider: Provider, heard: Any) -> None:
-    provider.scripts = [Script(message(call(0, "toolu_1", "lookup", "{]"), reason="tool_use"), done=False)]
-    async with talking(provider) as model:
-        (wanted,) = (await model.respond(a_turn(tools=(LOOKUP,)), heard)).calls
-    assert "not valid JSON" in wanted.problem
+async def test_what_stays_is_marked_for_the_cache(provider: Provider) -> None:
+    """Four marks: tools, instructions, and the last two messages of the user, of which the first was marked before."""
+    before = await sent(provider, a_turn(ASKED, tools=(LOOKUP,)), "messages")
+    body = await sent(provider, a_turn(*CALLED, tools=(LOOKUP,)), "messages")
+    asked, _, answered = body["messages"]
+    marked = [body["tools"][-1], body["system"][-1], asked["content"][-1], answered["content"][0]]
+    assert all(each["cache_control"] == {"type": "ephemeral"} for each in marked)
+    assert str(body).count("cache_control") == len(marked)
+    assert (before["messages"], before["tools"], before["system"]) == ([asked], body["tools"], body["system"])
 
 
-async def test_a_schema_is_given_as_the_api_takes_it(provider: Provider, heard: Any) -> None:
-    """The API refuses bounds: the package puts them into descriptions."""
+async def test_the_last_message_is_the_users(provider: Provider) -> None:
+    given = (await sent(provider, a_turn(MessageItem("assistant", "Hello.")), "messages"))["messages"]
+    assert [each["role"] for each in given] == ["user", "assistant", "user"]
+
+
+async def test_behind_a_call_the_model_may_think_and_choose(provider: Provider) -> None:
+    settings = ModelSettings("minimal", tool_choice="required")
+    free = await sent(provider, a_turn(*CALLED, tools=(LOOKUP,), settings=settings), "messages")
+    assert free["tool_choice"] == {"type": "auto"}
+    assert (free["thinking"]["type"], free["output_config"]) == ("adaptive", {"effort": "low"})
+
+
+async def test_an_effort_is_adaptive_thinking_without_a_temperature(provider: Provider) -> None:
+    bare = ModelSettings(temperature=0.5)
+    given = [ModelSettings("medium", 0.5), ModelSettings("none"), bare, ModelSettings("minimal")]
+    first, second, third, fourth = [await sent(provider, a_turn(settings=each), "messages") for each in given]
+    assert (first["thinking"]["type"], first["output_config"]) == ("adaptive", {"effort": "medium"})
+    assert ("temperature" in first, second["thinking"]) == (False, {"type": "disabled"})
+    assert (third["temperature"], "thinking" in third) == (0.5, False)
+    assert fourth["output_config"] == {"effort": "low"}
+
+
+async def test_a_budget_cannot_begin_behind_a_call_without_thinking(provider: Provider, heard: Heard) -> None:
+    refusal = Script(status=400, error={"message": "adaptive thinking is not supported on this model"})
+    provider.scripts = [refusal, *(Script(message(text(0, "Hi")), done=False) for _ in range(2))]
+    asked = a_turn(settings=ModelSettings("high"))
+    async with talking(provider, "messages") as model:
+        for turn in (asked, evolve(asked, items=CALLED)):
+            await model.respond(turn, heard)
+    _, first, second = provider.requests
+    assert first["thinking"] == {"type": "enabled", "budget_tokens": 6_553}
+    assert (second["output_config"], "thinking" in second) == ({"effort": "high"}, False)
+
+
+async def test_a_schema_is_given_as_the_api_takes_it(provider: Provider) -> None:
+    """The API refuses bounds, which the package puts into descriptions."""
     number = {"type": "integer", "minimum": 3}
     schema = {"type": "object", "properties": {"n": number}, "required": ["n"], "additionalProperties": False}
-    provider.scripts = [Script(message(text(0, '{"n": 3}')), done=False)]
-    async with talking(provider) as model:
-        await model.respond(a_turn(output=OutputFormat("answer", schema)), heard)
-    given = provider.requests[0]["output_config"]["format"]["schema"]["properties"]["n"]
-    assert "minimum" not in given
-    assert "minimum" in given["description"]
-
-
-async def test_what_a_model_accepts_is_asked_once(provider: Provider, heard: Any) -> None:
-    """An earlier model is given a budget for its thinking, one that says nothing of itself thinks as it sees fit."""
-    yes, no = {"supported": True}, {"supported": False}
-    kinds = {"adaptive": no, "enabled": yes, "disabled": yes, "between_tools": no}
-    efforts = {"supported": False, "low": no, "medium": no, "high": no, "max": no}
-    capabilities = {"thinking": {"supported": True, "types": kinds}, "effort": efforts, "structured_outputs": no}
-    about = {"type": "model", "display_name": "Old", "created_at": "2025-01-01T00:00:00Z", "lifecycle": "active"}
-    provider.models["old"] = {"id": "old", **about, "max_tokens": 4_000, "capabilities": capabilities}
-    provider.scripts = [Script(message(text(0, "Hi")), done=False) for _ in range(4)]
-    settings = ModelSettings(effort="medium", temperature=0.5)
-    model = Anthropic("old", api_key=KEY, base_url=provider.root)
-    for effort in ("medium", "none"):
-        await model.respond(a_turn(settings=ModelSettings(effort=effort)), heard)
-    await model.aclose()
-    assert len(provider.keys) == 3
-    async with talking(provider) as unknown:
-        await unknown.respond(a_turn(settings=settings), heard)
-        await unknown.respond(a_turn(settings=ModelSettings(temperature=0.5)), heard)
-    first, second, third, fourth = provider.requests
-    assert (first["thinking"], first["max_tokens"]) == ({"type": "enabled", "budget_tokens": 2_000}, 4_000)
-    assert "output_config" not in first
-    assert second["thinking"] == {"type": "disabled"}
-    assert (third["thinking"]["type"], third["output_config"]) == ("adaptive", {"effort": "medium"})
-    assert "temperature" not in third
-    assert (fourth["temperature"], "thinking" in fourth) == (0.5, False)
-
-
-# failures
-
-
-REFUSALS = [
-    (401, "authentication_error", f"invalid x-api-key {KEY}", "refused this server's key", False, None),
-    (403, "permission_error", KEY, "refused this server's key", False, None),
-    (402, "billing_error", KEY, "used up", False, None),
-    (400, "invalid_request_error", f"Your credit balance is too low {KEY}", "used up", False, None),
-    (400, "invalid_request_error", f"messages.1: {KEY}", "did not accept", False, None),
-    (400, "invalid_request_error", "prompt is too long: 300000 tokens", "too long", False, None),
-    (413, "request_too_large", KEY, "too long", False, None),
-    (404, "not_found_error", KEY, "does not know the language model tiny", False, None),
-    (429, "rate_limit_error", KEY, "busy", True, 7.0),
-    (529, "overloaded_error", KEY, "overloaded", True, 7.0),
-    (500, "api_error", KEY, "failed", True, 7.0),
-    (502, "", "Bad gateway", "failed", True, 7.0),
-]
-
-
-async def test_a_refusal_is_a_sentence_without_the_key(
-    provider: Provider, heard: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Also if the provider repeats it: neither the error, nor what caused it, nor a log has the key."""
-    caplog.set_level("INFO")
-    async with talking(provider) as model:
-        assert KEY not in repr(model)
-        for status, kind, said, says, retryable, retry_after_s in REFUSALS:
-            error = {"type": kind, "message": said}
-            provider.scripts = [Script(status=status, error=error, headers={"retry-after": "7"})]
-            with pytest.raises(ModelUnavailable, match=says) as caught:
-                await model.respond(a_turn(), heard)
-            found = caught.value
-            assert (found.retryable, found.retry_after_s) == (retryable, retry_after_s), (status, kind)
-            assert KEY not in "".join(traceback.format_exception(found)) + repr(found) + found.detail + caplog.text
-            assert found.__cause__ is None
-            assert found.__context__ is None
-
-
-HEL = [start(), *text(0, "Hel")[:-1]]
-EMPTY = event("content_block_delta", index=0, delta={"type": "text_delta", "text": ""})
-
-
-async def test_a_stream_that_breaks_is_a_failure(provider: Provider, heard: Any) -> None:
-    """It may succeed later, and what came before was shown."""
-    broken = [
-        (Script([*HEL, failure("overloaded_error", KEY)], done=False), "overloaded"),
-        (Script(HEL, drop=True), "connection .* was lost"),
-        (Script(HEL, done=False), "stopped in the middle"),
-        (Script([*HEL, b"event: content_block_delta\ndata: {not json\n\n"], done=False), "unreadable"),
-        (Script([*HEL, event("content_block_delta", index=0, delta={"type": "text_delta"})], done=False), "unreadable"),
-        (Script([*HEL, *end(None)], done=False), "stopped in the middle"),
-    ]
-    async with talking(provider) as model:
-        for script, says in broken:
-            provider.scripts = [script]
-            heard.events.clear()
-            with pytest.raises(ModelUnavailable, match=says) as caught:
-                await model.respond(a_turn(), heard)
-            assert caught.value.retryable
-            assert KEY not in "".join(traceback.format_exception(caught.value))
-            assert heard.text == "Hel"
-
-
-async def test_a_provider_without_progress_is_left(provider: Provider, heard: Any) -> None:
-    """A provider that is silent, or sends what is no text, is a timeout, and its connection is closed."""
-    async with talking(provider, first_token_s=2.0, idle_s=0.3) as model:
-        for chunks in ([], [start()], repeat(PING), chain(HEL, repeat(EMPTY)), HEL):
-            provider.scripts = [Script(chunks, hang=True)]
-            provider.left.clear()
-            with pytest.raises(ModelUnavailable, match="took too long"):
-                await model.respond(a_turn(), heard)
-            assert await trio.to_thread.run_sync(provider.left.wait, 5)
-
-
-async def test_a_model_may_think_longer_than_it_may_pause(provider: Provider, heard: Any) -> None:
-    """`idle_s` is between two pieces of text; before a call, or thinking, `first_token_s` counts."""
-    provider.scripts = [Script([start(), *text(0, "Hel")[:-1]], hang=True)]
-    async with talking(provider, idle_s=0.1) as model:
-        with pytest.raises(ModelUnavailable, match="took too long"):
-            await model.respond(a_turn(), heard)
-        provider.scripts = [Script([start(), *call(0, "c", "lookup", "{")[:-1]], hang=True)]
-        with trio.move_on_after(0.5) as waited:
-            await model.respond(a_turn(tools=(LOOKUP,)), heard)
-    assert waited.cancelled_caught
-
-
-async def test_an_endless_answer_is_cut(provider: Provider, heard: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("understudy.models.anthropic.MAX_TEXT", 1_000)
-    more = event("content_block_delta", index=0, delta={"type": "text_delta", "text": "more " * 20})
-    provider.scripts = [Script(chain(HEL, repeat(more)))]
-    async with talking(provider) as model:
-        reply = await model.respond(a_turn(), heard)
-    assert 1_000 < len(reply.text) < 1_300
-    assert "length limit" in reply.text
-
-
-async def test_a_cancelled_turn_closes_the_connection(provider: Provider, heard: Any) -> None:
-    provider.scripts = [Script(HEL, hang=True)]
-    async with talking(provider) as model, trio.open_nursery() as nursery:
-        nursery.start_soon(model.respond, a_turn(), heard)
-        assert await trio.to_thread.run_sync(provider.sent.wait, 5)
-        nursery.cancel_scope.cancel()
-    assert await trio.to_thread.run_sync(provider.left.wait, 5)
-
-
-# making one
-
-
-def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
-    with pytest.raises(ValueError, match="ANTHROPIC_API_KEY"):
-        Anthropic("tiny")
-    with pytest.raises(ValueError, match="idle_s"):
-        Anthropic("tiny", api_key=KEY, idle_s=0.0)
-    monkeypatch.setitem(sys.modules, "anthropic", None)
-    with pytest.raises(AnthropicNotInstalled, match=r"understudy-server\[anthropic\]"):
-        Anthropic("tiny", api_key=KEY)
+    given = await sent(provider, a_turn(output=OutputFormat("answer", schema)), "messages")
+    number = given["output_config"]["format"]["schema"]["properties"]["n"]
+    assert ("minimum" in number, "minimum" in number["description"]) == (False, True)

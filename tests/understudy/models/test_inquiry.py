@@ -4,12 +4,13 @@ import logging
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from tests.servers.needed import free_port
 from tests.understudy.models.conftest import provider as provider
 from tests.understudy.models.provider import KEY, Provider, Script
 from understudy.models.inquiry import log_not_ready
-from understudy.models.openai_chat import OpenAIChat
+from understudy.models.providers import BUILT_IN
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore|openai):ResourceWarning"),
@@ -21,7 +22,8 @@ async def logged(caplog: pytest.LogCaptureFixture, **clients: str) -> list[tuple
     """Return the levels and details that are logged for models of these names at these addresses."""
     caplog.set_level(logging.INFO, "understudy")
     made = {
-        f"openai-chat:{name}": OpenAIChat(name, base_url=url, api_key=KEY, retries=0) for name, url in clients.items()
+        f"openai-chat:{name}": evolve(BUILT_IN["openai-chat"], url=url, key=KEY).open(name, None, {})
+        for name, url in clients.items()
     }
     try:
         await log_not_ready(made)
@@ -33,7 +35,6 @@ async def logged(caplog: pytest.LogCaptureFixture, **clients: str) -> list[tuple
 
 
 async def test_a_server_that_is_not_there_is_named(provider: Provider, caplog: pytest.LogCaptureFixture) -> None:
-    """The other one answers, and knows its model: nothing is said of it."""
     provider.models["tiny"] = {}
     ((level, detail),) = await logged(caplog, gone=f"http://127.0.0.1:{free_port()}/v1", tiny=provider.url)
     assert level == "WARNING"

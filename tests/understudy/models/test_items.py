@@ -6,6 +6,7 @@ from understudy.models.items import (
     Item,
     MessageItem,
     NoteItem,
+    ProviderState,
     ReasoningItem,
     ResultItem,
     settled,
@@ -17,30 +18,42 @@ FOUND = ResultItem("c1", "lookup", "ok", "shipped")
 
 
 def test_a_complete_conversation_is_unchanged() -> None:
-    """A list in order stays as it is."""
-    items: list[Item] = [ASK, ReasoningItem("hm"), CALL, FOUND, MessageItem("assistant", "Shipped."), NoteItem("Note.")]
-    assert settled(items) == items
+    state = ProviderState("openai", "tiny", None, ("c1",))
+    rest: list[Item] = [CALL, FOUND, MessageItem("assistant", "Shipped."), NoteItem("Note.")]
+    items: list[Item] = [ASK, ReasoningItem("hm", state), *rest]
+    assert settled(items, "openai", "tiny") == items
+
+
+def ids_of(placed: list[Item]) -> list[str]:
+    """Return the ids of the calls, of which each has its result."""
+    calls, results = (
+        [each.id if isinstance(each, CallItem) else each.call_id for each in placed if isinstance(each, kind)]
+        for kind in (CallItem, ResultItem)
+    )
+    assert calls == results
+    assert len({*calls}) == len(calls)
+    return calls
 
 
 def test_a_call_without_result_gets_one_before_anything_else() -> None:
-    """An interrupted call has a failed result, directly after it."""
-    placed = settled([ASK, CALL, MessageItem("user", "Well?"), FOUND])
+    placed = settled([FOUND, ASK, CALL, MessageItem("user", "Well?"), FOUND])
     assert [type(each).__name__ for each in placed] == ["MessageItem", "CallItem", "ResultItem", "MessageItem"]
+    assert ids_of(placed)
     assert isinstance(placed[2], ResultItem)
-    assert (placed[2].call_id, placed[2].status) == ("c1", "failed")
+    assert (placed[2].status, "No result" in placed[2].content) == ("failed", True)
 
 
-def test_repeated_ids_are_made_unique() -> None:
-    """Two turns with the same call id: each call keeps its own result."""
+def test_repeated_ids_of_calls_keep_their_results() -> None:
     second = ResultItem("c1", "lookup", "ok", "delivered")
+    begun: list[Item] = [ASK, ReasoningItem("", ProviderState("openai", "tiny", {}, ("its own",)))]
+    own, made = ids_of(settled([*begun, CALL, FOUND, CALL, second, FOUND], "openai", "tiny"))
+    assert (own, len(made)) == ("its own", 9)
     placed = settled([ASK, CALL, FOUND, CALL, second, FOUND])
-    assert [each.id for each in placed if isinstance(each, CallItem)] == ["c1", "c1-2"]
-    results = [(each.call_id, each.content) for each in placed if isinstance(each, ResultItem)]
-    assert results == [("c1", "shipped"), ("c1-2", "delivered")]
+    assert len(ids_of(placed)) == 2
+    assert [each.content for each in placed if isinstance(each, ResultItem)] == ["shipped", "delivered"]
 
 
 def test_empty_texts_and_loose_reasoning_are_left_out() -> None:
-    """Neither empty text nor reasoning without a reply is sent; a handoff is a sentence."""
     placed = settled([ASK, MessageItem("assistant", " "), ReasoningItem("hm"), HandoffItem("guide", "insights")])
     assert [type(each).__name__ for each in placed] == ["MessageItem", "HandoffItem"]
     assert "insights" in placed[-1].content  # type: ignore[union-attr]

@@ -7,12 +7,11 @@ import pytest
 
 from tests.understudy.models.provider import Provider
 from transport.wire.errors import CommandRejected
-from understudy.models.local import FILE, MAX_MODELS, LocalModel, LocalModels, find_models, names_in
+from understudy.models.local import FILE, MAX_MODELS, LocalModels, find_models, names_in
 from understudy.models.registry import Models
 
 
 def port_of(provider: Provider) -> int:
-    """Return the port of a program."""
     port = urlsplit(provider.root).port
     assert port is not None
     return port
@@ -22,10 +21,7 @@ def port_of(provider: Provider) -> int:
     ("listing", "names"),
     [
         # As Ollama 0.12, llama.cpp's server and LM Studio 0.3 answer.
-        (
-            b'{"object":"list","data":[{"id":"qwen3:8b","object":"model","owned_by":"library"}]}',
-            ["qwen3:8b"],
-        ),
+        (b'{"object":"list","data":[{"id":"qwen3:8b","object":"model","owned_by":"library"}]}', ["qwen3:8b"]),
         (b'{"models":[],"object":"list","data":[{"id":"local.gguf","meta":{"n_params":1}}]}', ["local.gguf"]),
         (b'{"data":[{"id":"text-embedding-nomic"},{"id":"gemma-3-4b"},{"id":""}],"object":"list"}', ["gemma-3-4b"]),
         (b'{"data":[]}', []),
@@ -45,12 +41,13 @@ def test_a_long_listing_is_cut() -> None:
 
 
 async def test_what_programs_offer_is_found() -> None:
-    """In the order of the ports; one on which nothing listens offers nothing."""
     with Provider() as one, Provider() as other:
         one.models, other.models = {"a": {}, "b": {}}, {"c": {}}
         ports = {port_of(one): "Ollama", 1: "nothing", port_of(other): "LM Studio"}
         found = await find_models(ports)
+        urls = [one.url, one.url, other.url]
     assert [(each.server, each.model) for each in found] == [("Ollama", "a"), ("Ollama", "b"), ("LM Studio", "c")]
+    assert [each.url for each in found] == urls
 
 
 async def test_a_choice_is_kept(tmp_path: Path) -> None:
@@ -76,8 +73,3 @@ async def test_a_choice_is_kept(tmp_path: Path) -> None:
 def test_a_choice_that_cannot_be_read_is_none(tmp_path: Path, content: str) -> None:
     (tmp_path / FILE).write_text(content)
     assert LocalModels(Models("offline", 0.0), tmp_path).restore() == "offline"
-
-
-def test_a_model_has_the_name_of_its_protocol() -> None:
-    one = LocalModel("Ollama", 11434, "qwen3:8b")
-    assert (one.name, one.url) == ("openai-chat:qwen3:8b", "http://127.0.0.1:11434/v1")

@@ -1,31 +1,37 @@
 """What a provider refuses for good is left out, and does not end its thread: over the three APIs."""
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+import json
 from typing import Any
 
-import anthropic  # noqa: F401 - half a second that belongs to no test
-import openai  # noqa: F401 - the same
 import pytest
 from attrs import evolve
 
-from tests.understudy.models import messages_api, responses
+from actors import Backoff
+from actors.behaviours import Retry
+from tests.understudy.models.apis import played, talking
+from tests.understudy.models.asking import OVER_SDK, a_turn
 from tests.understudy.models.conftest import Heard
-from tests.understudy.models.provider import Provider, Script, end_chunk, text_chunk
-from tests.understudy.models.test_anthropic import talking as talking_messages
-from tests.understudy.models.test_openai import talking as talking_responses
-from tests.understudy.models.test_openai_chat import a_turn, talking
+from tests.understudy.models.provider import Provider, Script
+from understudy.models import resilient
 from understudy.models.anthropic_request import encode_state
-from understudy.models.items import DocumentPart, FileCard, ImagePart, MessageItem, Origin, ProviderState, ReasoningItem
-from understudy.models.model import Model, ModelUnavailable, Turn
-from understudy.models.refused import REMEMBERED, RefusedParts, lightened
+from understudy.models.items import (
+    CallItem,
+    DocumentPart,
+    FileCard,
+    ImagePart,
+    Item,
+    MessageItem,
+    NoteItem,
+    Origin,
+    ProviderState,
+    ReasoningItem,
+    ResultItem,
+)
+from understudy.models.model import ModelFault, ModelUnavailable, Turn
+from understudy.models.refused import NO_RESULT, REMEMBERED, RefusedParts, lighter
 from understudy.models.resilient import ResilientModel
 
-# The HTTP stack under these packages leaves its async generators to the garbage collector.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore|openai|anthropic):ResourceWarning"),
-    pytest.mark.blocking("the provider's package builds what it needs at its first request, for some 60 ms"),
-]
+pytestmark = OVER_SDK
 
 PICTURE = ImagePart("f-1", "image/png", b"png")
 PAPER = DocumentPart("f-2", "a.pdf", b"%PDF-")
@@ -34,22 +40,9 @@ SEALED = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content":
 SIGNED = {"type": "thinking", "thinking": "so", "signature": "c2ln"}
 STATES = {
     "responses": ProviderState("openai-responses", "tiny", [SEALED, {"type": "message"}]),
-    "messages": encode_state([SIGNED, {"type": "text", "text": "A tower."}], "tiny"),
+    "messages": encode_state([SIGNED, {"type": "text", "text": "A tower."}], "tiny", []),
     "chat": ProviderState("openai", "tiny", {"message": {"reasoning_content": "so"}, "calls": {}}),
 }
-TALKING: dict[str, Callable[..., AbstractAsyncContextManager[Model]]] = {
-    "responses": talking_responses,
-    "messages": talking_messages,
-    "chat": talking,
-}
-
-
-def answer(api: str) -> Script:
-    if api == "responses":
-        return responses.script(responses.said("Four."), responses.end())
-    if api == "messages":
-        return Script(messages_api.message(messages_api.text(0, "Four.")), done=False)
-    return Script([text_chunk("Four."), end_chunk("stop")])
 
 
 def asked(api: str) -> Turn:
@@ -68,22 +61,21 @@ REFUSALS = {
     "reasoning": "messages.1.content.0: Invalid `signature` in `thinking` block",
     "either": "Bad Request",
 }
-MARKS = {"attachments": ("image", "png"), "reasoning": ("gAAA", "c2ln", '"reasoning_content"')}
+MARKS = {
+    "attachments": ('"input_image"', '"image"', '"image_url"'),
+    "reasoning": ("gAAA", "c2ln", '"reasoning_content"'),
+}
 
 
 def has(request: dict[str, Any], what: str) -> bool:
-    sent = str({name: value for name, value in request.items() if name in ("input", "messages")}).replace("'", '"')
-    if what == "reasoning":
-        return any(mark in sent for mark in MARKS[what])
-    return any(mark in sent for mark in ('"input_image"', '"image"', '"image_url"'))
+    return any(mark in json.dumps(request.get("input") or request["messages"]) for mark in MARKS[what])
 
 
 @pytest.mark.parametrize("what", REFUSALS)
-@pytest.mark.parametrize("api", TALKING)
 async def test_it_is_left_out_and_asked_once_more(provider: Provider, heard: Heard, api: str, what: str) -> None:
     error = {"type": "invalid_request_error", "message": REFUSALS[what]}
-    provider.scripts = [Script(status=400, error=error), answer(api), answer(api)]
-    async with TALKING[api](provider) as model:
+    provider.scripts = [Script(status=400, error=error), played(api, "Four."), played(api, "Four.")]
+    async with talking(provider, api) as model:
         guarded = ResilientModel(model, "tiny")
         assert (await guarded.respond(asked(api), heard)).text == "Four."
         assert (await guarded.respond(asked(api), heard)).text == "Four.", "it is not sent again"
@@ -97,17 +89,68 @@ async def test_it_is_left_out_and_asked_once_more(provider: Provider, heard: Hea
     assert heard.thoughts == ([] if what == "reasoning" else told)
 
 
-@pytest.mark.parametrize("api", TALKING)
 async def test_a_request_that_is_refused_all_the_same_fails(provider: Provider, heard: Heard, api: str) -> None:
-    refusal = Script(status=400, error={"type": "invalid_request_error", "message": "no"})
-    provider.scripts = [refusal, refusal, refusal]
-    async with TALKING[api](provider) as model:
+    provider.scripts = [Script(status=400, error={"type": "invalid_request_error", "message": "no"})] * 4
+    async with talking(provider, api) as model:
         guarded = ResilientModel(model, "tiny")
         with pytest.raises(ModelUnavailable, match="did not accept"):
             await guarded.respond(asked(api), heard)
+        assert len(provider.requests) == 3, "whole, without what can be left out, and with the newest message alone"
         with pytest.raises(ModelUnavailable, match="did not accept"):
             await guarded.respond(a_turn(), heard)
-    assert len(provider.requests) == 3, "without parts that can be left out it is asked once"
+    assert len(provider.requests) == 4, "without parts that can be left out it is asked once"
+
+
+FIRST, SECOND = Origin("m-1", "r-1"), Origin("m-2", "r-2")
+TOLD = (MessageItem("user", "Good", origin=FIRST), MessageItem("assistant", "Yes.", origin=FIRST))
+UNANSWERED = (
+    MessageItem("user", "Bad", origin=SECOND),
+    CallItem("c-1", "lookup", {}, SECOND),
+    ResultItem("c-1", "lookup", "ok", "found", SECOND),
+    NoteItem("This answer ended with an error.", SECOND),
+)
+NEWEST = (MessageItem("user", "And now?", origin=Origin("m-3", "r-3")),)
+WORK = (CallItem("c-2", "lookup", {}), ResultItem("c-2", "lookup", "ok", "bad words"))
+SHUT = (NEWEST[0], WORK[0], evolve(WORK[1], content=NO_RESULT))
+
+
+@pytest.mark.parametrize(
+    ("fault", "items", "expected"),
+    [
+        (ModelFault.FILTERED, (*TOLD, *NEWEST), [NEWEST]),
+        (ModelFault.FILTERED, (*TOLD, *UNANSWERED, *NEWEST), [(*TOLD, *NEWEST), NEWEST]),
+        (ModelFault.REFUSED, (*TOLD, *UNANSWERED, *NEWEST), [(*TOLD, *NEWEST), NEWEST]),
+        (ModelFault.FILTERED, (*TOLD, *NEWEST, *WORK), [(*TOLD, *SHUT), SHUT]),
+        (ModelFault.FAILED, (*TOLD, *UNANSWERED, *NEWEST, *WORK), [(*TOLD, *NEWEST, *WORK)]),
+        (ModelFault.FAILED, (*TOLD, *NEWEST), []),
+        (ModelFault.TOO_LONG, (*TOLD, *UNANSWERED, *NEWEST), []),
+        (ModelFault.KEY, (*TOLD, *UNANSWERED, *NEWEST), []),
+    ],
+)
+def test_the_likeliest_is_left_out_first(
+    fault: ModelFault, items: tuple[Item, ...], expected: list[tuple[Item, ...]]
+) -> None:
+    made = lighter(evolve(a_turn(), items=items), ModelUnavailable("no", fault=fault))
+    assert [each.items for each in made] == expected
+
+
+@pytest.mark.parametrize(("status", "words"), [(400, "content_filter"), (500, "oops")])
+async def test_a_message_that_is_never_taken_does_not_end_its_thread(
+    provider: Provider, heard: Heard, monkeypatch: pytest.MonkeyPatch, api: str, status: int, words: str
+) -> None:
+    monkeypatch.setattr(resilient, "RETRY", Retry(2, Backoff(min_s=0.01, max_s=0.02), (ModelUnavailable,)))
+    refusal = Script(status=status, error={"type": "error", "message": words, "code": words})
+    refusals = [refusal] * {400: 1, 500: 2}[status]
+    provider.scripts = [*refusals, played(api, "Four."), played(api, "Four.")]
+    turn = evolve(a_turn(), items=(*TOLD, *UNANSWERED, *NEWEST))
+    async with talking(provider, api) as model:
+        guarded = ResilientModel(model, "tiny")
+        for _ in range(2):
+            assert (await guarded.respond(turn, heard)).text == "Four."
+    sent = [str(each) for each in provider.requests]
+    assert ["Bad" in each for each in sent] == [True] * len(refusals) + [False, False]
+    assert all("Good" in each for each in sent)
+    assert heard.thoughts == ["Left out, as the language model does not take it: an earlier message"]
 
 
 def test_what_is_remembered_is_bounded() -> None:
@@ -117,6 +160,6 @@ def test_what_is_remembered_is_bounded() -> None:
         for n in range(REMEMBERED + 1)
     ]
     for turn in turns:
-        parts.remember(turn, lightened(turn, ""))
+        parts.remember(turn, lighter(turn, ModelUnavailable("no", fault=ModelFault.REFUSED))[0])
     assert parts.spare(turns[0]) is turns[0]
     assert all(parts.spare(turn) is not turn for turn in turns[1:])

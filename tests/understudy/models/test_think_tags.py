@@ -27,6 +27,18 @@ CASES = [
     ("Write `a</think>b`, please.", "", "Write `a</think>b`, please."),
     ("x <think>y</think>z", "", "x <think>y</think>z"),
     ("<seed:think>a</seed:think>x", "a", "x"),
+    ('{"a": "b</think>c"}', "", '{"a": "b</think>c"}'),
+    ("<reasoning>a</reasoning>x", "a", "x"),
+    ("<reflection>a</reflection>x", "a", "x"),
+    ("<longcat_think>a</longcat_think>x", "a", "x"),
+    ("[reasoning]a[/reasoning]x", "a", "x"),
+    ("<|think|>a<|/think|>x", "a", "x"),
+    ("<|inner_prefix|>a<|inner_suffix|>x", "a", "x"),
+    ("<unused94>thought\na<unused95>x", "\na", "x"),
+    ("◁think▷a◁/think▷x", "a", "x"),
+    ("<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>x<|return|>", "a", "x"),
+    ("<|channel|>analysis<|message|>a<|start|>assistant<|channel|>final<|message|>x", "a", "x"),
+    ("<|START_THINKING|>a<|END_THINKING|><|START_RESPONSE|>x<|END_RESPONSE|>", "a", "x"),
     ("<", "", "<"),
     ("", "", ""),
 ]
@@ -36,6 +48,8 @@ OPENED = [
     ("Let me see.</think>Four", "Let me see.", "Four"),
     ("Let me see </think>\nFour", "Let me see ", "Four"),
     ("Not `</think>` yet.\n</think>\nFour", "Not `</think>` yet.", "Four"),
+    ("Let me see.\n</reasoning>\nFour", "Let me see.", "Four"),
+    ("Let me see.\n[/THINK]\nFour", "Let me see.", "Four"),
     ("a\n</think>\n\n<think>b</think>c", "ab", "c"),
 ]
 

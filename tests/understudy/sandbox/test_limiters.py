@@ -37,8 +37,6 @@ async def test_a_thread_limiter_has_as_many_tokens_as_threads() -> None:
 
 
 class Crowd:
-    """Calls that hold their permit until the test releases them."""
-
     def __init__(self, limiter: FairLimiter, nursery: trio.Nursery) -> None:
         self.limiter, self.nursery = limiter, nursery
         self.inside: list[str] = []
@@ -69,7 +67,6 @@ class Crowd:
 
 
 async def test_a_user_has_two_permits_and_all_have_four() -> None:
-    """The third call of a user waits while permits are free; the fifth of all waits in any case."""
     async with trio.open_nursery() as nursery:
         crowd = Crowd(FairLimiter(), nursery)
         await crowd.come("a1", "a2", "a3")
@@ -83,7 +80,6 @@ async def test_a_user_has_two_permits_and_all_have_four() -> None:
 
 
 async def test_users_take_turns_and_a_users_calls_keep_their_order() -> None:
-    """With one permit, six waiting calls of three users are served a, b, c, a, b, a."""
     async with trio.open_nursery() as nursery:
         crowd = Crowd(FairLimiter(total=1, per_user=1), nursery)
         await crowd.come("x", "a1", "a2", "a3", "b1", "b2", "c1")
@@ -97,7 +93,6 @@ async def test_users_take_turns_and_a_users_calls_keep_their_order() -> None:
 
 @pytest.mark.parametrize("gone", ["a1", "a2", "b1"])
 async def test_a_cancelled_call_leaves_its_permit_or_its_place_in_the_queue(gone: str) -> None:
-    """The other calls are served, and no queue is left behind."""
     async with trio.open_nursery() as nursery:
         limiter = FairLimiter(total=1, per_user=1)
         crowd = Crowd(limiter, nursery)
@@ -113,7 +108,6 @@ async def test_a_cancelled_call_leaves_its_permit_or_its_place_in_the_queue(gone
 
 
 async def test_a_permit_granted_to_a_cancelled_call_is_not_lost() -> None:
-    """The holder and the next call in the queue are cancelled in the same moment; the third call has the permit."""
     async with trio.open_nursery() as nursery:
         crowd = Crowd(FairLimiter(total=1, per_user=1), nursery)
         await crowd.come("a1", "b1", "c1")
@@ -125,7 +119,6 @@ async def test_a_permit_granted_to_a_cancelled_call_is_not_lost() -> None:
 
 
 async def test_the_users_of_one_tenant_leave_a_permit_to_others(nursery: trio.Nursery) -> None:
-    """Six users of one tenant hold three of four permits; a user of another tenant has the fourth."""
     limiter, inside = FairLimiter(), list[str]()
 
     async def hold(owner: str) -> None:
@@ -143,7 +136,6 @@ async def test_the_users_of_one_tenant_leave_a_permit_to_others(nursery: trio.Nu
 
 
 async def test_beyond_a_full_queue_a_user_is_refused(nursery: trio.Nursery) -> None:
-    """With three calls waiting, a fourth of the same user is refused; another user is served."""
     limiter = FairLimiter(max_queued=3)
 
     async def hold(owner: str) -> None:

@@ -1,11 +1,9 @@
-"""Processes for untrusted text are confined, and bounded in number and memory."""
+"""Processes for untrusted text are made to confine themselves, and bounded in number and memory."""
 
 import ast
 import json
 import os
 import signal
-import sqlite3
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,129 +12,74 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 import understudy
-from understudy.sandbox import spawner
-from understudy.sandbox.spawner import LARGEST, MIB, PROBE, PROCESSES, ConfinementReport, ProcessLimiter, Program, probe
+from understudy.sandbox import MIB, Program, run, spawner
+from understudy.sandbox.spawner import LARGEST, PROCESSES, ProcessLimiter
 
-SECRET = "a-secret-of-thirty-two-characters"
+READER = """
+import json, sys
 
+steps = []
 
-async def test_a_process_reaches_neither_the_database_nor_the_secret_nor_a_socket(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The probe tries files of the data folder, the server's environment and memory, sockets, programs and signals."""
-    monkeypatch.setenv("UNDERSTUDY_SECRET", SECRET)
-    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
-    database = tmp_path / "understudy.db"
-    with sqlite3.connect(database) as connection:
-        connection.execute("CREATE TABLE users (name)")
-    connection.close()
-    own = f"/proc/{os.getpid()}"
-    files = [str(database), "/etc/passwd", *(f"{own}/{name}" for name in ("environ", "mem", "maps", "cmdline"))]
-    files += ["/proc/self/environ", sys.executable, str(Path.home() / ".bashrc")]
-    report = await probe(files, [str(database), str(tmp_path / "new"), "/tmp/understudy-probe"])
-    assert report.missing == ""
-    assert (report.read, report.made, report.sockets) == ((), (), ())
-    assert [report.processes, report.programs, report.signals] == [False] * 3
-    assert set(report.environment) <= {"LC_CTYPE", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"}
+def prepare():
+    steps.append("prepared")
 
+def confine(read, write):
+    steps.extend([read, write])
 
-async def test_without_the_sandbox_the_same_attempts_succeed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An unconfined probe reports every attempt as successful."""
-    monkeypatch.setattr(spawner, "command", lambda: [sys.executable, "-c", UNCONFINED])
-    monkeypatch.setattr(spawner, "environment", lambda: dict(os.environ))
-    monkeypatch.setenv("UNDERSTUDY_SECRET", SECRET)
-    file = tmp_path / "file"
-    file.write_text("words")
-    report = await probe([str(file)], [str(tmp_path / "new")])
-    assert (report.read, report.made) == ((str(file),), (str(tmp_path / "new"),))
-    assert "AF_INET" in report.sockets
-    assert report.processes
-    assert report.signals
-    assert "UNDERSTUDY_SECRET" in report.environment
-    assert "Landlock" in report.missing
-    assert "seccomp" in report.missing
+def main():
+    from stranger.words import WORD
+    json.dump([*steps, WORD, "trio" in sys.modules, sys.stdin.read()], sys.stdout)
+    return 0
+"""
+NAKED = """
+import sys
 
+def prepare():
+    pass
 
-UNCONFINED = """
-import os, sys
-from understudy.sandbox import probe
-sys.stdin.buffer.readline()
-os.execv = lambda *_: None  # it would be the end of the report
-probe.main()
+def main():
+    print(len(bytearray(int(sys.stdin.read()))))
+    return 0
 """
 
 
-async def test_files_that_are_handed_in_can_be_used(tmp_path: Path) -> None:
-    """One file can be read and one folder written; the file beside them cannot be read."""
-    mine, other, folder = tmp_path / "mine", tmp_path / "other", tmp_path / "folder"
-    mine.write_text("mine")
-    other.write_text("other")
-    folder.mkdir()
-    attempts = {
-        "files": [str(mine), str(other)],
-        "made": [str(folder / "a"), str(mine)],
-        "program": "/bin/false",
-        "process": 1,
-    }
-    ended = await spawner.run(
-        Program(PROBE.module, PROBE.memory, file_bytes=MIB),
-        json.dumps(attempts).encode(),
-        read=[str(mine), str(tmp_path / "nothing there")],
-        write=[str(folder)],
-    )
-    assert f'"read": ["{mine}"], "made": ["{folder / "a"}"]' in ended.stdout.decode()
-    assert mine.read_text() == "mine"
+@pytest.fixture
+def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of a package with two programs: `reader`, and `naked`, which has no `confine`."""
+    package = tmp_path / "stranger"
+    package.mkdir()
+    for name, text in {"__init__": "import trio", "words": "WORD = 'hello'", "reader": READER, "naked": NAKED}.items():
+        (package / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "stranger", raising=False)  # that of another test, in a folder of its own
+    return package
 
 
-async def test_a_probe_that_cannot_start_counts_as_not_confined(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spawner, "command", lambda: ["/bin/false"])
-    assert await probe() == ConfinementReport()
-    assert ConfinementReport().missing
+async def test_a_program_confines_itself_to_its_code_and_what_it_is_given(stranger: Path) -> None:
+    """It prepares itself before, and loads modules of its package at any time, without the package's `__init__`."""
+    ended = await run(Program("stranger.reader", 256 * MIB), b"words", read=["/mine"], write=["/folder"])
+    prepared, read, write, *rest = json.loads(ended.stdout)
+    assert prepared == "prepared"
+    assert {str(stranger), str(Path(understudy.__file__).parent), os.path.dirname(os.__file__), "/mine"} <= set(read)
+    assert write == ["/folder"]
+    assert rest == ["hello", False, "words"]
 
 
-@pytest.mark.parametrize(
-    ("report", "words"),
-    [
-        (ConfinementReport(True, files=True, calls=True), []),
-        (ConfinementReport(True, files=False, calls=True), ["Landlock"]),
-        (ConfinementReport(True, files=True, calls=True, read=("/etc/passwd",)), ["Landlock"]),
-        (ConfinementReport(True, files=True, calls=False), ["seccomp"]),
-        (ConfinementReport(), ["Landlock", "seccomp"]),
-    ],
-)
-async def test_missing_confinement_is_logged_once(
-    report: ConfinementReport, words: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("is_open", "code", "output"), [(True, 0, b"5\n"), (False, 1, b"")])
+async def test_only_an_open_program_runs_without_a_confinement(
+    stranger: Path, is_open: bool, code: int, output: bytes
 ) -> None:
-    """The warning comes at the first server of a process, and only if a means is missing."""
-
-    async def found() -> ConfinementReport:
-        return report
-
-    monkeypatch.setattr(spawner, "probe", found)
-    monkeypatch.setattr(spawner, "warned", [])
-    await spawner.warn_if_open()
-    await spawner.warn_if_open()
-    assert [record.message for record in caplog.records] == ["sandbox.open"] * bool(words)
-    missing = "".join(record.__dict__["missing"] for record in caplog.records)
-    assert [word for word in ("Landlock", "seccomp") if word in missing] == words
+    ended = await run(Program("stranger.naked", 256 * MIB, open=is_open), b"5")
+    assert (ended.returncode, ended.stdout) == (code, output)
+    assert is_open or b"no attribute 'confine'" in ended.stderr
 
 
-async def test_memory_is_bounded() -> None:
-    """A process that exceeds its bound ends by itself."""
-    ended = await spawner.run(Program(PROBE.module, 8 * MIB), b"{}")
-    assert ended.returncode != 0
-
-
-def test_a_process_with_threads_is_not_confined_by_halves() -> None:
-    """Confinement raises, because Landlock would not cover the other threads."""
-    code = "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start();"
-    code += "from understudy.sandbox.confine import confine; confine([], [])"
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
-    assert b"before it has threads" in ended.stderr
+@pytest.mark.parametrize(("size", "code"), [(1 * MIB, 0), (100 * MIB, 1)])
+async def test_memory_is_bounded(stranger: Path, size: int, code: int) -> None:
+    assert (await run(Program("stranger.naked", 64 * MIB, open=True), str(size).encode())).returncode == code
 
 
 def test_nothing_else_of_the_server_starts_processes() -> None:
-    """Only the sandbox calls functions that start processes."""
     starts = {"run_process", "open_process", "Popen", "system", "fork", "posix_spawn", "check_output"}
     found = {
         str(path.relative_to(Path(understudy.__file__).parent))
@@ -145,11 +88,10 @@ def test_nothing_else_of_the_server_starts_processes() -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in starts
         if isinstance(node.func.value, ast.Name) and node.func.value.id in {"trio", "subprocess", "os", "lowlevel"}
     }
-    assert found == {"sandbox/spawner.py", "sandbox/probe.py"}
+    assert found == {"sandbox/spawner.py"}
 
 
 async def test_processes_are_bounded_by_number_and_bytes() -> None:
-    """Number and bytes are bounded, calls are served in order, and a cancelled call leaves the queue."""
     places, begun = ProcessLimiter(processes=2, memory=10), list[int]()
     free = [trio.Event() for _ in range(5)]
 
@@ -191,12 +133,13 @@ async def test_processes_are_bounded_by_number_and_bytes() -> None:
 
 
 def test_every_program_fits() -> None:
-    """All programs fit on a small machine, and the number of processes is bounded."""
     assert ProcessLimiter().processes == PROCESSES
     assert LARGEST <= ProcessLimiter().memory <= PROCESSES * LARGEST
 
 
-async def test_a_cancelled_call_has_ended_its_process_when_it_returns(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_cancelled_call_has_ended_its_process_when_it_returns(
+    stranger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     killed: list[trio.Process] = []
     kill = spawner._kill
 
@@ -207,5 +150,5 @@ async def test_a_cancelled_call_has_ended_its_process_when_it_returns(monkeypatc
     monkeypatch.setattr(spawner, "_kill", note)
     monkeypatch.setattr(spawner, "command", lambda: [sys.executable, "-c", "import time; time.sleep(60)"])
     with trio.move_on_after(0.1):
-        await spawner.run(PROBE, b"{}")
+        await spawner.run(Program("stranger.reader", MIB), b"")
     assert [process.returncode for process in killed] == [-signal.SIGKILL]

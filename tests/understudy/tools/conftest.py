@@ -10,8 +10,6 @@ from understudy.tools import StoredFile, ToolContext
 
 
 class FilesOf:
-    """An implementation of `Files` for one user, on a folder."""
-
     def __init__(self, files: dict[str, StoredFile], folder: Path) -> None:
         self.files = files
         self.folder = folder
@@ -26,8 +24,6 @@ class FilesOf:
 
 
 class QuietServer:
-    """A server with three actors."""
-
     def health(self) -> dict[str, Any]:
         return {"status": "ok", "connections": 3, "uptime_s": 12.5, "ready": True}
 

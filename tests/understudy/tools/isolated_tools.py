@@ -9,6 +9,7 @@ import attrs
 
 from understudy.tools import Tool, tool
 from understudy.tools.errors import ToolError
+from understudy.tools.offers import NextStep
 from understudy.tools.result import ToolResult
 
 
@@ -24,10 +25,12 @@ def pay(order: Order) -> ToolResult:
     """Pay, and print."""
     print("paying")
     if order.amount > 100:
-        raise ToolError("forbidden", "That is too much.")
+        raise ExceptionGroup("as of a nursery", [ToolError("forbidden", "That is too much \udce9.")])
     if order.amount < 0:
         raise ZeroDivisionError("less than nothing")
-    return ToolResult({"paid": order.amount, "pid": os.getpid()}, "Paid.", kind="analysis", next_steps=["Pay more"])
+    return ToolResult(
+        {"paid": order.amount, "pid": os.getpid()}, "Paid.", kind="analysis", next_steps=[NextStep("Pay more", "pay")]
+    )
 
 
 @tool(isolate=True)

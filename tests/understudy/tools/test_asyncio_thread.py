@@ -2,17 +2,17 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 import trio
 import trio.lowlevel
 
+from tests.understudy.tools.test_loop import opened as loop_opened
 from understudy.tools import loop as loops
 from understudy.tools.asyncio_thread import AsyncioThread
-from understudy.tools.loop import ToolLoop
 
 
 class Given:
@@ -23,20 +23,10 @@ class Given:
         return self
 
 
-@asynccontextmanager
-async def opened() -> AsyncIterator[ToolLoop]:
-    loop = ToolLoop({}, asyncio=False, thread=AsyncioThread)
-    with trio.fail_after(60):
-        await loop.open()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(loop.watch)
-            yield loop
-            nursery.cancel_scope.cancel()
-        await loop.close()
+opened = partial(loop_opened, asyncio=False, thread=AsyncioThread)
 
 
 async def test_a_call_has_asyncio_whole_and_reaches_the_server() -> None:
-    """Timeouts, task groups and threads, which not all work on trio's loop."""
     home = threading.get_ident()
 
     async def on_server(number: int) -> tuple[int, bool]:

@@ -9,6 +9,7 @@ import annotated_types as at
 import msgspec
 import pydantic
 import pytest
+import typing_extensions
 
 from understudy.tools.schema import Misfit, Param, schema_of, structure
 
@@ -78,4 +79,5 @@ def test_descriptions_and_examples_are_taken_over() -> None:
         msgspec.Meta(description="How many", examples=[3]),
     ):
         assert schema_of(Annotated[int, extra]) == {"type": "integer", "description": "How many", "examples": [3]}
+    assert schema_of(Annotated[int, typing_extensions.Doc("How many")])["description"] == "How many"
     assert schema_of(Annotated[int, msgspec.Meta(extra_json_schema={"format": "year"})])["format"] == "year"

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -12,6 +13,9 @@ from attrs import evolve
 
 from tests.understudy.tools.test_loop import opened
 from tests.understudy.tools.test_tool import a_context
+from understudy.agents.agent import Agent
+from understudy.testing import Call, Say, ScriptedModel, run_agent
+from understudy.tools.errors import EffectUnknown, QuestionDeclined, ToolError
 from understudy.tools.loop import ToolLoop
 from understudy.tools.tool import Tool, tool
 
@@ -144,7 +148,6 @@ async def test_the_call_fails_and_the_others_go_on(way: str, raised: str) -> Non
 
 @pytest.mark.parametrize("way", NAMES)
 async def test_a_call_without_a_loop_fails_alike(way: str) -> None:
-    """As in a test of a tool."""
     each = dict(ways(RAISES["exit"]))[way]
     assert "raised SystemExit: bye" in await failure_of(each, None)
 
@@ -174,19 +177,11 @@ def leave(*_: Any) -> Any:
     raise SystemExit("beside")
 
 
-def ask(call_id: str, arguments: Any) -> Any:
+def at_once(call_or_result: str, arguments: Any) -> Any:
     leave()
 
 
-async def ask_later(call_id: str, arguments: Any) -> Any:
-    leave()
-
-
-def take_back(result: str, arguments: Any) -> None:
-    leave()
-
-
-async def take_back_later(result: str, arguments: Any) -> None:
+async def later(call_or_result: str, arguments: Any) -> Any:
     leave()
 
 
@@ -200,10 +195,10 @@ def paying(**given: Any) -> Tool:
 
 BESIDE: dict[str, Callable[[ToolLoop], Awaitable[Any]]] = {
     "approval": lambda loop: paying(approval=leave).needs_approval({}, "ada"),
-    "reconcile": lambda loop: paying(reconcile=ask).settle("c", {}, a_context(), loop),
-    "reconcile on the loop": lambda loop: paying(reconcile=ask_later).settle("c", {}, a_context(), loop),
-    "undo": lambda loop: paying(undo=take_back).take_back("paid", {}, a_context(), loop),
-    "undo on the loop": lambda loop: paying(undo=take_back_later).take_back("paid", {}, a_context(), loop),
+    "reconcile": lambda loop: paying(reconcile=at_once).settle("c", {}, a_context(), loop),
+    "reconcile on the loop": lambda loop: paying(reconcile=later).settle("c", {}, a_context(), loop),
+    "undo": lambda loop: paying(undo=at_once).take_back("paid", {}, a_context(), loop),
+    "undo on the loop": lambda loop: paying(undo=later).take_back("paid", {}, a_context(), loop),
 }
 
 
@@ -213,3 +208,91 @@ async def test_what_stands_beside_a_tool_fails_alone(part: str) -> None:
         with pytest.raises(RuntimeError, match="raised SystemExit: beside"):
             await BESIDE[part](loop)
         assert (await transfer.call({}, a_context(), loop)).value == "sent"
+
+
+def group(*errors: Exception) -> Callable[[], None]:
+    return partial(throw, ExceptionGroup("several", [ExceptionGroup("inner", list(errors))]))
+
+
+GONE, LATE = ToolError("not_found", "There is no order Z-9."), EffectUnknown("tool_failed", "It may have been sent.")
+
+
+@pytest.mark.parametrize("way", NAMES)
+@pytest.mark.parametrize(
+    ("raised", "kind", "sentence"),
+    [
+        ([GONE], ToolError, "There is no order Z-9."),
+        ([GONE, GONE], ToolError, "There is no order Z-9."),
+        ([GONE, LATE], EffectUnknown, "There is no order Z-9. It may have been sent."),
+        ([QuestionDeclined("cancelled", "No.")], QuestionDeclined, "No."),
+    ],
+    ids=["one", "equal ones", "several", "of its kind"],
+)
+async def test_a_group_of_tool_errors_is_their_sentence(way: str, raised: Any, kind: type, sentence: str) -> None:
+    async with opened() as loop:
+        with pytest.raises(ToolError) as caught:
+            await dict(ways(group(*raised)))[way].call({}, a_context(), loop)
+    assert (type(caught.value), str(caught.value)) == (kind, sentence)
+
+
+async def test_a_crash_beside_a_tool_error_is_logged_and_keeps_the_sentence(caplog: pytest.LogCaptureFixture) -> None:
+    made = dict(ways(group(GONE, ValueError("a secret"))))["in_a_nursery"]
+    run = await run_agent(Agent("x", tools=[made], model=ScriptedModel(Call([(made.name, {})]), Say("Sorry."))), "go")
+    assert run.calls[0].summary.startswith("There is no order Z-9. (error ")
+    assert "a secret" in caplog.text
+
+
+async def test_a_result_that_cannot_be_written_says_why() -> None:
+    @tool
+    def read() -> Any:
+        return {"file": b"x"}
+
+    run = await run_agent(Agent("x", tools=[read], model=ScriptedModel(Call([("read", {})]), Say("Sorry."))), "go")
+    assert run.calls[0].summary.startswith("The tool returned bytes: decode them to text")
+
+
+async def helper(uses: Callable[[], Any]) -> str:
+    return str(await uses())
+
+
+class Lazily:
+    """What takes its loop when it is first waited for."""
+
+    async def wait(self) -> None:
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(
+    "uses",
+    [
+        lambda: asyncio.sleep(0),
+        lambda: asyncio.sleep(0.01),
+        lambda: asyncio.to_thread(int),
+        lambda: asyncio.wait_for(asyncio.sleep(0), 1),
+        lambda: asyncio.gather(asyncio.sleep(0)),
+        lambda: asyncio.open_connection("127.0.0.1", 1),
+        lambda: asyncio.get_running_loop().create_future(),
+        Lazily().wait,
+    ],
+    ids=["yield", "sleep", "thread", "wait", "gather", "connection", "future", "event"],
+)
+@pytest.mark.parametrize("asyncio_too", [False, True])
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
+async def test_asyncio_in_a_helper_alone_is_hinted_at(uses: Callable[[], Any], asyncio_too: bool) -> None:
+    @tool
+    async def fetch() -> str:
+        return await helper(uses)
+
+    async with opened(asyncio=asyncio_too) as loop:
+        with pytest.raises(RuntimeError, match=r"fetch runs on trio, but .* say @tool\(asyncio=True\)"):
+            await fetch.call({}, a_context(), loop)
+    gc.collect()  # coroutines that were passed on and never awaited go here, where their warning is ignored
+
+
+async def test_an_error_of_its_own_has_no_hint() -> None:
+    @tool
+    async def fetch() -> str:
+        return await helper(partial(trio.to_thread.run_sync, asyncio.run, helper(partial(throw, KeyError("own")))))
+
+    with pytest.raises(KeyError, match="own"):
+        await fetch.call({}, a_context())

@@ -1,63 +1,68 @@
-"""Savings: which cost lines to cut, and what is asked for."""
+"""Savings: which cost lines to cut, of the user's own lines or of a sample."""
 
-from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from understudy.tools import ToolContext, ToolError
+from understudy.tools import ToolError
 from understudy.tools.costs import largest_first, reduce_costs
 
-COSTS = {"Rent": 12_000.0, "Salaries": 48_000.0, "Travel": 5_000.0}
-Attach = Callable[..., ToolContext]
+COSTS = ["Rent: 12,000", "Salaries: 48000", "", "Travel: 5000.00"]
 
 
-async def test_a_share_is_saved_in_proportion_and_largest_first(attach: Attach) -> None:
-    result = await reduce_costs.call({"percent": 35.0, "costs": COSTS}, attach())
+def test_a_share_is_saved_in_proportion_and_largest_first() -> None:
+    result = reduce_costs(35, COSTS)
     assert (result.value["total"], result.value["target"]) == (65_000, 22_750)
     assert [(row["line"], row["in_proportion"], row["largest_first"]) for row in result.value["lines"]] == [
         ("Salaries", 16_800, 22_750),
         ("Rent", 4_200, 0),
         ("Travel", 1_750, 0),
     ]
-    assert result.kind == "analysis"
-    assert result.next_steps[0].message.startswith("Reduce costs by 17.5%: Rent: 12000; Salaries")
+    assert (result.kind, result.value["sample"]) == ("analysis", False)
+    assert result.summary.startswith("35 % of 65,000.00 is 22,750.00. Largest first, cut Salaries by 22,750.00")
 
 
 def test_no_line_is_cut_by_more_than_the_limit() -> None:
-    cuts = largest_first(COSTS, 40_000, 0.5)
+    cuts = largest_first({"Rent": 12_000, "Salaries": 48_000, "Travel": 5_000}, 40_000, 0.5)
     assert cuts == {"Salaries": 24_000, "Rent": 6_000, "Travel": 2_500}
 
 
-async def test_a_target_out_of_reach_is_said(attach: Attach) -> None:
-    result = await reduce_costs.call({"percent": 80.0, "costs": COSTS}, attach())
+def test_a_target_out_of_reach_is_said() -> None:
+    result = reduce_costs(80, COSTS)
     assert result.value["largest_first"]["reached"] is False
-    assert "that saves 50 %, because no line is cut by more than 50 %" in result.summary
+    assert "that saves 50 %, as no line is cut by more than 50 %" in result.summary
 
 
-async def test_lines_come_from_an_attached_table(attach: Attach) -> None:
-    table = "nr,kind,amount\n1,Rent,6000\n2,Rent,6000\n3,Travel,3000\n"
-    result = await reduce_costs.call({"percent": 10.0, "file_id": "f"}, attach("costs.csv", table))
-    assert [(row["line"], row["cost"]) for row in result.value["lines"]] == [("Rent", 12_000), ("Travel", 3_000)]
-    with pytest.raises(ToolError, match="no list of costs"):
-        await reduce_costs.call({"percent": 10.0, "file_id": "f"}, attach("x.csv", "a,b\nx,y\nz,y\n"))
+@pytest.mark.parametrize("costs", [None, [], [" "]])
+def test_without_lines_the_figures_are_called_a_sample_first(costs: Any) -> None:
+    result = reduce_costs(35, costs)
+    assert result.value["sample"] is True
+    assert [row["line"] for row in result.value["lines"]] == ["Salaries", "Rent", "Travel"]
+    assert result.summary.startswith(
+        "These are sample figures (Rent 12,000, Salaries 48,000, Travel 5,000); the form takes your own lines. 35 % of"
+    )
+
+
+def test_the_page_has_a_field_of_lines_for_costs() -> None:
+    lines = reduce_costs.parameters["properties"]["costs"]
+    assert {"type": "array", "items": {"type": "string"}} in lines["anyOf"]
+    assert reduce_costs.parameters["required"] == ["percent"]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "asked"), [({"percent": 35.0}, "I need your cost lines"), ({"costs": COSTS}, "I need a share")]
-)
-async def test_what_is_missing_is_asked_for(attach: Attach, arguments: dict[str, object], asked: str) -> None:
-    result = await reduce_costs.call(arguments, attach())
-    assert asked in result.answer
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("percent", "costs", "limit", "said"),
     [
-        ({"percent": 0.0, "costs": COSTS}, "above 0 and at most 100"),
-        ({"percent": 5.0, "costs": {"Rent": -5.0}}, "“Rent” must be an amount above 0"),
-        ({"percent": 5.0, "costs": COSTS, "limit_percent": 0.0}, "limit_percent"),
+        (0, COSTS, 50, "percent must be above 0"),
+        (101, COSTS, 50, "percent must be above 0"),
+        (float("nan"), COSTS, 50, "percent must be above 0"),
+        (5, COSTS, 0, "limit_percent must be above 0"),
+        (5, ["Rent: -5"], 50, "“Rent” must be an amount above 0"),
+        (5, ["Rent 12000"], 50, "“Rent 12000” needs a name .* as in Rent: 12000"),
+        (5, ["Rent: 12000", "Rent: 5"], 50, "“Rent” is there twice"),
+        (5, ["Rent: 12000; Travel: 5000"], 50, "is not an amount"),
+        (5, [f"{n}: 1" for n in range(101)], 50, "101 lines, and at most 100"),
     ],
 )
-async def test_bad_amounts_are_refused(attach: Attach, arguments: dict[str, object], said: str) -> None:
+def test_bad_lines_are_refused(percent: float, costs: list[str], limit: float, said: str) -> None:
     with pytest.raises(ToolError, match=said):
-        await reduce_costs.call(arguments, attach())
+        reduce_costs(percent, costs, limit)

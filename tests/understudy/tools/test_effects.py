@@ -29,8 +29,7 @@ def in_thread(call_id: str, arguments: dict[str, Any], context: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("ask", "value"),
-    [(on_trio, {"of": "c", "amount": 3}), (in_thread, {"of": "call", "amount": 3, "main": False})],
+    ("ask", "value"), [(on_trio, {"of": "c", "amount": 3}), (in_thread, {"of": "call", "amount": 3, "main": False})]
 )
 async def test_reconcile_is_given_the_call_and_its_result_becomes_a_tool_result(
     ask: Callable[..., Any], value: dict[str, Any]

@@ -8,8 +8,10 @@ import msgspec
 import pydantic
 import pytest
 
+from understudy.tools.errors import InvalidResult
 from understudy.tools.result import to_json
 from understudy.tools.schema import Misfit, Unsupported, schema_of, structure
+from understudy.tools.tool import tool
 
 
 class Line(pydantic.BaseModel):
@@ -60,7 +62,6 @@ Loud = Annotated[str, pydantic.AfterValidator(str.upper)]
 
 
 def test_a_model_is_its_own_schema_without_references() -> None:
-    """Definitions are written out in their places."""
     schema = schema_of(Order)
     line = schema["properties"]["lines"]["items"]
     assert line["properties"]["SKU"]["description"] == "As printed"
@@ -89,11 +90,7 @@ def test_values_are_built_and_written_as_the_library_does() -> None:
 @pytest.mark.parametrize(
     ("value", "annotation", "sentence"),
     [
-        (
-            {"kind": "new", "lines": [{"SKU": "a", "count": 0}]},
-            Order,
-            "in lines[0].count, input should be greater",
-        ),
+        ({"kind": "new", "lines": [{"SKU": "a", "count": 0}]}, Order, "in lines[0].count, input should be greater"),
         ({"kind": "new"}, Order, "in lines, field required"),
         ({**ORDER, "more": 1}, Order, "in more, extra inputs are not permitted"),
         ({"size": 3}, Checked, "in size, value error, must be even"),
@@ -107,6 +104,36 @@ def test_a_value_that_does_not_fit_is_refused_with_its_place(value: Any, annotat
         structure(value, annotation, "order")
     assert str(caught.value).startswith(sentence)
     assert caught.value.path == "order"
+
+
+class Held(pydantic.BaseModel):
+    held: Any
+
+
+class Shape(msgspec.Struct, tag="circle"):
+    radius: int = 1
+    color: str | msgspec.UnsetType = msgspec.UNSET
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"), [(Held(held=Size(3)), {"held": {"maxWidth": 3}}), (Shape(), {"type": "circle", "radius": 1})]
+)
+def test_a_result_is_what_its_library_would_write(value: Any, plain: Any) -> None:
+    assert to_json([value]) == [plain]
+
+
+@pytest.mark.parametrize("held", [b"\xff", object()])
+def test_a_model_that_cannot_be_json_is_refused_in_a_sentence(held: Any) -> None:
+    with pytest.raises(InvalidResult, match="The tool returned a"):
+        to_json(Held(held=held))
+
+
+@pytest.mark.parametrize("kind", [Loud, list[pydantic.PositiveInt], dict[str, Loud], Annotated[int, 1] | None])
+def test_a_result_may_be_annotated(kind: Any) -> None:
+    def work() -> Any: ...
+
+    work.__annotations__["return"] = kind
+    assert tool(work).name == "work"
 
 
 @pytest.mark.parametrize(

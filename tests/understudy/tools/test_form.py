@@ -24,6 +24,7 @@ class ShippingAddress:
     floor: Annotated[int, Param(minimum=0, maximum=40)] = 0
     due_date: datetime.date = datetime.date(2026, 11, 20)
     notes: list[str] = field(factory=list)
+    _door: str = "front"
 
 
 def test_a_class_becomes_a_question() -> None:
@@ -35,6 +36,7 @@ def test_a_class_becomes_a_question() -> None:
         "floor": {"title": "Floor", "type": "integer", "minimum": 0, "maximum": 40, "default": 0},
         "due_date": {"title": "Due date", "type": "string", "format": "date", "default": "2026-11-20"},
         "notes": {"title": "Notes", "type": "array", "items": {"type": "string"}},
+        "door": {"title": "Door", "type": "string", "default": "front"},
     }
     assert form_question(ShippingAddress, "Where?", "Say it.").title == "Where?"
 
@@ -92,6 +94,7 @@ def test_a_wrong_answer_is_refused_by_its_field(answer: dict[str, Any], sentence
 class Stay:
     city: str
     nights: int = 2
+    guests: list[str] = dataclasses.field(default_factory=list)
 
 
 class Trip(pydantic.BaseModel):

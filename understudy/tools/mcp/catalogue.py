@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import trio
 from attrs import define, evolve, field
@@ -11,7 +11,7 @@ from attrs import define, evolve, field
 from actors import Backoff, ChildSpec
 from understudy.tools.errors import ToolError
 from understudy.tools.mcp.errors import SignedOut
-from understudy.tools.mcp.link import WAIT_S, Clean, LinkState, McpActor, McpLink, keep
+from understudy.tools.mcp.link import SHUTDOWN_S, WAIT_S, Clean, LinkState, McpActor, McpLink, keep
 from understudy.tools.mcp.server import McpServer
 from understudy.tools.mcp.tools import make_tool, resource_tools
 from understudy.tools.mcp.user_links import UserLink, UserLinks
@@ -19,8 +19,9 @@ from understudy.tools.tool import Tool
 
 BACKOFF: Final = Backoff(min_s=0.2, max_s=30.0)
 """Delay before a server is connected again."""
-SHUTDOWN_S: Final = 8.0
-"""Grace of a server's actor: a process that does not end by itself takes 3.5 s, which cannot be cancelled."""
+
+
+A = TypeVar("A", bound="HasTools")
 
 
 class HasTools(Protocol):
@@ -34,8 +35,8 @@ class HasTools(Protocol):
     def servers(self) -> tuple[McpServer, ...]:
         """The MCP servers whose tools it has too."""
 
-
-A = TypeVar("A", bound=HasTools)
+    def with_tools(self: A, tools: Sequence[Tool]) -> A:
+        """Return the agent with these tools alone."""
 
 
 @define(eq=False)
@@ -104,35 +105,31 @@ class McpCatalogue:
             for each in of_agent
             if isinstance(each, UserLink) and each.state is LinkState.SIGNED_OUT and not each.definitions
         ]
-        made: Any = evolve(agent, tools=(*own, *found))  # type: ignore[misc]
-        return made  # type: ignore[no-any-return]
+        return agent.with_tools((*own, *found))
 
     def for_widget(self, agent: A, server: str, off: Collection[str] = (), owner: str | None = None) -> A:
         """Return the agent with the tools that user interfaces of this server may call now, and no others."""
         links = [each for each in self.of_agent(agent, off, owner) if each.name == server and each.offered]
         found = [make_tool(link, each) for link in links for each in link.definitions.values() if each.for_widgets]
-        made: Any = evolve(agent, tools=tuple(found))  # type: ignore[misc]
-        return made  # type: ignore[no-any-return]
+        return agent.with_tools(found)
 
     def stamp(self, agent: HasTools) -> object:
         """Return a value that changes when what `with_tools` adds to the agent does."""
         return tuple((each.version, each.offered, each.has_resources) for each in self.of_agent(agent))
 
     def _tools_of(self, link: McpLink) -> tuple[Tool, ...]:
-        known: tuple[int, tuple[Tool, ...]] | None = link.made.get("tools")
-        if known is None or known[0] != link.version:
-            made = tuple(make_tool(link, each) for each in link.definitions.values() if each.for_model)
-            known = link.made["tools"] = link.version, made
-        return known[1]
+        def make() -> tuple[Tool, ...]:
+            return tuple(make_tool(link, each) for each in link.definitions.values() if each.for_model)
+
+        return link.cached("tools", link.version, make)
 
     def _readers_of(self, links: Sequence[McpLink]) -> tuple[Tool, ...]:
         """Return the tools that read resources of these servers."""
-        first, these = links[0], tuple(links)
-        known: tuple[tuple[McpLink, ...], tuple[Tool, ...]] | None = first.made.get("readers")
-        if known is None or known[0] != these:
-            made = tuple(evolve(each, server=first.name) for each in resource_tools(links))
-            known = first.made["readers"] = these, made
-        return known[1]
+
+        def make() -> tuple[Tool, ...]:
+            return tuple(evolve(each, server=links[0].name) for each in resource_tools(links))
+
+        return links[0].cached("readers", tuple(links), make)
 
     async def settle(self, agent: HasTools, off: Collection[str] = (), owner: str | None = None) -> None:
         """Wait until each server of the agent is ready or away, for `WAIT_S` at most.

@@ -3,6 +3,7 @@
 A request that is cancelled here is cancelled at the server, by the SDK, and its questions with it.
 """
 
+import json
 import logging
 import math
 from collections import deque
@@ -18,9 +19,9 @@ from mcp import Client, MCPError
 from mcp.client.extension import ClientExtension
 from mcp.client.session import ClientRequestContext
 from mcp.client.subscriptions import SubscriptionLost
-from mcp.shared.dispatcher import CallOptions
+from mcp.shared.dispatcher import CallOptions, ProgressFnT
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from understudy.sandbox.limiters import FairLimiter
 from understudy.tools.context import ToolContext
@@ -30,7 +31,7 @@ from understudy.tools.mcp.definitions import WIDGET_TYPE
 from understudy.tools.mcp.errors import ConnectionLost, SessionGone, SignedOut, Throttled
 from understudy.tools.mcp.open_calls import MAX_NOTE, PROGRESS_S, OpenCalls, ServerCall
 from understudy.tools.mcp.server import McpServer
-from understudy.tools.mcp.transports import LogPace, TokenSource, open_transport
+from understudy.tools.mcp.transports import LogPace, TokenSource
 from understudy.tools.threads import wait_for_permit
 
 log = logging.getLogger(__name__)
@@ -49,15 +50,12 @@ PROBE_S: Final = 30.0
 ANSWER_S: Final = 10.0
 """Seconds that a server has for such a check, and for a list."""
 
-_LISTS: Final[dict[str, tuple[type[Any], type[BaseModel]]]] = {
-    "tools": (types.ListToolsRequest, types.Tool),
-    "prompts": (types.ListPromptsRequest, types.Prompt),
-    "resources": (types.ListResourcesRequest, types.Resource),
-    "resource_templates": (types.ListResourceTemplatesRequest, types.ResourceTemplate),
+_LISTS: Final[dict[str, type[Any]]] = {
+    "tools": types.ListToolsRequest,
+    "prompts": types.ListPromptsRequest,
+    "resources": types.ListResourcesRequest,
+    "resource_templates": types.ListResourceTemplatesRequest,
 }
-_RESULT: Final[TypeAdapter[types.CallToolResult | types.InputRequiredResult]] = TypeAdapter(
-    types.InputRequiredResult | types.CallToolResult
-)
 
 
 def _ids(context: ToolContext) -> Any:
@@ -101,7 +99,8 @@ class McpSession:
     @property
     def has_tasks(self) -> bool:
         """Whether its tools can be called as tasks."""
-        return tasks.has_tasks(self)
+        offered = self.client.server_capabilities.tasks
+        return self.protocol == tasks.PROTOCOL and bool(offered and offered.requests and offered.requests.tools)
 
     async def list_all(self, what: str) -> list[dict[str, Any]]:
         """Return all `tools`, `prompts`, `resources` or `resource_templates` of the server, as plain JSON.
@@ -126,26 +125,27 @@ class McpSession:
 
         The SDK would refuse all of it for one part that is not as it should be. Raises ValueError if it is no list.
         """
-        asked, kind = _LISTS[what]
-        raw = await self.send_raw(asked(params=params))
+        raw = await self.send_raw(_LISTS[what](params=params))
         name = "resourceTemplates" if what == "resource_templates" else what
         listed, cursor = raw.get(name), raw.get("nextCursor")
         if not isinstance(listed, list) and listed != {}:  # as some write an empty list
             raise ValueError(f"no list of {what}")
-        read = [_read_one(kind, each) for each in listed]
-        if what == "tools":
-            tools = [each for each in read if isinstance(each, types.Tool)]
-            page = types.ListToolsResult(tools=tools)
-            page = self.client.session._absorb_tool_listing(page, complete=params.cursor is None and not cursor)
-            kept = {id(each) for each in page.tools}
-            read = [each for each in read if not isinstance(each, types.Tool) or id(each) in kept]
-        plain = [_plain(each) if isinstance(each, BaseModel) else each for each in read if each is not None]
-        return plain, cursor if isinstance(cursor, str) else None
+        found = [each for each in listed if isinstance(each, dict)]
+        if what == "tools":  # the SDK keeps which arguments are sent as headers, and says which tools may not be used
+            known = [tool for each in found if (tool := _tool_of_sdk(each))]
+            page = types.ListToolsResult(tools=list(known))
+            kept = self.client.session._absorb_tool_listing(page, complete=params.cursor is None and not cursor).tools
+            dropped = {each.name for each in known} - {each.name for each in kept}
+            found = [each for each in found if each.get("name") not in dropped]
+        return found, cursor if isinstance(cursor, str) else None
 
-    async def send_raw(self, request: Any) -> dict[str, Any]:
-        """Make a request below the typed layer of the SDK. Return the result as the server sent it."""
+    async def send_raw(self, request: Any, progress: ProgressFnT | None = None) -> dict[str, Any]:
+        """Make a request below the typed layer of the SDK. Return the result as the server sent it.
+
+        The SDK refuses a whole result for one block, one absent member or its own schema: after the call took effect.
+        """
         data = request.model_dump(by_alias=True, mode="json", exclude_none=True)
-        options: CallOptions = {}
+        options: CallOptions = {} if progress is None else {"on_progress": progress}
         self.client.session._stamp(data, options)
         return await self.client.session._dispatcher.send_raw_request(data["method"], data.get("params"), options)
 
@@ -155,8 +155,13 @@ class McpSession:
         Raises `ConnectionLost` if it is unknown what became of the call, `ToolError` if the server refuses it, or
         ``busy`` if there is no slot for it.
         """
+        call = partial(types.CallToolRequestParams, name=name, arguments=dict(arguments), _meta=_ids(context))
         async with self._slot(context, label), self.calls.opened(ServerCall(context)) as opened:
-            return await self._call(name, dict(arguments), opened, label)
+
+            async def shown(progress: float, total: float | None, message: str | None) -> None:
+                await opened.progress(label, progress, total, message)
+
+            return await self._settle(lambda **more: types.CallToolRequest(params=call(**more)), math.inf, shown)
 
     async def begin_task(
         self, name: str, arguments: Mapping[str, Any], context: ToolContext, label: str
@@ -176,7 +181,8 @@ class McpSession:
 
     async def cancel_task(self, task_id: str) -> None:
         """Cancel a task. Raises what `call` raises."""
-        await tasks.cancel(self, task_id)
+        request = types.CancelTaskRequest(params=types.CancelTaskRequestParams(task_id=task_id))
+        await self.request(partial(self.send_raw, request), tasks.ANSWER_S)
 
     @asynccontextmanager
     async def _slot(self, context: ToolContext, label: str) -> AsyncIterator[None]:
@@ -187,23 +193,25 @@ class McpSession:
         finally:
             self.slots.release(context.owner, label)
 
-    async def _call(self, name: str, arguments: dict[str, Any], opened: ServerCall, label: str) -> dict[str, Any]:
-        session, given, state = self.client.session, None, None
-        ids = _ids(opened.context)
+    async def _settle(
+        self, make: Callable[..., Any], limit_s: float, progress: ProgressFnT | None = None
+    ) -> dict[str, Any]:
+        """Make a request, once more with each answer that its server asks for first. Return the result as it was sent.
 
-        async def shown(progress: float, total: float | None, message: str | None) -> None:
-            await opened.progress(label, progress, total, message)
+        `make` returns the request, given `input_responses` and `request_state`. A result without a type is the last.
+        """
 
+        async def send() -> types.InputRequiredResult | dict[str, Any]:
+            raw = await self.send_raw(make(input_responses=given, request_state=state), progress)
+            asks = raw.get("resultType") == "input_required"
+            return types.InputRequiredResult.model_validate(raw, by_name=False) if asks else raw
+
+        given: dict[str, Any] | None = None
+        state: str | None = None
         for _ in range(MAX_ROUNDS):
-            params = types.CallToolRequestParams(
-                name=name, arguments=arguments, input_responses=given, request_state=state, _meta=ids
-            )
-            # Not `session.call_tool`: it checks the result against the server's own schema, whose patterns could hold
-            # the loop.
-            send = partial(session.send_request, types.CallToolRequest(params=params), _RESULT, progress_callback=shown)
-            result = await self.request(send, math.inf)
-            if isinstance(result, types.CallToolResult):
-                return result.model_dump(by_alias=True, mode="json", exclude_none=True)
+            result = await self.request(send, limit_s)
+            if isinstance(result, dict):
+                return result
             given, state = await self._answer_all(result.input_requests or {}), result.request_state
         raise ToolError("tool_failed", f"{self.server.name} asked for more {MAX_ROUNDS} times without a result.")
 
@@ -222,18 +230,16 @@ class McpSession:
 
     async def read(self, uri: str) -> list[dict[str, Any]]:
         """Return the contents of a resource as blocks of a result. Raises `ConnectionLost` and `ToolError`."""
-        result = await self.request(partial(self.client.session.read_resource, uri), ANSWER_S)
-        contents = result.model_dump(by_alias=True, mode="json", exclude_none=True)["contents"]
-        return [{"type": "resource", "resource": each} for each in contents]
+        read = partial(types.ReadResourceRequestParams, uri=uri)
+        result = await self._settle(lambda **more: types.ReadResourceRequest(params=read(**more)), ANSWER_S)
+        contents = result.get("contents")
+        listed = contents if isinstance(contents, list) else [contents]
+        return [{"type": "resource", "resource": each} for each in listed if each]
 
     async def get_prompt(self, name: str, arguments: dict[str, str]) -> dict[str, Any]:
         """Return a prompt, as plain JSON. Raises `ConnectionLost` and `ToolError`."""
-        get = partial(self.client.session.get_prompt, name, arguments, allow_input_required=True)
-        result = await self.request(get, ANSWER_S)
-        if not isinstance(result, types.GetPromptResult):
-            raise ToolError("tool_failed", f"{self.server.name} asked for something it cannot have here.")
-        plain: dict[str, Any] = result.model_dump(by_alias=True, mode="json", exclude_none=True)
-        return plain
+        get = partial(types.GetPromptRequestParams, name=name, arguments=arguments)
+        return await self._settle(lambda **more: types.GetPromptRequest(params=get(**more)), ANSWER_S)
 
     async def watch(self) -> None:
         """Listen for changes of the tools, and check now and then that the server answers, as long as it does.
@@ -297,6 +303,8 @@ class McpSession:
     def _error(self, said: types.ErrorData) -> Exception:
         """Return what an error means. Servers have -32000 for errors of their own, the SDK for the end of all."""
         why = said.message[:MAX_NOTE]
+        if transports.TOO_LARGE in why or why.endswith("byte limit."):  # ours, or of the SDK for an event
+            return ToolError("tool_failed", f"{self.server.name} was asked, and {transports.TOO_LARGE}.")
         match said.code:
             case transports.SIGNED_OUT:
                 return SignedOut()
@@ -310,33 +318,18 @@ class McpSession:
                 return ConnectionLost("the connection was closed")
             case types.PARSE_ERROR if why == transports.UNREADABLE or self.server.url:
                 return ToolError("tool_failed", f"The answer of {self.server.name} is malformed.")
-        return ToolError("tool_failed", f"{self.server.name} refused: {why}")
-
-    # The server's own requests and notifications
-
-    async def heard(self, message: object) -> None:
-        """Take a notification of the server."""
-        if isinstance(message, types.ToolListChangedNotification):
-            self.on_change()
+        more = said.data if isinstance(said.data, str) else json.dumps(said.data) if said.data else ""
+        beside = f" ({more[:MAX_NOTE]})" if more and more not in why else ""
+        return ToolError("tool_failed", f"{self.server.name} refused: {why}{beside}")
 
 
-def _read_one(kind: type[Any], listed: Any) -> Any:
-    """Return one part of a list as a model, None if it cannot be used, or what is known of a tool that is malformed."""
+def _tool_of_sdk(listed: dict[str, Any]) -> types.Tool | None:
+    """Return a listed tool as the SDK has it; None if it has no name or no schema that it takes."""
+    needed = {"name": listed.get("name"), "inputSchema": listed.get("inputSchema") or {}}
     try:
-        return kind.model_validate(listed, by_name=False)
+        return types.Tool.model_validate(needed, by_name=False)
     except ValidationError:
-        if kind is not types.Tool or not isinstance(listed, dict):
-            return None
-    needed = {name: listed[name] for name in ("name", "description", "inputSchema") if name in listed}
-    needed["inputSchema"] = needed.get("inputSchema") or {}
-    try:
-        return kind.model_validate(needed, by_name=False)
-    except ValidationError:
-        return needed
-
-
-def _plain(read: BaseModel) -> dict[str, Any]:
-    return read.model_dump(by_alias=True, mode="json", exclude_none=True)
+        return None
 
 
 class Widgets(ClientExtension):
@@ -381,8 +374,8 @@ async def connect(
         return await made[0].calls.ask_user(params, dict(context.meta or {}))
 
     async def heard(message: object) -> None:
-        if made:
-            await made[0].heard(message)
+        if isinstance(message, types.ToolListChangedNotification):
+            on_change()
 
     async def logged(params: types.LoggingMessageNotificationParams) -> None:
         if pace.allows():
@@ -390,7 +383,7 @@ async def connect(
             log.info("mcp.log", extra=extra)
 
     client = Client(
-        open_transport(server, said, ended, token),
+        transports.stdio(server, said, ended) if server.command else transports.http(server, token),
         client_info=types.Implementation(name="understudy", version=version),
         elicitation_callback=ask_user,
         message_handler=heard,

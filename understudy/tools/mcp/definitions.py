@@ -12,8 +12,8 @@ from typing import Any, Final
 import msgspec
 from attrs import field, frozen
 
-from understudy.tools.mcp.parameters import plain_parameters, takes_object
 from understudy.tools.mcp.server import McpServer
+from understudy.tools.parameters import plain_parameters, takes_object
 
 MAX_TOOLS: Final = 128
 """Tools of one server; further ones are left out. Models choose badly among more."""
@@ -82,7 +82,7 @@ def read_definitions(
     found: dict[str, Definition] = {}
     left_out: list[LeftOut] = []
     for each in listed:
-        remote = str(each.get("name", ""))
+        remote = str(each.get("name") or "")
         if server.only is not None and remote not in server.only:
             continue
         try:
@@ -116,6 +116,7 @@ def _read(server: McpServer, remote: str, said: Mapping[str, Any]) -> Definition
     if not remote:
         raise ValueError("it has no name")
     schema = said.get("inputSchema") or {}
+    schema = {} if schema is True else schema
     if not isinstance(schema, Mapping) or not takes_object(schema.get("type", "object")):
         raise ValueError("its arguments are no JSON object")
     _check_schema(schema, 0)
@@ -126,7 +127,7 @@ def _read(server: McpServer, remote: str, said: Mapping[str, Any]) -> Definition
     if len(encoded) > MAX_BYTES:
         raise ValueError(f"its definition has {len(encoded):,} bytes, more than {MAX_BYTES:,}")
     parameters, choices = plain_parameters(schema)
-    hints = said.get("annotations") or {}
+    hints, execution = (_members(said.get(name)) for name in ("annotations", "execution"))
     title = said.get("title") or hints.get("title") or ""
     description = " ".join(str(said.get("description") or title or remote).split())
     return Definition(
@@ -139,9 +140,13 @@ def _read(server: McpServer, remote: str, said: Mapping[str, Any]) -> Definition
         hints.get("readOnlyHint") is True,
         hints.get("destructiveHint") is not False,
         hints.get("idempotentHint") is True,
-        (said.get("execution") or {}).get("taskSupport") in ("optional", "required"),
+        execution.get("taskSupport") in ("optional", "required"),
         *_interface(said),
     )
+
+
+def _members(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _interface(said: Mapping[str, Any]) -> tuple[str, bool, bool]:
@@ -149,8 +154,7 @@ def _interface(said: Mapping[str, Any]) -> tuple[str, bool, bool]:
 
     The URI is empty if it names none, or one of another scheme. Both may call a tool that does not say who may.
     """
-    meta = said.get("_meta")
-    interface = meta.get("ui") if isinstance(meta, Mapping) else None
+    interface = _members(said.get("_meta")).get("ui")
     if not isinstance(interface, Mapping):
         return "", True, True
     uri, visibility = interface.get("resourceUri"), interface.get("visibility")
@@ -170,8 +174,6 @@ def _check_schema(schema: Any, depth: int) -> None:
         reference = schema.get("$ref")
         if isinstance(reference, str) and not reference.startswith("#"):
             raise ValueError("its schema refers to another document")
-        for each in schema.values():
-            _check_schema(each, depth + 1)
-    elif isinstance(schema, list):
-        for each in schema:
-            _check_schema(each, depth + 1)
+    parts = schema.values() if isinstance(schema, Mapping) else schema if isinstance(schema, list) else ()
+    for each in parts:
+        _check_schema(each, depth + 1)

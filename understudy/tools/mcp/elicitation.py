@@ -1,8 +1,9 @@
 """Questions of MCP servers (elicitation) as forms for the user, and the check of the answers. Pure."""
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final
+
+from jsonschema import Draft202012Validator, SchemaError
 
 from understudy.tools.form import Question
 from understudy.tools.schema import Misfit
@@ -16,10 +17,7 @@ _KEPT: Final = (
     "type", "title", "description", "default", "enum", "enumNames", "oneOf", "anyOf", "items", "format", "minLength",
     "maxLength", "minimum", "maximum", "minItems", "maxItems", "uniqueItems", "const",
 )  # fmt: skip
-_TYPES: Final[Mapping[str, Any]] = {
-    "string": str, "integer": int, "number": (int, float), "boolean": bool, "array": list,
-}  # fmt: skip
-_EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\Z")
+_TYPES: Final = ("string", "integer", "number", "boolean", "array")
 
 
 class QuestionRefused(ValueError):
@@ -40,26 +38,27 @@ def to_question(server: str, message: str, schema: Mapping[str, Any]) -> Questio
     required = [each for each in schema.get("required") or () if each in properties]
     fields = {str(name)[:100]: _field(each) for name, each in properties.items()}
     asked = {"type": "object", "properties": fields, "required": required, "additionalProperties": False}
+    try:
+        Draft202012Validator.check_schema(asked)
+    except SchemaError as error:
+        raise QuestionRefused(f"its schema is malformed: {error.message[:200]}") from None
     return Question(f"{server} asks", asked, str(message)[:MAX_TEXT])
 
 
 def check_answer(schema: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
     """Check an answer to a question with this schema. Raises `Misfit`, which names the field."""
-    properties = schema["properties"]
-    for name in schema["required"]:
-        if name not in answer:
-            raise Misfit(name, f"{name} is missing")
-    for name, value in answer.items():
-        if name not in properties:
-            raise Misfit(name, "there is no such field")
-        _check(name, value, properties[name])
+    checked = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+    for error in checked.iter_errors(answer):
+        unknown = next((each for each in answer if each not in schema["properties"]), "")
+        missing = next((each for each in schema["required"] if each not in answer), "")
+        raise Misfit(str(error.path[0]) if error.path else missing or unknown, error.message)
 
 
 def _field(given: Any) -> dict[str, Any]:
     """Return the schema of one field, with what forms know of it."""
     if not isinstance(given, Mapping) or given.get("type") not in _TYPES:
         raise QuestionRefused("a field is no text, number, choice, or yes or no")
-    kept = {name: given[name] for name in _KEPT if given.get(name) is not None}
+    kept: dict[str, Any] = _kept(given)
     for name in ("title", "description"):
         if name in kept:
             kept[name] = str(kept[name])[:MAX_TEXT]
@@ -68,39 +67,8 @@ def _field(given: Any) -> dict[str, Any]:
     return kept
 
 
-def _choices(field: Mapping[str, Any]) -> list[Any] | None:
-    if isinstance(field.get("enum"), list):
-        return list(field["enum"])
-    titled = field.get("oneOf") or field.get("anyOf")
-    if isinstance(titled, list):
-        return [each["const"] for each in titled if isinstance(each, Mapping) and "const" in each]
-    return None
-
-
-def _check(name: str, value: Any, field: Mapping[str, Any]) -> None:
-    wanted = _TYPES[field["type"]]
-    if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
-        raise Misfit(name, f"a value of type {field['type']} is needed")
-    choices = _choices(field)
-    if isinstance(value, list):
-        items = field.get("items")
-        allowed = _choices(items) if isinstance(items, Mapping) else None
-        if allowed is not None and any(each not in allowed for each in value):
-            raise Misfit(name, "only the given choices fit")
-        _check_bounds(name, len(value), field, "minItems", "maxItems")
-    elif choices is not None and value not in choices:
-        raise Misfit(name, "only the given choices fit")
-    elif isinstance(value, str):
-        _check_bounds(name, len(value), field, "minLength", "maxLength")
-        if field.get("format") == "email" and not _EMAIL.match(value):
-            raise Misfit(name, "an e-mail address is needed")
-    elif not isinstance(value, bool):
-        _check_bounds(name, value, field, "minimum", "maximum")
-
-
-def _check_bounds(name: str, number: float, field: Mapping[str, Any], low: str, high: str) -> None:
-    least, most = field.get(low), field.get(high)
-    if isinstance(least, int | float) and number < least:
-        raise Misfit(name, f"at least {least} is needed")
-    if isinstance(most, int | float) and number > most:
-        raise Misfit(name, f"at most {most} is allowed")
+def _kept(schema: Any) -> Any:
+    """Return a schema with what forms know: nothing that could be fetched, or be matched for long."""
+    if isinstance(schema, Mapping):
+        return {name: _kept(schema[name]) for name in _KEPT if schema.get(name) is not None}
+    return [_kept(each) for each in schema] if isinstance(schema, list) else schema

@@ -1,6 +1,21 @@
 """The errors of connections to MCP servers, for this folder; what users read are `ToolError`."""
 
+from attrs import field, frozen
+
 from understudy.tools.errors import ToolError
+
+
+@frozen
+class RefusedToken:
+    """An access token that a server did not accept; `scope` are those that it said are needed, None if it said nothing.
+
+    `final`: a refreshed token would be refused, too. `bars`: nothing at all can be done there with it.
+    """
+
+    token: str = field(repr=False)
+    scope: str | None = None
+    final: bool = False
+    bars: bool = False
 
 
 class ConnectionLost(Exception):

@@ -12,12 +12,13 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import trio
 from attrs import define, evolve, field
 
 from actors import Actor, Context
+from understudy.tools.containment import errors_in
 from understudy.tools.context import ToolContext
 from understudy.tools.errors import EffectUnknown, ToolError
 from understudy.tools.mcp.calls import make_call
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from understudy.tools.mcp.connection import McpSession
     from understudy.tools.mcp.transports import TokenSource
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 WAIT_S: Final = 10.0
@@ -41,6 +43,8 @@ AGAIN_S: Final = 30.0
 """Seconds until a server's tools are read again that it did not tell."""
 MAX_WAIT_S: Final = 8.0
 """Seconds that a call waits for a server that asks to wait; if it asks for more, its words are the result."""
+SHUTDOWN_S: Final = 8.0
+"""Grace of a server's actor: a process that does not end by itself takes 3.5 s, which cannot be cancelled."""
 REFRESH_S: Final = 1.0
 """Seconds between two readings of a server's tools, however often it says that they have changed."""
 
@@ -93,6 +97,7 @@ class McpLink:
     title: str = field(default="", init=False)
     protocol: str = field(default="", init=False)
     failures: int = field(default=0, init=False)
+    started: bool = field(default=False, init=False)  # its actor runs, and takes care of the end
     _first: dict[str, str] = field(factory=dict, init=False, repr=False)  # digests of names, as first seen
     _connection: "McpSession | None" = field(default=None, init=False, repr=False)
     _settled: trio.Event = field(factory=trio.Event, init=False, repr=False)  # no longer starting or restarting
@@ -111,6 +116,13 @@ class McpLink:
     def offered(self) -> bool:
         """Whether its tools are offered to agents: it is ready, or expected back at once."""
         return bool(self.definitions) and self.state is not LinkState.AWAY
+
+    def cached(self, what: str, stamp: object, make: Callable[[], T]) -> T:
+        """Return what was made of the definitions under a name, made anew if the stamp is another than then."""
+        if what not in self.made or self.made[what][0] != stamp:
+            self.made[what] = stamp, make()
+        found: T = self.made[what][1]
+        return found
 
     def needs_approval(self, definition: Definition) -> bool:
         """Return whether calls of a tool need consent."""
@@ -160,11 +172,14 @@ class McpLink:
                 if attempt == 2:
                     raise ToolError("tool_failed", sentence) from None
             else:
-                return await to_tool_result(said, definition.name, saver(context))
+                return await to_tool_result(said, definition.name, context.files)
         raise AssertionError("unreachable")
 
-    async def ask(self, request: Callable[["McpSession"], Awaitable[Any]]) -> Any:
-        """Make a request that only reads, once more if the connection was lost. Raises `ToolError`."""
+    async def ask(self, request: Callable[["McpSession"], Awaitable[Any]], context: ToolContext | None = None) -> Any:
+        """Make a request that only reads, once more if the connection was lost. Raises `ToolError`.
+
+        `context` is that of a call whose user may be asked to sign in for it.
+        """
         for attempt in (1, 2):
             connection = await self.connected()
             try:
@@ -265,6 +280,7 @@ class McpLink:
                 await self._changed.wait()
             self._changed = trio.Event()
             await self._read_tools(connection)
+            self._set_connected()
             await trio.sleep(REFRESH_S)
 
     async def _read_tools(self, connection: "McpSession") -> None:
@@ -306,10 +322,15 @@ class McpLink:
     def _set_ready(self, connection: "McpSession") -> None:
         self._connection, self.failures = connection, 0
         self.title, self.protocol = connection.title, connection.protocol
-        self._set(LinkState.READY, self.unread)
+        self._set_connected()
         self._settled.set()
         extra = {"server": self.name, "tools": len(self.definitions), "protocol": self.protocol}
         log.info("mcp.ready", extra=extra | {"left_out": len(self.left_out)})
+
+    def _set_connected(self) -> None:
+        """A server that is there is ready, unless it never told its tools."""
+        never_told = self.unread and not self.definitions
+        self._set(LinkState.AWAY if never_told else LinkState.READY, self.unread)
 
     def _set_lost(self, why: str) -> None:
         """Take note of the end of the connection, or of the attempt to make one, the first time."""
@@ -334,32 +355,26 @@ class McpLink:
 
 def _reason(error: BaseException) -> str:
     """Return the first cause of an error as part of a sentence."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+    error = next(errors_in(error))
     if isinstance(error, FileNotFoundError):
         return f"there is no program {error.filename}"
-    text = (str(error) or type(error).__name__).strip().splitlines()[0][:300]
-    return text.rstrip(".")
-
-
-def saver(context: ToolContext) -> Callable[[str, str, bytes], Awaitable[str]]:
-    """Return what stores a file of a result for the user of a call."""
-
-    async def save(name: str, media_type: str, content: bytes) -> str:
-        return (await context.files.save(name, media_type, content)).id
-
-    return save
+    return " ".join((str(error) or type(error).__name__).split())[:300].rstrip(".")
 
 
 class McpActor(Actor):
-    """Keeps one server connected, for as long as its connection lives."""
+    """Keeps one server connected, for as long as its connection lives; ends when that ended as it should."""
 
     def __init__(self, link: McpLink) -> None:
         self.link = link
 
     async def on_start(self, context: Context) -> None:
         """Start to connect; nobody waits for it."""
-        context.start_soon(self.link.serve)
+        self.link.started = True
+        context.start_soon(self._serve, context)
+
+    async def _serve(self, context: Context) -> None:
+        await self.link.serve()
+        context.stop()
 
     async def receive(self, message: object, context: Context) -> None:
         """Ignore messages."""

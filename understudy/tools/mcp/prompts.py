@@ -9,6 +9,7 @@ from attrs import evolve, field, frozen
 
 from understudy.tools.errors import ToolError
 from understudy.tools.mcp.link import McpLink
+from understudy.tools.mcp.results import embedded, read_blocks, read_text
 
 MAX_PROMPTS: Final = 100
 """Prompts of one server; further ones are left out."""
@@ -64,15 +65,18 @@ def read_prompts(listed: Iterable[Mapping[str, Any]]) -> dict[str, Prompt]:
     """Return the listed prompts by name, without those whose names are too long."""
     found: dict[str, Prompt] = {}
     for each in listed:
-        name, arguments = str(each.get("name", "")), each.get("arguments") or ()
-        if name in found or not 0 < len(name) <= MAX_NAME or len(arguments) > MAX_ARGUMENTS:
+        name, arguments = str(each.get("name") or ""), each.get("arguments") or []
+        if name in found or not 0 < len(name) <= MAX_NAME or not isinstance(arguments, list):
             continue
         made = tuple(
             Argument(
                 str(one["name"])[:MAX_NAME], _text(one.get("description"), MAX_DESCRIPTION), one.get("required") is True
             )
             for one in arguments
+            if isinstance(one, Mapping) and one.get("name")
         )
+        if len(made) > MAX_ARGUMENTS:
+            continue
         title, description = _text(each.get("title"), MAX_NAME), _text(each.get("description"), MAX_DESCRIPTION)
         found[name] = Prompt(name, title, description, made)
         if len(found) == MAX_PROMPTS:
@@ -86,10 +90,12 @@ def read_messages(said: Mapping[str, Any]) -> list[dict[str, str]]:
     Embedded texts are part of it; images and other files are named, and left out.
     """
     room, messages = MAX_TEXT, list[dict[str, str]]()
-    for each in said.get("messages", ())[:MAX_MESSAGES]:
-        text = _text_of(each.get("content") or {})
+    listed = said.get("messages")
+    for each in listed[:MAX_MESSAGES] if isinstance(listed, list) else ():
+        message = each if isinstance(each, Mapping) else {"content": each}
+        text = "\n".join(map(_text_of, read_blocks(message.get("content"))))
         shown = text if len(text) <= room else f"{text[:room]}{CUT}"
-        messages.append({"role": str(each.get("role", "user")), "text": shown})
+        messages.append({"role": str(message.get("role", "user")), "text": shown})
         room -= len(text)
         if room < 0:
             break
@@ -133,12 +139,9 @@ def _text(value: Any, limit: int) -> str:
     return " ".join(str(value or "").split())[:limit]
 
 
-def _text_of(content: Mapping[str, Any]) -> str:
-    if content.get("type") == "text":
-        return str(content.get("text", ""))
-    inner = content.get("resource") if content.get("type") == "resource" else content
-    inner = inner if isinstance(inner, Mapping) else {}
-    if isinstance(inner.get("text"), str):
-        return str(inner["text"])
-    named = inner.get("uri") or inner.get("mimeType") or content.get("type")
-    return f"[{_text(named, MAX_NAME)} is left out.]"
+def _text_of(block: Mapping[str, Any]) -> str:
+    text, inner = read_text(block), embedded(block)
+    if text is None and isinstance(inner.get("text"), str):
+        text = str(inner["text"])
+    named = inner.get("uri") or inner.get("mimeType") or block.get("type")
+    return f"[{_text(named, MAX_NAME)} is left out.]" if text is None else text

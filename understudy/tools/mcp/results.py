@@ -2,11 +2,12 @@
 
 import base64
 import binascii
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 
+from understudy.tools.context import Files
 from understudy.tools.errors import ToolError
 from understudy.tools.result import MAX_VALUE_BYTES, ToolResult
 
@@ -17,26 +18,26 @@ MAX_FILES: Final = 8
 MAX_ERROR: Final = 1000
 """Characters of an error's text."""
 
-Save: TypeAlias = Callable[[str, str, bytes], Awaitable[str]]
-"""Stores a file (name, media type, content) for the user, and returns its id. Raises ValueError if it is too large."""
+_NO_VALUES: Final = ("content", "structuredContent", "isError", "resultType", "_meta")
 
 
-async def to_tool_result(said: Mapping[str, Any], name: str, save: Save) -> ToolResult:
-    """Return the result of a call as a tool's: `said` is the server's, as plain JSON.
+async def to_tool_result(said: Mapping[str, Any], name: str, files: Files) -> ToolResult:
+    """Return the result of a call as a tool's: `said` is the server's, as it was sent; `files` are the user's.
 
-    The value is the structured content, or else the text; with files, links or several blocks it is a list of them.
-    Raises `ToolError` ``tool_failed`` with the server's text if it says that the call failed.
+    The value is the structured content, or else the text; with files, links or several blocks it is a list of them. A
+    block that cannot be read is named in its place: the call took effect, and the rest of its result is kept.
+    Raises `ToolError` ``tool_failed`` with the server's reason if it says that the call failed.
     """
-    blocks = said.get("content") or ()
-    if said.get("isError"):
-        text = " ".join(_texts(blocks)) or "it gave no reason"
-        raise ToolError("tool_failed", f"{name} failed: {text[:MAX_ERROR]}")
-    structured = said.get("structuredContent")
+    blocks, structured = read_blocks(said.get("content")), said.get("structuredContent")
+    if not blocks and structured is None:  # one of another form, as of 2024-10-07, or no form
+        structured = {name: value for name, value in said.items() if name not in _NO_VALUES} or None
+    if said.get("isError") in (True, "true"):
+        raise ToolError("tool_failed", f"{name} failed: {_reason(blocks, structured)[:MAX_ERROR]}")
     items: list[Any] = []
     saved = 0
     for each in blocks[:MAX_BLOCKS]:
-        if each.get("type") == "text":
-            text = str(each.get("text", ""))
+        text = read_text(each)
+        if text is not None:
             if structured is None or not _repeats(text, structured):
                 items.append(text)
             continue
@@ -45,7 +46,8 @@ async def to_tool_result(said: Mapping[str, Any], name: str, save: Save) -> Tool
             items.append(_described(each))
             continue
         saved += 1
-        items.append(await _save(content, media_type, f"{name}-{saved}", save) if saved <= MAX_FILES else _dropped())
+        left_out = {"left_out": f"a result may have {MAX_FILES} files"}
+        items.append(left_out if saved > MAX_FILES else await _save(content, media_type, f"{name}-{saved}", files))
     if len(blocks) > MAX_BLOCKS:
         items.append(f"{len(blocks) - MAX_BLOCKS:,} more blocks are left out.")
     if structured is not None:
@@ -53,47 +55,79 @@ async def to_tool_result(said: Mapping[str, Any], name: str, save: Save) -> Tool
     return ToolResult(items[0] if len(items) == 1 else items)
 
 
-async def _save(content: str, media_type: str, stem: str, save: Save) -> dict[str, Any]:
+def read_blocks(content: Any) -> list[Mapping[str, Any]]:
+    """Return the blocks of a content: a list of them, a single one, or a bare text."""
+    listed = content if isinstance(content, list) else [] if content is None else [content]
+    return [each if isinstance(each, Mapping) else {"type": "text", "text": each} for each in listed]
+
+
+def read_text(block: Mapping[str, Any]) -> str | None:
+    """Return the text of a block of text, whatever its server writes for one; None for another block."""
+    text = block.get("text")
+    if block.get("type", "text") != "text" or (text is None and "type" not in block):
+        return None
+    return text if isinstance(text, str) else "" if text is None else _json(text)
+
+
+def _reason(blocks: Sequence[Mapping[str, Any]], structured: Any) -> str:
+    """Return why a call failed: all texts of its result, and its structured content unless they repeat it."""
+    said = " ".join(filter(None, map(_words, blocks[:MAX_BLOCKS])))
+    if structured and not _repeats(said, structured):
+        while isinstance(structured, Mapping) and len(structured) == 1:  # {"error": {"message": "…"}}
+            (structured,) = structured.values()
+        said = f"{said} {structured if isinstance(structured, str) else _json(structured)}".strip()
+    return said or "it gave no reason"
+
+
+async def _save(content: str, media_type: str, stem: str, files: Files) -> dict[str, Any]:
     """Store an encoded file for the user. Return what the model is told of it."""
+    encoded = "".join(content.rpartition(",")[2].split())  # of a data URL, too
     try:
-        data = base64.b64decode(content, validate=True)
+        data = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
     except (binascii.Error, ValueError):
         return {"left_out": "a file that is not base64", "media_type": media_type}
     suffix = media_type.partition("/")[2].partition("+")[0] or "bin"
     name = f"{stem}.{suffix if suffix.isalnum() else 'bin'}"
     try:
-        return {"file": await save(name, media_type, data), "name": name, "media_type": media_type, "size": len(data)}
+        file = await files.save(name, media_type, data)
+        return {"file": file.id, "name": name, "media_type": media_type, "size": len(data)}
     except ValueError as error:
         return {"left_out": str(error)[:200], "media_type": media_type, "size": len(data)}
 
 
-def _dropped() -> dict[str, Any]:
-    return {"left_out": f"a result may have {MAX_FILES} files"}
+def _words(block: Mapping[str, Any]) -> str:
+    """Return what a block says: its text, that of an embedded resource, or its JSON unless it has a file."""
+    text = read_text(block)
+    if text is None:
+        text = embedded(block).get("text")
+    if text is None and _content(block)[0] is None:
+        return _json(block)
+    return text if isinstance(text, str) else ""
+
+
+def embedded(block: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what has the members of a block: itself, or the resource that it embeds."""
+    inner = block.get("resource") if block.get("type") == "resource" else block
+    return inner if isinstance(inner, Mapping) else {}
 
 
 def _content(block: Mapping[str, Any]) -> tuple[str | None, str]:
     """Return the encoded content and the media type of a block with a file; None if it has none."""
-    inner = block.get("resource") if block.get("type") == "resource" else block
-    if not isinstance(inner, Mapping):
-        return None, ""
-    content = inner.get("blob") if inner is not block else inner.get("data")
+    inner = embedded(block)
+    content = inner.get("data") if inner is block else inner.get("blob")
     media_type = str(inner.get("mimeType") or "application/octet-stream")[:100]
     return (content if isinstance(content, str) else None), media_type
 
 
 def _described(block: Mapping[str, Any]) -> Any:
-    """Return a block without a file as JSON: a link, or an embedded text."""
-    inner = block.get("resource") if block.get("type") == "resource" else block
-    if not isinstance(inner, Mapping):
-        return {"left_out": "a block of an unknown kind"}
+    """Return a block without a file as JSON: of a link or an embedded text what is for models."""
+    known = embedded(block) if block.get("type") in ("resource", "resource_link") else {}
     names = ("uri", "name", "title", "description", "mimeType", "text")
-    return {name: inner[name] for name in names if inner.get(name) is not None} or {
-        "left_out": "a block of an unknown kind"
-    }
+    return {name: known[name] for name in names if known.get(name) is not None} or dict(block)
 
 
-def _texts(blocks: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [str(each.get("text", "")) for each in blocks[:MAX_BLOCKS] if each.get("type") == "text"]
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _repeats(text: str, structured: Any) -> bool:

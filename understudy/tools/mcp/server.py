@@ -128,17 +128,15 @@ def mcp(
             raise ValueError(f"{url} is reached over HTTP: env and cwd are for commands")
     elif headers:
         raise ValueError(f"{words[0]} is a command: headers are for addresses; give it env")
-    _check_auth(url, auth, headers or {}, client_id, client_secret, scope)
-    named = tuple(env) if not isinstance(env, Mapping) else ()
     if isinstance(env, str):
         raise TypeError(f"env is a list of names, or values by name, not the one text {env!r}")
-    return McpServer(
+    made = McpServer(
         name or (_name_of_host(url) if url else _name_of_command(words)),
         () if url else words,
         url,
         dict(headers or {}),
         dict(env) if isinstance(env, Mapping) else {},
-        named,
+        () if isinstance(env, Mapping) else tuple(env),
         cwd,
         None if tools is None else tuple(tools),
         approval,
@@ -149,25 +147,24 @@ def mcp(
         client_secret,
         scope,
     )
+    _check_auth(made)
+    return made
 
 
-def _check_auth(
-    url: str, auth: str | None, headers: Mapping[str, str], client_id: str, client_secret: str, scope: str
-) -> None:
-    if auth is None:
-        if client_id or client_secret or scope:
+def _check_auth(server: McpServer) -> None:
+    if not server.auth:
+        if server.client_id or server.client_secret or server.scope:
             raise ValueError("client_id, client_secret and scope are for auth='user'")
         return
-    if auth != USER:
-        raise ValueError(f"auth is 'user', not {auth!r}; for a token of your own give headers")
-    if not url:
+    if server.auth != USER:
+        raise ValueError(f"auth is 'user', not {server.auth!r}; for a token of your own give headers")
+    if not server.url:
         raise ValueError("auth='user' is for an address: a command has its secrets in env")
-    parts = urlsplit(url)
-    if parts.scheme != "https" and not is_named_private(parts.hostname or ""):
-        raise ValueError(f"{url}: users' tokens are sent over https only")
-    if any(name.lower() == "authorization" for name in headers):
+    if urlsplit(server.url).scheme != "https" and not server.is_private:
+        raise ValueError(f"{server.url}: users' tokens are sent over https only")
+    if any(name.lower() == "authorization" for name in server.headers):
         raise ValueError("auth='user' sends each user's token: headers must not have Authorization")
-    if client_secret and not client_id:
+    if server.client_secret and not server.client_id:
         raise ValueError("client_secret needs client_id")
 
 

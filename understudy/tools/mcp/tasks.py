@@ -1,9 +1,10 @@
-"""Calls that a server makes as tasks (protocol 2025-11-25): begun, polled by their handles, and cancelled.
+"""Calls that a server makes as tasks (protocol 2025-11-25): begun, and polled by their handles.
 
 The SDK has the types of tasks, and refuses the answer that begins one: such a call is sent below its typed layer.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import mcp_types as types
@@ -28,33 +29,23 @@ ANSWER_S: Final = 10.0
 """Seconds that a server has for the answer to a poll."""
 
 
-def has_tasks(session: "McpSession") -> bool:
-    """Return whether tools of a server can be called as tasks."""
-    tasks = session.client.server_capabilities.tasks
-    requests = None if tasks is None else tasks.requests
-    return session.protocol == PROTOCOL and requests is not None and requests.tools is not None
-
-
-async def begin(session: "McpSession", params: types.CallToolRequestParams, limit_s: float) -> str | dict[str, Any]:
+async def begin(session: "McpSession", params: types.CallToolRequestParams, limit_s: float) -> str | Mapping[str, Any]:
     """Call a tool as a task. Return the task's id, or the result if the server made the call at once.
 
     Raises what `McpSession.request` raises.
     """
     ttl = int((limit_s + KEEP_S) * 1000)
     augmented = params.model_copy(update={"task": types.TaskMetadata(ttl=ttl)})
-
-    async def send() -> types.CreateTaskResult | types.CallToolResult:
-        raw = await session.send_raw(types.CallToolRequest(params=augmented))
-        kind = types.CreateTaskResult if "task" in raw else types.CallToolResult
-        return kind.model_validate(raw, by_name=False)
-
-    made = await session.request(send, limit_s)
-    if isinstance(made, types.CreateTaskResult):
-        if len(made.task.task_id) > MAX_HANDLE:
-            raise ToolError("tool_failed", f"{session.server.name} gave its task an id that is too long.")
-        return made.task.task_id
-    result: dict[str, Any] = made.model_dump(by_alias=True, mode="json", exclude_none=True)
-    return result
+    made: Mapping[str, Any] = await session.request(
+        partial(session.send_raw, types.CallToolRequest(params=augmented)), limit_s
+    )
+    task = made.get("task")
+    if not isinstance(task, Mapping):
+        return made
+    task_id = task.get("taskId")
+    if not isinstance(task_id, str) or not 0 < len(task_id) <= MAX_HANDLE:
+        raise ToolError("tool_failed", f"{session.server.name} gave its task no id that can be kept.")
+    return task_id
 
 
 async def finish(session: "McpSession", task_id: str, call: "ServerCall", label: str) -> Mapping[str, Any]:
@@ -65,32 +56,27 @@ async def finish(session: "McpSession", task_id: str, call: "ServerCall", label:
     Raises `TaskLost` if the server does not know it, `ToolError` if it was cancelled there, and what
     `McpSession.request` raises.
     """
-    inner, said, noted = session.client.session, "", 0
+    said, noted = "", 0
     get = types.GetTaskRequest(params=types.GetTaskRequestParams(task_id=task_id))
     while True:
         try:
-            state = await session.request(lambda: inner.send_request(get, types.GetTaskResult), ANSWER_S)
+            state = await session.request(partial(session.send_raw, get), ANSWER_S)
         except Throttled as throttled:
             await trio.sleep(throttled.wait_s)
             continue
         except ToolError as error:
             raise TaskLost(error.message) from None
-        if state.status == "cancelled":
+        if state.get("status") == "cancelled":
             raise ToolError("tool_failed", f"{session.server.name} has cancelled {label}.")
-        if state.status != "working":
+        if state.get("status") != "working":
             break
-        if state.status_message and state.status_message != said:
-            said, noted = state.status_message, noted + 1
+        note, pause_ms = str(state.get("statusMessage") or ""), state.get("pollInterval")
+        if note and note != said:
+            said, noted = note, noted + 1
             await call.progress(label, noted, None, said)
         shortest, longest = POLL_S
-        await trio.sleep(min(max((state.poll_interval or 1000) / 1000, shortest), longest))
+        pause_s = pause_ms / 1000 if isinstance(pause_ms, int | float) else 1.0
+        await trio.sleep(min(max(shortest, pause_s), longest))
     payload = types.GetTaskPayloadRequest(params=types.GetTaskPayloadRequestParams(task_id=task_id))
-    result = await session.request(lambda: inner.send_request(payload, types.CallToolResult), float("inf"))
-    plain: dict[str, Any] = result.model_dump(by_alias=True, mode="json", exclude_none=True)
-    return plain
-
-
-async def cancel(session: "McpSession", task_id: str) -> None:
-    """Cancel a task. Raises what `McpSession.request` raises."""
-    request = types.CancelTaskRequest(params=types.CancelTaskRequestParams(task_id=task_id))
-    await session.request(lambda: session.client.session.send_request(request, types.CancelTaskResult), ANSWER_S)
+    result: Mapping[str, Any] = await session.request(partial(session.send_raw, payload), float("inf"))
+    return result

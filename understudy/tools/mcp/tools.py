@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from operator import methodcaller
 from typing import Annotated, Any, Final
 
 from attrs import evolve
@@ -10,7 +11,7 @@ from understudy.tools.context import ToolContext
 from understudy.tools.errors import ToolError
 from understudy.tools.execution import runner
 from understudy.tools.mcp.definitions import Definition
-from understudy.tools.mcp.link import McpLink, saver
+from understudy.tools.mcp.link import McpLink
 from understudy.tools.mcp.results import to_tool_result
 from understudy.tools.result import ToolResult
 from understudy.tools.schema import Param
@@ -84,12 +85,13 @@ def resource_tools(links: Sequence[McpLink]) -> Iterator[Tool]:
 
     @tool(name=LIST_RESOURCES, retry_safe=True, timeout_s=30.0)
     async def list_resources(
-        server: Annotated[str, Param("The server's name; left out, the first one.")] = "",
+        context: ToolContext, server: Annotated[str, Param("The server's name; left out, the first one.")] = ""
     ) -> ToolResult:
         link = link_of(server)
-        listed = [*await link.ask(_resources), *await link.ask(_templates)]
+        kinds = ("resources", "resource_templates")
+        listed = [row for kind in kinds for row in await link.ask(methodcaller("list_all", kind), context)]
         rows = [
-            {name: each[name] for name in ("uri", "uriTemplate", "name", "description", "mimeType") if name in each}
+            {name: each[name] for name in ("uri", "uriTemplate", "name", "description", "mimeType") if each.get(name)}
             for each in listed[:MAX_RESOURCES]
         ]
         more = "" if len(listed) <= MAX_RESOURCES else f", of which the first {MAX_RESOURCES:,} are listed"
@@ -102,17 +104,9 @@ def resource_tools(links: Sequence[McpLink]) -> Iterator[Tool]:
         server: Annotated[str, Param("The name of the server that has it; left out, the first one.")] = "",
     ) -> ToolResult:
         link = link_of(server)
-        blocks = await link.ask(lambda connection: connection.read(uri))
-        return await to_tool_result({"content": blocks}, READ_RESOURCE, saver(context))
+        blocks = await link.ask(methodcaller("read", uri), context)
+        return await to_tool_result({"content": blocks}, READ_RESOURCE, context.files)
 
     about = f"These servers have some: {names}."
     yield evolve(list_resources, description=f"List the resources (documents, data) of an MCP server. {about}")
     yield evolve(read_resource, description=f"Read a resource of an MCP server. {about}")
-
-
-async def _resources(connection: Any) -> list[dict[str, Any]]:
-    return list(await connection.list_all("resources"))
-
-
-async def _templates(connection: Any) -> list[dict[str, Any]]:
-    return list(await connection.list_all("resource_templates"))

@@ -1,7 +1,7 @@
 """The ways to an MCP server for the SDK's client: a process over stdio, and streamable HTTP. Both are bounded.
 
 1. A process has only the variables it is given, and ends with its group when the transport closes, within `STOP_S`.
-2. No message is larger than `MAX_MESSAGE`: a server that sends more loses the connection, or the one request.
+2. No message is larger than `MAX_MESSAGE`: what a server sends more is read past, and the one request fails.
 """
 
 import json
@@ -13,7 +13,6 @@ import subprocess
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from typing import Any, Final
 
 import anyio
@@ -25,7 +24,8 @@ from mcp.shared.message import SessionMessage
 
 from understudy.auth.oauth.errors import OAuthError
 from understudy.storage.errors import StorageError
-from understudy.tools.mcp.errors import SignedOut
+from understudy.tools.mcp.errors import RefusedToken, SignedOut
+from understudy.tools.mcp.oauth.discovery import parameter_of
 from understudy.tools.mcp.server import McpServer
 
 log = logging.getLogger(__name__)
@@ -45,16 +45,34 @@ MAX_LINE: Final = 500
 LOGGED_PER_S: Final = 20
 """Lines of one server that are logged in a second; further ones of that second are dropped."""
 
+MAX_PASSED: Final = 64 * 1024 * 1024
+"""Bytes of a message that are read past; a process that sends more loses the connection: its line may never end."""
 UNREADABLE: Final = "the answer cannot be read"
-"""Message of the JSON-RPC error that stands for such an answer of a process."""
+TOO_LARGE: Final = f"the answer has more than {MAX_MESSAGE:,} bytes"
+"""Messages of the JSON-RPC errors that stand for such answers of a process."""
 MAX_ASKED: Final = 1000
 """Requests to a process that are known to wait for an answer; those that were given up are among them."""
-_ID: Final = re.compile(rb'\s*\{(?:\s*"jsonrpc"\s*:\s*"2\.0"\s*,)?\s*"id"\s*:\s*(\d{1,15}|"[\w-]{1,64}")\s*,')
+_ID: Final = rb'"id"\s*:\s*(\d{1,15}|"[\w-]{1,64}")(?:\.0)?\s*'
+_VERSION: Final = rb'"jsonrpc"\s*:\s*"2\.0"\s*'
+_ID_FIRST: Final = re.compile(rb"\s*\{\s*(?:%s,\s*)?%s,\s*(?:%s,\s*)?\"[re]" % (_VERSION, _ID, _VERSION))
 """The beginning of an answer up to its id, which names its request also if the rest cannot be read."""
+_ID_LAST: Final = re.compile(rb"[\]}\"]\s*,\s*(?:%s,\s*)?%s(?:,\s*%s)?\}\s*\Z" % (_VERSION, _ID, _VERSION))
+_ANSWER: Final = re.compile(rb"\s*\{\s*(?:%s,\s*)?\"(?:result|error)\"" % _VERSION)
+"""The same at the end of an answer, as servers made with the TypeScript SDK write it, and how such a one begins."""
+_SURROGATES: Final = re.compile(
+    rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
+"""An escaped backslash, a pair of surrogates, or one that is alone, as JSON has them."""
+_MESSAGE: Final = re.compile(rb"^((?:data:)? *)(\{.*\})[ \r]*$", re.MULTILINE)
+"""A message that stands in a line, also of a stream of events."""
+_EDGE: Final = 256
+"""Bytes of the beginning and of the end of a message in which its id is looked for."""
 
 Streams = tuple[Any, Any]
-TokenSource = Callable[[str | None], Awaitable[str]]
-"""Returns an access token of a user; given one that was refused, another. Raises `SignedOut` and `OAuthError`."""
+TokenSource = Callable[[RefusedToken | None], Awaitable[str]]
+"""Returns an access token of a user; given one that was refused, another, or that one if there is no other.
+
+Raises `SignedOut` and `OAuthError`."""
 SIGNED_OUT: Final = -32099
 """Code of the JSON-RPC error that stands for an answer if the user is not signed in."""
 LOST: Final = -32098
@@ -63,6 +81,9 @@ SESSION_GONE: Final = -32097
 """That of a request whose session the server does not know."""
 THROTTLED: Final = -32096
 """That of a request that may be made again after the seconds in `data`."""
+ATTEMPTS: Final = 3
+"""Times that a request is made with tokens of a user: at first, with a refreshed one, and with one for more scopes."""
+CHALLENGE: Final = "www-authenticate"
 WAIT_S: Final = (1.0, 3600.0)
 """Seconds to wait for a server that does not say for how long, and those that are believed at most."""
 END_S: Final = 1.0
@@ -148,13 +169,19 @@ async def _read(
                 first, *others = bytes(chunk).split(b"\n")
                 pieces.append(first)
                 size += len(first)
-                if others and size <= MAX_MESSAGE:
-                    for line in (b"".join(pieces), *others[:-1]):
-                        if line.strip():
-                            await to_session.send(_message(line, asked))
-                    pieces, size = others[-1:], len(others[-1])
                 if size > MAX_MESSAGE:
-                    why = f"it sent a message of more than {MAX_MESSAGE:,} bytes"
+                    whole = b"".join(pieces)
+                    pieces = [whole[:_EDGE], whole[-_EDGE:]]
+                for line in (b"".join(pieces), *others[:-1]) if others else ():
+                    if size > MAX_MESSAGE:  # the first of them
+                        await to_session.send(_too_large(line, asked))
+                    elif line.strip():
+                        await to_session.send(_message(line, asked))
+                    size = 0
+                if others:
+                    pieces, size = others[-1:], len(others[-1])
+                if size > MAX_PASSED:
+                    why = f"it sent a message of more than {MAX_PASSED:,} bytes"
                     break
             on_end(await _end_of(process) or why)
 
@@ -170,27 +197,71 @@ async def _end_of(process: trio.Process) -> str:
 def _message(line: bytes, asked: dict[int | str, None]) -> SessionMessage | Exception:
     """Return the message of a line, or an error for one that is none: programs print to their output, too.
 
-    A line that cannot be read ends the request whose id it begins with. The server's word that it could not read one
-    of ours, which names none, ends the only request that waits.
+    A line that cannot be read ends the request whose id it has. The server's word that it could not read one of ours,
+    which names none, ends the only request that waits.
     """
-    failed: Any
     try:
-        message = mcp_types.jsonrpc_message_adapter.validate_json(line, by_name=False)
+        message = mcp_types.jsonrpc_message_adapter.validate_json(mended(line), by_name=False)
     except ValueError:
-        number = _ID.match(line)
-        if number is None:
-            return ValueError("a line that is no message")
-        failed, why = json.loads(number[1]), mcp_types.ErrorData(code=mcp_types.PARSE_ERROR, message=UNREADABLE)
-    else:
-        if isinstance(message, mcp_types.JSONRPCResponse | mcp_types.JSONRPCError) and message.id is not None:
-            asked.pop(message.id, None)
-        if not isinstance(message, mcp_types.JSONRPCError) or message.id is not None or len(asked) != 1:
-            return SessionMessage(message)
-        failed, why = next(iter(asked)), message.error
-    if failed not in asked:
-        return ValueError("an answer to nothing")
+        return _failed_answer(_id_of(line), mcp_types.ErrorData(code=mcp_types.PARSE_ERROR, message=UNREADABLE), asked)
+    if isinstance(message, mcp_types.JSONRPCResponse | mcp_types.JSONRPCError) and message.id is not None:
+        asked.pop(message.id, None)
+    if isinstance(message, mcp_types.JSONRPCError) and message.id is None and len(asked) == 1:
+        return _failed_answer(next(iter(asked)), message.error, asked)
+    return SessionMessage(message)
+
+
+def mended(data: bytes) -> bytes:
+    """Return JSON with U+FFFD in place of halves of characters and of bytes that are no UTF-8: servers cut texts.
+
+    An error without a code or a message gets one, so that its words are read.
+    """
+    if b"\\ud" in data or b"\\uD" in data:
+        data = _SURROGATES.sub(lambda found: b"\\ufffd" if found[1] else found[0], data)
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        data = data.decode(errors="replace").encode()
+    return _MESSAGE.sub(_with_whole_error, data) if b'"error"' in data else data
+
+
+def _with_whole_error(found: re.Match[bytes]) -> bytes:
+    with suppress(ValueError, KeyError, TypeError, RecursionError):
+        message = json.loads(found[2])
+        if (error := message["error"]) is not None:
+            given = error if isinstance(error, dict) else {"message": error}
+            code, words = given.get("code"), given.get("message")
+            code = code if isinstance(code, int) else mcp_types.INTERNAL_ERROR
+            words = words if isinstance(words, str) else json.dumps(error)
+            return found[1] + json.dumps({**message, "error": {**given, "code": code, "message": words}}).encode()
+    return found[0]
+
+
+def _too_large(edges: bytes, asked: dict[int | str, None]) -> SessionMessage | Exception:
+    """Return the error in place of an answer of which only the edges are there, or one for what is no answer."""
+    failed = _id_of(edges)
+    if failed is None and len(asked) == 1 and _ANSWER.match(edges):
+        failed = next(iter(asked))
+    return _failed_answer(failed, mcp_types.ErrorData(code=mcp_types.PARSE_ERROR, message=TOO_LARGE), asked)
+
+
+def _id_of(line: bytes) -> int | str | None:
+    """Return the id of an answer that cannot be read: it stands first or last in it."""
+    found = _ID_FIRST.match(line) or (_ID_LAST.search(line[-_EDGE:]) if _ANSWER.match(line) else None)
+    if found is None:
+        return None
+    number = found[1].strip(b'"').decode()
+    return int(number) if number.isdecimal() else number  # some write our numbers as texts
+
+
+def _failed_answer(
+    failed: int | str | None, error: mcp_types.ErrorData, asked: dict[int | str, None]
+) -> SessionMessage | Exception:
+    """Return an error as the answer to a request, unless that does not wait."""
+    if failed is None or failed not in asked:
+        return ValueError("a line that is no message, or an answer to nothing")
     del asked[failed]
-    return SessionMessage(mcp_types.JSONRPCError(jsonrpc="2.0", id=failed, error=why))
+    return SessionMessage(mcp_types.JSONRPCError(jsonrpc="2.0", id=failed, error=error))
 
 
 async def _write(
@@ -247,22 +318,31 @@ async def _stop(process: trio.Process) -> None:
 
 
 class _BoundedStream(httpx2.AsyncByteStream):
-    """A response's body that ends with `BadBody` beyond `MAX_MESSAGE` bytes, or if it is cut.
+    """A response's body, mended. It ends with `BadBody` beyond `MAX_MESSAGE` bytes, or if it is cut.
 
-    The SDK answers the one request with that error. Any other one would end the connection, with all its requests.
+    The SDK answers the one request with that error. Any other one would end the connection, with all its requests. Of
+    `events` the SDK bounds each one; they are passed on line by line.
     """
 
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
+    def __init__(self, stream: Any, *, events: bool) -> None:
+        self._stream, self._events = stream, events
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        size = 0
+        pieces, size = list[bytes](), 0
         try:
             async for chunk in self._stream:
-                size += len(chunk)
+                lines, newline, rest = chunk.rpartition(b"\n") if self._events else (b"", b"", chunk)
+                if newline:
+                    yield mended(b"".join((*pieces, lines, newline)))
+                    pieces, size = [], 0
+                pieces.append(rest)
+                size += len(rest)
                 if size > MAX_MESSAGE:
-                    raise BadBody(f"the response has more than {MAX_MESSAGE:,} bytes")
-                yield chunk
+                    if not self._events:
+                        raise BadBody(TOO_LARGE)
+                    yield b"".join(pieces)
+                    pieces, size = [], 0
+            yield mended(b"".join(pieces))
         except httpx2.TransportError as error:
             raise BadBody(f"the response was cut: {type(error).__name__}") from error
 
@@ -271,7 +351,7 @@ class _BoundedStream(httpx2.AsyncByteStream):
 
 
 class BoundedTransport(httpx2.AsyncHTTPTransport):
-    """Bounds each response that is not a stream of events, which the SDK bounds event by event.
+    """Bounds and mends each response.
 
     A request that does not reach the server is answered with a JSON-RPC error, for the reason of `_BoundedStream`; so
     is one that is refused with a status, of which the SDK would tell nothing.
@@ -289,8 +369,8 @@ class BoundedTransport(httpx2.AsyncHTTPTransport):
         if response.headers.get("content-encoding", "identity") != "identity":
             await response.aclose()
             return _failed("its response is compressed, which was not asked for")
-        if not response.headers.get("content-type", "").startswith("text/event-stream"):
-            response.stream = _BoundedStream(response.stream)
+        events = response.headers.get("content-type", "").startswith("text/event-stream")
+        response.stream = _BoundedStream(response.stream, events=events)
         if response.status_code >= 400 and request.method == "POST":
             return await _refusal(request, response)
         return response
@@ -319,8 +399,10 @@ async def _refusal(request: httpx2.Request, response: httpx2.Response) -> httpx2
     if response.headers.get("content-type", "").startswith("application/json"):
         with suppress(ValueError):
             if isinstance(mcp_types.jsonrpc_message_adapter.validate_json(body), mcp_types.JSONRPCError):
-                return httpx2.Response(status, headers={"content-type": "application/json"}, content=body)
-    return _failed(sentence, mcp_types.METHOD_NOT_FOUND if status == 404 else mcp_types.INTERNAL_ERROR, status)
+                response.stream = httpx2.ByteStream(body)
+                return response
+    code = mcp_types.METHOD_NOT_FOUND if status == 404 else mcp_types.INTERNAL_ERROR
+    return _failed(sentence, code, status, challenge=response.headers.get(CHALLENGE, ""))
 
 
 def _words(response: httpx2.Response, body: bytes) -> str:
@@ -339,33 +421,44 @@ def _words(response: httpx2.Response, body: bytes) -> str:
 
 
 class _UserTransport(BoundedTransport):
-    """Sends each request with the token of a user, and once more with a new one if that is refused."""
+    """Sends each request with the token of a user, and anew with another one if that is refused: `ATTEMPTS` times."""
 
     def __init__(self, token: TokenSource, verify: Any) -> None:
         super().__init__(verify)
         self._token = token
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        refused: str | None = None
-        for _ in range(2):
+        refused: RefusedToken | None = None
+        for number in range(ATTEMPTS):
             try:
                 token = await self._token(refused)
             except SignedOut:
                 return _failed("you are not signed in", SIGNED_OUT)
             except (OAuthError, StorageError) as error:
                 return _failed(f"your sign-in cannot be refreshed now ({error})", mcp_types.INTERNAL_ERROR)
+            if refused is not None and token == refused.token:
+                break
             request.headers["Authorization"] = f"Bearer {token}"
             response = await super().handle_async_request(request)
-            if response.status_code != 401:
+            challenge = response.headers.get(CHALLENGE, "")
+            scope = parameter_of(challenge, "scope")
+            if response.status_code == 403 and parameter_of(challenge, "error") == "insufficient_scope":
+                refused = RefusedToken(token, scope or "", final=True)
+            elif response.status_code == 401:
+                refused = RefusedToken(token, scope, final=number > 0)
+            else:
                 return response
             await response.aclose()
-            refused = token
+        if response.status_code == 403:
+            return response
         return _failed("it does not accept your sign-in", mcp_types.INTERNAL_ERROR)
 
 
-def _failed(why: str, code: int = LOST, status: int = 502, data: float | None = None) -> httpx2.Response:
+def _failed(
+    why: str, code: int = LOST, status: int = 502, data: float | None = None, challenge: str = ""
+) -> httpx2.Response:
     error = {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": why, "data": data}}
-    return httpx2.Response(status, json=error)
+    return httpx2.Response(status, json=error, headers={CHALLENGE: challenge} if challenge else None)
 
 
 @asynccontextmanager
@@ -380,10 +473,3 @@ async def http(server: McpServer, token: TokenSource | None) -> AsyncIterator[St
         streamable_http_client(server.url, http_client=client, max_sse_event_size=MAX_MESSAGE) as streams,
     ):
         yield streams
-
-
-def open_transport(
-    server: McpServer, said: deque[str], on_end: Callable[[str], object], token: TokenSource | None = None
-) -> Any:
-    """Return the context manager of the streams to a server; `token` is of the user whose connection it is."""
-    return partial(stdio, server, said, on_end)() if server.command else http(server, token)

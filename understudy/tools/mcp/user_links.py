@@ -9,19 +9,20 @@ import hashlib
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
 from attrs import define, evolve, field
 
-from actors import Actor, ActorError, ChildSpec, Context, Restart
+from actors import ActorError, ChildSpec, Restart
 from understudy.tools.context import ToolContext
 from understudy.tools.errors import QuestionUnanswered, ToolError
 from understudy.tools.form import Question
 from understudy.tools.mcp.definitions import Definition
-from understudy.tools.mcp.errors import McpDown, SignedOut
-from understudy.tools.mcp.link import Clean, LinkState, McpLink, keep
+from understudy.tools.mcp.errors import McpDown, RefusedToken, SignedOut
+from understudy.tools.mcp.link import SHUTDOWN_S, Clean, LinkState, McpActor, McpLink, keep
 from understudy.tools.mcp.server import McpServer
 from understudy.tools.result import ToolResult
 from understudy.tools.tool import Tool, tool
@@ -43,9 +44,10 @@ REMEMBERED: Final = 2_000
 """Users' links that are kept, with the tools that they had; the one that was not used for longest is dropped."""
 CHECK_S: Final = 5.0
 """Seconds for which a token is used without looking whether its user has signed out on another node."""
+MAX_SCOPE: Final = 200
+"""Characters of a server's scopes in a sentence."""
 ASKS: Final = 3
 """Times that one call asks its user to sign in."""
-SHUTDOWN_S: Final = 8.0
 
 Spawn = Callable[[ChildSpec], Awaitable[object]]
 
@@ -64,7 +66,6 @@ class UserLink(McpLink):
     _checked_at: float = field(default=0.0, init=False)
     _rest: LinkState = field(default=LinkState.SIGNED_IN, init=False)  # the state once the connection has ended
     _closing: bool = field(default=False, init=False)
-    started: bool = field(default=False, init=False)  # its actor runs, and ends what `working` says
 
     def __attrs_post_init__(self) -> None:
         self.token = self._token
@@ -123,43 +124,56 @@ class UserLink(McpLink):
 
     async def call(self, definition: Definition, arguments: Mapping[str, Any], context: ToolContext) -> ToolResult:
         """Call a tool as `McpLink` does; ask the user to sign in if need be. Raises what that raises."""
+        return await self._signing_in(partial(super().call, definition, arguments, context), context)  # type: ignore[no-any-return]
+
+    async def ask(self, request: Callable[["McpSession"], Awaitable[Any]], context: ToolContext | None = None) -> Any:
+        """Make a request that only reads; ask the user to sign in if need be. Raises `ToolError`."""
+        return await self._signing_in(partial(super().ask, request), context)
+
+    async def _signing_in(self, request: Callable[[], Awaitable[Any]], context: ToolContext | None) -> Any:
+        """Make a request, and anew each time that its user has signed in. Raises `ToolError` ``forbidden``."""
+        refusal = ""
         for _ in range(ASKS):
             try:
-                return await super().call(definition, arguments, context)
+                return await request()
             except SignedOut:
-                await self.ask_to_sign_in(context)
-        raise ToolError("forbidden", self._refusal())
+                if context is None:
+                    raise ToolError("forbidden", await self._refusal()) from None
+                refusal = await self.ask_to_sign_in(context)
+        raise ToolError("forbidden", refusal)
 
-    async def ask(self, request: Callable[["McpSession"], Awaitable[Any]]) -> Any:
-        """Make a request that only reads. Raises `ToolError`, also if the user is signed out."""
-        try:
-            return await super().ask(request)
-        except SignedOut:
-            raise ToolError("forbidden", self._refusal()) from None
+    async def ask_to_sign_in(self, context: ToolContext) -> str:
+        """Wait until the user of a call has signed in. Return the sentence for a user to whom that does not help.
 
-    async def ask_to_sign_in(self, context: ToolContext) -> None:
-        """Wait until the user of a call has signed in. Raises `ToolError` if they do not, or nobody is there."""
+        Raises `ToolError` with it if they do not sign in, or nobody is there.
+        """
+        refusal = await self._refusal()
         if not context.attended:
-            raise ToolError("forbidden", self._refusal())
+            raise ToolError("forbidden", refusal)
         name = self.title.rpartition(" ")[0] or self.name
+        wanted = await self.accounts.wanted(self.owner, self.server)
+        needs = "more rights of your account" if wanted is not None else "your account"
         question = Question(
             f"Sign in to {name}"[:200],
             {"type": "object", "properties": {}},
-            f"A tool of {self.name} needs your account there. Sign in on this server's page.",
+            f"A tool of {self.name} needs {needs} there. Sign in on this server's page.",
             sign_in=self.name,
         )
         try:
             await context.asker(question, lambda _: None)
         except QuestionUnanswered:
-            raise ToolError("forbidden", self._refusal()) from None
-        if not await self.accounts.signed_in(self.owner, self.server):
-            raise ToolError("forbidden", self._refusal())
+            raise ToolError("forbidden", refusal) from None
+        if not await self.signed_in_for_all():
+            raise ToolError("forbidden", refusal)
+        return refusal
+
+    async def signed_in_for_all(self) -> bool:
+        """Return whether the user is signed in, and for all scopes that the server has named so far."""
+        signed_in = await self.accounts.signed_in(self.owner, self.server)
+        return signed_in and await self.accounts.wanted(self.owner, self.server) is None
 
     def sign_in_tool(self) -> Tool:
         """Return the tool that stands for those of a server at which the user is not signed in."""
-        known: Tool | None = self.made.get("sign_in")
-        if known is not None:
-            return known
 
         @tool(name=f"{self.name}_sign_in", retry_safe=True, timeout_s=60.0)
         async def sign_in(context: ToolContext) -> str:
@@ -168,9 +182,7 @@ class UserLink(McpLink):
             return f"The user is signed in to {self.name}; its tools are there from your next turn on."
 
         about = f"Ask the user to sign in to {self.name}. Its tools cannot be used, nor seen, before that."
-        made: Tool = evolve(sign_in, description=about, server=self.name)
-        self.made["sign_in"] = made
-        return made
+        return self.cached("sign_in", None, lambda: evolve(sign_in, description=about, server=self.name))
 
     def close(self, rest: LinkState = LinkState.SIGNED_IN) -> None:
         """End the connection, if there is one; the link rests in this state then."""
@@ -206,40 +218,30 @@ class UserLink(McpLink):
         self._set(state, self.why if state is LinkState.AWAY else "")
         self._settled.set()
 
-    async def _token(self, refused: str | None) -> str:
-        """Return an access token; given one that was refused, another. Raises `SignedOut` and `OAuthError`."""
+    async def _token(self, refused: RefusedToken | None) -> str:
+        """Return an access token, as `TokenSource` has it.
+
+        The connection goes on if one call alone needs more scopes: one that never came about needs them at all.
+        """
         now, known = trio.current_time(), self._tokens
         if known is None or refused is not None or now >= self._checked_at + CHECK_S or self.accounts.due(known):
+            refused = refused and evolve(refused, bars=self._connection is None)
             try:
                 known = self._tokens = await self.accounts.tokens(self.owner, self.server, refused)
             except SignedOut:
-                self.close(LinkState.SIGNED_OUT)
+                self._tokens = None
+                if not await self.accounts.signed_in(self.owner, self.server):
+                    self.close(LinkState.SIGNED_OUT)
                 raise
             self._checked_at = now
         return known.access
 
-    def _refusal(self) -> str:
-        return f"You are not signed in to {self.name}. Sign in under “Servers”, and ask again."
-
-
-class UserLinkActor(Actor):
-    """Keeps one user's connection, for as long as it is used."""
-
-    def __init__(self, link: UserLink) -> None:
-        self.link = link
-
-    async def on_start(self, context: Context) -> None:
-        """Start to connect; nobody waits for it."""
-        self.link.started = True
-
-        async def serve() -> None:
-            await self.link.serve()
-            context.stop()
-
-        context.start_soon(serve)
-
-    async def receive(self, message: object, context: Context) -> None:
-        """Ignore messages."""
+    async def _refusal(self) -> str:
+        wanted = await self.accounts.wanted(self.owner, self.server)
+        if wanted is None:
+            return f"You are not signed in to {self.name}. Sign in under “Servers”, and ask again."
+        rights = f"more rights ({wanted[:MAX_SCOPE]})" if wanted else "more rights"
+        return f"{self.name} needs {rights} for this. A chat that uses it asks you to sign in for them."
 
 
 @define(eq=False)
@@ -277,7 +279,7 @@ class UserLinks:
         who = hashlib.sha256(link.owner.encode(errors="replace")).hexdigest()[:8]
         spec = ChildSpec(
             f"{link.name}-{who}-{next(self._numbers)}",
-            lambda: UserLinkActor(link),
+            partial(McpActor, link),
             restart=Restart.TEMPORARY,
             shutdown_s=SHUTDOWN_S,
         )

@@ -8,6 +8,7 @@ import pytest
 
 from understudy.agents.remote.a2a_task import ANY_TEXT, DECISION, MAX_FILES, BadTask, RemoteTask
 
+OWN = "https://agents.example.org/".__eq__
 IDS = {"taskId": "t", "contextId": "c"}
 
 
@@ -43,7 +44,7 @@ def status(state: str, *parts: Any, at: str = "1") -> dict[str, Any]:
     ],
 )
 def test_text_is_shown_once(events: Sequence[dict[str, Any]], shown: str, answer: str | None) -> None:
-    task, text = RemoteTask(), ""
+    task, text = RemoteTask(OWN), ""
     for event in events:
         task.apply(event)
         text += task.take_text()
@@ -52,22 +53,21 @@ def test_text_is_shown_once(events: Sequence[dict[str, Any]], shown: str, answer
 
 
 def test_a_thought_is_told_once() -> None:
-    task = RemoteTask()
+    task = RemoteTask(OWN)
     task.apply(whole())
-    told = [task.apply(status("WORKING", "looks", at=at)) for at in ("1", "1", "2")]
-    assert told == [["looks"], [], ["looks"]]
+    assert [task.apply(status("WORKING", "looks", at=at)) for at in ("1", "1", "2")] == [["looks"], [], ["looks"]]
     assert task.apply(status("INPUT_REQUIRED", "Which?")) == []
 
 
 def test_files_are_bounded_and_replaced_with_their_artifact() -> None:
     file = {"raw": base64.b64encode(b"abc").decode(), "filename": "C:\\dir/../a.txt", "mediaType": "text/plain"}
-    task = RemoteTask()
+    task = RemoteTask(OWN)
     for _ in range(2):
         task.apply(piece("0", *[file] * (MAX_FILES + 2), append=False))
     assert [each.name for each in task.files] == ["a.txt"] * MAX_FILES
     assert (task.files[0].content, task.left_out) == (b"abc", 4)
     with pytest.raises(BadTask, match="malformed file"):
-        RemoteTask().apply(piece("1", {"raw": "!!"}))
+        RemoteTask(OWN).apply(piece("1", {"raw": "!!"}))
 
 
 def test_a_question_has_the_form_that_the_remote_gives() -> None:
@@ -79,7 +79,7 @@ def test_a_question_has_the_form_that_the_remote_gives() -> None:
         (["Which?", {"data": {"question_id": "q", "schema": {"type": "string"}}}], ("text", "", ANY_TEXT)),
     ]
     for parts, expected in asked:
-        task = RemoteTask()
+        task = RemoteTask(OWN)
         task.apply(whole())
         task.apply(status("INPUT_REQUIRED", *parts))
         question = task.question()
@@ -98,7 +98,7 @@ def test_a_question_has_the_form_that_the_remote_gives() -> None:
     ],
 )
 def test_a_response_for_another_task_is_refused(forged: dict[str, Any]) -> None:
-    task = RemoteTask()
+    task = RemoteTask(OWN)
     task.apply(whole())
     with pytest.raises(BadTask):
         task.apply(forged)

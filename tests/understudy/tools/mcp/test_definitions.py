@@ -11,7 +11,7 @@ SERVER = mcp("demo")
 DEEP: dict[str, Any] = {"type": "object", "properties": {}}
 for _ in range(100):
     DEEP = {"type": "object", "properties": {"a": DEEP}}
-RECURSIVE = {"type": "object", "properties": {"a": {"$ref": "#"}}}
+RECURSIVE = {"type": "OBJECT", "properties": {"a": {"$ref": "#"}}}
 
 
 def said(name: str, **more: Any) -> dict[str, Any]:

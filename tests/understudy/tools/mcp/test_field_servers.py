@@ -1,12 +1,12 @@
 """What servers in the field do: they restart, refuse, and describe tools oddly. Their other tools work."""
 
 import json
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -18,42 +18,30 @@ from understudy.tools.mcp.catalogue import McpCatalogue
 from understudy.tools.mcp.link import LinkState, McpLink
 from understudy.tools.tool import Tool
 
-from .test_link import context_of, linked, tools_of
+from .test_link import SERVERS, context_of, linked, over_http, tools_of
 
-SERVER = Path(__file__).resolve().parents[3] / "servers" / "mcp_field.py"
+SERVER = "mcp_field.py"
 
 
 @asynccontextmanager
 async def by_stdio(folder: Path, *what: str) -> AsyncIterator[tuple[McpCatalogue, McpLink, Path]]:
-    """Start the server, as a process that the link owns."""
     log = folder / "asked"
     log.touch()
-    server = mcp([sys.executable, str(SERVER), str(log), *what], name="s", timeout_s=20.0)
-    with trio.fail_after(100):
-        async with linked(server) as (catalogue, link):
-            yield catalogue, link, log
+    server = mcp([sys.executable, str(SERVERS / SERVER), str(log), *what], name="s", timeout_s=20.0)
+    async with linked(server) as (catalogue, link):
+        yield catalogue, link, log
 
 
 @asynccontextmanager
 async def by_http(*what: str) -> AsyncIterator[tuple[McpCatalogue, McpLink, str]]:
-    """Start the server, at an address."""
-    command = [sys.executable, str(SERVER), "http", *what]
-    with trio.fail_after(100):
-        process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE)
-        assert process.stdout is not None
-        try:
-            address = f"http://127.0.0.1:{int(await process.stdout.receive_some())}"
-            async with linked(mcp(f"{address}/mcp", name="s", timeout_s=20.0)) as (catalogue, link):
-                yield catalogue, link, address
-        finally:
-            process.kill()
-            with trio.CancelScope(shield=True):
-                await process.wait()
-                await process.stdout.aclose()
+    async with (
+        over_http(SERVER, *what) as (address, _),
+        linked(mcp(f"{address}/mcp", name="s", timeout_s=20.0)) as (catalogue, link),
+    ):
+        yield catalogue, link, address
 
 
 def echo_of(catalogue: McpCatalogue, link: McpLink) -> Tool:
-    """Return the one good tool."""
     return tools_of(catalogue, link.server)["s_echo"]
 
 
@@ -65,7 +53,6 @@ async def get(address: str) -> list[str]:
 
 
 async def test_a_process_that_ends_at_any_other_first_message_than_the_handshake(tmp_path: Path) -> None:
-    """It is started once more with `initialize`, at once, and so at each later start."""
     async with by_stdio(tmp_path, "handshake") as (catalogue, link, log):
         assert link.state is LinkState.READY
         assert (await echo_of(catalogue, link).call({"text": "hi"}, context_of(tmp_path))).value == "you said hi"
@@ -77,7 +64,6 @@ async def test_a_process_that_ends_at_any_other_first_message_than_the_handshake
 
 
 async def test_odd_descriptions_cost_their_own_tools_only(tmp_path: Path) -> None:
-    """What can be mended is; what cannot is left out, and named. The process is started once."""
     async with by_stdio(tmp_path, "odd") as (catalogue, link, log):
         tools = tools_of(catalogue, link.server)
         assert {each for each in tools if "resource" not in each} == {
@@ -96,9 +82,9 @@ async def test_odd_descriptions_cost_their_own_tools_only(tmp_path: Path) -> Non
         assert len({line.split()[0] for line in log.read_text().splitlines()}) == 1
 
 
-async def test_a_server_that_does_not_tell_its_tools_is_not_restarted(tmp_path: Path) -> None:
+async def test_a_server_that_does_not_tell_its_tools_is_away_and_not_restarted(tmp_path: Path) -> None:
     async with by_stdio(tmp_path, "no-list") as (catalogue, link, log):
-        assert (link.state, link.unread) == (LinkState.READY, "s refused: The catalogue is being built")
+        assert (link.state, link.why) == (LinkState.AWAY, "s refused: The catalogue is being built")
         assert catalogue.missing(Agent("a", tools=[link.server])) == [
             "The tools of the MCP server s are missing now: s refused: The catalogue is being built"
         ]
@@ -112,10 +98,12 @@ async def test_a_server_that_does_not_tell_its_tools_is_not_restarted(tmp_path: 
         ("closed", "s refused: Connection closed"),
         ("deaf", "s refused: Parse error"),
         ("broken", "The answer of s is malformed."),
+        ("large", "s was asked, and the answer has more than 2,097,152 bytes."),
+        ("large, sorted", "s was asked, and the answer has more than 2,097,152 bytes."),
+        ("large, id last", "s was asked, and the answer has more than 2,097,152 bytes."),
     ],
 )
 async def test_an_error_of_a_process_that_lives_is_its_words_once(tmp_path: Path, text: str, why: str) -> None:
-    """Also if it has the code of a closed connection, could not read the request, or cannot be read itself."""
     async with by_stdio(tmp_path) as (catalogue, link, log):
         with trio.fail_after(15), pytest.raises(ToolError) as caught:
             await echo_of(catalogue, link).call({"text": text}, context_of(tmp_path))
@@ -125,6 +113,40 @@ async def test_an_error_of_a_process_that_lives_is_its_words_once(tmp_path: Path
         lines = [line.split() for line in log.read_text().splitlines()]
         assert len({process for process, _ in lines}) == 1
         assert [method for _, method in lines].count("tools/call") == 2
+
+
+ODD = {
+    "a block of another kind": ({"content": [{"type": "json", "json": 1}, {"type": "text", "text": "hi"}]}, 2),
+    "its own schema does not fit": ({"structuredContent": {"n": "x"}}, {"n": "x"}),
+    "half an emoji": ({"content": "cut \ud83d"}, "cut \ufffd"),
+    "no content": ({"isError": None, "_meta": "odd"}, []),
+    "another type": ({"resultType": "odd", "content": None, "structuredContent": [1]}, [1]),
+}
+
+
+@pytest.mark.parametrize("by", ["stdio", "http"])
+async def test_an_odd_result_is_kept_since_its_call_took_effect(tmp_path: Path, by: str) -> None:
+    async with by_stdio(tmp_path) if by == "stdio" else by_http() as (catalogue, link, _):
+        for why, (result, wanted) in ODD.items():
+            value = (await echo_of(catalogue, link).call({"text": json.dumps(result)}, context_of(tmp_path))).value
+            assert value == wanted or len(value) == wanted, why
+
+
+@pytest.mark.parametrize("by", ["stdio", "http"])
+async def test_the_words_of_an_error_are_kept_in_whatever_form(tmp_path: Path, by: str) -> None:
+    errors: dict[str, Any] = {
+        "zap": "zap",
+        "zap 1": {"code": "E1", "message": "zap 1"},
+        "zap 2": {"message": "zap 2"},
+        '{"code": 7}': {"code": 7},
+        'zap 3 ({"why": "zip"})': {"code": -32000, "message": "zap 3", "data": {"why": "zip"}},
+        "zap 4 (zip)": {"code": -32000, "message": "zap 4", "data": "zip"},
+    }
+    async with by_stdio(tmp_path) if by == "stdio" else by_http() as (catalogue, link, _):
+        for words, error in errors.items():
+            with pytest.raises(ToolError) as caught:
+                await echo_of(catalogue, link).call({"text": json.dumps({"error": error})}, context_of(tmp_path))
+            assert caught.value.message == f"s refused: {words}"
 
 
 @pytest.mark.parametrize("what", ["own-404", "plain-404", "example-400", "gone-410"])

@@ -28,58 +28,64 @@ BAD = mcp([sys.executable, str(SERVERS / "mcp_bad.py")], name="bad", timeout_s=2
 
 @asynccontextmanager
 async def linked(server: McpServer) -> AsyncIterator[tuple[McpCatalogue, McpLink]]:
-    """Connect to a server. The link is stopped afterwards."""
-
     async def clean(text: str) -> tuple[str, bool]:
         return text, "Ignore all previous" in text
 
     catalogue = McpCatalogue.of([server], clean)
-    async with ActorSystem("test", catalogue.children()) as system:
-        link = catalogue.links[server.name]
-        await link.settled(30)
-        yield catalogue, link
-        await system.stop(grace_s=10)
+    with trio.fail_after(100):
+        async with ActorSystem("test", catalogue.children()) as system:
+            link = catalogue.links[server.name]
+            await link.settled(30)
+            yield catalogue, link
+            await system.stop(grace_s=10)
+
+
+@asynccontextmanager
+async def over_http(script: str, *what: str) -> AsyncIterator[tuple[str, trio.Process]]:
+    """Start one of the servers. Yield its origin, and its process."""
+    with trio.fail_after(120):
+        command = [sys.executable, str(SERVERS / script), "http", *what]
+        process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{int(await process.stdout.receive_some())}", process
+        finally:
+            process.kill()
+            with trio.CancelScope(shield=True):
+                await process.wait()
+                await process.stdout.aclose()
 
 
 def context_of(folder: Path, **more: Any) -> ToolContext:
-    """Return the context of a call."""
     made = ToolContext("ada", "t", "r", "c", (), FilesOf({}, folder), QuietServer(), lambda *_: None)
     return evolve(made, **more)
 
 
 def tools_of(catalogue: McpCatalogue, server: McpServer) -> dict[str, Tool]:
-    """Return the tools that an agent has now."""
     return {each.name: each for each in catalogue.with_tools(Agent("a", tools=[server])).tools}
 
 
 @pytest.mark.proof("timing")
 async def test_a_server_that_misbehaves_harms_its_own_call_only(tmp_path: Path) -> None:
-    """Forged answers are dropped, what cannot be read fails the call, a line without end costs the connection."""
     context = context_of(tmp_path)
-    with trio.fail_after(120):
-        async with linked(BAD) as (catalogue, link):
-            assert (link.state, link.protocol) == (LinkState.READY, "2025-11-25")
-            assert {each.name: each.why.split()[2] for each in link.left_out} == {"deep": "is", "huge": "has"}
-            tools = tools_of(catalogue, BAD)
-            assert tools["bad_recursive"].parameters["properties"] == {"a": {"$ref": "#"}}
-            assert (tools["bad_spy"].approval, tools["bad_forge"].approval) == (True, False)
-            for name in ("forge", "babble"):
-                assert (await tools[f"bad_{name}"].call({}, context)).value == "ok"
-            for name in ("mangle", "nest"):
-                with (
-                    trio.move_on_after(3 if name == "nest" else 60) as limit,
-                    pytest.raises(ToolError, match="malformed"),
-                ):
-                    await tools[f"bad_{name}"].call({}, context)
-                assert name == "nest" or not limit.cancelled_caught
-            many = await tools["bad_many"].call({}, context)
-            assert len(many.value) == 201
-            assert many.value[-1] == "800 more blocks are left out."
-            with pytest.raises(ToolError, match="was lost during the call"):
-                await tools["bad_flood"].call({}, context)
-            await link.settled(30)
-            assert (await tools["bad_forge"].call({}, context)).value == "ok"
-        assert link.state is not LinkState.READY
+    async with linked(BAD) as (catalogue, link):
+        assert (link.state, link.protocol) == (LinkState.READY, "2025-11-25")
+        assert {each.name: each.why.split()[2] for each in link.left_out} == {"deep": "is", "huge": "has"}
+        tools = tools_of(catalogue, BAD)
+        assert tools["bad_recursive"].parameters["properties"] == {"a": {"$ref": "#"}}
+        assert (tools["bad_spy"].approval, tools["bad_forge"].approval) == (True, False)
+        for name in ("forge", "babble"):
+            assert (await tools[f"bad_{name}"].call({}, context)).value == "ok"
+        with trio.move_on_after(3), pytest.raises(ToolError, match="malformed"):
+            await tools["bad_nest"].call({}, context)
+        many = await tools["bad_many"].call({}, context)
+        assert len(many.value) == 201
+        assert many.value[-1] == "800 more blocks are left out."
+        with pytest.raises(ToolError, match="was lost during the call"):
+            await tools["bad_flood"].call({}, context)
+        await link.settled(30)
+        assert (await tools["bad_forge"].call({}, context)).value == "ok"
+    assert link.state is not LinkState.READY
 
 
 @pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning")
@@ -89,38 +95,28 @@ async def test_a_bad_server_over_http_harms_its_own_call_only(tmp_path: Path) ->
     The first answer in the response of a request is taken for its own, whatever id it has.
     """
     context = context_of(tmp_path)
-    command = [sys.executable, str(SERVERS / "mcp_bad.py"), "http"]
-    process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    try:
-        with trio.fail_after(120):
-            port = int(await process.stdout.receive_some())
-            server = mcp(f"http://127.0.0.1:{port}/mcp", name="bad", timeout_s=100.0)
-            async with linked(server) as (catalogue, link):
-                tools = tools_of(catalogue, server)
-                assert (await tools["bad_forge"].call({}, context)).value == "forged"
-                for name in ("babble", "mangle", "nest", "flood", "cut"):
-                    with trio.move_on_after(3 if name == "nest" else 60) as limit, pytest.raises(ToolError):
-                        await tools[f"bad_{name}"].call({}, context)
-                    assert name == "nest" or not limit.cancelled_caught, name
-                    assert len((await tools["bad_many"].call({}, context)).value) == 201
-                with trio.move_on_after(0.5) as limit:
-                    await tools["bad_hang"].call({}, context)
-                assert limit.cancelled_caught
-                version = link.version
-                await tools["bad_version"].call({}, context)
-                while link.version == version:  # noqa: ASYNC110 - the server says it in the call
-                    await trio.sleep(0.02)
-                with pytest.raises(ToolError, match="has changed bad_forge"):
-                    await tools["bad_forge"].call({}, context)
-                process.kill()
-                with pytest.raises(ToolError):
-                    await tools_of(catalogue, server)["bad_forge"].call({}, context)
-    finally:
-        process.kill()
-        with trio.CancelScope(shield=True):
-            await process.wait()
-            await process.stdout.aclose()
+    async with over_http("mcp_bad.py") as (address, process):
+        server = mcp(f"{address}/mcp", name="bad", timeout_s=100.0)
+        async with linked(server) as (catalogue, link):
+            tools = tools_of(catalogue, server)
+            assert (await tools["bad_forge"].call({}, context)).value == "forged"
+            for name in ("babble", "nest", "flood", "cut"):
+                with trio.move_on_after(3 if name == "nest" else 60) as limit, pytest.raises(ToolError):
+                    await tools[f"bad_{name}"].call({}, context)
+                assert name == "nest" or not limit.cancelled_caught, name
+                assert len((await tools["bad_many"].call({}, context)).value) == 201
+            with trio.move_on_after(0.5) as limit:
+                await tools["bad_hang"].call({}, context)
+            assert limit.cancelled_caught
+            version = link.version
+            await tools["bad_version"].call({}, context)
+            while link.version == version:  # noqa: ASYNC110 - the server says it in the call
+                await trio.sleep(0.02)
+            with pytest.raises(ToolError, match="has changed bad_forge"):
+                await tools["bad_forge"].call({}, context)
+            process.kill()
+            with pytest.raises(ToolError):
+                await tools_of(catalogue, server)["bad_forge"].call({}, context)
 
 
 async def test_a_question_reaches_the_only_call_and_a_change_of_definition_asks_for_consent(tmp_path: Path) -> None:
@@ -131,23 +127,21 @@ async def test_a_question_reaches_the_only_call_and_a_change_of_definition_asks_
         check({"a": "b"})
         return {"a": "b"}
 
-    with trio.fail_after(60):
-        async with linked(BAD) as (catalogue, link):
-            tools = tools_of(catalogue, BAD)
-            answered = await tools["bad_ask"].call({}, context_of(tmp_path, asker=answer))
-            assert (asked[0].text, '"accept"' in answered.value) == ("Which?", True)
-            assert '"decline"' in (await tools["bad_ask"].call({}, context_of(tmp_path))).value
-            before, version = tools["bad_forge"], link.version
-            await tools["bad_version"].call({}, context_of(tmp_path))
-            while link.version == version:  # noqa: ASYNC110 - the server says it after its answer
-                await trio.sleep(0.02)
-            with pytest.raises(ToolError, match="has changed bad_forge"):
-                await before.call({}, context_of(tmp_path))
-            assert tools_of(catalogue, BAD)["bad_forge"].approval is True
+    async with linked(BAD) as (catalogue, link):
+        tools = tools_of(catalogue, BAD)
+        answered = await tools["bad_ask"].call({}, context_of(tmp_path, asker=answer))
+        assert (asked[0].text, '"accept"' in answered.value) == ("Which?", True)
+        assert '"decline"' in (await tools["bad_ask"].call({}, context_of(tmp_path))).value
+        before, version = tools["bad_forge"], link.version
+        await tools["bad_version"].call({}, context_of(tmp_path))
+        while link.version == version:  # noqa: ASYNC110 - the server says it after its answer
+            await trio.sleep(0.02)
+        with pytest.raises(ToolError, match="has changed bad_forge"):
+            await before.call({}, context_of(tmp_path))
+        assert tools_of(catalogue, BAD)["bad_forge"].approval is True
 
 
 async def test_users_take_turns_and_nobody_is_asked_in_a_run_without_a_user(tmp_path: Path) -> None:
-    """Forty calls of one user that do not end leave slots to another one. A question to nobody is cancelled at once."""
     notes = tmp_path / "notes"
     notes.touch()
     server = mcp([sys.executable, str(SERVERS / "mcp_demo.py")], name="demo", env={"DEMO_NOTES": str(notes)})
@@ -159,28 +153,26 @@ async def test_users_take_turns_and_nobody_is_asked_in_a_run_without_a_user(tmp_
         except ToolError as error:
             refused.append(error)
 
-    with trio.fail_after(100):
-        async with linked(server) as (catalogue, _), trio.open_nursery() as nursery:
-            tools = tools_of(catalogue, server)
-            for _ in range(40):
-                nursery.start_soon(linger, tools["demo_linger"])
-            while notes.read_text().count("lingering") < 8 or not refused:  # noqa: ASYNC110 - a process writes it
-                await trio.sleep(0.05)
-            other = context_of(tmp_path, owner="bob", attended=False)
-            assert (await tools["demo_add"].call({"a": 1, "b": 2}, other)).value == {"result": 3}
-            assert (await tools["demo_choose"].call({}, other)).value == "cancel "
-            assert {each.code for each in refused} == {"busy"}
-            assert notes.read_text().count("lingering") == 8
-            nursery.cancel_scope.cancel()
+    async with linked(server) as (catalogue, _), trio.open_nursery() as nursery:
+        tools = tools_of(catalogue, server)
+        for _ in range(40):
+            nursery.start_soon(linger, tools["demo_linger"])
+        while notes.read_text().count("lingering") < 8 or not refused:  # noqa: ASYNC110 - a process writes it
+            await trio.sleep(0.05)
+        other = context_of(tmp_path, owner="bob", attended=False)
+        assert (await tools["demo_add"].call({"a": 1, "b": 2}, other)).value == {"result": 3}
+        assert (await tools["demo_choose"].call({}, other)).value == "cancel "
+        assert {each.code for each in refused} == {"busy"}
+        assert notes.read_text().count("lingering") == 8
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_call_that_hangs_can_be_left_and_its_server_is_stopped(tmp_path: Path) -> None:
     """A process that does not end when its input is closed is killed with its actor."""
-    with trio.fail_after(60):
-        async with linked(BAD) as (catalogue, _):
-            with trio.move_on_after(0.5) as limit:
-                await tools_of(catalogue, BAD)["bad_hang"].call({}, context_of(tmp_path))
-            assert limit.cancelled_caught
+    async with linked(BAD) as (catalogue, _):
+        with trio.move_on_after(0.5) as limit:
+            await tools_of(catalogue, BAD)["bad_hang"].call({}, context_of(tmp_path))
+        assert limit.cancelled_caught
 
 
 async def test_servers_that_cannot_start_are_away_with_a_reason() -> None:
@@ -189,13 +181,12 @@ async def test_servers_that_cannot_start_are_away_with_a_reason() -> None:
         ([sys.executable, "-c", "import sys; sys.exit('no key')"], "no key"),
         ("http://127.0.0.1:9/mcp", "cannot be reached"),
     ):
-        with trio.fail_after(60):
-            async with linked(mcp(target, name="it", start_s=20)) as (catalogue, link):
-                assert link.state is LinkState.AWAY
-                assert why in link.why
-                agent = Agent("a", tools=[link.server])
-                assert "MCP server it are missing" in catalogue.missing(agent)[0]
-                assert catalogue.with_tools(agent).tools == ()
+        async with linked(mcp(target, name="it", start_s=20)) as (catalogue, link):
+            assert link.state is LinkState.AWAY
+            assert why in link.why
+            agent = Agent("a", tools=[link.server])
+            assert "MCP server it are missing" in catalogue.missing(agent)[0]
+            assert catalogue.with_tools(agent).tools == ()
 
 
 def test_two_servers_of_one_name_are_refused() -> None:

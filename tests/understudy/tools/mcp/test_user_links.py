@@ -1,7 +1,7 @@
 """Connections of users to a server at which each signs in: opened when used, closed when idle or when they are many."""
 
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,11 @@ import trio
 from attrs import evolve
 
 from actors import ActorSystem, ChildSpec, StartChild, Supervisor
-from tests.servers.mcp_oauth import Provider, serving
-from tests.understudy.tools.mcp.oauth.signed_in import accounts_in, sign_in
+from tests.servers.mcp_oauth import Provider
+from tests.understudy.tools.mcp.oauth.signed_in import ready, sign_in
 from tests.understudy.tools.mcp.test_link import context_of
-from understudy import Agent, McpServer, mcp
-from understudy.tools.errors import QuestionExpired, ToolError
+from understudy import Agent, McpServer
+from understudy.tools.errors import QuestionDeclined, QuestionExpired, ToolError
 from understudy.tools.form import Question
 from understudy.tools.mcp import connection as _connection  # noqa: F401 - it takes a second, as at a server's start
 from understudy.tools.mcp import user_links
@@ -27,32 +27,27 @@ from understudy.tools.tool import Tool
 
 @asynccontextmanager
 async def linked(folder: Path, provider: Provider) -> AsyncIterator[tuple[McpCatalogue, McpServer, UserLinks]]:
-    """Return a catalogue with a server at which users sign in."""
-    with trio.fail_after(90):
-        async with serving(provider) as url, accounts_in(folder) as accounts:
-            server = mcp(url, name="notes", auth="user")
-            catalogue = McpCatalogue.of([server])
-            async with ActorSystem("links", [ChildSpec("mcp", Supervisor)]) as system:
+    async with ready(folder, provider) as (accounts, server):
+        catalogue = McpCatalogue.of([server])
+        async with ActorSystem("links", [ChildSpec("mcp", Supervisor)]) as system:
 
-                async def spawn(child: ChildSpec) -> object:
-                    supervisor = system.find("/links/mcp")
-                    assert supervisor is not None
-                    return await supervisor.ask(StartChild(child))
+            async def spawn(child: ChildSpec) -> object:
+                supervisor = system.find("/links/mcp")
+                assert supervisor is not None
+                return await supervisor.ask(StartChild(child))
 
-                catalogue.users = users = UserLinks(accounts, spawn)
-                yield catalogue, server, users
-                await system.stop(grace_s=10)
+            catalogue.users = users = UserLinks(accounts, spawn)
+            yield catalogue, server, users
+            await system.stop(grace_s=10)
 
 
 async def tools_of(catalogue: McpCatalogue, server: McpServer, owner: str) -> dict[str, Tool]:
-    """Return the tools that an agent has for a user."""
     agent = Agent("a", tools=[server])
     await catalogue.settle(agent, (), owner)
     return {each.name: each for each in catalogue.with_tools(agent, (), owner).tools}
 
 
 async def until(links: UserLinks, server: McpServer, owner: str, state: LinkState) -> None:
-    """Wait for the state of a user's link."""
     while links.of(server, owner).state is not state:  # noqa: ASYNC110 - its actor ends by itself
         await trio.sleep(0.02)
 
@@ -76,7 +71,6 @@ async def test_an_idle_connection_is_closed_and_made_again(tmp_path: Path, monke
 
 
 async def test_nobody_who_is_away_is_asked_and_a_question_that_expires_fails_the_call(tmp_path: Path) -> None:
-    """Without a sign-in there is one tool; the tools that were known stay, and say what is missing."""
     asked: list[Question] = []
 
     async def expire(question: Question, _: Any) -> Mapping[str, Any]:
@@ -107,7 +101,6 @@ async def test_nobody_who_is_away_is_asked_and_a_question_that_expires_fails_the
 
 
 async def test_a_server_that_is_away_does_not_sign_anybody_out(tmp_path: Path) -> None:
-    """The next use connects again, once it is back."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     async with linked(tmp_path, Provider()) as (catalogue, server, users):
@@ -119,3 +112,81 @@ async def test_a_server_that_is_away_does_not_sign_anybody_out(tmp_path: Path) -
         assert await tools_of(catalogue, away, "ada") == {}
         assert users.of(away, "ada").state is LinkState.AWAY
         assert await users.accounts.signed_in("ada", away)
+
+
+@asynccontextmanager
+async def signed_in(
+    folder: Path, provider: Provider
+) -> AsyncIterator[tuple[Callable[..., Awaitable[Any]], Callable[..., Any], UserLinks]]:
+    """Yield a call of a user who is signed in, to be made with an asker, and one that signs in again."""
+    async with linked(folder, provider) as (catalogue, server, users):
+        await sign_in(users.accounts, "ada", server)
+        tools = await tools_of(catalogue, server, "ada")
+
+        async def agree(question: Question, _: Any) -> Mapping[str, Any]:
+            assert "needs more rights" in question.text
+            assert users.of(server, "ada").state is LinkState.READY
+            await sign_in(users.accounts, "ada", server)
+            return {}
+
+        async def call(name: str = "notes_whose", **more: Any) -> Any:
+            given = {"uri": "notes://all"} if name == "read_resource" else {}
+            return (await tools[name].call(given, context_of(folder, owner="ada", **more))).value
+
+        yield call, agree, users
+
+
+@pytest.mark.parametrize(
+    ("refusal", "refreshes", "tool"),
+    [
+        ((403, 'Bearer error="insufficient_scope", scope="{}", resource_metadata="x"'), True, "notes_whose"),
+        ((403, "bearer scope={}, error=insufficient_scope"), False, "read_resource"),
+        ((401, 'Bearer error="invalid_token", scope="notes {}"'), True, "notes_whose"),
+        ((401, 'Bearer scope="{}"'), False, "notes_whose"),
+    ],
+)
+async def test_a_call_that_needs_more_scopes_asks_for_all_and_is_made(
+    tmp_path: Path, refusal: tuple[int, str], refreshes: bool, tool: str
+) -> None:
+    """The connection goes on, also of a user who does not want to sign in for more."""
+
+    async def decline(*_: Any) -> Mapping[str, Any]:
+        raise QuestionDeclined("forbidden", "no")
+
+    provider = Provider(refusal=refusal, refreshes=refreshes)
+    async with signed_in(tmp_path, provider) as (call, agree, _):
+        provider.needs = {"whose": "write", "resources/read": "write"}
+        for refused in ({"asker": decline}, {"attended": False}):
+            with pytest.raises(ToolError, match=r"notes needs more rights \(notes write\)"):
+                await call(**refused)
+        assert await call(tool, asker=agree)
+        assert [each[0].scopes for each in provider.access.values()][-1] == ["notes", "write"]
+        assert await call(attended=False)
+
+
+@pytest.mark.parametrize(("grants_all", "asked"), [(True, 1), (False, user_links.ASKS)])
+async def test_a_server_that_goes_on_refusing_asks_a_few_times(tmp_path: Path, grants_all: bool, asked: int) -> None:
+    """It refuses a token that is for all that it names, or its authorization server gives no token for more."""
+    provider = Provider(grants_all=grants_all, refusal=(403, 'Bearer error="insufficient_scope", scope="write"'))
+    async with signed_in(tmp_path, provider) as (call, agree, _):
+        provider.needs["whose"] = "write other"
+        with pytest.raises(ToolError, match="HTTP 403" if grants_all else "needs more rights"):
+            await call(asker=agree)
+        assert provider.asked == 1 + asked
+
+
+async def test_a_server_that_does_not_tell_its_tools_without_more_scopes_has_its_user_sign_in(tmp_path: Path) -> None:
+    provider = Provider(needs={"tools/list": "write"})
+    async with linked(tmp_path, provider) as (catalogue, server, users):
+        await sign_in(users.accounts, "ada", server)
+        for links in (users, UserLinks(users.accounts, users.spawn)):  # also after a restart
+            catalogue.users = links
+            assert list(await tools_of(catalogue, server, "ada")) == ["notes_sign_in"]
+            assert links.of(server, "ada").state is LinkState.SIGNED_OUT
+        await sign_in(users.accounts, "ada", server)
+        assert "notes_whose" in await tools_of(catalogue, server, "ada")
+        provider.refusal, provider.needs = (403, "Bearer"), {"tools/list": "other"}
+        await sign_in(users.accounts, "eve", server)
+        assert await tools_of(catalogue, server, "eve") == {}
+        assert links.of(server, "eve").state is LinkState.AWAY
+        assert "HTTP 403" in catalogue.missing(Agent("a", tools=[server]), (), "eve")[0]

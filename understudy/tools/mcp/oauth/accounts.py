@@ -21,7 +21,7 @@ from understudy.auth.oauth.seal import Seal
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.sign_ins import ClaimSignIn, DropClient, DropSignIn, PutSignIn, SignIn
 from understudy.storage.store import Store
-from understudy.tools.mcp.errors import SignedOut
+from understudy.tools.mcp.errors import RefusedToken, SignedOut
 from understudy.tools.mcp.oauth import grants
 from understudy.tools.mcp.oauth.grants import UserTokens
 from understudy.tools.mcp.server import McpServer
@@ -64,9 +64,14 @@ class Accounts:
         return until is not None and self.clock() >= until
 
     async def signed_in(self, owner: str, server: McpServer) -> bool:
-        """Return whether a user has a sign-in that can be opened."""
-        row = await self.store.sign_in(owner, server.name)
-        return row is not None and self._open(row, server) is not None
+        """Return whether a user has a sign-in with which something can be done."""
+        _, tokens = await self._stored(owner, server)
+        return tokens is not None and not tokens.barred
+
+    async def wanted(self, owner: str, server: McpServer) -> str | None:
+        """Return the scopes for which a user is to sign in anew, empty if they are not known; None if for none."""
+        _, tokens = await self._stored(owner, server)
+        return None if tokens is None else tokens.wanted
 
     async def keep(self, owner: str, server: McpServer, tokens: UserTokens) -> bool:
         """Store the tokens of a new sign-in. Return False if the user was erased meanwhile."""
@@ -74,10 +79,9 @@ class Accounts:
 
     async def sign_out(self, owner: str, server: McpServer) -> bool:
         """End a sign-in, and have its tokens revoked if their server does that. Return False if there is none."""
-        row = await self.store.sign_in(owner, server.name)
+        row, tokens = await self._stored(owner, server)
         if row is None or not await self.store.commit(DropSignIn(owner, server.name)):
             return False
-        tokens = self._open(row, server)
         if tokens is not None:
             try:
                 await grants.revoke(tokens, self.http(server))
@@ -85,11 +89,13 @@ class Accounts:
                 log.info("mcp.not_revoked", extra={"server": server.name, "why": str(error)})
         return True
 
-    async def tokens(self, owner: str, server: McpServer, refused: str | None = None) -> UserTokens:
+    async def tokens(self, owner: str, server: McpServer, refused: RefusedToken | None = None) -> UserTokens:
         """Return tokens that are good now, refreshed if it is time. `refused`: an access token that was not accepted.
 
+        It is returned again if neither a refresh nor a sign-in would help.
+
         Raises:
-            SignedOut: There are none, or they are not accepted any more.
+            SignedOut: There are none, they are not accepted any more, or the user has to sign in for more scopes.
             Unreachable, Untrusted: They had to be refreshed, and their server did not.
             StorageUnavailable: They cannot be read.
         """
@@ -106,15 +112,23 @@ class Accounts:
     async def renew(self, row: SignIn, server: McpServer) -> None:
         """Refresh the tokens of a sign-in although they are good, unless somebody else has. Raises as `tokens` does."""
         tokens = self._open(row, server)
-        await self.tokens(row.owner, server, refused=None if tokens is None else tokens.access)
+        await self.tokens(row.owner, server, None if tokens is None else RefusedToken(tokens.access))
 
-    async def _attempt(self, owner: str, server: McpServer, refused: str | None) -> UserTokens | None:
+    async def _attempt(self, owner: str, server: McpServer, refused: RefusedToken | None) -> UserTokens | None:
         """Return good tokens; None if another one is refreshing them."""
-        row, now = await self.store.sign_in(owner, server.name), self.clock()
-        tokens = None if row is None else self._open(row, server)
-        if row is None or tokens is None:
+        row, tokens = await self._stored(owner, server)
+        if row is None or tokens is None or tokens.barred:
             raise SignedOut
-        rejected = tokens.access == refused
+        now, rejected = self.clock(), refused is not None and tokens.access == refused.token
+        if refused is not None and rejected and (refused.final or tokens.refresh is None):
+            wanting = tokens.wanting(refused)
+            if wanting is None and refused.final:
+                return tokens
+            if wanting is not None:
+                wider = PutSignIn(self._row(owner, server, wanting, row.signed_in_at), replaces=row.stamp)
+                if row.claimed_until > now or not await self.store.commit(wider):
+                    return None
+                raise SignedOut
         good = not rejected and (tokens.expires_at is None or now < tokens.expires_at)
         if good and (tokens.refresh_at is None or now < tokens.refresh_at):
             return tokens
@@ -124,12 +138,10 @@ class Accounts:
         claim = secrets.token_hex(16)
         if row.claimed_until > now:
             return tokens if good else None
-        if not await self.store.commit(ClaimSignIn(owner, server.name, row.stamp, claim, now + CLAIM_S)):
-            return None
-        made: UserTokens | None = None
-        with trio.CancelScope(shield=True):  # the request and the storing have deadlines of their own
-            made = await self._refresh(row, tokens, server, claim, good=good)
-        return made
+        with trio.CancelScope(shield=True):  # all of it has deadlines: a claim without a refresh would hold up others
+            if await self.store.commit(ClaimSignIn(owner, server.name, row.stamp, claim, now + CLAIM_S)):
+                return await self._refresh(row, tokens, server, claim, good=good)
+        return None
 
     async def _refresh(
         self, row: SignIn, tokens: UserTokens, server: McpServer, claim: str, *, good: bool
@@ -173,6 +185,11 @@ class Accounts:
         await self.store.commit(DropSignIn(row.owner, row.server, row.stamp))
         log.info("mcp.signed_out", extra={"server": server.name, "why": why})
 
+    async def _stored(self, owner: str, server: McpServer) -> tuple[SignIn | None, UserTokens | None]:
+        """Return a user's sign-in, and its tokens if they can be opened."""
+        row = await self.store.sign_in(owner, server.name)
+        return row, None if row is None else self._open(row, server)
+
     def _open(self, row: SignIn, server: McpServer) -> UserTokens | None:
         """Return the tokens of a sign-in; None if they are of another address, or sealed with another secret."""
         return self.seal.open(row.sealed, UserTokens, *_place(row.owner, server))
@@ -183,7 +200,7 @@ class Accounts:
         if tokens.refresh is not None and tokens.expires_at is not None:
             refresh_at = now + (tokens.expires_at - now) * self.chance.uniform(*EARLY)
         sealed = self.seal.seal(evolve(tokens, refresh_at=refresh_at), *_place(owner, server))
-        keep_at = None if tokens.refresh is None else now + self.chance.uniform(*KEEP_S)
+        keep_at = None if tokens.refresh is None or tokens.barred else now + self.chance.uniform(*KEEP_S)
         return SignIn(owner, server.name, sealed, secrets.token_hex(16), signed_in_at, keep_at=keep_at)
 
 

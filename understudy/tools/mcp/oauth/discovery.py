@@ -1,8 +1,8 @@
 """Finds the authorization server of an MCP server (RFC 9728), and what that one says of itself (RFC 8414, OIDC)."""
 
 import re
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -11,17 +11,19 @@ from mcp.client.auth.utils import (
     build_oauth_authorization_server_metadata_discovery_urls,
     build_protected_resource_metadata_discovery_urls,
     issuers_match,
+    union_scopes,
 )
 from mcp.shared.auth import OAuthMetadata, ProtectedResourceMetadata
 from mcp.shared.auth_utils import check_resource_allowed, resource_url_from_server_url
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from understudy.auth.oauth.errors import Unreachable, Untrusted
 from understudy.auth.oauth.guarded_http import GuardedHttp
 from understudy.auth.oauth.token_endpoint import METHODS, members_of
 from understudy.tools.mcp.server import McpServer
 
-_CHALLENGE: Final = r'{}=(?:"([^"]{{1,2000}})"|([^\s,]{{1,2000}}))'
+M = TypeVar("M", bound=BaseModel)
+_CHALLENGE: Final = r'(?<![\w-]){}\s*=\s*(?:"([^"]{{1,2000}})"|([^\s,]{{1,2000}}))'
 
 
 MALFORMED: Final = (ValidationError, msgspec.DecodeError, UnicodeError, RecursionError)
@@ -32,7 +34,8 @@ MALFORMED: Final = (ValidationError, msgspec.DecodeError, UnicodeError, Recursio
 class AuthorizationServer:
     """What is used of an authorization server's metadata. `resource` is the MCP server, as tokens name it (RFC 8707).
 
-    `method` is how a client proves itself; `names_itself`: it adds its issuer to its answers (RFC 9207).
+    `method` is how a client proves itself; `names_itself`: it adds its issuer to its answers (RFC 9207);
+    `takes_documents`: the address of a client's metadata may be its id.
     """
 
     issuer: str
@@ -44,10 +47,13 @@ class AuthorizationServer:
     revocation_endpoint: str = ""
     scope: str = ""
     names_itself: bool = False
+    takes_documents: bool = False
 
 
-async def discover(server: McpServer, http: GuardedHttp) -> AuthorizationServer:
+async def discover(server: McpServer, http: GuardedHttp, wanted: str | None = None) -> AuthorizationServer:
     """Return the authorization server of an MCP server.
+
+    `wanted` are scopes to ask for besides the first ones: empty, if they are not known, stands for all that it names.
 
     Raises:
         Untrusted: The metadata are malformed, name another resource or issuer, have an address that may not be called,
@@ -56,9 +62,9 @@ async def discover(server: McpServer, http: GuardedHttp) -> AuthorizationServer:
     """
     # The developer's own address is called as it is; what it answers is another's word.
     said = await GuardedHttp(private=True).post_json(server.url, {"jsonrpc": "2.0", "id": 1, "method": "ping"})
-    challenge = said.headers if said.status in (401, 403) else {}
+    challenge = said.headers.get("www-authenticate", "") if said.status in (401, 403) else ""
     resource, issuer, scopes = resource_url_from_server_url(server.url), "", ""
-    found = await _protected_resource(server, _parameter(challenge, "resource_metadata"), http)
+    found = await _protected_resource(server, parameter_of(challenge, "resource_metadata"), http)
     if found is not None:
         if not check_resource_allowed(requested_resource=resource, configured_resource=str(found.resource)):
             raise Untrusted(f"its metadata are of another resource, {str(found.resource)[:200]}")
@@ -67,7 +73,9 @@ async def discover(server: McpServer, http: GuardedHttp) -> AuthorizationServer:
     metadata = await _metadata(server, issuer, http)
     if "S256" not in (metadata.code_challenge_methods_supported or ()):
         raise Untrusted("its authorization server does not offer PKCE with S256")
-    scope = server.scope or _parameter(challenge, "scope") or scopes
+    scope = server.scope or parameter_of(challenge, "scope") or scopes
+    if wanted is not None:
+        scope = union_scopes(scope, wanted or scopes) or ""
     if scope and "offline_access" in (metadata.scopes_supported or ()) and "offline_access" not in scope.split():
         scope += " offline_access"
     methods = metadata.token_endpoint_auth_methods_supported or METHODS
@@ -85,6 +93,7 @@ async def discover(server: McpServer, http: GuardedHttp) -> AuthorizationServer:
         "" if revocation is None else http.check(str(revocation)),
         scope[:1000],
         bool(metadata.authorization_response_iss_parameter_supported),
+        bool(metadata.client_id_metadata_document_supported),
     )
 
 
@@ -92,42 +101,41 @@ async def _protected_resource(
     server: McpServer, named: str | None, http: GuardedHttp
 ) -> ProtectedResourceMetadata | None:
     """Return the metadata of the MCP server; None if it has none, as servers before 2025-06-18."""
-    for url in build_protected_resource_metadata_discovery_urls(named, server.url):
-        # Its own origin is the developer's word; an address in its answer is not.
-        own = urlsplit(url).netloc == urlsplit(server.url).netloc
-        response = await (GuardedHttp(private=True) if own else http).get(url)
-        if response.status == 429 or response.status >= 500:
-            raise Unreachable(f"its metadata answer {response.status}")
-        if response.status == 200:
-            try:
-                return ProtectedResourceMetadata.model_validate(members_of(response.body))
-            except MALFORMED:
-                raise Untrusted("its metadata are malformed") from None
-    return None
+    urls = build_protected_resource_metadata_discovery_urls(named, server.url)
+    return await _first(urls, ProtectedResourceMetadata, urlsplit(server.url).netloc, http, "the server")
 
 
 async def _metadata(server: McpServer, issuer: str, http: GuardedHttp) -> OAuthMetadata:
     """Return the metadata of an authorization server; without an issuer, of the one at the MCP server's origin."""
     parts = urlsplit(server.url)
     expected = issuer or f"{parts.scheme}://{parts.netloc}"
-    own = not issuer or urlsplit(issuer).netloc == parts.netloc
-    for url in build_oauth_authorization_server_metadata_discovery_urls(issuer or None, server.url):
-        response = await (GuardedHttp(private=True) if own else http).get(url)
+    urls = build_oauth_authorization_server_metadata_discovery_urls(issuer or None, server.url)
+    metadata = await _first(urls, OAuthMetadata, parts.netloc, http, "its authorization server")
+    if metadata is None:
+        raise Unreachable("it names no authorization server that says how to sign in")
+    if not issuers_match(str(metadata.issuer), expected):
+        raise Untrusted(f"its authorization server calls itself {str(metadata.issuer)[:200]}, not {expected[:200]}")
+    return metadata
+
+
+async def _first(urls: Iterable[str], kind: type[M], own: str, http: GuardedHttp, whose: str) -> M | None:
+    """Return the metadata at the first address that has some.
+
+    The MCP server's `own` host is the developer's word, and may be private; an address in its answer is not.
+    """
+    for url in urls:
+        response = await (GuardedHttp(private=True) if urlsplit(url).netloc == own else http).get(url)
         if response.status == 429 or response.status >= 500:
-            raise Unreachable(f"its authorization server answers {response.status}")
-        if response.status != 200:
-            continue
-        try:
-            metadata = OAuthMetadata.model_validate(members_of(response.body))
-        except MALFORMED:
-            raise Untrusted("the metadata of its authorization server are malformed") from None
-        if not issuers_match(str(metadata.issuer), expected):
-            raise Untrusted(f"its authorization server calls itself {str(metadata.issuer)[:200]}, not {expected[:200]}")
-        return metadata
-    raise Unreachable("it names no authorization server that says how to sign in")
+            raise Unreachable(f"the metadata of {whose} answer {response.status}")
+        if response.status == 200:
+            try:
+                return kind.model_validate(members_of(response.body))
+            except MALFORMED:
+                raise Untrusted(f"the metadata of {whose} are malformed") from None
+    return None
 
 
-def _parameter(headers: Mapping[str, str], name: str) -> str | None:
-    """Return a parameter of the challenge in a refusal."""
-    found = re.search(_CHALLENGE.format(name), headers.get("www-authenticate", ""))
+def parameter_of(challenge: str, name: str) -> str | None:
+    """Return a parameter of the challenge in a refusal (`WWW-Authenticate`)."""
+    found = re.search(_CHALLENGE.format(name), challenge, re.IGNORECASE)
     return None if found is None else found[1] or found[2]

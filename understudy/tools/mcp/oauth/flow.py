@@ -23,6 +23,7 @@ from understudy.storage.errors import StorageUnavailable
 from understudy.storage.sign_ins import AddClient, AddStart, DropClient, TakeStart
 from understudy.tools.mcp.oauth import grants
 from understudy.tools.mcp.oauth.accounts import Accounts
+from understudy.tools.mcp.oauth.client_document import document_of, is_readable
 from understudy.tools.mcp.oauth.discovery import AuthorizationServer, discover
 from understudy.tools.mcp.server import McpServer
 
@@ -79,7 +80,7 @@ async def start(accounts: Accounts, owner: str, server: McpServer, redirect_uri:
     http = accounts.http(server)
     try:
         with trio.fail_after(BEGIN_S):
-            at = await discover(server, http)
+            at = await discover(server, http, await accounts.wanted(owner, server))
             client = await _client(accounts, server, at, redirect_uri)
     except trio.TooSlowError:
         raise _failed(server, Unreachable(f"no answers within {BEGIN_S:g} s"), "cannot be started now") from None
@@ -128,12 +129,15 @@ async def finish(accounts: Accounts, server: McpServer, given: Callback) -> tupl
 
 
 async def _client(accounts: Accounts, server: McpServer, at: AuthorizationServer, redirect_uri: str) -> OAuthClient:
-    """Return the client that the developer has given, or the one that this server has registered, now or before."""
+    """Return the client that the developer has given, that a document describes, or that was registered once."""
     if server.client_id:
         wanted = at.method if server.client_secret else "none"
         method = "client_secret_basic" if server.client_secret and wanted == "none" else wanted
         return OAuthClient(server.client_id, server.client_secret, method)
-    name = _digest("\n".join((at.issuer, server.url, redirect_uri)))
+    document = document_of(redirect_uri)
+    if at.takes_documents and (not at.registration_endpoint or await is_readable(document, accounts.http(server))):
+        return OAuthClient(document)
+    name = _digest("\n".join((at.issuer, server.url, redirect_uri, at.scope)))
     for _ in range(2):
         sealed = await accounts.store.read(sign_ins.client, name)
         known = None if sealed is None else accounts.seal.open(sealed, OAuthClient, "client", name)

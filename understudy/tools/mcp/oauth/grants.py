@@ -1,6 +1,7 @@
 """What is asked of an authorization server: to register this one as a client (RFC 7591), and for tokens (OAuth 2.1)."""
 
 from attrs import evolve, field, frozen
+from mcp.client.auth.utils import union_scopes
 from mcp.shared.auth import OAuthClientInformationFull
 
 from understudy.auth.oauth import token_endpoint
@@ -15,12 +16,18 @@ from understudy.auth.oauth.token_endpoint import (
     refusal,
     with_query,
 )
+from understudy.tools.mcp.errors import RefusedToken
+from understudy.tools.mcp.oauth.client_document import describe_client
 from understudy.tools.mcp.oauth.discovery import MALFORMED, AuthorizationServer
 
 
 @frozen
 class UserTokens:
-    """The tokens of a user at a server, with all that is needed to refresh them. `expires_at` is in Unix seconds."""
+    """The tokens of a user at a server, with all that is needed to refresh them. `expires_at` is in Unix seconds.
+
+    `scope` is what they are for. `wanted` is what a sign-in is to ask for since the server has refused them: None if it
+    has not, empty if it did not say. They are `barred` if nothing at all can be done there without it.
+    """
 
     access: str = field(repr=False)
     refresh: str | None = field(repr=False)
@@ -30,22 +37,24 @@ class UserTokens:
     revocation_endpoint: str
     resource: str
     refresh_at: float | None = None
+    scope: str = ""
+    wanted: str | None = None
+    barred: bool = False
+
+    def wanting(self, refused: RefusedToken) -> "UserTokens | None":
+        """Return them as refused for want of scopes; None if they are not, so that a sign-in would not help."""
+        scope = refused.scope
+        if scope is None or (scope and set(scope.split()) <= set(self.scope.split())):
+            return None
+        return evolve(self, wanted=scope and union_scopes(self.scope, scope), barred=refused.bars)
 
 
 async def register(at: AuthorizationServer, redirect_uri: str, http: GuardedHttp) -> OAuthClient:
     """Register this server at an authorization server. Raises `Untrusted`, `Unreachable` and `GrantRefused`."""
     if not at.registration_endpoint:
         raise GrantRefused("invalid_client", "its authorization server registers nobody: give mcp(…) a client_id")
-    wanted = {
-        "client_name": "understudy",
-        "redirect_uris": [redirect_uri],
-        "grant_types": ["authorization_code", "refresh_token"],
-        "response_types": ["code"],
-        "token_endpoint_auth_method": at.method,
-        "application_type": "web",
-        **({"scope": at.scope} if at.scope else {}),
-    }
-    response = await http.post_json(at.registration_endpoint, wanted)
+    scope = {"scope": at.scope} if at.scope else {}
+    response = await http.post_json(at.registration_endpoint, describe_client(redirect_uri, at.method) | scope)
     if response.status not in (200, 201):
         raise refusal(response)
     try:
@@ -102,6 +111,7 @@ async def exchange(
         at.token_endpoint,
         at.revocation_endpoint,
         at.resource,
+        scope=given.scope.replace(",", " ") if isinstance(given.scope, str) and given.scope else at.scope,
     )
 
 

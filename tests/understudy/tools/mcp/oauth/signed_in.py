@@ -7,9 +7,12 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from tests.understudy.storage.test_store import opened
+import trio
+
+from tests.servers.mcp_oauth import Provider, serving
+from tests.understudy.storage.conftest import opened
 from transport.auth.fetch import request
-from understudy import McpServer
+from understudy import McpServer, mcp
 from understudy.auth.oauth.seal import Seal
 from understudy.storage.sqlite import open_database
 from understudy.tools.mcp.oauth.accounts import Accounts
@@ -21,19 +24,24 @@ BACK = Return("/#t", "q")
 
 @asynccontextmanager
 async def accounts_in(folder: Path) -> AsyncIterator[Accounts]:
-    """Open a store of its own."""
     with closing(open_database(folder)) as database:
         async with opened(database) as store:
             yield Accounts(store, Seal(b"x" * 32), time.time, chance=random.Random(1))
 
 
+@asynccontextmanager
+async def ready(folder: Path, provider: Provider) -> AsyncIterator[tuple[Accounts, McpServer]]:
+    """Yield a store, and an MCP server whose users sign in at the provider."""
+    with trio.fail_after(90):
+        async with serving(provider) as url, accounts_in(folder) as accounts:
+            yield accounts, mcp(url, name="notes", auth="user")
+
+
 async def begun(accounts: Accounts, owner: str, server: McpServer) -> Started:
-    """Begin a sign-in."""
     return await start(accounts, owner, server, REDIRECT, BACK)
 
 
 async def came_back(started: Started) -> Callback:
-    """Go to the authorization server as the user's browser does; return what it brings back."""
     where = urlsplit(started.url)
     address = (where.hostname or "", where.port or 0)
     answer = await request("GET", started.url, headers={}, connect_to=[address], max_bytes=10_000, within_s=20)
@@ -43,5 +51,4 @@ async def came_back(started: Started) -> Callback:
 
 
 async def sign_in(accounts: Accounts, owner: str, server: McpServer) -> None:
-    """Sign a user in."""
     await finish(accounts, server, await came_back(await begun(accounts, owner, server)))

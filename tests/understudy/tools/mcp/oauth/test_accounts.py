@@ -8,74 +8,70 @@ import trio
 from attrs import evolve
 
 from tests.servers.mcp_oauth import Provider, serving
-from tests.understudy.tools.mcp.oauth.signed_in import accounts_in, sign_in
+from tests.understudy.tools.mcp.oauth.signed_in import accounts_in, ready, sign_in
 from understudy import mcp
 from understudy.auth.oauth.errors import Unreachable
-from understudy.tools.mcp.errors import SignedOut
+from understudy.storage.sign_ins import ClaimSignIn
+from understudy.tools.mcp.errors import RefusedToken, SignedOut
 from understudy.tools.mcp.oauth.accounts import CLAIM_S, EARLY, Accounts
 
 
 async def test_tokens_are_refreshed_early_and_once_for_all_who_ask(tmp_path: Path) -> None:
     """Ten tasks of two nodes ask at a time; the server takes each refresh token once. Refreshes are spread."""
     provider, shift = Provider(pause_s=0.4), [0.0]
-    with trio.fail_after(60):
-        async with serving(provider) as url, accounts_in(tmp_path) as one:
-            server = mcp(url, name="notes", auth="user")
-            clock = one.clock
-            one.clock = provider.clock = lambda: clock() + shift[0]
-            other = Accounts(one.store, one.seal, one.clock)
-            times = set()
-            for owner in ("ada", "bob", "eve"):
-                await sign_in(one, owner, server)
-                tokens = await one.tokens(owner, server)
-                assert tokens.expires_at is not None
-                assert tokens.refresh_at is not None
-                left = (tokens.expires_at - tokens.refresh_at) / provider.life_s
-                assert 1 - EARLY[1] - 0.01 <= left <= 1 - EARLY[0] + 0.01
-                times.add(round(left, 2))
-            assert len(times) > 1
-            for at in (0.0, 500.0, 1090.0, 1690.0):
-                shift[0] = at
-                found: list[str] = []
+    async with ready(tmp_path, provider) as (one, server):
+        clock = one.clock
+        one.clock = provider.clock = lambda: clock() + shift[0]
+        other = Accounts(one.store, one.seal, one.clock)
+        times = set()
+        for owner in ("ada", "bob", "eve"):
+            await sign_in(one, owner, server)
+            tokens = await one.tokens(owner, server)
+            assert tokens.expires_at is not None
+            assert tokens.refresh_at is not None
+            left = (tokens.expires_at - tokens.refresh_at) / provider.life_s
+            assert 1 - EARLY[1] - 0.01 <= left <= 1 - EARLY[0] + 0.01
+            times.add(round(left, 2))
+        assert len(times) > 1
+        for at in (0.0, 500.0, 1090.0, 1690.0):
+            shift[0] = at
+            found: list[str] = []
 
-                async def ask(accounts: Accounts, into: list[str] = found) -> None:
-                    into.append((await accounts.tokens("ada", server)).access)
+            async def ask(accounts: Accounts, into: list[str] = found) -> None:
+                into.append((await accounts.tokens("ada", server)).access)
 
-                async with trio.open_nursery() as nursery:
-                    for n in range(10):
-                        nursery.start_soon(ask, (one, other)[n % 2])
-                assert all(each in provider.access for each in found)
-                assert len(Counter(found)) <= 2  # those who need not wait go on with the token that is still good
-            assert provider.refreshed == 3
-            assert provider.refused == 0
+            async with trio.open_nursery() as nursery:
+                for n in range(10):
+                    nursery.start_soon(ask, (one, other)[n % 2])
+            assert all(each in provider.access for each in found)
+            assert len(Counter(found)) <= 2  # those who need not wait go on with the token that is still good
+        assert provider.refreshed == 3
+        assert provider.refused == 0
 
 
 async def test_a_cancelled_caller_does_not_lose_a_refresh_token(tmp_path: Path) -> None:
     provider = Provider(hold=trio.Event())
-    with trio.fail_after(60):
-        async with serving(provider) as url, accounts_in(tmp_path) as accounts:
-            server = mcp(url, name="notes", auth="user")
-            await sign_in(accounts, "ada", server)
-            old = await accounts.tokens("ada", server)
-            async with trio.open_nursery() as nursery:
+    async with ready(tmp_path, provider) as (accounts, server):
+        await sign_in(accounts, "ada", server)
+        old = await accounts.tokens("ada", server)
+        async with trio.open_nursery() as nursery:
 
-                async def ask() -> None:
-                    await accounts.tokens("ada", server, refused=old.access)
+            async def ask() -> None:
+                await accounts.tokens("ada", server, RefusedToken(old.access))
 
-                nursery.start_soon(ask)
-                while not (row := await accounts.store.sign_in("ada", "notes")) or not row.claimed_until:  # noqa: ASYNC110 - the store
-                    await trio.sleep(0.02)
-                nursery.cancel_scope.cancel()
-                assert provider.hold is not None
-                provider.hold.set()
-            assert provider.refreshed == 1
-            newer = (await accounts.tokens("ada", server)).access
-            assert newer in provider.access
-            assert newer != old.access
+            nursery.start_soon(ask)
+            while not (row := await accounts.store.sign_in("ada", "notes")) or not row.claimed_until:  # noqa: ASYNC110 - the store
+                await trio.sleep(0.02)
+            nursery.cancel_scope.cancel()
+            assert provider.hold is not None
+            provider.hold.set()
+        assert provider.refreshed == 1
+        newer = (await accounts.tokens("ada", server)).access
+        assert newer in provider.access
+        assert newer != old.access
 
 
 async def test_a_refused_refresh_ends_the_sign_in_and_a_server_that_is_away_does_not(tmp_path: Path) -> None:
-    """A node that died in a refresh holds others up for a bounded time."""
     provider = Provider()
     with trio.fail_after(90):
         async with accounts_in(tmp_path) as accounts:
@@ -84,7 +80,7 @@ async def test_a_refused_refresh_ends_the_sign_in_and_a_server_that_is_away_does
                 await sign_in(accounts, "ada", server)
                 tokens = await accounts.tokens("ada", server)
             with pytest.raises(Unreachable):
-                await accounts.tokens("ada", server, refused=tokens.access)
+                await accounts.tokens("ada", server, RefusedToken(tokens.access))
             assert await accounts.tokens("ada", server) == tokens
             row = await accounts.store.sign_in("ada", "notes")
             assert row is not None
@@ -94,18 +90,12 @@ async def test_a_refused_refresh_ends_the_sign_in_and_a_server_that_is_away_does
                 now = accounts.clock()
                 dead = await accounts.store.sign_in("ada", "notes")
                 assert dead is not None
-                await claimed(accounts, dead.stamp, now + CLAIM_S)
+                claim = ClaimSignIn("ada", "notes", dead.stamp, "dead", now + CLAIM_S)
+                assert await accounts.store.commit(claim)
                 accounts.clock = lambda: now + CLAIM_S + 1
-                newer = await accounts.tokens("ada", server, refused=tokens.access)
+                newer = await accounts.tokens("ada", server, RefusedToken(tokens.access))
                 assert newer.access in provider.access
                 provider.end()
                 with pytest.raises(SignedOut):
-                    await accounts.tokens("ada", server, refused=newer.access)
+                    await accounts.tokens("ada", server, RefusedToken(newer.access))
                 assert await accounts.store.sign_ins("ada") == []
-
-
-async def claimed(accounts: Accounts, stamp: str, until: float) -> None:
-    """Claim a refresh as a node that then dies."""
-    from understudy.storage.sign_ins import ClaimSignIn
-
-    assert await accounts.store.commit(ClaimSignIn("ada", "notes", stamp, "dead", until))

@@ -43,11 +43,12 @@ async def answering(pages: Pages) -> AsyncIterator[tuple[str, list[str]]]:
         with suppress(trio.BrokenResourceError):
             await answer(stream)
 
-    async with trio.open_nursery() as nursery:
-        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        nursery.start_soon(trio.serve_listeners, tolerant, [listener])
-        yield f"http://127.0.0.1:{listener.socket.getsockname()[1]}", called
-        nursery.cancel_scope.cancel()
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+            nursery.start_soon(trio.serve_listeners, tolerant, [listener])
+            yield f"http://127.0.0.1:{listener.socket.getsockname()[1]}", called
+            nursery.cancel_scope.cancel()
 
 
 def metadata(origin: str, **more: Any) -> Pages:
@@ -63,7 +64,6 @@ def metadata(origin: str, **more: Any) -> Pages:
 
 
 def at(origin: str) -> McpServer:
-    """Return the server, as its developer names it."""
     return mcp(f"{origin}/mcp", name="notes", auth="user")
 
 
@@ -75,60 +75,63 @@ async def test_metadata_that_do_not_match_are_refused() -> None:
         "address that is none": {"authorization_endpoint": "https://a:b@evil.example/authorize"},
     }
     pages: Pages = {}
-    with trio.fail_after(60):
-        async with answering(pages) as (origin, _):
-            for words, change in evil.items():
-                pages |= metadata(origin, **change)
-                with pytest.raises(Untrusted, match=words):
-                    await discover(at(origin), GuardedHttp(private=True))
-            pages |= metadata(origin)
-            assert (await discover(at(origin), GuardedHttp(private=True))).issuer == origin
-            pages[f"{RESOURCE}/mcp"]["resource"] = "https://other.example/mcp"
-            with pytest.raises(Untrusted, match="another resource"):
+    async with answering(pages) as (origin, _):
+        for words, change in evil.items():
+            pages |= metadata(origin, **change)
+            with pytest.raises(Untrusted, match=words):
                 await discover(at(origin), GuardedHttp(private=True))
+        pages |= metadata(origin)
+        assert (await discover(at(origin), GuardedHttp(private=True))).issuer == origin
+        pages[f"{RESOURCE}/mcp"]["resource"] = "https://other.example/mcp"
+        with pytest.raises(Untrusted, match="another resource"):
+            await discover(at(origin), GuardedHttp(private=True))
 
 
 @pytest.mark.parametrize("absent", [None, ""])
 async def test_optional_members_may_be_null_or_empty(absent: str | None) -> None:
-    """As some servers write what they do not have, in both metadata and in the answer to a registration."""
     optional = ("registration_endpoint", "revocation_endpoint", "service_documentation", "scopes_supported")
-    with trio.fail_after(60):
-        pages: Pages = {}
-        async with answering(pages) as (origin, _):
-            pages |= metadata(origin, **dict.fromkeys(optional, absent))
-            pages[f"{RESOURCE}/mcp"] |= {"resource_documentation": absent, "scopes_supported": absent}
-            found = await discover(at(origin), GuardedHttp(private=True))
-            assert (found.registration_endpoint, found.revocation_endpoint, found.scope) == ("", "", "")
-            pages["/register"] = {"client_id": "c", "redirect_uris": ["https://a.example/back"]} | dict.fromkeys(
-                ("client_secret", "client_uri", "logo_uri", "scope"), absent
-            )
-            registering = evolve(found, registration_endpoint=f"{origin}/register", method="none")
-            client = await grants.register(registering, "https://a.example/back", GuardedHttp(private=True))
-            assert (client.id, client.secret) == ("c", "")
+    pages: Pages = {}
+    async with answering(pages) as (origin, _):
+        pages |= metadata(origin, **dict.fromkeys(optional, absent))
+        pages[f"{RESOURCE}/mcp"] |= {"resource_documentation": absent, "scopes_supported": absent}
+        found = await discover(at(origin), GuardedHttp(private=True))
+        assert (found.registration_endpoint, found.revocation_endpoint, found.scope) == ("", "", "")
+        pages["/register"] = {"client_id": "c", "redirect_uris": ["https://a.example/back"]} | dict.fromkeys(
+            ("client_secret", "client_uri", "logo_uri", "scope"), absent
+        )
+        registering = evolve(found, registration_endpoint=f"{origin}/register", method="none")
+        client = await grants.register(registering, "https://a.example/back", GuardedHttp(private=True))
+        assert (client.id, client.secret) == ("c", "")
+
+
+@pytest.mark.parametrize(("wanted", "scope"), [(None, "a"), ("b a", "a b"), ("", "a c")])
+async def test_wanted_scopes_are_asked_for_besides_the_first_ones(wanted: str | None, scope: str) -> None:
+    """If a server does not say which it wants, those are asked for that it knows."""
+    pages: Pages = {"/mcp": b'HTTP/1.1 401 No\r\nWWW-Authenticate: Bearer scope="a"\r\nContent-Length: 0\r\n\r\n'}
+    async with answering(pages) as (origin, _):
+        pages |= metadata(origin)
+        pages[f"{RESOURCE}/mcp"]["scopes_supported"] = ["c"]
+        assert (await discover(at(origin), GuardedHttp(private=True), wanted)).scope == scope
 
 
 async def test_no_private_address_is_called_that_another_named() -> None:
-    """Neither by the metadata's address, nor the issuer's or an endpoint's, nor by a redirect."""
     pages: Pages = {}
-    with trio.fail_after(60):
-        async with answering({}) as (inner, called), answering(pages) as (origin, _):
-            challenge = f'Bearer resource_metadata="{inner}/secret"'
-            refusal = f"HTTP/1.1 401 No\r\nWWW-Authenticate: {challenge}\r\nContent-Length: 0\r\n\r\n".encode()
-            moved = f"HTTP/1.1 302 Found\r\nLocation: {inner}/secret\r\nContent-Length: 0\r\n\r\n".encode()
-            endpoint = metadata(origin, token_endpoint=f"{inner}/token")
-            issuer = metadata(origin) | {
-                f"{RESOURCE}/mcp": {"resource": f"{origin}/mcp", "authorization_servers": [inner]}
-            }
-            for given in (metadata(origin) | {"/mcp": refusal}, endpoint, issuer):
-                pages.clear()
-                pages |= given
-                with pytest.raises(Untrusted, match="not https"):
-                    await discover(at(origin), GuardedHttp())
+    async with answering({}) as (inner, called), answering(pages) as (origin, _):
+        challenge = f'Bearer resource_metadata="{inner}/secret"'
+        refusal = f"HTTP/1.1 401 No\r\nWWW-Authenticate: {challenge}\r\nContent-Length: 0\r\n\r\n".encode()
+        moved = f"HTTP/1.1 302 Found\r\nLocation: {inner}/secret\r\nContent-Length: 0\r\n\r\n".encode()
+        endpoint = metadata(origin, token_endpoint=f"{inner}/token")
+        issuer = metadata(origin) | {f"{RESOURCE}/mcp": {"resource": f"{origin}/mcp", "authorization_servers": [inner]}}
+        for given in (metadata(origin) | {"/mcp": refusal}, endpoint, issuer):
             pages.clear()
-            pages |= metadata(origin) | {f"{RESOURCE}/mcp": moved, RESOURCE: moved, ISSUER: moved}
-            with pytest.raises(Unreachable):
+            pages |= given
+            with pytest.raises(Untrusted, match="not https"):
                 await discover(at(origin), GuardedHttp())
-            assert called == []
+        pages.clear()
+        pages |= metadata(origin) | {f"{RESOURCE}/mcp": moved, RESOURCE: moved, ISSUER: moved}
+        with pytest.raises(Unreachable):
+            await discover(at(origin), GuardedHttp())
+        assert called == []
     for url in ("https://127.0.0.1/x", "https://localhost/x", "https://[::ffff:10.0.0.1]/x"):
         with pytest.raises(Untrusted, match="is private"):
             await GuardedHttp().get(url)
@@ -146,10 +149,9 @@ async def test_a_token_endpoint_that_floods_hangs_or_babbles_ends_the_request(mo
         "/moved": (b"HTTP/1.1 307 No\r\nLocation: /token\r\nContent-Length: 0\r\n\r\n", Unreachable),
         "/refused": (b'HTTP/1.1 400 No\r\nContent-Length: 25\r\n\r\n{"error":"invalid_grant"}', GrantRefused),
     }
-    with trio.fail_after(60):
-        async with answering({path: given for path, (given, _) in told.items()}) as (origin, _):
-            server = AuthorizationServer(origin, f"{origin}/authorize", "", f"{origin}/mcp", "none")
-            for path, (_, kind) in told.items():
-                there = evolve(server, token_endpoint=origin + path)
-                with pytest.raises(kind):
-                    await grants.exchange(there, OAuthClient("c"), "code", "v", origin, GuardedHttp(private=True), 0.0)
+    async with answering({path: given for path, (given, _) in told.items()}) as (origin, _):
+        server = AuthorizationServer(origin, f"{origin}/authorize", "", f"{origin}/mcp", "none")
+        for path, (_, kind) in told.items():
+            there = evolve(server, token_endpoint=origin + path)
+            with pytest.raises(kind):
+                await grants.exchange(there, OAuthClient("c"), "code", "v", origin, GuardedHttp(private=True), 0.0)

@@ -1,40 +1,32 @@
 """Sign-ins at a real authorization server: from the browser's two requests to the tokens."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import ssl
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import trio
+import trustme
 from attrs import evolve
 
-from tests.servers.mcp_oauth import Provider, serving
-from tests.understudy.tools.mcp.oauth.signed_in import BACK, REDIRECT, accounts_in, begun, came_back
-from understudy import McpServer, mcp
+from tests.servers.mcp_oauth import Provider
+from tests.understudy.tools.mcp.oauth.signed_in import BACK, REDIRECT, accounts_in, begun, came_back, ready
+from tests.understudy.tools.mcp.oauth.test_discovery import answering, at, metadata
 from understudy.auth.oauth.errors import SignInFailed
 from understudy.storage.sign_ins import AddStart, PutSignIn
 from understudy.tools.mcp.errors import SignedOut
-from understudy.tools.mcp.oauth.accounts import Accounts
 from understudy.tools.mcp.oauth.flow import finish, start
 
 
-@asynccontextmanager
-async def ready(folder: Path) -> AsyncIterator[tuple[Accounts, McpServer, Provider]]:
-    """Return a store with an MCP server whose users sign in."""
-    provider = Provider()
-    with trio.fail_after(60):
-        async with serving(provider) as url, accounts_in(folder) as accounts:
-            yield accounts, mcp(url, name="notes", auth="user"), provider
-
-
 async def test_a_user_signs_in_and_out(tmp_path: Path) -> None:
-    """The client is registered once; the stored row does not show the tokens; signing out revokes them."""
-    async with ready(tmp_path) as (accounts, server, provider):
+    provider = Provider()
+    async with ready(tmp_path, provider) as (accounts, server):
         for owner in ("ada", "bob"):
             given = await came_back(await begun(accounts, owner, server))
             assert await finish(accounts, server, given) == (owner, BACK)
-        assert len(provider.clients) == 1
+        (client,) = provider.clients.values()
+        assert client.application_type == "native"  # the way back is a loopback address
         assert len(provider.access) == 2
         tokens = await accounts.tokens("ada", server)
         assert tokens.access in provider.access
@@ -53,8 +45,8 @@ async def test_a_user_signs_in_and_out(tmp_path: Path) -> None:
 
 
 async def test_an_answer_that_is_not_of_this_sign_in_is_refused(tmp_path: Path) -> None:
-    """A made-up state, another browser, another server, another issuer, a code that was used, a user who refuses."""
-    async with ready(tmp_path) as (accounts, server, provider):
+    provider = Provider()
+    async with ready(tmp_path, provider) as (accounts, server):
         good = await came_back(await begun(accounts, "ada", server))
         for given, words in (
             (evolve(good, state="made up"), "has expired"),
@@ -82,7 +74,7 @@ async def test_an_answer_that_is_not_of_this_sign_in_is_refused(tmp_path: Path) 
 
 
 async def test_a_start_expires_and_a_user_has_few(tmp_path: Path) -> None:
-    async with ready(tmp_path) as (accounts, server, _):
+    async with ready(tmp_path, Provider()) as (accounts, server):
         old = await came_back(await begun(accounts, "ada", server))
         now = accounts.clock()
         accounts.clock = lambda: now + 601
@@ -95,7 +87,7 @@ async def test_a_start_expires_and_a_user_has_few(tmp_path: Path) -> None:
 
 
 async def test_the_browser_is_asked_with_pkce_and_for_this_resource(tmp_path: Path) -> None:
-    async with ready(tmp_path) as (accounts, server, _):
+    async with ready(tmp_path, Provider()) as (accounts, server):
         began = await start(accounts, "ada", evolve(server, client_id="mine"), REDIRECT, BACK)
     asked = {name: each[0] for name, each in parse_qs(urlsplit(began.url).query).items()}
     assert asked.pop("state")
@@ -109,3 +101,42 @@ async def test_the_browser_is_asked_with_pkce_and_for_this_resource(tmp_path: Pa
         "scope": "notes",
     }
     assert urlsplit(began.url).path == "/authorize"
+
+
+@pytest.mark.parametrize(
+    ("registers", "served", "by_document"), [(True, True, True), (True, False, False), (False, False, True)]
+)
+async def test_the_document_of_this_server_is_its_id_where_one_is_taken_and_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registers: bool, served: bool, by_document: bool
+) -> None:
+    """One that cannot be read from outside is named only to those who register nobody."""
+    authority, tls = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+
+    async def serve(stream: trio.SSLStream[trio.SocketStream]) -> None:
+        head = await stream.receive_some()
+        found = served and head.startswith(b"GET /api/mcp/notes/client.json ")
+        await stream.send_all(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % (200 if found else 404))
+        await trio.aclose_forcefully(stream)
+
+    pages: dict[str, Any] = {}
+    with trio.fail_after(60):
+        async with (
+            trio.open_nursery() as nursery,
+            answering(pages) as (origin, called),
+            accounts_in(tmp_path) as accounts,
+        ):
+            listeners = await trio.open_ssl_over_tcp_listeners(0, tls, host="127.0.0.1", https_compatible=True)
+            nursery.start_soon(trio.serve_listeners, serve, listeners)
+            here = f"https://127.0.0.1:{listeners[0].transport_listener.socket.getsockname()[1]}/api/mcp/notes"
+            endpoint = {"registration_endpoint": f"{origin}/register"} if registers else {}
+            pages |= metadata(origin, client_id_metadata_document_supported=True, **endpoint)
+            pages["/register"] = {"client_id": "registered", "redirect_uris": [f"{here}/callback"]}
+            pages["/register"]["token_endpoint_auth_method"] = "none"
+            began = await start(accounts, "ada", at(origin), f"{here}/callback", BACK)
+            nursery.cancel_scope.cancel()
+    asked = parse_qs(urlsplit(began.url).query)
+    assert asked["client_id"] == [f"{here}/client.json" if by_document else "registered"]
+    assert ("/register" in called) is not by_document

@@ -6,30 +6,26 @@ import trio
 from attrs import evolve
 
 from actors import ActorSystem, ChildSpec
-from tests.servers.mcp_oauth import Provider, serving
-from tests.understudy.tools.mcp.oauth.signed_in import accounts_in, sign_in
-from understudy import mcp
+from tests.servers.mcp_oauth import Provider
+from tests.understudy.tools.mcp.oauth.signed_in import ready, sign_in
 from understudy.storage import sign_ins
 from understudy.tools.mcp.oauth import keeper
 from understudy.tools.mcp.oauth.accounts import KEEP_S
 
 
 async def test_what_is_due_is_refreshed_once_by_two_nodes(tmp_path: Path, monkeypatch) -> None:
-    """A sign-in at a server that no agent has any more is left alone from then on."""
     provider = Provider(pause_s=0.2)
     monkeypatch.setattr(keeper, "EVERY_S", 0.2)
-    with trio.fail_after(60):
-        async with serving(provider) as url, accounts_in(tmp_path) as accounts:
-            server = mcp(url, name="notes", auth="user")
-            for owner in ("ada", "bob"):
-                await sign_in(accounts, owner, server)
-            await sign_in(accounts, "ada", evolve(server, name="gone"))
-            now = accounts.clock()
-            accounts.clock = provider.clock = lambda: now + KEEP_S[1] + 1
-            both = [ChildSpec(each, lambda: keeper.SignInKeeper(accounts, {"notes": server})) for each in "ab"]
-            async with ActorSystem("keepers", both):
-                while await accounts.store.read(sign_ins.to_keep, accounts.clock()):  # noqa: ASYNC110 - until it is done
-                    await trio.sleep(0.05)
-            assert provider.refreshed == 2
-            assert len(await accounts.store.sign_ins("ada")) == 2
-            assert (await accounts.tokens("bob", server)).access in provider.access
+    async with ready(tmp_path, provider) as (accounts, server):
+        for owner in ("ada", "bob"):
+            await sign_in(accounts, owner, server)
+        await sign_in(accounts, "ada", evolve(server, name="gone"))
+        now = accounts.clock()
+        accounts.clock = provider.clock = lambda: now + KEEP_S[1] + 1
+        both = [ChildSpec(each, lambda: keeper.SignInKeeper(accounts, {"notes": server})) for each in "ab"]
+        async with ActorSystem("keepers", both):
+            while await accounts.store.read(sign_ins.to_keep, accounts.clock()):  # noqa: ASYNC110 - until it is done
+                await trio.sleep(0.05)
+        assert provider.refreshed == 2
+        assert len(await accounts.store.sign_ins("ada")) == 2
+        assert (await accounts.tokens("bob", server)).access in provider.access

@@ -1,0 +1,53 @@
+"""The analyst stands on what `understudy` and `understudy.sandbox` export, as any other distribution may."""
+
+import ast
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+import analyst
+import understudy
+import understudy.sandbox
+
+MODULES = sorted(Path(analyst.__file__).parent.glob("*.py"))
+IN_THE_PROCESS = {
+    "chart_data", "column_types", "confine", "duckdb_session", "probe", "profiling", "queries", "refusal",
+    "table_analysis", "table_worker", "units",
+}  # fmt: skip
+EXPORTED = {"understudy": set(understudy.__all__), "understudy.sandbox": set(understudy.sandbox.__all__)}
+
+
+def imported(module: Path) -> dict[str, set[str]]:
+    """Return the names that a module imports from each module of `understudy`."""
+    found: dict[str, set[str]] = {}
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == "understudy":
+            found.setdefault(node.module, set()).update(each.name for each in node.names)
+        elif isinstance(node, ast.Import):
+            assert not any(each.name.startswith("understudy") for each in node.names), "import names from understudy"
+    return found
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.stem)
+def test_a_module_imports_exported_names_only(module: Path) -> None:
+    """Modules of a process import nothing of `understudy`: they would load the server."""
+    for source, names in imported(module).items():
+        assert source in EXPORTED
+        assert names <= EXPORTED[source]
+    assert not (module.stem in IN_THE_PROCESS and imported(module))
+
+
+def test_the_server_finds_the_agent_by_its_entry_point() -> None:
+    (found,) = [each for each in entry_points(group="understudy.agents") if each.name == "insights"]
+    assert (found.value, found.load()) == ("analyst:insights", analyst.insights)
+    assert found.dist is not None
+    assert found.dist.name == "understudy-analyst"
+
+
+def test_duckdb_is_loaded_in_the_tables_process_only() -> None:
+    program = "import sys, analyst; print('duckdb' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

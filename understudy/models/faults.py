@@ -1,0 +1,278 @@
+"""What providers say of a failed request, read as one of a few faults: by status, code and words. Pure.
+
+1. One table for all APIs, as a status means something else at each provider. The first row that fits counts.
+2. An error within a stream has no status: its code stands for one.
+3. A provider's words may quote anything. They decide here, and go no further than the log, scrubbed.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from attrs import frozen
+
+from understudy.models.model import LOADS, TOO_LONG, ModelFault, ModelUnavailable
+
+MAX_WORDS: Final = 4_000
+"""Characters of a provider's words that are read."""
+MAX_WORD: Final = 1_000
+"""Characters of one text in them: some quote the whole request."""
+_TUPLE, _PART = re.compile(r"\('\w+'(?:, (?:'\w+'|\d+))+,?\)"), re.compile(r"\w+")
+"""A path of a field as Python writes it, `('body', 'text', 'format')`, and the names in it."""
+_QUOTING: Final = ("input", "failed_generation", "url", "request_id")
+"""Members of an error that quote what was sent, or say nothing."""
+_SAYING: Final = ("message", "msg", "detail", "error_msg", "title")
+"""Members with the words of an error that has no `error`."""
+_CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+"""The form of codes that are put into the log; anything else may be the provider's own text."""
+
+REFUSED_KEY: Final = "The language model's provider refused this server's key."
+SENTENCES: Final[Mapping[ModelFault, str]] = {
+    ModelFault.ACCOUNT: "This server's account at the provider is used up.",
+    ModelFault.KEY: REFUSED_KEY,
+    ModelFault.TOO_LONG: TOO_LONG,
+    ModelFault.FILTERED: "The provider's content filter refused this message.",
+    ModelFault.NO_TOOLS: "The language model takes no tools, and this agent has some.",
+    ModelFault.REFUSED: "The language model did not accept this request.",
+    ModelFault.BUSY: "The language model is busy; try again in a moment.",
+    ModelFault.FAILED: "The language model failed; try again in a moment.",
+    ModelFault.AWAY: "The language model failed; try again in a moment.",
+}
+"""What the user reads, but for an unknown model."""
+UNKNOWN_MODEL: Final = "The provider does not know the language model."
+OVERLOADED: Final = "The language model is overloaded; try again in a moment."
+SLOW: Final = "The language model took too long to answer."
+
+
+def said_by(pattern: str) -> re.Pattern[str]:
+    """Return what finds words of a provider, in any case and on any line."""
+    return re.compile(pattern, re.IGNORECASE | re.DOTALL)
+
+
+_AWAY: Final = (408, 502, 503, 504, 520, 521, 522, 523, 524, 529)
+"""Statuses that concern the server and no request; those from 520 are of a proxy, but for Anthropic's 529."""
+_CODES: Final = tuple(
+    (re.compile(words), status)
+    for words, status in (
+        (r"image|mismatch|policy", 400),
+        (r"authentication|api_key", 401),
+        (r"billing|quota|balance|credit", 402),
+        (r"permission", 403),
+        (r"not_found", 404),
+        (r"too_large|context_length|context_size", 413),
+        (r"rate_limit|too_many|exhausted|throttl", 429),
+        (r"overloaded", 529),
+        (r"unavailable", 503),
+        (r"time_?out", 504),
+        (r"invalid|above_max|below_min|too_long|unsupported|bad_?request|validation|badrequest", 400),
+    )
+)
+"""The status for which a code stands in an error without one, by parts of the code."""
+_ROWS: Final = tuple(
+    (fault, statuses, said_by(words))
+    for fault, statuses, words in (
+        # What the model has written cannot be read by its own server (Groq): it may write something else.
+        (
+            ModelFault.FAILED,
+            (),
+            r"tool_use_failed|json_validate_failed|output_parse_failed|failed to (call a function|gener)",
+        ),
+        # More in one request than is allowed in a minute: it never passes (Groq 413, OpenAI 429).
+        (ModelFault.TOO_LONG, (), r"request too large|reduce your message size|tokens must be reduced"),
+        # A limit that is over soon, in words that also speak of a quota (Gemini) or a way to pay (Groq).
+        (ModelFault.BUSY, (400,), r"throttl|too many requests|rate.?limit"),
+        (ModelFault.BUSY, (429,), r"retry in \d|retrydelay|try again in \d|per (minute|min|second|day)\b|wait before"),
+        (
+            ModelFault.ACCOUNT,
+            (400, 401, 402, 403, 404, 412, 429, 500),
+            r"insufficient.?(quota|balance|credit|fund)|credit balance|\bbilling|current.?quota|not enough credit"
+            r"|(no|of|more|any|included|purchase) credits?\b|credit limit|arrear|overdue|recharge|unpaid|good standing"
+            r"|spend(ing)?.limit|usage limits?\W.{0,80}regain|free tier.{0,40}(exhaust|only)|freetieronly|余额|欠费"
+            r"|(key|monthly) limit",
+        ),
+        (
+            ModelFault.KEY,
+            (),
+            r"api.?key.{0,20}(not valid|invalid|expired|incorrect)|(incorrect|invalid|no|missing) .{0,9}api.?key",
+        ),
+        (
+            ModelFault.FILTERED,
+            (400, 403, 404, 422, 451, 500),
+            r"content.?(filter|policy|management|moderation)|responsible.?ai|data.?inspection|inappropriate|flagged"
+            r"|moderation|prohibited.?content|(for|due to) safety|safety.(check|system|filter|setting)|jailbreak"
+            r"|usage (guideline|polic)|sensitive.?(content|word|info)|violat.{0,40}polic|guardrail"
+            r"|content exists risk|敏感|不安全",
+        ),
+        (
+            ModelFault.TOO_LONG,
+            (400, 404, 413, 422, 500),
+            r"context (length|size|window|limit)|context_(length|size)_|(maximum|max|available|model'?s) context"
+            r"|prompt is too long|超长"
+            r"|(input|prompt|request|message)s? (is |are )?(too (long|large)|length)|input token count|max_model_len"
+            r"|maximum (input|prompt|number of) ?(length|tokens)|reduce the length|too many (input )?tokens"
+            r"|(longer|larger) than the (model|maximum)|token limit|maximum model length"
+            r"|inputs.{0,40}max_new_tokens. must be <="
+            r"|exceed(s|ed|ing)? (the )?(model'?s )?(context|maximum (context|number of tokens)|token)",
+        ),
+        (
+            ModelFault.NO_TOOLS,
+            (400, 404, 422, 500, 501),
+            r"support tool use|not support(ed)?:? .{0,16}(tools?\b|function.call)|tools? param|enable-auto-tool-choice"
+            r"|(tools?|tool use|tool call(s|ing)|function call(s|ing))['`\"]* (is|are) (not|un).?(support|avail|enabl)"
+            r"|(body\W+|unsupported.{0,20}|unknown.{0,20})['`\"]?tools\b",
+        ),
+        (
+            ModelFault.ADDRESS,
+            (400, 403, 404, 422),
+            r"model.?not.?open|model[^.]{0,90}(not.exist|not.found|decommissioned|longer avail)"
+            r"|(invalid|unknown|no such|not a valid) model\b|on-demand throughput"
+            r"|model_not_supported|deployment.?not.?found|model identifier"
+            r"|not supported by any provider|access to (the )?model|unable to access model",
+        ),
+        (
+            ModelFault.REFUSED,
+            (404,),
+            r"item with id|not support|that support|support (the |for )?\w+ (input|use)|image|param",
+        ),
+        (
+            ModelFault.REFUSED,
+            (500, 501),
+            r"unsupported|not support|mmproj|template|jinja|conversation roles|not permitted|at row \d"
+            r"|missing 'content",
+        ),
+    )
+)
+"""Faults by statuses (all without any) and words, as OpenAI, Azure, Anthropic, Bedrock, Gemini, Mistral, Groq, Qwen,
+DeepSeek, Moonshot, Z.ai, xAI, OpenRouter, LiteLLM, vLLM, SGLang, llama.cpp, Ollama and LM Studio say them."""
+_WAIT: Final = said_by(
+    r"(?:again in|retry (?:in|after)|retrydelay:) ?(?:(\d{1,4})m(?!s))?(?:(\d{1,6}(?:\.\d{1,9})?) ?(ms|s))?"
+)
+"""How long to wait, in words: OpenAI's and Groq's `1m2.5s` or `20ms`, Gemini's `retryDelay`, Azure's `20 seconds`."""
+_STATUS: Final[Mapping[int, ModelFault]] = {
+    401: ModelFault.KEY,
+    402: ModelFault.ACCOUNT,
+    403: ModelFault.KEY,
+    404: ModelFault.ADDRESS,
+    413: ModelFault.TOO_LONG,
+    425: ModelFault.BUSY,
+    429: ModelFault.BUSY,
+    498: ModelFault.BUSY,
+    501: ModelFault.REFUSED,
+}
+"""Faults by status alone. Of the others those below 500 are refusals, and those from 500 failures."""
+
+_OF_REASONING: Final = said_by(r"signature|thinking|reasoning|encrypted|\brs_|(call|use).?id")
+_OF_ATTACHMENTS: Final = said_by(
+    r"image|picture|media|pixel|dimension|pdf|document|\bfiles?\b|base64|vision|multimodal|modalit|mmproj"
+)
+
+
+@frozen
+class ErrorReply:
+    """What a provider has said of a failed request: the `status` of the answer or, within a stream, the one that its
+    code stands for; the `code` for the log; and its `words`. `guessed`: nothing says a status, so its words count."""
+
+    status: int
+    code: str
+    words: str
+    guessed: bool = False
+
+    @property
+    def fault(self) -> ModelFault:
+        """The fault that it is."""
+        given = {400, 429, 500} if self.guessed else {self.status}
+        for fault, statuses, words in _ROWS:
+            if (not statuses or given & {*statuses}) and words.search(self.words):
+                return fault
+        if self.status in _AWAY:
+            return ModelFault.AWAY
+        return _STATUS.get(self.status, ModelFault.REFUSED if self.status < 500 else ModelFault.FAILED)
+
+    @property
+    def about(self) -> str:
+        """What a refusal seems to mean: ``attachments``, ``reasoning`` or, if its words say neither, nothing."""
+        if _OF_REASONING.search(self.words):
+            return "reasoning"
+        return "attachments" if _OF_ATTACHMENTS.search(self.words) else ""
+
+
+def read_told(body: Any, status: int = 0, words: str = "") -> ErrorReply:
+    """Return what the body of an error says, of any form. `words` stand for a body that says nothing."""
+    pieces: list[str] = []
+    codes: list[str] = []
+    _collect(body, "", pieces, codes)
+    numbers = [int(each) for each in codes if each.isdecimal() and 400 <= int(each) <= 599]
+    named = [each for each in codes if _CODE.fullmatch(each)]
+    guessed = not 400 <= status <= 599
+    if guessed:
+        status = next((status for words_, status in _CODES if any(map(words_.search, named))), 0)
+        status = numbers[0] if numbers else status
+    guessed = guessed and not status
+    said = _TUPLE.sub(lambda found: ".".join(_PART.findall(found[0])), "; ".join(pieces) or words)[:MAX_WORDS]
+    return ErrorReply(status or 500, named[0] if named else "", said, guessed)
+
+
+def _collect(value: Any, name: str, pieces: list[str], codes: list[str], depth: int = 0) -> None:
+    """Add the texts of an error to `pieces`, each behind its name, and its codes to `codes`."""
+    if depth > 6 or len(pieces) > 100 or name in _QUOTING or value is None:
+        return
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            _collect(each, str(key), pieces, codes, depth + 1)
+    elif isinstance(value, list) and name == "loc":
+        pieces.append("loc: " + ".".join(map(str, value)))
+    elif isinstance(value, list):
+        for each in value:
+            _collect(each, name, pieces, codes, depth + 1)
+    else:
+        text = str(value)[:MAX_WORD]
+        pieces.append(f"{name}: {text}" if name else text)
+        if name in ("code", "status", "type") and text != "error":
+            codes.insert(0 if name == "code" else len(codes), text.lower())
+
+
+def failure(
+    told: ErrorReply, kind: str, not_found: str = UNKNOWN_MODEL, retry_after_s: float | None = None
+) -> ModelUnavailable:
+    """Return the error for the user. `kind` is for the log; `not_found` is the sentence for an unknown model."""
+    fault = told.fault
+    sentence = SENTENCES.get(fault, not_found)
+    if fault is ModelFault.AWAY and told.status in (408, 504, 524):
+        sentence = SLOW
+    elif told.status == 529 or (told.status == 503 and "overload" in told.words.lower()):
+        sentence = OVERLOADED
+    detail = " ".join(str(each) for each in (kind, told.status, told.code) if each)
+    if told.status == 503 and "loading" in told.words.lower():
+        detail = f"{detail} {LOADS}"
+    retryable = fault in (ModelFault.BUSY, ModelFault.FAILED, ModelFault.AWAY)
+    if retry_after_s is None and (found := _WAIT.search(told.words)) and any(found.groups()):
+        seconds = float(found[2] or 0) / (1000 if found[3] == "ms" else 1)
+        retry_after_s = min(60 * int(found[1] or 0) + seconds, 3600.0)
+    made = ModelUnavailable(sentence, retryable, detail, retry_after_s if retryable else None, fault=fault)
+    made.words, made.about = told.words, told.about
+    return made
+
+
+def failure_of(error: Any) -> ModelUnavailable:
+    """Return the error for the user of an error within a stream, of any form."""
+    return failure(read_told(error), "in the stream")
+
+
+def error_in(event: Mapping[str, Any]) -> Any:
+    """Return the error in an event of a stream, or in a whole answer, whatever else it has; None without one."""
+    choices = event.get("choices")
+    holders = (event, *(choices if isinstance(choices, list) else ()))
+    return next((each[name] for each in holders if each for name in ("error", "errors") if each.get(name)), None)
+
+
+def is_said(event: Mapping[str, Any]) -> bool:
+    """Whether an event holds nothing but words, so that it is a refusal if no answer comes."""
+    said = any(isinstance(event.get(name), str | list) for name in _SAYING)
+    return not event.get("choices") and (said or "base_resp" in event)  # the last of MiniMax
+
+
+def numbers(words: str) -> list[int]:
+    """Return the whole numbers in a provider's words; `4,096` is one."""
+    return [
+        int(each.replace(",", "")) for each in re.findall(r"(?<![\w.-])\d{1,3}(?:,\d{3})+|(?<![\w.-])\d{1,9}", words)
+    ]

@@ -1,0 +1,194 @@
+"""Answers where no language model is connected. Nothing is guessed:
+
+1. A text that is a starter makes that starter's call; one that is arithmetic is calculated; a table that is attached is
+   profiled. Whoever of the agent and its colleagues has the tool does it.
+2. Every other text gets the list of what can be done by a form, and how to connect a language model.
+3. The same turn gets the same answer, so that an interrupted answer goes on after the text that was shown.
+"""
+
+import math
+import unicodedata
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+import trio
+from attrs import evolve, frozen
+
+from actors import sleep
+from transport.wire.events import Usage
+from understudy.models.model import (
+    AgentCard,
+    Emit,
+    FileCard,
+    Handoff,
+    ModelUnavailable,
+    Reply,
+    ResultItem,
+    TextDelta,
+    Thought,
+    ToolCard,
+    ToolRequest,
+    Turn,
+    unfenced,
+)
+from understudy.tools.arithmetic import find_expression
+from understudy.tools.markdown import answer_of, label
+from understudy.tools.offers import takes_table, with_table
+
+NOTICE: Final = "No language model is connected: forms, starters and arithmetic work; other texts are not understood."
+ABILITIES: Final = "abilities"
+"""The tool that lists what can be done without a language model."""
+_TABLES: Final = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
+_CLOSING: Final = ".?!…:"
+MAX_TEXT: Final = 2_000
+"""Characters of the longest text that is compared with starters, or read as arithmetic."""
+PACE_S: Final = 3.0
+"""Seconds of pauses in one answer; a longer answer is written faster, because pauses count as work of the run."""
+LATE_S: Final = 0.01
+"""Seconds that an answer catches up on, as a sleep ends up to 8 ms late; one held up for longer goes on at its pace."""
+
+
+@frozen
+class Wanted:
+    """A call that a message stands for: of this `agent`, which is the one that is asked or a colleague."""
+
+    agent: AgentCard
+    tool: ToolCard
+    arguments: Mapping[str, Any]
+    reason: str
+
+
+class OfflineModel:
+    """Stands in for a language model on a server without one.
+
+    `words_per_s` slows answers down to the pace of a reader, long ones to `PACE_S` in all; 0: no pauses. `new_id` makes
+    the ids of calls, which must be unique in a thread.
+
+    Raises ValueError for a negative or infinite `words_per_s`.
+    """
+
+    name = "offline"
+    notice = NOTICE
+
+    def __init__(
+        self, words_per_s: float = 0.0, new_id: Callable[[], str] = lambda: f"call-{uuid.uuid4().hex}"
+    ) -> None:
+        if not 0 <= words_per_s < math.inf:
+            raise ValueError(f"words_per_s must be 0 or more, not {words_per_s!r}")
+        self._pause_s = 1 / words_per_s if words_per_s else 0.0
+        self._new_id = new_id
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        """Answer one turn: with a call, a handoff to the colleague who has the tool, or the results as text.
+
+        Raises `ModelUnavailable` if the answer is to have a form that only a language model could fill.
+        """
+        await trio.lowlevel.checkpoint()
+        if turn.output is not None or turn.purpose != "answer":
+            raise ModelUnavailable("No language model is connected, and only one can write this answer.", False)
+        results = [each for each in turn.work if isinstance(each, ResultItem)]
+        if results:
+            return await self._say("\n\n".join(map(_answer_of, results)), turn, emit)
+        wanted = find_call(turn)
+        if wanted is None:
+            if not any(each.name == ABILITIES for each in turn.tools):
+                return await self._say(NOTICE, turn, emit)
+            abilities = ToolRequest(self._new_id(), ABILITIES, {}, "What can be done without a language model")
+            await emit(Thought("No language model is connected to read this, so I list what can be done by a form."))
+            return Reply("", (abilities,), usage=_usage(turn, ""))
+        if wanted.agent.name != turn.agent.name:
+            reason = f"{wanted.reason}, which {wanted.agent.title or wanted.agent.name} can do."
+            await emit(Thought(reason))
+            return Reply("", handoff=Handoff(wanted.agent.name, reason), usage=_usage(turn, ""))
+        tables = [each.id for each in turn.files if is_table(each)]
+        arguments, missing = with_table(wanted.tool.parameters, wanted.arguments, tables)
+        if missing:
+            text = f"{wanted.reason}. It needs `{missing[0]}`, which the message does not bring."
+            if takes_table(wanted.tool.parameters, missing[0]):
+                text = f"{wanted.reason}. Attach the table to the message: a CSV, TSV, JSON or Parquet file."
+            return await self._say(text, turn, emit)
+        await emit(Thought(f"{wanted.reason}, so I use {wanted.tool.name.replace('_', ' ')}."))
+        request = ToolRequest(self._new_id(), wanted.tool.name, arguments, label(wanted.tool.name))
+        return Reply("", (request,), usage=_usage(turn, ""))
+
+    async def _say(self, text: str, turn: Turn, emit: Emit) -> Reply:
+        """Write the part of a text that was not shown before, word by word."""
+        text = text.removeprefix(turn.partial_text)
+        words = text.split(" ")
+        pause_s = min(self._pause_s, PACE_S / len(words))
+        due = trio.current_time()
+        for index, word in enumerate(words):
+            if piece := f" {word}" if index else word:
+                await emit(TextDelta(piece))
+                now = trio.current_time()
+                due = max(due + pause_s, now - LATE_S)
+                await sleep(max(0.0, due - now))  # of 0 seconds: a checkpoint
+        return Reply(text, usage=_usage(turn, text))
+
+
+def find_call(turn: Turn) -> Wanted | None:
+    """Return the call that the newest message stands for: a starter's, a calculation, or the profile of its table."""
+    text = turn.request if len(turn.request) <= MAX_TEXT else ""
+    agents = (evolve(turn.agent, tools=turn.tools), *turn.colleagues)
+    return _starter(text, agents) or _calculation(text, agents) or _profile(turn, agents)
+
+
+def _starter(text: str, agents: Iterable[AgentCard]) -> Wanted | None:
+    said = _plain(text)
+    for agent in agents if said else ():
+        for starter in agent.starters:
+            tool = next((each for each in agent.tools if each.name == starter.tool), None)
+            if tool is not None and _plain(starter.text) == said:
+                reason = f"“{starter.text}” is a starter of {agent.title or agent.name}"
+                return Wanted(agent, tool, starter.arguments, reason)
+    return None
+
+
+def _calculation(text: str, agents: Iterable[AgentCard]) -> Wanted | None:
+    expression = find_expression(text)
+    for agent in agents if expression is not None else ():
+        for tool in agent.tools:
+            if tool.name == "calculate":
+                return Wanted(agent, tool, {"expression": expression}, "That is arithmetic")
+    return None
+
+
+def _profile(turn: Turn, agents: Iterable[AgentCard]) -> Wanted | None:
+    """Return the call of the first tool that needs nothing but the table that is attached."""
+    if not any(map(is_table, turn.files)):
+        return None
+    for agent in agents:
+        for tool in agent.tools:
+            required = tool.parameters.get("required", ())
+            if len(required) == 1 and takes_table(tool.parameters, required[0]):
+                return Wanted(agent, tool, {}, "A table is attached")
+    return None
+
+
+def is_table(card: FileCard) -> bool:
+    """Whether a file is a table according to its card."""
+    return card.columns is not None or card.name.lower().endswith(_TABLES)
+
+
+def _plain(text: str) -> str:
+    """Return a text without case, spaces and closing punctuation."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return "".join(folded.split()).rstrip(_CLOSING)
+
+
+def _answer_of(result: ResultItem) -> str:
+    """Return the outcome of a call as text; any content that `tool_result` did not write is shown as it is."""
+    try:
+        body = msgspec.json.decode(unfenced(result.content))
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return result.content
+    body = body if isinstance(body, dict) else {"value": body}
+    summary = str(body.get("summary") or body.get("error") or "")
+    return answer_of(result.name or "tool", result.status or "ok", summary, body.get("value"))
+
+
+def _usage(turn: Turn, text: str) -> Usage:
+    """Count words of input and output by spaces."""
+    return Usage(turn.request.count(" ") + 1, text.count(" ") + 1 if text else 0, 1)

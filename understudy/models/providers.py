@@ -1,0 +1,285 @@
+"""The providers of models by name: each with its address, its key, the API that it speaks and its client of an SDK.
+
+`openai`, `openai-chat` and `anthropic` are there without a setting. `[understudy.providers.NAME]` of a settings file
+adds one, or changes one of these.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pkgutil import resolve_name
+from typing import Any, Final, TypeAlias
+
+from attrs import Factory, asdict, define, evolve, field, frozen
+from attrs.validators import gt, in_, optional
+
+from transport.auth.fetch import is_fetchable
+from understudy.models.faults import REFUSED_KEY
+from understudy.models.items import Item, ReasoningItem
+from understudy.models.keys import read_key
+from understudy.models.model import Emit, ModelFault, ModelLimits, ModelUnavailable, Reply, Turn, limits_of
+from understudy.storage.errors import ExtraNotInstalled
+
+OFFLINE: Final = "offline"
+AZURE_VERSION: Final = "2025-04-01-preview"
+"""The `api-version` of Azure OpenAI unless `api_version`, or the SDK's variable OPENAI_API_VERSION, names another."""
+BEARER: Final = "AWS_BEARER_TOKEN_BEDROCK"
+"""The variable of a key of Bedrock, by the name that Amazon gives it."""
+NO_KEY: Final = "none"
+"""Sent to a server on this machine or in this network that has no key: the SDKs want some."""
+_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,63}")
+_ENDPOINT: Final = re.compile(r"/(?:chat/completions|responses|messages)/*$")
+
+
+@frozen
+class Api:
+    """An API, or an SDK's client for one company's cloud, which speaks some of `apis`.
+
+    It is made by `maker`, a name behind its module, which has parameters for the key, the address and, in `options`,
+    for other members of a provider. `extra` brings what it needs, and for a cloud the `package` that finds this
+    machine's credentials if there is no key.
+    """
+
+    maker: str
+    extra: str
+    package: str = ""
+    apis: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(factory=dict)
+    url: str = "base_url"
+    key: str = "api_key"
+
+
+_OTHERS: Final = "understudy.frameworks.pydantic_ai_model"
+APIS: Final[Mapping[str, Api]] = {
+    "chat": Api("understudy.models.openai_chat:OpenAIChat", "openai"),
+    "responses": Api("understudy.models.openai:OpenAI", "openai"),
+    "messages": Api("understudy.models.anthropic:Anthropic", "anthropic"),
+    "gemini": Api(f"{_OTHERS}:gemini", "gemini"),
+    "converse": Api(f"{_OTHERS}:converse", "bedrock", "boto3", options={"region": "region"}),
+    "cohere": Api(f"{_OTHERS}:cohere", "cohere"),
+}
+_AZURE = {"api_version": "api_version"}
+_CLAUDE = ("messages",)
+_GOOGLE = {"region": "region", "project": "project_id"}
+CLIENTS: Final[Mapping[str, Api]] = {
+    "azure": Api("openai:AsyncAzureOpenAI", "openai", "", ("chat", "responses"), _AZURE, "azure_endpoint"),
+    "bedrock": Api("anthropic:AsyncAnthropicBedrock", "bedrock", "boto3", _CLAUDE, {"region": "aws_region"}),
+    "foundry": Api("anthropic:AsyncAnthropicFoundry", "anthropic", "", _CLAUDE),
+    "vertex": Api("anthropic:AsyncAnthropicVertex", "vertex", "google.auth", _CLAUDE, _GOOGLE, key="access_token"),
+}
+"""The clients beside an SDK's own. None of them has a list of the models that can be used."""
+
+
+class UnknownModel(ValueError):
+    """A setting or an agent names a model of an unknown provider."""
+
+
+def _check_address(url: str, where: str) -> None:
+    """Raise ValueError for a malformed address, which is not quoted, as it may hold a password."""
+    if url and (not is_fetchable(url) or "?" in url or "#" in url):
+        raise ValueError(f"{where} must be an address such as https://api.mistral.ai/v1, without user and query")
+
+
+def _has_credentials(package: str) -> bool:
+    """Whether a package finds credentials of its cloud on this machine. Blocks. Raises ImportError without it."""
+    finder = import_module(package)
+    try:
+        return bool(finder.Session().get_credentials() if package == "boto3" else finder.default())
+    except Exception:  # of many kinds, as there are many places to look at; each says that none can be used
+        return False
+
+
+def _default_api(provider: "ModelProvider") -> str:
+    return CLIENTS[provider.client].apis[0] if provider.client in CLIENTS else "chat"
+
+
+def _default_variables(provider: "ModelProvider") -> str:
+    return re.sub("[^A-Z0-9]", "_", provider.name.upper())
+
+
+@frozen
+class ModelProvider:
+    """A provider of models. Raises ValueError for members that do not go together.
+
+    Its key and its address are those of the variables `variables`_API_KEY and `variables`_BASE_URL if they are set,
+    else `key` and `url`; without `variables` none is read. The members of `ModelLimits` are None for the server's.
+    """
+
+    name: str
+    url: str = ""
+    key: str = field(default="", repr=False)
+    client: str = field(default="", validator=in_(("", *CLIENTS)))
+    api: str = field(default=Factory(_default_api, takes_self=True), validator=in_(tuple(APIS)))
+    region: str = ""
+    project: str = ""
+    api_version: str = ""
+    window_tokens: int | None = field(default=None, validator=optional(gt(0)))
+    max_output: int | None = field(default=None, validator=optional(gt(0)))
+    images: bool | None = None
+    documents: bool | None = None
+    variables: str = field(default=Factory(_default_variables, takes_self=True))
+
+    def __attrs_post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name) or self.name == OFFLINE:
+            raise ValueError(f"{self.name!r} cannot be the name of a provider: use letters, digits, -, _ and .")
+        _check_address(self.url, f"providers.{self.name}.url")
+        client = CLIENTS.get(self.client)
+        if client is not None and self.api not in client.apis:
+            raise ValueError(f"providers.{self.name}.api must be {' or '.join(client.apis)} with client {self.client}")
+        takes = (client or APIS[self.api]).options
+        for name in ("region", "project", "api_version"):
+            if getattr(self, name) and name not in takes:
+                takers = [f"client {each}" for each, other in CLIENTS.items() if name in other.options]
+                takers += [f"api {each}" for each, other in APIS.items() if name in other.options]
+                raise ValueError(f"providers.{self.name}.{name} has no effect without {' or '.join(takers)}")
+
+    @property
+    def key_variable(self) -> str:
+        """The name of the variable with its key."""
+        return f"{self.variables}_API_KEY"
+
+    def open(self, model: str, limits: ModelLimits | None, times: Mapping[str, float]) -> "ProviderModel":
+        """Return one of its models. Blocks, most of a second where the SDK is not imported yet.
+
+        Raises:
+            ExtraNotInstalled: The SDK, or what finds credentials of the cloud, is not installed.
+            ValueError: The key or another member is missing or wrong; the text names it.
+        """
+        api, client = APIS[self.api], CLIENTS.get(self.client)
+        signer, own = client or api, not api.maker.startswith(_OTHERS)
+        variable = f"{self.variables}_BASE_URL"
+        url = (self.variables and os.environ.get(variable, "").strip()) or self.url
+        _check_address(url, variable)
+        if not url and not signer.package and self.name not in BUILT_IN and own:
+            raise ValueError(
+                f"the provider {self.name} needs its address: set providers.{self.name}.url, or {variable}"
+            )
+        key = (self.variables and read_key(self.key_variable)) or self.key
+        if not (key or signer.package):
+            if not url.startswith("http:"):
+                needed = f"set {self.key_variable}, or {self.key_variable}_FILE to a file that has it"
+                raise ValueError(f"the provider {self.name} needs a key: {needed}, or providers.{self.name}.key")
+            key = NO_KEY
+        url = _ENDPOINT.sub("", url)
+        if self.api == "messages":
+            url = re.sub("/v1/*$", "", url)  # the SDK adds it
+        given = {theirs: getattr(self, ours) for ours, theirs in api.options.items()}
+        given |= {"api_key": key or None, "base_url": url or None, "limits": self._limits(limits or ModelLimits())}
+        try:
+            bearer = signer.package == "boto3" and bool(os.environ.get(BEARER))
+            if not (key or bearer or _has_credentials(signer.package)):
+                raise ValueError("no credentials of its cloud are found on this machine")
+            if client is not None:
+                given["sdk"] = self._sdk(client)
+            return ProviderModel(self, resolve_name(api.maker)(model, **given, **times))
+        except ImportError as error:
+            raise ExtraNotInstalled(f"the model {self.name}:{model}", signer.extra) from error
+        except ValueError as error:
+            raise ValueError(f"the provider {self.name}: {error}") from None
+
+    def _limits(self, limits: ModelLimits) -> ModelLimits:
+        own = {name: value for name in asdict(limits) if (value := getattr(self, name)) is not None}
+        limits = evolve(limits, **own)
+        return evolve(limits, max_output=min(limits.max_output, limits.window_tokens // 2))
+
+    def _sdk(self, client: Api) -> Callable[..., Any]:
+        """Return what makes the SDK's client for a cloud, of the arguments that make the SDK's own."""
+        kind = resolve_name(client.maker)
+        given = {theirs: getattr(self, ours) for ours, theirs in client.options.items()}
+        if self.client == "azure":
+            given["api_version"] = self.api_version or os.environ.get("OPENAI_API_VERSION") or AZURE_VERSION
+
+        def make(*, api_key: str | None, base_url: str | None, **more: Any) -> Any:
+            if self.client == "azure":  # the client adds what is behind the host, for each model another path
+                base_url = re.sub("/openai(/v1)?/*$", "", base_url or "")
+            found = {**given, client.key: api_key, client.url: base_url}
+            return kind(**{name: value for name, value in found.items() if value}, **more)
+
+        return make
+
+
+@define(eq=False)
+class ProviderModel:
+    """A `Model` of a provider. What it wants back with its own replies goes to no other provider of the same API."""
+
+    provider: ModelProvider
+    client: Any
+    name: str = field(init=False)
+    notice: str = field(init=False)
+    titles: bool = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.name, self.notice, self.titles = self.provider.name, self.client.notice, self.client.titles
+
+    @property
+    def limits(self) -> ModelLimits:
+        """The limits of the model."""
+        return limits_of(self.client)
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        """Answer one turn. Raises `ModelUnavailable`."""
+        turn = evolve(turn, items=tuple(map(self._of_own, turn.items)))
+        try:
+            reply: Reply = await self.client.respond(turn, emit)
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] not in ("botocore", "google"):
+                raise
+            failure = ModelUnavailable(REFUSED_KEY, False, type(error).__name__, None, ModelFault.KEY)
+        else:
+            if reply.state is None:
+                return reply
+            return evolve(reply, state=evolve(reply.state, provider=f"{self.name}/{reply.state.provider}"))
+        raise failure  # outside the except clause: it carries nothing of what the SDK says
+
+    def _of_own(self, item: Item) -> Item:
+        """Return an item with the state of a reply only if that reply was this provider's."""
+        if not isinstance(item, ReasoningItem) or item.state is None:
+            return item
+        name, _, kind = item.state.provider.rpartition("/")
+        return evolve(item, state=evolve(item.state, provider=kind) if name == self.name else None)
+
+    async def known_models(self) -> list[str]:
+        """Return the names of the models that the provider has. Raises `ModelUnavailable`."""
+        if self.provider.client or not hasattr(self.client, "known_models"):
+            raise ModelUnavailable("The provider has no list of models.", False, "404", None, ModelFault.ADDRESS)
+        known: list[str] = await self.client.known_models()
+        return known
+
+    async def aclose(self) -> None:
+        """Close the client's idle connections. The model cannot be used afterwards."""
+        await self.client.aclose()
+
+
+BUILT_IN: Final[Mapping[str, ModelProvider]] = {
+    "openai": ModelProvider("openai", api="responses"),
+    "openai-chat": ModelProvider("openai-chat", variables="OPENAI"),
+    "anthropic": ModelProvider("anthropic", api="messages"),
+}
+Providers: TypeAlias = Mapping[str, ModelProvider]
+
+
+def with_settings(rows: Mapping[str, Mapping[str, Any]]) -> Providers:
+    """Return all providers, by name: those of `rows`, each a table of the settings, and those that are built in.
+
+    Raises ValueError for a table whose members do not go together.
+    """
+    given = {
+        name: evolve(BUILT_IN[name], **row) if name in BUILT_IN else ModelProvider(name, **row)
+        for name, row in rows.items()
+    }
+    return {**BUILT_IN, **given}
+
+
+def find_provider(name: str, providers: Providers) -> tuple[ModelProvider, str]:
+    """Return the provider of a model `PROVIDER:NAME`, and the name of the model there. Raises UnknownModel."""
+    begun, _, model = name.partition(":")
+    if model and begun in providers:
+        return providers[begun], model
+    begun, _, model = name.replace("/", ":").partition(":")
+    near = difflib.get_close_matches(begun.lower(), [*providers, OFFLINE], 1, 0.6)
+    meant = [each if each == OFFLINE else f"{each}:{model or 'NAME'}" for each in near]
+    known = ", ".join(f"`{each}:NAME`" for each in providers)
+    asked = f"did you mean {meant[0]}? Use" if meant else "use"
+    raise UnknownModel(f"there is no model {name!r}; {asked} `offline`, or one of {known}")

@@ -1,0 +1,128 @@
+"""Other ways of writing the messages of a request, for servers whose chat template knows less than the API. Pure."""
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final, TypeAlias
+
+from understudy.models.faults import said_by
+
+_Body: TypeAlias = dict[str, Any]
+_Message: TypeAlias = dict[str, Any]
+MIN_BUDGET: Final = 1_024
+"""Tokens of the smallest budget for thinking that the Messages API takes."""
+BUDGETS: Final = {"low": 0.25, "medium": 0.5, "high": 0.8, "xhigh": 0.9, "max": 0.95}
+CALLS: Final = "(I use tools.)"
+"""The text of a reply with calls and no text, for servers that refuse an empty one."""
+
+
+def next_way(words: str, sent: Mapping[str, Any], known: Collection[str], *, sure: bool) -> str:
+    """Return the way that a refusal of the request `sent` asks for, empty for none. Unless `sure`, for any words of a
+    chat template the first one that changes something."""
+    for name, (asking, write) in WAYS.items():
+        if name not in known and (asking if sure else _TEMPLATE).search(words) and write({**sent}) != sent:
+            return name
+    return ""
+
+
+def _each(change: Callable[[_Message], _Message]) -> Callable[[_Body], _Body]:
+    """Return what changes each message of a request."""
+    return lambda body: body | {name: [*map(change, body[name])] for name in ("messages", "input") if name in body}
+
+
+def _filled(text: str) -> Callable[[_Body], _Body]:
+    def fill(message: _Message) -> _Message:
+        return message | {"content": message["content"] or text} if "content" in message else message
+
+    return _each(fill)
+
+
+def _without_system(body: _Body) -> _Body:
+    """Put the system message, or the instructions, in front of the first message of the user."""
+    name = "messages" if "messages" in body else "input"
+    first, *rest = body[name]
+    text = body.pop("instructions", "")
+    if first.get("role") == "system":
+        text, (first, *rest) = first["content"], rest or [{"role": "user", "content": ""}]
+    if not text:
+        return body
+    told = {"role": "user", "content": text}
+    return body | {name: [_joined(told, first), *rest] if first.get("role") == "user" else [told, first, *rest]}
+
+
+def _without_tool_role(body: _Body) -> _Body:
+    """Write calls and their results as texts of the assistant and the user, which then alternate."""
+    made: list[_Message] = []
+    for message in body.get("messages", ()):
+        if message["role"] == "tool":
+            message = {"role": "user", "content": f"[Result of a tool: {message['content']}]"}
+        elif calls := message.get("tool_calls"):
+            said = [f"[Call of a tool: {each['function']['name']} {each['function']['arguments']}]" for each in calls]
+            message = {"role": "assistant", "content": "\n".join(filter(None, (message["content"], *said)))}
+        if made and made[-1]["role"] == message["role"]:
+            message = _joined(made.pop(), message)
+        made.append(message)
+    return body | ({"messages": made} if made else {})
+
+
+def _with_budget(body: _Body) -> _Body:
+    """Let a model of an earlier generation think up to a part of its longest reply, by the effort that is asked for.
+
+    That cannot begin behind a call of this run that was made without thinking.
+    """
+    if (body.get("thinking") or {}).get("type") != "adaptive":
+        return body
+    replies = [each["content"] for each in body["messages"] if each["role"] == "assistant"]
+    last = replies[-1] if replies else []
+    resumable = not any(each["type"] == "tool_use" for each in last) or "thinking" in last[0]["type"]
+    budget = max(int(body["max_tokens"] * BUDGETS[body["output_config"]["effort"]]), MIN_BUDGET)
+    left = {name: value for name, value in body.items() if name != "thinking"}
+    return left | ({"thinking": {"type": "enabled", "budget_tokens": budget}} if resumable else {})
+
+
+def _joined(one: _Message, other: _Message) -> _Message:
+    """Return two messages of one role as one."""
+    mine, theirs = one["content"], other["content"]
+    if isinstance(mine, str) and isinstance(theirs, str):
+        return one | {"content": "\n\n".join(filter(None, (mine, theirs)))}
+    return one | {"content": [*_parts(mine), *_parts(theirs)]}
+
+
+def _parts(content: Any) -> list[Any]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+_TEMPLATE: Final = said_by(r"template|jinja|conversation roles|roles must alternate|at row \d|only user.{0,9}assistant")
+_NOT: Final = r"(not |n't |unsupported|unknown|invalid|unexpected|extra|got )"
+WAYS: Final = {
+    "content null": (
+        said_by(
+            r"\bcontent\b.{0,80}(null|none|string|missing|required|must|invalid)|(invalid|missing).{0,9}content|null at"
+            r"|nonetype"
+        ),
+        _filled(""),
+    ),
+    "content empty": (
+        said_by(r"\bcontent\b.{0,80}(empty|blank|required|must|invalid)|empty.{0,40}\bcontent\b|non-?empty"),
+        _filled(CALLS),
+    ),
+    "system as text": (
+        said_by(r"\bsystem\b.{0,60}(string|str\b)"),
+        lambda body: body | {"system": body["system"][0]["text"]} if isinstance(body.get("system"), list) else body,
+    ),
+    "thinking with a budget": (said_by(r"adaptive|thinking\.type"), _with_budget),
+    "no developer role": (
+        said_by(r"developer|\brole\b"),
+        _each(lambda message: message | {"role": "user"} if message.get("role") == "developer" else message),
+    ),
+    "no system role": (
+        said_by(rf"\b(system|instructions?)\b.{{0,40}}{_NOT}|{_NOT}.{{0,40}}\b(system|instructions)\b"),
+        _without_system,
+    ),
+    "no tool role": (
+        said_by(
+            r"\broles?\b.{0,60}\btool\b|\btool\b.{0,20}\brole|variant .?tool\b|only user.{0,9}assistant"
+            r"|unexpected message role|roles must alternate"
+        ),
+        _without_tool_role,
+    ),
+}
+"""All ways by name, in the order in which they are tried and written: words that ask for one, and what writes it."""

@@ -1,0 +1,186 @@
+"""Results of tools as an answer for people, in Markdown, where no model writes one. Pure, and bounded in length."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+MAX_ROWS: Final = 12
+MAX_COLUMNS: Final = 32
+MAX_CELL: Final = 60
+MAX_TEXT: Final = 6_000
+MAX_NODES: Final = 60
+
+_TEXTS: Final = frozenset({"text", "summary", "cleaned", "clean", "sanitized", "sanitised", "result", "content"})
+
+
+def answer_of(tool: str, status: str, summary: str, result: Any = None) -> str:
+    """Return the outcome of a call: its summary and its value, or why it failed. `status` is that of the event."""
+    name, reason = label(tool), summary.strip() or "it gave no reason"
+    match status:
+        case "ok":
+            # A summary that only lists the value's own fields, as `summarise` writes it, reads worse than the fields.
+            first = next(iter(result), None) if isinstance(result, Mapping) else None
+            bare = first is not None and summary.startswith(f"{first}: ")
+            said = "" if bare else _sentence(summary)
+            return "\n\n".join(([said] if said else []) + value(result, said)) or f"{name} is done."
+        case "timed_out":
+            return f"{name} took too long and was stopped."
+        case "cancelled" | "killed":
+            return f"{name} was stopped before it was done."
+    return _sentence(f"{name} was not done. {reason}" if status == "denied" else f"{name} did not work: {reason}")
+
+
+def _sentence(summary: str) -> str:
+    text = re.sub(r"(?<![\w.,])(\d{1,15})\.0(?![\d])", r"\1", summary.strip())
+    return text if not text or text[-1] in ".!?…:)" or "=" in text or "≈" in text else text + "."
+
+
+def number(value: float) -> str:
+    """Return a number for readers, without insignificant digits: 5 for 5.0, 1,234.57 for 1234.5678."""
+    if isinstance(value, int):
+        return f"{value:,}" if abs(value) >= 10_000 else str(value)
+    if value == int(value) and abs(value) < 1e15:
+        return number(int(value))
+    size = abs(value)
+    if size >= 1e15 or size < 1e-4:
+        return f"{value:.6g}"
+    digits = 2 if size >= 100 else 4
+    return f"{value:,.{digits}f}".rstrip("0").rstrip(".")
+
+
+def plain(value: Any) -> str:
+    """Return a scalar as one line of text."""
+    if value is None:
+        return "\u2013"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return number(value)
+    if isinstance(value, Mapping):
+        return f"{len(value)} fields"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        scalars = all(not isinstance(each, Mapping | list) for each in value)
+        return ", ".join(plain(each) for each in value[:5]) if scalars and len(value) <= 5 else f"{len(value)} items"
+    return str(value)
+
+
+def _cell(value: Any) -> str:
+    text = " ".join(plain(value)[: 4 * MAX_CELL].split())
+    text = text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…"
+    for mark in ("\\", "|", "`", "*", "<", "["):
+        text = text.replace(mark, "\\" + mark)
+    # An underscore inside a word is no emphasis; at a word's edge it would be.
+    return text.replace(" _", " \\_")
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], total: int | None = None) -> str:
+    """Return a table of at most 12 rows and 32 columns, with a note below it about omitted ones."""
+    shown = columns[:MAX_COLUMNS]
+    lines = ["| " + " | ".join(_cell(each) for each in shown) + " |", "|"]
+    for index in range(len(shown)):
+        cells = [row[index] for row in rows[:MAX_ROWS] if index < len(row) and row[index] is not None]
+        numeric = bool(cells) and all(isinstance(each, int | float) and not isinstance(each, bool) for each in cells)
+        lines[1] += " ---: |" if numeric else " --- |"
+    lines += ["| " + " | ".join(_cell(each) for each in row[:MAX_COLUMNS]) + " |" for row in rows[:MAX_ROWS]]
+    left = (len(rows) if total is None else total) - min(len(rows), MAX_ROWS)
+    notes = []
+    if left > 0:
+        notes.append(f"{left:,} more row{'' if left == 1 else 's'}")
+    if len(columns) > MAX_COLUMNS:
+        notes.append(f"{len(columns) - MAX_COLUMNS:,} more fields")
+    return "\n".join(lines) + (f"\n\n*… and {' and '.join(notes)}.*" if notes else "")
+
+
+def quotation(text: str) -> str:
+    """Return a longer text as a quotation, or as a code block if it holds markup; at most 6,000 characters."""
+    shown = text[:MAX_TEXT]
+    note = f"\n\n*… shortened here: {len(text) - MAX_TEXT:,} more characters.*" if len(text) > MAX_TEXT else ""
+    if any(mark in shown for mark in ("<", "`", "|", "#", "\n ")):
+        fence = "```"
+        while fence in shown:
+            fence += "`"
+        return f"{fence}text\n{shown}\n{fence}{note}"
+    return "\n".join(f"> {line}" if line.strip() else ">" for line in shown.splitlines()) + note
+
+
+def value(result: Any, said: str = "") -> list[str]:
+    """Return the parts of a JSON value that `said` does not mention, each as a block of markdown."""
+    if isinstance(result, str):
+        return [] if result in said or not result.strip() else [quotation(result)]
+    if isinstance(result, list):
+        return _list(result)
+    if isinstance(result, Mapping):
+        if isinstance(result.get("children"), list):
+            return [_tree(result)]
+        return _object(result, said)
+    return [] if result is None or plain(result) in said else [f"**{plain(result)}**"]
+
+
+def _object(result: Mapping[str, Any], said: str) -> list[str]:
+    columns, rows = result.get("columns"), result.get("rows")
+    if isinstance(columns, list) and isinstance(rows, list) and all(isinstance(each, list) for each in rows):
+        names = [str(each.get("name", "")) if isinstance(each, Mapping) else str(each) for each in columns]
+        return [table(names, rows)] if rows and not (len(rows) == 1 and len(names) == 1 and said) else []
+    blocks: list[str] = []
+    drawn = isinstance(result.get("text"), str)  # a tree that comes with a drawing of itself is shown once
+    if not said:
+        lines = [
+            f"- **{label(key)}**: {_cell(each)}" for key, each in result.items() if not isinstance(each, list | dict)
+        ]
+        blocks += ["\n".join(lines[:20])] if lines else []
+    for key, each in result.items():
+        if key == "points" and "kind" in result:
+            continue  # a chart shows its points itself
+        if isinstance(each, str) and said and key in _TEXTS and each.strip() and each not in said:
+            blocks.append(quotation(each))
+        elif isinstance(each, list) and each and isinstance(each[0], Mapping | list):
+            blocks += [f"**{label(key)}**", *_list(each)]
+        elif isinstance(each, list) and each and not said:
+            blocks.append(f"- **{label(key)}**: {_cell(each)}")
+        elif isinstance(each, Mapping) and each and not (drawn and "children" in each):
+            if isinstance(each.get("children"), list):
+                blocks.append(_tree(each))
+            elif scalars := [(k, v) for k, v in each.items() if not isinstance(v, list | dict)]:
+                lines = [f"- {label(k)}: {_cell(v)}" for k, v in scalars[:12]]
+                blocks.append(f"**{label(key)}**\n\n" + "\n".join(lines))
+    return blocks[:8]
+
+
+def _list(items: Sequence[Any]) -> list[str]:
+    if not items:
+        return ["*(nothing)*"]
+    if all(isinstance(each, Mapping) for each in items):
+        keys = list(dict.fromkeys(key for each in items[:MAX_ROWS] for key in each))
+        shown = [k for k in keys if any(not isinstance(each.get(k), list | dict | None) for each in items[:MAX_ROWS])]
+        rows = [[each.get(key) for key in shown] for each in items[:MAX_ROWS]]
+        return [table([label(key) for key in shown], rows, len(items))]
+    lines = [f"- {_cell(each)}" for each in items[: 2 * MAX_ROWS]]
+    left = len(items) - 2 * MAX_ROWS
+    return ["\n".join(lines) + (f"\n\n*… and {left:,} more.*" if left > 0 else "")]
+
+
+def label(key: str) -> str:
+    """Return the name of a field or a tool as people read it: `unit_price` is "Unit price"."""
+    words = str(key).replace("_", " ").strip()
+    return words[:1].upper() + words[1:]
+
+
+def _tree(root: Mapping[str, Any]) -> str:
+    """Return a tree as an indented list, depth first, cut after 60 nodes."""
+    lines: list[str] = []
+    waiting: list[tuple[int, Any]] = [(0, root)]
+    left = 0
+    while waiting:
+        depth, node = waiting.pop()
+        if not isinstance(node, Mapping):
+            continue
+        children = node.get("children")
+        waiting += [(depth + 1, each) for each in reversed(children if isinstance(children, list) else [])]
+        if len(lines) >= MAX_NODES:
+            left += 1
+            continue
+        title = str(node.get("path") or node.get("name") or node.get("id") or "?")
+        facts = [str(node[key]) for key in ("type", "state") if node.get(key)]
+        facts += [f"{node['restarts']} restarts"] if node.get("restarts") else []
+        lines.append(f"{'  ' * min(depth, 8)}- `{title.replace('`', '')}`{': ' + ', '.join(facts) if facts else ''}")
+    return "\n".join(lines) + (f"\n\n*… and {left:,} more.*" if left else "")
